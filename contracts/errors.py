@@ -1,0 +1,178 @@
+"""The one tree of errors: each knows its code, its HTTP status and whether a retry can help.
+
+    TowpathError
+    |-- BadInput          400  what the caller sent is wrong; `field` names the place
+    |-- Unauthorized      401  no key, a wrong key, or two different keys
+    |-- Forbidden         403  the key may not do this
+    |-- NotFound          404  unknown, or another organisation's
+    |-- Conflict          409  the state does not allow it now
+    |-- TooLarge          413  beyond a limit
+    |-- Unprocessable     422  the same Idempotency-Key with another body
+    |-- TooMany           429  slow down; carries `retry_after`
+    |-- Unavailable       503  a part is down; carries `retry_after`
+    `-- JobFault          500  a job cannot go on; never retried
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import BaseModel, Field
+
+
+class ErrorCode(StrEnum):
+    """Every code that an answer, a job or a failed item can carry."""
+
+    INVALID_JSON = "INVALID_JSON"
+    INVALID_VALUE = "INVALID_VALUE"
+    INVALID_ENCODING = "INVALID_ENCODING"
+    MISSING_FIELD = "MISSING_FIELD"
+    NO_INDEXED_VALUE = "NO_INDEXED_VALUE"
+    RESERVED_FIELD = "RESERVED_FIELD"
+    EMPTY_LIST = "EMPTY_LIST"
+    NULL_BYTE = "NULL_BYTE"
+    TRUNCATED_BODY = "TRUNCATED_BODY"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    CONFLICT = "CONFLICT"
+    TOO_LARGE = "TOO_LARGE"
+    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
+    TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
+    UNAVAILABLE = "UNAVAILABLE"
+    INTERNAL = "INTERNAL"
+    CANCELLED = "CANCELLED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    ALL_ITEMS_FAILED = "ALL_ITEMS_FAILED"
+    WORKFLOW_LOST = "WORKFLOW_LOST"
+    JOB_NOT_ACTIVE = "JOB_NOT_ACTIVE"
+    INDEX_DROPPED = "INDEX_DROPPED"
+
+
+class ErrorBody(BaseModel):
+    """What every error answer looks like: `detail` and the RFC 9457 members."""
+
+    detail: str = Field(description="One readable sentence.", examples=["entities[3].id is required"])
+    status: int = Field(examples=[400])
+    title: str = Field(examples=["Bad Request"])
+    code: ErrorCode = Field(examples=[ErrorCode.MISSING_FIELD])
+    request_id: str = Field(examples=["0198f0d6-3a51-7cc2-9f1e-0f6a0a1b2c3d"])
+
+
+class TowpathError(Exception):
+    """Base of all: an answer of `status` with `code` and one readable sentence."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal Server Error"
+    default_code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: ErrorCode | None = None,
+        field: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        """Make the error.
+
+        Args:
+            detail: One sentence for a person.
+            code: The machine's word for it; the class's own by default.
+            field: The path of the value that is wrong, such as `entities[3].id`.
+            retry_after: Seconds after which a repeat may succeed.
+        """
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or self.default_code
+        self.field = field
+        self.retry_after = retry_after
+
+
+class BadInput(TowpathError):
+    """400: what the caller sent is wrong."""
+
+    status = 400
+    title = "Bad Request"
+    default_code = ErrorCode.INVALID_VALUE
+
+
+class Unauthorized(TowpathError):
+    """401: no key, a wrong key, or two different keys."""
+
+    status = 401
+    title = "Unauthorized"
+    default_code = ErrorCode.UNAUTHORIZED
+
+
+class Forbidden(TowpathError):
+    """403: the key may not do this."""
+
+    status = 403
+    title = "Forbidden"
+    default_code = ErrorCode.FORBIDDEN
+
+
+class NotFound(TowpathError):
+    """404: unknown here, or another organisation's."""
+
+    status = 404
+    title = "Not Found"
+    default_code = ErrorCode.NOT_FOUND
+
+
+class Conflict(TowpathError):
+    """409: the present state does not allow it."""
+
+    status = 409
+    title = "Conflict"
+    default_code = ErrorCode.CONFLICT
+
+
+class TooLarge(TowpathError):
+    """413: the body is beyond a limit."""
+
+    status = 413
+    title = "Content Too Large"
+    default_code = ErrorCode.TOO_LARGE
+
+
+class Unprocessable(TowpathError):
+    """422: the same Idempotency-Key came with another body."""
+
+    status = 422
+    title = "Unprocessable Content"
+    default_code = ErrorCode.IDEMPOTENCY_MISMATCH
+
+
+class TooMany(TowpathError):
+    """429: slow down."""
+
+    status = 429
+    title = "Too Many Requests"
+    default_code = ErrorCode.TOO_MANY_REQUESTS
+    retryable = True
+
+
+class Unavailable(TowpathError):
+    """503: a part of the system does not answer now."""
+
+    status = 503
+    title = "Service Unavailable"
+    default_code = ErrorCode.UNAVAILABLE
+    retryable = True
+
+
+class JobFault(TowpathError):
+    """A job cannot go on; Temporal must not retry."""
+
+    default_code = ErrorCode.INTERNAL
+
+
+class JobNotActive(JobFault):
+    """A chunk came to write after its job had ended; its transaction is rolled back."""
+
+    default_code = ErrorCode.JOB_NOT_ACTIVE

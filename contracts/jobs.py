@@ -1,0 +1,219 @@
+"""The job model that all systems share: states, the view, the events, and what workflows carry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from contracts.errors import ErrorCode
+
+
+class JobState(StrEnum):
+    """Where a job is. The last three are final."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more happens without a restart."""
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+class JobKind(StrEnum):
+    """Which system a job belongs to; also the workflow type that runs it."""
+
+    ENTITY_BATCH = "entity_batch"
+    ENTITY_REINDEX = "entity_reindex"
+
+
+class Wire(BaseModel):
+    """Base of what crosses HTTP in camelCase."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class Progress(Wire):
+    """Counts of items."""
+
+    total: int = 0
+    processed: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+class JobError(Wire):
+    """Why a job failed."""
+
+    code: ErrorCode
+    message: str
+
+
+class Cost(Wire):
+    """What a job has spent on models."""
+
+    usd: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class JobLinks(Wire):
+    """Where to look next. `system` is the path in the job's own API, `temporal` the page in its UI."""
+
+    self_: Annotated[str, Field(alias="self")]
+    events: str
+    failures: str
+    system: str | None = None
+    temporal: str | None = None
+
+
+class JobView(Wire):
+    """What `GET /v1/jobs/{id}` answers for a job of any kind."""
+
+    id: UUID
+    external_id: str | None = None
+    kind: JobKind
+    state: JobState
+    attempt: int
+    phase: str | None = Field(default=None, description="What the job is doing now, for people.")
+    progress: Progress
+    created_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    deadline: datetime | None = None
+    cancelling: bool = False
+    error: JobError | None = None
+    cost: Cost = Cost()
+    result: dict[str, Any] | None = Field(default=None, description="A small result; large ones have their own route.")
+    links: JobLinks
+
+
+class JobPage(Wire):
+    """A page of jobs, newest first; pass `nextCursor` back as `cursor`."""
+
+    jobs: list[JobView]
+    next_cursor: str | None = None
+
+
+class FailedItem(Wire):
+    """One item that failed; its neighbours did not."""
+
+    index: int = Field(description="Position in the request, from 0.")
+    id: str | None = None
+    stage: str
+    code: ErrorCode
+    message: str
+
+
+class FailurePage(Wire):
+    """A page of failed items, by position."""
+
+    failures: list[FailedItem]
+    total: int
+    limit: int
+    offset: int
+
+
+class EventType(StrEnum):
+    """What a line of a job's event stream tells."""
+
+    CREATED = "job.created"
+    STARTED = "job.started"
+    PHASE = "job.phase"
+    PROGRESS = "job.progress"
+    PAUSED = "job.paused"
+    CONTINUED = "job.continued"
+    CANCELLING = "job.cancelling"
+    RESTARTED = "job.restarted"
+    COMPLETED = "job.completed"
+    FAILED = "job.failed"
+    CANCELLED = "job.cancelled"
+
+
+END_EVENTS: dict[JobState, EventType] = {
+    JobState.COMPLETED: EventType.COMPLETED,
+    JobState.FAILED: EventType.FAILED,
+    JobState.CANCELLED: EventType.CANCELLED,
+}
+
+
+class JobEvent(Wire):
+    """One event; `seq` rises by one within a job and is the `id:` of the stream."""
+
+    seq: int
+    at: datetime
+    type: EventType
+    data: dict[str, Any]
+
+
+class JobRef(BaseModel):
+    """Which run of which job: the key of everything an activity writes."""
+
+    organization: str
+    kind: JobKind
+    job_id: UUID
+    attempt: int = 1
+
+    @property
+    def workflow_id(self) -> str:
+        """`{organization}/{kind}/{job id}.{attempt}`."""
+        return f"{self.organization}/{self.kind}/{self.job_id}.{self.attempt}"
+
+    def next_attempt(self) -> JobRef:
+        """The same job, run again."""
+        return self.model_copy(update={"attempt": self.attempt + 1})
+
+
+class JobInput(BaseModel):
+    """The one input of every job workflow; items stay in the store and are read by reference."""
+
+    ref: JobRef
+    deadline: datetime | None = None
+    window: int | None = Field(default=None, description="Chunks in flight; None: the worker's default.")
+    state: dict[str, Any] | None = Field(default=None, description="The state model, after continue-as-new.")
+
+
+class JobOutcome(BaseModel):
+    """How a run ended, as `finish` wrote it."""
+
+    state: JobState
+    progress: Progress
+    error: JobError | None = None
+    restart: bool = Field(default=False, description="A restart was asked for while the job was being cancelled.")
+
+
+class Finish(BaseModel):
+    """The input of the `finish_job` activity."""
+
+    ref: JobRef
+    state: Literal[JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED]
+    error: JobError | None = None
+    result: dict[str, Any] | None = None
+
+
+class PhaseChange(BaseModel):
+    """The input of the `enter_phase` activity."""
+
+    ref: JobRef
+    phase: str
+
+
+class Started(BaseModel):
+    """What `begin_job` answers: how the stored row wants this run to begin."""
+
+    cancelled: bool = False
+    paused: bool = False
+    window: int

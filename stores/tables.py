@@ -1,0 +1,260 @@
+"""The tables, as SQLModel sees them; `migrations/` is what makes them.
+
+Bulk columns are packed (`bytea` of little-endian numbers, JSON text) because a chunk of
+thousands of entities is written and read as a whole, and a number a row costs ten times more.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import TIMESTAMP, BigInteger, Column, LargeBinary, String, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+
+from contracts.auth import KeyKind, Role
+from contracts.jobs import JobKind, JobState
+
+
+def _moment(*, required: bool = True, now: bool = False) -> Column[datetime]:
+    return Column(TIMESTAMP(timezone=True), nullable=not required, server_default=text("now()") if now else None)
+
+
+class OrganizationRow(SQLModel, table=True):
+    """A tenant; `id` is a short slug, because it is part of workflow ids that people read."""
+
+    __tablename__ = "organizations"
+
+    id: str = Field(primary_key=True)
+    name: str
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+
+
+class UserRow(SQLModel, table=True):
+    """A person of one organisation; `email` is stored in lower case."""
+
+    __tablename__ = "users"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    organization: str = Field(foreign_key="organizations.id", index=True)
+    email: str = Field(unique=True)
+    password_hash: str
+    role: Role = Field(sa_column=Column(String, nullable=False))
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+
+
+class ApiKeyRow(SQLModel, table=True):
+    """A key; only its SHA-256 is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    organization: str = Field(foreign_key="organizations.id", index=True)
+    user_id: UUID | None = Field(default=None, foreign_key="users.id")
+    kind: KeyKind = Field(sa_column=Column(String, nullable=False))
+    name: str
+    key_prefix: str
+    key_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    role: Role = Field(sa_column=Column(String, nullable=False))
+    scopes: list[str] = Field(sa_column=Column(ARRAY(String), nullable=False))
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    expires_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+    last_used_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+    revoked_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+
+
+class InvitationRow(SQLModel, table=True):
+    """An owner's invitation of one address, used once; only its SHA-256 is kept."""
+
+    __tablename__ = "invitations"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    organization: str = Field(foreign_key="organizations.id")
+    email: str
+    role: Role = Field(sa_column=Column(String, nullable=False))
+    token_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    expires_at: datetime = Field(default=None, sa_column=_moment())
+    used_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+
+
+class IdempotencyRow(SQLModel, table=True):
+    """The first answer to an Idempotency-Key, kept for 24 h."""
+
+    __tablename__ = "idempotency_keys"
+
+    organization: str = Field(primary_key=True)
+    route: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    status: int
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+
+
+class JobRow(SQLModel, table=True):
+    """One job of any kind: the projection that lists and status are answered from."""
+
+    __tablename__ = "jobs"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    organization: str
+    kind: JobKind = Field(sa_column=Column(String, nullable=False))
+    external_id: str | None = None
+    state: JobState = Field(default=JobState.PENDING, sa_column=Column(String, nullable=False))
+    attempt: int = 1
+    phase: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    digest: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    total: int = 0
+    processed: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cancelling: bool = False
+    restart_requested: bool = False
+    error_code: str | None = None
+    error_message: str | None = None
+    result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    cost_usd: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    last_seq: int = 0
+    created_by: UUID | None = None
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    started_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+    completed_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+    updated_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    deadline: datetime | None = Field(default=None, sa_column=_moment(required=False))
+
+
+class JobEventRow(SQLModel, table=True):
+    """One line of a job's stream; `key` makes an activity's retry write nothing."""
+
+    __tablename__ = "job_events"
+
+    job_id: UUID = Field(primary_key=True, foreign_key="jobs.id")
+    seq: int = Field(primary_key=True)
+    key: str | None = None
+    type: str
+    data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    at: datetime = Field(default=None, sa_column=_moment(now=True))
+
+
+class JobPageRow(SQLModel, table=True):
+    """A staged page of items, and what has become of each.
+
+    `body` is zlib-compressed NDJSON, `uids` one int64 an item, `outcomes` one byte an item
+    (`domain.jobs.Outcome`), `steps` the number of phases that the page has been through.
+    """
+
+    __tablename__ = "job_pages"
+
+    job_id: UUID = Field(primary_key=True)
+    page: int = Field(primary_key=True)
+    first_index: int
+    items: int
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    uids: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    outcomes: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    steps: int = 0
+
+
+class JobFailureRow(SQLModel, table=True):
+    """A failed item of a job."""
+
+    __tablename__ = "job_failures"
+
+    job_id: UUID = Field(primary_key=True, foreign_key="jobs.id")
+    item_index: int = Field(primary_key=True)
+    item_id: str | None = None
+    stage: str
+    code: str
+    message: str
+
+
+class EntityIndexRow(SQLModel, table=True):
+    """One generation of an index. A re-index builds the next generation beside the live one."""
+
+    __tablename__ = "entity_indexes"
+
+    index_no: int | None = Field(default=None, primary_key=True)
+    organization: str
+    name: str
+    state: str = Field(default="live", description="live, building, dropping")
+    config: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    dynamic: bool = Field(default=False, description="the `default` index: fields are added as they appear")
+    model: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    model_version: int = 0
+    model_entities: int = Field(default=0, description="entities stored when the model was trained")
+    reindex_job: UUID | None = None
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    updated_at: datetime = Field(default=None, sa_column=_moment(now=True))
+
+
+class EntityIndexCountRow(SQLModel, table=True):
+    """How many entities a generation holds; apart, so that counting never blocks who reads the index."""
+
+    __tablename__ = "entity_index_counts"
+
+    index_no: int = Field(primary_key=True)
+    entities: int = 0
+
+
+class EntityRow(SQLModel, table=True):
+    """A stored entity. `id_json` keeps the type the id came in; `keys` are packed int64."""
+
+    __tablename__ = "entities"
+
+    index_no: int = Field(primary_key=True)
+    uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    id_json: str
+    sku: str | None = None
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    values: str = Field(sa_column=Column(Text, nullable=False))
+    source: str | None = None
+    keys: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    group_uid: int | None = Field(default=None, sa_column=Column(BigInteger))
+    revision: int = Field(default=None, sa_column=Column(BigInteger, server_default=text("nextval('entity_revisions')")))
+
+
+class EntityPostingRow(SQLModel, table=True):
+    """One candidate key of one entity: the inverted index."""
+
+    __tablename__ = "entity_postings"
+
+    index_no: int = Field(primary_key=True)
+    key: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
+
+
+class EntityPairRow(SQLModel, table=True):
+    """A scored pair, `left_uid < right_uid`; `bits` are the packed float32 contributions by field."""
+
+    __tablename__ = "entity_pairs"
+
+    index_no: int = Field(primary_key=True)
+    left_uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    right_uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    similarity: float
+    bits: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    duplicate: bool = False
+    model_version: int = 0
+
+
+class EntityLabelRow(SQLModel, table=True):
+    """What a user says of a pair; belongs to the index's name and outlives its generations."""
+
+    __tablename__ = "entity_labels"
+
+    organization: str = Field(primary_key=True)
+    index_name: str = Field(primary_key=True)
+    left_uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    right_uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    left_id: str
+    right_id: str
+    duplicate: bool
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
