@@ -7,10 +7,11 @@ thousands of entities is written and read as a whole, and a number a row costs t
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import TIMESTAMP, BigInteger, Column, LargeBinary, String, Text, text
+from sqlalchemy import TIMESTAMP, BigInteger, Column, Enum, LargeBinary, String, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -20,6 +21,12 @@ from contracts.jobs import JobKind, JobState
 
 def _moment(*, required: bool = True, now: bool = False) -> Column[datetime]:
     return Column(TIMESTAMP(timezone=True), nullable=not required, server_default=text("now()") if now else None)
+
+
+def _word(kind: type[StrEnum]) -> Column[str]:
+    values = [member.value for member in kind]
+    stored = Enum(kind, native_enum=False, create_constraint=False, length=64, values_callable=lambda _: values)
+    return Column(stored, nullable=False)
 
 
 class OrganizationRow(SQLModel, table=True):
@@ -41,7 +48,7 @@ class UserRow(SQLModel, table=True):
     organization: str = Field(foreign_key="organizations.id", index=True)
     email: str = Field(unique=True)
     password_hash: str
-    role: Role = Field(sa_column=Column(String, nullable=False))
+    role: Role = Field(sa_column=_word(Role))
     created_at: datetime = Field(default=None, sa_column=_moment(now=True))
 
 
@@ -53,11 +60,11 @@ class ApiKeyRow(SQLModel, table=True):
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     organization: str = Field(foreign_key="organizations.id", index=True)
     user_id: UUID | None = Field(default=None, foreign_key="users.id")
-    kind: KeyKind = Field(sa_column=Column(String, nullable=False))
+    kind: KeyKind = Field(sa_column=_word(KeyKind))
     name: str
     key_prefix: str
     key_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
-    role: Role = Field(sa_column=Column(String, nullable=False))
+    role: Role = Field(sa_column=_word(Role))
     scopes: list[str] = Field(sa_column=Column(ARRAY(String), nullable=False))
     created_at: datetime = Field(default=None, sa_column=_moment(now=True))
     expires_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
@@ -73,7 +80,7 @@ class InvitationRow(SQLModel, table=True):
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     organization: str = Field(foreign_key="organizations.id")
     email: str
-    role: Role = Field(sa_column=Column(String, nullable=False))
+    role: Role = Field(sa_column=_word(Role))
     token_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
     created_at: datetime = Field(default=None, sa_column=_moment(now=True))
     expires_at: datetime = Field(default=None, sa_column=_moment())
@@ -101,11 +108,13 @@ class JobRow(SQLModel, table=True):
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     organization: str
-    kind: JobKind = Field(sa_column=Column(String, nullable=False))
+    kind: JobKind = Field(sa_column=_word(JobKind))
     external_id: str | None = None
-    state: JobState = Field(default=JobState.PENDING, sa_column=Column(String, nullable=False))
+    state: JobState = Field(default=JobState.PENDING, sa_column=_word(JobState))
     attempt: int = 1
     phase: str | None = None
+    fraction: float = 0.0
+    window_size: int | None = None
     params: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
     digest: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     total: int = 0
@@ -243,6 +252,15 @@ class EntityPairRow(SQLModel, table=True):
     bits: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     duplicate: bool = False
     model_version: int = 0
+
+
+class EntityDirtyRow(SQLModel, table=True):
+    """An entity whose pairs have changed since the verdicts of its component were last decided."""
+
+    __tablename__ = "entity_dirty"
+
+    index_no: int = Field(primary_key=True)
+    uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
 
 
 class EntityLabelRow(SQLModel, table=True):

@@ -77,6 +77,8 @@ CREATE TABLE jobs (
     state text NOT NULL,
     attempt int NOT NULL DEFAULT 1,
     phase text,
+    fraction double precision NOT NULL DEFAULT 0,
+    window_size int,
     params jsonb NOT NULL DEFAULT '{}',
     digest bytea,
     total bigint NOT NULL DEFAULT 0,
@@ -130,7 +132,7 @@ CREATE TABLE job_pages (
 ALTER TABLE job_pages ALTER COLUMN body SET STORAGE EXTERNAL;
 
 CREATE TABLE job_failures (
-    job_id uuid NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    job_id uuid NOT NULL REFERENCES jobs ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     item_index bigint NOT NULL,
     item_id text,
     stage text NOT NULL,
@@ -179,7 +181,6 @@ CREATE TABLE entities (
 );
 CREATE INDEX entities_sku ON entities (index_no, sku) WHERE sku IS NOT NULL;
 CREATE INDEX entities_group ON entities (index_no, group_uid) WHERE group_uid IS NOT NULL;
-CREATE INDEX entities_revision ON entities (index_no, revision);
 
 CREATE TABLE entity_postings (
     index_no int NOT NULL,
@@ -202,6 +203,12 @@ CREATE TABLE entity_pairs (
 CREATE INDEX entity_pairs_right ON entity_pairs (index_no, right_uid, left_uid);
 CREATE INDEX entity_pairs_similarity ON entity_pairs (index_no, similarity DESC, left_uid, right_uid);
 
+CREATE TABLE entity_dirty (
+    index_no int NOT NULL,
+    uid bigint NOT NULL,
+    PRIMARY KEY (index_no, uid)
+);
+
 CREATE TABLE entity_labels (
     organization text NOT NULL,
     index_name text NOT NULL,
@@ -216,7 +223,7 @@ CREATE TABLE entity_labels (
 """
 
 DROP = """
-DROP TABLE entity_labels, entity_pairs, entity_postings, entities, entity_index_counts, entity_indexes,
+DROP TABLE entity_labels, entity_dirty, entity_pairs, entity_postings, entities, entity_index_counts, entity_indexes,
     job_failures, job_pages, job_events, jobs, idempotency_keys, invitations, api_keys, users, organizations;
 DROP SEQUENCE entity_revisions;
 """

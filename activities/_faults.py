@@ -1,0 +1,38 @@
+"""How an activity's errors reach Temporal: typed, and retried only where a retry can help."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from contracts.errors import ErrorCode, TowpathError
+
+HEARTBEAT_SECONDS = 1.0
+
+
+@asynccontextmanager
+async def effect() -> AsyncIterator[None]:
+    """Run an activity's body: heartbeats while it lasts, and turns our errors into Temporal's.
+
+    Raises:
+        ApplicationError: With the error's code as its type; not retryable where our tree says so.
+    """
+    beating = asyncio.create_task(_beat())
+    try:
+        yield
+    except TowpathError as error:
+        raise ApplicationError(error.detail, type=error.code, non_retryable=not error.retryable) from error
+    except MemoryError as error:
+        raise ApplicationError("out of memory", type=ErrorCode.INTERNAL, non_retryable=True) from error
+    finally:
+        beating.cancel()
+
+
+async def _beat() -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -1,0 +1,250 @@
+"""The chunks of an entity batch: plan, index, train, match, resolve. Each is one transaction at its end."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import numpy as np
+from temporalio import activity
+
+from activities._candidates import CandidateCache
+from activities._faults import effect
+from contracts.entities import IndexConfig
+from contracts.entity_jobs import BatchPlan, PageTask, Phase, TrainReport
+from contracts.errors import BadInput, ErrorCode, JobFault, NotFound, Unavailable
+from contracts.jobs import EventType, FailedItem, JobRef, Progress
+from domain.entities import Draft, make_draft, parse_entity
+from domain.jobs import Outcome, tally
+from stores import jobs as job_store
+from stores.db import Connection, Database
+from stores.entities import training
+from stores.entities.indexes import Index, add_entities, find_index
+from stores.entities.matching import (
+    Models,
+    candidates_in_memory,
+    decide_all,
+    find_candidates,
+    score_candidates,
+    store_scores,
+)
+from stores.entities.pairs import ScoredPairs, drop_stale_pairs
+from stores.entities.records import read_stored, write_drafts
+from stores.staging import Page, add_failures, load_page, plan_pages, save_outcomes
+
+# Index and match each make up half of a batch, as far as its fraction done is concerned.
+PHASES = 2
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A page after the pure part of indexing: drafts by place, and what failed."""
+
+    drafts: dict[int, Draft]
+    failures: list[FailedItem]
+
+
+class EntityActivities:
+    """The effects of entity batches.
+
+    Args:
+        database: Where entities and jobs are.
+        candidates: This process's candidate index.
+        share_size: Entities in one share when a whole index is matched anew.
+    """
+
+    def __init__(self, database: Database, candidates: CandidateCache, *, share_size: int) -> None:
+        self._database = database
+        self._candidates = candidates
+        self._share_size = share_size
+        self._models = Models()
+
+    @activity.defn
+    async def plan_batch(self, ref: JobRef) -> BatchPlan:
+        """Find the pages with work left; a later attempt takes failed items up again."""
+        async with effect(), self._database.transaction() as connection:
+            await job_store.lock_job(connection, ref.organization, ref.job_id)
+            await job_store.assert_active(connection, ref)
+            pages = await plan_pages(connection, ref.job_id, retry_failed=ref.attempt > 1)
+            return BatchPlan(pages=pages)
+
+    @activity.defn
+    async def index_page(self, task: PageTask) -> Progress:
+        """Store a page's entities with their candidate keys."""
+        async with effect():
+            async with self._database.transaction() as connection:
+                index = await self._live(connection, task.ref)
+                page = await load_page(connection, task.ref.job_id, task.page, lock=False)
+            prepared = await asyncio.to_thread(_prepare, page, index.config)
+            async with self._database.transaction() as connection:
+                return await self._store_page(connection, task, index, prepared)
+
+    async def _store_page(
+        self, connection: Connection, task: PageTask, prepared_for: Index, prepared: Prepared
+    ) -> Progress:
+        ref = task.ref
+        page = await load_page(connection, ref.job_id, task.page)
+        if page.steps >= 1:
+            return tally(page.outcomes)
+        await job_store.assert_active(connection, ref)
+        index = await self._live(connection, ref, lock=True)
+        if (index.index_no, index.config) != (prepared_for.index_no, prepared_for.config):
+            raise Unavailable("the index changed while the page was prepared")
+        before = tally(page.outcomes)
+        places = [place for place in prepared.drafts if page.outcomes[place] == Outcome.WAITING]
+        written = await write_drafts(connection, index.index_no, [prepared.drafts[place] for place in places])
+        touched = written.created | written.changed
+        for place in places:
+            new = prepared.drafts[place].uid in touched
+            page.outcomes[place] = Outcome.INDEXED if new else Outcome.UNCHANGED
+        failed = [f for f in prepared.failures if page.outcomes[f.index - page.first_index] == Outcome.WAITING]
+        for failure in failed:
+            page.outcomes[failure.index - page.first_index] = Outcome.FAILED
+        await add_failures(connection, ref.job_id, failed)
+        await save_outcomes(connection, ref.job_id, page.page, page.outcomes, 1)
+        await add_entities(connection, index.index_no, len(written.created))
+        return await _record(connection, task, Phase.INDEX, before, tally(page.outcomes))
+
+    @activity.defn
+    async def train_index(self, ref: JobRef) -> TrainReport:
+        """Train the index's model when it has none or has doubled; then the whole index is matched anew."""
+        async with effect():
+            key = f"{ref.attempt}:trained"
+            async with self._database.transaction() as connection:
+                index = await self._live(connection, ref)
+                job = await job_store.lock_job(connection, ref.organization, ref.job_id)
+                known = await connection.execute(
+                    "SELECT data FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, key)
+                )
+                if row := await known.fetchone():
+                    return TrainReport.model_validate(row[0]["report"])
+            report = TrainReport(trained=False, shares=0)
+            if training.is_due(index):
+                asked = await self._candidates.get(index, ref, queries=training.SAMPLE)
+                model, _ = await training.train_model(self._database, index, asked)
+                older = index.model_version > 0 or job.total < index.entities
+                shares = -(-index.entities // self._share_size) if older else 0
+                report = TrainReport(trained=True, shares=shares)
+                async with self._database.transaction() as connection:
+                    await job_store.assert_active(connection, ref)
+                    await training.keep_model(connection, index, model)
+                    await _tell_trained(connection, ref, key, report)
+                return report
+            async with self._database.transaction() as connection:
+                await _tell_trained(connection, ref, key, report)
+            return report
+
+    @activity.defn
+    async def match_page(self, task: PageTask) -> Progress:
+        """Find and score the candidates of a page's entities."""
+        async with effect():
+            ref = task.ref
+            async with self._database.transaction() as connection:
+                page = await load_page(connection, ref.job_id, task.page, lock=False)
+                index = await self._live(connection, ref)
+                total = await job_store.total_of(connection, ref)
+            if page.steps >= PHASES:
+                return tally(page.outcomes)
+            open_uids = page.uids[page.outcomes == Outcome.INDEXED].tolist()
+            pairs = await share_pairs(
+                self._database, self._candidates, self._models, index, ref, open_uids, queries=total
+            )
+            async with self._database.transaction() as connection:
+                page = await load_page(connection, ref.job_id, task.page)
+                if page.steps >= PHASES:
+                    return tally(page.outcomes)
+                await job_store.assert_active(connection, ref)
+                await store_scores(connection, index, pairs)
+                before = tally(page.outcomes)
+                page.outcomes[page.outcomes == Outcome.INDEXED] = Outcome.DONE
+                await save_outcomes(connection, ref.job_id, page.page, page.outcomes, PHASES)
+                return await _record(connection, task, Phase.MATCH, before, tally(page.outcomes))
+
+    @activity.defn
+    async def resolve_batch(self, ref: JobRef) -> int:
+        """Decide verdicts and groups of all that the batch touched."""
+        async with effect(), self._database.transaction() as connection:
+            await job_store.assert_active(connection, ref)
+            index = await self._live(connection, ref, lock=True)
+            await drop_stale_pairs(connection, index.index_no, model_version=index.model_version)
+            return await decide_all(connection, index, await self._models.get(connection, index))
+
+    async def _live(self, connection: Connection, ref: JobRef, *, lock: bool = False) -> Index:
+        name = str((await job_store.params_of(connection, ref))["index"])
+        try:
+            return await find_index(connection, ref.organization, name, lock="share" if lock else "")
+        except NotFound as error:
+            raise JobFault(f"the index {name} has been dropped", code=ErrorCode.INDEX_DROPPED) from error
+
+
+async def share_pairs(
+    database: Database,
+    cache: CandidateCache,
+    models: Models,
+    index: Index,
+    ref: JobRef,
+    uids: list[int],
+    *,
+    queries: int | None = None,
+) -> ScoredPairs:
+    """Candidates and scores of stored entities, with the index's current model; writes nothing.
+
+    Args:
+        database: Where the entities are.
+        cache: This process's candidate index.
+        models: This process's models.
+        index: The generation.
+        ref: The run that asks.
+        uids: Who looks for candidates.
+        queries: How many entities the whole run asks for; None: all of the index.
+    """
+    asked = await cache.get(index, ref, queries=index.entities if queries is None else queries)
+    async with database.transaction() as connection:
+        model = await models.get(connection, index)
+        stored = await read_stored(connection, index.index_no, uids)
+        if asked is None:
+            candidates = await find_candidates(connection, index, stored)
+        else:
+            candidates = await asyncio.to_thread(candidates_in_memory, asked, index, stored)
+        return await score_candidates(connection, index, model, stored, candidates)
+
+
+async def _record(
+    connection: Connection, task: PageTask, phase: Phase, before: Progress, after: Progress
+) -> Progress:
+    change = Progress(
+        total=after.total - before.total,
+        processed=after.processed - before.processed,
+        succeeded=after.succeeded - before.succeeded,
+        failed=after.failed - before.failed,
+        skipped=after.skipped - before.skipped,
+    )
+    share = 1 / max(task.pages, 1) / PHASES
+    await job_store.record_chunk(connection, task.ref, f"{phase}:{task.page}", change, fraction=share, phase=phase)
+    return change
+
+
+async def _tell_trained(connection: Connection, ref: JobRef, key: str, report: TrainReport) -> None:
+    data = {"phase": Phase.TRAIN, "report": report.model_dump()}
+    await job_store.append_event(connection, ref.job_id, EventType.PROGRESS, data, key=key)
+
+
+def _prepare(page: Page, config: IndexConfig) -> Prepared:
+    prepared = Prepared(drafts={}, failures=[])
+    for place in np.flatnonzero(page.outcomes == Outcome.WAITING).tolist():
+        raw = page.lines[place]
+        where = f"entities[{page.first_index + place}]"
+        entity = parse_entity(raw, where)
+        try:
+            prepared.drafts[place] = make_draft(entity, raw, config, where)
+        except BadInput as error:
+            prepared.failures.append(
+                FailedItem(
+                    index=page.first_index + place,
+                    id=str(entity["id"]),
+                    stage=Phase.INDEX,
+                    code=error.code,
+                    message=error.detail,
+                )
+            )
+    return prepared

@@ -1,0 +1,236 @@
+"""The chunks of a re-index: copy, train, match, resolve, swap. A tuning is a re-index with labels.
+
+The next generation is built beside the live one, which stays readable and writable; what was written
+meanwhile is caught up with before the two are swapped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio import activity
+
+from activities._candidates import CandidateCache
+from activities._faults import effect
+from activities.entities import share_pairs
+from contracts.entities import IndexConfig
+from contracts.entity_jobs import Phase, ReindexPlan, ShareTask
+from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
+from contracts.jobs import FailedItem, JobRef, Progress
+from domain.entities import Draft, bare_draft, make_draft, parse_entity
+from stores import jobs as job_store
+from stores.db import Connection, Database
+from stores.entities import training
+from stores.entities.generations import (
+    ShareRow,
+    behind,
+    building_of,
+    discard_building,
+    gone_from,
+    read_bodies,
+    read_share,
+)
+from stores.entities.indexes import Index, add_entities, create_index, find_index, swap_generation
+from stores.entities.matching import Models, decide_all, find_candidates, score_candidates, store_scores
+from stores.entities.records import Stored, delete_entity, write_drafts
+from stores.staging import add_failures
+
+CATCH_UP = 2_000
+# A round that finds fewer than this leaves little to do under the lock that keeps writers out.
+FEW_BEHIND = 500
+
+
+class ReindexActivities:
+    """The effects of a re-index.
+
+    Args:
+        database: Where the generations are.
+        candidates: This process's candidate index.
+        share_size: Entities in one share.
+    """
+
+    def __init__(self, database: Database, candidates: CandidateCache, *, share_size: int) -> None:
+        self._database = database
+        self._candidates = candidates
+        self._share_size = share_size
+        self._models = Models()
+
+    @activity.defn
+    async def plan_reindex(self, ref: JobRef) -> ReindexPlan:
+        """Create the next generation, empty; an earlier attempt's is thrown away."""
+        async with effect(), self._database.transaction() as connection:
+            await job_store.assert_active(connection, ref)
+            job = await job_store.lock_job(connection, ref.organization, ref.job_id)
+            live = await self._live(connection, ref)
+            known = await building_of(connection, ref.organization, live.name)
+            if known is not None and known.reindex_job == ref.job_id and job.params.get("attempt") == ref.attempt:
+                return ReindexPlan(shares=-(-max(live.entities, 1) // self._share_size))
+            if known is not None:
+                await discard_building(connection, known)
+            config = IndexConfig.model_validate(job.params["config"])
+            made = await create_index(
+                connection, ref.organization, config, dynamic=live.dynamic, state="building", job_id=ref.job_id
+            )
+            if made is None:
+                raise JobFault(f"another re-index of {live.name} is running", code=ErrorCode.CONFLICT)
+            await connection.execute(
+                """
+                UPDATE jobs SET total = %s, processed = 0, succeeded = 0, failed = 0, skipped = 0, fraction = 0,
+                       params = params || jsonb_build_object('attempt', %s::int)
+                WHERE id = %s
+                """,
+                (live.entities, ref.attempt, ref.job_id),
+            )
+            return ReindexPlan(shares=-(-max(live.entities, 1) // self._share_size))
+
+    @activity.defn
+    async def copy_share(self, task: ShareTask) -> Progress:
+        """Store the entities of one share under the new configuration."""
+        async with effect():
+            ref = task.ref
+            async with self._database.transaction() as connection:
+                live, building = await self._both(connection, ref)
+                rows = await read_share(connection, live.index_no, task.share, task.shares)
+            drafts, failures = await asyncio.to_thread(_redraft, rows, building.config)
+            async with self._database.transaction() as connection:
+                await job_store.assert_active(connection, ref)
+                written = await write_drafts(connection, building.index_no, drafts)
+                await add_failures(connection, ref.job_id, failures)
+                await add_entities(connection, building.index_no, len(written.created))
+                change = Progress(failed=len(failures), processed=len(failures))
+                share = 0.5 / max(task.shares, 1)
+                key = f"{Phase.COPY}:{task.share}"
+                await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.COPY)
+                return change
+
+    @activity.defn
+    async def train_building(self, ref: JobRef) -> None:
+        """Train the next generation's model, with the index's labels if there are enough."""
+        async with effect():
+            async with self._database.transaction() as connection:
+                _, building = await self._both(connection, ref)
+            if building.model_version or building.entities < training.LEAST_ENTITIES:
+                return
+            asked = await self._candidates.get(building, ref, queries=building.entities)
+            model, report = await training.train_model(self._database, building, asked)
+            async with self._database.transaction() as connection:
+                await job_store.assert_active(connection, ref)
+                await training.keep_model(connection, building, model)
+                if report is not None:
+                    await training.keep_report(connection, ref, report)
+
+    @activity.defn
+    async def match_share(self, task: ShareTask) -> Progress:
+        """Find and score the candidates of one share: of the next generation, or of a retrained live one."""
+        async with effect():
+            ref = task.ref
+            async with self._database.transaction() as connection:
+                index = await building_of(connection, ref.organization, await _name(connection, ref))
+                if index is None or index.reindex_job != ref.job_id:
+                    index = await self._live(connection, ref)
+                    building = False
+                else:
+                    building = True
+                uids = [row.uid for row in await read_share(connection, index.index_no, task.share, task.shares)]
+            pairs = await share_pairs(self._database, self._candidates, self._models, index, ref, uids)
+            async with self._database.transaction() as connection:
+                await job_store.assert_active(connection, ref)
+                await store_scores(connection, index, pairs)
+                done = len(uids) if building else 0
+                change = Progress(processed=done, succeeded=done)
+                share = 0.5 / max(task.shares, 1) if building else 0.0
+                key = f"{Phase.MATCH}:share:{task.share}"
+                await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.MATCH)
+                return change
+
+    @activity.defn
+    async def resolve_building(self, ref: JobRef) -> int:
+        """Decide verdicts and groups of the next generation."""
+        async with effect(), self._database.transaction() as connection:
+            await job_store.assert_active(connection, ref)
+            _, building = await self._both(connection, ref)
+            return await decide_all(connection, building, await self._models.get(connection, building))
+
+    @activity.defn
+    async def swap_index(self, ref: JobRef) -> int:
+        """Catch up with what was written meanwhile, then put the next generation in the live one's place.
+
+        Returns:
+            How many entities had to be caught up with.
+        """
+        async with effect():
+            caught = 0
+            while (found := await self._catch_up(ref)) >= FEW_BEHIND:
+                caught += found
+            async with self._database.transaction() as connection:
+                await job_store.assert_active(connection, ref)
+                name = await _name(connection, ref)
+                live = await find_index(connection, ref.organization, name, lock="exclusive")
+                building = await building_of(connection, ref.organization, name)
+                if building is None or building.reindex_job != ref.job_id:
+                    # An earlier try of this activity has swapped already.
+                    return caught
+                while found := await self._catch_up_some(connection, live, building):
+                    caught += found
+                await swap_generation(connection, live, building)
+            return caught
+
+    async def _catch_up(self, ref: JobRef) -> int:
+        async with self._database.transaction() as connection:
+            await job_store.assert_active(connection, ref)
+            name = await _name(connection, ref)
+            building = await building_of(connection, ref.organization, name)
+            if building is None or building.reindex_job != ref.job_id:
+                return 0
+            return await self._catch_up_some(connection, await self._live(connection, ref), building)
+
+    async def _catch_up_some(self, connection: Connection, live: Index, building: Index) -> int:
+        gone = await gone_from(connection, live.index_no, building.index_no, limit=CATCH_UP)
+        for uid in gone:
+            await delete_entity(connection, building.index_no, uid)
+        uids = await behind(connection, live.index_no, building.index_no, limit=CATCH_UP)
+        drafts, _ = _redraft(await read_bodies(connection, live.index_no, uids), building.config)
+        written = await write_drafts(connection, building.index_no, drafts)
+        await add_entities(connection, building.index_no, len(written.created) - len(gone))
+        model = await self._models.get(connection, building)
+        stored = [Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts]
+        candidates = await find_candidates(connection, building, stored)
+        pairs = await score_candidates(connection, building, model, stored, candidates)
+        await store_scores(connection, building, pairs)
+        await decide_all(connection, building, model)
+        return len(uids) + len(gone)
+
+    async def _live(self, connection: Connection, ref: JobRef) -> Index:
+        name = await _name(connection, ref)
+        try:
+            return await find_index(connection, ref.organization, name)
+        except NotFound as error:
+            raise JobFault(f"the index {name} has been dropped", code=ErrorCode.INDEX_DROPPED) from error
+
+    async def _both(self, connection: Connection, ref: JobRef) -> tuple[Index, Index]:
+        live = await self._live(connection, ref)
+        building = await building_of(connection, ref.organization, live.name)
+        if building is None or building.reindex_job != ref.job_id:
+            raise JobFault("the generation being built is gone", code=ErrorCode.INDEX_DROPPED)
+        return live, building
+
+
+async def _name(connection: Connection, ref: JobRef) -> str:
+    return str((await job_store.params_of(connection, ref))["index"])
+
+
+def _redraft(rows: list[ShareRow], config: IndexConfig) -> tuple[list[Draft], list[FailedItem]]:
+    drafts: list[Draft] = []
+    failures: list[FailedItem] = []
+    for row in rows:
+        raw = row.body.encode()
+        entity = parse_entity(raw)
+        try:
+            drafts.append(make_draft(entity, raw, config))
+        except BadInput as error:
+            # The entity stays stored, so that nothing is lost; it only has no candidates.
+            drafts.append(bare_draft(entity, raw, config))
+            failures.append(
+                FailedItem(index=row.uid, id=str(entity["id"]), stage=Phase.COPY, code=error.code, message=error.detail)
+            )
+    return drafts, failures

@@ -1,0 +1,114 @@
+"""What every job workflow does to its row, and the reconciler's look at all of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+from pydantic import BaseModel
+from temporalio import activity
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities._faults import effect
+from contracts.errors import ErrorCode
+from contracts.jobs import (
+    Finish,
+    JobError,
+    JobInput,
+    JobKind,
+    JobOutcome,
+    JobRef,
+    JobState,
+    PhaseChange,
+    Started,
+)
+from stores import jobs as store
+from stores.db import Database
+from stores.entities.indexes import purge_dropped
+from stores.tables import JobRow
+
+SWEEP_ROWS = 5_000
+QUIET_SECONDS = 20.0
+RECONCILE_LIMIT = 200
+
+
+class Unstarted(BaseModel):
+    """A job whose workflow has to be started."""
+
+    kind: JobKind
+    input: JobInput
+
+
+class JobActivities:
+    """Small projections of a job, and housekeeping.
+
+    Args:
+        database: Where the jobs are.
+        retention_days: How long a finished job stays readable.
+    """
+
+    def __init__(self, database: Database, *, retention_days: int) -> None:
+        self._database = database
+        self._retention_days = retention_days
+
+    @activity.defn
+    async def begin_job(self, ref: JobRef) -> Started:
+        """Move the job to RUNNING and read how it wants to begin."""
+        async with effect():
+            return await store.begin_job(self._database, ref)
+
+    @activity.defn
+    async def enter_phase(self, change: PhaseChange) -> None:
+        """Show what the job does now."""
+        async with effect():
+            await store.enter_phase(self._database, change)
+
+    @activity.defn
+    async def finish_job(self, finish: Finish) -> JobOutcome:
+        """End the run in the row and in the stream."""
+        async with effect():
+            return await store.finish_job(self._database, finish)
+
+    @activity.defn
+    async def find_unstarted(self) -> list[Unstarted]:
+        """Compare quiet, unfinished jobs with Temporal.
+
+        A job without a workflow is returned, to be started. A job whose workflow has ended without
+        finishing it (terminated by an operator, timed out, failed by a defect) is ended here.
+        """
+        async with effect():
+            jobs = await store.open_jobs(self._database, quiet_seconds=QUIET_SECONDS, limit=RECONCILE_LIMIT)
+            return [found for job in jobs if (found := await self._reconcile(job)) is not None]
+
+    async def _reconcile(self, job: JobRow) -> Unstarted | None:
+        ref = JobRef(organization=job.organization, kind=job.kind, job_id=job.id, attempt=job.attempt)
+        handle = activity.client().get_workflow_handle(ref.workflow_id)
+        try:
+            described = await handle.describe(rpc_timeout=timedelta(seconds=5))
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return Unstarted(kind=job.kind, input=JobInput(ref=ref, deadline=job.deadline))
+        if described.status in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
+            return None
+        status = described.status.name if described.status else "gone"
+        cancelled = described.status in {WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED}
+        error = JobError(code=ErrorCode.WORKFLOW_LOST, message=f"its workflow ended as {status}")
+        state = JobState.CANCELLED if cancelled else JobState.FAILED
+        await store.finish_job(self._database, Finish(ref=ref, state=state, error=error))
+        return None
+
+    @activity.defn
+    async def sweep(self) -> int:
+        """Delete what is past its retention and the rows of dropped indexes, a piece at a time.
+
+        Returns:
+            How many rows went; call again while it is not 0.
+        """
+        async with effect():
+            jobs = await store.sweep(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
+            async with self._database.transaction() as connection:
+                return jobs + await purge_dropped(connection, limit=SWEEP_ROWS * 10)
+
+

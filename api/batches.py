@@ -1,0 +1,182 @@
+"""Submits a batch and answers it: staged, committed, started, and waited for when the client wants that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from fastapi import Request, Response
+from fastapi.responses import ORJSONResponse
+
+from api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
+from api.idempotency import Slot
+from api.state import AppState
+from api.uploads import Stager, Upload, UploadLimits, digest_body
+from contracts.auth import Principal
+from contracts.entities import BatchStatus, BatchView
+from contracts.errors import BadInput, NotFound
+from contracts.jobs import JobKind, JobState
+from runtime.settings import Settings
+from stores import jobs as job_store
+from stores.entities.dynamic import index_for_write
+from stores.entities.indexes import find_index
+from stores.entities.results import read_results
+from stores.staging import read_failures
+from stores.tables import JobRow
+
+MOST_ENTITIES = 1_000_000
+MOST_ERRORS = 1000
+DEFAULT_WAIT = 10.0
+MOST_WAIT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """What the request wants besides its entities."""
+
+    index_name: str
+    explain: bool
+    asynchronous: bool | None
+    wait: float
+    deadline: datetime | None
+
+    @classmethod
+    def read(cls, request: Request, settings: Settings, *, index_name: str, explain: bool) -> BatchOptions:
+        """Read `Prefer` and `Towpath-Deadline`.
+
+        Raises:
+            BadInput: A header cannot be understood.
+        """
+        preferences = [part.strip() for part in request.headers.get("prefer", "").lower().split(",")]
+        wait = next((part[5:] for part in preferences if part.startswith("wait=")), None)
+        if wait is not None and not wait.isdigit():
+            raise BadInput("Prefer: wait must be a number of seconds", field="Prefer")
+        asynchronous = True if "respond-async" in preferences else (False if wait is not None else None)
+        return cls(
+            index_name=index_name,
+            explain=explain,
+            asynchronous=asynchronous,
+            wait=min(float(wait), MOST_WAIT) if wait is not None else DEFAULT_WAIT,
+            deadline=read_deadline(request),
+        )
+
+
+def read_deadline(request: Request) -> datetime | None:
+    """The header `Towpath-Deadline`: seconds from now, or an ISO time.
+
+    Raises:
+        BadInput: It is neither, or it has passed.
+    """
+    text = request.headers.get("towpath-deadline")
+    if text is None:
+        return None
+    now = datetime.now(UTC)
+    try:
+        moment = now + timedelta(seconds=float(text))
+    except (ValueError, OverflowError):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise BadInput("Towpath-Deadline must be seconds or an ISO time", field="Towpath-Deadline") from error
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment <= now:
+        raise BadInput("Towpath-Deadline has passed", field="Towpath-Deadline")
+    return moment
+
+
+async def submit_batch(
+    request: Request,
+    state: AppState,
+    caller: Principal,
+    options: BatchOptions,
+    idempotency_key: str | None,
+    *,
+    single: bytes | None = None,
+) -> Response:
+    """Stage the body into a job and commit both at once; then start it, and wait if that was asked for."""
+    limits = UploadLimits(
+        json_bytes=state.settings.max_json_bytes,
+        ndjson_bytes=state.settings.max_ndjson_bytes,
+        entities=MOST_ENTITIES,
+        page_items=state.settings.index_chunk,
+    )
+    slot = Slot(caller.organization, f"POST {request.url.path}", idempotency_key)
+    start = f"{request.url.query}\n".encode()
+    job = JobRow(
+        id=uuid4(),
+        organization=caller.organization,
+        kind=JobKind.ENTITY_BATCH,
+        params={"index": options.index_name},
+        deadline=options.deadline,
+        created_by=caller.key_id,
+    )
+    async with state.uploads, state.db.transaction() as connection:
+        if known := await slot.open(connection):
+            return known.replay(await digest_body(request, limits, start=start))
+        stager = Stager(connection, job.id, limits)
+        upload = await (stager.stage(request, start=start) if single is None else stager.stage_one(single, start=start))
+        await index_for_write(connection, caller.organization, options.index_name, upload.fields)
+        job.total, job.processed, job.failed = upload.items, upload.failed, upload.failed
+        job.digest = upload.digest
+        await job_store.create_job(connection, job)
+        accepted = _accepted(job)
+        await slot.keep(connection, upload.digest, 202, accepted)
+    state.gateway.start_soon(job)
+    if _waits(options, upload, state.settings):
+        job = await state.events.wait_for_end(job, seconds=options.wait)
+        if job.state.final:
+            answer = await answer_batch(state, job, limit=10_000, offset=0, explain=options.explain)
+            async with state.db.transaction() as connection:
+                await slot.keep(connection, upload.digest, 200, answer)
+            return ORJSONResponse(answer)
+    return ORJSONResponse(accepted, 202, headers={"Location": accepted["statusUrl"], "Preference-Applied": "respond-async"})
+
+
+def _waits(options: BatchOptions, upload: Upload, settings: Settings) -> bool:
+    if options.asynchronous is None:
+        return upload.items <= settings.batch_sync_limit
+    return not options.asynchronous
+
+
+def _accepted(job: JobRow) -> dict[str, Any]:
+    view = batch_view(job)
+    view.status = BatchStatus.PENDING
+    view.status_url = f"{STATUS_PATH}{job.id}"
+    return view.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+async def answer_batch(state: AppState, job: JobRow, *, limit: int, offset: int, explain: bool) -> dict[str, Any]:
+    """A batch's status with a page of its results."""
+    failures, total = await read_failures(state.db, job.id, limit=MOST_ERRORS, offset=0)
+    view: BatchView = batch_view(job, failures=failures, total_failures=total)
+    view.progress = 1.0 if job.state is JobState.COMPLETED else job.fraction
+    view.created_at, view.started_at, view.completed_at = job.created_at, job.started_at, job.completed_at
+    answer = view.model_dump(mode="json", by_alias=True, exclude_none=True)
+    results = await _results(state, job, limit=limit, offset=offset, explain=explain)
+    if results:
+        answer["results"] = results
+    if job.result is not None:
+        answer["report"] = job.result
+    return answer
+
+
+async def _results(
+    state: AppState, job: JobRow, *, limit: int, offset: int, explain: bool
+) -> list[dict[str, Any]]:
+    if limit == 0:
+        return []
+    async with state.db.transaction() as connection:
+        try:
+            index = await find_index(connection, job.organization, str(job.params["index"]))
+        except NotFound:
+            index = None
+        number = index.index_no if index else None
+        rows = await read_results(connection, job.id, number, limit=limit, offset=offset)
+    return [
+        entity_answer(raw, [candidate(index.config, one, explain=explain) for one in partners] if index else [])
+        for raw, partners in rows
+    ]
+
+

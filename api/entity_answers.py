@@ -1,0 +1,124 @@
+"""Turns stored rows into the answers of the entity API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from contracts.entities import (
+    BATCH_STATUS,
+    BatchSummary,
+    BatchView,
+    Candidate,
+    Contribution,
+    Explanation,
+    GroupView,
+    IndexConfig,
+    IndexView,
+    ItemError,
+    PairView,
+)
+from contracts.jobs import FailedItem
+from stores.entities.indexes import Index
+from stores.entities.pairs import PartnerRow
+from stores.jobs import error_of
+from stores.tables import JobRow
+
+STATUS_PATH = "/v1/entities/batch/status?jobId="
+MOST_ERRORS = 1000
+SIMILARITY_DIGITS = 6
+
+
+def index_view(index: Index) -> IndexView:
+    """An index for people."""
+    return IndexView(
+        **index.config.model_dump(),
+        entity_count=index.entities,
+        model_version=index.model_version,
+        created_at=index.created_at,
+        updated_at=index.updated_at,
+        reindex_job_id=index.reindex_job,
+    )
+
+
+def explanation(config: IndexConfig, bits: bytes) -> Explanation:
+    """Read packed contributions: the prior, then one number a field, in bits."""
+    prior, *contributions = np.frombuffer(bits, dtype="<f4").astype(float).tolist()
+    named = [
+        Contribution(field=field.name, contribution=bits_of_field)
+        for field, bits_of_field in zip(config.fields, contributions, strict=False)
+        if bits_of_field
+    ]
+    by_strength = sorted(named, key=lambda item: (-abs(item.contribution), item.field))
+    return Explanation(
+        prior=prior,
+        matched=[item for item in by_strength if item.contribution > 0],
+        conflicting=[item for item in by_strength if item.contribution < 0],
+    )
+
+
+def candidate(config: IndexConfig, partner: PartnerRow, *, explain: bool) -> Candidate:
+    """One candidate of an entity."""
+    return Candidate(
+        id=orjson.loads(partner.id_json),
+        similarity=_similarity(partner.similarity, explain=explain),
+        duplicate=partner.duplicate,
+        sku=partner.sku,
+        explanation=explanation(config, partner.bits) if explain else None,
+    )
+
+
+def _similarity(value: float, *, explain: bool) -> float:
+    # With an explanation the number must be the one that its contributions add up to.
+    return value if explain else round(value, SIMILARITY_DIGITS)
+
+
+def entity_answer(raw: str | bytes, candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """The entity's own fields with its `duplicates`."""
+    entity: dict[str, Any] = orjson.loads(raw)
+    entity["duplicates"] = [
+        item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in candidates
+    ]
+    return entity
+
+
+def pair_view(config: IndexConfig, row: tuple[str, str, float, bool, bytes], *, explain: bool) -> PairView:
+    """One pair; ids are written as strings."""
+    left, right, similarity, duplicate, bits = row
+    return PairView(
+        entity_id=str(orjson.loads(left)),
+        duplicate_id=str(orjson.loads(right)),
+        similarity=_similarity(similarity, explain=explain),
+        duplicate=duplicate,
+        explanation=explanation(config, bits) if explain else None,
+    )
+
+
+def group_view(row: tuple[int, list[str]]) -> GroupView:
+    """One group; its id is stable while its first member stays."""
+    group_uid, ids = row
+    return GroupView(
+        group_id=f"{group_uid & (1 << 64) - 1:016x}", entity_ids=[orjson.loads(one) for one in ids], size=len(ids)
+    )
+
+
+def batch_view(job: JobRow, *, failures: Sequence[FailedItem] = (), total_failures: int = 0) -> BatchView:
+    """A batch's state and counts."""
+    errors = [ItemError(index=f.index, id=f.id, code=f.code, message=f.message) for f in failures]
+    return BatchView(
+        job_id=job.id,
+        status=BATCH_STATUS[job.state],
+        summary=BatchSummary(
+            total=job.total,
+            processed=job.processed,
+            succeeded=job.succeeded,
+            failed=job.failed,
+            unchanged=job.skipped,
+        ),
+        errors=errors or None,
+        errors_truncated=True if total_failures > len(errors) else (False if errors else None),
+        error=error_of(job),
+    )

@@ -1,0 +1,178 @@
+"""The only place that talks to Temporal on behalf of a request: start, pause, continue, cancel, restart.
+
+The job's row is committed before Temporal is asked to start its workflow. If Temporal is away, or this
+process dies between the two, the reconciler starts it; so an accepted job is never lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from temporalio.client import Client
+from temporalio.common import Priority, SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from contracts.errors import NotFound, Unavailable
+from contracts.jobs import JobInput, JobKind, JobOutcome, JobRef
+from contracts.queues import Queue
+from stores import jobs as store
+from stores.db import Connection, Database
+from stores.tables import JobRow
+from workflows import search_attributes as attributes
+from workflows.entities import EntityBatchWorkflow
+from workflows.entity_reindex import EntityReindexWorkflow
+
+logger = logging.getLogger(__name__)
+
+Run = Callable[[Any, JobInput], Awaitable[JobOutcome]]
+WORKFLOWS: dict[JobKind, Run] = {
+    JobKind.ENTITY_BATCH: EntityBatchWorkflow.run,
+    JobKind.ENTITY_REINDEX: EntityReindexWorkflow.run,
+}
+RPC_TIMEOUT = timedelta(seconds=5)
+
+
+def ref_of(job: JobRow) -> JobRef:
+    """The present run of a job."""
+    return JobRef(organization=job.organization, kind=job.kind, job_id=job.id, attempt=job.attempt)
+
+
+class Gateway:
+    """Moves jobs: first in Postgres, then in Temporal.
+
+    Args:
+        database: Where the jobs are.
+        client: Temporal.
+    """
+
+    def __init__(self, database: Database, client: Client) -> None:
+        self._database = database
+        self._client = client
+        self._starting: set[asyncio.Task[None]] = set()
+
+    def start_soon(self, job: JobRow) -> None:
+        """Start the workflow of a committed job without making the caller wait."""
+        task = asyncio.create_task(self._start_or_leave(job))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def drain(self) -> None:
+        """Wait for the starts under way; at shutdown."""
+        if self._starting:
+            await asyncio.wait(self._starting, timeout=RPC_TIMEOUT.total_seconds())
+
+    async def _start_or_leave(self, job: JobRow) -> None:
+        try:
+            await self.start(job)
+        except (RPCError, RuntimeError) as error:
+            logger.warning("job %s waits for the reconciler: %s", job.id, error)
+
+    async def start(self, job: JobRow, *, signal: str | None = None) -> None:
+        """Start the workflow of a committed job; one that runs already is left alone."""
+        ref = ref_of(job)
+        try:
+            await self._client.start_workflow(
+                WORKFLOWS[job.kind],
+                JobInput(ref=ref, deadline=job.deadline, window=job.window_size),
+                id=ref.workflow_id,
+                task_queue=Queue.ENGINE,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                priority=Priority(fairness_key=job.organization[:64]),
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(attributes.ORGANIZATION, job.organization),
+                        SearchAttributePair(attributes.KIND, job.kind),
+                        SearchAttributePair(attributes.STATE, job.state),
+                    ]
+                ),
+                static_summary=_summary(job),
+                static_details=_details(job),
+                start_signal=signal,
+                rpc_timeout=RPC_TIMEOUT,
+            )
+        except WorkflowAlreadyStartedError:
+            logger.info("job %s attempt %d runs already", job.id, job.attempt)
+
+    async def pause(self, organization: str, job_id: UUID) -> JobRow:
+        """Pause a job; chunks in flight run to their end."""
+        async with self._database.transaction() as connection:
+            job = await store.lock_job(connection, organization, job_id)
+            job = await store.mark_paused(connection, job, paused=True)
+            await self._signal(job, "pause")
+        return job
+
+    async def go_on(self, organization: str, job_id: UUID) -> JobRow:
+        """Let a paused job go on."""
+        async with self._database.transaction() as connection:
+            job = await store.lock_job(connection, organization, job_id)
+            job = await store.mark_paused(connection, job, paused=False)
+            await self._signal(job, "continue")
+        return job
+
+    async def cancel(self, organization: str, job_id: UUID) -> JobRow:
+        """Stop a job; what is finished stays. A finished job answers its state."""
+        async with self._database.transaction() as connection:
+            job = await store.lock_job(connection, organization, job_id)
+            if job.state.final:
+                return job
+            job = await store.mark_cancelling(connection, job)
+        # After the commit: the chunks that the cancel interrupts look at the row.
+        try:
+            await self._client.get_workflow_handle(ref_of(job).workflow_id).cancel(rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                logger.warning("the cancel of job %s waits for the reconciler: %s", job.id, error)
+            else:
+                # It was never started: its first step finds the wish and ends it.
+                self.start_soon(job)
+        return job
+
+    async def restart(self, organization: str, job_id: UUID, *, prepare: Prepare | None = None) -> JobRow:
+        """Run what has not succeeded once more, as the next attempt."""
+        async with self._database.transaction() as connection:
+            job = await store.lock_job(connection, organization, job_id)
+            when = await store.mark_restart(connection, job)
+            if prepare is not None:
+                await prepare(connection, job)
+        job = await store.get_job(self._database, organization, job_id)
+        if when == "now":
+            self.start_soon(job)
+        return job
+
+    async def _signal(self, job: JobRow, signal: str) -> None:
+        """Tell the workflow, starting it first if it never was; inside the transaction that shows the new state.
+
+        Raises:
+            Unavailable: Temporal does not answer; the transaction rolls back.
+        """
+        try:
+            await self._client.get_workflow_handle(ref_of(job).workflow_id).signal(signal, rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise Unavailable("Temporal does not answer; nothing was changed", retry_after=5) from error
+            await self.start(job, signal=signal)
+
+
+Prepare = Callable[[Connection, JobRow], Awaitable[None]]
+
+
+def _summary(job: JobRow) -> str:
+    subject = job.params.get("index", "")
+    return f"{job.kind.replace('_', ' ')} {subject}: {job.total:,} items"[:200]
+
+
+def _details(job: JobRow) -> str:
+    return "\n".join(
+        [
+            f"- organization: `{job.organization}`",
+            f"- job: `{job.id}`, attempt {job.attempt}",
+            f"- items: {job.total:,}",
+            *(f"- {name}: `{value}`" for name, value in job.params.items() if isinstance(value, str | int | bool)),
+        ]
+    )

@@ -1,0 +1,44 @@
+"""Turns a job's row into what the API shows."""
+
+from __future__ import annotations
+
+from contracts.jobs import Cost, JobKind, JobLinks, JobView
+from api.gateway import ref_of
+from runtime.settings import Settings
+from runtime.temporal import temporal_ui_url
+from stores.jobs import error_of, progress_of
+from stores.tables import JobRow
+
+SYSTEM_PATHS: dict[JobKind, str] = {
+    JobKind.ENTITY_BATCH: "/v1/entities/batch/status?jobId={id}",
+    JobKind.ENTITY_REINDEX: "/v1/entities/batch/status?jobId={id}",
+}
+
+
+def job_view(job: JobRow, settings: Settings) -> JobView:
+    """The common view of a job of any kind."""
+    base = f"/v1/jobs/{job.id}"
+    return JobView(
+        id=job.id,
+        external_id=job.external_id,
+        kind=job.kind,
+        state=job.state,
+        attempt=job.attempt,
+        phase=job.phase,
+        progress=progress_of(job),
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        deadline=job.deadline,
+        cancelling=job.cancelling,
+        error=error_of(job),
+        cost=Cost(usd=job.cost_usd, input_tokens=job.input_tokens, output_tokens=job.output_tokens),
+        result=job.result,
+        links=JobLinks(
+            self_=base,
+            events=f"{base}/events",
+            failures=f"{base}/failures",
+            system=SYSTEM_PATHS[job.kind].format(id=job.id),
+            temporal=temporal_ui_url(settings, ref_of(job).workflow_id),
+        ),
+    )

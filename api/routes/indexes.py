@@ -1,0 +1,182 @@
+"""Indexes: what entities are matched on, labels, tuning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Path, Query, Response, status
+from fastapi.responses import ORJSONResponse
+
+from api.auth import Editor, Owner, Reader
+from api.entity_answers import STATUS_PATH, index_view
+from api.state import State
+from contracts.auth import Principal
+from contracts.entities import (
+    BatchStatus,
+    IndexBody,
+    IndexConfig,
+    IndexList,
+    IndexView,
+    LabelCounts,
+    LabelsBody,
+    TuneStarted,
+)
+from contracts.errors import BadInput, Conflict, NotFound
+from contracts.jobs import JobKind
+from domain.matching import entity_uid
+from stores import jobs as job_store
+from stores.db import Connection
+from stores.entities.indexes import (
+    Index,
+    create_index,
+    drop_index,
+    find_index,
+    list_indexes,
+    mark_reindexing,
+    save_config,
+)
+from stores.entities.labels import StoredLabel, read_labels, save_labels
+from stores.entities.records import find_entity
+from stores.tables import JobRow
+
+router = APIRouter(prefix="/v1/indexes", tags=["indexes"])
+
+Name = Annotated[str, Path(alias="indexName", min_length=1, max_length=128)]
+
+
+def _json(view: IndexView | IndexList, **more: Any) -> dict[str, Any]:
+    return {**view.model_dump(mode="json", by_alias=True, exclude_none=True), **more}
+
+
+@router.post(
+    "",
+    summary="Create or update an index",
+    response_model=IndexView,
+    responses={201: {"model": IndexView, "description": "Created."}},
+)
+async def put_index(state: State, caller: Editor, body: IndexBody) -> Response:
+    """Creates the index, or changes it. A change that touches stored entities runs as a job: `reindexJobId`.
+
+    Reads go on with the old configuration until that job ends; poll it like a batch.
+    """
+    config = body.config()
+    async with state.db.transaction() as connection:
+        made = await create_index(connection, caller.organization, config)
+        if made is not None:
+            return ORJSONResponse(_json(index_view(made)), status.HTTP_201_CREATED)
+        if body.if_exists == "error":
+            raise Conflict(f"an index named {config.index_name} exists")
+        index = await find_index(connection, caller.organization, config.index_name, lock="exclusive")
+        if index.config == config:
+            await _refuse_while_rebuilding(connection, index)
+            return ORJSONResponse(_json(index_view(index)))
+        if index.entities == 0:
+            await _refuse_while_rebuilding(connection, index)
+            await save_config(connection, index.index_no, config)
+            changed = await find_index(connection, caller.organization, config.index_name)
+            return ORJSONResponse(_json(index_view(changed)))
+        job = await _rebuild(connection, caller, index, config)
+    state.gateway.start_soon(job)
+    return ORJSONResponse(_json(index_view(index), reindexJobId=str(job.id)))
+
+
+async def _refuse_while_rebuilding(connection: Connection, index: Index) -> None:
+    if index.reindex_job is not None:
+        await mark_reindexing(connection, index, None)
+        job = await connection.execute(
+            "SELECT 1 FROM jobs WHERE id = %s AND state IN ('PENDING', 'RUNNING', 'PAUSED')", (index.reindex_job,)
+        )
+        if await job.fetchone():
+            raise Conflict(f"a re-index of {index.name} is running: job {index.reindex_job}")
+
+
+async def _rebuild(connection: Connection, caller: Principal, index: Index, config: IndexConfig) -> JobRow:
+    job = JobRow(
+        id=uuid4(),
+        organization=caller.organization,
+        kind=JobKind.ENTITY_REINDEX,
+        params={"index": index.name, "config": config.model_dump(mode="json", by_alias=True)},
+        total=index.entities,
+        created_by=caller.key_id,
+    )
+    await mark_reindexing(connection, index, job.id)
+    await job_store.create_job(connection, job)
+    return job
+
+
+@router.get("", summary="List indexes")
+async def get_indexes(
+    state: State,
+    caller: Reader,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> IndexList:
+    """Indexes of the caller's organisation by name."""
+    async with state.db.transaction() as connection:
+        found, total = await list_indexes(connection, caller.organization, limit=limit, offset=offset)
+    return IndexList(indexes=[index_view(index) for index in found], limit=limit, offset=offset, total=total)
+
+
+@router.get("/{indexName}", summary="One index", response_model_exclude_none=True)
+async def get_index(state: State, caller: Reader, index_name: Name) -> IndexView:
+    """Configuration, counts and the job that rebuilds it, if one does."""
+    async with state.db.transaction() as connection:
+        return index_view(await find_index(connection, caller.organization, index_name))
+
+
+@router.delete("/{indexName}", summary="Drop an index", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_index(state: State, caller: Owner, index_name: Name) -> None:
+    """Drops the index with its entities, pairs and labels. Batches that write to it fail with INDEX_DROPPED."""
+    async with state.db.transaction() as connection:
+        await drop_index(connection, await find_index(connection, caller.organization, index_name, lock="exclusive"))
+
+
+@router.post("/{indexName}/labels", summary="Say which pairs are duplicates and which are not")
+async def add_labels(state: State, caller: Editor, index_name: Name, body: LabelsBody) -> LabelCounts:
+    """Stores labels; a pair that has one gets the new one. `tune` makes the index learn from them."""
+    async with state.db.transaction() as connection:
+        index = await find_index(connection, caller.organization, index_name)
+        labels: list[StoredLabel] = []
+        for place, label in enumerate(body.labels):
+            left = await _uid(connection, index, label.entity_id, f"labels[{place}].entityId")
+            right = await _uid(connection, index, label.duplicate_id, f"labels[{place}].duplicateId")
+            if left == right:
+                raise BadInput(f"labels[{place}] names one entity twice", field=f"labels[{place}].duplicateId")
+            first, second = sorted([(left, str(label.entity_id)), (right, str(label.duplicate_id))])
+            labels.append(StoredLabel(first[0], second[0], first[1], second[1], label.duplicate))
+        await save_labels(connection, caller.organization, index.name, labels)
+        stored = await read_labels(connection, caller.organization, index.name)
+    duplicates = sum(label.duplicate for label in stored)
+    return LabelCounts(
+        added=len(labels), total=len(stored), duplicates=duplicates, distinct=len(stored) - duplicates
+    )
+
+
+async def _uid(connection: Connection, index: Index, entity_id: int | str, where: str) -> int:
+    found = await find_entity(connection, index.index_no, str(entity_id), entity_uid(entity_id))
+    if found is None:
+        raise NotFound(f"{where}: no entity {entity_id} in index {index.name}", field=where)
+    return found[0]
+
+
+@router.post("/{indexName}/tune", summary="Learn from labels", status_code=status.HTTP_202_ACCEPTED)
+async def tune_index(state: State, caller: Editor, index_name: Name) -> TuneStarted:
+    """Starts a job that learns from the labels and scores the index anew.
+
+    Its `result` is the report: precision and recall by cross-validation, before and after.
+    """
+    async with state.db.transaction() as connection:
+        index = await find_index(connection, caller.organization, index_name, lock="exclusive")
+        labels = await read_labels(connection, caller.organization, index.name)
+        if len({label.duplicate for label in labels}) < 2:
+            raise BadInput("tuning needs labels of both kinds: duplicates and not", field="labels")
+        job = await _rebuild(connection, caller, index, index.config)
+    state.gateway.start_soon(job)
+    return _tune_started(job.id)
+
+
+def _tune_started(job_id: UUID) -> TuneStarted:
+    return TuneStarted(job_id=job_id, status=BatchStatus.PENDING, status_url=f"{STATUS_PATH}{job_id}")
+
+

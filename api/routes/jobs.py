@@ -1,0 +1,108 @@
+"""The common face of all jobs: list, look, pause, continue, cancel, restart, failed items."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from api.auth import Operator, Reader
+from api.job_views import job_view
+from api.state import State
+from contracts.errors import BadInput
+from contracts.jobs import FailurePage, JobKind, JobPage, JobState, JobView
+from stores import jobs as store
+from stores.staging import read_failures
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.get("", summary="List jobs, newest first")
+async def list_jobs(
+    state: State,
+    caller: Reader,
+    kind: JobKind | None = None,
+    job_state: Annotated[JobState | None, Query(alias="state")] = None,
+    external_id: Annotated[str | None, Query(alias="externalId", max_length=128)] = None,
+    created_after: Annotated[datetime | None, Query(alias="createdAfter")] = None,
+    created_before: Annotated[datetime | None, Query(alias="createdBefore")] = None,
+    cursor: Annotated[str | None, Query(description="`nextCursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> JobPage:
+    """Jobs of the caller's organisation; a page is stable while new jobs come in."""
+    rows = await store.list_jobs(
+        state.db,
+        caller.organization,
+        kind=kind,
+        state=job_state,
+        external_id=external_id,
+        created_after=created_after,
+        created_before=created_before,
+        before=_read_cursor(cursor) if cursor else None,
+        limit=limit + 1,
+    )
+    more = len(rows) > limit
+    return JobPage(
+        jobs=[job_view(row, state.settings) for row in rows[:limit]],
+        next_cursor=_write_cursor((rows[limit - 1].created_at, rows[limit - 1].id)) if more else None,
+    )
+
+
+def _write_cursor(cursor: store.Cursor) -> str:
+    return base64.urlsafe_b64encode(f"{cursor[0].isoformat()} {cursor[1]}".encode()).decode()
+
+
+def _read_cursor(text: str) -> store.Cursor:
+    try:
+        moment, job_id = base64.urlsafe_b64decode(text).decode().rsplit(" ", 1)
+        return datetime.fromisoformat(moment), UUID(job_id)
+    except (ValueError, binascii.Error) as error:
+        raise BadInput("cursor is not one that a page before has given", field="cursor") from error
+
+
+@router.get("/{job_id}", summary="One job")
+async def get_job(state: State, caller: Reader, job_id: UUID) -> JobView:
+    """State, progress, timings, error and links; answered from Postgres, so it works without a worker."""
+    return job_view(await store.get_job(state.db, caller.organization, job_id), state.settings)
+
+
+@router.get("/{job_id}/failures", summary="Failed items of a job")
+async def get_failures(
+    state: State,
+    caller: Reader,
+    job_id: UUID,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> FailurePage:
+    """Failed items by their position in the request."""
+    job = await store.get_job(state.db, caller.organization, job_id)
+    failures, total = await read_failures(state.db, job.id, limit=limit, offset=offset)
+    return FailurePage(failures=failures, total=total, limit=limit, offset=offset)
+
+
+@router.post("/{job_id}/pause", summary="Pause a job")
+async def pause_job(state: State, caller: Operator, job_id: UUID) -> JobView:
+    """Starts no further chunk; those in flight run to their end. 409 when the job has ended."""
+    return job_view(await state.gateway.pause(caller.organization, job_id), state.settings)
+
+
+@router.post("/{job_id}/continue", summary="Let a paused job go on")
+async def continue_job(state: State, caller: Operator, job_id: UUID) -> JobView:
+    """Goes on where the pause began. 409 when the job has ended."""
+    return job_view(await state.gateway.go_on(caller.organization, job_id), state.settings)
+
+
+@router.post("/{job_id}/cancel", summary="Cancel a job")
+async def cancel_job(state: State, caller: Operator, job_id: UUID) -> JobView:
+    """Stops a job; what is finished stays. A finished job answers its state unchanged."""
+    return job_view(await state.gateway.cancel(caller.organization, job_id), state.settings)
+
+
+@router.post("/{job_id}/restart", summary="Run what has not succeeded once more")
+async def restart_job(state: State, caller: Operator, job_id: UUID) -> JobView:
+    """Starts the next attempt; during a cancel it begins when the cancel has ended. 409 while the job runs."""
+    return job_view(await state.gateway.restart(caller.organization, job_id), state.settings)

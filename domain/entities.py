@@ -1,0 +1,158 @@
+"""Entities as clients send them: what is refused, who they are, and what of them is stored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from contracts.entities import FieldType, IndexConfig, IndexField
+from contracts.errors import BadInput, ErrorCode
+from domain.matching import MissingField, NoIndexedValue, PreparedEntity, entity_uid, prepare
+
+RESERVED = "duplicates"
+MAX_ID_CHARACTERS = 512
+MAX_DYNAMIC_FIELDS = 100
+Entity = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An entity ready to be stored; `digest` tells whether its content has changed."""
+
+    uid: int
+    id_json: str
+    sku: str | None
+    body: str
+    digest: bytes
+    values: tuple[str | None, ...]
+    source: str | None
+    keys: npt.NDArray[np.int64]
+
+
+def parse_entity(raw: bytes, where: str = "", *, offset: int = 0) -> Entity:
+    """Read one entity and check all that does not depend on an index.
+
+    Args:
+        raw: Its JSON.
+        where: Its place in the request, such as `entities[3]`, for messages.
+        offset: Where it begins in the body, for messages.
+
+    Raises:
+        BadInput: Not JSON (with the offset), not an object, no usable id, a reserved field, a null byte.
+    """
+    try:
+        entity = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadInput(
+            f"{where or 'the body'} is not valid JSON: {error.msg} at offset {offset + error.pos}",
+            code=ErrorCode.INVALID_JSON,
+            field=where or None,
+        ) from error
+    return check_entity(entity, raw, where)
+
+
+def check_entity(entity: object, raw: bytes, where: str = "") -> Entity:
+    """The checks of `parse_entity` on an entity that has been read already."""
+    dot = f"{where}." if where else ""
+    if not isinstance(entity, dict):
+        raise BadInput(f"{where or 'the body'} must be a JSON object", field=where or None)
+    if "id" not in entity or entity["id"] is None:
+        raise BadInput(f"{dot}id is required", code=ErrorCode.MISSING_FIELD, field=f"{dot}id")
+    identity = entity["id"]
+    if isinstance(identity, bool) or not isinstance(identity, int | str):
+        raise BadInput(f"{dot}id must be a string or a whole number of at most 64 bits", field=f"{dot}id")
+    if isinstance(identity, str) and not 0 < len(identity) <= MAX_ID_CHARACTERS:
+        raise BadInput(f"{dot}id must have 1 to {MAX_ID_CHARACTERS} characters", field=f"{dot}id")
+    if RESERVED in entity:
+        raise BadInput(
+            f"{dot}{RESERVED} is reserved for the answer", code=ErrorCode.RESERVED_FIELD, field=f"{dot}{RESERVED}"
+        )
+    if b"\\u0000" in raw and (path := _null_byte(entity)) is not None:
+        raise BadInput(f"{dot}{path} contains a null byte", code=ErrorCode.NULL_BYTE, field=f"{dot}{path}")
+    return entity
+
+
+def _null_byte(value: object, path: str = "") -> str | None:
+    if isinstance(value, str):
+        return path if "\0" in value else None
+    if isinstance(value, dict):
+        inner: Iterable[tuple[str, object]] = ((f"{path}.{name}".lstrip("."), item) for name, item in value.items())
+        if any("\0" in name for name in value):
+            return path or "a field name"
+    elif isinstance(value, list):
+        inner = ((f"{path}[{place}]", item) for place, item in enumerate(value))
+    else:
+        return None
+    return next((found for name, item in inner if (found := _null_byte(item, name)) is not None), None)
+
+
+def make_draft(entity: Entity, raw: bytes, config: IndexConfig, where: str = "") -> Draft:
+    """Normalise a checked entity for an index.
+
+    Raises:
+        BadInput: A required field is missing, or no indexed field has a value.
+    """
+    dot = f"{where}." if where else ""
+    try:
+        prepared = prepare(entity, config)
+    except MissingField as error:
+        name = error.args[0]
+        raise BadInput(f"{dot}{name} is required", code=ErrorCode.MISSING_FIELD, field=f"{dot}{name}") from error
+    except NoIndexedValue as error:
+        names = ", ".join(field.name for field in config.fields[:10])
+        raise BadInput(
+            f"{where or 'the entity'} has no value in any indexed field ({names})", code=ErrorCode.NO_INDEXED_VALUE
+        ) from error
+    return _draft(entity, raw, prepared)
+
+
+def bare_draft(entity: Entity, raw: bytes, config: IndexConfig) -> Draft:
+    """An entity that a changed index can no longer match: stored as it is, with no value and no key."""
+    nothing = PreparedEntity(
+        values=(None,) * len(config.fields), source=None, keys=np.empty(0, dtype=np.int64)
+    )
+    return _draft(entity, raw, nothing)
+
+
+def _draft(entity: Entity, raw: bytes, prepared: PreparedEntity) -> Draft:
+    sku = entity.get("sku")
+    return Draft(
+        uid=entity_uid(entity["id"]),
+        id_json=orjson.dumps(entity["id"]).decode(),
+        sku=sku if isinstance(sku, str) and sku else None,
+        body=raw.decode(),
+        digest=hashlib.blake2b(orjson.dumps(entity, option=orjson.OPT_SORT_KEYS), digest_size=16).digest(),
+        values=prepared.values,
+        source=prepared.source,
+        keys=prepared.keys,
+    )
+
+
+class ScalarFields:
+    """Collects the top-level scalars of entities, for an index that takes every field that appears."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, FieldType] = {}
+
+    def see(self, entity: Entity) -> None:
+        """Note an entity's fields: strings are text, and so is a field that is ever a string."""
+        for name, value in entity.items():
+            if name == "id" or not isinstance(value, str | int | float) or not 0 < len(name) <= 256:
+                continue
+            if isinstance(value, str) or self._types.get(name) is FieldType.TEXT:
+                self._types[name] = FieldType.TEXT
+            else:
+                self._types[name] = FieldType.STRING if isinstance(value, bool) else FieldType.NUMBER
+
+    def extend(self, config: IndexConfig) -> IndexConfig:
+        """The configuration with the new fields behind the known ones, in order of their names."""
+        known = {field.name for field in config.fields}
+        new = [IndexField(name=name, type=kind) for name, kind in sorted(self._types.items()) if name not in known]
+        fields = (config.fields + new)[:MAX_DYNAMIC_FIELDS]
+        return config if len(fields) == len(config.fields) else config.model_copy(update={"fields": fields})

@@ -1,0 +1,248 @@
+"""Where stored records meet `domain.matching`: candidates, scores, verdicts, for a chunk or for one entity.
+
+Candidates come from the inverted index either by one SQL query (a single entity) or from a copy of
+the useful postings in this process's memory (a chunk); both give the same ones, see `domain.matching`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.matching import (
+    DF_CAP,
+    CandidateIndex,
+    CandidateIndexBuilder,
+    MatchModel,
+    default_model,
+    groups,
+    resolve,
+    score_pairs,
+    top_candidates,
+)
+from stores.db import Connection, Database
+from stores.entities.indexes import Index, load_model
+from stores.entities.pairs import (
+    PairGraph,
+    ScoredPairs,
+    read_components,
+    save_groups,
+    save_verdicts,
+    take_dirty,
+    write_pairs,
+)
+from stores.entities.records import Stored, read_stored
+
+Int64s = npt.NDArray[np.int64]
+
+# The first half of the advisory lock under which an index's verdicts are decided.
+_DECIDE_LOCK = 0x7061
+_COPY_HEADER_BYTES = 19
+_POSTING = np.dtype([("fields", ">i2"), ("l0", ">i4"), ("key", ">i8"), ("l1", ">i4"), ("uid", ">i8")])
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Pairs worth comparing: `query[i]` asked and `found[i]` came up."""
+
+    query: Int64s
+    found: Int64s
+
+
+class Models:
+    """The models of the indexes that this process works with, parsed once a version."""
+
+    def __init__(self, *, most: int = 32) -> None:
+        self._most = most
+        self._held: OrderedDict[tuple[int, int], MatchModel] = OrderedDict()
+
+    async def get(self, connection: Connection, index: Index) -> MatchModel:
+        """The trained model of a generation, or the default one while it has none."""
+        if index.model_version == 0:
+            return default_model(index.config)
+        key = (index.index_no, index.model_version)
+        if key not in self._held:
+            self._held[key] = MatchModel.model_validate(await load_model(connection, index.index_no))
+        self._held.move_to_end(key)
+        while len(self._held) > self._most:
+            self._held.popitem(last=False)
+        return self._held[key]
+
+
+async def load_candidate_index(database: Database, index: Index) -> CandidateIndex:
+    """Read the useful postings of a generation into memory, in key order, as a stream.
+
+    Only keys that at least two and at most `DF_CAP` entities share are kept, so that memory stays
+    near one eighth of the postings' size.
+    """
+    builder = CandidateIndexBuilder()
+    rest = b""
+    async with database.transaction() as connection:
+        counted = await connection.execute(
+            "SELECT entities FROM entity_index_counts WHERE index_no = %s", (index.index_no,)
+        )
+        entities = (await counted.fetchone() or (0,))[0]
+        query = f"""
+            COPY (SELECT key, uid FROM entity_postings WHERE index_no = {index.index_no:d} ORDER BY key, uid)
+            TO STDOUT (FORMAT binary)
+        """
+        async with connection.cursor().copy(query) as copy:
+            pieces: list[bytes] = []
+            size = 0
+            header = True
+            async for piece in copy:
+                data = bytes(piece)
+                if header:
+                    data, header = data[_COPY_HEADER_BYTES:], False
+                pieces.append(data)
+                size += len(data)
+                if size >= 1 << 22:
+                    rest = _feed(builder, rest + b"".join(pieces))
+                    pieces, size = [], 0
+                    await asyncio.sleep(0)
+            _feed(builder, rest + b"".join(pieces))
+    return await asyncio.to_thread(builder.finish, entities)
+
+
+def _feed(builder: CandidateIndexBuilder, data: bytes) -> bytes:
+    whole = len(data) // _POSTING.itemsize
+    rows = np.frombuffer(data, dtype=_POSTING, count=whole)
+    builder.add(rows["key"].astype(np.int64), rows["uid"].astype(np.int64))
+    return data[whole * _POSTING.itemsize :]
+
+
+async def find_candidates(connection: Connection, index: Index, queries: Sequence[Stored]) -> Candidates:
+    """Candidates by SQL: the postings of each key, up to the cap, packed by the server."""
+    query_uids: list[int] = []
+    found_uids: list[Int64s] = []
+    for query in queries:
+        postings = await read_postings(connection, index.index_no, query.keys)
+        sources = await _sources_of(connection, index, postings) if index.config.clean_sources else None
+        found = top_candidates(query.uid, postings, n=index.entities, source=query.source, sources=sources)
+        query_uids += [query.uid] * len(found)
+        found_uids.append(found)
+    found_flat = np.concatenate(found_uids) if found_uids else np.empty(0, dtype=np.int64)
+    return Candidates(np.array(query_uids, dtype=np.int64), found_flat)
+
+
+def candidates_in_memory(asked: CandidateIndex, index: Index, queries: Sequence[Stored]) -> Candidates:
+    """Candidates from the index in this process's memory: the same ones as `find_candidates`."""
+    uids = np.array([query.uid for query in queries], dtype=np.int64)
+    rows, found, _ = asked.top(uids, [query.keys for query in queries])
+    return Candidates(query=uids[rows], found=found)
+
+
+async def read_postings(connection: Connection, index_no: int, keys: Int64s) -> dict[int, Int64s]:
+    """The entities of each key, up to `DF_CAP + 1` of them."""
+    found = await connection.execute(
+        """
+        SELECT k.key, p.uids FROM unnest(%(keys)b::bigint[]) k(key) CROSS JOIN LATERAL (
+            SELECT string_agg(int8send(uid), ''::bytea) AS uids FROM (
+                SELECT uid FROM entity_postings WHERE index_no = %(index)s AND key = k.key LIMIT %(limit)s
+            ) posting
+        ) p WHERE p.uids IS NOT NULL
+        """,
+        {"keys": keys.tolist(), "index": index_no, "limit": DF_CAP + 1},
+        binary=True,
+    )
+    return {key: np.frombuffer(uids, dtype=">i8").astype(np.int64) for key, uids in await found.fetchall()}
+
+
+async def _sources_of(connection: Connection, index: Index, postings: dict[int, Int64s]) -> dict[int, str | None]:
+    uids = np.unique(np.concatenate(list(postings.values()))) if postings else np.empty(0, dtype=np.int64)
+    found = await connection.execute(
+        "SELECT uid, source FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[])",
+        (index.index_no, uids.tolist()),
+        binary=True,
+    )
+    return dict(await found.fetchall())
+
+
+async def score_candidates(
+    connection: Connection, index: Index, model: MatchModel, queries: Sequence[Stored], candidates: Candidates
+) -> ScoredPairs:
+    """Compare and score candidate pairs, each once, and keep those that the index lists."""
+    left = np.minimum(candidates.query, candidates.found)
+    right = np.maximum(candidates.query, candidates.found)
+    both = np.unique(np.stack([left, right], axis=1), axis=0) if len(left) else np.empty((0, 2), dtype=np.int64)
+    known = {stored.uid: stored for stored in queries}
+    missing = [uid for uid in np.unique(both).tolist() if uid not in known]
+    known.update({stored.uid: stored for stored in await read_stored(connection, index.index_no, missing)})
+    return await asyncio.to_thread(_score, index, model, known, both)
+
+
+def _score(index: Index, model: MatchModel, known: dict[int, Stored], both: Int64s) -> ScoredPairs:
+    kept = [(a, b) for a, b in both.tolist() if a in known and b in known]
+    if index.config.clean_sources:
+        kept = [(a, b) for a, b in kept if known[a].source is None or known[a].source != known[b].source]
+    scores = score_pairs(model, [known[a].values for a, _ in kept], [known[b].values for _, b in kept])
+    # What is stored is what is explained: the similarity is computed from the rounded contributions.
+    prior = np.full((len(kept), 1), scores.prior_bits, dtype=np.float32)
+    bits = np.concatenate([prior, scores.contributions.astype(np.float32)], axis=1)
+    similarity = similarity_of(bits)
+    keep = similarity >= index.config.candidate_threshold
+    pairs = np.array(kept, dtype=np.int64).reshape(-1, 2)[keep]
+    return ScoredPairs(left=pairs[:, 0], right=pairs[:, 1], similarity=similarity[keep], bits=bits[keep])
+
+
+def similarity_of(bits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """The probability whose log-odds, in bits, a row of prior and contributions adds up to."""
+    total = bits.astype(np.float64).sum(axis=1)
+    return np.asarray(1.0 / (1.0 + np.exp2(-total)), dtype=np.float64)
+
+
+async def store_scores(connection: Connection, index: Index, pairs: ScoredPairs) -> None:
+    """Write scored pairs with the verdict of the threshold alone; `decide` has the last word."""
+    await write_pairs(
+        connection,
+        index.index_no,
+        pairs,
+        duplicate=pairs.similarity >= index.config.duplicate_threshold,
+        model_version=index.model_version,
+    )
+
+
+async def decide_all(connection: Connection, index: Index, model: MatchModel) -> int:
+    """Decide verdicts and groups of every component that changed, in the caller's transaction.
+
+    Returns:
+        How many verdicts changed.
+    """
+    # Two deciders of one component would each overwrite the other's half with a stale view.
+    await connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_DECIDE_LOCK, index.index_no))
+    return await _decide_from(connection, index, model, await take_dirty(connection, index.index_no))
+
+
+async def decide_near(connection: Connection, index: Index, model: MatchModel, uids: Sequence[int]) -> None:
+    """Decide the components of a few entities, for a single write; waits for nobody.
+
+    While a batch decides the whole index, the marks stay for the next decision and the verdicts are
+    those of the threshold.
+    """
+    locked = await connection.execute(
+        "SELECT pg_try_advisory_xact_lock(%s, %s)", (_DECIDE_LOCK, index.index_no)
+    )
+    if (await locked.fetchone() or (False,))[0]:
+        await take_dirty(connection, index.index_no, uids)
+        await _decide_from(connection, index, model, uids)
+
+
+async def _decide_from(connection: Connection, index: Index, model: MatchModel, seeds: Sequence[int]) -> int:
+    if not seeds:
+        return 0
+    graph = await read_components(connection, index.index_no, seeds)
+    verdicts, labels = await asyncio.to_thread(_decide, graph, index, model)
+    changed = await save_verdicts(connection, index.index_no, graph, verdicts)
+    await save_groups(connection, index.index_no, graph.uids, labels)
+    return changed
+
+
+def _decide(graph: PairGraph, index: Index, model: MatchModel) -> tuple[npt.NDArray[np.bool_], Int64s]:
+    sources = dict(zip(graph.uids.tolist(), graph.sources, strict=True)) if index.config.source_field else None
+    verdicts = resolve(graph.left, graph.right, graph.similarity, sources=sources, config=index.config, model=model)
+    return verdicts, groups(graph.uids, graph.left, graph.right, graph.similarity, verdicts)

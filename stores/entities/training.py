@@ -1,0 +1,96 @@
+"""Trains an index's model on a sample of what is stored, and keeps it with the index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from psycopg.types.json import Jsonb
+
+from contracts.jobs import JobRef
+from domain.matching import CandidateIndex, LabelledPairs, MatchModel, TuneReport, train, tune
+from stores.db import Connection, Database
+from stores.entities.indexes import Index, save_model
+from stores.entities.labels import read_labels
+from stores.entities.matching import candidates_in_memory, find_candidates
+from stores.entities.records import Stored, read_stored, sample_stored
+
+SAMPLE = 4_000
+"""Entities that ask for candidates; what they find is read as well."""
+LEAST_ENTITIES = 50
+LEAST_LABELS = 10
+GROWTH = 2
+
+
+def is_due(index: Index) -> bool:
+    """Whether the index has grown enough for its model to be worth training anew."""
+    return index.entities >= max(LEAST_ENTITIES, GROWTH * index.model_entities)
+
+
+async def train_model(
+    database: Database, index: Index, asked: CandidateIndex | None
+) -> tuple[MatchModel, TuneReport | None]:
+    """Train on a sample that depends on the stored entities alone, then on the labels, if there are enough.
+
+    Args:
+        database: Where the entities are.
+        index: The generation.
+        asked: Its candidate index, if this process has loaded it.
+    """
+    async with database.transaction() as connection:
+        queries = await sample_stored(connection, index.index_no, limit=SAMPLE)
+        if asked is None:
+            candidates = await find_candidates(connection, index, queries)
+        else:
+            candidates = await asyncio.to_thread(candidates_in_memory, asked, index, queries)
+        pairs = np.sort(np.stack([candidates.query, candidates.found], axis=1), axis=1)
+        pairs = np.unique(pairs, axis=0)
+        known = {stored.uid: stored for stored in queries}
+        missing = [uid for uid in np.unique(pairs).tolist() if uid not in known]
+        known.update({stored.uid: stored for stored in await read_stored(connection, index.index_no, missing)})
+        labelled = await _labelled(connection, index)
+    return await asyncio.to_thread(_train, index, known, pairs, labelled)
+
+
+def _train(
+    index: Index, known: dict[int, Stored], pairs: npt.NDArray[np.int64], labelled: LabelledPairs
+) -> tuple[MatchModel, TuneReport | None]:
+    uids = sorted(known)
+    place = {uid: number for number, uid in enumerate(uids)}
+    usable = [(place[a], place[b]) for a, b in pairs.tolist() if a in place and b in place]
+    model = train(
+        [known[uid].values for uid in uids],
+        np.array(usable, dtype=np.int64).reshape(-1, 2),
+        index.config,
+        sources=[known[uid].source for uid in uids],
+    )
+    if len(labelled.duplicate) < LEAST_LABELS:
+        return model, None
+    return tune(model, labelled, index.config)
+
+
+async def _labelled(connection: Connection, index: Index) -> LabelledPairs:
+    labels = await read_labels(connection, index.organization, index.name)
+    uids: Sequence[int] = sorted({uid for label in labels for uid in (label.left_uid, label.right_uid)})
+    known = {stored.uid: stored.values for stored in await read_stored(connection, index.index_no, uids)}
+    usable = [label for label in labels if label.left_uid in known and label.right_uid in known]
+    return LabelledPairs(
+        left=[known[label.left_uid] for label in usable],
+        right=[known[label.right_uid] for label in usable],
+        duplicate=np.array([label.duplicate for label in usable], dtype=np.bool_),
+    )
+
+
+async def keep_model(connection: Connection, index: Index, model: MatchModel) -> None:
+    """Store a model as the generation's next version."""
+    await save_model(connection, index.index_no, model.model_dump(mode="json"), entities=index.entities)
+
+
+async def keep_report(connection: Connection, ref: JobRef, report: TuneReport) -> None:
+    """Store what a tuning has achieved where the job's end finds it."""
+    await connection.execute(
+        "UPDATE jobs SET params = params || jsonb_build_object('report', %s::jsonb) WHERE id = %s",
+        (Jsonb(report.model_dump(mode="json")), ref.job_id),
+    )

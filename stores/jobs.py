@@ -1,0 +1,394 @@
+"""Jobs and their events: every write that moves a job, in the transaction of the effect it belongs to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.rows import kwargs_row
+from psycopg.types.json import Jsonb
+from sqlmodel import col, select
+
+from contracts.errors import Conflict, ErrorCode, JobNotActive, NotFound
+from contracts.jobs import (
+    END_EVENTS,
+    EventType,
+    Finish,
+    JobError,
+    JobKind,
+    JobOutcome,
+    JobRef,
+    JobState,
+    PhaseChange,
+    Progress,
+    Started,
+)
+from stores.db import Connection, Database
+from stores.tables import JobRow
+
+EVENT_CHANNEL = "towpath_job_events"
+ACTIVE = [JobState.PENDING, JobState.RUNNING, JobState.PAUSED]
+DEFAULT_WINDOW = 6
+Cursor = tuple[datetime, UUID]
+
+
+def _job_row(**columns: Any) -> JobRow:
+    return JobRow.model_validate(columns)
+
+
+async def append_event(
+    connection: Connection, job_id: UUID, event: EventType, data: dict[str, Any], *, key: str | None = None
+) -> bool:
+    """Append one event under the job's row lock.
+
+    Args:
+        connection: In the transaction of the effect that the event tells of.
+        job_id: The job.
+        event: What happened.
+        data: What a reader needs to know.
+        key: A second event with the same key is not written.
+
+    Returns:
+        Whether it was written.
+    """
+    if key is not None:
+        # The lock comes first, so that two deliveries of one activity cannot both find nothing.
+        await connection.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (job_id,))
+        known = await connection.execute("SELECT 1 FROM job_events WHERE job_id = %s AND key = %s", (job_id, key))
+        if await known.fetchone():
+            return False
+    await connection.execute(
+        """
+        WITH next AS (
+            UPDATE jobs SET last_seq = last_seq + 1, updated_at = now() WHERE id = %(id)s RETURNING last_seq
+        )
+        INSERT INTO job_events (job_id, seq, key, type, data)
+        SELECT %(id)s, last_seq, %(key)s, %(type)s, %(data)s FROM next
+        """,
+        {"id": job_id, "key": key, "type": event.value, "data": Jsonb(data)},
+    )
+    await connection.execute("SELECT pg_notify(%s, %s)", (EVENT_CHANNEL, str(job_id)))
+    return True
+
+
+async def create_job(connection: Connection, job: JobRow) -> None:
+    """Insert a PENDING job and its first event; the caller's transaction makes both true at once."""
+    await connection.execute(
+        """
+        INSERT INTO jobs (id, organization, kind, external_id, state, params, digest, total, processed, failed,
+                          deadline, created_by, window_size)
+        VALUES (%s, %s, %s, %s, 'PENDING', %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        (
+            job.id, job.organization, job.kind, job.external_id, Jsonb(job.params), job.digest, job.total,
+            job.processed, job.failed, job.deadline, job.created_by, job.window_size,
+        ),
+    )  # fmt: skip
+    await append_event(connection, job.id, EventType.CREATED, {"kind": job.kind, "total": job.total})
+
+
+async def get_job(database: Database, organization: str, job_id: UUID) -> JobRow:
+    """Read one job.
+
+    Raises:
+        NotFound: No such job, or another organisation's.
+    """
+    async with database.session() as session:
+        found = await session.exec(select(JobRow).where(JobRow.id == job_id, JobRow.organization == organization))
+        row = found.one_or_none()
+    if row is None:
+        raise NotFound(f"no job {job_id}")
+    return row
+
+
+async def list_jobs(
+    database: Database,
+    organization: str,
+    *,
+    kind: JobKind | None = None,
+    state: JobState | None = None,
+    external_id: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    before: Cursor | None = None,
+    limit: int = 50,
+) -> list[JobRow]:
+    """Jobs of an organisation, newest first, from just after the cursor `before`."""
+    query = select(JobRow).where(JobRow.organization == organization)
+    if kind is not None:
+        query = query.where(JobRow.kind == kind)
+    if state is not None:
+        query = query.where(JobRow.state == state)
+    if external_id is not None:
+        query = query.where(JobRow.external_id == external_id)
+    if created_after is not None:
+        query = query.where(JobRow.created_at >= created_after)
+    if created_before is not None:
+        query = query.where(JobRow.created_at < created_before)
+    if before is not None:
+        moment, job_id = before
+        query = query.where(
+            (col(JobRow.created_at) < moment) | ((col(JobRow.created_at) == moment) & (col(JobRow.id) < job_id))
+        )
+    async with database.session() as session:
+        found = await session.exec(
+            query.order_by(col(JobRow.created_at).desc(), col(JobRow.id).desc()).limit(limit)
+        )
+        return list(found.all())
+
+
+async def lock_job(connection: Connection, organization: str, job_id: UUID) -> JobRow:
+    """Read one job and hold its row until the transaction ends.
+
+    Raises:
+        NotFound: No such job, or another organisation's.
+    """
+    async with connection.cursor(row_factory=kwargs_row(_job_row)) as cursor:
+        await cursor.execute(
+            "SELECT * FROM jobs WHERE id = %s AND organization = %s FOR UPDATE", (job_id, organization)
+        )
+        row = await cursor.fetchone()
+    if row is None:
+        raise NotFound(f"no job {job_id}")
+    return row
+
+
+async def begin_job(database: Database, ref: JobRef) -> Started:
+    """Move a job to RUNNING, unless it was paused or cancelled before it began."""
+    async with database.transaction() as connection:
+        job = await lock_job(connection, ref.organization, ref.job_id)
+        window = job.window_size or DEFAULT_WINDOW
+        if job.attempt != ref.attempt or job.state.final or job.cancelling:
+            return Started(cancelled=True, window=window)
+        if job.state is JobState.PAUSED:
+            return Started(paused=True, window=window)
+        await connection.execute(
+            "UPDATE jobs SET state = 'RUNNING', started_at = coalesce(started_at, now()) WHERE id = %s", (ref.job_id,)
+        )
+        await append_event(
+            connection, ref.job_id, EventType.STARTED, {"attempt": ref.attempt}, key=f"{ref.attempt}:started"
+        )
+        return Started(window=window)
+
+
+async def enter_phase(database: Database, change: PhaseChange) -> None:
+    """Show what the job does now."""
+    ref = change.ref
+    async with database.transaction() as connection:
+        key = f"{ref.attempt}:phase:{change.phase}"
+        if await append_event(connection, ref.job_id, EventType.PHASE, {"phase": change.phase}, key=key):
+            await connection.execute("UPDATE jobs SET phase = %s WHERE id = %s", (change.phase, ref.job_id))
+
+
+async def record_chunk(
+    connection: Connection, ref: JobRef, key: str, change: Progress, *, fraction: float, phase: str
+) -> None:
+    """Add a chunk's counts to its job and tell of it, as the last statements of the chunk's transaction.
+
+    Args:
+        connection: In the transaction of the chunk's effect.
+        ref: The run that the chunk belongs to.
+        key: Names the chunk, so that it is counted once.
+        change: What to add to each count.
+        fraction: What to add to the job's fraction done, 0 to 1.
+        phase: The phase, for the event.
+
+    Raises:
+        JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
+    """
+    done = await connection.execute(
+        """
+        UPDATE jobs SET total = total + %(total)s, processed = processed + %(processed)s,
+               succeeded = succeeded + %(succeeded)s, failed = failed + %(failed)s, skipped = skipped + %(skipped)s,
+               fraction = least(fraction + %(fraction)s, 0.999)
+        WHERE id = %(id)s AND attempt = %(attempt)s AND state IN ('PENDING', 'RUNNING', 'PAUSED')
+        RETURNING total, processed, succeeded, failed, skipped, fraction
+        """,
+        {**change.model_dump(), "fraction": fraction, "id": ref.job_id, "attempt": ref.attempt},
+    )
+    row = await done.fetchone()
+    if row is None:
+        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+    total, processed, succeeded, failed, skipped, share = row
+    data = {
+        "phase": phase, "total": total, "processed": processed, "succeeded": succeeded, "failed": failed,
+        "skipped": skipped, "progress": round(share, 4),
+    }  # fmt: skip
+    await append_event(connection, ref.job_id, EventType.PROGRESS, data, key=f"{ref.attempt}:{key}")
+
+
+async def assert_active(connection: Connection, ref: JobRef) -> None:
+    """Refuse an effect of a run that has ended.
+
+    Raises:
+        JobNotActive: The job has ended, is being cancelled, or a newer attempt runs.
+    """
+    found = await connection.execute(
+        "SELECT 1 FROM jobs WHERE id = %s AND attempt = %s AND NOT cancelling AND state = ANY(%s)",
+        (ref.job_id, ref.attempt, ACTIVE),
+    )
+    if await found.fetchone() is None:
+        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+
+
+async def params_of(connection: Connection, ref: JobRef) -> dict[str, Any]:
+    """What a job was asked to do."""
+    found = await connection.execute("SELECT params FROM jobs WHERE id = %s", (ref.job_id,))
+    row = await found.fetchone()
+    if row is None:
+        raise JobNotActive(f"job {ref.job_id} is gone")
+    params: dict[str, Any] = row[0]
+    return params
+
+
+async def total_of(connection: Connection, ref: JobRef) -> int:
+    """How many items a job has."""
+    found = await connection.execute("SELECT total FROM jobs WHERE id = %s", (ref.job_id,))
+    return int((await found.fetchone() or (0,))[0])
+
+
+async def finish_job(database: Database, finish: Finish) -> JobOutcome:
+    """End a run: final state, timings, error, last event. A second call changes nothing.
+
+    A restart that was asked for during a cancel takes effect here: the job goes back to PENDING as
+    its next attempt, and the outcome tells the workflow to start it.
+    """
+    ref = finish.ref
+    async with database.transaction() as connection:
+        job = await lock_job(connection, ref.organization, ref.job_id)
+        if job.attempt == ref.attempt and not job.state.final:
+            job.state, job.error_code, job.error_message = _end(job, finish)
+            await connection.execute(
+                """
+                UPDATE jobs SET state = %s, error_code = %s, error_message = %s, cancelling = false, phase = NULL,
+                       result = %s, completed_at = now(),
+                       fraction = CASE WHEN %s = 'COMPLETED' THEN 1 ELSE fraction END
+                WHERE id = %s
+                """,
+                (
+                    job.state, job.error_code, job.error_message,
+                    None if finish.result is None else Jsonb(finish.result), job.state, ref.job_id,
+                ),
+            )  # fmt: skip
+            data = {**progress_of(job).model_dump(), "state": job.state}
+            if job.error_code is not None:
+                data["error"] = {"code": job.error_code, "message": job.error_message}
+            await append_event(connection, ref.job_id, END_EVENTS[job.state], data, key=f"{ref.attempt}:end")
+            if job.restart_requested:
+                await _next_attempt(connection, ref.job_id)
+                return _outcome(job, restart=True)
+        return _outcome(job, restart=job.attempt == ref.attempt + 1 and job.state is JobState.PENDING)
+
+
+def _end(job: JobRow, finish: Finish) -> tuple[JobState, str | None, str | None]:
+    state: JobState = finish.state
+    if state is JobState.COMPLETED and job.failed and job.failed >= job.total - job.skipped and not job.succeeded:
+        return JobState.FAILED, ErrorCode.ALL_ITEMS_FAILED, f"all {job.failed} items failed"
+    if finish.error is None:
+        return state, None, None
+    return state, finish.error.code, finish.error.message
+
+
+def _outcome(job: JobRow, *, restart: bool) -> JobOutcome:
+    return JobOutcome(state=job.state, progress=progress_of(job), error=error_of(job), restart=restart)
+
+
+def progress_of(job: JobRow) -> Progress:
+    """The counts of a job's row."""
+    return Progress(
+        total=job.total, processed=job.processed, succeeded=job.succeeded, failed=job.failed, skipped=job.skipped
+    )
+
+
+def error_of(job: JobRow) -> JobError | None:
+    """The error of a job's row."""
+    if job.error_code is None:
+        return None
+    return JobError(code=ErrorCode(job.error_code), message=job.error_message or "")
+
+
+async def _next_attempt(connection: Connection, job_id: UUID) -> None:
+    await connection.execute(
+        """
+        UPDATE jobs SET state = 'PENDING', attempt = attempt + 1, restart_requested = false, cancelling = false,
+               error_code = NULL, error_message = NULL, result = NULL, completed_at = NULL, phase = NULL
+        WHERE id = %s
+        """,
+        (job_id,),
+    )
+    await append_event(connection, job_id, EventType.RESTARTED, {})
+
+
+async def mark_paused(connection: Connection, job: JobRow, *, paused: bool) -> JobRow:
+    """Show a job as PAUSED, or as going on; the workflow is told by a signal in the same breath.
+
+    Raises:
+        Conflict: The job has ended or is being cancelled.
+    """
+    if job.state.final or job.cancelling:
+        raise Conflict(f"the job is {'being cancelled' if job.cancelling else job.state}")
+    if (job.state is JobState.PAUSED) == paused:
+        return job
+    target = JobState.PAUSED if paused else (JobState.RUNNING if job.started_at else JobState.PENDING)
+    await connection.execute("UPDATE jobs SET state = %s WHERE id = %s", (target, job.id))
+    event = EventType.PAUSED if paused else EventType.CONTINUED
+    await append_event(connection, job.id, event, {})
+    job.state = target
+    return job
+
+
+async def mark_cancelling(connection: Connection, job: JobRow) -> JobRow:
+    """Ask an active job to stop; a finished one stays as it is."""
+    if not job.state.final and not job.cancelling:
+        await connection.execute("UPDATE jobs SET cancelling = true WHERE id = %s", (job.id,))
+        await append_event(connection, job.id, EventType.CANCELLING, {})
+        job.cancelling = True
+    return job
+
+
+async def mark_restart(connection: Connection, job: JobRow) -> Literal["now", "after cancel"]:
+    """Send a finished job round again, or note it for when its cancel has ended.
+
+    Raises:
+        Conflict: The job runs and is not being cancelled.
+    """
+    if job.cancelling and not job.state.final:
+        await connection.execute("UPDATE jobs SET restart_requested = true WHERE id = %s", (job.id,))
+        return "after cancel"
+    if not job.state.final:
+        raise Conflict(f"the job is {job.state}; cancel it first, or let it end")
+    await _next_attempt(connection, job.id)
+    return "now"
+
+
+async def open_jobs(database: Database, *, quiet_seconds: float, limit: int) -> list[JobRow]:
+    """Jobs of every organisation that should have a live workflow and have been quiet for a while."""
+    async with database.transaction() as connection, connection.cursor(row_factory=kwargs_row(_job_row)) as cursor:
+        await cursor.execute(
+            """
+            SELECT * FROM jobs WHERE state IN ('PENDING', 'RUNNING', 'PAUSED')
+            AND updated_at < now() - make_interval(secs => %s) ORDER BY updated_at LIMIT %s
+            """,
+            (quiet_seconds, limit),
+        )
+        return await cursor.fetchall()
+
+
+async def sweep(database: Database, *, retention_days: int, limit: int) -> int:
+    """Delete jobs past their retention, with events, pages and failures; and old Idempotency-Keys.
+
+    Returns:
+        How many jobs were deleted; fewer than `limit` means that none is left.
+    """
+    async with database.transaction() as connection:
+        await connection.execute("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'")
+        gone = await connection.execute(
+            """
+            DELETE FROM jobs WHERE id IN (
+                SELECT id FROM jobs WHERE completed_at < now() - make_interval(days => %s) LIMIT %s
+            )
+            """,
+            (retention_days, limit),
+        )
+        return gone.rowcount

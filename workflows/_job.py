@@ -1,0 +1,210 @@
+"""What every job workflow is made of: control by signals, a window of chunks, one way to end.
+
+A job workflow derives from `JobWorkflow`, and its `run` calls `conduct` with the phases it goes through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, is_cancelled_exception
+
+from activities.jobs import JobActivities
+from contracts.errors import ErrorCode
+from contracts.jobs import Finish, JobError, JobInput, JobOutcome, JobState, PhaseChange
+from workflows._options import PROJECTION
+
+MAX_WINDOW = 200
+Phases = Callable[[JobInput], Awaitable[dict[str, Any] | None]]
+
+
+class DeadlineExceeded(Exception):
+    """The job's deadline passed before its phases were through."""
+
+
+class JobWorkflow:
+    """Pause, continue, cancel, deadline, window and end of a job; the phases are the subclass's."""
+
+    def __init__(self) -> None:
+        self.paused = False
+        self.window = 0
+        self._in_flight = 0
+        self._phase = ""
+        self._done = 0
+        self._units = 0
+
+    @workflow.signal(name="pause")
+    def pause(self) -> None:
+        """Start no further chunk; those in flight run to their end."""
+        self.paused = True
+        self._show()
+
+    @workflow.signal(name="continue")
+    def go_on(self) -> None:
+        """Go on after a pause."""
+        self.paused = False
+        self._show()
+
+    @workflow.update(name="set_concurrency")
+    def set_concurrency(self, window: int) -> int:
+        """Change how many chunks are in flight at once."""
+        self.window = window
+        return self.window
+
+    @set_concurrency.validator
+    def _check_concurrency(self, window: int) -> None:
+        if not 1 <= window <= MAX_WINDOW:
+            raise ApplicationError(f"concurrency must be 1 to {MAX_WINDOW}", type=ErrorCode.INVALID_VALUE)
+
+    async def conduct(self, job: JobInput, phases: Phases) -> JobOutcome:
+        """Begin, go through the phases, end; whatever happens, the job's row says so.
+
+        Args:
+            job: The workflow's input.
+            phases: Goes through the phases and returns the job's small result.
+        """
+        finish = Finish(ref=job.ref, state=JobState.COMPLETED)
+        try:
+            finish.result = await self._within_deadline(job, phases)
+        except DeadlineExceeded:
+            finish.state = JobState.FAILED
+            finish.error = JobError(code=ErrorCode.DEADLINE_EXCEEDED, message=f"not finished by {job.deadline}")
+        except BaseException as error:
+            if isinstance(error, workflow.ContinueAsNewError):
+                raise
+            if is_cancelled_exception(error):
+                finish.state = JobState.CANCELLED
+                finish.error = JobError(code=ErrorCode.CANCELLED, message="stopped by the caller")
+            elif isinstance(error, ActivityError | ChildWorkflowError):
+                finish.state = JobState.FAILED
+                finish.error = _cause(error)
+            else:
+                raise
+        outcome = await workflow.execute_local_activity_method(JobActivities.finish_job, finish, **PROJECTION)
+        if outcome.restart:
+            await self._start_next_attempt(job)
+        self._phase = outcome.state
+        self._show()
+        return outcome
+
+    async def _within_deadline(self, job: JobInput, phases: Phases) -> dict[str, Any] | None:
+        if job.deadline is None:
+            return await self._begin(job, phases)
+        left = (job.deadline - workflow.now()).total_seconds()
+        if left <= 0:
+            raise DeadlineExceeded
+        running = asyncio.create_task(self._begin(job, phases))
+        try:
+            await workflow.wait_condition(running.done, timeout=left, timeout_summary="deadline")
+        except TimeoutError:
+            running.cancel()
+            raise DeadlineExceeded from None
+        except asyncio.CancelledError:
+            running.cancel()
+            raise
+        return running.result()
+
+    async def _begin(self, job: JobInput, phases: Phases) -> dict[str, Any] | None:
+        if job.state is None:
+            started = await workflow.execute_local_activity_method(JobActivities.begin_job, job.ref, **PROJECTION)
+            if started.cancelled:
+                raise asyncio.CancelledError
+            self.paused = self.paused or started.paused
+            self.window = job.window or started.window
+        return await phases(job)
+
+    async def _start_next_attempt(self, job: JobInput) -> None:
+        following = JobInput(ref=job.ref.next_attempt(), deadline=job.deadline, window=job.window)
+        await workflow.start_child_workflow(
+            workflow.info().workflow_type,
+            following,
+            id=following.ref.workflow_id,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        )
+
+    async def enter(self, job: JobInput, phase: str, units: int = 0) -> None:
+        """Show the phase to everyone who looks: the row, the stream, the Temporal UI."""
+        self._phase, self._done, self._units = phase, 0, units
+        self._show()
+        change = PhaseChange(ref=job.ref, phase=phase)
+        await workflow.execute_local_activity_method(JobActivities.enter_phase, change, **PROJECTION)
+
+    async def slide(self, start: Callable[[int], Awaitable[object]], units: int, first: int = 0) -> int:
+        """Keep up to `window` chunks in flight until all are done or the history has grown long.
+
+        Args:
+            start: Runs the chunk of one unit.
+            units: How many there are.
+            first: The first that has not been started by an earlier run.
+
+        Returns:
+            The first unit that has not been started: `units` when all are done. Nothing is in flight.
+        """
+        self._units, self._done = units, first
+        self._show()
+        pending: set[asyncio.Task[object]] = set()
+        following = first
+        try:
+            while following < units and not workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(lambda: not self.paused and len(pending) < self.window)
+                task = asyncio.create_task(_run(start, following))
+                pending.add(task)
+                task.add_done_callback(self._landed(pending))
+                following += 1
+                # Wait for the window before the next look, and let a failed chunk end the job at once.
+                await workflow.wait_condition(
+                    lambda: len(pending) < self.window or any(_failed(task) for task in pending)
+                )
+                _raise_first(pending)
+            while pending:
+                done, _ = await workflow.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+                _raise_first(done)
+        finally:
+            for task in pending:
+                task.cancel()
+        return following
+
+    def _landed(self, pending: set[asyncio.Task[object]]) -> Callable[[asyncio.Task[object]], None]:
+        def land(task: asyncio.Task[object]) -> None:
+            if not _failed(task):
+                pending.discard(task)
+                self._done += 1
+                self._show()
+
+        return land
+
+    def _show(self) -> None:
+        state = " — **paused**" if self.paused else ""
+        units = f": {self._done} of {self._units} chunks" if self._units else ""
+        workflow.set_current_details(f"**{self._phase or 'starting'}**{units}{state}\n\nWindow: {self.window}")
+
+
+async def _run(start: Callable[[int], Awaitable[object]], unit: int) -> object:
+    return await start(unit)
+
+
+def _failed(task: asyncio.Task[object]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def _raise_first(tasks: set[asyncio.Task[object]]) -> None:
+    for task in tasks:
+        if _failed(task):
+            task.result()
+
+
+def _cause(error: BaseException) -> JobError:
+    """The innermost error that says something: what the activity raised."""
+    leaf: BaseException = error
+    while leaf.__cause__ is not None:
+        leaf = leaf.__cause__
+    code = ErrorCode.INTERNAL
+    if isinstance(leaf, ApplicationError) and leaf.type in set(ErrorCode):
+        code = ErrorCode(leaf.type)
+    message = leaf.message if isinstance(leaf, ApplicationError) else str(leaf)
+    return JobError(code=code, message=message[:8000])

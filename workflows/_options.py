@@ -1,0 +1,79 @@
+"""How each kind of activity is run: queue, time limits, heartbeat, retries; one row each, with the reason.
+
+| options    | queue   | one try  | heartbeat | retries          | why                                                     |
+|------------|---------|----------|-----------|------------------|---------------------------------------------------------|
+| PROJECTION | engine  | 30 s     | -         | for ever, to 10 s| a row or two in Postgres, local: a job must not end     |
+|            | (local) |          |           |                  | because the database restarts                           |
+| CHUNK      | compute | 10 min   | 10 s      | for ever, to 30 s| 1 to 5 s of work; a killed worker is noticed within     |
+|            |         |          |           |                  | 10 s and the chunk runs elsewhere; its transaction      |
+|            |         |          |           |                  | makes a repeat harmless                                 |
+| WHOLE      | compute | 2 h      | 10 s      | for ever, to 60 s| training and resolving look at a whole index            |
+| HOUSE      | engine  | 5 min    | 10 s      | 5, to 30 s       | the reconciler comes again by its schedule anyway       |
+
+Only errors that a retry can mend are retried: activities raise the rest as non-retryable.
+Cancellation is TRY_CANCEL throughout: a cancelled job does not wait for its chunks, whose
+transactions find that the job has ended and roll back.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+from contracts.queues import Queue
+
+
+class LocalOptions(TypedDict):
+    """Arguments of `execute_local_activity_method`."""
+
+    start_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
+class Options(TypedDict):
+    """Arguments of `start_activity_method`."""
+
+    task_queue: str
+    start_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
+    retry_policy: RetryPolicy
+    cancellation_type: ActivityCancellationType
+
+
+def _retries(longest: int, attempts: int = 0) -> RetryPolicy:
+    return RetryPolicy(
+        initial_interval=timedelta(milliseconds=500),
+        backoff_coefficient=2.0,
+        maximum_interval=timedelta(seconds=longest),
+        maximum_attempts=attempts,
+    )
+
+
+PROJECTION = LocalOptions(start_to_close_timeout=timedelta(seconds=30), retry_policy=_retries(10))
+
+CHUNK = Options(
+    task_queue=Queue.COMPUTE,
+    start_to_close_timeout=timedelta(minutes=10),
+    heartbeat_timeout=timedelta(seconds=10),
+    retry_policy=_retries(30),
+    cancellation_type=ActivityCancellationType.TRY_CANCEL,
+)
+
+WHOLE = Options(
+    task_queue=Queue.COMPUTE,
+    start_to_close_timeout=timedelta(hours=2),
+    heartbeat_timeout=timedelta(seconds=10),
+    retry_policy=_retries(60),
+    cancellation_type=ActivityCancellationType.TRY_CANCEL,
+)
+
+HOUSE = Options(
+    task_queue=Queue.ENGINE,
+    start_to_close_timeout=timedelta(minutes=5),
+    heartbeat_timeout=timedelta(seconds=10),
+    retry_policy=_retries(30, attempts=5),
+    cancellation_type=ActivityCancellationType.TRY_CANCEL,
+)
