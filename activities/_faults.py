@@ -16,12 +16,12 @@ HEARTBEAT_SECONDS = 1.0
 
 @asynccontextmanager
 async def effect() -> AsyncIterator[None]:
-    """Run an activity's body: heartbeats while it lasts, and turns our errors into Temporal's.
+    """Run an activity's body: heartbeats while it lasts (a local one has none), and turns our errors into Temporal's.
 
     Raises:
         ApplicationError: With the error's code as its type; not retryable where our tree says so.
     """
-    beating = asyncio.create_task(_beat())
+    beating = None if activity.info().is_local else asyncio.create_task(_beat())
     try:
         yield
     except TowpathError as error:
@@ -29,7 +29,8 @@ async def effect() -> AsyncIterator[None]:
     except MemoryError as error:
         raise ApplicationError("out of memory", type=ErrorCode.INTERNAL, non_retryable=True) from error
     finally:
-        beating.cancel()
+        if beating is not None:
+            beating.cancel()
 
 
 async def _beat() -> None:

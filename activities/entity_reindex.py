@@ -7,6 +7,7 @@ meanwhile is caught up with before the two are swapped.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from temporalio import activity
 
@@ -152,11 +153,11 @@ class ReindexActivities:
             return await decide_all(connection, building, await self._models.get(connection, building))
 
     @activity.defn
-    async def swap_index(self, ref: JobRef) -> int:
+    async def swap_index(self, ref: JobRef) -> dict[str, Any]:
         """Catch up with what was written meanwhile, then put the next generation in the live one's place.
 
         Returns:
-            How many entities had to be caught up with.
+            The job's result: how many entities had to be caught up with, and the report of a tuning.
         """
         async with effect():
             caught = 0
@@ -169,11 +170,11 @@ class ReindexActivities:
                 building = await building_of(connection, ref.organization, name)
                 if building is None or building.reindex_job != ref.job_id:
                     # An earlier try of this activity has swapped already.
-                    return caught
+                    return await _result(connection, ref, caught)
                 while found := await self._catch_up_some(connection, live, building):
                     caught += found
                 await swap_generation(connection, live, building)
-            return caught
+                return await _result(connection, ref, caught)
 
     async def _catch_up(self, ref: JobRef) -> int:
         async with self._database.transaction() as connection:
@@ -213,6 +214,11 @@ class ReindexActivities:
         if building is None or building.reindex_job != ref.job_id:
             raise JobFault("the generation being built is gone", code=ErrorCode.INDEX_DROPPED)
         return live, building
+
+
+async def _result(connection: Connection, ref: JobRef, caught: int) -> dict[str, Any]:
+    report = (await job_store.params_of(connection, ref)).get("report")
+    return {"caughtUp": caught} | ({"tuning": report} if report else {})
 
 
 async def _name(connection: Connection, ref: JobRef) -> str:

@@ -93,10 +93,14 @@ class JobActivities:
         if described.status in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
             return None
         status = described.status.name if described.status else "gone"
-        cancelled = described.status in {WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED}
-        error = JobError(code=ErrorCode.WORKFLOW_LOST, message=f"its workflow ended as {status}")
-        state = JobState.CANCELLED if cancelled else JobState.FAILED
-        await store.finish_job(self._database, Finish(ref=ref, state=state, error=error))
+        lost = Finish(
+            ref=ref,
+            state=JobState.FAILED,
+            error=JobError(code=ErrorCode.WORKFLOW_LOST, message=f"its workflow ended as {status}"),
+        )
+        if described.status in {WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED}:
+            lost.state = JobState.CANCELLED
+        await store.finish_job(self._database, lost)
         return None
 
     @activity.defn

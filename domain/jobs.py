@@ -55,4 +55,4 @@ def superseded(uids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     _, first_from_the_end = np.unique(uids[::-1], return_index=True)
     mask = np.ones(len(uids), dtype=np.bool_)
     mask[len(uids) - 1 - first_from_the_end] = False
-    return mask & (uids != 0)
+    return np.asarray(mask & (uids != 0), dtype=np.bool_)

@@ -16,6 +16,8 @@ from contracts.errors import BadInput, ErrorCode, TooLarge
 
 # A whole string, a bracket, or a quote whose string has not ended yet.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]|"', re.DOTALL)
+# A whole object without objects or arrays in it, which most entities are: one match instead of one a token.
+_FLAT = re.compile(rb'\{(?:[^{}\[\]"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+\}', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _SCALAR_END = re.compile(rb"[,\]} \t\r\n]")
 _LIST_KEY = b'"entities"'
@@ -191,6 +193,8 @@ class ArraySplitter:
         if first not in b'{["':
             ended = _SCALAR_END.search(self._buffer, self._at)
             return ended.start() if ended else None
+        if self._scanned <= self._at and (flat := _FLAT.match(self._buffer, self._at)):
+            return flat.end()
         for token in _TOKEN.finditer(self._buffer, max(self._scanned, self._at)):
             mark = token.group()
             if mark in (b"{", b"["):

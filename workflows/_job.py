@@ -6,7 +6,7 @@ A job workflow derives from `JobWorkflow`, and its `run` calls `conduct` with th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from temporalio import workflow
@@ -192,7 +192,7 @@ def _failed(task: asyncio.Task[object]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 
-def _raise_first(tasks: set[asyncio.Task[object]]) -> None:
+def _raise_first(tasks: Iterable[asyncio.Task[object]]) -> None:
     for task in tasks:
         if _failed(task):
             task.result()

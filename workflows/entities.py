@@ -95,7 +95,8 @@ class EntityBatchWorkflow(EntityJob):
                 EntityActivities.train_index, job.ref, **WHOLE, summary="train"
             )
             state.shares = report.shares
-            await self.go_to(job, Phase.REMATCH, state.shares)
+            following = Phase.REMATCH if state.shares else Phase.MATCH
+            await self.go_to(job, following, state.shares or len(state.pages))
         if state.phase is Phase.REMATCH:
             await self.through_shares(job, Phase.REMATCH)
             await self.go_to(job, Phase.MATCH, len(state.pages))

@@ -83,7 +83,6 @@ async def put_index(state: State, caller: Editor, body: IndexBody) -> Response:
 
 async def _refuse_while_rebuilding(connection: Connection, index: Index) -> None:
     if index.reindex_job is not None:
-        await mark_reindexing(connection, index, None)
         job = await connection.execute(
             "SELECT 1 FROM jobs WHERE id = %s AND state IN ('PENDING', 'RUNNING', 'PAUSED')", (index.reindex_job,)
         )

@@ -174,7 +174,7 @@ async def add_entities(connection: Connection, index_no: int, change: int) -> No
         )
 
 
-async def mark_reindexing(connection: Connection, index: Index, job_id: UUID | None) -> None:
+async def mark_reindexing(connection: Connection, index: Index, job_id: UUID) -> None:
     """Note which job rebuilds the index.
 
     Raises:
@@ -183,7 +183,7 @@ async def mark_reindexing(connection: Connection, index: Index, job_id: UUID | N
     marked = await connection.execute(
         """
         UPDATE entity_indexes SET reindex_job = %(job)s
-        WHERE index_no = %(index)s AND (%(job)s::uuid IS NULL OR reindex_job IS NULL OR NOT EXISTS (
+        WHERE index_no = %(index)s AND (reindex_job IS NULL OR NOT EXISTS (
             SELECT 1 FROM jobs WHERE id = reindex_job AND state IN ('PENDING', 'RUNNING', 'PAUSED')))
         """,
         {"job": job_id, "index": index.index_no},

@@ -147,7 +147,7 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
         (index_no, members.tolist()),
         binary=True,
     )
-    sources = dict(await named.fetchall())
+    sources: dict[int, str | None] = dict(await named.fetchall())
     return PairGraph(
         left=left,
         right=right,
@@ -280,7 +280,7 @@ async def page_pairs(
         binary=True,
     )
     rows = await found.fetchall()
-    return rows, (await counted.fetchone() or (0,))[0]  # type: ignore[return-value]
+    return rows, (await counted.fetchone() or (0,))[0]
 
 
 async def page_groups(
@@ -298,7 +298,7 @@ async def page_groups(
         arguments,
     )
     rows = await found.fetchall()
-    return rows, (await counted.fetchone() or (0,))[0]  # type: ignore[return-value]
+    return rows, (await counted.fetchone() or (0,))[0]
 
 
 async def group_of(connection: Connection, index_no: int, uid: int) -> int | None:

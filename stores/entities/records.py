@@ -191,7 +191,7 @@ async def find_entity(connection: Connection, index_no: int, entity_id: str, uid
         """,
         {"index": index_no, "uid": uid, "sku": entity_id},
     )
-    return await found.fetchone()  # type: ignore[return-value]
+    return await found.fetchone()
 
 
 @dataclass(frozen=True, slots=True)
