@@ -1,0 +1,258 @@
+"""The stack as a whole: what is started, in which order, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from runtime.embedded.home import Home, StackError
+from runtime.embedded.postgres import Postgres
+from runtime.embedded.process import Child, Spec
+from runtime.embedded.temporal_server import TemporalServer
+from runtime.settings import Settings, child_environment
+
+PARTS = frozenset({"postgres", "temporal", "worker", "api"})
+ROOT = Path(__file__).resolve().parents[2]
+API_READY_SECONDS = 60.0
+CHROMA_READY_SECONDS = 60.0
+
+
+class EmbeddedStack:
+    """Starts the parts that are not external, supervises them, and stops them in order.
+
+    Use as `async with EmbeddedStack(settings) as stack`.
+
+    Args:
+        settings: Ports, home and external parts.
+        parts: Which parts to start; tests leave some out and start them later.
+        echo: Whether every line of every part goes to stdout.
+        prepare: Called with the database URL before façade and workers start: runs the migrations.
+        extra: Further environment for façade and workers, by setting name.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        parts: Collection[str] = PARTS,
+        echo: bool = True,
+        prepare: Callable[[str], None] | None = None,
+        extra: dict[str, str | int] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._parts = set(parts)
+        self._echo = echo
+        self._prepare = prepare
+        self._extra = extra or {}
+        self.home = Home(settings.home)
+        self._children: dict[str, Child] = {}
+        self.database_url = settings.database_url or ""
+        self.temporal_address = settings.temporal_address or ""
+        self.temporal_ui_url = settings.temporal_ui_url
+        self.chroma_url = settings.chroma_url or ""
+        self.api_port = 0
+
+    @property
+    def api_url(self) -> str:
+        """The façade."""
+        return f"http://{self._settings.host}:{self.api_port}"
+
+    @property
+    def api_key(self) -> str:
+        """The first API key."""
+        return self._settings.bootstrap_key or self.home.api_key()
+
+    async def __aenter__(self) -> Self:
+        """Start the parts.
+
+        Raises:
+            StackError: One cannot start; those that did are stopped again.
+        """
+        self.home.take()
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _start(self) -> None:
+        await asyncio.gather(self._start_postgres(), self._start_temporal())
+        if self._prepare is not None and self.database_url:
+            await asyncio.to_thread(self._prepare, self.database_url)
+        self.api_port = self.home.port("port", self._settings.port, self._settings.host)
+        self.publish()
+        if "worker" in self._parts:
+            for number in range(self._settings.workers):
+                await self.start_worker(number)
+        if "api" in self._parts:
+            await self.start_api()
+        self.publish()
+
+    async def _start_postgres(self) -> None:
+        if self._settings.database_url is not None or "postgres" not in self._parts:
+            return
+        port = self.home.port("postgres_port", self._settings.postgres_port, "127.0.0.1")
+        server = Postgres(self.home, port, echo=self._echo)
+        await self._run(await server.start())
+        await server.wait_ready()
+        self.database_url = server.url
+
+    async def _start_temporal(self) -> None:
+        if self._settings.temporal_address is not None or "temporal" not in self._parts:
+            return
+        settings = self._settings
+        port = self.home.port("temporal_port", settings.temporal_port, "127.0.0.1")
+        ui_port = self.home.port("ui_port", settings.ui_port, "127.0.0.1")
+        server = TemporalServer(
+            self.home, port, ui_port, retention_days=settings.retention_days, echo=self._echo
+        )
+        child = await server.start()
+        await self._run(child)
+        await server.wait_ready(child)
+        self.temporal_address = server.address
+        self.temporal_ui_url = f"http://127.0.0.1:{ui_port}"
+
+    async def start_worker(self, number: int = 0) -> Child:
+        """Start one worker process; workers are `worker-0`, `worker-1` and so on."""
+        return await self._run_ours(
+            f"worker-{number}", [sys.executable, "-m", "worker", "--queues", self._settings.queues]
+        )
+
+    async def start_api(self) -> Child:
+        """Start the façade and wait until it is ready.
+
+        Raises:
+            StackError: It did not become ready.
+        """
+        command = [
+            sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--host", self._settings.host,
+            "--port", str(self.api_port), "--log-level", "warning", "--timeout-graceful-shutdown", "10",
+        ]  # fmt: skip
+        child = await self._run_ours("api", command)
+        async with httpx.AsyncClient() as client:
+            for _ in range(int(API_READY_SECONDS * 10)):
+                try:
+                    if (await client.get(f"{self.api_url}/health", timeout=5)).status_code == 200:
+                        return child
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.1)
+        raise StackError("the façade does not become ready:\n" + "\n".join(child.lines))
+
+    async def start_chroma(self) -> str:
+        """Start Chroma, when it is first needed.
+
+        Returns:
+            Its URL.
+
+        Raises:
+            StackError: It did not become ready.
+        """
+        if self.chroma_url:
+            return self.chroma_url
+        port = self.home.port("chroma_port", self._settings.chroma_port, "127.0.0.1")
+        program = Path(sys.executable).parent / "chroma"
+        command = [str(program), "run", "--path", str(self.home.folder / "chroma"), "--host", "127.0.0.1"]
+        environment = child_environment() | {"ANONYMIZED_TELEMETRY": "False"}
+        spec = Spec("chroma", [*command, "--port", str(port)], environment=environment, stop_seconds=10)
+        child = Child(spec, self.home.logs, sys.stdout if self._echo else None)
+        await self._run(child)
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient() as client:
+            for _ in range(int(CHROMA_READY_SECONDS * 10)):
+                try:
+                    if (await client.get(f"{url}/api/v2/heartbeat", timeout=5)).status_code == 200:
+                        self.chroma_url = url
+                        self.publish()
+                        return url
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.1)
+        raise StackError("Chroma does not become ready:\n" + "\n".join(child.lines))
+
+    async def _run_ours(self, name: str, command: list[str]) -> Child:
+        spec = Spec(name, command, environment=self._environment(), folder=ROOT)
+        child = Child(spec, self.home.logs, sys.stdout if self._echo else None)
+        await self._run(child)
+        return child
+
+    def _environment(self) -> dict[str, str]:
+        settings = self._settings
+        own = settings.temporal_address is None
+        values = {
+            name: getattr(settings, name)
+            for name in settings.model_fields_set - {"database_url", "temporal_address", "chroma_url"}
+        }
+        values.update(
+            home=self.home.folder,
+            database_url=self.database_url,
+            temporal_address=self.temporal_address,
+            temporal_ui_url=self.temporal_ui_url,
+            chroma_url=self.chroma_url or None,
+            bootstrap_key=self.api_key,
+            secret=settings.secret or self.home.secret("secret"),
+            port=self.api_port,
+        )
+        if own:
+            # On loopback, for one person: everything is open that only an operator of a server should open.
+            values.update(open_registration="true", docs_open="true", cookie_secure="false")
+        values.update(self._extra)
+        environment = child_environment(**values)
+        # Numpy's own threads would fight with the worker's slots over two cores.
+        environment.setdefault("OMP_NUM_THREADS", "1")
+        environment.setdefault("OPENBLAS_NUM_THREADS", "1")
+        return environment
+
+    async def _run(self, child: Child) -> None:
+        async def note(started: Child) -> None:
+            if started.pid is not None:
+                self.home.note_child(started.spec.name, started.pid)
+
+        child.on_start = note
+        self._children[child.spec.name] = child
+        await child.start()
+
+    def publish(self) -> None:
+        """Write where everything is to `stack.json`."""
+        self.home.publish(
+            api=self.api_url,
+            temporal=self.temporal_address,
+            temporal_ui=self.temporal_ui_url,
+            database=self.database_url,
+            chroma=self.chroma_url or None,
+            pids={name: child.pid for name, child in self._children.items()},
+        )
+
+    def child(self, name: str) -> Child:
+        """A supervised child by its name."""
+        return self._children[name]
+
+    def kill(self, name: str) -> int:
+        """End a child with SIGKILL; it is started again.
+
+        Returns:
+            The pid that was killed.
+        """
+        return self._children[name].kill()
+
+    async def stop(self) -> None:
+        """Stop everything: façade first, database last."""
+        first = [name for name in self._children if name not in {"postgres", "temporal"}]
+        await asyncio.gather(*(self._children[name].stop() for name in first))
+        for name in ("temporal", "postgres"):
+            if name in self._children:
+                await self._children[name].stop()
+        self._children.clear()
+        self.home.release()

@@ -1,0 +1,80 @@
+"""Every setting, from the environment; `towpath settings` prints them with their meaning."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a process of Towpath can be told; each is the environment variable `TOWPATH_` + its name."""
+
+    model_config = SettingsConfigDict(env_prefix="TOWPATH_", extra="ignore")
+
+    home: Path = Field(default=Path(".towpath"), description="Where the embedded stack keeps everything.")
+    host: str = Field(default="127.0.0.1", description="Where the façade listens.")
+    port: int = Field(default=8000, ge=0, le=65535, description="The façade's port; 0: any free one.")
+    ui_port: int = Field(default=8233, ge=0, le=65535, description="The embedded Temporal UI's port.")
+    temporal_port: int = Field(default=0, ge=0, le=65535, description="The embedded Temporal server's port.")
+    postgres_port: int = Field(default=0, ge=0, le=65535, description="The embedded Postgres's port.")
+    chroma_port: int = Field(default=0, ge=0, le=65535, description="The embedded Chroma's port.")
+
+    database_url: str | None = Field(default=None, description="An external Postgres; the embedded one stays off.")
+    temporal_address: str | None = Field(default=None, description="An external Temporal, host:port.")
+    temporal_namespace: str = Field(default="default", description="The Temporal namespace.")
+    temporal_ui_url: str | None = Field(default=None, description="Base of links into the Temporal UI.")
+    chroma_url: str | None = Field(default=None, description="An external Chroma.")
+
+    bootstrap_key: str | None = Field(default=None, description="The first API key; else one is made.")
+    secret: str | None = Field(default=None, description="Signs sign-in tokens; the embedded stack makes one.")
+    open_registration: bool = Field(default=False, description="Whether anyone may register an organization.")
+    docs_open: bool = Field(default=False, description="Whether /docs needs no key.")
+    embeddings_open: bool = Field(default=False, description="Whether the embeddings API needs no key.")
+    cookie_secure: bool = Field(default=True, description="Whether the session cookie needs HTTPS.")
+
+    workers: int = Field(default=2, ge=1, le=64, description="Worker processes of the embedded stack.")
+    queues: str = Field(default="engine,compute,llm,io", description="Task queues that a worker serves.")
+    window: int = Field(default=6, ge=1, le=200, description="Chunks of one job in flight.")
+    index_chunk: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        default=4000, description="Entities in a staged page, the unit of indexing and matching."
+    )
+    match_chunk: Annotated[int, Field(ge=1, le=50_000)] = Field(
+        default=4000, description="Entities in a share when a whole index is matched anew."
+    )
+    match_memory_mb: int = Field(default=1024, ge=1, description="Most memory of a worker's candidate index.")
+    worker_pool_size: int = Field(default=8, ge=2, description="Database connections of a worker.")
+    api_pool_size: int = Field(default=20, ge=4, description="Database connections of the façade.")
+    uploads: int = Field(default=8, ge=1, description="Batch uploads that the façade reads at once.")
+    batch_sync_limit: int = Field(default=100, ge=0, description="Batches up to this size are answered at once.")
+    cancel_wait_seconds: float = Field(default=5.0, ge=0, description="How long a cancel waits for its end.")
+    max_json_bytes: int = Field(default=256 << 20, ge=1, description="Largest JSON body.")
+    max_ndjson_bytes: int = Field(default=1 << 30, ge=1, description="Largest NDJSON body.")
+    retention_days: int = Field(default=30, ge=1, description="How long finished jobs stay readable.")
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
+
+    def require_database_url(self) -> str:
+        """The database to use.
+
+        Raises:
+            ValueError: None is set; the embedded stack sets it for its children.
+        """
+        if self.database_url is None:
+            raise ValueError("TOWPATH_DATABASE_URL is not set; `towpath up` starts a database of its own")
+        return self.database_url
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
+
+
+def child_environment(**values: str | int | Path | None) -> dict[str, str]:
+    """This process's environment with settings for a child: `TOWPATH_` is put before each name."""
+    added = {f"TOWPATH_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+    return {**os.environ, **added}
