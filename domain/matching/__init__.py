@@ -1,0 +1,64 @@
+"""Finding entities that are the same: prepare, candidates, compare, score, resolve, and what models learn.
+
+Pure functions over plain values; may import `contracts` only. The data's way is the reading order: `normalise`,
+`keys`, `prepare`, `candidates`, `compare` (over `levels` and `textspace`), `model`, `score`, `train`, `tune`, `resolve`.
+"""
+
+from domain.matching.candidates import (
+    DF_CAP,
+    POSTING_BUDGET,
+    TOP_K,
+    CandidateIndex,
+    CandidateIndexBuilder,
+    Csr,
+    TopCandidates,
+    key_weight,
+    key_weights,
+)
+from domain.matching.compare import Comparison, Values, compare, compare_pool
+from domain.matching.keys import MAX_KEYS
+from domain.matching.model import FieldModel, MatchModel, default_model
+from domain.matching.prepare import MissingField, NoIndexedValue, PreparedEntity, entity_uid, prepare
+from domain.matching.resolve import Groups, Pairs, groups, resolve, unseen_pairs
+from domain.matching.score import Scores, score_pairs, score_pool
+from domain.matching.train import Sample, train
+from domain.matching.tune import LabelledPair, Quality, TuneReport, tune
+
+__all__ = [
+    "DF_CAP",
+    "MAX_KEYS",
+    "POSTING_BUDGET",
+    "TOP_K",
+    "CandidateIndex",
+    "CandidateIndexBuilder",
+    "Comparison",
+    "Csr",
+    "FieldModel",
+    "Groups",
+    "LabelledPair",
+    "MatchModel",
+    "MissingField",
+    "NoIndexedValue",
+    "Pairs",
+    "PreparedEntity",
+    "Quality",
+    "Sample",
+    "Scores",
+    "TopCandidates",
+    "TuneReport",
+    "Values",
+    "compare",
+    "compare_pool",
+    "default_model",
+    "entity_uid",
+    "groups",
+    "key_weight",
+    "key_weights",
+    "prepare",
+    "resolve",
+    "score_pairs",
+    "score_pool",
+    "train",
+    "tune",
+    "unseen_pairs",
+]

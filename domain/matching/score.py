@@ -1,0 +1,72 @@
+"""Levels to evidence in bits, evidence to a probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from domain.matching.compare import Comparison, Values, compare_pool, pool
+from domain.matching.levels import MISSING, Floats
+from domain.matching.model import MatchModel
+from domain.matching.textspace import Int64s
+
+MAX_BITS = 20.0
+"""Beyond one in a million a probability says nothing more, and its log-odds lose precision."""
+
+
+class Scores(NamedTuple):
+    """Scores of pairs.
+
+    Attributes:
+        similarity: probability that the two are the same, 0..1.
+        prior_bits: log-odds before the fields were looked at.
+        contributions: pairs x fields in bits; with the prior they add up to the log-odds of `similarity`.
+    """
+
+    similarity: Floats
+    prior_bits: float
+    contributions: Floats
+
+
+def score_pairs(model: MatchModel, left: Sequence[Values], right: Sequence[Values]) -> Scores:
+    """Score `left[i]` against `right[i]` for each i. Symmetric, and independent of the other pairs of the call.
+
+    Args:
+        model: of the index.
+        left: normalised values of entities (`PreparedEntity.values`, or as read back from the store).
+        right: as `left`, of the same length.
+    """
+    records, left_at, right_at = pool(left, right)
+    return score_pool(model, records, left_at, right_at)
+
+
+def score_pool(model: MatchModel, records: Sequence[Values], left: Int64s, right: Int64s) -> Scores:
+    """As `score_pairs`, for pairs given as positions in one list of entities."""
+    return score_comparison(model, compare_pool(model, records, left, right))
+
+
+def score_comparison(model: MatchModel, comparison: Comparison) -> Scores:
+    """Turn levels into bits and a probability."""
+    contributions = evidence(model, comparison)
+    prior = float(np.clip(model.prior_bits, 1.0 - MAX_BITS, MAX_BITS - 1.0))
+    total = prior + contributions.sum(axis=1)
+    # What is cut off is taken from the fields in proportion, so that the explanation still adds up.
+    bound = np.clip(total, -MAX_BITS, MAX_BITS)
+    cut = bound != total
+    if cut.any():
+        contributions[cut] *= ((bound[cut] - prior) / (total[cut] - prior))[:, None]
+        total = prior + contributions.sum(axis=1)
+    return Scores(1.0 / (1.0 + np.exp2(-total)), prior, contributions)
+
+
+def evidence(model: MatchModel, comparison: Comparison) -> Floats:
+    """Pairs x fields in bits: weight x scale x (evidence of the level + rarity of the shared value), 0 where missing."""
+    bits = np.zeros(comparison.levels.shape, dtype=np.float64)
+    for number, field in enumerate(model.fields):
+        levels = comparison.levels[:, number]
+        known = levels != MISSING
+        found = model.tables[number][levels[known]]
+        bits[known, number] = field.weight * field.scale * (found + comparison.rarity_bits[known, number])
+    return bits

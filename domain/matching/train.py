@@ -1,0 +1,184 @@
+"""Learn a model from a sample of an index, without labels.
+
+Expectation maximisation over the levels of candidate pairs (Fellegi and Sunter's model), held by three ropes:
+
+- the shares among matches start from the defaults by type and stay near them while there is little evidence,
+- evidence may not fall while likeness grows,
+- where sources are clean an entity has at most one partner in each, so candidates of one entity compete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.entities import FieldType, IndexConfig
+from domain.matching.compare import Comparison, Values, compare_pool
+from domain.matching.levels import MISSING, Floats, chains, default_bits, default_tables
+from domain.matching.model import (
+    DEFAULT_PRIOR_BITS,
+    MAX_COMMON_VALUES,
+    RARE_COUNT,
+    FieldModel,
+    MatchModel,
+    default_model,
+    value_hash,
+)
+from domain.matching.textspace import Int64s, Rarity
+
+ROUNDS = 25
+MIN_PAIRS = 50
+"""With fewer candidate pairs there is nothing to learn but how common words are."""
+MATCH_ROPE = 60.0
+OTHER_ROPE = 20.0
+MAX_LEVEL_BITS = 9.0
+PRIOR_RANGE = (-7.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Entities of an index and candidate pairs among them.
+
+    Attributes:
+        uids: uid of each entity, unique.
+        values: normalised values of each entity.
+        left: uid of one side of each candidate pair.
+        right: uid of the other side.
+        sources: source number of each entity, when the index has a source field.
+    """
+
+    uids: Int64s
+    values: Sequence[Values]
+    left: Int64s
+    right: Int64s
+    sources: npt.NDArray[np.int32] | None = None
+
+
+def train(sample: Sample, config: IndexConfig) -> MatchModel:
+    """Learn a model. Deterministic, and independent of the order of entities and pairs.
+
+    Args:
+        sample: some ten thousand entities with the candidates of as many of them as there is time for; pairs
+            whose sides are not both in the sample are left out.
+        config: fields, weights, whether sources are clean.
+    """
+    order = np.argsort(sample.uids, kind="stable")
+    uids = np.asarray(sample.uids)[order]
+    values = [sample.values[i] for i in order.tolist()]
+    left, right = _pairs(uids, sample.left, sample.right)
+    model = _frequencies(config, values)
+    if len(left) < MIN_PAIRS:
+        return model
+    comparison = compare_pool(model, values, left, right)
+    return _maximise(model, config, comparison, left, right, len(values))
+
+
+def _pairs(uids: Int64s, left: Int64s, right: Int64s) -> tuple[Int64s, Int64s]:
+    """Each unordered pair once, as positions in `uids`."""
+    nothing = np.empty(0, dtype=np.int64)
+    if not len(uids) or not len(left):
+        return nothing, nothing
+    one = np.minimum(np.searchsorted(uids, left), len(uids) - 1)
+    two = np.minimum(np.searchsorted(uids, right), len(uids) - 1)
+    known = (uids[one] == left) & (uids[two] == right) & (one != two)
+    low, high = np.minimum(one, two)[known], np.maximum(one, two)[known]
+    pairs = np.unique(low * len(uids) + high)
+    return pairs // len(uids), pairs % len(uids)
+
+
+def _frequencies(config: IndexConfig, values: Sequence[Values]) -> MatchModel:
+    """The default evidence with what the sample says of how common words and values are."""
+    base = default_model(config)
+    texts: list[str] = []
+    fields: list[FieldModel] = []
+    for number, field in enumerate(base.fields):
+        column = [found for row in values if (found := row[number]) is not None]
+        if field.type is FieldType.TEXT:
+            texts.extend(column)
+        fields.append(field.model_copy(update=_value_statistics(field.type, column)))
+    update: dict[str, object] = {"fields": fields, "trained_on": len(values)}
+    if len(texts) >= 20:
+        update["word_rarity"], update["gram_rarity"] = Rarity.of(texts).pack()
+    return base.model_copy(update=update)
+
+
+def _value_statistics(kind: FieldType, column: list[str]) -> dict[str, object]:
+    if len(column) < 20:
+        return {}
+    counts: dict[str, int] = {}
+    for value in column:
+        counts[value] = counts.get(value, 0) + 1
+    often = sorted(((-n, value_hash(v)) for v, n in counts.items() if n >= RARE_COUNT))[:MAX_COMMON_VALUES]
+    held = np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
+    found: dict[str, object] = {
+        "sampled": len(column),
+        # Chance that two entities agree: an average over values; a value met once counts as half a twin.
+        "agreement": float((held * np.maximum(held - 1.0, 0.5)).sum() / (len(column) * max(len(column) - 1.0, 1.0))),
+        "common": {hashed: -negative for negative, hashed in often},
+    }
+    if kind is FieldType.NUMBER:
+        low, high = np.percentile(np.array([float(value) for value in column]), [10, 90])
+        found["spread"] = float(high - low) / 2.0
+    return found
+
+
+def _maximise(
+    model: MatchModel, config: IndexConfig, comparison: Comparison, left: Int64s, right: Int64s, entities: int
+) -> MatchModel:
+    levels = comparison.levels
+    known = levels != MISSING
+    defaults = [default_tables(field.type) for field in model.fields]
+    bits = [default_bits(field.type) for field in model.fields]
+    prior = DEFAULT_PRIOR_BITS
+    rarity = np.where(known, comparison.rarity_bits, 0.0).sum(axis=1)
+    matches = np.zeros(len(left))
+    for _ in range(ROUNDS):
+        total = prior + rarity
+        for number, table in enumerate(bits):
+            at = known[:, number]
+            total[at] += table[levels[at, number]]
+        before = matches
+        matches = _responsibility(total, left, right, entities, config.clean_sources)
+        share = (matches.sum() + 1.0) / (len(matches) + 8.0)
+        prior = float(np.clip(np.log2(share / (1.0 - share)), *PRIOR_RANGE))
+        for number, field in enumerate(model.fields):
+            at = known[:, number]
+            size = len(bits[number])
+            m = np.bincount(levels[at, number], weights=matches[at], minlength=size)
+            u = np.bincount(levels[at, number], weights=1.0 - matches[at], minlength=size)
+            m = (m + MATCH_ROPE * defaults[number][0]) / (m.sum() + MATCH_ROPE)
+            u = (u + OTHER_ROPE * defaults[number][1]) / (u.sum() + OTHER_ROPE)
+            raw = np.clip(np.log2(m / u), -MAX_LEVEL_BITS, MAX_LEVEL_BITS)
+            bits[number] = _rising(raw, m + u, field.type)
+        if np.abs(matches - before).max() < 1e-3:
+            break
+    fields = [
+        field.model_copy(update={"bits": [round(float(b), 4) for b in table]})
+        for field, table in zip(model.fields, bits, strict=True)
+    ]
+    return model.model_copy(update={"prior_bits": round(prior, 4), "fields": fields})
+
+
+def _responsibility(total: Floats, left: Int64s, right: Int64s, entities: int, clean: bool) -> Floats:
+    odds = np.exp2(np.clip(total, -40.0, 40.0))
+    if not clean:
+        return odds / (1.0 + odds)
+    rivals = np.bincount(left, weights=odds, minlength=entities) + np.bincount(right, weights=odds, minlength=entities)
+    return odds / (1.0 + np.maximum(rivals[left] + rivals[right] - odds, odds))
+
+
+def _rising(bits: Floats, weights: Floats, kind: FieldType) -> Floats:
+    """Pool neighbouring levels until evidence nowhere falls while likeness grows."""
+    risen = bits.copy()
+    for run in chains(kind):
+        blocks: list[tuple[float, float, int]] = []
+        for value, weight in zip(bits[run].tolist(), weights[run].tolist(), strict=True):
+            blocks.append((value, weight, 1))
+            while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+                (a, wa, na), (b, wb, nb) = blocks[-2], blocks[-1]
+                blocks[-2:] = [((a * wa + b * wb) / (wa + wb), wa + wb, na + nb)]
+        risen[run] = np.concatenate([np.full(n, value) for value, _, n in blocks])
+    return risen
