@@ -1,7 +1,7 @@
 """Finding entities that are the same: prepare, candidates, compare, score, resolve, and what models learn.
 
 Pure functions over plain values; may import `contracts` only. The data's way is the reading order: `normalise`,
-`keys`, `prepare`, `candidates`, `compare` (over `levels` and `textspace`), `model`, `score`, `train`, `tune`, `resolve`.
+`keys`, `preparation`, `candidates`, `comparison` (over `levels` and `textspace`), `model`, `score`, `training`, `tuning`, `verdicts`.
 """
 
 from domain.matching.candidates import (
@@ -15,14 +15,14 @@ from domain.matching.candidates import (
     key_weight,
     key_weights,
 )
-from domain.matching.compare import Comparison, Values, compare, compare_pool
+from domain.matching.comparison import Comparison, Values, compare, compare_pool
 from domain.matching.keys import MAX_KEYS
 from domain.matching.model import FieldModel, MatchModel, default_model
-from domain.matching.prepare import MissingField, NoIndexedValue, PreparedEntity, entity_uid, prepare
-from domain.matching.resolve import Groups, Pairs, groups, resolve, unseen_pairs
+from domain.matching.preparation import MissingField, NoIndexedValue, PreparedEntity, entity_uid, prepare
+from domain.matching.verdicts import Groups, Pairs, groups, resolve, unseen_pairs
 from domain.matching.score import Scores, score_pairs, score_pool
-from domain.matching.train import Sample, train
-from domain.matching.tune import LabelledPair, Quality, TuneReport, tune
+from domain.matching.training import Sample, train
+from domain.matching.tuning import LabelledPair, Quality, TuneReport, tune
 
 __all__ = [
     "DF_CAP",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from domain.matching.compare import Comparison, Values, compare_pool, pool
+from domain.matching.comparison import Comparison, Values, compare_pool, pool
 from domain.matching.levels import MISSING, Floats
 from domain.matching.model import MatchModel
 from domain.matching.textspace import Int64s

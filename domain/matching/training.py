@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.entities import FieldType, IndexConfig
-from domain.matching.compare import Comparison, Values, compare_pool
+from domain.matching.comparison import Comparison, Values, compare_pool
 from domain.matching.levels import MISSING, Floats, chains, default_bits, default_tables
 from domain.matching.model import (
     DEFAULT_PRIOR_BITS,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from contracts.entities import IndexConfig
-from domain.matching.compare import Comparison, Values, compare
+from domain.matching.comparison import Comparison, Values, compare
 from domain.matching.levels import MISSING, Floats
 from domain.matching.model import MatchModel
 from domain.matching.score import MAX_BITS, evidence, score_comparison
