@@ -23,10 +23,9 @@ from domain.matching import (
     groups,
     resolve,
     score_pairs,
-    top_candidates,
 )
 from stores.db import Connection, Database
-from stores.entities.indexes import Index, load_model
+from stores.entities.indexes import Index, generation, load_model
 from stores.entities.pairs import (
     PairGraph,
     ScoredPairs,
@@ -43,6 +42,9 @@ Int64s = npt.NDArray[np.int64]
 # The first half of the advisory lock under which an index's verdicts are decided.
 _DECIDE_LOCK = 0x7061
 _COPY_HEADER_BYTES = 19
+# psycopg hands over 8 to 64 KiB a piece: some megabytes at a time keep numpy busy and memory flat.
+_PIECES_A_FEED = 256
+_QUERIES_A_LOOK = 100
 _POSTING = np.dtype([("fields", ">i2"), ("l0", ">i4"), ("key", ">i8"), ("l1", ">i4"), ("uid", ">i8")])
 
 
@@ -74,39 +76,51 @@ class Models:
         return self._held[key]
 
 
-async def load_candidate_index(database: Database, index: Index) -> CandidateIndex:
+@dataclass(frozen=True, slots=True)
+class LoadedPostings:
+    """The useful postings of a generation in memory, and how its sources are numbered."""
+
+    index: CandidateIndex
+    sources: dict[str, int]
+
+    def candidates(self, queries: Sequence[Stored]) -> Candidates:
+        """Who may be the same as each query."""
+        uids = np.array([query.uid for query in queries], dtype=np.int64)
+        asked_by = None
+        if self.sources:
+            numbers = [self.sources.get(query.source, -1) if query.source else -1 for query in queries]
+            asked_by = np.array(numbers, dtype=np.int32)
+        found = self.index.top(uids, [query.keys for query in queries], asked_by)
+        return Candidates(query=uids[found.rows], found=found.uids)
+
+
+async def load_postings(database: Database, index: Index) -> LoadedPostings:
     """Read the useful postings of a generation into memory, in key order, as a stream.
 
-    Only keys that at least two and at most `DF_CAP` entities share are kept, so that memory stays
-    near one eighth of the postings' size.
+    Only keys that at least two and at most `DF_CAP` entities share are kept, so that memory stays far
+    below the postings' size.
     """
     builder = CandidateIndexBuilder()
-    rest = b""
     async with database.transaction() as connection:
-        counted = await connection.execute(
-            "SELECT entities FROM entity_index_counts WHERE index_no = %s", (index.index_no,)
-        )
-        entities = (await counted.fetchone() or (0,))[0]
+        entities = (await generation(connection, index.index_no)).entities
+        sources = await _number_sources(connection, index, None)
         query = f"""
             COPY (SELECT key, uid FROM entity_postings WHERE index_no = {index.index_no:d} ORDER BY key, uid)
             TO STDOUT (FORMAT binary)
         """
         async with connection.cursor().copy(query) as copy:
+            rest = b""
+            skip = _COPY_HEADER_BYTES
             pieces: list[bytes] = []
-            size = 0
-            header = True
             async for piece in copy:
-                data = bytes(piece)
-                if header:
-                    data, header = data[_COPY_HEADER_BYTES:], False
-                pieces.append(data)
-                size += len(data)
-                if size >= 1 << 22:
-                    rest = _feed(builder, rest + b"".join(pieces))
-                    pieces, size = [], 0
-                    await asyncio.sleep(0)
-            _feed(builder, rest + b"".join(pieces))
-    return await asyncio.to_thread(builder.finish, entities)
+                pieces.append(bytes(piece)[skip:])
+                skip = 0
+                if len(pieces) >= _PIECES_A_FEED:
+                    rest = await asyncio.to_thread(_feed, builder, rest + b"".join(pieces))
+                    pieces = []
+            await asyncio.to_thread(_feed, builder, rest + b"".join(pieces))
+    built = await asyncio.to_thread(builder.finish, entities, sources.numbered)
+    return LoadedPostings(built, sources.numbers)
 
 
 def _feed(builder: CandidateIndexBuilder, data: bytes) -> bytes:
@@ -116,29 +130,46 @@ def _feed(builder: CandidateIndexBuilder, data: bytes) -> bytes:
     return data[whole * _POSTING.itemsize :]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    numbers: dict[str, int]
+    numbered: tuple[Int64s, npt.NDArray[np.int32]] | None
+
+
+async def _number_sources(connection: Connection, index: Index, uids: Int64s | None) -> _Sources:
+    """Number the sources of a generation's entities, or of some; only clean sources matter to candidates."""
+    if not index.config.clean_sources:
+        return _Sources({}, None)
+    found = await connection.execute(
+        """
+        SELECT uid, source FROM entities WHERE index_no = %(index)s AND source IS NOT NULL
+        AND (%(all)s OR uid = ANY(%(uids)b::bigint[])) ORDER BY uid
+        """,
+        {"index": index.index_no, "all": uids is None, "uids": [] if uids is None else uids.tolist()},
+        binary=True,
+    )
+    rows = await found.fetchall()
+    numbers = {source: number for number, source in enumerate(sorted({row[1] for row in rows}))}
+    known = np.array([row[0] for row in rows], dtype=np.int64)
+    return _Sources(numbers, (known, np.array([numbers[row[1]] for row in rows], dtype=np.int32)))
+
+
 async def find_candidates(connection: Connection, index: Index, queries: Sequence[Stored]) -> Candidates:
-    """Candidates by SQL: the postings of each key, up to the cap, packed by the server."""
-    query_uids: list[int] = []
-    found_uids: list[Int64s] = []
-    for query in queries:
-        postings = await read_postings(connection, index.index_no, query.keys)
-        sources = await _sources_of(connection, index, postings) if index.config.clean_sources else None
-        found = top_candidates(query.uid, postings, n=index.entities, source=query.source, sources=sources)
-        query_uids += [query.uid] * len(found)
-        found_uids.append(found)
-    found_flat = np.concatenate(found_uids) if found_uids else np.empty(0, dtype=np.int64)
-    return Candidates(np.array(query_uids, dtype=np.int64), found_flat)
+    """Candidates by SQL: the postings of the queries' keys make a small index, which is asked as the large one is."""
+    found: list[Candidates] = []
+    for start in range(0, len(queries), _QUERIES_A_LOOK):
+        some = queries[start : start + _QUERIES_A_LOOK]
+        keys, uids = await _read_postings(connection, index.index_no, np.unique(np.concatenate([q.keys for q in some])))
+        sources = await _number_sources(connection, index, np.unique(uids))
+        small = CandidateIndex.build(keys, uids, index.entities, sources.numbered)
+        found.append(LoadedPostings(small, sources.numbers).candidates(some))
+    if not found:
+        return Candidates(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    return Candidates(np.concatenate([c.query for c in found]), np.concatenate([c.found for c in found]))
 
 
-def candidates_in_memory(asked: CandidateIndex, index: Index, queries: Sequence[Stored]) -> Candidates:
-    """Candidates from the index in this process's memory: the same ones as `find_candidates`."""
-    uids = np.array([query.uid for query in queries], dtype=np.int64)
-    rows, found, _ = asked.top(uids, [query.keys for query in queries])
-    return Candidates(query=uids[rows], found=found)
-
-
-async def read_postings(connection: Connection, index_no: int, keys: Int64s) -> dict[int, Int64s]:
-    """The entities of each key, up to `DF_CAP + 1` of them."""
+async def _read_postings(connection: Connection, index_no: int, keys: Int64s) -> tuple[Int64s, Int64s]:
+    """Postings of some keys, flat; one more than `DF_CAP` of a key shows that it is too frequent."""
     found = await connection.execute(
         """
         SELECT k.key, p.uids FROM unnest(%(keys)b::bigint[]) k(key) CROSS JOIN LATERAL (
@@ -150,17 +181,10 @@ async def read_postings(connection: Connection, index_no: int, keys: Int64s) -> 
         {"keys": keys.tolist(), "index": index_no, "limit": DF_CAP + 1},
         binary=True,
     )
-    return {key: np.frombuffer(uids, dtype=">i8").astype(np.int64) for key, uids in await found.fetchall()}
-
-
-async def _sources_of(connection: Connection, index: Index, postings: dict[int, Int64s]) -> dict[int, str | None]:
-    uids = np.unique(np.concatenate(list(postings.values()))) if postings else np.empty(0, dtype=np.int64)
-    found = await connection.execute(
-        "SELECT uid, source FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[])",
-        (index.index_no, uids.tolist()),
-        binary=True,
-    )
-    return dict(await found.fetchall())
+    rows = [(key, np.frombuffer(uids, dtype=">i8").astype(np.int64)) for key, uids in await found.fetchall()]
+    if not rows:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    return np.repeat([key for key, _ in rows], [len(uids) for _, uids in rows]), np.concatenate([u for _, u in rows])
 
 
 async def score_candidates(

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from psycopg.types.json import Jsonb
 
 from contracts.jobs import JobRef
-from domain.matching import CandidateIndex, LabelledPairs, MatchModel, TuneReport, train, tune
+from domain.matching import LabelledPairs, MatchModel, TuneReport, train, tune
 from stores.db import Connection, Database
 from stores.entities.indexes import Index, save_model
 from stores.entities.labels import read_labels
-from stores.entities.matching import candidates_in_memory, find_candidates
+from stores.entities.matching import LoadedPostings, find_candidates
 from stores.entities.records import Stored, read_stored, sample_stored
 
 SAMPLE = 4_000
@@ -30,7 +30,7 @@ def is_due(index: Index) -> bool:
 
 
 async def train_model(
-    database: Database, index: Index, asked: CandidateIndex | None
+    database: Database, index: Index, asked: LoadedPostings | None
 ) -> tuple[MatchModel, TuneReport | None]:
     """Train on a sample that depends on the stored entities alone, then on the labels, if there are enough.
 
@@ -44,7 +44,7 @@ async def train_model(
         if asked is None:
             candidates = await find_candidates(connection, index, queries)
         else:
-            candidates = await asyncio.to_thread(candidates_in_memory, asked, index, queries)
+            candidates = await asyncio.to_thread(asked.candidates, queries)
         pairs = np.sort(np.stack([candidates.query, candidates.found], axis=1), axis=1)
         pairs = np.unique(pairs, axis=0)
         known = {stored.uid: stored for stored in queries}

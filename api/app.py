@@ -1,0 +1,125 @@
+"""The application: parts opened at its start and closed at its end, routes, errors, documentation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from fastapi.responses import HTMLResponse, ORJSONResponse
+
+from api.auth import docs_reader
+from api.errors import add_error_handlers
+from api.gateway import Gateway
+from api.requests import RequestIds
+from api.routes import auth, entities, events, health, indexes, jobs
+from api.state import AppState
+from contracts.errors import ErrorBody
+from runtime.plugin import towpath_plugin
+from runtime.settings import Settings, get_settings
+from runtime.temporal import connect
+from stores.auth import ensure_bootstrap_key
+from stores.db import Database
+from stores.events import EventHub
+
+logger = logging.getLogger(__name__)
+
+TAGS = [
+    {"name": "entities", "description": "Upsert entities, one or a million, and find their duplicates."},
+    {"name": "indexes", "description": "What entities are matched on; labels and tuning."},
+    {"name": "jobs", "description": "The common face of every long operation: progress, control, events."},
+    {"name": "auth", "description": "Organisations, users, keys."},
+    {"name": "health", "description": "Whether the parts answer."},
+]
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "What was sent is wrong; `detail` names the field."},
+    401: {"model": ErrorBody, "description": "No key, or not a valid one."},
+    403: {"model": ErrorBody, "description": "The key may not do this."},
+    404: {"model": ErrorBody, "description": "Unknown, or another organisation's."},
+    409: {"model": ErrorBody, "description": "The present state does not allow it."},
+    413: {"model": ErrorBody, "description": "Beyond a limit."},
+    422: {"model": ErrorBody, "description": "This Idempotency-Key was used with another request."},
+    429: {"model": ErrorBody, "description": "Slow down; see `Retry-After`."},
+    503: {"model": ErrorBody, "description": "A part does not answer; see `Retry-After`."},
+}
+DESCRIPTION = """
+Durable jobs over data and AI: long operations that survive any crash, behind plain HTTP.
+
+Send a key as `Authorization: Bearer <key>` or `X-API-Key`. Every error has `detail`, `status`, `title`, `code`
+and `request_id`. Every POST that starts something takes an `Idempotency-Key`.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application.
+
+    Args:
+        settings: None: from the environment.
+    """
+    chosen = settings or get_settings()
+    app = FastAPI(
+        title="Towpath",
+        version="0.1.0",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lambda app: _lifespan(app, chosen),
+        default_response_class=ORJSONResponse,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        responses=ERRORS,
+    )
+    add_error_handlers(app)
+    for module in (entities, indexes, jobs, events, auth, health):
+        app.include_router(module.router)
+    _add_docs(app)
+    app.add_middleware(RequestIds)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        database = Database(settings.require_database_url(), pool_size=settings.api_pool_size)
+        stack.push_async_callback(database.close)
+        client = await connect(settings, plugins=[towpath_plugin()], lazy=True)
+        gateway = Gateway(database, client)
+        stack.push_async_callback(gateway.drain)
+        hub = EventHub(database)
+        await hub.start()
+        stack.push_async_callback(hub.close)
+        if settings.bootstrap_key is not None:
+            await ensure_bootstrap_key(database, settings.bootstrap_key)
+        if settings.secret is None:
+            logger.warning("TOWPATH_SECRET is not set: sign-ins end with this process and hold in no other")
+        app.state.towpath = AppState(
+            settings=settings,
+            db=database,
+            temporal=client,
+            gateway=gateway,
+            events=hub,
+            secret=settings.secret or secrets.token_urlsafe(48),
+            uploads=asyncio.Semaphore(settings.uploads),
+        )
+        yield
+
+
+def _add_docs(app: FastAPI) -> None:
+    guard = Annotated[None, Depends(docs_reader)]
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi(_: guard) -> dict[str, Any]:
+        return app.openapi()
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(_: guard) -> HTMLResponse:
+        return get_swagger_ui_html(openapi_url="/openapi.json", title="Towpath API")
+
+    @app.get("/redoc", include_in_schema=False)
+    async def redoc(_: guard) -> HTMLResponse:
+        return get_redoc_html(openapi_url="/openapi.json", title="Towpath API")

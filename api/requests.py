@@ -1,0 +1,42 @@
+"""A request's id: taken from the client or made, in every answer and every log line."""
+
+from __future__ import annotations
+
+import re
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+USABLE = re.compile(r"[A-Za-z0-9._\-]{1,128}")
+
+
+def request_id(scope: Scope) -> str:
+    """The id of the request at hand."""
+    return str(scope.get("towpath.request_id", ""))
+
+
+class RequestIds:
+    """Pure ASGI, because a wrapper around the response would buffer streams.
+
+    Args:
+        app: What it wraps.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give the request its id and the answer the same."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        scope["towpath.request_id"] = given if USABLE.fullmatch(given) else str(uuid4())
+
+        async def with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id(scope)
+            await send(message)
+
+        await self._app(scope, receive, with_id)

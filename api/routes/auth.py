@@ -1,0 +1,217 @@
+"""Registration, sign-in, keys, invitations."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error
+from fastapi import APIRouter, Response, status
+from pydantic import AwareDatetime, Field
+
+from api.auth import COOKIE, TOKEN_SECONDS, Caller, Owner, Reader, Throttle, session_token
+from api.state import State
+from contracts.auth import (
+    ApiKeyBody,
+    ApiKeyCreated,
+    ApiKeyList,
+    ApiKeyView,
+    InvitationBody,
+    InvitationCreated,
+    KeyKind,
+    LoginBody,
+    Principal,
+    RegisterBody,
+    Role,
+    Scope,
+    TokenAnswer,
+    UserView,
+)
+from contracts.errors import BadInput, Forbidden, NotFound, TooMany, Unauthorized
+from contracts.jobs import Wire
+from domain.auth import KEY_BYTES, make_key
+from stores import auth as store
+from stores.tables import ApiKeyRow, UserRow
+
+router = APIRouter(prefix="/api/auth", tags=["auth"])
+hasher = PasswordHasher()
+logins = Throttle(most=10, seconds=60)
+INVITATION_DAYS = 7
+# Verified when the address is unknown, so that the answer takes as long as for a known one.
+NOBODY = hasher.hash(secrets.token_urlsafe(16))
+
+
+class KeyChange(Wire):
+    """The body of `PATCH /api/auth/api-keys/{id}`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    expires_at: AwareDatetime | None = None
+
+
+def _user(user: UserRow) -> UserView:
+    return UserView(
+        id=user.id, email=user.email, organization=user.organization, role=user.role, created_at=user.created_at
+    )
+
+
+def _key(row: ApiKeyRow) -> ApiKeyView:
+    return ApiKeyView.model_validate(row, from_attributes=True)
+
+
+@router.post("/register", summary="Register", status_code=status.HTTP_201_CREATED)
+async def register(state: State, body: RegisterBody) -> UserView:
+    """Makes an organisation and its owner where registration is open, or the user whom an owner has invited."""
+    if body.invitation is None and not state.settings.open_registration:
+        raise Forbidden("registration is by invitation of an owner")
+    hashed = await asyncio.to_thread(hasher.hash, body.password)
+    if body.invitation is None:
+        return _user(await store.register_owner(state.db, body.email, hashed, body.organization))
+    user = await store.register_invited(state.db, body.email, hashed, body.invitation)
+    if user is None:
+        raise BadInput("this invitation is not valid for this address", field="invitation")
+    return _user(user)
+
+
+@router.post("/login", summary="Sign in")
+async def login(state: State, body: LoginBody, response: Response) -> TokenAnswer:
+    """Answers a short-lived token and sets the session cookie; `towpath_csrf` goes with its writes."""
+    if wait := logins.wait(body.email.lower()):
+        raise TooMany("too many sign-ins for this address", retry_after=wait)
+    user = await store.find_user(state.db, body.email)
+    if not await asyncio.to_thread(_verified, user.password_hash if user else NOBODY, body.password) or user is None:
+        raise Unauthorized("address or password is wrong")
+    csrf = secrets.token_urlsafe(24)
+    token = session_token(state, user, csrf)
+    secure = state.settings.cookie_secure
+    response.set_cookie(COOKIE, token, max_age=TOKEN_SECONDS, httponly=True, samesite="lax", secure=secure)
+    response.set_cookie("towpath_csrf", csrf, max_age=TOKEN_SECONDS, samesite="lax", secure=secure)
+    return TokenAnswer(access_token=token, expires_in=TOKEN_SECONDS)
+
+
+def _verified(hashed: str, password: str) -> bool:
+    try:
+        return hasher.verify(hashed, password)
+    except Argon2Error:
+        return False
+
+
+@router.post("/logout", summary="Sign out", status_code=status.HTTP_204_NO_CONTENT)
+async def logout(response: Response) -> None:
+    """Clears the session cookie."""
+    response.delete_cookie(COOKIE)
+    response.delete_cookie("towpath_csrf")
+
+
+@router.get("/me", summary="Who am I?")
+async def me(caller: Caller) -> Principal:
+    """The caller's organisation, user, role and scopes."""
+    return caller
+
+
+@router.get("/users", summary="Users of the organisation")
+async def users(state: State, caller: Owner) -> list[UserView]:
+    """Everyone who can sign in."""
+    return [_user(user) for user in await store.list_users(state.db, caller.organization)]
+
+
+@router.post("/invitations", summary="Invite someone", status_code=status.HTTP_201_CREATED)
+async def invite(state: State, caller: Owner, body: InvitationBody) -> InvitationCreated:
+    """Shows the invitation once; it is good for seven days and one address."""
+    _not_above(caller, body.role)
+    token = secrets.token_hex(24)
+    ends = await store.invite(state.db, caller.organization, body.email, body.role, token, INVITATION_DAYS)
+    return InvitationCreated(invitation=token, email=body.email, role=body.role, expires_at=ends)
+
+
+def _not_above(caller: Principal, role: Role) -> None:
+    if not caller.role.covers(role):
+        raise Forbidden(f"the role {role} is above your own")
+
+
+@router.post("/api-keys", summary="Make a key", status_code=status.HTTP_201_CREATED)
+async def create_key(state: State, caller: Reader, body: ApiKeyBody) -> ApiKeyCreated:
+    """Shows the key once. Organization keys are made by owners; a personal key by its user."""
+    _not_above(caller, body.role)
+    if not set(body.scopes) <= caller.scopes:
+        raise Forbidden("a key cannot have a scope that its maker lacks")
+    if body.expires_at is not None and _aware(body.expires_at) <= datetime.now(UTC):
+        raise BadInput("expiresAt has passed", field="expiresAt")
+    key = make_key(secrets.token_bytes(KEY_BYTES))
+    row = store.new_key(
+        caller.organization,
+        name=body.name,
+        kind=body.kind,
+        role=body.role,
+        scopes=body.scopes,
+        user_id=await _user_of(state, caller, body),
+        expires_at=None if body.expires_at is None else _aware(body.expires_at),
+    )
+    row = await store.add_key(state.db, key, row)
+    return ApiKeyCreated(**_key(row).model_dump(), key=key)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+async def _user_of(state: State, caller: Principal, body: ApiKeyBody) -> UUID | None:
+    if body.kind is KeyKind.PERSONAL:
+        if caller.user_id is None:
+            raise BadInput("a personal key is made by a signed-in user", field="kind")
+        if body.user_id not in {None, caller.user_id}:
+            raise Forbidden("a personal key acts as its maker")
+        return caller.user_id
+    _owner_only(caller)
+    if body.user_id is not None:
+        user = await store.get_user(state.db, body.user_id)
+        if user is None or user.organization != caller.organization:
+            raise NotFound(f"no user {body.user_id}")
+    return body.user_id
+
+
+def _owner_only(caller: Principal) -> None:
+    if not caller.role.covers(Role.OWNER):
+        raise Forbidden(f"this needs the role {Role.OWNER}; the key has {caller.role}")
+
+
+@router.get("/api-keys", summary="Keys of the organisation")
+async def list_keys(state: State, caller: Owner) -> ApiKeyList:
+    """Newest first, without their secrets."""
+    return ApiKeyList(api_keys=[_key(row) for row in await store.list_keys(state.db, caller.organization)])
+
+
+@router.get("/api-keys/{key_id}", summary="One key")
+async def get_key(state: State, caller: Owner, key_id: UUID) -> ApiKeyView:
+    """A key without its secret."""
+    return _key(await store.get_key(state.db, caller.organization, key_id))
+
+
+@router.patch("/api-keys/{key_id}", summary="Rename a key or change its end")
+async def change_key(state: State, caller: Owner, key_id: UUID, body: KeyChange) -> ApiKeyView:
+    """Changes what the body names."""
+    return _key(await store.change_key(state.db, caller.organization, key_id, body.model_dump(exclude_unset=True)))
+
+
+@router.delete("/api-keys/{key_id}", summary="Revoke a key", status_code=status.HTTP_204_NO_CONTENT)
+async def revoke_key(state: State, caller: Owner, key_id: UUID) -> None:
+    """The key is refused from now on."""
+    await store.revoke_key(state.db, caller.organization, key_id)
+
+
+@router.post("/api-keys/{key_id}/rotate", summary="Replace a key", status_code=status.HTTP_201_CREATED)
+async def rotate_key(state: State, caller: Owner, key_id: UUID) -> ApiKeyCreated:
+    """Makes a key with the same rights and revokes the old one."""
+    old = await store.get_key(state.db, caller.organization, key_id)
+    _not_above(caller, old.role)
+    key = make_key(secrets.token_bytes(KEY_BYTES))
+    row = store.new_key(
+        old.organization, name=old.name, kind=old.kind, role=old.role,
+        scopes=[Scope(scope) for scope in old.scopes], user_id=old.user_id, expires_at=old.expires_at,
+    )  # fmt: skip
+    row = await store.add_key(state.db, key, row)
+    await store.revoke_key(state.db, caller.organization, key_id)
+    return ApiKeyCreated(**_key(row).model_dump(), key=key)

@@ -1,0 +1,225 @@
+"""`towpath`: start the stack, run one part, show what runs, make keys, run the demo."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from runtime.embedded import EmbeddedStack, StackError
+from runtime.settings import Settings, get_settings
+
+app = typer.Typer(
+    help="Towpath: durable jobs over data and AI, as Temporal workflows behind a REST API.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+keys = typer.Typer(help="API keys of the database that TOWPATH_DATABASE_URL (or the running stack) names.")
+app.add_typer(keys, name="keys")
+console = Console()
+
+Home = Annotated[Path | None, typer.Option(help="Where everything is kept (TOWPATH_HOME).")]
+Port = Annotated[int | None, typer.Option(help="The façade's port (TOWPATH_PORT); 0: any free one.")]
+Workers = Annotated[int | None, typer.Option(help="Worker processes (TOWPATH_WORKERS).")]
+
+
+def _settings(home: Path | None = None, port: int | None = None, workers: int | None = None) -> Settings:
+    """The settings, with what the command line says put above the environment."""
+    for name, value in (("HOME", home), ("PORT", port), ("WORKERS", workers)):
+        if value is not None:
+            os.environ[f"TOWPATH_{name}"] = str(value)
+    get_settings.cache_clear()
+    try:
+        return get_settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        _fail(f"TOWPATH_{name}: {first['msg']}")
+        raise
+
+
+def _fail(message: str) -> None:
+    console.print(f"[red]towpath:[/] {message}", highlight=False)
+    raise typer.Exit(2)
+
+
+def _migrate(database_url: str) -> None:
+    from stores.migrate import migrate
+
+    migrate(database_url)
+
+
+@app.command()
+def up(home: Home = None, port: Port = None, workers: Workers = None) -> None:
+    """Start everything and stay: Postgres, Temporal with its UI, façade, workers. Ctrl-C stops it all."""
+    settings = _settings(home, port, workers)
+    logging.basicConfig(level=settings.log_level.upper(), format="stack     | %(message)s", stream=sys.stdout)
+    try:
+        asyncio.run(_up(settings))
+    except StackError as error:
+        _fail(str(error))
+
+
+async def _up(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    starting = asyncio.create_task(_started(settings))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return
+    stack = starting.result()
+    _show(stack)
+    await stop.wait()
+    console.print("stack     | stopping")
+    await stack.stop()
+
+
+async def _started(settings: Settings) -> EmbeddedStack:
+    stack = EmbeddedStack(settings, prepare=_migrate)
+    return await stack.__aenter__()
+
+
+def _show(stack: EmbeddedStack) -> None:
+    console.print()
+    for name, value in (
+        ("API", stack.api_url),
+        ("API docs", f"{stack.api_url}/docs"),
+        ("Temporal UI", stack.temporal_ui_url or "external"),
+        ("API key", stack.api_key),
+        ("home", str(stack.home.folder)),
+    ):
+        console.print(f"{name:<12} {value}", highlight=False, soft_wrap=True)
+    console.print()
+
+
+@app.command()
+def status(home: Home = None) -> None:
+    """Show what the stack in TOWPATH_HOME has started, and whether it is ready."""
+    import httpx
+    import psutil
+
+    from runtime.embedded.home import Home as HomeFolder
+
+    facts = HomeFolder(_settings(home).home).published()
+    if not facts:
+        _fail("nothing has been started here; `towpath up` does")
+    table = Table("part", "pid", "state")
+    for name, pid in facts.get("pids", {}).items():
+        table.add_row(name, str(pid), "running" if pid and psutil.pid_exists(pid) else "stopped")
+    console.print(table)
+    try:
+        answer = httpx.get(f"{facts['api']}/health", timeout=5)
+        console.print(f"{facts['api']}/health: {answer.status_code} {answer.text}", highlight=False)
+    except httpx.TransportError as error:
+        _fail(f"the façade at {facts['api']} does not answer: {error}")
+
+
+@app.command()
+def demo(home: Home = None, keep: Annotated[bool, typer.Option(help="Leave the stack running.")] = False) -> None:
+    """Find the duplicates among 5,000 persons, kill a worker twice on the way, and show what came out."""
+    # Small pages, so that the kills land between chunks.
+    os.environ.setdefault("TOWPATH_INDEX_CHUNK", "250")
+    settings = _settings(home)
+    try:
+        asyncio.run(_demo(settings, keep=keep))
+    except StackError as error:
+        _fail(str(error))
+
+
+async def _demo(settings: Settings, *, keep: bool) -> None:
+    try:
+        from bench.demo import run_demo
+    except ImportError as error:
+        _fail(f"the demo needs the extra `towpath[demo]`: {error}")
+        return
+    console.print("starting Postgres, Temporal, the façade and the workers ...")
+    async with EmbeddedStack(settings, prepare=_migrate, echo=False) as stack:
+
+        def kill_worker() -> int:
+            return asyncio.run_coroutine_threadsafe(_kill(stack), loop).result()
+
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(run_demo, stack.api_url, stack.api_key, kill_worker, console)
+        if keep or (sys.stdin.isatty() and sys.stdout.isatty()):
+            console.print("\nThe stack stays up for you to look around; Ctrl-C stops it.")
+            _show(stack)
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop.set)
+            await stop.wait()
+
+
+async def _kill(stack: EmbeddedStack) -> int:
+    return stack.kill("worker-0")
+
+
+@app.command()
+def worker(
+    queues: Annotated[str | None, typer.Option(help="Comma-separated task queues (TOWPATH_QUEUES).")] = None,
+) -> None:
+    """Run one worker process in the foreground; start as many as you like, anywhere."""
+    import worker as worker_module
+    from contracts.queues import Queue
+
+    settings = _settings()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    try:
+        chosen = [Queue(name.strip()) for name in (queues or settings.queues).split(",") if name.strip()]
+        worker_module.run(settings, chosen)
+    except (ValueError, RuntimeError) as error:
+        _fail(str(error))
+
+
+@app.command()
+def api() -> None:
+    """Run the façade in the foreground."""
+    import uvicorn
+
+    settings = _settings()
+    try:
+        settings.require_database_url()
+    except ValueError as error:
+        _fail(str(error))
+    uvicorn.run("api.app:create_app", factory=True, host=settings.host, port=settings.port, log_level="warning")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database schema up to date; safe to run from several places at once."""
+    settings = _settings()
+    try:
+        _migrate(settings.require_database_url())
+    except ValueError as error:
+        _fail(str(error))
+
+
+@app.command(name="settings")
+def show_settings() -> None:
+    """List every setting with its default and its meaning."""
+    table = Table("environment variable", "default", "meaning")
+    for name, field in Settings.model_fields.items():
+        table.add_row(f"TOWPATH_{name.upper()}", str(field.default), field.description or "")
+    console.print(table)
+
+
+def main() -> None:
+    """Entry of the `towpath` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

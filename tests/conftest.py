@@ -1,0 +1,63 @@
+"""Real parts for the tests: one embedded Postgres and Temporal for the session, fresh databases, own ports and folders."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from runtime.embedded import EmbeddedStack
+from runtime.settings import Settings
+from stores.db import Database
+from stores.migrate import migrate
+
+
+@pytest.fixture(scope="session")
+def session_home() -> AsyncIterator[Path]:
+    """A folder outside the checkout, so that the unprivileged Postgres can reach it."""
+    folder = Path(tempfile.mkdtemp(prefix="towpath-test-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def parts(session_home: Path) -> AsyncIterator[EmbeddedStack]:
+    """Postgres and Temporal, shared by all tests of the session; each test uses its own database."""
+    settings = Settings(home=session_home / "home", port=0, ui_port=0, temporal_port=0, postgres_port=0)
+    async with EmbeddedStack(settings, parts={"postgres", "temporal"}, echo=False) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def make_database(parts: EmbeddedStack) -> Callable[[], str]:
+    """Makes a fresh, migrated database and gives its URL."""
+
+    def make() -> str:
+        name = f"test_{uuid4().hex[:12]}"
+        server = parts.database_url.rsplit("/", 1)[0]
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        migrate(f"{server}/{name}")
+        return f"{server}/{name}"
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def database_url(make_database: Callable[[], str]) -> str:
+    """A fresh database for one module."""
+    return make_database()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A handle on the module's database."""
+    handle = Database(database_url)
+    yield handle
+    await handle.close()
