@@ -48,7 +48,8 @@ def _settings(home: Path | None = None, port: int | None = None, workers: int | 
 
 
 def _fail(message: str) -> None:
-    console.print(f"[red]towpath:[/] {message}", highlight=False)
+    console.print("[red]towpath:[/] ", end="")
+    console.print(message, highlight=False, markup=False)
     raise typer.Exit(2)
 
 

@@ -84,8 +84,8 @@ def make_worker(client: Client, queue: Queue, database: Database, settings: Sett
         max_concurrent_activities=COMPUTE_SLOTS if queue is Queue.COMPUTE else ENGINE_SLOTS,
         graceful_shutdown_timeout=GRACE,
         # Heartbeats carry the cancel; the default of 30 s would let a cancelled chunk run on.
-        max_heartbeat_throttle_interval=timedelta(seconds=2),
-        default_heartbeat_throttle_interval=timedelta(seconds=2),
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=1, maximum=8, initial=2),
     )
 

@@ -4,15 +4,15 @@
 |------------|---------|----------|-----------|------------------|---------------------------------------------------------|
 | PROJECTION | engine  | 30 s     | -         | for ever, to 10 s| a row or two in Postgres, local: a job must not end     |
 |            | (local) |          |           |                  | because the database restarts                           |
-| CHUNK      | compute | 10 min   | 10 s      | for ever, to 30 s| 1 to 5 s of work; a killed worker is noticed within     |
-|            |         |          |           |                  | 10 s and the chunk runs elsewhere; its transaction      |
+| CHUNK      | compute | 10 min   | 6 s       | for ever, to 30 s| 1 to 5 s of work; a killed worker is noticed within     |
+|            |         |          |           |                  | 6 s and the chunk runs elsewhere; its transaction      |
 |            |         |          |           |                  | makes a repeat harmless                                 |
-| WHOLE      | compute | 2 h      | 10 s      | for ever, to 60 s| training and resolving look at a whole index            |
-| HOUSE      | engine  | 5 min    | 10 s      | 5, to 30 s       | the reconciler comes again by its schedule anyway       |
+| WHOLE      | compute | 2 h      | 6 s       | for ever, to 60 s| training and resolving look at a whole index            |
+| HOUSE      | engine  | 5 min    | 6 s       | 5, to 30 s       | the reconciler comes again by its schedule anyway       |
 
 Only errors that a retry can mend are retried: activities raise the rest as non-retryable.
 Cancellation is TRY_CANCEL throughout: a cancelled job does not wait for its chunks, whose
-transactions find that the job has ended and roll back.
+transactions find that the job has ended and roll back. Heartbeats are sent every second.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ PROJECTION = LocalOptions(start_to_close_timeout=timedelta(seconds=30), retry_po
 CHUNK = Options(
     task_queue=Queue.COMPUTE,
     start_to_close_timeout=timedelta(minutes=10),
-    heartbeat_timeout=timedelta(seconds=10),
+    heartbeat_timeout=timedelta(seconds=6),
     retry_policy=_retries(30),
     cancellation_type=ActivityCancellationType.TRY_CANCEL,
 )
@@ -65,7 +65,7 @@ CHUNK = Options(
 WHOLE = Options(
     task_queue=Queue.COMPUTE,
     start_to_close_timeout=timedelta(hours=2),
-    heartbeat_timeout=timedelta(seconds=10),
+    heartbeat_timeout=timedelta(seconds=6),
     retry_policy=_retries(60),
     cancellation_type=ActivityCancellationType.TRY_CANCEL,
 )
@@ -73,7 +73,7 @@ WHOLE = Options(
 HOUSE = Options(
     task_queue=Queue.ENGINE,
     start_to_close_timeout=timedelta(minutes=5),
-    heartbeat_timeout=timedelta(seconds=10),
+    heartbeat_timeout=timedelta(seconds=6),
     retry_policy=_retries(30, attempts=5),
     cancellation_type=ActivityCancellationType.TRY_CANCEL,
 )

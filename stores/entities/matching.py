@@ -18,11 +18,14 @@ from domain.matching import (
     DF_CAP,
     CandidateIndex,
     CandidateIndexBuilder,
+    Groups,
     MatchModel,
+    Pairs,
     default_model,
     groups,
     resolve,
     score_pairs,
+    unseen_pairs,
 )
 from stores.db import Connection, Database
 from stores.entities.indexes import Index, generation, load_model
@@ -45,6 +48,7 @@ _COPY_HEADER_BYTES = 19
 # psycopg hands over 8 to 64 KiB a piece: some megabytes at a time keep numpy busy and memory flat.
 _PIECES_A_FEED = 256
 _QUERIES_A_LOOK = 100
+_PAIRS_A_LOOK = 50_000
 _POSTING = np.dtype([("fields", ">i2"), ("l0", ">i4"), ("key", ">i8"), ("l1", ">i4"), ("uid", ">i8")])
 
 
@@ -260,13 +264,59 @@ async def _decide_from(connection: Connection, index: Index, model: MatchModel, 
     if not seeds:
         return 0
     graph = await read_components(connection, index.index_no, seeds)
-    verdicts, labels = await asyncio.to_thread(_decide, graph, index, model)
+    verdicts, found = await asyncio.to_thread(_decide, graph, index, model)
+    # An entity keeps only its best candidates: the other pairs of a large group are looked at now.
+    more = await _score_unseen(connection, index, model, *unseen_pairs(found, _pairs(graph)))
+    if len(more):
+        await store_scores(connection, index, more)
+        await take_dirty(connection, index.index_no, np.unique(np.concatenate([more.left, more.right])).tolist())
+        graph = await read_components(connection, index.index_no, seeds)
+        verdicts, found = await asyncio.to_thread(_decide, graph, index, model)
     changed = await save_verdicts(connection, index.index_no, graph, verdicts)
-    await save_groups(connection, index.index_no, graph.uids, labels)
+    await save_groups(connection, index.index_no, *_memberships(graph, found))
     return changed
 
 
-def _decide(graph: PairGraph, index: Index, model: MatchModel) -> tuple[npt.NDArray[np.bool_], Int64s]:
-    sources = dict(zip(graph.uids.tolist(), graph.sources, strict=True)) if index.config.source_field else None
-    verdicts = resolve(graph.left, graph.right, graph.similarity, sources=sources, config=index.config, model=model)
-    return verdicts, groups(graph.uids, graph.left, graph.right, graph.similarity, verdicts)
+def _pairs(graph: PairGraph) -> Pairs:
+    return Pairs(graph.left, graph.right, graph.similarity)
+
+
+def _decide(graph: PairGraph, index: Index, model: MatchModel) -> tuple[npt.NDArray[np.bool_], Groups]:
+    sources = None
+    if index.config.clean_sources:
+        numbers = {name: number for number, name in enumerate(sorted({s for s in graph.sources if s is not None}))}
+        # An entity without a source is a source of its own: it may be anybody's duplicate.
+        numbered = [
+            numbers[source] if source is not None else len(numbers) + place
+            for place, source in enumerate(graph.sources)
+        ]
+        of = np.array(numbered, dtype=np.int32)
+        sources = of[np.searchsorted(graph.uids, graph.left)], of[np.searchsorted(graph.uids, graph.right)]
+    verdicts = resolve(_pairs(graph), index.config, model, sources)
+    return verdicts, groups(_pairs(graph), verdicts)
+
+
+async def _score_unseen(
+    connection: Connection, index: Index, model: MatchModel, left: Int64s, right: Int64s
+) -> ScoredPairs:
+    parts = [
+        await score_candidates(
+            connection, index, model, [], Candidates(left[at : at + _PAIRS_A_LOOK], right[at : at + _PAIRS_A_LOOK])
+        )
+        for at in range(0, max(len(left), 1), _PAIRS_A_LOOK)
+    ]
+    return ScoredPairs(
+        left=np.concatenate([part.left for part in parts]),
+        right=np.concatenate([part.right for part in parts]),
+        similarity=np.concatenate([part.similarity for part in parts]),
+        bits=np.concatenate([part.bits for part in parts]),
+    )
+
+
+def _memberships(graph: PairGraph, found: Groups) -> tuple[Int64s, Int64s]:
+    """The group of every entity of the graph; 0 for those that stand alone."""
+    labels, counts = np.unique(found.labels, return_counts=True)
+    large = np.isin(found.labels, labels[counts > 1])
+    of = np.zeros(len(graph.uids), dtype=np.int64)
+    of[np.searchsorted(graph.uids, found.uids[large])] = found.labels[large]
+    return graph.uids, of

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from psycopg.types.json import Jsonb
 
 from contracts.jobs import JobRef
-from domain.matching import LabelledPairs, MatchModel, TuneReport, train, tune
+from domain.matching import LabelledPair, MatchModel, Sample, TuneReport, train, tune
 from stores.db import Connection, Database
 from stores.entities.indexes import Index, save_model
 from stores.entities.labels import read_labels
@@ -20,7 +20,6 @@ from stores.entities.records import Stored, read_stored, sample_stored
 SAMPLE = 4_000
 """Entities that ask for candidates; what they find is read as well."""
 LEAST_ENTITIES = 50
-LEAST_LABELS = 10
 GROWTH = 2
 
 
@@ -55,32 +54,31 @@ async def train_model(
 
 
 def _train(
-    index: Index, known: dict[int, Stored], pairs: npt.NDArray[np.int64], labelled: LabelledPairs
+    index: Index, known: dict[int, Stored], pairs: npt.NDArray[np.int64], labelled: list[LabelledPair]
 ) -> tuple[MatchModel, TuneReport | None]:
     uids = sorted(known)
-    place = {uid: number for number, uid in enumerate(uids)}
-    usable = [(place[a], place[b]) for a, b in pairs.tolist() if a in place and b in place]
-    model = train(
-        [known[uid].values for uid in uids],
-        np.array(usable, dtype=np.int64).reshape(-1, 2),
-        index.config,
-        sources=[known[uid].source for uid in uids],
+    named = sorted({stored.source for stored in known.values() if stored.source is not None})
+    numbers: dict[str | None, int] = {name: number for number, name in enumerate(named)}
+    sample = Sample(
+        uids=np.array(uids, dtype=np.int64),
+        values=[known[uid].values for uid in uids],
+        left=pairs[:, 0],
+        right=pairs[:, 1],
+        sources=np.array([numbers.get(known[uid].source, -1) for uid in uids], dtype=np.int32) if named else None,
     )
-    if len(labelled.duplicate) < LEAST_LABELS:
-        return model, None
-    return tune(model, labelled, index.config)
+    model = train(sample, index.config)
+    return tune(model, labelled, index.config) if labelled else (model, None)
 
 
-async def _labelled(connection: Connection, index: Index) -> LabelledPairs:
+async def _labelled(connection: Connection, index: Index) -> list[LabelledPair]:
     labels = await read_labels(connection, index.organization, index.name)
     uids: Sequence[int] = sorted({uid for label in labels for uid in (label.left_uid, label.right_uid)})
     known = {stored.uid: stored.values for stored in await read_stored(connection, index.index_no, uids)}
-    usable = [label for label in labels if label.left_uid in known and label.right_uid in known]
-    return LabelledPairs(
-        left=[known[label.left_uid] for label in usable],
-        right=[known[label.right_uid] for label in usable],
-        duplicate=np.array([label.duplicate for label in usable], dtype=np.bool_),
-    )
+    return [
+        LabelledPair(known[label.left_uid], known[label.right_uid], label.duplicate)
+        for label in labels
+        if label.left_uid in known and label.right_uid in known
+    ]
 
 
 async def keep_model(connection: Connection, index: Index, model: MatchModel) -> None:
