@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from contracts.jobs import JobRef
-from domain.matching import CandidateIndex
 from stores.db import Database
 from stores.entities.indexes import Index
-from stores.entities.matching import load_candidate_index
+from stores.entities.matching import LoadedPostings, load_postings
 
 # A loaded index holds the useful postings, their keys and the entities' uids: measured, see docs/performance.md.
 BYTES_AN_ENTITY = 200
@@ -28,9 +27,9 @@ class CandidateCache:
         self._database = database
         self._most_entities = memory_mb * 1024 * 1024 // BYTES_AN_ENTITY
         self._lock = asyncio.Lock()
-        self._held: tuple[tuple[int, str], CandidateIndex] | None = None
+        self._held: tuple[tuple[int, str], LoadedPostings] | None = None
 
-    async def get(self, index: Index, ref: JobRef, *, queries: int) -> CandidateIndex | None:
+    async def get(self, index: Index, ref: JobRef, *, queries: int) -> LoadedPostings | None:
         """The index to ask for a job of so many queries; None means: ask Postgres."""
         key = (index.index_no, ref.workflow_id)
         if self._held is not None and self._held[0] == key:
@@ -42,5 +41,5 @@ class CandidateCache:
             if self._held is None or self._held[0] != key:
                 # The old one goes first, so that there are never two in memory.
                 self._held = None
-                self._held = (key, await load_candidate_index(self._database, index))
+                self._held = (key, await load_postings(self._database, index))
             return self._held[1]

@@ -22,7 +22,6 @@ from stores.entities import training
 from stores.entities.indexes import Index, add_entities, find_index
 from stores.entities.matching import (
     Models,
-    candidates_in_memory,
     decide_all,
     find_candidates,
     score_candidates,
@@ -205,13 +204,11 @@ async def share_pairs(
         if asked is None:
             candidates = await find_candidates(connection, index, stored)
         else:
-            candidates = await asyncio.to_thread(candidates_in_memory, asked, index, stored)
+            candidates = await asyncio.to_thread(asked.candidates, stored)
         return await score_candidates(connection, index, model, stored, candidates)
 
 
-async def _record(
-    connection: Connection, task: PageTask, phase: Phase, before: Progress, after: Progress
-) -> Progress:
+async def _record(connection: Connection, task: PageTask, phase: Phase, before: Progress, after: Progress) -> Progress:
     change = Progress(
         total=after.total - before.total,
         processed=after.processed - before.processed,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-
 from pydantic import BaseModel
 from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
@@ -114,5 +113,3 @@ class JobActivities:
             jobs = await store.sweep(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
             async with self._database.transaction() as connection:
                 return jobs + await purge_dropped(connection, limit=SWEEP_ROWS * 10)
-
-

@@ -131,7 +131,9 @@ async def submit_batch(
             async with state.db.transaction() as connection:
                 await slot.keep(connection, upload.digest, 200, answer)
             return ORJSONResponse(answer)
-    return ORJSONResponse(accepted, 202, headers={"Location": accepted["statusUrl"], "Preference-Applied": "respond-async"})
+    return ORJSONResponse(
+        accepted, 202, headers={"Location": accepted["statusUrl"], "Preference-Applied": "respond-async"}
+    )
 
 
 def _waits(options: BatchOptions, upload: Upload, settings: Settings) -> bool:
@@ -162,9 +164,7 @@ async def answer_batch(state: AppState, job: JobRow, *, limit: int, offset: int,
     return answer
 
 
-async def _results(
-    state: AppState, job: JobRow, *, limit: int, offset: int, explain: bool
-) -> list[dict[str, Any]]:
+async def _results(state: AppState, job: JobRow, *, limit: int, offset: int, explain: bool) -> list[dict[str, Any]]:
     if limit == 0:
         return []
     async with state.db.transaction() as connection:
@@ -178,5 +178,3 @@ async def _results(
         entity_answer(raw, [candidate(index.config, one, explain=explain) for one in partners] if index else [])
         for raw, partners in rows
     ]
-
-

@@ -79,9 +79,7 @@ def _similarity(value: float, *, explain: bool) -> float:
 def entity_answer(raw: str | bytes, candidates: Sequence[Candidate]) -> dict[str, Any]:
     """The entity's own fields with its `duplicates`."""
     entity: dict[str, Any] = orjson.loads(raw)
-    entity["duplicates"] = [
-        item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in candidates
-    ]
+    entity["duplicates"] = [item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in candidates]
     return entity
 
 

@@ -66,7 +66,10 @@ def sentence(errors: Sequence[Any]) -> tuple[ErrorCode, str]:
     first = errors[0]
     kind, where = str(first["type"]), [part for part in first["loc"] if part not in {"body", "query", "path", "header"}]
     if kind == "json_invalid":
-        return ErrorCode.INVALID_JSON, f"the body is not valid JSON: {first['ctx']['error']} at offset {first['loc'][-1]}"
+        return (
+            ErrorCode.INVALID_JSON,
+            f"the body is not valid JSON: {first['ctx']['error']} at offset {first['loc'][-1]}",
+        )
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
     if kind == "missing":
         return ErrorCode.MISSING_FIELD, f"{path or 'the body'} is required"

@@ -18,7 +18,7 @@ from temporalio.common import Priority, SearchAttributePair, TypedSearchAttribut
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from contracts.errors import NotFound, Unavailable
+from contracts.errors import Unavailable
 from contracts.jobs import JobInput, JobKind, JobOutcome, JobRef
 from contracts.queues import Queue
 from stores import jobs as store

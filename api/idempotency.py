@@ -39,9 +39,7 @@ class Remembered:
         """
         if digest != self.digest:
             raise Unprocessable("this Idempotency-Key was used with another request")
-        return Response(
-            self.body, self.status, media_type="application/json", headers={"Idempotency-Replayed": "true"}
-        )
+        return Response(self.body, self.status, media_type="application/json", headers={"Idempotency-Replayed": "true"})
 
 
 @dataclass(frozen=True, slots=True)

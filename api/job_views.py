@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contracts.jobs import Cost, JobKind, JobLinks, JobView
 from api.gateway import ref_of
+from contracts.jobs import Cost, JobKind, JobLinks, JobView
 from runtime.settings import Settings
 from runtime.temporal import temporal_ui_url
 from stores.jobs import error_of, progress_of

@@ -94,14 +94,15 @@ async def _inflated(raw: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     try:
         async for piece in raw:
             started = True
-            while piece:
+            rest = piece
+            while rest:
                 if inflater.eof:
                     # A gzip file may be several, one behind the other.
                     inflater = zlib.decompressobj(wbits=31)
-                out = inflater.decompress(piece, INFLATED_PIECE)
+                out = inflater.decompress(rest, INFLATED_PIECE)
                 if out:
                     yield out
-                piece = inflater.unconsumed_tail or inflater.unused_data
+                rest = inflater.unconsumed_tail or inflater.unused_data
         while not inflater.eof and (out := inflater.decompress(b"", INFLATED_PIECE)):
             yield out
     except zlib.error as error:

@@ -81,7 +81,7 @@ class ApiKeyBody(Wire):
     name: Annotated[str, Field(min_length=1, max_length=200, examples=["nightly import"])]
     kind: KeyKind = KeyKind.ORGANIZATION
     role: Role = Role.EDITOR
-    scopes: Annotated[list[Scope], Field(min_length=1)] = [Scope.READ, Scope.WRITE]
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1)] = (Scope.READ, Scope.WRITE)
     expires_at: datetime | None = None
     user_id: UUID | None = Field(default=None, description="The user an organization key names.")
 

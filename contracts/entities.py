@@ -65,9 +65,9 @@ class IndexConfig(BaseModel):
 class IndexBody(IndexConfig):
     """The body of `POST /v1/indexes`."""
 
-    if_exists: Annotated[
-        IfExists, Field(description="`error`: 409 when the name is taken; `update`: change it.")
-    ] = "update"
+    if_exists: Annotated[IfExists, Field(description="`error`: 409 when the name is taken; `update`: change it.")] = (
+        "update"
+    )
 
     def config(self) -> IndexConfig:
         """The configuration alone."""

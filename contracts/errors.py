@@ -1,16 +1,16 @@
 """The one tree of errors: each knows its code, its HTTP status and whether a retry can help.
 
-    TowpathError
-    |-- BadInput          400  what the caller sent is wrong; `field` names the place
-    |-- Unauthorized      401  no key, a wrong key, or two different keys
-    |-- Forbidden         403  the key may not do this
-    |-- NotFound          404  unknown, or another organisation's
-    |-- Conflict          409  the state does not allow it now
-    |-- TooLarge          413  beyond a limit
-    |-- Unprocessable     422  the same Idempotency-Key with another body
-    |-- TooMany           429  slow down; carries `retry_after`
-    |-- Unavailable       503  a part is down; carries `retry_after`
-    `-- JobFault          500  a job cannot go on; never retried
+TowpathError
+|-- BadInput          400  what the caller sent is wrong; `field` names the place
+|-- Unauthorized      401  no key, a wrong key, or two different keys
+|-- Forbidden         403  the key may not do this
+|-- NotFound          404  unknown, or another organisation's
+|-- Conflict          409  the state does not allow it now
+|-- TooLarge          413  beyond a limit
+|-- Unprocessable     422  the same Idempotency-Key with another body
+|-- TooMany           429  slow down; carries `retry_after`
+|-- Unavailable       503  a part is down; carries `retry_after`
+`-- JobFault          500  a job cannot go on; never retried
 """
 
 from __future__ import annotations

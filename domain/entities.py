@@ -102,8 +102,8 @@ def make_draft(entity: Entity, raw: bytes, config: IndexConfig, where: str = "")
     try:
         prepared = prepare(entity, config)
     except MissingField as error:
-        name = error.args[0]
-        raise BadInput(f"{dot}{name} is required", code=ErrorCode.MISSING_FIELD, field=f"{dot}{name}") from error
+        place = f"{dot}{error.name}"
+        raise BadInput(f"{place} is required", code=ErrorCode.MISSING_FIELD, field=place) from error
     except NoIndexedValue as error:
         names = ", ".join(field.name for field in config.fields[:10])
         raise BadInput(
@@ -114,9 +114,7 @@ def make_draft(entity: Entity, raw: bytes, config: IndexConfig, where: str = "")
 
 def bare_draft(entity: Entity, raw: bytes, config: IndexConfig) -> Draft:
     """An entity that a changed index can no longer match: stored as it is, with no value and no key."""
-    nothing = PreparedEntity(
-        values=(None,) * len(config.fields), source=None, keys=np.empty(0, dtype=np.int64)
-    )
+    nothing = PreparedEntity(values=(None,) * len(config.fields), source=None, keys=np.empty(0, dtype=np.int64))
     return _draft(entity, raw, nothing)
 
 

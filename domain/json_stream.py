@@ -110,7 +110,9 @@ class ArraySplitter:
         if self._state is not _State.TAIL:
             empty = self._state is _State.START
             raise BadInput(
-                "the body is empty" if empty else f"the body ends too early, at offset {self._base + len(self._buffer)}",
+                "the body is empty"
+                if empty
+                else f"the body ends too early, at offset {self._base + len(self._buffer)}",
                 code=ErrorCode.INVALID_JSON if empty else ErrorCode.TRUNCATED_BODY,
             )
         if not self._seen_list:
@@ -118,7 +120,11 @@ class ArraySplitter:
         return iter(())
 
     def _step(self) -> Slice | None:
-        char = self._buffer[self._at : self._at + 1]
+        char = bytes(self._buffer[self._at : self._at + 1])
+        if self._state in {_State.FIRST, _State.VALUE}:
+            if self._state is _State.FIRST and self._leave(char, b"]", self._outer()):
+                return None
+            return self._read_value(_State.AFTER_VALUE)
         match self._state:
             case _State.START:
                 self._start(char)
@@ -129,20 +135,18 @@ class ArraySplitter:
             case _State.OPTION:
                 self._read_option(char)
             case _State.AFTER_OPTION:
-                if not self._leave(char, b"}", _State.TAIL):
-                    self._expect(char, b",", _State.KEY)
-            case _State.FIRST | _State.VALUE:
-                if self._state is _State.FIRST and self._leave(char, b"]", self._outer()):
-                    return None
-                return self._read_value(_State.AFTER_VALUE)
+                self._after(char, b"}", _State.TAIL, _State.KEY)
             case _State.AFTER_VALUE:
-                if not self._leave(char, b"]", self._outer()):
-                    self._expect(char, b",", _State.VALUE)
-            case _State.TAIL:
+                self._after(char, b"]", self._outer(), _State.VALUE)
+            case _:
                 raise self._malformed("something follows the end of the JSON")
         return None
 
-    def _start(self, char: bytes | bytearray) -> None:
+    def _after(self, char: bytes, end: bytes, ended: _State, following: _State) -> None:
+        if not self._leave(char, end, ended):
+            self._expect(char, b",", following)
+
+    def _start(self, char: bytes) -> None:
         if char == b"[":
             self._seen_list = True
             self._go(_State.FIRST)
@@ -152,7 +156,7 @@ class ArraySplitter:
         else:
             raise self._malformed("expected an object or an array")
 
-    def _read_key(self, char: bytes | bytearray) -> None:
+    def _read_key(self, char: bytes) -> None:
         if char == b"}" and not self.options and not self._seen_list:
             self._go(_State.TAIL)
             return
@@ -162,7 +166,7 @@ class ArraySplitter:
         if found is not None:
             self._key = found.raw
 
-    def _read_option(self, char: bytes | bytearray) -> None:
+    def _read_option(self, char: bytes) -> None:
         if self._key != _LIST_KEY:
             found = self._read_value(_State.AFTER_OPTION)
             if found is not None:
@@ -223,13 +227,13 @@ class ArraySplitter:
         self._scanned = self._at
         self._state = state
 
-    def _leave(self, char: bytes | bytearray, end: bytes, state: _State) -> bool:
+    def _leave(self, char: bytes, end: bytes, state: _State) -> bool:
         if char != end:
             return False
         self._go(state)
         return True
 
-    def _expect(self, char: bytes | bytearray, wanted: bytes, state: _State) -> None:
+    def _expect(self, char: bytes, wanted: bytes, state: _State) -> None:
         if not self._leave(char, wanted, state):
             raise self._malformed(f"expected {wanted.decode()}")
 

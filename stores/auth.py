@@ -54,9 +54,7 @@ async def note_use(database: Database, key_id: UUID) -> None:
     now = datetime.now(UTC)
     stale = col(ApiKeyRow.last_used_at).is_(None) | (col(ApiKeyRow.last_used_at) < now - USE_NOTED_EVERY)
     async with database.session() as session:
-        await session.exec(
-            update(ApiKeyRow).where(col(ApiKeyRow.id) == key_id, stale).values(last_used_at=now)
-        )
+        await session.exec(update(ApiKeyRow).where(col(ApiKeyRow.id) == key_id, stale).values(last_used_at=now))
 
 
 async def add_key(database: Database, key: str, row: ApiKeyRow) -> ApiKeyRow:

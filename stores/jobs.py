@@ -132,9 +132,7 @@ async def list_jobs(
             (col(JobRow.created_at) < moment) | ((col(JobRow.created_at) == moment) & (col(JobRow.id) < job_id))
         )
     async with database.session() as session:
-        found = await session.exec(
-            query.order_by(col(JobRow.created_at).desc(), col(JobRow.id).desc()).limit(limit)
-        )
+        found = await session.exec(query.order_by(col(JobRow.created_at).desc(), col(JobRow.id).desc()).limit(limit))
         return list(found.all())
 
 

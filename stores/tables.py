@@ -227,7 +227,9 @@ class EntityRow(SQLModel, table=True):
     source: str | None = None
     keys: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     group_uid: int | None = Field(default=None, sa_column=Column(BigInteger))
-    revision: int = Field(default=None, sa_column=Column(BigInteger, server_default=text("nextval('entity_revisions')")))
+    revision: int = Field(
+        default=None, sa_column=Column(BigInteger, server_default=text("nextval('entity_revisions')"))
+    )
 
 
 class EntityPostingRow(SQLModel, table=True):

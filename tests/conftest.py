@@ -1,4 +1,4 @@
-"""Real parts for the tests: one embedded Postgres and Temporal for the session, fresh databases, own ports and folders."""
+"""Real parts for the tests: one Postgres and Temporal a session, fresh databases, own ports and folders."""
 
 from __future__ import annotations
 

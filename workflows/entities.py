@@ -43,9 +43,7 @@ class EntityJob(JobWorkflow):
 
         async def chunk(unit: int) -> object:
             task = PageTask(ref=job.ref, page=pages[unit], pages=len(pages))
-            return await workflow.execute_activity_method(
-                method, task, **CHUNK, summary=f"{phase} page {pages[unit]}"
-            )
+            return await workflow.execute_activity_method(method, task, **CHUNK, summary=f"{phase} page {pages[unit]}")
 
         following = await self.slide(chunk, len(pages), self.state.next)
         if following < len(pages):
@@ -80,9 +78,7 @@ class EntityBatchWorkflow(EntityJob):
         self.take_up(job)
         state = self.state
         if state.phase is Phase.PLAN:
-            plan = await workflow.execute_activity_method(
-                EntityActivities.plan_batch, job.ref, **WHOLE, summary="plan"
-            )
+            plan = await workflow.execute_activity_method(EntityActivities.plan_batch, job.ref, **WHOLE, summary="plan")
             state.pages = plan.pages
             if not state.pages:
                 return
@@ -103,6 +99,4 @@ class EntityBatchWorkflow(EntityJob):
         if state.phase is Phase.MATCH:
             await self.through_pages(job, Phase.MATCH)
             await self.go_to(job, Phase.RESOLVE)
-        await workflow.execute_activity_method(
-            EntityActivities.resolve_batch, job.ref, **WHOLE, summary="resolve"
-        )
+        await workflow.execute_activity_method(EntityActivities.resolve_batch, job.ref, **WHOLE, summary="resolve")

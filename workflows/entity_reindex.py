@@ -35,9 +35,7 @@ class EntityReindexWorkflow(EntityJob):
             await self.through_shares(job, Phase.COPY)
             await self.go_to(job, Phase.TRAIN)
         if state.phase is Phase.TRAIN:
-            await workflow.execute_activity_method(
-                ReindexActivities.train_building, job.ref, **WHOLE, summary="train"
-            )
+            await workflow.execute_activity_method(ReindexActivities.train_building, job.ref, **WHOLE, summary="train")
             await self.go_to(job, Phase.MATCH, state.shares)
         if state.phase is Phase.MATCH:
             await self.through_shares(job, Phase.MATCH)
@@ -47,6 +45,4 @@ class EntityReindexWorkflow(EntityJob):
                 ReindexActivities.resolve_building, job.ref, **WHOLE, summary="resolve"
             )
             await self.go_to(job, Phase.SWAP)
-        return await workflow.execute_activity_method(
-            ReindexActivities.swap_index, job.ref, **WHOLE, summary="swap"
-        )
+        return await workflow.execute_activity_method(ReindexActivities.swap_index, job.ref, **WHOLE, summary="swap")

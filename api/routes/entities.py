@@ -31,7 +31,8 @@ from stores.entities.single import remove, upsert
 router = APIRouter(prefix="/v1", tags=["entities"])
 
 IndexName = Annotated[
-    str, Query(alias="indexName", min_length=1, max_length=128, description="The index; `default` is made on first use.")
+    str,
+    Query(alias="indexName", min_length=1, max_length=128, description="The index; `default` is made on first use."),
 ]
 Explain = Annotated[bool, Query(description="Add why: prior and contributions by field, in bits.")]
 EntityId = Annotated[str, Query(alias="entityId", min_length=1, max_length=512, description="An `id`, or a `sku`.")]
@@ -263,5 +264,3 @@ async def get_groups(
             connection, index.index_no, limit=limit, offset=offset, group_uid=group
         )
     return GroupPage(groups=[group_view(row) for row in rows], total=total, limit=limit, offset=offset)
-
-

@@ -147,9 +147,7 @@ async def add_labels(state: State, caller: Editor, index_name: Name, body: Label
         await save_labels(connection, caller.organization, index.name, labels)
         stored = await read_labels(connection, caller.organization, index.name)
     duplicates = sum(label.duplicate for label in stored)
-    return LabelCounts(
-        added=len(labels), total=len(stored), duplicates=duplicates, distinct=len(stored) - duplicates
-    )
+    return LabelCounts(added=len(labels), total=len(stored), duplicates=duplicates, distinct=len(stored) - duplicates)
 
 
 async def _uid(connection: Connection, index: Index, entity_id: int | str, where: str) -> int:
@@ -177,5 +175,3 @@ async def tune_index(state: State, caller: Editor, index_name: Name) -> TuneStar
 
 def _tune_started(job_id: UUID) -> TuneStarted:
     return TuneStarted(job_id=job_id, status=BatchStatus.PENDING, status_url=f"{STATUS_PATH}{job_id}")
-
-

@@ -3,6 +3,7 @@
 Knows processes, not features. Start with `stack.py`; `process.py` is how one child lives and dies.
 """
 
-from runtime.embedded.stack import EmbeddedStack, StackError
+from runtime.embedded.home import StackError
+from runtime.embedded.stack import EmbeddedStack
 
 __all__ = ["EmbeddedStack", "StackError"]

@@ -115,9 +115,7 @@ class EmbeddedStack:
         settings = self._settings
         port = self.home.port("temporal_port", settings.temporal_port, "127.0.0.1")
         ui_port = self.home.port("ui_port", settings.ui_port, "127.0.0.1")
-        server = TemporalServer(
-            self.home, port, ui_port, retention_days=settings.retention_days, echo=self._echo
-        )
+        server = TemporalServer(self.home, port, ui_port, retention_days=settings.retention_days, echo=self._echo)
         child = await server.start()
         await self._run(child)
         await server.wait_ready(child)

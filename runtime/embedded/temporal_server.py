@@ -81,9 +81,7 @@ class TemporalServer:
             command += ["--dynamic-config-value", entry]
         for name in SEARCH_ATTRIBUTES:
             command += ["--search-attribute", f"{name}=Keyword"]
-        return Child(
-            Spec("temporal", command, stop_seconds=15), self._home.logs, sys.stdout if self._echo else None
-        )
+        return Child(Spec("temporal", command, stop_seconds=15), self._home.logs, sys.stdout if self._echo else None)
 
     async def wait_ready(self, child: Child) -> None:
         """Wait for the frontend, then see to retention and search attributes.
@@ -107,9 +105,7 @@ class TemporalServer:
         keep = Duration()
         keep.FromTimedelta(self._retention)
         await client.workflow_service.update_namespace(
-            UpdateNamespaceRequest(
-                namespace="default", config=NamespaceConfig(workflow_execution_retention_ttl=keep)
-            )
+            UpdateNamespaceRequest(namespace="default", config=NamespaceConfig(workflow_execution_retention_ttl=keep))
         )
         # The flags above are silently ignored for a database file that was made without them.
         known = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace="default"))

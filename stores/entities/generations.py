@@ -37,9 +37,7 @@ async def building_of(connection: Connection, organization: str, name: str) -> I
 
 async def discard_building(connection: Connection, building: Index) -> None:
     """Give a half-built generation up; its rows are purged later."""
-    await connection.execute(
-        "UPDATE entity_indexes SET state = 'dropping' WHERE index_no = %s", (building.index_no,)
-    )
+    await connection.execute("UPDATE entity_indexes SET state = 'dropping' WHERE index_no = %s", (building.index_no,))
 
 
 async def read_share(connection: Connection, index_no: int, share: int, shares: int) -> list[ShareRow]:

@@ -138,9 +138,7 @@ async def save_config(connection: Connection, index_no: int, config: IndexConfig
     )
 
 
-async def save_model(
-    connection: Connection, index_no: int, model: dict[str, Any], *, entities: int
-) -> int:
+async def save_model(connection: Connection, index_no: int, model: dict[str, Any], *, entities: int) -> int:
     """Store a trained model as the generation's next version.
 
     Returns:

@@ -252,9 +252,7 @@ async def decide_near(connection: Connection, index: Index, model: MatchModel, u
     While a batch decides the whole index, the marks stay for the next decision and the verdicts are
     those of the threshold.
     """
-    locked = await connection.execute(
-        "SELECT pg_try_advisory_xact_lock(%s, %s)", (_DECIDE_LOCK, index.index_no)
-    )
+    locked = await connection.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (_DECIDE_LOCK, index.index_no))
     if (await locked.fetchone() or (False,))[0]:
         await take_dirty(connection, index.index_no, uids)
         await _decide_from(connection, index, model, uids)

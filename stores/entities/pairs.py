@@ -303,8 +303,6 @@ async def page_groups(
 
 async def group_of(connection: Connection, index_no: int, uid: int) -> int | None:
     """The group of an entity; None when it stands alone."""
-    found = await connection.execute(
-        "SELECT group_uid FROM entities WHERE index_no = %s AND uid = %s", (index_no, uid)
-    )
+    found = await connection.execute("SELECT group_uid FROM entities WHERE index_no = %s AND uid = %s", (index_no, uid))
     row = await found.fetchone()
     return row[0] if row else None

@@ -19,7 +19,15 @@ Int64s = npt.NDArray[np.int64]
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
 _POSTING = np.dtype(
-    [("fields", ">i2"), ("l0", ">i4"), ("index_no", ">i4"), ("l1", ">i4"), ("key", ">i8"), ("l2", ">i4"), ("uid", ">i8")]
+    [
+        ("fields", ">i2"),
+        ("l0", ">i4"),
+        ("index_no", ">i4"),
+        ("l1", ">i4"),
+        ("key", ">i8"),
+        ("l2", ">i4"),
+        ("uid", ">i8"),
+    ]
 )
 
 
@@ -150,9 +158,7 @@ async def _copy_postings(connection: Connection, index_no: int, drafts: Sequence
     rows = np.empty(len(keys), dtype=_POSTING)
     rows["fields"], rows["l0"], rows["l1"], rows["l2"] = 3, 4, 8, 8
     rows["index_no"], rows["key"], rows["uid"] = index_no, keys[order], uids[order]
-    async with connection.cursor().copy(
-        "COPY entity_postings (index_no, key, uid) FROM STDIN (FORMAT binary)"
-    ) as copy:
+    async with connection.cursor().copy("COPY entity_postings (index_no, key, uid) FROM STDIN (FORMAT binary)") as copy:
         await copy.write(_COPY_HEADER + rows.tobytes() + _COPY_TRAILER)
 
 

@@ -39,9 +39,7 @@ async def read_results(
             page = await load_page(connection, job_id, number, lock=False)
             uids = page.uids[wanted].tolist()
             partners = (
-                {}
-                if index_no is None
-                else await read_partners(connection, index_no, uids, limit=PARTNERS_AN_ENTITY)
+                {} if index_no is None else await read_partners(connection, index_no, uids, limit=PARTNERS_AN_ENTITY)
             )
             results += [
                 (page.lines[place], partners.get(uid, [])) for place, uid in zip(wanted.tolist(), uids, strict=True)
