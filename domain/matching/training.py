@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.entities import FieldType, IndexConfig
+from domain.matching.calibration import Candidates, calibrate
 from domain.matching.comparison import Comparison, Values, compare_pool
 from domain.matching.levels import MISSING, Floats, chains, default_bits, default_tables
 from domain.matching.model import (
-    DEFAULT_PRIOR_BITS,
     MAX_COMMON_VALUES,
     RARE_COUNT,
     FieldModel,
@@ -27,15 +27,18 @@ from domain.matching.model import (
     default_model,
     value_hash,
 )
+from domain.matching.score import evidence
 from domain.matching.textspace import Int64s, Rarity
 
-ROUNDS = 25
+ROUNDS = 15
 MIN_PAIRS = 50
 """With fewer candidate pairs there is nothing to learn but how common words are."""
 MATCH_ROPE = 60.0
 OTHER_ROPE = 20.0
 MAX_LEVEL_BITS = 9.0
-PRIOR_RANGE = (-7.0, 1.0)
+CHANCE_PAIRS = 20_000
+CHANCE_SHARE = 0.5
+"""Weight of pairs drawn by chance beside the candidates that are no matches."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,11 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
     model = _frequencies(config, values)
     if len(left) < MIN_PAIRS:
         return model
+    clean = sample.sources[order] if config.clean_sources and sample.sources is not None else None
     comparison = compare_pool(model, values, left, right)
-    return _maximise(model, config, comparison, left, right, len(values))
+    chance = _by_chance(model, values, clean, len(left))
+    model = _maximise(model, comparison, chance, _Rivals(left, right, len(values), clean is not None))
+    return calibrate(model, evidence(model, comparison), config, Candidates(left, right, len(values), clean))
 
 
 def _pairs(uids: Int64s, left: Int64s, right: Int64s) -> tuple[Int64s, Int64s]:
@@ -125,49 +131,78 @@ def _value_statistics(kind: FieldType, column: list[str]) -> dict[str, object]:
     return found
 
 
-def _maximise(
-    model: MatchModel, config: IndexConfig, comparison: Comparison, left: Int64s, right: Int64s, entities: int
-) -> MatchModel:
-    levels = comparison.levels
-    known = levels != MISSING
+def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, rivals: _Rivals) -> MatchModel:
+    """Evidence of each level by expectation maximisation, half way between what the data and what the defaults say.
+
+    The prior stays where it is: on data with few or with nearly only matches, a free prior runs away.
+    """
+    levels, known = comparison.levels, comparison.levels != MISSING
     defaults = [default_tables(field.type) for field in model.fields]
-    bits = [default_bits(field.type) for field in model.fields]
-    prior = DEFAULT_PRIOR_BITS
-    rarity = np.where(known, comparison.rarity_bits, 0.0).sum(axis=1)
-    matches = np.zeros(len(left))
+    anchors = [default_bits(field.type) for field in model.fields]
+    bits = [anchor.copy() for anchor in anchors]
+    rarity = comparison.rarity_bits.sum(axis=1)
+    by_chance = [
+        np.bincount(chance.levels[chance.levels[:, number] != MISSING, number], minlength=len(anchor))
+        for number, anchor in enumerate(anchors)
+    ]
     for _ in range(ROUNDS):
-        total = prior + rarity
+        total = model.prior_bits + rarity
         for number, table in enumerate(bits):
             at = known[:, number]
             total[at] += table[levels[at, number]]
-        before = matches
-        matches = _responsibility(total, left, right, entities, config.clean_sources)
-        share = (matches.sum() + 1.0) / (len(matches) + 8.0)
-        prior = float(np.clip(np.log2(share / (1.0 - share)), *PRIOR_RANGE))
+        matches = rivals.share(total)
+        moved = 0.0
         for number, field in enumerate(model.fields):
             at = known[:, number]
             size = len(bits[number])
             m = np.bincount(levels[at, number], weights=matches[at], minlength=size)
             u = np.bincount(levels[at, number], weights=1.0 - matches[at], minlength=size)
+            if by_chance[number].sum():
+                # Pairs by chance are surely no matches; they keep a list full of copies from looking ordinary.
+                u = u + by_chance[number] * (CHANCE_SHARE * at.sum() / by_chance[number].sum())
             m = (m + MATCH_ROPE * defaults[number][0]) / (m.sum() + MATCH_ROPE)
             u = (u + OTHER_ROPE * defaults[number][1]) / (u.sum() + OTHER_ROPE)
             raw = np.clip(np.log2(m / u), -MAX_LEVEL_BITS, MAX_LEVEL_BITS)
-            bits[number] = _rising(raw, m + u, field.type)
-        if np.abs(matches - before).max() < 1e-3:
+            found = (_rising(raw, m + u, field.type) + anchors[number]) / 2.0
+            moved = max(moved, float(np.abs(found - bits[number]).max()))
+            bits[number] = found
+        if moved < 0.01:
             break
     fields = [
         field.model_copy(update={"bits": [round(float(b), 4) for b in table]})
         for field, table in zip(model.fields, bits, strict=True)
     ]
-    return model.model_copy(update={"prior_bits": round(prior, 4), "fields": fields})
+    return model.model_copy(update={"fields": fields})
 
 
-def _responsibility(total: Floats, left: Int64s, right: Int64s, entities: int, clean: bool) -> Floats:
-    odds = np.exp2(np.clip(total, -40.0, 40.0))
-    if not clean:
-        return odds / (1.0 + odds)
-    rivals = np.bincount(left, weights=odds, minlength=entities) + np.bincount(right, weights=odds, minlength=entities)
-    return odds / (1.0 + np.maximum(rivals[left] + rivals[right] - odds, odds))
+@dataclass(frozen=True)
+class _Rivals:
+    """Candidate pairs as positions of entities, and whether the candidates of one entity compete."""
+
+    left: Int64s
+    right: Int64s
+    entities: int
+    compete: bool
+
+    def share(self, total: Floats) -> Floats:
+        """Probability that each pair is a match, from its bits."""
+        odds = np.exp2(np.clip(total, -40.0, 40.0))
+        if not self.compete:
+            return odds / (1.0 + odds)
+        sums = np.bincount(self.left, weights=odds, minlength=self.entities)
+        sums = sums + np.bincount(self.right, weights=odds, minlength=self.entities)
+        return odds / (1.0 + np.maximum(sums[self.left] + sums[self.right] - odds, odds))
+
+
+def _by_chance(
+    model: MatchModel, values: Sequence[Values], sources: npt.NDArray[np.int32] | None, pairs: int
+) -> Comparison:
+    """Compare pairs drawn by chance: with clean sources, across sources only, as the candidates are."""
+    drawn = np.random.default_rng(0).integers(0, len(values), (2, min(pairs, CHANCE_PAIRS)))
+    kept = drawn[0] != drawn[1]
+    if sources is not None:
+        kept &= sources[drawn[0]] != sources[drawn[1]]
+    return compare_pool(model, values, drawn[0][kept], drawn[1][kept])
 
 
 def _rising(bits: Floats, weights: Floats, kind: FieldType) -> Floats:

@@ -16,6 +16,8 @@ from domain.matching.levels import Floats
 from domain.matching.model import MatchModel
 from domain.matching.textspace import Int64s
 
+CERTAIN_BITS = 8.0
+
 Bools = npt.NDArray[np.bool_]
 
 
@@ -63,7 +65,8 @@ def resolve(
 
 
 def _within_margin(pairs: Pairs, margin: float) -> Bools:
-    bits = log_odds(pairs.similarity)
+    # Beyond doubt is beyond comparison: a strong pair stays a duplicate beside an identical one.
+    bits = np.minimum(log_odds(pairs.similarity), CERTAIN_BITS)
     nodes, ends = _positions(pairs)
     best = np.full(len(nodes), -np.inf)
     np.maximum.at(best, ends[0], bits)
