@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,10 +16,11 @@ from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from stores.db import Database
 from stores.migrate import migrate
+from tests.builders import Organization, organization
 
 
 @pytest.fixture(scope="session")
-def session_home() -> AsyncIterator[Path]:
+def session_home() -> Iterator[Path]:
     """A folder outside the checkout, so that the unprivileged Postgres can reach it."""
     folder = Path(tempfile.mkdtemp(prefix="towpath-test-"))
     yield folder
@@ -61,3 +62,20 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     handle = Database(database_url)
     yield handle
     await handle.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def system(session_home: Path) -> AsyncIterator[EmbeddedStack]:
+    """Everything as processes: Postgres, Temporal, one worker, one façade; tests bring their own organisation."""
+    settings = Settings(
+        home=session_home / "system", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200,
+        max_json_bytes=2_000_000, max_ndjson_bytes=3_000_000,
+    )  # fmt: skip
+    async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
+        yield stack
+
+
+@pytest.fixture
+def org(system: EmbeddedStack) -> Organization:
+    """A fresh organisation on the session's system."""
+    return organization(system.api_url)

@@ -1,0 +1,124 @@
+"""Builders: a system of real processes, organisations on it, persons to put in."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+FIELDS = [
+    {"name": "name", "type": "text"},
+    {"name": "city", "type": "string"},
+    {"name": "born", "type": "date"},
+]
+FIRST = "anna bruno clara dmitri elena farid greta hugo irene jamal karin luis mona nadia otto petra".split()
+LAST = "almeida berger castellanos dubois eriksen fontaine grigoriev hoffmann ivanova jankowski kowalczyk".split()
+CITIES = "lisbon ghent oslo turin graz porto lyon basel malmo cork".split()
+
+
+def persons(count: int, *, seed: int = 1, first_id: int = 0) -> list[dict[str, Any]]:
+    """Persons of whom every third is the one before it again, with a typing error in the name."""
+    chance = random.Random(seed)
+    found: list[dict[str, Any]] = []
+    for number in range(count):
+        if number % 3 == 2:
+            name = str(found[-1]["name"])
+            at = chance.randrange(1, len(name) - 2)
+            twin = {**found[-1], "name": name[:at] + name[at + 1] + name[at] + name[at + 2 :]}
+            found.append({**twin, "id": first_id + number})
+            continue
+        word = "".join(chance.choice("bcdfgklmnprstvz") + chance.choice("aeiou") for _ in range(4))
+        found.append(
+            {
+                "id": first_id + number,
+                "name": f"{chance.choice(FIRST)} {word} {chance.choice(LAST)}",
+                "city": chance.choice(CITIES),
+                "born": f"{chance.randrange(1930, 2005)}-{chance.randrange(1, 13):02}-{chance.randrange(1, 29):02}",
+            }
+        )
+    return found
+
+
+@dataclass
+class Organization:
+    """One tenant with its key, and short ways to call."""
+
+    http: httpx.Client
+    key: str
+
+    def call(self, method: str, path: str, expect: int = 200, **options: Any) -> Any:
+        """One call with the key; the status must be the expected one."""
+        answer = self.http.request(method, path, **options)
+        assert answer.status_code == expect, f"{answer.status_code} {answer.text[:500]}"
+        return answer.json() if answer.content else None
+
+    def index(self, name: str = "people", **more: Any) -> str:
+        """Make an index of persons."""
+        self.call("POST", "/v1/indexes", 201, json={"indexName": name, "fields": FIELDS, **more})
+        return name
+
+    def submit(self, entities: list[dict[str, Any]], index: str = "people", **options: Any) -> str:
+        """Send a batch as a job; its id."""
+        headers = {"Prefer": "respond-async", **options.pop("headers", {})}
+        params = {"indexName": index}
+        body = {"entities": entities}
+        answer = self.call("POST", "/v1/entities/batch", 202, params=params, json=body, headers=headers, **options)
+        return str(answer["jobId"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The common view of a job."""
+        found: dict[str, Any] = self.call("GET", f"/v1/jobs/{job_id}")
+        return found
+
+    def until(self, job_id: str, *states: str, seconds: float = 90) -> dict[str, Any]:
+        """Wait until a job is in one of some states (by default: has ended)."""
+        wanted = states or ("COMPLETED", "FAILED", "CANCELLED")
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            job = self.job(job_id)
+            if job["state"] in wanted:
+                return job
+            time.sleep(0.05)
+        raise AssertionError(f"job {job_id} is {job['state']} after {seconds} s, not {wanted}")
+
+    def done(self, entities: list[dict[str, Any]], index: str = "people", **options: Any) -> str:
+        """Send a batch and wait until it has completed; its id."""
+        job_id = self.submit(entities, index, **options)
+        job = self.until(job_id)
+        assert job["state"] == "COMPLETED", job
+        return job_id
+
+    def pairs(self, index: str = "people") -> list[tuple[str, str, float, bool]]:
+        """Every pair of an index, in a fixed order."""
+        found: list[tuple[str, str, float, bool]] = []
+        while True:
+            query = {"indexName": index, "limit": 1000, "offset": len(found)}
+            page = self.call("GET", "/v1/duplicates", params=query)["duplicates"]
+            found += [(*sorted((p["entityId"], p["duplicateId"])), p["similarity"], p["duplicate"]) for p in page]
+            if len(page) < 1000:
+                return sorted(found)
+
+    def groups(self, index: str = "people") -> list[list[str]]:
+        """Every group of an index, in a fixed order."""
+        page = self.call("GET", "/v1/groups", params={"indexName": index, "limit": 1000})
+        return sorted(sorted(str(one) for one in group["entityIds"]) for group in page["groups"])
+
+
+def organization(url: str) -> Organization:
+    """A fresh organisation on a façade with open registration, with an owner's key."""
+    http = httpx.Client(base_url=url, timeout=60)
+    who = {"email": f"{uuid4().hex}@example.com", "password": "correct horse battery", "organization": uuid4().hex}
+    assert http.post("/api/auth/register", json=who).status_code == 201
+    token = http.post("/api/auth/login", json=who).json()["access_token"]
+    http.cookies.clear()
+    made = http.post(
+        "/api/auth/api-keys", json={"name": "test", "role": "owner"}, headers={"Authorization": f"Bearer {token}"}
+    )
+    assert made.status_code == 201, made.text
+    key = made.json()["key"]
+    http.headers["Authorization"] = f"Bearer {key}"
+    return Organization(http, key)
