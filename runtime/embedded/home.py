@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 import socket
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,8 +26,7 @@ class Home:
     """`TOWPATH_HOME`, held by a lock that dies with its owner.
 
     Args:
-        folder: Made with mode 0700 when it is not there. Under root it becomes 0711: Postgres, which
-            refuses to run as root, must pass through it to its own data.
+        folder: Made with mode 0700 when it is not there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,8 +56,9 @@ class Home:
         lock.write(str(os.getpid()))
         lock.flush()
         self._lock = lock
-        for name, child in self._read("children.json").items():
-            if end_orphan(int(child["pid"]), float(child["started"])):
+        # Last started first, as a stop does it: a server would wait for its clients.
+        for name, child in reversed(self._read("children.json").items()):
+            if end_orphan(int(child["pid"]), float(child["started"]), number=int(child.get("signal", signal.SIGTERM))):
                 print(f"stack     | ended {name} (pid {child['pid']}), left behind by a killed stack", flush=True)
         self._write("children.json", {})
 
@@ -67,11 +68,15 @@ class Home:
             self._lock.close()
             self._lock = None
 
-    def note_child(self, name: str, pid: int) -> None:
+    def note_child(self, name: str, pid: int, stop_signal: int) -> None:
         """Record a child, so that the next owner can end it if this one is killed."""
         children = self._read("children.json")
         try:
-            children[name] = {"pid": pid, "started": psutil.Process(pid).create_time()}
+            children[name] = {
+                "pid": pid,
+                "started": psutil.Process(pid).create_time(),
+                "signal": int(stop_signal),
+            }
         except psutil.NoSuchProcess:
             children.pop(name, None)
         self._write("children.json", children)

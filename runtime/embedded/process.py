@@ -186,12 +186,13 @@ def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     return before_exec
 
 
-def end_orphan(pid: int, started: float, *, seconds: float = 30.0) -> bool:
+def end_orphan(pid: int, started: float, *, number: int = signal.SIGTERM, seconds: float = 30.0) -> bool:
     """End a child that a killed supervisor left behind; only if the pid is still that process.
 
     Args:
         pid: As it was recorded.
         started: The process's start time as it was recorded, seconds since the epoch.
+        number: The signal that stops it in its own way.
         seconds: How long it may take to end by itself.
 
     Returns:
@@ -201,7 +202,7 @@ def end_orphan(pid: int, started: float, *, seconds: float = 30.0) -> bool:
         process = psutil.Process(pid)
         if abs(process.create_time() - started) > 1.0:
             return False
-        process.terminate()
+        process.send_signal(number)
         try:
             process.wait(seconds)
         except psutil.TimeoutExpired:

@@ -216,7 +216,7 @@ class EmbeddedStack:
     async def _run(self, child: Child) -> None:
         async def note(started: Child) -> None:
             if started.pid is not None:
-                self.home.note_child(started.spec.name, started.pid)
+                self.home.note_child(started.spec.name, started.pid, started.spec.stop_signal)
 
         child.on_start = note
         self._children[child.spec.name] = child
