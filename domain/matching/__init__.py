@@ -19,7 +19,7 @@ from domain.matching.comparison import Comparison, Values, compare, compare_pool
 from domain.matching.keys import MAX_KEYS
 from domain.matching.model import FieldModel, MatchModel, default_model
 from domain.matching.preparation import MissingField, NoIndexedValue, PreparedEntity, entity_uid, prepare
-from domain.matching.verdicts import Groups, Pairs, groups, resolve, unseen_pairs
+from domain.matching.verdicts import Groups, Pairs, closing_pairs, groups, resolve
 from domain.matching.score import Scores, score_pairs, score_pool
 from domain.matching.training import Sample, train
 from domain.matching.tuning import LabelledPair, Quality, TuneReport, tune
@@ -47,6 +47,7 @@ __all__ = [
     "TopCandidates",
     "TuneReport",
     "Values",
+    "closing_pairs",
     "compare",
     "compare_pool",
     "default_model",
@@ -60,5 +61,4 @@ __all__ = [
     "score_pool",
     "train",
     "tune",
-    "unseen_pairs",
 ]

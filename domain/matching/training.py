@@ -18,7 +18,7 @@ import numpy.typing as npt
 from contracts.entities import FieldType, IndexConfig
 from domain.matching.calibration import Candidates, calibrate
 from domain.matching.comparison import Comparison, Values, compare_pool
-from domain.matching.levels import MISSING, Floats, chains, default_bits, default_tables
+from domain.matching.levels import MISSING, Floats, chains, default_bits, default_tables, level_count
 from domain.matching.model import (
     MAX_COMMON_VALUES,
     RARE_COUNT,
@@ -37,7 +37,9 @@ MATCH_ROPE = 60.0
 OTHER_ROPE = 20.0
 MAX_LEVEL_BITS = 9.0
 CHANCE_PAIRS = 20_000
-CHANCE_SHARE = 0.5
+LEAST_LIMIT = 0.3
+"""Agreement keeps at least this many bits, since likeness never speaks against a match."""
+CHANCE_SHARE = 0.75
 """Weight of pairs drawn by chance beside the candidates that are no matches."""
 
 
@@ -138,13 +140,13 @@ def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, riv
     """
     levels, known = comparison.levels, comparison.levels != MISSING
     defaults = [default_tables(field.type) for field in model.fields]
-    anchors = [default_bits(field.type) for field in model.fields]
+    by_chance = [
+        np.bincount(chance.levels[chance.levels[:, number] != MISSING, number], minlength=level_count(field.type))
+        for number, field in enumerate(model.fields)
+    ]
+    anchors = [_anchor(field.type, counts) for field, counts in zip(model.fields, by_chance, strict=True)]
     bits = [anchor.copy() for anchor in anchors]
     rarity = comparison.rarity_bits.sum(axis=1)
-    by_chance = [
-        np.bincount(chance.levels[chance.levels[:, number] != MISSING, number], minlength=len(anchor))
-        for number, anchor in enumerate(anchors)
-    ]
     for _ in range(ROUNDS):
         total = model.prior_bits + rarity
         for number, table in enumerate(bits):
@@ -163,7 +165,7 @@ def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, riv
             m = (m + MATCH_ROPE * defaults[number][0]) / (m.sum() + MATCH_ROPE)
             u = (u + OTHER_ROPE * defaults[number][1]) / (u.sum() + OTHER_ROPE)
             raw = np.clip(np.log2(m / u), -MAX_LEVEL_BITS, MAX_LEVEL_BITS)
-            found = (_rising(raw, m + u, field.type) + anchors[number]) / 2.0
+            found = _rising((_rising(raw, m + u, field.type) + anchors[number]) / 2.0, m + u, field.type)
             moved = max(moved, float(np.abs(found - bits[number]).max()))
             bits[number] = found
         if moved < 0.01:
@@ -173,6 +175,23 @@ def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, riv
         for field, table in zip(model.fields, bits, strict=True)
     ]
     return model.model_copy(update={"fields": fields})
+
+
+def _anchor(kind: FieldType, by_chance: Int64s) -> Floats:
+    """The default evidence, but no level is worth more than its rarity among pairs drawn by chance allows.
+
+    In a field of few values, as a venue or a city, agreement is cheap, whatever its type is usually worth.
+    """
+    bits = default_bits(kind)
+    drawn = int(by_chance.sum())
+    if drawn < MIN_PAIRS:
+        return bits
+    shares = default_tables(kind)[0]
+    for run in chains(kind):
+        at_least = np.cumsum(shares[run][::-1])[::-1] / shares[run].sum()
+        by_accident = (np.cumsum(by_chance[run][::-1])[::-1] + 1.0) / drawn
+        bits[run] = np.minimum(bits[run], np.maximum(np.log2(at_least / by_accident), LEAST_LIMIT))
+    return bits
 
 
 @dataclass(frozen=True)

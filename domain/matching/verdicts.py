@@ -6,6 +6,7 @@ call and in whatever order.
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ from domain.matching.model import MatchModel
 from domain.matching.textspace import Int64s
 
 CERTAIN_BITS = 8.0
+"""Evidence beyond this is not compared any more."""
+ABSENT_BITS = 2.0
+ABSENT_EACH = 2
 
 Bools = npt.NDArray[np.bool_]
 
@@ -142,9 +146,10 @@ def groups(pairs: Pairs, verdicts: Bools) -> Groups:
         if a == b:
             continue
         worth, edges = support[a].get(b, (0.0, 0))
-        # Large groups cannot have every pair among the stored candidates: a missing pair is only a mild no.
-        absent = size[a] * size[b] - edges
-        if worth - 0.75 * min(absent, 3 * edges + size[a] + size[b]) <= 0.0:
+        # A pair that is not stored is a mild no. Large groups cannot have every pair among the stored candidates,
+        # so there it is enough that the members of the smaller group have some links each.
+        absent = min(size[a] * size[b] - edges, ABSENT_EACH * min(size[a], size[b]))
+        if worth - ABSENT_BITS * absent <= 0.0:
             continue
         if len(support[a]) < len(support[b]):
             a, b = b, a
@@ -164,28 +169,28 @@ def groups(pairs: Pairs, verdicts: Bools) -> Groups:
     return Groups(nodes, smallest[roots])
 
 
-def unseen_pairs(found: Groups, pairs: Pairs, largest: int = 400) -> tuple[Int64s, Int64s]:
-    """Pairs inside a group that were never compared, since an entity keeps only its best candidates.
+def closing_pairs(found: Groups, pairs: Pairs, verdicts: Bools, largest: int = 400) -> tuple[Int64s, Int64s]:
+    """Pairs inside a group that are no duplicates yet, most of them never compared.
 
-    They are to be scored and stored like others; groups above `largest` members are left out.
+    An entity keeps its best candidates only, so a group of many copies is held together by a part of its pairs.
+    Score these with `score_pairs(model, left, right, group_prior=True)`: being in one group counts before the fields
+    are looked at; those that reach the threshold are duplicates. Groups above `largest` members are left out.
 
     Returns:
-        Uids of both sides, the smaller left, in rising order.
+        Uids of both sides, the smaller left, in rising order of left, then right.
     """
     order = np.lexsort((found.uids, found.labels))
     labels, members = found.labels[order], found.uids[order]
     starts = np.flatnonzero(np.concatenate([[True], labels[1:] != labels[:-1]])) if len(labels) else np.empty(0, int)
     sizes = np.diff(np.append(starts, len(labels)))
-    seen = set(zip(np.minimum(*pairs[:2]).tolist(), np.maximum(*pairs[:2]).tolist(), strict=True))
-    lefts: list[int] = []
-    rights: list[int] = []
+    low, high = np.minimum(pairs.left, pairs.right)[verdicts], np.maximum(pairs.left, pairs.right)[verdicts]
+    seen = set(zip(low.tolist(), high.tolist(), strict=True))
+    closing: list[tuple[int, int]] = []
     for start, count in zip(starts.tolist(), sizes.tolist(), strict=True):
         if not 2 < count <= largest:
             continue
         group = members[start : start + count].tolist()
-        for i, one in enumerate(group):
-            for two in group[i + 1 :]:
-                if (one, two) not in seen:
-                    lefts.append(one)
-                    rights.append(two)
-    return np.array(lefts, dtype=np.int64), np.array(rights, dtype=np.int64)
+        closing.extend(pair for pair in combinations(group, 2) if pair not in seen)
+    closing.sort()
+    flat = np.array(closing, dtype=np.int64).reshape(-1, 2)
+    return flat[:, 0].copy(), flat[:, 1].copy()
