@@ -11,9 +11,6 @@ from rapidfuzz import distance, process
 
 from contracts.entities import FieldType
 from domain.matching.levels import (
-    CODES_AGREE,
-    CODES_CONFLICT,
-    CODES_NEUTRAL,
     MISSING,
     NUMBER_EDGES,
     STRING_EDGES,
@@ -120,10 +117,7 @@ def _text_levels(rarity: Rarity, values: list[str], left: Int64s, right: Int64s)
     words, grams = space.cosines(left, right)
     bins = _cut((words + grams) / 2.0, TEXT_EDGES)
     bins[left == right] = TEXT_BINS - 1
-    shared = space.shared_codes(left, right)
-    both = space.has_code[left] & space.has_code[right]
-    state = np.where(shared, CODES_AGREE, np.where(both, CODES_CONFLICT, CODES_NEUTRAL))
-    return (state * TEXT_BINS + bins).astype(np.int16)
+    return (space.code_states(left, right) * TEXT_BINS + bins).astype(np.int16)
 
 
 def _cut(likeness: Floats, edges: Floats) -> Int64s:

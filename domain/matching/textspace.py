@@ -11,12 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from domain.matching.levels import CODES_AGREE, CODES_CONFLICT, CODES_NEAR, CODES_NEUTRAL
+
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
 
 WORD_BUCKETS = 1 << 15
 GRAM_BUCKETS = 1 << 13
 MAX_WORDS = 160
+MAX_CODES = 8
 GRAM_CHARS = 160
 """Characters of a text that trigrams are taken from: the start of a long one tells enough."""
 _STEPS = 12.0
@@ -135,19 +138,57 @@ class TextSpace:
             (np.ones(int(coded.sum())), (row_numbers[coded], at[coded])), shape=shape, dtype=np.float64
         )
         self.has_code = np.diff(self.codes.indptr) > 0
+        self._texts = texts
+        self._joined: dict[int, str] = {}
+        self._code_words: dict[int, list[str]] = {}
 
     def cosines(self, left: Int64s, right: Int64s) -> tuple[Floats, Floats]:
         """Likeness of rows by words and by trigrams."""
         return _row_dots(self.words, left, right), _row_dots(self.grams, left, right)
 
-    def shared_codes(self, left: Int64s, right: Int64s) -> npt.NDArray[np.bool_]:
-        """Whether two rows have a code in common."""
+    def code_states(self, left: Int64s, right: Int64s) -> npt.NDArray[np.int8]:
+        """What the codes of two rows say of each other: one of the `CODES_` states."""
+        states = np.full(len(left), CODES_NEUTRAL, dtype=np.int8)
         both = self.has_code[left] & self.has_code[right]
-        shared = np.zeros(len(left), dtype=bool)
+        states[both] = CODES_CONFLICT
         at = np.flatnonzero(both)
         if len(at):
-            shared[at] = _row_dots(self.codes, left[at], right[at]) > 0
-        return shared
+            states[at[_row_dots(self.codes, left[at], right[at]) > 0]] = CODES_AGREE
+        open_pairs = np.flatnonzero((self.has_code[left] | self.has_code[right]) & (states != CODES_AGREE))
+        for pair, one, two in zip(
+            open_pairs.tolist(), left[open_pairs].tolist(), right[open_pairs].tolist(), strict=True
+        ):
+            if self._inside(one, two) or self._inside(two, one):
+                states[pair] = CODES_AGREE
+            elif self.has_code[one] and self.has_code[two] and _near(self._codes_of(one), self._codes_of(two)):
+                states[pair] = CODES_NEAR
+        return states
+
+    def _codes_of(self, row: int) -> list[str]:
+        if row not in self._code_words:
+            held = self.codes.indices[self.codes.indptr[row] : self.codes.indptr[row + 1]]
+            self._code_words[row] = sorted(self.vocabulary[column] for column in held.tolist())[:MAX_CODES]
+        return self._code_words[row]
+
+    def _inside(self, one: int, two: int) -> bool:
+        """Whether a code of one row is spelt with spaces in the other: `dscw55` in `sony dsc w55 camera`."""
+        if not self.has_code[one]:
+            return False
+        if two not in self._joined:
+            self._joined[two] = self._texts[two].replace(" ", "")
+        joined = self._joined[two]
+        return any(len(code) >= 5 and code in joined for code in self._codes_of(one))
+
+
+def _near(ones: list[str], twos: list[str]) -> bool:
+    """Whether two codes start alike for at least five characters and most of the shorter one: variants of a model."""
+    for one in ones:
+        for two in twos:
+            length = min(len(one), len(two))
+            needed = max(5, (7 * length + 9) // 10)
+            if length >= needed and one[:needed] == two[:needed]:
+                return True
+    return False
 
 
 def _is_code(word: str) -> bool:
