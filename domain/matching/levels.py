@@ -22,7 +22,8 @@ TEXT_EDGES: Final = np.array([0.05, 0.12, 0.20, 0.28, 0.36, 0.44, 0.52, 0.60, 0.
 TEXT_BINS: Final = len(TEXT_EDGES) + 2
 """One bin below each edge, one above all of them, one for equal values."""
 CODES_NEUTRAL, CODES_AGREE, CODES_CONFLICT, CODES_NEAR = 0, 1, 2, 3
-CODE_STATES: Final = 4
+NUMBERS_AGREE, NUMBERS_CONFLICT = 4, 5
+CODE_STATES: Final = 6
 
 STRING_EDGES: Final = np.array([0.45, 0.60, 0.70, 0.78, 0.84, 0.89, 0.93, 0.965])
 NUMBER_EDGES: Final = np.array([0.25, 0.50, 0.70, 0.82, 0.92, 0.98])
@@ -30,8 +31,8 @@ DATE_LEVELS: Final = 6
 
 _TEXT_BITS = [-6.0, -5.0, -4.2, -3.4, -2.5, -1.6, -0.7, 0.3, 1.4, 2.5, 3.6, 4.6, 5.4, 6.2]
 _TEXT_SHARE = [0.01, 0.01, 0.02, 0.03, 0.05, 0.07, 0.08, 0.09, 0.10, 0.10, 0.11, 0.11, 0.10, 0.12]
-_CODE_BITS = [0.0, 2.5, -2.5, 0.5]
-_CODE_SHARE = [0.55, 0.34, 0.08, 0.03]
+_CODE_BITS = [0.0, 2.5, -2.5, 0.5, 1.5, -2.0]
+_CODE_SHARE = [0.40, 0.30, 0.08, 0.03, 0.13, 0.06]
 _STRING_BITS = [-5.0, -4.0, -3.0, -2.0, -0.5, 1.0, 2.2, 3.2, 4.0, 4.6]
 _STRING_SHARE = [0.05, 0.02, 0.02, 0.02, 0.03, 0.04, 0.05, 0.06, 0.06, 0.65]
 _NUMBER_BITS = [-3.0, -2.0, -1.2, -0.3, 0.6, 1.6, 3.2, 3.8]

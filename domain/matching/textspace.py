@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from domain.matching.levels import CODES_AGREE, CODES_CONFLICT, CODES_NEAR, CODES_NEUTRAL
+from domain.matching.levels import (
+    CODES_AGREE,
+    CODES_CONFLICT,
+    CODES_NEAR,
+    CODES_NEUTRAL,
+    NUMBERS_AGREE,
+    NUMBERS_CONFLICT,
+)
 
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
@@ -133,10 +140,13 @@ class TextSpace:
             gram_rows, grams, rarity.grams[grams].astype(np.float64) / _STEPS, (len(texts), GRAM_BUCKETS)
         )
         is_code = np.fromiter((_is_code(word) for word in self.vocabulary), dtype=bool, count=len(self.vocabulary))
-        coded = is_code[at] if len(at) else np.empty(0, dtype=bool)
-        self.codes = sparse.csr_matrix(
-            (np.ones(int(coded.sum())), (row_numbers[coded], at[coded])), shape=shape, dtype=np.float64
+        has_digit = np.fromiter(
+            (not word.isalpha() and any(c.isdigit() for c in word) for word in self.vocabulary),
+            dtype=bool,
+            count=len(self.vocabulary),
         )
+        self.codes = _marked(is_code, row_numbers, at, shape)
+        self.numbers = _marked(has_digit, row_numbers, at, shape)
         self.has_code = np.diff(self.codes.indptr) > 0
         self._texts = texts
         self._joined: dict[int, str] = {}
@@ -162,6 +172,21 @@ class TextSpace:
                 states[pair] = CODES_AGREE
             elif self.has_code[one] and self.has_code[two] and _near(self._codes_of(one), self._codes_of(two)):
                 states[pair] = CODES_NEAR
+        at = np.flatnonzero(states == CODES_NEUTRAL)
+        states[at] = self._number_states(left[at], right[at])
+        return states
+
+    def _number_states(self, left: Int64s, right: Int64s) -> npt.NDArray[np.int8]:
+        """Without codes, what the other words with digits say: sizes, counts, years."""
+        held = np.diff(self.numbers.indptr)
+        one, two = held[left], held[right]
+        states = np.full(len(left), CODES_NEUTRAL, dtype=np.int8)
+        at = np.flatnonzero((one > 0) & (two > 0))
+        shared = np.round(_row_dots(self.numbers, left[at], right[at])).astype(np.int64)
+        fewer = np.minimum(one[at], two[at])
+        states[at[shared == fewer]] = NUMBERS_AGREE
+        # Both sides name a number that the other one does not.
+        states[at[shared < fewer]] = NUMBERS_CONFLICT
         return states
 
     def _codes_of(self, row: int) -> list[str]:
@@ -194,6 +219,12 @@ def _near(ones: list[str], twos: list[str]) -> bool:
 def _is_code(word: str) -> bool:
     """A word of letters and digits, or a number too long for a size or a count."""
     return len(word) >= 4 and not word.isalpha() and "." not in word and (len(word) >= 5 or not word.isdigit())
+
+
+def _marked(marks: npt.NDArray[np.bool_], rows: Int64s, columns: Int64s, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Ones where a row holds a marked word."""
+    kept = marks[columns] if len(columns) else np.empty(0, dtype=bool)
+    return sparse.csr_matrix((np.ones(int(kept.sum())), (rows[kept], columns[kept])), shape=shape, dtype=np.float64)
 
 
 def _unit_rows(rows: Int64s, columns: Int64s, weights: Floats, shape: tuple[int, int]) -> sparse.csr_matrix:
