@@ -36,6 +36,7 @@ MIN_PAIRS = 50
 MATCH_ROPE = 60.0
 OTHER_ROPE = 20.0
 MAX_LEVEL_BITS = 9.0
+HIGHEST_PRIOR = 1.0
 CHANCE_PAIRS = 20_000
 LEAST_LIMIT = 0.3
 """Agreement keeps at least this many bits, since likeness never speaks against a match."""
@@ -136,7 +137,8 @@ def _value_statistics(kind: FieldType, column: list[str]) -> dict[str, object]:
 def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, rivals: _Rivals) -> MatchModel:
     """Evidence of each level by expectation maximisation, half way between what the data and what the defaults say.
 
-    The prior stays where it is: on data with few or with nearly only matches, a free prior runs away.
+    The prior stays where it is, since a free one runs away where matches are few; only where candidates are mostly
+    matches, in a list full of copies, does it rise with their share.
     """
     levels, known = comparison.levels, comparison.levels != MISSING
     defaults = [default_tables(field.type) for field in model.fields]
@@ -147,6 +149,7 @@ def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, riv
     anchors = [_anchor(field.type, counts) for field, counts in zip(model.fields, by_chance, strict=True)]
     bits = [anchor.copy() for anchor in anchors]
     rarity = comparison.rarity_bits.sum(axis=1)
+    matches = np.zeros(len(levels))
     for _ in range(ROUNDS):
         total = model.prior_bits + rarity
         for number, table in enumerate(bits):
@@ -174,7 +177,9 @@ def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, riv
         field.model_copy(update={"bits": [round(float(b), 4) for b in table]})
         for field, table in zip(model.fields, bits, strict=True)
     ]
-    return model.model_copy(update={"fields": fields})
+    share = float(matches.mean())
+    prior = max(model.prior_bits, min(float(np.log2(max(share, 1e-6) / max(1.0 - share, 1e-6))), HIGHEST_PRIOR))
+    return model.model_copy(update={"fields": fields, "prior_bits": prior})
 
 
 def _anchor(kind: FieldType, by_chance: Int64s) -> Floats:
