@@ -19,6 +19,7 @@ from contracts.jobs import Finish, JobError, JobInput, JobOutcome, JobState, Pha
 from workflows._options import PROJECTION
 
 MAX_WINDOW = 200
+MOST_MESSAGE = 8000
 Phases = Callable[[JobInput], Awaitable[dict[str, Any] | None]]
 
 
@@ -199,12 +200,12 @@ def _raise_first(tasks: Iterable[asyncio.Task[object]]) -> None:
 
 
 def _cause(error: BaseException) -> JobError:
-    """The innermost error that says something: what the activity raised."""
+    """What the activity raised: the first error of the chain with a code of ours, else the innermost one."""
     leaf: BaseException = error
-    while leaf.__cause__ is not None:
+    while True:
+        if isinstance(leaf, ApplicationError) and leaf.type in set(ErrorCode):
+            return JobError(code=ErrorCode(leaf.type), message=leaf.message[:MOST_MESSAGE])
+        if leaf.__cause__ is None:
+            message = leaf.message if isinstance(leaf, ApplicationError) else str(leaf)
+            return JobError(code=ErrorCode.INTERNAL, message=message[:MOST_MESSAGE])
         leaf = leaf.__cause__
-    code = ErrorCode.INTERNAL
-    if isinstance(leaf, ApplicationError) and leaf.type in set(ErrorCode):
-        code = ErrorCode(leaf.type)
-    message = leaf.message if isinstance(leaf, ApplicationError) else str(leaf)
-    return JobError(code=code, message=message[:8000])

@@ -60,6 +60,7 @@ class Child:
     echo: TextIO | None = None
     on_start: Callable[[Child], Awaitable[None]] | None = None
     lines: list[str] = field(default_factory=list)
+    starts: int = 0
     _process: asyncio.subprocess.Process | None = None
     _keeper: asyncio.Task[None] | None = None
     _stopping: bool = False
@@ -81,6 +82,7 @@ class Child:
         self._keeper = asyncio.create_task(self._keep())
 
     async def _spawn(self) -> None:
+        self.starts += 1
         self._process = await asyncio.create_subprocess_exec(
             *self.spec.command,
             stdin=asyncio.subprocess.DEVNULL,

@@ -21,11 +21,11 @@ from domain.matching import (
     Groups,
     MatchModel,
     Pairs,
+    closing_pairs,
     default_model,
     groups,
     resolve,
-    score_pairs,
-    unseen_pairs,
+    score_pool,
 )
 from stores.db import Connection, Database
 from stores.entities.indexes import Index, generation, load_model
@@ -192,30 +192,53 @@ async def _read_postings(connection: Connection, index_no: int, keys: Int64s) ->
 
 
 async def score_candidates(
-    connection: Connection, index: Index, model: MatchModel, queries: Sequence[Stored], candidates: Candidates
+    connection: Connection,
+    index: Index,
+    model: MatchModel,
+    queries: Sequence[Stored],
+    candidates: Candidates,
+    *,
+    in_one_group: bool = False,
 ) -> ScoredPairs:
-    """Compare and score candidate pairs, each once, and keep those that the index lists."""
+    """Compare and score candidate pairs, each once, and keep those that the index lists.
+
+    Args:
+        connection: Where the found entities are read.
+        index: The generation.
+        model: Its model.
+        queries: Who asked; what is known of them is not read again.
+        candidates: The pairs.
+        in_one_group: The pairs stand in one group already: a prior of their own, and the higher threshold.
+    """
     left = np.minimum(candidates.query, candidates.found)
     right = np.maximum(candidates.query, candidates.found)
-    both = np.unique(np.stack([left, right], axis=1), axis=0) if len(left) else np.empty((0, 2), dtype=np.int64)
+    pairs = np.unique(np.stack([left, right], axis=1), axis=0) if len(left) else np.empty((0, 2), dtype=np.int64)
     known = {stored.uid: stored for stored in queries}
-    missing = [uid for uid in np.unique(both).tolist() if uid not in known]
+    missing = [uid for uid in np.unique(pairs).tolist() if uid not in known]
     known.update({stored.uid: stored for stored in await read_stored(connection, index.index_no, missing)})
-    return await asyncio.to_thread(_score, index, model, known, both)
+    return await asyncio.to_thread(_score, index, model, known, pairs, in_one_group=in_one_group)
 
 
-def _score(index: Index, model: MatchModel, known: dict[int, Stored], both: Int64s) -> ScoredPairs:
-    kept = [(a, b) for a, b in both.tolist() if a in known and b in known]
+def _score(
+    index: Index, model: MatchModel, known: dict[int, Stored], pairs: Int64s, *, in_one_group: bool
+) -> ScoredPairs:
+    uids = np.array(sorted(known), dtype=np.int64)
+    # An entity that went meanwhile takes its pairs along.
+    pairs = pairs[np.isin(pairs, uids).all(axis=1)]
+    places = np.searchsorted(uids, pairs)
     if index.config.clean_sources:
-        kept = [(a, b) for a, b in kept if known[a].source is None or known[a].source != known[b].source]
-    scores = score_pairs(model, [known[a].values for a, _ in kept], [known[b].values for _, b in kept])
+        sources = np.array([known[uid].source or "" for uid in uids.tolist()], dtype=object)[places]
+        apart = (sources[:, 0] != sources[:, 1]) | (sources[:, 0] == "")
+        pairs, places = pairs[apart], places[apart]
+    records = [known[uid].values for uid in uids.tolist()]
+    scores = score_pool(model, records, places[:, 0], places[:, 1], in_one_group)
     # What is stored is what is explained: the similarity is computed from the rounded contributions.
-    prior = np.full((len(kept), 1), scores.prior_bits, dtype=np.float32)
+    prior = np.full((len(pairs), 1), scores.prior_bits, dtype=np.float32)
     bits = np.concatenate([prior, scores.contributions.astype(np.float32)], axis=1)
     similarity = similarity_of(bits)
-    keep = similarity >= index.config.candidate_threshold
-    pairs = np.array(kept, dtype=np.int64).reshape(-1, 2)[keep]
-    return ScoredPairs(left=pairs[:, 0], right=pairs[:, 1], similarity=similarity[keep], bits=bits[keep])
+    config = index.config
+    keep = similarity >= (config.duplicate_threshold if in_one_group else config.candidate_threshold)
+    return ScoredPairs(left=pairs[keep, 0], right=pairs[keep, 1], similarity=similarity[keep], bits=bits[keep])
 
 
 def similarity_of(bits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -263,16 +286,47 @@ async def _decide_from(connection: Connection, index: Index, model: MatchModel, 
         return 0
     graph = await read_components(connection, index.index_no, seeds)
     verdicts, found = await asyncio.to_thread(_decide, graph, index, model)
-    # An entity keeps only its best candidates: the other pairs of a large group are looked at now.
-    more = await _score_unseen(connection, index, model, *unseen_pairs(found, _pairs(graph)))
-    if len(more):
-        await store_scores(connection, index, more)
-        await take_dirty(connection, index.index_no, np.unique(np.concatenate([more.left, more.right])).tolist())
-        graph = await read_components(connection, index.index_no, seeds)
-        verdicts, found = await asyncio.to_thread(_decide, graph, index, model)
+    closed = await _score_closing(connection, index, model, graph, verdicts, found)
+    if len(closed):
+        every = np.ones(len(closed), dtype=np.bool_)
+        await write_pairs(connection, index.index_no, closed, duplicate=every, model_version=index.model_version)
+        await take_dirty(connection, index.index_no, np.unique(np.concatenate([closed.left, closed.right])).tolist())
+        verdicts = verdicts | _among(graph, closed)
     changed = await save_verdicts(connection, index.index_no, graph, verdicts)
     await save_groups(connection, index.index_no, *_memberships(graph, found))
     return changed
+
+
+async def _score_closing(
+    connection: Connection,
+    index: Index,
+    model: MatchModel,
+    graph: PairGraph,
+    verdicts: npt.NDArray[np.bool_],
+    found: Groups,
+) -> ScoredPairs:
+    """Score the pairs that close groups, a part at a time, and keep those that reach the threshold."""
+    left, right = closing_pairs(found, _pairs(graph), verdicts)
+    if index.config.clean_sources:
+        # One-to-one is decided there; closing a group would undo it.
+        left, right = left[:0], right[:0]
+    parts: list[ScoredPairs] = []
+    for at in range(0, max(len(left), 1), _PAIRS_A_LOOK):
+        some = Candidates(left[at : at + _PAIRS_A_LOOK], right[at : at + _PAIRS_A_LOOK])
+        parts.append(await score_candidates(connection, index, model, [], some, in_one_group=True))
+    return ScoredPairs(
+        left=np.concatenate([part.left for part in parts]),
+        right=np.concatenate([part.right for part in parts]),
+        similarity=np.concatenate([part.similarity for part in parts]),
+        bits=np.concatenate([part.bits for part in parts]),
+    )
+
+
+def _among(graph: PairGraph, closed: ScoredPairs) -> npt.NDArray[np.bool_]:
+    """Which pairs of the graph are among the closed ones."""
+    known = set(zip(closed.left.tolist(), closed.right.tolist(), strict=True))
+    pairs = zip(graph.left.tolist(), graph.right.tolist(), strict=True)
+    return np.fromiter((pair in known for pair in pairs), dtype=np.bool_, count=len(graph.left))
 
 
 def _pairs(graph: PairGraph) -> Pairs:
@@ -292,23 +346,6 @@ def _decide(graph: PairGraph, index: Index, model: MatchModel) -> tuple[npt.NDAr
         sources = of[np.searchsorted(graph.uids, graph.left)], of[np.searchsorted(graph.uids, graph.right)]
     verdicts = resolve(_pairs(graph), index.config, model, sources)
     return verdicts, groups(_pairs(graph), verdicts)
-
-
-async def _score_unseen(
-    connection: Connection, index: Index, model: MatchModel, left: Int64s, right: Int64s
-) -> ScoredPairs:
-    parts = [
-        await score_candidates(
-            connection, index, model, [], Candidates(left[at : at + _PAIRS_A_LOOK], right[at : at + _PAIRS_A_LOOK])
-        )
-        for at in range(0, max(len(left), 1), _PAIRS_A_LOOK)
-    ]
-    return ScoredPairs(
-        left=np.concatenate([part.left for part in parts]),
-        right=np.concatenate([part.right for part in parts]),
-        similarity=np.concatenate([part.similarity for part in parts]),
-        bits=np.concatenate([part.bits for part in parts]),
-    )
 
 
 def _memberships(graph: PairGraph, found: Groups) -> tuple[Int64s, Int64s]:

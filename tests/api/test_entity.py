@@ -118,7 +118,15 @@ def test_a_required_field_that_is_missing_is_named(org: Organization) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["x" * 10_000, "日本語の名前 ランプ", "עברית שלום", "👩‍👩‍👧 family lamp", "ﬁne\u202etrick", "e\u0301 combining", "\u200b\u200blamp"],
+    [
+        "x" * 10_000,
+        "日本語の名前 ランプ",
+        "עברית שלום",
+        "👩‍👩‍👧 family lamp",
+        "ﬁne\u202etrick",
+        "e\u0301 combining",
+        "\u200b\u200blamp",
+    ],
 )
 def test_unicode_of_every_kind_is_kept_as_it_came(org: Organization, name: str) -> None:
     entity = {"id": "u", "name": name, "brand": "orion"}
@@ -141,7 +149,12 @@ def test_without_a_key_and_with_another_organisations_key(org: Organization, sys
     stranger.call("GET", "/v1/entity", 404, params={"entityId": "7001"})
     stranger.call("GET", "/v1/duplicates", 404, params={"entityId": "7001"})
     del stranger.http.headers["Authorization"]
-    for method, path in (("POST", "/v1/entity"), ("GET", "/v1/entity"), ("GET", "/v1/duplicates"), ("GET", "/v1/groups")):
+    for method, path in (
+        ("POST", "/v1/entity"),
+        ("GET", "/v1/entity"),
+        ("GET", "/v1/duplicates"),
+        ("GET", "/v1/groups"),
+    ):
         assert stranger.http.request(method, path, json=LAMP).status_code == 401
 
 
@@ -176,7 +189,9 @@ def test_a_single_upsert_can_run_as_a_job(org: Organization) -> None:
         ("/v1/duplicates", {"limit": "many"}),
     ],
 )
-def test_a_query_out_of_range_is_one_sentence_with_its_name(org: Organization, path: str, query: dict[str, Any]) -> None:
+def test_a_query_out_of_range_is_one_sentence_with_its_name(
+    org: Organization, path: str, query: dict[str, Any]
+) -> None:
     error = org.call("GET", path, 400, params=query)
 
     assert error["detail"].startswith(next(iter(query)))
