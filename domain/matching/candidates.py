@@ -35,7 +35,7 @@ DF_CAP = 1_000
 POSTING_BUDGET = 3_000
 """Postings read for one query."""
 
-_SPARE = 8
+_SPARE = 40
 """Candidates read beyond the top, to see whether a tie crosses its edge."""
 
 
@@ -167,9 +167,7 @@ class CandidateIndex:
         self._by_source: dict[int, sparse.csr_matrix] = {}
 
     @classmethod
-    def build(
-        cls, keys: Int64s, uids: Int64s, n: int, sources: tuple[Int64s, Int32s] | None = None
-    ) -> CandidateIndex:
+    def build(cls, keys: Int64s, uids: Int64s, n: int, sources: tuple[Int64s, Int32s] | None = None) -> CandidateIndex:
         """Build from flat postings in any order; see `CandidateIndexBuilder.finish` for `n` and `sources`."""
         order = np.lexsort((uids, keys))
         builder = CandidateIndexBuilder()

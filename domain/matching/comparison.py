@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -125,44 +125,42 @@ def _cut(likeness: Floats, edges: Floats) -> Int64s:
     return np.digitize(np.round(likeness, 9), edges)
 
 
-def _ordered(one: str, two: str) -> tuple[str, str]:
-    return (one, two) if one <= two else (two, one)
-
-
 def _string_levels(values: list[str], left: Int64s, right: Int64s) -> Int16s:
     levels = np.full(len(left), len(STRING_EDGES) + 1, dtype=np.int16)
     at = np.flatnonzero(left != right)
     if len(at):
-        # In a fixed order: Jaro's count of transpositions depends on which side comes first.
-        sides = [_ordered(values[i], values[j]) for i, j in zip(left[at].tolist(), right[at].tolist(), strict=True)]
-        ones, twos = [side[0] for side in sides], [side[1] for side in sides]
-        levels[at] = _cut(_string_likeness(ones, twos), STRING_EDGES)
+        levels[at] = _cut(_string_likeness(values, left[at], right[at]), STRING_EDGES)
     return levels
 
 
-def _string_likeness(ones: list[str], twos: list[str]) -> Floats:
-    likeness = process.cpdist(ones, twos, scorer=distance.JaroWinkler.similarity, dtype=np.float64)
+def _string_likeness(values: list[str], left: Int64s, right: Int64s) -> Floats:
+    # In a fixed order: Jaro's count of transpositions depends on which side comes first.
+    rank = np.empty(len(values), dtype=np.int64)
+    rank[sorted(range(len(values)), key=values.__getitem__)] = np.arange(len(values))
+    turn = rank[left] > rank[right]
+    one, two = np.where(turn, right, left), np.where(turn, left, right)
+    likeness = _pairwise(distance.JaroWinkler.similarity, values, one, two)
     # Jaro-Winkler is too kind to numbers: 1234 and 1243 are other numbers, at best a typing error.
-    digits = np.fromiter(
-        (any(c.isdigit() for c in one) or any(c.isdigit() for c in two) for one, two in zip(ones, twos, strict=True)),
-        dtype=bool,
-        count=len(ones),
-    )
-    at = np.flatnonzero(digits)
+    has_digit = np.array([not value.isalpha() and any(map(str.isdigit, value)) for value in values])
+    at = np.flatnonzero(has_digit[one] | has_digit[two])
     if len(at):
-        edits = process.cpdist(
-            [ones[i] for i in at], [twos[i] for i in at], scorer=distance.OSA.normalized_similarity, dtype=np.float64
-        )
+        edits = _pairwise(distance.OSA.normalized_similarity, values, one[at], two[at])
         likeness[at] = np.minimum(likeness[at], edits)
-    several = np.flatnonzero([" " in one or " " in two for one, two in zip(ones, twos, strict=True)])
-    if len(several):
-        ones_sorted = [" ".join(sorted(ones[i].split(" "))) for i in several]
-        twos_sorted = [" ".join(sorted(twos[i].split(" "))) for i in several]
-        turned = process.cpdist(
-            ones_sorted, twos_sorted, scorer=distance.Indel.normalized_similarity, dtype=np.float64
-        )
-        likeness[several] = np.maximum(likeness[several], turned * 0.98)
-    return np.asarray(likeness, dtype=np.float64)
+    has_space = np.array([" " in value for value in values])
+    at = np.flatnonzero(has_space[one] | has_space[two])
+    if len(at):
+        turned = [
+            " ".join(sorted(value.split(" "))) if space else value
+            for value, space in zip(values, has_space, strict=True)
+        ]
+        same_words = _pairwise(distance.Indel.normalized_similarity, turned, one[at], two[at])
+        likeness[at] = np.maximum(likeness[at], same_words * 0.98)
+    return likeness
+
+
+def _pairwise(scorer: Callable[..., float], values: list[str], one: Int64s, two: Int64s) -> Floats:
+    ones, twos = [values[i] for i in one.tolist()], [values[i] for i in two.tolist()]
+    return np.asarray(process.cpdist(ones, twos, scorer=scorer, dtype=np.float64))
 
 
 def _number_levels(values: list[str], left: Int64s, right: Int64s, spread: float) -> Int16s:

@@ -136,7 +136,11 @@ def normalise_number(value: object) -> str | None:
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, int):
-        return str(value) if value.bit_length() < 60 else _plain_number(float(value) if value.bit_length() < 900 else math.nan)
+        return (
+            str(value)
+            if value.bit_length() < 60
+            else _plain_number(float(value) if value.bit_length() < 900 else math.nan)
+        )
     if isinstance(value, float):
         return _plain_number(value)
     raw = raw_text(value)
@@ -216,8 +220,10 @@ def normalise_date(value: object) -> str | None:
 def _eight_digits(digits: str) -> str:
     """Turn `ddmmyyyy` around when only that way round it is a date."""
     year, month = int(digits[:4]), int(digits[4:6])
-    if not (1000 <= year <= 2999 and 1 <= month <= 12) and 1800 <= int(digits[4:]) <= 2199 and (
-        int(digits[2:4]) <= 12 and int(digits[:2]) <= 31
+    if (
+        not (1000 <= year <= 2999 and 1 <= month <= 12)
+        and 1800 <= int(digits[4:]) <= 2199
+        and (int(digits[2:4]) <= 12 and int(digits[:2]) <= 31)
     ):
         return digits[4:] + digits[2:4] + digits[:2]
     return digits

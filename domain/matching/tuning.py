@@ -125,9 +125,7 @@ def _fit(model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_]
     return model.model_copy(update={"prior_bits": round(prior, 4), "fields": fields})
 
 
-def _design(
-    model: MatchModel, comparison: Comparison
-) -> tuple[Floats, Floats, Floats, list[tuple[int, int]]]:
+def _design(model: MatchModel, comparison: Comparison) -> tuple[Floats, Floats, Floats, list[tuple[int, int]]]:
     """Columns: prior, a scale for each field, a shift for each level that occurs often enough."""
     base = evidence(model, comparison)
     offset = model.prior_bits + base.sum(axis=1)

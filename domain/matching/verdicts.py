@@ -78,9 +78,7 @@ def _within_margin(pairs: Pairs, margin: float) -> Bools:
     return np.asarray(bits >= np.maximum(best[ends[0]], best[ends[1]]) - margin)
 
 
-def _assign(
-    pairs: Pairs, eligible: Bools, sources: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
-) -> Bools:
+def _assign(pairs: Pairs, eligible: Bools, sources: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]) -> Bools:
     verdict = np.zeros(len(pairs.left), dtype=bool)
     low, high = np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)
     at = np.flatnonzero(eligible & (sources[0] != sources[1]))
