@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 import psutil
@@ -34,7 +35,7 @@ from runtime.settings import Settings
 from stores.db import Database
 from stores.entities import training
 from stores.entities.indexes import add_entities, create_index, find_index
-from stores.entities.matching import Models, decide_all, load_postings, score_candidates, store_scores
+from stores.entities.matching import decide_all, load_postings, score_candidates, store_scores
 from stores.entities.records import read_stored, write_drafts
 from stores.migrate import migrate
 
@@ -174,7 +175,7 @@ async def history_events(stack: EmbeddedStack, job_id: str) -> int:
 
     client = await Client.connect(stack.temporal_address)
     count = 0
-    ref = JobRef(organization="default", kind=JobKind.ENTITY_BATCH, job_id=job_id)  # type: ignore[arg-type]
+    ref = JobRef(organization="default", kind=JobKind.ENTITY_BATCH, job_id=UUID(job_id))
     async for run in client.list_workflows(f'WorkflowId = "{ref.workflow_id}"'):
         handle = client.get_workflow_handle(run.id, run_id=run.run_id)
         count += len((await handle.fetch_history()).events)
@@ -204,12 +205,17 @@ async def start_latency(towpath: Towpath, stack: EmbeddedStack) -> tuple[float, 
         began = time.perf_counter()
         job_id = await asyncio.to_thread(towpath.submit, people, "latency")
         facade.append((time.perf_counter() - began) * 1000)
-        await asyncio.to_thread(lambda job=job_id: list(towpath.events(job)))
+        await asyncio.to_thread(_drain, towpath, job_id)
         began = time.perf_counter()
         handle = await client.start_workflow("reconcile", id=f"bench-{number}", task_queue="nobody")
         raw.append((time.perf_counter() - began) * 1000)
         await handle.terminate()
     return statistics.median(facade), statistics.median(raw)
+
+
+def _drain(towpath: Towpath, job_id: str) -> None:
+    for _ in towpath.events(job_id):
+        pass
 
 
 async def run(sizes: Sequence[int], workers: int, *, baseline: bool) -> None:

@@ -8,7 +8,6 @@ import random
 import select
 import socket
 import time
-from typing import Any
 from urllib.parse import urlparse
 
 import pytest
