@@ -120,7 +120,7 @@ def _add_compounds(keys: dict[int, None], atoms: list[str]) -> None:
     hashes = [hash_text("\x1f" + atom) for atom in atoms]
     for distance in (1, 2, 3):
         for left in range(len(hashes) - distance):
-            if len(keys) >= USUAL_KEYS + 6:
+            if len(keys) >= USUAL_KEYS:
                 return
             keys[_both(hashes[left], hashes[left + distance])] = None
 

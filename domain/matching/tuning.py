@@ -22,6 +22,7 @@ PRIOR_ROPE = 0.02
 SCALE_ROPE = 4.0
 LEVEL_ROPE = 0.6
 ROUNDS = 30
+CLEAN_RECALL_WEIGHT = 9.0
 _LN2 = float(np.log(2.0))
 
 
@@ -105,7 +106,7 @@ def _fit(model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_]
         if np.abs(step).max() < 1e-5:
             break
     bits = offset + features @ found
-    prior = model.prior_bits + float(found[0]) + _threshold_shift(bits, truth, config.duplicate_threshold)
+    prior = model.prior_bits + float(found[0]) + _threshold_shift(bits, truth, config)
     fields = []
     count = len(model.fields)
     scales = np.maximum(1.0 + found[1 : 1 + count], 0.05)
@@ -142,15 +143,20 @@ def _design(model: MatchModel, comparison: Comparison) -> tuple[Floats, Floats, 
     return np.stack(columns, axis=1), offset, np.array(rope), places
 
 
-def _threshold_shift(bits: Floats, truth: npt.NDArray[np.bool_], threshold: float) -> float:
-    """Move the prior so that the cut with the best F1 on the labels falls on the index's threshold."""
+def _threshold_shift(bits: Floats, truth: npt.NDArray[np.bool_], config: IndexConfig) -> float:
+    """Move the prior so that the cut with the best F1 on the labels falls on the index's threshold.
+
+    With clean sources recall counts more: what passes wrongly still has to win the assignment.
+    """
+    threshold = config.duplicate_threshold
     wanted = float(np.clip(np.log2(max(threshold, 1e-6) / max(1.0 - threshold, 1e-6)), -MAX_BITS, MAX_BITS))
-    cuts = np.linspace(-3.0, 5.0, 33)
+    cuts = np.linspace(-6.0, 5.0, 45)
     # Smoothed counts: a pair near the cut counts in part, so that one label cannot drag it along.
     kept = 1.0 / (1.0 + np.exp2(-(bits[None, :] - cuts[:, None]) * 1.5))
     hits = (kept * truth).sum(axis=1)
-    f1 = 2.0 * hits / (kept.sum(axis=1) + truth.sum())
-    return wanted - float(cuts[int(np.argmax(f1))])
+    recall_weight = CLEAN_RECALL_WEIGHT if config.clean_sources else 1.0
+    f_score = (1.0 + recall_weight) * hits / (kept.sum(axis=1) + recall_weight * truth.sum())
+    return wanted - float(cuts[int(np.argmax(f_score))])
 
 
 def _quality(similarity: Floats, truth: npt.NDArray[np.bool_], threshold: float) -> Quality:

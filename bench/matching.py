@@ -1,0 +1,253 @@
+"""Quality and speed of matching alone: data sets with known duplicates through `domain.matching`, in one process.
+
+One protocol for all sets, with default settings: an index made from field names (`_datasets.field_type`), entities
+prepared, candidates, a model trained on them, scores, verdicts, groups and the pairs that close them. One JSON line
+for each set on standard output. Run it from the repository:
+
+    python -m bench.matching                       # every set
+    python -m bench.matching cora abt-buy          # some
+    python -m bench.matching --size 100000         # persons from a seed, for speed and scale
+    python -m bench.matching --tune abt-buy        # with 200 labels
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench import _datasets as datasets
+from contracts.entities import IndexConfig
+from domain import matching as m
+
+CHUNK = 4_000
+TRAINING_QUERIES = 20_000
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass
+class Run:
+    """One data set on its way through matching; `seconds` by stage."""
+
+    data: datasets.DataSet
+    config: IndexConfig
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Normalise, make keys, number the entities."""
+        started = time.perf_counter()
+        self.prepared = [m.prepare(row, self.config) for row in self.data.rows]
+        self.seconds["prepare"] = time.perf_counter() - started
+        self.values = [entity.values for entity in self.prepared]
+        self.uids = np.array([m.entity_uid(row["id"]) for row in self.data.rows], dtype=np.int64)
+        named = sorted({entity.source or "" for entity in self.prepared})
+        self.sources = np.array([named.index(entity.source or "") for entity in self.prepared], dtype=np.int32)
+        self.order = np.argsort(self.uids)
+
+    def candidates(self) -> None:
+        """Build the index and ask it for every entity, chunk by chunk."""
+        keys = m.Csr.of([entity.keys for entity in self.prepared])
+        posted = np.repeat(self.uids, np.diff(keys.starts))
+        started = time.perf_counter()
+        clean = self.config.clean_sources
+        sources = (self.uids[self.order], self.sources[self.order]) if clean else None
+        index = m.CandidateIndex.build(keys.keys, posted, len(self.uids), sources)
+        self.seconds["index"] = time.perf_counter() - started
+        self.index_bytes = index.nbytes
+        started = time.perf_counter()
+        rows: list[Int64s] = []
+        found: list[Int64s] = []
+        for start in range(0, len(self.uids), CHUNK):
+            part = slice(start, start + CHUNK)
+            asked = [entity.keys for entity in self.prepared[part]]
+            top = index.top(self.uids[part], asked, self.sources[part] if clean else None)
+            rows.append(top.rows + start)
+            found.append(self.positions(top.uids))
+        self.seconds["candidates"] = time.perf_counter() - started
+        self.query, self.candidate = np.concatenate(rows), np.concatenate(found)
+
+    def positions(self, uids: Int64s) -> Int64s:
+        """Row numbers of uids."""
+        return self.order[np.searchsorted(self.uids[self.order], uids)].astype(np.int64)
+
+    def train(self) -> None:
+        """Learn from the candidates of some entities."""
+        started = time.perf_counter()
+        drawn = self.order[np.linspace(0, len(self.order) - 1, min(TRAINING_QUERIES, len(self.order))).astype(int)]
+        asked = np.zeros(len(self.uids), dtype=bool)
+        asked[drawn] = True
+        pairs = asked[self.query]
+        left, right = self.query[pairs], self.candidate[pairs]
+        held = np.unique(np.concatenate([drawn, right]))
+        self.model = m.train(
+            m.Sample(
+                uids=self.uids[held],
+                values=[self.values[i] for i in held.tolist()],
+                left=self.uids[left],
+                right=self.uids[right],
+                sources=self.sources[held] if self.data.linked else None,
+            ),
+            self.config,
+        )
+        self.seconds["train"] = time.perf_counter() - started
+
+    def judge(self) -> None:
+        """Score the candidates, keep the likely ones, reach verdicts, close groups."""
+        started = time.perf_counter()
+        low, high = np.minimum(self.query, self.candidate), np.maximum(self.query, self.candidate)
+        flat = np.unique(low * len(self.uids) + high)
+        self.left, self.right = flat // len(self.uids), flat % len(self.uids)
+        parts = []
+        for start in range(0, len(flat), 12 * CHUNK):
+            part = slice(start, start + 12 * CHUNK)
+            left, right = self.left[part].tolist(), self.right[part].tolist()
+            scores = m.score_pairs(self.model, [self.values[i] for i in left], [self.values[i] for i in right])
+            parts.append(scores.similarity)
+        self.similarity = np.concatenate(parts) if parts else np.empty(0)
+        self.seconds["score"] = time.perf_counter() - started
+        started = time.perf_counter()
+        self.verdicts()
+        self.seconds["resolve"] = time.perf_counter() - started
+
+    def verdicts(self) -> None:
+        """From scores to duplicate pairs, as row numbers in `self.said`."""
+        kept = self.similarity >= self.config.candidate_threshold
+        left, right = self.left[kept], self.right[kept]
+        pairs = m.Pairs(self.uids[left], self.uids[right], self.similarity[kept])
+        clean = self.config.clean_sources
+        sides = (self.sources[left], self.sources[right]) if clean else None
+        said = m.resolve(pairs, self.config, self.model, sides)
+        if not clean:
+            grouped = m.groups(pairs, said)
+            label = dict(zip(grouped.uids.tolist(), grouped.labels.tolist(), strict=True))
+            together = [
+                label[one] == label[two] for one, two in zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
+            ]
+            said &= np.array(together, dtype=bool)
+        self.said = np.stack([left[said], right[said]], axis=1)
+        if not clean:
+            closing = m.closing_pairs(grouped, pairs, said)
+            one, two = self.positions(closing[0]), self.positions(closing[1])
+            scores = m.score_pool(self.model, self.values, one, two, group_prior=True)
+            passed = scores.similarity >= self.config.duplicate_threshold
+            self.said = np.concatenate([self.said, np.stack([one[passed], two[passed]], axis=1)])
+
+    def figures(self) -> dict[str, Any]:
+        """What came out, against the truth."""
+        row = {entity["id"]: number for number, entity in enumerate(self.data.rows)}
+        truth = {tuple(sorted((row[a], row[b]))) for a, b in self.data.pairs}
+        found = set(zip(self.left.tolist(), self.right.tolist(), strict=True))
+        said = {tuple(sorted(pair)) for pair in self.said.tolist()}
+        keys = [len(entity.keys) for entity in self.prepared]
+        stages = {name: round(len(row) / max(spent, 1e-9)) for name, spent in self.seconds.items()}
+        matching = sum(self.seconds[stage] for stage in ("prepare", "candidates", "score"))
+        return {
+            "data": self.data.name + ("+clean" if self.config.clean_sources else ""),
+            "entities": len(row),
+            "truePairs": len(truth),
+            f"recallAt{m.TOP_K}": _ratio(len(truth & found), len(truth)),
+            **_quality(len(truth & said), len(said), len(truth)),
+            "saidPairs": len(said),
+            "keysMean": round(float(np.mean(keys)), 1),
+            "keysMax": max(keys),
+            "entitiesPerSecond": stages | {"prepare+candidates+score": round(len(row) / matching)},
+            "priorBits": self.model.prior_bits,
+            "modelBytes": len(self.model.model_dump_json()),
+            "indexMB": round(self.index_bytes / 2**20, 1),
+            "peakMB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+def _quality(hits: int, said: int, true: int) -> dict[str, float | None]:
+    return {"precision": _ratio(hits, said), "recall": _ratio(hits, true), "f1": _ratio(2 * hits, said + true)}
+
+
+def matched(data: datasets.DataSet, clean: bool) -> Run:
+    """Take one data set through every stage."""
+    run = Run(data, data.config(clean))
+    run.prepare()
+    run.candidates()
+    run.train()
+    run.judge()
+    return run
+
+
+def tuned(data: datasets.DataSet, labels: int = 200, seed: int = 1) -> dict[str, Any]:
+    """Quality with labels: a person is shown pairs around the line, half of them likely and half unlikely."""
+    run = matched(data, data.linked)
+    before = run.figures()
+    row = {entity["id"]: number for number, entity in enumerate(data.rows)}
+    truth = {tuple(sorted((row[a], row[b]))) for a, b in data.pairs}
+    best = np.zeros(len(run.uids))
+    np.maximum.at(best, run.left, run.similarity)
+    np.maximum.at(best, run.right, run.similarity)
+    top = np.flatnonzero(run.similarity >= np.maximum(best[run.left], best[run.right]))
+    rng = random.Random(seed)
+    shown = rng.sample(top.tolist(), min(labels // 2, len(top)))
+    likely = np.flatnonzero((run.similarity > 0.1) & (run.similarity < 0.999))
+    shown += rng.sample(sorted(set(likely.tolist()) - set(shown)), min(labels - len(shown), len(likely)))
+    pairs = [
+        m.LabelledPair(
+            run.values[run.left[i]], run.values[run.right[i]], (int(run.left[i]), int(run.right[i])) in truth
+        )
+        for i in shown
+    ]
+    run.model, report = m.tune(run.model, pairs, run.config)
+    run.judge()
+    # The labelled pairs are left out of the quality that is reported.
+    seen = {(int(run.left[i]), int(run.right[i])) for i in shown}
+    said = {pair for pair in (tuple(sorted(p)) for p in run.said.tolist()) if pair not in seen}
+    rest = truth - seen
+    return {
+        "data": f"{data.name} with {len(pairs)} labels",
+        "before": before["f1"],
+        **_quality(len(said & rest), len(said), len(rest)),
+        "report": report.model_dump(),
+    }
+
+
+def main() -> None:
+    """Run what the command line names, everything by default."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="data sets; all when none is named")
+    parser.add_argument("--size", type=int, help="persons from a seed, that many")
+    parser.add_argument("--tune", action="store_true", help="improve each named set with 200 labels")
+    asked = parser.parse_args()
+    if asked.size:
+        _say(matched(datasets.persons(asked.size), False).figures())
+        return
+    known = {**datasets.REAL, **datasets.PACKAGED, **datasets.SYNTHETIC}
+    for name in asked.names or known:
+        try:
+            data = known[name]()
+        except (FileNotFoundError, ImportError) as missing:
+            _say({"data": name, "skipped": f"not here: {missing}"})
+            continue
+        if asked.tune:
+            _say(tuned(data))
+            continue
+        for clean in (True, False) if data.linked and data.pairs else (False,):
+            _say(matched(data, clean).figures())
+
+
+def _say(figures: dict[str, Any]) -> None:
+    print(json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    main()
