@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -56,6 +56,17 @@ class Settings(BaseSettings):
     max_ndjson_bytes: int = Field(default=1 << 30, ge=1, description="Largest NDJSON body.")
     retention_days: int = Field(default=30, ge=1, description="How long finished jobs stay readable.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_scheme(cls, url: str | None) -> str | None:
+        """Every spelling of a Postgres URL becomes the one that psycopg takes."""
+        if url is None:
+            return None
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+            raise ValueError("must begin with postgresql://")
+        return f"postgresql://{rest}"
 
     def require_database_url(self) -> str:
         """The database to use.

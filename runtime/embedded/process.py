@@ -202,14 +202,34 @@ def end_orphan(pid: int, started: float, *, number: int = signal.SIGTERM, second
     """
     try:
         process = psutil.Process(pid)
-        if abs(process.create_time() - started) > 1.0:
+        if abs(process.create_time() - started) > 1.0 or has_ended(process):
             return False
         process.send_signal(number)
-        try:
-            process.wait(seconds)
-        except psutil.TimeoutExpired:
+        if not wait_ended([process], seconds):
             process.kill()
-            process.wait(seconds)
+            wait_ended([process], seconds)
     except psutil.NoSuchProcess:
         return False
+    return True
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process does nothing any more; one that its parent never reaps, as in many containers, is ended too."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_ended(processes: Sequence[psutil.Process], seconds: float) -> bool:
+    """Wait for processes that need not be our children.
+
+    Returns:
+        Whether all have ended in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not all(has_ended(process) for process in processes):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
     return True

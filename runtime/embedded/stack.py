@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -184,7 +185,14 @@ class EmbeddedStack:
         raise StackError("Chroma does not become ready:\n" + "\n".join(child.lines))
 
     async def _run_ours(self, name: str, command: list[str]) -> Child:
-        spec = Spec(name, command, environment=self._environment(), folder=ROOT)
+        spec = Spec(
+            name,
+            command,
+            environment=self._environment(),
+            folder=ROOT,
+            # With the supervisor go the servers; a worker would wait out its grace for them and hold up the next start.
+            death_signal=signal.SIGKILL,
+        )
         child = Child(spec, self.home.logs, sys.stdout if self._echo else None)
         await self._run(child)
         return child

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from runtime.embedded.home import Home
+from runtime.embedded.process import wait_ended
 from runtime.embedded.stack import ROOT
 
 START_SECONDS = 60.0
@@ -67,7 +69,7 @@ class Up:
 
 
 def gone(processes: list[psutil.Process], *, seconds: float) -> bool:
-    return not psutil.wait_procs(processes, timeout=seconds)[1]
+    return wait_ended(processes, seconds)
 
 
 @pytest.fixture
@@ -102,8 +104,10 @@ async def test_everything_killed_at_once_is_taken_up_and_then_stops_cleanly(home
     key = (home / "api-key").read_text()
     killed = first.everything()
 
-    for process in killed:
-        process.kill()
+    # The supervisor last: its end would let the kernel end the others more gently.
+    for process in reversed(killed):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     first.process.wait()
     assert gone(killed, seconds=10)
     second = await asyncio.to_thread(Up, home)
