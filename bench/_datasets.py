@@ -119,7 +119,7 @@ def febrl(number: int) -> DataSet:
     rows: list[Row] = []
     for which, frame in enumerate(frames):
         for identity, row in frame.iterrows():
-            values = {str(k): (None if v != v else v) for k, v in row.items()}
+            values = {str(k): (None if isinstance(v, float) else v) for k, v in row.items()}
             rows.append({"id": str(identity), **values, **({"source": str(which)} if len(frames) > 1 else {})})
     return DataSet(f"febrl{number}", rows, {_pair(str(a), str(b)) for a, b in links}, linked=len(frames) > 1)
 
@@ -139,8 +139,41 @@ def _typo(rng: random.Random, text: str) -> str:
 
 def _pool(rng: random.Random, size: int, syllables: tuple[int, int] = (2, 3)) -> list[str]:
     """Invented words with the frequencies of real names: few common ones, many rare ones."""
-    starts = "b c d f g h j k l m n p r s t v w br ch cl cr dr fr gr kr ph pl sh sl st th tr".split()
-    middles = "a e i o u ai ea ee ie oo ou".split()
+    starts = [
+        "b",
+        "c",
+        "d",
+        "f",
+        "g",
+        "h",
+        "j",
+        "k",
+        "l",
+        "m",
+        "n",
+        "p",
+        "r",
+        "s",
+        "t",
+        "v",
+        "w",
+        "br",
+        "ch",
+        "cl",
+        "cr",
+        "dr",
+        "fr",
+        "gr",
+        "kr",
+        "ph",
+        "pl",
+        "sh",
+        "sl",
+        "st",
+        "th",
+        "tr",
+    ]
+    middles = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "ie", "oo", "ou"]
     ends = ["", "", "n", "r", "s", "l", "t", "ck", "nd", "rt", "ng", "m"]
     words: dict[str, None] = {}
     while len(words) < size:
@@ -167,7 +200,8 @@ def persons(size: int, duplicates: float = 0.2, seed: int = 1) -> DataSet:
             "id": str(len(rows)),
             "given_name": _pick(rng, firsts),
             "surname": _pick(rng, lasts),
-            "address": f"{rng.randint(1, 300)} {_pick(rng, streets)} {rng.choice(['street', 'road', 'avenue', 'lane'])}",
+            "address": f"{rng.randint(1, 300)} {_pick(rng, streets)} "
+            + rng.choice(["street", "road", "avenue", "lane"]),
             "city": cities[int(city * rng.random())],
             "postcode": f"{rng.randint(10, 99)}{int(city * rng.random()):03d}",
             "date_of_birth": f"{rng.randint(1930, 2005)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}",

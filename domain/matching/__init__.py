@@ -1,7 +1,8 @@
 """Finding entities that are the same: prepare, candidates, compare, score, resolve, and what models learn.
 
 Pure functions over plain values; may import `contracts` only. The data's way is the reading order: `normalise`,
-`keys`, `preparation`, `candidates`, `comparison` (over `levels` and `textspace`), `model`, `score`, `training`, `tuning`, `verdicts`.
+`keys`, `preparation`, `candidates`, `comparison` (over `levels` and `textspace`), `model`, `score`, `training` (with
+`calibration`), `tuning`, `verdicts`.
 """
 
 from domain.matching.candidates import (
@@ -19,10 +20,10 @@ from domain.matching.comparison import Comparison, Values, compare, compare_pool
 from domain.matching.keys import MAX_KEYS
 from domain.matching.model import FieldModel, MatchModel, default_model
 from domain.matching.preparation import MissingField, NoIndexedValue, PreparedEntity, entity_uid, prepare
-from domain.matching.verdicts import Groups, Pairs, closing_pairs, groups, resolve
 from domain.matching.score import Scores, score_pairs, score_pool
 from domain.matching.training import Sample, train
 from domain.matching.tuning import LabelledPair, Quality, TuneReport, tune
+from domain.matching.verdicts import Groups, Pairs, closing_pairs, groups, resolve
 
 __all__ = [
     "DF_CAP",

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +32,55 @@ MAX_WORDS = 14
 MAX_GRAMS = 12
 
 STOPWORDS = frozenset(
-    "a an and are as at be by for from in into is it of on or s the this to with und der die das de la le et du des "
-    "el los las y en x inc ltd co llc corp gmbh plc sa ag".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "for",
+        "from",
+        "in",
+        "into",
+        "is",
+        "it",
+        "of",
+        "on",
+        "or",
+        "s",
+        "the",
+        "this",
+        "to",
+        "with",
+        "und",
+        "der",
+        "die",
+        "das",
+        "de",
+        "la",
+        "le",
+        "et",
+        "du",
+        "des",
+        "el",
+        "los",
+        "las",
+        "y",
+        "en",
+        "x",
+        "inc",
+        "ltd",
+        "co",
+        "llc",
+        "corp",
+        "gmbh",
+        "plc",
+        "sa",
+        "ag",
+    ]
 )
 
 _MASK = (1 << 64) - 1
@@ -127,7 +175,7 @@ def _add_compounds(keys: dict[int, None], atoms: list[str]) -> None:
 
 def _add_pairs(keys: dict[int, None], runs: list[list[str]]) -> None:
     for run in runs:
-        for left, right in zip(run[:8], run[1:8], strict=False):
+        for left, right in pairwise(run[:8]):
             if len(keys) >= USUAL_KEYS:
                 return
             keys[_both(hash_text("\x1e" + left[:5]), hash_text("\x1e" + right[:5]))] = None

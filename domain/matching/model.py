@@ -73,6 +73,12 @@ class MatchModel(BaseModel):
     trained_on: int = 0
     margin_bits: float = 5.0
 
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        # By content: the arrays that are kept below do not compare.
+        return isinstance(other, MatchModel) and self.model_dump() == other.model_dump()
+
     @cached_property
     def rarity(self) -> Rarity:
         """The unpacked tables."""

@@ -19,6 +19,7 @@ MAX_RAW_CHARS = 4_000
 """Characters of a raw value that are looked at; the rest is left out."""
 MAX_CHARS = 1_200
 """Characters of a normalised value."""
+LARGEST_NUMBER = 1e300
 MAX_LEAVES = 64
 """Scalars of a list or an object that are looked at."""
 
@@ -35,8 +36,8 @@ _UNIT = re.compile(
     r"(?![a-z0-9])"
 )
 _WORD = re.compile(r"[0-9]+\.[0-9]+(?![0-9.])|[^\W_]+")
-_NUMBER = re.compile(r"[-+]?\d[\d.,'’\u00a0\u202f]*(?:[eE][-+]?\d{1,3}(?![\w]))?")
-_DIGIT_RUNS = re.compile(r"\d+")
+_NUMBER = re.compile(r"[-+]?\d[\d.,'’\u00a0\u202f]*(?:[eE][-+]?\d{1,3}(?![\w]))?", re.ASCII)
+_DIGIT_RUNS = re.compile(r"[0-9]+")
 _MONTHS = {
     name: number
     for number, names in enumerate(
@@ -171,7 +172,7 @@ def _decimal(found: str) -> float:
 
 
 def _plain_number(number: float) -> str | None:
-    if not math.isfinite(number):
+    if not abs(number) < LARGEST_NUMBER:  # not a number compares false
         return None
     if number == int(number) and abs(number) < 1e15:
         return str(int(number))
@@ -187,11 +188,9 @@ def normalise_date(value: object) -> str | None:
     """
     if isinstance(value, bool):
         return None
-    if isinstance(value, float) and math.isfinite(value):
+    if isinstance(value, float) and abs(value) < LARGEST_NUMBER:
         value = int(value)
     raw = raw_text(value).strip().lower()[:64]
-    if not raw:
-        return None
     runs = _DIGIT_RUNS.findall(raw)
     if not runs:
         return None
@@ -202,17 +201,23 @@ def normalise_date(value: object) -> str | None:
     month = next((_MONTHS[word] for word in _MONTH_WORD.findall(raw) if word in _MONTHS), 0)
     if month:
         return _with_month_name(runs, month)
-    if len(runs) >= 3 and len(runs[0]) == 4 and len(runs[1]) <= 2 and len(runs[2]) <= 2:
-        return f"{runs[0]}{runs[1]:0>2}{runs[2]:0>2}"
-    if len(runs) >= 3 and len(runs[0]) <= 2 and len(runs[1]) <= 2 and len(runs[2]) in (2, 4):
-        first, second, year = runs[0], runs[1], _full_year(runs[2])
-        american = int(second) > 12 or ("/" in raw and int(first) <= 12)
-        day, month_digits = (second, first) if american else (first, second)
-        return f"{year}{month_digits:0>2}{day:0>2}"
-    if len(runs) == 2 and len(runs[0]) == 4 and len(runs[1]) <= 2:
-        return f"{runs[0]}{runs[1]:0>2}00"
-    if len(runs) == 2 and len(runs[0]) <= 2 and len(runs[1]) == 4:
-        return f"{runs[1]}{runs[0]:0>2}00"
+    return _from_parts(runs, american="/" in raw)
+
+
+def _from_parts(runs: list[str], american: bool) -> str | None:
+    """A date from its runs of digits, by how long each one is; `american` puts the month first."""
+    match [len(run) for run in runs[:3]]:
+        case [4, 1 | 2, 1 | 2]:
+            return f"{runs[0]}{runs[1]:0>2}{runs[2]:0>2}"
+        case [1 | 2, 1 | 2, 2 | 4]:
+            first, second = runs[0], runs[1]
+            month_first = int(second) > 12 or (american and int(first) <= 12)
+            day, month = (second, first) if month_first else (first, second)
+            return f"{_full_year(runs[2])}{month:0>2}{day:0>2}"
+        case [4, 1 | 2]:
+            return f"{runs[0]}{runs[1]:0>2}00"
+        case [1 | 2, 4]:
+            return f"{runs[1]}{runs[0]:0>2}00"
     year = next((run for run in runs if len(run) == 4), "")
     return f"{year}0000" if year else None
 

@@ -70,7 +70,7 @@ def score_comparison(model: MatchModel, comparison: Comparison, extra_prior: flo
 
 
 def evidence(model: MatchModel, comparison: Comparison) -> Floats:
-    """Pairs x fields in bits: weight x scale x (evidence of the level + rarity of the shared value), 0 where missing."""
+    """Pairs x fields in bits: weight x scale x (evidence of the level + rarity of the value), 0 where missing."""
     bits = np.zeros(comparison.levels.shape, dtype=np.float64)
     for number, field in enumerate(model.fields):
         levels = comparison.levels[:, number]

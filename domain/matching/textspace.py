@@ -86,13 +86,13 @@ class Rarity(NamedTuple):
     def of_words(self, words: Sequence[str]) -> Floats:
         """Rarity of each word in bits."""
         first, second = _word_buckets(words)
-        return np.maximum(self.words[0][first], self.words[1][second]).astype(np.float64) / _STEPS
+        return np.asarray(np.maximum(self.words[0][first], self.words[1][second]).astype(np.float64) / _STEPS)
 
 
 def _rarity_bytes(counts: npt.NDArray[np.int64], total: int) -> npt.NDArray[np.uint8]:
     # Half a text more keeps an unseen word finite; nothing is worth less than half a bit.
     bits = np.maximum(np.log2((total + 1.0) / (counts + 0.5)), 0.5)
-    return np.minimum(np.round(bits * _STEPS), 255).astype(np.uint8)
+    return np.asarray(np.minimum(np.round(bits * _STEPS), 255).astype(np.uint8))
 
 
 def _word_buckets(words: Sequence[str]) -> tuple[Int64s, Int64s]:

@@ -212,10 +212,10 @@ class _Rivals:
         """Probability that each pair is a match, from its bits."""
         odds = np.exp2(np.clip(total, -40.0, 40.0))
         if not self.compete:
-            return odds / (1.0 + odds)
+            return np.asarray(odds / (1.0 + odds))
         sums = np.bincount(self.left, weights=odds, minlength=self.entities)
         sums = sums + np.bincount(self.right, weights=odds, minlength=self.entities)
-        return odds / (1.0 + np.maximum(sums[self.left] + sums[self.right] - odds, odds))
+        return np.asarray(odds / (1.0 + np.maximum(sums[self.left] + sums[self.right] - odds, odds)))
 
 
 def _by_chance(
@@ -224,6 +224,8 @@ def _by_chance(
     """Compare pairs drawn by chance: with clean sources, across sources only, as the candidates are."""
     drawn = np.random.default_rng(0).integers(0, len(values), (2, min(pairs, CHANCE_PAIRS)))
     kept = drawn[0] != drawn[1]
+    # Identical entities are no accident: in a list full of copies they would make agreement look cheap.
+    kept &= np.array([values[i] != values[j] for i, j in drawn.T.tolist()], dtype=bool)
     if sources is not None:
         kept &= sources[drawn[0]] != sources[drawn[1]]
     return compare_pool(model, values, drawn[0][kept], drawn[1][kept])
