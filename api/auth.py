@@ -79,6 +79,14 @@ async def authenticate(
 
 
 async def _by_key(state: AppState, key: str) -> Principal:
+    known = state.keys.get(key)
+    if known is None:
+        known = await _look_up(state, key)
+        state.keys.put(key, known)
+    return known
+
+
+async def _look_up(state: AppState, key: str) -> Principal:
     found = await store.find_key(state.db, key)
     if found is None:
         raise Unauthorized("this key is not valid")

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import uuid4
 
 from fastapi import Request, Response
-from fastapi.responses import ORJSONResponse
 
+from api.answers import json_answer
 from api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
 from api.idempotency import Slot
 from api.state import AppState
@@ -130,8 +130,8 @@ async def submit_batch(
             answer = await answer_batch(state, job, limit=10_000, offset=0, explain=options.explain)
             async with state.db.transaction() as connection:
                 await slot.keep(connection, upload.digest, 200, answer)
-            return ORJSONResponse(answer)
-    return ORJSONResponse(
+            return json_answer(answer)
+    return json_answer(
         accepted, 202, headers={"Location": accepted["statusUrl"], "Preference-Applied": "respond-async"}
     )
 

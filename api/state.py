@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
@@ -11,10 +12,40 @@ from starlette.requests import HTTPConnection
 from temporalio.client import Client
 
 from api.gateway import Gateway
+from contracts.auth import Principal
+from domain.auth import hash_key
 from runtime.settings import Settings
 from stores.db import Database
 from stores.entities.matching import Models
 from stores.events import EventHub
+
+KEY_SECONDS = 5.0
+MOST_KEYS = 10_000
+
+
+class KeyCache:
+    """Keys that were valid a moment ago, so that each request need not ask again.
+
+    A key that is revoked through this process is refused at once, through another one within five seconds.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[float, Principal]] = {}
+
+    def get(self, key: str) -> Principal | None:
+        """The caller that a key stands for, if it was looked up in the last seconds."""
+        until, caller = self._known.get(hash_key(key), (0.0, None))
+        return caller if until > time.monotonic() else None
+
+    def put(self, key: str, caller: Principal) -> None:
+        """Remember a valid key for a moment."""
+        if len(self._known) >= MOST_KEYS:
+            self._known.clear()
+        self._known[hash_key(key)] = (time.monotonic() + KEY_SECONDS, caller)
+
+    def forget(self) -> None:
+        """Look every key up again: one has changed."""
+        self._known.clear()
 
 
 @dataclass(slots=True)
@@ -29,6 +60,7 @@ class AppState:
     secret: str
     uploads: asyncio.Semaphore
     models: Models = field(default_factory=Models)
+    keys: KeyCache = field(default_factory=KeyCache)
 
 
 def state_of(connection: HTTPConnection) -> AppState:

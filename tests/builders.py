@@ -15,38 +15,9 @@ FIELDS = [
     {"name": "city", "type": "string"},
     {"name": "born", "type": "date"},
 ]
-FIRST = [
-    "anna",
-    "bruno",
-    "clara",
-    "dmitri",
-    "elena",
-    "farid",
-    "greta",
-    "hugo",
-    "irene",
-    "jamal",
-    "karin",
-    "luis",
-    "mona",
-    "nadia",
-    "otto",
-    "petra",
-]
-LAST = [
-    "almeida",
-    "berger",
-    "castellanos",
-    "dubois",
-    "eriksen",
-    "fontaine",
-    "grigoriev",
-    "hoffmann",
-    "ivanova",
-    "jankowski",
-    "kowalczyk",
-]
-CITIES = ["lisbon", "ghent", "oslo", "turin", "graz", "porto", "lyon", "basel", "malmo", "cork"]
+FIRST = ("anna", "bruno", "clara", "dmitri", "elena", "farid", "greta", "hugo", "irene", "jamal", "karin", "otto")
+LAST = ("almeida", "berger", "castellanos", "dubois", "eriksen", "fontaine", "hoffmann", "ivanova", "kowalczyk")
+CITIES = ("lisbon", "ghent", "oslo", "turin", "graz", "porto", "lyon", "basel", "malmo", "cork")
 
 
 def persons(count: int, *, seed: int = 1, first_id: int = 0) -> list[dict[str, Any]]:

@@ -193,6 +193,7 @@ async def get_key(state: State, caller: Owner, key_id: UUID) -> ApiKeyView:
 @router.patch("/api-keys/{key_id}", summary="Rename a key or change its end")
 async def change_key(state: State, caller: Owner, key_id: UUID, body: KeyChange) -> ApiKeyView:
     """Changes what the body names."""
+    state.keys.forget()
     return _key(await store.change_key(state.db, caller.organization, key_id, body.model_dump(exclude_unset=True)))
 
 
@@ -200,6 +201,7 @@ async def change_key(state: State, caller: Owner, key_id: UUID, body: KeyChange)
 async def revoke_key(state: State, caller: Owner, key_id: UUID) -> None:
     """The key is refused from now on."""
     await store.revoke_key(state.db, caller.organization, key_id)
+    state.keys.forget()
 
 
 @router.post("/api-keys/{key_id}/rotate", summary="Replace a key", status_code=status.HTTP_201_CREATED)
@@ -214,4 +216,5 @@ async def rotate_key(state: State, caller: Owner, key_id: UUID) -> ApiKeyCreated
     )  # fmt: skip
     row = await store.add_key(state.db, key, row)
     await store.revoke_key(state.db, caller.organization, key_id)
+    state.keys.forget()
     return ApiKeyCreated(**_key(row).model_dump(), key=key)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response, status
-from fastapi.responses import ORJSONResponse
 
+from api.answers import json_answer
 from api.auth import Operator, Reader
 from api.batches import BatchOptions, answer_batch, submit_batch
 from api.entity_answers import candidate, entity_answer, group_view, pair_view
@@ -85,7 +85,7 @@ async def upsert_entity(
         found = [candidate(index.config, partner, explain=explain) for partner in done.partners]
         answer = entity_answer(raw, found)
         await slot.keep(connection, digest, status.HTTP_200_OK, answer)
-    return ORJSONResponse(answer)
+    return json_answer(answer)
 
 
 @router.get("/entity", summary="Read one entity", response_model=dict[str, Any])
@@ -192,7 +192,7 @@ async def batch_status(
     """`results` holds what is finished so far, a page at a time; counts stand in `summary`."""
     job = await job_store.get_job(state.db, caller.organization, _job_id(job_id))
     view = await answer_batch(state, job, limit=results_limit, offset=results_offset, explain=explain)
-    return ORJSONResponse(view)
+    return json_answer(view)
 
 
 @router.post("/entities/batch/cancel", summary="Stop a batch", response_model=BatchView)
@@ -204,7 +204,7 @@ async def cancel_batch(state: State, caller: Operator, job_id: JobId = None) -> 
         raise NotFound(f"no batch {known.id}")
     job = await state.gateway.cancel(caller.organization, known.id)
     job = await state.events.wait_for_end(job, seconds=state.settings.cancel_wait_seconds)
-    return ORJSONResponse(await answer_batch(state, job, limit=0, offset=0, explain=False))
+    return json_answer(await answer_batch(state, job, limit=0, offset=0, explain=False))
 
 
 @router.get("/duplicates", summary="Candidates of one entity, or all pairs", response_model=EntityDuplicates | PairPage)
@@ -231,7 +231,7 @@ async def get_duplicates(
             )
             views = [pair_view(index.config, row, explain=explain) for row in rows]
             page = PairPage(duplicates=views, limit=limit, offset=offset, total=total)
-            return ORJSONResponse(page.model_dump(mode="json", by_alias=True, exclude_none=True))
+            return json_answer(page.model_dump(mode="json", by_alias=True, exclude_none=True))
         uid, _ = await _entity(connection, index, entity_id)
         partners, total = await pair_store.page_partners(
             connection, index.index_no, uid,
@@ -239,7 +239,7 @@ async def get_duplicates(
         )  # fmt: skip
     found: list[Candidate] = [candidate(index.config, partner, explain=explain) for partner in partners]
     answer = EntityDuplicates(entity_id=entity_id, duplicates=found, total_duplicates=total)
-    return ORJSONResponse(answer.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return json_answer(answer.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 @router.get("/groups", summary="Groups of entities that are taken to be the same")

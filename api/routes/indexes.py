@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Path, Query, Response, status
-from fastapi.responses import ORJSONResponse
 
+from api.answers import json_answer
 from api.auth import Editor, Owner, Reader
 from api.entity_answers import STATUS_PATH, index_view
 from api.state import State
@@ -64,21 +64,21 @@ async def put_index(state: State, caller: Editor, body: IndexBody) -> Response:
     async with state.db.transaction() as connection:
         made = await create_index(connection, caller.organization, config)
         if made is not None:
-            return ORJSONResponse(_json(index_view(made)), status.HTTP_201_CREATED)
+            return json_answer(_json(index_view(made)), status.HTTP_201_CREATED)
         if body.if_exists == "error":
             raise Conflict(f"an index named {config.index_name} exists")
         index = await find_index(connection, caller.organization, config.index_name, lock="exclusive")
         if index.config == config:
             await _refuse_while_rebuilding(connection, index)
-            return ORJSONResponse(_json(index_view(index)))
+            return json_answer(_json(index_view(index)))
         if index.entities == 0:
             await _refuse_while_rebuilding(connection, index)
             await save_config(connection, index.index_no, config)
             changed = await find_index(connection, caller.organization, config.index_name)
-            return ORJSONResponse(_json(index_view(changed)))
+            return json_answer(_json(index_view(changed)))
         job = await _rebuild(connection, caller, index, config)
     state.gateway.start_soon(job)
-    return ORJSONResponse(_json(index_view(index), reindexJobId=str(job.id)))
+    return json_answer(_json(index_view(index), reindexJobId=str(job.id)))
 
 
 async def _refuse_while_rebuilding(connection: Connection, index: Index) -> None:

@@ -1,0 +1,14 @@
+"""JSON answers, written by orjson: FastAPI's own way would walk through every entity a second time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import Response
+
+
+def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer whose body is ready for JSON."""
+    return Response(orjson.dumps(body), status, dict(headers or {}), media_type="application/json")

@@ -1,0 +1,118 @@
+"""Record one history for each path of each workflow: `python -m tests.replay.record`.
+
+Do so only when a workflow's commands have changed on purpose, with a line in CHANGELOG.md that says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+from temporalio.client import Client
+
+from runtime.embedded import EmbeddedStack
+from runtime.settings import Settings
+from stores.migrate import migrate
+from tests.builders import FIELDS, Organization, organization, persons
+
+FOLDER = Path(__file__).parent / "histories"
+
+
+def completed(org: Organization) -> str:
+    return org.done(persons(150))
+
+
+def rematched(org: Organization) -> str:
+    org.done(persons(60))
+    return org.done(persons(200, seed=5, first_id=1000))
+
+
+def paused(org: Organization) -> str:
+    job_id = org.submit(persons(600))
+    org.call("POST", f"/v1/jobs/{job_id}/pause")
+    time.sleep(1)
+    org.call("POST", f"/v1/jobs/{job_id}/continue")
+    org.until(job_id)
+    return job_id
+
+
+def cancelled(org: Organization) -> str:
+    job_id = org.submit(persons(600))
+    time.sleep(0.5)
+    org.call("POST", f"/v1/jobs/{job_id}/cancel")
+    org.until(job_id)
+    return job_id
+
+
+def restarted_during_cancel(org: Organization) -> str:
+    job_id = org.submit(persons(600))
+    org.call("POST", f"/v1/jobs/{job_id}/cancel")
+    org.call("POST", f"/v1/jobs/{job_id}/restart")
+    org.until(job_id, "COMPLETED")
+    return job_id
+
+
+def out_of_time(org: Organization) -> str:
+    job_id = org.submit(persons(600), headers={"Towpath-Deadline": "1"})
+    org.call("POST", f"/v1/jobs/{job_id}/pause")
+    org.until(job_id)
+    return job_id
+
+
+def index_dropped(org: Organization) -> str:
+    job_id = org.submit(persons(600))
+    org.call("POST", f"/v1/jobs/{job_id}/pause")
+    org.call("DELETE", "/v1/indexes/people", 204)
+    org.call("POST", f"/v1/jobs/{job_id}/continue")
+    org.until(job_id)
+    return job_id
+
+
+def nothing_to_do(org: Organization) -> str:
+    answer = org.call("POST", "/v1/entities/batch", params={"indexName": "people"}, json=[{"name": "no id"}])
+    return str(answer["jobId"])
+
+
+def reindexed(org: Organization) -> str:
+    org.done(persons(150))
+    changed = org.call("POST", "/v1/indexes", json={"indexName": "people", "fields": FIELDS[:2]})
+    org.until(changed["reindexJobId"])
+    return str(changed["reindexJobId"])
+
+
+PATHS = [
+    completed, rematched, paused, cancelled, restarted_during_cancel, out_of_time, index_dropped, nothing_to_do,
+    reindexed,
+]  # fmt: skip
+
+
+async def record() -> None:
+    with tempfile.TemporaryDirectory(prefix="towpath-record-") as folder:
+        settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=100)
+        async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
+            client = await Client.connect(stack.temporal_address)
+            for path in PATHS:
+                org = organization(stack.api_url)
+                org.index()
+                job_id = await asyncio.to_thread(path, org)
+                await asyncio.sleep(1)
+                async for run in client.list_workflows(f'WorkflowId STARTS_WITH "{_organization_of(org)}/"'):
+                    if job_id in run.id:
+                        history = await client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
+                        name = f"{run.workflow_type}.{path.__name__}.{run.id.rsplit('.', 1)[-1]}.json"
+                        (FOLDER / name).write_text(history.to_json())
+                        print(name, len(history.events))
+            async for run in client.list_workflows('WorkflowType = "reconcile" AND ExecutionStatus = "Completed"'):
+                history = await client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
+                (FOLDER / "reconcile.json").write_text(history.to_json())
+                break
+
+
+def _organization_of(org: Organization) -> str:
+    return str(org.call("GET", "/api/auth/me")["organization"])
+
+
+if __name__ == "__main__":
+    asyncio.run(record())
