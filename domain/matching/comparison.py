@@ -21,6 +21,9 @@ from domain.matching.model import FieldModel, MatchModel
 from domain.matching.textspace import Floats, Int64s, Rarity, TextSpace
 
 Values = Sequence[str | None]
+HELD_SHARE = 0.2
+"""Part of the likeness of texts that asks only how much of the shorter one is held by the longer one."""
+
 Int16s = npt.NDArray[np.int16]
 
 
@@ -115,7 +118,11 @@ def _levels(field: FieldModel, rarity: Rarity, values: list[str], left: Int64s, 
 def _text_levels(rarity: Rarity, values: list[str], left: Int64s, right: Int64s) -> Int16s:
     space = TextSpace(values, rarity)
     words, grams = space.cosines(left, right)
-    bins = _cut((words + grams) / 2.0, TEXT_EDGES)
+    # How much of the shorter text stands in the longer one: a shop's short name beside another's long one.
+    one, two = space.norms[left], space.norms[right]
+    held = np.minimum(words * np.maximum(one, two) / np.minimum(one, two), 1.0)
+    likeness = (words + grams) * (1.0 - HELD_SHARE) / 2.0 + held * HELD_SHARE
+    bins = _cut(likeness, TEXT_EDGES)
     bins[left == right] = TEXT_BINS - 1
     return (space.code_states(left, right) * TEXT_BINS + bins).astype(np.int16)
 

@@ -134,9 +134,9 @@ class TextSpace:
         at = np.array(columns, dtype=np.int64)
         row_numbers = np.array(rows, dtype=np.int64)
         shape = (len(texts), max(len(vocabulary), 1))
-        self.words = _unit_rows(row_numbers, at, weights[at] if len(at) else np.empty(0), shape)
+        self.words, self.norms = _unit_rows(row_numbers, at, weights[at] if len(at) else np.empty(0), shape)
         gram_rows, grams = _trigrams(texts)
-        self.grams = _unit_rows(
+        self.grams, _ = _unit_rows(
             gram_rows, grams, rarity.grams[grams].astype(np.float64) / _STEPS, (len(texts), GRAM_BUCKETS)
         )
         is_code = np.fromiter((_is_code(word) for word in self.vocabulary), dtype=bool, count=len(self.vocabulary))
@@ -227,13 +227,15 @@ def _marked(marks: npt.NDArray[np.bool_], rows: Int64s, columns: Int64s, shape: 
     return sparse.csr_matrix((np.ones(int(kept.sum())), (rows[kept], columns[kept])), shape=shape, dtype=np.float64)
 
 
-def _unit_rows(rows: Int64s, columns: Int64s, weights: Floats, shape: tuple[int, int]) -> sparse.csr_matrix:
+def _unit_rows(
+    rows: Int64s, columns: Int64s, weights: Floats, shape: tuple[int, int]
+) -> tuple[sparse.csr_matrix, Floats]:
     matrix = sparse.csr_matrix((weights, (rows, columns)), shape=shape, dtype=np.float64)
     matrix.sum_duplicates()
     squared = np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel()
     norms = np.sqrt(np.maximum(squared, 1e-12))
     matrix.data /= np.repeat(norms, np.diff(matrix.indptr))
-    return matrix
+    return matrix, norms
 
 
 def _row_dots(matrix: sparse.csr_matrix, left: Int64s, right: Int64s) -> Floats:
