@@ -22,7 +22,7 @@ PRIOR_ROPE = 0.02
 SCALE_ROPE = 4.0
 LEVEL_ROPE = 0.6
 ROUNDS = 30
-CLEAN_RECALL_WEIGHT = 9.0
+CLEAN_RECALL_WEIGHT = 6.0
 _LN2 = float(np.log(2.0))
 
 
@@ -54,7 +54,7 @@ class TuneReport(BaseModel):
 
 
 def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfig) -> tuple[MatchModel, TuneReport]:
-    """Fit the model to labels; keeps the old one when labels are too few or cross-validation finds no gain.
+    """Fit the model to labels; keeps the old one when labels are too few or cross-validation finds a loss.
 
     Args:
         model: of the index.
@@ -75,7 +75,7 @@ def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfi
         fitted = _fit(model, _rows(comparison, inside), truth[inside], config)
         held_out[outside] = score_comparison(fitted, _rows(comparison, outside)).similarity
     after = _quality(held_out, truth, config.duplicate_threshold)
-    if after.f1 < before.f1:
+    if _worth(after, config) < _worth(before, config):
         return model, TuneReport(**counted, before=before, after=after, applied=False)
     return _fit(model, comparison, truth, config), TuneReport(**counted, before=before, after=after, applied=True)
 
@@ -157,6 +157,13 @@ def _threshold_shift(bits: Floats, truth: npt.NDArray[np.bool_], config: IndexCo
     recall_weight = CLEAN_RECALL_WEIGHT if config.clean_sources else 1.0
     f_score = (1.0 + recall_weight) * hits / (kept.sum(axis=1) + recall_weight * truth.sum())
     return wanted - float(cuts[int(np.argmax(f_score))])
+
+
+def _worth(quality: Quality, config: IndexConfig) -> float:
+    """F1, or with clean sources F with recall in front: one number to tell the better model by."""
+    weight = CLEAN_RECALL_WEIGHT if config.clean_sources else 1.0
+    bottom = weight * quality.precision + quality.recall
+    return (1.0 + weight) * quality.precision * quality.recall / bottom if bottom else 0.0
 
 
 def _quality(similarity: Floats, truth: npt.NDArray[np.bool_], threshold: float) -> Quality:
