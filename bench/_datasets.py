@@ -389,6 +389,23 @@ def products(seed: int = 5) -> DataSet:
     return DataSet("products", rows, pairs, linked=True)
 
 
+def renamed(made: DataSet, **names: str) -> DataSet:
+    """The same with some fields called otherwise in the second source."""
+    second = made.rows[-1]["source"]
+    fields = [name for name in made.rows[0] if name not in ("id", "source")]
+    every = dict.fromkeys([*fields, *names.values()])
+    rows = [
+        {
+            "id": row["id"],
+            **every,
+            **{names.get(f, f) if row["source"] == second else f: row[f] for f in fields},
+            "source": row["source"],
+        }
+        for row in made.rows
+    ]
+    return DataSet(made.name + "-renamed", rows, made.pairs, linked=True)
+
+
 def without_duplicates(made: DataSet) -> DataSet:
     """The same list with one entity of every true pair left out: every verdict on it is wrong."""
     gone = {max(pair) for pair in made.pairs}
@@ -414,6 +431,9 @@ SYNTHETIC: dict[str, Callable[[], DataSet]] = {
     "movies": movies,
     "companies": companies,
     "products": products,
+    "movies-renamed": lambda: renamed(movies(), title="name", director="directed_by", actors="starring"),
+    "products-renamed": lambda: renamed(products(), name="title", description="features"),
+    "abt-buy-renamed": lambda: renamed(abt_buy(), name="title"),
     "restaurants-none": lambda: without_duplicates(restaurants()),
     "movies-none": lambda: without_duplicates(movies()),
     "companies-none": lambda: without_duplicates(companies()),

@@ -10,20 +10,17 @@ import numpy.typing as npt
 from rapidfuzz import distance, process
 
 from contracts.entities import FieldType
+from domain.matching.astray import astray_bits
 from domain.matching.levels import (
     MISSING,
     NUMBER_EDGES,
     STRING_EDGES,
-    TEXT_BINS,
-    TEXT_EDGES,
 )
 from domain.matching.model import FieldModel, MatchModel
-from domain.matching.textspace import Floats, Int64s, Rarity, TextSpace
+from domain.matching.textlevels import cut, text_levels
+from domain.matching.textspace import Floats, Int64s, Rarity
 
 Values = Sequence[str | None]
-HELD_SHARE = 0.2
-"""Part of the likeness of texts that asks only how much of the shorter one is held by the longer one."""
-
 Int16s = npt.NDArray[np.int16]
 
 
@@ -33,10 +30,12 @@ class Comparison(NamedTuple):
     Attributes:
         levels: pairs x fields, `MISSING` where a side has no value.
         rarity_bits: pairs x fields, adjustment for how common the value is that both sides share.
+        astray_bits: pairs x fields, for likeness between words that stand in different fields, see `astray`.
     """
 
     levels: Int16s
     rarity_bits: Floats
+    astray_bits: Floats
 
 
 def compare(model: MatchModel, left: Sequence[Values], right: Sequence[Values]) -> Comparison:
@@ -89,7 +88,7 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
         pairs, back = np.unique(low * len(distinct) + high, return_inverse=True)
         low, high = pairs // len(distinct), pairs % len(distinct)
         levels[at, number] = _levels(field, model.rarity, distinct, low, high)[back]
-    return Comparison(levels, rarity_bits)
+    return Comparison(levels, rarity_bits, astray_bits(model, records, left, right))
 
 
 def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:
@@ -106,7 +105,7 @@ def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:
 def _levels(field: FieldModel, rarity: Rarity, values: list[str], left: Int64s, right: Int64s) -> Int16s:
     match field.type:
         case FieldType.TEXT:
-            return _text_levels(rarity, values, left, right)
+            return text_levels(rarity, values, left, right)
         case FieldType.STRING:
             return _string_levels(values, left, right)
         case FieldType.NUMBER:
@@ -115,28 +114,11 @@ def _levels(field: FieldModel, rarity: Rarity, values: list[str], left: Int64s, 
             return _date_levels(values, left, right)
 
 
-def _text_levels(rarity: Rarity, values: list[str], left: Int64s, right: Int64s) -> Int16s:
-    space = TextSpace(values, rarity)
-    words, grams = space.cosines(left, right)
-    # How much of the shorter text stands in the longer one: a shop's short name beside another's long one.
-    one, two = space.norms[left], space.norms[right]
-    held = np.minimum(words * np.maximum(one, two) / np.minimum(one, two), 1.0)
-    likeness = (words + grams) * (1.0 - HELD_SHARE) / 2.0 + held * HELD_SHARE
-    bins = _cut(likeness, TEXT_EDGES)
-    bins[left == right] = TEXT_BINS - 1
-    return (space.code_states(left, right) * TEXT_BINS + bins).astype(np.int16)
-
-
-def _cut(likeness: Floats, edges: Floats) -> Int64s:
-    """Level by likeness. Rounded first: the last bits depend on the order of adding, which depends on the chunk."""
-    return np.digitize(np.round(likeness, 9), edges)
-
-
 def _string_levels(values: list[str], left: Int64s, right: Int64s) -> Int16s:
     levels = np.full(len(left), len(STRING_EDGES) + 1, dtype=np.int16)
     at = np.flatnonzero(left != right)
     if len(at):
-        levels[at] = _cut(_string_likeness(values, left[at], right[at]), STRING_EDGES)
+        levels[at] = cut(_string_likeness(values, left[at], right[at]), STRING_EDGES)
     return levels
 
 
@@ -181,7 +163,7 @@ def _number_levels(values: list[str], left: Int64s, right: Int64s, spread: float
     if spread > 0:
         scale = np.minimum(scale, 4.0 * spread)
     likeness = 1.0 - np.minimum(apart / np.maximum(scale, 1e-12), 1.0)
-    levels = _cut(likeness, NUMBER_EDGES)
+    levels = cut(likeness, NUMBER_EDGES)
     levels[apart == 0] = len(NUMBER_EDGES) + 1
     return levels.astype(np.int16)
 

@@ -70,11 +70,12 @@ def score_comparison(model: MatchModel, comparison: Comparison, extra_prior: flo
 
 
 def evidence(model: MatchModel, comparison: Comparison) -> Floats:
-    """Pairs x fields in bits: weight x scale x (evidence of the level + rarity of the value), 0 where missing."""
+    """Pairs x fields in bits: weight x scale x (level + rarity of the value + words in other fields)."""
     bits = np.zeros(comparison.levels.shape, dtype=np.float64)
     for number, field in enumerate(model.fields):
         levels = comparison.levels[:, number]
         known = levels != MISSING
         found = model.tables[number][levels[known]]
-        bits[known, number] = field.weight * field.scale * (found + comparison.rarity_bits[known, number])
+        bits[known, number] = found + comparison.rarity_bits[known, number]
+        bits[:, number] = field.weight * field.scale * (bits[:, number] + comparison.astray_bits[:, number])
     return bits

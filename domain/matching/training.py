@@ -148,7 +148,7 @@ def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, riv
     ]
     anchors = [_anchor(field.type, counts) for field, counts in zip(model.fields, by_chance, strict=True)]
     bits = [anchor.copy() for anchor in anchors]
-    rarity = comparison.rarity_bits.sum(axis=1)
+    rarity = (comparison.rarity_bits + comparison.astray_bits).sum(axis=1)
     matches = np.zeros(len(levels))
     for _ in range(ROUNDS):
         total = model.prior_bits + rarity

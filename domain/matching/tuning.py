@@ -81,7 +81,7 @@ def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfi
 
 
 def _rows(comparison: Comparison, at: Int64s) -> Comparison:
-    return Comparison(comparison.levels[at], comparison.rarity_bits[at])
+    return Comparison(comparison.levels[at], comparison.rarity_bits[at], comparison.astray_bits[at])
 
 
 def _folds(comparison: Comparison, truth: npt.NDArray[np.bool_]) -> Int64s:
