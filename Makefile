@@ -50,7 +50,7 @@ lock: ## Pin the newest versions that fit, with hashes and without index URLs
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra demo --group build --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra demo --extra bench --group dev -c requirements.lock --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra demo --extra bench --group dev --group build -c requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet \
 		-o requirements-dev.lock
 

@@ -7,11 +7,14 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
+import fastapi_offline
 from fastapi import Depends, FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
 
 from api.auth import docs_reader
 from api.errors import add_error_handlers
@@ -110,6 +113,9 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
 
 def _add_docs(app: FastAPI) -> None:
     guard = Annotated[None, Depends(docs_reader)]
+    # The usual pages load their scripts from a CDN, which a machine without internet cannot reach.
+    files = Path(fastapi_offline.__file__).parent / "static"
+    app.mount("/docs-files", StaticFiles(directory=files), name="docs-files")
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(_: guard) -> dict[str, Any]:
@@ -117,8 +123,20 @@ def _add_docs(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs(_: guard) -> HTMLResponse:
-        return get_swagger_ui_html(openapi_url="/openapi.json", title="Towpath API")
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Towpath API",
+            swagger_js_url="/docs-files/swagger-ui-bundle.js",
+            swagger_css_url="/docs-files/swagger-ui.css",
+            swagger_favicon_url="/docs-files/favicon.png",
+        )
 
     @app.get("/redoc", include_in_schema=False)
     async def redoc(_: guard) -> HTMLResponse:
-        return get_redoc_html(openapi_url="/openapi.json", title="Towpath API")
+        return get_redoc_html(
+            openapi_url="/openapi.json",
+            title="Towpath API",
+            redoc_js_url="/docs-files/redoc.standalone.js",
+            redoc_favicon_url="/docs-files/favicon.png",
+            with_google_fonts=False,
+        )

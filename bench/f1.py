@@ -73,13 +73,13 @@ def splink_score(data: datasets.DataSet) -> Score:
             for row in data.rows
         ]
     )
-    comparisons = [
+    comparisons: list[Any] = [
         cl.ExactMatch(field.name) if field.type in {FieldType.NUMBER, FieldType.DATE}
         else cl.JaroWinklerAtThresholds(field.name, [0.95, 0.88, 0.7])
         for field in fields
     ]  # fmt: skip
     firsts = [f"substr({field.name}, 1, 5)" for field in fields]
-    rules = [block_on(first) for first in firsts]
+    rules: list[Any] = [block_on(first) for first in firsts]
     api = DuckDBAPI()
     if data.linked:
         halves = [half.drop(columns="source_dataset") for _, half in frame.groupby("source_dataset")]
@@ -95,7 +95,8 @@ def splink_score(data: datasets.DataSet) -> Score:
     linker.training.estimate_u_using_random_sampling(max_pairs=1e6)
     for rule in rules[:3]:
         linker.training.estimate_parameters_using_expectation_maximisation(rule)
-    predicted = linker.inference.predict(threshold_match_probability=SPLINK_THRESHOLD).as_pandas_dataframe()
+    answer: Any = linker.inference.predict(threshold_match_probability=SPLINK_THRESHOLD)
+    predicted = answer.as_pandas_dataframe()
     pairs = zip(predicted["unique_id_l"], predicted["unique_id_r"], strict=True)
     found = {ordered(str(left), str(right)) for left, right in pairs}
     return score(found, frozenset(ordered(*pair) for pair in data.pairs))
