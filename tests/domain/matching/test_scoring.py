@@ -155,3 +155,32 @@ def test_degenerate_samples_train_to_sane_models(case: str, clean: bool) -> None
     assert np.isfinite(similar).all()
     assert similar[0] > 0.85
     assert similar[1] < 0.1
+
+
+def test_words_that_stand_in_another_field_speak_for_a_match() -> None:
+    config = index(name="text", title="text", price="number")
+    model = default_model(config)
+    here, there = ("desk lamp orion black", None, None), (None, "orion desk lamp black", None)
+    other = (None, "garden chair", None)
+
+    scores = score_pairs(model, [here, here], [there, other])
+
+    assert scores.similarity[0] > 0.85
+    assert scores.contributions[0, 0] == scores.contributions[0, 1] > 0
+    assert scores.contributions[1].tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("one", "like", "unlike"),
+    [
+        ("sony cybershot dsc-w55 camera", "sony dsc w55 digital camera", "sony cybershot dsc-t100 camera"),
+        ("memory card 8GB", "8 gb memory card", "memory card 16GB"),
+    ],
+)
+def test_codes_and_sizes_part_what_shares_its_words(one: str, like: str, unlike: str) -> None:
+    config = index(name="text")
+    values = [prepare({"name": name}, config).values for name in (one, like, unlike)]
+
+    scores = score_pairs(default_model(config), [values[0]] * 2, values[1:]).similarity
+
+    assert scores[0] > scores[1] + 0.25
