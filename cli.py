@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from contracts.auth import KeyKind, Role, Scope
+from contracts.errors import TowpathError
 from runtime.embedded import EmbeddedStack, StackError
 from runtime.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from stores.db import Database
 
 app = typer.Typer(
     help="Towpath: durable jobs over data and AI, as Temporal workflows behind a REST API.",
@@ -54,9 +63,14 @@ def _fail(message: str) -> None:
 
 
 def _migrate(database_url: str) -> None:
+    from sqlalchemy.exc import OperationalError
+
     from stores.migrate import migrate
 
-    migrate(database_url)
+    try:
+        migrate(database_url)
+    except OperationalError as error:
+        raise StackError(f"the database does not answer: {error.orig}") from error
 
 
 @app.command()
@@ -64,6 +78,8 @@ def up(home: Home = None, port: Port = None, workers: Workers = None) -> None:
     """Start everything and stay: Postgres, Temporal with its UI, façade, workers. Ctrl-C stops it all."""
     settings = _settings(home, port, workers)
     logging.basicConfig(level=settings.log_level.upper(), format="stack     | %(message)s", stream=sys.stdout)
+    for chatty in ("alembic.runtime.plugins", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         asyncio.run(_up(settings))
     except StackError as error:
@@ -204,7 +220,104 @@ def migrate() -> None:
     settings = _settings()
     try:
         _migrate(settings.require_database_url())
-    except ValueError as error:
+    except (ValueError, StackError) as error:
+        _fail(str(error))
+
+
+Organization = Annotated[str, typer.Option(help="The organization's id.")]
+
+
+@keys.command(name="create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    organization: Organization = "default",
+    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.EDITOR,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Without the scope `write`.")] = False,
+    days: Annotated[int | None, typer.Option(min=1, help="How long it is valid; for ever without.")] = None,
+    home: Home = None,
+) -> None:
+    """Make an organization key and print it, this once."""
+    from domain.auth import KEY_BYTES, make_key
+    from stores.auth import add_key, new_key
+
+    key = make_key(secrets.token_bytes(KEY_BYTES))
+    row = new_key(
+        organization,
+        name=name,
+        kind=KeyKind.ORGANIZATION,
+        role=role,
+        scopes=[Scope.READ] if read_only else list(Scope),
+        user_id=None,
+        expires_at=None if days is None else datetime.now(UTC) + timedelta(days=days),
+    )
+
+    async def create(database: Database) -> None:
+        await add_key(database, key, row)
+
+    _with_database(home, create)
+    console.print(key, highlight=False, soft_wrap=True)
+
+
+@keys.command(name="list")
+def list_keys(organization: Organization = "default", home: Home = None) -> None:
+    """Show an organization's keys; of each only the beginning is known."""
+    from stores import auth as store
+
+    table = Table("id", "name", "begins with", "role", "scopes", "last use", "state")
+
+    async def show(database: Database) -> None:
+        for row in await store.list_keys(database, organization):
+            over = row.expires_at is not None and row.expires_at <= datetime.now(UTC)
+            state = "revoked" if row.revoked_at else "expired" if over else "valid"
+            used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never"
+            table.add_row(str(row.id), row.name, row.key_prefix, row.role, " ".join(row.scopes), used, state)
+
+    _with_database(home, show)
+    console.print(table)
+
+
+@keys.command(name="revoke")
+def revoke_key(
+    key_id: Annotated[UUID, typer.Argument(help="The key's id, as `towpath keys list` shows it.")],
+    organization: Organization = "default",
+    home: Home = None,
+) -> None:
+    """Make a key useless from now on."""
+    from stores import auth as store
+
+    async def revoke(database: Database) -> None:
+        await store.revoke_key(database, organization, key_id)
+
+    _with_database(home, revoke)
+    console.print(f"revoked {key_id}", highlight=False)
+
+
+def _with_database(home: Path | None, work: Callable[[Database], Awaitable[None]]) -> None:
+    """Work on the database that the settings name, or else that of the stack that runs here."""
+    from sqlalchemy.exc import IntegrityError, OperationalError
+
+    from runtime.embedded.home import Home as HomeFolder
+    from stores.db import Database as Handle
+
+    settings = _settings(home)
+    url = settings.database_url or HomeFolder(settings.home).published().get("database")
+    if not url:
+        _fail("no database: set TOWPATH_DATABASE_URL, or start the stack with `towpath up`")
+
+    async def run() -> None:
+        database = Handle(str(url), pool_size=1)
+        try:
+            await work(database)
+        finally:
+            await database.close()
+
+    try:
+        asyncio.run(run())
+    except OperationalError as error:
+        _fail(f"the database does not answer: {error.orig}")
+    except IntegrityError:
+        _fail("there is no such organization")
+    except TowpathError as error:
         _fail(str(error))
 
 
