@@ -58,6 +58,9 @@ and `request_id`. Every POST that starts something takes an `Idempotency-Key`.
 """
 
 
+DocsReader = Annotated[None, Depends(docs_reader)]
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application.
 
@@ -112,17 +115,16 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
 
 
 def _add_docs(app: FastAPI) -> None:
-    guard = Annotated[None, Depends(docs_reader)]
     # The usual pages load their scripts from a CDN, which a machine without internet cannot reach.
     files = Path(fastapi_offline.__file__).parent / "static"
     app.mount("/docs-files", StaticFiles(directory=files), name="docs-files")
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def openapi(_: guard) -> dict[str, Any]:
+    async def openapi(_: DocsReader) -> dict[str, Any]:
         return app.openapi()
 
     @app.get("/docs", include_in_schema=False)
-    async def docs(_: guard) -> HTMLResponse:
+    async def docs(_: DocsReader) -> HTMLResponse:
         return get_swagger_ui_html(
             openapi_url="/openapi.json",
             title="Towpath API",
@@ -132,7 +134,7 @@ def _add_docs(app: FastAPI) -> None:
         )
 
     @app.get("/redoc", include_in_schema=False)
-    async def redoc(_: guard) -> HTMLResponse:
+    async def redoc(_: DocsReader) -> HTMLResponse:
         return get_redoc_html(
             openapi_url="/openapi.json",
             title="Towpath API",
