@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from contracts.entities import FieldType
 from domain.matching.levels import default_bits
@@ -20,15 +21,26 @@ from domain.matching.textspace import Floats, Int64s
 _BITS = np.maximum(default_bits(FieldType.TEXT), 0.0)
 
 
-def astray_bits(model: MatchModel, records: Sequence[Sequence[str | None]], left: Int64s, right: Int64s) -> Floats:
-    """Pairs x fields: evidence of the words in different fields, in equal parts to the fields they stand in."""
+def astray_bits(
+    model: MatchModel,
+    records: Sequence[Sequence[str | None]],
+    held: npt.NDArray[np.bool_],
+    left: Int64s,
+    right: Int64s,
+) -> Floats:
+    """Pairs x fields: evidence of the words in different fields, in equal parts to the fields they stand in.
+
+    `held` says, records x fields, which values there are.
+    """
     bits = np.zeros((len(left), len(model.fields)), dtype=np.float64)
     wordy = [n for n, field in enumerate(model.fields) if field.type in (FieldType.TEXT, FieldType.STRING)]
     if len(wordy) < 2 or not len(left):
         return bits
-    held = np.array([[values[n] is not None for n in wordy] for values in records], dtype=bool)
-    patterns, of_record = np.unique(held, axis=0, return_inverse=True)
-    of_record = of_record.ravel()
+    filled = np.asarray(held[:, wordy], dtype=bool)
+    packed = np.packbits(filled, axis=1)
+    rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, first, of_record = np.unique(rows, return_index=True, return_inverse=True)
+    patterns: npt.NDArray[np.bool_] = filled[first]
     only = patterns[:, None, :] & ~patterns[None, :, :]
     # Pairs of patterns in which each side has something that the other one lacks.
     both = only.any(axis=2) & only.any(axis=2).T

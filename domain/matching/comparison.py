@@ -70,8 +70,10 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
     """As `compare`, for pairs given as positions in one list of entities: the fast way for many pairs."""
     levels = np.full((len(left), len(model.fields)), MISSING, dtype=np.int16)
     rarity_bits = np.zeros((len(left), len(model.fields)), dtype=np.float64)
+    held = np.zeros((len(records), len(model.fields)), dtype=bool)
     for number, field in enumerate(model.fields):
         codes, distinct = _codes([values[number] for values in records])
+        held[:, number] = codes >= 0
         one, two = codes[left], codes[right]
         present = (one >= 0) & (two >= 0)
         equal = present & (one == two)
@@ -88,7 +90,7 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
         pairs, back = np.unique(low * len(distinct) + high, return_inverse=True)
         low, high = pairs // len(distinct), pairs % len(distinct)
         levels[at, number] = _levels(field, model.rarity, distinct, low, high)[back]
-    return Comparison(levels, rarity_bits, astray_bits(model, records, left, right))
+    return Comparison(levels, rarity_bits, astray_bits(model, records, held, left, right))
 
 
 def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:
