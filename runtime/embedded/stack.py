@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Callable, Collection
@@ -12,17 +14,21 @@ from typing import Self
 
 import httpx
 
+from runtime.embedded.demand import CHROMA_WANTED
 from runtime.embedded.home import Home, StackError
 from runtime.embedded.postgres import Postgres
 from runtime.embedded.process import Child, Spec
 from runtime.embedded.temporal_server import TemporalServer
 from runtime.settings import Settings, child_environment
 
+logger = logging.getLogger("towpath.stack")
+
 PARTS = frozenset({"postgres", "temporal", "worker", "api"})
 ROOT = Path(__file__).resolve().parents[2]
 API_READY_SECONDS = 60.0
 MOST_STARTS = 4
 CHROMA_READY_SECONDS = 60.0
+DEMAND_SECONDS = 0.5
 
 
 class EmbeddedStack:
@@ -59,6 +65,8 @@ class EmbeddedStack:
         self.temporal_ui_url = settings.temporal_ui_url
         self.chroma_url = settings.chroma_url or ""
         self.api_port = 0
+        self._chroma_starts = asyncio.Lock()
+        self._demand: asyncio.Task[None] | None = None
 
     @property
     def api_url(self) -> str:
@@ -101,6 +109,18 @@ class EmbeddedStack:
         if "api" in self._parts:
             await self.start_api()
         self.publish()
+        self._demand = asyncio.create_task(self._meet_demand())
+
+    async def _meet_demand(self) -> None:
+        """Start Chroma once a façade or a worker has asked for it by a file in the home."""
+        # Another process makes the file: there is no event to wait for.
+        while not (self.home.folder / CHROMA_WANTED).exists():  # noqa: ASYNC110
+            await asyncio.sleep(DEMAND_SECONDS)
+        try:
+            await self.start_chroma()
+        except StackError as error:
+            # Whoever asked is told by the time that passes; everything else goes on without Chroma.
+            logger.error("%s", error)
 
     async def _start_postgres(self) -> None:
         if self._settings.database_url is not None or "postgres" not in self._parts:
@@ -162,8 +182,13 @@ class EmbeddedStack:
         Raises:
             StackError: It did not become ready.
         """
-        if self.chroma_url:
-            return self.chroma_url
+        async with self._chroma_starts:
+            if not self.chroma_url:
+                self.chroma_url = await self._start_chroma()
+                self.publish()
+        return self.chroma_url
+
+    async def _start_chroma(self) -> str:
         port = self.home.port("chroma_port", self._settings.chroma_port, "127.0.0.1")
         program = Path(sys.executable).parent / "chroma"
         command = [str(program), "run", "--path", str(self.home.folder / "chroma"), "--host", "127.0.0.1"]
@@ -176,12 +201,11 @@ class EmbeddedStack:
             for _ in range(int(CHROMA_READY_SECONDS * 10)):
                 try:
                     if (await client.get(f"{url}/api/v2/heartbeat", timeout=5)).status_code == 200:
-                        self.chroma_url = url
-                        self.publish()
                         return url
                 except httpx.TransportError:
                     pass
                 await asyncio.sleep(0.1)
+        await self._children.pop("chroma").stop()
         raise StackError("Chroma does not become ready:\n" + "\n".join(child.lines))
 
     async def _run_ours(self, name: str, command: list[str]) -> Child:
@@ -261,6 +285,10 @@ class EmbeddedStack:
 
     async def stop(self) -> None:
         """Stop everything: façade first, database last."""
+        if self._demand is not None:
+            self._demand.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._demand
         first = [name for name in self._children if name not in {"postgres", "temporal"}]
         await asyncio.gather(*(self._children[name].stop() for name in first))
         for name in ("temporal", "postgres"):

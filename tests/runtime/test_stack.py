@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import psutil
 import psycopg
 import pytest
 
 from runtime.embedded import EmbeddedStack, StackError
+from runtime.embedded.demand import chroma_url
 from runtime.embedded.home import Home
 from runtime.embedded.postgres import binaries
 from runtime.embedded.process import has_ended
@@ -214,6 +216,19 @@ async def test_chroma_starts_when_it_is_asked_for(make_stack: MakeStack) -> None
 
         assert "chroma" in pids_of(stack)
         assert await stack.start_chroma() == url
+
+
+async def test_chroma_is_started_for_a_process_that_asks_and_then_with_the_rest(
+    make_stack: MakeStack, home: Path
+) -> None:
+    async with make_stack("chroma"):
+        url = await chroma_url(settings_for(home))
+        assert httpx.get(f"{url}/api/v2/heartbeat").status_code == 200
+
+    async with make_stack("chroma") as stack:
+        async with asyncio.timeout(30):
+            while "chroma" not in pids_of(stack):
+                await asyncio.sleep(0.1)
 
 
 async def test_a_folder_that_is_no_cluster_is_not_overwritten(make_stack: MakeStack, home: Path) -> None:
