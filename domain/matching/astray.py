@@ -43,7 +43,8 @@ def astray_bits(
     patterns: npt.NDArray[np.bool_] = filled[first]
     only = patterns[:, None, :] & ~patterns[None, :, :]
     # Pairs of patterns in which each side has something that the other one lacks.
-    both = only.any(axis=2) & only.any(axis=2).T
+    more = np.asarray(only.any(axis=2), dtype=bool).reshape(len(patterns), len(patterns))
+    both: npt.NDArray[np.bool_] = more & more.T
     at = np.flatnonzero(both[of_record[left], of_record[right]])
     if not len(at):
         return bits

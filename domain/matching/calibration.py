@@ -25,7 +25,7 @@ from domain.matching.textspace import Int64s
 
 MIN_ENTITIES = 60
 LOWEST_LINE = -9.0
-HIGHEST_LINE = 7.0
+HIGHEST_LINE = 4.0
 _STEP = 0.5
 _GRID = np.arange(-30.0, 31.0, _STEP)
 _BANDWIDTH = 1.2
