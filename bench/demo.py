@@ -85,10 +85,10 @@ def _report(towpath: Towpath, job_id: str, persons: Persons, seconds: float, con
         f"precision [bold]{result.precision:.4f}[/]  recall [bold]{result.recall:.4f}[/]  F1 [bold]{result.f1:.4f}[/]"
     )
     console.print(_explained(towpath, persons))
-    console.print(f"API with examples   {towpath.url}/docs")
-    console.print(f"this job            {towpath.url}{job['links']['self']}")
+    console.print(f"API with examples   {towpath.url}/docs", soft_wrap=True)
+    console.print(f"this job            {towpath.url}{job['links']['self']}", soft_wrap=True)
     if job["links"].get("temporal"):
-        console.print(f"its workflow        {job['links']['temporal']}")
+        console.print(f"its workflow        {job['links']['temporal']}", soft_wrap=True)
     return result.f1
 
 
