@@ -22,7 +22,7 @@ from runtime.embedded.home import Home
 from runtime.embedded.process import wait_ended
 from runtime.embedded.stack import ROOT
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 class Up:
@@ -120,8 +120,8 @@ async def test_everything_killed_at_once_is_taken_up_and_then_stops_cleanly(home
     processes = second.everything()
     began = time.monotonic()
     second.process.send_signal(signal.SIGINT)
-    assert await asyncio.to_thread(second.process.wait, 30) == 0
-    assert time.monotonic() - began < 15
+    assert await asyncio.to_thread(second.process.wait, 60) == 0
+    assert time.monotonic() - began < 25
     assert gone(processes, seconds=1)
     assert not (home / "postgres" / "postmaster.pid").exists()
 

@@ -236,6 +236,7 @@ def test_what_the_image_copies_is_not_ignored_and_nothing_private_is_sent() -> N
         if source != "./"
     }
 
+    assert [source for source in copied if not (ROOT / source).exists()] == []
     assert rules[0] == "*"
     assert copied == allowed
     for private in (".git", ".venv", ".env", ".towpath", "tests"):
