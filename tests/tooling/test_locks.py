@@ -31,7 +31,7 @@ def test_every_pin_has_hashes_and_nothing_has_an_address(name: str) -> None:
     text = (ROOT / name).read_text()
 
     assert not re.search(r"://|--index-url|--find-links|--extra-index-url| @ |file:", text)
-    assert not re.search(r"(?m)^/|/root/|/home/|/work/", text)
+    assert not re.search(r"(?m)(^|[\s=])/[a-z]+", text)
     for block in re.split(r"\n(?=\S)", text.strip()):
         assert "--hash=sha256:" in block, block.splitlines()[0]
 
