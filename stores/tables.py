@@ -253,6 +253,7 @@ class EntityPairRow(SQLModel, table=True):
     similarity: float
     bits: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     duplicate: bool = False
+    closed: bool = Field(default=False, description="follows from the group alone; nothing is decided from it")
     model_version: int = 0
 
 

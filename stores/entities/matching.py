@@ -32,6 +32,7 @@ from stores.entities.indexes import Index, generation, load_model
 from stores.entities.pairs import (
     PairGraph,
     ScoredPairs,
+    drop_closed,
     read_components,
     save_groups,
     save_verdicts,
@@ -49,6 +50,9 @@ _COPY_HEADER_BYTES = 19
 _PIECES_A_FEED = 256
 _QUERIES_A_LOOK = 100
 _PAIRS_A_LOOK = 50_000
+# A group has a pair for every two members: a single write closes small groups, a batch closes larger ones.
+LARGEST_GROUP = 400
+LARGEST_GROUP_AT_ONCE = 40
 _POSTING = np.dtype([("fields", ">i2"), ("l0", ">i4"), ("key", ">i8"), ("l1", ">i4"), ("uid", ">i8")])
 
 
@@ -278,38 +282,42 @@ async def decide_near(connection: Connection, index: Index, model: MatchModel, u
     locked = await connection.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (_DECIDE_LOCK, index.index_no))
     if (await locked.fetchone() or (False,))[0]:
         await take_dirty(connection, index.index_no, uids)
-        await _decide_from(connection, index, model, uids)
+        await _decide_from(connection, index, model, uids, largest=LARGEST_GROUP_AT_ONCE)
 
 
-async def _decide_from(connection: Connection, index: Index, model: MatchModel, seeds: Sequence[int]) -> int:
+async def _decide_from(
+    connection: Connection, index: Index, model: MatchModel, seeds: Sequence[int], *, largest: int = LARGEST_GROUP
+) -> int:
+    """Verdicts, groups, and the pairs that close groups of up to `largest` members, for the components of `seeds`."""
     if not seeds:
         return 0
     graph = await read_components(connection, index.index_no, seeds)
     verdicts, found = await asyncio.to_thread(_decide, graph, index, model)
-    closed = await _score_closing(connection, index, model, graph, verdicts, found)
-    if len(closed):
-        every = np.ones(len(closed), dtype=np.bool_)
-        await write_pairs(connection, index.index_no, closed, duplicate=every, model_version=index.model_version)
-        await take_dirty(connection, index.index_no, np.unique(np.concatenate([closed.left, closed.right])).tolist())
-        verdicts = verdicts | _among(graph, closed)
+    members, labels = _memberships(graph, found)
+    _, back, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    # What follows from a larger group stays as it is until a batch decides.
+    small = members[(labels == 0) | (sizes[back] <= largest)]
+    await drop_closed(connection, index.index_no, small)
+    if not index.config.clean_sources:
+        # With clean sources one-to-one has decided; closing a group would undo it.
+        closed = await _score_closing(connection, index, model, *closing_pairs(found, _pairs(graph), verdicts, largest))
+        known = _among(graph, closed)
+        verdicts |= known.in_graph
+        fresh = closed.only(known.fresh)
+        every = np.ones(len(fresh), dtype=np.bool_)
+        await write_pairs(
+            connection, index.index_no, fresh, duplicate=every, model_version=index.model_version, closed=True
+        )
+        await take_dirty(connection, index.index_no, np.unique(np.concatenate([fresh.left, fresh.right])).tolist())
     changed = await save_verdicts(connection, index.index_no, graph, verdicts)
-    await save_groups(connection, index.index_no, *_memberships(graph, found))
+    await save_groups(connection, index.index_no, members, labels)
     return changed
 
 
 async def _score_closing(
-    connection: Connection,
-    index: Index,
-    model: MatchModel,
-    graph: PairGraph,
-    verdicts: npt.NDArray[np.bool_],
-    found: Groups,
+    connection: Connection, index: Index, model: MatchModel, left: Int64s, right: Int64s
 ) -> ScoredPairs:
     """Score the pairs that close groups, a part at a time, and keep those that reach the threshold."""
-    left, right = closing_pairs(found, _pairs(graph), verdicts)
-    if index.config.clean_sources:
-        # One-to-one is decided there; closing a group would undo it.
-        left, right = left[:0], right[:0]
     parts: list[ScoredPairs] = []
     for at in range(0, max(len(left), 1), _PAIRS_A_LOOK):
         some = Candidates(left[at : at + _PAIRS_A_LOOK], right[at : at + _PAIRS_A_LOOK])
@@ -322,11 +330,22 @@ async def _score_closing(
     )
 
 
-def _among(graph: PairGraph, closed: ScoredPairs) -> npt.NDArray[np.bool_]:
-    """Which pairs of the graph are among the closed ones."""
-    known = set(zip(closed.left.tolist(), closed.right.tolist(), strict=True))
-    pairs = zip(graph.left.tolist(), graph.right.tolist(), strict=True)
-    return np.fromiter((pair in known for pair in pairs), dtype=np.bool_, count=len(graph.left))
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Which pairs of the graph were closed, and which closed pairs the graph does not have."""
+
+    in_graph: npt.NDArray[np.bool_]
+    fresh: npt.NDArray[np.bool_]
+
+
+def _among(graph: PairGraph, closed: ScoredPairs) -> _Known:
+    stored = list(zip(graph.left.tolist(), graph.right.tolist(), strict=True))
+    new = list(zip(closed.left.tolist(), closed.right.tolist(), strict=True))
+    closing, known = set(new), set(stored)
+    return _Known(
+        in_graph=np.fromiter((pair in closing for pair in stored), dtype=np.bool_, count=len(stored)),
+        fresh=np.fromiter((pair not in known for pair in new), dtype=np.bool_, count=len(new)),
+    )
 
 
 def _pairs(graph: PairGraph) -> Pairs:
@@ -345,7 +364,12 @@ def _decide(graph: PairGraph, index: Index, model: MatchModel) -> tuple[npt.NDAr
         of = np.array(numbered, dtype=np.int32)
         sources = of[np.searchsorted(graph.uids, graph.left)], of[np.searchsorted(graph.uids, graph.right)]
     verdicts = resolve(_pairs(graph), index.config, model, sources)
-    return verdicts, groups(_pairs(graph), verdicts)
+    found = groups(_pairs(graph), verdicts)
+    if not index.config.clean_sources and len(graph.left):
+        # A pair that the groups have torn apart is no duplicate.
+        places = np.searchsorted(found.uids, graph.left), np.searchsorted(found.uids, graph.right)
+        verdicts = verdicts & (found.labels[places[0]] == found.labels[places[1]])
+    return verdicts, found
 
 
 def _memberships(graph: PairGraph, found: Groups) -> tuple[Int64s, Int64s]:

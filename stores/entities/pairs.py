@@ -31,9 +31,19 @@ class ScoredPairs:
     def __len__(self) -> int:
         return len(self.left)
 
+    def only(self, kept: Flags) -> ScoredPairs:
+        """The pairs that a mask keeps."""
+        return ScoredPairs(self.left[kept], self.right[kept], self.similarity[kept], self.bits[kept])
+
 
 async def write_pairs(
-    connection: Connection, index_no: int, pairs: ScoredPairs, *, duplicate: Flags, model_version: int
+    connection: Connection,
+    index_no: int,
+    pairs: ScoredPairs,
+    *,
+    duplicate: Flags,
+    model_version: int,
+    closed: bool = False,
 ) -> None:
     """Insert pairs or bring them to this model's score; their entities are marked dirty.
 
@@ -46,15 +56,15 @@ async def write_pairs(
     await connection.execute(
         """
         WITH fresh AS (
-            INSERT INTO entity_pairs (index_no, left_uid, right_uid, similarity, bits, duplicate, model_version)
-            SELECT %(index)s, u.*, %(version)s
+            INSERT INTO entity_pairs (index_no, left_uid, right_uid, similarity, bits, duplicate, model_version, closed)
+            SELECT %(index)s, u.*, %(version)s, %(closed)s
             FROM unnest(%(left)b::bigint[], %(right)b::bigint[], %(similarity)b::float8[], %(bits)b::bytea[],
                         %(duplicate)b::bool[]) u
             ON CONFLICT (index_no, left_uid, right_uid) DO UPDATE
             SET similarity = excluded.similarity, bits = excluded.bits, duplicate = excluded.duplicate,
-                model_version = excluded.model_version
+                model_version = excluded.model_version, closed = excluded.closed
             WHERE entity_pairs.model_version <> excluded.model_version
-               OR entity_pairs.similarity <> excluded.similarity
+               OR entity_pairs.similarity <> excluded.similarity OR entity_pairs.closed <> excluded.closed
             RETURNING left_uid, right_uid
         )
         INSERT INTO entity_dirty (index_no, uid)
@@ -64,6 +74,7 @@ async def write_pairs(
         {
             "index": index_no,
             "version": model_version,
+            "closed": closed,
             "left": pairs.left.tolist(),
             "right": pairs.right.tolist(),
             "similarity": pairs.similarity.tolist(),
@@ -120,8 +131,9 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
     while frontier and len(seen) <= WALK_LIMIT:
         found = await connection.execute(
             """
-            SELECT right_uid FROM entity_pairs WHERE index_no = %(index)s AND left_uid = ANY(%(uids)s)
-            UNION SELECT left_uid FROM entity_pairs WHERE index_no = %(index)s AND right_uid = ANY(%(uids)s)
+            SELECT right_uid FROM entity_pairs WHERE index_no = %(index)s AND NOT closed AND left_uid = ANY(%(uids)s)
+            UNION
+            SELECT left_uid FROM entity_pairs WHERE index_no = %(index)s AND NOT closed AND right_uid = ANY(%(uids)s)
             """,
             {"index": index_no, "uids": frontier},
             binary=True,
@@ -133,7 +145,7 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
     pairs = await connection.execute(
         f"""
         SELECT left_uid, right_uid, similarity, duplicate FROM entity_pairs
-        WHERE index_no = %(index)s {clause} ORDER BY left_uid, right_uid
+        WHERE index_no = %(index)s AND NOT closed {clause} ORDER BY left_uid, right_uid
         """,
         {"index": index_no, "uids": list(seen)},
         binary=True,
@@ -155,6 +167,17 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
         duplicate=np.array([row[3] for row in rows], dtype=np.bool_),
         uids=members,
         sources=tuple(sources.get(uid) for uid in members.tolist()),
+    )
+
+
+async def drop_closed(connection: Connection, index_no: int, uids: Int64s) -> None:
+    """Delete the pairs that followed from the groups of some entities, before they are decided anew."""
+    await connection.execute(
+        """
+        DELETE FROM entity_pairs
+        WHERE index_no = %(index)s AND closed AND (left_uid = ANY(%(uids)b) OR right_uid = ANY(%(uids)b))
+        """,
+        {"index": index_no, "uids": uids.tolist()},
     )
 
 

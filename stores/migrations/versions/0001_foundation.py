@@ -196,11 +196,13 @@ CREATE TABLE entity_pairs (
     similarity double precision NOT NULL,
     bits bytea NOT NULL,
     duplicate boolean NOT NULL DEFAULT false,
+    closed boolean NOT NULL DEFAULT false,
     model_version int NOT NULL DEFAULT 0,
     PRIMARY KEY (index_no, left_uid, right_uid),
     CHECK (left_uid < right_uid)
 );
 CREATE INDEX entity_pairs_right ON entity_pairs (index_no, right_uid, left_uid);
+CREATE INDEX entity_pairs_closed ON entity_pairs (index_no, left_uid) WHERE closed;
 CREATE INDEX entity_pairs_similarity ON entity_pairs (index_no, similarity DESC, left_uid, right_uid);
 
 CREATE TABLE entity_dirty (
