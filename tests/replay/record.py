@@ -6,6 +6,7 @@ Do so only when a workflow's commands have changed on purpose, with a line in CH
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -88,6 +89,11 @@ PATHS = [
 ]  # fmt: skip
 
 
+def _plain(history: str) -> str:
+    """A history without the recording machine's paths and names, which a replay does not need."""
+    return re.sub(r'"(stackTrace|identity)":\s*"(?:[^"\\]|\\.)*"', r'"\1": ""', history)
+
+
 async def record() -> None:
     with tempfile.TemporaryDirectory(prefix="towpath-record-") as folder:
         settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=100)
@@ -102,11 +108,11 @@ async def record() -> None:
                     if job_id in run.id:
                         history = await client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
                         name = f"{run.workflow_type}.{path.__name__}.{run.id.rsplit('.', 1)[-1]}.json"
-                        (FOLDER / name).write_text(history.to_json())
+                        (FOLDER / name).write_text(_plain(history.to_json()))
                         print(name, len(history.events))
             async for run in client.list_workflows('WorkflowType = "reconcile" AND ExecutionStatus = "Completed"'):
                 history = await client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
-                (FOLDER / "reconcile.json").write_text(history.to_json())
+                (FOLDER / "reconcile.json").write_text(_plain(history.to_json()))
                 break
 
 
