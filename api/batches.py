@@ -111,6 +111,7 @@ async def submit_batch(
         params={"index": options.index_name},
         deadline=options.deadline,
         created_by=caller.key_id,
+        window_size=state.settings.window,
     )
     async with state.uploads, state.db.transaction() as connection:
         if known := await slot.open(connection):

@@ -28,7 +28,6 @@ from stores.jobs import error_of
 from stores.tables import JobRow
 
 STATUS_PATH = "/v1/entities/batch/status?jobId="
-MOST_ERRORS = 1000
 SIMILARITY_DIGITS = 6
 
 

@@ -76,7 +76,7 @@ async def put_index(state: State, caller: Editor, body: IndexBody) -> Response:
             await save_config(connection, index.index_no, config)
             changed = await find_index(connection, caller.organization, config.index_name)
             return json_answer(_json(index_view(changed)))
-        job = await _rebuild(connection, caller, index, config)
+        job = await _rebuild(connection, caller, index, config, window=state.settings.window)
     state.gateway.start_soon(job)
     return json_answer(_json(index_view(index), reindexJobId=str(job.id)))
 
@@ -90,7 +90,9 @@ async def _refuse_while_rebuilding(connection: Connection, index: Index) -> None
             raise Conflict(f"a re-index of {index.name} is running: job {index.reindex_job}")
 
 
-async def _rebuild(connection: Connection, caller: Principal, index: Index, config: IndexConfig) -> JobRow:
+async def _rebuild(
+    connection: Connection, caller: Principal, index: Index, config: IndexConfig, *, window: int
+) -> JobRow:
     job = JobRow(
         id=uuid4(),
         organization=caller.organization,
@@ -98,6 +100,7 @@ async def _rebuild(connection: Connection, caller: Principal, index: Index, conf
         params={"index": index.name, "config": config.model_dump(mode="json", by_alias=True)},
         total=index.entities,
         created_by=caller.key_id,
+        window_size=window,
     )
     await mark_reindexing(connection, index, job.id)
     await job_store.create_job(connection, job)
@@ -168,7 +171,7 @@ async def tune_index(state: State, caller: Editor, index_name: Name) -> TuneStar
         labels = await read_labels(connection, caller.organization, index.name)
         if len({label.duplicate for label in labels}) < 2:
             raise BadInput("tuning needs labels of both kinds: duplicates and not", field="labels")
-        job = await _rebuild(connection, caller, index, index.config)
+        job = await _rebuild(connection, caller, index, index.config, window=state.settings.window)
     state.gateway.start_soon(job)
     return _tune_started(job.id)
 

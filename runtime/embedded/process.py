@@ -70,11 +70,6 @@ class Child:
         """The running process."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
-    @property
-    def gave_up(self) -> bool:
-        """Whether it ended before it was ever ready and is not started again."""
-        return self._keeper is not None and self._keeper.done() and not self._stopping
-
     async def start(self) -> None:
         """Start it and keep it running until `stop`."""
         self._stopping = False
