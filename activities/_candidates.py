@@ -1,4 +1,4 @@
-"""The candidate index of the job at hand, loaded once a worker process and bounded by a setting."""
+"""What a worker process holds for matching: its models, and the candidate index of the job at hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import asyncio
 from contracts.jobs import JobRef
 from stores.db import Database
 from stores.entities.indexes import Index
-from stores.entities.matching import LoadedPostings, load_postings
+from stores.entities.matching import LoadedPostings, Models, find_candidates, load_postings, score_candidates
+from stores.entities.pairs import ScoredPairs
+from stores.entities.records import read_stored
 
 # A loaded index holds the useful postings, their keys and the entities' uids: measured, see docs/performance.md.
 BYTES_AN_ENTITY = 200
@@ -43,3 +45,36 @@ class CandidateCache:
                 self._held = None
                 self._held = (key, await load_postings(self._database, index))
             return self._held[1]
+
+
+class Matcher:
+    """Finds and scores the candidates of stored entities; one a worker process, so that a model is parsed once.
+
+    Args:
+        database: Where the entities are.
+        memory_mb: See `CandidateCache`.
+    """
+
+    def __init__(self, database: Database, *, memory_mb: int) -> None:
+        self._database = database
+        self.candidates = CandidateCache(database, memory_mb=memory_mb)
+        self.models = Models()
+
+    async def pairs(self, index: Index, ref: JobRef, uids: list[int], *, queries: int | None = None) -> ScoredPairs:
+        """Candidates and scores of stored entities, with the index's current model; writes nothing.
+
+        Args:
+            index: The generation.
+            ref: The run that asks.
+            uids: Who looks for candidates.
+            queries: How many entities the whole run asks for; None: all of the index.
+        """
+        asked = await self.candidates.get(index, ref, queries=index.entities if queries is None else queries)
+        async with self._database.transaction() as connection:
+            model = await self.models.get(connection, index)
+            stored = await read_stored(connection, index.index_no, uids)
+            if asked is None:
+                candidates = await find_candidates(connection, index, stored)
+            else:
+                candidates = await asyncio.to_thread(asked.candidates, stored)
+            return await score_candidates(connection, index, model, stored, candidates)

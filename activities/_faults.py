@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -25,7 +26,11 @@ async def effect() -> AsyncIterator[None]:
     try:
         yield
     except TowpathError as error:
-        raise ApplicationError(error.detail, type=error.code, non_retryable=not error.retryable) from error
+        # Who asks for time gets it; else Temporal's back-off decides.
+        delay = timedelta(seconds=error.retry_after) if error.retryable and error.retry_after else None
+        raise ApplicationError(
+            error.detail, type=error.code, non_retryable=not error.retryable, next_retry_delay=delay
+        ) from error
     except MemoryError as error:
         raise ApplicationError("out of memory", type=ErrorCode.INTERNAL, non_retryable=True) from error
     finally:

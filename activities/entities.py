@@ -8,28 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 from temporalio import activity
 
-from activities._candidates import CandidateCache
+from activities._candidates import Matcher
 from activities._faults import effect
+from activities._pages import record_page
 from contracts.entities import IndexConfig
-from contracts.entity_jobs import BatchPlan, PageTask, Phase, TrainReport
+from contracts.entity_jobs import Phase, TrainReport
 from contracts.errors import BadInput, ErrorCode, JobFault, NotFound, Unavailable
-from contracts.jobs import EventType, FailedItem, JobRef, Progress
+from contracts.jobs import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress
 from domain.entities import Draft, make_draft, parse_entity
 from domain.jobs import Outcome, tally
 from stores import jobs as job_store
 from stores.db import Connection, Database
 from stores.entities import training
 from stores.entities.indexes import Index, add_entities, find_index
-from stores.entities.matching import (
-    Models,
-    decide_all,
-    find_candidates,
-    score_candidates,
-    store_scores,
-)
-from stores.entities.pairs import ScoredPairs, drop_stale_pairs
-from stores.entities.records import read_stored, write_drafts
-from stores.staging import Page, add_failures, load_page, plan_pages, save_outcomes
+from stores.entities.matching import decide_all, store_scores
+from stores.entities.pairs import drop_stale_pairs
+from stores.entities.records import write_drafts
+from stores.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
 
 # Index and match each make up half of a batch, as far as its fraction done is concerned.
 PHASES = 2
@@ -48,24 +43,23 @@ class EntityActivities:
 
     Args:
         database: Where entities and jobs are.
-        candidates: This process's candidate index.
+        matcher: This process's models and candidate index.
         share_size: Entities in one share when a whole index is matched anew.
     """
 
-    def __init__(self, database: Database, candidates: CandidateCache, *, share_size: int) -> None:
+    def __init__(self, database: Database, matcher: Matcher, *, share_size: int) -> None:
         self._database = database
-        self._candidates = candidates
+        self._matcher = matcher
         self._share_size = share_size
-        self._models = Models()
 
     @activity.defn
-    async def plan_batch(self, ref: JobRef) -> BatchPlan:
+    async def plan_batch(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left; a later attempt takes failed items up again."""
         async with effect(), self._database.transaction() as connection:
             await job_store.lock_job(connection, ref.organization, ref.job_id)
             await job_store.assert_active(connection, ref)
-            pages = await plan_pages(connection, ref.job_id, retry_failed=ref.attempt > 1)
-            return BatchPlan(pages=pages)
+            retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
+            return PagePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
 
     @activity.defn
     async def index_page(self, task: PageTask) -> Progress:
@@ -102,7 +96,7 @@ class EntityActivities:
         await add_failures(connection, ref.job_id, failed)
         await save_outcomes(connection, ref.job_id, page.page, page.outcomes, 1)
         await add_entities(connection, index.index_no, len(written.created))
-        return await _record(connection, task, Phase.INDEX, before, tally(page.outcomes))
+        return await record_page(connection, task, Phase.INDEX, before, tally(page.outcomes), phases=PHASES)
 
     @activity.defn
     async def train_index(self, ref: JobRef) -> TrainReport:
@@ -119,7 +113,7 @@ class EntityActivities:
                     return TrainReport.model_validate(row[0]["report"])
             report = TrainReport(trained=False, shares=0)
             if training.is_due(index):
-                asked = await self._candidates.get(index, ref, queries=training.SAMPLE)
+                asked = await self._matcher.candidates.get(index, ref, queries=training.SAMPLE)
                 model, _ = await training.train_model(self._database, index, asked)
                 older = index.model_version > 0 or job.total < index.entities
                 shares = -(-index.entities // self._share_size) if older else 0
@@ -145,9 +139,7 @@ class EntityActivities:
             if page.steps >= PHASES:
                 return tally(page.outcomes)
             open_uids = page.uids[page.outcomes == Outcome.INDEXED].tolist()
-            pairs = await share_pairs(
-                self._database, self._candidates, self._models, index, ref, open_uids, queries=total
-            )
+            pairs = await self._matcher.pairs(index, ref, open_uids, queries=total)
             async with self._database.transaction() as connection:
                 page = await load_page(connection, ref.job_id, task.page)
                 if page.steps >= PHASES:
@@ -157,7 +149,7 @@ class EntityActivities:
                 before = tally(page.outcomes)
                 page.outcomes[page.outcomes == Outcome.INDEXED] = Outcome.DONE
                 await save_outcomes(connection, ref.job_id, page.page, page.outcomes, PHASES)
-                return await _record(connection, task, Phase.MATCH, before, tally(page.outcomes))
+                return await record_page(connection, task, Phase.MATCH, before, tally(page.outcomes), phases=PHASES)
 
     @activity.defn
     async def resolve_batch(self, ref: JobRef) -> int:
@@ -166,7 +158,7 @@ class EntityActivities:
             await job_store.assert_active(connection, ref)
             index = await self._live(connection, ref, lock=True)
             await drop_stale_pairs(connection, index.index_no, model_version=index.model_version)
-            return await decide_all(connection, index, await self._models.get(connection, index))
+            return await decide_all(connection, index, await self._matcher.models.get(connection, index))
 
     async def _live(self, connection: Connection, ref: JobRef, *, lock: bool = False) -> Index:
         name = str((await job_store.params_of(connection, ref))["index"])
@@ -174,51 +166,6 @@ class EntityActivities:
             return await find_index(connection, ref.organization, name, lock="share" if lock else "")
         except NotFound as error:
             raise JobFault(f"the index {name} has been dropped", code=ErrorCode.INDEX_DROPPED) from error
-
-
-async def share_pairs(
-    database: Database,
-    cache: CandidateCache,
-    models: Models,
-    index: Index,
-    ref: JobRef,
-    uids: list[int],
-    *,
-    queries: int | None = None,
-) -> ScoredPairs:
-    """Candidates and scores of stored entities, with the index's current model; writes nothing.
-
-    Args:
-        database: Where the entities are.
-        cache: This process's candidate index.
-        models: This process's models.
-        index: The generation.
-        ref: The run that asks.
-        uids: Who looks for candidates.
-        queries: How many entities the whole run asks for; None: all of the index.
-    """
-    asked = await cache.get(index, ref, queries=index.entities if queries is None else queries)
-    async with database.transaction() as connection:
-        model = await models.get(connection, index)
-        stored = await read_stored(connection, index.index_no, uids)
-        if asked is None:
-            candidates = await find_candidates(connection, index, stored)
-        else:
-            candidates = await asyncio.to_thread(asked.candidates, stored)
-        return await score_candidates(connection, index, model, stored, candidates)
-
-
-async def _record(connection: Connection, task: PageTask, phase: Phase, before: Progress, after: Progress) -> Progress:
-    change = Progress(
-        total=after.total - before.total,
-        processed=after.processed - before.processed,
-        succeeded=after.succeeded - before.succeeded,
-        failed=after.failed - before.failed,
-        skipped=after.skipped - before.skipped,
-    )
-    share = 1 / max(task.pages, 1) / PHASES
-    await job_store.record_chunk(connection, task.ref, f"{phase}:{task.page}", change, fraction=share, phase=phase)
-    return change
 
 
 async def _tell_trained(connection: Connection, ref: JobRef, key: str, report: TrainReport) -> None:

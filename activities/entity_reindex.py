@@ -11,9 +11,8 @@ from typing import Any
 
 from temporalio import activity
 
-from activities._candidates import CandidateCache
+from activities._candidates import Matcher
 from activities._faults import effect
-from activities.entities import share_pairs
 from contracts.entities import IndexConfig
 from contracts.entity_jobs import Phase, ReindexPlan, ShareTask
 from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
@@ -32,7 +31,7 @@ from stores.entities.generations import (
     read_share,
 )
 from stores.entities.indexes import Index, add_entities, create_index, find_index, swap_generation
-from stores.entities.matching import Models, decide_all, find_candidates, score_candidates, store_scores
+from stores.entities.matching import decide_all, find_candidates, score_candidates, store_scores
 from stores.entities.records import Stored, delete_entity, write_drafts
 from stores.staging import add_failures
 
@@ -46,15 +45,14 @@ class ReindexActivities:
 
     Args:
         database: Where the generations are.
-        candidates: This process's candidate index.
+        matcher: This process's models and candidate index.
         share_size: Entities in one share.
     """
 
-    def __init__(self, database: Database, candidates: CandidateCache, *, share_size: int) -> None:
+    def __init__(self, database: Database, matcher: Matcher, *, share_size: int) -> None:
         self._database = database
-        self._candidates = candidates
+        self._matcher = matcher
         self._share_size = share_size
-        self._models = Models()
 
     @activity.defn
     async def plan_reindex(self, ref: JobRef) -> ReindexPlan:
@@ -112,7 +110,7 @@ class ReindexActivities:
                 _, building = await self._both(connection, ref)
             if building.model_version or building.entities < training.LEAST_ENTITIES:
                 return
-            asked = await self._candidates.get(building, ref, queries=building.entities)
+            asked = await self._matcher.candidates.get(building, ref, queries=building.entities)
             model, report = await training.train_model(self._database, building, asked)
             async with self._database.transaction() as connection:
                 await job_store.assert_active(connection, ref)
@@ -133,7 +131,7 @@ class ReindexActivities:
                 else:
                     building = True
                 uids = [row.uid for row in await read_share(connection, index.index_no, task.share, task.shares)]
-            pairs = await share_pairs(self._database, self._candidates, self._models, index, ref, uids)
+            pairs = await self._matcher.pairs(index, ref, uids)
             async with self._database.transaction() as connection:
                 await job_store.assert_active(connection, ref)
                 await store_scores(connection, index, pairs)
@@ -150,7 +148,7 @@ class ReindexActivities:
         async with effect(), self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             _, building = await self._both(connection, ref)
-            return await decide_all(connection, building, await self._models.get(connection, building))
+            return await decide_all(connection, building, await self._matcher.models.get(connection, building))
 
     @activity.defn
     async def swap_index(self, ref: JobRef) -> dict[str, Any]:
@@ -193,7 +191,7 @@ class ReindexActivities:
         drafts, _ = _redraft(await read_bodies(connection, live.index_no, uids), building.config)
         written = await write_drafts(connection, building.index_no, drafts)
         await add_entities(connection, building.index_no, len(written.created) - len(gone))
-        model = await self._models.get(connection, building)
+        model = await self._matcher.models.get(connection, building)
         stored = [Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts]
         candidates = await find_candidates(connection, building, stored)
         pairs = await score_candidates(connection, building, model, stored, candidates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,20 +14,24 @@ from api.answers import json_answer
 from api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
 from api.idempotency import Slot
 from api.state import AppState
-from api.uploads import Stager, Upload, UploadLimits, digest_body
+from api.uploads import ItemKind, Stager, Upload, UploadLimits, digest_body
 from contracts.auth import Principal
 from contracts.entities import BatchStatus, BatchView
 from contracts.errors import BadInput, NotFound
 from contracts.jobs import JobKind, JobState
+from domain.entities import ScalarFields, parse_entity
+from domain.json_stream import Slice
+from domain.matching import entity_uid
 from runtime.settings import Settings
 from stores import jobs as job_store
 from stores.entities.dynamic import index_for_write
 from stores.entities.indexes import find_index
 from stores.entities.results import read_results
-from stores.staging import read_failures
+from stores.staging import StagedItem, read_failures
 from stores.tables import JobRow
 
 MOST_ENTITIES = 1_000_000
+MOST_ENTITY_BYTES = 1 << 20
 MOST_ERRORS = 1000
 DEFAULT_WAIT = 10.0
 MOST_WAIT = 60.0
@@ -99,7 +104,8 @@ async def submit_batch(
     limits = UploadLimits(
         json_bytes=state.settings.max_json_bytes,
         ndjson_bytes=state.settings.max_ndjson_bytes,
-        entities=MOST_ENTITIES,
+        items=MOST_ENTITIES,
+        item_bytes=MOST_ENTITY_BYTES,
         page_items=state.settings.index_chunk,
     )
     slot = Slot(caller.organization, f"POST {request.url.path}", idempotency_key)
@@ -116,9 +122,13 @@ async def submit_batch(
     async with state.uploads, state.db.transaction() as connection:
         if known := await slot.open(connection):
             return known.replay(await digest_body(request, limits, start=start))
-        stager = Stager(connection, job.id, limits)
+        fields = ScalarFields()
+        stager = Stager(connection, job.id, limits, ItemKind("entities", _reader(fields)))
         upload = await (stager.stage(request, start=start) if single is None else stager.stage_one(single, start=start))
-        await index_for_write(connection, caller.organization, options.index_name, upload.fields)
+        if upload.options:
+            unknown = min(upload.options)
+            raise BadInput(f'unknown member "{unknown}" beside entities', field=unknown)
+        await index_for_write(connection, caller.organization, options.index_name, fields)
         job.total, job.processed, job.failed = upload.items, upload.failed, upload.failed
         job.digest = upload.digest
         await job_store.create_job(connection, job)
@@ -135,6 +145,15 @@ async def submit_batch(
     return json_answer(
         accepted, 202, headers={"Location": accepted["statusUrl"], "Preference-Applied": "respond-async"}
     )
+
+
+def _reader(fields: ScalarFields) -> Callable[[Slice, int], StagedItem]:
+    def read(found: Slice, position: int) -> StagedItem:
+        entity = parse_entity(found.raw, f"entities[{position}]", offset=found.offset)
+        fields.see(entity)
+        return StagedItem(raw=found.raw, uid=entity_uid(entity["id"]), id=str(entity["id"]))
+
+    return read
 
 
 def _waits(options: BatchOptions, upload: Upload, settings: Settings) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -17,7 +18,7 @@ from starlette.exceptions import HTTPException
 from temporalio.service import RPCError
 
 from api.requests import request_id
-from contracts.errors import ErrorBody, ErrorCode, TowpathError
+from contracts.errors import BadInput, ErrorBody, ErrorCode, TowpathError
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +52,12 @@ def _answer(
 
 
 def _towpath(request: Request, error: TowpathError) -> JSONResponse:
+    if isinstance(error, BadInput) and _lists(request):
+        kind = "missing" if error.code is ErrorCode.MISSING_FIELD else error.code.lower()
+        return _list(request, error.code, [{"loc": ["body", *_place(error.field)], "msg": error.detail, "type": kind}])
     headers: dict[str, str] = {}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
+    if error.retry_after is not None or error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(error.retry_after or RETRY_SECONDS)
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status >= 500:
@@ -82,7 +86,30 @@ def sentence(errors: Sequence[Any]) -> tuple[ErrorCode, str]:
 
 def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
     code, detail = sentence(error.errors())
+    if _lists(request):
+        return _list(request, code, [{key: each[key] for key in ("loc", "msg", "type")} for each in error.errors()])
     return _answer(request, 400, code, detail)
+
+
+def _lists(request: Request) -> bool:
+    """Whether the route belongs to an API whose users expect a list of what is wrong, with 422."""
+    return request.url.path.removeprefix("/api/v1").startswith("/embeddings/")
+
+
+def _list(request: Request, code: ErrorCode, errors: list[dict[str, Any]]) -> JSONResponse:
+    body = {
+        "detail": errors,
+        "status": HTTPStatus.UNPROCESSABLE_ENTITY.value,
+        "title": "Unprocessable Content",
+        "code": code,
+        "request_id": request_id(request.scope),
+    }
+    return JSONResponse(body, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def _place(field: str | None) -> list[str | int]:
+    parts = re.findall(r"\[(\d+)\]|([^.\[\]]+)", field or "")
+    return [int(number) if number else name for number, name in parts]
 
 
 def _http(request: Request, error: HTTPException) -> JSONResponse:

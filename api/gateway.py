@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from temporalio.client import Client
@@ -18,23 +16,17 @@ from temporalio.common import Priority, SearchAttributePair, TypedSearchAttribut
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from api.kinds import KINDS, Prepare
 from contracts.errors import Unavailable
-from contracts.jobs import JobInput, JobKind, JobOutcome, JobRef
+from contracts.jobs import JobInput, JobRef
 from contracts.queues import Queue
 from stores import jobs as store
-from stores.db import Connection, Database
+from stores.db import Database
 from stores.tables import JobRow
 from workflows import search_attributes as attributes
-from workflows.entities import EntityBatchWorkflow
-from workflows.entity_reindex import EntityReindexWorkflow
 
 logger = logging.getLogger(__name__)
 
-Run = Callable[[Any, JobInput], Awaitable[JobOutcome]]
-WORKFLOWS: dict[JobKind, Run] = {
-    JobKind.ENTITY_BATCH: EntityBatchWorkflow.run,
-    JobKind.ENTITY_REINDEX: EntityReindexWorkflow.run,
-}
 RPC_TIMEOUT = timedelta(seconds=5)
 
 
@@ -78,7 +70,7 @@ class Gateway:
         ref = ref_of(job)
         try:
             await self._client.start_workflow(
-                WORKFLOWS[job.kind],
+                KINDS[job.kind].run,
                 JobInput(ref=ref, deadline=job.deadline, window=job.window_size),
                 id=ref.workflow_id,
                 task_queue=Queue.ENGINE,
@@ -134,10 +126,20 @@ class Gateway:
         return job
 
     async def restart(self, organization: str, job_id: UUID, *, prepare: Prepare | None = None) -> JobRow:
-        """Run what has not succeeded once more, as the next attempt."""
+        """Run a job once more, as the next attempt; by default what has not succeeded.
+
+        Args:
+            organization: Whose job.
+            job_id: The job.
+            prepare: Runs in the same transaction; None: what the kind of job does.
+
+        Raises:
+            Conflict: The job runs and is not being cancelled.
+        """
         async with self._database.transaction() as connection:
             job = await store.lock_job(connection, organization, job_id)
             when = await store.mark_restart(connection, job)
+            prepare = prepare or KINDS[job.kind].prepare_restart
             if prepare is not None:
                 await prepare(connection, job)
         job = await store.get_job(self._database, organization, job_id)
@@ -159,11 +161,8 @@ class Gateway:
             await self.start(job, signal=signal)
 
 
-Prepare = Callable[[Connection, JobRow], Awaitable[None]]
-
-
 def _summary(job: JobRow) -> str:
-    subject = job.params.get("index", "")
+    subject = job.params.get(KINDS[job.kind].subject, "")
     return f"{job.kind.replace('_', ' ')} {subject}: {job.total:,} items"[:200]
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from api.gateway import ref_of
-from contracts.jobs import Cost, JobKind, JobLinks, JobView
+from api.kinds import system_path
+from contracts.jobs import Cost, JobLinks, JobView
 from runtime.settings import Settings
 from runtime.temporal import temporal_ui_url
 from stores.jobs import error_of, progress_of
 from stores.tables import JobRow
-
-SYSTEM_PATHS: dict[JobKind, str] = {
-    JobKind.ENTITY_BATCH: "/v1/entities/batch/status?jobId={id}",
-    JobKind.ENTITY_REINDEX: "/v1/entities/batch/status?jobId={id}",
-}
 
 
 def job_view(job: JobRow, settings: Settings) -> JobView:
@@ -38,7 +34,7 @@ def job_view(job: JobRow, settings: Settings) -> JobView:
             self_=base,
             events=f"{base}/events",
             failures=f"{base}/failures",
-            system=SYSTEM_PATHS[job.kind].format(id=job.id),
+            system=system_path(job),
             temporal=temporal_ui_url(settings, ref_of(job).workflow_id),
         ),
     )

@@ -1,25 +1,23 @@
-"""Reads a body of entities as a stream: bounded, decompressed, cut, checked, and staged page by page."""
+"""Reads a body of many items as a stream: bounded, decompressed, cut, checked, and staged page by page."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
 from contracts.jobs import FailedItem
-from domain.entities import ScalarFields, parse_entity
 from domain.json_stream import ArraySplitter, LineSplitter, Slice, Splitter
-from domain.matching import entity_uid
 from stores.db import Connection
 from stores.staging import StagedItem, add_failures, stage_page
 
-MOST_ENTITY_BYTES = 1 << 20
 PAGE_BYTES = 4 << 20
 SILENCE_SECONDS = 60.0
 INFLATED_PIECE = 1 << 18
@@ -30,9 +28,28 @@ class UploadLimits:
     """What one upload may hold."""
 
     json_bytes: int
-    ndjson_bytes: int
-    entities: int
+    items: int
+    item_bytes: int
     page_items: int
+    ndjson_bytes: int | None = None
+    """None: one JSON object is the only form."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemKind:
+    """What one kind of upload is a list of.
+
+    Args:
+        name: The member that holds the list, and the word for the items.
+        read: Checks one item and gives it its uid; raises `TowpathError`.
+        alone: Whether a bad item fails only itself; else it fails the upload.
+        may_be_empty: Whether a list without items is one.
+    """
+
+    name: str
+    read: Callable[[Slice, int], StagedItem]
+    alone: bool = True
+    may_be_empty: bool = False
 
 
 @dataclass(slots=True)
@@ -43,7 +60,8 @@ class Upload:
     items: int = 0
     failed: int = 0
     pages: int = 0
-    fields: ScalarFields = field(default_factory=ScalarFields)
+    options: dict[str, bytes] = field(default_factory=dict)
+    """The other members of the body, as they came."""
 
 
 async def body_pieces(request: Request, *, limit: int) -> AsyncIterator[bytes]:
@@ -125,7 +143,7 @@ async def digest_body(request: Request, limits: UploadLimits, *, start: bytes) -
 
 
 def is_ndjson(request: Request) -> bool:
-    """Whether the body is one entity a line.
+    """Whether the body is one item a line.
 
     Raises:
         BadInput: Neither JSON nor NDJSON.
@@ -142,22 +160,28 @@ def is_ndjson(request: Request) -> bool:
 
 
 def _limit(request: Request, limits: UploadLimits) -> int:
-    return limits.ndjson_bytes if is_ndjson(request) else limits.json_bytes
+    if not is_ndjson(request):
+        return limits.json_bytes
+    if limits.ndjson_bytes is None:
+        raise BadInput("send application/json", code=ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+    return limits.ndjson_bytes
 
 
 class Stager:
-    """Stages the entities of one request into one job, in the caller's transaction.
+    """Stages the items of one request into one job, in the caller's transaction.
 
     Args:
         connection: Its transaction makes the upload whole or undone.
         job_id: The job to come.
         limits: What the upload may hold.
+        kind: What the items are.
     """
 
-    def __init__(self, connection: Connection, job_id: UUID, limits: UploadLimits) -> None:
+    def __init__(self, connection: Connection, job_id: UUID, limits: UploadLimits, kind: ItemKind) -> None:
         self._connection = connection
         self._job_id = job_id
         self._limits = limits
+        self._kind = kind
         self._items: list[StagedItem] = []
         self._bytes = 0
         self._lines = False
@@ -174,11 +198,16 @@ class Stager:
             BadInput: The body as a whole cannot be taken; nothing of it is.
             TooLarge: It holds too much.
         """
+        most = _limit(request, self._limits)
         self._lines = is_ndjson(request)
         splitter: Splitter
-        splitter = (LineSplitter if self._lines else ArraySplitter)(most_bytes=MOST_ENTITY_BYTES)
+        if self._lines:
+            splitter = LineSplitter(most_bytes=self._limits.item_bytes)
+        else:
+            bare = self._limits.ndjson_bytes is not None
+            splitter = ArraySplitter(most_bytes=self._limits.item_bytes, name=self._kind.name, bare=bare)
         digest = hashlib.sha256(start)
-        async for piece in body_pieces(request, limit=_limit(request, self._limits)):
+        async for piece in body_pieces(request, limit=most):
             digest.update(piece)
             for found in splitter.feed(piece):
                 await self._take(found)
@@ -188,20 +217,18 @@ class Stager:
             await self._take(found)
         await self._flush()
         self._upload.digest = digest.digest()
-        if self._upload.items == 0:
-            raise BadInput("entities must not be empty", code=ErrorCode.EMPTY_LIST, field="entities")
-        unknown = sorted(splitter.options)
-        if unknown:
-            raise BadInput(f"unknown member {unknown[0].decode()} beside entities", field=unknown[0].decode())
+        if self._upload.items == 0 and not self._kind.may_be_empty:
+            raise BadInput(f"{self._kind.name} must not be empty", code=ErrorCode.EMPTY_LIST, field=self._kind.name)
+        self._upload.options = {_name(key): raw for key, raw in splitter.options.items()}
         return self._upload
 
     async def stage_one(self, raw: bytes, *, start: bytes) -> Upload:
-        """Stage a single entity that has been read already.
+        """Stage a single item that has been read already.
 
         Raises:
             BadInput: It cannot be taken.
         """
-        parse_entity(raw)
+        self._kind.read(Slice(0, raw), 0)
         await self._take(Slice(0, raw))
         await self._flush()
         self._upload.digest = hashlib.sha256(start + raw).digest()
@@ -209,7 +236,7 @@ class Stager:
 
     def _refuse_cut_line(self, found: Slice) -> None:
         try:
-            parse_entity(found.raw)
+            self._kind.read(found, self._upload.items)
         except BadInput as error:
             if error.code is ErrorCode.INVALID_JSON:
                 raise BadInput(
@@ -220,19 +247,16 @@ class Stager:
 
     async def _take(self, found: Slice) -> None:
         position = self._upload.items
-        if position >= self._limits.entities:
-            raise TooLarge(f"more than {self._limits.entities} entities in one request")
-        item = StagedItem(raw=found.raw.replace(b"\r", b" ").replace(b"\n", b" "))
+        if position >= self._limits.items:
+            raise TooLarge(f"more than {self._limits.items} {self._kind.name} in one request")
         try:
-            entity = parse_entity(found.raw, f"entities[{position}]", offset=found.offset)
-            item.uid = entity_uid(entity["id"])
-            item.id = str(entity["id"])
-            self._upload.fields.see(entity)
+            item = self._kind.read(found, position)
         except TowpathError as error:
             # A line of NDJSON stands alone; JSON that is broken in one place is broken as a whole.
-            if error.code is ErrorCode.INVALID_JSON and not self._lines:
+            if not self._kind.alone or (error.code is ErrorCode.INVALID_JSON and not self._lines):
                 raise
-            item.code, item.message = error.code, error.detail
+            item = StagedItem(raw=found.raw, code=error.code, message=error.detail)
+        item.raw = item.raw.replace(b"\r", b" ").replace(b"\n", b" ")
         self._items.append(item)
         self._bytes += len(item.raw)
         self._upload.items += 1
@@ -253,3 +277,7 @@ class Stager:
         await add_failures(self._connection, self._job_id, failures)
         self._upload.pages += 1
         self._items, self._bytes = [], 0
+
+
+def _name(key: bytes) -> str:
+    return str(orjson.loads(key))

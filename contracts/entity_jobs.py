@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
-from contracts.jobs import JobRef
+from contracts.jobs import JobRef, RunState
 
 
 class Phase(StrEnum):
@@ -20,20 +20,6 @@ class Phase(StrEnum):
     MATCH = "match"
     RESOLVE = "resolve"
     SWAP = "swap"
-
-
-class BatchPlan(BaseModel):
-    """Which staged pages have work left."""
-
-    pages: list[int]
-
-
-class PageTask(BaseModel):
-    """One chunk: a staged page of a job."""
-
-    ref: JobRef
-    page: int
-    pages: int = Field(description="How many pages this run goes through, for the fraction done.")
 
 
 class ShareTask(BaseModel):
@@ -57,12 +43,8 @@ class ReindexPlan(BaseModel):
     shares: int
 
 
-class EntityJobState(BaseModel):
-    """All that an entity workflow carries through continue-as-new."""
+class EntityRunState(RunState):
+    """What an entity workflow carries besides."""
 
-    phase: Phase = Phase.PLAN
-    pages: list[int] = []
+    phase: str = Phase.PLAN
     shares: int = 0
-    next: int = Field(default=0, description="The first unit of the phase that has not been started.")
-    paused: bool = False
-    window: int = 0

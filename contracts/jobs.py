@@ -37,6 +37,8 @@ class JobKind(StrEnum):
 
     ENTITY_BATCH = "entity_batch"
     ENTITY_REINDEX = "entity_reindex"
+    VECTOR_UPSERTION = "vector_upsertion"
+    VECTOR_DELETION = "vector_deletion"
 
 
 class Wire(BaseModel):
@@ -116,6 +118,7 @@ class FailedItem(Wire):
     stage: str
     code: ErrorCode
     message: str
+    item: str | None = Field(default=None, exclude=True, description="The item as it was sent, where its API shows it.")
 
 
 class FailurePage(Wire):
@@ -209,6 +212,30 @@ class PhaseChange(BaseModel):
 
     ref: JobRef
     phase: str
+
+
+class PagePlan(BaseModel):
+    """Which staged pages have work left."""
+
+    pages: list[int]
+
+
+class PageTask(BaseModel):
+    """One chunk: a staged page of a job."""
+
+    ref: JobRef
+    page: int
+    pages: int = Field(description="How many pages this run goes through, for the fraction done.")
+
+
+class RunState(BaseModel):
+    """All that a job workflow carries through continue-as-new; a system with more to carry derives from it."""
+
+    phase: str = "plan"
+    pages: list[int] = []
+    next: int = Field(default=0, description="The first unit of the phase that has not been started.")
+    paused: bool = False
+    window: int = 0
 
 
 class Started(BaseModel):

@@ -1,4 +1,4 @@
-"""Cuts a stream of JSON into its entities without reading them: exact bytes, exact offsets, bounded memory.
+"""Cuts a stream of JSON into its items without reading them: exact bytes, exact offsets, bounded memory.
 
 Why not an event parser such as ijson: it makes an object of every token (three times the time here),
 gives no offset for an error, and the bytes as the client sent them are lost.
@@ -16,11 +16,10 @@ from contracts.errors import BadInput, ErrorCode, TooLarge
 
 # A whole string, a bracket, or a quote whose string has not ended yet.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]|"', re.DOTALL)
-# A whole object without objects or arrays in it, which most entities are: one match instead of one a token.
+# A whole object without objects or arrays in it, which most items are: one match instead of one a token.
 _FLAT = re.compile(rb'\{(?:[^{}\[\]"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+\}', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _SCALAR_END = re.compile(rb"[,\]} \t\r\n]")
-_LIST_KEY = b'"entities"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +31,12 @@ class Slice:
 
 
 class Splitter(Protocol):
-    """Takes a body in pieces and gives its entities."""
+    """Takes a body in pieces and gives its items."""
+
+    options: dict[bytes, bytes]
 
     def feed(self, data: bytes) -> Iterator[Slice]:
-        """Add bytes and give the entities that are whole now."""
+        """Add bytes and give the items that are whole now."""
         ...
 
     def close(self) -> Iterator[Slice]:
@@ -56,14 +57,19 @@ class _State(Enum):
 
 
 class ArraySplitter:
-    """Cuts `[...]` or `{"entities": [...], ...}`; other members of the object end up in `options`.
+    """Cuts `[...]` or `{"<name>": [...], ...}`; other members of the object end up in `options`.
 
     Args:
-        most_bytes: The largest entity.
+        most_bytes: The largest item.
+        name: The member that holds the list.
+        bare: Whether the body may be the list itself.
     """
 
-    def __init__(self, *, most_bytes: int) -> None:
+    def __init__(self, *, most_bytes: int, name: str = "entities", bare: bool = True) -> None:
         self.options: dict[bytes, bytes] = {}
+        self._name = name
+        self._list_key = f'"{name}"'.encode()
+        self._may_be_bare = bare
         self._most_bytes = most_bytes
         self._buffer = bytearray()
         self._base = 0
@@ -77,11 +83,11 @@ class ArraySplitter:
         self._depth = 0
 
     def feed(self, data: bytes) -> Iterator[Slice]:
-        """Add bytes and give the entities that are whole now.
+        """Add bytes and give the items that are whole now.
 
         Raises:
             BadInput: The body is not JSON of one of the two forms; the message has the offset.
-            TooLarge: An entity is larger than `most_bytes`.
+            TooLarge: An item is larger than `most_bytes`.
         """
         self._buffer += data
         while True:
@@ -116,7 +122,7 @@ class ArraySplitter:
                 code=ErrorCode.INVALID_JSON if empty else ErrorCode.TRUNCATED_BODY,
             )
         if not self._seen_list:
-            raise BadInput("entities is required", code=ErrorCode.MISSING_FIELD, field="entities")
+            raise BadInput(f"{self._name} is required", code=ErrorCode.MISSING_FIELD, field=self._name)
         return iter(())
 
     def _step(self) -> Slice | None:
@@ -147,14 +153,14 @@ class ArraySplitter:
             self._expect(char, b",", following)
 
     def _start(self, char: bytes) -> None:
-        if char == b"[":
+        if char == b"[" and self._may_be_bare:
             self._seen_list = True
             self._go(_State.FIRST)
         elif char == b"{":
             self._bare = False
             self._go(_State.KEY)
         else:
-            raise self._malformed("expected an object or an array")
+            raise self._malformed("expected an object or an array" if self._may_be_bare else "expected an object")
 
     def _read_key(self, char: bytes) -> None:
         if char == b"}" and not self.options and not self._seen_list:
@@ -167,15 +173,15 @@ class ArraySplitter:
             self._key = found.raw
 
     def _read_option(self, char: bytes) -> None:
-        if self._key != _LIST_KEY:
+        if self._key != self._list_key:
             found = self._read_value(_State.AFTER_OPTION)
             if found is not None:
                 self.options[self._key] = found.raw
             return
         if char != b"[":
-            raise BadInput("entities must be an array", field="entities")
+            raise BadInput(f"{self._name} must be an array", field=self._name)
         if self._seen_list:
-            raise self._malformed("entities comes twice")
+            raise self._malformed(f"{self._name} comes twice")
         self._seen_list = True
         self._go(_State.FIRST)
 

@@ -31,6 +31,10 @@ PASSED_THROUGH = (
     "rapidfuzz",
     "sparse_dot_topn",
     "orjson",
+    "httpx",
+    "httpcore",
+    "anyio",
+    "sniffio",
     "greenlet",
 )
 

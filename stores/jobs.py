@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from contracts.errors import Conflict, ErrorCode, JobNotActive, NotFound
 from contracts.jobs import (
     END_EVENTS,
+    Cost,
     EventType,
     Finish,
     JobError,
@@ -180,7 +181,14 @@ async def enter_phase(database: Database, change: PhaseChange) -> None:
 
 
 async def record_chunk(
-    connection: Connection, ref: JobRef, key: str, change: Progress, *, fraction: float, phase: str
+    connection: Connection,
+    ref: JobRef,
+    key: str,
+    change: Progress,
+    *,
+    fraction: float,
+    phase: str,
+    cost: Cost | None = None,
 ) -> None:
     """Add a chunk's counts to its job and tell of it, as the last statements of the chunk's transaction.
 
@@ -191,6 +199,7 @@ async def record_chunk(
         change: What to add to each count.
         fraction: What to add to the job's fraction done, 0 to 1.
         phase: The phase, for the event.
+        cost: What the chunk has spent on models.
 
     Raises:
         JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
@@ -199,11 +208,18 @@ async def record_chunk(
         """
         UPDATE jobs SET total = total + %(total)s, processed = processed + %(processed)s,
                succeeded = succeeded + %(succeeded)s, failed = failed + %(failed)s, skipped = skipped + %(skipped)s,
-               fraction = least(fraction + %(fraction)s, 0.999)
+               fraction = least(fraction + %(fraction)s, 0.999), cost_usd = cost_usd + %(usd)s,
+               input_tokens = input_tokens + %(input_tokens)s, output_tokens = output_tokens + %(output_tokens)s
         WHERE id = %(id)s AND attempt = %(attempt)s AND state IN ('PENDING', 'RUNNING', 'PAUSED')
         RETURNING total, processed, succeeded, failed, skipped, fraction
         """,
-        {**change.model_dump(), "fraction": fraction, "id": ref.job_id, "attempt": ref.attempt},
+        {
+            **change.model_dump(),
+            **(cost or Cost()).model_dump(),
+            "fraction": fraction,
+            "id": ref.job_id,
+            "attempt": ref.attempt,
+        },
     )
     row = await done.fetchone()
     if row is None:

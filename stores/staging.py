@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
 
 import numpy as np
@@ -104,12 +105,12 @@ async def add_failures(connection: Connection, job_id: UUID, failures: Sequence[
     async with connection.cursor() as cursor:
         await cursor.executemany(
             """
-            INSERT INTO job_failures (job_id, item_index, item_id, stage, code, message)
-            VALUES (%s, %s, %s, %s, %s, %s)
+            INSERT INTO job_failures (job_id, item_index, item_id, stage, code, message, item)
+            VALUES (%s, %s, %s, %s, %s, %s, %s)
             ON CONFLICT (job_id, item_index) DO UPDATE
-            SET stage = excluded.stage, code = excluded.code, message = excluded.message
+            SET stage = excluded.stage, code = excluded.code, message = excluded.message, item = excluded.item
             """,
-            [(job_id, f.index, f.id, f.stage, f.code, f.message) for f in failures],
+            [(job_id, f.index, f.id, f.stage, f.code, f.message, f.item) for f in failures],
         )
 
 
@@ -129,11 +130,31 @@ async def read_failures(database: Database, job_id: UUID, *, limit: int, offset:
     return [FailedItem(index=r[0], id=r[1], stage=r[2], code=ErrorCode(r[3]), message=r[4]) for r in rows], total
 
 
-async def plan_pages(connection: Connection, job_id: UUID, *, retry_failed: bool) -> list[int]:
+class Retake(StrEnum):
+    """Which items an attempt takes up again."""
+
+    NONE = "none"
+    FAILED = "failed"
+    ALL = "all"
+
+
+async def unfinished(connection: Connection, job_id: UUID) -> bool:
+    """Whether an item of a job has failed or is still waiting."""
+    found = await connection.execute("SELECT outcomes FROM job_pages WHERE job_id = %s", (job_id,), binary=True)
+    outcomes = np.frombuffer(b"".join([row[0] async for row in found]), dtype=np.uint8)
+    return bool(np.isin(outcomes, [Outcome.WAITING, Outcome.INDEXED, Outcome.FAILED]).any())
+
+
+async def plan_pages(connection: Connection, job_id: UUID, *, retake: Retake) -> list[int]:
     """Decide which pages have work left, in a transaction that holds the job.
 
-    The first call marks every item whose id comes again later in the request; a later one (an attempt
-    that takes up an earlier one's work) sets failed items back to waiting when `retry_failed`.
+    The first call marks every item whose id comes again later in the request. Items that could not be
+    staged stay failed.
+
+    Args:
+        connection: In the transaction.
+        job_id: The job.
+        retake: Which items go back to waiting first.
 
     Returns:
         The numbers of the pages that hold an unfinished item, rising. The job's counts are set anew.
@@ -148,17 +169,18 @@ async def plan_pages(connection: Connection, job_id: UUID, *, retry_failed: bool
     outcomes = np.frombuffer(b"".join(row[2] for row in rows), dtype=np.uint8).copy()
     open_items = outcomes == Outcome.WAITING
     outcomes[open_items & superseded(uids)] = Outcome.SUPERSEDED
-    if retry_failed:
-        outcomes[(outcomes == Outcome.FAILED) & (uids != 0)] = Outcome.WAITING
+    if retake is not Retake.NONE:
+        again = (outcomes == Outcome.FAILED) | ((outcomes != Outcome.SUPERSEDED) & (retake is Retake.ALL))
+        outcomes[again & (uids != 0)] = Outcome.WAITING
         await connection.execute("DELETE FROM job_failures WHERE job_id = %s AND stage <> 'staging'", (job_id,))
-    unfinished = (outcomes == Outcome.WAITING) | (outcomes == Outcome.INDEXED)
+    open_items = (outcomes == Outcome.WAITING) | (outcomes == Outcome.INDEXED)
     todo: list[int] = []
     start = 0
     async with connection.cursor() as cursor:
         for page, size in zip(pages, sizes, strict=True):
             part = slice(start, start + size)
             start += size
-            if unfinished[part].any():
+            if open_items[part].any():
                 todo.append(page)
                 steps = 0 if (outcomes[part] == Outcome.WAITING).any() else 1
                 await cursor.execute(

@@ -1,13 +1,14 @@
 """What every job workflow is made of: control by signals, a window of chunks, one way to end.
 
-A job workflow derives from `JobWorkflow`, and its `run` calls `conduct` with the phases it goes through.
+A job workflow derives from `JobWorkflow`, and its `run` calls `conduct` with the phases it goes through:
+`go_to` begins a phase, `through` runs its chunks, and both survive continue-as-new.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
@@ -15,11 +16,13 @@ from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflow
 
 from activities.jobs import JobActivities
 from contracts.errors import ErrorCode
-from contracts.jobs import Finish, JobError, JobInput, JobOutcome, JobState, PhaseChange
+from contracts.jobs import Finish, JobError, JobInput, JobOutcome, JobState, PhaseChange, RunState
+from workflows import search_attributes as attributes
 from workflows._options import PROJECTION
 
 MAX_WINDOW = 200
 MOST_MESSAGE = 8000
+State = TypeVar("State", bound=RunState)
 Phases = Callable[[JobInput], Awaitable[dict[str, Any] | None]]
 
 
@@ -27,10 +30,15 @@ class DeadlineExceeded(Exception):
     """The job's deadline passed before its phases were through."""
 
 
-class JobWorkflow:
-    """Pause, continue, cancel, deadline, window and end of a job; the phases are the subclass's."""
+class JobWorkflow(Generic[State]):
+    """Pause, continue, cancel, deadline, window and end of a job; the phases are the subclass's.
 
-    def __init__(self) -> None:
+    Args:
+        state: What is carried through continue-as-new, as it is at the start.
+    """
+
+    def __init__(self, state: State) -> None:
+        self.state = state
         self.paused = False
         self.window = 0
         self._in_flight = 0
@@ -42,13 +50,13 @@ class JobWorkflow:
     def pause(self) -> None:
         """Start no further chunk; those in flight run to their end."""
         self.paused = True
-        self._show()
+        self._tell(JobState.PAUSED)
 
     @workflow.signal(name="continue")
     def go_on(self) -> None:
         """Go on after a pause."""
         self.paused = False
-        self._show()
+        self._tell(JobState.RUNNING)
 
     @workflow.update(name="set_concurrency")
     def set_concurrency(self, window: int) -> int:
@@ -89,7 +97,7 @@ class JobWorkflow:
         if outcome.restart:
             await self._start_next_attempt(job)
         self._phase = outcome.state
-        self._show()
+        self._tell(outcome.state)
         return outcome
 
     async def _within_deadline(self, job: JobInput, phases: Phases) -> dict[str, Any] | None:
@@ -116,6 +124,11 @@ class JobWorkflow:
                 raise asyncio.CancelledError
             self.paused = self.paused or started.paused
             self.window = job.window or started.window
+            self._tell(JobState.PAUSED if self.paused else JobState.RUNNING)
+        else:
+            self.state = type(self.state).model_validate(job.state)
+            self.paused = self.paused or self.state.paused
+            self.window = self.state.window
         return await phases(job)
 
     async def _start_next_attempt(self, job: JobInput) -> None:
@@ -128,14 +141,28 @@ class JobWorkflow:
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
         )
 
-    async def enter(self, job: JobInput, phase: str, units: int = 0) -> None:
-        """Show the phase to everyone who looks: the row, the stream, the Temporal UI."""
+    async def go_to(self, job: JobInput, phase: str, units: int = 0) -> None:
+        """Begin a phase, and show it to everyone who looks: the row, the stream, the Temporal UI."""
+        self.state.phase, self.state.next = phase, 0
         self._phase, self._done, self._units = phase, 0, units
         self._show()
         change = PhaseChange(ref=job.ref, phase=phase)
         await workflow.execute_local_activity_method(JobActivities.enter_phase, change, **PROJECTION)
 
-    async def slide(self, start: Callable[[int], Awaitable[object]], units: int, first: int = 0) -> int:
+    async def through(self, job: JobInput, start: Callable[[int], Awaitable[object]], units: int) -> None:
+        """Run the chunks of a phase; continues as new in the middle when the history has grown long.
+
+        Args:
+            job: The workflow's input.
+            start: Runs the chunk of one unit.
+            units: How many there are.
+        """
+        following = await self._slide(start, units, self.state.next)
+        if following < units:
+            self.state.next, self.state.paused, self.state.window = following, self.paused, self.window
+            workflow.continue_as_new(job.model_copy(update={"state": self.state.model_dump(mode="json")}))
+
+    async def _slide(self, start: Callable[[int], Awaitable[object]], units: int, first: int) -> int:
         """Keep up to `window` chunks in flight until all are done or the history has grown long.
 
         Args:
@@ -178,6 +205,11 @@ class JobWorkflow:
                 self._show()
 
         return land
+
+    def _tell(self, state: JobState) -> None:
+        """Let operators find the job by what it does now."""
+        workflow.upsert_search_attributes([attributes.STATE.value_set(state)])
+        self._show()
 
     def _show(self) -> None:
         state = " — **paused**" if self.paused else ""

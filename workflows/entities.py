@@ -6,35 +6,17 @@ from temporalio import workflow
 
 from activities.entities import EntityActivities
 from activities.entity_reindex import ReindexActivities
-from contracts.entity_jobs import EntityJobState, PageTask, Phase, ShareTask
-from contracts.jobs import JobInput, JobKind, JobOutcome
+from contracts.entity_jobs import EntityRunState, Phase, ShareTask
+from contracts.jobs import JobInput, JobKind, JobOutcome, PageTask
 from workflows._job import JobWorkflow
 from workflows._options import CHUNK, WHOLE
 
 
-class EntityJob(JobWorkflow):
-    """What batches and re-indexes share: the state, and how a phase survives continue-as-new."""
+class EntityJob(JobWorkflow[EntityRunState]):
+    """What batches and re-indexes share: chunks of staged pages, and of shares of a whole index."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.state = EntityJobState()
-
-    def take_up(self, job: JobInput) -> None:
-        """Go on from the state that the run before handed over."""
-        if job.state is not None:
-            self.state = EntityJobState.model_validate(job.state)
-            self.paused = self.paused or self.state.paused
-            self.window = self.state.window
-
-    async def go_to(self, job: JobInput, phase: Phase, units: int = 0) -> None:
-        """Begin a phase."""
-        self.state.phase, self.state.next = phase, 0
-        await self.enter(job, phase, units)
-
-    def hand_over(self, job: JobInput, following: int) -> None:
-        """Continue as new from the unit `following`."""
-        self.state.next, self.state.paused, self.state.window = following, self.paused, self.window
-        workflow.continue_as_new(job.model_copy(update={"state": self.state.model_dump(mode="json")}))
+        super().__init__(EntityRunState())
 
     async def through_pages(self, job: JobInput, phase: Phase) -> None:
         """Run one phase over the pages of the plan."""
@@ -45,9 +27,7 @@ class EntityJob(JobWorkflow):
             task = PageTask(ref=job.ref, page=pages[unit], pages=len(pages))
             return await workflow.execute_activity_method(method, task, **CHUNK, summary=f"{phase} page {pages[unit]}")
 
-        following = await self.slide(chunk, len(pages), self.state.next)
-        if following < len(pages):
-            self.hand_over(job, following)
+        await self.through(job, chunk, len(pages))
 
     async def through_shares(self, job: JobInput, phase: Phase) -> None:
         """Run one phase over equal shares of a whole index."""
@@ -60,9 +40,7 @@ class EntityJob(JobWorkflow):
                 method, task, **CHUNK, summary=f"{phase} share {unit + 1} of {shares}"
             )
 
-        following = await self.slide(chunk, shares, self.state.next)
-        if following < shares:
-            self.hand_over(job, following)
+        await self.through(job, chunk, shares)
 
 
 @workflow.defn(name=JobKind.ENTITY_BATCH)
@@ -75,7 +53,6 @@ class EntityBatchWorkflow(EntityJob):
         return await self.conduct(job, self._phases)
 
     async def _phases(self, job: JobInput) -> None:
-        self.take_up(job)
         state = self.state
         if state.phase is Phase.PLAN:
             plan = await workflow.execute_activity_method(EntityActivities.plan_batch, job.ref, **WHOLE, summary="plan")

@@ -23,7 +23,6 @@ class EntityReindexWorkflow(EntityJob):
         return await self.conduct(job, self._phases)
 
     async def _phases(self, job: JobInput) -> dict[str, Any] | None:
-        self.take_up(job)
         state = self.state
         if state.phase is Phase.PLAN:
             plan = await workflow.execute_activity_method(

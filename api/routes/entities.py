@@ -10,11 +10,11 @@ from fastapi import APIRouter, Query, Request, Response, status
 
 from api.answers import json_answer
 from api.auth import Operator, Reader
-from api.batches import BatchOptions, answer_batch, submit_batch
+from api.batches import MOST_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
 from api.entity_answers import candidate, entity_answer, group_view, pair_view
 from api.idempotency import IdempotencyKey, Slot
 from api.state import State
-from api.uploads import MOST_ENTITY_BYTES, read_whole
+from api.uploads import read_whole
 from contracts.entities import BatchView, Candidate, EntityDuplicates, GroupPage, PairPage
 from contracts.errors import BadInput, ErrorCode, NotFound
 from contracts.jobs import JobKind

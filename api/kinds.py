@@ -1,0 +1,54 @@
+"""What the façade has to know of each kind of job; the one place to name a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.jobs import JobInput, JobKind, JobOutcome
+from stores.db import Connection
+from stores.tables import JobRow
+from stores.vectors.tasks import prepare_restart
+from workflows.entities import EntityBatchWorkflow
+from workflows.entity_reindex import EntityReindexWorkflow
+from workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
+
+Run = Callable[[Any, JobInput], Awaitable[JobOutcome]]
+Prepare = Callable[[Connection, JobRow], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of job.
+
+    Args:
+        run: The workflow's run method.
+        path: The job in its own API; `{id}` and `{external_id}` are filled in.
+        subject: The parameter that says what the job works on, for the Temporal UI.
+        prepare_restart: Called in the transaction that sends a job round again.
+    """
+
+    run: Run
+    path: str
+    subject: str
+    prepare_restart: Prepare | None = None
+
+
+KINDS: dict[JobKind, Kind] = {
+    JobKind.ENTITY_BATCH: Kind(EntityBatchWorkflow.run, "/v1/entities/batch/status?jobId={id}", "index"),
+    JobKind.ENTITY_REINDEX: Kind(EntityReindexWorkflow.run, "/v1/entities/batch/status?jobId={id}", "index"),
+    JobKind.VECTOR_UPSERTION: Kind(
+        VectorUpsertionWorkflow.run, "/embeddings/upsertion-tasks/info?task_id={external_id}", "collection",
+        prepare_restart,
+    ),
+    JobKind.VECTOR_DELETION: Kind(
+        VectorDeletionWorkflow.run, "/embeddings/deletion-tasks/info?task_id={external_id}", "collection",
+        prepare_restart,
+    ),
+}  # fmt: skip
+
+
+def system_path(job: JobRow) -> str:
+    """Where a job is shown in its own API."""
+    return KINDS[job.kind].path.format(id=job.id, external_id=job.external_id)
