@@ -7,7 +7,9 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from temporalio.client import (
@@ -22,22 +24,35 @@ from temporalio.client import (
 )
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
-from activities._candidates import CandidateCache
+from activities._candidates import Matcher
+from activities._sources import Sources
 from activities.entities import EntityActivities
 from activities.entity_reindex import ReindexActivities
 from activities.jobs import JobActivities
+from activities.vectors import VectorActivities
+from clients.embedding import make_embedder
+from clients.http import GuardedClient
 from contracts.queues import Queue
+from runtime.embedded.demand import chroma_url
 from runtime.plugin import towpath_plugin
 from runtime.settings import Settings, get_settings
 from runtime.temporal import connect
 from stores.db import Database
+from stores.vectors.index import VectorIndex
 from workflows.entities import EntityBatchWorkflow
 from workflows.entity_reindex import EntityReindexWorkflow
 from workflows.housekeeping import RECONCILE_ID, ReconcileWorkflow
+from workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
 
 logger = logging.getLogger("towpath.worker")
 
-WORKFLOWS = [EntityBatchWorkflow, EntityReindexWorkflow, ReconcileWorkflow]
+WORKFLOWS = [
+    EntityBatchWorkflow,
+    EntityReindexWorkflow,
+    VectorUpsertionWorkflow,
+    VectorDeletionWorkflow,
+    ReconcileWorkflow,
+]
 GRACE = timedelta(seconds=20)
 RECONCILE_EVERY = timedelta(seconds=30)
 COMPUTE_SLOTS = 2
@@ -46,34 +61,70 @@ ENGINE_SLOTS = 20
 ActivityMethod = Callable[..., Any]
 
 
-def activities_for(queue: Queue, database: Database, settings: Settings) -> list[ActivityMethod]:
-    """The activities that a queue's workers serve."""
-    if queue is Queue.ENGINE:
-        jobs = JobActivities(database, retention_days=settings.retention_days)
-        return [jobs.begin_job, jobs.enter_phase, jobs.finish_job, jobs.find_unstarted, jobs.sweep]
-    if queue is Queue.COMPUTE:
-        cache = CandidateCache(database, memory_mb=settings.match_memory_mb)
-        entities = EntityActivities(database, cache, share_size=settings.match_chunk)
-        reindex = ReindexActivities(database, cache, share_size=settings.match_chunk)
-        return [
-            entities.plan_batch,
-            entities.index_page,
-            entities.train_index,
-            entities.match_page,
-            entities.resolve_batch,
-            reindex.plan_reindex,
-            reindex.copy_share,
-            reindex.train_building,
-            reindex.match_share,
-            reindex.resolve_building,
-            reindex.swap_index,
-        ]
-    return []
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The activity objects of a worker process, each once however many queues it serves."""
+
+    jobs: JobActivities
+    entities: EntityActivities
+    reindex: ReindexActivities
+    vectors: VectorActivities
+    client: GuardedClient
+
+    @classmethod
+    def make(cls, database: Database, settings: Settings) -> Parts:
+        """Everything from the settings; nothing connects yet."""
+        matcher = Matcher(database, memory_mb=settings.match_memory_mb)
+        client = GuardedClient(
+            allow_hosts=settings.allowed_host_list,
+            most_bytes=settings.source_max_bytes,
+            seconds=settings.source_seconds,
+        )
+        sources = Sources(client, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
+        index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
+        return cls(
+            jobs=JobActivities(database, retention_days=settings.retention_days),
+            entities=EntityActivities(database, matcher, share_size=settings.match_chunk),
+            reindex=ReindexActivities(database, matcher, share_size=settings.match_chunk),
+            vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources),
+            client=client,
+        )
+
+    def serve(self, queue: Queue) -> list[ActivityMethod]:
+        """The activities that a queue's workers serve."""
+        jobs, entities, reindex, vectors = self.jobs, self.entities, self.reindex, self.vectors
+        if queue is Queue.ENGINE:
+            return [
+                jobs.begin_job,
+                jobs.enter_phase,
+                jobs.finish_job,
+                jobs.find_unstarted,
+                jobs.sweep,
+                vectors.collect_garbage,
+            ]
+        if queue is Queue.COMPUTE:
+            return [
+                entities.plan_batch,
+                entities.index_page,
+                entities.train_index,
+                entities.match_page,
+                entities.resolve_batch,
+                reindex.plan_reindex,
+                reindex.copy_share,
+                reindex.train_building,
+                reindex.match_share,
+                reindex.resolve_building,
+                reindex.swap_index,
+                vectors.plan_task,
+                vectors.upsert_page,
+                vectors.delete_page,
+            ]
+        return []
 
 
-def make_worker(client: Client, queue: Queue, database: Database, settings: Settings) -> Worker | None:
+def make_worker(client: Client, queue: Queue, parts: Parts) -> Worker | None:
     """A Temporal worker for one queue; None where nothing is served on it yet."""
-    activities = activities_for(queue, database, settings)
+    activities = parts.serve(queue)
     if not activities:
         return None
     return Worker(
@@ -105,6 +156,8 @@ async def ensure_schedule(client: Client) -> None:
 
 async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
     """Serve queues until SIGTERM or SIGINT, then let running activities finish or hand them back."""
+    # One line for each call of a part that works is no news.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     database = Database(settings.require_database_url(), pool_size=settings.worker_pool_size)
     client = await connect(settings, plugins=[towpath_plugin()])
     stop = asyncio.Event()
@@ -113,7 +166,9 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
-        workers = [worker for queue in queues if (worker := make_worker(client, queue, database, settings))]
+        parts = Parts.make(database, settings)
+        stack.push_async_callback(parts.client.close)
+        workers = [worker for queue in queues if (worker := make_worker(client, queue, parts))]
         for worker in workers:
             await stack.enter_async_context(worker)
         if Queue.ENGINE in queues:

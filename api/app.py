@@ -20,8 +20,9 @@ from api.auth import docs_reader
 from api.errors import add_error_handlers
 from api.gateway import Gateway
 from api.requests import RequestIds
-from api.routes import auth, entities, events, health, indexes, jobs
+from api.routes import auth, entities, events, health, indexes, jobs, vectors
 from api.state import AppState
+from api.vector_search import VectorSearch
 from contracts.errors import ErrorBody
 from runtime.plugin import towpath_plugin
 from runtime.settings import Settings, get_settings
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 TAGS = [
     {"name": "entities", "description": "Upsert entities, one or a million, and find their duplicates."},
     {"name": "indexes", "description": "What entities are matched on; labels and tuning."},
+    {"name": "embeddings", "description": "Embed documents into a vector collection, and search in it."},
     {"name": "jobs", "description": "The common face of every long operation: progress, control, events."},
     {"name": "auth", "description": "Organisations, users, keys."},
     {"name": "health", "description": "Whether the parts answer."},
@@ -80,8 +82,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=ERRORS,
     )
     add_error_handlers(app)
-    for module in (entities, indexes, jobs, events, auth, health):
+    for module in (entities, indexes, vectors, jobs, events, auth, health):
         app.include_router(module.router)
+    app.include_router(vectors.router, prefix="/api/v1", include_in_schema=False)
     _add_docs(app)
     app.add_middleware(RequestIds)
     return app
@@ -102,6 +105,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             await ensure_bootstrap_key(database, settings.bootstrap_key)
         if settings.secret is None:
             logger.warning("TOWPATH_SECRET is not set: sign-ins end with this process and hold in no other")
+        search = VectorSearch(settings, database)
+        stack.push_async_callback(search.close)
         app.state.towpath = AppState(
             settings=settings,
             db=database,
@@ -110,6 +115,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             events=hub,
             secret=settings.secret or secrets.token_urlsafe(48),
             uploads=asyncio.Semaphore(settings.uploads),
+            vectors=search,
         )
         yield
 

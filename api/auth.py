@@ -78,6 +78,24 @@ async def authenticate(
     raise Unauthorized("this key is not valid")
 
 
+async def authenticate_embeddings(
+    request: Request,
+    state: State,
+    _bearer: Annotated[Any, Depends(bearer)] = None,
+    _header: Annotated[Any, Depends(header_key)] = None,
+) -> Principal:
+    """The caller of the embeddings API: without a key the default tenant, where the setting opens it."""
+    keyless = _presented(request) is None and COOKIE not in request.cookies
+    if keyless and state.settings.embeddings_open:
+        return Principal(
+            organization=store.DEFAULT_ORGANIZATION,
+            kind=KeyKind.ORGANIZATION,
+            role=Role.OPERATOR,
+            scopes=frozenset(Scope),
+        )
+    return await authenticate(request, state)
+
+
 async def _by_key(state: AppState, key: str) -> Principal:
     known = state.keys.get(key)
     if known is None:
@@ -176,15 +194,28 @@ def _claims(state: AppState, token: str, audience: str) -> dict[str, Any]:
 Caller = Annotated[Principal, Depends(authenticate)]
 
 
+def _allowed(caller: Principal, role: Role, scope: Scope) -> Principal:
+    if scope not in caller.scopes:
+        raise Forbidden(f"this key lacks the scope {scope}")
+    if not caller.role.covers(role):
+        raise Forbidden(f"this needs the role {role}; the key has {caller.role}")
+    return caller
+
+
 def require(role: Role, scope: Scope) -> Callable[[Principal], Coroutine[Any, Any, Principal]]:
     """A dependency that asks for a role and a scope."""
 
     async def check(caller: Caller) -> Principal:
-        if scope not in caller.scopes:
-            raise Forbidden(f"this key lacks the scope {scope}")
-        if not caller.role.covers(role):
-            raise Forbidden(f"this needs the role {role}; the key has {caller.role}")
-        return caller
+        return _allowed(caller, role, scope)
+
+    return check
+
+
+def require_embeddings(scope: Scope) -> Callable[[Principal], Coroutine[Any, Any, Principal]]:
+    """The same for the embeddings API, which may be open."""
+
+    async def check(caller: Annotated[Principal, Depends(authenticate_embeddings)]) -> Principal:
+        return _allowed(caller, Role.OPERATOR, scope)
 
     return check
 
@@ -192,6 +223,8 @@ def require(role: Role, scope: Scope) -> Callable[[Principal], Coroutine[Any, An
 Reader = Annotated[Principal, Depends(require(Role.OPERATOR, Scope.READ))]
 Operator = Annotated[Principal, Depends(require(Role.OPERATOR, Scope.WRITE))]
 Editor = Annotated[Principal, Depends(require(Role.EDITOR, Scope.WRITE))]
+EmbeddingsReader = Annotated[Principal, Depends(require_embeddings(Scope.READ))]
+EmbeddingsOperator = Annotated[Principal, Depends(require_embeddings(Scope.WRITE))]
 Owner = Annotated[Principal, Depends(require(Role.OWNER, Scope.WRITE))]
 
 

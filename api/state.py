@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from temporalio.client import Client
 
 from api.gateway import Gateway
+from api.vector_search import VectorSearch
 from contracts.auth import Principal
 from domain.auth import hash_key
 from runtime.settings import Settings
@@ -59,6 +60,7 @@ class AppState:
     events: EventHub
     secret: str
     uploads: asyncio.Semaphore
+    vectors: VectorSearch
     models: Models = field(default_factory=Models)
     keys: KeyCache = field(default_factory=KeyCache)
 

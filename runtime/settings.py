@@ -10,6 +10,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contracts.vectors import LOCAL_MODEL, EmbeddingConfig
+
 
 class Settings(BaseSettings):
     """What a process of Towpath can be told; each is the environment variable `TOWPATH_` + its name."""
@@ -47,6 +49,31 @@ class Settings(BaseSettings):
         default=4000, description="Entities in a share when a whole index is matched anew."
     )
     match_memory_mb: int = Field(default=1024, ge=1, description="Most memory of a worker's candidate index.")
+    embedding_model: str = Field(
+        default=LOCAL_MODEL, description="The embedding model: the local one, or openai::<model>."
+    )
+    embedding_url: str | None = Field(default=None, description="Base URL of an OpenAI-compatible embeddings API.")
+    embedding_key: str | None = Field(default=None, repr=False, description="Its API key.")
+    embedding_tokens: Annotated[int, Field(ge=16, le=8192)] | None = Field(
+        default=None, description="Most tokens of a part; by default what the model takes."
+    )
+    embedding_overlap: int = Field(default=32, ge=0, le=1024, description="Tokens that a part shares with the last.")
+    embedding_batch: Annotated[int, Field(ge=1, le=2048)] | None = Field(
+        default=None, description="Texts in one call of the embedding model."
+    )
+    embedding_threads: int = Field(default=1, ge=1, le=64, description="Threads of the local model in a process.")
+    vector_chunk: int = Field(default=256, ge=1, le=5000, description="Items in a staged page of a task.")
+    vector_max_items: int = Field(default=100_000, ge=1, description="Most items in one task.")
+    vector_max_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of a task.")
+    files_root: Path | None = Field(
+        default=None, description="The folder that items may name files in; none: no files."
+    )
+    source_max_bytes: int = Field(default=32 << 20, ge=1, description="Largest file that an item may name.")
+    source_seconds: float = Field(default=30.0, gt=0, description="Longest time to fetch one.")
+    allowed_hosts: str = Field(
+        default="", description="Comma-separated hosts that may be private or loopback: host, host:port or *."
+    )
+    chroma_token: str | None = Field(default=None, repr=False, description="Sent to Chroma as x-chroma-token.")
     worker_pool_size: int = Field(default=8, ge=2, description="Database connections of a worker.")
     api_pool_size: int = Field(default=20, ge=4, description="Database connections of the façade.")
     uploads: int = Field(default=8, ge=1, description="Batch uploads that the façade reads at once.")
@@ -67,6 +94,24 @@ class Settings(BaseSettings):
         if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
             raise ValueError("must begin with postgresql://")
         return f"postgresql://{rest}"
+
+    @property
+    def allowed_host_list(self) -> list[str]:
+        """`allowed_hosts`, taken apart."""
+        return [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
+
+    @property
+    def embedding(self) -> EmbeddingConfig:
+        """The embedding model."""
+        return EmbeddingConfig(
+            model=self.embedding_model,
+            url=self.embedding_url,
+            key=self.embedding_key or os.environ.get("OPENAI_API_KEY"),
+            part_tokens=self.embedding_tokens,
+            overlap=self.embedding_overlap,
+            batch=self.embedding_batch,
+            threads=self.embedding_threads,
+        )
 
     def require_database_url(self) -> str:
         """The database to use.

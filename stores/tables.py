@@ -17,6 +17,7 @@ from sqlmodel import Field, SQLModel
 
 from contracts.auth import KeyKind, Role
 from contracts.jobs import JobKind, JobState
+from contracts.vectors import Collection
 
 
 def _moment(*, required: bool = True, now: bool = False) -> Column[datetime]:
@@ -182,6 +183,7 @@ class JobFailureRow(SQLModel, table=True):
     stage: str
     code: str
     message: str
+    item: str | None = Field(default=None, sa_column=Column(Text), description="the item as it was sent")
 
 
 class EntityIndexRow(SQLModel, table=True):
@@ -279,3 +281,62 @@ class EntityLabelRow(SQLModel, table=True):
     right_id: str
     duplicate: bool
     created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+
+
+class VectorCollectionRow(SQLModel, table=True):
+    """A collection of a tenant: one for each kind and embedding model."""
+
+    __tablename__ = "vector_collections"
+
+    collection_no: int | None = Field(default=None, primary_key=True)
+    organization: str
+    name: Collection = Field(sa_column=_word(Collection))
+    model: str
+    objects: int = 0
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+
+
+class VectorObjectRow(SQLModel, table=True):
+    """An object, or with `version` null the mark that it was deleted.
+
+    `accepted` is the place in the order of acceptance of the task that wrote last; a task that was
+    accepted earlier changes nothing any more. `version` names the vectors that are live.
+    """
+
+    __tablename__ = "vector_objects"
+
+    collection_no: int = Field(primary_key=True)
+    uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    object_id: str
+    accepted: int = Field(sa_column=Column(BigInteger, nullable=False))
+    version: int | None = Field(default=None, sa_column=Column(BigInteger))
+    parts: int = 0
+    digest: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    payload: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    item_info: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    updated_at: datetime = Field(default=None, sa_column=_moment(now=True))
+
+
+class VectorPartRow(SQLModel, table=True):
+    """One vector, little-endian float32 of length 1: the truth that the vector index is built from."""
+
+    __tablename__ = "vector_parts"
+
+    collection_no: int = Field(primary_key=True)
+    uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    version: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    part: int = Field(primary_key=True)
+    vector: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class VectorGarbageRow(SQLModel, table=True):
+    """A version that is in the vector index, or may be, and is not live: deleted once it is due."""
+
+    __tablename__ = "vector_garbage"
+
+    collection_no: int = Field(primary_key=True)
+    uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    version: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    parts: int
+    due_at: datetime = Field(sa_column=_moment())

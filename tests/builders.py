@@ -43,6 +43,27 @@ def persons(count: int, *, seed: int = 1, first_id: int = 0) -> list[dict[str, A
     return found
 
 
+SUBJECTS = ("graph routing", "bread baking", "coastal birds", "steam engines", "tax law", "chess openings")
+
+
+def papers(count: int, *, seed: int = 1, words: int = 8) -> list[dict[str, Any]]:
+    """Items with a text of their own and a payload to filter by."""
+    chance = random.Random(seed)
+    return [
+        {
+            "object_id": f"paper-{seed}-{number}",
+            "payload": {
+                "text": f"On {SUBJECTS[number % len(SUBJECTS)]}: "
+                + " ".join("".join(chance.choices("abcdefghijklmnoprstuvw", k=5)) for _ in range(words)),
+                "year": 2000 + number % 25,
+                "subject": SUBJECTS[number % len(SUBJECTS)],
+                "tags": ["even", "all"] if number % 2 == 0 else ["all"],
+            },
+        }
+        for number in range(count)
+    ]
+
+
 @dataclass
 class Organization:
     """One tenant with its key, and short ways to call."""
@@ -91,6 +112,36 @@ class Organization:
         job = self.until(job_id)
         assert job["state"] == "COMPLETED", job
         return job_id
+
+    def task(self, body: dict[str, Any], kind: str = "upsertion", expect: int = 200) -> dict[str, Any]:
+        """Start an upsertion or deletion task."""
+        answer: dict[str, Any] = self.call("POST", f"/embeddings/{kind}-tasks/run", expect, json=body)
+        return answer
+
+    def info(self, task_id: str, kind: str = "upsertion") -> dict[str, Any]:
+        """One task."""
+        answer: dict[str, Any] = self.call("GET", f"/embeddings/{kind}-tasks/info", params={"task_id": task_id})
+        return answer
+
+    def ended(self, task_id: str, kind: str = "upsertion", seconds: float = 90) -> dict[str, Any]:
+        """Wait until a task has ended."""
+        ends = time.monotonic() + seconds
+        while (task := self.info(task_id, kind))["status"] in {"pending", "processing"}:
+            assert time.monotonic() < ends, task
+            time.sleep(0.05)
+        return task
+
+    def stored(self, items: list[dict[str, Any]], seconds: float = 90) -> dict[str, Any]:
+        """Run an upsertion task to its end; it must be done."""
+        task = self.ended(self.task({"items": items})["id"], seconds=seconds)
+        assert task["status"] == "done", task
+        return task
+
+    def search(self, query: str | None, limit: int = 10, expect: int = 200, **more: Any) -> dict[str, Any]:
+        """A similarity search."""
+        body = {"search_query": query, "limit": limit, **more}
+        answer: dict[str, Any] = self.call("POST", "/embeddings/similarity-search", expect, json=body)
+        return answer
 
     def pairs(self, index: str = "people") -> list[tuple[str, str, float, bool]]:
         """Every pair of an index, in a fixed order."""

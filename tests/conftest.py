@@ -17,6 +17,7 @@ from runtime.settings import Settings
 from stores.db import Database
 from stores.migrate import migrate
 from tests.builders import Organization, organization
+from tests.supervised import supervised
 
 
 @pytest.fixture(scope="session")
@@ -64,14 +65,23 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await handle.close()
 
 
-@pytest_asyncio.fixture(scope="session")
-async def system(session_home: Path) -> AsyncIterator[EmbeddedStack]:
-    """Everything as processes: Postgres, Temporal, one worker, one façade; tests bring their own organisation."""
+@pytest.fixture(scope="session")
+def files(session_home: Path) -> Path:
+    """The folder that items may name files in."""
+    folder = session_home / "root" / "files"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def system(session_home: Path, files: Path) -> Iterator[EmbeddedStack]:
+    """Everything as processes: Postgres, Temporal, Chroma, one worker, one façade; tests bring their own tenant."""
     settings = Settings(
-        home=session_home / "system", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200,
-        max_json_bytes=2_000_000, max_ndjson_bytes=3_000_000,
+        home=session_home / "system", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200, vector_chunk=50,
+        max_json_bytes=2_000_000, max_ndjson_bytes=3_000_000, vector_max_items=400, files_root=files,
+        allowed_hosts="127.0.0.1",
     )  # fmt: skip
-    async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
+    with supervised(settings) as stack:
         yield stack
 
 

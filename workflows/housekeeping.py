@@ -7,6 +7,7 @@ from temporalio.common import Priority, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.jobs import JobActivities
+from activities.vectors import VectorActivities
 from workflows._options import HOUSE
 
 RECONCILE_ID = "towpath/reconcile"
@@ -42,5 +43,8 @@ class ReconcileWorkflow:
                 continue
         for _ in range(SWEEPS_A_RUN):
             if not await workflow.execute_activity_method(JobActivities.sweep, **HOUSE):
+                break
+        for _ in range(SWEEPS_A_RUN):
+            if not await workflow.execute_activity_method(VectorActivities.collect_garbage, **HOUSE):
                 break
         return started

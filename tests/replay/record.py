@@ -16,7 +16,7 @@ from temporalio.client import Client
 from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from stores.migrate import migrate
-from tests.builders import FIELDS, Organization, organization, persons
+from tests.builders import FIELDS, Organization, organization, papers, persons
 
 FOLDER = Path(__file__).parent / "histories"
 
@@ -83,9 +83,45 @@ def reindexed(org: Organization) -> str:
     return str(changed["reindexJobId"])
 
 
+def _task(org: Organization) -> tuple[str, str]:
+    task = org.task({"items": papers(300)})
+    job = org.call("GET", "/v1/jobs", params={"externalId": task["id"]})["jobs"][0]
+    return task["id"], job["id"]
+
+
+def embedded(org: Organization) -> str:
+    task_id, job_id = _task(org)
+    org.ended(task_id)
+    return job_id
+
+
+def embedding_canceled(org: Organization) -> str:
+    task_id, job_id = _task(org)
+    time.sleep(0.5)
+    org.call("PUT", "/embeddings/upsertion-tasks/cancel", params={"task_id": task_id})
+    org.until(job_id)
+    return job_id
+
+
+def embedding_restarted(org: Organization) -> str:
+    task_id, job_id = _task(org)
+    org.ended(task_id)
+    org.call("PUT", "/embeddings/upsertion-tasks/restart", params={"task_id": task_id, "scope": "all"})
+    org.ended(task_id)
+    return job_id
+
+
+def deleted(org: Organization) -> str:
+    task_id, _ = _task(org)
+    org.ended(task_id)
+    task = org.task({"object_ids": [item["object_id"] for item in papers(100)]}, "deletion")
+    org.ended(task["id"], "deletion")
+    return str(org.call("GET", "/v1/jobs", params={"externalId": task["id"]})["jobs"][0]["id"])
+
+
 PATHS = [
     completed, rematched, paused, cancelled, restarted_during_cancel, out_of_time, index_dropped, nothing_to_do,
-    reindexed,
+    reindexed, embedded, embedding_canceled, embedding_restarted, deleted,
 ]  # fmt: skip
 
 
@@ -96,7 +132,9 @@ def _plain(history: str) -> str:
 
 async def record() -> None:
     with tempfile.TemporaryDirectory(prefix="towpath-record-") as folder:
-        settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=100)
+        settings = Settings(
+            home=Path(folder) / "home", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=100, vector_chunk=50
+        )
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             client = await Client.connect(stack.temporal_address)
             for path in PATHS:

@@ -8,6 +8,7 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
+from contracts.jobs import JobKind
 from runtime.plugin import towpath_plugin
 from worker import WORKFLOWS
 
@@ -17,7 +18,7 @@ HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 def test_every_workflow_has_a_history() -> None:
     recorded = {path.name.split(".")[0] for path in HISTORIES}
 
-    assert recorded == {"entity_batch", "entity_reindex", "reconcile"}
+    assert recorded == {*JobKind, "reconcile"}
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)

@@ -1,0 +1,362 @@
+"""The chunks of upsertion and deletion tasks.
+
+A chunk's way: what has changed? -> texts -> parts -> vectors, kept in Postgres as they come -> the index
+-> one transaction that makes them live and counts the chunk -> what was replaced leaves the index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+from temporalio import activity
+
+from activities._faults import effect
+from activities._pages import record_page
+from activities._sources import Sources
+from clients.embedding import Embedder, Splitter
+from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError, Unavailable
+from contracts.jobs import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
+from contracts.vectors import Collection, CollectionRef, FailureStage, Phase
+from domain.jobs import Outcome, tally
+from domain.vectors.items import digest_of, item_source, part_id, payload_text, text_version
+from stores import jobs as job_store
+from stores.db import Connection, Database
+from stores.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
+from stores.vectors import objects as store
+from stores.vectors.collections import Collections
+from stores.vectors.garbage import collect, sweep_marks
+from stores.vectors.index import VectorIndex
+
+FETCHES = 8
+# What is lost at most when a worker dies: the vectors of one group.
+GROUP_BATCHES = 2
+
+
+@dataclass(slots=True)
+class Item:
+    """One item of a chunk on its way; exactly one of `draft` and `failure` is set in the end."""
+
+    place: int
+    uid: int
+    raw: bytes
+    data: dict[str, Any]
+    text: str = ""
+    parts: list[str] = field(default_factory=list)
+    draft: store.Draft | None = None
+    failure: FailedItem | None = None
+    unchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScope:
+    """Where a task writes."""
+
+    collection: CollectionRef
+    accepted: int
+
+
+class VectorActivities:
+    """The effects of tasks.
+
+    Args:
+        database: Where tasks and objects are.
+        index: The vector index.
+        embedder: Makes this process's embedder; called once, when it is needed.
+        sources: Files that items name.
+    """
+
+    def __init__(
+        self, database: Database, index: VectorIndex, embedder: Callable[[], Embedder], sources: Sources
+    ) -> None:
+        self._database = database
+        self._index = index
+        self._make_embedder = embedder
+        self._made: Embedder | None = None
+        self._splitter: Splitter | None = None
+        self._sources = sources
+        self._collections = Collections()
+
+    @activity.defn
+    async def plan_task(self, ref: JobRef) -> PagePlan:
+        """Find the pages with work left."""
+        async with effect():
+            async with self._database.transaction() as connection:
+                await job_store.lock_job(connection, ref.organization, ref.job_id)
+                await job_store.assert_active(connection, ref)
+                # A restart has set back what it takes up again when it was accepted.
+                pages = await plan_pages(connection, ref.job_id, retake=Retake.NONE)
+                params = await job_store.params_of(connection, ref)
+            await self._scope(ref, params)
+            return PagePlan(pages=pages)
+
+    @activity.defn
+    async def upsert_page(self, task: PageTask) -> Progress:
+        """Embed and store a page's items."""
+        async with effect():
+            async with self._database.transaction() as connection:
+                await job_store.assert_active(connection, task.ref)
+                page = await load_page(connection, task.ref.job_id, task.page, lock=False)
+                params = await job_store.params_of(connection, task.ref)
+            embedder = self._embedder(str(params["model"]))
+            scope = await self._scope(task.ref, params)
+            items = list(_waiting(page))
+            if not items:
+                return tally(page.outcomes)
+            await self._read(items, page.first_index)
+            await self._compare(items, scope, embedder)
+            cost = await self._embed(items, scope, embedder, page.first_index)
+            await self._add(items, scope)
+            async with self._database.transaction() as connection:
+                done = await _store(connection, task, scope, items, cost)
+            await self._clean(scope)
+            return done
+
+    async def _read(self, items: list[Item], first_index: int) -> None:
+        """Find each item's text."""
+        slots = asyncio.Semaphore(FETCHES)
+
+        async def read(item: Item) -> None:
+            try:
+                item.text = await self._text(item, slots)
+            except TowpathError as error:
+                code = error.code if error.code is ErrorCode.NOTHING_TO_EMBED else ErrorCode.SOURCE_FAILED
+                item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, error.detail)
+
+        await asyncio.gather(*(read(item) for item in items))
+
+    async def _text(self, item: Item, slots: asyncio.Semaphore) -> str:
+        text = payload_text(item.data.get("payload"))
+        if text is not None:
+            return text
+        source = item_source(item.data.get("item_info"))
+        if source is not None:
+            async with slots:
+                text = await self._sources.read(source)
+        if not text or not text.strip():
+            raise BadInput("nothing to embed", code=ErrorCode.NOTHING_TO_EMBED)
+        return text
+
+    async def _compare(self, items: list[Item], scope: TaskScope, embedder: Embedder) -> None:
+        """Make a draft of each item; one whose text is live already needs no vectors."""
+        number = scope.collection.collection_no
+        async with self._database.transaction() as connection:
+            standings = await store.read_standings(connection, number, [item.uid for item in items])
+        for item in items:
+            if item.failure is not None:
+                continue
+            payload, info = item.data.get("payload"), item.data.get("item_info")
+            draft = store.Draft(
+                uid=item.uid,
+                object_id=item.data["object_id"],
+                version=text_version(item.text, part_tokens=embedder.part_tokens, overlap=embedder.overlap),
+                digest=digest_of([payload, info]),
+                payload=None if payload is None else orjson.dumps(payload).decode(),
+                item_info=None if info is None else orjson.dumps(info).decode(),
+            )
+            standing = standings.get(item.uid)
+            if standing is not None and standing.version == draft.version:
+                draft.parts = standing.parts
+                item.unchanged = standing.digest == draft.digest
+            item.draft = draft
+
+    async def _embed(self, items: list[Item], scope: TaskScope, embedder: Embedder, first_index: int) -> Cost:
+        """Give every draft that needs them its vectors, and keep those in Postgres group by group."""
+        cost = Cost()
+        fresh = [item for item in items if item.draft is not None and not item.draft.parts]
+        await asyncio.to_thread(self._split, fresh, embedder, first_index)
+        fresh = [item for item in fresh if item.draft is not None]
+        await self._take_up(fresh, scope)
+        missing = sorted((item for item in fresh if _draft(item).vectors is None), key=lambda item: len(item.text))
+        for group in _groups(missing, embedder.batch * GROUP_BATCHES):
+            await self._embed_group(group, embedder, cost, first_index)
+            await self._keep([item for item in group if item.draft is not None], scope)
+        return cost
+
+    def _split(self, items: list[Item], embedder: Embedder, first_index: int) -> None:
+        if self._splitter is None:
+            self._splitter = Splitter(part_tokens=embedder.part_tokens, overlap=embedder.overlap)
+        for item in items:
+            try:
+                item.parts = self._splitter.split(item.text)
+                _draft(item).parts = len(item.parts)
+            except BadInput as error:
+                item.draft = None
+                item.failure = _failure(item, first_index, FailureStage.SPLITTING, error.code, error.detail)
+
+    async def _take_up(self, items: list[Item], scope: TaskScope) -> None:
+        """Take the vectors that an earlier try has kept."""
+        number = scope.collection.collection_no
+        wanted = {(item.uid, _draft(item).version): item for item in items}
+        async with self._database.transaction() as connection:
+            kept = await store.read_vectors(connection, number, list(wanted))
+        found = [wanted[key] for key, vectors in kept.items() if len(vectors) == len(wanted[key].parts)]
+        for item in found:
+            _draft(item).vectors = kept[item.uid, _draft(item).version]
+        await self._keep(found, scope)
+
+    async def _keep(self, items: list[Item], scope: TaskScope) -> None:
+        if items:
+            async with self._database.transaction() as connection:
+                await store.keep_vectors(connection, scope.collection.collection_no, [_draft(item) for item in items])
+
+    async def _embed_group(self, group: list[Item], embedder: Embedder, cost: Cost, first_index: int) -> None:
+        texts = [part for item in group for part in item.parts]
+        try:
+            embedded = await embedder.embed(texts)
+        except BadInput as error:
+            if len(group) > 1:
+                # One text is refused; alone, each shows whether it is the one.
+                for item in group:
+                    await self._embed_group([item], embedder, cost, first_index)
+                return
+            group[0].draft = None
+            code = ErrorCode.EMBEDDING_FAILED
+            group[0].failure = _failure(group[0], first_index, FailureStage.INFERENCE, code, error.detail)
+            return
+        cost.usd += embedded.usd
+        cost.input_tokens += embedded.tokens
+        start = 0
+        for item in group:
+            _draft(item).vectors = embedded.vectors[start : start + len(item.parts)]
+            start += len(item.parts)
+
+    async def _add(self, items: list[Item], scope: TaskScope) -> None:
+        drafts = [item.draft for item in items if item.draft is not None and item.draft.vectors is not None]
+        if drafts:
+            ids = [part_id(draft.uid, draft.version, part) for draft in drafts for part in range(draft.parts)]
+            vectors = np.concatenate([draft.vectors for draft in drafts if draft.vectors is not None])
+            await self._index.add(scope.collection.collection_no, ids, vectors)
+
+    @activity.defn
+    async def delete_page(self, task: PageTask) -> Progress:
+        """Delete a page's objects."""
+        async with effect():
+            async with self._database.transaction() as connection:
+                params = await job_store.params_of(connection, task.ref)
+            scope = await self._scope(task.ref, params)
+            number = scope.collection.collection_no
+            async with self._database.transaction() as connection:
+                page = await load_page(connection, task.ref.job_id, task.page)
+                await job_store.assert_active(connection, task.ref)
+                before = tally(page.outcomes)
+                places = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
+                objects = [(int(page.uids[place]), str(orjson.loads(page.lines[place]))) for place in places]
+                written = await store.delete_objects(connection, number, objects, accepted=scope.accepted)
+                for place in places:
+                    missing = int(page.uids[place]) in written.missing
+                    page.outcomes[place] = Outcome.UNCHANGED if missing else Outcome.DONE
+                await save_outcomes(connection, task.ref.job_id, task.page, page.outcomes, 1)
+                done = await record_page(connection, task, Phase.DELETE, before, tally(page.outcomes))
+            await self._clean(scope)
+            return done
+
+    async def _clean(self, scope: TaskScope) -> None:
+        """Take what was replaced out of the index now; what is left over, the housekeeping takes."""
+        try:
+            while await collect(self._database, self._index, collection_no=scope.collection.collection_no):
+                pass
+        except Unavailable as error:
+            activity.logger.info("left to the housekeeping: %s", error.detail)
+
+    @activity.defn
+    async def collect_garbage(self) -> int:
+        """Take what is not live out of the index, and delete old marks; for the housekeeping.
+
+        Returns:
+            How many versions went: call again while it is not 0.
+        """
+        async with effect():
+            await sweep_marks(self._database)
+            try:
+                return await collect(self._database, self._index)
+            except Unavailable as error:
+                activity.logger.warning("the index does not answer the housekeeping: %s", error.detail)
+                return 0
+
+    def _embedder(self, model: str) -> Embedder:
+        if self._made is None:
+            self._made = self._make_embedder()
+        if self._made.model != model:
+            raise JobFault(f"no worker serves the embedding model {model}", code=ErrorCode.REFUSED)
+        return self._made
+
+    async def _scope(self, ref: JobRef, params: dict[str, Any]) -> TaskScope:
+        name, model = Collection(params["collection"]), str(params["model"])
+        collection = await self._collections.ensure(self._database, ref.organization, name, model)
+        return TaskScope(collection, int(params["order"]))
+
+
+def _draft(item: Item) -> store.Draft:
+    if item.draft is None:
+        raise AssertionError("only items with a draft get here")
+    return item.draft
+
+
+def _waiting(page: Page) -> Iterator[Item]:
+    for place in np.flatnonzero(page.outcomes == Outcome.WAITING).tolist():
+        raw = page.lines[place]
+        item = Item(place=place, uid=int(page.uids[place]), raw=raw, data=orjson.loads(raw))
+        if b"\\u0000" in raw:
+            item.failure = _failure(
+                item, page.first_index, FailureStage.UPSERT, ErrorCode.NULL_BYTE, "the item holds a NUL character"
+            )
+        yield item
+
+
+def _failure(item: Item, first_index: int, stage: FailureStage, code: ErrorCode, message: str) -> FailedItem:
+    return FailedItem(
+        index=first_index + item.place,
+        id=item.data["object_id"],
+        stage=stage,
+        code=code,
+        message=message,
+        item=item.raw.decode(),
+    )
+
+
+def _groups(items: list[Item], most_parts: int) -> Iterator[list[Item]]:
+    group: list[Item] = []
+    parts = 0
+    for item in items:
+        if group and parts + len(item.parts) > most_parts:
+            yield group
+            group, parts = [], 0
+        group.append(item)
+        parts += len(item.parts)
+    if group:
+        yield group
+
+
+async def _store(connection: Connection, task: PageTask, scope: TaskScope, items: list[Item], cost: Cost) -> Progress:
+    """The chunk's one transaction: vectors become live, outcomes and counts are written."""
+    number, ref = scope.collection.collection_no, task.ref
+    page = await load_page(connection, ref.job_id, task.page)
+    await job_store.assert_active(connection, ref)
+    before = tally(page.outcomes)
+    items = [item for item in items if page.outcomes[item.place] == Outcome.WAITING]
+    drafts = {item.uid: item.draft for item in items if item.draft is not None}
+    standings = await store.lock_objects(connection, number, [(d.uid, d.object_id) for d in drafts.values()])
+    for draft in drafts.values():
+        standing = standings[draft.uid]
+        moved = draft.vectors is None and standing.version != draft.version
+        if moved and standing.accepted <= scope.accepted:
+            raise Unavailable("an object changed while its page was prepared")
+    changed = [item for item in items if item.draft is not None and not item.unchanged]
+    written = await store.write_objects(
+        connection, number, [_draft(item) for item in changed], accepted=scope.accepted, standings=standings
+    )
+    same = [item.uid for item in items if item.unchanged]
+    await store.confirm_objects(connection, number, same, accepted=scope.accepted)
+    for item in items:
+        if item.draft is None:
+            page.outcomes[item.place] = Outcome.FAILED
+        else:
+            page.outcomes[item.place] = Outcome.DONE if item.uid in written.applied else Outcome.UNCHANGED
+    await add_failures(connection, ref.job_id, [item.failure for item in items if item.failure is not None])
+    await save_outcomes(connection, ref.job_id, task.page, page.outcomes, 1)
+    return await record_page(connection, task, Phase.EMBED, before, tally(page.outcomes), cost=cost)

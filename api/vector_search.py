@@ -1,0 +1,109 @@
+"""Search in a collection: the query becomes a vector here, the stores do the rest."""
+
+from __future__ import annotations
+
+from functools import partial
+from uuid import uuid4
+
+from clients.embedding import Embedder, make_embedder
+from contracts.errors import JobFault, NotFound
+from contracts.vectors import Collection, CollectionRef, CountAnswer, CountBody, SearchAnswer, SearchBody
+from domain.vectors.filters import Node, parse_filter, sort_field
+from domain.vectors.items import query_text
+from runtime.embedded.demand import chroma_url
+from runtime.settings import Settings
+from stores.db import Database
+from stores.vectors.collections import Collections
+from stores.vectors.index import VectorIndex
+from stores.vectors.search import Page, Search, Sort, count_matches, search_nearest, search_payload
+
+
+class VectorSearch:
+    """What a façade process holds to answer searches; model and index are opened by the first one.
+
+    Args:
+        settings: The embedding model, and where Chroma is.
+        database: Where objects are.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
+        self._collections = Collections()
+        self._made: Embedder | None = None
+
+    async def search(
+        self, organization: str, name: Collection, body: SearchBody, *, by_payload: bool = False
+    ) -> SearchAnswer:
+        """A page of objects.
+
+        Args:
+            organization: Whose.
+            name: In which collection.
+            body: The search.
+            by_payload: Leave the query aside.
+
+        Raises:
+            NotFound: Nothing was ever stored there, or no model is ready.
+            BadInput: The filter or the sort cannot be understood.
+        """
+        collection = await self._collection(organization, name)
+        session = body.session_id or (str(uuid4()) if body.create_session else None)
+        answer = SearchAnswer(search_results=[], session_id=session, meta_info=body.meta_info)
+        text = None if by_payload else query_text(body.search_query)
+        if text is None and body.filter is None:
+            answer.total_count = 0
+            return answer
+        page = await self._page(collection, text, _search(body))
+        answer.search_results, answer.total_count = page.results, page.total
+        if page.more:
+            answer.next_page_offset = body.offset + len(page.results)
+        return answer
+
+    async def count(self, organization: str, name: Collection, body: CountBody) -> CountAnswer:
+        """How many objects a payload search would find.
+
+        Raises:
+            NotFound: Nothing was ever stored there.
+            BadInput: The filter cannot be understood.
+        """
+        collection = await self._collection(organization, name)
+        if body.filter is None:
+            return CountAnswer(total_count=0)
+        async with self._database.transaction() as connection:
+            return CountAnswer(
+                total_count=await count_matches(connection, collection.collection_no, parse_filter(body.filter))
+            )
+
+    async def _page(self, collection: CollectionRef, text: str | None, search: Search) -> Page:
+        number = collection.collection_no
+        if text is None:
+            return await search_payload(self._database, number, search)
+        query = (await self._embedder().embed([text])).vectors[0]
+        return await search_nearest(self._database, self._index, number, query, search)
+
+    async def _collection(self, organization: str, name: Collection) -> CollectionRef:
+        return await self._collections.find(self._database, organization, name, self._settings.embedding.model)
+
+    def _embedder(self) -> Embedder:
+        if self._made is None:
+            try:
+                self._made = make_embedder(self._settings.embedding)
+            except JobFault as error:
+                raise NotFound(f"no embedding model is ready: {error.detail}") from error
+        return self._made
+
+    async def close(self) -> None:
+        """Let go of the model."""
+        if self._made is not None:
+            await self._made.close()
+
+
+def _search(body: SearchBody) -> Search:
+    node: Node = parse_filter(body.filter or {})
+    sort = None
+    if body.sort_by is not None:
+        field = sort_field(body.sort_by.field, column=body.sort_by.force_not_payload)
+        sort = Sort(field, body.sort_by.order, body.similarity_first)
+    return Search(node, limit=body.limit, offset=body.offset, max_distance=body.max_distance, sort=sort)

@@ -1,0 +1,120 @@
+"""The vector index: Chroma over HTTP, one Chroma collection for each collection of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.errors import Unavailable
+from domain.vectors.items import read_part_id
+from domain.vectors.ranking import PartDistance
+
+# Chroma takes 5,461 in one call; smaller ones are as fast and bound what a lost call costs.
+BATCH = 1000
+SECONDS = 60.0
+HNSW = {"space": "cosine", "ef_construction": 100, "max_neighbors": 16, "ef_search": 100}
+
+Locate = Callable[[], Awaitable[str]]
+
+
+class VectorIndex:
+    """Adds, deletes and finds parts; connects on first use.
+
+    Args:
+        locate: Gives Chroma's URL; may start it.
+        token: Sent as `x-chroma-token`, for a Chroma that wants one.
+    """
+
+    def __init__(self, locate: Locate, *, token: str | None = None) -> None:
+        self._locate = locate
+        self._token = token
+        self._connecting = asyncio.Lock()
+        self._client: Any = None
+        self._collections: dict[int, Any] = {}
+
+    async def add(self, collection_no: int, ids: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
+        """Add parts; one that is there already stays as it is, for an id names its content.
+
+        Raises:
+            Unavailable: Chroma does not answer.
+        """
+        for start in range(0, len(ids), BATCH):
+            part = slice(start, start + BATCH)
+            async with self._collection(collection_no) as collection:
+                await collection.add(ids=list(ids[part]), embeddings=vectors[part])
+
+    async def delete(self, collection_no: int, ids: Sequence[str]) -> None:
+        """Delete parts; one that is not there is no error.
+
+        Raises:
+            Unavailable: Chroma does not answer.
+        """
+        for start in range(0, len(ids), BATCH):
+            async with self._collection(collection_no) as collection:
+                await collection.delete(ids=list(ids[start : start + BATCH]))
+
+    async def nearest(self, collection_no: int, query: npt.NDArray[np.float32], *, count: int) -> list[PartDistance]:
+        """The `count` parts with the least cosine distance, approximately, nearest first.
+
+        Raises:
+            Unavailable: Chroma does not answer.
+        """
+        async with self._collection(collection_no) as collection:
+            found = await collection.query(query_embeddings=[query], n_results=count, include=["distances"])
+        return [
+            (*read_part_id(one)[:2], max(float(distance), 0.0))
+            for one, distance in zip(found["ids"][0], found["distances"][0], strict=True)
+        ]
+
+    async def count(self, collection_no: int) -> int:
+        """How many parts the index holds."""
+        async with self._collection(collection_no) as collection:
+            return int(await collection.count())
+
+    @asynccontextmanager
+    async def _collection(self, collection_no: int) -> AsyncIterator[Any]:
+        import httpx
+        from chromadb.errors import ChromaError, NotFoundError
+
+        try:
+            async with asyncio.timeout(SECONDS):
+                yield await self._open(collection_no)
+        except NotFoundError as error:
+            # Chroma has another data folder than before: the next call makes the collection anew.
+            self._collections.pop(collection_no, None)
+            raise Unavailable(f"Chroma lost the collection {collection_no}") from error
+        except (httpx.HTTPError, ChromaError, TimeoutError, ValueError, RuntimeError) as error:
+            # The client answers a server that is away with a ValueError when it connects, the stack
+            # one that does not start with a RuntimeError.
+            raise Unavailable(f"Chroma does not answer: {type(error).__name__}: {error}"[:500]) from error
+
+    async def _open(self, collection_no: int) -> Any:
+        if collection_no not in self._collections:
+            client = await self._connect()
+            self._collections[collection_no] = await client.get_or_create_collection(
+                f"towpath-{collection_no}", configuration={"hnsw": HNSW}, embedding_function=None
+            )
+        return self._collections[collection_no]
+
+    async def _connect(self) -> Any:
+        async with self._connecting:
+            if self._client is None:
+                import chromadb
+                from chromadb.config import Settings
+
+                address = urlsplit(await self._locate())
+                secure = address.scheme == "https"
+                self._client = await chromadb.AsyncHttpClient(
+                    host=address.hostname or "127.0.0.1",
+                    port=address.port or (443 if secure else 8000),
+                    ssl=secure,
+                    headers={"x-chroma-token": self._token} if self._token else None,
+                    settings=Settings(anonymized_telemetry=False),
+                )
+            return self._client
