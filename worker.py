@@ -100,7 +100,7 @@ class Parts:
                 jobs.finish_job,
                 jobs.find_unstarted,
                 jobs.sweep,
-                vectors.collect_garbage,
+                vectors.tend_index,
             ]
         if queue is Queue.COMPUTE:
             return [

@@ -7,6 +7,7 @@ A chunk's way: what has changed? -> texts -> parts -> vectors, kept in Postgres 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,8 +32,11 @@ from stores.vectors import objects as store
 from stores.vectors.collections import Collections
 from stores.vectors.garbage import collect, sweep_marks
 from stores.vectors.index import VectorIndex
+from stores.vectors.refill import poor_collections, refill
 
 FETCHES = 8
+# Between two looks whether the index still holds what it was given.
+LOOK_SECONDS = 300.0
 # What is lost at most when a worker dies: the vectors of one group.
 GROUP_BATCHES = 2
 
@@ -80,6 +84,7 @@ class VectorActivities:
         self._splitter: Splitter | None = None
         self._sources = sources
         self._collections = Collections()
+        self._next_look = 0.0
 
     @activity.defn
     async def plan_task(self, ref: JobRef) -> PagePlan:
@@ -264,8 +269,8 @@ class VectorActivities:
             activity.logger.info("left to the housekeeping: %s", error.detail)
 
     @activity.defn
-    async def collect_garbage(self) -> int:
-        """Take what is not live out of the index, and delete old marks; for the housekeeping.
+    async def tend_index(self) -> int:
+        """Take what is not live out of the index, give back what it has lost, delete old marks.
 
         Returns:
             How many versions went: call again while it is not 0.
@@ -273,10 +278,20 @@ class VectorActivities:
         async with effect():
             await sweep_marks(self._database)
             try:
+                await self._refill()
                 return await collect(self._database, self._index)
             except Unavailable as error:
                 activity.logger.warning("the index does not answer the housekeeping: %s", error.detail)
                 return 0
+
+    async def _refill(self) -> None:
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        for number in await poor_collections(self._database, self._index):
+            activity.logger.warning("the index has lost parts of the collection %s; adding them again", number)
+            await refill(self._database, self._index, number)
+        self._next_look = now + LOOK_SECONDS
 
     def _embedder(self, model: str) -> Embedder:
         if self._made is None:

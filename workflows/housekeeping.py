@@ -45,6 +45,6 @@ class ReconcileWorkflow:
             if not await workflow.execute_activity_method(JobActivities.sweep, **HOUSE):
                 break
         for _ in range(SWEEPS_A_RUN):
-            if not await workflow.execute_activity_method(VectorActivities.collect_garbage, **HOUSE):
+            if not await workflow.execute_activity_method(VectorActivities.tend_index, **HOUSE):
                 break
         return started

@@ -22,6 +22,7 @@ from stores.vectors import objects as store
 from stores.vectors.collections import Collections
 from stores.vectors.garbage import collect, sweep_marks
 from stores.vectors.index import VectorIndex
+from stores.vectors.refill import poor_collections, refill
 from stores.vectors.search import EVERYTHING, Search, Sort, search_nearest
 
 DIMENSIONS = 24
@@ -167,6 +168,27 @@ async def test_adding_parts_again_changes_nothing(index: VectorIndex, number: in
     assert await index.count(number) == 3
     await index.delete(number, [*ids, part_id(7, 8, 0)])
     assert await index.count(number) == 0
+
+
+async def test_an_index_that_lost_its_data_is_filled_again(database: Database, index: VectorIndex, number: int) -> None:
+    drafts = [draft(f"o{i}", 1, vectors(1 + i % 3, seed=i)) for i in range(40)]
+    await put(database, index, number, drafts, 1)
+    await remove(database, number, ["o7"], 2)
+    parts = sum(each.parts for each in drafts if each.object_id != "o7")
+    everything = [part_id(each.uid, each.version, part) for each in drafts for part in range(each.parts)]
+    assert number not in await poor_collections(database, index)
+    await index.delete(number, everything)
+    assert number in await poor_collections(database, index)
+
+    assert await refill(database, index, number) == parts
+    assert await refill(database, index, number) == parts
+
+    assert await index.count(number) == parts
+    assert number not in await poor_collections(database, index)
+    query = drafts[3].vectors
+    assert query is not None
+    found = await search_nearest(database, index, number, query[0], Search(EVERYTHING, 1, 0))
+    assert [one.object_id for one in found.results] == ["o3"]
 
 
 async def test_an_index_that_does_not_answer_is_unavailable_and_retryable() -> None:
