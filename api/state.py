@@ -65,7 +65,7 @@ class AppState:
     keys: KeyCache = field(default_factory=KeyCache)
 
 
-def state_of(connection: HTTPConnection) -> AppState:
+async def state_of(connection: HTTPConnection) -> AppState:
     """The state of the application that a request belongs to."""
     return cast(AppState, connection.app.state.towpath)
 

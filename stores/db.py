@@ -61,6 +61,18 @@ class Database:
             async with connection.transaction():
                 yield connection
 
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[Connection]:
+        """A psycopg connection that commits each statement by itself: for reads that want few round trips."""
+        async with self._engine.connect() as pooled:
+            raw = await pooled.get_raw_connection()
+            connection = cast(Connection, raw.driver_connection)
+            await connection.set_autocommit(True)
+            try:
+                yield connection
+            finally:
+                await connection.set_autocommit(False)
+
     async def listen(self) -> Connection:
         """A connection of its own, outside the pool, for LISTEN."""
         return await AsyncConnection.connect(self.url, autocommit=True)

@@ -158,7 +158,8 @@ class EmbeddedStack:
         """
         command = [
             sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--host", self._settings.host,
-            "--port", str(self.api_port), "--log-level", "warning", "--timeout-graceful-shutdown", "10",
+            "--port", str(self.api_port), "--log-level", "warning", "--no-access-log",
+            "--timeout-graceful-shutdown", "10",
         ]  # fmt: skip
         child = await self._run_ours("api", command)
         async with httpx.AsyncClient() as client:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from contracts.vectors import SearchResult, SortOrder
 from domain.vectors.filters import Every, Field, Node
-from domain.vectors.ranking import cosine_distances, nearest_parts
+from domain.vectors.ranking import PartDistance, cosine_distances, nearest_parts
 from stores.db import Connection, Database
 from stores.vectors.filters import compile_filter, value_of
 from stores.vectors.index import VectorIndex
@@ -21,7 +21,7 @@ Query = npt.NDArray[np.float32]
 # Where the index would have to be asked for more parts than this, looking at every match is faster.
 MOST_ASKED = 2_000
 # Up to so many matches are looked at one by one: exact, and faster than a search that throws most away.
-FEW_MATCHES = 2_000
+FEW_MATCHES = 500
 # Parts asked for beyond the page: objects have several, and some are not live any more.
 SPARE = 1.5
 SCAN_ROWS = 2_000
@@ -120,8 +120,11 @@ async def search_nearest(
         if sorted_by_field or total <= FEW_MATCHES or asked > MOST_ASKED:
             return await _search_exactly(database, collection_no, query, search)
     while True:
-        parts = await index.nearest(collection_no, query, count=asked)
-        page, found = await _page_of(database, collection_no, query, parts, search)
+        asking = asyncio.create_task(index.nearest(collection_no, query, count=asked))
+        try:
+            page, parts, found = await _page_of(database, collection_no, query, asking, search)
+        finally:
+            asking.cancel()
         exhausted = len(parts) < asked or _beyond(parts, search.max_distance)
         if found > search.end or exhausted:
             break
@@ -137,37 +140,76 @@ async def search_nearest(
     return page
 
 
-def _beyond(parts: Sequence[tuple[int, int, float]], max_distance: float | None) -> bool:
+def _beyond(parts: Sequence[PartDistance], max_distance: float | None) -> bool:
     return max_distance is not None and bool(parts) and parts[-1][2] > max_distance
 
 
 async def _page_of(
-    database: Database, collection_no: int, query: Query, parts: Sequence[tuple[int, int, float]], search: Search
-) -> tuple[Page, int]:
-    """A page made of the parts that are live and match, and how many objects there were."""
-    nearest = nearest_parts(parts)
-    uids = sorted({uid for uid, _ in nearest})
+    database: Database, collection_no: int, query: Query, asking: Awaitable[list[PartDistance]], search: Search
+) -> tuple[Page, list[PartDistance], int]:
+    """A page made of the parts that are live and match, the parts, and how many objects there were."""
+    condition, values = compile_filter(search.node)
+    order, order_values = _order(search.sort, by_distance=True)
+    # One statement, on a connection that is opened while the index searches: each round trip shows.
+    async with database.statement() as connection:
+        parts = await asking
+        nearest = nearest_parts(parts)
+        found = await connection.execute(
+            f"""
+            WITH near AS (
+                SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::float8[]) AS near (uid, version, distance)
+            ), matches AS (
+                SELECT o.*, near.distance FROM (SELECT DISTINCT uid FROM near) AS proposed
+                JOIN vector_objects o ON o.collection_no = %s AND o.uid = proposed.uid AND o.version IS NOT NULL
+                LEFT JOIN near ON near.uid = o.uid AND near.version = o.version
+                WHERE {condition} AND (near.distance IS NULL OR %s::float8 IS NULL OR near.distance <= %s)
+            ), page AS (
+                SELECT o.object_id, near.distance, o.payload, o.item_info,
+                    row_number() OVER (ORDER BY {order} o.object_id) AS place
+                FROM matches o, LATERAL (SELECT o.distance) AS near
+                ORDER BY place LIMIT %s OFFSET %s
+            )
+            SELECT (SELECT objects FROM vector_collections WHERE collection_no = %s), counts.found, counts.changed,
+                page.object_id, page.distance, page.payload, page.item_info
+            FROM (SELECT count(*), bool_or(distance IS NULL) FROM matches) AS counts (found, changed)
+            LEFT JOIN page ON true ORDER BY page.place
+            """,
+            (
+                [uid for uid, _ in nearest], [version for _, version in nearest], list(nearest.values()), collection_no,
+                *values, search.max_distance, search.max_distance, *order_values, search.limit, search.offset,
+                collection_no,
+            ),
+        )  # fmt: skip
+        rows = await found.fetchall()
+    total, count, changed = rows[0][:3]
+    if changed:
+        # The index was asked just before an object was changed: it knew the old text, Postgres the new one.
+        return await _page_of_changed(database, collection_no, query, nearest, search), parts, count
+    results = [_result(row[3:]) for row in rows if row[3] is not None]
+    return Page(results, more=False, total=total or 0), parts, count
+
+
+async def _page_of_changed(
+    database: Database, collection_no: int, query: Query, nearest: dict[tuple[int, int], float], search: Search
+) -> Page:
+    """The same where some versions that are live now were not among the parts."""
     condition, values = compile_filter(search.node)
     async with database.transaction() as connection:
         found = await connection.execute(
             f"""
-            SELECT o.uid, o.version, (SELECT objects FROM vector_collections WHERE collection_no = o.collection_no)
-            FROM vector_objects o
+            SELECT o.uid, o.version FROM vector_objects o
             WHERE o.collection_no = %s AND o.uid = ANY(%s::bigint[]) AND o.version IS NOT NULL AND {condition}
             """,
-            (collection_no, uids, *values),
+            (collection_no, sorted({uid for uid, _ in nearest}), *values),
         )
-        rows = await found.fetchall()
-        live = {(uid, version) for uid, version, _ in rows}
+        live = {(uid, version) for uid, version in await found.fetchall()}
         distances = {uid: nearest[uid, version] for uid, version in live if (uid, version) in nearest}
-        # The index was asked just before these were changed: it knew the old text, Postgres the new one.
-        changed = [key for key in live if key not in nearest]
-        if changed:
-            distances |= await _distances(connection, collection_no, query, changed)
+        distances |= await _distances(connection, collection_no, query, [key for key in live if key not in nearest])
         if search.max_distance is not None:
             distances = {uid: far for uid, far in distances.items() if far <= search.max_distance}
         results = await _read_page(connection, collection_no, distances, search)
-    return Page(results, more=False, total=rows[0][2] if rows else 0), len(distances)
+        total = await count_matches(connection, collection_no, EVERYTHING)
+    return Page(results, more=False, total=total)
 
 
 async def _distances(
