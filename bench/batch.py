@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import statistics
 import tempfile
@@ -25,6 +24,7 @@ from uuid import UUID
 import orjson
 import psutil
 
+from bench._figures import tell
 from bench.client import Towpath
 from bench.persons import FIELDS
 from contracts.entities import IndexConfig
@@ -42,11 +42,6 @@ from stores.migrate import migrate
 PAGE = 4000
 TWINS = 0.3
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
-def tell(figure: str, **values: Any) -> None:
-    """One figure."""
-    print(json.dumps({"figure": figure, **values}), flush=True)
 
 
 def synthetic_persons(count: int, seed: int = 11) -> list[dict[str, Any]]:

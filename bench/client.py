@@ -32,6 +32,7 @@ class Towpath:
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url
+        self.key = key
         self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
 
     def call(self, method: str, path: str, **options: Any) -> Any:

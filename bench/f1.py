@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import _datasets as datasets
-from bench.batch import tell
+from bench._figures import tell
 from bench.client import Towpath
 from bench.persons import Score, ordered, score
 from contracts.entities import FieldType
