@@ -8,7 +8,7 @@ WORKDIR /app
 RUN python -m venv /venv
 # The dependencies first: they change less often than the code, and are then taken from the layer before.
 COPY requirements.lock ./
-RUN /venv/bin/pip install --require-hashes -r requirements.lock
+RUN /venv/bin/pip install --no-deps --require-hashes -r requirements.lock
 COPY pyproject.toml README.md cli.py worker.py ./
 COPY contracts contracts/
 COPY domain domain/

@@ -13,12 +13,12 @@ help: ## Show this list
 $(VENV)/.run: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Towpath needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 venv: $(VENV)/.dev ## Make the virtual environment with everything
@@ -49,9 +49,9 @@ bench: $(VENV)/.dev ## Run the benchmarks; one line of JSON a figure
 
 lock: ## Pin the newest versions that fit, with hashes and without index URLs
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra demo --group build --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra demo --extra local-llm --group build --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra demo --extra bench --group dev --group build -c requirements.lock --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra demo --extra local-llm --extra bench --group dev --group build -c requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet \
 		-o requirements-dev.lock
 

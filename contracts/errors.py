@@ -10,6 +10,13 @@ TowpathError
 |-- Unprocessable     422  the same Idempotency-Key with another body
 |-- TooMany           429  slow down; carries `retry_after`
 |-- Unavailable       503  a part is down; carries `retry_after`
+|-- ModelError        502  a language model gave no usable answer; codes in small letters, as its users know them
+|   |-- RateLimited   429  the provider asks to slow down; carries `retry_after`
+|   |-- ProviderDown  502  the provider does not answer now
+|   |-- ModelTimeout  504  the provider took too long
+|   |-- ContextTooLong 422 the prompt is longer than the model takes
+|   |-- ModelRetired  422  the provider no longer has the model
+|   `-- OutputInvalid 502  not the asked form, also after repairs
 `-- JobFault          500  a job cannot go on; never retried
 """
 
@@ -56,6 +63,17 @@ class ErrorCode(StrEnum):
     TOO_MANY_PARTS = "TOO_MANY_PARTS"
     ADDRESS_REFUSED = "ADDRESS_REFUSED"
     UNREADABLE = "UNREADABLE"
+    RATE_LIMITED = "rate_limited"
+    CONTEXT_TOO_LONG = "context_length_exceeded"
+    MODEL_OUTPUT_INVALID = "model_output_invalid"
+    MODEL_RETIRED = "model_retired"
+    MODEL_REFUSED = "model_refused"
+    PROVIDER_DOWN = "provider_unavailable"
+    PROVIDER_TIMEOUT = "provider_timeout"
+    MODEL_LIMIT = "model_limit_exceeded"
+    COST_LIMIT = "cost_limit_exceeded"
+    CLASSIFICATION = "classification_mismatch"
+    ENRICHMENT_FAILED = "enrichment_failed"
 
 
 class ErrorBody(BaseModel):
@@ -183,3 +201,77 @@ class JobNotActive(JobFault):
     """A chunk came to write after its job had ended; its transaction is rolled back."""
 
     default_code = ErrorCode.JOB_NOT_ACTIVE
+
+
+class ModelError(TowpathError):
+    """502: a language model gave no usable answer, and a repeat would not either."""
+
+    status = 502
+    title = "Bad Gateway"
+    default_code = ErrorCode.MODEL_REFUSED
+
+
+class RateLimited(ModelError):
+    """429: the provider asks to slow down."""
+
+    status = 429
+    title = "Too Many Requests"
+    default_code = ErrorCode.RATE_LIMITED
+    retryable = True
+
+
+class ProviderDown(ModelError):
+    """502: the provider does not answer now."""
+
+    default_code = ErrorCode.PROVIDER_DOWN
+    retryable = True
+
+
+class ModelTimeout(ModelError):
+    """504: the provider took too long."""
+
+    status = 504
+    title = "Gateway Timeout"
+    default_code = ErrorCode.PROVIDER_TIMEOUT
+    retryable = True
+
+
+class ContextTooLong(ModelError):
+    """422: the prompt is longer than the model takes."""
+
+    status = 422
+    title = "Unprocessable Content"
+    default_code = ErrorCode.CONTEXT_TOO_LONG
+
+
+class ModelRetired(ModelError):
+    """422: the provider no longer has the model."""
+
+    status = 422
+    title = "Unprocessable Content"
+    default_code = ErrorCode.MODEL_RETIRED
+
+
+class OutputInvalid(ModelError):
+    """502: the answer has not the form that was asked for, also after repairs.
+
+    Args:
+        detail: One sentence for a person.
+        input_tokens: What the tries have used.
+        output_tokens: The same.
+    """
+
+    default_code = ErrorCode.MODEL_OUTPUT_INVALID
+
+    def __init__(self, detail: str, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
+        super().__init__(detail)
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+
+
+class PaymentRequired(TowpathError):
+    """402: a limit of models, jobs or money is reached."""
+
+    status = 402
+    title = "Payment Required"
+    default_code = ErrorCode.COST_LIMIT

@@ -1,0 +1,457 @@
+"""Entity enrichment: bodies, plans, events, and what its answers look like.
+
+An enrichment is a job over staged entities; each entity and model gives one record.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from contracts.errors import ErrorCode
+from contracts.jobs import JobRef, JobState
+from contracts.llm import MODEL_KEY_FORM
+
+MOST_ENTITIES = 10_000
+MOST_MODELS = 10
+MOST_LANGUAGES = 20
+HOLD_SECONDS = 3600
+SURE = 0.8
+"""From this confidence on a mismatch skips an entity of a batch."""
+AUTO = "auto"
+
+ModelKey = Annotated[str, StringConstraints(pattern=MODEL_KEY_FORM)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+
+
+class Strategy(StrEnum):
+    """How the schema is cut into calls."""
+
+    SINGLE_PASS = "single_pass"
+    EXPERT_DOMAINS = "expert_domains"
+    MULTI_EXPERTISE = "multi_expertise"
+    AUTO = "auto"
+
+
+STRATEGIES: dict[Strategy, str] = {
+    Strategy.SINGLE_PASS: "the whole schema in one call",
+    Strategy.EXPERT_DOMAINS: "one call for each expertise domain of the schema, in parallel",
+    Strategy.MULTI_EXPERTISE: "the same as expert_domains: one call for each expertise domain, in parallel",
+    Strategy.AUTO: "domains where the schema names at least two and has more than eight fields, else one call",
+}
+
+
+class PublicStatus(StrEnum):
+    """A job's state in the words of this API."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+STATUS_OF: dict[JobState, PublicStatus] = {state: PublicStatus(state.lower()) for state in JobState}
+
+
+class LlmEvent(StrEnum):
+    """The events of jobs that ask language models; each is also the name in their stream."""
+
+    MODEL_STARTED = "model_started"
+    EXPERTISE_COMPLETED = "expertise_completed"
+    MODEL_COMPLETED = "model_completed"
+    FUSION_STARTED = "fusion_started"
+    CONFLICTS_DETECTED = "conflicts_detected"
+    ARBITRATION_STARTED = "arbitration_started"
+    ARBITRATION_COMPLETED = "arbitration_completed"
+    FUSION_COMPLETED = "fusion_completed"
+    BATCH_STARTED = "batch_started"
+    BATCH_COMPLETED = "batch_completed"
+    ENTITY_STARTED = "entity_started"
+    ENTITY_COMPLETED = "entity_completed"
+    ENTITY_SKIPPED = "entity_skipped"
+    STRATEGY_SELECTED = "strategy_selected"
+    MODEL_AUTO_SELECTED = "model_auto_selected"
+    CLASSIFICATION_STARTED = "classification_started"
+    CLASSIFICATION_COMPLETED = "classification_completed"
+    CLASSIFICATION_MISMATCH_PAUSE = "classification_mismatch_pause"
+
+
+class Body(BaseModel):
+    """Base of request bodies."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+
+class EnrichmentOptions(Body):
+    """What single, batch and sync starts share."""
+
+    schema_id: UUID | None = None
+    target_schema: dict[str, Any] | None = None
+    models: Annotated[list[ModelKey | Literal["auto"]], Field(max_length=MOST_MODELS)] = [AUTO]
+    strategy: Strategy = Strategy.AUTO
+    arbitration_model: ModelKey | None = None
+    classification_model: ModelKey | None = None
+    languages: Annotated[list[Language], Field(min_length=1, max_length=MOST_LANGUAGES)] = ["en"]
+    attachment_ids: Annotated[list[UUID], Field(max_length=20)] = []
+    enable_web_search: bool = False
+    enable_strict_structured_output: bool = False
+    enable_response_schema: bool = True
+    database_sync: bool = True
+    bypass_cache: bool = Field(default=False, description="Ask anew, whatever earlier jobs were answered.")
+    max_cost_usd: float | None = Field(default=None, gt=0, description="No call is begun beyond this.")
+
+    @field_validator("models", "attachment_ids", mode="before")
+    @classmethod
+    def _none_is_default(cls, value: Any, info: Any) -> Any:
+        if value:
+            return value
+        return [AUTO] if info.field_name == "models" else []
+
+    @field_validator("languages")
+    @classmethod
+    def _each_once(cls, languages: list[str]) -> list[str]:
+        return list(dict.fromkeys(languages))
+
+    @model_validator(mode="after")
+    def _one_schema(self) -> EnrichmentOptions:
+        if (self.schema_id is None) == (self.target_schema is None):
+            raise ValueError("exactly one of schema_id and target_schema is required")
+        return self
+
+
+class SingleBody(EnrichmentOptions):
+    """One entity."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "entity_data": {"name": "Orion Lighting", "country": "PT"},
+                "schema_id": "9b0f3f7e-7c55-4f1c-9a8e-0f3f5f1f2a61",
+                "models": ["openai::gpt-4o"],
+                "strategy": "multi_expertise",
+            }
+        }
+    )
+
+    entity_data: dict[str, Any]
+
+
+class SyncBody(SingleBody):
+    """One entity, waited for."""
+
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 300
+    include_per_model_results: bool = False
+    include_profile_limits: bool = False
+
+
+class BatchBody(EnrichmentOptions):
+    """Many entities."""
+
+    entities: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ENTITIES)]
+    selected_indices: list[Annotated[int, Field(ge=0)]] | None = None
+
+    @model_validator(mode="after")
+    def _indices_in_range(self) -> BatchBody:
+        if self.selected_indices is not None:
+            if not self.selected_indices:
+                raise ValueError("selected_indices must not be empty")
+            beyond = [index for index in self.selected_indices if index >= len(self.entities)]
+            if beyond:
+                raise ValueError(f"selected_indices has {beyond[0]}, but there are {len(self.entities)} entities")
+        return self
+
+
+class EstimateBody(EnrichmentOptions):
+    """What a start would cost: the body of one."""
+
+    entity_data: dict[str, Any] | None = None
+    entities: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ENTITIES)] | None = None
+    selected_indices: list[int] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> EstimateBody:
+        if (self.entity_data is None) == (self.entities is None):
+            raise ValueError("exactly one of entity_data and entities is required")
+        return self
+
+
+class RetryBody(Body):
+    """The failed domains of a record, once more."""
+
+    record_id: UUID
+    entity_data: dict[str, Any]
+    schema_id: UUID | None = None
+    target_schema: dict[str, Any] | None = None
+    model: ModelKey | None = None
+    languages: Annotated[list[Language], Field(min_length=1, max_length=MOST_LANGUAGES)] | None = None
+
+
+class MergeBody(Body):
+    """Records to fuse."""
+
+    result_ids: Annotated[list[UUID], Field(min_length=2, max_length=20)]
+    arbitration_model: ModelKey | None = None
+    attachment_ids: list[UUID] | None = None
+    database_sync: bool = True
+
+
+class HoldAnswer(BaseModel):
+    """What a person answers to a question that a job waits with."""
+
+    option_ids: list[str] = []
+    text: str | None = Field(default=None, max_length=4000)
+
+
+class ContinueBody(BaseModel):
+    """Lets a paused job go on."""
+
+    answers: dict[str, HoldAnswer] = {}
+
+
+class FetchAuth(BaseModel):
+    """Credentials for one fetch; they are not stored."""
+
+    auth_type: Literal["none", "bearer", "api_key", "basic"] = "none"
+    bearer_token: str | None = Field(default=None, repr=False)
+    api_key_header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = None
+    api_key_value: str | None = Field(default=None, repr=False)
+    basic_username: str | None = None
+    basic_password: str | None = Field(default=None, repr=False)
+
+
+class FetchBody(BaseModel):
+    """Where entities are read from."""
+
+    url: Annotated[str, Field(min_length=1, max_length=4096)]
+    auth: FetchAuth = FetchAuth()
+
+
+class ClassificationStatus(StrEnum):
+    """Whether an entity is what the schema is for."""
+
+    MATCH = "match"
+    MISMATCH = "mismatch"
+    UNKNOWN = "unknown"
+    AMBIGUOUS = "ambiguous"
+
+
+class Verdict(BaseModel):
+    """What a model says of an entity's type; the form of its answer."""
+
+    status: ClassificationStatus
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    reasoning: str
+    entity_description: str
+    alternative_interpretations: list[str] = []
+
+
+class Classification(Verdict):
+    """A verdict and what it took."""
+
+    expected_type: str
+    classification_model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Plan(BaseModel):
+    """All that an enrichment job was asked to do besides its entities; kept in the job's parameters."""
+
+    content: dict[str, Any]
+    schema_id: UUID | None = None
+    schema_version: int | None = None
+    models: list[str]
+    auto_selected: bool = False
+    requested: Strategy = Strategy.AUTO
+    strategy: Strategy
+    strategy_reason: str = ""
+    arbitration_model: str | None = None
+    classification_model: str | None = None
+    languages: list[str] = ["en"]
+    attachment_ids: list[UUID] = []
+    strict: bool = False
+    response_schema: bool = True
+    bypass_cache: bool = False
+    max_cost_usd: float | None = None
+    origin: str | None = None
+    single: bool = False
+
+
+class HoldCheck(BaseModel):
+    """What the check before spending found: whether the job waits for a person."""
+
+    hold: bool = False
+    classification: Classification | None = None
+
+
+class HoldTask(BaseModel):
+    """The input of the activity that shows a job as waiting."""
+
+    ref: JobRef
+    event: str
+    data: dict[str, Any]
+
+
+class ExpertiseResult(BaseModel):
+    """What became of one call of a run over domains."""
+
+    key: str
+    name: str
+    success: bool
+    result: dict[str, Any] | None = None
+    error_message: str | None = None
+    code: ErrorCode | None = None
+    cost_usd: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+    cached: bool = False
+
+
+class ModelResult(BaseModel):
+    """What became of one entity with one model."""
+
+    model: str
+    success: bool
+    partial_success: bool = False
+    cancelled: bool = False
+    result: dict[str, Any] | None = None
+    record_id: UUID
+    expertises: list[ExpertiseResult] = []
+    error_message: str | None = None
+    code: ErrorCode | None = None
+    validation_errors: list[str] = []
+    processing_time_ms: int = 0
+
+    @property
+    def cost_usd(self) -> float:
+        """What all its calls have cost."""
+        return round(sum(one.cost_usd for one in self.expertises), 9)
+
+    @property
+    def input_tokens(self) -> int:
+        """What its prompts took."""
+        return sum(one.input_tokens for one in self.expertises)
+
+    @property
+    def output_tokens(self) -> int:
+        """What its answers took."""
+        return sum(one.output_tokens for one in self.expertises)
+
+
+class Conflict(BaseModel):
+    """A field on which models differ."""
+
+    path: str
+    field_type: Literal["scalar", "array", "multilingual", "object"]
+    values_by_model: dict[str, Any]
+    needs_arbitration: bool
+    translation_only: bool = False
+
+
+class ConflictReport(BaseModel):
+    """How far models agree; fields are leaves of the schema."""
+
+    total_fields: int = 0
+    agreed_fields: int = 0
+    conflicted_fields: int = 0
+    conflicts: list[Conflict] = []
+
+
+class FieldSource(BaseModel):
+    """Where a field's value comes from, and why it won."""
+
+    path: str
+    models: list[str]
+    rule: str
+
+
+class Fusion(BaseModel):
+    """One result made of several models'."""
+
+    merged: dict[str, Any]
+    report: ConflictReport
+    provenance: list[FieldSource]
+    method: Literal["rule_based", "llm"] = "rule_based"
+    arbitration_model: str | None = None
+    warnings: list[str] = []
+    cost_usd: float | None = None
+
+
+class SchemaCreate(Body):
+    """A schema to keep."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "name": "Lighting maker",
+                "schema_content": {
+                    "root": {
+                        "name": "Lighting maker",
+                        "type": "object",
+                        "description": "A firm that makes lamps",
+                        "properties": {
+                            "name": {"type": "string", "identifying": True},
+                            "founded": {"type": "integer", "nullable": True, "expertise": "history"},
+                        },
+                    },
+                    "expertise_domains": {"history": {"name": "History", "description": "Origins of firms"}},
+                },
+            }
+        }
+    )
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    schema_content: dict[str, Any]
+    tags: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] = []
+    is_pinned: bool = False
+    entity_samples: Annotated[list[dict[str, Any]], Field(max_length=100)] | None = None
+
+
+class SchemaPatch(Body):
+    """What changes of a schema; new content is a new version."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    schema_content: dict[str, Any] | None = None
+    tags: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] | None = None
+    is_pinned: bool | None = None
+
+
+class GenerateBody(Body):
+    """Samples to make a schema from."""
+
+    entity_samples: list[dict[str, Any]] | dict[str, Any]
+    model: ModelKey | Literal["auto"] = AUTO
+    save_schema: bool = True
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    language: Language = "en"
+    sample_commonality_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class PromptBody(Body):
+    """An instruction that changes a schema."""
+
+    prompt: Annotated[str, Field(min_length=1, max_length=4000)]
+    model: ModelKey | Literal["auto"] = AUTO
+    attachment_ids: list[UUID] | None = None
+
+
+class BatchIds(Body):
+    """Records to delete or restore."""
+
+    ids: Annotated[list[UUID], Field(min_length=1)]
+    hard_delete: bool = False
+
+
+class AttachmentBody(Body):
+    """A source file as JSON."""
+
+    filename: Annotated[str, Field(min_length=1, max_length=255)]
+    content_base64: Annotated[str, Field(min_length=1)]
+    media_type: Annotated[str, Field(max_length=255)] | None = None

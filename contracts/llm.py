@@ -1,0 +1,99 @@
+"""Language models: how they are named, reached, asked, and what an answer carries."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+LOCAL_PROVIDER = "local"
+LOCAL_LLM = "local::smollm2-135m-instruct"
+MODEL_KEY_FORM = r"^[a-z0-9][a-z0-9_.-]{0,63}::[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,199}$"
+"""`provider::model`."""
+
+
+class WireFormat(StrEnum):
+    """Which HTTP API a provider speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+class OutputMode(StrEnum):
+    """How a provider is made to answer in a form: by a tool's arguments, a JSON schema, or by asking."""
+
+    TOOLS = "tools"
+    JSON_SCHEMA = "json_schema"
+    JSON = "json"
+
+
+class ProviderConfig(BaseModel):
+    """How one provider is reached."""
+
+    api: WireFormat = WireFormat.OPENAI
+    url: str | None = Field(default=None, description="Base URL; none: the provider's own.")
+    key: str | None = Field(default=None, repr=False, description="API key; none: the provider needs none.")
+    models: list[str] | None = Field(default=None, description="Its models; none: every name is tried.")
+    mode: OutputMode = OutputMode.TOOLS
+    concurrency: int | None = Field(default=None, ge=1, description="Calls at once, an organisation and process.")
+    prices: str | None = Field(default=None, description="Whose prices hold; none: it costs nothing.")
+    small: bool = Field(default=False, description="Whether forms are bounded for a small model.")
+
+
+class LlmConfig(BaseModel):
+    """All that the clients of language models are told."""
+
+    providers: dict[str, ProviderConfig] = {}
+    repairs: int = Field(default=2, ge=0, le=5, description="How often an answer of the wrong form is sent back.")
+    seconds: float = Field(default=120.0, gt=0, description="Longest time of one call.")
+    concurrency: int = Field(default=8, ge=1, description="Calls at once, a provider, organisation and process.")
+
+
+class ModelInfo(BaseModel):
+    """What is known of a model. Prices are US dollars for a million tokens."""
+
+    key: str
+    display_name: str | None = None
+    is_available: bool = False
+    input_price: float | None = None
+    output_price: float | None = None
+    context_length: int | None = None
+
+
+class ImagePart(BaseModel):
+    """An image for a model that sees."""
+
+    media_type: str
+    base64: str
+
+
+class Prompt(BaseModel):
+    """What a model is asked; its digest is the key of the answer.
+
+    `form` is the JSON Schema of the answer, an object.
+    """
+
+    system: str
+    user: str
+    form: dict[str, Any]
+    images: list[ImagePart] = []
+    most_tokens: int = 4096
+    strict: bool = False
+
+
+class Answer(BaseModel):
+    """A model's answer in the asked form."""
+
+    data: dict[str, Any]
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+    seconds: float = 0.0
+    cached: bool = Field(default=False, description="It was bought by an earlier job.")
+
+
+def split_key(model: str) -> tuple[str, str]:
+    """A model key's provider and model."""
+    provider, _, name = model.partition("::")
+    return provider, name

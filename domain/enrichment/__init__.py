@@ -1,0 +1,1 @@
+"""Enrichment as pure functions: schemas, prompts, fusion, estimates, drafts of schemas."""
