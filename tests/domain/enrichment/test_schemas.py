@@ -74,7 +74,7 @@ def test_a_plain_json_schema_is_wrapped_and_what_is_not_required_may_be_null() -
     assert form["properties"] == {
         "sku": {"type": "string"},
         "watts": {"type": ["number", "null"]},
-        "x": {"type": ["string", "null"]},
+        "note": {"type": ["string", "null"]},
     }
 
 

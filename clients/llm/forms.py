@@ -1,0 +1,55 @@
+"""A pydantic model whose schema is a given JSON Schema, checked by `jsonschema` to the letter.
+
+A class field by field could not hold property names such as `class` or `2024`, nor all words of JSON Schema.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, cast
+
+import orjson
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError as FormError
+from pydantic import GetJsonSchemaHandler, RootModel, model_validator
+from pydantic_core import CoreSchema
+
+MOST_ERRORS = 8
+
+Answered = RootModel[dict[str, Any]]
+
+
+def answer_model(form: dict[str, Any]) -> type[Answered]:
+    """The model for an answer in a form.
+
+    Args:
+        form: A JSON Schema of an object, self-contained.
+    """
+    return _model(orjson.dumps(form))
+
+
+@lru_cache(maxsize=256)
+def _model(raw: bytes) -> type[Answered]:
+    form = orjson.loads(raw)
+    validator = Draft202012Validator(form)
+    described = {"title": "Answer", "description": "The answer in the asked form.", **form}
+
+    class Answer(RootModel[dict[str, Any]]):
+        """The answer in the asked form."""
+
+        @classmethod
+        def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+            return dict(described)
+
+        @model_validator(mode="after")
+        def _in_form(self) -> Answer:
+            errors = sorted(validator.iter_errors(self.root), key=lambda error: error.json_path)
+            if errors:
+                raise ValueError("; ".join(_told(error) for error in errors[:MOST_ERRORS]))
+            return self
+
+    return cast(type[Answered], Answer)
+
+
+def _told(error: FormError) -> str:
+    return f"{error.json_path}: {error.message}"[:300]
