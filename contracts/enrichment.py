@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from contracts.errors import ErrorCode
-from contracts.jobs import JobRef, JobState
+from contracts.jobs import JobState
 from contracts.llm import MODEL_KEY_FORM
 
 MOST_ENTITIES = 10_000
@@ -288,14 +288,6 @@ class HoldCheck(BaseModel):
 
     hold: bool = False
     classification: Classification | None = None
-
-
-class HoldTask(BaseModel):
-    """The input of the activity that shows a job as waiting."""
-
-    ref: JobRef
-    event: str
-    data: dict[str, Any]
 
 
 class ExpertiseResult(BaseModel):

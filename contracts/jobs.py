@@ -39,6 +39,12 @@ class JobKind(StrEnum):
     ENTITY_REINDEX = "entity_reindex"
     VECTOR_UPSERTION = "vector_upsertion"
     VECTOR_DELETION = "vector_deletion"
+    SINGLE_ENRICHMENT = "single_enrichment"
+    BATCH_ENRICHMENT = "batch_enrichment"
+    EXPERTISE_RETRY = "expertise_retry"
+    SCHEMA_GENERATION = "schema_generation"
+    SCHEMA_EDIT = "schema_edit"
+    FUSION_MERGE = "fusion_merge"
 
 
 class Wire(BaseModel):
@@ -158,7 +164,7 @@ class JobEvent(Wire):
 
     seq: int
     at: datetime
-    type: EventType
+    type: str = Field(description="An `EventType`, or an event of the job's own system.")
     data: dict[str, Any]
 
 
@@ -226,6 +232,21 @@ class PageTask(BaseModel):
     ref: JobRef
     page: int
     pages: int = Field(description="How many pages this run goes through, for the fraction done.")
+
+
+class NewEvent(BaseModel):
+    """An event of a job's own system, to be appended; one with a known key is not."""
+
+    type: str
+    key: str
+    data: dict[str, Any] = {}
+
+
+class Hold(BaseModel):
+    """The input of the activity that shows a job as waiting for a person."""
+
+    ref: JobRef
+    event: NewEvent
 
 
 class RunState(BaseModel):

@@ -22,6 +22,8 @@ class Outcome(IntEnum):
     UNCHANGED = 3
     INDEXED = 4
     DONE = 5
+    SKIPPED = 6
+    """Left out on purpose; a restart looks at it again."""
 
 
 def waiting(items: int) -> Outcomes:
@@ -33,13 +35,13 @@ def tally(outcomes: Outcomes) -> Progress:
     """Count items by what became of them; superseded ones are not items of their own."""
     counts = np.bincount(outcomes, minlength=len(Outcome))
     unchanged, failed = int(counts[Outcome.UNCHANGED]), int(counts[Outcome.FAILED])
-    done = int(counts[Outcome.DONE])
+    done, skipped = int(counts[Outcome.DONE]), int(counts[Outcome.SKIPPED])
     return Progress(
         total=int(len(outcomes) - counts[Outcome.SUPERSEDED]),
-        processed=done + unchanged + failed,
+        processed=done + unchanged + failed + skipped,
         succeeded=done + unchanged,
         failed=failed,
-        skipped=unchanged,
+        skipped=unchanged + skipped,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contracts.llm import LOCAL_LLM, LOCAL_PROVIDER, LlmConfig, OutputMode, ProviderConfig, WireFormat, split_key
 from contracts.vectors import LOCAL_MODEL, EmbeddingConfig
 
 
@@ -24,6 +26,7 @@ class Settings(BaseSettings):
     ui_port: int = Field(default=8233, ge=0, le=65535, description="The embedded Temporal UI's port.")
     temporal_port: int = Field(default=0, ge=0, le=65535, description="The embedded Temporal server's port.")
     postgres_port: int = Field(default=0, ge=0, le=65535, description="The embedded Postgres's port.")
+    llm_port: int = Field(default=0, ge=0, le=65535, description="The embedded language model's port.")
     chroma_port: int = Field(default=0, ge=0, le=65535, description="The embedded Chroma's port.")
 
     database_url: str | None = Field(default=None, description="An external Postgres; the embedded one stays off.")
@@ -31,6 +34,10 @@ class Settings(BaseSettings):
     temporal_namespace: str = Field(default="default", description="The Temporal namespace.")
     temporal_ui_url: str | None = Field(default=None, description="Base of links into the Temporal UI.")
     chroma_url: str | None = Field(default=None, description="An external Chroma.")
+
+    local_llm_url: str | None = Field(
+        default=None, description="An external server of the embedded language model: its OpenAI base URL."
+    )
 
     bootstrap_key: str | None = Field(default=None, description="The first API key; else one is made.")
     secret: str | None = Field(default=None, description="Signs sign-in tokens; the embedded stack makes one.")
@@ -74,6 +81,24 @@ class Settings(BaseSettings):
         default="", description="Comma-separated hosts that may be private or loopback: host, host:port or *."
     )
     chroma_token: str | None = Field(default=None, repr=False, description="Sent to Chroma as x-chroma-token.")
+    llm_providers: dict[str, ProviderConfig] = Field(
+        default={},
+        repr=False,
+        description="Language model providers as JSON, by name: "
+        '{"house": {"url": "http://host/v1", "key": "...", "api": "openai", "models": ["m"]}}; '
+        "openai, anthropic, google, deepseek, ollama and local are known and can be changed.",
+    )
+    llm_repairs: int = Field(default=2, ge=0, le=5, description="How often an answer of the wrong form is sent back.")
+    llm_seconds: float = Field(default=120.0, gt=0, description="Longest time of one call of a language model.")
+    llm_concurrency: int = Field(
+        default=8, ge=1, description="Calls at once, a provider, organization and worker process."
+    )
+    llm_slots: int = Field(default=8, ge=1, le=200, description="Pages of entities that a worker process has in hand.")
+    llm_cache_days: int = Field(default=30, ge=1, description="How long a language model's answers are kept.")
+    enrichment_chunk: int = Field(default=10, ge=1, le=200, description="Entities in a staged page of an enrichment.")
+    enrichment_max_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of an enrichment.")
+    attachment_max_bytes: int = Field(default=20 << 20, ge=1, description="Largest attachment.")
+    fetch_max_bytes: int = Field(default=50 << 20, ge=1, description="Largest list of entities read from a URL.")
     worker_pool_size: int = Field(default=8, ge=2, description="Database connections of a worker.")
     api_pool_size: int = Field(default=20, ge=4, description="Database connections of the façade.")
     uploads: int = Field(default=8, ge=1, description="Batch uploads that the façade reads at once.")
@@ -113,6 +138,36 @@ class Settings(BaseSettings):
             threads=self.embedding_threads,
         )
 
+    @property
+    def llm(self) -> LlmConfig:
+        """The providers of language models: those that are known, changed or joined by `llm_providers`."""
+        environment = os.environ
+        known = {
+            "openai": ProviderConfig(key=environment.get("OPENAI_API_KEY"), prices="openai"),
+            "anthropic": ProviderConfig(
+                api=WireFormat.ANTHROPIC, key=environment.get("ANTHROPIC_API_KEY"), prices="anthropic"
+            ),
+            "google": ProviderConfig(
+                url="https://generativelanguage.googleapis.com/v1beta/openai/",
+                key=environment.get("GEMINI_API_KEY") or environment.get("GOOGLE_API_KEY"),
+                prices="google",
+            ),
+            "deepseek": ProviderConfig(
+                url="https://api.deepseek.com/v1", key=environment.get("DEEPSEEK_API_KEY"), prices="deepseek"
+            ),
+        }
+        if host := environment.get("OLLAMA_HOST"):
+            base = host if "://" in host else f"http://{host}"
+            known["ollama"] = ProviderConfig(url=f"{base.rstrip('/')}/v1", mode=OutputMode.JSON_SCHEMA)
+        local = ProviderConfig(mode=OutputMode.JSON_SCHEMA, small=True, models=[split_key(LOCAL_LLM)[1]], concurrency=2)
+        known[LOCAL_PROVIDER] = local
+        for name, changed in self.llm_providers.items():
+            given = changed.model_dump(exclude_unset=True)
+            known[name] = known[name].model_copy(update=given) if name in known else changed
+        return LlmConfig(
+            providers=known, repairs=self.llm_repairs, seconds=self.llm_seconds, concurrency=self.llm_concurrency
+        )
+
     def require_database_url(self) -> str:
         """The database to use.
 
@@ -130,7 +185,13 @@ def get_settings() -> Settings:
     return Settings()
 
 
-def child_environment(**values: str | int | Path | None) -> dict[str, str]:
+def child_environment(**values: str | int | Path | dict[str, ProviderConfig] | None) -> dict[str, str]:
     """This process's environment with settings for a child: `TOWPATH_` is put before each name."""
-    added = {f"TOWPATH_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+    added = {f"TOWPATH_{name.upper()}": _text(value) for name, value in values.items() if value is not None}
     return {**os.environ, **added}
+
+
+def _text(value: str | int | Path | dict[str, ProviderConfig]) -> str:
+    if isinstance(value, dict):
+        return json.dumps({name: one.model_dump(mode="json", exclude_unset=True) for name, one in value.items()})
+    return str(value)

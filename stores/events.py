@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from contracts.jobs import EventType, JobEvent
+from contracts.jobs import JobEvent
 from stores.db import Connection, Database
 from stores.jobs import EVENT_CHANNEL, get_job
 from stores.tables import JobRow
@@ -31,7 +31,7 @@ async def read_events(database: Database, job_id: UUID, *, after: int, limit: in
             (job_id, after, limit),
         )
         rows = await found.fetchall()
-    return [JobEvent(seq=seq, at=at, type=EventType(kind), data=data) for seq, at, kind, data in rows]
+    return [JobEvent(seq=seq, at=at, type=kind, data=data) for seq, at, kind, data in rows]
 
 
 class EventHub:

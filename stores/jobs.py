@@ -204,6 +204,22 @@ async def record_chunk(
     Raises:
         JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
     """
+    share = await add_progress(connection, ref, change, fraction=fraction, cost=cost)
+    data = {"phase": phase, **share}
+    await append_event(connection, ref.job_id, EventType.PROGRESS, data, key=f"{ref.attempt}:{key}")
+
+
+async def add_progress(
+    connection: Connection, ref: JobRef, change: Progress, *, fraction: float = 0.0, cost: Cost | None = None
+) -> dict[str, Any]:
+    """Add counts and cost to a job, without an event.
+
+    Returns:
+        The job's counts and its fraction done (`progress`), after the change.
+
+    Raises:
+        JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
+    """
     done = await connection.execute(
         """
         UPDATE jobs SET total = total + %(total)s, processed = processed + %(processed)s,
@@ -224,12 +240,8 @@ async def record_chunk(
     row = await done.fetchone()
     if row is None:
         raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
-    total, processed, succeeded, failed, skipped, share = row
-    data = {
-        "phase": phase, "total": total, "processed": processed, "succeeded": succeeded, "failed": failed,
-        "skipped": skipped, "progress": round(share, 4),
-    }  # fmt: skip
-    await append_event(connection, ref.job_id, EventType.PROGRESS, data, key=f"{ref.attempt}:{key}")
+    names = ("total", "processed", "succeeded", "failed", "skipped")
+    return {**dict(zip(names, row[:5], strict=True)), "progress": round(row[5], 4)}
 
 
 async def assert_active(connection: Connection, ref: JobRef) -> None:
@@ -297,8 +309,10 @@ async def finish_job(database: Database, finish: Finish) -> JobOutcome:
 
 def _end(job: JobRow, finish: Finish) -> tuple[JobState, str | None, str | None]:
     state: JobState = finish.state
-    if state is JobState.COMPLETED and job.failed and job.failed >= job.total - job.skipped and not job.succeeded:
-        return JobState.FAILED, ErrorCode.ALL_ITEMS_FAILED, f"all {job.failed} items failed"
+    left_out = job.failed + job.skipped
+    if state is JobState.COMPLETED and left_out and left_out >= job.total and not job.succeeded:
+        told = f"all {job.failed} items failed" if not job.skipped else f"none of {job.total} items succeeded"
+        return JobState.FAILED, ErrorCode.ALL_ITEMS_FAILED, told
     if finish.error is None:
         return state, None, None
     return state, finish.error.code, finish.error.message

@@ -142,7 +142,7 @@ async def unfinished(connection: Connection, job_id: UUID) -> bool:
     """Whether an item of a job has failed or is still waiting."""
     found = await connection.execute("SELECT outcomes FROM job_pages WHERE job_id = %s", (job_id,), binary=True)
     outcomes = np.frombuffer(b"".join([row[0] async for row in found]), dtype=np.uint8)
-    return bool(np.isin(outcomes, [Outcome.WAITING, Outcome.INDEXED, Outcome.FAILED]).any())
+    return bool(np.isin(outcomes, [Outcome.WAITING, Outcome.INDEXED, Outcome.FAILED, Outcome.SKIPPED]).any())
 
 
 async def plan_pages(connection: Connection, job_id: UUID, *, retake: Retake) -> list[int]:
@@ -170,7 +170,9 @@ async def plan_pages(connection: Connection, job_id: UUID, *, retake: Retake) ->
     open_items = outcomes == Outcome.WAITING
     outcomes[open_items & superseded(uids)] = Outcome.SUPERSEDED
     if retake is not Retake.NONE:
-        again = (outcomes == Outcome.FAILED) | ((outcomes != Outcome.SUPERSEDED) & (retake is Retake.ALL))
+        again = np.isin(outcomes, [Outcome.FAILED, Outcome.SKIPPED]) | (
+            (outcomes != Outcome.SUPERSEDED) & (retake is Retake.ALL)
+        )
         outcomes[again & (uids != 0)] = Outcome.WAITING
         await connection.execute("DELETE FROM job_failures WHERE job_id = %s AND stage <> 'staging'", (job_id,))
     open_items = (outcomes == Outcome.WAITING) | (outcomes == Outcome.INDEXED)

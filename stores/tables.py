@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import TIMESTAMP, BigInteger, Column, Enum, LargeBinary, String, Text, text
+from sqlalchemy import TIMESTAMP, BigInteger, Column, Enum, LargeBinary, String, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -340,3 +340,98 @@ class VectorGarbageRow(SQLModel, table=True):
     version: int = Field(sa_column=Column(BigInteger, primary_key=True))
     parts: int
     due_at: datetime = Field(sa_column=_moment())
+
+
+class SchemaRow(SQLModel, table=True):
+    """A saved schema; its content is that of its newest version."""
+
+    __tablename__ = "schemas"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    organization: str = Field(foreign_key="organizations.id")
+    name: str
+    version: int = 1
+    tags: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(String), nullable=False))
+    is_pinned: bool = False
+    property_count: int = 0
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    updated_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    deleted_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+
+
+class SchemaVersionRow(SQLModel, table=True):
+    """What a schema was at one time."""
+
+    __tablename__ = "schema_versions"
+
+    schema_id: UUID = Field(primary_key=True, foreign_key="schemas.id")
+    version: int = Field(primary_key=True)
+    content: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    entity_samples: list[Any] | None = Field(default=None, sa_column=Column(JSONB))
+    note: str | None = None
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+
+
+class RecordRow(SQLModel, table=True):
+    """One entity's result with one model, or fused from several. The id follows from job, entity and model."""
+
+    __tablename__ = "records"
+
+    id: UUID = Field(primary_key=True)
+    organization: str = Field(foreign_key="organizations.id")
+    type: str = Field(description="enrichment or fusion")
+    success: bool
+    partial_success: bool = False
+    job_id: UUID | None = None
+    entity_index: int = 0
+    entity_id: UUID
+    entity_name: str
+    model_composite_key: str | None = None
+    schema_id: UUID | None = None
+    schema_version: int | None = None
+    schema_content: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    strategy: str | None = None
+    languages: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(String), nullable=False))
+    origin: str | None = None
+    structured_output: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    entity_input_data: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    expertises: list[Any] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    validation_errors: list[Any] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
+    fusion: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    fusion_sources: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
+    error_code: str | None = None
+    error_message: str | None = None
+    cost_usd: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    processing_time_ms: int = 0
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    deleted_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+
+
+class LlmAnswerRow(SQLModel, table=True):
+    """A paid answer, kept before anything else is done with it; `digest` is of model, prompt and form."""
+
+    __tablename__ = "llm_answers"
+
+    organization: str = Field(primary_key=True)
+    digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    job_id: UUID
+    answer: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+
+
+class AttachmentRow(SQLModel, table=True):
+    """A source file: its text, or for an image its bytes in base64."""
+
+    __tablename__ = "attachments"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    organization: str = Field(foreign_key="organizations.id")
+    filename: str
+    media_type: str
+    mode: str = Field(description="text or image")
+    size_bytes: int
+    sha256: str
+    content: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: datetime = Field(default=None, sa_column=_moment(now=True))

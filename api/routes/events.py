@@ -98,6 +98,4 @@ async def _events(state: AppState, organization: str, job_id: UUID, after: int) 
 
 
 def _line(event: JobEvent) -> ServerSentEvent:
-    return ServerSentEvent(
-        id=str(event.seq), event=event.type.value, data=event.model_dump_json(by_alias=True), sep="\n"
-    )
+    return ServerSentEvent(id=str(event.seq), event=event.type, data=event.model_dump_json(by_alias=True), sep="\n")

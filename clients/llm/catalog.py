@@ -51,7 +51,7 @@ class Catalog:
         if known.models is not None:
             if name not in known.models:
                 raise BadInput(f"{field}: {provider} has no model {name}", field=field)
-        elif known.prices is not None and known.url is None and self._priced(known.prices, name) is None:
+        elif known.prices is not None and self._priced(known.prices, name) is None:
             raise BadInput(f"{field}: {provider} has no model {name}", field=field)
 
     def automatic(self) -> str:

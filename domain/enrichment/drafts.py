@@ -154,14 +154,26 @@ def with_wording(content: Content, answer: Mapping[str, Any] | None, *, name: st
     """
     said = answer or {}
     root = dict(content["root"])
-    root["name"] = name or str(said.get("type_name") or "").strip() or root["name"]
-    root["description"] = str(said.get("type_description") or "").strip() or root["description"] or f"A {root['name']}"
+    root["name"] = name or usable(said.get("type_name")) or root["name"]
+    root["description"] = usable(said.get("type_description")) or root["description"] or f"A record of {root['name']}"
     worded = said.get("fields") or {}
     root["properties"] = {
-        key: {**spec, "description": str(worded.get(key) or "").strip() or spec.get("description") or humanised(key)}
+        key: {**spec, "description": usable(worded.get(key)) or spec.get("description") or humanised(key)}
         for key, spec in root["properties"].items()
     }
     return {**content, "root": root}
+
+
+def usable(text: Any) -> str:
+    """A model's wording where it says something, cut behind its last whole sentence; else nothing."""
+    said = " ".join(str(text or "").split())
+    words = re.findall(r"[^\W\d_]{2,}", said.lower())
+    longest_run = max((words.count(word) for word in words if len(word) > 3), default=0)
+    if not words or longest_run > 2 or set(words) <= {"record", "records"}:
+        return ""
+    if len(said) > 100 and not said.endswith((".", "!", "?")):
+        return said[: said.rfind(".") + 1]
+    return said
 
 
 def humanised(name: str) -> str:

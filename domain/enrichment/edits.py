@@ -14,6 +14,7 @@ from contracts.errors import BadInput
 from contracts.llm import Prompt
 from domain.enrichment.content import Content
 from domain.enrichment.drafts import humanised
+from domain.enrichment.forms import closed
 from domain.enrichment.schema import FLAGS, TYPES, read_content
 
 MOST_EDITS = 20
@@ -115,25 +116,17 @@ def edit_prompt(content: Content, instruction: str, sources: Sequence[str] = ())
     """Asks a model for the edits that an instruction means."""
     text = {"type": "string", "maxLength": 120}
     optional = {"type": ["string", "null"], "maxLength": 160}
-    edit = {
-        "type": "object",
-        "properties": {
+    edit = closed(
+        {
             "operation": {"type": "string", "enum": list(Operation)},
             "field": {**text, "description": "The field that is changed, or the new field's name in snake_case."},
             "new_name": {**optional, "description": "For rename."},
             "type": {"type": ["string", "null"], "enum": [*sorted(TYPES), None]},
             "flag": {"type": ["string", "null"], "enum": [*FLAGS, None]},
             "description": {**optional, "description": "For add and describe: one short phrase."},
-        },
-        "required": ["operation", "field", "new_name", "type", "flag", "description"],
-        "additionalProperties": False,
-    }
-    form = {
-        "type": "object",
-        "properties": {"edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": MOST_EDITS}},
-        "required": ["edits"],
-        "additionalProperties": False,
-    }
+        }
+    )
+    form = closed({"edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": MOST_EDITS}})
     fields = "\n".join(
         f"- {name}: {spec.get('type', 'object')}" for name, spec in content["root"]["properties"].items()
     )

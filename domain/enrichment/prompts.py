@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from contracts.enrichment import Classification, Conflict, Verdict
+from contracts.enrichment import Classification, ClassificationStatus, Conflict
 from contracts.llm import ImagePart, Prompt
 from domain.enrichment.content import (
     GENERAL,
@@ -17,7 +17,7 @@ from domain.enrichment.content import (
     flagged,
     value_of,
 )
-from domain.enrichment.forms import answer_form
+from domain.enrichment.forms import answer_form, closed
 
 MOST_SOURCE_CHARACTERS = 60_000
 FIELD_TOKENS = 60
@@ -78,7 +78,7 @@ def enrichment_prompt(
 
 
 def classification_prompt(content: Content, entity: Mapping[str, Any]) -> Prompt:
-    """Asks whether an entity is what the schema is for."""
+    """Asks whether an entity is what the schema is for; the answer is a `Verdict`."""
     root = content["root"]
     user = "\n".join(
         [
@@ -90,7 +90,16 @@ def classification_prompt(content: Content, entity: Mapping[str, Any]) -> Prompt
             "confidence is how sure you are, from 0 to 1.",
         ]
     )
-    form = Verdict.model_json_schema()
+    text = {"type": "string", "maxLength": 300}
+    form = closed(
+        {
+            "status": {"type": "string", "enum": list(ClassificationStatus)},
+            "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+            "reasoning": text,
+            "entity_description": text,
+            "alternative_interpretations": {"type": "array", "items": text, "maxItems": 4},
+        }
+    )
     return Prompt(
         system="You check the type of an entity before work is spent on it.", user=user, form=form, most_tokens=600
     )
@@ -112,7 +121,7 @@ def arbitration_prompt(content: Content, entity: Mapping[str, Any], conflicts: S
             for letter, value in zip(letters, conflict.values_by_model.values(), strict=True)
         )
         wanted[f"field_{number}"] = {"type": "string", "enum": letters}
-    form = {"type": "object", "properties": wanted, "required": list(wanted), "additionalProperties": False}
+    form = closed(wanted)
     system = "You decide between conflicting values of a record."
     return Prompt(system=system, user="\n".join(lines), form=form, most_tokens=LEAST_TOKENS + 20 * len(wanted))
 

@@ -9,7 +9,8 @@ from runtime.embedded.home import Home, StackError
 from runtime.settings import Settings
 
 CHROMA_WANTED = "chroma.wanted"
-# Chroma's own start, and the supervisor's look at the folder before it.
+LLM_WANTED = "llm.wanted"
+# The part's own start, and the supervisor's look at the folder before it.
 WAIT_SECONDS = 90.0
 
 
@@ -22,14 +23,28 @@ async def chroma_url(settings: Settings) -> str:
     Raises:
         StackError: No stack answers on this home, or Chroma does not start.
     """
-    if settings.chroma_url is not None:
-        return settings.chroma_url
+    return settings.chroma_url or await _wanted(settings, "chroma", CHROMA_WANTED, "TOWPATH_CHROMA_URL")
+
+
+async def local_llm_url(settings: Settings) -> str:
+    """Base URL of the embedded language model, started by the first who asks and shared by all.
+
+    Args:
+        settings: An external server of it in them is the answer at once.
+
+    Raises:
+        StackError: No stack answers on this home, or the model's server does not start.
+    """
+    return settings.local_llm_url or await _wanted(settings, "llm", LLM_WANTED, "TOWPATH_LOCAL_LLM_URL")
+
+
+async def _wanted(settings: Settings, part: str, mark: str, setting: str) -> str:
     home = Home(settings.home)
-    # It stays: a stack whose Chroma was needed once starts it with the rest from then on.
-    (home.folder / CHROMA_WANTED).touch(mode=0o600)
+    # It stays: a stack that needed the part once starts it with the rest from then on.
+    (home.folder / mark).touch(mode=0o600)
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
-        if url := home.published().get("chroma"):
+        if url := home.published().get(part):
             return str(url)
         await asyncio.sleep(0.1)
-    raise StackError(f"Chroma does not start; its log is {home.logs / 'chroma.log'}, or set TOWPATH_CHROMA_URL")
+    raise StackError(f"{part} does not start; its log is {home.logs / f'{part}.log'}, or set {setting}")

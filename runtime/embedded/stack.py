@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx
 
-from runtime.embedded.demand import CHROMA_WANTED
+from runtime.embedded.demand import CHROMA_WANTED, LLM_WANTED
 from runtime.embedded.home import Home, StackError
 from runtime.embedded.postgres import Postgres
 from runtime.embedded.process import Child, Spec
@@ -28,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 API_READY_SECONDS = 60.0
 MOST_STARTS = 4
 CHROMA_READY_SECONDS = 60.0
+LLM_READY_SECONDS = 60.0
 DEMAND_SECONDS = 0.5
 
 
@@ -65,8 +65,9 @@ class EmbeddedStack:
         self.temporal_ui_url = settings.temporal_ui_url
         self.chroma_url = settings.chroma_url or ""
         self.api_port = 0
-        self._chroma_starts = asyncio.Lock()
-        self._demand: asyncio.Task[None] | None = None
+        self.llm_url = settings.local_llm_url or ""
+        self._starts = {"chroma": asyncio.Lock(), "llm": asyncio.Lock()}
+        self._demand: list[asyncio.Task[None]] = []
 
     @property
     def api_url(self) -> str:
@@ -109,17 +110,18 @@ class EmbeddedStack:
         if "api" in self._parts:
             await self.start_api()
         self.publish()
-        self._demand = asyncio.create_task(self._meet_demand())
+        wanted = {CHROMA_WANTED: self.start_chroma, LLM_WANTED: self.start_llm}
+        self._demand = [asyncio.create_task(self._meet_demand(mark, start)) for mark, start in wanted.items()]
 
-    async def _meet_demand(self) -> None:
-        """Start Chroma once a façade or a worker has asked for it by a file in the home."""
+    async def _meet_demand(self, mark: str, start: Callable[[], Awaitable[str]]) -> None:
+        """Start a part once a façade or a worker has asked for it by a file in the home."""
         # Another process makes the file: there is no event to wait for.
-        while not (self.home.folder / CHROMA_WANTED).exists():  # noqa: ASYNC110
+        while not (self.home.folder / mark).exists():  # noqa: ASYNC110
             await asyncio.sleep(DEMAND_SECONDS)
         try:
-            await self.start_chroma()
+            await start()
         except StackError as error:
-            # Whoever asked is told by the time that passes; everything else goes on without Chroma.
+            # Whoever asked is told by the time that passes; everything else goes on without the part.
             logger.error("%s", error)
 
     async def _start_postgres(self) -> None:
@@ -183,7 +185,7 @@ class EmbeddedStack:
         Raises:
             StackError: It did not become ready.
         """
-        async with self._chroma_starts:
+        async with self._starts["chroma"]:
             if not self.chroma_url:
                 self.chroma_url = await self._start_chroma()
                 self.publish()
@@ -195,19 +197,41 @@ class EmbeddedStack:
         command = [str(program), "run", "--path", str(self.home.folder / "chroma"), "--host", "127.0.0.1"]
         environment = child_environment() | {"ANONYMIZED_TELEMETRY": "False"}
         spec = Spec("chroma", [*command, "--port", str(port)], environment=environment, stop_seconds=10)
+        return await self._run_on_demand(spec, port, "/api/v2/heartbeat", CHROMA_READY_SECONDS)
+
+    async def start_llm(self) -> str:
+        """Start the embedded language model, when it is first needed.
+
+        Returns:
+            Its base URL.
+
+        Raises:
+            StackError: It did not become ready.
+        """
+        async with self._starts["llm"]:
+            if not self.llm_url:
+                port = self.home.port("llm_port", self._settings.llm_port, "127.0.0.1")
+                command = [sys.executable, "-m", "runtime.embedded.llm_server", "--port", str(port)]
+                spec = Spec("llm", command, environment=child_environment(), folder=ROOT, death_signal=signal.SIGKILL)
+                self.llm_url = await self._run_on_demand(spec, port, "/health", LLM_READY_SECONDS) + "/v1"
+                self.publish()
+        return self.llm_url
+
+    async def _run_on_demand(self, spec: Spec, port: int, path: str, seconds: float) -> str:
+        """Start a part with an HTTP API and wait until it answers."""
         child = Child(spec, self.home.logs, sys.stdout if self._echo else None)
         await self._run(child)
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient() as client:
-            for _ in range(int(CHROMA_READY_SECONDS * 10)):
+            for _ in range(int(seconds * 10)):
                 try:
-                    if (await client.get(f"{url}/api/v2/heartbeat", timeout=5)).status_code == 200:
+                    if (await client.get(f"{url}{path}", timeout=5)).status_code == 200:
                         return url
                 except httpx.TransportError:
                     pass
                 await asyncio.sleep(0.1)
-        await self._children.pop("chroma").stop()
-        raise StackError("Chroma does not become ready:\n" + "\n".join(child.lines))
+        await self._children.pop(spec.name).stop()
+        raise StackError(f"{spec.name} does not become ready:\n" + "\n".join(child.lines))
 
     async def _run_ours(self, name: str, command: list[str]) -> Child:
         spec = Spec(
@@ -227,7 +251,7 @@ class EmbeddedStack:
         own = settings.temporal_address is None
         values = {
             name: getattr(settings, name)
-            for name in settings.model_fields_set - {"database_url", "temporal_address", "chroma_url"}
+            for name in settings.model_fields_set - {"database_url", "temporal_address", "chroma_url", "local_llm_url"}
         }
         values.update(
             home=self.home.folder,
@@ -235,6 +259,7 @@ class EmbeddedStack:
             temporal_address=self.temporal_address,
             temporal_ui_url=self.temporal_ui_url,
             chroma_url=self.chroma_url or None,
+            local_llm_url=self.llm_url or None,
             bootstrap_key=self.api_key,
             secret=settings.secret or self.home.secret("secret"),
             port=self.api_port,
@@ -269,6 +294,7 @@ class EmbeddedStack:
             temporal_ui=self.temporal_ui_url,
             database=self.database_url,
             chroma=self.chroma_url or None,
+            llm=self.llm_url or None,
             pids={name: child.pid for name, child in self._children.items()},
         )
 
@@ -286,10 +312,9 @@ class EmbeddedStack:
 
     async def stop(self) -> None:
         """Stop everything: façade first, database last."""
-        if self._demand is not None:
-            self._demand.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._demand
+        for waiting in self._demand:
+            waiting.cancel()
+        await asyncio.gather(*self._demand, return_exceptions=True)
         first = [name for name in self._children if name not in {"postgres", "temporal"}]
         await asyncio.gather(*(self._children[name].stop() for name in first))
         for name in ("temporal", "postgres"):

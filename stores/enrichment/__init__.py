@@ -1,0 +1,1 @@
+"""Schemas, records, paid answers and attachments."""

@@ -1,0 +1,87 @@
+"""Events of a job's own system: appended several at once, each with a look at the job as it then is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg.types.json import Jsonb
+
+from contracts.errors import JobNotActive
+from contracts.jobs import Hold, JobRef, JobState, NewEvent
+from stores.db import Connection, Database
+from stores.jobs import EVENT_CHANNEL
+
+
+async def append_events(connection: Connection, ref: JobRef, events: Sequence[NewEvent]) -> None:
+    """Append events under the job's row lock, in the transaction of the effect that they tell of.
+
+    To each event's data the job's state and counts are added as they are now, so that a stream that is read
+    later tells what one that was read at once has told.
+
+    Raises:
+        JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
+    """
+    if not events:
+        return
+    found = await connection.execute(
+        """
+        SELECT last_seq, state, total, succeeded, failed, skipped FROM jobs
+        WHERE id = %s AND attempt = %s AND NOT cancelling AND state IN ('PENDING', 'RUNNING', 'PAUSED') FOR UPDATE
+        """,
+        (ref.job_id, ref.attempt),
+    )
+    job = await found.fetchone()
+    if job is None:
+        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+    last, state, total, succeeded, failed, skipped = job
+    keys = [f"{ref.attempt}:{event.key}" for event in events]
+    known = await connection.execute(
+        "SELECT key FROM job_events WHERE job_id = %s AND key = ANY(%s)", (ref.job_id, keys)
+    )
+    told = {row[0] async for row in known}
+    seen = {
+        "status": str(state).lower(),
+        "is_paused": state == JobState.PAUSED,
+        "total_entities": total,
+        "completed_entities": succeeded,
+        "failed_entities": failed,
+        "skipped_entities": skipped,
+    }
+    fresh = [(key, event) for key, event in zip(keys, events, strict=True) if key not in told]
+    if not fresh:
+        return
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            "INSERT INTO job_events (job_id, seq, key, type, data) VALUES (%s, %s, %s, %s, %s)",
+            [
+                (ref.job_id, last + number, key, event.type, Jsonb({**seen, **event.data}))
+                for number, (key, event) in enumerate(fresh, start=1)
+            ],
+        )
+    await connection.execute(
+        "UPDATE jobs SET last_seq = last_seq + %s, updated_at = now() WHERE id = %s", (len(fresh), ref.job_id)
+    )
+    await connection.execute("SELECT pg_notify(%s, %s)", (EVENT_CHANNEL, str(ref.job_id)))
+
+
+async def hold_job(database: Database, hold: Hold) -> bool:
+    """Show a job as waiting for a person. One that was let go on already stays as it is.
+
+    Returns:
+        Whether it waits now.
+    """
+    ref = hold.ref
+    async with database.transaction() as connection:
+        known = await connection.execute(
+            "SELECT 1 FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, f"{ref.attempt}:{hold.event.key}")
+        )
+        if await known.fetchone() is None:
+            await connection.execute(
+                "UPDATE jobs SET state = 'PAUSED' WHERE id = %s AND attempt = %s AND NOT cancelling",
+                (ref.job_id, ref.attempt),
+            )
+            await append_events(connection, ref, [hold.event])
+            return True
+        found = await connection.execute("SELECT state FROM jobs WHERE id = %s", (ref.job_id,))
+        row = await found.fetchone()
+    return row is not None and row[0] == JobState.PAUSED
