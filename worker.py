@@ -26,19 +26,23 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from activities._candidates import Matcher
 from activities._sources import Sources
+from activities.enrichment import EnrichmentActivities
 from activities.entities import EntityActivities
 from activities.entity_reindex import ReindexActivities
 from activities.jobs import JobActivities
+from activities.llm_tasks import LlmTaskActivities
 from activities.vectors import VectorActivities
 from clients.embedding import make_embedder
 from clients.http import GuardedClient
+from clients.llm import LanguageModels
 from contracts.queues import Queue
-from runtime.embedded.demand import chroma_url
+from runtime.embedded.demand import chroma_url, local_llm_url
 from runtime.plugin import towpath_plugin
 from runtime.settings import Settings, get_settings
 from runtime.temporal import connect
 from stores.db import Database
 from stores.vectors.index import VectorIndex
+from workflows.enrichment import ENRICHMENT_WORKFLOWS
 from workflows.entities import EntityBatchWorkflow
 from workflows.entity_reindex import EntityReindexWorkflow
 from workflows.housekeeping import RECONCILE_ID, ReconcileWorkflow
@@ -51,6 +55,7 @@ WORKFLOWS = [
     EntityReindexWorkflow,
     VectorUpsertionWorkflow,
     VectorDeletionWorkflow,
+    *ENRICHMENT_WORKFLOWS,
     ReconcileWorkflow,
 ]
 GRACE = timedelta(seconds=20)
@@ -69,7 +74,10 @@ class Parts:
     entities: EntityActivities
     reindex: ReindexActivities
     vectors: VectorActivities
+    enrichment: EnrichmentActivities
+    tasks: LlmTaskActivities
     client: GuardedClient
+    models: LanguageModels
 
     @classmethod
     def make(cls, database: Database, settings: Settings) -> Parts:
@@ -82,12 +90,16 @@ class Parts:
         )
         sources = Sources(client, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
+        models = LanguageModels(settings.llm, partial(local_llm_url, settings))
         return cls(
-            jobs=JobActivities(database, retention_days=settings.retention_days),
+            jobs=JobActivities(database, retention_days=settings.retention_days, answer_days=settings.llm_cache_days),
             entities=EntityActivities(database, matcher, share_size=settings.match_chunk),
             reindex=ReindexActivities(database, matcher, share_size=settings.match_chunk),
             vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources),
+            enrichment=EnrichmentActivities(database, models),
+            tasks=LlmTaskActivities(database, models),
             client=client,
+            models=models,
         )
 
     def serve(self, queue: Queue) -> list[ActivityMethod]:
@@ -98,6 +110,7 @@ class Parts:
                 jobs.begin_job,
                 jobs.enter_phase,
                 jobs.finish_job,
+                jobs.hold_job,
                 jobs.find_unstarted,
                 jobs.sweep,
                 vectors.tend_index,
@@ -119,20 +132,32 @@ class Parts:
                 vectors.upsert_page,
                 vectors.delete_page,
             ]
+        if queue is Queue.LLM:
+            enrichment, tasks = self.enrichment, self.tasks
+            return [
+                enrichment.plan_enrichment,
+                enrichment.check_type,
+                enrichment.enrich_page,
+                tasks.generate_schema,
+                tasks.edit_schema,
+                tasks.retry_domains,
+                tasks.merge_records,
+            ]
         return []
 
 
-def make_worker(client: Client, queue: Queue, parts: Parts) -> Worker | None:
+def make_worker(client: Client, queue: Queue, parts: Parts, settings: Settings) -> Worker | None:
     """A Temporal worker for one queue; None where nothing is served on it yet."""
     activities = parts.serve(queue)
     if not activities:
         return None
+    slots = {Queue.COMPUTE: COMPUTE_SLOTS, Queue.LLM: settings.llm_slots}
     return Worker(
         client,
         task_queue=queue,
         workflows=WORKFLOWS if queue is Queue.ENGINE else [],
         activities=activities,
-        max_concurrent_activities=COMPUTE_SLOTS if queue is Queue.COMPUTE else ENGINE_SLOTS,
+        max_concurrent_activities=slots.get(queue, ENGINE_SLOTS),
         graceful_shutdown_timeout=GRACE,
         # Heartbeats carry the cancel; the default of 30 s would let a cancelled chunk run on.
         max_heartbeat_throttle_interval=timedelta(seconds=1),
@@ -157,7 +182,10 @@ async def ensure_schedule(client: Client) -> None:
 async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
     """Serve queues until SIGTERM or SIGINT, then let running activities finish or hand them back."""
     # One line for each call of a part that works is no news.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # It logs each failed try as an error; the activity tells what became of the call.
+    logging.getLogger("instructor").setLevel(logging.CRITICAL)
     database = Database(settings.require_database_url(), pool_size=settings.worker_pool_size)
     client = await connect(settings, plugins=[towpath_plugin()])
     stop = asyncio.Event()
@@ -168,7 +196,8 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         stack.push_async_callback(database.close)
         parts = Parts.make(database, settings)
         stack.push_async_callback(parts.client.close)
-        workers = [worker for queue in queues if (worker := make_worker(client, queue, parts))]
+        stack.push_async_callback(parts.models.close)
+        workers = [worker for queue in queues if (worker := make_worker(client, queue, parts, settings))]
         for worker in workers:
             await stack.enter_async_context(worker)
         if Queue.ENGINE in queues:

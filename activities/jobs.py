@@ -13,6 +13,7 @@ from activities._faults import effect
 from contracts.errors import ErrorCode
 from contracts.jobs import (
     Finish,
+    Hold,
     JobError,
     JobInput,
     JobKind,
@@ -24,7 +25,9 @@ from contracts.jobs import (
 )
 from stores import jobs as store
 from stores.db import Database
+from stores.enrichment.answers import sweep_answers
 from stores.entities.indexes import purge_dropped
+from stores.job_events import hold_job
 from stores.tables import JobRow
 
 SWEEP_ROWS = 5_000
@@ -45,10 +48,12 @@ class JobActivities:
     Args:
         database: Where the jobs are.
         retention_days: How long a finished job stays readable.
+        answer_days: How long a language model's answers are kept.
     """
 
-    def __init__(self, database: Database, *, retention_days: int) -> None:
+    def __init__(self, database: Database, *, retention_days: int, answer_days: int) -> None:
         self._database = database
+        self._answer_days = answer_days
         self._retention_days = retention_days
 
     @activity.defn
@@ -62,6 +67,12 @@ class JobActivities:
         """Show what the job does now."""
         async with effect():
             await store.enter_phase(self._database, change)
+
+    @activity.defn
+    async def hold_job(self, hold: Hold) -> bool:
+        """Show the job as waiting for a person; false: it was let go on already."""
+        async with effect():
+            return await hold_job(self._database, hold)
 
     @activity.defn
     async def finish_job(self, finish: Finish) -> JobOutcome:
@@ -112,4 +123,5 @@ class JobActivities:
         async with effect():
             jobs = await store.sweep(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
             async with self._database.transaction() as connection:
-                return jobs + await purge_dropped(connection, limit=SWEEP_ROWS * 10)
+                answers = await sweep_answers(connection, days=self._answer_days, limit=SWEEP_ROWS)
+                return jobs + answers + await purge_dropped(connection, limit=SWEEP_ROWS * 10)

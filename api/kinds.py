@@ -10,6 +10,14 @@ from contracts.jobs import JobInput, JobKind, JobOutcome
 from stores.db import Connection
 from stores.tables import JobRow
 from stores.vectors.tasks import prepare_restart
+from workflows.enrichment import (
+    BatchEnrichmentWorkflow,
+    ExpertiseRetryWorkflow,
+    FusionMergeWorkflow,
+    SchemaEditWorkflow,
+    SchemaGenerationWorkflow,
+    SingleEnrichmentWorkflow,
+)
 from workflows.entities import EntityBatchWorkflow
 from workflows.entity_reindex import EntityReindexWorkflow
 from workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
@@ -35,6 +43,8 @@ class Kind:
     prepare_restart: Prepare | None = None
 
 
+STATUS_PATH = "/api/enrichment/jobs/{id}/status"
+
 KINDS: dict[JobKind, Kind] = {
     JobKind.ENTITY_BATCH: Kind(EntityBatchWorkflow.run, "/v1/entities/batch/status?jobId={id}", "index"),
     JobKind.ENTITY_REINDEX: Kind(EntityReindexWorkflow.run, "/v1/entities/batch/status?jobId={id}", "index"),
@@ -46,6 +56,12 @@ KINDS: dict[JobKind, Kind] = {
         VectorDeletionWorkflow.run, "/embeddings/deletion-tasks/info?task_id={external_id}", "collection",
         prepare_restart,
     ),
+    JobKind.SINGLE_ENRICHMENT: Kind(SingleEnrichmentWorkflow.run, STATUS_PATH, "schema"),
+    JobKind.BATCH_ENRICHMENT: Kind(BatchEnrichmentWorkflow.run, STATUS_PATH, "schema"),
+    JobKind.EXPERTISE_RETRY: Kind(ExpertiseRetryWorkflow.run, STATUS_PATH, "record_id"),
+    JobKind.SCHEMA_GENERATION: Kind(SchemaGenerationWorkflow.run, STATUS_PATH, "model"),
+    JobKind.SCHEMA_EDIT: Kind(SchemaEditWorkflow.run, STATUS_PATH, "schema_id"),
+    JobKind.FUSION_MERGE: Kind(FusionMergeWorkflow.run, STATUS_PATH, "schema_id"),
 }  # fmt: skip
 
 

@@ -12,17 +12,20 @@ from stores.db import Connection, Database
 from stores.jobs import EVENT_CHANNEL
 
 
-async def append_events(connection: Connection, ref: JobRef, events: Sequence[NewEvent]) -> None:
+async def append_events(connection: Connection, ref: JobRef, events: Sequence[NewEvent]) -> int:
     """Append events under the job's row lock, in the transaction of the effect that they tell of.
 
     To each event's data the job's state and counts are added as they are now, so that a stream that is read
     later tells what one that was read at once has told.
 
+    Returns:
+        How many were new: one with a known key is not told again.
+
     Raises:
         JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
     """
     if not events:
-        return
+        return 0
     found = await connection.execute(
         """
         SELECT last_seq, state, total, succeeded, failed, skipped FROM jobs
@@ -49,7 +52,7 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
     }
     fresh = [(key, event) for key, event in zip(keys, events, strict=True) if key not in told]
     if not fresh:
-        return
+        return 0
     async with connection.cursor() as cursor:
         await cursor.executemany(
             "INSERT INTO job_events (job_id, seq, key, type, data) VALUES (%s, %s, %s, %s, %s)",
@@ -62,6 +65,7 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
         "UPDATE jobs SET last_seq = last_seq + %s, updated_at = now() WHERE id = %s", (len(fresh), ref.job_id)
     )
     await connection.execute("SELECT pg_notify(%s, %s)", (EVENT_CHANNEL, str(ref.job_id)))
+    return len(fresh)
 
 
 async def hold_job(database: Database, hold: Hold) -> bool:

@@ -268,6 +268,17 @@ async def params_of(connection: Connection, ref: JobRef) -> dict[str, Any]:
     return params
 
 
+async def merge_params(connection: Connection, ref: JobRef, found: dict[str, Any]) -> None:
+    """Add to what a job knows of itself."""
+    await connection.execute("UPDATE jobs SET params = params || %s WHERE id = %s", (Jsonb(found), ref.job_id))
+
+
+async def cost_of(connection: Connection, ref: JobRef) -> float:
+    """What a job has spent so far, in US dollars."""
+    found = await connection.execute("SELECT cost_usd FROM jobs WHERE id = %s", (ref.job_id,))
+    return float((await found.fetchone() or (0.0,))[0])
+
+
 async def total_of(connection: Connection, ref: JobRef) -> int:
     """How many items a job has."""
     found = await connection.execute("SELECT total FROM jobs WHERE id = %s", (ref.job_id,))

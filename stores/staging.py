@@ -98,6 +98,22 @@ async def save_outcomes(connection: Connection, job_id: UUID, page: int, outcome
     )
 
 
+async def settle_item(connection: Connection, job_id: UUID, page: int, place: int, outcome: Outcome) -> bool:
+    """Write what became of one waiting item.
+
+    Returns:
+        Whether it was waiting: a repeat changes nothing.
+    """
+    done = await connection.execute(
+        """
+        UPDATE job_pages SET outcomes = set_byte(outcomes, %(place)s, %(outcome)s)
+        WHERE job_id = %(job)s AND page = %(page)s AND get_byte(outcomes, %(place)s) = %(waiting)s
+        """,
+        {"job": job_id, "page": page, "place": place, "outcome": int(outcome), "waiting": int(Outcome.WAITING)},
+    )
+    return done.rowcount == 1
+
+
 async def add_failures(connection: Connection, job_id: UUID, failures: Sequence[FailedItem]) -> None:
     """Write a row for each failed item; a repeat replaces."""
     if not failures:

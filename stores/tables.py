@@ -417,6 +417,7 @@ class LlmAnswerRow(SQLModel, table=True):
     organization: str = Field(primary_key=True)
     digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     job_id: UUID
+    attempt: int
     answer: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     created_at: datetime = Field(default=None, sa_column=_moment(now=True))
 

@@ -16,7 +16,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflow
 
 from activities.jobs import JobActivities
 from contracts.errors import ErrorCode
-from contracts.jobs import Finish, JobError, JobInput, JobOutcome, JobState, PhaseChange, RunState
+from contracts.jobs import Finish, Hold, JobError, JobInput, JobOutcome, JobState, NewEvent, PhaseChange, RunState
 from workflows import search_attributes as attributes
 from workflows._options import PROJECTION
 
@@ -28,6 +28,10 @@ Phases = Callable[[JobInput], Awaitable[dict[str, Any] | None]]
 
 class DeadlineExceeded(Exception):
     """The job's deadline passed before its phases were through."""
+
+
+class HoldExpired(Exception):
+    """Nobody let a waiting job go on in time."""
 
 
 class JobWorkflow(Generic[State]):
@@ -82,6 +86,9 @@ class JobWorkflow(Generic[State]):
         except DeadlineExceeded:
             finish.state = JobState.FAILED
             finish.error = JobError(code=ErrorCode.DEADLINE_EXCEEDED, message=f"not finished by {job.deadline}")
+        except HoldExpired as error:
+            finish.state = JobState.CANCELLED
+            finish.error = JobError(code=ErrorCode.CANCELLED, message=str(error))
         except BaseException as error:
             if isinstance(error, workflow.ContinueAsNewError):
                 raise
@@ -130,6 +137,30 @@ class JobWorkflow(Generic[State]):
             self.paused = self.paused or self.state.paused
             self.window = self.state.window
         return await phases(job)
+
+    async def hold(self, job: JobInput, event: NewEvent, *, seconds: float) -> None:
+        """Wait for a person to let the job go on; a durable wait, over any restart.
+
+        Args:
+            job: The workflow's input.
+            event: Tells the stream what the job waits for.
+            seconds: After so long the job is cancelled.
+
+        Raises:
+            HoldExpired: Nobody did.
+        """
+        # Before the row says so: a `continue` can only come once it does, and must not be overwritten.
+        self.paused = True
+        hold = Hold(ref=job.ref, event=event)
+        if not await workflow.execute_local_activity_method(JobActivities.hold_job, hold, **PROJECTION):
+            self.paused = False
+        self._tell(JobState.PAUSED if self.paused else JobState.RUNNING)
+        try:
+            await workflow.wait_condition(
+                lambda: not self.paused, timeout=seconds, timeout_summary="waits for a person"
+            )
+        except TimeoutError:
+            raise HoldExpired(f"nobody answered {event.type} within {seconds:g} s") from None
 
     async def _start_next_attempt(self, job: JobInput) -> None:
         following = JobInput(ref=job.ref.next_attempt(), deadline=job.deadline, window=job.window)

@@ -8,6 +8,10 @@
 |            |         |          |           |                  | 6 s and the chunk runs elsewhere; its transaction      |
 |            |         |          |           |                  | makes a repeat harmless                                 |
 | WHOLE      | compute | 2 h      | 6 s       | for ever, to 60 s| training and resolving look at a whole index            |
+| PAID       | llm     | 1 h      | 6 s       | for ever, to 60 s| calls of language models: each answer is kept before    |
+|            |         |          |           |                  | anything else, so a repeat asks only what is missing;   |
+|            |         |          |           |                  | the provider's Retry-After is followed; after six tries |
+|            |         |          |           |                  | the activity itself counts the call as failed           |
 | HOUSE      | engine  | 5 min    | 6 s       | 5, to 30 s       | the reconciler comes again by its schedule anyway       |
 
 Only errors that a retry can mend are retried: activities raise the rest as non-retryable.
@@ -65,6 +69,14 @@ CHUNK = Options(
 WHOLE = Options(
     task_queue=Queue.COMPUTE,
     start_to_close_timeout=timedelta(hours=2),
+    heartbeat_timeout=timedelta(seconds=6),
+    retry_policy=_retries(60),
+    cancellation_type=ActivityCancellationType.TRY_CANCEL,
+)
+
+PAID = Options(
+    task_queue=Queue.LLM,
+    start_to_close_timeout=timedelta(hours=1),
     heartbeat_timeout=timedelta(seconds=6),
     retry_policy=_retries(60),
     cancellation_type=ActivityCancellationType.TRY_CANCEL,

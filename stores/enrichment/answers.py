@@ -26,30 +26,35 @@ def answer_digest(model: str, prompt: Prompt, *, own: UUID | None = None) -> byt
     return hashlib.sha256(asked).digest()
 
 
-async def find_answer(database: Database, organization: str, digest: bytes, job_id: UUID) -> Answer | None:
-    """A kept answer. One that another job has paid for is marked as cached and costs nothing."""
+async def find_answer(
+    database: Database, organization: str, digest: bytes, job_id: UUID, attempt: int
+) -> Answer | None:
+    """A kept answer. One that another job or an earlier attempt has paid for is marked as cached and is free."""
     async with database.statement() as connection:
         found = await connection.execute(
-            "SELECT job_id, answer FROM llm_answers WHERE organization = %s AND digest = %s", (organization, digest)
+            "SELECT job_id, attempt, answer FROM llm_answers WHERE organization = %s AND digest = %s",
+            (organization, digest),
         )
         row = await found.fetchone()
     if row is None:
         return None
-    answer = Answer.model_validate(row[1])
-    if row[0] != job_id:
+    answer = Answer.model_validate(row[2])
+    if (row[0], row[1]) != (job_id, attempt):
         answer.cached, answer.usd, answer.input_tokens, answer.output_tokens = True, 0.0, 0, 0
     return answer
 
 
-async def keep_answer(database: Database, organization: str, digest: bytes, job_id: UUID, answer: Answer) -> None:
+async def keep_answer(
+    database: Database, organization: str, digest: bytes, job_id: UUID, attempt: int, answer: Answer
+) -> None:
     """Keep an answer; the first one stays."""
     async with database.statement() as connection:
         await connection.execute(
             """
-            INSERT INTO llm_answers (organization, digest, job_id, answer) VALUES (%s, %s, %s, %s)
+            INSERT INTO llm_answers (organization, digest, job_id, attempt, answer) VALUES (%s, %s, %s, %s, %s)
             ON CONFLICT DO NOTHING
             """,
-            (organization, digest, job_id, Jsonb(answer.model_dump(mode="json"))),
+            (organization, digest, job_id, attempt, Jsonb(answer.model_dump(mode="json"))),
         )
 
 

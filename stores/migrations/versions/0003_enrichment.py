@@ -77,6 +77,7 @@ CREATE TABLE llm_answers (
     organization text NOT NULL,
     digest bytea NOT NULL,
     job_id uuid NOT NULL,
+    attempt int NOT NULL,
     answer jsonb NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organization, digest)
