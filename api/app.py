@@ -20,9 +20,24 @@ from api.auth import docs_reader
 from api.errors import add_error_handlers
 from api.gateway import Gateway
 from api.requests import RequestIds
-from api.routes import auth, entities, events, health, indexes, jobs, vectors
+from api.routes import (
+    attachments,
+    auth,
+    enrichment,
+    entities,
+    events,
+    health,
+    indexes,
+    jobs,
+    llm_jobs,
+    records,
+    schemas,
+    vectors,
+)
 from api.state import AppState
 from api.vector_search import VectorSearch
+from clients.http import GuardedClient
+from clients.llm import Catalog
 from contracts.errors import ErrorBody
 from runtime.plugin import towpath_plugin
 from runtime.settings import Settings, get_settings
@@ -37,10 +52,28 @@ TAGS = [
     {"name": "entities", "description": "Upsert entities, one or a million, and find their duplicates."},
     {"name": "indexes", "description": "What entities are matched on; labels and tuning."},
     {"name": "embeddings", "description": "Embed documents into a vector collection, and search in it."},
+    {"name": "enrichment", "description": "Complete entities with language models, one or many."},
+    {"name": "schemas", "description": "What is asked of the models; made from samples, changed by words."},
+    {"name": "records", "description": "What the models answered, and their fusion."},
     {"name": "jobs", "description": "The common face of every long operation: progress, control, events."},
     {"name": "auth", "description": "Organisations, users, keys."},
     {"name": "health", "description": "Whether the parts answer."},
 ]
+ROUTES = (
+    entities,
+    indexes,
+    vectors,
+    enrichment,
+    llm_jobs,
+    schemas,
+    records,
+    attachments,
+    jobs,
+    events,
+    auth,
+    health,
+)
+FETCH_SECONDS = 30.0
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorBody, "description": "What was sent is wrong; `detail` names the field."},
     401: {"model": ErrorBody, "description": "No key, or not a valid one."},
@@ -82,7 +115,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=ERRORS,
     )
     add_error_handlers(app)
-    for module in (entities, indexes, vectors, jobs, events, auth, health):
+    for module in ROUTES:
         app.include_router(module.router)
     app.include_router(vectors.router, prefix="/api/v1", include_in_schema=False)
     _add_docs(app)
@@ -107,6 +140,10 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             logger.warning("TOWPATH_SECRET is not set: sign-ins end with this process and hold in no other")
         search = VectorSearch(settings, database)
         stack.push_async_callback(search.close)
+        fetcher = GuardedClient(
+            allow_hosts=settings.allowed_host_list, most_bytes=settings.fetch_max_bytes, seconds=FETCH_SECONDS
+        )
+        stack.push_async_callback(fetcher.close)
         app.state.towpath = AppState(
             settings=settings,
             db=database,
@@ -116,6 +153,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             secret=settings.secret or secrets.token_urlsafe(48),
             uploads=asyncio.Semaphore(settings.uploads),
             vectors=search,
+            catalog=Catalog(settings.llm),
+            fetcher=fetcher,
         )
         yield
 

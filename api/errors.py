@@ -37,14 +37,25 @@ CODES = {
 
 
 def _answer(
-    request: Request, status: int, code: ErrorCode, detail: str, headers: Mapping[str, str] | None = None
+    request: Request,
+    status: int,
+    code: ErrorCode,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    title: str | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> JSONResponse:
     body = ErrorBody(
-        detail=detail, status=status, title=HTTPStatus(status).phrase, code=code, request_id=request_id(request.scope)
+        detail=detail,
+        status=status,
+        title=title or HTTPStatus(status).phrase,
+        code=code,
+        request_id=request_id(request.scope),
     )
     problem = "application/problem+json" in request.headers.get("accept", "")
     return JSONResponse(
-        body.model_dump(mode="json"),
+        {**body.model_dump(mode="json"), **(extra or {})},
         status,
         headers=dict(headers or {}),
         media_type="application/problem+json" if problem else "application/json",
@@ -62,7 +73,7 @@ def _towpath(request: Request, error: TowpathError) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status >= 500:
         logger.error("%s %s: %s", request.method, request.url.path, error.detail)
-    return _answer(request, error.status, error.code, error.detail, headers)
+    return _answer(request, error.status, error.code, error.detail, headers, title=error.title, extra=error.extra)
 
 
 def sentence(errors: Sequence[Any]) -> tuple[ErrorCode, str]:

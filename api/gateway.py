@@ -99,10 +99,18 @@ class Gateway:
             await self._signal(job, "pause")
         return job
 
-    async def go_on(self, organization: str, job_id: UUID) -> JobRow:
-        """Let a paused job go on."""
+    async def go_on(self, organization: str, job_id: UUID, *, prepare: Prepare | None = None) -> JobRow:
+        """Let a paused job go on.
+
+        Args:
+            organization: Whose job.
+            job_id: The job.
+            prepare: Runs in the same transaction, before the job goes on.
+        """
         async with self._database.transaction() as connection:
             job = await store.lock_job(connection, organization, job_id)
+            if prepare is not None:
+                await prepare(connection, job)
             job = await store.mark_paused(connection, job, paused=False)
             await self._signal(job, "continue")
         return job

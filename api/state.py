@@ -13,6 +13,8 @@ from temporalio.client import Client
 
 from api.gateway import Gateway
 from api.vector_search import VectorSearch
+from clients.http import GuardedClient
+from clients.llm import Catalog
 from contracts.auth import Principal
 from domain.auth import hash_key
 from runtime.settings import Settings
@@ -61,6 +63,8 @@ class AppState:
     secret: str
     uploads: asyncio.Semaphore
     vectors: VectorSearch
+    catalog: Catalog
+    fetcher: GuardedClient
     models: Models = field(default_factory=Models)
     keys: KeyCache = field(default_factory=KeyCache)
 

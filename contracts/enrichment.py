@@ -5,11 +5,21 @@ An enrichment is a job over staged entities; each entity and model gives one rec
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from contracts.errors import ErrorCode
 from contracts.jobs import JobState
@@ -25,6 +35,10 @@ AUTO = "auto"
 
 ModelKey = Annotated[str, StringConstraints(pattern=MODEL_KEY_FORM)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+
+
+def _read(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
 
 
 class Strategy(StrEnum):
@@ -260,10 +274,18 @@ class Classification(Verdict):
     cost_usd: float = 0.0
 
 
+KeptInOrder = Annotated[
+    dict[str, Any],
+    BeforeValidator(_read),
+    PlainSerializer(json.dumps, return_type=str, when_used="json"),
+]
+"""An object that is stored as text, because the parameters of jobs are kept without the order of names."""
+
+
 class Plan(BaseModel):
     """All that an enrichment job was asked to do besides its entities; kept in the job's parameters."""
 
-    content: dict[str, Any]
+    content: KeptInOrder
     schema_id: UUID | None = None
     schema_version: int | None = None
     models: list[str]
@@ -415,10 +437,17 @@ class SchemaPatch(Body):
     is_pinned: bool | None = None
 
 
+Samples = Annotated[
+    list[dict[str, Any]] | dict[str, Any],
+    BeforeValidator(_read),
+    PlainSerializer(json.dumps, return_type=str, when_used="json"),
+]
+
+
 class GenerateBody(Body):
     """Samples to make a schema from."""
 
-    entity_samples: list[dict[str, Any]] | dict[str, Any]
+    entity_samples: Samples
     model: ModelKey | Literal["auto"] = AUTO
     save_schema: bool = True
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None

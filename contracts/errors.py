@@ -115,6 +115,8 @@ class TowpathError(Exception):
         self.code = code or self.default_code
         self.field = field
         self.retry_after = retry_after
+        self.extra: dict[str, object] = {}
+        """Further members of the answer."""
 
 
 class BadInput(TowpathError):

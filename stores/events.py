@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +14,7 @@ from uuid import UUID
 
 import psycopg
 
-from contracts.jobs import JobEvent
+from contracts.jobs import JobEvent, JobState
 from stores.db import Connection, Database
 from stores.jobs import EVENT_CHANNEL, get_job
 from stores.tables import JobRow
@@ -21,21 +23,83 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
+TAIL_START = 100
+TAIL_EVENTS = 1000
 
 
 async def read_events(database: Database, job_id: UUID, *, after: int, limit: int = 500) -> list[JobEvent]:
     """Events of a job with a number above `after`, rising. The caller has checked whose job it is."""
     async with database.transaction() as connection:
-        found = await connection.execute(
-            "SELECT seq, at, type, data FROM job_events WHERE job_id = %s AND seq > %s ORDER BY seq LIMIT %s",
-            (job_id, after, limit),
-        )
-        rows = await found.fetchall()
+        return await _read(connection, job_id, after=after, limit=limit)
+
+
+async def _read(connection: Connection, job_id: UUID, *, after: int, limit: int) -> list[JobEvent]:
+    found = await connection.execute(
+        "SELECT seq, at, type, data FROM job_events WHERE job_id = %s AND seq > %s ORDER BY seq LIMIT %s",
+        (job_id, after, limit),
+    )
+    rows = await found.fetchall()
     return [JobEvent(seq=seq, at=at, type=kind, data=data) for seq, at, kind, data in rows]
 
 
+async def last_of(database: Database, job_id: UUID, name: str) -> str | None:
+    """The newest value that a job's events tell under a name."""
+    async with database.statement() as connection:
+        found = await connection.execute(
+            "SELECT data ->> %(name)s FROM job_events WHERE job_id = %(job)s AND data ->> %(name)s IS NOT NULL"
+            " ORDER BY seq DESC LIMIT 1",
+            {"job": job_id, "name": name},
+        )
+        row = await found.fetchone()
+    return row[0] if row else None
+
+
+class Tail:
+    """The newest events of a job that somebody follows: read once for all of its streams.
+
+    Attributes:
+        base: Events up to here are not held.
+        final: Whether the job had ended before the last look.
+        stale: Whether there may be something new.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[JobEvent] = []
+        self.base: int | None = None
+        self.final = False
+        self.stale = True
+        self.lock = asyncio.Lock()
+
+    async def refresh(self, database: Database, job_id: UUID) -> None:
+        """Read what is new, if something may be."""
+        async with self.lock:
+            if not self.stale:
+                return
+            self.stale = False
+            async with database.transaction() as connection:
+                # In this order: a job that was final before an empty read has nothing more to tell.
+                found = await connection.execute("SELECT state, last_seq FROM jobs WHERE id = %s", (job_id,))
+                state, newest = await found.fetchone() or (JobState.FAILED, 0)
+                if self.base is None:
+                    self.base = max(0, newest - TAIL_START)
+                last = self.events[-1].seq if self.events else self.base
+                fresh = await _read(connection, job_id, after=last, limit=TAIL_EVENTS)
+            self.final = JobState(state).final
+            self.stale = len(fresh) == TAIL_EVENTS
+            self.events += fresh
+            if len(self.events) > TAIL_EVENTS:
+                self.base = self.events[-TAIL_EVENTS - 1].seq
+                del self.events[:-TAIL_EVENTS]
+
+    def after(self, seq: int) -> list[JobEvent] | None:
+        """The events behind a number; None: it lies before what is held."""
+        if self.base is None or seq < self.base:
+            return None
+        return self.events[bisect_right(self.events, seq, key=lambda event: event.seq) :]
+
+
 class EventHub:
-    """Wakes who waits for a job's events.
+    """Wakes who waits for a job's events, and reads them once for all who follow.
 
     Notifications are only a hint that there is something to read: a lost one costs at most a poll's time.
 
@@ -46,6 +110,7 @@ class EventHub:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: dict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._tails: dict[UUID, Tail] = {}
         self._listener: asyncio.Task[None] | None = None
         self.closing = asyncio.Event()
 
@@ -78,26 +143,56 @@ class EventHub:
     async def _relay(self, connection: Connection) -> None:
         while True:
             async for notice in connection.notifies(timeout=POLL_SECONDS):
-                for event in self._waiting.get(UUID(notice.payload), ()):
-                    event.set()
+                self._wake(UUID(notice.payload))
             self._wake_all()
 
+    def _wake(self, job_id: UUID) -> None:
+        if tail := self._tails.get(job_id):
+            tail.stale = True
+        for event in self._waiting.get(job_id, ()):
+            event.set()
+
     def _wake_all(self) -> None:
-        for events in self._waiting.values():
-            for event in events:
-                event.set()
+        for job_id in list(self._waiting):
+            self._wake(job_id)
 
     @asynccontextmanager
     async def subscribed(self, job_id: UUID) -> AsyncIterator[asyncio.Event]:
         """An event that is set whenever the job may have news; clear it before reading."""
         event = asyncio.Event()
         self._waiting[job_id].add(event)
+        self._tails.setdefault(job_id, Tail())
         try:
             yield event
         finally:
             self._waiting[job_id].discard(event)
             if not self._waiting[job_id]:
                 del self._waiting[job_id]
+                del self._tails[job_id]
+
+    async def follow(self, job_id: UUID, *, after: int, seconds: float) -> AsyncIterator[list[JobEvent]]:
+        """A job's events from behind a number on, some at a time, until it has ended or the time is over.
+
+        The caller has checked whose job it is.
+        """
+        ends = time.monotonic() + seconds
+        async with self.subscribed(job_id) as news:
+            tail = self._tails[job_id]
+            while not self.closing.is_set() and time.monotonic() < ends:
+                news.clear()
+                await tail.refresh(self._database, job_id)
+                final, events = tail.final, tail.after(after)
+                if events is None:
+                    events = await read_events(self._database, job_id, after=after)
+                if events:
+                    after = events[-1].seq
+                    yield events
+                elif final:
+                    return
+                else:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(max(ends - time.monotonic(), 0)):
+                            await news.wait()
 
     async def wait_for_end(self, job: JobRow, *, seconds: float) -> JobRow:
         """Wait until a job has ended, for at most so many seconds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from contracts.errors import JobNotActive
 from contracts.jobs import Hold, JobRef, JobState, NewEvent
@@ -57,7 +57,7 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
         await cursor.executemany(
             "INSERT INTO job_events (job_id, seq, key, type, data) VALUES (%s, %s, %s, %s, %s)",
             [
-                (ref.job_id, last + number, key, event.type, Jsonb({**seen, **event.data}))
+                (ref.job_id, last + number, key, event.type, Json({**seen, **event.data}))
                 for number, (key, event) in enumerate(fresh, start=1)
             ],
         )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from psycopg.rows import kwargs_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 from sqlmodel import col, select
 
 from contracts.errors import Conflict, ErrorCode, JobNotActive, NotFound
@@ -67,7 +67,7 @@ async def append_event(
         INSERT INTO job_events (job_id, seq, key, type, data)
         SELECT %(id)s, last_seq, %(key)s, %(type)s, %(data)s FROM next
         """,
-        {"id": job_id, "key": key, "type": event.value, "data": Jsonb(data)},
+        {"id": job_id, "key": key, "type": event.value, "data": Json(data)},
     )
     await connection.execute("SELECT pg_notify(%s, %s)", (EVENT_CHANNEL, str(job_id)))
     return True
@@ -305,7 +305,7 @@ async def finish_job(database: Database, finish: Finish) -> JobOutcome:
                 """,
                 (
                     job.state, job.error_code, job.error_message,
-                    None if finish.result is None else Jsonb(finish.result), job.state, ref.job_id,
+                    None if finish.result is None else Json(finish.result), job.state, ref.job_id,
                 ),
             )  # fmt: skip
             data = {**progress_of(job).model_dump(), "state": job.state}
@@ -399,6 +399,29 @@ async def mark_restart(connection: Connection, job: JobRow) -> Literal["now", "a
         raise Conflict(f"the job is {job.state}; cancel it first, or let it end")
     await _next_attempt(connection, job.id)
     return "now"
+
+
+async def uses_schema(database: Database, organization: str, schema_id: UUID) -> bool:
+    """Whether a job that has not ended works with a saved schema."""
+    async with database.statement() as connection:
+        found = await connection.execute(
+            """
+            SELECT 1 FROM jobs WHERE organization = %(org)s AND state IN ('PENDING', 'RUNNING', 'PAUSED')
+            AND (params ->> 'schema' = %(schema)s OR params ->> 'schema_id' = %(schema)s) LIMIT 1
+            """,
+            {"org": organization, "schema": str(schema_id)},
+        )
+        return await found.fetchone() is not None
+
+
+async def last_restart(database: Database, job_id: UUID) -> int:
+    """The number of a job's last restart among its events; 0: there was none."""
+    async with database.statement() as connection:
+        found = await connection.execute(
+            "SELECT coalesce(max(seq), 0) FROM job_events WHERE job_id = %s AND type = %s",
+            (job_id, EventType.RESTARTED.value),
+        )
+        return int((await found.fetchone() or (0,))[0])
 
 
 async def open_jobs(database: Database, *, quiet_seconds: float, limit: int) -> list[JobRow]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import TIMESTAMP, BigInteger, Column, Enum, LargeBinary, String, Text, Uuid, text
+from sqlalchemy import JSON, TIMESTAMP, BigInteger, Column, Enum, LargeBinary, String, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -127,7 +127,7 @@ class JobRow(SQLModel, table=True):
     restart_requested: bool = False
     error_code: str | None = None
     error_message: str | None = None
-    result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
     cost_usd: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -149,7 +149,7 @@ class JobEventRow(SQLModel, table=True):
     seq: int = Field(primary_key=True)
     key: str | None = None
     type: str
-    data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     at: datetime = Field(default=None, sa_column=_moment(now=True))
 
 
@@ -366,8 +366,8 @@ class SchemaVersionRow(SQLModel, table=True):
 
     schema_id: UUID = Field(primary_key=True, foreign_key="schemas.id")
     version: int = Field(primary_key=True)
-    content: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
-    entity_samples: list[Any] | None = Field(default=None, sa_column=Column(JSONB))
+    content: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    entity_samples: list[Any] | None = Field(default=None, sa_column=Column(JSON))
     note: str | None = None
     created_at: datetime = Field(default=None, sa_column=_moment(now=True))
 
@@ -389,15 +389,15 @@ class RecordRow(SQLModel, table=True):
     model_composite_key: str | None = None
     schema_id: UUID | None = None
     schema_version: int | None = None
-    schema_content: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    schema_content: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     strategy: str | None = None
     languages: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(String), nullable=False))
     origin: str | None = None
-    structured_output: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
-    entity_input_data: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
-    expertises: list[Any] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
-    validation_errors: list[Any] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
-    fusion: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    structured_output: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    entity_input_data: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    expertises: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    validation_errors: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    fusion: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
     fusion_sources: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid)))
     error_code: str | None = None
     error_message: str | None = None
@@ -418,7 +418,7 @@ class LlmAnswerRow(SQLModel, table=True):
     digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     job_id: UUID
     attempt: int
-    answer: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    answer: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     created_at: datetime = Field(default=None, sa_column=_moment(now=True))
 
 

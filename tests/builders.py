@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from dataclasses import dataclass
@@ -42,6 +43,23 @@ def persons(count: int, *, seed: int = 1, first_id: int = 0) -> list[dict[str, A
         )
     return found
 
+
+LAMPS: dict[str, Any] = {
+    "root": {
+        "name": "Lighting maker",
+        "type": "object",
+        "description": "A firm that makes lamps",
+        "properties": {
+            "name": {"type": "string", "identifying": True, "preserve": True},
+            "founded": {"type": "integer", "nullable": True, "expertise": "history"},
+            "slogan": {"type": "string", "nullable": True, "expertise": "brand"},
+        },
+    },
+    "expertise_domains": {
+        "history": {"name": "History", "description": "Origins of firms"},
+        "brand": {"name": "Brand", "description": "How firms present themselves"},
+    },
+}
 
 SUBJECTS = ("graph routing", "bread baking", "coastal birds", "steam engines", "tax law", "chess openings")
 
@@ -142,6 +160,35 @@ class Organization:
         body = {"search_query": query, "limit": limit, **more}
         answer: dict[str, Any] = self.call("POST", "/embeddings/similarity-search", expect, json=body)
         return answer
+
+    def schema(self, name: str = "Lighting maker", content: dict[str, Any] | None = None) -> str:
+        """Save a schema; its id."""
+        body = {"name": name, "schema_content": content or LAMPS}
+        return str(self.call("POST", "/api/schema/saved", json=body)["id"])
+
+    def enrich(self, path: str = "/api/single/enrich/stream", **body: Any) -> str:
+        """Start an enrichment; its job."""
+        return str(self.call("POST", path, json={"models": ["openai::gpt-4o"], **body})["job_id"])
+
+    def messages(self, job_id: str, *, after: int | None = None, path: str = "/api/llm/stream") -> list[dict[str, Any]]:
+        """Everything that a job's stream tells until it closes, each with its number as `_id`."""
+        headers = {} if after is None else {"Last-Event-ID": str(after)}
+        found: list[dict[str, Any]] = []
+        number = 0
+        with self.http.stream("GET", f"{path}/{job_id}", headers=headers) as answer:
+            assert answer.status_code == 200, answer.read()
+            for line in answer.iter_lines():
+                assert not line.startswith("event:"), line
+                if line.startswith("id: "):
+                    number = int(line[4:])
+                if line.startswith("data: "):
+                    found.append({**json.loads(line[6:]), "_id": number})
+        return found
+
+    def records(self, **query: Any) -> list[dict[str, Any]]:
+        """A page of records."""
+        found: list[dict[str, Any]] = self.call("GET", "/api/records", params=query)["records"]
+        return found
 
     def pairs(self, index: str = "people") -> list[tuple[str, str, float, bool]]:
         """Every pair of an index, in a fixed order."""

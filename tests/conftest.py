@@ -12,11 +12,13 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from contracts.llm import ProviderConfig
 from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from stores.db import Database
 from stores.migrate import migrate
 from tests.builders import Organization, organization
+from tests.llm_server import KEY, LlmServer, llm_server
 from tests.supervised import supervised
 
 
@@ -74,12 +76,32 @@ def files(session_home: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def system(session_home: Path, files: Path) -> Iterator[EmbeddedStack]:
+def loopback() -> Iterator[LlmServer]:
+    """A provider of language models, in the place of every remote one."""
+    with llm_server() as served:
+        yield served
+
+
+@pytest.fixture
+def provider(loopback: LlmServer) -> LlmServer:
+    """The same, as new."""
+    loopback.reset()
+    return loopback
+
+
+def providers(url: str) -> dict[str, ProviderConfig]:
+    """Settings that send every remote provider's calls to the loopback one."""
+    openai = {name: ProviderConfig(url=f"{url}/v1", key=KEY, prices=name) for name in ("openai", "google", "deepseek")}
+    return {**openai, "anthropic": ProviderConfig(url=url, key=KEY)}
+
+
+@pytest.fixture(scope="session")
+def system(session_home: Path, files: Path, loopback: LlmServer) -> Iterator[EmbeddedStack]:
     """Everything as processes: Postgres, Temporal, Chroma, one worker, one façade; tests bring their own tenant."""
     settings = Settings(
         home=session_home / "system", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200, vector_chunk=50,
         max_json_bytes=2_000_000, max_ndjson_bytes=3_000_000, vector_max_items=400, files_root=files,
-        allowed_hosts="127.0.0.1",
+        allowed_hosts="127.0.0.1", llm_providers=providers(loopback.url), llm_seconds=5.0,
     )  # fmt: skip
     with supervised(settings) as stack:
         yield stack

@@ -54,6 +54,13 @@ class LlmServer:
     most_at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def reset(self) -> None:
+        """Forget everything, as at the start."""
+        with self.lock:
+            self.seconds, self.faults, self.calls, self.most_at_once = 0.0, [], [], 0
+            self.paid = Counter()
+            self.answer = lambda _model, _prompt, _form: None
+
     def fault(self, prompt: str) -> Fault:
         """The next fault for a prompt, taken from the script."""
         with self.lock:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.auth import STREAM_TOKEN_SECONDS, Reader, authenticate, require, stream_organization, stream_token
+from api.auth import STREAM_TOKEN_SECONDS, Reader, stream_token
 from api.state import AppState, State
-from contracts.auth import Role, Scope
+from api.streams import (
+    LONGEST_SECONDS,
+    LastEventHeader,
+    LastEventQuery,
+    StreamTokenQuery,
+    first_line,
+    stream,
+    stream_reader,
+)
 from contracts.jobs import JobEvent
-from stores.events import read_events
 from stores.jobs import get_job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-RETRY_MILLISECONDS = 3000
-COMMENT_SECONDS = 15
-LONGEST_SECONDS = 30 * 60
-PAGE = 500
 
 
 class StreamToken(BaseModel):
@@ -51,50 +50,22 @@ async def stream_events(
     request: Request,
     state: State,
     job_id: UUID,
-    token: Annotated[str | None, Query(description="From `stream-token`, instead of a key.")] = None,
-    last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0)] = None,
-    last_event_query: Annotated[int | None, Query(alias="last_event_id", ge=0)] = None,
+    token: StreamTokenQuery = None,
+    last_event_id: LastEventHeader = None,
+    last_event_query: LastEventQuery = None,
 ) -> EventSourceResponse:
     """Replays from the start, or from after `Last-Event-ID`; a finished job's stream ends by itself."""
-    organization = await _organization(request, state, job_id, token)
+    organization = await stream_reader(request, state, job_id, token)
     job = await get_job(state.db, organization, job_id)
     after = last_event_id if last_event_id is not None else (last_event_query or 0)
-    return EventSourceResponse(
-        _events(state, organization, job.id, after),
-        ping=COMMENT_SECONDS,
-        ping_message_factory=lambda: ServerSentEvent(comment="alive"),
-        sep="\n",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return stream(_events(state, job.id, after))
 
 
-async def _organization(request: Request, state: AppState, job_id: UUID, token: str | None) -> str:
-    if token is not None:
-        return stream_organization(state, token, job_id)
-    caller = await require(Role.OPERATOR, Scope.READ)(await authenticate(request, state))
-    return caller.organization
-
-
-async def _events(state: AppState, organization: str, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
-    ends = time.monotonic() + LONGEST_SECONDS
-    async with state.events.subscribed(job_id) as news:
-        yield ServerSentEvent(comment="stream", retry=RETRY_MILLISECONDS, sep="\n")
-        while not state.events.closing.is_set() and time.monotonic() < ends:
-            news.clear()
-            # In this order: a job that was final before an empty read has nothing more to tell.
-            final = (await get_job(state.db, organization, job_id)).state.final
-            events = await read_events(state.db, job_id, after=after, limit=PAGE)
-            for event in events:
-                yield _line(event)
-                after = event.seq
-            if final and not events:
-                return
-            if not events:
-                try:
-                    async with asyncio.timeout(max(ends - time.monotonic(), 0)):
-                        await news.wait()
-                except TimeoutError:
-                    return
+async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
+    yield first_line()
+    async for events in state.events.follow(job_id, after=after, seconds=LONGEST_SECONDS):
+        for event in events:
+            yield _line(event)
 
 
 def _line(event: JobEvent) -> ServerSentEvent:

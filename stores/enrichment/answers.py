@@ -6,7 +6,7 @@ import hashlib
 from uuid import UUID
 
 import orjson
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from contracts.llm import Answer, Prompt
 from stores.db import Connection, Database
@@ -54,7 +54,7 @@ async def keep_answer(
             INSERT INTO llm_answers (organization, digest, job_id, attempt, answer) VALUES (%s, %s, %s, %s, %s)
             ON CONFLICT DO NOTHING
             """,
-            (organization, digest, job_id, attempt, Jsonb(answer.model_dump(mode="json"))),
+            (organization, digest, job_id, attempt, Json(answer.model_dump(mode="json"))),
         )
 
 

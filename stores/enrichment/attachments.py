@@ -14,7 +14,7 @@ from stores.tables import AttachmentRow
 
 async def add_attachments(database: Database, rows: Sequence[AttachmentRow]) -> None:
     """Keep files; all or none."""
-    async with database.session() as session, session.begin():
+    async with database.session() as session:
         session.add_all(rows)
 
 
@@ -42,5 +42,5 @@ async def delete_attachment(database: Database, organization: str, attachment_id
         NotFound: It is not there.
     """
     row = (await get_attachments(database, organization, [attachment_id]))[0]
-    async with database.session() as session, session.begin():
+    async with database.session() as session:
         await session.delete(row)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from psycopg.rows import kwargs_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 from sqlalchemy import String, cast
 from sqlmodel import col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -59,7 +59,7 @@ async def put_records(connection: Connection, rows: Sequence[RecordRow]) -> None
 def _parameters(row: RecordRow) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in COLUMNS}
     return {
-        name: Jsonb(value) if name in JSON_COLUMNS and value is not None else value for name, value in values.items()
+        name: Json(value) if name in JSON_COLUMNS and value is not None else value for name, value in values.items()
     }
 
 

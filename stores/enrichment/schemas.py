@@ -29,7 +29,7 @@ async def create_schema(
     schema_id: UUID | None = None,
 ) -> SchemaRow:
     """Save a schema; a taken name gets a number behind it. One with this id already is answered as it is."""
-    async with database.session() as session, session.begin():
+    async with database.session() as session:
         if schema_id is not None and (known := await session.get(SchemaRow, schema_id)) is not None:
             session.expunge(known)
             return known
@@ -149,7 +149,7 @@ async def update_schema(
     Raises:
         NotFound: It is not there.
     """
-    async with database.session() as session, session.begin():
+    async with database.session() as session:
         await _hold_names(session, organization)
         row = await _find(session, organization, schema_id)
         if content is not None and (at_version is None or row.version == at_version):
@@ -176,7 +176,7 @@ async def set_deleted(database: Database, organization: str, schema_id: UUID, *,
     Raises:
         NotFound: It is not there.
     """
-    async with database.session() as session, session.begin():
+    async with database.session() as session:
         await _hold_names(session, organization)
         row = await _find(session, organization, schema_id, deleted=not deleted)
         if not deleted:

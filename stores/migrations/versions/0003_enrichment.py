@@ -13,6 +13,10 @@ branch_labels = None
 depends_on = None
 
 DDL = """
+-- Not jsonb, which would put the fields of what users and models wrote into another order.
+ALTER TABLE jobs ALTER COLUMN result TYPE json;
+ALTER TABLE job_events ALTER COLUMN data TYPE json;
+
 CREATE TABLE schemas (
     id uuid PRIMARY KEY,
     organization text NOT NULL REFERENCES organizations (id),
@@ -30,8 +34,8 @@ CREATE UNIQUE INDEX schemas_by_name ON schemas (organization, name) WHERE delete
 CREATE TABLE schema_versions (
     schema_id uuid NOT NULL REFERENCES schemas (id) ON DELETE CASCADE,
     version int NOT NULL,
-    content jsonb NOT NULL,
-    entity_samples jsonb,
+    content json NOT NULL,
+    entity_samples json,
     note text,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (schema_id, version)
@@ -50,15 +54,15 @@ CREATE TABLE records (
     model_composite_key text,
     schema_id uuid,
     schema_version int,
-    schema_content jsonb NOT NULL,
+    schema_content json NOT NULL,
     strategy text,
     languages text[] NOT NULL DEFAULT '{}',
     origin text,
-    structured_output jsonb,
-    entity_input_data jsonb,
-    expertises jsonb NOT NULL DEFAULT '[]',
-    validation_errors jsonb NOT NULL DEFAULT '[]',
-    fusion jsonb,
+    structured_output json,
+    entity_input_data json,
+    expertises json NOT NULL DEFAULT '[]',
+    validation_errors json NOT NULL DEFAULT '[]',
+    fusion json,
     fusion_sources uuid[],
     error_code text,
     error_message text,
@@ -78,7 +82,7 @@ CREATE TABLE llm_answers (
     digest bytea NOT NULL,
     job_id uuid NOT NULL,
     attempt int NOT NULL,
-    answer jsonb NOT NULL,
+    answer json NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organization, digest)
 );
@@ -105,3 +109,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP TABLE attachments, llm_answers, records, schema_versions, schemas")
+    op.execute("ALTER TABLE jobs ALTER COLUMN result TYPE jsonb")
+    op.execute("ALTER TABLE job_events ALTER COLUMN data TYPE jsonb")

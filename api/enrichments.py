@@ -1,0 +1,261 @@
+"""Takes enrichments in: body, models, schema and entities are checked before anything is spent or kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import orjson
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+
+from api.answers import json_answer
+from api.batches import read_deadline
+from api.idempotency import Slot
+from api.state import AppState
+from api.uploads import read_whole
+from clients.llm import Catalog
+from contracts.auth import Principal
+from contracts.enrichment import AUTO, EnrichmentOptions, Plan, Strategy
+from contracts.errors import BadInput, ErrorCode, PaymentRequired, TooLarge
+from contracts.jobs import JobKind
+from domain.enrichment.content import Content, check_entity
+from domain.enrichment.estimate import estimate
+from domain.enrichment.runs import choose_strategy
+from domain.enrichment.schema import read_content
+from stores import jobs as job_store
+from stores.enrichment.attachments import get_attachments
+from stores.enrichment.schemas import get_schema
+from stores.staging import StagedItem, stage_page
+from stores.tables import JobRow
+
+MOST_CONTENT_BYTES = 256 << 10
+Model = TypeVar("Model", bound=BaseModel)
+Entities = Sequence[tuple[int, dict[str, Any]]]
+"""Entities with their places in the request."""
+
+
+async def read_body(request: Request, state: AppState, model: type[Model]) -> tuple[Model, bytes]:
+    """The body as a model, and its digest.
+
+    Raises:
+        RequestValidationError: It is not what the route takes.
+    """
+    raw = await read_whole(request, limit=state.settings.enrichment_max_bytes)
+    if b"\\u0000" in raw:
+        raise BadInput("the body holds a NUL character", code=ErrorCode.NULL_BYTE)
+    try:
+        return model.model_validate_json(raw or b"null"), hashlib.sha256(raw).digest()
+    except ValidationError as error:
+        errors = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
+        if errors[0]["type"] == "json_invalid":
+            try:
+                orjson.loads(raw)
+            except orjson.JSONDecodeError as broken:
+                raise BadInput(
+                    f"the body is not valid JSON: {broken.msg} at offset {broken.pos}", code=ErrorCode.INVALID_JSON
+                ) from error
+        raise RequestValidationError(errors) from error
+
+
+async def find_content(
+    state: AppState, organization: str, schema_id: UUID | None, target: dict[str, Any] | None
+) -> tuple[Content, int | None]:
+    """The schema's content, and the version of a saved one.
+
+    Raises:
+        NotFound: No such schema.
+        BadInput: The one in the request is not valid.
+    """
+    if schema_id is not None:
+        _, version = await get_schema(state.db, organization, schema_id)
+        return version.content, version.version
+    try:
+        return read_content(target), None
+    except BadInput as error:
+        detail = error.detail.replace("schema_content", "target_schema", 1)
+        raise BadInput(detail, field=(error.field or "").replace("schema_content", "target_schema")) from error
+
+
+async def make_plan(
+    state: AppState, caller: Principal, body: EnrichmentOptions, *, origin: str | None, single: bool
+) -> Plan:
+    """What the body asks for, with everything chosen that it leaves open.
+
+    Raises:
+        BadInput: A model cannot be asked, or the schema is not valid.
+        NotFound: No such schema or attachment.
+    """
+    if body.enable_web_search:
+        raise BadInput("enable_web_search: no provider here searches the web", field="enable_web_search")
+    content, version = await find_content(state, caller.organization, body.schema_id, body.target_schema)
+    if len(orjson.dumps(content)) > MOST_CONTENT_BYTES:
+        raise TooLarge(f"the schema is larger than {MOST_CONTENT_BYTES} bytes")
+    models, chosen = chosen_models(state.catalog, body.models)
+    for name in ("arbitration_model", "classification_model"):
+        if (model := getattr(body, name)) is not None:
+            state.catalog.check(model, name)
+    await get_attachments(state.db, caller.organization, body.attachment_ids)
+    strategy, reason = choose_strategy(content, body.strategy)
+    return Plan(
+        content=content,
+        schema_id=body.schema_id,
+        schema_version=version,
+        models=models,
+        auto_selected=chosen,
+        requested=body.strategy,
+        strategy=strategy,
+        strategy_reason=reason,
+        arbitration_model=body.arbitration_model,
+        classification_model=body.classification_model,
+        languages=body.languages,
+        attachment_ids=body.attachment_ids,
+        strict=body.enable_strict_structured_output,
+        response_schema=body.enable_response_schema,
+        bypass_cache=body.bypass_cache,
+        max_cost_usd=body.max_cost_usd,
+        origin=origin,
+        single=single,
+    )
+
+
+def chosen_models(catalog: Catalog, wanted: Sequence[str]) -> tuple[list[str], bool]:
+    """The models to ask, each once, and whether the server chose.
+
+    Raises:
+        BadInput: One cannot be asked, or none is available.
+    """
+    named = list(dict.fromkeys(wanted))
+    if named == [AUTO]:
+        return [catalog.automatic()], True
+    for place, model in enumerate(named):
+        if model == AUTO:
+            raise BadInput(f"models[{place}]: auto stands alone", field=f"models[{place}]")
+        catalog.check(model, f"models[{place}]")
+    return named, False
+
+
+def check_entities(plan: Plan, entities: Entities, *, single: bool) -> None:
+    """Refuse what the schema cannot work from, before any spend.
+
+    Raises:
+        BadInput: The place is named.
+    """
+    for index, entity in entities:
+        check_entity(plan.content, entity, "entity_data" if single else f"entities[{index}]")
+
+
+def check_cap(state: AppState, plan: Plan, entities: Entities) -> None:
+    """Refuse a cap that not even one entity fits under.
+
+    Raises:
+        PaymentRequired: It costs more.
+    """
+    if plan.max_cost_usd is None:
+        return
+    _, first = entities[0]
+    expected = estimate(plan, [first], state.catalog.price)["cost_usd"]["expected"]
+    if expected > plan.max_cost_usd:
+        raise PaymentRequired(
+            f"max_cost_usd is {plan.max_cost_usd:.6f}, but one entity takes about {expected:.6f} US dollars"
+        )
+
+
+async def start_enrichment(
+    request: Request,
+    state: AppState,
+    caller: Principal,
+    plan: Plan,
+    entities: Entities,
+    *,
+    digest: bytes,
+    message: str,
+    idempotency_key: str | None,
+) -> tuple[Response, UUID | None]:
+    """Keep the job with its entities, all in one transaction, and start it.
+
+    Returns:
+        The answer, and the job unless the answer is a repeated one.
+    """
+    kind = JobKind.SINGLE_ENRICHMENT if plan.single else JobKind.BATCH_ENRICHMENT
+    params = {
+        "schema": str(plan.schema_id or plan.content["root"].get("name", "")),
+        "plan": plan.model_dump(mode="json"),
+    }
+    extra = {} if plan.single else {"total": len(entities)}
+    return await start_job(
+        request,
+        state,
+        caller,
+        kind,
+        params,
+        entities=entities,
+        digest=digest,
+        message=message,
+        extra=extra,
+        idempotency_key=idempotency_key,
+    )
+
+
+async def start_job(
+    request: Request,
+    state: AppState,
+    caller: Principal,
+    kind: JobKind,
+    params: dict[str, Any],
+    *,
+    digest: bytes,
+    message: str,
+    idempotency_key: str | None,
+    entities: Entities = (),
+    extra: dict[str, Any] | None = None,
+) -> tuple[Response, UUID | None]:
+    """Keep a job and start it; the answer is `{job_id, message}` and what `extra` adds.
+
+    Returns:
+        The answer, and the job unless the answer is a repeated one.
+    """
+    slot = Slot(caller.organization, f"{request.method} {request.url.path}", idempotency_key)
+    job = JobRow(
+        id=uuid4(),
+        organization=caller.organization,
+        kind=kind,
+        params=params,
+        total=len(entities),
+        deadline=read_deadline(request),
+        created_by=caller.key_id,
+        window_size=state.settings.window,
+    )
+    answer = {"job_id": str(job.id), "message": message, **(extra or {})}
+    async with state.db.transaction() as connection:
+        if known := await slot.open(connection):
+            return known.replay(digest), None
+        await job_store.create_job(connection, job)
+        size = state.settings.enrichment_chunk
+        for page, start in enumerate(range(0, len(entities), size)):
+            items = [
+                StagedItem(raw=orjson.dumps({"index": index, "data": entity}), uid=index + 1)
+                for index, entity in entities[start : start + size]
+            ]
+            await stage_page(connection, job.id, page, start, items)
+        await slot.keep(connection, digest, 200, answer)
+        stored = await job_store.lock_job(connection, caller.organization, job.id)
+    state.gateway.start_soon(stored)
+    return json_answer(answer), job.id
+
+
+def retry_plan(record: Any, body: Any, content: Content, version: int | None, model: str) -> Plan:
+    """The plan for a record's failed domains: as it was made, with what the body changes."""
+    return Plan(
+        content=content,
+        schema_id=body.schema_id or record.schema_id,
+        schema_version=version if version is not None else record.schema_version,
+        models=[model],
+        strategy=Strategy(record.strategy or Strategy.SINGLE_PASS),
+        languages=body.languages or list(record.languages) or ["en"],
+        origin=record.origin,
+        single=True,
+    )

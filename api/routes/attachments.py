@@ -1,0 +1,97 @@
+"""Source files for enrichments: read once when they come, as text or as an image."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import mimetypes
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, File, Request, Response, UploadFile
+
+from api.answers import json_answer
+from api.auth import Operator
+from api.enrichments import read_body
+from api.state import AppState, State
+from contracts.enrichment import AttachmentBody
+from contracts.errors import BadInput, ErrorCode, TooLarge
+from domain.documents import extract_text
+from stores.enrichment.attachments import add_attachments, delete_attachment
+from stores.tables import AttachmentRow
+
+router = APIRouter(prefix="/api/attachments", tags=["enrichment"])
+
+IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
+MOST_FILES = 20
+
+
+def _view(row: AttachmentRow) -> dict[str, Any]:
+    return row.model_dump(mode="json", include={"id", "filename", "media_type", "mode", "size_bytes", "sha256"})
+
+
+async def _made(
+    state: AppState, organization: str, filename: str, media_type: str | None, data: bytes
+) -> AttachmentRow:
+    if len(data) > state.settings.attachment_max_bytes:
+        raise TooLarge(f"{filename} is larger than {state.settings.attachment_max_bytes} bytes")
+    media = (media_type or mimetypes.guess_type(filename)[0] or "text/plain").split(";")[0].strip().lower()
+    if media in IMAGES:
+        mode, content = "image", base64.b64encode(data).decode()
+    else:
+        try:
+            text = await asyncio.to_thread(extract_text, data, media_type=media, name=filename)
+        except BadInput as error:
+            raise BadInput(f"{filename}: {error.detail}", code=error.code, field="files") from error
+        mode, content = "text", text.replace("\x00", "")
+    return AttachmentRow(
+        id=uuid4(),
+        organization=organization,
+        filename=filename[:255],
+        media_type=media,
+        mode=mode,
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        content=content,
+    )
+
+
+@router.post("", summary="Upload files")
+async def upload(
+    state: State, caller: Operator, files: Annotated[list[UploadFile], File(description="One or several.")]
+) -> Response:
+    """Text, HTML, Markdown and PDF become text; images are shown to models that see."""
+    if len(files) > MOST_FILES:
+        raise BadInput(f"files: at most {MOST_FILES} in one call", field="files")
+    rows = [
+        await _made(state, caller.organization, one.filename or "file", one.content_type, await one.read())
+        for one in files
+    ]
+    answer = [_view(row) for row in rows]
+    await add_attachments(state.db, rows)
+    return json_answer(answer)
+
+
+@router.post("/base64", summary="Upload a file as JSON")
+async def upload_base64(request: Request, state: State, caller: Operator) -> Response:
+    """The same for one file whose bytes are base64."""
+    body, _ = await read_body(request, state, AttachmentBody)
+    try:
+        data = base64.b64decode(body.content_base64, validate=True)
+    except binascii.Error as error:
+        raise BadInput(
+            f"content_base64 is not base64: {error}", code=ErrorCode.INVALID_ENCODING, field="content_base64"
+        ) from error
+    row = await _made(state, caller.organization, body.filename, body.media_type, data)
+    answer = _view(row)
+    await add_attachments(state.db, [row])
+    return json_answer(answer)
+
+
+@router.delete("/{attachment_id}", summary="Delete a file")
+async def delete(state: State, caller: Operator, attachment_id: UUID) -> dict[str, Any]:
+    """Jobs that have begun keep what they read."""
+    await delete_attachment(state.db, caller.organization, attachment_id)
+    return {"id": str(attachment_id), "deleted": True}

@@ -1,0 +1,69 @@
+"""Streams and control of jobs, in the words of the enrichment API; they take a job of any kind."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Request
+from psycopg.types.json import Jsonb
+from sse_starlette import EventSourceResponse
+
+from api.auth import Operator
+from api.llm_stream import llm_lines
+from api.state import State
+from api.streams import LastEventHeader, LastEventQuery, StreamTokenQuery, stream, stream_reader
+from contracts.enrichment import STATUS_OF, ContinueBody, PublicStatus
+from contracts.errors import Conflict
+from contracts.jobs import JobState
+from stores.db import Connection
+from stores.jobs import get_job
+from stores.tables import JobRow
+
+router = APIRouter(tags=["enrichment"])
+
+
+@router.get("/api/llm/stream/{job_id}", summary="A job's events", response_class=EventSourceResponse)
+@router.get("/api/enrichment/stream/{job_id}", include_in_schema=False, response_class=EventSourceResponse)
+async def stream_job(
+    request: Request,
+    state: State,
+    job_id: UUID,
+    token: StreamTokenQuery = None,
+    last_event_id: LastEventHeader = None,
+    last_event_query: LastEventQuery = None,
+) -> EventSourceResponse:
+    """One `data:` line a message; `completed` comes last. A reader without a position gets everything first."""
+    organization = await stream_reader(request, state, job_id, token)
+    job = await get_job(state.db, organization, job_id)
+    return stream(llm_lines(state, job, last_event_id if last_event_id is not None else last_event_query))
+
+
+@router.post("/api/llm/cancel/{job_id}", summary="Cancel a job")
+@router.post("/api/enrichment/cancel/{job_id}", include_in_schema=False)
+async def cancel_job(state: State, caller: Operator, job_id: UUID) -> dict[str, Any]:
+    """Running or paused; finished records stay. Repeated, or after the end: the state as it is."""
+    job = await state.gateway.cancel(caller.organization, job_id)
+    if not job.state.final:
+        job = await state.events.wait_for_end(job, seconds=state.settings.cancel_wait_seconds)
+    done = "Job cancelled" if job.state in {JobState.CANCELLED} or job.cancelling else f"Job is {STATUS_OF[job.state]}"
+    status = PublicStatus.CANCELLED if job.cancelling and not job.state.final else STATUS_OF[job.state]
+    return {"job_id": str(job.id), "status": status, "message": done}
+
+
+@router.post("/api/llm/continue/{job_id}", summary="Let a paused job go on")
+async def continue_job(
+    state: State, caller: Operator, job_id: UUID, body: Annotated[ContinueBody | None, Body()] = None
+) -> dict[str, Any]:
+    """With answers to what it asked, which are put into the prompts."""
+    answers = {name: answer.model_dump(mode="json") for name, answer in (body or ContinueBody()).answers.items()}
+
+    async def prepare(connection: Connection, job: JobRow) -> None:
+        if job.state is not JobState.PAUSED:
+            raise Conflict(f"the job is {STATUS_OF[job.state]}, not paused")
+        await connection.execute(
+            "UPDATE jobs SET params = params || %s WHERE id = %s", (Jsonb({"answers": answers}), job.id)
+        )
+
+    job = await state.gateway.go_on(caller.organization, job_id, prepare=prepare)
+    return {"job_id": str(job.id), "status": STATUS_OF[job.state], "message": "Job resumed"}
