@@ -54,6 +54,8 @@ lock: ## Pin the newest versions that fit, with hashes and without index URLs
 	$(BIN)/uv pip compile pyproject.toml --extra demo --extra local-llm --extra bench --group dev --group build -c requirements.lock --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet \
 		-o requirements-dev.lock
+	@for lock in requirements.lock requirements-dev.lock; do \
+		awk '/^[a-z]/ { keep = !/sys_platform == .never./ } keep' $$lock > $$lock.new && mv $$lock.new $$lock; done
 
 clean: ## Remove the virtual environment and caches; TOWPATH_HOME stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -11,6 +11,9 @@ from uuid import uuid4
 
 import httpx
 
+from contracts.llm import ProviderConfig
+from tests.llm_server import KEY
+
 FIELDS = [
     {"name": "name", "type": "text"},
     {"name": "city", "type": "string"},
@@ -220,3 +223,9 @@ def organization(url: str) -> Organization:
     key = made.json()["key"]
     http.headers["Authorization"] = f"Bearer {key}"
     return Organization(http, key)
+
+
+def providers(url: str) -> dict[str, ProviderConfig]:
+    """Settings that send every remote provider's calls to the loopback one."""
+    openai = {name: ProviderConfig(url=f"{url}/v1", key=KEY, prices=name) for name in ("openai", "google", "deepseek")}
+    return {**openai, "anthropic": ProviderConfig(url=url, key=KEY)}

@@ -12,13 +12,12 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from contracts.llm import ProviderConfig
 from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from stores.db import Database
 from stores.migrate import migrate
-from tests.builders import Organization, organization
-from tests.llm_server import KEY, LlmServer, llm_server
+from tests.builders import Organization, organization, providers
+from tests.llm_server import LlmServer, llm_server
 from tests.supervised import supervised
 
 
@@ -87,12 +86,6 @@ def provider(loopback: LlmServer) -> LlmServer:
     """The same, as new."""
     loopback.reset()
     return loopback
-
-
-def providers(url: str) -> dict[str, ProviderConfig]:
-    """Settings that send every remote provider's calls to the loopback one."""
-    openai = {name: ProviderConfig(url=f"{url}/v1", key=KEY, prices=name) for name in ("openai", "google", "deepseek")}
-    return {**openai, "anthropic": ProviderConfig(url=url, key=KEY)}
 
 
 @pytest.fixture(scope="session")

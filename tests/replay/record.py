@@ -1,4 +1,4 @@
-"""Record one history for each path of each workflow: `python -m tests.replay.record`.
+"""Record one history for each path of each workflow: `python -m tests.replay.record`, or only of paths by name.
 
 Do so only when a workflow's commands have changed on purpose, with a line in CHANGELOG.md that says why.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,7 +17,9 @@ from temporalio.client import Client
 from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from stores.migrate import migrate
-from tests.builders import FIELDS, Organization, organization, papers, persons
+from tests.builders import FIELDS, Organization, organization, papers, persons, providers
+from tests.llm_server import llm_server
+from tests.replay.llm_paths import LlmPaths
 
 FOLDER = Path(__file__).parent / "histories"
 
@@ -130,14 +133,17 @@ def _plain(history: str) -> str:
     return re.sub(r'"(stackTrace|identity)":\s*"(?:[^"\\]|\\.)*"', r'"\1": ""', history)
 
 
-async def record() -> None:
-    with tempfile.TemporaryDirectory(prefix="towpath-record-") as folder:
+async def record(names: list[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="towpath-record-") as folder, llm_server() as provider:
         settings = Settings(
-            home=Path(folder) / "home", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=100, vector_chunk=50
-        )
+            home=Path(folder) / "home", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=100, vector_chunk=50,
+            llm_providers=providers(provider.url),
+        )  # fmt: skip
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             client = await Client.connect(stack.temporal_address)
-            for path in PATHS:
+            for path in [*PATHS, *LlmPaths(provider).all()]:
+                if names and path.__name__ not in names:
+                    continue
                 org = organization(stack.api_url)
                 org.index()
                 job_id = await asyncio.to_thread(path, org)
@@ -148,6 +154,8 @@ async def record() -> None:
                         name = f"{run.workflow_type}.{path.__name__}.{run.id.rsplit('.', 1)[-1]}.json"
                         (FOLDER / name).write_text(_plain(history.to_json()))
                         print(name, len(history.events))
+            if names and "reconcile" not in names:
+                return
             async for run in client.list_workflows('WorkflowType = "reconcile" AND ExecutionStatus = "Completed"'):
                 history = await client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
                 (FOLDER / "reconcile.json").write_text(_plain(history.to_json()))
@@ -159,4 +167,4 @@ def _organization_of(org: Organization) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(record())
+    asyncio.run(record(sys.argv[1:]))
