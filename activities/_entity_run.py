@@ -60,6 +60,7 @@ class EntityRun:
     running: list[str] = field(default_factory=list)
     last_error: str | None = None
     note: str | None = None
+    _counted: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
         """Go through all steps that an earlier try has not been through.
@@ -190,9 +191,11 @@ class EntityRun:
         self, model: str, domain: str | None, keys: Sequence[str] | None, parts: list[ExpertiseResult], total: int
     ) -> None:
         one = await ask_domain(self.work, self.entity, model, domain, keys, note=self.note)
-        parts.append(one)
-        if domain is not None:
-            await self._tell([self._expertise_event(model, one, parts, total)])
+        # Two that end at once would else be told in the other order than that in which they were counted.
+        async with self._counted:
+            parts.append(one)
+            if domain is not None:
+                await self._tell([self._expertise_event(model, one, parts, total)])
 
     def _expertise_event(
         self, model: str, one: ExpertiseResult, parts: Sequence[ExpertiseResult], total: int
