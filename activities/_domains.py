@@ -14,6 +14,7 @@ from contracts.llm import ImagePart
 from domain.enrichment.prompts import enrichment_prompt
 from domain.enrichment.runs import call_key, call_name
 from stores.db import Database
+from stores.job_writer import JobWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Work:
     """What all entities of a chunk share."""
 
     database: Database
+    writer: JobWriter
     asker: Asker
     ref: JobRef
     plan: Plan

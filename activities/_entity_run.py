@@ -30,9 +30,10 @@ from domain.enrichment.content import entity_label
 from domain.enrichment.prompts import classification_prompt, note_of
 from domain.enrichment.runs import assemble, call_key, calls_of, merge_parts, record_id
 from domain.jobs import Outcome
-from stores.db import Database
+from stores.db import Connection
 from stores.enrichment.records import job_records, put_records
 from stores.job_events import append_events
+from stores.job_writer import JobWriter
 from stores.jobs import add_progress
 from stores.staging import add_failures, settle_item
 
@@ -161,9 +162,12 @@ class EntityRun:
             "error_message": error_message,
         }
         event = self._event(LlmEvent.CLASSIFICATION_COMPLETED, "classified", told)
-        async with work.database.transaction() as connection:
+
+        async def write(connection: Connection) -> None:
             if await append_events(connection, work.ref, [event]):
                 await add_progress(connection, work.ref, Progress(), cost=cost)
+
+        await work.writer.write(work.ref.job_id, write)
         return found
 
     async def _model(self, model: str) -> None:
@@ -220,10 +224,13 @@ class EntityRun:
         breakdown = [one.model_dump(mode="json", exclude={"result"}) for one in result.expertises]
         data = {**short_result(result), "cancelled": False, "expertise_breakdown": breakdown}
         event = self._event(LlmEvent.MODEL_COMPLETED, f"{result.model}:completed", data, current=result.model)
-        async with self.work.database.transaction() as connection:
+
+        async def write(connection: Connection) -> None:
             await append_events(connection, ref, [event])
             await put_records(connection, [enrichment_record(ref, plan, self.index, self.entity, result)])
             await add_progress(connection, ref, Progress(), cost=cost)
+
+        await self.work.writer.write(ref.job_id, write)
 
     async def _fuse(self) -> Fusion | None:
         good = [self.results[model] for model in self.work.plan.models if self.results[model].success]
@@ -271,10 +278,14 @@ class EntityRun:
             "validation_warnings": fused.warnings,
             "error_message": None,
         }
-        async with self.work.database.transaction() as connection:
-            if await append_events(connection, ref, [self._event(LlmEvent.FUSION_COMPLETED, "fused", data)]):
+        event = self._event(LlmEvent.FUSION_COMPLETED, "fused", data)
+
+        async def write(connection: Connection) -> None:
+            if await append_events(connection, ref, [event]):
                 await put_records(connection, [row])
                 await add_progress(connection, ref, Progress(), cost=Cost(usd=fused.cost_usd or 0.0))
+
+        await self.work.writer.write(ref.job_id, write)
         return fused
 
     async def _end(self, fused: Fusion | None) -> None:
@@ -306,14 +317,17 @@ class EntityRun:
             failed=int(outcome is Outcome.FAILED),
             skipped=int(outcome is Outcome.SKIPPED),
         )
-        async with self.work.database.transaction() as connection:
+
+        async def write(connection: Connection) -> None:
             if await settle_item(connection, ref.job_id, self.page, self.place, outcome):
                 await add_failures(connection, ref.job_id, failures)
                 await add_progress(connection, ref, change, fraction=1 / max(self.work.total, 1))
             await append_events(connection, ref, events)
 
+        await self.work.writer.write(ref.job_id, write)
+
     async def _tell(self, events: Sequence[NewEvent]) -> None:
-        await tell(self.work.database, self.work.ref, events)
+        await tell(self.work.writer, self.work.ref, events)
 
     def _key(self, what: str) -> str:
         return f"{self.index}:{what}"
@@ -338,14 +352,10 @@ class EntityRun:
         return NewEvent(type=kind, key=self._key(key), data={**told, **data})
 
 
-async def tell(database: Database, ref: JobRef, events: Sequence[NewEvent]) -> None:
-    """Append events in a transaction of their own."""
-    if not events:
-        return
-    async with database.transaction() as connection:
-        # Only told, nothing decided: if the database dies within the next moment, the retry tells it again.
-        await connection.execute("SET LOCAL synchronous_commit = off")
-        await append_events(connection, ref, events)
+async def tell(writer: JobWriter, ref: JobRef, events: Sequence[NewEvent]) -> None:
+    """Append events that show no decision."""
+    if events:
+        await writer.write(ref.job_id, lambda connection: append_events(connection, ref, events), lasting=False)
 
 
 def short_result(result: ModelResult) -> dict[str, Any]:

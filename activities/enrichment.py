@@ -22,6 +22,7 @@ from domain.enrichment.prompts import note_of
 from domain.jobs import Outcome
 from stores import jobs as job_store
 from stores.db import Database
+from stores.job_writer import JobWriter
 from stores.staging import Page, Retake, load_page, plan_pages
 
 CREDITS = "insufficient_credits"
@@ -37,6 +38,7 @@ class EnrichmentActivities:
 
     def __init__(self, database: Database, models: LanguageModels) -> None:
         self._database = database
+        self._writer = JobWriter(database)
         self._asker = Asker(database, models)
         self._reserved: dict[UUID, float] = defaultdict(float)
 
@@ -50,7 +52,7 @@ class EnrichmentActivities:
                 retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
                 pages = await plan_pages(connection, ref.job_id, retake=retake)
                 plan = Plan.model_validate((await job_store.params_of(connection, ref))["plan"])
-            await tell(self._database, ref, _opening(plan))
+            await tell(self._writer, ref, _opening(plan))
             return PagePlan(pages=pages)
 
     @activity.defn
@@ -115,7 +117,7 @@ class EnrichmentActivities:
         check = HoldCheck.model_validate({"classification": params.get("classification")}).classification
         answers = [one.get("text") for one in (params.get("answers") or {}).values()]
         note = note_of(check, "; ".join(text for text in answers if text) or None)
-        return Work(self._database, self._asker, ref, plan, texts, images, total, note)
+        return Work(self._database, self._writer, self._asker, ref, plan, texts, images, total, note)
 
 
 def _run(work: Work, page: Page, place: int) -> EntityRun:

@@ -28,6 +28,7 @@ from stores.db import Database
 from stores.enrichment.records import get_records, put_records
 from stores.enrichment.schemas import create_schema, get_schema, update_schema
 from stores.job_events import append_events
+from stores.job_writer import JobWriter
 from stores.tables import RecordRow
 
 
@@ -41,6 +42,7 @@ class LlmTaskActivities:
 
     def __init__(self, database: Database, models: LanguageModels) -> None:
         self._database = database
+        self._writer = JobWriter(database)
         self._asker = Asker(database, models)
 
     @activity.defn
@@ -122,7 +124,7 @@ class LlmTaskActivities:
             plan, entity = Plan.model_validate(params["plan"]), dict(params["entity"])
             row = (await get_records(self._database, ref.organization, [UUID(params["record_id"])]))[0]
             model = plan.models[0]
-            work = Work(self._database, self._asker, ref, plan)
+            work = Work(self._database, self._writer, self._asker, ref, plan)
             kept = {one.key: one for one in result_of(row).expertises if one.success}
             calls = calls_of(plan)
             todo = [call for call in calls if call_key(call[0]) not in kept]
@@ -231,7 +233,7 @@ class LlmTaskActivities:
             return await job_store.params_of(connection, ref)
 
     async def _tell(self, ref: JobRef, kind: LlmEvent, key: str, data: dict[str, Any]) -> None:
-        await tell(self._database, ref, [NewEvent(type=kind, key=f"{kind}:{key}", data=data)])
+        await tell(self._writer, ref, [NewEvent(type=kind, key=f"{kind}:{key}", data=data)])
 
     async def _ask(self, ref: JobRef, model: str, prompt: Any, key: str) -> dict[str, Any]:
         """Ask a model, and count what it costs with the event that it has answered."""

@@ -82,14 +82,18 @@ class Tail:
                 state, newest = await found.fetchone() or (JobState.FAILED, 0)
                 if self.base is None:
                     self.base = max(0, newest - TAIL_START)
-                last = self.events[-1].seq if self.events else self.base
-                fresh = await _read(connection, job_id, after=last, limit=TAIL_EVENTS)
+                fresh = await _read(connection, job_id, after=self.position or 0, limit=TAIL_EVENTS)
             self.final = JobState(state).final
             self.stale = len(fresh) == TAIL_EVENTS
             self.events += fresh
             if len(self.events) > TAIL_EVENTS:
                 self.base = self.events[-TAIL_EVENTS - 1].seq
                 del self.events[:-TAIL_EVENTS]
+
+    @property
+    def position(self) -> int | None:
+        """The number of the newest event that was read; None: nothing was read yet."""
+        return self.events[-1].seq if self.events else self.base
 
     def after(self, seq: int) -> list[JobEvent] | None:
         """The events behind a number; None: it lies before what is held."""
@@ -144,7 +148,21 @@ class EventHub:
         while True:
             async for notice in connection.notifies(timeout=POLL_SECONDS):
                 self._wake(UUID(notice.payload))
-            self._wake_all()
+            await self._wake_behind()
+
+    async def _wake_behind(self) -> None:
+        """Wake those whose job has moved on unheard: one statement, however many wait."""
+        async with self._database.statement() as connection:
+            found = await connection.execute(
+                "SELECT id, last_seq, state FROM jobs WHERE id = ANY(%s)", (list(self._waiting),)
+            )
+            rows = await found.fetchall()
+        for job_id, newest, state in rows:
+            tail = self._tails.get(job_id)
+            if tail is None or tail.position != newest or (JobState(state).final and not tail.final):
+                self._wake(job_id)
+        for job_id in self._waiting.keys() - {row[0] for row in rows}:
+            self._wake(job_id)
 
     def _wake(self, job_id: UUID) -> None:
         if tail := self._tails.get(job_id):

@@ -6,7 +6,6 @@ The SDKs' own retries are off: Temporal's are durable, and know how long to wait
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -66,8 +65,8 @@ class LanguageModels:
             raise ModelError(f"no worker knows the provider {provider}")
         mode = OutputMode.JSON if plain_json else known.mode
         client = await self._client(provider, known, mode)
-        async with self._slot(provider, organization, known):
-            return await self._asked(client, known, model, name, prompt, mode)
+        slot = self._slot(provider, organization, known)
+        return await self._asked(client, known, model, name, prompt, mode, slot)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -81,14 +80,24 @@ class LanguageModels:
         return self._slots[key]
 
     async def _asked(
-        self, client: AsyncInstructor, known: ProviderConfig, model: str, name: str, prompt: Prompt, mode: OutputMode
+        self,
+        client: AsyncInstructor,
+        known: ProviderConfig,
+        model: str,
+        name: str,
+        prompt: Prompt,
+        mode: OutputMode,
+        slot: asyncio.Semaphore,
     ) -> Answer:
         from instructor.core.exceptions import IncompleteOutputException, InstructorRetryException
 
         from clients.llm.faults import translated
         from clients.llm.forms import answer_model
+        from clients.llm.slots import CURRENT, Call
 
-        started = time.monotonic()
+        call = Call(slot, self._config.seconds)
+        # Each question runs in a task's context of its own or sets this anew: nobody else's is seen.
+        CURRENT.set(call)
         extra: dict[str, Any] = {}
         if prompt.strict and known.api is WireFormat.OPENAI and mode is OutputMode.TOOLS:
             extra["strict"] = True
@@ -96,15 +105,14 @@ class LanguageModels:
             # A small model repeats itself less, and a repeat of the call gives the same answer.
             extra["temperature"] = 0.0
         try:
-            async with asyncio.timeout(self._config.seconds * (self._config.repairs + 1)):
-                found = await client.create(
-                    response_model=answer_model(prompt.form),
-                    messages=_messages(prompt, known.api),  # type: ignore[arg-type]
-                    model=name,
-                    max_tokens=prompt.most_tokens,
-                    max_retries=self._config.repairs,
-                    **extra,
-                )
+            found = await client.create(
+                response_model=answer_model(prompt.form),
+                messages=_messages(prompt, known.api),  # type: ignore[arg-type]
+                model=name,
+                max_tokens=prompt.most_tokens,
+                max_retries=self._config.repairs,
+                **extra,
+            )
         except InstructorRetryException as error:
             raise translated(model, error, _usage(error.total_usage)) from error
         except IncompleteOutputException as error:
@@ -118,7 +126,7 @@ class LanguageModels:
             input_tokens=inputs,
             output_tokens=outputs,
             usd=self.catalog.price(model, inputs, outputs),
-            seconds=time.monotonic() - started,
+            seconds=call.seconds,
         )
 
     async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
@@ -131,19 +139,26 @@ class LanguageModels:
     def _made(self, known: ProviderConfig, mode: OutputMode, url: str | None) -> AsyncInstructor:
         import instructor
 
+        from clients.llm.slots import SlotClient
+
         timeout = self._config.seconds
+        common: dict[str, Any] = {
+            "api_key": known.key or NO_KEY,
+            "base_url": url,
+            "max_retries": 0,
+            "timeout": timeout,
+            "http_client": SlotClient(timeout=timeout),
+        }
         if known.api is WireFormat.ANTHROPIC:
             import anthropic
 
-            speaker = anthropic.AsyncAnthropic(
-                api_key=known.key or NO_KEY, base_url=url, max_retries=0, timeout=timeout
-            )
+            speaker = anthropic.AsyncAnthropic(**common)
             self._sdks.append(speaker)
             form = instructor.Mode.JSON if mode is OutputMode.JSON else instructor.Mode.TOOLS
             return instructor.from_anthropic(speaker, mode=form)
         import openai
 
-        sdk = openai.AsyncOpenAI(api_key=known.key or NO_KEY, base_url=url, max_retries=0, timeout=timeout)
+        sdk = openai.AsyncOpenAI(**common)
         self._sdks.append(sdk)
         modes = {
             OutputMode.TOOLS: instructor.Mode.TOOLS,
