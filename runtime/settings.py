@@ -18,7 +18,7 @@ from contracts.vectors import LOCAL_MODEL, EmbeddingConfig
 class Settings(BaseSettings):
     """What a process of Towpath can be told; each is the environment variable `TOWPATH_` + its name."""
 
-    model_config = SettingsConfigDict(env_prefix="TOWPATH_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TOWPATH_", extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default=Path(".towpath"), description="Where the embedded stack keeps everything.")
     host: str = Field(default="127.0.0.1", description="Where the façade listens.")
@@ -131,7 +131,7 @@ class Settings(BaseSettings):
         return EmbeddingConfig(
             model=self.embedding_model,
             url=self.embedding_url,
-            key=self.embedding_key or os.environ.get("OPENAI_API_KEY"),
+            key=self.embedding_key or os.environ.get("OPENAI_API_KEY") or None,
             part_tokens=self.embedding_tokens,
             overlap=self.embedding_overlap,
             batch=self.embedding_batch,
@@ -143,17 +143,17 @@ class Settings(BaseSettings):
         """The providers of language models: those that are known, changed or joined by `llm_providers`."""
         environment = os.environ
         known = {
-            "openai": ProviderConfig(key=environment.get("OPENAI_API_KEY"), prices="openai"),
+            "openai": ProviderConfig(key=environment.get("OPENAI_API_KEY") or None, prices="openai"),
             "anthropic": ProviderConfig(
-                api=WireFormat.ANTHROPIC, key=environment.get("ANTHROPIC_API_KEY"), prices="anthropic"
+                api=WireFormat.ANTHROPIC, key=environment.get("ANTHROPIC_API_KEY") or None, prices="anthropic"
             ),
             "google": ProviderConfig(
                 url="https://generativelanguage.googleapis.com/v1beta/openai/",
-                key=environment.get("GEMINI_API_KEY") or environment.get("GOOGLE_API_KEY"),
+                key=environment.get("GEMINI_API_KEY") or environment.get("GOOGLE_API_KEY") or None,
                 prices="google",
             ),
             "deepseek": ProviderConfig(
-                url="https://api.deepseek.com/v1", key=environment.get("DEEPSEEK_API_KEY"), prices="deepseek"
+                url="https://api.deepseek.com/v1", key=environment.get("DEEPSEEK_API_KEY") or None, prices="deepseek"
             ),
         }
         if host := environment.get("OLLAMA_HOST"):

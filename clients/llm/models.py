@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from clients.llm.catalog import Catalog
-from contracts.errors import ModelError
+from contracts.errors import ModelError, ProviderDown
 from contracts.llm import (
     LOCAL_PROVIDER,
     Answer,
@@ -132,9 +132,15 @@ class LanguageModels:
     async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
         found = self._clients.get((provider, mode))
         if found is None:
-            url = await self._local_url() if provider == LOCAL_PROVIDER else known.url
+            url = await self._started() if provider == LOCAL_PROVIDER else known.url
             found = self._clients.setdefault((provider, mode), self._made(known, mode, url))
         return found
+
+    async def _started(self) -> str:
+        try:
+            return await self._local_url()
+        except RuntimeError as error:
+            raise ProviderDown(f"{LOCAL_PROVIDER}: {error}") from error
 
     def _made(self, known: ProviderConfig, mode: OutputMode, url: str | None) -> AsyncInstructor:
         import instructor

@@ -37,6 +37,9 @@ def compose(text: str) -> Compose:
     return Compose.model_validate(yaml.safe_load(text))
 
 
+PROVIDER_KEYS = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPSEEK_API_KEY"}
+
+
 def ours(compose: Compose) -> Iterator[tuple[str, Service]]:
     return ((name, service) for name, service in compose.services.items() if name not in OF_OTHERS)
 
@@ -82,7 +85,17 @@ def test_every_setting_that_compose_gives_exists(compose: Compose) -> None:
     known = {f"TOWPATH_{name.upper()}" for name in Settings.model_fields}
 
     for name, service in ours(compose):
-        assert set(service.environment) <= known, name
+        assert set(service.environment) <= known | PROVIDER_KEYS, name
+
+
+@pytest.mark.parametrize("name", sorted(PROVIDER_KEYS))
+def test_every_key_of_a_provider_that_compose_gives_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in PROVIDER_KEYS:
+        monkeypatch.setenv(other, "")
+    monkeypatch.setenv(name, "sk-given")
+    provider = name.partition("_")[0].lower().replace("gemini", "google")
+
+    assert {one for one, known in Settings().llm.providers.items() if known.key} == {provider}
 
 
 def test_our_containers_start_nothing_embedded(compose: Compose) -> None:
@@ -103,7 +116,11 @@ def test_what_compose_gives_makes_valid_settings(compose: Compose, monkeypatch: 
     for _, service in ours(compose):
         for name, value in service.environment.items():
             # As compose fills it in: the default after `:-`, or something that the operator set.
-            filled = re.sub(r"\$\{[A-Z_]+(?::-([^}]*)|:\?[^}]*)?\}", lambda found: found[1] or "5ecret", str(value))
+            filled = re.sub(
+                r"\$\{[A-Z_]+(?::-([^}]*)|:\?[^}]*)?\}",
+                lambda found: "5ecret" if found[1] is None else found[1],
+                str(value),
+            )
             monkeypatch.setenv(name, filled)
         Settings()
 
@@ -146,8 +163,8 @@ def test_no_secret_has_a_default_and_each_is_in_the_example(text: str) -> None:
 
     assert secrets
     for name in secrets:
-        assert f"${{{name}:-" not in text
-        assert f"\n{name}=\n" in example
+        assert f"${{{name}:-}}" in text or f"${{{name}:-" not in text
+        assert re.search(rf"^#?{name}=$", example, re.MULTILINE)
     for name in VARIABLE.findall(text):
         assert re.search(rf"^#?{name}=", example, re.MULTILINE) or name == "TOWPATH_COOKIE_SECURE"
 
