@@ -32,6 +32,7 @@ from activities.entity_reindex import ReindexActivities
 from activities.jobs import JobActivities
 from activities.llm_tasks import LlmTaskActivities
 from activities.vectors import VectorActivities
+from activities.webhooks import WebhookActivities
 from clients.embedding import make_embedder
 from clients.http import GuardedClient
 from clients.llm import LanguageModels
@@ -41,12 +42,14 @@ from runtime.plugin import towpath_plugin
 from runtime.settings import Settings, get_settings
 from runtime.temporal import connect
 from stores.db import Database
+from stores.vault import Vault
 from stores.vectors.index import VectorIndex
 from workflows.enrichment import ENRICHMENT_WORKFLOWS
 from workflows.entities import EntityBatchWorkflow
 from workflows.entity_reindex import EntityReindexWorkflow
 from workflows.housekeeping import RECONCILE_ID, ReconcileWorkflow
 from workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
+from workflows.webhooks import WEBHOOK_WORKFLOWS
 
 logger = logging.getLogger("towpath.worker")
 
@@ -56,12 +59,17 @@ WORKFLOWS = [
     VectorUpsertionWorkflow,
     VectorDeletionWorkflow,
     *ENRICHMENT_WORKFLOWS,
+    *WEBHOOK_WORKFLOWS,
     ReconcileWorkflow,
 ]
 GRACE = timedelta(seconds=20)
 RECONCILE_EVERY = timedelta(seconds=30)
 COMPUTE_SLOTS = 2
 ENGINE_SLOTS = 20
+# They wait for receivers, of which some hang; those that answer must not wait for them.
+IO_SLOTS = 400
+RECEIVER_SECONDS = 15.0
+RECEIVER_BYTES = 64 << 10
 
 ActivityMethod = Callable[..., Any]
 
@@ -76,6 +84,8 @@ class Parts:
     vectors: VectorActivities
     enrichment: EnrichmentActivities
     tasks: LlmTaskActivities
+    webhooks: WebhookActivities
+    receivers: GuardedClient
     client: GuardedClient
     models: LanguageModels
 
@@ -88,6 +98,9 @@ class Parts:
             most_bytes=settings.source_max_bytes,
             seconds=settings.source_seconds,
         )
+        receivers = GuardedClient(
+            allow_hosts=settings.receiver_host_list, most_bytes=RECEIVER_BYTES, seconds=RECEIVER_SECONDS
+        )
         sources = Sources(client, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
@@ -98,6 +111,8 @@ class Parts:
             vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources),
             enrichment=EnrichmentActivities(database, models),
             tasks=LlmTaskActivities(database, models),
+            webhooks=WebhookActivities(database, receivers, Vault(settings.encryption_key_list)),
+            receivers=receivers,
             client=client,
             models=models,
         )
@@ -114,6 +129,7 @@ class Parts:
                 jobs.find_unstarted,
                 jobs.sweep,
                 vectors.tend_index,
+                self.webhooks.find_overdue,
             ]
         if queue is Queue.COMPUTE:
             return [
@@ -143,15 +159,13 @@ class Parts:
                 tasks.retry_domains,
                 tasks.merge_records,
             ]
-        return []
+        return [self.webhooks.try_first, self.webhooks.try_delivery]
 
 
-def make_worker(client: Client, queue: Queue, parts: Parts, settings: Settings) -> Worker | None:
-    """A Temporal worker for one queue; None where nothing is served on it yet."""
+def make_worker(client: Client, queue: Queue, parts: Parts, settings: Settings) -> Worker:
+    """A Temporal worker for one queue."""
     activities = parts.serve(queue)
-    if not activities:
-        return None
-    slots = {Queue.COMPUTE: COMPUTE_SLOTS, Queue.LLM: settings.llm_slots}
+    slots = {Queue.COMPUTE: COMPUTE_SLOTS, Queue.LLM: settings.llm_slots, Queue.IO: IO_SLOTS}
     return Worker(
         client,
         task_queue=queue,
@@ -196,10 +210,10 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         stack.push_async_callback(database.close)
         parts = Parts.make(database, settings)
         stack.push_async_callback(parts.client.close)
+        stack.push_async_callback(parts.receivers.close)
         stack.push_async_callback(parts.models.close)
-        workers = [worker for queue in queues if (worker := make_worker(client, queue, parts, settings))]
-        for worker in workers:
-            await stack.enter_async_context(worker)
+        for queue in queues:
+            await stack.enter_async_context(make_worker(client, queue, parts, settings))
         if Queue.ENGINE in queues:
             await ensure_schedule(client)
         logger.info("ready, serving %s", ", ".join(queues))

@@ -33,6 +33,7 @@ from api.routes import (
     records,
     schemas,
     vectors,
+    webhooks,
 )
 from api.state import AppState
 from api.vector_search import VectorSearch
@@ -45,6 +46,7 @@ from runtime.temporal import connect
 from stores.auth import ensure_bootstrap_key
 from stores.db import Database
 from stores.events import EventHub
+from stores.vault import Vault
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,10 @@ TAGS = [
     {"name": "schemas", "description": "What is asked of the models; made from samples, changed by words."},
     {"name": "records", "description": "What the models answered, and their fusion."},
     {"name": "jobs", "description": "The common face of every long operation: progress, control, events."},
+    {
+        "name": "webhooks",
+        "description": "Receivers that are told of the end of jobs, and the log of it.",
+    },
     {"name": "auth", "description": "Organisations, users, keys."},
     {"name": "health", "description": "Whether the parts answer."},
 ]
@@ -70,6 +76,7 @@ ROUTES = (
     attachments,
     jobs,
     events,
+    webhooks,
     auth,
     health,
 )
@@ -144,6 +151,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             allow_hosts=settings.allowed_host_list, most_bytes=settings.fetch_max_bytes, seconds=FETCH_SECONDS
         )
         stack.push_async_callback(fetcher.close)
+        receivers = GuardedClient(allow_hosts=settings.receiver_host_list, most_bytes=0, seconds=FETCH_SECONDS)
+        stack.push_async_callback(receivers.close)
         app.state.towpath = AppState(
             settings=settings,
             db=database,
@@ -155,6 +164,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             vectors=search,
             catalog=Catalog(settings.llm),
             fetcher=fetcher,
+            receivers=receivers,
+            vault=Vault(settings.encryption_key_list),
         )
         yield
 

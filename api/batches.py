@@ -15,6 +15,7 @@ from api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
 from api.idempotency import Slot
 from api.state import AppState
 from api.uploads import ItemKind, Stager, Upload, UploadLimits, digest_body
+from api.webhook_targets import read_target, take_members
 from contracts.auth import Principal
 from contracts.entities import BatchStatus, BatchView
 from contracts.errors import BadInput, NotFound
@@ -29,6 +30,7 @@ from stores.entities.indexes import find_index
 from stores.entities.results import read_results
 from stores.staging import StagedItem, read_failures
 from stores.tables import JobRow
+from stores.webhooks.receivers import add_target
 
 MOST_ENTITIES = 1_000_000
 MOST_ENTITY_BYTES = 1 << 20
@@ -125,6 +127,7 @@ async def submit_batch(
         fields = ScalarFields()
         stager = Stager(connection, job.id, limits, ItemKind("entities", _reader(fields)))
         upload = await (stager.stage(request, start=start) if single is None else stager.stage_one(single, start=start))
+        target = await read_target(request, state, take_members(upload.options))
         if upload.options:
             unknown = min(upload.options)
             raise BadInput(f'unknown member "{unknown}" beside entities', field=unknown)
@@ -132,6 +135,8 @@ async def submit_batch(
         job.total, job.processed, job.failed = upload.items, upload.failed, upload.failed
         job.digest = upload.digest
         await job_store.create_job(connection, job)
+        if target is not None:
+            await add_target(connection, job.id, target)
         accepted = _accepted(job)
         await slot.keep(connection, upload.digest, 202, accepted)
     state.gateway.start_soon(job)

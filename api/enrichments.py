@@ -17,6 +17,7 @@ from api.batches import read_deadline
 from api.idempotency import Slot
 from api.state import AppState
 from api.uploads import read_whole
+from api.webhook_targets import note_fields, read_target
 from clients.llm import Catalog
 from contracts.auth import Principal
 from contracts.enrichment import AUTO, EnrichmentOptions, Plan, Strategy
@@ -31,6 +32,7 @@ from stores.enrichment.attachments import get_attachments
 from stores.enrichment.schemas import get_schema
 from stores.staging import StagedItem, stage_page
 from stores.tables import JobRow
+from stores.webhooks.receivers import add_target
 
 MOST_CONTENT_BYTES = 256 << 10
 Model = TypeVar("Model", bound=BaseModel)
@@ -48,7 +50,9 @@ async def read_body(request: Request, state: AppState, model: type[Model]) -> tu
     if b"\\u0000" in raw:
         raise BadInput("the body holds a NUL character", code=ErrorCode.NULL_BYTE)
     try:
-        return model.model_validate_json(raw or b"null"), hashlib.sha256(raw).digest()
+        body = model.model_validate_json(raw or b"null")
+        note_fields(request, raw)
+        return body, hashlib.sha256(raw).digest()
     except ValidationError as error:
         errors = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
         if errors[0]["type"] == "json_invalid":
@@ -230,10 +234,13 @@ async def start_job(
         window_size=state.settings.window,
     )
     answer = {"job_id": str(job.id), "message": message, **(extra or {})}
+    target = await read_target(request, state)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
             return known.replay(digest), None
         await job_store.create_job(connection, job)
+        if target is not None:
+            await add_target(connection, job.id, target)
         size = state.settings.enrichment_chunk
         for page, start in enumerate(range(0, len(entities), size)):
             items = [

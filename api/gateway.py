@@ -18,12 +18,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.kinds import KINDS, Prepare
 from contracts.errors import Unavailable
-from contracts.jobs import JobInput, JobRef
+from contracts.jobs import DeliveryRef, JobInput, JobRef
 from contracts.queues import Queue
+from contracts.webhooks import DeliveryInput
 from stores import jobs as store
 from stores.db import Database
 from stores.tables import JobRow
 from workflows import search_attributes as attributes
+from workflows.webhooks import DELIVERY, DeliveryWorkflow
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +92,31 @@ class Gateway:
             )
         except WorkflowAlreadyStartedError:
             logger.info("job %s attempt %d runs already", job.id, job.attempt)
+
+    def deliver_soon(self, ref: DeliveryRef) -> None:
+        """Start a delivery without making the caller wait; one that cannot be started waits for the reconciler."""
+        task = asyncio.create_task(self._deliver(ref))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _deliver(self, ref: DeliveryRef) -> None:
+        try:
+            await self._client.start_workflow(
+                DeliveryWorkflow.run,
+                DeliveryInput(ref=ref),
+                id=ref.workflow_id,
+                task_queue=Queue.ENGINE,
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(attributes.ORGANIZATION, ref.organization),
+                        SearchAttributePair(attributes.KIND, DELIVERY),
+                    ]
+                ),
+                static_summary="tells a receiver of a job's end, once more",
+                rpc_timeout=RPC_TIMEOUT,
+            )
+        except (RPCError, RuntimeError, WorkflowAlreadyStartedError) as error:
+            logger.warning("delivery %s waits for the reconciler: %s", ref.delivery_id, error)
 
     async def pause(self, organization: str, job_id: UUID) -> JobRow:
         """Pause a job; chunks in flight run to their end."""

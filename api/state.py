@@ -21,6 +21,7 @@ from runtime.settings import Settings
 from stores.db import Database
 from stores.entities.matching import Models
 from stores.events import EventHub
+from stores.vault import Vault
 
 KEY_SECONDS = 5.0
 MOST_KEYS = 10_000
@@ -65,6 +66,8 @@ class AppState:
     vectors: VectorSearch
     catalog: Catalog
     fetcher: GuardedClient
+    receivers: GuardedClient
+    vault: Vault
     models: Models = field(default_factory=Models)
     keys: KeyCache = field(default_factory=KeyCache)
 

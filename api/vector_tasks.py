@@ -19,6 +19,7 @@ from api.batches import read_deadline
 from api.idempotency import Slot
 from api.state import AppState
 from api.uploads import ItemKind, Stager, UploadLimits, digest_body
+from api.webhook_targets import read_target, take_members
 from contracts.auth import Principal
 from contracts.errors import BadInput, Conflict, ErrorCode
 from contracts.jobs import FailedItem, JobKind
@@ -41,6 +42,7 @@ from stores import jobs as job_store
 from stores.staging import StagedItem
 from stores.tables import JobRow
 from stores.vectors.tasks import claim_task_id, next_order, read_failed_items
+from stores.webhooks.receivers import add_target
 
 MOST_ITEM_BYTES = 16 << 20
 MOST_LISTED_FAILURES = 100
@@ -118,6 +120,7 @@ async def submit_task(
                 return known.replay(await digest_body(request, limits, start=b""))
             reader = ItemKind(kind.list_name, _reader(kind, digest.update), alone=False, may_be_empty=True)
             upload = await Stager(connection, job.id, limits, reader).stage(request, start=b"")
+            target = await read_target(request, state, take_members(upload.options))
             task_id = _task_id(upload.options) or str(job.id)
             if taken := await claim_task_id(connection, caller.organization, kind.kind, task_id):
                 raise _Known(taken)
@@ -128,6 +131,8 @@ async def submit_task(
                 "order": await next_order(connection),
             }
             await job_store.create_job(connection, job)
+            if target is not None:
+                await add_target(connection, job.id, target)
             stored = await job_store.lock_job(connection, caller.organization, job.id)
             answer = view(stored, [])
             await slot.keep(connection, upload.digest, 200, answer)

@@ -7,6 +7,7 @@ that resolves otherwise a moment later (DNS rebinding) changes nothing. TLS and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 import zlib
@@ -28,7 +29,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GONE = frozenset({404, 410})
 PASSING = frozenset({408, 425, 429})
 CONNECT_SECONDS = 10.0
-MOST_CONNECTIONS = 200
+MOST_CONNECTIONS = 500
 MOST_PIECE = 1 << 20
 LONGEST_WAIT_SECONDS = 86_400
 
@@ -87,7 +88,8 @@ class GuardedClient:
         self._most_bytes = most_bytes
         self._seconds = seconds
         self._most_redirects = most_redirects
-        transport = _Transport(frozenset(host.lower() for host in allow_hosts))
+        self._guard = _Guard(frozenset(host.lower() for host in allow_hosts))
+        transport = _Transport(self._guard)
         self._client = httpx.AsyncClient(
             transport=transport,
             follow_redirects=False,
@@ -140,6 +142,16 @@ class GuardedClient:
             async with self._client.stream(method, target, content=body, headers=dict(headers)) as response:
                 kept = await self._body(response, keep=keep_bytes)
             return Answered(response.status_code, dict(response.headers), kept, time.monotonic() - started)
+
+    async def check(self, url: str) -> None:
+        """Look whether a URL may be called, as far as it can be told now: each call looks again.
+
+        Raises:
+            BadInput: No URL of http or https, or it leads to a refused address. A host that is not known may be later.
+        """
+        target = _checked(url)
+        with contextlib.suppress(Unavailable):
+            await self._guard.addresses(target.host, target.port or (443 if target.scheme == "https" else 80))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -211,6 +223,21 @@ class _Guard(httpcore.AsyncNetworkBackend):
         self._allowed = allowed
         self._network = httpcore.AnyIOBackend()
 
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """Where a host leads.
+
+        Raises:
+            Refused: To an address that is not public, and the host is not allowed by name.
+            Unavailable: Nowhere.
+        """
+        name = host.lower().strip("[]").rstrip(".")
+        free = not self._allowed.isdisjoint({"*", name, f"{name}:{port}"})
+        found = await _resolve(name, port)
+        # One private address among public ones is refused too: it is the mark of a trick.
+        if not free and not all(is_public(address) for address in found):
+            raise Refused(f"{host} does not lead to a public address")
+        return found
+
     async def connect_tcp(
         self,
         host: str,
@@ -219,12 +246,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        name = host.lower().strip("[]").rstrip(".")
-        free = not self._allowed.isdisjoint({"*", name, f"{name}:{port}"})
-        addresses = await _resolve(name, port)
-        # One private address among public ones is refused too: it is the mark of a trick.
-        if not free and not all(is_public(address) for address in addresses):
-            raise Refused(f"{host} does not lead to a public address")
+        addresses = await self.addresses(host, port)
         failed: Exception | None = None
         for address in addresses[:3]:
             try:
@@ -248,11 +270,11 @@ class _Guard(httpcore.AsyncNetworkBackend):
 class _Transport(httpx.AsyncBaseTransport):
     """An HTTP/1.1 connection pool over the guard."""
 
-    def __init__(self, allowed: frozenset[str]) -> None:
+    def __init__(self, guard: _Guard) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(trust_env=False),
             max_connections=MOST_CONNECTIONS,
-            network_backend=_Guard(allowed),
+            network_backend=guard,
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

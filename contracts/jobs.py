@@ -195,6 +195,19 @@ class JobInput(BaseModel):
     state: dict[str, Any] | None = Field(default=None, description="The state model, after continue-as-new.")
 
 
+class DeliveryRef(BaseModel):
+    """Which delivery, and which run of it: a resend is the next."""
+
+    organization: str
+    delivery_id: UUID
+    run: int = 1
+
+    @property
+    def workflow_id(self) -> str:
+        """`{organization}/delivery/{id}.{run}`."""
+        return f"{self.organization}/delivery/{self.delivery_id}.{self.run}"
+
+
 class JobOutcome(BaseModel):
     """How a run ended, as `finish` wrote it."""
 
@@ -202,6 +215,7 @@ class JobOutcome(BaseModel):
     progress: Progress
     error: JobError | None = None
     restart: bool = Field(default=False, description="A restart was asked for while the job was being cancelled.")
+    deliveries: list[DeliveryRef] = Field(default=[], description="Notices that were queued with the end.")
 
 
 class Finish(BaseModel):

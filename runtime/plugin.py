@@ -36,6 +36,9 @@ PASSED_THROUGH = (
     "anyio",
     "sniffio",
     "greenlet",
+    "cryptography",
+    "cffi",
+    "_cffi_backend",
 )
 
 

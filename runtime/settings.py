@@ -80,6 +80,16 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field(
         default="", description="Comma-separated hosts that may be private or loopback: host, host:port or *."
     )
+    webhook_allowed_hosts: str = Field(
+        default="",
+        description="Comma-separated hosts that webhooks may go to although they are private; the embedded stack"
+        " allows this machine.",
+    )
+    encryption_keys: str | None = Field(
+        default=None,
+        repr=False,
+        description="Comma-separated passphrases for secrets at rest, the newest first; the same for all processes.",
+    )
     chroma_token: str | None = Field(default=None, repr=False, description="Sent to Chroma as x-chroma-token.")
     llm_providers: dict[str, ProviderConfig] = Field(
         default={},
@@ -124,6 +134,16 @@ class Settings(BaseSettings):
     def allowed_host_list(self) -> list[str]:
         """`allowed_hosts`, taken apart."""
         return [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
+
+    @property
+    def receiver_host_list(self) -> list[str]:
+        """`webhook_allowed_hosts`, taken apart."""
+        return [host.strip() for host in self.webhook_allowed_hosts.split(",") if host.strip()]
+
+    @property
+    def encryption_key_list(self) -> list[str]:
+        """`encryption_keys`, taken apart."""
+        return [key.strip() for key in (self.encryption_keys or "").split(",") if key.strip()]
 
     @property
     def embedding(self) -> EmbeddingConfig:

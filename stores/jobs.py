@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -14,6 +15,7 @@ from contracts.errors import Conflict, ErrorCode, JobNotActive, NotFound
 from contracts.jobs import (
     END_EVENTS,
     Cost,
+    DeliveryRef,
     EventType,
     Finish,
     JobError,
@@ -27,6 +29,7 @@ from contracts.jobs import (
 )
 from stores.db import Connection, Database
 from stores.tables import JobRow
+from stores.webhooks.deliveries import queue_deliveries, queued_of
 
 EVENT_CHANNEL = "towpath_job_events"
 ACTIVE = [JobState.PENDING, JobState.RUNNING, JobState.PAUSED]
@@ -315,7 +318,9 @@ async def finish_job(database: Database, finish: Finish) -> JobOutcome:
             if job.restart_requested:
                 await _next_attempt(connection, ref.job_id)
                 return _outcome(job, restart=True)
-        return _outcome(job, restart=job.attempt == ref.attempt + 1 and job.state is JobState.PENDING)
+            return _outcome(job, deliveries=await queue_deliveries(connection, job, data.get("error")))
+        restart = job.attempt == ref.attempt + 1 and job.state is JobState.PENDING
+        return _outcome(job, restart=restart, deliveries=await queued_of(connection, job, ref.attempt))
 
 
 def _end(job: JobRow, finish: Finish) -> tuple[JobState, str | None, str | None]:
@@ -329,8 +334,10 @@ def _end(job: JobRow, finish: Finish) -> tuple[JobState, str | None, str | None]
     return state, finish.error.code, finish.error.message
 
 
-def _outcome(job: JobRow, *, restart: bool) -> JobOutcome:
-    return JobOutcome(state=job.state, progress=progress_of(job), error=error_of(job), restart=restart)
+def _outcome(job: JobRow, *, restart: bool = False, deliveries: Sequence[DeliveryRef] = ()) -> JobOutcome:
+    return JobOutcome(
+        state=job.state, progress=progress_of(job), error=error_of(job), restart=restart, deliveries=list(deliveries)
+    )
 
 
 def progress_of(job: JobRow) -> Progress:

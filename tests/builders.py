@@ -164,6 +164,11 @@ class Organization:
         answer: dict[str, Any] = self.call("POST", "/embeddings/similarity-search", expect, json=body)
         return answer
 
+    def deliveries(self, **query: Any) -> list[dict[str, Any]]:
+        """The log of notices, newest first."""
+        found: list[dict[str, Any]] = self.call("GET", "/v1/webhooks/deliveries", params=query)["deliveries"]
+        return found
+
     def schema(self, name: str = "Lighting maker", content: dict[str, Any] | None = None) -> str:
         """Save a schema; its id."""
         body = {"name": name, "schema_content": content or LAMPS}

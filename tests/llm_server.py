@@ -209,9 +209,11 @@ def _anthropic(body: dict[str, Any], value: Any, text: str) -> dict[str, Any]:
     }
 
 
-class _Server(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
+    """Threads that end with the process, and a long queue."""
+
     daemon_threads = True
-    request_queue_size = 128
+    request_queue_size = 512
 
 
 @contextmanager
@@ -219,7 +221,7 @@ def llm_server() -> Iterator[LlmServer]:
     """Run one; its base URL for OpenAI's format is `url` + `/v1`, for Anthropic's `url`."""
     served = LlmServer()
     handler = type("BoundHandler", (Handler,), {"served": served})
-    server = _Server(("127.0.0.1", 0), handler)
+    server = QuietServer(("127.0.0.1", 0), handler)
     served.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

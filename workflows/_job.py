@@ -19,6 +19,7 @@ from contracts.errors import ErrorCode
 from contracts.jobs import Finish, Hold, JobError, JobInput, JobOutcome, JobState, NewEvent, PhaseChange, RunState
 from workflows import search_attributes as attributes
 from workflows._options import PROJECTION
+from workflows.webhooks import start_notice
 
 MAX_WINDOW = 200
 MOST_MESSAGE = 8000
@@ -103,6 +104,7 @@ class JobWorkflow(Generic[State]):
         outcome = await workflow.execute_local_activity_method(JobActivities.finish_job, finish, **PROJECTION)
         if outcome.restart:
             await self._start_next_attempt(job)
+        await start_notice(job.ref, outcome.deliveries)
         self._phase = outcome.state
         self._tell(outcome.state)
         return outcome

@@ -12,6 +12,9 @@
 |            |         |          |           |                  | anything else, so a repeat asks only what is missing;   |
 |            |         |          |           |                  | the provider's Retry-After is followed; after six tries |
 |            |         |          |           |                  | the activity itself counts the call as failed           |
+| NOTICE     | io      | 60 s     | 6 s       | for ever, to 60 s| one POST of at most 15 s and two statements; what the   |
+|            |         |          |           |                  | receiver answers is a result, not a failure, so only    |
+|            |         |          |           |                  | the database is retried; the waits are the workflow's   |
 | HOUSE      | engine  | 5 min    | 6 s       | 5, to 30 s       | the reconciler comes again by its schedule anyway       |
 
 Only errors that a retry can mend are retried: activities raise the rest as non-retryable.
@@ -77,6 +80,14 @@ WHOLE = Options(
 PAID = Options(
     task_queue=Queue.LLM,
     start_to_close_timeout=timedelta(hours=1),
+    heartbeat_timeout=timedelta(seconds=6),
+    retry_policy=_retries(60),
+    cancellation_type=ActivityCancellationType.TRY_CANCEL,
+)
+
+NOTICE = Options(
+    task_queue=Queue.IO,
+    start_to_close_timeout=timedelta(seconds=60),
     heartbeat_timeout=timedelta(seconds=6),
     retry_policy=_retries(60),
     cancellation_type=ActivityCancellationType.TRY_CANCEL,

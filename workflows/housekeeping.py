@@ -8,7 +8,10 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.jobs import JobActivities
 from activities.vectors import VectorActivities
+from activities.webhooks import WebhookActivities
+from contracts.webhooks import DeliveryInput
 from workflows._options import HOUSE
+from workflows.webhooks import start_delivery
 
 RECONCILE_ID = "towpath/reconcile"
 SWEEPS_A_RUN = 50
@@ -23,7 +26,7 @@ class ReconcileWorkflow:
         """Look once.
 
         Returns:
-            How many jobs were started.
+            How many jobs and deliveries were started.
         """
         missing = await workflow.execute_activity_method(JobActivities.find_unstarted, **HOUSE)
         started = 0
@@ -41,6 +44,8 @@ class ReconcileWorkflow:
                 started += 1
             except WorkflowAlreadyStartedError:
                 continue
+        for ref in await workflow.execute_activity_method(WebhookActivities.find_overdue, **HOUSE):
+            started += await start_delivery(DeliveryInput(ref=ref))
         for _ in range(SWEEPS_A_RUN):
             if not await workflow.execute_activity_method(JobActivities.sweep, **HOUSE):
                 break

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -11,9 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.auth import Operator, Reader
+from api.cursors import read_cursor, write_cursor
 from api.job_views import job_view
 from api.state import State
-from contracts.errors import BadInput
 from contracts.jobs import FailurePage, JobKind, JobPage, JobState, JobView
 from stores import jobs as store
 from stores.staging import read_failures
@@ -42,26 +40,14 @@ async def list_jobs(
         external_id=external_id,
         created_after=created_after,
         created_before=created_before,
-        before=_read_cursor(cursor) if cursor else None,
+        before=read_cursor(cursor) if cursor else None,
         limit=limit + 1,
     )
     more = len(rows) > limit
     return JobPage(
         jobs=[job_view(row, state.settings) for row in rows[:limit]],
-        next_cursor=_write_cursor((rows[limit - 1].created_at, rows[limit - 1].id)) if more else None,
+        next_cursor=write_cursor((rows[limit - 1].created_at, rows[limit - 1].id)) if more else None,
     )
-
-
-def _write_cursor(cursor: store.Cursor) -> str:
-    return base64.urlsafe_b64encode(f"{cursor[0].isoformat()} {cursor[1]}".encode()).decode()
-
-
-def _read_cursor(text: str) -> store.Cursor:
-    try:
-        moment, job_id = base64.urlsafe_b64decode(text).decode().rsplit(" ", 1)
-        return datetime.fromisoformat(moment), UUID(job_id)
-    except (ValueError, binascii.Error) as error:
-        raise BadInput("cursor is not one that a page before has given", field="cursor") from error
 
 
 @router.get("/{job_id}", summary="One job")

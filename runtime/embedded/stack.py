@@ -262,11 +262,13 @@ class EmbeddedStack:
             local_llm_url=self.llm_url or None,
             bootstrap_key=self.api_key,
             secret=settings.secret or self.home.secret("secret"),
+            encryption_keys=settings.encryption_keys or self.home.secret("encryption-key"),
             port=self.api_port,
         )
         if own:
             # On loopback, for one person: everything is open that only an operator of a server should open.
             values.update(open_registration="true", docs_open="true", cookie_secure="false")
+            values.setdefault("webhook_allowed_hosts", "localhost,127.0.0.1")
         values.update(self._extra)
         environment = child_environment(**values)
         if own:

@@ -100,6 +100,27 @@ async def test_a_name_is_judged_by_every_address_that_the_connection_would_use(
     await client.close()
 
 
+async def test_a_name_that_leads_elsewhere_after_the_check_is_refused(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS rebinding: what was checked at the door is not what the connection finds."""
+    now = ["93.184.216.34"]
+
+    async def resolve(_host: str, _port: int) -> list[str]:
+        return now
+
+    monkeypatch.setattr("clients.http._resolve", resolve)
+    client = GuardedClient(most_bytes=1000, seconds=3)
+    await client.check(f"http://hooks.example.com:{server.port}/x")
+    now[:] = ["127.0.0.1"]
+    with pytest.raises(Refused, match="public"):
+        await client.post(f"http://hooks.example.com:{server.port}/x", b"{}", {})
+    with pytest.raises(Refused, match="public"):
+        await client.check(f"http://hooks.example.com:{server.port}/x")
+    await client.close()
+    assert server.asked == []
+
+
 @pytest.mark.parametrize(
     ("url", "error"),
     [

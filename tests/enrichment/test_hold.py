@@ -69,9 +69,7 @@ async def test_a_job_that_nobody_lets_go_on_is_cancelled_after_an_hour(
         client = await connect(settings, plugins=[towpath_plugin()])
         # The worker is this process's: that server knows no schedules, without which a whole one does not start.
         for queue in (Queue.ENGINE, Queue.LLM):
-            worker = make_worker(client, queue, parts, settings)
-            assert worker is not None
-            await stack.enter_async_context(worker)
+            await stack.enter_async_context(make_worker(client, queue, parts, settings))
         facade = await stack.enter_async_context(EmbeddedStack(settings, parts={"api"}, echo=False))
 
         org, job = await asyncio.to_thread(paused_job, facade.api_url)

@@ -19,6 +19,7 @@ from runtime.settings import Settings
 from stores.migrate import migrate
 from tests.builders import FIELDS, Organization, organization, papers, persons, providers
 from tests.llm_server import llm_server
+from tests.receiver import Script, receiver
 from tests.replay.llm_paths import LlmPaths
 
 FOLDER = Path(__file__).parent / "histories"
@@ -122,9 +123,20 @@ def deleted(org: Organization) -> str:
     return str(org.call("GET", "/v1/jobs", params={"externalId": task["id"]})["jobs"][0]["id"])
 
 
+def noticed(org: Organization) -> str:
+    """The histories of the notice and of the delivery that fails once."""
+    with receiver() as hook:
+        hook.scripts = [Script(status=503)]
+        job = org.submit(persons(20), headers={"Towpath-Webhook-Url": hook.url})
+        org.until(job)
+        while (sent := org.deliveries(jobId=job)[0])["state"] == "PENDING":
+            time.sleep(0.2)
+    return f"notice/{job}|{sent['id']}"
+
+
 PATHS = [
     completed, rematched, paused, cancelled, restarted_during_cancel, out_of_time, index_dropped, nothing_to_do,
-    reindexed, embedded, embedding_canceled, embedding_restarted, deleted,
+    reindexed, embedded, embedding_canceled, embedding_restarted, deleted, noticed,
 ]  # fmt: skip
 
 
@@ -149,7 +161,7 @@ async def record(names: list[str]) -> None:
                 job_id = await asyncio.to_thread(path, org)
                 await asyncio.sleep(1)
                 async for run in client.list_workflows(f'WorkflowId STARTS_WITH "{_organization_of(org)}/"'):
-                    if job_id in run.id:
+                    if any(one in run.id for one in job_id.split("|")):
                         history = await client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
                         name = f"{run.workflow_type}.{path.__name__}.{run.id.rsplit('.', 1)[-1]}.json"
                         (FOLDER / name).write_text(_plain(history.to_json()))

@@ -18,7 +18,7 @@ HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 def test_every_workflow_has_a_history() -> None:
     recorded = {path.name.split(".")[0] for path in HISTORIES}
 
-    assert recorded == {*JobKind, "reconcile"}
+    assert recorded == {*JobKind, "notice", "delivery", "reconcile"}
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)

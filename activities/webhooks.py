@@ -1,0 +1,90 @@
+"""One attempt of a delivery: signed, sent through the guard, written into the log."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from datetime import UTC, datetime
+
+from temporalio import activity
+
+from activities._faults import effect
+from clients.http import GuardedClient, retry_after
+from contracts.errors import TowpathError
+from contracts.jobs import DeliveryRef
+from contracts.webhooks import NoticeInput, Try, TryOutcome, TryTask
+from domain.webhooks.schedule import judge
+from domain.webhooks.signing import signature_headers
+from stores.db import Database
+from stores.vault import Vault
+from stores.webhooks.deliveries import Sealed, keep_try, open_try, overdue
+
+OVERDUE_AT_ONCE = 200
+MOST_ERROR = 300
+
+
+class WebhookActivities:
+    """Sends notices.
+
+    Args:
+        database: Deliveries and receivers.
+        client: Reaches public addresses only.
+        vault: Opens the secrets.
+    """
+
+    def __init__(self, database: Database, client: GuardedClient, vault: Vault) -> None:
+        self._database = database
+        self._client = client
+        self._vault = vault
+
+    @activity.defn
+    async def try_delivery(self, task: TryTask) -> TryOutcome:
+        """Make one attempt; one that was written already is not made again."""
+        async with effect():
+            return await self._try(task)
+
+    @activity.defn
+    async def try_first(self, notice: NoticeInput) -> list[TryOutcome]:
+        """Make the first attempts of a notice, all at once: those who answer do not wait for those who hang."""
+        async with effect():
+            tasks = [TryTask(ref=ref, number=0) for ref in notice.refs]
+            return await asyncio.gather(*(self._try(task) for task in tasks))
+
+    async def _try(self, task: TryTask) -> TryOutcome:
+        found = await open_try(self._database, task)
+        if isinstance(found, TryOutcome):
+            return found
+        made, waits = await self._send(found)
+        outcome = judge(made.status, number=task.number, chance=random.random(), retry_after=waits)
+        await keep_try(self._database, task, made, outcome)
+        return outcome
+
+    async def _send(self, sealed: Sealed) -> tuple[Try, int | None]:
+        delivery = sealed.delivery
+        body = delivery.body.encode()
+        made = Try(at=datetime.now(UTC))
+        headers = signature_headers(
+            [self._vault.open(one) for one in sealed.secrets],
+            message_id=delivery.event_id,
+            timestamp=int(made.at.timestamp()),
+            body=body,
+        )
+        started = time.monotonic()
+        waits = None
+        try:
+            answer = await self._client.post(delivery.url, body, {**headers, "Content-Type": "application/json"})
+        except TowpathError as error:
+            made.error = error.detail[:MOST_ERROR]
+        else:
+            made.status, waits = answer.status, retry_after(answer.headers)
+            if not 200 <= answer.status < 300:
+                made.error = answer.body.decode(errors="replace")[:MOST_ERROR] or None
+        made.duration_ms = int((time.monotonic() - started) * 1000)
+        return made, waits
+
+    @activity.defn
+    async def find_overdue(self) -> list[DeliveryRef]:
+        """Deliveries that nobody works on."""
+        async with effect():
+            return await overdue(self._database, limit=OVERDUE_AT_ONCE)

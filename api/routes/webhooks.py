@@ -1,0 +1,142 @@
+"""Receivers of notices, and the log of what they were sent."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query, Response
+
+from api.answers import json_answer
+from api.auth import Editor, Operator, Reader
+from api.cursors import read_cursor, write_cursor
+from api.idempotency import IdempotencyKey, Slot
+from api.state import State
+from api.webhook_targets import check_url
+from contracts.webhooks import DeliveryPage, DeliveryState, DeliveryView, ReceiverBody, ReceiverView, Try
+from domain.webhooks.signing import new_secret, signing_key, standard_form
+from stores.webhooks import deliveries as log
+from stores.webhooks import receivers as store
+
+router = APIRouter(tags=["webhooks"])
+
+
+def _receiver(row: store.Receiver, secret: str | None = None) -> ReceiverView:
+    return ReceiverView(
+        webhook_id=row.id,
+        url=row.url,
+        events=row.events,
+        secret=secret,
+        created_at=row.created_at,
+        disabled_at=row.disabled_at,
+        previous_secret_until=row.previous_until,
+    )
+
+
+def _delivery(row: log.Delivery, *, body: bool = False) -> DeliveryView:
+    return DeliveryView(
+        id=row.id,
+        job_id=row.job_id,
+        webhook_id=row.webhook_id,
+        url=row.url,
+        event=row.event,
+        event_id=row.event_id,
+        state=row.state,
+        attempts=[Try.model_validate(one) for one in row.tries],
+        next_attempt_at=row.next_attempt_at,
+        created_at=row.created_at,
+        body=orjson.loads(row.body) if body else None,
+    )
+
+
+@router.post("/webhooks", status_code=201, summary="Register a receiver", response_model=ReceiverView)
+async def register(
+    state: State, caller: Editor, body: ReceiverBody, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Every job of the organization is told to it from then on. The secret is shown in this answer only."""
+    await check_url(state, body.url, "url")
+    secret = body.secret or new_secret()
+    signing_key(secret)
+    digest = _digest(body)
+    slot = Slot(caller.organization, "POST /webhooks", idempotency_key)
+    async with state.db.transaction() as connection:
+        if known := await slot.open(connection):
+            return known.replay(digest)
+        row = await store.add_receiver(
+            connection, caller.organization, body.url, state.vault.seal(secret), list(dict.fromkeys(body.events))
+        )
+        shown = _receiver(row, standard_form(secret)).model_dump(mode="json", by_alias=True, exclude_none=True)
+        # The secret is shown once: a repeat of the request names the receiver and keeps the secret to itself.
+        await slot.keep(connection, digest, 201, {name: value for name, value in shown.items() if name != "secret"})
+    return json_answer(shown, 201)
+
+
+def _digest(body: ReceiverBody) -> bytes:
+    return hashlib.sha256(body.model_dump_json().encode()).digest()
+
+
+@router.get("/webhooks", summary="List receivers", response_model_exclude_none=True)
+async def receivers(state: State, caller: Reader) -> list[ReceiverView]:
+    """Without their secrets."""
+    return [_receiver(row) for row in await store.list_receivers(state.db, caller.organization)]
+
+
+@router.get("/webhooks/{webhook_id}", summary="One receiver", response_model_exclude_none=True)
+async def receiver(state: State, caller: Reader, webhook_id: UUID) -> ReceiverView:
+    """Without its secret."""
+    return _receiver(await store.get_receiver(state.db, caller.organization, webhook_id))
+
+
+@router.delete("/webhooks/{webhook_id}", status_code=204, summary="Forget a receiver")
+async def forget(state: State, caller: Editor, webhook_id: UUID) -> None:
+    """What is on its way to it ends as DISABLED."""
+    await store.delete_receiver(state.db, caller.organization, webhook_id)
+
+
+@router.post("/webhooks/{webhook_id}/rotate", summary="Change a receiver's secret", response_model_exclude_none=True)
+async def rotate(state: State, caller: Editor, webhook_id: UUID) -> ReceiverView:
+    """The answer has the new secret, once; for 24 hours both sign."""
+    secret = new_secret()
+    row = await store.rotate_receiver(state.db, caller.organization, webhook_id, state.vault.seal(secret))
+    return _receiver(row, secret)
+
+
+@router.get("/v1/webhooks/deliveries", summary="The log of notices", response_model_exclude_none=True)
+async def deliveries(
+    state: State,
+    caller: Reader,
+    job_id: Annotated[UUID | None, Query(alias="jobId")] = None,
+    delivery_state: Annotated[DeliveryState | None, Query(alias="state")] = None,
+    cursor: Annotated[str | None, Query(description="`nextCursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> DeliveryPage:
+    """Newest first, with every attempt."""
+    rows = await log.list_deliveries(
+        state.db,
+        caller.organization,
+        job_id=job_id,
+        state=delivery_state,
+        before=read_cursor(cursor) if cursor else None,
+        limit=limit + 1,
+    )
+    more = len(rows) > limit
+    return DeliveryPage(
+        deliveries=[_delivery(row) for row in rows[:limit]],
+        next_cursor=write_cursor((rows[limit - 1].created_at, rows[limit - 1].id)) if more else None,
+    )
+
+
+@router.get("/v1/webhooks/deliveries/{delivery_id}", summary="One notice", response_model_exclude_none=True)
+async def delivery(state: State, caller: Reader, delivery_id: UUID) -> DeliveryView:
+    """With the body that is sent."""
+    return _delivery(await log.get_delivery(state.db, caller.organization, delivery_id), body=True)
+
+
+@router.post("/v1/webhooks/deliveries/{delivery_id}/resend", summary="Send it again", response_model_exclude_none=True)
+async def resend(state: State, caller: Operator, delivery_id: UUID) -> DeliveryView:
+    """From the start of the schedule, with the same `event_id`; not while it is on its way."""
+    row = await log.begin_resend(state.db, caller.organization, delivery_id)
+    state.gateway.deliver_soon(row.ref)
+    return _delivery(row, body=True)

@@ -1,0 +1,103 @@
+"""Where the end of a job is told: `webhookUrl` and its companions in the body of a start, or in its headers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from api.state import AppState
+from contracts.errors import BadInput, TooLarge
+from contracts.webhooks import MOST_METADATA_BYTES, WebhookFields
+from domain.webhooks.signing import signing_key
+from stores.webhooks.receivers import Target
+
+HEADERS = {
+    "webhook_url": "towpath-webhook-url",
+    "webhook_signing_secret": "towpath-webhook-secret",
+    "webhook_metadata": "towpath-webhook-metadata",
+}
+MEMBERS = ("webhookUrl", "webhookSigningSecret", "webhookMetadata")
+
+
+def note_fields(request: Request, raw: bytes) -> None:
+    """Remember what a whole JSON body says of webhooks, for `read_target`."""
+    if b"webhook" in raw:
+        found = orjson.loads(raw)
+        if isinstance(found, dict):
+            request.state.webhook = _fields(found)
+
+
+def take_members(options: dict[str, bytes]) -> WebhookFields:
+    """Take the webhook's members out of what a streamed body holds beside its items."""
+    found = {name: options.pop(name) for name in MEMBERS if name in options}
+    try:
+        return _fields({name: orjson.loads(raw) for name, raw in found.items()})
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"the body is not valid JSON: {error.msg}") from error
+
+
+async def read_target(request: Request, state: AppState, fields: WebhookFields | None = None) -> Target | None:
+    """The target of a start; none: nobody is told.
+
+    Args:
+        request: Its headers are looked at where the body says nothing.
+        state: The façade's parts.
+        fields: What the body says; None: what `note_fields` has noted.
+
+    Raises:
+        BadInput: No URL, one that leads to a private address, a broken secret, or companions without a URL.
+    """
+    fields = fields or getattr(request.state, "webhook", None) or WebhookFields()
+    if fields.webhook_url is None:
+        fields = _of_headers(request, fields)
+    if fields.webhook_url is None:
+        if fields.webhook_signing_secret is not None or fields.webhook_metadata is not None:
+            raise BadInput("webhookUrl is required with the other webhook fields", field="webhookUrl")
+        return None
+    await check_url(state, fields.webhook_url, "webhookUrl")
+    secret = fields.webhook_signing_secret
+    if secret is not None:
+        signing_key(secret, field="webhookSigningSecret")
+    if fields.webhook_metadata is not None and len(orjson.dumps(fields.webhook_metadata)) > MOST_METADATA_BYTES:
+        raise TooLarge(f"webhookMetadata is larger than {MOST_METADATA_BYTES} bytes")
+    return Target(fields.webhook_url, None if secret is None else state.vault.seal(secret), fields.webhook_metadata)
+
+
+async def check_url(state: AppState, url: str, field: str) -> None:
+    """Refuse a URL that no notice may go to.
+
+    Raises:
+        BadInput: With the field's name.
+    """
+    try:
+        await state.receivers.check(url)
+    except BadInput as error:
+        raise BadInput(f"{field}: {error.detail}", code=error.code, field=field) from error
+
+
+def _of_headers(request: Request, fields: WebhookFields) -> WebhookFields:
+    found: dict[str, Any] = {
+        name: text for name, header in HEADERS.items() if (text := request.headers.get(header)) is not None
+    }
+    if not found:
+        return fields
+    if "webhook_metadata" in found:
+        try:
+            found["webhook_metadata"] = orjson.loads(found["webhook_metadata"])
+        except orjson.JSONDecodeError as error:
+            raise BadInput("Towpath-Webhook-Metadata is not JSON", field="Towpath-Webhook-Metadata") from error
+    return _fields(found)
+
+
+def _fields(found: Mapping[str, Any]) -> WebhookFields:
+    try:
+        return WebhookFields.model_validate(found)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
+        ) from error

@@ -1,0 +1,1 @@
+"""Webhooks as pure functions: signatures, bodies, the schedule."""

@@ -1,0 +1,246 @@
+"""Deliveries: queued with the event that they tell of, tried by their workflow, read by the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from psycopg.rows import class_row
+from psycopg.types.json import Json
+
+from contracts.errors import Conflict, NotFound
+from contracts.jobs import DeliveryRef, JobState
+from contracts.webhooks import ENDS, SAME, DeliveryState, Try, TryOutcome, TryTask, WebhookEvent
+from stores.db import Connection, Database
+from stores.tables import JobRow
+
+COLUMNS = (
+    "id, organization, job_id, webhook_id, url, event, event_id, body, state, run, tries, next_attempt_at, created_at"
+)
+DUE_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One notice to one receiver."""
+
+    id: UUID
+    organization: str
+    job_id: UUID
+    webhook_id: UUID | None
+    url: str
+    event: WebhookEvent
+    event_id: str
+    body: str
+    state: DeliveryState
+    run: int
+    tries: list[dict[str, Any]]
+    next_attempt_at: datetime | None
+    created_at: datetime
+
+    @property
+    def ref(self) -> DeliveryRef:
+        """The present run."""
+        return DeliveryRef(organization=self.organization, delivery_id=self.id, run=self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A delivery with the sealed secrets that are valid now, the newest first."""
+
+    delivery: Delivery
+    secrets: list[bytes]
+
+
+async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str, Any] | None) -> list[DeliveryRef]:
+    """Queue the notice of a job's end for everyone who is to have it, in the transaction that ends it."""
+    event = ENDS[job.state]
+    names = [event, *(word for word, same in SAME.items() if same is event)]
+    found = await connection.execute(
+        """
+        SELECT NULL::uuid, url, metadata::text FROM job_webhooks WHERE job_id = %(job)s
+        UNION ALL
+        SELECT id, url, NULL FROM webhooks
+        WHERE organization = %(organization)s AND disabled_at IS NULL AND events && %(names)s
+        """,
+        {"job": job.id, "organization": job.organization, "names": names},
+    )
+    targets = await found.fetchall()
+    if not targets:
+        return []
+    ended = datetime.now(UTC)
+    event_id = f"evt_{job.id.hex[:8]}_{job.state}_{int(ended.timestamp())}_{job.attempt}"
+    metadata = next((text for webhook, _, text in targets if webhook is None), None)
+    body = {
+        "event_id": event_id,
+        "event": event,
+        "jobId": str(job.id),
+        "kind": job.kind,
+        "status": job.state,
+        "metadata": None if metadata is None else orjson.loads(metadata),
+        "completed_at": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    if job.state is JobState.FAILED:
+        body["error"] = error
+    refs = []
+    for webhook, url, _ in targets:
+        ref = DeliveryRef(organization=job.organization, delivery_id=uuid4())
+        # Another receiver's metadata are not its business.
+        sent = body if webhook is None else {**body, "metadata": None}
+        await connection.execute(
+            """
+            INSERT INTO deliveries (id, organization, job_id, attempt, webhook_id, url, event, event_id, body)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+            """,
+            (ref.delivery_id, job.organization, job.id, job.attempt, webhook, url, event, event_id,
+             orjson.dumps(sent).decode()),
+        )  # fmt: skip
+        refs.append(ref)
+    return refs
+
+
+async def queued_of(connection: Connection, job: JobRow, attempt: int) -> list[DeliveryRef]:
+    """The deliveries that an attempt's end has queued, and that are not through yet."""
+    found = await connection.execute(
+        "SELECT id, run FROM deliveries WHERE job_id = %s AND attempt = %s AND state = 'PENDING'", (job.id, attempt)
+    )
+    return [
+        DeliveryRef(organization=job.organization, delivery_id=row[0], run=row[1]) for row in await found.fetchall()
+    ]
+
+
+async def overdue(database: Database, *, limit: int) -> list[DeliveryRef]:
+    """Deliveries whose attempt should long have been made: nobody works on them."""
+    async with database.transaction() as connection:
+        found = await connection.execute(
+            """
+            SELECT organization, id, run FROM deliveries
+            WHERE state = 'PENDING' AND next_attempt_at < now() - make_interval(secs => %s)
+            ORDER BY next_attempt_at LIMIT %s
+            """,
+            (DUE_SECONDS, limit),
+        )
+        return [DeliveryRef(organization=row[0], delivery_id=row[1], run=row[2]) for row in await found.fetchall()]
+
+
+async def get_delivery(database: Database, organization: str, delivery_id: UUID) -> Delivery:
+    """One delivery.
+
+    Raises:
+        NotFound: It is not there, or another organisation's.
+    """
+    async with database.transaction() as connection:
+        return await _read(connection, organization, delivery_id)
+
+
+async def _read(connection: Connection, organization: str, delivery_id: UUID, *, lock: bool = False) -> Delivery:
+    async with connection.cursor(row_factory=class_row(Delivery)) as cursor:
+        await cursor.execute(
+            f"SELECT {COLUMNS} FROM deliveries WHERE organization = %s AND id = %s" + (" FOR UPDATE" if lock else ""),
+            (organization, delivery_id),
+        )
+        row = await cursor.fetchone()
+    if row is None:
+        raise NotFound(f"no delivery {delivery_id}")
+    row.state, row.event = DeliveryState(row.state), WebhookEvent(row.event)
+    return row
+
+
+async def list_deliveries(
+    database: Database,
+    organization: str,
+    *,
+    job_id: UUID | None,
+    state: DeliveryState | None,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[Delivery]:
+    """Deliveries, newest first."""
+    conditions, values = ["organization = %(organization)s"], {"organization": organization, "limit": limit}
+    given: dict[str, Any] = {"job_id": job_id, "state": state}
+    for name, value in given.items():
+        if value is not None:
+            conditions.append(f"{name} = %({name})s")
+            values[name] = value
+    if before is not None:
+        conditions.append("(created_at, id) < (%(at)s, %(id)s)")
+        values |= {"at": before[0], "id": before[1]}
+    query = (
+        f"SELECT {COLUMNS} FROM deliveries WHERE {' AND '.join(conditions)}"
+        " ORDER BY created_at DESC, id DESC LIMIT %(limit)s"
+    )
+    async with database.transaction() as connection, connection.cursor(row_factory=class_row(Delivery)) as cursor:
+        await cursor.execute(query, values)
+        return await cursor.fetchall()
+
+
+async def open_try(database: Database, task: TryTask) -> Sealed | TryOutcome:
+    """What an attempt has to send, or how it ended if it was made already.
+
+    Raises:
+        NotFound: The delivery's job was deleted.
+    """
+    async with database.transaction() as connection:
+        delivery = await _read(connection, task.ref.organization, task.ref.delivery_id)
+        if delivery.run != task.ref.run:
+            return TryOutcome(state=DeliveryState.FAILED)
+        for one in delivery.tries:
+            if (one["run"], one["number"]) == (task.ref.run, task.number):
+                left = (datetime.fromisoformat(one["at"]) - datetime.now(UTC)).total_seconds() + one["wait"]
+                return TryOutcome(state=DeliveryState(one["state"]), wait=max(left, 0.0))
+        if delivery.state is not DeliveryState.PENDING:
+            return TryOutcome(state=delivery.state)
+        if delivery.webhook_id is None:
+            found = await connection.execute("SELECT secret FROM job_webhooks WHERE job_id = %s", (delivery.job_id,))
+        else:
+            found = await connection.execute(
+                "SELECT secret, CASE WHEN previous_until > now() THEN previous_secret END FROM webhooks WHERE id = %s",
+                (delivery.webhook_id,),
+            )
+        secrets: Sequence[bytes | None] = await found.fetchone() or ()
+    return Sealed(delivery, [one for one in secrets if one is not None])
+
+
+async def keep_try(database: Database, task: TryTask, made: Try, outcome: TryOutcome) -> None:
+    """Write an attempt into the log, and where the delivery is now."""
+    ref = task.ref
+    row = {
+        "run": ref.run,
+        "number": task.number,
+        **made.model_dump(mode="json", by_alias=True),
+        "state": outcome.state,
+        "wait": outcome.wait,
+    }
+    due = made.at + timedelta(seconds=outcome.wait) if outcome.state is DeliveryState.PENDING else None
+    async with database.transaction() as connection:
+        delivery = await _read(connection, ref.organization, ref.delivery_id, lock=True)
+        if delivery.run != ref.run or delivery.state is not DeliveryState.PENDING:
+            return
+        await connection.execute(
+            "UPDATE deliveries SET tries = %s, state = %s, next_attempt_at = %s WHERE id = %s",
+            (Json([*delivery.tries, row]), outcome.state, due, ref.delivery_id),
+        )
+        if outcome.state is DeliveryState.DISABLED and delivery.webhook_id is not None:
+            await connection.execute("UPDATE webhooks SET disabled_at = now() WHERE id = %s", (delivery.webhook_id,))
+
+
+async def begin_resend(database: Database, organization: str, delivery_id: UUID) -> Delivery:
+    """Send a notice once more, from the start of the schedule.
+
+    Raises:
+        NotFound: It is not there.
+        Conflict: It is on its way already.
+    """
+    async with database.transaction() as connection:
+        delivery = await _read(connection, organization, delivery_id, lock=True)
+        if delivery.state is DeliveryState.PENDING:
+            raise Conflict("the delivery is on its way; its next attempt is due by itself")
+        await connection.execute(
+            "UPDATE deliveries SET state = 'PENDING', run = run + 1, next_attempt_at = now() WHERE id = %s",
+            (delivery_id,),
+        )
+        return await _read(connection, organization, delivery_id)

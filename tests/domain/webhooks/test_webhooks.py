@@ -1,0 +1,81 @@
+"""Signatures checked by the official package, and the schedule."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from contracts.errors import BadInput
+from contracts.webhooks import DeliveryState
+from domain.webhooks.schedule import SCHEDULE, judge
+from domain.webhooks.signing import new_secret, signature_headers, signing_key, standard_form
+
+BODY = '{"event":"job.complete","näme":"é"}'.encode()
+
+
+def signed(*secrets: str) -> dict[str, str]:
+    return signature_headers(secrets, message_id="evt_1", timestamp=int(time.time()), body=BODY)
+
+
+@pytest.mark.parametrize("secret", [new_secret(), "local-test-secret", "pässword"])
+def test_the_official_package_accepts_the_signature(secret: str) -> None:
+    headers = signed(secret)
+
+    assert Webhook(standard_form(secret)).verify(BODY, headers)["event"] == "job.complete"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(standard_form(secret)).verify(BODY + b" ", headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(new_secret()).verify(BODY, headers)
+
+
+def test_both_secrets_of_a_rotation_verify() -> None:
+    old, new = new_secret(), new_secret()
+    headers = signed(new, old)
+
+    for secret in (old, new):
+        Webhook(secret).verify(BODY, headers)
+        told = headers["X-Omni-Signature-Timestamp"].encode() + b"." + BODY
+        mine = "sha256=" + hmac.new(secret.encode(), told, hashlib.sha256).hexdigest()
+        assert mine in headers["X-Omni-Signature"].split(", ")
+
+
+def test_without_a_secret_nothing_is_signed() -> None:
+    assert signed().keys() == {"webhook-id", "webhook-timestamp"}
+
+
+@pytest.mark.parametrize("wrong", ["whsec_", "whsec_%%%", "whsec_" + base64.b64encode(b"x" * 23).decode(),
+                                   "whsec_" + base64.b64encode(b"x" * 65).decode()])  # fmt: skip
+def test_a_broken_secret_is_refused(wrong: str) -> None:
+    with pytest.raises(BadInput, match="whsec_") as caught:
+        signing_key(wrong, field="webhookSigningSecret")
+    assert caught.value.field == "webhookSigningSecret"
+
+
+@given(st.one_of(st.none(), st.integers(100, 599)), st.integers(0, 20), st.floats(0, 1), st.integers(0, 10**6))
+def test_an_attempt_ends_or_waits_within_a_tenth_of_its_place(
+    status: int | None, number: int, chance: float, asked: int
+) -> None:
+    outcome = judge(status, number=number, chance=chance, retry_after=asked or None)
+
+    if status is not None and 200 <= status < 300:
+        assert outcome.state is DeliveryState.DELIVERED
+    elif status == 410:
+        assert outcome.state is DeliveryState.DISABLED
+    elif number >= len(SCHEDULE):
+        assert outcome.state is DeliveryState.FAILED
+    else:
+        assert outcome.state is DeliveryState.PENDING
+        place = SCHEDULE[number] * (2 if status in {429, 502, 504} else 1)
+        assert outcome.wait >= min(asked, 86_400)
+        assert 0.899 * place <= outcome.wait <= max(1.101 * place, min(asked, 86_400))
+
+
+def test_the_schedule_is_the_contracts() -> None:
+    assert SCHEDULE == (5, 300, 1800, 7200, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)

@@ -1,0 +1,115 @@
+"""Notices of a job's end: the first attempts all at once, then a workflow for each receiver that failed.
+
+A receiver that fails may need days; one that answers, as nearly all do, costs no workflow of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic import BaseModel
+from temporalio import workflow
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from activities.webhooks import WebhookActivities
+from contracts.jobs import DeliveryRef, JobRef
+from contracts.queues import Queue
+from contracts.webhooks import DeliveryInput, DeliveryOutcome, DeliveryState, NoticeInput, NoticeOutcome, TryTask
+from workflows import search_attributes as attributes
+from workflows._options import NOTICE
+
+DELIVERY = "delivery"
+NOTICE_KIND = "notice"
+FIRST_AT_ONCE = 200
+
+Run = Callable[[Any, Any], Awaitable[Any]]
+
+
+@workflow.defn(name=DELIVERY)
+class DeliveryWorkflow:
+    """Tells one receiver of one event."""
+
+    @workflow.run
+    async def run(self, given: DeliveryInput) -> DeliveryOutcome:
+        """Try until the receiver has it, wants it no more, or the schedule is over."""
+        number = given.tried
+        if given.wait:
+            await workflow.sleep(given.wait, summary=f"before attempt {number + 1}")
+        while True:
+            task = TryTask(ref=given.ref, number=number)
+            outcome = await workflow.execute_activity_method(
+                WebhookActivities.try_delivery, task, **NOTICE, summary=f"attempt {number + 1}"
+            )
+            number += 1
+            if outcome.state is not DeliveryState.PENDING:
+                workflow.set_current_details(f"{outcome.state} after {number} attempts")
+                return DeliveryOutcome(state=outcome.state, attempts=number)
+            workflow.set_current_details(f"attempt {number} failed; the next in {outcome.wait:.0f} s")
+            await workflow.sleep(outcome.wait, summary=f"before attempt {number + 1}")
+
+
+@workflow.defn(name=NOTICE_KIND)
+class NoticeWorkflow:
+    """Tells all receivers of one job's end."""
+
+    @workflow.run
+    async def run(self, given: NoticeInput) -> NoticeOutcome:
+        """Try each once; who does not have it then is tried by a workflow of its own."""
+        outcome = NoticeOutcome(delivered=0, pending=0)
+        for place in range(0, len(given.refs), FIRST_AT_ONCE):
+            refs = given.refs[place : place + FIRST_AT_ONCE]
+            found = await workflow.execute_activity_method(
+                WebhookActivities.try_first, NoticeInput(refs=refs), **NOTICE, summary=f"{len(refs)} receivers"
+            )
+            left = [
+                DeliveryInput(ref=ref, tried=1, wait=one.wait)
+                for ref, one in zip(refs, found, strict=True)
+                if one.state is DeliveryState.PENDING
+            ]
+            await asyncio.gather(*(start_delivery(one) for one in left))
+            outcome.pending += len(left)
+            outcome.delivered += sum(one.state is DeliveryState.DELIVERED for one in found)
+        workflow.set_current_details(f"{outcome.delivered} have it, {outcome.pending} are tried again")
+        return outcome
+
+
+async def start_notice(job: JobRef, refs: list[DeliveryRef]) -> None:
+    """Start the notice of a job's end from within its workflow."""
+    if refs:
+        identity = f"{job.organization}/{NOTICE_KIND}/{job.job_id}.{job.attempt}"
+        await _start(NoticeWorkflow.run, NoticeInput(refs=refs), identity, job.organization, NOTICE_KIND)
+
+
+async def start_delivery(given: DeliveryInput) -> bool:
+    """Start a delivery from within a workflow; one that runs is left alone.
+
+    Returns:
+        Whether it was started.
+    """
+    return await _start(DeliveryWorkflow.run, given, given.ref.workflow_id, given.ref.organization, DELIVERY)
+
+
+async def _start(run: Run, given: BaseModel, identity: str, organization: str, kind: str) -> bool:
+    try:
+        await workflow.start_child_workflow(
+            run,
+            given,
+            id=identity,
+            task_queue=Queue.ENGINE,
+            # One that an operator has terminated may be taken up by the reconciler.
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            search_attributes=TypedSearchAttributes(
+                [SearchAttributePair(attributes.ORGANIZATION, organization), SearchAttributePair(attributes.KIND, kind)]
+            ),
+            static_summary="tells of a job's end",
+        )
+    except WorkflowAlreadyStartedError:
+        return False
+    return True
+
+
+WEBHOOK_WORKFLOWS = [NoticeWorkflow, DeliveryWorkflow]
