@@ -1,0 +1,1 @@
+"""Semantic models as pure functions: reading them, and compiling structured queries to SQL."""

@@ -1,0 +1,140 @@
+"""Reads a semantic model: YAML or JSON, with every error at its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from contracts.errors import BadInput, NotFound
+from contracts.semantics import Aggregate, Content, Relationship, Topic, View
+from domain.semantics.expressions import check_aggregate, check_scalar
+
+MOST_BYTES = 1 << 20
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as version 1.2 has it, where `on` is a word, and a date stays as it was written."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [one for one in resolvers if one[0] not in {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+
+
+def read_model(given: str | Mapping[str, Any], *, field: str = "content") -> Content:
+    """A model from a file's text or from an object.
+
+    Args:
+        given: YAML (of which JSON is a part), or the object itself.
+        field: What errors begin with.
+
+    Raises:
+        BadInput: With the place of the first mistake.
+    """
+    if isinstance(given, str):
+        if len(given) > MOST_BYTES:
+            raise BadInput(f"{field}: larger than {MOST_BYTES} characters", field=field)
+        try:
+            given = yaml.load(given, _Loader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or "it cannot be read"
+            raise BadInput(f"{field}: no valid YAML{place}: {problem}", field=field) from error
+    try:
+        content = Content.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join([field, *(str(one) for one in first["loc"] if one != "[key]")])
+        raise BadInput(f"{place}: {first['msg']}", field=place) from error
+    _check(content, field)
+    return content
+
+
+def _check(content: Content, field: str) -> None:
+    for name, view in content.views.items():
+        _check_view(view, f"{field}.views.{name}")
+    for place, one in enumerate(content.relationships):
+        _check_relationship(content, one, f"{field}.relationships.{place}")
+    for name, topic in content.topics.items():
+        _check_topic(content, topic, f"{field}.topics.{name}")
+
+
+def _check_view(view: View, place: str) -> None:
+    for name, dimension in view.dimensions.items():
+        if dimension.sql is not None:
+            check_scalar(dimension.sql, f"{place}.dimensions.{name}.sql")
+    for name, measure in view.measures.items():
+        at = f"{place}.measures.{name}"
+        if measure.sql is not None:
+            check = check_aggregate if measure.aggregate is Aggregate.EXPRESSION else check_scalar
+            check(measure.sql, f"{at}.sql")
+        if measure.where is not None:
+            if measure.aggregate is Aggregate.EXPRESSION:
+                raise BadInput(f"{at}.where: an expression brings its own conditions", field=f"{at}.where")
+            check_scalar(measure.where, f"{at}.where")
+
+
+def _check_relationship(content: Content, one: Relationship, place: str) -> None:
+    for side, name in (("from", one.from_), ("to", one.to)):
+        if name not in content.views:
+            raise BadInput(f"{place}.{side}: no view {name}", field=f"{place}.{side}")
+    if one.from_ == one.to:
+        raise BadInput(f"{place}: a view cannot lead to itself", field=place)
+    for left, right in one.on.items():
+        for view, dimension in ((one.from_, left), (one.to, right)):
+            if dimension not in content.views[view].dimensions:
+                raise BadInput(f"{place}.on: the view {view} has no dimension {dimension}", field=f"{place}.on")
+
+
+def _check_topic(content: Content, topic: Topic, place: str) -> None:
+    if topic.base_view not in content.views:
+        raise BadInput(f"{place}.base_view: no view {topic.base_view}", field=f"{place}.base_view")
+    reached = paths_from(content, topic.base_view)
+    for name in topic.views or ():
+        if name not in reached:
+            raise BadInput(f"{place}.views: {topic.base_view} does not lead to {name}", field=f"{place}.views")
+
+
+def paths_from(content: Content, base: str) -> dict[str, list[Relationship]]:
+    """The views that a view leads to without multiplying its rows, each by the shortest way; itself by none."""
+    found: dict[str, list[Relationship]] = {base: []}
+    waiting = [base]
+    while waiting:
+        here = waiting.pop(0)
+        for one in content.relationships:
+            following = None
+            if one.from_ == here:
+                following = one.to
+            elif one.type == "one_to_one" and one.to == here:
+                following = one.from_
+            if following is not None and following not in found:
+                found[following] = [*found[here], one]
+                waiting.append(following)
+    return found
+
+
+def topic_of(content: Content, name: str) -> Topic:
+    """A topic.
+
+    Raises:
+        NotFound: The model has none of the name.
+    """
+    if name not in content.topics:
+        raise NotFound(f"no topic {name}")
+    return content.topics[name]
+
+
+def views_of(content: Content, topic: Topic) -> dict[str, list[Relationship]]:
+    """The views of a topic, each with the way to it."""
+    reached = paths_from(content, topic.base_view)
+    if topic.views is None:
+        return reached
+    wanted = {topic.base_view, *topic.views}
+    return {name: way for name, way in reached.items() if name in wanted}

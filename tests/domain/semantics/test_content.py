@@ -1,0 +1,80 @@
+"""What a model's file may say; every mistake is told at its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contracts.errors import BadInput
+from domain.semantics.content import paths_from, read_model
+
+VIEW: dict[str, Any] = {"table": "main.t", "dimensions": {"id": {"type": "number"}}, "measures": {}}
+
+
+def model(**changes: Any) -> dict[str, Any]:
+    return {"views": {"t": {**VIEW, **changes}}}
+
+
+def test_yaml_and_json_are_the_same() -> None:
+    assert read_model('{"views": {"t": {"table": "t"}}}') == read_model("views:\n  t: {table: t}\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("views: [", "content: no valid YAML at line"),
+        ("just words", "content:"),
+        ("!!python/object/apply:os.system ['true']", "content: no valid YAML"),
+        ({}, "content.views: Field required"),
+        ({"views": {}}, "content.views"),
+        (model(colour="red"), "content.views.t.colour"),
+        (model(table="t; drop table x"), "content.views.t.table"),
+        (model(table='t" --'), "content.views.t.table"),
+        (model(dimensions={"Bad Name": {}}), "content.views.t.dimensions"),
+        (model(dimensions={"a": {"type": "blob"}}), "content.views.t.dimensions.a.type"),
+        (model(dimensions={"a": {"sql": "b +"}}), "content.views.t.dimensions.a.sql: no SQL expression"),
+        (model(dimensions={"a": {"sql": "(select 1)"}}), "content.views.t.dimensions.a.sql: subquery is not allowed"),
+        (model(dimensions={"a": {"sql": "1; drop table x"}}), "content.views.t.dimensions.a.sql"),
+        (model(dimensions={"a": {"sql": "read_csv('/etc/passwd')"}}), "content.views.t.dimensions.a.sql"),
+        (model(dimensions={"a": {"sql": "pg_read_file('x')"}}), "is not allowed here"),
+        (model(dimensions={"a": {"sql": "pg_sleep(9)"}}), "is not allowed here"),
+        (model(dimensions={"a": {"sql": "other.secret"}}), "names a table"),
+        (model(dimensions={"a": {"sql": "sum(b)"}}), "sum is not allowed here"),
+        (model(dimensions={"a": {"sql": "$1"}}), "is not allowed here"),
+        (model(dimensions={"a": {"sql": "(" * 200 + "a" + ")" * 200}}), "content.views.t.dimensions.a.sql"),
+        (model(measures={"id": {"aggregate": "count"}}), "Value error, id is a dimension and a measure"),
+        (model(measures={"m": {"aggregate": "sum"}}), "content.views.t.measures.m"),
+        (model(measures={"m": {"aggregate": "expression", "sql": "a + sum(b)"}}), "a is not in an aggregate"),
+        (model(measures={"m": {"aggregate": "expression", "sql": "1"}}), "sums nothing up"),
+        (model(measures={"m": {"aggregate": "expression", "sql": "sum(max(a))"}}), "within an aggregate"),
+        (model(measures={"m": {"aggregate": "count", "where": "exists (select 1)"}}), "measures.m.where"),
+        ({**model(), "topics": {"x": {"base_view": "u"}}}, "content.topics.x.base_view: no view u"),
+        ({**model(), "topics": {"x": {"base_view": "t", "views": ["u"]}}}, "content.topics.x.views"),
+        ({**model(), "relationships": [{"from": "t", "to": "u", "on": {"id": "id"}}]}, "relationships.0.to: no view u"),
+        ({**model(), "relationships": [{"from": "t", "to": "t", "on": {"id": "id"}}]}, "cannot lead to itself"),
+        ({"views": {"t": VIEW, "u": VIEW}, "relationships": [{"from": "t", "to": "u", "on": {"id": "x"}}]},
+         "the view u has no dimension x"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_at_its_place(given: Any, said: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        read_model(given)
+    assert said in caught.value.detail
+
+
+def test_one_to_one_leads_both_ways_and_many_to_one_only_one() -> None:
+    views = dict.fromkeys(("a", "b", "c"), VIEW)
+    content = read_model(
+        {
+            "views": views,
+            "relationships": [
+                {"from": "a", "to": "b", "on": {"id": "id"}},
+                {"from": "c", "to": "b", "on": {"id": "id"}, "type": "one_to_one"},
+            ],
+        }
+    )
+
+    assert list(paths_from(content, "a")) == ["a", "b", "c"]
+    assert list(paths_from(content, "b")) == ["b", "c"]
+    assert list(paths_from(content, "c")) == ["c", "b"]
