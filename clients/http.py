@@ -153,6 +153,15 @@ class GuardedClient:
         with contextlib.suppress(Unavailable):
             await self._guard.addresses(target.host, target.port or (443 if target.scheme == "https" else 80))
 
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """Where a host leads, for a connection of another kind; the guard's rules hold.
+
+        Raises:
+            BadInput: To a refused address.
+            Unavailable: Nowhere.
+        """
+        return await self._guard.addresses(host, port)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()

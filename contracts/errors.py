@@ -61,6 +61,7 @@ class ErrorCode(StrEnum):
     SOURCE_FAILED = "SOURCE_FAILED"
     EMBEDDING_FAILED = "EMBEDDING_FAILED"
     TOO_MANY_PARTS = "TOO_MANY_PARTS"
+    QUERY_TOO_SLOW = "QUERY_TOO_SLOW"
     ADDRESS_REFUSED = "ADDRESS_REFUSED"
     UNREADABLE = "UNREADABLE"
     RATE_LIMITED = "rate_limited"
@@ -191,6 +192,12 @@ class Unavailable(TowpathError):
     title = "Service Unavailable"
     default_code = ErrorCode.UNAVAILABLE
     retryable = True
+
+
+class QueryTooSlow(BadInput):
+    """A query of a user's database took longer than it may."""
+
+    default_code = ErrorCode.QUERY_TOO_SLOW
 
 
 class JobFault(TowpathError):

@@ -1,0 +1,195 @@
+"""Users' databases through real DuckDB files and a real Postgres: read-only, bounded, without a way out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import duckdb
+import psycopg
+import pytest
+import pytest_asyncio
+
+from clients.databases import Database, open_database
+from clients.http import GuardedClient
+from contracts.databases import DatabaseConfig, DatabaseKind, ForeignKey, Limits
+from contracts.errors import BadInput, NotFound, QueryTooSlow, TowpathError, Unavailable
+from contracts.semantics import DataType, Query
+from domain.semantics.compile import Dialect, compile_query
+from domain.semantics.draft import draft_model
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+DDL = """
+CREATE TABLE depots (code varchar PRIMARY KEY, name text);
+CREATE TABLE shipments (
+    id bigint PRIMARY KEY, depot varchar REFERENCES depots (code), sent timestamp, day date, late boolean,
+    price numeric(8, 2), tags int[]
+);
+INSERT INTO depots VALUES ('n', 'North'), ('e', 'East');
+INSERT INTO shipments
+SELECT i, CASE WHEN i % 3 = 0 THEN 'e' ELSE 'n' END, TIMESTAMP '2026-05-01 00:00', DATE '2026-05-01',
+    i % 2 = 0, i, NULL FROM generate_series(1, 30) AS t (i);
+"""
+
+
+@pytest.fixture
+async def guard() -> AsyncIterator[GuardedClient]:
+    made = GuardedClient(allow_hosts=["127.0.0.1"], most_bytes=0, seconds=5)
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture(params=list(DatabaseKind), loop_scope="session")
+async def opened(
+    request: pytest.FixtureRequest, tmp_path: Path, make_database: Any, guard: GuardedClient
+) -> AsyncIterator[tuple[Database, DatabaseKind]]:
+    """The same tables in each kind."""
+    if request.param is DatabaseKind.DUCKDB:
+        with duckdb.connect(str(tmp_path / "data.duckdb")) as connection:
+            connection.execute(DDL.replace("generate_series(1, 30) AS t (i)", "range(1, 31) AS t (i)"))
+        config = DatabaseConfig(kind=request.param, path="data.duckdb")
+    else:
+        url = make_database().replace("+psycopg", "")
+        with psycopg.connect(url, autocommit=True) as writing:
+            writing.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            writing.execute(DDL)
+        config = DatabaseConfig(kind=request.param, url=url)
+    database = await open_database(config, root=tmp_path, guard=guard)
+    yield database, request.param
+    await database.close()
+
+
+async def test_what_it_holds_is_told(opened: tuple[Database, DatabaseKind]) -> None:
+    tables = {table.name: table for table in await opened[0].tables()}
+
+    assert set(tables) == {"depots", "shipments"}
+    shipments = {one.name: (one.type, one.key) for one in tables["shipments"].columns}
+    assert shipments == {
+        "id": (DataType.NUMBER, True), "depot": (DataType.STRING, False), "sent": (DataType.TIMESTAMP, False),
+        "day": (DataType.DATE, False), "late": (DataType.BOOLEAN, False), "price": (DataType.NUMBER, False),
+        "tags": (None, False),
+    }  # fmt: skip
+    assert tables["shipments"].foreign_keys == [ForeignKey(columns=["depot"], table="depots", references=["code"])]
+
+
+async def test_a_drafted_model_answers_a_query(opened: tuple[Database, DatabaseKind]) -> None:
+    database, kind = opened
+    content = draft_model(await database.tables())
+    query = Query(table="shipments", fields=["depots.name", "shipments.count", "shipments.total_price"],
+                  filters={"shipments.late": True, "shipments.sent": {"gte": "2026-01-01"}})  # fmt: skip
+    made = compile_query(content, "shipments", query, Dialect(kind))
+    rows = await database.run(made.sql, made.parameters, Limits())
+
+    assert [(name, count, float(price)) for name, count, price in rows.rows] == [
+        ("North", 10, 150.0),
+        ("East", 5, 90.0),
+    ]
+    assert (rows.columns, rows.truncated) == (["depots.name", "shipments.count", "shipments.total_price"], False)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO depots VALUES ('x', 'X')",
+        "DELETE FROM shipments",
+        "DROP TABLE shipments",
+        "CREATE TABLE more (a int)",
+        "SELECT * FROM nowhere",
+        "no sql at all",
+    ],
+)
+async def test_nothing_is_written_and_the_next_query_works(opened: tuple[Database, DatabaseKind], sql: str) -> None:
+    database, _ = opened
+    with pytest.raises(BadInput, match="refuses"):
+        await database.run(sql, {}, Limits())
+
+    assert (await database.run("SELECT count(*) FROM shipments", {}, Limits())).rows == [(30,)]
+
+
+async def test_rows_are_bounded(opened: tuple[Database, DatabaseKind]) -> None:
+    rows = await opened[0].run("SELECT id FROM shipments ORDER BY id", {}, Limits(rows=7))
+
+    assert ([row[0] for row in rows.rows], rows.truncated) == (list(range(1, 8)), True)
+
+
+async def test_a_slow_query_is_ended_and_the_next_one_works(opened: tuple[Database, DatabaseKind]) -> None:
+    database, kind = opened
+    slow = {
+        DatabaseKind.POSTGRES: "SELECT pg_sleep(30)",
+        DatabaseKind.DUCKDB: "SELECT sum(a.range * b.range % 7) FROM range(1000000) a, range(1000000) b",
+    }[kind]
+    started = time.monotonic()
+    with pytest.raises(QueryTooSlow):
+        await database.run(slow, {}, Limits(seconds=0.5))
+    assert time.monotonic() - started < 20
+
+    assert (await database.run("SELECT 1", {}, Limits())).rows == [(1,)]
+
+
+async def test_a_caller_that_leaves_ends_its_query(tmp_path: Path, guard: GuardedClient) -> None:
+    duckdb.connect(str(tmp_path / "a.duckdb")).close()
+    database = await open_database(
+        DatabaseConfig(kind=DatabaseKind.DUCKDB, path="a.duckdb"), root=tmp_path, guard=guard
+    )
+    slow = "SELECT sum(a.range * b.range % 7) FROM range(1000000) a, range(1000000) b"
+    task = asyncio.create_task(database.run(slow, {}, Limits(seconds=300)))
+    await asyncio.sleep(0.3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 20)
+    assert (await database.run("SELECT 1", {}, Limits())).rows == [(1,)]
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_csv('{secret}')", "SELECT * FROM read_text('{secret}')", "SELECT * FROM '{secret}'",
+        "ATTACH '{secret}' AS other", "COPY (SELECT 1) TO '{secret}.out'", "INSTALL httpfs", "LOAD httpfs",
+        "SET enable_external_access = true", "SELECT * FROM glob('/*')",
+    ],
+)  # fmt: skip
+async def test_duckdb_has_no_way_out_of_its_file(tmp_path: Path, guard: GuardedClient, sql: str) -> None:
+    (tmp_path / "secret.csv").write_text("word\nhidden\n")
+    duckdb.connect(str(tmp_path / "a.duckdb")).close()
+    config = DatabaseConfig(kind=DatabaseKind.DUCKDB, path="a.duckdb")
+    database = await open_database(config, root=tmp_path, guard=guard)
+    with pytest.raises(BadInput):
+        await database.run(sql.format(secret=tmp_path / "secret.csv"), {}, Limits())
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("config", "error"),
+    [
+        ({"kind": "duckdb"}, BadInput),
+        ({"kind": "duckdb", "path": "../other.duckdb"}, BadInput),
+        ({"kind": "duckdb", "path": "/etc/passwd"}, BadInput),
+        ({"kind": "duckdb", "path": "missing.duckdb"}, NotFound),
+        ({"kind": "duckdb", "path": "text.duckdb"}, BadInput),
+        ({"kind": "duckdb", "path": "link.duckdb"}, BadInput),
+        ({"kind": "postgres"}, BadInput),
+        ({"kind": "postgres", "url": "mysql://x"}, BadInput),
+        ({"kind": "postgres", "url": "postgresql:///db?host=/var/run"}, BadInput),
+        ({"kind": "postgres", "url": "postgresql://a@10.0.0.1/db"}, BadInput),
+        ({"kind": "postgres", "url": "postgresql://a@1.1.1.1/db?hostaddr=127.0.0.1"}, BadInput),
+        ({"kind": "postgres", "url": "postgresql://a@1.1.1.1/db?options=-c%20x"}, BadInput),
+        ({"kind": "postgres", "url": "postgresql://a@1.1.1.1,10.0.0.1/db"}, BadInput),
+        ({"kind": "postgres", "url": "postgresql://a@127.0.0.1:1/db"}, Unavailable),
+    ],
+)
+async def test_what_may_not_be_opened(
+    tmp_path: Path, guard: GuardedClient, config: dict[str, str], error: type[TowpathError]
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "text.duckdb").write_text("no database")
+    (tmp_path / "other.duckdb").write_text("x")
+    (root / "link.duckdb").symlink_to(tmp_path / "other.duckdb")
+    with pytest.raises(error) as caught:
+        await open_database(DatabaseConfig.model_validate(config), root=root, guard=guard)
+    assert not (password := urlsplit(config.get("url", "")).password) or password not in caught.value.detail
