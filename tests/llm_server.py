@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.loopback import LoopbackHandler, serving
 
 KEY = "sk-loopback"
 TOKENS_IN, TOKENS_OUT = 100, 20
@@ -100,12 +101,9 @@ def _texts(messages: list[dict[str, Any]]) -> str:
     return ""
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(LoopbackHandler):
     """One connection."""
 
-    protocol_version = "HTTP/1.1"
-    # Head and body are two writes; without this the second waits 40 ms for the reader's delayed acknowledgement.
-    disable_nagle_algorithm = True
     served: LlmServer
 
     def do_POST(self) -> None:
@@ -152,8 +150,6 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, text)
         self.end_headers()
         self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None: ...
 
 
 def _form(body: dict[str, Any]) -> dict[str, Any]:
@@ -209,24 +205,9 @@ def _anthropic(body: dict[str, Any], value: Any, text: str) -> dict[str, Any]:
     }
 
 
-class QuietServer(ThreadingHTTPServer):
-    """Threads that end with the process, and a long queue."""
-
-    daemon_threads = True
-    request_queue_size = 512
-
-
 @contextmanager
 def llm_server() -> Iterator[LlmServer]:
     """Run one; its base URL for OpenAI's format is `url` + `/v1`, for Anthropic's `url`."""
     served = LlmServer()
-    handler = type("BoundHandler", (Handler,), {"served": served})
-    server = QuietServer(("127.0.0.1", 0), handler)
-    served.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(type("BoundHandler", (Handler,), {"served": served})) as served.url:
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -7,10 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
-from typing import Any
 
-from tests.llm_server import QuietServer
+from tests.loopback import LoopbackHandler, serving
 
 
 @dataclass
@@ -57,9 +55,7 @@ class Receiver:
         return found
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     served: Receiver
 
     def do_POST(self) -> None:
@@ -78,19 +74,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def log_message(self, *_: Any) -> None: ...
-
 
 @contextmanager
 def receiver() -> Iterator[Receiver]:
     """Run one."""
     served = Receiver()
-    server = QuietServer(("127.0.0.1", 0), type("BoundHandler", (_Handler,), {"served": served}))
-    served.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(type("BoundHandler", (_Handler,), {"served": served})) as served.url:
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()

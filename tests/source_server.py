@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.loopback import LoopbackHandler, serving
 
 ENTITIES = [{"name": "Vega Lamps"}]
 PAGES: dict[str, tuple[int, bytes]] = {
@@ -22,7 +22,7 @@ PAGES: dict[str, tuple[int, bytes]] = {
 def source_server(*, needed: tuple[str, str] | None = None) -> Iterator[str]:
     """Run one that wants a header; its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(LoopbackHandler):
         def do_GET(self) -> None:
             status, body = PAGES.get(self.path, (404, b"no such page"))
             if needed is not None and self.headers.get(needed[0]) != needed[1]:
@@ -32,12 +32,5 @@ def source_server(*, needed: tuple[str, str] | None = None) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as url:
+        yield url
