@@ -24,8 +24,11 @@ from temporalio.client import (
 )
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
+from activities._ai_work import Desk
+from activities._asking import Asker
 from activities._candidates import Matcher
 from activities._sources import Sources
+from activities.ai import AiActivities
 from activities.enrichment import EnrichmentActivities
 from activities.entities import EntityActivities
 from activities.entity_reindex import ReindexActivities
@@ -44,6 +47,7 @@ from runtime.temporal import connect
 from stores.db import Database
 from stores.vault import Vault
 from stores.vectors.index import VectorIndex
+from workflows.ai import AI_WORKFLOWS
 from workflows.enrichment import ENRICHMENT_WORKFLOWS
 from workflows.entities import EntityBatchWorkflow
 from workflows.entity_reindex import EntityReindexWorkflow
@@ -59,6 +63,7 @@ WORKFLOWS = [
     VectorUpsertionWorkflow,
     VectorDeletionWorkflow,
     *ENRICHMENT_WORKFLOWS,
+    *AI_WORKFLOWS,
     *WEBHOOK_WORKFLOWS,
     ReconcileWorkflow,
 ]
@@ -84,6 +89,7 @@ class Parts:
     vectors: VectorActivities
     enrichment: EnrichmentActivities
     tasks: LlmTaskActivities
+    ai: AiActivities
     webhooks: WebhookActivities
     receivers: GuardedClient
     client: GuardedClient
@@ -104,6 +110,15 @@ class Parts:
         sources = Sources(client, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
+        vault = Vault(settings.encryption_key_list)
+        desk = Desk(
+            database,
+            Asker(database, models),
+            vault,
+            guard=client,
+            root=settings.databases_root,
+            seconds=settings.query_seconds,
+        )
         return cls(
             jobs=JobActivities(database, retention_days=settings.retention_days, answer_days=settings.llm_cache_days),
             entities=EntityActivities(database, matcher, share_size=settings.match_chunk),
@@ -111,7 +126,8 @@ class Parts:
             vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources),
             enrichment=EnrichmentActivities(database, models),
             tasks=LlmTaskActivities(database, models),
-            webhooks=WebhookActivities(database, receivers, Vault(settings.encryption_key_list)),
+            ai=AiActivities(desk),
+            webhooks=WebhookActivities(database, receivers, vault),
             receivers=receivers,
             client=client,
             models=models,
@@ -158,6 +174,10 @@ class Parts:
                 tasks.edit_schema,
                 tasks.retry_domains,
                 tasks.merge_records,
+                self.ai.iterate,
+                self.ai.choose_topic,
+                self.ai.generate_query,
+                self.ai.read_schema,
             ]
         return [self.webhooks.try_first, self.webhooks.try_delivery]
 

@@ -56,7 +56,9 @@ class WebhookActivities:
         if isinstance(found, TryOutcome):
             return found
         made, waits = await self._send(found)
-        outcome = judge(made.status, number=task.number, chance=random.random(), retry_after=waits)
+        outcome = judge(
+            made.status, number=task.number, chance=random.random(), retry_after=waits, once=found.delivery.once
+        )
         await keep_try(self._database, task, made, outcome)
         return outcome
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -12,3 +13,8 @@ from fastapi import Response
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer whose body is ready for JSON."""
     return Response(orjson.dumps(body), status, dict(headers or {}), media_type="application/json")
+
+
+def moment(at: datetime | None) -> str | None:
+    """A time as ISO 8601 in UTC, with milliseconds."""
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -16,11 +16,12 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from api.auth import docs_reader
+from api.auth import Throttle, docs_reader
 from api.errors import add_error_handlers
 from api.gateway import Gateway
 from api.requests import RequestIds
 from api.routes import (
+    ai,
     attachments,
     auth,
     enrichment,
@@ -32,6 +33,7 @@ from api.routes import (
     llm_jobs,
     records,
     schemas,
+    semantic_models,
     vectors,
     webhooks,
 )
@@ -57,6 +59,8 @@ TAGS = [
     {"name": "enrichment", "description": "Complete entities with language models, one or many."},
     {"name": "schemas", "description": "What is asked of the models; made from samples, changed by words."},
     {"name": "records", "description": "What the models answered, and their fusion."},
+    {"name": "ai", "description": "Questions in words over a semantic model, answered by a durable agent."},
+    {"name": "models", "description": "Databases, and semantic models over them: views, measures, topics."},
     {"name": "jobs", "description": "The common face of every long operation: progress, control, events."},
     {
         "name": "webhooks",
@@ -74,6 +78,8 @@ ROUTES = (
     schemas,
     records,
     attachments,
+    ai,
+    semantic_models,
     jobs,
     events,
     webhooks,
@@ -125,6 +131,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in ROUTES:
         app.include_router(module.router)
     app.include_router(vectors.router, prefix="/api/v1", include_in_schema=False)
+    for module in (ai, semantic_models):
+        app.include_router(module.router, prefix="/api", include_in_schema=False)
     _add_docs(app)
     app.add_middleware(RequestIds)
     return app
@@ -153,6 +161,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(fetcher.close)
         receivers = GuardedClient(allow_hosts=settings.receiver_host_list, most_bytes=0, seconds=FETCH_SECONDS)
         stack.push_async_callback(receivers.close)
+        app.state.ai_throttle = Throttle(most=settings.ai_rate, seconds=60)
         app.state.towpath = AppState(
             settings=settings,
             db=database,

@@ -1,10 +1,13 @@
-"""Who calls: keys, sign-in tokens and the session cookie, and what each route asks of them."""
+"""Who calls: keys, sign-in tokens, sessions and links to a thread, and what each route asks of them."""
 
 from __future__ import annotations
 
 import asyncio
+import hmac
+import secrets
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,12 +21,14 @@ from contracts.auth import KeyKind, Principal, Role, Scope
 from contracts.errors import Forbidden, Unauthorized
 from domain.auth import KEY_FORM
 from stores import auth as store
-from stores.tables import UserRow
+from stores.tables import ApiKeyRow, UserRow
 
 COOKIE = "towpath_session"
 CSRF_HEADER = "X-CSRF-Token"
 TOKEN_SECONDS = 3600
 STREAM_TOKEN_SECONDS = 300
+CHAT_COOKIE = "towpath_chat"
+CHAT_SECONDS = 24 * 3600
 ALGORITHM = "HS256"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -32,8 +37,25 @@ bearer = HTTPBearer(auto_error=False, description="An API key, or the token of a
 header_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key.")
 
 
-def _presented(request: Request) -> str | None:
-    """The one credential of a request.
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a session cookie stands for; `csrf` must go with its writes."""
+
+    caller: Principal
+    csrf: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPass:
+    """What a link to a thread lets its bearer do there."""
+
+    organization: str
+    write: bool
+    csrf: str
+
+
+def presented(request: Request) -> str | None:
+    """The one credential in a request's headers.
 
     Raises:
         Unauthorized: Two different ones, or an Authorization header of another kind.
@@ -43,14 +65,15 @@ def _presented(request: Request) -> str | None:
         kind, _, credential = value.strip().partition(" ")
         if kind.lower() != "bearer" or not credential.strip():
             raise Unauthorized("Authorization must be `Bearer <key>`")
-        found.add(_folded(credential))
-    found |= {_folded(value) for value in request.headers.getlist("x-api-key") if value.strip()}
+        found.add(folded(credential))
+    found |= {folded(value) for value in request.headers.getlist("x-api-key") if value.strip()}
     if len(found) > 1:
         raise Unauthorized("the request carries two different keys")
     return next(iter(found), None)
 
 
-def _folded(credential: str) -> str:
+def folded(credential: str) -> str:
+    """A credential as it is looked up."""
     text = credential.strip()
     # Keys are not case-sensitive; a token is.
     return text.lower() if text.lower().startswith("ent_") else text
@@ -68,7 +91,7 @@ async def authenticate(
         Unauthorized: No key, a wrong, expired or revoked one, or two different ones.
         Forbidden: A write by cookie without its CSRF token.
     """
-    credential = _presented(request)
+    credential = presented(request)
     if credential is None:
         return await _by_cookie(request, state)
     if KEY_FORM.fullmatch(credential):
@@ -85,7 +108,7 @@ async def authenticate_embeddings(
     _header: Annotated[Any, Depends(header_key)] = None,
 ) -> Principal:
     """The caller of the embeddings API: without a key the default tenant, where the setting opens it."""
-    keyless = _presented(request) is None and COOKIE not in request.cookies
+    keyless = presented(request) is None and COOKIE not in request.cookies
     if keyless and state.settings.embeddings_open:
         return Principal(
             organization=store.DEFAULT_ORGANIZATION,
@@ -105,7 +128,10 @@ async def _by_key(state: AppState, key: str) -> Principal:
 
 
 async def _look_up(state: AppState, key: str) -> Principal:
-    found = await store.find_key(state.db, key)
+    return _of_key(state, await store.find_key(state.db, key))
+
+
+def _of_key(state: AppState, found: tuple[ApiKeyRow, UserRow | None] | None) -> Principal:
     if found is None:
         raise Unauthorized("this key is not valid")
     row, user = found
@@ -128,21 +154,37 @@ async def _look_up(state: AppState, key: str) -> Principal:
 
 
 async def _by_token(state: AppState, token: str) -> Principal:
-    claims = _claims(state, token, "session")
-    return await _of_user(state, claims)
+    return await _of_session(state, _claims(state, token, "session"))
 
 
 async def _by_cookie(request: Request, state: AppState) -> Principal:
+    session = await read_session(request, state)
+    if request.method not in SAFE_METHODS and not same_csrf(request.headers.get(CSRF_HEADER), session.csrf):
+        raise Forbidden(f"a write by cookie needs the header {CSRF_HEADER}")
+    return session.caller
+
+
+async def read_session(request: Request, state: AppState) -> Session:
+    """The session of a request's cookie. Whether a write carries the CSRF token is the reader's to check.
+
+    Raises:
+        Unauthorized: There is none, it has ended, or its user or key is gone.
+    """
     token = request.cookies.get(COOKIE)
     if token is None:
         raise Unauthorized("a key is required: send `Authorization: Bearer <key>`")
     claims = _claims(state, token, "session")
-    if request.method not in SAFE_METHODS and request.headers.get(CSRF_HEADER) != claims.get("csrf"):
-        raise Forbidden(f"a write by cookie needs the header {CSRF_HEADER}")
-    return await _of_user(state, claims)
+    return Session(caller=await _of_session(state, claims), csrf=str(claims["csrf"]))
 
 
-async def _of_user(state: AppState, claims: dict[str, Any]) -> Principal:
+def same_csrf(given: str | None, expected: str) -> bool:
+    """Whether a write carries its session's CSRF token; takes as long for every wrong one."""
+    return hmac.compare_digest((given or "").encode(), expected.encode())
+
+
+async def _of_session(state: AppState, claims: dict[str, Any]) -> Principal:
+    if "key" in claims:
+        return _of_key(state, await store.find_key_by_id(state.db, UUID(claims["key"])))
     user = await store.get_user(state.db, UUID(claims["sub"]))
     if user is None:
         raise Unauthorized("this user is gone")
@@ -158,6 +200,11 @@ async def _of_user(state: AppState, claims: dict[str, Any]) -> Principal:
 def session_token(state: AppState, user: UserRow, csrf: str) -> str:
     """A short-lived token for a signed-in user."""
     return _sign(state, {"sub": str(user.id), "csrf": csrf}, "session", TOKEN_SECONDS)
+
+
+def key_session_token(state: AppState, key_id: UUID, csrf: str) -> str:
+    """The same for a key; it holds no longer than the key does."""
+    return _sign(state, {"sub": str(key_id), "key": str(key_id), "csrf": csrf}, "session", TOKEN_SECONDS)
 
 
 def stream_token(state: AppState, organization: str, job_id: UUID) -> str:
@@ -177,6 +224,45 @@ def stream_organization(state: AppState, token: str, job_id: UUID) -> str:
     return str(claims["org"])
 
 
+def chat_link_token(state: AppState, organization: str, conversation_id: UUID, *, write: bool) -> str:
+    """A token that opens a thread's page for 24 hours, as `?token=`.
+
+    Args:
+        write: Whether its bearer may ask and cancel.
+    """
+    claims = {"sub": str(conversation_id), "org": organization, "write": write}
+    return _sign(state, claims, "chat", CHAT_SECONDS)
+
+
+def exchange_chat_link(state: AppState, token: str, conversation_id: UUID) -> tuple[str, int]:
+    """A cookie's value for a link's token, so that the token stays in no history.
+
+    Returns:
+        The value, and the seconds that are left of the link's day.
+
+    Raises:
+        Unauthorized: The token is not valid, or is another thread's.
+    """
+    claims = _claims(state, token, "chat")
+    if claims["sub"] != str(conversation_id):
+        raise Unauthorized("this link is for another conversation")
+    left = max(int(claims["exp"] - time.time()), 1)
+    kept = {"sub": claims["sub"], "org": claims["org"], "write": claims["write"], "csrf": secrets.token_urlsafe(24)}
+    return _sign(state, kept, "chat-page", left), left
+
+
+def read_chat_pass(state: AppState, cookie: str, conversation_id: UUID) -> ChatPass:
+    """What a thread's cookie lets its bearer do.
+
+    Raises:
+        Unauthorized: It is not valid, or is another thread's.
+    """
+    claims = _claims(state, cookie, "chat-page")
+    if claims["sub"] != str(conversation_id):
+        raise Unauthorized("this link is for another conversation")
+    return ChatPass(organization=str(claims["org"]), write=bool(claims["write"]), csrf=str(claims["csrf"]))
+
+
 def _sign(state: AppState, claims: dict[str, Any], audience: str, seconds: int) -> str:
     ends = datetime.now(UTC) + timedelta(seconds=seconds)
     return jwt.encode({**claims, "aud": audience, "exp": ends}, state.secret, algorithm=ALGORITHM)
@@ -194,7 +280,12 @@ def _claims(state: AppState, token: str, audience: str) -> dict[str, Any]:
 Caller = Annotated[Principal, Depends(authenticate)]
 
 
-def _allowed(caller: Principal, role: Role, scope: Scope) -> Principal:
+def allowed(caller: Principal, role: Role, scope: Scope) -> Principal:
+    """The caller, who has a role and a scope.
+
+    Raises:
+        Forbidden: One of them is lacking.
+    """
     if scope not in caller.scopes:
         raise Forbidden(f"this key lacks the scope {scope}")
     if not caller.role.covers(role):
@@ -206,7 +297,7 @@ def require(role: Role, scope: Scope) -> Callable[[Principal], Coroutine[Any, An
     """A dependency that asks for a role and a scope."""
 
     async def check(caller: Caller) -> Principal:
-        return _allowed(caller, role, scope)
+        return allowed(caller, role, scope)
 
     return check
 
@@ -215,7 +306,7 @@ def require_embeddings(scope: Scope) -> Callable[[Principal], Coroutine[Any, Any
     """The same for the embeddings API, which may be open."""
 
     async def check(caller: Annotated[Principal, Depends(authenticate_embeddings)]) -> Principal:
-        return _allowed(caller, Role.OPERATOR, scope)
+        return allowed(caller, Role.OPERATOR, scope)
 
     return check
 

@@ -17,6 +17,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.kinds import KINDS, Prepare
+from contracts.ai import DELIVER
 from contracts.errors import Unavailable
 from contracts.jobs import DeliveryRef, JobInput, JobRef
 from contracts.queues import Queue
@@ -142,13 +143,24 @@ class Gateway:
             await self._signal(job, "continue")
         return job
 
-    async def cancel(self, organization: str, job_id: UUID) -> JobRow:
-        """Stop a job; what is finished stays. A finished job answers its state."""
+    async def cancel(self, organization: str, job_id: UUID, *, prepare: Prepare | None = None) -> JobRow:
+        """Stop a job; what is finished stays. One that has ended, or is being delivered, answers its state.
+
+        Args:
+            organization: Whose job.
+            job_id: The job.
+            prepare: Runs in the same transaction, before the job is stopped.
+        """
         async with self._database.transaction() as connection:
             job = await store.lock_job(connection, organization, job_id)
-            if job.state.final:
+            if job.state.final or job.phase == DELIVER:
                 return job
-            job = await store.mark_cancelling(connection, job)
+            if prepare is not None:
+                await prepare(connection, job)
+            if KINDS[job.kind].ends_at_once:
+                job = await store.cancel_now(connection, job, ref_of(job))
+            else:
+                job = await store.mark_cancelling(connection, job)
         # After the commit: the chunks that the cancel interrupts look at the row.
         try:
             await self._client.get_workflow_handle(ref_of(job).workflow_id).cancel(rpc_timeout=RPC_TIMEOUT)
@@ -198,7 +210,8 @@ class Gateway:
 
 def _summary(job: JobRow) -> str:
     subject = job.params.get(KINDS[job.kind].subject, "")
-    return f"{job.kind.replace('_', ' ')} {subject}: {job.total:,} items"[:200]
+    items = f": {job.total:,} items" if job.total else ""
+    return f"{job.kind.replace('_', ' ')} {subject or ''}{items}"[:200]
 
 
 def _details(job: JobRow) -> str:
@@ -207,6 +220,10 @@ def _details(job: JobRow) -> str:
             f"- organization: `{job.organization}`",
             f"- job: `{job.id}`, attempt {job.attempt}",
             f"- items: {job.total:,}",
-            *(f"- {name}: `{value}`" for name, value in job.params.items() if isinstance(value, str | int | bool)),
+            *(
+                f"- {name}: `{str(value)[:200]}`"
+                for name, value in job.params.items()
+                if isinstance(value, str | int | bool)
+            ),
         ]
     )

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.jobs import JobInput, JobKind, JobOutcome
+from stores.ai.jobs import prepare_restart as prepare_answer
 from stores.db import Connection
 from stores.tables import JobRow
 from stores.vectors.tasks import prepare_restart
+from workflows.ai import AiJobWorkflow, QueryGenerationWorkflow, SchemaReadingWorkflow, TopicChoiceWorkflow
 from workflows.enrichment import (
     BatchEnrichmentWorkflow,
     ExpertiseRetryWorkflow,
@@ -35,12 +37,14 @@ class Kind:
         path: The job in its own API; `{id}` and `{external_id}` are filled in.
         subject: The parameter that says what the job works on, for the Temporal UI.
         prepare_restart: Called in the transaction that sends a job round again.
+        ends_at_once: Whether a cancel ends the job at once, and drops what its worker still brings.
     """
 
     run: Run
     path: str
     subject: str
     prepare_restart: Prepare | None = None
+    ends_at_once: bool = False
 
 
 STATUS_PATH = "/api/enrichment/jobs/{id}/status"
@@ -62,6 +66,10 @@ KINDS: dict[JobKind, Kind] = {
     JobKind.SCHEMA_GENERATION: Kind(SchemaGenerationWorkflow.run, STATUS_PATH, "model"),
     JobKind.SCHEMA_EDIT: Kind(SchemaEditWorkflow.run, STATUS_PATH, "schema_id"),
     JobKind.FUSION_MERGE: Kind(FusionMergeWorkflow.run, STATUS_PATH, "schema_id"),
+    JobKind.AI_JOB: Kind(AiJobWorkflow.run, "/v1/ai/jobs/{id}", "topic_name", prepare_answer, ends_at_once=True),
+    JobKind.TOPIC_CHOICE: Kind(TopicChoiceWorkflow.run, "/v1/jobs/{id}", "model_id"),
+    JobKind.QUERY_GENERATION: Kind(QueryGenerationWorkflow.run, "/v1/jobs/{id}", "model_id"),
+    JobKind.SCHEMA_READING: Kind(SchemaReadingWorkflow.run, "/v1/jobs/{id}", "name"),
 }  # fmt: skip
 
 

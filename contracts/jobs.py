@@ -45,6 +45,10 @@ class JobKind(StrEnum):
     SCHEMA_GENERATION = "schema_generation"
     SCHEMA_EDIT = "schema_edit"
     FUSION_MERGE = "fusion_merge"
+    AI_JOB = "ai_job"
+    TOPIC_CHOICE = "topic_choice"
+    QUERY_GENERATION = "query_generation"
+    SCHEMA_READING = "schema_reading"
 
 
 class Wire(BaseModel):

@@ -108,6 +108,18 @@ class Settings(BaseSettings):
     enrichment_chunk: int = Field(default=10, ge=1, le=200, description="Entities in a staged page of an enrichment.")
     enrichment_max_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of an enrichment.")
     attachment_max_bytes: int = Field(default=20 << 20, ge=1, description="Largest attachment.")
+    databases_root: Path | None = Field(
+        default=None, description="The only folder that DuckDB files of connections may be in; none: no such files."
+    )
+    query_seconds: float = Field(default=30.0, gt=0, le=600, description="Longest time of one query of a database.")
+    ai_model: str = Field(
+        default="auto", description="The language model of AI jobs; auto: a cheap one that has a key, else the local."
+    )
+    ai_rate: int = Field(default=60, ge=1, description="Requests of the AI API a minute and key.")
+    ai_result_days: int = Field(default=14, ge=1, description="How long the result of an AI job can be read.")
+    public_url: str | None = Field(
+        default=None, description="Where people reach the façade, for links to its pages; none: as each request did."
+    )
     fetch_max_bytes: int = Field(default=50 << 20, ge=1, description="Largest list of entities read from a URL.")
     worker_pool_size: int = Field(default=8, ge=2, description="Database connections of a worker.")
     api_pool_size: int = Field(default=20, ge=4, description="Database connections of the façade.")

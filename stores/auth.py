@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
@@ -39,8 +39,17 @@ async def ensure_bootstrap_key(database: Database, key: str) -> None:
 
 async def find_key(database: Database, key: str) -> tuple[ApiKeyRow, UserRow | None] | None:
     """A key that is neither revoked nor expired, with its user."""
+    return await _live_key(database, col(ApiKeyRow.key_hash) == hash_key(key))
+
+
+async def find_key_by_id(database: Database, key_id: UUID) -> tuple[ApiKeyRow, UserRow | None] | None:
+    """The same by the key's id."""
+    return await _live_key(database, col(ApiKeyRow.id) == key_id)
+
+
+async def _live_key(database: Database, which: ColumnElement[bool]) -> tuple[ApiKeyRow, UserRow | None] | None:
     async with database.session() as session:
-        row = (await session.exec(select(ApiKeyRow).where(ApiKeyRow.key_hash == hash_key(key)))).one_or_none()
+        row = (await session.exec(select(ApiKeyRow).where(which))).one_or_none()
         if row is None or row.revoked_at is not None:
             return None
         if row.expires_at is not None and row.expires_at <= datetime.now(UTC):

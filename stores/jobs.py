@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+import psycopg
 from psycopg.rows import kwargs_row
 from psycopg.types.json import Json, Jsonb
 from sqlmodel import col, select
@@ -81,12 +82,12 @@ async def create_job(connection: Connection, job: JobRow) -> None:
     await connection.execute(
         """
         INSERT INTO jobs (id, organization, kind, external_id, state, params, digest, total, processed, failed,
-                          deadline, created_by, window_size)
-        VALUES (%s, %s, %s, %s, 'PENDING', %s, %s, %s, %s, %s, %s, %s, %s)
+                          deadline, created_by, window_size, conversation_id, user_id)
+        VALUES (%s, %s, %s, %s, 'PENDING', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         (
             job.id, job.organization, job.kind, job.external_id, Jsonb(job.params), job.digest, job.total,
-            job.processed, job.failed, job.deadline, job.created_by, job.window_size,
+            job.processed, job.failed, job.deadline, job.created_by, job.window_size, job.conversation_id, job.user_id,
         ),
     )  # fmt: skip
     await append_event(connection, job.id, EventType.CREATED, {"kind": job.kind, "total": job.total})
@@ -115,10 +116,11 @@ async def list_jobs(
     external_id: str | None = None,
     created_after: datetime | None = None,
     created_before: datetime | None = None,
+    user_id: UUID | None = None,
     before: Cursor | None = None,
     limit: int = 50,
 ) -> list[JobRow]:
-    """Jobs of an organisation, newest first, from just after the cursor `before`."""
+    """Jobs of an organisation, newest first, from just after the cursor `before`; with `user_id` no other person's."""
     query = select(JobRow).where(JobRow.organization == organization)
     if kind is not None:
         query = query.where(JobRow.kind == kind)
@@ -130,6 +132,8 @@ async def list_jobs(
         query = query.where(JobRow.created_at >= created_after)
     if created_before is not None:
         query = query.where(JobRow.created_at < created_before)
+    if user_id is not None:
+        query = query.where(col(JobRow.user_id).is_(None) | (JobRow.user_id == user_id))
     if before is not None:
         moment, job_id = before
         query = query.where(
@@ -298,29 +302,47 @@ async def finish_job(database: Database, finish: Finish) -> JobOutcome:
     async with database.transaction() as connection:
         job = await lock_job(connection, ref.organization, ref.job_id)
         if job.attempt == ref.attempt and not job.state.final:
-            job.state, job.error_code, job.error_message = _end(job, finish)
-            await connection.execute(
-                """
-                UPDATE jobs SET state = %s, error_code = %s, error_message = %s, cancelling = false, phase = NULL,
-                       result = %s, completed_at = now(),
-                       fraction = CASE WHEN %s = 'COMPLETED' THEN 1 ELSE fraction END
-                WHERE id = %s
-                """,
-                (
-                    job.state, job.error_code, job.error_message,
-                    None if finish.result is None else Json(finish.result), job.state, ref.job_id,
-                ),
-            )  # fmt: skip
-            data = {**progress_of(job).model_dump(), "state": job.state}
-            if job.error_code is not None:
-                data["error"] = {"code": job.error_code, "message": job.error_message}
-            await append_event(connection, ref.job_id, END_EVENTS[job.state], data, key=f"{ref.attempt}:end")
+            error = await end_job(connection, job, finish)
             if job.restart_requested:
                 await _next_attempt(connection, ref.job_id)
                 return _outcome(job, restart=True)
-            return _outcome(job, deliveries=await queue_deliveries(connection, job, data.get("error")))
+            return _outcome(job, deliveries=await queue_deliveries(connection, job, error))
         restart = job.attempt == ref.attempt + 1 and job.state is JobState.PENDING
         return _outcome(job, restart=restart, deliveries=await queued_of(connection, job, ref.attempt))
+
+
+async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[str, Any] | None:
+    """Write a run's end into its row, which is locked, and into its stream.
+
+    Returns:
+        The error that is told, if there is one.
+    """
+    job.state, job.error_code, job.error_message = _end(job, finish)
+    await connection.execute(
+        """
+        UPDATE jobs SET state = %s, error_code = %s, error_message = %s, cancelling = false, phase = NULL,
+               result = %s, completed_at = now(), fraction = CASE WHEN %s = 'COMPLETED' THEN 1 ELSE fraction END
+        WHERE id = %s
+        """,
+        (
+            job.state, job.error_code, job.error_message,
+            None if finish.result is None else Json(finish.result), job.state, job.id,
+        ),
+    )  # fmt: skip
+    data: dict[str, Any] = {**progress_of(job).model_dump(), "state": job.state}
+    if job.error_code is not None:
+        data["error"] = {"code": job.error_code, "message": job.error_message}
+    await append_event(connection, job.id, END_EVENTS[job.state], data, key=f"{finish.ref.attempt}:end")
+    error: dict[str, Any] | None = data.get("error")
+    return error
+
+
+async def cancel_now(connection: Connection, job: JobRow, ref: JobRef) -> JobRow:
+    """End a job as cancelled at once, with its notices queued; what its worker still brings is dropped."""
+    stopped = JobError(code=ErrorCode.CANCELLED, message="stopped by the caller")
+    error = await end_job(connection, job, Finish(ref=ref, state=JobState.CANCELLED, error=stopped))
+    await queue_deliveries(connection, job, error)
+    return job
 
 
 def _end(job: JobRow, finish: Finish) -> tuple[JobState, str | None, str | None]:
@@ -355,14 +377,17 @@ def error_of(job: JobRow) -> JobError | None:
 
 
 async def _next_attempt(connection: Connection, job_id: UUID) -> None:
-    await connection.execute(
-        """
-        UPDATE jobs SET state = 'PENDING', attempt = attempt + 1, restart_requested = false, cancelling = false,
-               error_code = NULL, error_message = NULL, result = NULL, completed_at = NULL, phase = NULL
-        WHERE id = %s
-        """,
-        (job_id,),
-    )
+    try:
+        await connection.execute(
+            """
+            UPDATE jobs SET state = 'PENDING', attempt = attempt + 1, restart_requested = false, cancelling = false,
+                   error_code = NULL, error_message = NULL, result = NULL, completed_at = NULL, phase = NULL
+            WHERE id = %s
+            """,
+            (job_id,),
+        )
+    except psycopg.errors.UniqueViolation as error:
+        raise Conflict("another job of its conversation is active; wait for it, or cancel it") from error
     await append_event(connection, job_id, EventType.RESTARTED, {})
 
 

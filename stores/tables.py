@@ -7,27 +7,17 @@ thousands of entities is written and read as a whole, and a number a row costs t
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, TIMESTAMP, BigInteger, Column, Enum, LargeBinary, String, Text, Uuid, text
+from sqlalchemy import JSON, BigInteger, Column, LargeBinary, String, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from contracts.auth import KeyKind, Role
 from contracts.jobs import JobKind, JobState
 from contracts.vectors import Collection
-
-
-def _moment(*, required: bool = True, now: bool = False) -> Column[datetime]:
-    return Column(TIMESTAMP(timezone=True), nullable=not required, server_default=text("now()") if now else None)
-
-
-def _word(kind: type[StrEnum]) -> Column[str]:
-    values = [member.value for member in kind]
-    stored = Enum(kind, native_enum=False, create_constraint=False, length=64, values_callable=lambda _: values)
-    return Column(stored, nullable=False)
+from stores.columns import moment, word
 
 
 class OrganizationRow(SQLModel, table=True):
@@ -37,7 +27,7 @@ class OrganizationRow(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     name: str
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
 class UserRow(SQLModel, table=True):
@@ -49,8 +39,8 @@ class UserRow(SQLModel, table=True):
     organization: str = Field(foreign_key="organizations.id", index=True)
     email: str = Field(unique=True)
     password_hash: str
-    role: Role = Field(sa_column=_word(Role))
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    role: Role = Field(sa_column=word(Role))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
 class ApiKeyRow(SQLModel, table=True):
@@ -61,16 +51,16 @@ class ApiKeyRow(SQLModel, table=True):
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     organization: str = Field(foreign_key="organizations.id", index=True)
     user_id: UUID | None = Field(default=None, foreign_key="users.id")
-    kind: KeyKind = Field(sa_column=_word(KeyKind))
+    kind: KeyKind = Field(sa_column=word(KeyKind))
     name: str
     key_prefix: str
     key_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
-    role: Role = Field(sa_column=_word(Role))
+    role: Role = Field(sa_column=word(Role))
     scopes: list[str] = Field(sa_column=Column(ARRAY(String), nullable=False))
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
-    expires_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
-    last_used_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
-    revoked_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
+    expires_at: datetime | None = Field(default=None, sa_column=moment(required=False))
+    last_used_at: datetime | None = Field(default=None, sa_column=moment(required=False))
+    revoked_at: datetime | None = Field(default=None, sa_column=moment(required=False))
 
 
 class InvitationRow(SQLModel, table=True):
@@ -81,11 +71,11 @@ class InvitationRow(SQLModel, table=True):
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     organization: str = Field(foreign_key="organizations.id")
     email: str
-    role: Role = Field(sa_column=_word(Role))
+    role: Role = Field(sa_column=word(Role))
     token_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
-    expires_at: datetime = Field(default=None, sa_column=_moment())
-    used_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
+    expires_at: datetime = Field(default=None, sa_column=moment())
+    used_at: datetime | None = Field(default=None, sa_column=moment(required=False))
 
 
 class IdempotencyRow(SQLModel, table=True):
@@ -99,7 +89,7 @@ class IdempotencyRow(SQLModel, table=True):
     digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     status: int
     body: str = Field(sa_column=Column(Text, nullable=False))
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
 class JobRow(SQLModel, table=True):
@@ -109,9 +99,9 @@ class JobRow(SQLModel, table=True):
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     organization: str
-    kind: JobKind = Field(sa_column=_word(JobKind))
+    kind: JobKind = Field(sa_column=word(JobKind))
     external_id: str | None = None
-    state: JobState = Field(default=JobState.PENDING, sa_column=_word(JobState))
+    state: JobState = Field(default=JobState.PENDING, sa_column=word(JobState))
     attempt: int = 1
     phase: str | None = None
     fraction: float = 0.0
@@ -133,11 +123,13 @@ class JobRow(SQLModel, table=True):
     output_tokens: int = 0
     last_seq: int = 0
     created_by: UUID | None = None
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
-    started_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
-    completed_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
-    updated_at: datetime = Field(default=None, sa_column=_moment(now=True))
-    deadline: datetime | None = Field(default=None, sa_column=_moment(required=False))
+    conversation_id: UUID | None = Field(default=None, description="of which one job at a time is active")
+    user_id: UUID | None = Field(default=None, description="whose job it is; none: the organization's")
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
+    started_at: datetime | None = Field(default=None, sa_column=moment(required=False))
+    completed_at: datetime | None = Field(default=None, sa_column=moment(required=False))
+    updated_at: datetime = Field(default=None, sa_column=moment(now=True))
+    deadline: datetime | None = Field(default=None, sa_column=moment(required=False))
 
 
 class JobEventRow(SQLModel, table=True):
@@ -150,7 +142,7 @@ class JobEventRow(SQLModel, table=True):
     key: str | None = None
     type: str
     data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
-    at: datetime = Field(default=None, sa_column=_moment(now=True))
+    at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
 class JobPageRow(SQLModel, table=True):
@@ -201,8 +193,8 @@ class EntityIndexRow(SQLModel, table=True):
     model_version: int = 0
     model_entities: int = Field(default=0, description="entities stored when the model was trained")
     reindex_job: UUID | None = None
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
-    updated_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
+    updated_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
 class EntityIndexCountRow(SQLModel, table=True):
@@ -280,7 +272,7 @@ class EntityLabelRow(SQLModel, table=True):
     left_id: str
     right_id: str
     duplicate: bool
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
 class VectorCollectionRow(SQLModel, table=True):
@@ -290,10 +282,10 @@ class VectorCollectionRow(SQLModel, table=True):
 
     collection_no: int | None = Field(default=None, primary_key=True)
     organization: str
-    name: Collection = Field(sa_column=_word(Collection))
+    name: Collection = Field(sa_column=word(Collection))
     model: str
     objects: int = 0
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
 class VectorObjectRow(SQLModel, table=True):
@@ -314,8 +306,8 @@ class VectorObjectRow(SQLModel, table=True):
     digest: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     payload: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
     item_info: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
-    updated_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
+    updated_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
 class VectorPartRow(SQLModel, table=True):
@@ -339,7 +331,7 @@ class VectorGarbageRow(SQLModel, table=True):
     uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
     version: int = Field(sa_column=Column(BigInteger, primary_key=True))
     parts: int
-    due_at: datetime = Field(sa_column=_moment())
+    due_at: datetime = Field(sa_column=moment())
 
 
 class SchemaRow(SQLModel, table=True):
@@ -354,9 +346,9 @@ class SchemaRow(SQLModel, table=True):
     tags: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(String), nullable=False))
     is_pinned: bool = False
     property_count: int = 0
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
-    updated_at: datetime = Field(default=None, sa_column=_moment(now=True))
-    deleted_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
+    updated_at: datetime = Field(default=None, sa_column=moment(now=True))
+    deleted_at: datetime | None = Field(default=None, sa_column=moment(required=False))
 
 
 class SchemaVersionRow(SQLModel, table=True):
@@ -369,7 +361,7 @@ class SchemaVersionRow(SQLModel, table=True):
     content: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     entity_samples: list[Any] | None = Field(default=None, sa_column=Column(JSON))
     note: str | None = None
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
 class RecordRow(SQLModel, table=True):
@@ -405,8 +397,8 @@ class RecordRow(SQLModel, table=True):
     input_tokens: int = 0
     output_tokens: int = 0
     processing_time_ms: int = 0
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
-    deleted_at: datetime | None = Field(default=None, sa_column=_moment(required=False))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
+    deleted_at: datetime | None = Field(default=None, sa_column=moment(required=False))
 
 
 class LlmAnswerRow(SQLModel, table=True):
@@ -419,7 +411,7 @@ class LlmAnswerRow(SQLModel, table=True):
     job_id: UUID
     attempt: int
     answer: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
 class AttachmentRow(SQLModel, table=True):
@@ -435,4 +427,4 @@ class AttachmentRow(SQLModel, table=True):
     size_bytes: int
     sha256: str
     content: str = Field(sa_column=Column(Text, nullable=False))
-    created_at: datetime = Field(default=None, sa_column=_moment(now=True))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))

@@ -16,6 +16,7 @@ from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from stores.db import Database
 from stores.migrate import migrate
+from tests.ai.builders import make_lamps
 from tests.builders import Organization, organization, providers
 from tests.llm_server import LlmServer, llm_server
 from tests.supervised import supervised
@@ -75,6 +76,15 @@ def files(session_home: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def databases(session_home: Path) -> Path:
+    """The folder of DuckDB files, with one of lamps in it."""
+    folder = session_home / "root" / "databases"
+    folder.mkdir(parents=True)
+    make_lamps(folder / "lamps.duckdb")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def loopback() -> Iterator[LlmServer]:
     """A provider of language models, in the place of every remote one."""
     with llm_server() as served:
@@ -89,12 +99,13 @@ def provider(loopback: LlmServer) -> LlmServer:
 
 
 @pytest.fixture(scope="session")
-def system(session_home: Path, files: Path, loopback: LlmServer) -> Iterator[EmbeddedStack]:
+def system(session_home: Path, files: Path, databases: Path, loopback: LlmServer) -> Iterator[EmbeddedStack]:
     """Everything as processes: Postgres, Temporal, Chroma, one worker, one façade; tests bring their own tenant."""
     settings = Settings(
         home=session_home / "system", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200, vector_chunk=50,
         max_json_bytes=2_000_000, max_ndjson_bytes=3_000_000, vector_max_items=400, files_root=files,
         allowed_hosts="127.0.0.1", llm_providers=providers(loopback.url), llm_seconds=5.0,
+        databases_root=databases, query_seconds=5.0, ai_rate=1_000_000,
     )  # fmt: skip
     with supervised(settings) as stack:
         yield stack

@@ -43,6 +43,7 @@ class LlmServer:
         faults: For the next calls; each is used once.
         paid: How often each prompt was answered, by model and user text.
         answer: Overrides values: gets the model, the prompt and the form.
+        whole: Whether what it gives is the whole answer.
     """
 
     url: str = ""
@@ -51,6 +52,7 @@ class LlmServer:
     paid: Counter[tuple[str, str]] = field(default_factory=Counter)
     calls: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[str, str, dict[str, Any]], dict[str, Any] | None] = lambda _model, _prompt, _form: None
+    whole: bool = False
     at_once: int = 0
     most_at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -59,7 +61,7 @@ class LlmServer:
         """Forget everything, as at the start."""
         with self.lock:
             self.seconds, self.faults, self.calls, self.most_at_once = 0.0, [], [], 0
-            self.paid = Counter()
+            self.paid, self.whole = Counter(), False
             self.answer = lambda _model, _prompt, _form: None
 
     def fault(self, prompt: str) -> Fault:
@@ -72,8 +74,10 @@ class LlmServer:
 
     def value(self, model: str, prompt: str, form: dict[str, Any]) -> dict[str, Any]:
         """An answer in the form: its own, or one made from the prompt."""
-        made = fill(form, f"{model}\n{prompt}")
-        return {**made, **(self.answer(model, prompt, form) or {})}
+        told = self.answer(model, prompt, form)
+        if told is not None and self.whole:
+            return told
+        return {**fill(form, f"{model}\n{prompt}"), **(told or {})}
 
 
 def fill(form: dict[str, Any], seed: str) -> Any:

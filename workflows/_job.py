@@ -7,12 +7,19 @@ A job workflow derives from `JobWorkflow`, and its `run` calls `conduct` with th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
 
 from activities.jobs import JobActivities
 from contracts.errors import ErrorCode
@@ -166,13 +173,15 @@ class JobWorkflow(Generic[State]):
 
     async def _start_next_attempt(self, job: JobInput) -> None:
         following = JobInput(ref=job.ref.next_attempt(), deadline=job.deadline, window=job.window)
-        await workflow.start_child_workflow(
-            workflow.info().workflow_type,
-            following,
-            id=following.ref.workflow_id,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-        )
+        # A restart of a job that was cancelled at once does not wait for this run, and has started it itself.
+        with contextlib.suppress(WorkflowAlreadyStartedError):
+            await workflow.start_child_workflow(
+                workflow.info().workflow_type,
+                following,
+                id=following.ref.workflow_id,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            )
 
     async def go_to(self, job: JobInput, phase: str, units: int = 0) -> None:
         """Begin a phase, and show it to everyone who looks: the row, the stream, the Temporal UI."""
@@ -181,6 +190,16 @@ class JobWorkflow(Generic[State]):
         self._show()
         change = PhaseChange(ref=job.ref, phase=phase)
         await workflow.execute_local_activity_method(JobActivities.enter_phase, change, **PROJECTION)
+
+    def tell_phase(self, phase: str) -> None:
+        """Show in the Temporal UI what the job does; where nobody waits for it, the row need not be written."""
+        self._phase = phase
+        self._show()
+
+    def carry_on(self, job: JobInput) -> None:
+        """Continue as new with the whole state; the history has grown long."""
+        self.state.paused, self.state.window = self.paused, self.window
+        workflow.continue_as_new(job.model_copy(update={"state": self.state.model_dump(mode="json")}))
 
     async def through(self, job: JobInput, start: Callable[[int], Awaitable[object]], units: int) -> None:
         """Run the chunks of a phase; continues as new in the middle when the history has grown long.
@@ -192,8 +211,8 @@ class JobWorkflow(Generic[State]):
         """
         following = await self._slide(start, units, self.state.next)
         if following < units:
-            self.state.next, self.state.paused, self.state.window = following, self.paused, self.window
-            workflow.continue_as_new(job.model_copy(update={"state": self.state.model_dump(mode="json")}))
+            self.state.next = following
+            self.carry_on(job)
 
     async def _slide(self, start: Callable[[int], Awaitable[object]], units: int, first: int) -> int:
         """Keep up to `window` chunks in flight until all are done or the history has grown long.

@@ -76,10 +76,10 @@ class NoticeWorkflow:
         return outcome
 
 
-async def start_notice(job: JobRef, refs: list[DeliveryRef]) -> None:
-    """Start the notice of a job's end from within its workflow."""
+async def start_notice(job: JobRef, refs: list[DeliveryRef], *, step: int = 0) -> None:
+    """Start a notice from within a job's workflow: of its end, or of a step's progress."""
     if refs:
-        identity = f"{job.organization}/{NOTICE_KIND}/{job.job_id}.{job.attempt}"
+        identity = f"{job.organization}/{NOTICE_KIND}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
         await _start(NoticeWorkflow.run, NoticeInput(refs=refs), identity, job.organization, NOTICE_KIND)
 
 

@@ -32,9 +32,15 @@ def _view(row: AttachmentRow) -> dict[str, Any]:
     return row.model_dump(mode="json", include={"id", "filename", "media_type", "mode", "size_bytes", "sha256"})
 
 
-async def _made(
-    state: AppState, organization: str, filename: str, media_type: str | None, data: bytes
+async def make_attachment(
+    state: AppState, organization: str, filename: str, media_type: str | None, data: bytes, *, field: str = "files"
 ) -> AttachmentRow:
+    """A file as text, or as an image for models that see; not stored yet.
+
+    Raises:
+        TooLarge: Beyond the limit.
+        BadInput: It cannot be read.
+    """
     if len(data) > state.settings.attachment_max_bytes:
         raise TooLarge(f"{filename} is larger than {state.settings.attachment_max_bytes} bytes")
     media = (media_type or mimetypes.guess_type(filename)[0] or "text/plain").split(";")[0].strip().lower()
@@ -44,7 +50,7 @@ async def _made(
         try:
             text = await asyncio.to_thread(extract_text, data, media_type=media, name=filename)
         except BadInput as error:
-            raise BadInput(f"{filename}: {error.detail}", code=error.code, field="files") from error
+            raise BadInput(f"{filename}: {error.detail}", code=error.code, field=field) from error
         mode, content = "text", text.replace("\x00", "")
     return AttachmentRow(
         id=uuid4(),
@@ -66,7 +72,7 @@ async def upload(
     if len(files) > MOST_FILES:
         raise BadInput(f"files: at most {MOST_FILES} in one call", field="files")
     rows = [
-        await _made(state, caller.organization, one.filename or "file", one.content_type, await one.read())
+        await make_attachment(state, caller.organization, one.filename or "file", one.content_type, await one.read())
         for one in files
     ]
     answer = [_view(row) for row in rows]
@@ -84,7 +90,7 @@ async def upload_base64(request: Request, state: State, caller: Operator) -> Res
         raise BadInput(
             f"content_base64 is not base64: {error}", code=ErrorCode.INVALID_ENCODING, field="content_base64"
         ) from error
-    row = await _made(state, caller.organization, body.filename, body.media_type, data)
+    row = await make_attachment(state, caller.organization, body.filename, body.media_type, data)
     answer = _view(row)
     await add_attachments(state.db, [row])
     return json_answer(answer)

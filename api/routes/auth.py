@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error
 from fastapi import APIRouter, Response, status
 from pydantic import AwareDatetime, Field
 
-from api.auth import COOKIE, TOKEN_SECONDS, Caller, Owner, Reader, Throttle, session_token
+from api.auth import TOKEN_SECONDS, Caller, Owner, Reader, session_token
+from api.sign_ins import end_session, hash_password, open_session, user_by_password
 from api.state import State
 from contracts.auth import (
     ApiKeyBody,
@@ -31,18 +29,14 @@ from contracts.auth import (
     TokenAnswer,
     UserView,
 )
-from contracts.errors import BadInput, Forbidden, NotFound, TooMany, Unauthorized
+from contracts.errors import BadInput, Forbidden, NotFound
 from contracts.jobs import Wire
 from domain.auth import KEY_BYTES, make_key
 from stores import auth as store
 from stores.tables import ApiKeyRow, UserRow
 
 router = APIRouter(prefix="/api/auth", tags=["auth"])
-hasher = PasswordHasher()
-logins = Throttle(most=10, seconds=60)
 INVITATION_DAYS = 7
-# Verified when the address is unknown, so that the answer takes as long as for a known one.
-NOBODY = hasher.hash(secrets.token_urlsafe(16))
 
 
 class KeyChange(Wire):
@@ -67,7 +61,7 @@ async def register(state: State, body: RegisterBody) -> UserView:
     """Makes an organisation and its owner where registration is open, or the user whom an owner has invited."""
     if body.invitation is None and not state.settings.open_registration:
         raise Forbidden("registration is by invitation of an owner")
-    hashed = await asyncio.to_thread(hasher.hash, body.password)
+    hashed = await hash_password(body.password)
     if body.invitation is None:
         return _user(await store.register_owner(state.db, body.email, hashed, body.organization))
     user = await store.register_invited(state.db, body.email, hashed, body.invitation)
@@ -79,31 +73,17 @@ async def register(state: State, body: RegisterBody) -> UserView:
 @router.post("/login", summary="Sign in")
 async def login(state: State, body: LoginBody, response: Response) -> TokenAnswer:
     """Answers a short-lived token and sets the session cookie; `towpath_csrf` goes with its writes."""
-    if wait := logins.wait(body.email.lower()):
-        raise TooMany("too many sign-ins for this address", retry_after=wait)
-    user = await store.find_user(state.db, body.email)
-    if not await asyncio.to_thread(_verified, user.password_hash if user else NOBODY, body.password) or user is None:
-        raise Unauthorized("address or password is wrong")
+    user = await user_by_password(state, body.email, body.password)
     csrf = secrets.token_urlsafe(24)
     token = session_token(state, user, csrf)
-    secure = state.settings.cookie_secure
-    response.set_cookie(COOKIE, token, max_age=TOKEN_SECONDS, httponly=True, samesite="lax", secure=secure)
-    response.set_cookie("towpath_csrf", csrf, max_age=TOKEN_SECONDS, samesite="lax", secure=secure)
+    open_session(state, response, token, csrf)
     return TokenAnswer(access_token=token, expires_in=TOKEN_SECONDS)
-
-
-def _verified(hashed: str, password: str) -> bool:
-    try:
-        return hasher.verify(hashed, password)
-    except Argon2Error:
-        return False
 
 
 @router.post("/logout", summary="Sign out", status_code=status.HTTP_204_NO_CONTENT)
 async def logout(response: Response) -> None:
     """Clears the session cookie."""
-    response.delete_cookie(COOKIE)
-    response.delete_cookie("towpath_csrf")
+    end_session(response)
 
 
 @router.get("/me", summary="Who am I?")

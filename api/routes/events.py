@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.auth import STREAM_TOKEN_SECONDS, Reader, stream_token
+from api.routes.jobs import seen_job
 from api.state import AppState, State
 from api.streams import (
     LONGEST_SECONDS,
@@ -36,7 +37,7 @@ class StreamToken(BaseModel):
 @router.post("/{job_id}/stream-token", summary="A token for one job's stream")
 async def make_stream_token(state: State, caller: Reader, job_id: UUID) -> StreamToken:
     """Good for five minutes and this job only."""
-    job = await get_job(state.db, caller.organization, job_id)
+    job = await seen_job(state, caller, job_id)
     return StreamToken(token=stream_token(state, caller.organization, job.id), expires_in=STREAM_TOKEN_SECONDS)
 
 

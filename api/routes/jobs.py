@@ -11,12 +11,27 @@ from fastapi import APIRouter, Query
 from api.auth import Operator, Reader
 from api.cursors import read_cursor, write_cursor
 from api.job_views import job_view
-from api.state import State
+from api.state import AppState, State
+from contracts.auth import KeyKind, Principal
+from contracts.errors import NotFound
 from contracts.jobs import FailurePage, JobKind, JobPage, JobState, JobView
 from stores import jobs as store
 from stores.staging import read_failures
+from stores.tables import JobRow
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+async def seen_job(state: AppState, caller: Principal, job_id: UUID) -> JobRow:
+    """A job that the caller may see: a personal token sees no other person's.
+
+    Raises:
+        NotFound: It is not there, or not to be seen.
+    """
+    job = await store.get_job(state.db, caller.organization, job_id)
+    if caller.kind is KeyKind.PERSONAL and job.user_id not in {None, caller.user_id}:
+        raise NotFound(f"no job {job_id}")
+    return job
 
 
 @router.get("", summary="List jobs, newest first")
@@ -37,6 +52,7 @@ async def list_jobs(
         caller.organization,
         kind=kind,
         state=job_state,
+        user_id=caller.user_id if caller.kind is KeyKind.PERSONAL else None,
         external_id=external_id,
         created_after=created_after,
         created_before=created_before,
@@ -53,7 +69,7 @@ async def list_jobs(
 @router.get("/{job_id}", summary="One job")
 async def get_job(state: State, caller: Reader, job_id: UUID) -> JobView:
     """State, progress, timings, error and links; answered from Postgres, so it works without a worker."""
-    return job_view(await store.get_job(state.db, caller.organization, job_id), state.settings)
+    return job_view(await seen_job(state, caller, job_id), state.settings)
 
 
 @router.get("/{job_id}/failures", summary="Failed items of a job")
@@ -65,7 +81,7 @@ async def get_failures(
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> FailurePage:
     """Failed items by their position in the request."""
-    job = await store.get_job(state.db, caller.organization, job_id)
+    job = await seen_job(state, caller, job_id)
     failures, total = await read_failures(state.db, job.id, limit=limit, offset=offset)
     return FailurePage(failures=failures, total=total, limit=limit, offset=offset)
 
@@ -73,22 +89,26 @@ async def get_failures(
 @router.post("/{job_id}/pause", summary="Pause a job")
 async def pause_job(state: State, caller: Operator, job_id: UUID) -> JobView:
     """Starts no further chunk; those in flight run to their end. 409 when the job has ended."""
+    await seen_job(state, caller, job_id)
     return job_view(await state.gateway.pause(caller.organization, job_id), state.settings)
 
 
 @router.post("/{job_id}/continue", summary="Let a paused job go on")
 async def continue_job(state: State, caller: Operator, job_id: UUID) -> JobView:
     """Goes on where the pause began. 409 when the job has ended."""
+    await seen_job(state, caller, job_id)
     return job_view(await state.gateway.go_on(caller.organization, job_id), state.settings)
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job")
 async def cancel_job(state: State, caller: Operator, job_id: UUID) -> JobView:
     """Stops a job; what is finished stays. A finished job answers its state unchanged."""
+    await seen_job(state, caller, job_id)
     return job_view(await state.gateway.cancel(caller.organization, job_id), state.settings)
 
 
 @router.post("/{job_id}/restart", summary="Run what has not succeeded once more")
 async def restart_job(state: State, caller: Operator, job_id: UUID) -> JobView:
     """Starts the next attempt; during a cancel it begins when the cancel has ended. 409 while the job runs."""
+    await seen_job(state, caller, job_id)
     return job_view(await state.gateway.restart(caller.organization, job_id), state.settings)

@@ -17,7 +17,14 @@ MOST_BYTES = 1 << 20
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as version 1.2 has it, where `on` is a word, and a date stays as it was written."""
+    """YAML as version 1.2 has it, where `on` is a word, and a date stays as it was written; without aliases."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        # A few lines of aliases of aliases become more than any memory once something walks through them.
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases are not taken", mark)
+        return super().compose_node(parent, index)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -27,15 +34,15 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
 
 
-def read_model(given: str | Mapping[str, Any], *, field: str = "content") -> Content:
-    """A model from a file's text or from an object.
+def parse_model(given: str | Mapping[str, Any], *, field: str = "content") -> dict[str, Any]:
+    """A model's text as an object, not yet checked: it may be a part that is laid over another model.
 
     Args:
         given: YAML (of which JSON is a part), or the object itself.
         field: What errors begin with.
 
     Raises:
-        BadInput: With the place of the first mistake.
+        BadInput: It is no YAML, or no object.
     """
     if isinstance(given, str):
         if len(given) > MOST_BYTES:
@@ -47,8 +54,23 @@ def read_model(given: str | Mapping[str, Any], *, field: str = "content") -> Con
             place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
             problem = getattr(error, "problem", None) or "it cannot be read"
             raise BadInput(f"{field}: no valid YAML{place}: {problem}", field=field) from error
+    if not isinstance(given, Mapping):
+        raise BadInput(f"{field}: an object with views is needed", field=field)
+    return dict(given)
+
+
+def read_model(given: str | Mapping[str, Any], *, field: str = "content") -> Content:
+    """A whole model from a file's text or from an object.
+
+    Args:
+        given: As for `parse_model`.
+        field: What errors begin with.
+
+    Raises:
+        BadInput: With the place of the first mistake.
+    """
     try:
-        content = Content.model_validate(given)
+        content = Content.model_validate(parse_model(given, field=field))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join([field, *(str(one) for one in first["loc"] if one != "[key]")])

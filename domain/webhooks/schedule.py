@@ -12,7 +12,9 @@ GONE = 410
 LONGEST_WAIT = 86_400.0
 
 
-def judge(status: int | None, *, number: int, chance: float, retry_after: int | None = None) -> TryOutcome:
+def judge(
+    status: int | None, *, number: int, chance: float, retry_after: int | None = None, once: bool = False
+) -> TryOutcome:
     """What becomes of a delivery after an attempt.
 
     Args:
@@ -20,12 +22,13 @@ def judge(status: int | None, *, number: int, chance: float, retry_after: int | 
         number: Which attempt it was, from 0.
         chance: From 0 to 1, spreads the repeats by a tenth to either side.
         retry_after: Seconds that the receiver asked for.
+        once: There is no second attempt.
     """
     if status is not None and 200 <= status < 300:
         return TryOutcome(state=DeliveryState.DELIVERED)
     if status == GONE:
         return TryOutcome(state=DeliveryState.DISABLED)
-    if number >= len(SCHEDULE):
+    if once or number >= len(SCHEDULE):
         return TryOutcome(state=DeliveryState.FAILED)
     wait = SCHEDULE[number] * (1 - JITTER + 2 * JITTER * chance)
     if status in SLOWER:

@@ -13,13 +13,15 @@ from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from contracts.errors import Conflict, NotFound
-from contracts.jobs import DeliveryRef, JobState
+from contracts.jobs import DeliveryRef, JobRef, JobState
 from contracts.webhooks import ENDS, SAME, DeliveryState, Try, TryOutcome, TryTask, WebhookEvent
+from stores.ai.notices import ai_members
 from stores.db import Connection, Database
 from stores.tables import JobRow
 
 COLUMNS = (
-    "id, organization, job_id, webhook_id, url, event, event_id, body, state, run, tries, next_attempt_at, created_at"
+    "id, organization, job_id, webhook_id, url, event, event_id, body, state, run, tries, next_attempt_at,"
+    " created_at, once"
 )
 DUE_SECONDS = 60
 
@@ -41,6 +43,7 @@ class Delivery:
     tries: list[dict[str, Any]]
     next_attempt_at: datetime | None
     created_at: datetime
+    once: bool
 
     @property
     def ref(self) -> DeliveryRef:
@@ -73,40 +76,99 @@ async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str,
     if not targets:
         return []
     ended = datetime.now(UTC)
-    event_id = f"evt_{job.id.hex[:8]}_{job.state}_{int(ended.timestamp())}_{job.attempt}"
-    metadata = next((text for webhook, _, text in targets if webhook is None), None)
     body = {
-        "event_id": event_id,
+        **_body(job, event, next((text for webhook, _, text in targets if webhook is None), None)),
+        "completed_at": _moment(ended),
+        **await ai_members(connection, job),
+    }
+    body["event_id"] = f"evt_{job.id.hex[:8]}_{body['status']}_{int(ended.timestamp())}_{job.attempt}"
+    if job.state is JobState.FAILED:
+        body["error"] = error
+    refs = []
+    for webhook, url, _ in targets:
+        # Another receiver's metadata are not its business.
+        sent = body if webhook is None else {**body, "metadata": None}
+        refs.append(await _queue(connection, job, webhook, url, sent))
+    return refs
+
+
+async def queue_progress(connection: Connection, job: JobRow, step: int, told: dict[str, Any]) -> list[DeliveryRef]:
+    """Queue a notice of progress for the job's own target; it is tried once.
+
+    Args:
+        connection: In the transaction of the progress.
+        job: The job.
+        step: Numbers the progress within the attempt.
+        told: What is new.
+
+    Returns:
+        The delivery; none: the job has no target.
+    """
+    found = await connection.execute("SELECT url, metadata::text FROM job_webhooks WHERE job_id = %s", (job.id,))
+    target = await found.fetchone()
+    if target is None:
+        return []
+    body = {
+        **_body(job, WebhookEvent.PROGRESS, target[1]),
+        **await ai_members(connection, job),
+        "event_id": f"evt_{job.id.hex[:8]}_PROGRESS_{job.attempt}_{step}",
+        "progress": told,
+    }
+    return [await _queue(connection, job, None, target[0], body, step=step, once=True)]
+
+
+async def progress_queued(connection: Connection, ref: JobRef, step: int) -> list[DeliveryRef]:
+    """The delivery of a step's progress, unless it is through."""
+    found = await connection.execute(
+        "SELECT id, run FROM deliveries WHERE job_id = %s AND attempt = %s AND step = %s AND state = 'PENDING'",
+        (ref.job_id, ref.attempt, step),
+    )
+    return [
+        DeliveryRef(organization=ref.organization, delivery_id=row[0], run=row[1]) for row in await found.fetchall()
+    ]
+
+
+def _body(job: JobRow, event: WebhookEvent, metadata: str | None) -> dict[str, Any]:
+    return {
         "event": event,
         "jobId": str(job.id),
         "kind": job.kind,
         "status": job.state,
         "metadata": None if metadata is None else orjson.loads(metadata),
-        "completed_at": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
-    if job.state is JobState.FAILED:
-        body["error"] = error
-    refs = []
-    for webhook, url, _ in targets:
-        ref = DeliveryRef(organization=job.organization, delivery_id=uuid4())
-        # Another receiver's metadata are not its business.
-        sent = body if webhook is None else {**body, "metadata": None}
-        await connection.execute(
-            """
-            INSERT INTO deliveries (id, organization, job_id, attempt, webhook_id, url, event, event_id, body)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-            """,
-            (ref.delivery_id, job.organization, job.id, job.attempt, webhook, url, event, event_id,
-             orjson.dumps(sent).decode()),
-        )  # fmt: skip
-        refs.append(ref)
-    return refs
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+async def _queue(
+    connection: Connection,
+    job: JobRow,
+    webhook: UUID | None,
+    url: str,
+    body: dict[str, Any],
+    *,
+    step: int = 0,
+    once: bool = False,
+) -> DeliveryRef:
+    ref = DeliveryRef(organization=job.organization, delivery_id=uuid4())
+    await connection.execute(
+        """
+        INSERT INTO deliveries (id, organization, job_id, attempt, webhook_id, url, event, event_id, body, step, once)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        (ref.delivery_id, job.organization, job.id, job.attempt, webhook, url, body["event"], body["event_id"],
+         orjson.dumps(body).decode(), step, once),
+    )  # fmt: skip
+    return ref
 
 
 async def queued_of(connection: Connection, job: JobRow, attempt: int) -> list[DeliveryRef]:
     """The deliveries that an attempt's end has queued, and that are not through yet."""
     found = await connection.execute(
-        "SELECT id, run FROM deliveries WHERE job_id = %s AND attempt = %s AND state = 'PENDING'", (job.id, attempt)
+        "SELECT id, run FROM deliveries WHERE job_id = %s AND attempt = %s AND state = 'PENDING' AND NOT once",
+        (job.id, attempt),
     )
     return [
         DeliveryRef(organization=job.organization, delivery_id=row[0], run=row[1]) for row in await found.fetchall()
@@ -195,7 +257,13 @@ async def open_try(database: Database, task: TryTask) -> Sealed | TryOutcome:
         if delivery.state is not DeliveryState.PENDING:
             return TryOutcome(state=delivery.state)
         if delivery.webhook_id is None:
-            found = await connection.execute("SELECT secret FROM job_webhooks WHERE job_id = %s", (delivery.job_id,))
+            found = await connection.execute(
+                """
+                SELECT coalesce(secret, (SELECT webhook_secret FROM organizations WHERE id = %s))
+                FROM job_webhooks WHERE job_id = %s
+                """,
+                (delivery.organization, delivery.job_id),
+            )
         else:
             found = await connection.execute(
                 "SELECT secret, CASE WHEN previous_until > now() THEN previous_secret END FROM webhooks WHERE id = %s",

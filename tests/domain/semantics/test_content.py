@@ -78,3 +78,8 @@ def test_one_to_one_leads_both_ways_and_many_to_one_only_one() -> None:
     assert list(paths_from(content, "a")) == ["a", "b", "c"]
     assert list(paths_from(content, "b")) == ["b", "c"]
     assert list(paths_from(content, "c")) == ["c", "b"]
+
+
+def test_an_alias_is_refused_before_anything_grows() -> None:
+    with pytest.raises(BadInput, match=r"aliases are not taken"):
+        read_model("a: &a [x, x]\nb: [*a, *a]\n")

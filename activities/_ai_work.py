@@ -1,0 +1,245 @@
+"""What an iteration of an AI job works on, and what its model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from activities._asking import Asker, last_try
+from clients.databases import Database as Opened
+from clients.databases import open_database
+from clients.http import GuardedClient
+from contracts.ai import ActionType, AiParams, ResultColumn, StoredAction, Turn
+from contracts.databases import Limits
+from contracts.errors import BadInput, ErrorCode, JobFault, ModelError, NotFound, QueryTooSlow, Unavailable
+from contracts.jobs import JobRef
+from contracts.llm import Answer, ImagePart, Prompt
+from contracts.semantics import Content, Query
+from domain.ai.linking import rank, topic_texts
+from domain.ai.moves import topic_form
+from domain.ai.prompts import topic_prompt
+from domain.ai.results import write_csv
+from domain.semantics.compile import Dialect, compile_query
+from domain.semantics.draft import draft_model
+from stores.ai.connections import get_connection, opened_config
+from stores.ai.jobs import open_run, read_actions, read_ai
+from stores.ai.models import get_model, whole_model
+from stores.ai.tables import ConnectionRow, ModelRow
+from stores.ai.threads import turns_of
+from stores.db import Database
+from stores.vault import Vault
+
+NEAREST_TOPICS = 3
+EARLIER_TURNS = 6
+
+
+@dataclass(slots=True)
+class Work:
+    """One run of a job, as it stands."""
+
+    ref: JobRef
+    params: AiParams
+    actions: list[StoredAction]
+    topic: str | None
+    earlier: list[Turn]
+    model: ModelRow
+    content: Content
+    texts: list[str]
+    images: list[ImagePart]
+
+    def action(self, kind: ActionType, message: str, step: int, answer: Answer | None = None) -> StoredAction:
+        """The next iteration, with what it has cost."""
+        number = self.actions[-1].number + 1 if self.actions else 1
+        action = StoredAction(
+            number=number, attempt=self.ref.attempt, step=step, type=kind, message=message, at=datetime.now(UTC)
+        )
+        if answer is not None:
+            action.usd, action.input_tokens, action.output_tokens = (
+                answer.usd,
+                answer.input_tokens,
+                answer.output_tokens,
+            )
+        return action
+
+    @property
+    def chosen_topic(self) -> str:
+        """The topic, once there is one."""
+        assert self.topic is not None
+        return self.topic
+
+    @property
+    def base(self) -> str:
+        """The topic's base view."""
+        return self.content.topics[self.chosen_topic].base_view
+
+
+class Desk:
+    """Opens the work of a run, asks the models, asks the databases.
+
+    Args:
+        database: Jobs, models, connections.
+        asker: The language models.
+        vault: Opens connections.
+        guard: Which hosts a database may be on.
+        root: The folder of DuckDB files.
+        seconds: Longest time of one query.
+    """
+
+    def __init__(
+        self, database: Database, asker: Asker, vault: Vault, *, guard: GuardedClient, root: Path | None, seconds: float
+    ) -> None:
+        self.database = database
+        self.asker = asker
+        self._vault = vault
+        self._guard = guard
+        self._root = root
+        self._seconds = seconds
+
+    async def open(self, ref: JobRef) -> Work:
+        """A run's work.
+
+        Raises:
+            JobNotActive: It has ended.
+            JobFault: Its model is gone or has become invalid, or has no such topic.
+        """
+        async with self.database.transaction() as connection:
+            job = await open_run(connection, ref)
+            params = AiParams.model_validate(job.params)
+            actions = (await read_actions(connection, [ref.job_id]))[ref.job_id]
+            more = (await read_ai(connection, [ref.job_id]))[ref.job_id]
+            earlier: list[Turn] = []
+            if params.conversation_id is not None:
+                turns = await turns_of(connection, params.conversation_id, limit=EARLIER_TURNS)
+                earlier = [turn for turn in turns if turn.job_id != ref.job_id]
+        try:
+            model = await get_model(self.database, ref.organization, params.branch_id or params.model_id)
+            content = await whole_model(self.database, model)
+        except (NotFound, BadInput) as error:
+            raise JobFault(f"the model cannot be used any more: {error.detail}") from error
+        topic = more.topic or params.topic_name
+        if topic is not None and topic not in content.topics:
+            raise JobFault(f"the model has no topic {topic}", code=ErrorCode.TOPIC_NOT_FOUND)
+        texts, images = await self.asker.sources(ref.organization, params.attachment_ids)
+        return Work(ref, params, actions, topic, earlier, model, content, texts, images)
+
+    async def ask(self, work: Work, prompt: Prompt) -> Answer:
+        """Ask the job's model, once for each question.
+
+        Raises:
+            ModelError: It does not answer now; the activity is tried again.
+            JobFault: It gives no usable answer.
+        """
+        try:
+            return await self.asker.ask(work.ref, work.params.llm, prompt)
+        except ModelError as error:
+            if error.retryable and not last_try():
+                raise
+            raise JobFault(error.detail, code=ErrorCode.MODEL_ERROR) from error
+
+    def is_small(self, work: Work) -> bool:
+        """Whether the job's model is a small one, which is led by the hand."""
+        return self.asker.catalog.is_small(work.params.llm)
+
+    async def choose_topic(self, work: Work) -> tuple[str, Answer | None]:
+        """The topic that a question is about; asked of the model only where there is a choice.
+
+        Raises:
+            JobFault: There is no topic.
+        """
+        shown = [name for name, topic in work.content.topics.items() if not topic.hidden]
+        names = work.params.topics or shown
+        if not names:
+            raise JobFault("the model has no topic", code=ErrorCode.TOPIC_NOT_FOUND)
+        if len(names) == 1:
+            return names[0], None
+        texts = topic_texts(work.content, names)
+        if self.is_small(work):
+            nearest = rank(work.params.prompt, texts)[:NEAREST_TOPICS]
+            if nearest[0][1] > nearest[1][1]:
+                return nearest[0][0], None
+            names = [name for name, _ in nearest]
+            texts = {name: texts[name] for name in names}
+        answer = await self.ask(work, topic_prompt(work.params.prompt, texts, topic_form(names), work.earlier))
+        return str(answer.data["topic"]), answer
+
+    async def run(self, work: Work, action: StoredAction, query: Query) -> None:
+        """Compile a query, run it, and put into the action what it brought, or why it brought nothing.
+
+        Raises:
+            Unavailable: The database does not answer now; the activity is tried again.
+            JobFault: It cannot be reached at all.
+        """
+        connection = await self._connection(work)
+        action.query = query
+        try:
+            compiled = compile_query(work.content, work.chosen_topic, query, Dialect(connection.kind))
+        except BadInput as error:
+            action.error = error.detail
+            return
+        action.columns = [
+            ResultColumn(name=one.name, label=one.label, type=one.type, measure=one.measure) for one in compiled.columns
+        ]
+        rows = await self._rows(connection, compiled.sql, compiled.parameters, query.limit, action)
+        if rows is not None:
+            action.rows = len(rows)
+            action.csv, action.truncated = write_csv(action.columns, rows)
+
+    async def fault_of(self, work: Work, query: Query) -> str | None:
+        """What is wrong with a query that is not run; None: nothing."""
+        connection = await self._connection(work)
+        try:
+            compile_query(work.content, work.chosen_topic, query, Dialect(connection.kind))
+        except BadInput as error:
+            return error.detail
+        return None
+
+    async def draft(self, row: ConnectionRow) -> Content:
+        """A model of what a database tells of itself.
+
+        Raises:
+            Unavailable: It does not answer now.
+            JobFault: It cannot be reached at all, or holds no table.
+        """
+        opened = await self._opened(row)
+        try:
+            tables = await opened.tables()
+        finally:
+            await opened.close()
+        if not tables:
+            raise JobFault("the database holds no table", code=ErrorCode.QUERY_EXECUTION_ERROR)
+        return draft_model(tables)
+
+    async def _connection(self, work: Work) -> ConnectionRow:
+        try:
+            return await get_connection(self.database, work.ref.organization, work.model.connection_id)
+        except NotFound as error:
+            raise JobFault("the model's connection is gone", code=ErrorCode.QUERY_EXECUTION_ERROR) from error
+
+    async def _rows(
+        self, row: ConnectionRow, sql: str, parameters: dict[str, Any], most: int, action: StoredAction
+    ) -> Sequence[Sequence[Any]] | None:
+        opened = await self._opened(row)
+        try:
+            return (await opened.run(sql, parameters, Limits(rows=most, seconds=self._seconds))).rows
+        except (QueryTooSlow, BadInput) as error:
+            action.error = error.detail
+            return None
+        except Unavailable as error:
+            raise self._away(error) from error
+        finally:
+            await opened.close()
+
+    async def _opened(self, row: ConnectionRow) -> Opened:
+        try:
+            return await open_database(opened_config(self._vault, row), root=self._root, guard=self._guard)
+        except (BadInput, NotFound) as error:
+            raise JobFault(error.detail, code=ErrorCode.QUERY_EXECUTION_ERROR) from error
+        except Unavailable as error:
+            raise self._away(error) from error
+
+    @staticmethod
+    def _away(error: Unavailable) -> Unavailable | JobFault:
+        return JobFault(error.detail, code=ErrorCode.QUERY_EXECUTION_ERROR) if last_try() else error

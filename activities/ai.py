@@ -1,0 +1,247 @@
+"""AI jobs: one iteration after the other, each kept with its cost before the next; and single questions."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from temporalio import activity
+
+from activities._ai_work import Desk, Work
+from activities._faults import effect
+from contracts.ai import ActionType, IterationTask, ModelKind, Step, StoredAction
+from contracts.errors import ErrorCode, JobFault
+from contracts.jobs import JobRef
+from domain.ai.linking import fields_for, shares_words
+from domain.ai.moves import (
+    ANSWER,
+    CHART,
+    Move,
+    move_form,
+    query_form,
+    read_move,
+    read_query,
+    read_small,
+    wanted_chart,
+)
+from domain.ai.prompts import move_prompt, small_prompt
+from domain.ai.results import last_drawable, plain_answer
+from stores.ai.connections import get_connection
+from stores.ai.jobs import keep_action, open_run
+from stores.ai.models import add_model, change_model
+from stores.ai.tables import ModelRow
+from stores.webhooks.deliveries import progress_queued
+
+MOST_FIELDS = 300
+SMALL_FIELDS = 12
+MOST_ERRORS = 3
+
+
+class AiActivities:
+    """What AI jobs do.
+
+    Args:
+        desk: The stores, the models and the databases.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._database = desk.database
+
+    @activity.defn
+    async def iterate(self, task: IterationTask) -> Step:
+        """Do the next thing that the question needs; what was done already is told again."""
+        async with effect():
+            work = await self._desk.open(task.ref)
+            known = next((a for a in work.actions if (a.attempt, a.step) == (task.ref.attempt, task.step)), None)
+            if known is not None:
+                async with self._database.transaction() as connection:
+                    queued = await progress_queued(connection, task.ref, known.number)
+                return _step(known, queued)
+            _assert_not_hopeless(work)
+            action = await self._next(work, task)
+            summary = action.message if action.type is ActionType.SUMMARIZE else None
+            if summary is not None:
+                action.message = "Answering."
+            async with self._database.transaction() as connection:
+                queued = await keep_action(connection, task.ref, action, topic=work.topic, summary=summary)
+            return _step(action, queued)
+
+    async def _next(self, work: Work, task: IterationTask) -> StoredAction:
+        small = self._desk.is_small(work)
+        if small and (drawn := self._restyled(work, task.step)) is not None:
+            return drawn
+        if work.topic is None:
+            work.topic, answer = await self._desk.choose_topic(work)
+            return work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", task.step, answer)
+        return await (self._small(work, task.step) if small else self._move(work, task))
+
+    def _restyled(self, work: Work, step: int) -> StoredAction | None:
+        """A question that only wants the last rows drawn otherwise needs no query and no model."""
+        chart, before = wanted_chart(work.params.prompt), last_drawable(work.earlier)
+        if chart is None or before is None:
+            return None
+        topic = work.earlier[-1].topic
+        if topic is None or shares_words(work.params.prompt, work.content, topic):
+            return None
+        work.topic = topic
+        if not any(one.type is ActionType.VISUALIZE for one in work.actions):
+            action = work.action(ActionType.VISUALIZE, f"Drawing the rows as {chart}.", step)
+            action.chart = chart
+            return action
+        return work.action(ActionType.SUMMARIZE, f"The rows of before, drawn as {chart}.", step)
+
+    async def _small(self, work: Work, step: int) -> StoredAction:
+        found = next((one for one in reversed(work.actions) if one.query is not None and one.error is None), None)
+        if found is not None:
+            return work.action(ActionType.SUMMARIZE, plain_answer(work.params.prompt, found), step)
+        fields = fields_for(work.params.prompt, work.content, work.chosen_topic, most=SMALL_FIELDS)
+        errors = [one.error for one in work.actions if one.error is not None]
+        form = query_form(fields, small=True)
+        answer = await self._desk.ask(work, small_prompt(work.params.prompt, work.content, fields, form, errors))
+        title, query = read_small(answer.data, fields, work.base)
+        action = work.action(ActionType.GENERATE_QUERY, "Asking the database.", step, answer)
+        action.topic, action.title, action.chart = work.topic, title, wanted_chart(work.params.prompt)
+        await self._desk.run(work, action, query)
+        return _told(action)
+
+    async def _move(self, work: Work, task: IterationTask) -> StoredAction:
+        fields = fields_for(work.params.prompt, work.content, work.chosen_topic, most=MOST_FIELDS)
+        charts = any(one.drawable for one in work.actions) or last_drawable(work.earlier) is not None
+        prompt = move_prompt(
+            work.params.prompt,
+            work.content,
+            work.chosen_topic,
+            fields,
+            work.actions,
+            move_form(fields, charts=charts, last=task.last),
+            earlier=work.earlier,
+            attached=work.texts,
+            images=work.images,
+            attempt=task.ref.attempt,
+        )
+        answer = await self._desk.ask(work, prompt)
+        move = read_move(answer.data, work.base)
+        if move.action == ANSWER:
+            return work.action(ActionType.SUMMARIZE, move.answer or move.message, task.step, answer)
+        if move.action == CHART:
+            action = work.action(ActionType.VISUALIZE, move.message, task.step, answer)
+            action.chart = move.chart
+            return action
+        action = work.action(ActionType.GENERATE_QUERY, move.message, task.step, answer)
+        await self._ask_database(work, action, move)
+        return _told(action)
+
+    async def _ask_database(self, work: Work, action: StoredAction, move: Move) -> None:
+        action.topic, action.title, action.chart = work.topic, move.title, move.chart
+        if move.query is None:
+            action.error = move.problem or "there is no query"
+            return
+        await self._desk.run(work, action, move.query)
+
+    @activity.defn
+    async def choose_topic(self, ref: JobRef) -> dict[str, Any]:
+        """Which topic a single question is about."""
+        async with effect():
+            work = await self._desk.open(ref)
+            work.topic, answer = await self._desk.choose_topic(work)
+            action = work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", 1, answer)
+            if not work.actions:
+                await self._keep(work, action)
+            return {"topic": work.topic}
+
+    @activity.defn
+    async def generate_query(self, ref: JobRef) -> dict[str, Any]:
+        """The query of a single question, run where that is wanted; a failed one is asked for again with its error."""
+        async with effect():
+            work = await self._desk.open(ref)
+            if work.topic is None:
+                work.topic, answer = await self._desk.choose_topic(work)
+                await self._keep(work, work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", 1, answer))
+            while len(tried := [one for one in work.actions if one.type is ActionType.GENERATE_QUERY]) < MOST_ERRORS:
+                if tried and tried[-1].error is None:
+                    break
+                await self._keep(work, await self._question(work, len(tried) + 2))
+            return {"topic": work.topic}
+
+    async def _question(self, work: Work, step: int) -> StoredAction:
+        small = self._desk.is_small(work)
+        prompt = work.params.prompt
+        fields = fields_for(prompt, work.content, work.chosen_topic, most=SMALL_FIELDS if small else MOST_FIELDS)
+        form = query_form(fields, small=small)
+        if small:
+            errors = [one.error for one in work.actions if one.error is not None]
+            answer = await self._desk.ask(work, small_prompt(prompt, work.content, fields, form, errors))
+            title, query = read_small(answer.data, fields, work.base)
+            move = Move("query", "Asking the database.", title, query)
+        else:
+            asked = move_prompt(prompt, work.content, work.chosen_topic, fields, work.actions, form)
+            answer = await self._desk.ask(work, asked)
+            move = Move("query", "Asking the database.", *read_query(answer.data, work.base))
+        action = work.action(ActionType.GENERATE_QUERY, move.message, step, answer)
+        if work.params.run or move.query is None:
+            await self._ask_database(work, action, move)
+        else:
+            action.topic, action.title, action.query = work.topic, move.title, move.query
+            action.error = await self._desk.fault_of(work, move.query)
+        return action
+
+    async def _keep(self, work: Work, action: StoredAction) -> None:
+        async with self._database.transaction() as connection:
+            await keep_action(connection, work.ref, action, topic=work.topic, summary=None)
+        work.actions.append(action)
+
+    @activity.defn
+    async def read_schema(self, ref: JobRef) -> dict[str, Any]:
+        """Make a schema model of what a database tells of itself, or bring one up to date."""
+        async with effect():
+            async with self._database.transaction() as connection:
+                params = (await open_run(connection, ref)).params
+            row = await get_connection(self._database, ref.organization, UUID(params["connection_id"]))
+            content = (await self._desk.draft(row)).model_dump(mode="json", by_alias=True, exclude_none=True)
+            model_id = UUID(params["model_id"])
+            if params.get("refresh"):
+                await change_model(self._database, ref.organization, model_id, {"content": content})
+            else:
+                model = ModelRow(
+                    id=model_id,
+                    organization=ref.organization,
+                    connection_id=row.id,
+                    name=params.get("name") or row.name,
+                    kind=ModelKind.SCHEMA,
+                    content=content,
+                )
+                await add_model(self._database, model)
+            return {"model_id": str(model_id), "views": len(content["views"])}
+
+
+def _step(action: StoredAction, queued: list[Any]) -> Step:
+    return Step(
+        number=action.number,
+        type=action.type,
+        message=action.message,
+        done=action.type is ActionType.SUMMARIZE,
+        deliveries=queued,
+    )
+
+
+def _told(action: StoredAction) -> StoredAction:
+    """The message tells what came of it, for who looks on."""
+    if action.error is not None:
+        action.message = f"{action.message} It failed: {action.error}"[:600]
+    else:
+        action.message = f"{action.message} {action.rows:,} rows."
+    return action
+
+
+def _assert_not_hopeless(work: Work) -> None:
+    """Stop after several failed queries in a row.
+
+    Raises:
+        JobFault: With the last error.
+    """
+    mine = [one for one in work.actions if one.attempt == work.ref.attempt and one.type is ActionType.GENERATE_QUERY]
+    if len(mine) >= MOST_ERRORS and all(one.error is not None for one in mine[-MOST_ERRORS:]):
+        raise JobFault(
+            f"{MOST_ERRORS} queries failed, the last one so: {mine[-1].error}", code=ErrorCode.QUERY_EXECUTION_ERROR
+        )

@@ -1,0 +1,110 @@
+"""Single questions that wait for their answer: each is a small durable job, so nothing is paid twice."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from api.ai_jobs import acting_user, chosen_llm, find_model
+from api.ai_views import public_error, query_answer
+from api.state import AppState
+from contracts.ai import ActionType, AiParams, GenerateQueryBody, PickTopicBody, QuestionBody, StoredAction
+from contracts.auth import Principal
+from contracts.errors import BadInput, ErrorCode, ModelTimeout, NotFound, TowpathError
+from contracts.jobs import JobKind, JobState
+from domain.semantics.content import topic_of
+from stores.ai.jobs import create_call, read_actions
+from stores.jobs import lock_job
+from stores.tables import JobRow
+
+WAIT_SECONDS = 120.0
+
+
+class AiFault(TowpathError):
+    """500: the question found no answer."""
+
+
+async def answer_topic(state: AppState, caller: Principal, body: PickTopicBody) -> dict[str, Any]:
+    """The topic of a question.
+
+    Raises:
+        NotFound: No such model or topic.
+        AiFault: The language model gives no answer.
+    """
+    job, _ = await _asked(state, caller, JobKind.TOPIC_CHOICE, body, topics=body.potential_topic_names)
+    return {"topicId": (job.result or {}).get("topic")}
+
+
+async def answer_query(state: AppState, caller: Principal, body: GenerateQueryBody) -> dict[str, Any]:
+    """The query of a question, and what it brought.
+
+    Raises:
+        NotFound: No such model or topic.
+        AiFault: The language model gives no answer.
+    """
+    topic = body.topic_name or body.current_topic_name
+    job, actions = await _asked(state, caller, JobKind.QUERY_GENERATION, body, topic=topic, run=body.run_query)
+    last = next((one for one in reversed(actions) if one.type is ActionType.GENERATE_QUERY), None)
+    found: dict[str, Any] = {"topic": (job.result or {}).get("topic"), "query": None, "error": None}
+    if last is not None:
+        found["query"] = None if last.query is None else last.query.model_dump(mode="json")
+        if last.error is not None:
+            found["error"] = {"message": "the query does not run", "detail": last.error}
+        elif body.run_query:
+            found["result"] = query_answer(last)
+    if body.workbook_url:
+        # There are no workbooks here.
+        found["workbookUrl"] = None
+    return found
+
+
+async def _asked(
+    state: AppState,
+    caller: Principal,
+    kind: JobKind,
+    body: QuestionBody,
+    *,
+    topic: str | None = None,
+    topics: list[str] | None = None,
+    run: bool = True,
+) -> tuple[JobRow, list[StoredAction]]:
+    user = await acting_user(state, caller, body.user_id)
+    _, content = await find_model(state, caller.organization, body.model_id, body.branch_id, topic)
+    for name in topics or ():
+        topic_of(content, name)
+    if not body.prompt.strip():
+        raise BadInput("prompt is empty", field="prompt")
+    params = AiParams(
+        prompt=body.prompt,
+        llm=chosen_llm(state, body.llm),
+        model_id=body.model_id,
+        branch_id=body.branch_id,
+        topic_name=topic,
+        topics=topics,
+        run=run,
+    )
+    job = JobRow(
+        id=uuid4(),
+        organization=caller.organization,
+        kind=kind,
+        params=params.model_dump(mode="json"),
+        created_by=caller.key_id,
+        user_id=user,
+    )
+    async with state.db.transaction() as connection:
+        await create_call(connection, job)
+        stored = await lock_job(connection, caller.organization, job.id)
+    return await _ended(state, stored)
+
+
+async def _ended(state: AppState, job: JobRow) -> tuple[JobRow, list[StoredAction]]:
+    state.gateway.start_soon(job)
+    job = await state.events.wait_for_end(job, seconds=WAIT_SECONDS)
+    if not job.state.final:
+        raise ModelTimeout(f"not finished within {WAIT_SECONDS:g} s; the job goes on: /v1/jobs/{job.id}")
+    if job.state is not JobState.COMPLETED:
+        if job.error_code == ErrorCode.TOPIC_NOT_FOUND:
+            raise NotFound(job.error_message or "no topic", code=ErrorCode.TOPIC_NOT_FOUND)
+        raise AiFault(job.error_message or "the question failed", code=ErrorCode(str(public_error(job)["code"])))
+    async with state.db.transaction() as connection:
+        return job, (await read_actions(connection, [job.id]))[job.id]

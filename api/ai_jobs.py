@@ -1,0 +1,291 @@
+"""AI jobs behind their routes and pages: who may, what is accepted, how it is shown, how it is drawn."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+from fastapi import Request, Response
+
+from api.answers import json_answer
+from api.batches import read_deadline
+from api.idempotency import Slot
+from api.routes.attachments import make_attachment
+from api.state import AppState
+from api.webhook_targets import read_target
+from contracts.ai import (
+    MOST_PROMPT,
+    AiJobBody,
+    AiParams,
+    AiState,
+    Attachment,
+    ChartType,
+    ModelKind,
+    StoredAction,
+    ThreadHead,
+)
+from contracts.auth import KeyKind, Principal, Role
+from contracts.errors import BadInput, ErrorCode, Forbidden, NotFound, TooLarge
+from contracts.jobs import JobKind
+from contracts.semantics import Content
+from domain.ai.charts import Undrawable, chart_spec, read_rows, render_png, render_svg
+from domain.ai.results import last_drawable
+from domain.semantics.content import topic_of
+from stores.ai.jobs import create_ai_job, note_canceller, state_of
+from stores.ai.lists import get_ai_job
+from stores.ai.models import ASKABLE, get_model, whole_model
+from stores.ai.tables import ModelRow
+from stores.ai.threads import get_conversation, read_thread, read_turn
+from stores.auth import get_user
+from stores.db import Connection
+from stores.enrichment.attachments import add_attachments
+from stores.jobs import lock_job
+from stores.tables import AttachmentRow, JobRow
+from stores.webhooks.receivers import add_target
+
+MOST_ATTACHED_BYTES = 10 << 20
+MOST_NAME = 80
+ROUTE = "POST /v1/ai/jobs"
+
+
+def viewer(caller: Principal) -> UUID | None:
+    """Whose jobs and threads a caller sees; None: all of the organization."""
+    return caller.user_id if caller.kind is KeyKind.PERSONAL else None
+
+
+async def acting_user(state: AppState, caller: Principal, user_id: UUID | None) -> UUID | None:
+    """As whom a caller acts.
+
+    Raises:
+        Forbidden: A personal token names another user.
+        NotFound: No such user in the organization.
+    """
+    if user_id is None or user_id == caller.user_id:
+        return caller.user_id
+    if caller.kind is KeyKind.PERSONAL:
+        raise Forbidden("userId: a personal access token acts as its own user")
+    user = await get_user(state.db, user_id)
+    if user is None or user.organization != caller.organization:
+        raise NotFound(f"userId: no user {user_id}")
+    return user_id
+
+
+async def find_model(
+    state: AppState, organization: str, model_id: UUID, branch_id: UUID | None, *topics: str | None
+) -> tuple[ModelRow, Content]:
+    """The model that a question is asked of, a branch where one is named, and its content.
+
+    Args:
+        topics: Names that must be among its topics.
+
+    Raises:
+        NotFound: No such shared model, branch of it, or topic.
+        BadInput: Its layers do not make a valid model.
+    """
+    row = await get_model(state.db, organization, model_id, kinds=ASKABLE)
+    if branch_id is not None:
+        branch = await get_model(state.db, organization, branch_id, kinds=(ModelKind.BRANCH,))
+        if branch.base_model_id != row.id:
+            raise NotFound(f"branchId: {branch_id} is no branch of the model {model_id}")
+        row = branch
+    content = await whole_model(state.db, row)
+    for name in topics:
+        if name is not None:
+            topic_of(content, name)
+    return row, content
+
+
+def chosen_llm(state: AppState, wanted: str | None) -> str:
+    """The language model that answers.
+
+    Raises:
+        BadInput: It cannot be asked, or there is none.
+    """
+    model = wanted or state.settings.ai_model
+    if model == "auto":
+        return state.catalog.automatic()
+    state.catalog.check(model, "llm")
+    return model
+
+
+def chat_url(state: AppState, request: Request, conversation_id: UUID | str) -> str:
+    """The page of a conversation."""
+    base = state.settings.public_url or str(request.base_url)
+    return f"{base.rstrip('/')}/chat/{conversation_id}"
+
+
+async def start(
+    request: Request,
+    state: AppState,
+    caller: Principal,
+    body: AiJobBody,
+    *,
+    user_id: UUID | None,
+    digest: bytes,
+    idempotency_key: str | None,
+) -> Response:
+    """Accept a job with its thread, and start it.
+
+    Raises:
+        Conflict: The thread has an active job; nothing is created.
+    """
+    user = await acting_user(state, caller, user_id)
+    await find_model(state, caller.organization, body.model_id, body.branch_id, body.topic_name)
+    target = await read_target(request, state)
+    if body.progress_webhook_enabled and target is None:
+        raise BadInput("progressWebhookEnabled needs a webhookUrl", field="progressWebhookEnabled")
+    if body.conversation_id is not None:
+        await get_conversation(state.db, caller.organization, body.conversation_id, viewer(caller))
+    files = [await _file(state, caller.organization, place, one) for place, one in enumerate(body.attachments)]
+    thread_id = body.conversation_id or uuid4()
+    job = _job(state, caller, body, thread_id, user, [one.id for one in files])
+    job.deadline = read_deadline(request)
+    answer = {
+        "jobId": str(job.id),
+        "conversationId": str(thread_id),
+        "omniChatUrl": chat_url(state, request, thread_id),
+    }
+    slot = Slot(caller.organization, ROUTE, idempotency_key)
+    async with state.db.transaction() as connection:
+        if known := await slot.open(connection):
+            return known.replay(digest)
+        stored = await _accept(connection, job, body, user)
+        if target is not None:
+            await add_target(connection, job.id, target)
+        await slot.keep(connection, digest, 201, answer)
+        if files:
+            # Before the commit: a job must not be seen without its files.
+            await add_attachments(state.db, files)
+    state.gateway.start_soon(stored)
+    return json_answer(answer, 201)
+
+
+def _job(
+    state: AppState, caller: Principal, body: AiJobBody, thread: UUID, user: UUID | None, files: Sequence[UUID]
+) -> JobRow:
+    params = AiParams(
+        prompt=body.prompt,
+        llm=chosen_llm(state, body.llm),
+        model_id=body.model_id,
+        branch_id=body.branch_id,
+        topic_name=body.topic_name,
+        conversation_id=thread,
+        progress_webhook=body.progress_webhook_enabled,
+        attachment_ids=list(files),
+    )
+    return JobRow(
+        id=uuid4(),
+        organization=caller.organization,
+        kind=JobKind.AI_JOB,
+        params=params.model_dump(mode="json"),
+        created_by=caller.key_id,
+        conversation_id=thread,
+        user_id=user,
+    )
+
+
+async def _accept(connection: Connection, job: JobRow, body: AiJobBody, user: UUID | None) -> JobRow:
+    assert job.conversation_id is not None
+    thread = ThreadHead(
+        id=job.conversation_id,
+        organization=job.organization,
+        user_id=user,
+        model_id=body.model_id,
+        branch_id=body.branch_id,
+        name=body.prompt.strip().splitlines()[0][:MOST_NAME] if body.prompt.strip() else None,
+        last_prompt=body.prompt,
+    )
+    await create_ai_job(connection, job, thread)
+    return await lock_job(connection, job.organization, job.id)
+
+
+async def _file(state: AppState, organization: str, place: int, given: Attachment) -> AttachmentRow:
+    field = f"attachments[{place}].data"
+    try:
+        data = base64.b64decode(given.data, validate=True)
+    except binascii.Error as error:
+        raise BadInput(f"{field} is not base64: {error}", code=ErrorCode.INVALID_ENCODING, field=field) from error
+    if len(data) > MOST_ATTACHED_BYTES:
+        raise TooLarge(f"{field} is larger than {MOST_ATTACHED_BYTES} bytes")
+    return await make_attachment(state, organization, given.name, given.mime_type, data, field=field)
+
+
+async def ask(state: AppState, caller: Principal, conversation_id: UUID, prompt: str) -> UUID:
+    """Ask the next question of a thread, of the model that it was about.
+
+    Raises:
+        Conflict: One is being answered.
+        BadInput: The prompt is empty or too long.
+    """
+    if not prompt.strip() or len(prompt) > MOST_PROMPT:
+        raise BadInput(f"prompt: 1 to {MOST_PROMPT:,} characters", field="prompt")
+    thread = await get_conversation(state.db, caller.organization, conversation_id, viewer(caller))
+    body = AiJobBody(model_id=thread.model_id, branch_id=thread.branch_id, prompt=prompt)
+    await find_model(state, caller.organization, body.model_id, body.branch_id)
+    job = _job(state, caller, body, thread.id, caller.user_id or thread.user_id, [])
+    async with state.db.transaction() as connection:
+        stored = await _accept(connection, job, body, thread.user_id)
+    state.gateway.start_soon(stored)
+    return job.id
+
+
+async def cancel_turn(state: AppState, caller: Principal, job_id: UUID) -> AiState:
+    """Stop a job.
+
+    Raises:
+        NotFound: It is not there, or not to be seen.
+        Forbidden: It is neither the caller's own, nor is the caller an owner.
+    """
+    job, _, _ = await get_ai_job(state.db, caller.organization, job_id, viewer(caller))
+    own = {job.created_by, job.user_id} & {caller.key_id, caller.user_id} - {None}
+    if not own and not caller.role.covers(Role.OWNER):
+        raise Forbidden("only who asked, or an owner, may cancel this job")
+
+    async def note(connection: Connection, locked: JobRow) -> None:
+        await note_canceller(connection, locked.id, caller.user_id or caller.key_id)
+
+    return state_of(await state.gateway.cancel(caller.organization, job_id, prepare=note))
+
+
+async def draw(
+    state: AppState,
+    organization: str,
+    user_id: UUID | None,
+    job_id: UUID,
+    *,
+    width: int,
+    height: int,
+    svg: bool,
+    dark: bool = False,
+) -> bytes | str:
+    """The chart of a job: its last drawable query, or that of its thread where it only changed the style.
+
+    Raises:
+        NotFound: No such job, or it is not COMPLETE.
+        Undrawable: There is nothing to draw.
+    """
+    turn = await read_turn(state.db, organization, job_id, user_id)
+    if turn.state is not AiState.COMPLETE:
+        raise NotFound(f"the job {job_id} is {turn.state}; there is a chart when it is COMPLETE")
+    job, _, _ = await get_ai_job(state.db, organization, job_id, user_id)
+    turns = [turn]
+    if job.conversation_id is not None and not any(one.drawable for one in turn.actions):
+        thread = await read_thread(state.db, organization, job.conversation_id, user_id)
+        turns = [one for one in thread.turns if one.created_at <= turn.created_at]
+    found = last_drawable(turns)
+    if found is None:
+        raise Undrawable("no query of this thread brought rows")
+    return await asyncio.to_thread(_drawn, found[0], found[1], width, height, svg, dark)
+
+
+def _drawn(
+    action: StoredAction, wanted: ChartType | None, width: int, height: int, svg: bool, dark: bool
+) -> bytes | str:
+    rows = read_rows(action.columns, action.csv or "")
+    spec = chart_spec(
+        action.columns, rows, wanted=wanted, title=action.title or "", width=width, height=height, dark=dark
+    )
+    return render_svg(spec) if svg else render_png(spec)

@@ -1,0 +1,228 @@
+"""AI jobs and threads as their API shows them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import Request
+
+from api.ai_jobs import chat_url
+from api.answers import moment
+from api.state import AppState
+from contracts.ai import PUBLIC_CODES, ActionType, AiState, Conversation, StoredAction, Thread, Turn
+from contracts.errors import BadInput, ErrorCode, NotFound
+from stores.ai.jobs import AiRow, state_of
+from stores.tables import JobRow
+
+LONGEST_WAIT = 60.0
+PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
+MODEL_CODES = re.compile(r"^[a-z_]+$")
+
+
+def job_answer(state: AppState, request: Request, job: JobRow, more: AiRow, place: int | None = None) -> dict[str, Any]:
+    """A job's state and progress."""
+    word = state_of(job)
+    found: dict[str, Any] = {
+        "id": str(job.id),
+        "state": word,
+        "prompt": job.params["prompt"],
+        "conversationId": str(job.conversation_id),
+        "modelId": job.params["model_id"],
+        "branchId": job.params["branch_id"],
+        "topicName": more.topic or job.params["topic_name"],
+        "organizationId": job.organization,
+        "userId": _text(job.user_id or job.created_by),
+        "omniChatUrl": chat_url(state, request, str(job.conversation_id)),
+        "createdAt": moment(job.created_at),
+        "updatedAt": moment(max(job.updated_at, more.progress_at or job.updated_at)),
+        "attempt": job.attempt,
+        "cost": {"usd": job.cost_usd, "inputTokens": job.input_tokens, "outputTokens": job.output_tokens},
+    }
+    if job.deadline is not None:
+        found["deadline"] = moment(job.deadline)
+    if place is not None:
+        found["queuePosition"] = place
+    if word is not AiState.QUEUED and job.started_at is not None:
+        found["executionStartedAt"] = moment(job.started_at)
+    if word is AiState.EXECUTING:
+        found["progress"] = _progress(more)
+    if word is AiState.COMPLETE:
+        found["resultSummary"] = more.summary
+    if word is AiState.FAILED:
+        found["error"] = public_error(job)
+    if word in {AiState.COMPLETE, AiState.FAILED}:
+        found["completedAt"] = moment(job.completed_at)
+    if word is AiState.CANCELLED:
+        found |= {"cancelledAt": moment(job.completed_at), "cancelledBy": _text(more.cancelled_by)}
+    return found
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _progress(more: AiRow) -> dict[str, Any] | None:
+    if more.progress_at is None:
+        return None
+    return {"iteration": more.iteration, "message": more.message, "updatedAt": moment(more.progress_at)}
+
+
+def public_error(job: JobRow) -> dict[str, Any]:
+    """A failed job's error in the codes of this API; `detail` is the inner one where they differ."""
+    code = job.error_code or ErrorCode.INTERNAL
+    public: str = code
+    if code not in PUBLIC_CODES:
+        # The codes of language models are written in small letters.
+        public = ErrorCode.MODEL_ERROR if MODEL_CODES.match(code) else ErrorCode.INTERNAL
+    error = {"message": job.error_message or "the job failed", "code": public}
+    return error if public == code else {**error, "detail": code}
+
+
+def result_answer(state: AppState, request: Request, turn: Turn, thread: str) -> dict[str, Any]:
+    """A job's full result.
+
+    Raises:
+        NotFound: It is not COMPLETE, or its time is over.
+    """
+    assert_readable(state, turn)
+    return {
+        "topic": turn.topic,
+        "message": turn.answer,
+        "resultSummary": turn.answer,
+        "omniChatUrl": chat_url(state, request, thread),
+        "actions": [action_answer(one) for one in turn.actions],
+    }
+
+
+def assert_readable(state: AppState, turn: Turn) -> None:
+    """Refuse a result that is not there yet, or not any more.
+
+    Raises:
+        NotFound: With the reason.
+    """
+    if turn.state is not AiState.COMPLETE:
+        raise NotFound(f"the job {turn.job_id} is {turn.state}; there is a result when it is COMPLETE")
+    days = state.settings.ai_result_days
+    if turn.ended_at is not None and datetime.now(UTC) - turn.ended_at > timedelta(days=days):
+        raise NotFound(f"the result of the job {turn.job_id} was kept for {days} days")
+
+
+def action_answer(action: StoredAction) -> dict[str, Any]:
+    """One action of a result."""
+    found: dict[str, Any] = {"type": action.type, "message": action.message, "timestamp": moment(action.at)}
+    if action.type is ActionType.GENERATE_QUERY:
+        found["result"] = query_answer(action)
+    if action.chart is not None:
+        found["chart"] = action.chart
+    return found
+
+
+def query_answer(action: StoredAction) -> dict[str, Any]:
+    """What a query brought."""
+    found = {
+        "queryName": action.title,
+        "query": None if action.query is None else action.query.model_dump(mode="json"),
+        "status": "success" if action.error is None else "error",
+        "csvResult": action.csv,
+        "csvResultWasTruncated": action.truncated,
+        "hasResults": action.rows > 0,
+        "totalRowCount": action.rows,
+    }
+    return found if action.error is None else {**found, "error": action.error}
+
+
+def rows_answer(turn: Turn) -> dict[str, Any]:
+    """The rows of the last query as objects, by the names of their fields.
+
+    Raises:
+        NotFound: No query brought rows.
+    """
+    action = last_query(turn)
+    names = [column.name for column in action.columns]
+    rows = list(csv.reader(io.StringIO(action.csv or "")))[1:]
+    kinds = {column.name: column for column in action.columns}
+    shaped = [{name: _value(kinds[name].type, text) for name, text in zip(names, row, strict=True)} for row in rows]
+    return {
+        "columns": [column.model_dump(mode="json") for column in action.columns],
+        "rows": shaped,
+        "truncated": action.truncated,
+        "totalRowCount": action.rows,
+    }
+
+
+def last_query(turn: Turn) -> StoredAction:
+    """The last query that ran.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = next((one for one in reversed(turn.actions) if one.csv is not None and one.error is None), None)
+    if found is None:
+        raise NotFound(f"the job {turn.job_id} has no rows")
+    return found
+
+
+def _value(kind: str, text: str) -> Any:
+    if text == "":
+        return None
+    if kind == "boolean":
+        return text == "true"
+    if kind == "number":
+        number = float(text)
+        return int(number) if number.is_integer() else number
+    return text
+
+
+def conversation_answer(one: Conversation) -> dict[str, Any]:
+    """A thread in a list."""
+    return {
+        "id": str(one.id),
+        "name": one.name,
+        "lastUserPrompt": one.last_prompt,
+        "createdAt": moment(one.created_at),
+        "updatedAt": moment(one.updated_at),
+    }
+
+
+def thread_answer(state: AppState, request: Request, thread: Thread) -> dict[str, Any]:
+    """A thread with its messages, `user` and `assistant` in turn."""
+    messages: list[dict[str, Any]] = []
+    url = chat_url(state, request, thread.conversation.id)
+    for turn in thread.turns:
+        messages.append({"role": "user", "content": turn.prompt, "timestamp": moment(turn.created_at)})
+        if not turn.active:
+            messages.append(
+                {
+                    "role": "assistant",
+                    "content": turn.answer if turn.answer is not None else turn.error,
+                    "timestamp": moment(turn.ended_at),
+                    "jobId": str(turn.job_id),
+                    "omniChatUrl": url,
+                }
+            )
+    return {**conversation_answer(thread.conversation), "messages": messages}
+
+
+def wanted_wait(headers: Mapping[str, str]) -> float:
+    """Seconds of `Prefer: wait=N`; 0: none.
+
+    Raises:
+        BadInput: More than 60.
+    """
+    found = PREFER_WAIT.search(headers.get("prefer", ""))
+    if found is None:
+        return 0.0
+    seconds = float(found[1])
+    if seconds > LONGEST_WAIT:
+        raise BadInput(f"Prefer: wait takes up to {LONGEST_WAIT:g} seconds", field="Prefer")
+    return seconds
+
+
+def page_info(*, more: bool, cursor: str | None, size: int, total: int) -> dict[str, Any]:
+    """What a page tells of itself."""
+    return {"hasNextPage": more, "nextCursor": cursor if more else None, "pageSize": size, "totalRecords": total}

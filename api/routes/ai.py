@@ -1,0 +1,212 @@
+"""AI jobs: a question in words over a semantic model, answered by a durable agent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from api.ai_calls import answer_query, answer_topic
+from api.ai_jobs import cancel_turn, chat_url, draw, start, viewer
+from api.ai_views import (
+    assert_readable,
+    conversation_answer,
+    job_answer,
+    last_query,
+    page_info,
+    result_answer,
+    rows_answer,
+    thread_answer,
+    wanted_wait,
+)
+from api.answers import json_answer
+from api.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
+from api.cursors import read_cursor, write_cursor
+from api.enrichments import read_body
+from api.idempotency import IdempotencyKey
+from api.rates import limited
+from api.state import State
+from contracts.ai import AiJobBody, AiState, GenerateQueryBody, PickTopicBody
+from domain.ai.charts import Undrawable
+from stores.ai.jobs import state_of
+from stores.ai.lists import get_ai_job, list_ai_jobs
+from stores.ai.threads import get_conversation, list_conversations, read_thread, read_turn
+
+router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)])
+
+Side = Annotated[int, Query(ge=50, le=4000, description="Pixels.")]
+PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]
+CursorQuery = Annotated[str | None, Query(description="`nextCursor` of the page before.")]
+
+
+@router.post("/jobs", status_code=201, summary="Ask a question")
+async def create_job(
+    request: Request,
+    state: State,
+    caller: Operator,
+    user_id: Annotated[UUID | None, Query(alias="userId", description="Run as this user.")] = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Starts an agent that picks a topic, queries the database read-only and answers. 409 while its thread is busy."""
+    body, digest = await read_body(request, state, AiJobBody)
+    return await start(request, state, caller, body, user_id=user_id, digest=digest, idempotency_key=idempotency_key)
+
+
+@router.get("/jobs", summary="List jobs, newest first")
+async def list_jobs(
+    request: Request,
+    state: State,
+    caller: Reader,
+    job_state: Annotated[AiState | None, Query(alias="state")] = None,
+    conversation_id: Annotated[UUID | None, Query(alias="conversationId")] = None,
+    model_id: Annotated[UUID | None, Query(alias="modelId")] = None,
+    cursor: CursorQuery = None,
+    page_size: PageSize = 50,
+) -> dict[str, Any]:
+    """Those that the caller may see."""
+    rows, total = await list_ai_jobs(
+        state.db,
+        caller.organization,
+        viewer(caller),
+        state=job_state,
+        conversation_id=conversation_id,
+        model_id=model_id,
+        before=read_cursor(cursor) if cursor else None,
+        limit=page_size + 1,
+    )
+    shown, more = rows[:page_size], len(rows) > page_size
+    following = write_cursor((shown[-1][0].created_at, shown[-1][0].id)) if shown else None
+    return {
+        "data": [job_answer(state, request, job, row) for job, row in shown],
+        "pageInfo": page_info(more=more, cursor=following, size=page_size, total=total),
+    }
+
+
+@router.get("/jobs/{job_id}", summary="State and progress")
+async def get_job(request: Request, state: State, caller: Reader, job_id: UUID) -> dict[str, Any]:
+    """With `Prefer: wait=N` the answer waits for a change of state, up to N (60) seconds."""
+    seconds, whose = wanted_wait(request.headers), viewer(caller)
+    job, more, place = await get_ai_job(state.db, caller.organization, job_id, whose)
+    before = state_of(job)
+    if seconds and not job.state.final:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds), state.events.subscribed(job_id) as news:
+                while state_of(job) is before:
+                    await news.wait()
+                    news.clear()
+                    job, more, place = await get_ai_job(state.db, caller.organization, job_id, whose)
+    return job_answer(state, request, job, more, place)
+
+
+@router.post("/jobs/{job_id}/cancel", summary="Stop a job")
+async def cancel_job(state: State, caller: Operator, job_id: UUID) -> dict[str, Any]:
+    """Answers CANCELLED at once; what the worker still brings is dropped. Too late while DELIVERING."""
+    return {"jobId": str(job_id), "state": await cancel_turn(state, caller, job_id)}
+
+
+@router.get("/jobs/{job_id}/result", summary="The full result")
+async def get_result(
+    request: Request,
+    state: State,
+    caller: Reader,
+    job_id: UUID,
+    form: Annotated[
+        Literal["json", "rows", "csv"], Query(alias="format", description="rows, csv: those of the last query.")
+    ] = "json",
+) -> Response:
+    """404 until COMPLETE, and from 14 days after."""
+    turn = await read_turn(state.db, caller.organization, job_id, viewer(caller))
+    assert_readable(state, turn)
+    if form == "csv":
+        return Response(last_query(turn).csv, media_type="text/csv; charset=utf-8")
+    if form == "rows":
+        return json_answer(rows_answer(turn))
+    job, _, _ = await get_ai_job(state.db, caller.organization, job_id, viewer(caller))
+    return json_answer(result_answer(state, request, turn, str(job.conversation_id)))
+
+
+@router.get(
+    "/jobs/{job_id}/vis", summary="The chart", responses={200: {"content": {"image/png": {}, "image/svg+xml": {}}}}
+)
+async def get_chart(
+    state: State,
+    caller: Reader,
+    job_id: UUID,
+    width: Side = 800,
+    height: Side = 480,
+    form: Annotated[Literal["png", "svg"], Query(alias="format")] = "png",
+    dark: bool = False,
+) -> Response:
+    """Of the last query that can be drawn; a job that only changed the style draws what its thread has found."""
+    svg = form == "svg"
+    try:
+        drawn = await draw(
+            state, caller.organization, viewer(caller), job_id, width=width, height=height, svg=svg, dark=dark
+        )
+    except Undrawable as error:
+        error.extra = {"error": error.detail}
+        raise
+    return Response(drawn, media_type="image/svg+xml" if svg else "image/png")
+
+
+@router.get("/conversations", summary="Threads, the latest first")
+async def get_conversations(
+    state: State,
+    caller: Reader,
+    user_id: Annotated[UUID | None, Query(alias="userId", description="With an organization key.")] = None,
+    cursor: CursorQuery = None,
+    page_size: PageSize = 50,
+) -> dict[str, Any]:
+    """An organization key sees all, a personal token its own."""
+    whose = viewer(caller) or user_id
+    rows, total = await list_conversations(
+        state.db,
+        caller.organization,
+        whose,
+        before=read_cursor(cursor) if cursor else None,
+        limit=page_size + 1,
+    )
+    shown, more = rows[:page_size], len(rows) > page_size
+    following = write_cursor((shown[-1].updated_at, shown[-1].id)) if shown else None
+    return {
+        "data": [conversation_answer(one) for one in shown],
+        "pageInfo": page_info(more=more, cursor=following, size=page_size, total=total),
+    }
+
+
+@router.get("/conversations/{conversation_id}", summary="One thread with its messages")
+async def get_thread(request: Request, state: State, caller: Reader, conversation_id: UUID) -> dict[str, Any]:
+    """A question that failed or was cancelled has an answer that says so."""
+    thread = await read_thread(state.db, caller.organization, conversation_id, viewer(caller))
+    return thread_answer(state, request, thread)
+
+
+@router.post("/conversations/{conversation_id}/link", summary="A signed link to the page of a thread")
+async def make_link(
+    request: Request,
+    state: State,
+    caller: Operator,
+    conversation_id: UUID,
+    write: Annotated[bool, Query(description="Whether who has the link may also ask and cancel.")] = False,
+) -> dict[str, Any]:
+    """Good for 24 hours and this thread only, without a sign-in."""
+    thread = await get_conversation(state.db, caller.organization, conversation_id, viewer(caller))
+    token = chat_link_token(state, caller.organization, thread.id, write=write)
+    return {"url": f"{chat_url(state, request, thread.id)}?token={token}", "expiresIn": CHAT_SECONDS}
+
+
+@router.post("/pick-topic", summary="Choose a topic for a question")
+async def pick_topic(request: Request, state: State, caller: Operator) -> dict[str, Any]:
+    """The name of a topic, to be used as `topicName`."""
+    body, _ = await read_body(request, state, PickTopicBody)
+    return await answer_topic(state, caller, body)
+
+
+@router.post("/generate-query", summary="Turn a question into a query, and run it")
+async def generate_query(request: Request, state: State, caller: Operator) -> dict[str, Any]:
+    """A query that fails is asked for again with its error; the last error is told in `error`."""
+    body, _ = await read_body(request, state, GenerateQueryBody)
+    return await answer_query(state, caller, body)

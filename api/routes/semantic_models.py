@@ -1,0 +1,201 @@
+"""Semantic models, their topics, and the connections that they are over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from api.ai_views import page_info
+from api.answers import json_answer
+from api.auth import Editor, Reader
+from api.enrichments import read_body
+from api.rates import limited
+from api.semantic_models import (
+    change_content,
+    connection_columns,
+    connection_view,
+    content_of,
+    forget_model,
+    make_model,
+    merge_branch,
+    model_view,
+    read_database,
+    topic_answer,
+)
+from api.state import State
+from api.uploads import read_whole
+from contracts.ai import ConnectionBody, ConnectionView, ModelBody, ModelContentBody, ModelKind
+from contracts.errors import BadInput, ErrorCode
+from domain.semantics.content import MOST_BYTES, topic_of
+from stores.ai.connections import add_connection, change_connection, get_connection, list_connections
+from stores.ai.models import get_model, list_models, models_over
+from stores.ai.tables import ConnectionRow
+
+router = APIRouter(tags=["models"], dependencies=[Depends(limited)])
+
+BranchQuery = Annotated[UUID | None, Query(description="A branch of the model.")]
+MOST_BODY = 4 * MOST_BYTES
+
+
+@router.post("/v1/connections", status_code=201, summary="Connect a database")
+async def connect(request: Request, state: State, caller: Editor) -> Response:
+    """A DuckDB file or a Postgres; what it is reached by is kept encrypted, and it is only ever read."""
+    body, _ = await read_body(request, state, ConnectionBody)
+    row = ConnectionRow(organization=caller.organization, **connection_columns(state, body))
+    return _shown(await add_connection(state.db, row), 201)
+
+
+def _shown(row: ConnectionRow, status: int = 200) -> Response:
+    return json_answer(connection_view(row).model_dump(mode="json", by_alias=True, exclude_none=True), status)
+
+
+@router.get("/v1/connections", summary="List connections", response_model_exclude_none=True)
+async def connections(state: State, caller: Reader) -> list[ConnectionView]:
+    """Without their credentials."""
+    return [connection_view(row) for row in await list_connections(state.db, caller.organization)]
+
+
+@router.get("/v1/connections/{connection_id}", summary="One connection")
+async def connection(state: State, caller: Reader, connection_id: UUID) -> Response:
+    """Without its credentials."""
+    return _shown(await get_connection(state.db, caller.organization, connection_id))
+
+
+@router.put("/v1/connections/{connection_id}", summary="Change a connection")
+async def change(request: Request, state: State, caller: Editor, connection_id: UUID) -> Response:
+    """As a whole; the models over it stay."""
+    body, _ = await read_body(request, state, ConnectionBody)
+    columns = connection_columns(state, body)
+    return _shown(await change_connection(state.db, caller.organization, connection_id, columns))
+
+
+@router.delete("/v1/connections/{connection_id}", status_code=204, summary="Forget a connection")
+async def forget(state: State, caller: Editor, connection_id: UUID) -> None:
+    """Questions to the models over it fail from then on."""
+    changed: dict[str, object] = {"deleted_at": datetime.now(UTC), "config": b""}
+    await change_connection(state.db, caller.organization, connection_id, changed)
+
+
+@router.get("/v1/models", summary="List models")
+async def models(
+    state: State,
+    caller: Reader,
+    model_id: Annotated[UUID | None, Query(alias="modelId")] = None,
+    base_model_id: Annotated[UUID | None, Query(alias="baseModelId")] = None,
+    connection_id: Annotated[UUID | None, Query(alias="connectionId")] = None,
+    name: str | None = None,
+    kind: Annotated[ModelKind | None, Query(alias="modelKind")] = None,
+    include_deleted: Annotated[bool, Query(alias="includeDeleted")] = False,
+    include: Literal["activeBranches"] | None = None,
+    sort_field: Annotated[Literal["name", "createdAt", "updatedAt"], Query(alias="sortField")] = "name",
+    sort_direction: Annotated[Literal["asc", "desc"], Query(alias="sortDirection")] = "asc",
+    cursor: Annotated[str | None, Query(pattern=r"^\d{1,9}$", description="`nextCursor` of the page before.")] = None,
+    page_size: Annotated[int, Query(alias="pageSize", ge=1, le=100)] = 20,
+) -> dict[str, Any]:
+    """By name, or as asked."""
+    given = {"id": model_id, "base_model_id": base_model_id, "connection_id": connection_id, "name": name, "kind": kind}
+    offset = int(cursor or 0)
+    rows, total = await list_models(
+        state.db,
+        caller.organization,
+        {column: value for column, value in given.items() if value is not None},
+        include_deleted=include_deleted,
+        sort=sort_field,
+        descending=sort_direction == "desc",
+        offset=offset,
+        limit=page_size,
+    )
+    records = [model_view(row) for row in rows]
+    if include is not None:
+        over = await models_over(state.db, caller.organization, [row.id for row in rows])
+        branches = [one for one in over if one.kind is ModelKind.BRANCH]
+        for record in records:
+            record["branches"] = [
+                {"id": str(one.id), "name": one.name} for one in branches if str(one.base_model_id) == record["id"]
+            ]
+    more = offset + len(rows) < total
+    return {
+        "records": records,
+        "pageInfo": page_info(more=more, cursor=str(offset + len(rows)), size=page_size, total=total),
+    }
+
+
+@router.post("/v1/models", summary="Make a model")
+async def create(request: Request, state: State, caller: Editor) -> dict[str, Any]:
+    """A SCHEMA model is made by reading the database; SHARED, SHARED_EXTENSION and BRANCH of YAML or JSON."""
+    body, _ = await read_body(request, state, ModelBody)
+    row = await make_model(state, caller, body)
+    return {"success": True, "model": model_view(row)}
+
+
+@router.get("/v1/models/{model_id}", summary="One model")
+async def model(state: State, caller: Reader, model_id: UUID) -> dict[str, Any]:
+    """Without its content."""
+    return model_view(await get_model(state.db, caller.organization, model_id))
+
+
+@router.delete("/v1/models/{model_id}", status_code=204, summary="Delete a model")
+async def delete(state: State, caller: Editor, model_id: UUID) -> None:
+    """409 while others are laid over it."""
+    await forget_model(state, caller, model_id)
+
+
+@router.get("/v1/models/{model_id}/content", summary="What a model says")
+async def content(state: State, caller: Reader, model_id: UUID, branch_id: BranchQuery = None) -> dict[str, Any]:
+    """Its own content, and the whole that it makes with what it is laid over."""
+    row, whole = await content_of(state, caller.organization, model_id, branch_id)
+    return {
+        "model": model_view(row),
+        "content": row.content,
+        "whole": whole.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+
+
+@router.put("/v1/models/{model_id}/content", summary="Change what a model says")
+async def put_content(request: Request, state: State, caller: Editor, model_id: UUID) -> dict[str, Any]:
+    """YAML as `application/yaml`, or JSON `{"content": ...}`. What is not valid is refused with its place."""
+    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media in {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}:
+        raw = await read_whole(request, limit=MOST_BODY)
+        try:
+            given: str | dict[str, Any] = raw.decode()
+        except UnicodeDecodeError as error:
+            raise BadInput("the body is not UTF-8", code=ErrorCode.INVALID_ENCODING) from error
+    else:
+        given = (await read_body(request, state, ModelContentBody))[0].content
+    row = await change_content(state, caller, model_id, given)
+    return {"success": True, "model": model_view(row)}
+
+
+@router.post("/v1/models/{model_id}/refresh", summary="Read the database again")
+async def refresh(state: State, caller: Editor, model_id: UUID) -> dict[str, Any]:
+    """Brings a SCHEMA model up to date; what is laid over it stays."""
+    row = await get_model(state.db, caller.organization, model_id, kinds=(ModelKind.SCHEMA,))
+    row = await read_database(state, caller, row.connection_id, row.id, name=row.name, refresh=True)
+    return {"success": True, "model": model_view(row)}
+
+
+@router.post("/v1/models/{model_id}/merge", summary="Merge a branch")
+async def merge(state: State, caller: Editor, model_id: UUID) -> dict[str, Any]:
+    """Into the model that it belongs to; the branch is then deleted."""
+    return {"success": True, "model": model_view(await merge_branch(state, caller, model_id))}
+
+
+@router.get("/v1/models/{model_id}/topic", summary="Topics of a model")
+async def topics(state: State, caller: Reader, model_id: UUID, branch_id: BranchQuery = None) -> dict[str, Any]:
+    """What can be asked together."""
+    _, whole = await content_of(state, caller.organization, model_id, branch_id)
+    return {"success": True, "topics": [topic_answer(whole, name, full=False) for name in whole.topics]}
+
+
+@router.get("/v1/models/{model_id}/topic/{topic_name}", summary="One topic")
+async def topic(
+    state: State, caller: Reader, model_id: UUID, topic_name: str, branch_id: BranchQuery = None
+) -> dict[str, Any]:
+    """With the views that it reaches, and how."""
+    _, whole = await content_of(state, caller.organization, model_id, branch_id)
+    topic_of(whole, topic_name)
+    return {"success": True, "topic": topic_answer(whole, topic_name, full=True)}

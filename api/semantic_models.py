@@ -1,0 +1,246 @@
+"""Connections and semantic models behind their routes: made, read, changed, merged."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+from api.answers import moment
+from api.state import AppState
+from contracts.ai import ConnectionBody, ConnectionView, ModelBody, ModelKind
+from contracts.auth import Principal
+from contracts.databases import DatabaseConfig, DatabaseKind
+from contracts.errors import BadInput, Conflict, NotFound, Unavailable
+from contracts.jobs import JobKind, JobState
+from contracts.semantics import Content
+from domain.semantics.content import parse_model, views_of
+from domain.semantics.overlay import overlay
+from stores.ai.connections import get_connection, sealed_config
+from stores.ai.models import ASKABLE, add_model, change_model, get_model, models_over, whole_model
+from stores.ai.tables import ConnectionRow, ModelRow
+from stores.jobs import create_job, lock_job
+from stores.tables import JobRow
+
+WAIT_SECONDS = 60.0
+FIELDS = {DatabaseKind.DUCKDB: ("path", "url"), DatabaseKind.POSTGRES: ("url", "path")}
+
+
+def connection_columns(state: AppState, body: ConnectionBody) -> dict[str, Any]:
+    """The columns of a connection, its configuration sealed.
+
+    Raises:
+        BadInput: No such kind, or the wrong one of `path` and `url`.
+    """
+    try:
+        kind = DatabaseKind(body.kind)
+    except ValueError as error:
+        raise BadInput(f"kind: {body.kind!r} is not one of {', '.join(DatabaseKind)}", field="kind") from error
+    needed, other = FIELDS[kind]
+    if getattr(body, needed) is None:
+        raise BadInput(f"{needed} is required for {kind}", field=needed)
+    if getattr(body, other) is not None:
+        raise BadInput(f"{other} does not go with {kind}", field=other)
+    host = database = None
+    if body.url is not None:
+        try:
+            parts = urlsplit(body.url)
+            host = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+        except ValueError as error:
+            raise BadInput("url: no URL of a database", field="url") from error
+        if parts.scheme not in {"postgres", "postgresql"} or not parts.hostname:
+            raise BadInput("url: postgresql://user:password@host:port/database is needed", field="url")
+        database = parts.path.lstrip("/") or None
+    config = DatabaseConfig(kind=kind, path=body.path, url=body.url)
+    return {
+        "name": body.name,
+        "kind": kind,
+        "config": sealed_config(state.vault, config),
+        "path": body.path,
+        "host": host,
+        "database": database,
+    }
+
+
+def connection_view(row: ConnectionRow) -> ConnectionView:
+    """A connection without its credentials."""
+    return ConnectionView.model_validate(row, from_attributes=True)
+
+
+def model_view(row: ModelRow) -> dict[str, Any]:
+    """A model without its content."""
+    return {
+        "id": str(row.id),
+        "name": row.name,
+        "modelKind": row.kind,
+        "connectionId": str(row.connection_id),
+        "baseModelId": None if row.base_model_id is None else str(row.base_model_id),
+        "createdAt": moment(row.created_at),
+        "updatedAt": moment(row.updated_at),
+        "deletedAt": moment(row.deleted_at),
+    }
+
+
+async def make_model(state: AppState, caller: Principal, body: ModelBody) -> ModelRow:
+    """Make a model: one of a database by reading it, others of their content over their base.
+
+    Raises:
+        BadInput: The kinds do not fit, or the layers do not make a valid model.
+        NotFound: No such connection or base.
+        Unavailable: The database does not answer.
+    """
+    connection = await get_connection(state.db, caller.organization, body.connection_id)
+    if body.model_kind is ModelKind.SCHEMA:
+        if body.base_model_id is not None or body.content is not None:
+            given = "content" if body.content is not None else "baseModelId"
+            raise BadInput(f"{given}: a model of kind SCHEMA is read from the database", field=given)
+        return await read_database(state, caller, connection.id, uuid4(), name=body.model_name)
+    if body.base_model_id is None and (body.model_kind is not ModelKind.SHARED or body.content is None):
+        raise BadInput(f"baseModelId is required for {body.model_kind}", field="baseModelId")
+    if body.base_model_id is not None:
+        kinds = (ModelKind.SCHEMA,) if body.model_kind is ModelKind.SHARED else ASKABLE
+        base = await get_model(state.db, caller.organization, body.base_model_id)
+        if base.kind not in kinds:
+            raise BadInput(f"baseModelId: a {body.model_kind} is not made over a {base.kind}", field="baseModelId")
+        if base.connection_id != connection.id:
+            raise BadInput("connectionId: the base has another connection", field="connectionId")
+    row = ModelRow(
+        organization=caller.organization,
+        connection_id=connection.id,
+        name=body.model_name or connection.name,
+        kind=body.model_kind,
+        base_model_id=body.base_model_id,
+        content={} if body.content is None else await asyncio.to_thread(parse_model, body.content),
+    )
+    await whole_model(state.db, row)
+    return await add_model(state.db, row)
+
+
+async def read_database(
+    state: AppState, caller: Principal, connection_id: UUID, model_id: UUID, *, name: str | None, refresh: bool = False
+) -> ModelRow:
+    """Make a schema model, or bring one up to date, by a job that reads the database.
+
+    Raises:
+        BadInput: The database refuses.
+        Unavailable: It does not answer in time.
+    """
+    params = {"connection_id": str(connection_id), "model_id": str(model_id), "name": name or "", "refresh": refresh}
+    job = JobRow(
+        id=uuid4(),
+        organization=caller.organization,
+        kind=JobKind.SCHEMA_READING,
+        params=params,
+        created_by=caller.key_id,
+    )
+    async with state.db.transaction() as connection:
+        await create_job(connection, job)
+        stored = await lock_job(connection, caller.organization, job.id)
+    state.gateway.start_soon(stored)
+    job = await state.events.wait_for_end(stored, seconds=WAIT_SECONDS)
+    if not job.state.final:
+        raise Unavailable(f"the database is still being read by the job /v1/jobs/{job.id}", retry_after=10)
+    if job.state is not JobState.COMPLETED:
+        raise BadInput(f"the database cannot be read: {job.error_message}")
+    return await get_model(state.db, caller.organization, model_id)
+
+
+async def change_content(state: AppState, caller: Principal, model_id: UUID, given: str | dict[str, Any]) -> ModelRow:
+    """Replace a model's own content.
+
+    Raises:
+        BadInput: With what lies below it, it does not make a valid model; nothing was changed.
+    """
+    row = await get_model(state.db, caller.organization, model_id)
+    if row.kind is ModelKind.SCHEMA:
+        raise BadInput("a model of kind SCHEMA is read from the database; make a SHARED one over it")
+    own = await asyncio.to_thread(parse_model, given)
+    await whole_model(state.db, row, own)
+    return await change_model(state.db, caller.organization, model_id, {"content": own})
+
+
+async def merge_branch(state: AppState, caller: Principal, branch_id: UUID) -> ModelRow:
+    """Put what a branch says into the model that it belongs to, and end the branch.
+
+    Raises:
+        NotFound: No such branch.
+    """
+    branch = await get_model(state.db, caller.organization, branch_id, kinds=(ModelKind.BRANCH,))
+    assert branch.base_model_id is not None
+    base = await get_model(state.db, caller.organization, branch.base_model_id)
+    own = overlay_of(base, branch)
+    await whole_model(state.db, base, own)
+    changed = await change_model(state.db, caller.organization, base.id, {"content": own})
+    await change_model(state.db, caller.organization, branch.id, {"deleted_at": changed.updated_at})
+    return changed
+
+
+def overlay_of(base: ModelRow, branch: ModelRow) -> dict[str, Any]:
+    """A base's own content with a branch's over it; what the branch takes away stays taken away."""
+    merged = overlay(base.content, branch.content)
+    return _with_nulls(merged, branch.content)
+
+
+def _with_nulls(merged: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    for name, value in own.items():
+        if value is None:
+            merged[name] = None
+        elif isinstance(value, dict) and isinstance(merged.get(name), dict):
+            merged[name] = _with_nulls(dict(merged[name]), value)
+    return merged
+
+
+async def forget_model(state: AppState, caller: Principal, model_id: UUID) -> None:
+    """Delete a model; it can still be listed with `includeDeleted`.
+
+    Raises:
+        Conflict: Others are laid over it.
+    """
+    row = await get_model(state.db, caller.organization, model_id)
+    over = await models_over(state.db, caller.organization, [row.id])
+    if over:
+        raise Conflict(f"{over[0].kind} {over[0].name or over[0].id} is laid over it; delete that first")
+    await change_model(state.db, caller.organization, row.id, {"deleted_at": datetime.now(UTC)})
+
+
+async def content_of(
+    state: AppState, organization: str, model_id: UUID, branch_id: UUID | None
+) -> tuple[ModelRow, Content]:
+    """A model of any kind, or its branch, with its whole content.
+
+    Raises:
+        NotFound: It is not there, or the branch is another model's.
+        BadInput: Its layers do not make a valid model.
+    """
+    row = await get_model(state.db, organization, model_id)
+    if branch_id is not None:
+        branch = await get_model(state.db, organization, branch_id, kinds=(ModelKind.BRANCH,))
+        if branch.base_model_id != row.id:
+            raise NotFound(f"branch_id: {branch_id} is no branch of the model {model_id}")
+        row = branch
+    return row, await whole_model(state.db, row)
+
+
+def topic_answer(content: Content, name: str, *, full: bool) -> dict[str, Any]:
+    """A topic; `full`: with the views that it reaches and how."""
+    topic = content.topics[name]
+    found: dict[str, Any] = {"name": name, "base_view_name": topic.base_view}
+    for key in ("label", "description", "group_label"):
+        if (value := getattr(topic, key)) is not None:
+            found[key] = value
+    if topic.hidden:
+        found["hidden"] = True
+    if full:
+        ways = views_of(content, topic)
+        used = {id(one): one for way in ways.values() for one in way}
+        found["views"] = [
+            {"name": view, **content.views[view].model_dump(mode="json", exclude_none=True)} for view in ways
+        ]
+        found["relationships"] = [
+            one.model_dump(mode="json", by_alias=True)
+            for one in content.relationships
+            if id(one) in used or {one.from_, one.to} <= ways.keys()
+        ]
+    return found

@@ -1,0 +1,224 @@
+"""The form that a model's next move must have, bound to the fields that there are; and how it is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from contracts.ai import ChartType
+from contracts.errors import BadInput
+from contracts.semantics import DEFAULT_ROWS, MOST_ROWS, DataType, Query, Sort
+from domain.semantics.compile import Column
+from domain.semantics.filters import OPERATORS
+
+QUERY, CHART, ANSWER = "query", "chart", "answer"
+MOST_MOVE_FIELDS = 12
+SMALL_FIELDS = 4
+SMALL_ROWS = 100
+MOST_TITLE = 120
+CHART_WORDS = {
+    "bar": ChartType.BAR,
+    "bars": ChartType.BAR,
+    "column": ChartType.BAR,
+    "line": ChartType.LINE,
+    "lines": ChartType.LINE,
+    "area": ChartType.AREA,
+    "scatter": ChartType.SCATTER,
+    "pie": ChartType.PIE,
+    "donut": ChartType.PIE,
+    "table": ChartType.TABLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a model wants next.
+
+    Attributes:
+        action: `query`, `chart` or `answer`.
+        message: One sentence for the reader.
+        query: With `query`; None if what it asked for is no query.
+        problem: Why there is none.
+    """
+
+    action: str
+    message: str
+    title: str | None = None
+    query: Query | None = None
+    problem: str | None = None
+    chart: ChartType | None = None
+    answer: str | None = None
+
+
+def topic_form(names: Sequence[str]) -> dict[str, Any]:
+    """The form of a choice among topics."""
+    return {
+        "type": "object",
+        "properties": {"topic": {"type": "string", "enum": list(names)}},
+        "required": ["topic"],
+        "additionalProperties": False,
+    }
+
+
+def query_form(fields: Sequence[Column], *, small: bool) -> dict[str, Any]:
+    """The form of a query over some fields.
+
+    Args:
+        fields: What may be named; a model that is made to keep to the form can name nothing else.
+        small: For a small model: few fields, and no filters, whose values it would make up.
+    """
+    names = [field.name for field in fields]
+    any_field = {"type": "string", "enum": names}
+    properties: dict[str, Any] = {
+        "title": {"type": "string", "maxLength": MOST_TITLE, "description": "A short name of the result, for people."},
+        "fields": {
+            "type": "array",
+            "items": any_field,
+            "minItems": 1,
+            "maxItems": SMALL_FIELDS if small else MOST_MOVE_FIELDS,
+        },
+    }
+    if small:
+        properties["sort_by"] = any_field
+        properties["limit"] = {"type": "integer", "minimum": 1, "maximum": SMALL_ROWS}
+        return _object(properties, ["fields", "sort_by", "limit"])
+    properties["filters"] = {
+        "type": "array",
+        "maxItems": 20,
+        "items": _object(
+            {
+                "field": any_field,
+                "operator": {"type": "string", "enum": OPERATORS},
+                "values": {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
+            },
+            ["field", "operator", "values"],
+        ),
+    }
+    properties["sorts"] = {
+        "type": "array",
+        "maxItems": 5,
+        "items": _object({"field": any_field, "descending": {"type": "boolean"}}, ["field", "descending"]),
+    }
+    properties["limit"] = {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}
+    return _object(properties, ["title", "fields"])
+
+
+def move_form(fields: Sequence[Column], *, charts: bool, last: bool) -> dict[str, Any]:
+    """The form of the next move.
+
+    Args:
+        fields: What a query may name.
+        charts: Whether there are rows to draw.
+        last: Whether only an answer is left.
+    """
+    actions = [ANSWER] if last else [QUERY, *([CHART] if charts else []), ANSWER]
+    properties: dict[str, Any] = {
+        "action": {"type": "string", "enum": actions},
+        "message": {"type": "string", "maxLength": 500, "description": "One sentence: what you do now, and why."},
+        "chart": {
+            "type": "string",
+            "enum": [one.value for one in ChartType],
+            "description": "How the rows are best drawn; only where it matters.",
+        },
+        "answer": {"type": "string", "description": "With action answer: the answer in Markdown, by the rows alone."},
+    }
+    if not last:
+        properties["query"] = query_form(fields, small=False)
+    return _object(properties, ["action", "message"])
+
+
+def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def read_move(data: Mapping[str, Any], base: str) -> Move:
+    """Read a move.
+
+    Args:
+        data: In the form of `move_form`.
+        base: The topic's base view.
+    """
+    action, message = str(data.get("action", ANSWER)), str(data.get("message", "")).strip()
+    chart = ChartType(data["chart"]) if data.get("chart") in list(ChartType) else None
+    if action == QUERY:
+        title, query, problem = read_query(data.get("query"), base)
+        return Move(QUERY, message or "Asking the database.", title, query, problem, chart)
+    if action == CHART:
+        return Move(CHART, message or "Drawing the rows.", chart=chart or ChartType.BAR)
+    answer = str(data.get("answer") or message or "There is nothing to tell.")
+    return Move(ANSWER, message or "Answering.", answer=answer)
+
+
+def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | None]:
+    """Read a query in the form of `query_form`.
+
+    Returns:
+        Its title, the query, and what is wrong with it where there is none.
+    """
+    if not isinstance(data, Mapping):
+        return None, None, "query is missing"
+    title = str(data.get("title") or "")[:MOST_TITLE].strip() or None
+    fields = list(dict.fromkeys(str(one) for one in data.get("fields") or ()))
+    sorts = [
+        Sort(column_name=str(one.get("field")), sort_descending=bool(one.get("descending")))
+        for one in data.get("sorts") or ()
+        if one.get("field") in fields
+    ]
+    try:
+        filters = _filters(data.get("filters") or ())
+        query = Query(table=base, fields=fields, filters=filters, sorts=sorts, limit=data.get("limit") or DEFAULT_ROWS)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        return title, None, f"query.{'.'.join(str(one) for one in first['loc'])}: {first['msg']}"
+    except BadInput as error:
+        return title, None, error.detail
+    return title, query, None
+
+
+def read_small(data: Mapping[str, Any], fields: Sequence[Column], base: str) -> tuple[str | None, Query]:
+    """Read a small model's query, and mend what makes no sense, so that it runs.
+
+    Args:
+        data: In the form of `query_form(small=True)`.
+        fields: What it could choose from.
+        base: The topic's base view.
+    """
+    known = {field.name: field for field in fields}
+    names = [name for name in dict.fromkeys(data.get("fields") or ()) if name in known][:SMALL_FIELDS]
+    names = names or [fields[0].name]
+    chosen = str(data.get("sort_by"))
+    if chosen not in names:
+        chosen = next((name for name in names if known[name].measure), names[0])
+    temporal = known[chosen].type in {DataType.DATE, DataType.TIMESTAMP}
+    sorts = [Sort(column_name=chosen, sort_descending=not temporal and known[chosen].measure)]
+    limit = min(max(int(data.get("limit") or SMALL_ROWS), 1), SMALL_ROWS)
+    title = str(data.get("title") or "")[:MOST_TITLE].strip() or None
+    return title, Query(table=base, fields=names, sorts=sorts, limit=limit)
+
+
+def _filters(given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    found: dict[str, dict[str, Any]] = {}
+    for one in given:
+        operator, values = str(one["operator"]), list(one["values"])
+        several = operator in {"in", "not_in", "between"}
+        if not several and len(values) != 1:
+            if operator not in {"is", "is_not"}:
+                raise BadInput(f"filters: {one['field']} {operator} takes one value", field="filters")
+            operator, several = {"is": "in", "is_not": "not_in"}[operator], True
+        found.setdefault(str(one["field"]), {})[operator] = values if several else values[0]
+    return found
+
+
+def wanted_chart(prompt: str) -> ChartType | None:
+    """The kind of chart that a prompt names; `bar chart`, `as a line`, `pie`."""
+    words = re.findall(r"[a-z]+", prompt.lower())
+    for place, word in enumerate(words):
+        following = words[place + 1] if place + 1 < len(words) else ""
+        before = words[max(place - 2, 0) : place]
+        if word in CHART_WORDS and (following in {"chart", "graph", "plot"} or "as" in before or "into" in before):
+            return CHART_WORDS[word]
+    return None

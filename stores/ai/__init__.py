@@ -1,0 +1,1 @@
+"""Connections, semantic models, conversations and the iterations of AI jobs."""

@@ -1,0 +1,143 @@
+"""Semantic models: kept in layers, read as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlmodel import col, select
+
+from contracts.ai import ModelKind
+from contracts.errors import NotFound
+from contracts.semantics import Content
+from domain.semantics.content import read_model
+from domain.semantics.overlay import overlay
+from stores.ai.tables import ModelRow
+from stores.db import Database
+
+MOST_LAYERS = 5
+ASKABLE = frozenset({ModelKind.SHARED, ModelKind.SHARED_EXTENSION})
+"""Kinds that a question may name; a branch goes beside the one that it belongs to."""
+SORTS = {"name": ModelRow.name, "createdAt": ModelRow.created_at, "updatedAt": ModelRow.updated_at}
+
+
+async def add_model(database: Database, row: ModelRow) -> ModelRow:
+    """Keep a model; one that is there already under its id stays as it is."""
+    async with database.session() as session:
+        known = await session.get(ModelRow, row.id)
+        if known is not None:
+            return known
+        session.add(row)
+        await session.flush()
+        await session.refresh(row)
+    return row
+
+
+async def get_model(
+    database: Database, organization: str, model_id: UUID, *, kinds: Sequence[ModelKind] | frozenset[ModelKind] = ()
+) -> ModelRow:
+    """One model.
+
+    Args:
+        kinds: Only of these kinds; none: of any.
+
+    Raises:
+        NotFound: It is not there, was deleted, is of another kind or another organization's.
+    """
+    query = select(ModelRow).where(
+        ModelRow.id == model_id, ModelRow.organization == organization, col(ModelRow.deleted_at).is_(None)
+    )
+    async with database.session() as session:
+        row = (await session.exec(query)).one_or_none()
+    if row is None or (kinds and row.kind not in kinds):
+        raise NotFound(f"no model {model_id}" if row is None else f"the model {model_id} is {row.kind}")
+    return row
+
+
+async def list_models(
+    database: Database,
+    organization: str,
+    given: dict[str, Any],
+    *,
+    include_deleted: bool,
+    sort: str,
+    descending: bool,
+    offset: int,
+    limit: int,
+) -> tuple[Sequence[ModelRow], int]:
+    """A page of models.
+
+    Args:
+        given: Columns with the values that they must have.
+        sort: A name of `SORTS`.
+
+    Returns:
+        The page, and how many there are in all.
+    """
+    query = select(ModelRow).where(ModelRow.organization == organization)
+    count = select(func.count()).select_from(ModelRow).where(ModelRow.organization == organization)
+    conditions = [getattr(ModelRow, name) == value for name, value in given.items()]
+    if not include_deleted:
+        conditions.append(col(ModelRow.deleted_at).is_(None))
+    order = col(SORTS[sort])
+    query = query.where(*conditions).order_by(order.desc() if descending else order, col(ModelRow.id))
+    async with database.session() as session:
+        rows = (await session.exec(query.offset(offset).limit(limit))).all()
+        return rows, (await session.exec(count.where(*conditions))).one()
+
+
+async def models_over(database: Database, organization: str, model_ids: Sequence[UUID]) -> Sequence[ModelRow]:
+    """The live models that are laid over some others, branches and extensions."""
+    query = select(ModelRow).where(
+        ModelRow.organization == organization,
+        col(ModelRow.base_model_id).in_(model_ids),
+        col(ModelRow.deleted_at).is_(None),
+    )
+    async with database.session() as session:
+        return (await session.exec(query.order_by(col(ModelRow.created_at)))).all()
+
+
+async def change_model(database: Database, organization: str, model_id: UUID, changed: dict[str, Any]) -> ModelRow:
+    """Change a model's columns.
+
+    Raises:
+        NotFound: It is not there.
+    """
+    row = await get_model(database, organization, model_id)
+    async with database.session() as session:
+        for name, value in {**changed, "updated_at": datetime.now(UTC)}.items():
+            setattr(row, name, value)
+        session.add(row)
+    return row
+
+
+async def layers_of(database: Database, row: ModelRow) -> list[ModelRow]:
+    """A model and those below it, the lowest first.
+
+    Raises:
+        NotFound: One of them was deleted.
+    """
+    found = [row]
+    while found[0].base_model_id is not None and len(found) < MOST_LAYERS:
+        found.insert(0, await get_model(database, row.organization, found[0].base_model_id))
+    return found
+
+
+async def whole_model(database: Database, row: ModelRow, own: dict[str, Any] | None = None) -> Content:
+    """A model with all that it is laid over.
+
+    Args:
+        row: The model.
+        own: Takes the place of its own content, to see whether it fits.
+
+    Raises:
+        BadInput: The layers do not make a valid model; the place is named.
+    """
+    layers = await layers_of(database, row)
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = overlay(merged, own if own is not None and layer is layers[-1] else layer.content)
+    return read_model(merged)
