@@ -11,6 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 USABLE = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 
 
+def add_header(scope: Scope, name: str, value: str) -> None:
+    """Put a header on the answer of the request at hand, whichever route makes it."""
+    scope.setdefault("towpath.headers", {})[name] = value
+
+
 def request_id(scope: Scope) -> str:
     """The id of the request at hand."""
     return str(scope.get("towpath.request_id", ""))
@@ -36,7 +41,10 @@ class RequestIds:
 
         async def with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id(scope)
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id(scope)
+                if message["status"] < 400:
+                    headers.update(scope.get("towpath.headers", {}))
             await send(message)
 
         await self._app(scope, receive, with_id)

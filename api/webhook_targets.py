@@ -10,10 +10,11 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from api.requests import add_header
 from api.state import AppState
 from contracts.errors import BadInput, TooLarge
 from contracts.webhooks import MOST_METADATA_BYTES, WebhookFields
-from domain.webhooks.signing import signing_key
+from domain.webhooks.signing import PREFIX, signing_key, standard_form
 from stores.webhooks.receivers import Target
 
 HEADERS = {
@@ -63,6 +64,9 @@ async def read_target(request: Request, state: AppState, fields: WebhookFields |
     secret = fields.webhook_signing_secret
     if secret is not None:
         signing_key(secret, field="webhookSigningSecret")
+        if not secret.startswith(PREFIX):
+            # The official packages take this form alone; it is told once, to who has just sent the secret.
+            add_header(request.scope, "Towpath-Webhook-Secret", standard_form(secret))
     if fields.webhook_metadata is not None and len(orjson.dumps(fields.webhook_metadata)) > MOST_METADATA_BYTES:
         raise TooLarge(f"webhookMetadata is larger than {MOST_METADATA_BYTES} bytes")
     return Target(fields.webhook_url, None if secret is None else state.vault.seal(secret), fields.webhook_metadata)

@@ -94,7 +94,7 @@ class AiJobBody(Wire):
     branch_id: UUID | None = None
     topic_name: Annotated[str, Field(max_length=256)] | None = None
     progress_webhook_enabled: bool = False
-    attachments: Annotated[list[Attachment], Field(max_length=MOST_ATTACHMENTS)] = []
+    attachments: list[Attachment] = Field(default=[], max_length=MOST_ATTACHMENTS)
     llm: Annotated[str, Field(max_length=300)] | None = Field(
         default=None, description="A model key `provider::model`; none: the server chooses."
     )

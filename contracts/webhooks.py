@@ -81,6 +81,14 @@ class ReceiverView(Wire):
     previous_secret_until: datetime | None = None
 
 
+class StandingSecretBody(Wire):
+    """The secret that signs for targets of single jobs which bring none."""
+
+    secret: Annotated[str, Field(min_length=1, max_length=MOST_SECRET)] | None = Field(
+        default=None, repr=False, description="`whsec_` and base64 of 24 to 64 bytes, or any text; none: one is made."
+    )
+
+
 class Try(Wire):
     """One attempt of a delivery."""
 

@@ -15,7 +15,15 @@ from api.cursors import read_cursor, write_cursor
 from api.idempotency import IdempotencyKey, Slot
 from api.state import State
 from api.webhook_targets import check_url
-from contracts.webhooks import DeliveryPage, DeliveryState, DeliveryView, ReceiverBody, ReceiverView, Try
+from contracts.webhooks import (
+    DeliveryPage,
+    DeliveryState,
+    DeliveryView,
+    ReceiverBody,
+    ReceiverView,
+    StandingSecretBody,
+    Try,
+)
 from domain.webhooks.signing import new_secret, signing_key, standard_form
 from stores.webhooks import deliveries as log
 from stores.webhooks import receivers as store
@@ -101,6 +109,27 @@ async def rotate(state: State, caller: Editor, webhook_id: UUID) -> ReceiverView
     secret = new_secret()
     row = await store.rotate_receiver(state.db, caller.organization, webhook_id, state.vault.seal(secret))
     return _receiver(row, secret)
+
+
+@router.put("/v1/webhooks/standing-secret", summary="Set the organization's standing secret")
+async def set_standing(state: State, caller: Editor, body: StandingSecretBody | None = None) -> dict[str, str]:
+    """It signs for targets of single jobs that bring no secret; shown in this answer only."""
+    secret = (body and body.secret) or new_secret()
+    signing_key(secret)
+    await store.set_standing_secret(state.db, caller.organization, state.vault.seal(secret))
+    return {"secret": standard_form(secret)}
+
+
+@router.get("/v1/webhooks/standing-secret", summary="Whether there is a standing secret")
+async def standing(state: State, caller: Reader) -> dict[str, bool]:
+    """Without the secret."""
+    return {"set": await store.has_standing_secret(state.db, caller.organization)}
+
+
+@router.delete("/v1/webhooks/standing-secret", status_code=204, summary="Forget the standing secret")
+async def forget_standing(state: State, caller: Editor) -> None:
+    """Targets without a secret of their own go unsigned from then on."""
+    await store.set_standing_secret(state.db, caller.organization, None)
 
 
 @router.get("/v1/webhooks/deliveries", summary="The log of notices", response_model_exclude_none=True)

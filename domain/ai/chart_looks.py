@@ -75,7 +75,8 @@ class Canvas:
         return {
             "font": FONT,
             # Else Vega would put descriptions together from labels, in an expression for each mark.
-            "mark": {"aria": False},
+            # A null is a gap, but its place stays.
+            "mark": {"aria": False, "invalid": "break-paths-show-domains"},
             "view": {"stroke": None},
             "axis": {
                 **words,

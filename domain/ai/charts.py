@@ -6,7 +6,7 @@ import csv as csv_files
 import io
 import math
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from contracts.ai import MOST_CSV_BYTES, ChartType, ResultColumn
@@ -43,7 +43,8 @@ def read_rows(columns: Sequence[ResultColumn], csv: str) -> list[list[Any]]:
     """
     # A text may be larger than the 128 KiB that Python's reader allows at first.
     csv_files.field_size_limit(max(csv_files.field_size_limit(), MOST_CSV_BYTES))
-    lines = csv_files.reader(io.StringIO(csv, newline=""))
+    # Python's writer leaves a carriage return within a value without quotes, where its reader would end the row.
+    lines = csv_files.reader(io.StringIO(csv.replace("\r\n", "\n").replace("\r", " "), newline=""))
     next(lines, None)
     empty = [""] * len(columns)
     return [
@@ -63,22 +64,24 @@ def _number(text: str) -> int | float | None:
         return None
 
 
-def _moment(kind: type[date]) -> Callable[[str], str | None]:
-    def read(text: str) -> str | None:
-        try:
-            return kind.fromisoformat(text).isoformat()
-        except ValueError:
-            return None
+def _moment(text: str) -> str | None:
+    try:
+        return datetime.fromisoformat(text).isoformat()
+    except ValueError:
+        return None
 
-    return read
+
+def _day(text: str) -> str | None:
+    moment = _moment(text)
+    return moment and moment.partition("T")[0]
 
 
 _READERS: dict[DataType, Callable[[str], Any]] = {
     DataType.STRING: str,
     DataType.NUMBER: _number,
     DataType.BOOLEAN: lambda text: {"true": True, "false": False}.get(text.lower()),
-    DataType.DATE: _moment(date),
-    DataType.TIMESTAMP: _moment(datetime),
+    DataType.DATE: _day,
+    DataType.TIMESTAMP: _moment,
 }
 
 

@@ -37,7 +37,7 @@ def check_aggregate(text: str, field: str) -> exp.Expr:
     """
     found = _checked(text, field, (*ALLOWED, *AGGREGATES))
     for column in found.find_all(exp.Column):
-        if column.find_ancestor(exp.AggFunc) is None:
+        if column.find_ancestor(exp.AggFunc, exp.Filter) is None:
             raise BadInput(f"{field}: the column {column.name} is not in an aggregate", field=field)
     if found.find(exp.AggFunc) is None:
         raise BadInput(f"{field}: it sums nothing up", field=field)

@@ -124,6 +124,21 @@ async def rotate_receiver(database: Database, organization: str, webhook_id: UUI
     return row
 
 
+async def set_standing_secret(database: Database, organization: str, sealed: bytes | None) -> None:
+    """Give an organization the secret that signs for targets which bring none; None: it has none any more."""
+    async with database.transaction() as connection:
+        await connection.execute("UPDATE organizations SET webhook_secret = %s WHERE id = %s", (sealed, organization))
+
+
+async def has_standing_secret(database: Database, organization: str) -> bool:
+    """Whether an organization has one."""
+    async with database.transaction() as connection:
+        found = await connection.execute(
+            "SELECT webhook_secret IS NOT NULL FROM organizations WHERE id = %s", (organization,)
+        )
+        return bool((await found.fetchone() or (False,))[0])
+
+
 def _made(row: Receiver | None) -> Receiver:
     assert row is not None
     return row
