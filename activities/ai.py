@@ -12,7 +12,9 @@ from activities._faults import effect
 from contracts.ai import ActionType, IterationTask, ModelKind, Step, StoredAction
 from contracts.errors import ErrorCode, JobFault
 from contracts.jobs import JobRef
-from domain.ai.linking import fields_for, shares_words
+from contracts.llm import Answer
+from contracts.semantics import Query
+from domain.ai.linking import fields_for, shares_words, small_choice
 from domain.ai.moves import (
     ANSWER,
     CHART,
@@ -22,6 +24,7 @@ from domain.ai.moves import (
     read_move,
     read_query,
     read_small,
+    small_form,
     wanted_chart,
 )
 from domain.ai.prompts import move_prompt, small_prompt
@@ -33,7 +36,6 @@ from stores.ai.tables import ModelRow
 from stores.webhooks.deliveries import progress_queued
 
 MOST_FIELDS = 300
-SMALL_FIELDS = 12
 MOST_ERRORS = 3
 
 
@@ -95,15 +97,19 @@ class AiActivities:
         found = next((one for one in reversed(work.actions) if one.query is not None and one.error is None), None)
         if found is not None:
             return work.action(ActionType.SUMMARIZE, plain_answer(work.params.prompt, found), step)
-        fields = fields_for(work.params.prompt, work.content, work.chosen_topic, most=SMALL_FIELDS)
-        errors = [one.error for one in work.actions if one.error is not None]
-        form = query_form(fields, small=True)
-        answer = await self._desk.ask(work, small_prompt(work.params.prompt, work.content, fields, form, errors))
-        title, query = read_small(answer.data, fields, work.base)
+        answer, query = await self._small_query(work)
         action = work.action(ActionType.GENERATE_QUERY, "Asking the database.", step, answer)
-        action.topic, action.title, action.chart = work.topic, title, wanted_chart(work.params.prompt)
+        action.topic, action.chart = work.topic, wanted_chart(work.params.prompt)
         await self._desk.run(work, action, query)
         return _told(action)
+
+    async def _small_query(self, work: Work) -> tuple[Answer, Query]:
+        prompt = work.params.prompt
+        measures, dimensions = small_choice(prompt, work.content, work.chosen_topic)
+        errors = [one.error for one in work.actions if one.error is not None]
+        form = small_form(measures, dimensions)
+        answer = await self._desk.ask(work, small_prompt(prompt, measures, dimensions, form, errors))
+        return answer, read_small(answer.data, prompt, measures, dimensions, work.base)
 
     async def _move(self, work: Work, task: IterationTask) -> StoredAction:
         fields = fields_for(work.params.prompt, work.content, work.chosen_topic, most=MOST_FIELDS)
@@ -165,17 +171,13 @@ class AiActivities:
             return {"topic": work.topic}
 
     async def _question(self, work: Work, step: int) -> StoredAction:
-        small = self._desk.is_small(work)
         prompt = work.params.prompt
-        fields = fields_for(prompt, work.content, work.chosen_topic, most=SMALL_FIELDS if small else MOST_FIELDS)
-        form = query_form(fields, small=small)
-        if small:
-            errors = [one.error for one in work.actions if one.error is not None]
-            answer = await self._desk.ask(work, small_prompt(prompt, work.content, fields, form, errors))
-            title, query = read_small(answer.data, fields, work.base)
-            move = Move("query", "Asking the database.", title, query)
+        if self._desk.is_small(work):
+            answer, query = await self._small_query(work)
+            move = Move("query", "Asking the database.", None, query)
         else:
-            asked = move_prompt(prompt, work.content, work.chosen_topic, fields, work.actions, form)
+            fields = fields_for(prompt, work.content, work.chosen_topic, most=MOST_FIELDS)
+            asked = move_prompt(prompt, work.content, work.chosen_topic, fields, work.actions, query_form(fields))
             answer = await self._desk.ask(work, asked)
             move = Move("query", "Asking the database.", *read_query(answer.data, work.base))
         action = work.action(ActionType.GENERATE_QUERY, move.message, step, answer)

@@ -352,3 +352,8 @@ class Throttle:
         if len(self._attempts) > 10_000:
             self._attempts.pop(next(iter(self._attempts)))
         return 0
+
+    def forgive(self, name: str) -> None:
+        """Take the last attempt back: it was no guess."""
+        if attempts := self._attempts.get(name):
+            attempts.pop()

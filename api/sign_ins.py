@@ -56,18 +56,19 @@ async def key_by_secret(state: AppState, key: str, *, client: str) -> ApiKeyRow:
 
     Args:
         key: As it was typed.
-        client: Whose attempts are counted: the caller's network address.
+        client: Whose wrong keys are counted: the caller's network address, which many may share.
 
     Raises:
-        TooMany: Too many attempts from there.
+        TooMany: Too many wrong ones from there.
         Unauthorized: It is no key, or was revoked or has expired.
     """
     if wait := key_sign_ins.wait(client):
-        raise TooMany("too many sign-ins by key from here", retry_after=wait)
+        raise TooMany("too many wrong keys came from here", retry_after=wait)
     secret = folded(key)
     found = await store.find_key(state.db, secret) if KEY_FORM.fullmatch(secret) else None
     if found is None:
         raise Unauthorized("this key is not valid")
+    key_sign_ins.forgive(client)
     return found[0]
 
 

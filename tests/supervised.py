@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from runtime.embedded import EmbeddedStack
@@ -19,7 +19,9 @@ START_SECONDS = 180
 
 
 @contextmanager
-def supervised(settings: Settings) -> Iterator[EmbeddedStack]:
+def supervised(
+    settings: Settings, *, furnish: Callable[[EmbeddedStack], Awaitable[None]] | None = None
+) -> Iterator[EmbeddedStack]:
     """Start everything, and stop it at the end."""
     ready = threading.Event()
     started: list[EmbeddedStack] = []
@@ -28,7 +30,7 @@ def supervised(settings: Settings) -> Iterator[EmbeddedStack]:
     stop = asyncio.Event()
 
     async def run() -> None:
-        async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
+        async with EmbeddedStack(settings, echo=False, prepare=migrate, furnish=furnish) as stack:
             await stack.start_chroma()
             started.append(stack)
             ready.set()

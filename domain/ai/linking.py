@@ -30,6 +30,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "arrival": ("arr", "arrive"),
     "destination": ("dest",),
 }
+FOCUS = re.compile(r"\b(?:by|per|each|every|which|what)\s+((?:\w+\s*){1,3})")
+SMALL_MEASURES, SMALL_DIMENSIONS = 4, 5
+NEAR = 0.75
 Key = TypeVar("Key")
 
 
@@ -42,7 +45,8 @@ def words_of(text: str) -> list[str]:
 def _stem(word: str) -> str:
     for ending in ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
+            # Once more, so that `delays` and `delay` come to the same.
+            return _stem(word[: -len(ending)])
     return word
 
 
@@ -114,6 +118,34 @@ def fields_for(question: str, content: Content, topic: str, *, most: int) -> lis
         # Without a measure there is nothing to tell, without a dimension nothing to tell it by.
         chosen |= set([place for place in order if fields[place].measure is measure][:2])
     return [fields[place] for place in order if place in chosen]
+
+
+def small_choice(question: str, content: Content, topic: str) -> tuple[list[Column], list[Column]]:
+    """What a small model chooses from: the few measures and the few dimensions that a question may be about.
+
+    What follows `by`, `per`, `each` or `which` counts most for the dimensions; a number that a measure sums up is not
+    something to tell it by.
+    """
+    fields = fields_of(content, topic)
+    texts = {place: described(content, column) for place, column in enumerate(fields)}
+    scores = dict(rank(question, texts))
+    focus = " ".join(FOCUS.findall(question.lower()))
+    nearer = dict(rank(focus, texts)) if focus else {}
+    summed = {f"{view}.{measure.sql}" for view, known in content.views.items() for measure in known.measures.values()}
+    measures = [place for place, column in enumerate(fields) if column.measure]
+    dimensions = [place for place, column in enumerate(fields) if not column.measure and column.name not in summed]
+    for_dimensions = {place: scores[place] + 2 * nearer.get(place, 0.0) for place in dimensions}
+    return (
+        [fields[place] for place in _nearest(measures, scores)[:SMALL_MEASURES]],
+        [fields[place] for place in _nearest(dimensions, for_dimensions)[:SMALL_DIMENSIONS]],
+    )
+
+
+def _nearest(places: list[int], scores: Mapping[int, float]) -> list[int]:
+    """Those that are about as near as the nearest one; all where nothing is near."""
+    order = sorted(places, key=lambda place: -scores[place])
+    least = scores[order[0]] * NEAR if order else 0.0
+    return [place for place in order if scores[place] >= least]
 
 
 def shares_words(question: str, content: Content, topic: str) -> bool:

@@ -17,8 +17,12 @@ from domain.semantics.filters import OPERATORS
 
 QUERY, CHART, ANSWER = "query", "chart", "answer"
 MOST_MOVE_FIELDS = 12
-SMALL_FIELDS = 4
 SMALL_ROWS = 100
+SMALL_SERIES = 1000
+NOTHING = "nothing"
+LEAST = frozenset({"lowest", "least", "fewest", "smallest", "shortest", "minimum", "cheapest", "worst", "ascending"})
+NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+NUMBERS = {word: number for number, word in enumerate(NUMBER_WORDS, 1)}
 MOST_TITLE = 120
 CHART_WORDS = {
     "bar": ChartType.BAR,
@@ -64,47 +68,42 @@ def topic_form(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def query_form(fields: Sequence[Column], *, small: bool) -> dict[str, Any]:
-    """The form of a query over some fields.
-
-    Args:
-        fields: What may be named; a model that is made to keep to the form can name nothing else.
-        small: For a small model: few fields, and no filters, whose values it would make up.
-    """
-    names = [field.name for field in fields]
-    any_field = {"type": "string", "enum": names}
+def query_form(fields: Sequence[Column]) -> dict[str, Any]:
+    """The form of a query over some fields; a model that is made to keep to it can name nothing else."""
+    any_field = {"type": "string", "enum": [field.name for field in fields]}
+    value = {"type": ["string", "number", "boolean"]}
     properties: dict[str, Any] = {
         "title": {"type": "string", "maxLength": MOST_TITLE, "description": "A short name of the result, for people."},
-        "fields": {
+        "fields": {"type": "array", "items": any_field, "minItems": 1, "maxItems": MOST_MOVE_FIELDS},
+        "filters": {
             "type": "array",
-            "items": any_field,
-            "minItems": 1,
-            "maxItems": SMALL_FIELDS if small else MOST_MOVE_FIELDS,
+            "maxItems": 20,
+            "items": _object(
+                {
+                    "field": any_field,
+                    "operator": {"type": "string", "enum": OPERATORS},
+                    "values": {"type": "array", "items": value, "minItems": 1},
+                },
+                ["field", "operator", "values"],
+            ),
         },
+        "sorts": {
+            "type": "array",
+            "maxItems": 5,
+            "items": _object({"field": any_field, "descending": {"type": "boolean"}}, ["field", "descending"]),
+        },
+        "limit": {"type": "integer", "minimum": 1, "maximum": MOST_ROWS},
     }
-    if small:
-        properties["sort_by"] = any_field
-        properties["limit"] = {"type": "integer", "minimum": 1, "maximum": SMALL_ROWS}
-        return _object(properties, ["fields", "sort_by", "limit"])
-    properties["filters"] = {
-        "type": "array",
-        "maxItems": 20,
-        "items": _object(
-            {
-                "field": any_field,
-                "operator": {"type": "string", "enum": OPERATORS},
-                "values": {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
-            },
-            ["field", "operator", "values"],
-        ),
-    }
-    properties["sorts"] = {
-        "type": "array",
-        "maxItems": 5,
-        "items": _object({"field": any_field, "descending": {"type": "boolean"}}, ["field", "descending"]),
-    }
-    properties["limit"] = {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}
     return _object(properties, ["title", "fields"])
+
+
+def small_form(measures: Sequence[Column], dimensions: Sequence[Column]) -> dict[str, Any]:
+    """The form for a small model: one number, and what it is told by; the rest follows from the question's words."""
+    properties: dict[str, Any] = {}
+    if measures:
+        properties["measure"] = {"type": "string", "enum": [one.name for one in measures]}
+    properties["by"] = {"type": "string", "enum": [*(one.name for one in dimensions), *([NOTHING] if measures else [])]}
+    return _object(properties, list(properties))
 
 
 def move_form(fields: Sequence[Column], *, charts: bool, last: bool) -> dict[str, Any]:
@@ -127,7 +126,7 @@ def move_form(fields: Sequence[Column], *, charts: bool, last: bool) -> dict[str
         "answer": {"type": "string", "description": "With action answer: the answer in Markdown, by the rows alone."},
     }
     if not last:
-        properties["query"] = query_form(fields, small=False)
+        properties["query"] = query_form(fields)
     return _object(properties, ["action", "message"])
 
 
@@ -179,25 +178,37 @@ def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | No
     return title, query, None
 
 
-def read_small(data: Mapping[str, Any], fields: Sequence[Column], base: str) -> tuple[str | None, Query]:
-    """Read a small model's query, and mend what makes no sense, so that it runs.
+def read_small(
+    data: Mapping[str, Any], question: str, measures: Sequence[Column], dimensions: Sequence[Column], base: str
+) -> Query:
+    """Make a query of a small model's choice: order and number of rows are read out of the question.
 
     Args:
-        data: In the form of `query_form(small=True)`.
-        fields: What it could choose from.
+        data: In the form of `small_form`.
+        question: In words.
+        measures: What it could choose from.
+        dimensions: The same.
         base: The topic's base view.
     """
-    known = {field.name: field for field in fields}
-    names = [name for name in dict.fromkeys(data.get("fields") or ()) if name in known][:SMALL_FIELDS]
-    names = names or [fields[0].name]
-    chosen = str(data.get("sort_by"))
-    if chosen not in names:
-        chosen = next((name for name in names if known[name].measure), names[0])
-    temporal = known[chosen].type in {DataType.DATE, DataType.TIMESTAMP}
-    sorts = [Sort(column_name=chosen, sort_descending=not temporal and known[chosen].measure)]
-    limit = min(max(int(data.get("limit") or SMALL_ROWS), 1), SMALL_ROWS)
-    title = str(data.get("title") or "")[:MOST_TITLE].strip() or None
-    return title, Query(table=base, fields=names, sorts=sorts, limit=limit)
+    measure = next((one for one in measures if one.name == data.get("measure")), None)
+    by = next((one for one in dimensions if one.name == data.get("by")), None)
+    chosen = [one for one in (by, measure) if one is not None] or [*dimensions[:1], *measures[:1]]
+    temporal = by is not None and by.type in {DataType.DATE, DataType.TIMESTAMP}
+    words = re.findall(r"[a-z]+|\d+", question.lower())
+    sorts = [Sort(column_name=chosen[0].name)]
+    if measure is not None and not temporal:
+        sorts = [Sort(column_name=measure.name, sort_descending=not LEAST.intersection(words))]
+    limit = _number_in(words) or (SMALL_SERIES if temporal else SMALL_ROWS)
+    return Query(table=base, fields=[one.name for one in chosen], sorts=sorts, limit=limit)
+
+
+def _number_in(words: Sequence[str]) -> int | None:
+    """How many rows a question wants: `top 5`, `which three ...`; a year is no such number."""
+    for word in words:
+        number = NUMBERS.get(word) or (int(word) if word.isdigit() else 0)
+        if 1 < number <= SMALL_ROWS:
+            return number
+    return None
 
 
 def _filters(given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

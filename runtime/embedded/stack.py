@@ -41,6 +41,7 @@ class EmbeddedStack:
         parts: Which parts to start; tests leave some out and start them later.
         echo: Whether every line of every part goes to stdout.
         prepare: Called with the database URL before façade and workers start: runs the migrations.
+        furnish: Called after that: adds what a fresh stack brings along.
         extra: Further environment for façade and workers, by setting name.
     """
 
@@ -51,12 +52,14 @@ class EmbeddedStack:
         parts: Collection[str] = PARTS,
         echo: bool = True,
         prepare: Callable[[str], None] | None = None,
+        furnish: Callable[[EmbeddedStack], Awaitable[None]] | None = None,
         extra: dict[str, str | int] | None = None,
     ) -> None:
         self._settings = settings
         self._parts = set(parts)
         self._echo = echo
         self._prepare = prepare
+        self._furnish = furnish
         self._extra = extra or {}
         self.home = Home(settings.home)
         self._children: dict[str, Child] = {}
@@ -73,6 +76,16 @@ class EmbeddedStack:
     def api_url(self) -> str:
         """The façade."""
         return f"http://{self._settings.host}:{self.api_port}"
+
+    @property
+    def databases(self) -> Path:
+        """The folder of DuckDB files."""
+        return self._settings.databases_root or self.home.folder / "databases"
+
+    @property
+    def encryption_keys(self) -> str:
+        """The passphrases for secrets at rest."""
+        return self._settings.encryption_keys or self.home.secret("encryption-key")
 
     @property
     def api_key(self) -> str:
@@ -102,6 +115,8 @@ class EmbeddedStack:
         await asyncio.gather(self._start_postgres(), self._start_temporal())
         if self._prepare is not None and self.database_url:
             await asyncio.to_thread(self._prepare, self.database_url)
+        if self._furnish is not None and self.database_url:
+            await self._furnish(self)
         self.api_port = self.home.port("port", self._settings.port, self._settings.host)
         self.publish()
         if "worker" in self._parts:
@@ -262,13 +277,14 @@ class EmbeddedStack:
             local_llm_url=self.llm_url or None,
             bootstrap_key=self.api_key,
             secret=settings.secret or self.home.secret("secret"),
-            encryption_keys=settings.encryption_keys or self.home.secret("encryption-key"),
+            encryption_keys=self.encryption_keys,
             port=self.api_port,
         )
         if own:
             # On loopback, for one person: everything is open that only an operator of a server should open.
             values.update(open_registration="true", docs_open="true", cookie_secure="false")
             values.setdefault("webhook_allowed_hosts", "localhost,127.0.0.1")
+            values.setdefault("databases_root", self.databases)
         values.update(self._extra)
         environment = child_environment(**values)
         if own:

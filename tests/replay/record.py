@@ -17,9 +17,11 @@ from temporalio.client import Client
 from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from stores.migrate import migrate
+from tests.ai.builders import make_lamps
 from tests.builders import FIELDS, Organization, organization, papers, persons, providers
 from tests.llm_server import llm_server
 from tests.receiver import Script, receiver
+from tests.replay.ai_paths import AiPaths
 from tests.replay.llm_paths import LlmPaths
 
 FOLDER = Path(__file__).parent / "histories"
@@ -147,13 +149,16 @@ def _plain(history: str) -> str:
 
 async def record(names: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="towpath-record-") as folder, llm_server() as provider:
+        databases = Path(folder) / "databases"
+        databases.mkdir()
+        make_lamps(databases / "lamps.duckdb")
         settings = Settings(
             home=Path(folder) / "home", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=100, vector_chunk=50,
-            llm_providers=providers(provider.url),
+            llm_providers=providers(provider.url), databases_root=databases, ai_rate=1_000_000,
         )  # fmt: skip
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             client = await Client.connect(stack.temporal_address)
-            for path in [*PATHS, *LlmPaths(provider).all()]:
+            for path in [*PATHS, *LlmPaths(provider).all(), *AiPaths(provider).all()]:
                 if names and path.__name__ not in names:
                     continue
                 org = organization(stack.api_url)

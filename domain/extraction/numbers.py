@@ -1,0 +1,94 @@
+"""Numbers as people write them: marks of thousands and decimals, signs, currencies, units."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Literal
+
+DecimalMark = Literal[".", ","]
+
+_SPACES = "\u0020\u00a0\u2007\u2009\u202f'\u2019"
+_AMOUNT = re.compile(rf"\d(?:[\d.,{_SPACES}]*\d)?")
+_MINUS = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-"})
+_GROUPED = re.compile(rf"^\d{{1,3}}(?:[{_SPACES}]\d{{3}})+(?=[.,]|$)|^\d+(?=[.,]|$)")
+_BEFORE = re.compile(r"^[\s()+\-]*(?:[^\W\d_]{1,20}\.?(?=[\s()+\-])|[A-Z]{3}|[$€£¥₹#№])?[\s()+\-]*$")
+_AFTER = re.compile(r"^[\s)\-]*(?:[^\W\d_]{1,20}\.?|[$€£¥₹%])?[\s)\-]*$")
+MOST_DIGITS = 30
+
+
+def parse_number(text: str, mark: DecimalMark | None = None) -> Decimal | None:
+    """The one number that a text states, with at most a currency, unit or sign around it; None: it states none.
+
+    Args:
+        mark: What parts decimals on these pages; None: not known, and `1,234` is taken for thousands.
+    """
+    text = text.translate(_MINUS).strip()
+    found = _AMOUNT.search(text)
+    if found is None or len(found[0]) > MOST_DIGITS:
+        return None
+    before, after = text[: found.start()], text[found.end() :]
+    if not _BEFORE.match(before) or not _AFTER.match(after):
+        return None
+    amount = _plain(found[0], mark)
+    if amount is None:
+        return None
+    negative = "-" in before or after.strip() == "-" or ("(" in before and ")" in after)
+    return -amount if negative else amount
+
+
+def decimal_mark(texts: Iterable[str]) -> DecimalMark | None:
+    """What parts decimals, as far as the numbers of a document show it; None: they do not, or disagree."""
+    seen: set[DecimalMark] = set()
+    for text in texts:
+        for amount in _AMOUNT.findall(text):
+            shown = _shown_mark(amount)
+            if shown is not None:
+                seen.add(shown)
+    return seen.pop() if len(seen) == 1 else None
+
+
+def _shown_mark(amount: str) -> DecimalMark | None:
+    """The mark that a number can only be read with."""
+    dots, commas = amount.count("."), amount.count(",")
+    if dots and commas:
+        last: DecimalMark = "." if amount.rindex(".") > amount.rindex(",") else ","
+        return last if amount.count(last) == 1 else None
+    mark: DecimalMark = "." if dots else ","
+    if dots + commas != 1:
+        return None
+    _, _, decimals = amount.partition(mark)
+    return mark if len(decimals) in {1, 2} and decimals.isdigit() else None
+
+
+def _plain(amount: str, mark: DecimalMark | None) -> Decimal | None:
+    head = _GROUPED.match(amount)
+    if head is not None:
+        amount = re.sub(rf"[{_SPACES}]", "", head[0]) + amount[head.end() :]
+    parts = re.split(r"[.,]", amount)
+    if not all(part.isdigit() and part.isascii() for part in parts):
+        return None
+    marks = [each for each in amount if each in ".,"]
+    if not marks:
+        return Decimal(amount)
+    if _is_decimal(marks, parts, mark):
+        whole, decimals = parts[:-1], parts[-1]
+    else:
+        whole, decimals = parts, "0"
+    # 1.2.2026 is a date, 12,34,567 nobody's thousands.
+    grouped = len(whole) == 1 or (len(whole[0]) <= 3 and all(len(part) == 3 for part in whole[1:]))
+    alike = len(set(marks[: len(whole) - 1])) <= 1
+    return Decimal(f"{''.join(whole)}.{decimals}") if grouped and alike else None
+
+
+def _is_decimal(marks: list[str], parts: list[str], mark: DecimalMark | None) -> bool:
+    """Whether the last mark parts decimals."""
+    last = marks[-1]
+    if len(set(marks)) > 1:
+        return marks.count(last) == 1
+    if len(marks) > 1:
+        return False
+    if len(parts[-1]) != 3 or len(parts[0]) > 3 or parts[0] == "0":
+        return True
+    return last == (mark or ".")

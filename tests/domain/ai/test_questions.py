@@ -1,0 +1,199 @@
+"""From words to fields, from a model's move to a query, from rows to text."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.ai import ActionType, ChartType, ResultColumn, StoredAction
+from contracts.semantics import Content, DataType
+from domain.ai.linking import fields_for, rank, shares_words, small_choice, topic_texts, words_of
+from domain.ai.moves import move_form, query_form, read_move, read_query, read_small, small_form, wanted_chart
+from domain.ai.results import markdown_table, plain_answer, write_csv
+from domain.semantics import content
+from domain.semantics.compile import Dialect, compile_query, fields_of
+from domain.semantics.content import read_model
+
+EXAMPLES = Path(content.__file__).parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def flights() -> Content:
+    return read_model((EXAMPLES / "flights.yaml").read_text())
+
+
+def test_words_are_told_alike_whatever_their_ending() -> None:
+    assert words_of("The Carriers' highest mean delays") == words_of("carrier maximum average delay")
+
+
+@pytest.mark.parametrize(
+    ("question", "measure", "by"),
+    [
+        ("Which three carriers had the highest average departure delay?", "flights.average_dep_delay", "carrier"),
+        ("Show the number of late flights by origin airport", "flights.late_count", "origin"),
+        ("Which airline had the lowest share of late flights?", "flights.share_late", "airlines.name"),
+        ("total distance per destination", "flights.total_distance", "dest"),
+    ],
+)
+def test_a_question_leads_to_the_fields_it_names(flights: Content, question: str, measure: str, by: str) -> None:
+    measures, dimensions = small_choice(question, flights, "flights")
+
+    assert measures[0].name == measure
+    assert by in dimensions[0].name
+
+
+def test_topics_are_ranked_by_what_is_asked(flights: Content) -> None:
+    texts = topic_texts(flights, list(flights.topics))
+
+    assert rank("how much rain fell", texts)[0][0] == "weather"
+    assert rank("delays of an airline", texts)[0][0] == "flights"
+
+
+def test_a_choice_of_fields_has_a_measure_and_a_dimension_whatever_is_asked(flights: Content) -> None:
+    for question in ("xyz", "number count total average", "airport"):
+        fields = fields_for(question, flights, "flights", most=5)
+        assert {field.measure for field in fields} == {True, False}
+        assert len(fields) <= 9
+
+
+def test_whether_a_question_names_a_field(flights: Content) -> None:
+    assert shares_words("by airline", flights, "flights")
+    assert not shares_words("as a pie please", flights, "flights")
+
+
+@pytest.mark.parametrize(
+    ("question", "limit", "descending"),
+    [
+        ("Which three carriers were late most?", 3, True),
+        ("top 5 airlines by flights", 5, True),
+        ("the airline with the fewest flights in 2013", 100, False),
+    ],
+)
+def test_order_and_number_of_rows_are_read_out_of_the_words(
+    flights: Content, question: str, limit: int, descending: bool
+) -> None:
+    measures, dimensions = small_choice(question, flights, "flights")
+    chosen = {"measure": measures[0].name, "by": dimensions[0].name}
+
+    query = read_small(chosen, question, measures, dimensions, "flights")
+
+    assert query.limit == limit
+    assert query.sorts[0].sort_descending is descending
+    compile_query(flights, "flights", query, Dialect.DUCKDB)
+
+
+def test_every_choice_of_a_small_model_compiles(flights: Content) -> None:
+    for topic in flights.topics:
+        base = flights.topics[topic].base_view
+        measures = [one for one in fields_of(flights, topic) if one.measure]
+        dimensions = [one for one in fields_of(flights, topic) if not one.measure]
+        form = small_form(measures, dimensions)
+        for measure in form["properties"]["measure"]["enum"]:
+            for by in form["properties"]["by"]["enum"]:
+                query = read_small({"measure": measure, "by": by}, "x", measures, dimensions, base)
+                compile_query(flights, topic, query, Dialect.DUCKDB)
+
+
+def test_a_form_names_the_topics_fields_and_no_other(flights: Content) -> None:
+    fields = fields_of(flights, "planes")
+
+    form = move_form(fields, charts=False, last=False)
+
+    assert form["properties"]["action"]["enum"] == ["query", "answer"]
+    named = form["properties"]["query"]["properties"]["fields"]["items"]["enum"]
+    assert named == [field.name for field in fields]
+    assert query_form(fields)["properties"]["sorts"]["items"]["properties"]["field"]["enum"] == named
+
+
+@pytest.mark.parametrize(
+    ("given", "filters"),
+    [
+        ([("is", ["x"])], {"is": "x"}),
+        ([("is", ["x", "y"])], {"in": ["x", "y"]}),
+        ([("between", [1, 2])], {"between": [1, 2]}),
+        ([("gte", [1]), ("lt", [5])], {"gte": 1, "lt": 5}),
+    ],
+)
+def test_filters_are_read(given: list[tuple[str, list[Any]]], filters: dict[str, Any]) -> None:
+    data = {
+        "title": "t",
+        "fields": ["a.b"],
+        "filters": [{"field": "a.b", "operator": operator, "values": values} for operator, values in given],
+    }
+
+    _, query, problem = read_query(data, "a")
+
+    assert problem is None
+    assert query is not None
+    assert query.filters == {"a.b": filters}
+
+
+def test_what_is_no_query_is_told(flights: Content) -> None:
+    assert read_query(None, "a")[2] == "query is missing"
+    assert "fields" in str(read_query({"title": "t", "fields": []}, "a")[2])
+    several = {"fields": ["a.b"], "filters": [{"field": "a.b", "operator": "gt", "values": [1, 2]}]}
+    assert "takes one value" in str(read_query(several, "a")[2])
+    assert read_move({"action": "query", "message": "m"}, "a").problem == "query is missing"
+
+
+def test_a_sort_by_a_field_that_is_not_asked_for_is_left_out() -> None:
+    data = {"title": "t", "fields": ["a.b"], "sorts": [{"field": "a.c", "descending": True}]}
+
+    _, query, _ = read_query(data, "a")
+
+    assert query is not None
+    assert query.sorts == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "chart"),
+    [
+        ("Show it as a bar chart", ChartType.BAR),
+        ("make it into a pie", ChartType.PIE),
+        ("line graph please", ChartType.LINE),
+        ("what is the bottom line", None),
+        ("how many bars are there in Porto", None),
+    ],
+)
+def test_a_chart_is_wanted_where_it_is_named(prompt: str, chart: ChartType | None) -> None:
+    assert wanted_chart(prompt) is chart
+
+
+COLUMNS = [
+    ResultColumn(name="a.x", label="X, or *not*", type=DataType.STRING, measure=False),
+    ResultColumn(name="a.n", label="N", type=DataType.NUMBER, measure=True),
+]
+
+
+def test_rows_become_csv_that_says_what_was_cut() -> None:
+    text, cut = write_csv(COLUMNS, [("a,b", Decimal("1.50")), (None, 2.0), (date(2026, 1, 2), True)])
+
+    assert text == '"X, or *not*",N\n"a,b",1.5\n,2\n2026-01-02,true\n'
+    assert not cut
+    assert write_csv(COLUMNS, [("x", 1)] * 1001)[1]
+    wide, cut = write_csv(COLUMNS, [("x" * 200_000, 1)] * 10)
+    assert cut
+    assert len(wide.encode()) <= (1 << 20) + 100
+
+
+def test_a_markdown_table_shows_marks_as_they_are() -> None:
+    table = markdown_table(COLUMNS, 'X,N\n"a|b <i>",1\n')
+
+    assert table.splitlines() == ["| X, or \\*not\\* | N |", "| --- | ---: |", "| a\\|b \\<i\\> | 1 |"]
+
+
+def test_an_answer_without_a_models_words_is_the_rows() -> None:
+    action = StoredAction(
+        number=1, type=ActionType.GENERATE_QUERY, message="", at="2026-01-01T00:00:00Z", columns=COLUMNS,
+        csv="X,N\n" + "a,1\n" * 12, rows=12,
+    )  # fmt: skip
+
+    answer = plain_answer("How many?\nTell.", action)
+
+    assert answer.startswith("### How many?\n\n|")
+    assert answer.endswith("The first 10 of 12 rows.")
+    assert "no rows" in plain_answer("x", action.model_copy(update={"rows": 0}))
