@@ -48,6 +48,7 @@ bench: $(VENV)/.dev ## Run the benchmarks; one line of JSON a figure
 	$(BIN)/python -m bench.vectors
 	$(BIN)/python -m bench.enrichment
 	$(BIN)/python -m bench.webhooks
+	$(BIN)/python -m bench.ai
 
 lock: ## Pin the newest versions that fit, with hashes and without index URLs
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv

@@ -34,6 +34,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys of the database that TOWPATH_DATABASE_URL (or the running stack) names.")
 app.add_typer(keys, name="keys")
+secrets_app = typer.Typer(help="Secrets at rest: credentials of databases, secrets of webhooks.")
+app.add_typer(secrets_app, name="secrets")
 console = Console()
 
 Home = Annotated[Path | None, typer.Option(help="Where everything is kept (TOWPATH_HOME).")]
@@ -89,7 +91,7 @@ async def furnish(stack: EmbeddedStack) -> None:
     database = Database(stack.database_url, pool_size=1)
     try:
         schema = draft_model(await opened.tables()).model_dump(mode="json", by_alias=True, exclude_none=True)
-        await add_flights(database, Vault(stack.encryption_keys.split(",")), FILE_NAME, schema)
+        await add_flights(database, Vault(stack.encryption_keys), FILE_NAME, schema)
     finally:
         await opened.close()
         await database.close()
@@ -312,6 +314,23 @@ def revoke_key(
 
     _with_database(home, revoke)
     console.print(f"revoked {key_id}", highlight=False)
+
+
+@secrets_app.command(name="reseal")
+def reseal_secrets(home: Home = None) -> None:
+    """Encrypt all stored secrets with the first of TOWPATH_ENCRYPTION_KEYS; after it the others can be let go."""
+    from runtime.embedded.home import Home as HomeFolder
+    from stores.reseal import reseal
+    from stores.vault import Vault
+
+    settings = _settings(home)
+    passphrases = settings.encryption_key_list or [HomeFolder(settings.home).secret("encryption-key")]
+
+    async def change(database: Database) -> None:
+        count = await reseal(database, Vault(passphrases))
+        console.print(f"{count} secrets are sealed with the first key", highlight=False)
+
+    _with_database(home, change)
 
 
 def _with_database(home: Path | None, work: Callable[[Database], Awaitable[None]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,11 +58,8 @@ class Work:
             number=number, attempt=self.ref.attempt, step=step, type=kind, message=message, at=datetime.now(UTC)
         )
         if answer is not None:
-            action.usd, action.input_tokens, action.output_tokens = (
-                answer.usd,
-                answer.input_tokens,
-                answer.output_tokens,
-            )
+            action.usd, action.model_seconds = answer.usd, answer.seconds
+            action.input_tokens, action.output_tokens = answer.input_tokens, answer.output_tokens
         return action
 
     @property
@@ -182,7 +180,9 @@ class Desk:
         action.columns = [
             ResultColumn(name=one.name, label=one.label, type=one.type, measure=one.measure) for one in compiled.columns
         ]
+        started = time.monotonic()
         rows = await self._rows(connection, compiled.sql, compiled.parameters, query.limit, action)
+        action.database_seconds = time.monotonic() - started
         if rows is not None:
             action.rows = len(rows)
             action.csv, action.truncated = write_csv(action.columns, rows)

@@ -114,7 +114,13 @@ def assert_readable(state: AppState, turn: Turn) -> None:
 
 def action_answer(action: StoredAction) -> dict[str, Any]:
     """One action of a result."""
-    found: dict[str, Any] = {"type": action.type, "message": action.message, "timestamp": moment(action.at)}
+    found: dict[str, Any] = {
+        "type": action.type,
+        "message": action.message,
+        "timestamp": moment(action.at),
+        "modelSeconds": round(action.model_seconds, 3),
+        "databaseSeconds": round(action.database_seconds, 3),
+    }
     if action.type is ActionType.GENERATE_QUERY:
         found["result"] = query_answer(action)
     if action.chart is not None:

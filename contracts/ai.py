@@ -154,6 +154,8 @@ class StoredAction(BaseModel):
     usd: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
+    model_seconds: float = 0.0
+    database_seconds: float = 0.0
 
     @property
     def drawable(self) -> bool:

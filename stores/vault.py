@@ -10,6 +10,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from contracts.errors import Unavailable
 
+LOST = "a secret was sealed with a key that TOWPATH_ENCRYPTION_KEYS does not hold"
+
 
 class Vault:
     """Seals and opens secrets.
@@ -39,11 +41,18 @@ class Vault:
         try:
             return self._opened().decrypt(bytes(sealed)).decode()
         except InvalidToken as error:
-            raise Unavailable("a secret was sealed with a key that TOWPATH_ENCRYPTION_KEYS does not hold") from error
+            raise Unavailable(LOST) from error
 
     def reseal(self, sealed: bytes) -> bytes:
-        """The same secret under the newest key."""
-        return self._opened().rotate(bytes(sealed))
+        """The same secret under the newest key.
+
+        Raises:
+            Unavailable: No key is set, or none that fits.
+        """
+        try:
+            return self._opened().rotate(bytes(sealed))
+        except InvalidToken as error:
+            raise Unavailable(LOST) from error
 
     def _opened(self) -> MultiFernet:
         if self._keys is None:

@@ -74,7 +74,7 @@ class Canvas:
         words = {"labelColor": self.pale, "titleColor": self.pale, "labelFont": FONT, "titleFont": FONT}
         return {
             "font": FONT,
-            # Else Vega would put descriptions together from labels, in an expression for each mark.
+            # Without aria, else each mark would be read aloud by the neutral names of its columns.
             # A null is a gap, but its place stays.
             "mark": {"aria": False, "invalid": "break-paths-show-domains"},
             "view": {"stroke": None},

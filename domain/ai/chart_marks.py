@@ -1,7 +1,7 @@
 """Draws an answer's rows as marks: bars, lines, areas, points, slices and numbers.
 
-Nothing of the data becomes part of a Vega expression: columns are called c0, c1, ..., the order of values is the order
-of the rows, and marks carry no descriptions that Vega would put together from labels.
+Nothing of the data becomes part of a Vega expression: columns are called c0, c1, ..., labels are titles of axes and
+legends alone, and values are put in the order of the rows, never in that of a list.
 """
 
 from __future__ import annotations
@@ -339,39 +339,62 @@ def _bars(answer: Answer, canvas: Canvas) -> Drawing:
     ]
     notes = [f"First {len(kept)} of {len(names):,}"] if len(kept) < len(names) else []
     notes += _not_drawn(answer, [*places, *colours, *series.measures])
-
-    numbers = [one["c1"] for one in values if one["c1"] is not None] or [0]
-    texts = amounts([one["c1"] for one in values])
-    room = _text_room(texts, lying, canvas)
-    valued = len(series.names) == 1 and len(kept) <= MOST_VALUED_BARS and min(numbers) >= 0 and room is not None
-    longest = max(numbers) / (1 - (room or 0)) or 1
-    limit = round(canvas.width * 0.34) if lying else 0
-    if valued:
-        values = [one | {"c3": text} for one, text in zip(values, texts, strict=True)]
-    name_axis = alt.Axis(title=answer.label(*places), labelAngle=0, labelLimit=limit, ticks=False, labelOverlap=True)
-    band: dict[str, Any] = {"sort": None, "axis": name_axis, "scale": _band(len(kept) * len(series.names))}
-    length: dict[str, Any] = {
-        "axis": _value_axis(numbers, _value_title(answer, series), tickCount=5, grid=not valued),
-        # Room for the values that are written at the ends.
-        "scale": alt.Scale(domain=[0, longest], nice=False) if valued else alt.Scale(zero=True),
-        "stack": None,
-    }
-    chart = _chart(values)
-    if lying:
-        chart = chart.encode(x=alt.X("c1:Q", **length), y=alt.Y("c0:N", **band))
-        beside: dict[str, Any] = {"yOffset": alt.YOffset("c2:N", sort=None)}
-    else:
-        chart = chart.encode(x=alt.X("c0:N", **band), y=alt.Y("c1:Q", **length))
-        beside = {"xOffset": alt.XOffset("c2:N", sort=None)}
+    axis = alt.Axis(
+        title=answer.label(*places),
+        labelAngle=0,
+        labelLimit=round(canvas.width * 0.34) if lying else 0,
+        labelOverlap=True,
+        ticks=False,
+    )
+    band = {"sort": None, "axis": axis, "scale": _band(len(kept) * len(series.names))}
     if len(series.names) > 1:
-        groups = chart.mark_bar(cornerRadiusEnd=2).encode(color=_colour(series, canvas), **beside)
-        return Drawing(groups.to_dict(), notes, legend=True)
-    bars = chart.mark_bar(cornerRadiusEnd=2, color=canvas.palette[0])
-    if not valued:
-        return Drawing(bars.to_dict(), notes)
-    place: dict[str, Any] = {"align": "left", "dx": 5} if lying else {"baseline": "bottom", "dy": -4}
+        return Drawing(_groups(values, band, _value_title(answer, series), series, lying, canvas), notes, legend=True)
+    return Drawing(_single_bars(values, band, _value_title(answer, series), lying, canvas), notes)
+
+
+def _groups(
+    values: Sequence[Value], band: Value, title: str | None, series: Series, lying: bool, canvas: Canvas
+) -> dict[str, Any]:
+    """Bars of several series, side by side at each place."""
+    axis = _value_axis(_numbers_of(values), title, tickCount=5)
+    chart = _bar_chart(values, band, {"axis": axis, "scale": alt.Scale(zero=True)}, lying)
+    beside: dict[str, Any] = {"yOffset": alt.YOffset("c2:N", sort=None)}
+    if not lying:
+        beside = {"xOffset": alt.XOffset("c2:N", sort=None)}
+    marks: dict[str, Any] = chart.mark_bar(cornerRadiusEnd=2).encode(color=_colour(series, canvas), **beside).to_dict()
+    return marks
+
+
+def _single_bars(
+    values: Sequence[Value], band: Value, title: str | None, lying: bool, canvas: Canvas
+) -> dict[str, Any]:
+    """Bars of one series, with their values at their ends if there is room."""
+    numbers, texts = _numbers_of(values), amounts([one["c1"] for one in values])
+    room = _text_room(texts, lying, canvas)
+    if room is None or len(values) > MOST_VALUED_BARS or min(numbers) < 0:
+        length: Value = {"axis": _value_axis(numbers, title, tickCount=5), "scale": alt.Scale(zero=True)}
+        bars = _bar_chart(values, band, length, lying).mark_bar(cornerRadiusEnd=2, color=canvas.palette[0])
+        marks: dict[str, Any] = bars.to_dict()
+        return marks
+    length = {
+        "axis": _value_axis(numbers, title, tickCount=5, grid=False),
+        "scale": alt.Scale(domain=[0, max(numbers) / (1 - room) or 1], nice=False),
+    }
+    valued = [one | {"c3": text} for one, text in zip(values, texts, strict=True)]
+    chart = _bar_chart(valued, band, length, lying)
+    place: Value = {"align": "left", "dx": 5} if lying else {"baseline": "bottom", "dy": -4}
     ends = chart.mark_text(**place, fontSize=11, color=canvas.pale).encode(text="c3:N")
-    return Drawing(alt.layer(bars, ends).to_dict(), notes)
+    return alt.layer(chart.mark_bar(cornerRadiusEnd=2, color=canvas.palette[0]), ends).to_dict()
+
+
+def _bar_chart(values: Sequence[Value], band: Value, length: Value, lying: bool) -> alt.Chart:
+    if lying:
+        return _chart(values).encode(x=alt.X("c1:Q", stack=None, **length), y=alt.Y("c0:N", **band))
+    return _chart(values).encode(x=alt.X("c0:N", **band), y=alt.Y("c1:Q", stack=None, **length))
+
+
+def _numbers_of(values: Sequence[Value]) -> list[float]:
+    return [one["c1"] for one in values if one["c1"] is not None] or [0]
 
 
 def _text_room(texts: Sequence[str], lying: bool, canvas: Canvas) -> float | None:

@@ -126,7 +126,10 @@ def is_number(value: Any) -> bool:
 
 
 def shown(text: str) -> str:
-    """A text on one line, without characters that cannot be seen or that turn the direction of others."""
+    """A text on one line, without characters that cannot be seen or that turn the direction of others.
+
+    A control character in a label would make the renderer abort the whole process.
+    """
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 

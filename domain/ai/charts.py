@@ -14,12 +14,13 @@ from contracts.errors import ErrorCode, TowpathError
 from contracts.semantics import DataType
 from domain.ai.chart_looks import Canvas
 from domain.ai.chart_marks import MOST_SERIES, draw, sequence_of
-from domain.ai.chart_rows import BETWEEN, Answer, Row, is_number, shown, survey
+from domain.ai.chart_rows import BETWEEN, Answer, Row, cut, is_number, shown, survey
 
 MOST_DIMENSIONS = 3
 MOST_NUMBERS = 4
 """Numbers that stand side by side."""
 MOST_SLICES = 12
+MOST_TITLE = 200
 
 
 class Undrawable(TowpathError):
@@ -127,7 +128,7 @@ def chart_spec(
         raise Undrawable(f"the answer is a table: {why}")
     drawing = draw(kind, answer, canvas)
     constants = [f"{answer.label(one)}: {answer.text(one, rows[0][one])}" for one in answer.constants]
-    heading, remarks = shown(title or ""), BETWEEN.join([*constants, *drawing.notes])
+    heading, remarks = cut(shown(title or ""), MOST_TITLE), BETWEEN.join([*constants, *drawing.notes])
     spec = drawing.marks | {
         "width": width,
         "height": height,

@@ -12,6 +12,8 @@ from typing import Any
 from contracts.ai import MOST_CSV_BYTES, MOST_CSV_ROWS, ChartType, ResultColumn, StoredAction, Turn
 
 TABLE_ROWS = 10
+# A cell may be as large as the whole; the default stops at 128 KiB.
+csv.field_size_limit(2 * MOST_CSV_BYTES)
 MOST_CELL = 80
 
 
@@ -47,7 +49,8 @@ def text_of(value: Any) -> str:
         return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(round(number, 6))
     if isinstance(value, date | datetime | time):
         return value.isoformat()
-    return str(value)
+    # A lone carriage return would end a line for who reads the CSV.
+    return str(value).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def markdown_table(columns: Sequence[ResultColumn], text: str, *, most: int = TABLE_ROWS) -> str:

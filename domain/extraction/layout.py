@@ -79,12 +79,16 @@ def _paragraphs(rows: Sequence[Row], usual: float) -> Iterator[str]:
             lines[-1] += f" {row.text}"
         elif last is not None and (own or level or gap > PARAGRAPH_GAP * usual or row.y0 < last.y0):
             yield "\n".join(lines)
-            lines = [own + (row.text if own else _plain(row.text))]
+            lines = _row_lines(row, own)
         else:
-            lines.append(own + (row.text if own else _plain(row.text)))
+            lines += _row_lines(row, own)
         level, last = own, row
     if lines:
         yield "\n".join(lines)
+
+
+def _row_lines(row: Row, level: str) -> list[str]:
+    return [level + row.text] if level else [_plain(line) for line in form_lines([row.cells])]
 
 
 def _level(row: Row, usual: float) -> str:

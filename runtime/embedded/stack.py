@@ -83,9 +83,9 @@ class EmbeddedStack:
         return self._settings.databases_root or self.home.folder / "databases"
 
     @property
-    def encryption_keys(self) -> str:
-        """The passphrases for secrets at rest."""
-        return self._settings.encryption_keys or self.home.secret("encryption-key")
+    def encryption_keys(self) -> list[str]:
+        """The passphrases for secrets at rest, the newest first."""
+        return self._settings.encryption_key_list or [self.home.secret("encryption-key")]
 
     @property
     def api_key(self) -> str:
@@ -277,7 +277,7 @@ class EmbeddedStack:
             local_llm_url=self.llm_url or None,
             bootstrap_key=self.api_key,
             secret=settings.secret or self.home.secret("secret"),
-            encryption_keys=self.encryption_keys,
+            encryption_keys=",".join(self.encryption_keys),
             port=self.api_port,
         )
         if own:

@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from contracts.databases import DatabaseConfig
 from contracts.errors import NotFound
 from stores.ai.tables import ConnectionRow
-from stores.db import Connection, Database
+from stores.db import Database
 from stores.vault import Vault
 
 
@@ -79,9 +79,3 @@ async def change_connection(
             setattr(row, name, value)
         session.add(row)
     return row
-
-
-async def sealed_connections(connection: Connection) -> list[tuple[UUID, bytes]]:
-    """Every connection's sealed configuration, locked, for a change of the key."""
-    found = await connection.execute("SELECT id, config FROM connections FOR UPDATE")
-    return [(row[0], row[1]) for row in await found.fetchall()]

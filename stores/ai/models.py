@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import func
 from sqlmodel import col, select
 
@@ -137,7 +139,14 @@ async def whole_model(database: Database, row: ModelRow, own: dict[str, Any] | N
         BadInput: The layers do not make a valid model; the place is named.
     """
     layers = await layers_of(database, row)
+    said = [own if own is not None and layer is layers[-1] else layer.content for layer in layers]
+    return _merged(tuple(orjson.dumps(one) for one in said))
+
+
+@lru_cache(maxsize=64)
+def _merged(layers: tuple[bytes, ...]) -> Content:
+    """The same layers make the same model: every expression in it need not be parsed anew for every question."""
     merged: dict[str, Any] = {}
     for layer in layers:
-        merged = overlay(merged, own if own is not None and layer is layers[-1] else layer.content)
+        merged = overlay(merged, orjson.loads(layer))
     return read_model(merged)

@@ -1,0 +1,65 @@
+"""An empty workflow with as many activities as an AI job has: the baseline of its overhead."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from multiprocessing.connection import Connection as Pipe
+
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from runtime.plugin import towpath_plugin
+
+QUEUE = "bench-empty"
+ITERATIONS = 2
+LOCAL = 2
+LIMIT = timedelta(seconds=30)
+
+
+@activity.defn
+async def nothing(given: str) -> str:
+    """An activity without an effect."""
+    return given
+
+
+@workflow.defn(name="bench_empty")
+class EmptyWorkflow:
+    """As many activities as an AI job has, and nothing else."""
+
+    @workflow.run
+    async def run(self, given: str) -> str:
+        """Begin, iterate, end."""
+        await workflow.execute_local_activity(nothing, given, start_to_close_timeout=LIMIT)
+        for _ in range(ITERATIONS):
+            await workflow.execute_activity(nothing, given, start_to_close_timeout=LIMIT)
+        return await workflow.execute_local_activity(nothing, given, start_to_close_timeout=LIMIT)
+
+
+def _work(address: str, pipe: Pipe) -> None:
+    async def serve() -> None:
+        client = await Client.connect(address, plugins=[towpath_plugin()])
+        async with Worker(client, task_queue=QUEUE, workflows=[EmptyWorkflow], activities=[nothing]):
+            pipe.send("ready")
+            await asyncio.to_thread(pipe.recv)
+
+    asyncio.run(serve())
+
+
+@contextmanager
+def empty_worker(address: str) -> Iterator[None]:
+    """A worker of empty workflows, in a process of its own as Towpath's is."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(address, theirs), daemon=True)
+    process.start()
+    try:
+        ours.recv()
+        yield
+    finally:
+        ours.send("stop")
+        process.join(10)
