@@ -25,10 +25,10 @@ from domain.ai.prompts import topic_prompt
 from domain.ai.results import write_csv
 from domain.semantics.compile import Dialect, compile_query
 from domain.semantics.draft import draft_model
-from stores.ai.connections import get_connection, opened_config
+from stores.ai.connections import opened_config
 from stores.ai.jobs import open_run, read_actions, read_ai
-from stores.ai.models import get_model, whole_model
-from stores.ai.tables import ConnectionRow, ModelRow
+from stores.ai.models import made_of, read_layers
+from stores.ai.tables import ConnectionRow
 from stores.ai.threads import turns_of
 from stores.db import Database
 from stores.vault import Vault
@@ -46,7 +46,7 @@ class Work:
     actions: list[StoredAction]
     topic: str | None
     earlier: list[Turn]
-    model: ModelRow
+    reached: ConnectionRow | None
     content: Content
     texts: list[str]
     images: list[ImagePart]
@@ -61,6 +61,17 @@ class Work:
             action.usd, action.model_seconds = answer.usd, answer.seconds
             action.input_tokens, action.output_tokens = answer.input_tokens, answer.output_tokens
         return action
+
+    @property
+    def connection(self) -> ConnectionRow:
+        """The database that the model is over.
+
+        Raises:
+            JobFault: It is gone.
+        """
+        if self.reached is None:
+            raise JobFault("the model's connection is gone", code=ErrorCode.QUERY_EXECUTION_ERROR)
+        return self.reached
 
     @property
     def chosen_topic(self) -> str:
@@ -112,16 +123,16 @@ class Desk:
             if params.conversation_id is not None:
                 turns = await turns_of(connection, params.conversation_id, limit=EARLIER_TURNS)
                 earlier = [turn for turn in turns if turn.job_id != ref.job_id]
-        try:
-            model = await get_model(self.database, ref.organization, params.branch_id or params.model_id)
-            content = await whole_model(self.database, model)
-        except (NotFound, BadInput) as error:
-            raise JobFault(f"the model cannot be used any more: {error.detail}") from error
+            try:
+                reached, layers = await read_layers(connection, ref.organization, params.branch_id or params.model_id)
+                content = made_of(layers)
+            except (NotFound, BadInput) as error:
+                raise JobFault(f"the model cannot be used any more: {error.detail}") from error
         topic = more.topic or params.topic_name
         if topic is not None and topic not in content.topics:
             raise JobFault(f"the model has no topic {topic}", code=ErrorCode.TOPIC_NOT_FOUND)
         texts, images = await self.asker.sources(ref.organization, params.attachment_ids)
-        return Work(ref, params, actions, topic, earlier, model, content, texts, images)
+        return Work(ref, params, actions, topic, earlier, reached, content, texts, images)
 
     async def ask(self, work: Work, prompt: Prompt) -> Answer:
         """Ask the job's model, once for each question.
@@ -170,7 +181,7 @@ class Desk:
             Unavailable: The database does not answer now; the activity is tried again.
             JobFault: It cannot be reached at all.
         """
-        connection = await self._connection(work)
+        connection = work.connection
         action.query = query
         try:
             compiled = compile_query(work.content, work.chosen_topic, query, Dialect(connection.kind))
@@ -189,7 +200,7 @@ class Desk:
 
     async def fault_of(self, work: Work, query: Query) -> str | None:
         """What is wrong with a query that is not run; None: nothing."""
-        connection = await self._connection(work)
+        connection = work.connection
         try:
             compile_query(work.content, work.chosen_topic, query, Dialect(connection.kind))
         except BadInput as error:
@@ -211,12 +222,6 @@ class Desk:
         if not tables:
             raise JobFault("the database holds no table", code=ErrorCode.QUERY_EXECUTION_ERROR)
         return draft_model(tables)
-
-    async def _connection(self, work: Work) -> ConnectionRow:
-        try:
-            return await get_connection(self.database, work.ref.organization, work.model.connection_id)
-        except NotFound as error:
-            raise JobFault("the model's connection is gone", code=ErrorCode.QUERY_EXECUTION_ERROR) from error
 
     async def _rows(
         self, row: ConnectionRow, sql: str, parameters: dict[str, Any], most: int, action: StoredAction

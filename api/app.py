@@ -19,6 +19,8 @@ from fastapi.staticfiles import StaticFiles
 from api.auth import Throttle, docs_reader
 from api.errors import add_error_handlers
 from api.gateway import Gateway
+from api.pages.routes import mount_static
+from api.pages.routes import router as pages
 from api.requests import RequestIds
 from api.routes import (
     ai,
@@ -133,6 +135,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(vectors.router, prefix="/api/v1", include_in_schema=False)
     for module in (ai, semantic_models):
         app.include_router(module.router, prefix="/api", include_in_schema=False)
+    app.include_router(pages)
+    mount_static(app)
     _add_docs(app)
     app.add_middleware(RequestIds)
     return app

@@ -89,7 +89,7 @@ def fields_of(content: Content, topic_name: str) -> list[Column]:
     for view in compiler.ways:
         measures = content.views[view].measures
         names += [f"{view}.{name}" for name, one in measures.items() if not compiler.multiplies(view, one)]
-    return [compiler.field(name, name).column for name in names]
+    return [compiler.column(name, name)[0] for name in names]
 
 
 def compile_query(content: Content, topic_name: str, query: Query, dialect: Dialect) -> Compiled:
@@ -143,56 +143,61 @@ class _Compiler:
         return Compiled(sql, self.parameters.values, [one.column for one in fields])
 
     def field(self, name: str, place: str) -> _Field:
+        column, view, field, frame = self.column(name, place)
+        if column.measure:
+            expression = self._measure(self.content.views[view].measures[field], view, place)
+        else:
+            expression = self._dimension(column, view, field, frame)
+        return _Field(column, view, expression)
+
+    def column(self, name: str, place: str) -> tuple[Column, str, str, str | None]:
+        """A field as it is shown, with its view, its name there and its time frame."""
         found = FIELD.match(name)
         if found is None:
             said = f"{place}: {name[:80]!r} is no field; fields are view.field or view.field[month]"
             raise BadInput(said, field=place)
-        view_name, field_name, frame = found.groups()
+        view_name, field, frame = found.groups()
         if view_name not in self.ways:
             raise BadInput(f"{place}: the topic {self.topic} has no view {view_name}", field=place)
         view = self.content.views[view_name]
-        if field_name in view.dimensions:
-            return self._dimension(name, view_name, field_name, view.dimensions[field_name], frame, place)
-        if field_name in view.measures:
-            if frame is not None:
-                raise BadInput(f"{place}: {view_name}.{field_name} is a measure and has no time frame", field=place)
-            return self._measure(name, view_name, field_name, view.measures[field_name], place)
-        raise BadInput(f"{place}: the view {view_name} has no field {field_name}", field=place)
+        if field in view.dimensions:
+            column = _dimension_column(name, view_name, field, view.dimensions[field], frame, place)
+        elif field in view.measures:
+            column = self._measure_column(name, view_name, field, frame, place)
+        else:
+            raise BadInput(f"{place}: the view {view_name} has no field {field}", field=place)
+        return column, view_name, field, frame
 
-    def _dimension(
-        self, name: str, view: str, field: str, dimension: Dimension, frame: str | None, place: str
-    ) -> _Field:
+    def _dimension(self, column: Column, view: str, field: str, frame: str | None) -> exp.Expr:
         expression = self._column(view, field)
-        label, kind = dimension.label or field.replace("_", " ").capitalize(), dimension.type
-        if frame is not None:
-            if not kind.temporal or frame not in list(TimeFrame) or (frame == "hour" and kind is DataType.DATE):
-                raise BadInput(f"{place}: {view}.{field} has no time frame {frame}", field=place)
-            cut = exp.TimestampTrunc(this=expression, unit=exp.var(frame.upper()))
-            label = f"{label} ({frame})"
-            kind = DataType.TIMESTAMP if frame == TimeFrame.HOUR else DataType.DATE
-            expression = cut if kind is DataType.TIMESTAMP else exp.cast(cut, "DATE")
-        return _Field(Column(name, label, kind, measure=False), view, expression)
+        if frame is None:
+            return expression
+        cut = exp.TimestampTrunc(this=expression, unit=exp.var(frame.upper()))
+        return cut if column.type is DataType.TIMESTAMP else exp.cast(cut, "DATE")
 
     def multiplies(self, view: str, measure: Measure) -> bool:
         """Whether a measure would take a row several times, because the base has many rows for it."""
         return measure.aggregate in FANS_OUT and any(one.type != "one_to_one" for one in self.ways[view])
 
-    def _measure(self, name: str, view: str, field: str, measure: Measure, place: str) -> _Field:
+    def _measure_column(self, name: str, view: str, field: str, frame: str | None, place: str) -> Column:
+        measure = self.content.views[view].measures[field]
+        if frame is not None:
+            raise BadInput(f"{place}: {view}.{field} is a measure and has no time frame", field=place)
         if self.multiplies(view, measure):
             raise BadInput(
                 f"{place}: {view}.{field} would take the rows of {view} once for each row of {self.base};"
                 f" ask a topic over {view}",
                 field=place,
             )
-        if measure.aggregate is Aggregate.EXPRESSION:
-            expression = self._qualified(check_aggregate(measure.sql or "", place), view)
-        else:
-            expression = self._aggregate(measure, view, place)
         kind = DataType.NUMBER
         if measure.aggregate in {Aggregate.MIN, Aggregate.MAX} and measure.sql in self.content.views[view].dimensions:
             kind = self.content.views[view].dimensions[measure.sql].type
-        label = measure.label or field.replace("_", " ").capitalize()
-        return _Field(Column(name, label, kind, measure=True), view, expression)
+        return Column(name, measure.label or field.replace("_", " ").capitalize(), kind, measure=True)
+
+    def _measure(self, measure: Measure, view: str, place: str) -> exp.Expr:
+        if measure.aggregate is Aggregate.EXPRESSION:
+            return self._qualified(check_aggregate(measure.sql or "", place), view)
+        return self._aggregate(measure, view, place)
 
     def _aggregate(self, measure: Measure, view: str, place: str) -> exp.Expr:
         inner = None if measure.sql is None else self._qualified(check_scalar(measure.sql, place), view)
@@ -278,3 +283,14 @@ class _Compiler:
             return node
 
         return select.transform(without) if self.dialect is Dialect.POSTGRES else select
+
+
+def _dimension_column(name: str, view: str, field: str, dimension: Dimension, frame: str | None, place: str) -> Column:
+    label, kind = dimension.label or field.replace("_", " ").capitalize(), dimension.type
+    if frame is None:
+        return Column(name, label, kind, measure=False)
+    if not kind.temporal or frame not in list(TimeFrame) or (frame == "hour" and kind is DataType.DATE):
+        raise BadInput(f"{place}: {view}.{field} has no time frame {frame}", field=place)
+    return Column(
+        name, f"{label} ({frame})", DataType.TIMESTAMP if frame == TimeFrame.HOUR else DataType.DATE, measure=False
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
@@ -21,7 +23,7 @@ DEEPEST = 50
 
 
 def check_scalar(text: str, field: str) -> exp.Expr:
-    """An expression for each row.
+    """An expression for each row; it is shared, and to be copied before it is changed.
 
     Raises:
         BadInput: It is no expression, or holds what it may not.
@@ -30,7 +32,7 @@ def check_scalar(text: str, field: str) -> exp.Expr:
 
 
 def check_aggregate(text: str, field: str) -> exp.Expr:
-    """An expression for a group of rows.
+    """An expression for a group of rows; it is shared, and to be copied before it is changed.
 
     Raises:
         BadInput: It is no expression, holds what it may not, or a column that is not summed up.
@@ -47,6 +49,7 @@ def check_aggregate(text: str, field: str) -> exp.Expr:
     return found
 
 
+@lru_cache(maxsize=4096)
 def _checked(text: str, field: str, allowed: tuple[type[exp.Expr], ...]) -> exp.Expr:
     try:
         found = parse_one(text, dialect=DIALECT)

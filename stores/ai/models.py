@@ -17,8 +17,8 @@ from contracts.errors import NotFound
 from contracts.semantics import Content
 from domain.semantics.content import read_model
 from domain.semantics.overlay import overlay
-from stores.ai.tables import ModelRow
-from stores.db import Database
+from stores.ai.tables import ConnectionRow, ModelRow
+from stores.db import Connection, Database
 
 MOST_LAYERS = 5
 ASKABLE = frozenset({ModelKind.SHARED, ModelKind.SHARED_EXTENSION})
@@ -128,6 +128,53 @@ async def layers_of(database: Database, row: ModelRow) -> list[ModelRow]:
     return found
 
 
+async def read_layers(
+    connection: Connection, organization: str, model_id: UUID
+) -> tuple[ConnectionRow | None, list[dict[str, Any]]]:
+    """A model's connection and what its layers say, the lowest first, in one statement.
+
+    Returns:
+        No connection: it is gone.
+
+    Raises:
+        NotFound: The model, or one below it, is not there.
+    """
+    found = await connection.execute(
+        """
+        WITH RECURSIVE layers AS (
+            SELECT m.*, 1 AS depth FROM semantic_models m
+            WHERE m.id = %(id)s AND m.organization = %(org)s AND m.deleted_at IS NULL
+            UNION ALL
+            SELECT m.*, l.depth + 1 FROM semantic_models m JOIN layers l ON m.id = l.base_model_id
+            WHERE m.organization = %(org)s AND m.deleted_at IS NULL AND l.depth < %(most)s
+        )
+        SELECT l.content, l.base_model_id, c.id, c.name, c.kind, c.config, c.path FROM layers l
+        LEFT JOIN connections c ON c.id = l.connection_id AND c.organization = %(org)s AND c.deleted_at IS NULL
+        ORDER BY l.depth DESC
+        """,
+        {"id": model_id, "org": organization, "most": MOST_LAYERS},
+    )
+    rows = await found.fetchall()
+    if not rows or rows[0][1] is not None:
+        raise NotFound(f"no model {model_id}, or one that it is laid over is gone")
+    _, _, connection_id, name, kind, config, path = rows[-1]
+    reached = None
+    if connection_id is not None:
+        reached = ConnectionRow(
+            id=connection_id, organization=organization, name=name, kind=kind, config=config, path=path
+        )
+    return reached, [row[0] for row in rows]
+
+
+def made_of(layers: Sequence[dict[str, Any]]) -> Content:
+    """The model that some layers make, the lowest first.
+
+    Raises:
+        BadInput: They do not make a valid one; the place is named.
+    """
+    return _merged(tuple(orjson.dumps(one) for one in layers))
+
+
 async def whole_model(database: Database, row: ModelRow, own: dict[str, Any] | None = None) -> Content:
     """A model with all that it is laid over.
 
@@ -140,7 +187,7 @@ async def whole_model(database: Database, row: ModelRow, own: dict[str, Any] | N
     """
     layers = await layers_of(database, row)
     said = [own if own is not None and layer is layers[-1] else layer.content for layer in layers]
-    return _merged(tuple(orjson.dumps(one) for one in said))
+    return made_of(said)
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,111 @@
+"""The sign-in page: by e-mail and password, or by a key."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from api.auth import key_session_token, session_token
+from api.pages.failures import PageRoute
+from api.pages.rendering import page, sentence
+from api.pages.visitors import Visitor, read_form, refuse_other_sites, signed_in
+from api.sign_ins import end_session, key_by_secret, open_session, user_by_password
+from api.state import AppState, State
+from contracts.auth import Principal
+from contracts.errors import Forbidden, TooMany, Unauthorized
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+HOME = "/sign-in"
+"""Where a sign-in leads that came from nowhere."""
+
+
+def local_path(given: str | None) -> str:
+    """A path of this site to go on to; anything else leads home."""
+    if not given or not given.startswith("/") or given.startswith("//"):
+        return HOME
+    # Browsers read a backslash as a slash, and leave out line ends and tabs.
+    if "\\" in given or not given.isprintable():
+        return HOME
+    try:
+        parts = urlsplit(given)
+    except ValueError:
+        return HOME
+    return HOME if parts.scheme or parts.netloc else given
+
+
+@router.get("/sign-in")
+async def show(request: Request, state: State, next_path: Annotated[str, Query(alias="next")] = "") -> Response:
+    """The form, or who is signed in."""
+    try:
+        visitor = await signed_in(request, state)
+    except (Unauthorized, Forbidden):
+        return _form(local_path(next_path))
+    if local_path(next_path) != HOME:
+        return RedirectResponse(local_path(next_path), 303)
+    return page("sign_in.html", reader=visitor.reader, who=_who(visitor.caller))
+
+
+def _form(
+    next_path: str, *, status: int = 200, notice: str | None = None, email: str = "", by_key: bool = False
+) -> HTMLResponse:
+    return page(
+        "sign_in.html", code=status, reader=None, next=next_path, notice=notice, email=email, by_key=by_key
+    )  # fmt: skip
+
+
+def _who(caller: Principal) -> str:
+    by = "with a key" if caller.key_id is not None else "as a user"
+    return f"Signed in {by} of the organization {caller.organization}, in the role of {caller.role}."
+
+
+@router.post("/sign-in")
+async def sign_in(request: Request, state: State) -> Response:
+    """Opens a session and goes on to where the visitor wanted to be."""
+    refuse_other_sites(request)
+    form = await read_form(request)
+    next_path = local_path(form.get("next"))
+    csrf = secrets.token_urlsafe(24)
+    try:
+        token = await _token(request, state, form, csrf)
+    except (Unauthorized, TooMany) as refused:
+        answer = _form(
+            next_path,
+            status=refused.status,
+            notice=sentence(refused.detail),
+            email=form.get("email", ""),
+            by_key="key" in form,
+        )
+        if refused.retry_after is not None:
+            answer.headers["Retry-After"] = str(refused.retry_after)
+        return answer
+    entered = RedirectResponse(next_path, 303)
+    open_session(state, entered, token, csrf)
+    return entered
+
+
+async def _token(request: Request, state: AppState, form: Mapping[str, str], csrf: str) -> str:
+    if "key" in form:
+        client = request.client.host if request.client else ""
+        key = await key_by_secret(state, form["key"], client=client)
+        return key_session_token(state, key.id, csrf)
+    user = await user_by_password(state, form.get("email", "").strip(), form.get("password", ""))
+    return session_token(state, user, csrf)
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, state: State) -> Response:
+    """Ends the session."""
+    left = RedirectResponse("/sign-in", 303)
+    try:
+        visitor: Visitor | None = await signed_in(request, state)
+    except (Unauthorized, Forbidden):
+        visitor = None
+    if visitor is not None:
+        visitor.check_origin(request, await read_form(request))
+    end_session(left)
+    return left
