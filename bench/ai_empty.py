@@ -11,11 +11,13 @@ from multiprocessing.connection import Connection as Pipe
 
 from temporalio import activity, workflow
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from runtime.plugin import towpath_plugin
 
 QUEUE = "bench-empty"
+ACTIVITY_QUEUE = "bench-empty-activities"
+"""As in Towpath, where a worker of one queue is not the worker of the other."""
 ITERATIONS = 2
 LOCAL = 2
 LIMIT = timedelta(seconds=30)
@@ -36,14 +38,24 @@ class EmptyWorkflow:
         """Begin, iterate, end."""
         await workflow.execute_local_activity(nothing, given, start_to_close_timeout=LIMIT)
         for _ in range(ITERATIONS):
-            await workflow.execute_activity(nothing, given, start_to_close_timeout=LIMIT)
+            await workflow.execute_activity(nothing, given, start_to_close_timeout=LIMIT, task_queue=ACTIVITY_QUEUE)
         return await workflow.execute_local_activity(nothing, given, start_to_close_timeout=LIMIT)
 
 
 def _work(address: str, pipe: Pipe) -> None:
     async def serve() -> None:
         client = await Client.connect(address, plugins=[towpath_plugin()])
-        async with Worker(client, task_queue=QUEUE, workflows=[EmptyWorkflow], activities=[nothing]):
+        async with (
+            Worker(
+                client,
+                task_queue=QUEUE,
+                workflows=[EmptyWorkflow],
+                activities=[nothing],
+                # As Towpath's own workers poll.
+                workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=1, maximum=8, initial=2),
+            ),
+            Worker(client, task_queue=ACTIVITY_QUEUE, activities=[nothing]),
+        ):
             pipe.send("ready")
             await asyncio.to_thread(pipe.recv)
 
