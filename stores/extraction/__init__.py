@@ -1,0 +1,1 @@
+"""Blobs, pages of documents, extractions, templates, annotations and reviews."""
