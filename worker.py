@@ -27,18 +27,22 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from activities._ai_work import Desk
 from activities._asking import Asker
 from activities._candidates import Matcher
+from activities._documents import Documents
 from activities._sources import Sources
 from activities.ai import AiActivities
 from activities.enrichment import EnrichmentActivities
 from activities.entities import EntityActivities
 from activities.entity_reindex import ReindexActivities
+from activities.extraction import ExtractionActivities
 from activities.jobs import JobActivities
 from activities.llm_tasks import LlmTaskActivities
 from activities.vectors import VectorActivities
 from activities.webhooks import WebhookActivities
+from clients.documents import DocumentReader
 from clients.embedding import make_embedder
 from clients.http import GuardedClient
 from clients.llm import LanguageModels
+from contracts.documents import ReadLimits
 from contracts.queues import Queue
 from runtime.embedded.demand import chroma_url, local_llm_url
 from runtime.plugin import towpath_plugin
@@ -51,6 +55,7 @@ from workflows.ai import AI_WORKFLOWS
 from workflows.enrichment import ENRICHMENT_WORKFLOWS
 from workflows.entities import EntityBatchWorkflow
 from workflows.entity_reindex import EntityReindexWorkflow
+from workflows.extraction import EXTRACTION_WORKFLOWS
 from workflows.housekeeping import RECONCILE_ID, ReconcileWorkflow
 from workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
 from workflows.webhooks import WEBHOOK_WORKFLOWS
@@ -64,6 +69,7 @@ WORKFLOWS = [
     VectorDeletionWorkflow,
     *ENRICHMENT_WORKFLOWS,
     *AI_WORKFLOWS,
+    *EXTRACTION_WORKFLOWS,
     *WEBHOOK_WORKFLOWS,
     ReconcileWorkflow,
 ]
@@ -90,6 +96,9 @@ class Parts:
     enrichment: EnrichmentActivities
     tasks: LlmTaskActivities
     ai: AiActivities
+    extraction: ExtractionActivities
+    documents: Documents
+    fetcher: GuardedClient
     webhooks: WebhookActivities
     receivers: GuardedClient
     client: GuardedClient
@@ -111,9 +120,26 @@ class Parts:
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
         vault = Vault(settings.encryption_key_list)
+        asker = Asker(database, models)
+        fetcher = GuardedClient(
+            allow_hosts=settings.allowed_host_list,
+            most_bytes=settings.document_max_bytes,
+            seconds=settings.document_seconds,
+        )
+        limits = ReadLimits(
+            most_bytes=settings.document_max_bytes,
+            most_pages=settings.document_max_pages,
+            seconds_a_page=settings.page_seconds,
+        )
+        documents = Documents(
+            database,
+            DocumentReader(limits, children=COMPUTE_SLOTS),
+            fetcher,
+            most_bytes=settings.document_max_bytes,
+        )
         desk = Desk(
             database,
-            Asker(database, models),
+            asker,
             vault,
             guard=client,
             root=settings.databases_root,
@@ -127,6 +153,9 @@ class Parts:
             enrichment=EnrichmentActivities(database, models),
             tasks=LlmTaskActivities(database, models),
             ai=AiActivities(desk),
+            extraction=ExtractionActivities(database, asker, documents, chunk=settings.extraction_chunk),
+            documents=documents,
+            fetcher=fetcher,
             webhooks=WebhookActivities(database, receivers, vault),
             receivers=receivers,
             client=client,
@@ -163,6 +192,10 @@ class Parts:
                 vectors.plan_task,
                 vectors.upsert_page,
                 vectors.delete_page,
+                self.extraction.open_document,
+                self.extraction.read_share,
+                self.extraction.show_review,
+                self.extraction.settle_review,
             ]
         if queue is Queue.LLM:
             enrichment, tasks = self.enrichment, self.tasks
@@ -178,6 +211,8 @@ class Parts:
                 self.ai.choose_topic,
                 self.ai.generate_query,
                 self.ai.read_schema,
+                self.extraction.extract_fields,
+                self.extraction.classify,
             ]
         return [self.webhooks.try_first, self.webhooks.try_delivery]
 
@@ -232,6 +267,8 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         stack.push_async_callback(parts.client.close)
         stack.push_async_callback(parts.receivers.close)
         stack.push_async_callback(parts.models.close)
+        stack.push_async_callback(parts.fetcher.close)
+        stack.push_async_callback(parts.documents.close)
         for queue in queues:
             await stack.enter_async_context(make_worker(client, queue, parts, settings))
         if Queue.ENGINE in queues:

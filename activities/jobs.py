@@ -27,6 +27,7 @@ from stores import jobs as store
 from stores.db import Database
 from stores.enrichment.answers import sweep_answers
 from stores.entities.indexes import purge_dropped
+from stores.extraction.blobs import sweep_blobs
 from stores.job_events import hold_job
 from stores.tables import JobRow
 
@@ -124,4 +125,5 @@ class JobActivities:
             jobs = await store.sweep(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
             async with self._database.transaction() as connection:
                 answers = await sweep_answers(connection, days=self._answer_days, limit=SWEEP_ROWS)
-                return jobs + answers + await purge_dropped(connection, limit=SWEEP_ROWS * 10)
+                files = await sweep_blobs(connection, days=self._retention_days, limit=SWEEP_ROWS)
+                return jobs + answers + files + await purge_dropped(connection, limit=SWEEP_ROWS * 10)

@@ -29,6 +29,7 @@ from api.routes import (
     enrichment,
     entities,
     events,
+    extraction,
     health,
     indexes,
     jobs,
@@ -63,6 +64,7 @@ TAGS = [
     {"name": "records", "description": "What the models answered, and their fusion."},
     {"name": "ai", "description": "Questions in words over a semantic model, answered by a durable agent."},
     {"name": "models", "description": "Databases, and semantic models over them: views, measures, topics."},
+    {"name": "extraction", "description": "Documents into pages and fields, the list of all jobs, human review."},
     {"name": "jobs", "description": "The common face of every long operation: progress, control, events."},
     {
         "name": "webhooks",
@@ -82,6 +84,7 @@ ROUTES = (
     attachments,
     ai,
     semantic_models,
+    extraction,
     jobs,
     events,
     webhooks,

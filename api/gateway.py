@@ -210,6 +210,8 @@ class Gateway:
 
 def _summary(job: JobRow) -> str:
     subject = job.params.get(KINDS[job.kind].subject, "")
+    if isinstance(subject, dict):
+        subject = subject.get("file_name", "")
     items = f": {job.total:,} items" if job.total else ""
     return f"{job.kind.replace('_', ' ')} {subject or ''}{items}"[:200]
 

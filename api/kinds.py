@@ -9,6 +9,7 @@ from typing import Any
 from contracts.jobs import JobInput, JobKind, JobOutcome
 from stores.ai.jobs import prepare_restart as prepare_answer
 from stores.db import Connection
+from stores.extraction.jobs import prepare_restart as prepare_reading
 from stores.tables import JobRow
 from stores.vectors.tasks import prepare_restart
 from workflows.ai import AiJobWorkflow, QueryGenerationWorkflow, SchemaReadingWorkflow, TopicChoiceWorkflow
@@ -22,6 +23,7 @@ from workflows.enrichment import (
 )
 from workflows.entities import EntityBatchWorkflow
 from workflows.entity_reindex import EntityReindexWorkflow
+from workflows.extraction import ClassificationWorkflow, ExtractionWorkflow
 from workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
 
 Run = Callable[[Any, JobInput], Awaitable[JobOutcome]]
@@ -69,6 +71,8 @@ KINDS: dict[JobKind, Kind] = {
     JobKind.AI_JOB: Kind(AiJobWorkflow.run, "/v1/ai/jobs/{id}", "topic_name", prepare_answer, ends_at_once=True),
     JobKind.TOPIC_CHOICE: Kind(TopicChoiceWorkflow.run, "/v1/jobs/{id}", "model_id"),
     JobKind.QUERY_GENERATION: Kind(QueryGenerationWorkflow.run, "/v1/jobs/{id}", "model_id"),
+    JobKind.EXTRACTION: Kind(ExtractionWorkflow.run, "/extract?jobId={id}", "document", prepare_reading),
+    JobKind.CLASSIFICATION: Kind(ClassificationWorkflow.run, "/jobs/{id}", "document", prepare_reading),
     JobKind.SCHEMA_READING: Kind(SchemaReadingWorkflow.run, "/v1/jobs/{id}", "name"),
 }  # fmt: skip
 

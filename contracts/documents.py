@@ -93,6 +93,8 @@ class ReadLimits(BaseModel):
     most_pages: int = Field(default=2_000, ge=1)
     most_pixels: int = Field(default=100_000_000, ge=1, description="Of an image, and of a page that is rendered.")
     seconds_a_page: float = Field(default=60.0, gt=0, description="For opening the file and for each page.")
-    memory_mb: int = Field(default=3_072, ge=512, description="Address space of a process that reads.")
+    memory_mb: int = Field(
+        default=3_072, ge=512, description="Address space of a process that reads; sight takes 2,000."
+    )
     most_characters: int = Field(default=200_000, ge=1, description="Kept of each page.")
     most_unpacked_bytes: int = Field(default=1_024 * MEBIBYTE, ge=1, description="An office file, decompressed.")

@@ -49,6 +49,8 @@ class JobKind(StrEnum):
     TOPIC_CHOICE = "topic_choice"
     QUERY_GENERATION = "query_generation"
     SCHEMA_READING = "schema_reading"
+    EXTRACTION = "extraction"
+    CLASSIFICATION = "classification"
 
 
 class Wire(BaseModel):

@@ -112,6 +112,12 @@ class Settings(BaseSettings):
         default=None, description="The only folder that DuckDB files of connections may be in; none: no such files."
     )
     query_seconds: float = Field(default=30.0, gt=0, le=600, description="Longest time of one query of a database.")
+    document_max_bytes: int = Field(default=200 << 20, ge=1, description="Largest document of an extraction.")
+    document_max_pages: int = Field(default=2000, ge=1, description="Most pages of a document.")
+    document_seconds: float = Field(default=120.0, gt=0, description="Longest time to fetch a document.")
+    page_seconds: float = Field(default=60.0, gt=0, description="Longest time to read one page.")
+    extraction_chunk: int = Field(default=40, ge=1, le=500, description="Pages in a share, the unit of reading.")
+    extraction_model: str = Field(default="auto", description="The language model of extractions; auto: as of AI jobs.")
     ai_model: str = Field(
         default="auto", description="The language model of AI jobs; auto: a cheap one that has a key, else the local."
     )

@@ -125,6 +125,10 @@ class JobRow(SQLModel, table=True):
     created_by: UUID | None = None
     conversation_id: UUID | None = Field(default=None, description="of which one job at a time is active")
     user_id: UUID | None = Field(default=None, description="whose job it is; none: the organization's")
+    review_status: str | None = Field(default=None, description="a ReviewStatus; none: no review is wanted")
+    template_id: UUID | None = None
+    retrying: bool = Field(default=False, description="a step has failed and waits for its next attempt")
+    state_changed_at: datetime = Field(default=None, sa_column=moment(now=True))
     created_at: datetime = Field(default=None, sa_column=moment(now=True))
     started_at: datetime | None = Field(default=None, sa_column=moment(required=False))
     completed_at: datetime | None = Field(default=None, sa_column=moment(required=False))

@@ -10,9 +10,15 @@ from statistics import median
 
 from domain.extraction.lines import Cell, Row
 
-# Of the usual height of text: the narrowest lane, and the widest gap between rows of one band.
+# Of the usual height of text: the narrowest lane, and the widest gap between rows of one band, and of prose.
 LANE = 0.8
-APART = 3.0
+APART = 1.6
+PROSE_APART = 3.0
+# A smaller gap parts bands where it breaks their rhythm: how wide, and how much more than the steps before.
+PAUSE = 0.8
+PAUSE_STEP = 1.8
+# Text that is so much taller belongs to something else.
+TALLER = 1.4
 TABLE_ROWS = 3
 FORM_SHARE = 0.5
 # Cells that are longer than both are lines of prose.
@@ -70,67 +76,118 @@ def bands_of(rows: Sequence[Row], usual: float) -> list[Band]:
     bands: list[Band] = []
     start = 0
     while start < len(rows):
-        count, lanes = _stretch(rows, start, usual)
-        band = _judged(list(rows[start : start + count]), lanes)
+        band = _band_at(rows, start, usual)
         if band.kind == BandKind.LINES and bands and bands[-1].kind == BandKind.LINES:
             bands[-1].rows += band.rows
         else:
             bands.append(band)
-        start += count
+        start += len(band.rows)
     return bands
 
 
-def _stretch(rows: Sequence[Row], start: int, usual: float) -> tuple[int, list[Lane]]:
-    """How many rows from here share lanes, and which."""
+def _band_at(rows: Sequence[Row], start: int, usual: float) -> Band:
+    """The band that begins with a row."""
+    alone = Band(BandKind.LINES, [rows[start]], [])
     if len(rows[start].cells) < 2:
-        return 1, []
-    count, lanes, worth = _best(rows, start, usual)
+        return alone
+    count, lanes, _ = _stretch(rows, start, usual, PROSE_APART)
+    found = list(rows[start : start + count])
+    if count > 1 and lanes and _is_prose([_in_columns(row, lanes) for row in found]):
+        return Band(BandKind.COLUMNS, found, lanes)
+    count, lanes, worth = _stretch(rows, start, usual, APART)
     # A line of a form right above a table would hide the table's other lanes.
     following = start + 1
-    if count > 1 and following < len(rows) and len(rows[following].cells) > len(rows[start].cells):
-        _, _, better = _best(rows, following, usual)
+    if count > 1 and len(rows[following].cells) > len(rows[start].cells):
+        _, _, better = _stretch(rows, following, usual, APART)
         if better > worth:
-            return 1, []
-    return count, lanes
+            return alone
+    return _judged(list(rows[start : start + count]), lanes) if count > 1 and lanes else alone
 
 
-def _best(rows: Sequence[Row], start: int, usual: float) -> tuple[int, list[Lane], int]:
-    """The stretch from a row whose rows times lanes are most."""
+def _stretch(rows: Sequence[Row], start: int, usual: float, apart: float) -> tuple[int, list[Lane], int]:
+    """The rows from one on that are most worth being read in columns: how many, their lanes, and how much.
+
+    Worth is what stands in further columns of its row, less what has to share a column with its neighbour.
+    """
     lanes = _gaps(rows[start])
     found = (1, _between(lanes), 0)
-    filled = 1
+    kept: list[Lane] = []
+    worth = 0
+    step = inf
     for place in range(start + 1, min(len(rows), start + MOST_ROWS)):
-        row = rows[place]
-        if row.y0 - rows[place - 1].y1 > APART * usual:
+        row, above = rows[place], rows[place - 1]
+        gap, further = row.y0 - above.y1, (row.y0 + row.y1 - above.y0 - above.y1) / 2
+        paused = apart < PROSE_APART and gap > PAUSE * usual and further > PAUSE_STEP * step
+        if gap > apart * usual or paused or _differ(row.height, rows[start].height):
             break
+        step = min(step, further)
         lanes = _shared(lanes, _gaps(row), LANE * usual)
         between = _between(lanes)
         if not between:
             break
-        filled += len(row.cells) > 1
-        worth = filled * len(between)
+        # Lanes that only narrow leave every cell in its column.
+        counted = [row] if len(between) == len(kept) else rows[start : place + 1]
+        worth = (worth if len(between) == len(kept) else 0) + sum(_worth(each, between) for each in counted)
+        kept = between
         if worth > found[2] or (worth == found[2] and len(between) == len(found[1])):
             found = (place - start + 1, between, worth)
     return found
 
 
+def _worth(row: Row, lanes: Sequence[Lane]) -> int:
+    filled = sum(map(bool, _in_columns(row, lanes)))
+    return (filled - 1) - (len(row.cells) - filled)
+
+
+def _differ(one: float, other: float) -> bool:
+    return max(one, other) > TALLER * min(one, other)
+
+
 def _judged(rows: list[Row], lanes: list[Lane]) -> Band:
-    if not lanes or len(rows) < 2:
-        return Band(BandKind.LINES, rows, [])
     grid = [_in_columns(row, lanes) for row in rows]
     paired = [columns for columns in grid if sum(map(bool, columns)) > 1]
-    if sum(map(_is_labelled, paired)) >= max(1.0, FORM_SHARE * len(paired)):
-        return Band(BandKind.FORM, rows, lanes)
-    if _is_prose(grid):
+    if _is_headed(grid):
         return Band(BandKind.COLUMNS, rows, lanes)
-    if len(paired) >= TABLE_ROWS:
-        return Band(BandKind.TABLE, rows, lanes)
-    return Band(BandKind.LINES, rows, [])
+    if sum(map(_is_labelled, paired)) >= max(1.0, FORM_SHARE * len(paired)):
+        blocks = _beside_text(grid, lanes)
+        return Band(BandKind.COLUMNS, rows, blocks) if blocks else Band(BandKind.FORM, rows, lanes)
+    if len(paired) < TABLE_ROWS:
+        return Band(BandKind.LINES, rows, [])
+    # What follows a table at its left is no row of it.
+    while sum(map(bool, grid[-1])) == 1 and grid[-1][0]:
+        grid.pop()
+    return Band(BandKind.TABLE, rows[: len(grid)], lanes)
+
+
+def _is_headed(grid: list[list[list[Cell]]]) -> bool:
+    """Whether blocks of text stand side by side, each below a label of its own."""
+    first, rest = grid[0], grid[1:]
+    named = all(cells and cells[-1].text.endswith(":") for cells in first)
+    return named and not any(map(_is_labelled, rest))
+
+
+def _beside_text(grid: list[list[list[Cell]]], lanes: Sequence[Lane]) -> list[Lane]:
+    """The lanes between a form and text that stands beside it; none when all of it is a form."""
+    labels = [_is_label_column([cells for cells in column if cells]) for column in zip(*grid, strict=True)]
+    starts = [place for place in range(1, len(labels)) if labels[place] and not labels[place - 1]]
+    parts = zip([0, *starts], [*starts, len(labels)], strict=True)
+    if starts and not all(any(labels[start:end]) for start, end in parts):
+        return [lanes[place - 1] for place in starts]
+    return []
+
+
+def _is_label_column(lines: list[list[Cell]]) -> bool:
+    named = sum(_names(cells[0]) for cells in lines)
+    return named > 0 and named >= FORM_SHARE * len(lines)
+
+
+def _names(cell: Cell) -> bool:
+    return cell.text.endswith(":") or ": " in cell.text
 
 
 def _is_labelled(columns: list[list[Cell]]) -> bool:
     """Whether a row tells what its cells mean: `Label:` before a value."""
-    return any(cell.text.endswith(":") or ": " in cell.text for cells in columns for cell in cells[:1])
+    return any(_names(cell) for cells in columns for cell in cells[:1])
 
 
 def _is_prose(grid: list[list[list[Cell]]]) -> bool:

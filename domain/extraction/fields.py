@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from contracts.documents import Box, PageContent, Word
 from domain.extraction.bands import Band, BandKind, bands_of
@@ -107,19 +107,21 @@ class _Region:
 
     Attributes:
         values: The ids of cells that are a label's value, and so no labels.
+        depth: 0 for a page, more for a column of it, in which lines below a label belong together.
     """
 
     page: int
     usual: float
     found: PageFields
     values: set[int] = field(default_factory=set)
+    depth: int = 0
 
-    def read(self, rows: Sequence[Row], depth: int = 0) -> None:
+    def read(self, rows: Sequence[Row]) -> None:
         plain: list[tuple[Row, BandKind]] = []
         for band in bands_of(rows, self.usual):
-            if band.kind == BandKind.COLUMNS and depth < MOST_DEPTH:
+            if band.kind == BandKind.COLUMNS and self.depth < MOST_DEPTH:
                 for column in band.columns():
-                    self.read(column, depth + 1)
+                    replace(self, depth=self.depth + 1).read(column)
             elif band.kind == BandKind.TABLE:
                 self._table(band)
             else:
@@ -157,14 +159,16 @@ class _Region:
         label = row.cells[place]
         right = row.cells[place + 1] if place + 1 < len(row.cells) else None
         if right is not None and not _names(right):
-            lines = [right, *self._further_lines(label, right, row, below)]
+            lines = [right, *self._further_lines(label, right, row.y1, below)]
             self.values.update(map(id, lines))
             self._add(label.text, _lines_entry(lines), RIGHT_OF_COLON)
             return
         under = self._under(label, row, below)
         if under is not None and not _names(under):
-            self.values.add(id(under))
-            self._add(label.text, _entry([under]), BELOW_COLON)
+            further = self._further_lines(label, under, below[0].y1, below[1:]) if self.depth else ()
+            lines = [under, *further]
+            self.values.update(map(id, lines))
+            self._add(label.text, _lines_entry(lines), BELOW_COLON)
 
     def _within(self, cell: Cell) -> None:
         """A label and its value without a gap between them."""
@@ -214,9 +218,8 @@ class _Region:
                 return other
         return None
 
-    def _further_lines(self, label: Cell, value: Cell, row: Row, below: Sequence[Row]) -> Iterator[Cell]:
+    def _further_lines(self, label: Cell, value: Cell, bottom: float, below: Sequence[Row]) -> Iterator[Cell]:
         """The lines of a value below its first: they start where it starts, with nothing under the label."""
-        bottom = row.y1
         for other in below:
             cell = next((each for each in other.cells if abs(each.x0 - value.x0) < ASIDE * self.usual), None)
             beside = any(each.x0 < value.x0 - ASIDE * self.usual and each.x1 > label.x0 for each in other.cells)

@@ -139,7 +139,9 @@ class _Matcher:
         # A table that goes on repeats its header on the next page; another one with other words is another table.
         if any(grid.header != header for grid, _ in chosen):
             return None
-        rows = [self._item(row, columns, specs) for grid, columns in chosen for row in grid.rows]
+        rows = [
+            self._item(row, columns, specs) for grid, columns in chosen for row in grid.rows if _is_item(row, columns)
+        ]
         kept = [row for row in rows if row is not None]
         if not kept:
             return None
@@ -154,11 +156,7 @@ class _Matcher:
     def _item(
         self, row: Sequence[Entry], columns: Mapping[str, tuple[int, float]], specs: Mapping[str, Schema]
     ) -> dict[str, Any] | None:
-        """One row as an object; None: a total, a note, or a row that does not fit."""
-        filled = sum(bool(row[place].text) for place, _ in columns.values())
-        first = min(place for place, _ in columns.values())
-        if 2 * filled <= len(columns) or not row[first].text:
-            return None
+        """One row as an object; None: it does not fit."""
         item = {}
         for name, (place, _) in columns.items():
             if not row[place].text:
@@ -168,6 +166,12 @@ class _Matcher:
                 return None
             item[name] = value
         return item
+
+
+def _is_item(row: Sequence[Entry], columns: Mapping[str, tuple[int, float]]) -> bool:
+    """Whether a row is more than a total or a note."""
+    places = [place for place, _ in columns.values()]
+    return bool(row[min(places)].text) and 2 * sum(bool(row[place].text) for place in places) > len(places)
 
 
 def _columns(header: Sequence[str], specs: Mapping[str, Schema]) -> dict[str, tuple[int, float]]:

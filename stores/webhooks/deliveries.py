@@ -15,8 +15,8 @@ from psycopg.types.json import Json
 from contracts.errors import Conflict, NotFound
 from contracts.jobs import DeliveryRef, JobRef, JobState
 from contracts.webhooks import ENDS, SAME, DeliveryState, Try, TryOutcome, TryTask, WebhookEvent
-from stores.ai.notices import ai_members
 from stores.db import Connection, Database
+from stores.notices import own_members
 from stores.tables import JobRow
 
 COLUMNS = (
@@ -63,23 +63,14 @@ async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str,
     """Queue the notice of a job's end for everyone who is to have it, in the transaction that ends it."""
     event = ENDS[job.state]
     names = [event, *(word for word, same in SAME.items() if same is event)]
-    found = await connection.execute(
-        """
-        SELECT NULL::uuid, url, metadata::text FROM job_webhooks WHERE job_id = %(job)s
-        UNION ALL
-        SELECT id, url, NULL FROM webhooks
-        WHERE organization = %(organization)s AND disabled_at IS NULL AND events && %(names)s
-        """,
-        {"job": job.id, "organization": job.organization, "names": names},
-    )
-    targets = await found.fetchall()
+    targets = await _targets(connection, job, names)
     if not targets:
         return []
     ended = datetime.now(UTC)
     body = {
         **_body(job, event, next((text for webhook, _, text in targets if webhook is None), None)),
         "completed_at": _moment(ended),
-        **await ai_members(connection, job),
+        **await own_members(connection, job),
     }
     body["event_id"] = f"evt_{job.id.hex[:8]}_{body['status']}_{int(ended.timestamp())}_{job.attempt}"
     if job.state is JobState.FAILED:
@@ -110,11 +101,45 @@ async def queue_progress(connection: Connection, job: JobRow, step: int, told: d
         return []
     body = {
         **_body(job, WebhookEvent.PROGRESS, target[1]),
-        **await ai_members(connection, job),
+        **await own_members(connection, job),
         "event_id": f"evt_{job.id.hex[:8]}_PROGRESS_{job.attempt}_{step}",
         "progress": told,
     }
     return [await _queue(connection, job, None, target[0], body, step=step, once=True)]
+
+
+async def queue_review(connection: Connection, job: JobRow) -> list[DeliveryRef]:
+    """Queue the notice that a job's result waits for a person, for everyone who is to have it; once an attempt."""
+    known = await connection.execute(
+        "SELECT 1 FROM deliveries WHERE job_id = %s AND attempt = %s AND event = %s LIMIT 1",
+        (job.id, job.attempt, WebhookEvent.REVIEW),
+    )
+    if await known.fetchone() is not None:
+        return []
+    targets = await _targets(connection, job, [WebhookEvent.REVIEW])
+    body = {
+        **_body(job, WebhookEvent.REVIEW, next((text for webhook, _, text in targets if webhook is None), None)),
+        **await own_members(connection, job),
+        "event_id": f"evt_{job.id.hex[:8]}_REVIEW_{job.attempt}",
+    }
+    return [
+        await _queue(connection, job, webhook, url, body if webhook is None else {**body, "metadata": None})
+        for webhook, url, _ in targets
+    ]
+
+
+async def _targets(connection: Connection, job: JobRow, names: Sequence[str]) -> list[tuple[UUID | None, str, str]]:
+    """Who is told: the job's own target with its metadata, the receiver that its start named, those of the event."""
+    found = await connection.execute(
+        """
+        SELECT NULL::uuid, url, metadata::text FROM job_webhooks WHERE job_id = %(job)s
+        UNION ALL
+        SELECT id, url, NULL FROM webhooks
+        WHERE organization = %(organization)s AND disabled_at IS NULL AND events && %(names)s
+        """,
+        {"job": job.id, "organization": job.organization, "names": list(names)},
+    )
+    return await found.fetchall()
 
 
 async def progress_queued(connection: Connection, ref: JobRef, step: int) -> list[DeliveryRef]:

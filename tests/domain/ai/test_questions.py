@@ -175,6 +175,7 @@ def test_rows_become_csv_that_says_what_was_cut() -> None:
     assert text == '"X, or *not*",N\n"a,b",1.5\n,2\n2026-01-02,true\n'
     assert not cut
     assert write_csv(COLUMNS, [("x", 1)] * 1001)[1]
+    assert write_csv(COLUMNS, [("a\rb\r\nc", 1)])[0].endswith('"a\nb\nc",1\n')
     wide, cut = write_csv(COLUMNS, [("x" * 200_000, 1)] * 10)
     assert cut
     assert len(wide.encode()) <= (1 << 20) + 100

@@ -1,0 +1,287 @@
+"""Extraction: a document is opened, read page by page, its fields are taken out, a person is asked."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any
+
+from temporalio import activity
+
+from activities._asking import Asker, last_try
+from activities._documents import Documents
+from activities._extracting import Extractor, asked
+from activities._faults import effect
+from contracts.documents import VISIBLE_KINDS, PageContent
+from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError
+from contracts.extraction import Extraction, ExtractionOutcome, ExtractParams, PageShare, ReadPlan, ReviewStatus
+from contracts.jobs import Cost, DeliveryRef, JobRef, Progress
+from domain.ai.linking import rank
+from domain.extraction.asking import CLASSIFIED_PAGES, class_form, class_prompt
+from domain.extraction.kinds import detect_kind
+from stores import jobs as job_store
+from stores.ai.jobs import open_run
+from stores.db import Database
+from stores.extraction.blobs import get_blob
+from stores.extraction.jobs import (
+    begin_review,
+    get_extraction,
+    keep_extracted,
+    note_document,
+    review_status_of,
+    set_retrying,
+)
+from stores.extraction.pages import imaged_pages, keep_image, keep_pages, kept_numbers, read_pages
+from stores.webhooks.deliveries import queue_review
+
+FORMAT = "1"
+"""Of how pages are read; another number reads all documents anew."""
+FLUSH_SECONDS = 0.5
+FLUSH_PAGES = 25
+SHARES_A_JOB = 12
+MOST_PICTURES = 50
+PICTURE_PIXELS = 1_600_000
+
+
+class ExtractionActivities:
+    """What extraction jobs do.
+
+    Args:
+        database: Jobs, documents, pages.
+        asker: The language models.
+        documents: The worker's disk and readers.
+        chunk: Pages of one share, at most.
+    """
+
+    def __init__(self, database: Database, asker: Asker, documents: Documents, *, chunk: int) -> None:
+        self._database = database
+        self._asker = asker
+        self._documents = documents
+        self._chunk = chunk
+
+    @activity.defn
+    async def open_document(self, ref: JobRef) -> ReadPlan:
+        """Fetch the document if need be, and plan which of its pages are left to read."""
+        async with effect(), self._stepping(ref):
+            params, extraction = await self._job(ref)
+            document = params.document
+            sha256, media = extraction.sha256, document.media_type
+            if sha256 is None:
+                blob, told = await self._fetched(ref, params)
+                sha256, media = blob.sha256.hex(), told or media
+            else:
+                blob = await get_blob(self._database, ref.organization, bytes.fromhex(sha256))
+            path = await self._documents.path_of(ref.organization, sha256)
+            kind = detect_kind(document.file_name, media, await self._documents.head_of(path))
+            info = await self._documents.reader.describe(path, kind, name=document.file_name)
+            pages = _chosen(params.options.page_range, info.pages)
+            if params.choices is not None:
+                pages = pages[:CLASSIFIED_PAGES]
+            if params.options.direct_image_extraction and kind not in VISIBLE_KINDS:
+                raise JobFault(
+                    f"a {kind.upper()} has no pictures to extract from", code=ErrorCode.UNSUPPORTED_FILE_TYPE
+                )
+            variant = FORMAT + (f":{ref.job_id}" if params.options.bypass_cache else "")
+            known = await kept_numbers(self._database, ref.organization, blob.sha256, variant, pages)
+            async with self._database.transaction() as connection:
+                await job_store.assert_active(connection, ref)
+                await note_document(
+                    connection,
+                    ref.job_id,
+                    kind=kind,
+                    sha256=sha256,
+                    size=blob.size,
+                    pages_total=info.pages,
+                    pages=pages,
+                    variant=variant,
+                )
+                if known:
+                    await self._progress(connection, ref, "cached", len(known), len(pages))
+            left = [page for page in pages if page not in known]
+            return ReadPlan(shares=_shares(left, self._chunk), total=len(pages))
+
+    async def _fetched(self, ref: JobRef, params: ExtractParams) -> Any:
+        try:
+            return await self._documents.fetch(ref.organization, params.document)
+        except TowpathError as error:
+            if error.retryable and not last_try():
+                raise
+            code = error.code if isinstance(error, BadInput) else ErrorCode.SOURCE_FAILED
+            raise JobFault(f"the document cannot be fetched: {error.detail}", code=code) from error
+
+    @activity.defn
+    async def read_share(self, share: PageShare) -> int:
+        """Read pages that are not kept yet; each is kept within half a second, whatever happens to the rest."""
+        ref = share.ref
+        async with effect(), self._stepping(ref):
+            _, extraction = await self._job(ref)
+            assert extraction.sha256 is not None
+            assert extraction.variant is not None
+            assert extraction.kind is not None
+            digest = bytes.fromhex(extraction.sha256)
+            known = await kept_numbers(self._database, ref.organization, digest, extraction.variant, share.pages)
+            left = [page for page in share.pages if page not in known]
+            if not left:
+                return 0
+            path = await self._documents.path_of(ref.organization, extraction.sha256)
+            waiting: list[PageContent] = []
+            since = time.monotonic()
+            async with aclosing(self._documents.reader.read_pages(path, extraction.kind, left)) as found:
+                async for page in found:
+                    waiting.append(page)
+                    if len(waiting) >= FLUSH_PAGES or time.monotonic() - since > FLUSH_SECONDS:
+                        await self._keep(share, extraction, waiting)
+                        waiting, since = [], time.monotonic()
+            await self._keep(share, extraction, waiting)
+            return len(left)
+
+    async def _keep(self, share: PageShare, extraction: Extraction, pages: Sequence[PageContent]) -> None:
+        if not pages:
+            return
+        assert extraction.sha256 is not None
+        assert extraction.variant is not None
+        ref = share.ref
+        async with self._database.transaction() as connection:
+            await keep_pages(connection, ref.organization, bytes.fromhex(extraction.sha256), extraction.variant, pages)
+            await self._progress(connection, ref, f"page:{pages[0].page}", len(pages), share.total)
+
+    @staticmethod
+    async def _progress(connection: Any, ref: JobRef, key: str, pages: int, total: int) -> None:
+        change = Progress(processed=pages, succeeded=pages)
+        await job_store.record_chunk(connection, ref, key, change, fraction=pages / max(total, 1) * 0.9, phase="read")
+
+    @activity.defn
+    async def extract_fields(self, ref: JobRef) -> ExtractionOutcome:
+        """Take the fields out, and find out whether a person is to look at them."""
+        async with effect(), self._stepping(ref):
+            params, extraction = await self._job(ref)
+            options = params.options
+            pages = await self._pages(ref, extraction)
+            extracted = extraction.extracted
+            if params.schema_ is not None and extracted is None:
+                extractor = Extractor(self._asker, self._documents, ref, params, extraction)
+                extracted = await extractor.extract(pages)
+                cost = Cost(
+                    usd=extractor.spent.usd,
+                    input_tokens=extractor.spent.input_tokens,
+                    output_tokens=extractor.spent.output_tokens,
+                )
+                async with self._database.transaction() as connection:
+                    await job_store.add_progress(connection, ref, Progress(), cost=cost)
+                    await keep_extracted(connection, ref.job_id, extracted)
+            sure = [page.confidence for page in pages if page.confidence is not None]
+            sure += [] if extracted is None else [one.confidence for one in extracted.sources.values()]
+            doubted = options.review_below is not None and min(sure, default=1.0) < options.review_below
+            wanted = doubted or (options.review_below is None and (options.require_review or options.hold_for_review))
+            return ExtractionOutcome(review=wanted, hold=wanted and options.hold_for_review)
+
+    async def _pages(self, ref: JobRef, extraction: Extraction) -> list[PageContent]:
+        assert extraction.sha256 is not None
+        assert extraction.variant is not None
+        return await read_pages(
+            self._database, ref.organization, bytes.fromhex(extraction.sha256), extraction.variant, extraction.pages
+        )
+
+    @activity.defn
+    async def show_review(self, ref: JobRef) -> list[DeliveryRef]:
+        """Make pictures of the pages for who reviews them, and say that a review waits."""
+        async with effect(), self._stepping(ref):
+            _, extraction = await self._job(ref)
+            assert extraction.sha256 is not None
+            if extraction.kind in VISIBLE_KINDS:
+                await self._picture(ref, extraction)
+            async with self._database.transaction() as connection:
+                job = await open_run(connection, ref)
+                await begin_review(connection, ref)
+                return await queue_review(connection, job)
+
+    async def _picture(self, ref: JobRef, extraction: Extraction) -> None:
+        assert extraction.sha256 is not None
+        assert extraction.kind is not None
+        digest = bytes.fromhex(extraction.sha256)
+        known = await imaged_pages(self._database, ref.organization, digest)
+        path = await self._documents.path_of(ref.organization, extraction.sha256)
+        for page in (extraction.pages or [])[:MOST_PICTURES]:
+            if page not in known:
+                data = await self._documents.reader.render_page(
+                    path, extraction.kind, page, most_pixels=PICTURE_PIXELS, media="image/jpeg"
+                )
+                await keep_image(self._database, ref.organization, digest, page, data)
+
+    @activity.defn
+    async def settle_review(self, ref: JobRef) -> None:
+        """End a held job by what was decided."""
+        async with effect():
+            async with self._database.transaction() as connection:
+                status = await review_status_of(connection, ref.job_id)
+            if status is ReviewStatus.REJECTED:
+                raise JobFault("the result was rejected by its review", code=ErrorCode.REVIEW_REJECTED)
+
+    @activity.defn
+    async def classify(self, ref: JobRef) -> dict[str, Any]:
+        """Choose the class of the document."""
+        async with effect(), self._stepping(ref):
+            params, extraction = await self._job(ref)
+            options = params.choices or []
+            pages = await self._pages(ref, extraction)
+            text = " ".join(page.content for page in pages)[:20_000]
+            told = {one.name: " ".join([one.name, *one.examples]) for one in options}
+            nearest = rank(text, told)
+            best, second = nearest[0], nearest[1]
+            if self._asker.catalog.is_small(params.llm) and best[1] > second[1]:
+                sure = round(best[1] / (best[1] + second[1]), 4)
+                why = "its words are nearest to the examples of this class"
+                return {"option": best[0], "confidence": sure, "reasoning": why}
+            form = class_form([name for name, _ in nearest])
+            answer = await asked(self._asker, ref, params, class_prompt(pages, options, form))
+            async with self._database.transaction() as connection:
+                cost = Cost(usd=answer.usd, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
+                await job_store.add_progress(connection, ref, Progress(), cost=cost)
+            data = answer.data
+            return {
+                "option": data["option"],
+                "confidence": data.get("confidence", 0.5),
+                "reasoning": data.get("reasoning", ""),
+            }
+
+    async def _job(self, ref: JobRef) -> tuple[ExtractParams, Extraction]:
+        async with self._database.transaction() as connection:
+            job = await open_run(connection, ref)
+        return ExtractParams.model_validate(job.params), await get_extraction(
+            self._database, ref.organization, ref.job_id
+        )
+
+    def _stepping(self, ref: JobRef) -> _Stepping:
+        return _Stepping(self._database, ref)
+
+
+class _Stepping:
+    """Shows while a failed step waits for its next attempt: RETRY."""
+
+    def __init__(self, database: Database, ref: JobRef) -> None:
+        self._database = database
+        self._ref = ref
+
+    async def __aenter__(self) -> None:
+        if activity.info().attempt > 1:
+            await set_retrying(self._database, self._ref, retrying=False)
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, TowpathError) and error.retryable:
+            await set_retrying(self._database, self._ref, retrying=True)
+
+
+def _chosen(wanted: Sequence[int] | None, count: int) -> list[int]:
+    if wanted is None:
+        return list(range(1, count + 1))
+    beyond = [page for page in wanted if page > count]
+    if beyond:
+        raise JobFault(f"pageRange: the document has {count} pages, not {beyond[0]}", code=ErrorCode.PAGE_OUT_OF_RANGE)
+    return sorted(set(wanted))
+
+
+def _shares(pages: Sequence[int], most: int) -> list[list[int]]:
+    size = min(max(math.ceil(len(pages) / SHARES_A_JOB), 1), most)
+    return [list(pages[at : at + size]) for at in range(0, len(pages), size)]

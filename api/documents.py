@@ -1,0 +1,137 @@
+"""Reads the body of a start with a document: JSON, or a form whose file goes into the store as it comes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import orjson
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from api.state import AppState
+from api.uploads import body_pieces
+from api.webhook_targets import note_fields
+from contracts.errors import BadInput, ErrorCode
+from contracts.extraction import DocumentRef
+from domain.extraction.kinds import HEAD_BYTES, detect_kind
+from stores.extraction.blobs import add_blob
+
+MOST_JSON = 2 << 20
+FORM_ROOM = 1 << 20
+PIECE = 1 << 20
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A start as it was sent.
+
+    Attributes:
+        given: Its members; objects and arrays of a form are read from their JSON text.
+        document: The file, stored; None: there was none.
+        digest: Of everything.
+    """
+
+    given: dict[str, Any]
+    document: DocumentRef | None
+    digest: bytes
+
+
+async def read_start(request: Request, state: AppState, organization: str, model: type[Model]) -> tuple[Model, Sent]:
+    """The body as a model, with its file in the store.
+
+    Raises:
+        RequestValidationError: It is not what the route takes.
+        TooLarge: Beyond the limit.
+        BadInput: No form and no JSON, or a kind of file that is not read.
+    """
+    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media == "multipart/form-data":
+        given, document = await _form(request, state, organization)
+    else:
+        raw = b"".join([piece async for piece in body_pieces(request, limit=MOST_JSON)])
+        given, document = _json(raw), None
+    body = _validated(model, given)
+    note_fields(request, orjson.dumps(given))
+    sha256 = None if document is None else document.sha256
+    digest = hashlib.sha256(orjson.dumps([given, sha256], option=orjson.OPT_SORT_KEYS)).digest()
+    return body, Sent(given, document, digest)
+
+
+def _json(raw: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(raw or b"null")
+    except orjson.JSONDecodeError as error:
+        raise BadInput(
+            f"the body is not valid JSON: {error.msg} at offset {error.pos}", code=ErrorCode.INVALID_JSON
+        ) from error
+    if not isinstance(found, dict):
+        raise BadInput("the body must be an object", code=ErrorCode.INVALID_VALUE)
+    if b"\\u0000" in raw:
+        raise BadInput("the body holds a NUL character", code=ErrorCode.NULL_BYTE)
+    return found
+
+
+def _validated(model: type[Model], given: Mapping[str, Any]) -> Model:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
+        ) from error
+
+
+async def _form(request: Request, state: AppState, organization: str) -> tuple[dict[str, Any], DocumentRef | None]:
+    # It is made by a generator function, and closed as one.
+    pieces = cast(
+        AsyncGenerator[bytes, None], body_pieces(request, limit=state.settings.document_max_bytes + FORM_ROOM)
+    )
+    parser = MultiPartParser(request.headers, pieces, max_files=1, max_part_size=MOST_JSON)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise BadInput(f"the form cannot be read: {error.message}") from error
+    given: dict[str, Any] = {}
+    document = None
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                if name != "file":
+                    raise BadInput(f"{name}: the document goes into the field file", field=name)
+                document = await _stored(state, organization, value)
+            else:
+                given[name] = _value(value)
+    finally:
+        await form.close()
+    return given, document
+
+
+def _value(text: str) -> Any:
+    """A field of a form: JSON where it is, else the text itself."""
+    if text[:1] in {"{", "[", '"'} or text in {"true", "false", "null"} or text.replace(".", "", 1).isdigit():
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
+    return text
+
+
+async def _stored(state: AppState, organization: str, file: UploadFile) -> DocumentRef:
+    name = (file.filename or "document")[:255].replace("\x00", "")
+    head = await file.read(HEAD_BYTES)
+    # A kind that is not read is refused before anything of it is kept.
+    detect_kind(name, file.content_type, head)
+    await file.seek(0)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while piece := await file.read(PIECE):
+            yield piece
+
+    blob = await add_blob(state.db, organization, pieces(), most_bytes=state.settings.document_max_bytes, name=name)
+    return DocumentRef(file_name=name, media_type=file.content_type, size=blob.size, sha256=blob.sha256.hex())

@@ -1,0 +1,307 @@
+"""Extraction jobs behind their routes and pages: accepted, controlled, reviewed, corrected."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+from uuid import UUID, uuid4
+
+import orjson
+from fastapi import Request
+
+from api.batches import read_deadline
+from api.documents import Sent
+from api.idempotency import Remembered, Slot
+from api.state import AppState
+from api.webhook_targets import read_target
+from contracts.auth import Principal
+from contracts.errors import BadInput, Conflict, ErrorCode, NotFound
+from contracts.extraction import (
+    AnnotateBody,
+    Annotation,
+    ClassificationOption,
+    DocumentRef,
+    ExtractBody,
+    Extraction,
+    ExtractOptions,
+    ExtractParams,
+    ReviewBody,
+)
+from contracts.jobs import JobKind, JobState
+from contracts.llm import LOCAL_PROVIDER, split_key
+from domain.extraction.shapes import changes_between, check_schema, problems_of
+from stores import jobs as job_store
+from stores.db import Connection
+from stores.extraction.catalog import get_template
+from stores.extraction.jobs import create_extraction, extract_id, get_extraction
+from stores.extraction.reviews import decide, list_annotations, put_annotation, withdraw
+from stores.tables import JobRow
+from stores.webhooks.receivers import add_target, get_receiver
+
+MOST_METADATA_BYTES = 16 << 10
+SECRET_PARAMETER = re.compile(r"sig|token|key|secret|password|credential|auth", re.IGNORECASE)
+SECRET_FIELDS = frozenset({"webhookSigningSecret", "webhook_signing_secret"})
+
+
+async def settings_of(state: AppState, organization: str, body: ExtractBody) -> tuple[ExtractOptions, Any]:
+    """The options and the schema of a start: a template's, with what the request says over them.
+
+    Raises:
+        BadInput: No such template.
+    """
+    options = body.model_dump(exclude_unset=True, include=set(ExtractOptions.model_fields))
+    schema = body.schema_
+    if body.template_id is not None:
+        try:
+            template = await get_template(state.db, organization, body.template_id)
+        except NotFound as error:
+            raise BadInput(f"templateId: {error.detail}", field="templateId") from error
+        kept = ExtractOptions.model_validate(template.options).model_dump(exclude_unset=True)
+        options = {**kept, **options}
+        schema = schema if schema is not None else template.schema
+    return ExtractOptions.model_validate(options), schema
+
+
+def chosen_llm(state: AppState, wanted: str | None) -> str:
+    """The language model that a document's fields are asked of.
+
+    Raises:
+        BadInput: It cannot be asked, or there is none.
+    """
+    model = wanted or state.settings.extraction_model
+    if model == "auto":
+        return state.catalog.automatic()
+    state.catalog.check(model, "llm")
+    return model
+
+
+async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: Sent) -> ExtractParams:
+    """What a start asks for, after everything that can be refused at once was looked at.
+
+    Raises:
+        BadInput: With the field's name.
+    """
+    if (body.url is None) == (sent.document is None):
+        raise BadInput("one of file and url is needed" if body.url is None else "file and url: only one", field="url")
+    options, schema = await settings_of(state, caller.organization, body)
+    if schema is not None:
+        check_schema(schema)
+    llm = chosen_llm(state, options.llm)
+    seeing = options.direct_image_extraction or options.enable_hybrid_extraction
+    if seeing and split_key(llm)[0] == LOCAL_PROVIDER:
+        field = "directImageExtraction" if options.direct_image_extraction else "enableHybridExtraction"
+        raise BadInput(f"{field} needs a model that sees; {llm} does not", field=field)
+    unknown = set(options.extract_per_page) - set((schema or {}).get("properties", {}))
+    if unknown:
+        raise BadInput(f"extractPerPage: the schema has no property {min(unknown)}", field="extractPerPage")
+    if body.metadata is not None and len(orjson.dumps(body.metadata)) > MOST_METADATA_BYTES:
+        raise BadInput(f"metadata is larger than {MOST_METADATA_BYTES} bytes", field="metadata")
+    if body.webhook_id is not None:
+        try:
+            await get_receiver(state.db, caller.organization, body.webhook_id)
+        except NotFound as error:
+            raise BadInput(f"webhookId: {error.detail}", field="webhookId") from error
+    document = sent.document
+    if document is None:
+        assert body.url is not None
+        try:
+            await state.fetcher.check(body.url)
+        except BadInput as error:
+            raise BadInput(f"url: {error.detail}", code=error.code, field="url") from error
+        document = DocumentRef(url=body.url, file_name=name_in(body.url))
+    return ExtractParams(document=document, options=options, schema=schema, llm=llm)
+
+
+def name_in(url: str) -> str:
+    """The file name that a URL tells."""
+    return unquote(urlsplit(url).path.rsplit("/", 1)[-1])[:255] or "document"
+
+
+def blanked(url: str) -> str:
+    """A URL without its credentials: what a signed link proves its right by is nobody's business afterwards."""
+    parts = urlsplit(url)
+    query = "&".join(
+        f"{name}=***" if equals and SECRET_PARAMETER.search(name) else f"{name}{equals}{value}"
+        for name, equals, value in (one.partition("=") for one in parts.query.split("&"))
+    )
+    return urlunsplit(parts._replace(query=query))
+
+
+def shown_request(given: Mapping[str, Any], document: DocumentRef) -> dict[str, Any]:
+    """A request as it is shown: credentials blanked, a file by its name, size and digest."""
+    found = {name: value for name, value in given.items() if name not in SECRET_FIELDS and name != "file"}
+    for name in ("url", "documentUrl"):
+        if isinstance(found.get(name), str):
+            found[name] = blanked(found[name])
+    if document.sha256 is not None:
+        found["file"] = {"fileName": document.file_name, "sizeBytes": document.size, "sha256": document.sha256}
+    return found
+
+
+async def start(
+    request: Request,
+    state: AppState,
+    caller: Principal,
+    params: ExtractParams,
+    sent: Sent,
+    *,
+    kind: JobKind = JobKind.EXTRACTION,
+    metadata: dict[str, Any] | None = None,
+    template_id: UUID | None = None,
+    idempotency_key: str | None,
+) -> JobRow | Remembered:
+    """Accept a job and start it, or give the first answer to a repeated request."""
+    job = JobRow(
+        id=uuid4(),
+        organization=caller.organization,
+        kind=kind,
+        params=params.model_dump(mode="json", by_alias=True),
+        deadline=read_deadline(request),
+        created_by=caller.key_id,
+        window_size=1 if params.options.maintain_format else state.settings.window,
+    )
+    document = params.document
+    extraction = Extraction(
+        job_id=job.id,
+        extract_id=extract_id(job.id),
+        file_name=document.file_name,
+        document_url=None if document.url is None else blanked(document.url),
+        kind=None,
+        sha256=document.sha256,
+        size=document.size,
+        pages_total=None,
+        request=shown_request(sent.given, document),
+        metadata=metadata,
+        extracted=None,
+        template_id=template_id,
+    )
+    target = await read_target(request, state)
+    slot = Slot(caller.organization, f"POST {request.url.path}", idempotency_key)
+    async with state.db.transaction() as connection:
+        if known := await slot.open(connection):
+            return known
+        await create_extraction(connection, job, extraction)
+        if target is not None:
+            await add_target(connection, job.id, target)
+        await slot.keep(connection, sent.digest, 200, started_answer(state, request, job))
+        stored = await job_store.lock_job(connection, caller.organization, job.id)
+    state.gateway.start_soon(stored)
+    return stored
+
+
+def started_answer(state: AppState, request: Request, job: JobRow) -> dict[str, Any]:
+    """What a start answers."""
+    base = (state.settings.public_url or str(request.base_url)).rstrip("/")
+    path = f"/extract?jobId={job.id}" if job.kind is JobKind.EXTRACTION else f"/jobs/{job.id}"
+    return {"jobId": str(job.id), "result": base + path, "status": "PENDING"}
+
+
+def classification_params(state: AppState, document: DocumentRef, options: list[dict[str, Any]]) -> ExtractParams:
+    """What the run of a classification asks for."""
+    choices = [ClassificationOption.model_validate(one) for one in options]
+    return ExtractParams(
+        document=document, options=ExtractOptions(), choices=choices, llm=chosen_llm(state, None), schema=None
+    )
+
+
+async def decide_review(state: AppState, caller: Principal, job_id: UUID, body: ReviewBody) -> JobRow:
+    """Decide a pending review, with a correction if one comes along; a held job goes on.
+
+    Raises:
+        Conflict: The review is not PENDING.
+        BadInput: The correction breaks the schema.
+    """
+    who = caller.user_id or caller.key_id
+    job = await job_store.get_job(state.db, caller.organization, job_id)
+    original = await _original(state, job) if body.annotated_data is not None else {}
+    if body.annotated_data is not None:
+        _assert_fits(job, body.annotated_data)
+
+    async def settle(connection: Connection, locked: JobRow) -> None:
+        await decide(connection, locked.id, body.decision, by=who, comment=body.comment)
+        if body.annotated_data is not None:
+            await put_annotation(
+                connection,
+                caller.organization,
+                locked.id,
+                original=original,
+                annotated=body.annotated_data,
+                changes=changes_between(original, body.annotated_data),
+                by=who,
+            )
+
+    if job.state is JobState.PAUSED and job.phase == "review":
+        return await state.gateway.go_on(caller.organization, job_id, prepare=settle)
+    async with state.db.transaction() as connection:
+        locked = await job_store.lock_job(connection, caller.organization, job_id)
+        await settle(connection, locked)
+    return await job_store.get_job(state.db, caller.organization, job_id)
+
+
+async def annotate(state: AppState, caller: Principal, body: AnnotateBody) -> Annotation:
+    """Save a person's correction; the review stays as it is.
+
+    Raises:
+        NotFound: No such job or annotation.
+        Conflict: The job has no result yet.
+        BadInput: The correction breaks the schema.
+    """
+    job = await job_store.get_job(state.db, caller.organization, body.job_id)
+    original = await _original(state, job)
+    _assert_fits(job, body.annotated_data)
+    async with state.db.transaction() as connection:
+        return await put_annotation(
+            connection,
+            caller.organization,
+            job.id,
+            original=original,
+            annotated=body.annotated_data,
+            changes=changes_between(original, body.annotated_data),
+            by=caller.user_id or caller.key_id,
+            annotation_id=body.annotation_id,
+        )
+
+
+async def _original(state: AppState, job: JobRow) -> dict[str, Any]:
+    if job.kind is not JobKind.EXTRACTION:
+        raise NotFound(f"no extraction {job.id}")
+    extraction = await get_extraction(state.db, job.organization, job.id)
+    if extraction.extracted is None:
+        raise Conflict("the job has no extracted data yet")
+    return extraction.extracted.data
+
+
+def _assert_fits(job: JobRow, data: dict[str, Any]) -> None:
+    problems = problems_of(data, job.params.get("schema") or {})
+    if problems:
+        place, what = problems[0]
+        raise BadInput(f"annotatedData.{place}: {what}", code=ErrorCode.INVALID_VALUE, field=f"annotatedData.{place}")
+
+
+async def cancel(state: AppState, caller: Principal, job_id: UUID) -> JobRow:
+    """Stop a job; a review that waits is withdrawn, also that of a finished job."""
+    job = await state.gateway.cancel(caller.organization, job_id)
+    if not job.state.final:
+        job = await state.events.wait_for_end(job, seconds=state.settings.cancel_wait_seconds)
+    async with state.db.transaction() as connection:
+        await job_store.lock_job(connection, caller.organization, job_id)
+        await withdraw(connection, job_id, by=caller.user_id or caller.key_id)
+    return await job_store.get_job(state.db, caller.organization, job_id)
+
+
+async def annotations_of(state: AppState, organization: str, job_id: UUID) -> list[Annotation]:
+    """A job's corrections.
+
+    Raises:
+        NotFound: No such job.
+    """
+    job = await job_store.get_job(state.db, organization, job_id)
+    return await list_annotations(state.db, organization, job.id)
+
+
+def digest_of(given: Mapping[str, Any], sha256: str | None) -> bytes:
+    """What makes two requests the same."""
+    return hashlib.sha256(orjson.dumps([given, sha256], option=orjson.OPT_SORT_KEYS)).digest()

@@ -1,0 +1,386 @@
+"""Documents: extraction, its list of jobs, control, review, corrections, templates, classification."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import ValidationError
+
+from api.answers import json_answer, moment
+from api.auth import Editor, Operator, Reader
+from api.documents import read_start
+from api.enrichments import read_body
+from api.extractions import (
+    annotate,
+    annotations_of,
+    cancel,
+    checked,
+    classification_params,
+    decide_review,
+    name_in,
+    start,
+    started_answer,
+)
+from api.idempotency import IdempotencyKey, Remembered
+from api.job_entries import annotation_answer, entries, extraction_answer
+from api.routes.jobs import seen_job
+from api.state import AppState, State
+from contracts.auth import KeyKind, Principal
+from contracts.errors import BadInput, Conflict, ErrorCode, TowpathError, Unavailable
+from contracts.extraction import (
+    SYNC_SECONDS,
+    AnnotateBody,
+    ClassificationBody,
+    DocumentRef,
+    ExtractBody,
+    ExtractOptions,
+    JobStatus,
+    ReviewBody,
+    ReviewStatus,
+    TemplateBody,
+)
+from contracts.jobs import JobKind, JobState
+from domain.extraction.shapes import check_schema
+from stores.extraction import catalog
+from stores.extraction.jobs import get_extraction
+from stores.extraction.reviews import annotation_history, review_history
+from stores.job_list import JobFilter, list_page
+from stores.tables import JobRow
+
+router = APIRouter(tags=["extraction"])
+PROVIDER_AWAY = frozenset({ErrorCode.PROVIDER_DOWN, ErrorCode.PROVIDER_TIMEOUT, ErrorCode.RATE_LIMITED})
+
+
+class Failed(TowpathError):
+    """422: the document gave no result."""
+
+    status = 422
+    title = "Unprocessable Content"
+
+
+@router.get("/jobs", summary="List jobs of every kind")
+async def list_jobs(
+    state: State,
+    caller: Reader,
+    status: Annotated[str | None, Query(description="One or several, comma-separated.")] = None,
+    review_status: Annotated[str | None, Query(alias="reviewStatus", description="As `status`.")] = None,
+    template_id: Annotated[UUID | None, Query(alias="templateId")] = None,
+    kind: Annotated[str | None, Query(description="As `status`.")] = None,
+    page: Annotated[int, Query(ge=1, le=10_000_000)] = 1,
+    size: Annotated[int, Query(ge=1, le=1000)] = 100,
+    created_after: Annotated[datetime | None, Query(alias="createdAfter")] = None,
+    created_before: Annotated[datetime | None, Query(alias="createdBefore")] = None,
+    include_bodies: Annotated[bool, Query(alias="includeBodies")] = True,
+) -> Response:
+    """Newest first, counted exactly, stable while jobs come in."""
+    wanted = JobFilter(
+        kinds=_words(JobKind, kind, "kind"),
+        statuses=_words(JobStatus, status, "status"),
+        review_statuses=_words(ReviewStatus, review_status, "reviewStatus"),
+        template_id=template_id,
+        created_after=created_after,
+        created_before=created_before,
+        user_id=caller.user_id if caller.kind is KeyKind.PERSONAL else None,
+    )
+    found = await list_page(state.db, caller.organization, wanted, page=page, size=size)
+    pages = -(-found.total // size)
+    return json_answer(
+        {
+            "jobs": await entries(state, found.jobs, bodies=include_bodies),
+            "pagination": {
+                "currentPage": page,
+                "pageSize": size,
+                "totalCount": found.total,
+                "totalPages": pages,
+                "nextPage": page + 1 if page < pages else None,
+                "previousPage": min(page - 1, pages) or None if page > 1 else None,
+            },
+        }
+    )
+
+
+def _words(words: Any, given: str | None, field: str) -> tuple[Any, ...]:
+    found = []
+    for one in (given or "").split(","):
+        if not one.strip():
+            continue
+        try:
+            found.append(words(one.strip() if words is JobKind else one.strip().upper()))
+        except ValueError as error:
+            raise BadInput(f"{field}: {one.strip()[:40]!r} is not one of {', '.join(words)}", field=field) from error
+    return tuple(found)
+
+
+@router.get("/jobs/{job_id}", summary="One job")
+async def get_job(state: State, caller: Reader, job_id: UUID) -> Response:
+    """The shape of a list entry."""
+    return await _entry(state, await seen_job(state, caller, job_id))
+
+
+async def _entry(state: AppState, job: JobRow) -> Response:
+    return json_answer((await entries(state, [job], bodies=True))[0])
+
+
+@router.post("/jobs/{job_id}/cancel", summary="Stop a job")
+async def cancel_job(state: State, caller: Operator, job_id: UUID) -> Response:
+    """What is finished stays; a pending review is withdrawn."""
+    await seen_job(state, caller, job_id)
+    return await _entry(state, await cancel(state, caller, job_id))
+
+
+@router.post("/jobs/{job_id}/pause", summary="Pause a job")
+async def pause_job(state: State, caller: Operator, job_id: UUID) -> Response:
+    """No new page starts; repeats change nothing."""
+    await seen_job(state, caller, job_id)
+    return await _entry(state, await state.gateway.pause(caller.organization, job_id))
+
+
+@router.post("/jobs/{job_id}/resume", summary="Let a paused job go on")
+async def resume_job(state: State, caller: Operator, job_id: UUID) -> Response:
+    """Goes on where the pause began; a job that is held for its review goes on by the review."""
+    job = await seen_job(state, caller, job_id)
+    if job.state is JobState.PAUSED and job.review_status == ReviewStatus.PENDING:
+        raise Conflict("the job is held for its review; decide it: POST /jobs/{jobId}/review")
+    return await _entry(state, await state.gateway.go_on(caller.organization, job_id))
+
+
+@router.post("/jobs/{job_id}/retry", summary="Run a failed job again")
+async def retry_job(state: State, caller: Operator, job_id: UUID) -> Response:
+    """From ERROR or CANCELLED; finished pages are kept."""
+    job = await seen_job(state, caller, job_id)
+    if job.state not in {JobState.FAILED, JobState.CANCELLED}:
+        raise Conflict(f"only a job that failed or was cancelled is run again; this one is {job.state}")
+    return await _entry(state, await state.gateway.restart(caller.organization, job_id))
+
+
+@router.post("/jobs/{job_id}/review", summary="Decide a review")
+async def review_job(request: Request, state: State, caller: Operator, job_id: UUID) -> Response:
+    """APPROVED, REJECTED or CANCELLED, with a correction if one comes along; a held job goes on."""
+    body, _ = await read_body(request, state, ReviewBody)
+    await seen_job(state, caller, job_id)
+    return await _entry(state, await decide_review(state, caller, job_id, body))
+
+
+@router.get("/jobs/{job_id}/review", summary="The history of a review")
+async def get_review(state: State, caller: Reader, job_id: UUID) -> Response:
+    """Who decided what, and every revision of the corrections."""
+    job = await seen_job(state, caller, job_id)
+    decided = [one.model_dump(mode="json") for one in await review_history(state.db, job.id)]
+    return json_answer(
+        {
+            "jobId": str(job.id),
+            "reviewStatus": job.review_status,
+            "decisions": decided,
+            "revisions": await annotation_history(state.db, job.id),
+        }
+    )
+
+
+@router.post("/extract", summary="Extract a document")
+async def extract(request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None) -> Response:
+    """By its URL, or as a file of a form; the answer is the address to poll."""
+    found = await _started(request, state, caller, idempotency_key)
+    return found if isinstance(found, Response) else json_answer(started_answer(state, request, found))
+
+
+async def _started(
+    request: Request, state: AppState, caller: Principal, idempotency_key: str | None
+) -> JobRow | Response:
+    body, sent = await read_start(request, state, caller.organization, ExtractBody)
+    params = await checked(state, caller, body, sent)
+    if request.url.path.endswith("/sync") and params.options.hold_for_review:
+        raise BadInput("holdForReview: nobody can wait for a person here", field="holdForReview")
+    found = await start(
+        request,
+        state,
+        caller,
+        params,
+        sent,
+        metadata=body.metadata,
+        template_id=body.template_id,
+        idempotency_key=idempotency_key,
+    )
+    return found.replay(sent.digest) if isinstance(found, Remembered) else found
+
+
+@router.get("/extract", summary="One extraction")
+async def get_extract(
+    state: State,
+    caller: Reader,
+    job_id: Annotated[UUID, Query(alias="jobId")],
+    partial: Annotated[bool, Query(alias="includePartial", description="Show pages that are finished.")] = False,
+) -> Response:
+    """Its status, and its result once there is one."""
+    extraction = await get_extraction(state.db, caller.organization, job_id)
+    job = await seen_job(state, caller, job_id)
+    return json_answer(await extraction_answer(state, job, extraction, partial=partial))
+
+
+@router.post("/extract/sync", summary="Extract a document and wait")
+async def extract_sync(
+    request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """The result as one answer; after 300 s a 202 with the address to poll, and the job goes on."""
+    found = await _started(request, state, caller, idempotency_key)
+    if isinstance(found, Response):
+        job = await seen_job(state, caller, UUID(orjson.loads(bytes(found.body))["jobId"]))
+    else:
+        job = found
+    job = await state.events.wait_for_end(job, seconds=SYNC_SECONDS)
+    if not job.state.final:
+        return json_answer(started_answer(state, request, job), 202)
+    if job.state is not JobState.COMPLETED:
+        detail = job.error_message or "the document gave no result"
+        code = ErrorCode(job.error_code or ErrorCode.INTERNAL)
+        if code in PROVIDER_AWAY:
+            raise Unavailable(detail, code=code)
+        raise Failed(detail, code=code)
+    extraction = await get_extraction(state.db, caller.organization, job.id)
+    shown = await extraction_answer(state, job, extraction)
+    return json_answer({name: shown[name] for name in ("result", "jobId", "status", "reviewStatus")})
+
+
+@router.post("/annotate", summary="Save a correction")
+@router.post("/extract-annotations", include_in_schema=False)
+async def post_annotation(request: Request, state: State, caller: Operator) -> Response:
+    """Creates one, or changes that of `annotationId`; the review stays as it is."""
+    body, _ = await read_body(request, state, AnnotateBody)
+    await seen_job(state, caller, body.job_id)
+    return json_answer({"success": True, "annotation": annotation_answer(await annotate(state, caller, body))})
+
+
+@router.get("/annotations", summary="Corrections of a job")
+async def get_annotations(state: State, caller: Reader, job_id: Annotated[UUID, Query(alias="jobId")]) -> Response:
+    """Oldest first."""
+    await seen_job(state, caller, job_id)
+    found = await annotations_of(state, caller.organization, job_id)
+    return json_answer({"annotations": [annotation_answer(one) for one in found]})
+
+
+def _template(row: catalog.Template) -> dict[str, Any]:
+    return {
+        "templateId": str(row.id),
+        "name": row.name,
+        "schema": row.schema,
+        "options": row.options,
+        "createdAt": moment(row.created_at),
+        "updatedAt": moment(row.updated_at),
+    }
+
+
+async def _template_body(request: Request, state: AppState) -> tuple[TemplateBody, dict[str, Any]]:
+    body, _ = await read_body(request, state, TemplateBody)
+    if body.schema_ is not None:
+        check_schema(body.schema_)
+    unknown = set(body.options) - {field.alias or name for name, field in ExtractOptions.model_fields.items()}
+    if unknown:
+        raise BadInput(f"options.{min(unknown)} is no option of a template", field=f"options.{min(unknown)}")
+    try:
+        options = ExtractOptions.model_validate(body.options)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(["options", *(str(one) for one in first["loc"])])
+        raise BadInput(f"{place}: {first['msg']}", field=place) from error
+    return body, options.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+@router.post("/templates", status_code=201, summary="Store settings")
+async def create_template(request: Request, state: State, caller: Editor) -> Response:
+    """A start names them by `templateId`; what it says itself overrides them."""
+    body, options = await _template_body(request, state)
+    row = await catalog.put_template(
+        state.db, caller.organization, name=body.name, schema=body.schema_, options=options
+    )
+    return json_answer(_template(row), 201)
+
+
+@router.get("/templates", summary="List templates")
+async def list_templates(state: State, caller: Reader) -> Response:
+    """In the order of their making."""
+    rows = await catalog.list_templates(state.db, caller.organization)
+    return json_answer({"templates": [_template(row) for row in rows]})
+
+
+@router.get("/templates/{template_id}", summary="One template")
+async def get_template(state: State, caller: Reader, template_id: UUID) -> Response:
+    """As it is now."""
+    return json_answer(_template(await catalog.get_template(state.db, caller.organization, template_id)))
+
+
+@router.put("/templates/{template_id}", summary="Change a template")
+async def put_template(request: Request, state: State, caller: Editor, template_id: UUID) -> Response:
+    """As a whole; jobs that run keep what they took from it."""
+    body, options = await _template_body(request, state)
+    row = await catalog.put_template(
+        state.db,
+        caller.organization,
+        name=body.name,
+        schema=body.schema_,
+        options=options,
+        template_id=template_id,
+    )
+    return json_answer(_template(row))
+
+
+@router.delete("/templates/{template_id}", status_code=204, summary="Delete a template")
+async def delete_template(state: State, caller: Editor, template_id: UUID) -> None:
+    """Jobs that used it stay."""
+    await catalog.delete_template(state.db, caller.organization, template_id)
+
+
+@router.post("/classification", status_code=201, summary="Name classes of documents")
+async def create_classification(request: Request, state: State, caller: Editor) -> Response:
+    """Each class with examples of what is written in its documents."""
+    body, _ = await read_body(request, state, ClassificationBody)
+    names = [one.name for one in body.options]
+    if len(set(names)) < len(names):
+        raise BadInput("options: a name stands twice", field="options")
+    options = [one.model_dump(mode="json") for one in body.options]
+    return json_answer(
+        _classification(await catalog.add_classification(state.db, caller.organization, body.name, options)), 201
+    )
+
+
+def _classification(row: catalog.Classification) -> dict[str, Any]:
+    return {"id": str(row.id), "name": row.name, "options": row.options, "createdAt": moment(row.created_at)}
+
+
+@router.get("/classification/{classification_id}", summary="Classes of documents")
+async def get_classification(state: State, caller: Reader, classification_id: UUID) -> Response:
+    """With their examples."""
+    return json_answer(
+        _classification(await catalog.get_classification(state.db, caller.organization, classification_id))
+    )
+
+
+@router.post("/classification/{classification_id}/run", summary="Classify a document")
+async def run_classification(
+    request: Request,
+    state: State,
+    caller: Operator,
+    classification_id: UUID,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """A job whose result is the class, how sure it is, and why."""
+    row = await catalog.get_classification(state.db, caller.organization, classification_id)
+    body, sent = await read_start(request, state, caller.organization, ExtractBody)
+    await checked(state, caller, body, sent)
+    document = sent.document or DocumentRef(url=body.url, file_name=name_in(body.url or ""))
+    params = classification_params(state, document, row.options)
+    found = await start(
+        request,
+        state,
+        caller,
+        params,
+        sent,
+        kind=JobKind.CLASSIFICATION,
+        metadata=body.metadata,
+        idempotency_key=idempotency_key,
+    )
+    if isinstance(found, Remembered):
+        return found.replay(sent.digest)
+    return json_answer(started_answer(state, request, found))

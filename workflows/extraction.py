@@ -1,0 +1,100 @@
+"""Extraction of one document: opened, its pages read in shares, its fields taken out, a person waited for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from temporalio import workflow
+
+from activities.extraction import ExtractionActivities
+from contracts.extraction import HOLD_SECONDS, REVIEW_REQUESTED, ExtractionState, PageShare
+from contracts.jobs import JobInput, JobKind, JobOutcome, NewEvent
+from workflows._job import JobWorkflow
+from workflows._options import CHUNK, PAID
+from workflows.webhooks import start_notice
+
+PLAN, READ, EXTRACT, REVIEW = "plan", "read", "extract", "review"
+REVIEW_STEP = 1_000_000
+"""Numbers the notice of a review; the others of a job are numbered by iterations."""
+
+
+class DocumentWorkflow(JobWorkflow[ExtractionState]):
+    """What extractions and classifications share: the document is opened and read."""
+
+    def __init__(self) -> None:
+        super().__init__(ExtractionState())
+
+    async def read(self, job: JobInput) -> None:
+        """Read the pages that are left, in shares, as many at once as the job's window."""
+        state = self.state
+        if state.phase == PLAN:
+            plan = await workflow.execute_activity_method(
+                ExtractionActivities.open_document, job.ref, **CHUNK, summary="open the document"
+            )
+            state.shares, state.total = plan.shares, plan.total
+            await self.go_to(job, READ, len(plan.shares))
+        if state.phase == READ:
+            shares = state.shares
+
+            async def read(unit: int) -> object:
+                share = PageShare(ref=job.ref, pages=shares[unit], total=state.total)
+                summary = f"pages {shares[unit][0]} to {shares[unit][-1]}"
+                return await workflow.execute_activity_method(
+                    ExtractionActivities.read_share, share, **CHUNK, summary=summary
+                )
+
+            await self.through(job, read, len(shares))
+
+
+@workflow.defn(name=JobKind.EXTRACTION)
+class ExtractionWorkflow(DocumentWorkflow):
+    """Reads a document and takes its fields out."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobOutcome:
+        """Run one attempt."""
+        return await self.conduct(job, self._phases)
+
+    async def _phases(self, job: JobInput) -> dict[str, Any]:
+        await self.read(job)
+        await workflow.wait_condition(lambda: not self.paused)
+        await self.go_to(job, EXTRACT)
+        found = await workflow.execute_activity_method(
+            ExtractionActivities.extract_fields, job.ref, **PAID, summary="fields"
+        )
+        if found.review:
+            await self._review(job, hold=found.hold)
+        return {"pages": self.state.total}
+
+    async def _review(self, job: JobInput, *, hold: bool) -> None:
+        await self.go_to(job, REVIEW)
+        told = await workflow.execute_activity_method(
+            ExtractionActivities.show_review, job.ref, **CHUNK, summary="pictures for the review"
+        )
+        await start_notice(job.ref, told, step=REVIEW_STEP)
+        if hold:
+            await self.hold(job, NewEvent(type=REVIEW_REQUESTED, key="review"), seconds=HOLD_SECONDS)
+            await workflow.execute_activity_method(
+                ExtractionActivities.settle_review, job.ref, **CHUNK, summary="what was decided"
+            )
+
+
+@workflow.defn(name=JobKind.CLASSIFICATION)
+class ClassificationWorkflow(DocumentWorkflow):
+    """Reads the beginning of a document and chooses its class."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobOutcome:
+        """Run one attempt."""
+        return await self.conduct(job, self._phases)
+
+    async def _phases(self, job: JobInput) -> dict[str, Any]:
+        await self.read(job)
+        await workflow.wait_condition(lambda: not self.paused)
+        await self.go_to(job, "classify")
+        return await workflow.execute_activity_method(
+            ExtractionActivities.classify, job.ref, **PAID, summary="choose the class"
+        )
+
+
+EXTRACTION_WORKFLOWS = [ExtractionWorkflow, ClassificationWorkflow]
