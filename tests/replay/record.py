@@ -22,6 +22,7 @@ from tests.builders import FIELDS, Organization, organization, papers, persons, 
 from tests.llm_server import llm_server
 from tests.receiver import Script, receiver
 from tests.replay.ai_paths import AiPaths
+from tests.replay.document_paths import DocumentPaths
 from tests.replay.llm_paths import LlmPaths
 
 FOLDER = Path(__file__).parent / "histories"
@@ -158,7 +159,7 @@ async def record(names: list[str]) -> None:
         )  # fmt: skip
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             client = await Client.connect(stack.temporal_address)
-            for path in [*PATHS, *LlmPaths(provider).all(), *AiPaths(provider).all()]:
+            for path in [*PATHS, *LlmPaths(provider).all(), *AiPaths(provider).all(), *DocumentPaths(provider).all()]:
                 if names and path.__name__ not in names:
                     continue
                 org = organization(stack.api_url)
