@@ -14,9 +14,17 @@ from activities._asking import Asker, last_try
 from activities._documents import Documents
 from activities._extracting import Extractor, asked
 from activities._faults import effect
-from contracts.documents import VISIBLE_KINDS, PageContent
+from contracts.documents import VISIBLE_KINDS, PageBody, PageContent
 from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError
-from contracts.extraction import Extraction, ExtractionOutcome, ExtractParams, PageShare, ReadPlan, ReviewStatus
+from contracts.extraction import (
+    Extracted,
+    Extraction,
+    ExtractionOutcome,
+    ExtractParams,
+    PageShare,
+    ReadPlan,
+    ReviewStatus,
+)
 from contracts.jobs import Cost, DeliveryRef, JobRef, Progress
 from domain.ai.linking import rank
 from domain.extraction.asking import CLASSIFIED_PAGES, class_form, class_prompt
@@ -33,7 +41,15 @@ from stores.extraction.jobs import (
     review_status_of,
     set_retrying,
 )
-from stores.extraction.pages import imaged_pages, keep_image, keep_pages, kept_numbers, read_pages
+from stores.extraction.pages import (
+    imaged_pages,
+    keep_image,
+    keep_pages,
+    kept_numbers,
+    least_confidence,
+    packed,
+    read_pages,
+)
 from stores.webhooks.deliveries import queue_review
 
 FORMAT = "1"
@@ -126,9 +142,9 @@ class ExtractionActivities:
             if not left:
                 return 0
             path = await self._documents.path_of(ref.organization, extraction.sha256)
-            waiting: list[PageContent] = []
+            waiting: list[PageBody] = []
             since = time.monotonic()
-            async with aclosing(self._documents.reader.read_pages(path, extraction.kind, left)) as found:
+            async with aclosing(self._documents.reader.read_bodies(path, extraction.kind, left)) as found:
                 async for page in found:
                     waiting.append(page)
                     if len(waiting) >= FLUSH_PAGES or time.monotonic() - since > FLUSH_SECONDS:
@@ -137,14 +153,15 @@ class ExtractionActivities:
             await self._keep(share, extraction, waiting)
             return len(left)
 
-    async def _keep(self, share: PageShare, extraction: Extraction, pages: Sequence[PageContent]) -> None:
+    async def _keep(self, share: PageShare, extraction: Extraction, pages: Sequence[PageBody]) -> None:
         if not pages:
             return
         assert extraction.sha256 is not None
         assert extraction.variant is not None
         ref = share.ref
+        small = await packed(pages)
         async with self._database.transaction() as connection:
-            await keep_pages(connection, ref.organization, bytes.fromhex(extraction.sha256), extraction.variant, pages)
+            await keep_pages(connection, ref.organization, bytes.fromhex(extraction.sha256), extraction.variant, small)
             await self._progress(connection, ref, f"page:{pages[0].page}", len(pages), share.total)
 
     @staticmethod
@@ -158,9 +175,9 @@ class ExtractionActivities:
         async with effect(), self._stepping(ref):
             params, extraction = await self._job(ref)
             options = params.options
-            pages = await self._pages(ref, extraction)
             extracted = extraction.extracted
             if params.schema_ is not None and extracted is None:
+                pages = await self._pages(ref, extraction)
                 extractor = Extractor(self._asker, self._documents, ref, params, extraction)
                 extracted = await extractor.extract(pages)
                 cost = Cost(
@@ -171,11 +188,19 @@ class ExtractionActivities:
                 async with self._database.transaction() as connection:
                     await job_store.add_progress(connection, ref, Progress(), cost=cost)
                     await keep_extracted(connection, ref.job_id, extracted)
-            sure = [page.confidence for page in pages if page.confidence is not None]
-            sure += [] if extracted is None else [one.confidence for one in extracted.sources.values()]
-            doubted = options.review_below is not None and min(sure, default=1.0) < options.review_below
-            wanted = doubted or (options.review_below is None and (options.require_review or options.hold_for_review))
+            wanted = options.require_review or options.hold_for_review
+            if options.review_below is not None:
+                wanted = await self._least(ref, extraction, extracted) < options.review_below
             return ExtractionOutcome(review=wanted, hold=wanted and options.hold_for_review)
+
+    async def _least(self, ref: JobRef, extraction: Extraction, extracted: Extracted | None) -> float:
+        assert extraction.sha256 is not None
+        assert extraction.variant is not None
+        digest = bytes.fromhex(extraction.sha256)
+        numbers = extraction.pages or []
+        read = await least_confidence(self._database, ref.organization, digest, extraction.variant, numbers)
+        taken = [] if extracted is None else [one.confidence for one in extracted.sources.values()]
+        return min([read, *taken])
 
     async def _pages(self, ref: JobRef, extraction: Extraction) -> list[PageContent]:
         assert extraction.sha256 is not None

@@ -29,6 +29,7 @@ from stores.enrichment.answers import sweep_answers
 from stores.entities.indexes import purge_dropped
 from stores.extraction.blobs import sweep_blobs
 from stores.job_events import hold_job
+from stores.job_list import compact_counters
 from stores.tables import JobRow
 
 SWEEP_ROWS = 5_000
@@ -125,5 +126,6 @@ class JobActivities:
             jobs = await store.sweep(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
             async with self._database.transaction() as connection:
                 answers = await sweep_answers(connection, days=self._answer_days, limit=SWEEP_ROWS)
+                await compact_counters(self._database, limit=SWEEP_ROWS)
                 files = await sweep_blobs(connection, days=self._retention_days, limit=SWEEP_ROWS)
                 return jobs + answers + files + await purge_dropped(connection, limit=SWEEP_ROWS * 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -15,6 +16,9 @@ OcrMode = Literal["auto", "always", "never"]
 ImageType = Literal["image/png", "image/jpeg"]
 Box = tuple[float, float, float, float]
 """`x0, y0, x1, y1` in fractions of the page, 0..1, counted from its top left corner."""
+
+
+PAGE_HEAD = re.compile(rb'\{"page":(\d+),"confidence":(null|[-+.\deE]+),')
 
 
 class DocumentKind(StrEnum):
@@ -66,14 +70,40 @@ class Word:
 class PageContent(BaseModel):
     """What one page holds."""
 
+    # What is asked of many pages comes first, and can be read without the words that follow: see `PageBody`.
     page: int = Field(ge=1)
+    confidence: float | None = Field(default=None, ge=0, le=1, description="Of recognition; null: nothing to doubt.")
     content: str = Field(description="Markdown.")
     words: list[Word] = Field(default=[], description="In reading order; empty for kinds without places.")
-    confidence: float | None = Field(default=None, ge=0, le=1, description="Of recognition; null: nothing to doubt.")
     width: float | None = Field(default=None, description="Points, or pixels of an image; null: the kind has no size.")
     height: float | None = None
     method: ReadMethod
     truncated: bool = Field(default=False, description="The page holds more than was kept.")
+
+
+@dataclass(frozen=True, slots=True)
+class PageBody:
+    """A page on its way from its reader to the store, as the JSON that `PageContent` writes.
+
+    Who only keeps it need not take hundreds of words apart and put them together again.
+    """
+
+    page: int
+    confidence: float | None
+    json: bytes
+
+    @classmethod
+    def of(cls, body: bytes) -> PageBody:
+        """A body with what its first members tell.
+
+        Raises:
+            ValueError: It was not written by `PageContent`.
+        """
+        head = PAGE_HEAD.match(body)
+        if head is None:
+            raise ValueError("no page")
+        sure = None if head[2] == b"null" else float(head[2])
+        return cls(int(head[1]), sure, body)
 
 
 class DocumentInfo(BaseModel):

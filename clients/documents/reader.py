@@ -10,7 +10,7 @@ from pathlib import Path
 from clients.documents.faults import fault
 from clients.documents.process import Child, Died
 from clients.documents.wire import Request
-from contracts.documents import DocumentInfo, DocumentKind, ImageType, OcrMode, PageContent, ReadLimits
+from contracts.documents import DocumentInfo, DocumentKind, ImageType, OcrMode, PageBody, PageContent, ReadLimits
 from contracts.errors import ErrorCode, TowpathError, Unavailable
 
 
@@ -74,6 +74,19 @@ class DocumentReader:
         async with aclosing(self._answers(request)) as answers:
             async for body in answers:
                 yield PageContent.model_validate_json(body)
+
+    async def read_bodies(
+        self, path: Path, kind: DocumentKind, pages: Sequence[int], *, ocr: OcrMode = "auto"
+    ) -> AsyncGenerator[PageBody, None]:
+        """The same, for who only keeps the pages.
+
+        Args:
+            pages: From 1.
+        """
+        request = Request(do="read", path=_absolute(path), kind=kind, pages=list(pages), ocr=ocr)
+        async with aclosing(self._answers(request)) as answers:
+            async for body in answers:
+                yield PageBody.of(body)
 
     async def render_page(
         self, path: Path, kind: DocumentKind, page: int, *, most_pixels: int, media: ImageType = "image/png"

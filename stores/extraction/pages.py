@@ -2,48 +2,58 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Sequence
 
 from pydantic import TypeAdapter
 
-from contracts.documents import PageContent
+from contracts.documents import PageBody, PageContent
 from stores.db import Connection, Database
 
 PAGE = TypeAdapter(PageContent)
 LEVEL = 1
 
 
-def _packed(page: PageContent) -> bytes:
-    return zlib.compress(PAGE.dump_json(page), LEVEL)
-
-
 def _opened(body: bytes) -> PageContent:
     return PAGE.validate_json(zlib.decompress(body))
 
 
+async def packed(pages: Sequence[PageBody]) -> list[tuple[PageBody, bytes]]:
+    """Pages with what is kept of them, made smaller in a thread."""
+    return await asyncio.to_thread(lambda: [(page, zlib.compress(page.json, LEVEL)) for page in pages])
+
+
 async def keep_pages(
-    connection: Connection, organization: str, sha256: bytes, variant: str, pages: Sequence[PageContent]
-) -> int:
+    connection: Connection, organization: str, sha256: bytes, variant: str, pages: Sequence[tuple[PageBody, bytes]]
+) -> None:
     """Keep pages; one that is there stays.
 
     Args:
         variant: How they were read; other ways are other pages.
-
-    Returns:
-        How many were new.
+        pages: As `packed` gives them.
     """
-    new = 0
-    for page in pages:
-        done = await connection.execute(
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
             """
             INSERT INTO document_pages (organization, sha256, variant, page, body, confidence)
             VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
             """,
-            (organization, sha256, variant, page.page, _packed(page), page.confidence),
+            [(organization, sha256, variant, page.page, body, page.confidence) for page, body in pages],
         )
-        new += done.rowcount
-    return new
+
+
+async def least_confidence(
+    database: Database, organization: str, sha256: bytes, variant: str, numbers: Sequence[int]
+) -> float:
+    """How sure the least sure of some pages is; 1 where there is nothing to doubt."""
+    async with database.statement() as connection:
+        found = await connection.execute(
+            "SELECT coalesce(min(confidence), 1) FROM document_pages"
+            " WHERE organization = %s AND sha256 = %s AND variant = %s AND page = ANY(%s)",
+            (organization, sha256, variant, list(numbers)),
+        )
+        return float((await found.fetchone() or (1.0,))[0])
 
 
 async def kept_numbers(
