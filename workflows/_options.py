@@ -4,7 +4,8 @@
 |------------|---------|----------|-----------|------------------|---------------------------------------------------------|
 | PROJECTION | engine  | 30 s     | -         | for ever, to 10 s| a row or two in Postgres, local: a job must not end     |
 |            | (local) |          |           |                  | because the database restarts                           |
-| CHUNK      | compute | 10 min   | 6 s       | for ever, to 30 s| 1 to 5 s of work; a killed worker is noticed within     |
+| CHUNK      | compute | 10 min   | 6 s       | for ever, to 30 s| 1 to 5 s of work, or pages of a document, each kept as  |
+|            |         |          |           |                  | it is read; a killed worker is noticed within           |
 |            |         |          |           |                  | 6 s and the chunk runs elsewhere; its transaction      |
 |            |         |          |           |                  | makes a repeat harmless                                 |
 | WHOLE      | compute | 2 h      | 6 s       | for ever, to 60 s| training and resolving look at a whole index            |
