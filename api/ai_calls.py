@@ -76,7 +76,7 @@ async def _asked(
         raise BadInput("prompt is empty", field="prompt")
     params = AiParams(
         prompt=body.prompt,
-        llm=chosen_llm(state, body.llm),
+        llm=chosen_llm(state, body.llm, default=state.settings.ai_model),
         model_id=body.model_id,
         branch_id=body.branch_id,
         topic_name=topic,

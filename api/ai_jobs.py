@@ -98,13 +98,18 @@ async def find_model(
     return row, content
 
 
-def chosen_llm(state: AppState, wanted: str | None) -> str:
+def chosen_llm(state: AppState, wanted: str | None, *, default: str) -> str:
     """The language model that answers.
+
+    Args:
+        state: The façade's parts.
+        wanted: A model key; None: the default.
+        default: What a setting says; auto: the server's choice.
 
     Raises:
         BadInput: It cannot be asked, or there is none.
     """
-    model = wanted or state.settings.ai_model
+    model = wanted or default
     if model == "auto":
         return state.catalog.automatic()
     state.catalog.check(model, "llm")
@@ -168,7 +173,7 @@ def _job(
 ) -> JobRow:
     params = AiParams(
         prompt=body.prompt,
-        llm=chosen_llm(state, body.llm),
+        llm=chosen_llm(state, body.llm, default=state.settings.ai_model),
         model_id=body.model_id,
         branch_id=body.branch_id,
         topic_name=body.topic_name,

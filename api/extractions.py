@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import orjson
 from fastapi import Request
 
+from api.ai_jobs import chosen_llm
 from api.batches import read_deadline
 from api.documents import Sent
 from api.idempotency import Remembered, Slot
@@ -65,19 +66,6 @@ async def settings_of(state: AppState, organization: str, body: ExtractBody) -> 
     return ExtractOptions.model_validate(options), schema
 
 
-def chosen_llm(state: AppState, wanted: str | None) -> str:
-    """The language model that a document's fields are asked of.
-
-    Raises:
-        BadInput: It cannot be asked, or there is none.
-    """
-    model = wanted or state.settings.extraction_model
-    if model == "auto":
-        return state.catalog.automatic()
-    state.catalog.check(model, "llm")
-    return model
-
-
 async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: Sent) -> ExtractParams:
     """What a start asks for, after everything that can be refused at once was looked at.
 
@@ -89,7 +77,7 @@ async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: S
     options, schema = await settings_of(state, caller.organization, body)
     if schema is not None:
         check_schema(schema)
-    llm = chosen_llm(state, options.llm)
+    llm = chosen_llm(state, options.llm, default=state.settings.extraction_model)
     seeing = options.direct_image_extraction or options.enable_hybrid_extraction
     if seeing and split_key(llm)[0] == LOCAL_PROVIDER:
         field = "directImageExtraction" if options.direct_image_extraction else "enableHybridExtraction"
@@ -202,9 +190,8 @@ def started_answer(state: AppState, request: Request, job: JobRow) -> dict[str, 
 def classification_params(state: AppState, document: DocumentRef, options: list[dict[str, Any]]) -> ExtractParams:
     """What the run of a classification asks for."""
     choices = [ClassificationOption.model_validate(one) for one in options]
-    return ExtractParams(
-        document=document, options=ExtractOptions(), choices=choices, llm=chosen_llm(state, None), schema=None
-    )
+    llm = chosen_llm(state, None, default=state.settings.extraction_model)
+    return ExtractParams(document=document, options=ExtractOptions(), choices=choices, llm=llm, schema=None)
 
 
 async def decide_review(state: AppState, caller: Principal, job_id: UUID, body: ReviewBody) -> JobRow:

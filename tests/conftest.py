@@ -19,6 +19,7 @@ from stores.migrate import migrate
 from tests.ai.builders import make_lamps
 from tests.builders import Organization, organization, providers
 from tests.llm_server import LlmServer, llm_server
+from tests.receiver import Receiver, receiver
 from tests.supervised import supervised
 
 
@@ -89,6 +90,20 @@ def loopback() -> Iterator[LlmServer]:
     """A provider of language models, in the place of every remote one."""
     with llm_server() as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def hook() -> Iterator[Receiver]:
+    """A receiver of webhooks."""
+    with receiver() as served:
+        yield served
+
+
+@pytest.fixture
+def path(hook: Receiver) -> str:
+    """A path of the receiver that only this test uses."""
+    hook.scripts = []
+    return f"/{uuid4().hex}"
 
 
 @pytest.fixture

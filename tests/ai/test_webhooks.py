@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from uuid import uuid4
 
-import pytest
 from standardwebhooks import Webhook
 
 from domain.webhooks.signing import standard_form
 from tests.ai.builders import LATE, TELL, ask, script, until
 from tests.builders import Organization
 from tests.llm_server import Fault, LlmServer
-from tests.receiver import Receiver, Script, receiver
+from tests.receiver import Receiver, Script
 
 Ids = dict[str, str]
 SECRET = "local-test-secret"
-
-
-@pytest.fixture(scope="module")
-def hook() -> Iterator[Receiver]:
-    with receiver() as served:
-        yield served
-
-
-@pytest.fixture
-def path(hook: Receiver) -> str:
-    """A path of the receiver that only this test uses."""
-    hook.scripts = []
-    return f"/{uuid4().hex}"
 
 
 def test_the_end_is_told_in_the_words_of_this_api(

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -18,22 +17,9 @@ from domain.webhooks.signing import new_secret, standard_form
 from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, organization, papers, persons
 from tests.llm_server import LlmServer
-from tests.receiver import Got, Receiver, Script, receiver
+from tests.receiver import Got, Receiver, Script
 
 BATCH = "/api/enrichment/batch/start"
-
-
-@pytest.fixture(scope="module")
-def hook() -> Iterator[Receiver]:
-    with receiver() as served:
-        yield served
-
-
-@pytest.fixture
-def path(hook: Receiver) -> str:
-    """A path of the receiver that only this test uses."""
-    hook.scripts = []
-    return f"/{uuid4().hex}"
 
 
 def settled(org: Organization, seconds: float = 40, **query: Any) -> dict[str, Any]:
@@ -312,3 +298,21 @@ def test_the_log_is_read_page_by_page(org: Organization, hook: Receiver, path: s
     org.call("GET", "/v1/webhooks/deliveries", 400, params={"cursor": "x"})
     org.call("GET", "/v1/webhooks/deliveries", 400, params={"state": "LOST"})
     org.call("GET", f"/v1/webhooks/deliveries/{uuid4()}", 404)
+
+
+def test_a_receiver_that_hangs_is_left_after_fifteen_seconds_and_tried_again(
+    org: Organization, hook: Receiver, path: str
+) -> None:
+    hook.by_path[path] = Script(hang=40)
+    org.index()
+    job = org.submit(persons(3), headers={"Towpath-Webhook-Url": hook.url + path})
+    ends = time.monotonic() + 40
+
+    while not (log := org.deliveries(jobId=job)) or not log[0]["attempts"]:
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+
+    first = log[0]["attempts"][0]
+    assert (log[0]["state"], first.get("status")) == ("PENDING", None)
+    assert 15_000 <= first["durationMs"] < 20_000
+    assert log[0]["nextAttemptAt"]
