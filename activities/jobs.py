@@ -24,6 +24,7 @@ from contracts.jobs import (
     Started,
 )
 from stores import jobs as store
+from stores.ai.threads import sweep_conversations
 from stores.db import Database
 from stores.enrichment.answers import sweep_answers
 from stores.entities.indexes import purge_dropped
@@ -127,5 +128,6 @@ class JobActivities:
             async with self._database.transaction() as connection:
                 answers = await sweep_answers(connection, days=self._answer_days, limit=SWEEP_ROWS)
                 await compact_counters(self._database, limit=SWEEP_ROWS)
+                threads = await sweep_conversations(connection, days=self._retention_days, limit=SWEEP_ROWS)
                 files = await sweep_blobs(connection, days=self._retention_days, limit=SWEEP_ROWS)
-                return jobs + answers + files + await purge_dropped(connection, limit=SWEEP_ROWS * 10)
+                return jobs + answers + threads + files + await purge_dropped(connection, limit=SWEEP_ROWS * 10)

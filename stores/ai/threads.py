@@ -124,6 +124,24 @@ async def turns_of(connection: Connection, conversation_id: UUID, *, limit: int 
     )
 
 
+async def sweep_conversations(connection: Connection, *, days: int, limit: int) -> int:
+    """Delete threads whose questions have all gone, and that nobody has gone on with for so many days.
+
+    Returns:
+        How many went.
+    """
+    gone = await connection.execute(
+        """
+        DELETE FROM conversations WHERE id IN (
+            SELECT id FROM conversations c WHERE updated_at < now() - make_interval(days => %s)
+            AND NOT EXISTS (SELECT 1 FROM jobs WHERE conversation_id = c.id) LIMIT %s
+        )
+        """,
+        (days, limit),
+    )
+    return gone.rowcount
+
+
 async def _jobs(connection: Connection, where: str, values: dict[str, object], *, limit: int = 1) -> list[JobRow]:
     async with connection.cursor(row_factory=kwargs_row(lambda **row: JobRow.model_validate(row))) as cursor:
         await cursor.execute(
