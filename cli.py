@@ -139,6 +139,7 @@ def _show(stack: EmbeddedStack) -> None:
     for name, value in (
         ("API", stack.api_url),
         ("API docs", f"{stack.api_url}/docs"),
+        ("console", f"{stack.api_url}/console"),
         ("Temporal UI", stack.temporal_ui_url or "external"),
         ("API key", stack.api_key),
         ("home", str(stack.home.folder)),
