@@ -31,11 +31,17 @@ class Reader:
         writes: Whether the page offers what changes something.
         csrf: What its forms carry.
         signed_in: Whether there is a session to sign out of.
+        edits: Whether the page offers what an editor does.
+        owns: Whether it offers what an owner does.
+        waiting: How many reviews wait, for the way to them; None: not known here.
     """
 
     writes: bool
     csrf: str = ""
     signed_in: bool = True
+    edits: bool = False
+    owns: bool = False
+    waiting: int | None = None
 
 
 def counted(number: int, word: str) -> str:

@@ -4,11 +4,34 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.pages import chat, sign_in
+from api.pages import (
+    chat,
+    console,
+    console_job,
+    console_jobs,
+    deliveries,
+    entities_page,
+    keys_page,
+    receivers,
+    review,
+    sign_in,
+)
 from api.pages.static_files import mount_static
 
 __all__ = ["mount_static", "router"]
 
+PAGES = (
+    sign_in,
+    chat,
+    console,
+    console_jobs,
+    review,
+    console_job,
+    deliveries,
+    receivers,
+    entities_page,
+    keys_page,
+)
 router = APIRouter(include_in_schema=False)
-router.include_router(sign_in.router)
-router.include_router(chat.router)
+for pages in PAGES:
+    router.include_router(pages.router)

@@ -66,7 +66,13 @@ class Visitor:
     @property
     def reader(self) -> Reader:
         """The same for a template."""
-        return Reader(writes=self.writes, csrf=self.csrf or "", signed_in=self.csrf is not None and not self.linked)
+        return Reader(
+            writes=self.writes,
+            csrf=self.csrf or "",
+            signed_in=self.csrf is not None and not self.linked,
+            edits=self.writes and self.caller.role.covers(Role.EDITOR),
+            owns=self.writes and self.caller.role.covers(Role.OWNER),
+        )
 
     def check(self, request: Request, form: Mapping[str, str]) -> None:
         """See that a write is allowed, and comes from a page of ours.
@@ -151,12 +157,22 @@ def refuse_other_sites(request: Request) -> None:
         raise Forbidden("this form came from another site")
 
 
-async def read_form(request: Request) -> dict[str, str]:
+async def read_form(request: Request, *, most_fields: int = MOST_FORM_FIELDS) -> dict[str, str]:
     """The fields of a form, the last of each name.
 
     Raises:
         TooLarge: Beyond 1 MiB.
-        BadInput: Not a form.
+        BadInput: Not a form, or one with more fields.
+    """
+    return dict(await read_pairs(request, most_fields=most_fields))
+
+
+async def read_pairs(request: Request, *, most_fields: int = MOST_FORM_FIELDS) -> list[tuple[str, str]]:
+    """The fields of a form in order: a name comes as often as the form says it.
+
+    Raises:
+        TooLarge: Beyond 1 MiB.
+        BadInput: Not a form, or one with more fields.
     """
     body = bytearray()
     async for part in request.stream():
@@ -164,6 +180,6 @@ async def read_form(request: Request) -> dict[str, str]:
         if len(body) > MOST_FORM_BYTES:
             raise TooLarge("the form is larger than 1 MiB")
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FORM_FIELDS))
+        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=most_fields)
     except ValueError as error:
         raise BadInput("the form cannot be read") from error

@@ -24,6 +24,7 @@ from api.ai_views import (
 )
 from api.answers import json_answer
 from api.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
+from api.bodies import body_of
 from api.cursors import read_cursor, write_cursor
 from api.enrichments import read_body
 from api.idempotency import IdempotencyKey
@@ -42,7 +43,7 @@ PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]
 CursorQuery = Annotated[str | None, Query(description="`nextCursor` of the page before.")]
 
 
-@router.post("/jobs", status_code=201, summary="Ask a question")
+@router.post("/jobs", status_code=201, summary="Ask a question", openapi_extra=body_of(AiJobBody))
 async def create_job(
     request: Request,
     state: State,
@@ -198,14 +199,16 @@ async def make_link(
     return {"url": f"{chat_url(state, request, thread.id)}?token={token}", "expiresIn": CHAT_SECONDS}
 
 
-@router.post("/pick-topic", summary="Choose a topic for a question")
+@router.post("/pick-topic", summary="Choose a topic for a question", openapi_extra=body_of(PickTopicBody))
 async def pick_topic(request: Request, state: State, caller: Operator) -> dict[str, Any]:
     """The name of a topic, to be used as `topicName`."""
     body, _ = await read_body(request, state, PickTopicBody)
     return await answer_topic(state, caller, body)
 
 
-@router.post("/generate-query", summary="Turn a question into a query, and run it")
+@router.post(
+    "/generate-query", summary="Turn a question into a query, and run it", openapi_extra=body_of(GenerateQueryBody)
+)
 async def generate_query(request: Request, state: State, caller: Operator) -> dict[str, Any]:
     """A query that fails is asked for again with its error; the last error is told in `error`."""
     body, _ = await read_body(request, state, GenerateQueryBody)

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from api.answers import json_answer
 from api.auth import Operator, Reader
+from api.bodies import body_of
 from api.enrichment_sync import wait_for_result
 from api.enrichments import (
     Entities,
@@ -48,14 +49,6 @@ router = APIRouter(tags=["enrichment"])
 
 Origin = Annotated[str | None, Header(alias="X-Client-Origin", max_length=200)]
 LIST_KEYS = ("data", "results", "items")
-
-
-def body_of(model: type[Any]) -> dict[str, Any]:
-    """The OpenAPI entry of a body that the route reads itself."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    example = schema.pop("example", None)
-    schema.pop("$defs", None)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 
 @router.get("/api/enrichment/options", summary="Models, languages, strategies")

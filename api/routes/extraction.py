@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from api.answers import json_answer, moment
 from api.auth import Editor, Operator, Reader
+from api.bodies import body_of
 from api.documents import read_start
 from api.enrichments import read_body
 from api.extractions import (
@@ -52,6 +53,7 @@ from stores.job_list import JobFilter, list_page
 from stores.tables import JobRow
 
 router = APIRouter(tags=["extraction"])
+DOCUMENT = body_of(ExtractBody, file=True)
 PROVIDER_AWAY = frozenset({ErrorCode.PROVIDER_DOWN, ErrorCode.PROVIDER_TIMEOUT, ErrorCode.RATE_LIMITED})
 
 
@@ -157,7 +159,7 @@ async def retry_job(state: State, caller: Operator, job_id: UUID) -> Response:
     return await _entry(state, await state.gateway.restart(caller.organization, job_id))
 
 
-@router.post("/jobs/{job_id}/review", summary="Decide a review")
+@router.post("/jobs/{job_id}/review", summary="Decide a review", openapi_extra=body_of(ReviewBody))
 async def review_job(request: Request, state: State, caller: Operator, job_id: UUID) -> Response:
     """APPROVED, REJECTED or CANCELLED, with a correction if one comes along; a held job goes on."""
     body, _ = await read_body(request, state, ReviewBody)
@@ -180,7 +182,7 @@ async def get_review(state: State, caller: Reader, job_id: UUID) -> Response:
     )
 
 
-@router.post("/extract", summary="Extract a document")
+@router.post("/extract", summary="Extract a document", openapi_extra=DOCUMENT)
 async def extract(request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None) -> Response:
     """By its URL, or as a file of a form; the answer is the address to poll."""
     found = await _started(request, state, caller, idempotency_key)
@@ -220,7 +222,7 @@ async def get_extract(
     return json_answer(await extraction_answer(state, job, extraction, partial=partial))
 
 
-@router.post("/extract/sync", summary="Extract a document and wait")
+@router.post("/extract/sync", summary="Extract a document and wait", openapi_extra=DOCUMENT)
 async def extract_sync(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -244,7 +246,7 @@ async def extract_sync(
     return json_answer({name: shown[name] for name in ("result", "jobId", "status", "reviewStatus")})
 
 
-@router.post("/annotate", summary="Save a correction")
+@router.post("/annotate", summary="Save a correction", openapi_extra=body_of(AnnotateBody))
 @router.post("/extract-annotations", include_in_schema=False)
 async def post_annotation(request: Request, state: State, caller: Operator) -> Response:
     """Creates one, or changes that of `annotationId`; the review stays as it is."""
@@ -288,7 +290,7 @@ async def _template_body(request: Request, state: AppState) -> tuple[TemplateBod
     return body, options.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-@router.post("/templates", status_code=201, summary="Store settings")
+@router.post("/templates", status_code=201, summary="Store settings", openapi_extra=body_of(TemplateBody))
 async def create_template(request: Request, state: State, caller: Editor) -> Response:
     """A start names them by `templateId`; what it says itself overrides them."""
     body, options = await _template_body(request, state)
@@ -311,7 +313,7 @@ async def get_template(state: State, caller: Reader, template_id: UUID) -> Respo
     return json_answer(_template(await catalog.get_template(state.db, caller.organization, template_id)))
 
 
-@router.put("/templates/{template_id}", summary="Change a template")
+@router.put("/templates/{template_id}", summary="Change a template", openapi_extra=body_of(TemplateBody))
 async def put_template(request: Request, state: State, caller: Editor, template_id: UUID) -> Response:
     """As a whole; jobs that run keep what they took from it."""
     body, options = await _template_body(request, state)
@@ -332,7 +334,12 @@ async def delete_template(state: State, caller: Editor, template_id: UUID) -> No
     await catalog.delete_template(state.db, caller.organization, template_id)
 
 
-@router.post("/classification", status_code=201, summary="Name classes of documents")
+@router.post(
+    "/classification",
+    status_code=201,
+    summary="Name classes of documents",
+    openapi_extra=body_of(ClassificationBody),
+)
 async def create_classification(request: Request, state: State, caller: Editor) -> Response:
     """Each class with examples of what is written in its documents."""
     body, _ = await read_body(request, state, ClassificationBody)
@@ -357,7 +364,7 @@ async def get_classification(state: State, caller: Reader, classification_id: UU
     )
 
 
-@router.post("/classification/{classification_id}/run", summary="Classify a document")
+@router.post("/classification/{classification_id}/run", summary="Classify a document", openapi_extra=DOCUMENT)
 async def run_classification(
     request: Request,
     state: State,

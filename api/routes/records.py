@@ -15,10 +15,10 @@ from fastapi.responses import StreamingResponse
 
 from api.answers import json_answer
 from api.auth import Operator, Reader
+from api.bodies import body_of
 from api.enrichments import read_body, start_job
 from api.idempotency import IdempotencyKey
 from api.llm_stream import job_result
-from api.routes.enrichment import body_of
 from api.state import AppState, State
 from contracts.auth import Principal, Role
 from contracts.enrichment import BatchIds, MergeBody

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 
 from api.answers import json_answer
 from api.auth import Editor, Reader
+from api.bodies import body_of
 from api.enrichments import chosen_models, read_body, start_job
 from api.idempotency import IdempotencyKey
 from api.llm_stream import job_result
-from api.routes.enrichment import body_of
 from api.state import AppState, State
 from contracts.auth import Principal
 from contracts.enrichment import GenerateBody, PromptBody, SchemaCreate, SchemaPatch

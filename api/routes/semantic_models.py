@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from api.ai_views import page_info
 from api.answers import json_answer
 from api.auth import Editor, Reader
+from api.bodies import body_of
 from api.enrichments import read_body
 from api.rates import limited
 from api.semantic_models import (
@@ -40,7 +41,7 @@ BranchQuery = Annotated[UUID | None, Query(description="A branch of the model.")
 MOST_BODY = 4 * MOST_BYTES
 
 
-@router.post("/v1/connections", status_code=201, summary="Connect a database")
+@router.post("/v1/connections", status_code=201, summary="Connect a database", openapi_extra=body_of(ConnectionBody))
 async def connect(request: Request, state: State, caller: Editor) -> Response:
     """A DuckDB file or a Postgres; what it is reached by is kept encrypted, and it is only ever read."""
     body, _ = await read_body(request, state, ConnectionBody)
@@ -64,7 +65,7 @@ async def connection(state: State, caller: Reader, connection_id: UUID) -> Respo
     return _shown(await get_connection(state.db, caller.organization, connection_id))
 
 
-@router.put("/v1/connections/{connection_id}", summary="Change a connection")
+@router.put("/v1/connections/{connection_id}", summary="Change a connection", openapi_extra=body_of(ConnectionBody))
 async def change(request: Request, state: State, caller: Editor, connection_id: UUID) -> Response:
     """As a whole; the models over it stay."""
     body, _ = await read_body(request, state, ConnectionBody)
@@ -123,7 +124,7 @@ async def models(
     }
 
 
-@router.post("/v1/models", summary="Make a model")
+@router.post("/v1/models", summary="Make a model", openapi_extra=body_of(ModelBody))
 async def create(request: Request, state: State, caller: Editor) -> dict[str, Any]:
     """A SCHEMA model is made by reading the database; SHARED, SHARED_EXTENSION and BRANCH of YAML or JSON."""
     body, _ = await read_body(request, state, ModelBody)
@@ -154,7 +155,11 @@ async def content(state: State, caller: Reader, model_id: UUID, branch_id: Branc
     }
 
 
-@router.put("/v1/models/{model_id}/content", summary="Change what a model says")
+@router.put(
+    "/v1/models/{model_id}/content",
+    summary="Change what a model says",
+    openapi_extra=body_of(ModelContentBody),
+)
 async def put_content(request: Request, state: State, caller: Editor, model_id: UUID) -> dict[str, Any]:
     """YAML as `application/yaml`, or JSON `{"content": ...}`. What is not valid is refused with its place."""
     media = request.headers.get("content-type", "").split(";")[0].strip().lower()

@@ -43,12 +43,14 @@
 
   // Times in the reader's own zone.
 
-  const clock = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+  const MINUTES = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" };
+  const clock = new Intl.DateTimeFormat("en-GB", MINUTES);
+  const clockWithSeconds = new Intl.DateTimeFormat("en-GB", { ...MINUTES, second: "2-digit" });
 
   function showTimes(within) {
     for (const time of within.querySelectorAll("time[data-local]")) {
       time.title = time.dateTime;
-      time.textContent = clock.format(new Date(time.dateTime));
+      time.textContent = (time.dataset.local ? clockWithSeconds : clock).format(new Date(time.dateTime));
     }
   }
 
@@ -96,7 +98,11 @@
     if (told && told.textContent !== text) told.textContent = text;
   }
 
+  const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
+
   prepare(document);
+  // What the console's own scripts build on.
+  window.towpath = { prepare, parsed, tell };
 
   // A conversation: the active question is followed, the next one is sent without leaving the page.
 
@@ -108,8 +114,6 @@
   const PART = { "Towpath-Part": "turn" };
   const draft = form && `towpath-draft:${form.dataset.page}`;
   let stream = null;
-
-  const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
 
   function atBottom() {
     return window.innerHeight + window.scrollY >= document.body.scrollHeight - AT_BOTTOM_PX;

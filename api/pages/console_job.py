@@ -1,0 +1,210 @@
+"""A job's own page: where it is, what has happened, what failed, who was told, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from api.ai_jobs import cancel_turn
+from api.extractions import cancel as cancel_extraction
+from api.job_views import job_view
+from api.pages.console import PART, PageVisitor, PartVisitor, console_page, reader_of, told_on_page
+from api.pages.delivery_views import DeliveryLine, delivery_line
+from api.pages.extraction_views import ExtractionSummary, extraction_summary
+from api.pages.failures import PageRoute
+from api.pages.job_words import JobLine, job_line
+from api.pages.rendering import render
+from api.pages.timeline import Line, timeline
+from api.pages.visitors import Visitor, read_form
+from api.routes.jobs import seen_job
+from api.state import AppState, State
+from api.streams import LONGEST_SECONDS, LastEventHeader, LastEventQuery, first_line, stream
+from contracts.ai import DELIVER
+from contracts.errors import TowpathError
+from contracts.jobs import FailedItem, JobKind, JobState, JobView
+from stores.events import read_events
+from stores.staging import read_failures
+from stores.tables import JobRow
+from stores.webhooks.deliveries import list_deliveries
+
+router = APIRouter(prefix="/console/jobs/{job_id}", route_class=PageRoute, include_in_schema=False)
+SHOWN_EVENTS = 60
+SHOWN_FAILURES = 25
+SHOWN_DELIVERIES = 50
+MOST_PAGE = 1_000_000
+LONGEST_RESULT = 20_000
+REVIEW_PHASE = "review"
+DOCUMENT_KINDS = frozenset({JobKind.EXTRACTION, JobKind.CLASSIFICATION})
+
+
+class Act(StrEnum):
+    """What can be done with a job."""
+
+    PAUSE = "pause"
+    CONTINUE = "continue"
+    CANCEL = "cancel"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """Everything on the page of a job.
+
+    Attributes:
+        acts: What the state allows.
+        before: Events up to here are not shown; 0: all are.
+    """
+
+    line: JobLine
+    view: JobView
+    acts: list[Act]
+    events: list[Line]
+    before: int
+    failures: list[FailedItem]
+    failures_total: int
+    failures_page: int
+    deliveries: list[DeliveryLine]
+    extraction: ExtractionSummary | None
+    result: str | None
+
+    @property
+    def failures_pages(self) -> int:
+        """How many pages of failed items there are."""
+        return max(ceil(self.failures_total / SHOWN_FAILURES), 1)
+
+
+def acts_of(job: JobRow) -> list[Act]:
+    """What can be done with a job in its state, the likeliest first."""
+    if job.state.final:
+        left = job.state is not JobState.COMPLETED or job.failed or job.skipped
+        return [Act.RESTART] if left else []
+    if job.cancelling:
+        return [] if job.restart_requested else [Act.RESTART]
+    if job.phase == DELIVER:
+        return []
+    if job.state is JobState.PAUSED:
+        # What waits for a review goes on by its decision.
+        return [Act.CANCEL] if job.phase == REVIEW_PHASE else [Act.CONTINUE, Act.CANCEL]
+    return [Act.PAUSE, Act.CANCEL]
+
+
+async def read_detail(
+    state: AppState, visitor: Visitor, job_id: UUID, *, failures_page: int = 1, before: int | None = None
+) -> JobDetail:
+    """What a job's page shows.
+
+    Args:
+        failures_page: Which page of failed items.
+        before: Events with lower numbers than this; None: the newest.
+
+    Raises:
+        NotFound: It is not there, or not to be seen.
+    """
+    job = await seen_job(state, visitor.caller, job_id)
+    newest = job.last_seq if before is None else min(before - 1, job.last_seq)
+    after = max(newest - SHOWN_EVENTS, 0)
+    events = await read_events(state.db, job.id, after=after, limit=SHOWN_EVENTS)
+    offset = (failures_page - 1) * SHOWN_FAILURES
+    failures, total = await read_failures(state.db, job.id, limit=SHOWN_FAILURES, offset=offset)
+    deliveries = await list_deliveries(
+        state.db, visitor.caller.organization, job_id=job.id, state=None, before=None, limit=SHOWN_DELIVERIES
+    )
+    return JobDetail(
+        line=job_line(job),
+        view=job_view(job, state.settings),
+        acts=acts_of(job),
+        events=timeline(events),
+        before=after + 1 if after else 0,
+        failures=failures,
+        failures_total=total,
+        failures_page=failures_page,
+        deliveries=[delivery_line(one) for one in deliveries],
+        extraction=await extraction_summary(state, job) if job.kind in DOCUMENT_KINDS else None,
+        result=None if not job.result else _as_json(job.result),
+    )
+
+
+def _as_json(result: dict[str, Any]) -> str:
+    text = orjson.dumps(result, option=orjson.OPT_INDENT_2).decode()
+    return text if len(text) <= LONGEST_RESULT else f"{text[:LONGEST_RESULT]}\n…"
+
+
+FailuresPage = Annotated[int, Query(alias="failures", ge=1, le=MOST_PAGE)]
+Before = Annotated[int | None, Query(ge=1)]
+
+
+@router.get("")
+async def show(
+    request: Request,
+    state: State,
+    visitor: PageVisitor,
+    job_id: UUID,
+    failures_page: FailuresPage = 1,
+    before: Before = None,
+) -> Response:
+    """The page, or for its script the part that changes."""
+    detail = await read_detail(state, visitor, job_id, failures_page=failures_page, before=before)
+    if PART in request.query_params:
+        reader = await reader_of(state, visitor)
+        return HTMLResponse(render("job_part.html", reader=reader, detail=detail, past=before is not None))
+    return await console_page(state, visitor, "console_job.html", detail=detail, past=before is not None)
+
+
+@router.post("/act/{act}")
+async def do(request: Request, state: State, visitor: PageVisitor, job_id: UUID, act: Act) -> Response:
+    """Pauses, continues, cancels or restarts; what the state does not allow is told on the page."""
+    visitor.check(request, await read_form(request))
+    job = await seen_job(state, visitor.caller, job_id)
+    try:
+        await _do(state, visitor, job, act)
+    except TowpathError as refused:
+        if not told_on_page(refused):
+            raise
+        detail = await read_detail(state, visitor, job_id)
+        return await console_page(state, visitor, "console_job.html", refused=refused, detail=detail, past=False)
+    return RedirectResponse(f"/console/jobs/{job_id}", 303)
+
+
+async def _do(state: AppState, visitor: Visitor, job: JobRow, act: Act) -> None:
+    caller = visitor.caller
+    if act is Act.PAUSE:
+        await state.gateway.pause(caller.organization, job.id)
+    elif act is Act.CONTINUE:
+        await state.gateway.go_on(caller.organization, job.id)
+    elif act is Act.RESTART:
+        await state.gateway.restart(caller.organization, job.id)
+    elif job.kind is JobKind.AI_JOB:
+        await cancel_turn(state, caller, job.id)
+    elif job.kind in DOCUMENT_KINDS:
+        await cancel_extraction(state, caller, job.id)
+    else:
+        await state.gateway.cancel(caller.organization, job.id)
+
+
+@router.get("/events", response_class=EventSourceResponse)
+async def follow(
+    state: State,
+    visitor: PartVisitor,
+    job_id: UUID,
+    last_event_id: LastEventHeader = None,
+    last_event_query: LastEventQuery = None,
+) -> EventSourceResponse:
+    """The numbers of a job's events, from after `Last-Event-ID`; they tell the script when to look again."""
+    job = await seen_job(state, visitor.caller, job_id)
+    after = last_event_id if last_event_id is not None else (last_event_query or 0)
+    return stream(_numbers(state, job.id, after))
+
+
+async def _numbers(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
+    yield first_line()
+    async for events in state.events.follow(job_id, after=after, seconds=LONGEST_SECONDS):
+        yield ServerSentEvent(id=str(events[-1].seq), data=events[-1].type, sep="\n")

@@ -1,0 +1,49 @@
+"""A notice to a receiver as pages show it: where it is, what was tried, what is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import orjson
+
+from contracts.webhooks import DeliveryState, Try
+from stores.webhooks.deliveries import Delivery
+
+STATE_WORDS: dict[DeliveryState, str] = {
+    DeliveryState.PENDING: "Pending",
+    DeliveryState.DELIVERED: "Delivered",
+    DeliveryState.FAILED: "Failed",
+    DeliveryState.DISABLED: "Disabled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLine:
+    """One notice.
+
+    Attributes:
+        host: Whom it goes to, in short.
+        body: What is sent, as JSON that people read.
+        resendable: Whether it can be sent again now.
+    """
+
+    row: Delivery
+    words: str
+    host: str
+    tries: list[Try]
+    body: str
+    resendable: bool
+
+
+def delivery_line(row: Delivery) -> DeliveryLine:
+    """A notice in words."""
+    state = DeliveryState(row.state)
+    return DeliveryLine(
+        row=row,
+        words=STATE_WORDS[state],
+        host=urlsplit(row.url).netloc.rpartition("@")[2] or row.url,
+        tries=[Try.model_validate(one) for one in row.tries],
+        body=orjson.dumps(orjson.loads(row.body), option=orjson.OPT_INDENT_2).decode(),
+        resendable=state is not DeliveryState.PENDING,
+    )

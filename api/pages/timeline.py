@@ -1,0 +1,123 @@
+"""A job's events as lines that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from contracts.jobs import EventType, JobEvent
+
+MOST_FACTS = 8
+LONGEST_FACT = 160
+LONGEST_DETAIL = 4000
+TITLES: dict[str, str] = {
+    EventType.CREATED: "Created",
+    EventType.STARTED: "Started",
+    EventType.PAUSED: "Paused",
+    EventType.CONTINUED: "Continued",
+    EventType.CANCELLING: "Cancel asked for",
+    EventType.RESTARTED: "Next attempt",
+    EventType.COMPLETED: "Completed",
+    EventType.FAILED: "Failed",
+    EventType.CANCELLED: "Cancelled",
+}
+MARKS: dict[str, str] = {
+    EventType.COMPLETED: "good",
+    EventType.FAILED: "bad",
+    EventType.CANCELLED: "quiet",
+    EventType.CANCELLING: "quiet",
+    EventType.PAUSED: "warn",
+    EventType.PROGRESS: "small",
+}
+COUNTS = ("total", "processed", "succeeded", "failed", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event.
+
+    Attributes:
+        title: What happened.
+        told: More about it, in a few words.
+        detail: All that the event says as JSON, where the words leave something out.
+        mark: How it is marked beside its words: good, bad, warn, quiet, small, or plain.
+    """
+
+    event: JobEvent
+    title: str
+    told: str
+    detail: str | None
+    mark: str
+
+
+def timeline(events: Sequence[JobEvent]) -> list[Line]:
+    """Events as lines, the newest first."""
+    return [_line(event) for event in sorted(events, key=lambda event: -event.seq)]
+
+
+def _line(event: JobEvent) -> Line:
+    mark = MARKS.get(event.type, "plain")
+    if event.type == EventType.PROGRESS:
+        return Line(event, *_progress(event.data), None, mark)
+    if event.type == EventType.PHASE:
+        return Line(event, f"Phase {event.data.get('phase', '')}", "", None, mark)
+    if event.type == EventType.STARTED:
+        return Line(event, "Started", f"attempt {event.data.get('attempt', 1)}", None, mark)
+    if event.type == EventType.CREATED:
+        total = event.data.get("total")
+        return Line(event, "Created", f"{total:,} items" if isinstance(total, int) and total else "", None, mark)
+    if event.type in TITLES:
+        return Line(event, TITLES[event.type], _end(event.data), None, mark)
+    told, whole = _facts(event.data)
+    return Line(event, _words(event.type), told, None if whole else _json(event.data), mark)
+
+
+def _words(name: str) -> str:
+    return name.replace(".", " ").replace("_", " ").strip().capitalize()[:LONGEST_FACT]
+
+
+def _progress(data: Mapping[str, Any]) -> tuple[str, str]:
+    if message := data.get("message"):
+        return f"Step {data.get('iteration', '')}".strip(), str(message)[:LONGEST_DETAIL]
+    return f"Progress in {data['phase']}" if data.get("phase") else "Progress", _counts(data)
+
+
+def _counts(data: Mapping[str, Any]) -> str:
+    found = {name: data[name] for name in COUNTS if isinstance(data.get(name), int)}
+    told = []
+    if found.get("total") or found.get("processed"):
+        told.append(f"{found.get('processed', 0):,} of {found.get('total', 0):,}")
+    told += [f"{found[name]:,} {name}" for name in ("failed", "skipped") if found.get(name)]
+    return ", ".join(told)
+
+
+def _end(data: Mapping[str, Any]) -> str:
+    error = data.get("error")
+    if isinstance(error, Mapping):
+        code, message = error.get("code", ""), error.get("message", "")
+        return f"{code}: {message}"[:LONGEST_DETAIL] if message else str(code)
+    return _counts(data)
+
+
+def _facts(data: Mapping[str, Any]) -> tuple[str, bool]:
+    """The plain values of an event, and whether that is all it says."""
+    plain = {name: value for name, value in data.items() if isinstance(value, str | int | float) and value != ""}
+    told = [f"{_words(name).lower()} {_value(value)}" for name, value in plain.items()][:MOST_FACTS]
+    short = all(len(str(value)) <= LONGEST_FACT for value in plain.values())
+    left = [value for name, value in data.items() if name not in plain and value not in (None, "", [], {})]
+    return ", ".join(told), short and not left and len(plain) <= MOST_FACTS
+
+
+def _value(value: str | float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value)
+    return text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…"
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    text = orjson.dumps(data, option=orjson.OPT_INDENT_2).decode()
+    return text if len(text) <= LONGEST_DETAIL else f"{text[:LONGEST_DETAIL]}\n…"
