@@ -246,7 +246,7 @@ def test_what_was_written_is_read(given_rows: list[tuple[str, int | None]]) -> N
 def test_a_carriage_return_within_a_value_ends_no_row() -> None:
     text, _ = write_csv([DEPOT, COUNT], [["a\rb", 1], ["\r", 2]])
 
-    assert read_rows([DEPOT, COUNT], text) == [["a b", 1], [" ", 2]]
+    assert read_rows([DEPOT, COUNT], text) == [["a\nb", 1], ["\n", 2]]
 
 
 def test_bars_stand_in_the_order_of_the_rows() -> None:
