@@ -24,7 +24,7 @@ def signed(*secrets: str) -> dict[str, str]:
     return signature_headers(secrets, message_id="evt_1", timestamp=int(time.time()), body=BODY)
 
 
-@pytest.mark.parametrize("secret", [new_secret(), "local-test-secret", "pässword"])
+@pytest.mark.parametrize("secret", [new_secret(), "local-test-secret", "pässword"], ids=["new", "plain", "umlaut"])
 def test_the_official_package_accepts_the_signature(secret: str) -> None:
     headers = signed(secret)
 
