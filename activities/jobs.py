@@ -124,10 +124,12 @@ class JobActivities:
             How many rows went; call again while it is not 0.
         """
         async with effect():
+            # To the end, not a piece a round: after an upgrade there is a delta for each job that was there before.
+            while await compact_counters(self._database, limit=SWEEP_ROWS) >= SWEEP_ROWS:
+                pass
             jobs = await store.sweep(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
             async with self._database.transaction() as connection:
                 answers = await sweep_answers(connection, days=self._answer_days, limit=SWEEP_ROWS)
-                await compact_counters(self._database, limit=SWEEP_ROWS)
                 threads = await sweep_conversations(connection, days=self._retention_days, limit=SWEEP_ROWS)
                 files = await sweep_blobs(connection, days=self._retention_days, limit=SWEEP_ROWS)
                 return jobs + answers + threads + files + await purge_dropped(connection, limit=SWEEP_ROWS * 10)

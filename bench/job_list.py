@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import math
 import random
 import statistics
 import tempfile
@@ -42,8 +43,8 @@ from stores.tables import JobRow
 Given = TypeVar("Given")
 
 SIZE = 100
-SAMPLES = 100
-PLAIN_SAMPLES = 12
+SAMPLES = 200
+PLAIN_SAMPLES = 10
 WRITES = 1_500
 BULKS = 10
 FOLD = 5_000
@@ -125,7 +126,7 @@ async def load(database: Database, made: Iterator[tuple[Any, ...]], *, batch: in
 
 def percentile(values: list[float], share: float) -> float:
     """The value that this share of all is not above."""
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+    return sorted(values)[math.ceil(len(values) * share) - 1]
 
 
 async def timed(call: Callable[[Given], Awaitable[Any]], given: list[Given]) -> list[float]:
@@ -317,6 +318,7 @@ async def run(jobs: int) -> None:
             await fold_all(database)
             async with database.statement() as connection:
                 await connection.execute("VACUUM (ANALYZE)")
+                await connection.execute("CHECKPOINT")
             # What the load has left is not the list's to look through.
             gc.collect()
             gc.freeze()

@@ -318,6 +318,22 @@ async def test_a_page_beyond_the_last_is_empty_and_tells_the_total(database: Dat
     assert (nobody.jobs, nobody.total) == ([], 0)
 
 
+async def test_a_window_takes_its_first_moment_in_and_leaves_its_last_out(database: Database) -> None:
+    organization = uuid4().hex
+    jobs = await fill(database, organization, 60)
+    moments = [NOON + timedelta(seconds=place) for place in range(60)]
+
+    async def between(first: int, last: int) -> list[UUID]:
+        wanted = JobFilter(created_after=moments[first], created_before=moments[last])
+        return (await listed(database, organization, wanted, size=100))[::-1]
+
+    for _ in range(2):
+        assert await between(10, 50) == jobs[10:50]
+        assert await between(10, 11) == jobs[10:11]
+        assert await between(10, 10) == await between(50, 10) == []
+        await fold_all(database)
+
+
 async def test_an_organization_sees_its_own_jobs_only(database: Database) -> None:
     ours, theirs = uuid4().hex, uuid4().hex
     jobs = await fill(database, ours, 20)
