@@ -4,6 +4,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Processes of the tests; each has a system of its own.
+JOBS ?= 2
 
 .PHONY: help venv demo up test check bench lock clean format
 
@@ -30,7 +32,7 @@ up: $(VENV)/.run ## Start the stack and stay; Ctrl-C stops it
 	$(BIN)/towpath up
 
 test: $(VENV)/.dev ## Run every test against real parts
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 check: $(VENV)/.dev ## Lint, format, types, import rules
 	$(BIN)/ruff check .
