@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from api.auth import allowed
 from api.pages.failures import PageRoute
 from api.pages.rendering import Reader, page, sentence
+from api.pages.sign_in import HOME
 from api.pages.visitors import SignInNeeded, Visitor, signed_in
 from api.state import AppState, State
 from contracts.auth import Role, Scope
@@ -21,7 +22,6 @@ from contracts.extraction import ReviewStatus
 from stores.auth import get_key, get_user
 from stores.job_list import JobFilter, list_page
 
-HOME = "/console"
 PART = "fragment"
 """The query parameter by which the script asks for a part of a page instead of the page."""
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -51,6 +51,20 @@ async def _page_visitor(request: Request, state: State) -> Visitor:
 PartVisitor = Annotated[Visitor, Depends(_part_visitor)]
 """For what a page loads by itself: pictures, streams."""
 PageVisitor = Annotated[Visitor, Depends(_page_visitor)]
+
+
+others = APIRouter(prefix=HOME, route_class=PageRoute, include_in_schema=False)
+"""Comes last: what no other page of the console is."""
+
+
+@others.get("/{rest:path}")
+async def nothing(_: PageVisitor) -> None:
+    """What is no part of the console.
+
+    Raises:
+        NotFound: Always.
+    """
+    raise NotFound("no such page")
 
 
 def check_editor(visitor: Visitor, request: Request, form: Mapping[str, str], role: Role = Role.EDITOR) -> None:

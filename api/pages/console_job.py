@@ -29,6 +29,7 @@ from api.routes.jobs import seen_job
 from api.state import AppState, State
 from api.streams import LONGEST_SECONDS, LastEventHeader, LastEventQuery, first_line, stream
 from contracts.ai import DELIVER
+from contracts.auth import KeyKind, Principal, Role
 from contracts.errors import TowpathError
 from contracts.jobs import FailedItem, JobKind, JobState, JobView
 from stores.events import read_events
@@ -61,12 +62,14 @@ class JobDetail:
 
     Attributes:
         acts: What the state allows.
+        thread: The conversation that the job belongs to, if the visitor may see it.
         before: Events up to here are not shown; 0: all are.
     """
 
     line: JobLine
     view: JobView
     acts: list[Act]
+    thread: UUID | None
     events: list[Line]
     before: int
     failures: list[FailedItem]
@@ -82,8 +85,24 @@ class JobDetail:
         return max(ceil(self.failures_total / SHOWN_FAILURES), 1)
 
 
-def acts_of(job: JobRow) -> list[Act]:
-    """What can be done with a job in its state, the likeliest first."""
+def acts_of(job: JobRow, visitor: Visitor) -> list[Act]:
+    """What a visitor can do with a job in its state, the likeliest first."""
+    hidden = {Act.CANCEL} if job.kind is JobKind.AI_JOB and not _may_cancel(visitor.caller, job) else set()
+    return [act for act in _acts(job) if act not in hidden]
+
+
+def _may_cancel(caller: Principal, job: JobRow) -> bool:
+    """Whether a question is the caller's own, or the caller an owner who sees it."""
+    own = {job.created_by, job.user_id} & {caller.key_id, caller.user_id} - {None}
+    return opens_thread(caller, job) and (bool(own) or caller.role.covers(Role.OWNER))
+
+
+def opens_thread(caller: Principal, job: JobRow) -> bool:
+    """Whether the caller may see the conversation of a job: a person sees their own."""
+    return caller.kind is not KeyKind.PERSONAL or job.user_id == caller.user_id
+
+
+def _acts(job: JobRow) -> list[Act]:
     if job.state.final:
         left = job.state is not JobState.COMPLETED or job.failed or job.skipped
         return [Act.RESTART] if left else []
@@ -112,7 +131,7 @@ async def read_detail(
     job = await seen_job(state, visitor.caller, job_id)
     newest = job.last_seq if before is None else min(before - 1, job.last_seq)
     after = max(newest - SHOWN_EVENTS, 0)
-    events = await read_events(state.db, job.id, after=after, limit=SHOWN_EVENTS)
+    events = await read_events(state.db, job.id, after=after, limit=max(newest - after, 1))
     offset = (failures_page - 1) * SHOWN_FAILURES
     failures, total = await read_failures(state.db, job.id, limit=SHOWN_FAILURES, offset=offset)
     deliveries = await list_deliveries(
@@ -121,7 +140,8 @@ async def read_detail(
     return JobDetail(
         line=job_line(job),
         view=job_view(job, state.settings),
-        acts=acts_of(job),
+        acts=acts_of(job, visitor),
+        thread=job.conversation_id if opens_thread(visitor.caller, job) else None,
         events=timeline(events),
         before=after + 1 if after else 0,
         failures=failures,

@@ -18,10 +18,11 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from api.pages.console import HOME, PART, PageVisitor, console_page, reader_of
+from api.pages.console import PART, PageVisitor, console_page, reader_of
 from api.pages.failures import PageRoute
 from api.pages.job_words import KIND_WORDS, REVIEW_WORDS, STATUS_WORDS, job_line
 from api.pages.rendering import page, render
+from api.pages.sign_in import HOME
 from api.pages.visitors import Visitor
 from api.state import AppState, State
 from contracts.auth import KeyKind

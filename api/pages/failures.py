@@ -42,6 +42,7 @@ MISSING = "This page is not there, or it is not yours to see."
 AWAY = "This is mostly over in a moment. Try it again."
 AMISS = "Something went wrong here. The request's number below helps to find it."
 SIGN_IN = {"url": "/sign-in", "label": "Sign in"}
+CONSOLE = {"url": "/console", "label": "To the console"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,18 @@ def failure_page(request: Request, failure: Failure) -> Response:
         title=TITLES.get(failure.status, "Something went wrong"),
         detail=failure.detail,
         request_id=request_id(request.scope) if failure.status >= 500 else None,
-        action=SIGN_IN if failure.status in {401, 403, 404} else None,
+        action=_way_on(request, failure.status),
     )
     if failure.retry_after is not None:
         answer.headers["Retry-After"] = str(failure.retry_after)
     return answer
+
+
+def _way_on(request: Request, status: int) -> dict[str, str] | None:
+    if request.url.path.startswith(CONSOLE["url"]) and status != HTTPStatus.UNAUTHORIZED:
+        # Only who is signed in comes that far.
+        return CONSOLE
+    return SIGN_IN if status in {401, 403, 404} else None
 
 
 def _failure(request: Request, error: Exception) -> Failure:

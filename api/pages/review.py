@@ -151,7 +151,7 @@ async def _page(
     view = await review_view(state, reviewed, form, page=page)
     more: dict[str, Any] = {"view": view, "page": page, "done": done, "saved": saved, "comment": comment}
     more |= {"whole": whole, "version": reviewed.version if version is None else version, "typed": typed}
-    more["wrong"] = [] if form is None else wrong_fields(form)
+    more["wrong"] = [] if form is None else [(node.id, name) for node, name in form.called() if node.error]
     return await console_page(state, visitor, "review.html", refused=refused, code=code, **more)
 
 
@@ -168,10 +168,12 @@ async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID
         return await _again(state, visitor, reviewed, sent, form)
     form, wanted = _typed(reviewed, sent), sent.get("act", "")
     data, whole = (None, "") if form is None else data_of(form, reviewed.schema or {})
-    wrong = bool(whole) or (form is not None and bool(wrong_fields(form)))
+    # What was extracted may break its schema, and is nobody's mistake here.
+    touched = data is not None and bool(changes_between(reviewed.data, data))
+    wrong = touched and (bool(whole) or (form is not None and bool(wrong_fields(form))))
     if wrong and wanted in {SAVE, "approve"}:
         return await _again(state, visitor, reviewed, sent, form, whole=whole, code=400)
-    changed = None if wrong or data is None or not changes_between(reviewed.data, data) else data
+    changed = data if touched and not wrong else None
     if changed is not None and sent.get("version", "") != reviewed.version:
         return await _again(state, visitor, reviewed, sent, form, refused=Conflict(OVERTAKEN), version=reviewed.version)
     try:

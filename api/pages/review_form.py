@@ -1,7 +1,8 @@
 """A form made of a JSON Schema and data: what each field is called, how it is typed, what stands in it.
 
 Every field has a name that says its place: `/lines/0/price`. What a text alone cannot say stands beside it in a hidden
-field named `<name>!`: `json` (any value, as JSON), `null` or `blank` (what an empty text means), `off` (nothing there).
+field named `<name>!`: `json` (any value, as JSON), `text` (a day that is none), `null` or `blank` (what an empty text
+means), `off` (nothing there).
 The number of a list's rows stands in `<name>#`.
 """
 
@@ -62,6 +63,7 @@ class Node:
         choices: Values to choose among, as JSON, with their words.
         error: What is wrong with what was typed.
         removable: Whether it is a row that can be taken out.
+        plain: Whether it should hold a day and holds another text, which may stay.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Node:
     children: list[Node] = field(default_factory=list)
     error: str = ""
     removable: bool = False
+    plain: bool = False
 
     @property
     def id(self) -> str:
@@ -91,6 +94,8 @@ class Node:
         """What has to stand beside its text; empty: nothing."""
         if self.kind is Kind.JSON:
             return Kind.JSON
+        if self.plain:
+            return Kind.TEXT
         return "" if self.nothing is ABSENT and self.kind not in {Kind.GROUP, Kind.LIST} else self.nothing
 
     def all(self) -> Iterator[Node]:
@@ -98,6 +103,13 @@ class Node:
         yield self
         for child in self.children:
             yield from child.all()
+
+    def called(self, within: str = "") -> Iterator[tuple[Node, str]]:
+        """The same, each with what it is called from the outside: `Lines 2, Price`."""
+        name = f"{within}, {self.title}" if within and self.title else within or self.title
+        yield self, name
+        for child in self.children:
+            yield from child.called("" if self.kind is Kind.LIST else name)
 
 
 def words_of(name: str) -> str:
@@ -140,6 +152,7 @@ class FormMaker:
             required=required,
             nothing=nothing_of(spec, value, kind, required=required),
             removable=removable,
+            plain=kind is Kind.TEXT and spec.get("format") == "date" and bool(value),
         )
         if kind is Kind.GROUP:
             self._fill_group(node, spec, value, depth)
@@ -191,7 +204,7 @@ class FormMaker:
         empty = value is ABSENT or value is None
         if not empty and not _is_of(value, kind):
             return Kind.JSON
-        day = kind is Kind.TEXT and spec.get("format") == "date" and (empty or _is_day(value))
+        day = kind is Kind.TEXT and spec.get("format") == "date" and (empty or value == "" or _is_day(value))
         return Kind.DATE if day else kind
 
 
@@ -222,7 +235,8 @@ def _is_of(value: Any, kind: Kind) -> bool:
     if kind is Kind.CHOICE:
         return isinstance(value, bool)
     if kind in {Kind.INTEGER, Kind.NUMBER}:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and (kind is Kind.NUMBER or value == int(value))
     return isinstance(value, str)
 
 
@@ -235,9 +249,9 @@ def _is_day(value: Any) -> bool:
 
 def nothing_of(spec: Schema, value: Any, kind: Kind, *, required: bool) -> Nothing:
     """What an empty field of a value stands for: what it stood for before."""
-    if (value is None or (value is ABSENT and required)) and _may_be_null(spec):
+    if value is None or (value is ABSENT and required and _may_be_null(spec)):
         return Nothing.NULL
-    if value == "" and kind is Kind.TEXT:
+    if value == "" and kind in {Kind.TEXT, Kind.DATE}:
         return Nothing.BLANK
     # An empty list or group is there, and stays.
     there = value is not ABSENT and value is not None

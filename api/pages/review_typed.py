@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator
@@ -23,6 +23,8 @@ from api.pages.review_form import (
     place_of,
     words_of,
 )
+from domain.extraction.dates import parse_date
+from domain.extraction.numbers import parse_number
 from domain.extraction.values import resolved
 
 LONGEST_ERROR = 200
@@ -52,7 +54,7 @@ class TypedForm(FormMaker):
     ) -> Node:
         self._fields += 1
         marker = self._form.get(f"{name}!", "")
-        kind = Kind.JSON if marker == Kind.JSON else self.kind_of(spec, ABSENT, depth)
+        kind = Kind(marker) if marker in {Kind.JSON, Kind.TEXT} else self.kind_of(spec, ABSENT, depth)
         node = Node(
             name=name,
             title=str(spec.get("title") or title),
@@ -61,6 +63,7 @@ class TypedForm(FormMaker):
             required=required,
             nothing=Nothing(marker) if marker in set(Nothing) else ABSENT,
             removable=removable,
+            plain=marker == Kind.TEXT,
         )
         if kind is Kind.GROUP:
             self._type_group(node, spec, depth)
@@ -68,8 +71,6 @@ class TypedForm(FormMaker):
             node.children = [self.typed_row(node, spec, place, depth) for place in range(self._rows(name))]
         else:
             node.text = self._form.get(name, "")
-            if kind is Kind.DATE and node.text and not re.fullmatch(r"\d{4}-\d\d-\d\d", node.text):
-                node.kind = Kind.TEXT
             node.choices = choices_of(spec, node.text) if kind is Kind.CHOICE else []
         return node
 
@@ -164,9 +165,19 @@ def _value(node: Node) -> Any:
         return _empty(node) if not node.children and node.nothing is not Nothing.BLANK else rows
     if not node.text.strip() and (node.kind is not Kind.TEXT or not node.text):
         return _empty(node)
-    if node.kind in {Kind.TEXT, Kind.DATE}:
-        return node.text
-    return _number(node) if node.kind in {Kind.INTEGER, Kind.NUMBER} else _of_json(node)
+    return _READERS.get(node.kind, _of_json)(node)
+
+
+def _of_text(node: Node) -> Any:
+    return node.text
+
+
+def _day(node: Node) -> Any:
+    day = parse_date(node.text)
+    if day is not None:
+        return day.isoformat()
+    node.error = "This has to be one day, such as 2026-04-11."
+    return ABSENT
 
 
 def _of_json(node: Node) -> Any:
@@ -201,21 +212,42 @@ def _group(node: Node) -> Any:
 def _empty(node: Node) -> Any:
     if node.nothing is Nothing.NULL:
         return None
-    return "" if node.nothing is Nothing.BLANK and node.kind is Kind.TEXT else ABSENT
+    return "" if node.nothing is Nothing.BLANK and node.kind in {Kind.TEXT, Kind.DATE} else ABSENT
 
 
 def _number(node: Node) -> Any:
-    text = node.text.strip().replace("\u2212", "-")
-    if len(text) <= BIGGEST_DIGITS:
-        if INTEGER.fullmatch(text):
-            return int(text)
-        if node.kind is Kind.INTEGER:
-            node.error = "This has to be a whole number, such as 42."
-            return ABSENT
-        if NUMBER.fullmatch(text) and math.isfinite(float(text)):
-            return float(text)
-    node.error = "This has to be a number, such as 1234.5: a point before the decimals, nothing between thousands."
+    number = _plain_number(node.text.strip())
+    if number is None:
+        node.error = (
+            "This has to be one number, such as 1234.5: a point before the decimals, nothing between thousands."
+        )
+    elif node.kind is Kind.INTEGER and number != int(number):
+        node.error = "This has to be a whole number, such as 42."
+    else:
+        return number
     return ABSENT
+
+
+def _plain_number(text: str) -> int | float | None:
+    """A number as JSON writes it, or as documents do where that can be read in one way only."""
+    if len(text) > BIGGEST_DIGITS:
+        return None
+    if INTEGER.fullmatch(text):
+        return int(text)
+    if NUMBER.fullmatch(text):
+        return float(text) if math.isfinite(float(text)) else None
+    found = parse_number(text, ".")
+    if found is None or found != parse_number(text, ","):
+        return None
+    return int(found) if found == found.to_integral_value() else float(found)
+
+
+_READERS: dict[Kind, Callable[[Node], Any]] = {
+    Kind.TEXT: _of_text,
+    Kind.DATE: _day,
+    Kind.INTEGER: _number,
+    Kind.NUMBER: _number,
+}
 
 
 def _places(error: ValidationError) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from api.routes.jobs import seen_job
 from api.state import AppState
 from contracts.auth import Principal
 from contracts.errors import NotFound
-from contracts.extraction import Annotation, Extraction, ReviewStatus
+from contracts.extraction import Annotation, Extracted, Extraction, ReviewStatus
 from contracts.jobs import JobKind
 from domain.extraction.shapes import changes_between
 from stores.extraction.jobs import get_extraction
@@ -162,15 +162,14 @@ def doubts_of(reviewed: Reviewed) -> dict[str, Doubt]:
     data = reviewed.data or {}
     first = first_marks(reviewed.extraction)
     names = dict.fromkeys([*((reviewed.schema or {}).get("properties") or {}), *found.data])
-    return {
-        place_of("", name): Doubt(
-            sure=sureness(found.sources.get(name), known=name in found.data),
-            page=found.sources[name].page if name in found.sources else None,
-            mark=first.get(name),
-            was=_was(found.data, data, name),
-        )
-        for name in names
-    }
+    return {place_of("", name): _doubt(found, data, name, first.get(name)) for name in names}
+
+
+def _doubt(found: Extracted, data: Mapping[str, Any], name: str, mark: str | None) -> Doubt:
+    was = _was(found.data, data, name)
+    source = found.sources.get(name)
+    sure = sureness(source, known=name in found.data) if was is None else Sureness("corrected", doubtful=False)
+    return Doubt(sure=sure, page=None if source is None else source.page, mark=mark, was=was)
 
 
 def _was(extracted: Mapping[str, Any], data: Mapping[str, Any], name: str) -> str | None:

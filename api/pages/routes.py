@@ -35,3 +35,4 @@ PAGES = (
 router = APIRouter(include_in_schema=False)
 for pages in PAGES:
     router.include_router(pages.router)
+router.include_router(console.others)

@@ -21,6 +21,8 @@ LOADED_AT_FIRST = 3
 LETTER_SHARE = 0.76
 """Of a word's box that its letters' size is, and where their base line lies."""
 MARGIN = 4.0
+LARGEST_GAP = 1.5
+"""Between two words of one value, in heights of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,26 @@ def _marks(extraction: Extraction, page: int, height: float) -> list[Mark]:
         )
         for place, (name, source) in enumerate(extraction.extracted.sources.items())
         if source.page == page
-        for number, box in enumerate(source.boxes)
+        for number, box in enumerate(joined(source.boxes))
     ]
+
+
+def joined(boxes: Sequence[Box]) -> list[Box]:
+    """Boxes with those that stand beside each other on a line made one, in the order in which they came."""
+    found: list[Box] = []
+    for box in boxes:
+        last = found[-1] if found else None
+        if last is not None and _beside(last, box):
+            found[-1] = (last[0], min(last[1], box[1]), max(last[2], box[2]), max(last[3], box[3]))
+        else:
+            found.append(box)
+    return found
+
+
+def _beside(one: Box, other: Box) -> bool:
+    height = min(one[3] - one[1], other[3] - other[1])
+    overlap = min(one[3], other[3]) - max(one[1], other[1])
+    return overlap > height / 2 and -height < other[0] - one[2] < LARGEST_GAP * height
 
 
 async def read_sheets(

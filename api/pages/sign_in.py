@@ -20,7 +20,7 @@ from contracts.auth import Principal
 from contracts.errors import Forbidden, TooMany, Unauthorized
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-HOME = "/sign-in"
+HOME = "/console"
 """Where a sign-in leads that came from nowhere."""
 
 
@@ -45,7 +45,7 @@ async def show(request: Request, state: State, next_path: Annotated[str, Query(a
         visitor = await signed_in(request, state)
     except (Unauthorized, Forbidden):
         return _form(local_path(next_path))
-    if local_path(next_path) != HOME:
+    if next_path:
         return RedirectResponse(local_path(next_path), 303)
     return page("sign_in.html", reader=visitor.reader, who=_who(visitor.caller))
 

@@ -100,6 +100,28 @@ def sign_in(browser: httpx.Client, expect: int = 303, **form: str) -> httpx.Resp
     return answer
 
 
+def by_key(running: Site, org: Organization) -> httpx.Client:
+    """A browser that is signed in with an organization's key."""
+    browser = running.browser()
+    sign_in(browser, key=org.key)
+    return browser
+
+
+def reading(running: Site, org: Organization) -> httpx.Client:
+    """A browser that is signed in with a key that only reads."""
+    made = org.call("POST", "/api/auth/api-keys", 201, json={"name": "reads", "scopes": ["read"]})
+    browser = running.browser()
+    sign_in(browser, key=made["key"])
+    return browser
+
+
+def as_operator(running: Site, org: Organization) -> httpx.Client:
+    """A browser in which an operator is signed in."""
+    browser = running.browser()
+    sign_in(browser, email=user(org)[0], password=PASSWORD)
+    return browser
+
+
 def csrf_of(page: httpx.Response) -> str:
     """What the forms of a page carry."""
     found = CSRF.search(page.text)

@@ -20,6 +20,7 @@ from tests.pages.site import (
     PASSWORD,
     Site,
     begin,
+    by_key,
     csrf_of,
     end,
     keep,
@@ -35,13 +36,6 @@ from tests.pages.threads import BY_WAREHOUSE, LATE, WAREHOUSE, did, found
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ROWS = found(1, (WAREHOUSE, LATE), [line[:2] for line in BY_WAREHOUSE], chart=ChartType.BAR)
 PART = {"Towpath-Part": "turn"}
-
-
-def by_key(site: Site, org: Organization) -> httpx.Client:
-    """A browser that is signed in with an organization's key."""
-    browser = site.browser()
-    sign_in(browser, key=org.key)
-    return browser
 
 
 def by_link(site: Site, tenant: str, thread: UUID, *, write: bool) -> httpx.Client:

@@ -29,25 +29,33 @@
 
   function morphChildren(old, fresh) {
     const named = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+    const wanted = [...fresh.childNodes];
+    const stays = new Map(wanted.filter((child) => child.id).map((child) => [child.id, child.nodeName]));
     let place = old.firstChild;
-    for (const wanted of [...fresh.childNodes]) {
-      const known = wanted.id && named.get(wanted.id);
-      if (known && known !== place && known.nodeName === wanted.nodeName) {
-        old.insertBefore(known, place);
-        morph(known, wanted);
-      } else if (place && alike(place, wanted)) {
-        const next = place.nextSibling;
-        morph(place, wanted);
-        place = next;
-      } else {
-        old.insertBefore(wanted, place);
-      }
-    }
-    while (place) {
+
+    function drop() {
       const next = place.nextSibling;
       place.remove();
       place = next;
     }
+
+    for (const child of wanted) {
+      const known = child.id && named.get(child.id);
+      if (known?.nodeName === child.nodeName) {
+        // What is moved loses the focus, so that what has gone before it is taken away instead.
+        while (place && place !== known && stays.get(place.id) !== place.nodeName) drop();
+        if (place === known) place = place.nextSibling;
+        else old.insertBefore(known, place);
+        morph(known, child);
+      } else if (place && alike(place, child)) {
+        const next = place.nextSibling;
+        morph(place, child);
+        place = next;
+      } else {
+        old.insertBefore(child, place);
+      }
+    }
+    while (place) drop();
   }
 
   function put(fresh) {
