@@ -30,7 +30,8 @@ from api.state import AppState, State
 from api.streams import LONGEST_SECONDS, LastEventHeader, LastEventQuery, first_line, stream
 from contracts.ai import DELIVER
 from contracts.auth import KeyKind, Principal, Role
-from contracts.errors import TowpathError
+from contracts.errors import Conflict, TowpathError
+from contracts.extraction import ReviewStatus
 from contracts.jobs import FailedItem, JobKind, JobState, JobView
 from stores.events import read_events
 from stores.staging import read_failures
@@ -43,7 +44,6 @@ SHOWN_FAILURES = 25
 SHOWN_DELIVERIES = 50
 MOST_PAGE = 1_000_000
 LONGEST_RESULT = 20_000
-REVIEW_PHASE = "review"
 DOCUMENT_KINDS = frozenset({JobKind.EXTRACTION, JobKind.CLASSIFICATION})
 
 
@@ -102,6 +102,11 @@ def opens_thread(caller: Principal, job: JobRow) -> bool:
     return caller.kind is not KeyKind.PERSONAL or job.user_id == caller.user_id
 
 
+def held_for_review(job: JobRow) -> bool:
+    """Whether a job goes on by the decision of its review."""
+    return job.state is JobState.PAUSED and job.review_status == ReviewStatus.PENDING
+
+
 def _acts(job: JobRow) -> list[Act]:
     if job.state.final:
         left = job.state is not JobState.COMPLETED or job.failed or job.skipped
@@ -111,8 +116,7 @@ def _acts(job: JobRow) -> list[Act]:
     if job.phase == DELIVER:
         return []
     if job.state is JobState.PAUSED:
-        # What waits for a review goes on by its decision.
-        return [Act.CANCEL] if job.phase == REVIEW_PHASE else [Act.CONTINUE, Act.CANCEL]
+        return [Act.CANCEL] if held_for_review(job) else [Act.CONTINUE, Act.CANCEL]
     return [Act.PAUSE, Act.CANCEL]
 
 
@@ -199,6 +203,8 @@ async def _do(state: AppState, visitor: Visitor, job: JobRow, act: Act) -> None:
     if act is Act.PAUSE:
         await state.gateway.pause(caller.organization, job.id)
     elif act is Act.CONTINUE:
+        if held_for_review(job):
+            raise Conflict("the job waits for its review; decide it, and the job goes on")
         await state.gateway.go_on(caller.organization, job.id)
     elif act is Act.RESTART:
         await state.gateway.restart(caller.organization, job.id)

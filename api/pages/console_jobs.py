@@ -113,8 +113,7 @@ class JobTable:
     """A page of the list.
 
     Attributes:
-        totals: How many jobs have each status; None: other filters hold, and they do not count by them.
-        waiting: How many reviews wait.
+        totals: How many jobs have each status; None: another filter holds, by which they are not counted.
     """
 
     jobs: list[JobRow]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -27,13 +28,18 @@ HERE = "/console/deliveries"
 SHOWN = 50
 
 
+@dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What the log was asked for, and where it goes on."""
+    """What the log was asked for.
 
-    def __init__(self, state: DeliveryState | None, cursor: str | None, more: str | None = None) -> None:
-        self.state = state
-        self.cursor = cursor
-        self.more = more
+    Attributes:
+        cursor: Behind which it begins; None: at the newest notice.
+        more: Behind which it goes on; None: this is its end.
+    """
+
+    state: DeliveryState | None
+    cursor: str | None
+    more: str | None
 
     def at(self, state: DeliveryState | None, cursor: str | None = None, *, part: bool = False) -> str:
         """The address of the log in some state, from behind a cursor on."""

@@ -129,10 +129,10 @@ def _without_row(form: Mapping[str, str], listed: str, place: int) -> dict[str, 
 
 
 def data_of(root: Node, schema: Schema) -> tuple[dict[str, Any], str]:
-    """The data that a form says; what is wrong is written to its fields.
+    """The data that a form says; what is wrong is written to its fields, see `wrong_fields`.
 
     Returns:
-        The data, and what is wrong with them as a whole; what is wrong with a field is in `wrong_fields`.
+        The data, empty where a field cannot be read; and what is wrong with them that belongs to no field.
     """
     data = _value(root)
     if any(node.error for node in root.all()):

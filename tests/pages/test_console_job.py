@@ -102,7 +102,11 @@ async def test_what_can_be_done_follows_the_state(running_site: Site, database: 
         "some failed": ["restart"],
         "held": ["cancel"],
     }
-    assert "It waits for its review." in browser.get(at(made["held"])).text
+    held = browser.get(at(made["held"]))
+    assert "It waits for its review." in held.text
+    forced = browser.post(f"{at(made['held'])}/act/continue", data={"csrf": csrf_of(held)})
+    assert forced.status_code == 409
+    assert "The job waits for its review; decide it, and the job goes on." in forced.text
 
 
 async def test_buttons_pause_continue_cancel_and_restart(running_site: Site, database: Database) -> None:
