@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +37,7 @@ from stores import jobs as job_store
 from stores.db import Connection
 from stores.extraction.catalog import get_template
 from stores.extraction.jobs import create_extraction, extract_id, get_extraction
-from stores.extraction.reviews import decide, list_annotations, put_annotation, withdraw
+from stores.extraction.reviews import decide, put_annotation, withdraw
 from stores.tables import JobRow
 from stores.webhooks.receivers import add_target, get_receiver
 
@@ -277,18 +276,3 @@ async def cancel(state: AppState, caller: Principal, job_id: UUID) -> JobRow:
         await job_store.lock_job(connection, caller.organization, job_id)
         await withdraw(connection, job_id, by=caller.user_id or caller.key_id)
     return await job_store.get_job(state.db, caller.organization, job_id)
-
-
-async def annotations_of(state: AppState, organization: str, job_id: UUID) -> list[Annotation]:
-    """A job's corrections.
-
-    Raises:
-        NotFound: No such job.
-    """
-    job = await job_store.get_job(state.db, organization, job_id)
-    return await list_annotations(state.db, organization, job.id)
-
-
-def digest_of(given: Mapping[str, Any], sha256: str | None) -> bytes:
-    """What makes two requests the same."""
-    return hashlib.sha256(orjson.dumps([given, sha256], option=orjson.OPT_SORT_KEYS)).digest()

@@ -17,7 +17,6 @@ from api.documents import read_start
 from api.enrichments import read_body
 from api.extractions import (
     annotate,
-    annotations_of,
     cancel,
     checked,
     classification_params,
@@ -48,7 +47,7 @@ from contracts.jobs import JobKind, JobState
 from domain.extraction.shapes import check_schema
 from stores.extraction import catalog
 from stores.extraction.jobs import get_extraction
-from stores.extraction.reviews import annotation_history, review_history
+from stores.extraction.reviews import annotation_history, list_annotations, review_history
 from stores.job_list import JobFilter, list_page
 from stores.tables import JobRow
 
@@ -259,7 +258,7 @@ async def post_annotation(request: Request, state: State, caller: Operator) -> R
 async def get_annotations(state: State, caller: Reader, job_id: Annotated[UUID, Query(alias="jobId")]) -> Response:
     """Oldest first."""
     await seen_job(state, caller, job_id)
-    found = await annotations_of(state, caller.organization, job_id)
+    found = await list_annotations(state.db, caller.organization, job_id)
     return json_answer({"annotations": [annotation_answer(one) for one in found]})
 
 
