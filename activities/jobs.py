@@ -88,7 +88,8 @@ class JobActivities:
         """Compare quiet, unfinished jobs with Temporal.
 
         A job without a workflow is returned, to be started. A job whose workflow has ended without
-        finishing it (terminated by an operator, timed out, failed by a defect) is ended here.
+        finishing it (terminated by an operator, timed out, failed by a defect) is ended here. One whose
+        cancel never reached its workflow is cancelled again.
         """
         async with effect():
             jobs = await store.open_jobs(self._database, quiet_seconds=QUIET_SECONDS, limit=RECONCILE_LIMIT)
@@ -104,6 +105,8 @@ class JobActivities:
                 raise
             return Unstarted(kind=job.kind, input=JobInput(ref=ref, deadline=job.deadline))
         if described.status in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
+            if job.cancelling:
+                await handle.cancel(rpc_timeout=timedelta(seconds=5))
             return None
         status = described.status.name if described.status else "gone"
         lost = Finish(

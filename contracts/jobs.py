@@ -158,6 +158,7 @@ class EventType(StrEnum):
     CANCELLED = "job.cancelled"
 
 
+STOPPED = "stopped by the caller"
 END_EVENTS: dict[JobState, EventType] = {
     JobState.COMPLETED: EventType.COMPLETED,
     JobState.FAILED: EventType.FAILED,

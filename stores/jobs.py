@@ -15,6 +15,7 @@ from sqlmodel import col, select
 from contracts.errors import Conflict, ErrorCode, JobNotActive, NotFound
 from contracts.jobs import (
     END_EVENTS,
+    STOPPED,
     Cost,
     DeliveryRef,
     EventType,
@@ -339,7 +340,7 @@ async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[s
 
 async def cancel_now(connection: Connection, job: JobRow, ref: JobRef) -> JobRow:
     """End a job as cancelled at once, with its notices queued; what its worker still brings is dropped."""
-    stopped = JobError(code=ErrorCode.CANCELLED, message="stopped by the caller")
+    stopped = JobError(code=ErrorCode.CANCELLED, message=STOPPED)
     error = await end_job(connection, job, Finish(ref=ref, state=JobState.CANCELLED, error=stopped))
     await queue_deliveries(connection, job, error)
     return job
@@ -353,6 +354,9 @@ def _end(job: JobRow, finish: Finish) -> tuple[JobState, str | None, str | None]
         return JobState.FAILED, ErrorCode.ALL_ITEMS_FAILED, told
     if finish.error is None:
         return state, None, None
+    if job.cancelling and finish.error.code is ErrorCode.JOB_NOT_ACTIVE:
+        # A chunk met the wish in the row before the cancel reached its workflow.
+        return JobState.CANCELLED, ErrorCode.CANCELLED, STOPPED
     return state, finish.error.code, finish.error.message
 
 

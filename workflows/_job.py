@@ -23,7 +23,18 @@ from temporalio.exceptions import (
 
 from activities.jobs import JobActivities
 from contracts.errors import ErrorCode
-from contracts.jobs import Finish, Hold, JobError, JobInput, JobOutcome, JobState, NewEvent, PhaseChange, RunState
+from contracts.jobs import (
+    STOPPED,
+    Finish,
+    Hold,
+    JobError,
+    JobInput,
+    JobOutcome,
+    JobState,
+    NewEvent,
+    PhaseChange,
+    RunState,
+)
 from workflows import search_attributes as attributes
 from workflows._options import PROJECTION
 from workflows.webhooks import start_notice
@@ -102,7 +113,7 @@ class JobWorkflow(Generic[State]):
                 raise
             if is_cancelled_exception(error):
                 finish.state = JobState.CANCELLED
-                finish.error = JobError(code=ErrorCode.CANCELLED, message="stopped by the caller")
+                finish.error = JobError(code=ErrorCode.CANCELLED, message=STOPPED)
             elif isinstance(error, ActivityError | ChildWorkflowError):
                 finish.state = JobState.FAILED
                 finish.error = _cause(error)

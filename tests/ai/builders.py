@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import duckdb
+import psycopg
 
 from tests.builders import Organization
 from tests.llm_server import LlmServer
@@ -49,6 +51,27 @@ def lamps_model(org: Organization, *, name: str = "lamps") -> dict[str, str]:
     return {"connection": connection, "schema": schema, "model": shared}
 
 
+def shop_model(org: Organization, server_url: str) -> tuple[dict[str, str], str]:
+    """Make a Postgres database of orders and a model over it.
+
+    Returns:
+        The model's id, and the database's URL.
+    """
+    name = f"shop_{uuid4().hex[:8]}"
+    server, _, _ = server_url.rpartition("/")
+    url = f"{server}/{name}"
+    with psycopg.connect(server_url, autocommit=True) as database:
+        database.execute(f"CREATE DATABASE {name}")
+    with psycopg.connect(url) as database:
+        database.execute('CREATE TABLE orders (id int PRIMARY KEY, city text, "Total" numeric)')
+        database.execute("INSERT INTO orders SELECT n, 'city ' || n % 3, n FROM generate_series(1, 30) n")
+    body = {"name": name, "kind": "postgres", "url": url}
+    connection = org.call("POST", "/v1/connections", 201, json=body)["id"]
+    schema = org.call("POST", "/v1/models", json={"connectionId": connection})["model"]["id"]
+    shared = {"connectionId": connection, "modelKind": "SHARED", "baseModelId": schema}
+    return {"model": org.call("POST", "/v1/models", json=shared)["model"]["id"]}, url
+
+
 LATE = {
     "action": "query",
     "message": "Counting sales by shop.",
@@ -60,6 +83,7 @@ LATE = {
         "limit": 3,
     },
 }
+TOTALS = {**LATE, "query": {"title": "Totals", "fields": ["orders.city", "orders.total_total"]}}
 TELL = {"action": "answer", "message": "Ranking them.", "answer": "### Late sales\n\n1. North"}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
-from tests.ai.builders import LATE, TELL, ask, lamps_model, script, until
+from tests.ai.builders import LATE, TELL, TOTALS, ask, lamps_model, script, shop_model, until
 from tests.builders import Organization, organization, providers
 from tests.llm_server import Fault, LlmServer, llm_server
 from tests.receiver import Script, receiver
@@ -30,7 +30,7 @@ def stack(session_home: Path, databases: Path, model: LlmServer) -> Iterator[Emb
     """A system of its own, because its processes are killed."""
     settings = Settings(
         home=session_home / "ai-kills", port=0, ui_port=0, workers=1, llm_providers=providers(model.url),
-        databases_root=databases, llm_seconds=20.0, ai_rate=1_000_000,
+        databases_root=databases, llm_seconds=20.0, ai_rate=1_000_000, allowed_hosts="127.0.0.1",
     )  # fmt: skip
     with supervised(settings) as running:
         yield running
@@ -82,16 +82,16 @@ def test_killed_between_iterations(org: Organization, stack: EmbeddedStack, mode
 
 
 def test_killed_while_a_query_runs(org: Organization, stack: EmbeddedStack, model: LlmServer) -> None:
-    lamps = lamps_model(org)
-    slow = {
-        **LATE,
-        "query": {"title": "Slow", "fields": ["sales.id", "sales.lamp"], "limit": 50_000},
-    }
-    script(model, slow, TELL)
-    job = ask(org, lamps)["jobId"]
-    wait_until(lambda: model.paid.total() == 1, "the first call is not paid")
+    """The user's table is locked, so that the query is certain to run when the kill comes."""
+    shop, url = shop_model(org, stack.database_url)
+    script(model, TOTALS, TELL, topic="orders")
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with psycopg.connect(url) as holder, psycopg.connect(url, autocommit=True) as onlooker:
+        holder.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        job = ask(org, shop, topicName="orders")["jobId"]
+        wait_until(lambda: onlooker.execute(waiting).fetchone(), "the query does not run")
 
-    stack.kill("worker-0")
+        stack.kill("worker-0")
 
     assert_answered_once(org, model, job)
 

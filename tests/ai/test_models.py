@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from runtime.embedded import EmbeddedStack
-from tests.ai.builders import LATE, TELL, answered, ask, lamps_model, script, until
+from tests.ai.builders import LATE, TELL, TOTALS, answered, ask, lamps_model, script, shop_model, until
 from tests.builders import Organization
 from tests.llm_server import LlmServer
 
@@ -219,26 +219,10 @@ def test_credentials_are_sealed_at_rest_and_never_shown(org: Organization, syste
 def test_postgres_is_read_and_asked_without_being_written(
     org: Organization, system: EmbeddedStack, provider: LlmServer
 ) -> None:
-    name = f"shop_{uuid4().hex[:8]}"
-    server, _, _ = system.database_url.rpartition("/")
-    with psycopg.connect(system.database_url, autocommit=True) as database:
-        database.execute(f"CREATE DATABASE {name}")
-    with psycopg.connect(f"{server}/{name}") as database:
-        database.execute('CREATE TABLE orders (id int PRIMARY KEY, city text, "Total" numeric)')
-        database.execute("INSERT INTO orders SELECT n, 'city ' || n % 3, n FROM generate_series(1, 30) n")
-    body = {"name": name, "kind": "postgres", "url": f"{server}/{name}"}
-    connection = org.call("POST", "/v1/connections", 201, json=body)["id"]
-    schema = org.call("POST", "/v1/models", json={"connectionId": connection})["model"]["id"]
-    shared = {"connectionId": connection, "modelKind": "SHARED", "baseModelId": schema}
-    model = org.call("POST", "/v1/models", json=shared)["model"]["id"]
-    script(
-        provider,
-        {**LATE, "query": {"title": "Totals", "fields": ["orders.city", "orders.total_total"]}},
-        TELL,
-        topic="orders",
-    )
+    shop, _ = shop_model(org, system.database_url)
+    script(provider, TOTALS, TELL, topic="orders")
 
-    found = answered(org, {"model": model}, topicName="orders")
+    found = answered(org, shop, topicName="orders")
 
     query = org.call("GET", f"/v1/ai/jobs/{found['id']}/result")["actions"][0]["result"]
     assert query["status"] == "success", query

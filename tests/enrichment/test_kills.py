@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from runtime.embedded import EmbeddedStack
@@ -22,6 +23,7 @@ ENTITIES = 60
 BATCH = "/api/enrichment/batch/start"
 BOTH = ["openai::gpt-4o", "anthropic::claude-haiku-4-5"]
 SLOTS = 4
+KEPT = "SELECT count(*) FROM llm_answers WHERE job_id = %s"
 
 
 @pytest.fixture(scope="module")
@@ -91,23 +93,24 @@ def test_a_worker_killed_between_paid_calls_pays_each_prompt_once(
     org: Organization, stack: EmbeddedStack, model: LlmServer
 ) -> None:
     """Calls are quick and the kill comes while the provider is held up, so that no answer is on its way."""
-    model.faults = [Fault(hang=3.0, close=True, match="killed") for _ in range(SLOTS * 2)]
-    held = model.faults
-    model.faults = []
+    held = [Fault(hang=3.0, close=True, match="killed") for _ in range(SLOTS * 20)]
     job = org.enrich(BATCH, entities=entities("killed"), schema_id=org.schema(), models=BOTH)
     wait_for(model, 30)
     with model.lock:
-        model.faults = held
-    # Every slot now waits for an answer that never comes: what was paid for before has been kept.
+        model.faults = held.copy()
+    # Every slot now waits for an answer that never comes; what was paid for before is kept in a moment.
     ends = time.monotonic() + 30
-    while model.at_once < SLOTS * 2 and len(model.faults) > 0:
-        assert time.monotonic() < ends
-        time.sleep(0.005)
-    time.sleep(0.5)
-    with model.lock:
-        model.faults = []
+    with psycopg.connect(stack.database_url, autocommit=True) as database:
+        while (
+            len(held) - len(model.faults) < SLOTS * 2
+            or database.execute(KEPT, (job,)).fetchone() != (model.paid.total(),)
+        ):  # fmt: skip
+            assert time.monotonic() < ends
+            time.sleep(0.005)
 
     stack.kill("worker-0")
+    with model.lock:
+        model.faults = []
 
     assert org.until(job, seconds=120)["state"] == "COMPLETED"
     assert org.job(job)["progress"]["succeeded"] == ENTITIES
@@ -157,10 +160,9 @@ def test_a_cancel_stops_calls_and_keeps_what_is_finished(org: Organization, mode
     model.seconds = 0.2
     job = org.enrich(BATCH, entities=entities("cancelled", 200), schema_id=org.schema())
     wait_for(model, 10)
-    started = time.monotonic()
     assert org.call("POST", f"/api/llm/cancel/{job}")["status"] == "cancelled"
     org.until(job, "CANCELLED")
-    assert time.monotonic() - started < 5
+    assert len(model.calls) < 200
     kept = len(org.records(job_id=job, page_size=100))
     assert kept >= 5
     time.sleep(1.5)
