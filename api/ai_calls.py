@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from api.ai_jobs import acting_user, chosen_llm, find_model
 from api.ai_views import public_error, query_answer
+from api.idempotency import Slot, job_once
 from api.state import AppState
 from contracts.ai import ActionType, AiParams, GenerateQueryBody, PickTopicBody, QuestionBody, StoredAction
 from contracts.auth import Principal
@@ -14,7 +15,6 @@ from contracts.errors import BadInput, ErrorCode, ModelTimeout, NotFound, Towpat
 from contracts.jobs import JobKind, JobState
 from domain.semantics.content import topic_of
 from stores.ai.jobs import create_call, read_actions
-from stores.jobs import lock_job
 from stores.tables import JobRow
 
 WAIT_SECONDS = 120.0
@@ -24,18 +24,23 @@ class AiFault(TowpathError):
     """500: the question found no answer."""
 
 
-async def answer_topic(state: AppState, caller: Principal, body: PickTopicBody) -> dict[str, Any]:
+async def answer_topic(
+    state: AppState, caller: Principal, body: PickTopicBody, slot: Slot, digest: bytes
+) -> dict[str, Any]:
     """The topic of a question.
 
     Raises:
         NotFound: No such model or topic.
         AiFault: The language model gives no answer.
     """
-    job, _ = await _asked(state, caller, JobKind.TOPIC_CHOICE, body, topics=body.potential_topic_names)
+    job = await _question(state, caller, JobKind.TOPIC_CHOICE, body, topics=body.potential_topic_names)
+    job, _ = await _ended(state, await job_once(state, slot, digest, job, create_call))
     return {"topicId": (job.result or {}).get("topic")}
 
 
-async def answer_query(state: AppState, caller: Principal, body: GenerateQueryBody) -> dict[str, Any]:
+async def answer_query(
+    state: AppState, caller: Principal, body: GenerateQueryBody, slot: Slot, digest: bytes
+) -> dict[str, Any]:
     """The query of a question, and what it brought.
 
     Raises:
@@ -43,7 +48,8 @@ async def answer_query(state: AppState, caller: Principal, body: GenerateQueryBo
         AiFault: The language model gives no answer.
     """
     topic = body.topic_name or body.current_topic_name
-    job, actions = await _asked(state, caller, JobKind.QUERY_GENERATION, body, topic=topic, run=body.run_query)
+    job = await _question(state, caller, JobKind.QUERY_GENERATION, body, topic=topic, run=body.run_query)
+    job, actions = await _ended(state, await job_once(state, slot, digest, job, create_call))
     last = next((one for one in reversed(actions) if one.type is ActionType.GENERATE_QUERY), None)
     found: dict[str, Any] = {"topic": (job.result or {}).get("topic"), "query": None, "error": None}
     if last is not None:
@@ -58,7 +64,7 @@ async def answer_query(state: AppState, caller: Principal, body: GenerateQueryBo
     return found
 
 
-async def _asked(
+async def _question(
     state: AppState,
     caller: Principal,
     kind: JobKind,
@@ -67,7 +73,7 @@ async def _asked(
     topic: str | None = None,
     topics: list[str] | None = None,
     run: bool = True,
-) -> tuple[JobRow, list[StoredAction]]:
+) -> JobRow:
     user = await acting_user(state, caller, body.user_id)
     _, content = await find_model(state, caller.organization, body.model_id, body.branch_id, topic)
     for name in topics or ():
@@ -83,7 +89,7 @@ async def _asked(
         topics=topics,
         run=run,
     )
-    job = JobRow(
+    return JobRow(
         id=uuid4(),
         organization=caller.organization,
         kind=kind,
@@ -91,14 +97,9 @@ async def _asked(
         created_by=caller.key_id,
         user_id=user,
     )
-    async with state.db.transaction() as connection:
-        await create_call(connection, job)
-        stored = await lock_job(connection, caller.organization, job.id)
-    return await _ended(state, stored)
 
 
 async def _ended(state: AppState, job: JobRow) -> tuple[JobRow, list[StoredAction]]:
-    state.gateway.start_soon(job)
     job = await state.events.wait_for_end(job, seconds=WAIT_SECONDS)
     if not job.state.final:
         raise ModelTimeout(f"not finished within {WAIT_SECONDS:g} s; the job goes on: /v1/jobs/{job.id}")

@@ -107,7 +107,7 @@ DESCRIPTION = """
 Durable jobs over data and AI: long operations that survive any crash, behind plain HTTP.
 
 Send a key as `Authorization: Bearer <key>` or `X-API-Key`. Every error has `detail`, `status`, `title`, `code`
-and `request_id`. Every POST that starts something takes an `Idempotency-Key`.
+and `request_id`. Every POST that makes or starts something takes an `Idempotency-Key`.
 """
 
 

@@ -30,7 +30,7 @@ from contracts.extraction import (
     ExtractParams,
     ReviewBody,
 )
-from contracts.jobs import JobKind, JobState
+from contracts.jobs import JobKind
 from contracts.llm import LOCAL_PROVIDER, split_key
 from domain.extraction.shapes import changes_between, check_schema, problems_of
 from stores import jobs as job_store
@@ -193,8 +193,18 @@ def classification_params(state: AppState, document: DocumentRef, options: list[
     return ExtractParams(document=document, options=ExtractOptions(), choices=choices, llm=llm, schema=None)
 
 
-async def decide_review(state: AppState, caller: Principal, job_id: UUID, body: ReviewBody) -> JobRow:
+async def decide_review(
+    state: AppState, caller: Principal, job_id: UUID, body: ReviewBody, slot: Slot | None = None, digest: bytes = b""
+) -> JobRow:
     """Decide a pending review, with a correction if one comes along; a held job goes on.
+
+    Args:
+        state: The parts that routes use.
+        caller: Who decides.
+        job_id: The job.
+        body: The decision.
+        slot: A repeat of a request with a key finds it decided, and changes nothing.
+        digest: Of the request.
 
     Raises:
         Conflict: The review is not PENDING.
@@ -207,6 +217,8 @@ async def decide_review(state: AppState, caller: Principal, job_id: UUID, body: 
         _assert_fits(job, body.annotated_data)
 
     async def settle(connection: Connection, locked: JobRow) -> None:
+        if slot is not None:
+            await slot.keep(connection, digest, 200, {"job": str(locked.id)})
         await decide(connection, locked.id, body.decision, by=who, comment=body.comment)
         if body.annotated_data is not None:
             await put_annotation(
@@ -219,12 +231,12 @@ async def decide_review(state: AppState, caller: Principal, job_id: UUID, body: 
                 by=who,
             )
 
-    if job.state is JobState.PAUSED and job.phase == "review":
-        return await state.gateway.go_on(caller.organization, job_id, prepare=settle)
-    async with state.db.transaction() as connection:
-        locked = await job_store.lock_job(connection, caller.organization, job_id)
-        await settle(connection, locked)
-    return await job_store.get_job(state.db, caller.organization, job_id)
+    if slot is not None:
+        async with state.db.transaction() as connection:
+            if known := await slot.open(connection):
+                known.check(digest)
+                return job
+    return await state.gateway.decide(caller.organization, job_id, settle)
 
 
 async def annotate(state: AppState, caller: Principal, body: AnnotateBody) -> Annotation:
@@ -261,7 +273,7 @@ async def _original(state: AppState, job: JobRow) -> dict[str, Any]:
 
 
 def _assert_fits(job: JobRow, data: dict[str, Any]) -> None:
-    problems = problems_of(data, job.params.get("schema") or {})
+    problems = problems_of(data, ExtractParams.model_validate(job.params).schema_ or {})
     if problems:
         place, what = problems[0]
         raise BadInput(f"annotatedData.{place}: {what}", code=ErrorCode.INVALID_VALUE, field=f"annotatedData.{place}")

@@ -18,8 +18,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.kinds import KINDS, Prepare
 from contracts.ai import DELIVER
-from contracts.errors import Unavailable
-from contracts.jobs import DeliveryRef, JobInput, JobRef
+from contracts.errors import Conflict, Unavailable
+from contracts.extraction import ReviewStatus
+from contracts.jobs import DeliveryRef, JobInput, JobRef, JobState
 from contracts.queues import Queue
 from contracts.webhooks import DeliveryInput
 from stores import jobs as store
@@ -36,6 +37,11 @@ RPC_TIMEOUT = timedelta(seconds=5)
 def ref_of(job: JobRow) -> JobRef:
     """The present run of a job."""
     return JobRef(organization=job.organization, kind=job.kind, job_id=job.id, attempt=job.attempt)
+
+
+def held_for_review(job: JobRow) -> bool:
+    """Whether a job goes on by the decision of its review alone."""
+    return job.state is JobState.PAUSED and job.review_status == ReviewStatus.PENDING
 
 
 class Gateway:
@@ -134,13 +140,40 @@ class Gateway:
             organization: Whose job.
             job_id: The job.
             prepare: Runs in the same transaction, before the job goes on.
+
+        Raises:
+            Conflict: The job has ended, is being cancelled, or is held for a review that `prepare` has not decided.
         """
         async with self._database.transaction() as connection:
             job = await store.lock_job(connection, organization, job_id)
             if prepare is not None:
                 await prepare(connection, job)
+                job = await store.lock_job(connection, organization, job_id)
+            if held_for_review(job):
+                raise Conflict("the job waits for its review; decide it, and the job goes on")
             job = await store.mark_paused(connection, job, paused=False)
             await self._signal(job, "continue")
+        return job
+
+    async def decide(self, organization: str, job_id: UUID, settle: Prepare) -> JobRow:
+        """Decide the review of a job; one that is held for it goes on.
+
+        Args:
+            organization: Whose job.
+            job_id: The job.
+            settle: Writes the decision, in the same transaction.
+
+        Raises:
+            Conflict: The job is held and is being cancelled.
+        """
+        async with self._database.transaction() as connection:
+            job = await store.lock_job(connection, organization, job_id)
+            await settle(connection, job)
+            held = held_for_review(job)
+            job = await store.lock_job(connection, organization, job_id)
+            if held:
+                job = await store.mark_paused(connection, job, paused=False)
+                await self._signal(job, "continue")
         return job
 
     async def cancel(self, organization: str, job_id: UUID, *, prepare: Prepare | None = None) -> JobRow:

@@ -1,17 +1,28 @@
-"""`Idempotency-Key`: the first answer is kept for 24 h, written in the transaction of the effect itself."""
+"""`Idempotency-Key`: the first answer is kept for 24 h, written in the transaction of the effect itself.
+
+Three ways: `Slot` inside a route's own transaction; `once` around an effect of several transactions;
+`job_once` where the answer is what a job brings, so that a repeat waits for the same job.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
-from fastapi import Header
+from fastapi import Header, Request
 from fastapi.responses import Response
 
+from api.answers import json_answer
+from api.state import AppState
+from contracts.auth import Principal
 from contracts.errors import BadInput, Conflict, Unprocessable
 from stores.db import Connection
+from stores.jobs import lock_job
+from stores.tables import JobRow
 
 IdempotencyKey = Annotated[
     str | None,
@@ -37,9 +48,17 @@ class Remembered:
         Raises:
             Unprocessable: The key came with another body.
         """
+        self.check(digest)
+        return Response(self.body, self.status, media_type="application/json", headers={"Idempotency-Replayed": "true"})
+
+    def check(self, digest: bytes) -> None:
+        """Refuse another request under the same key.
+
+        Raises:
+            Unprocessable: The key came with another body.
+        """
         if digest != self.digest:
             raise Unprocessable("this Idempotency-Key was used with another request")
-        return Response(self.body, self.status, media_type="application/json", headers={"Idempotency-Replayed": "true"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +114,49 @@ class Slot:
             """,
             (self.organization, self.route, self.key, digest, status, orjson.dumps(body).decode()),
         )
+
+
+def slot_of(request: Request, caller: Principal, key: str | None) -> Slot:
+    """The place of a request's key."""
+    return Slot(caller.organization, f"{request.method} {request.url.path}", key)
+
+
+async def once(
+    state: AppState, slot: Slot, digest: bytes, effect: Callable[[AppState], Awaitable[Any]], *, status: int = 200
+) -> Response:
+    """Have an effect and answer with what it gives, or answer as the first time.
+
+    Args:
+        state: The parts that routes use.
+        slot: The place of the request's key.
+        digest: Of the request.
+        effect: Does it with the state that it is given, whose database is one transaction; it must not wait
+            for what others see, such as a job that it starts.
+        status: Of the first answer.
+    """
+    if slot.key is None:
+        return json_answer(await effect(state), status)
+    async with state.db.joined() as (db, connection):
+        if known := await slot.open(connection):
+            return known.replay(digest)
+        body = await effect(replace(state, db=db))
+        await slot.keep(connection, digest, status, body)
+    return json_answer(body, status)
+
+
+async def job_once(
+    state: AppState, slot: Slot, digest: bytes, job: JobRow, create: Callable[[Connection, JobRow], Awaitable[object]]
+) -> JobRow:
+    """Accept a job and start it, or find the one that the first request made."""
+    async with state.db.transaction() as connection:
+        job_id = job.id
+        if known := await slot.open(connection):
+            known.check(digest)
+            job_id = UUID(orjson.loads(known.body)["job"])
+        else:
+            await create(connection, job)
+            await slot.keep(connection, digest, 200, {"job": str(job.id)})
+        stored = await lock_job(connection, job.organization, job_id)
+    if not stored.state.final:
+        state.gateway.start_soon(stored)
+    return stored

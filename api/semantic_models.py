@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from api.answers import moment
+from api.idempotency import Slot, job_once
 from api.state import AppState
 from contracts.ai import ConnectionBody, ConnectionView, ModelBody, ModelKind
 from contracts.auth import Principal
@@ -21,7 +22,7 @@ from domain.semantics.overlay import overlay
 from stores.ai.connections import get_connection, sealed_config
 from stores.ai.models import ASKABLE, add_model, change_model, get_model, models_over, whole_model
 from stores.ai.tables import ConnectionRow, ModelRow
-from stores.jobs import create_job, lock_job
+from stores.jobs import create_job
 from stores.tables import JobRow
 
 WAIT_SECONDS = 60.0
@@ -84,19 +85,13 @@ def model_view(row: ModelRow) -> dict[str, Any]:
 
 
 async def make_model(state: AppState, caller: Principal, body: ModelBody) -> ModelRow:
-    """Make a model: one of a database by reading it, others of their content over their base.
+    """Make a model of its content over its base.
 
     Raises:
         BadInput: The kinds do not fit, or the layers do not make a valid model.
         NotFound: No such connection or base.
-        Unavailable: The database does not answer.
     """
     connection = await get_connection(state.db, caller.organization, body.connection_id)
-    if body.model_kind is ModelKind.SCHEMA:
-        if body.base_model_id is not None or body.content is not None:
-            given = "content" if body.content is not None else "baseModelId"
-            raise BadInput(f"{given}: a model of kind SCHEMA is read from the database", field=given)
-        return await read_database(state, caller, connection.id, uuid4(), name=body.model_name)
     if body.base_model_id is None and (body.model_kind is not ModelKind.SHARED or body.content is None):
         raise BadInput(f"baseModelId is required for {body.model_kind}", field="baseModelId")
     if body.base_model_id is not None:
@@ -118,33 +113,57 @@ async def make_model(state: AppState, caller: Principal, body: ModelBody) -> Mod
     return await add_model(state.db, row)
 
 
-async def read_database(
-    state: AppState, caller: Principal, connection_id: UUID, model_id: UUID, *, name: str | None, refresh: bool = False
-) -> ModelRow:
-    """Make a schema model, or bring one up to date, by a job that reads the database.
+async def make_schema_model(state: AppState, caller: Principal, body: ModelBody, slot: Slot, digest: bytes) -> ModelRow:
+    """Make a model of kind SCHEMA, by reading its database.
 
     Raises:
+        BadInput: It comes with what is read from the database, or the database refuses.
+        NotFound: No such connection.
+        Unavailable: The database does not answer in time.
+    """
+    connection = await get_connection(state.db, caller.organization, body.connection_id)
+    if body.base_model_id is not None or body.content is not None:
+        given = "content" if body.content is not None else "baseModelId"
+        raise BadInput(f"{given}: a model of kind SCHEMA is read from the database", field=given)
+    job = _reading(caller, connection.id, uuid4(), name=body.model_name)
+    return await _read(state, await job_once(state, slot, digest, job, create_job))
+
+
+async def refresh_schema_model(
+    state: AppState, caller: Principal, model_id: UUID, slot: Slot, digest: bytes
+) -> ModelRow:
+    """Bring a model of kind SCHEMA up to date with its database.
+
+    Raises:
+        NotFound: No such model of that kind.
         BadInput: The database refuses.
         Unavailable: It does not answer in time.
     """
+    row = await get_model(state.db, caller.organization, model_id, kinds=(ModelKind.SCHEMA,))
+    job = _reading(caller, row.connection_id, row.id, name=row.name, refresh=True)
+    return await _read(state, await job_once(state, slot, digest, job, create_job))
+
+
+def _reading(
+    caller: Principal, connection_id: UUID, model_id: UUID, *, name: str | None, refresh: bool = False
+) -> JobRow:
     params = {"connection_id": str(connection_id), "model_id": str(model_id), "name": name or "", "refresh": refresh}
-    job = JobRow(
+    return JobRow(
         id=uuid4(),
         organization=caller.organization,
         kind=JobKind.SCHEMA_READING,
         params=params,
         created_by=caller.key_id,
     )
-    async with state.db.transaction() as connection:
-        await create_job(connection, job)
-        stored = await lock_job(connection, caller.organization, job.id)
-    state.gateway.start_soon(stored)
-    job = await state.events.wait_for_end(stored, seconds=WAIT_SECONDS)
+
+
+async def _read(state: AppState, job: JobRow) -> ModelRow:
+    job = await state.events.wait_for_end(job, seconds=WAIT_SECONDS)
     if not job.state.final:
         raise Unavailable(f"the database is still being read by the job /v1/jobs/{job.id}", retry_after=10)
     if job.state is not JobState.COMPLETED:
         raise BadInput(f"the database cannot be read: {job.error_message}")
-    return await get_model(state.db, caller.organization, model_id)
+    return await get_model(state.db, job.organization, UUID(job.params["model_id"]))
 
 
 async def change_content(state: AppState, caller: Principal, model_id: UUID, given: str | dict[str, Any]) -> ModelRow:

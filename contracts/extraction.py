@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainSerializer
 
 from contracts.documents import Box, DocumentKind
 from contracts.jobs import JobRef, JobState, RunState, Wire
@@ -103,12 +104,22 @@ class DocumentRef(BaseModel):
     kind: DocumentKind | None = None
 
 
+def _opened(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+# As text: the store's jsonb would sort the members, and with them the fields of every answer.
+InOrder = Annotated[
+    dict[str, Any], BeforeValidator(_opened), PlainSerializer(json.dumps, return_type=str, when_used="json-unless-none")
+]
+
+
 class ExtractParams(BaseModel):
     """What an extraction was asked for: its parameters in the store."""
 
     document: DocumentRef
     options: ExtractOptions
-    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    schema_: InOrder | None = Field(default=None, alias="schema")
     choices: list[ClassificationOption] | None = Field(default=None, description="Of a classification.")
     llm: str
     model_config = {"populate_by_name": True}

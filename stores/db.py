@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from psycopg import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection as PooledConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -73,6 +74,20 @@ class Database:
             finally:
                 await connection.set_autocommit(False)
 
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[tuple[Database, Connection]]:
+        """One transaction around several: what is done through the handle is committed at the end, as a whole.
+
+        Yields:
+            A handle whose sessions and transactions are parts of the one, and the connection that they share.
+        """
+        async with self._engine.begin() as pooled:
+            raw = await pooled.get_raw_connection()
+            connection = cast(Connection, raw.driver_connection)
+            # The transaction begins with its first statement; before that, psycopg would take a part for the whole.
+            await connection.execute("SELECT 1")
+            yield _Joined(self, pooled, connection), connection
+
     async def listen(self) -> Connection:
         """A connection of its own, outside the pool, for LISTEN."""
         return await AsyncConnection.connect(self.url, autocommit=True)
@@ -80,3 +95,30 @@ class Database:
     async def close(self) -> None:
         """Close every pooled connection."""
         await self._engine.dispose()
+
+
+class _Joined(Database):
+    """A handle on one open transaction; what begins and ends inside of it is a savepoint."""
+
+    def __init__(self, whole: Database, pooled: PooledConnection, connection: Connection) -> None:
+        self.url = whole.url
+        self._engine = whole._engine
+        self._pooled = pooled
+        self._connection = connection
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        async with (
+            AsyncSession(self._pooled, expire_on_commit=False, join_transaction_mode="create_savepoint") as session,
+            session.begin(),
+        ):
+            yield session
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self._connection.transaction():
+            yield self._connection
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[Connection]:
+        yield self._connection

@@ -69,7 +69,7 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
 
 
 async def hold_job(database: Database, hold: Hold) -> bool:
-    """Show a job as waiting for a person. One that was let go on already stays as it is.
+    """Show a job as waiting for a person. One that was let go on, or whose review was decided, stays as it is.
 
     Returns:
         Whether it waits now.
@@ -80,10 +80,13 @@ async def hold_job(database: Database, hold: Hold) -> bool:
             "SELECT 1 FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, f"{ref.attempt}:{hold.event.key}")
         )
         if await known.fetchone() is None:
-            await connection.execute(
-                "UPDATE jobs SET state = 'PAUSED' WHERE id = %s AND attempt = %s AND NOT cancelling",
+            held = await connection.execute(
+                "UPDATE jobs SET state = 'PAUSED' WHERE id = %s AND attempt = %s AND NOT cancelling"
+                " AND coalesce(review_status, 'PENDING') = 'PENDING'",
                 (ref.job_id, ref.attempt),
             )
+            if not held.rowcount:
+                return False
             await append_events(connection, ref, [hold.event])
             return True
         found = await connection.execute("SELECT state FROM jobs WHERE id = %s", (ref.job_id,))

@@ -16,6 +16,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.ai_jobs import cancel_turn
 from api.extractions import cancel as cancel_extraction
+from api.gateway import held_for_review
 from api.job_views import job_view
 from api.pages.console import PART, PageVisitor, PartVisitor, console_page, reader_of, told_on_page
 from api.pages.delivery_views import DeliveryLine, delivery_line
@@ -30,8 +31,7 @@ from api.state import AppState, State
 from api.streams import LONGEST_SECONDS, LastEventHeader, LastEventQuery, first_line, stream
 from contracts.ai import DELIVER
 from contracts.auth import KeyKind, Principal, Role
-from contracts.errors import Conflict, TowpathError
-from contracts.extraction import ReviewStatus
+from contracts.errors import TowpathError
 from contracts.jobs import FailedItem, JobKind, JobState, JobView
 from stores.events import read_events
 from stores.staging import read_failures
@@ -100,11 +100,6 @@ def _may_cancel(caller: Principal, job: JobRow) -> bool:
 def opens_thread(caller: Principal, job: JobRow) -> bool:
     """Whether the caller may see the conversation of a job: a person sees their own."""
     return caller.kind is not KeyKind.PERSONAL or job.user_id == caller.user_id
-
-
-def held_for_review(job: JobRow) -> bool:
-    """Whether a job goes on by the decision of its review."""
-    return job.state is JobState.PAUSED and job.review_status == ReviewStatus.PENDING
 
 
 def _acts(job: JobRow) -> list[Act]:
@@ -203,8 +198,6 @@ async def _do(state: AppState, visitor: Visitor, job: JobRow, act: Act) -> None:
     if act is Act.PAUSE:
         await state.gateway.pause(caller.organization, job.id)
     elif act is Act.CONTINUE:
-        if held_for_review(job):
-            raise Conflict("the job waits for its review; decide it, and the job goes on")
         await state.gateway.go_on(caller.organization, job.id)
     elif act is Act.RESTART:
         await state.gateway.restart(caller.organization, job.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,7 @@ import orjson
 
 from api.state import AppState
 from contracts.errors import NotFound
-from contracts.extraction import Extraction, FieldSource
-from stores.extraction.catalog import get_template
+from contracts.extraction import Extraction, ExtractParams, FieldSource
 from stores.extraction.jobs import get_extraction
 from stores.tables import JobRow
 
@@ -59,31 +57,13 @@ async def extraction_summary(state: AppState, job: JobRow) -> ExtractionSummary 
         found = await get_extraction(state.db, job.organization, job.id)
     except NotFound:
         return None
-    fields = fields_of(found, await schema_of(state, job, found))
+    fields = fields_of(found, schema_of(job))
     return ExtractionSummary(found, document_facts(found, job.processed), fields)
 
 
-async def schema_of(state: AppState, job: JobRow, extraction: Extraction) -> Mapping[str, Any] | None:
-    """The schema of a job in the order in which it was written; None: it has none.
-
-    A job's parameters are kept sorted by the database; the request and the template are not.
-    """
-    schema: Mapping[str, Any] | None = job.params.get("schema")
-    written = extraction.request.get("schema")
-    if schema is not None and written is None and extraction.template_id is not None:
-        with contextlib.suppress(NotFound):
-            written = (await get_template(state.db, job.organization, extraction.template_id)).schema
-    return schema if schema is None else in_order_of(schema, written)
-
-
-def in_order_of(value: Any, written: Any) -> Any:
-    """A value with the members of its objects in the order of another copy of it."""
-    if isinstance(value, Mapping) and isinstance(written, Mapping):
-        names = [*(name for name in written if name in value), *(name for name in value if name not in written)]
-        return {name: in_order_of(value[name], written.get(name)) for name in names}
-    if isinstance(value, list) and isinstance(written, list) and len(value) == len(written):
-        return [in_order_of(one, other) for one, other in zip(value, written, strict=True)]
-    return value
+def schema_of(job: JobRow) -> Mapping[str, Any] | None:
+    """The schema of a job in the order in which it was written; None: it has none."""
+    return ExtractParams.model_validate(job.params).schema_
 
 
 def document_facts(extraction: Extraction, read: int) -> list[str]:

@@ -122,7 +122,7 @@ async def read_reviewed(state: AppState, caller: Principal, job_id: UUID) -> Rev
     if job.kind is not JobKind.EXTRACTION:
         raise NotFound("this job has no document")
     extraction = await get_extraction(state.db, caller.organization, job_id)
-    schema = await schema_of(state, job, extraction)
+    schema = schema_of(job)
     annotations = await list_annotations(state.db, caller.organization, job_id)
     return Reviewed(job, extraction, schema, annotations[-1] if annotations else None)
 

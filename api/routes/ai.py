@@ -27,7 +27,7 @@ from api.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
 from api.bodies import body_of
 from api.cursors import read_cursor, write_cursor
 from api.enrichments import read_body
-from api.idempotency import IdempotencyKey
+from api.idempotency import IdempotencyKey, slot_of
 from api.rates import limited
 from api.state import State
 from contracts.ai import AiJobBody, AiState, GenerateQueryBody, PickTopicBody
@@ -200,16 +200,20 @@ async def make_link(
 
 
 @router.post("/pick-topic", summary="Choose a topic for a question", openapi_extra=body_of(PickTopicBody))
-async def pick_topic(request: Request, state: State, caller: Operator) -> dict[str, Any]:
+async def pick_topic(
+    request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
+) -> dict[str, Any]:
     """The name of a topic, to be used as `topicName`."""
-    body, _ = await read_body(request, state, PickTopicBody)
-    return await answer_topic(state, caller, body)
+    body, digest = await read_body(request, state, PickTopicBody)
+    return await answer_topic(state, caller, body, slot_of(request, caller, idempotency_key), digest)
 
 
 @router.post(
     "/generate-query", summary="Turn a question into a query, and run it", openapi_extra=body_of(GenerateQueryBody)
 )
-async def generate_query(request: Request, state: State, caller: Operator) -> dict[str, Any]:
+async def generate_query(
+    request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
+) -> dict[str, Any]:
     """A query that fails is asked for again with its error; the last error is told in `error`."""
-    body, _ = await read_body(request, state, GenerateQueryBody)
-    return await answer_query(state, caller, body)
+    body, digest = await read_body(request, state, GenerateQueryBody)
+    return await answer_query(state, caller, body, slot_of(request, caller, idempotency_key), digest)

@@ -10,11 +10,12 @@ import mimetypes
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
+import orjson
 from fastapi import APIRouter, File, Request, Response, UploadFile
 
-from api.answers import json_answer
 from api.auth import Operator
 from api.enrichments import read_body
+from api.idempotency import IdempotencyKey, once, slot_of
 from api.state import AppState, State
 from contracts.enrichment import AttachmentBody
 from contracts.errors import BadInput, ErrorCode, TooLarge
@@ -66,7 +67,11 @@ async def make_attachment(
 
 @router.post("", summary="Upload files")
 async def upload(
-    state: State, caller: Operator, files: Annotated[list[UploadFile], File(description="One or several.")]
+    request: Request,
+    state: State,
+    caller: Operator,
+    files: Annotated[list[UploadFile], File(description="One or several.")],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Text, HTML, Markdown and PDF become text; images are shown to models that see."""
     if len(files) > MOST_FILES:
@@ -75,15 +80,23 @@ async def upload(
         await make_attachment(state, caller.organization, one.filename or "file", one.content_type, await one.read())
         for one in files
     ]
+    told = [[row.filename, row.media_type, row.sha256] for row in rows]
     answer = [_view(row) for row in rows]
-    await add_attachments(state.db, rows)
-    return json_answer(answer)
+
+    async def add(inside: AppState) -> list[dict[str, Any]]:
+        await add_attachments(inside.db, rows)
+        return answer
+
+    digest = hashlib.sha256(orjson.dumps(told)).digest()
+    return await once(state, slot_of(request, caller, idempotency_key), digest, add)
 
 
 @router.post("/base64", summary="Upload a file as JSON")
-async def upload_base64(request: Request, state: State, caller: Operator) -> Response:
+async def upload_base64(
+    request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
+) -> Response:
     """The same for one file whose bytes are base64."""
-    body, _ = await read_body(request, state, AttachmentBody)
+    body, digest = await read_body(request, state, AttachmentBody)
     try:
         data = base64.b64decode(body.content_base64, validate=True)
     except binascii.Error as error:
@@ -92,8 +105,12 @@ async def upload_base64(request: Request, state: State, caller: Operator) -> Res
         ) from error
     row = await make_attachment(state, caller.organization, body.filename, body.media_type, data)
     answer = _view(row)
-    await add_attachments(state.db, [row])
-    return json_answer(answer)
+
+    async def add(inside: AppState) -> dict[str, Any]:
+        await add_attachments(inside.db, [row])
+        return answer
+
+    return await once(state, slot_of(request, caller, idempotency_key), digest, add)
 
 
 @router.delete("/{attachment_id}", summary="Delete a file")

@@ -25,7 +25,7 @@ from api.extractions import (
     start,
     started_answer,
 )
-from api.idempotency import IdempotencyKey, Remembered
+from api.idempotency import IdempotencyKey, Remembered, once, slot_of
 from api.job_entries import annotation_answer, entries, extraction_answer
 from api.routes.jobs import seen_job
 from api.state import AppState, State
@@ -143,9 +143,7 @@ async def pause_job(state: State, caller: Operator, job_id: UUID) -> Response:
 @router.post("/jobs/{job_id}/resume", summary="Let a paused job go on")
 async def resume_job(state: State, caller: Operator, job_id: UUID) -> Response:
     """Goes on where the pause began; a job that is held for its review goes on by the review."""
-    job = await seen_job(state, caller, job_id)
-    if job.state is JobState.PAUSED and job.review_status == ReviewStatus.PENDING:
-        raise Conflict("the job is held for its review; decide it: POST /jobs/{jobId}/review")
+    await seen_job(state, caller, job_id)
     return await _entry(state, await state.gateway.go_on(caller.organization, job_id))
 
 
@@ -159,11 +157,14 @@ async def retry_job(state: State, caller: Operator, job_id: UUID) -> Response:
 
 
 @router.post("/jobs/{job_id}/review", summary="Decide a review", openapi_extra=body_of(ReviewBody))
-async def review_job(request: Request, state: State, caller: Operator, job_id: UUID) -> Response:
+async def review_job(
+    request: Request, state: State, caller: Operator, job_id: UUID, idempotency_key: IdempotencyKey = None
+) -> Response:
     """APPROVED, REJECTED or CANCELLED, with a correction if one comes along; a held job goes on."""
-    body, _ = await read_body(request, state, ReviewBody)
+    body, digest = await read_body(request, state, ReviewBody)
     await seen_job(state, caller, job_id)
-    return await _entry(state, await decide_review(state, caller, job_id, body))
+    slot = slot_of(request, caller, idempotency_key)
+    return await _entry(state, await decide_review(state, caller, job_id, body, slot, digest))
 
 
 @router.get("/jobs/{job_id}/review", summary="The history of a review")
@@ -247,11 +248,17 @@ async def extract_sync(
 
 @router.post("/annotate", summary="Save a correction", openapi_extra=body_of(AnnotateBody))
 @router.post("/extract-annotations", include_in_schema=False)
-async def post_annotation(request: Request, state: State, caller: Operator) -> Response:
+async def post_annotation(
+    request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Creates one, or changes that of `annotationId`; the review stays as it is."""
-    body, _ = await read_body(request, state, AnnotateBody)
+    body, digest = await read_body(request, state, AnnotateBody)
     await seen_job(state, caller, body.job_id)
-    return json_answer({"success": True, "annotation": annotation_answer(await annotate(state, caller, body))})
+
+    async def save(inside: AppState) -> dict[str, Any]:
+        return {"success": True, "annotation": annotation_answer(await annotate(inside, caller, body))}
+
+    return await once(state, slot_of(request, caller, idempotency_key), digest, save)
 
 
 @router.get("/annotations", summary="Corrections of a job")
@@ -273,8 +280,8 @@ def _template(row: catalog.Template) -> dict[str, Any]:
     }
 
 
-async def _template_body(request: Request, state: AppState) -> tuple[TemplateBody, dict[str, Any]]:
-    body, _ = await read_body(request, state, TemplateBody)
+async def _template_body(request: Request, state: AppState) -> tuple[TemplateBody, dict[str, Any], bytes]:
+    body, digest = await read_body(request, state, TemplateBody)
     if body.schema_ is not None:
         check_schema(body.schema_)
     unknown = set(body.options) - {field.alias or name for name, field in ExtractOptions.model_fields.items()}
@@ -286,17 +293,23 @@ async def _template_body(request: Request, state: AppState) -> tuple[TemplateBod
         first = error.errors(include_url=False)[0]
         place = ".".join(["options", *(str(one) for one in first["loc"])])
         raise BadInput(f"{place}: {first['msg']}", field=place) from error
-    return body, options.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return body, options.model_dump(mode="json", by_alias=True, exclude_unset=True), digest
 
 
 @router.post("/templates", status_code=201, summary="Store settings", openapi_extra=body_of(TemplateBody))
-async def create_template(request: Request, state: State, caller: Editor) -> Response:
+async def create_template(
+    request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None
+) -> Response:
     """A start names them by `templateId`; what it says itself overrides them."""
-    body, options = await _template_body(request, state)
-    row = await catalog.put_template(
-        state.db, caller.organization, name=body.name, schema=body.schema_, options=options
-    )
-    return json_answer(_template(row), 201)
+    body, options, digest = await _template_body(request, state)
+
+    async def put(inside: AppState) -> dict[str, Any]:
+        row = await catalog.put_template(
+            inside.db, caller.organization, name=body.name, schema=body.schema_, options=options
+        )
+        return _template(row)
+
+    return await once(state, slot_of(request, caller, idempotency_key), digest, put, status=201)
 
 
 @router.get("/templates", summary="List templates")
@@ -315,7 +328,7 @@ async def get_template(state: State, caller: Reader, template_id: UUID) -> Respo
 @router.put("/templates/{template_id}", summary="Change a template", openapi_extra=body_of(TemplateBody))
 async def put_template(request: Request, state: State, caller: Editor, template_id: UUID) -> Response:
     """As a whole; jobs that run keep what they took from it."""
-    body, options = await _template_body(request, state)
+    body, options, _ = await _template_body(request, state)
     row = await catalog.put_template(
         state.db,
         caller.organization,
@@ -339,16 +352,20 @@ async def delete_template(state: State, caller: Editor, template_id: UUID) -> No
     summary="Name classes of documents",
     openapi_extra=body_of(ClassificationBody),
 )
-async def create_classification(request: Request, state: State, caller: Editor) -> Response:
+async def create_classification(
+    request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Each class with examples of what is written in its documents."""
-    body, _ = await read_body(request, state, ClassificationBody)
+    body, digest = await read_body(request, state, ClassificationBody)
     names = [one.name for one in body.options]
     if len(set(names)) < len(names):
         raise BadInput("options: a name stands twice", field="options")
     options = [one.model_dump(mode="json") for one in body.options]
-    return json_answer(
-        _classification(await catalog.add_classification(state.db, caller.organization, body.name, options)), 201
-    )
+
+    async def add(inside: AppState) -> dict[str, Any]:
+        return _classification(await catalog.add_classification(inside.db, caller.organization, body.name, options))
+
+    return await once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
 
 
 def _classification(row: catalog.Classification) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from fastapi import APIRouter, Path, Query, Response, status
+from fastapi import APIRouter, Path, Query, Request, Response, status
 
 from api.answers import json_answer
 from api.auth import Editor, Owner, Reader
 from api.entity_answers import STATUS_PATH, index_view
+from api.idempotency import IdempotencyKey, slot_of
 from api.state import State
 from contracts.auth import Principal
 from contracts.entities import (
@@ -160,21 +161,30 @@ async def _uid(connection: Connection, index: Index, entity_id: int | str, where
     return found[0]
 
 
-@router.post("/{indexName}/tune", summary="Learn from labels", status_code=status.HTTP_202_ACCEPTED)
-async def tune_index(state: State, caller: Editor, index_name: Name) -> TuneStarted:
+@router.post(
+    "/{indexName}/tune",
+    summary="Learn from labels",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=TuneStarted,
+)
+async def tune_index(
+    request: Request, state: State, caller: Editor, index_name: Name, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Starts a job that learns from the labels and scores the index anew.
 
     Its `result` is the report: precision and recall by cross-validation, before and after.
     """
+    slot = slot_of(request, caller, idempotency_key)
     async with state.db.transaction() as connection:
+        if known := await slot.open(connection):
+            return known.replay(b"")
         index = await find_index(connection, caller.organization, index_name, lock="exclusive")
         labels = await read_labels(connection, caller.organization, index.name)
         if len({label.duplicate for label in labels}) < 2:
             raise BadInput("tuning needs labels of both kinds: duplicates and not", field="labels")
         job = await _rebuild(connection, caller, index, index.config, window=state.settings.window)
+        started = TuneStarted(job_id=job.id, status=BatchStatus.PENDING, status_url=f"{STATUS_PATH}{job.id}")
+        answer = started.model_dump(mode="json", by_alias=True)
+        await slot.keep(connection, b"", 202, answer)
     state.gateway.start_soon(job)
-    return _tune_started(job.id)
-
-
-def _tune_started(job_id: UUID) -> TuneStarted:
-    return TuneStarted(job_id=job_id, status=BatchStatus.PENDING, status_url=f"{STATUS_PATH}{job_id}")
+    return json_answer(answer, 202)

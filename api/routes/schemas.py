@@ -11,7 +11,7 @@ from api.answers import json_answer
 from api.auth import Editor, Reader
 from api.bodies import body_of
 from api.enrichments import chosen_models, read_body, start_job
-from api.idempotency import IdempotencyKey
+from api.idempotency import IdempotencyKey, once, slot_of
 from api.llm_stream import job_result
 from api.state import AppState, State
 from contracts.auth import Principal
@@ -63,20 +63,26 @@ async def list_saved(state: State, caller: Reader) -> dict[str, Any]:
 
 
 @router.post("/saved", summary="Save a schema", openapi_extra=body_of(SchemaCreate))
-async def create_saved(request: Request, state: State, caller: Editor) -> Response:
+async def create_saved(
+    request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Takes content of this API, or a plain JSON Schema of an object. A taken name gets a number."""
-    body, _ = await read_body(request, state, SchemaCreate)
+    body, digest = await read_body(request, state, SchemaCreate)
     content = read_content(body.schema_content)
-    row = await create_schema(
-        state.db,
-        caller.organization,
-        name=body.name,
-        content=content,
-        tags=body.tags,
-        is_pinned=body.is_pinned,
-        samples=body.entity_samples,
-    )
-    return json_answer(_full(row, content))
+
+    async def create(inside: AppState) -> dict[str, Any]:
+        row = await create_schema(
+            inside.db,
+            caller.organization,
+            name=body.name,
+            content=content,
+            tags=body.tags,
+            is_pinned=body.is_pinned,
+            samples=body.entity_samples,
+        )
+        return _full(row, content)
+
+    return await once(state, slot_of(request, caller, idempotency_key), digest, create)
 
 
 @router.get("/saved/{schema_id}", summary="One schema")

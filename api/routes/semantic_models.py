@@ -13,6 +13,7 @@ from api.answers import json_answer
 from api.auth import Editor, Reader
 from api.bodies import body_of
 from api.enrichments import read_body
+from api.idempotency import IdempotencyKey, once, slot_of
 from api.rates import limited
 from api.semantic_models import (
     change_content,
@@ -21,19 +22,20 @@ from api.semantic_models import (
     content_of,
     forget_model,
     make_model,
+    make_schema_model,
     merge_branch,
     model_view,
-    read_database,
+    refresh_schema_model,
     topic_answer,
 )
-from api.state import State
+from api.state import AppState, State
 from api.uploads import read_whole
 from contracts.ai import ConnectionBody, ConnectionView, ModelBody, ModelContentBody, ModelKind
 from contracts.errors import BadInput, ErrorCode
 from domain.semantics.content import MOST_BYTES, topic_of
 from stores.ai.connections import add_connection, change_connection, get_connection, list_connections
 from stores.ai.models import get_model, list_models, models_over
-from stores.ai.tables import ConnectionRow
+from stores.ai.tables import ConnectionRow, ModelRow
 
 router = APIRouter(tags=["models"], dependencies=[Depends(limited)])
 
@@ -42,15 +44,19 @@ MOST_BODY = 4 * MOST_BYTES
 
 
 @router.post("/v1/connections", status_code=201, summary="Connect a database", openapi_extra=body_of(ConnectionBody))
-async def connect(request: Request, state: State, caller: Editor) -> Response:
+async def connect(request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None) -> Response:
     """A DuckDB file or a Postgres; what it is reached by is kept encrypted, and it is only ever read."""
-    body, _ = await read_body(request, state, ConnectionBody)
-    row = ConnectionRow(organization=caller.organization, **connection_columns(state, body))
-    return _shown(await add_connection(state.db, row), 201)
+    body, digest = await read_body(request, state, ConnectionBody)
+    columns = connection_columns(state, body)
+
+    async def add(inside: AppState) -> dict[str, Any]:
+        return _shown(await add_connection(inside.db, ConnectionRow(organization=caller.organization, **columns)))
+
+    return await once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
 
 
-def _shown(row: ConnectionRow, status: int = 200) -> Response:
-    return json_answer(connection_view(row).model_dump(mode="json", by_alias=True, exclude_none=True), status)
+def _shown(row: ConnectionRow) -> dict[str, Any]:
+    return connection_view(row).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 @router.get("/v1/connections", summary="List connections", response_model_exclude_none=True)
@@ -60,13 +66,13 @@ async def connections(state: State, caller: Reader) -> list[ConnectionView]:
 
 
 @router.get("/v1/connections/{connection_id}", summary="One connection")
-async def connection(state: State, caller: Reader, connection_id: UUID) -> Response:
+async def connection(state: State, caller: Reader, connection_id: UUID) -> dict[str, Any]:
     """Without its credentials."""
     return _shown(await get_connection(state.db, caller.organization, connection_id))
 
 
 @router.put("/v1/connections/{connection_id}", summary="Change a connection", openapi_extra=body_of(ConnectionBody))
-async def change(request: Request, state: State, caller: Editor, connection_id: UUID) -> Response:
+async def change(request: Request, state: State, caller: Editor, connection_id: UUID) -> dict[str, Any]:
     """As a whole; the models over it stay."""
     body, _ = await read_body(request, state, ConnectionBody)
     columns = connection_columns(state, body)
@@ -125,10 +131,20 @@ async def models(
 
 
 @router.post("/v1/models", summary="Make a model", openapi_extra=body_of(ModelBody))
-async def create(request: Request, state: State, caller: Editor) -> dict[str, Any]:
+async def create(request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None) -> Response:
     """A SCHEMA model is made by reading the database; SHARED, SHARED_EXTENSION and BRANCH of YAML or JSON."""
-    body, _ = await read_body(request, state, ModelBody)
-    row = await make_model(state, caller, body)
+    body, digest = await read_body(request, state, ModelBody)
+    slot = slot_of(request, caller, idempotency_key)
+    if body.model_kind is ModelKind.SCHEMA:
+        return json_answer(_made(await make_schema_model(state, caller, body, slot, digest)))
+
+    async def make(inside: AppState) -> dict[str, Any]:
+        return _made(await make_model(inside, caller, body))
+
+    return await once(state, slot, digest, make)
+
+
+def _made(row: ModelRow) -> dict[str, Any]:
     return {"success": True, "model": model_view(row)}
 
 
@@ -171,22 +187,22 @@ async def put_content(request: Request, state: State, caller: Editor, model_id: 
             raise BadInput("the body is not UTF-8", code=ErrorCode.INVALID_ENCODING) from error
     else:
         given = (await read_body(request, state, ModelContentBody))[0].content
-    row = await change_content(state, caller, model_id, given)
-    return {"success": True, "model": model_view(row)}
+    return _made(await change_content(state, caller, model_id, given))
 
 
 @router.post("/v1/models/{model_id}/refresh", summary="Read the database again")
-async def refresh(state: State, caller: Editor, model_id: UUID) -> dict[str, Any]:
+async def refresh(
+    request: Request, state: State, caller: Editor, model_id: UUID, idempotency_key: IdempotencyKey = None
+) -> dict[str, Any]:
     """Brings a SCHEMA model up to date; what is laid over it stays."""
-    row = await get_model(state.db, caller.organization, model_id, kinds=(ModelKind.SCHEMA,))
-    row = await read_database(state, caller, row.connection_id, row.id, name=row.name, refresh=True)
-    return {"success": True, "model": model_view(row)}
+    slot = slot_of(request, caller, idempotency_key)
+    return _made(await refresh_schema_model(state, caller, model_id, slot, b""))
 
 
 @router.post("/v1/models/{model_id}/merge", summary="Merge a branch")
 async def merge(state: State, caller: Editor, model_id: UUID) -> dict[str, Any]:
     """Into the model that it belongs to; the branch is then deleted."""
-    return {"success": True, "model": model_view(await merge_branch(state, caller, model_id))}
+    return _made(await merge_branch(state, caller, model_id))
 
 
 @router.get("/v1/models/{model_id}/topic", summary="Topics of a model")

@@ -211,7 +211,7 @@ def test_credentials_are_sealed_at_rest_and_never_shown(org: Organization, syste
     assert "s3cret" not in str(org.call("GET", "/v1/connections"))
     with psycopg.connect(system.database_url) as database:
         row = database.execute("SELECT * FROM connections WHERE id = %s", (made["id"],)).fetchone()
-        jobs = database.execute("SELECT params::text FROM jobs").fetchall()
+        jobs = database.execute("SELECT params::text FROM jobs WHERE organization = %s", (row[1],)).fetchall()
     assert "s3cret" not in str(row)
     assert "s3cret" not in str(jobs)
 

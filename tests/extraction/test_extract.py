@@ -50,6 +50,16 @@ def test_a_pdf_becomes_pages_and_fields(org: Organization, provider: LlmServer) 
     assert (found["metadata"], found["pagesProcessed"], found["pagesTotal"]) == ({"gate": 3}, 2, 2)
 
 
+def test_fields_come_in_the_order_of_the_schema(org: Organization, provider: LlmServer) -> None:
+    says(provider, ANSWER)
+    names = ["pallets", "noteNumber", "date", "customer"]
+    backwards = {"type": "object", "properties": {name: SCHEMA["properties"][name] for name in names}}
+
+    found = extracted(org, note_pdf(), schema=backwards, llm=LLM)
+
+    assert list(found["result"]["extracted"]) == names
+
+
 def test_what_a_model_makes_up_is_not_sure(org: Organization, provider: LlmServer) -> None:
     says(provider, {**ANSWER, "customer": "Vega Ltd"})
 

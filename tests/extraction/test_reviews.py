@@ -56,11 +56,16 @@ def test_a_held_job_waits_and_goes_on_when_it_is_approved(org: Organization, pro
     ends = time.monotonic() + 10
     while org.call("GET", f"/jobs/{job}")["reviewStatus"] != "PENDING":
         assert time.monotonic() < ends
-    org.call("POST", f"/jobs/{job}/resume", 409)
+    for path in (f"/jobs/{job}/resume", f"/v1/jobs/{job}/continue", f"/api/llm/continue/{job}"):
+        assert "review" in org.call("POST", path, 409)["detail"]
 
-    org.call("POST", f"/jobs/{job}/review", json={"decision": "APPROVED"})
+    headers, decision = {"Idempotency-Key": "one"}, {"decision": "APPROVED"}
+    org.call("POST", f"/jobs/{job}/review", json=decision, headers=headers)
 
     assert poll(org, job)["status"] == "COMPLETE"
+    again = org.call("POST", f"/jobs/{job}/review", json=decision, headers=headers)
+    assert again["reviewStatus"] == "APPROVED"
+    org.call("POST", f"/jobs/{job}/review", 409, json=decision)
 
 
 def test_a_held_job_that_is_rejected_fails_and_its_result_stays_readable(
