@@ -116,7 +116,6 @@ class Parts:
         receivers = GuardedClient(
             allow_hosts=settings.receiver_host_list, most_bytes=RECEIVER_BYTES, seconds=RECEIVER_SECONDS
         )
-        sources = Sources(client, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
         vault = Vault(settings.encryption_key_list)
@@ -131,9 +130,11 @@ class Parts:
             most_pages=settings.document_max_pages,
             seconds_a_page=settings.page_seconds,
         )
+        reader = DocumentReader(limits, children=COMPUTE_SLOTS)
+        sources = Sources(client, reader, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
         documents = Documents(
             database,
-            DocumentReader(limits, children=COMPUTE_SLOTS),
+            reader,
             fetcher,
             most_bytes=settings.document_max_bytes,
         )

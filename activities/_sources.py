@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from clients.documents import DocumentReader
 from clients.http import GuardedClient
 from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
-from domain.documents import extract_text
 from domain.vectors.items import Source
 
 TRIES = 3
@@ -19,12 +19,16 @@ class Sources:
 
     Args:
         client: Fetches URLs.
+        reader: Reads what is found.
         files_root: The only folder that paths may lead into; None: no paths at all.
         most_bytes: The largest file.
     """
 
-    def __init__(self, client: GuardedClient, *, files_root: Path | None, most_bytes: int) -> None:
+    def __init__(
+        self, client: GuardedClient, reader: DocumentReader, *, files_root: Path | None, most_bytes: int
+    ) -> None:
         self._client = client
+        self._reader = reader
         self._root = None if files_root is None else files_root.resolve()
         self._most_bytes = most_bytes
 
@@ -36,7 +40,7 @@ class Sources:
         """
         if source.url is not None:
             return await self._fetch(source.url)
-        return await asyncio.to_thread(self._load, source.path or "")
+        return await self._reader.read_text(await asyncio.to_thread(self._found, source.path or ""))
 
     async def _fetch(self, url: str) -> str:
         for attempt in range(1, TRIES + 1):
@@ -47,12 +51,11 @@ class Sources:
                     raise
                 await asyncio.sleep(PAUSE_SECONDS * attempt)
                 continue
-            return await asyncio.to_thread(
-                extract_text, fetched.body, media_type=fetched.media_type, name=fetched.url.partition("?")[0]
-            )
+            name = fetched.url.partition("?")[0]
+            return await self._reader.text_of(fetched.body, name=name, media_type=fetched.media_type)
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def _load(self, name: str) -> str:
+    def _found(self, name: str) -> Path:
         if self._root is None:
             raise BadInput("files need TOWPATH_FILES_ROOT", code=ErrorCode.SOURCE_FAILED)
         path = (self._root / name).resolve()
@@ -62,4 +65,4 @@ class Sources:
             raise BadInput(f"there is no file {name}", code=ErrorCode.SOURCE_FAILED)
         if path.stat().st_size > self._most_bytes:
             raise TooLarge(f"{name} is larger than {self._most_bytes} bytes")
-        return extract_text(path.read_bytes(), media_type=None, name=path.name)
+        return path

@@ -42,8 +42,10 @@ from api.routes import (
 )
 from api.state import AppState
 from api.vector_search import VectorSearch
+from clients.documents import DocumentReader
 from clients.http import GuardedClient
 from clients.llm import Catalog
+from contracts.documents import ReadLimits
 from contracts.errors import ErrorBody
 from runtime.plugin import towpath_plugin
 from runtime.settings import Settings, get_settings
@@ -92,6 +94,8 @@ ROUTES = (
     health,
 )
 FETCH_SECONDS = 30.0
+READERS = 2
+"""Processes that read attachments, at most."""
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorBody, "description": "What was sent is wrong; `detail` names the field."},
     401: {"model": ErrorBody, "description": "No key, or not a valid one."},
@@ -168,6 +172,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(fetcher.close)
         receivers = GuardedClient(allow_hosts=settings.receiver_host_list, most_bytes=0, seconds=FETCH_SECONDS)
         stack.push_async_callback(receivers.close)
+        reader = DocumentReader(ReadLimits(seconds_a_page=settings.page_seconds), children=READERS)
+        stack.push_async_callback(reader.close)
         app.state.ai_throttle = Throttle(most=settings.ai_rate, seconds=60)
         app.state.towpath = AppState(
             settings=settings,
@@ -181,6 +187,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             catalog=Catalog(settings.llm),
             fetcher=fetcher,
             receivers=receivers,
+            reader=reader,
             vault=Vault(settings.encryption_key_list),
         )
         yield

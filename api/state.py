@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 from api.gateway import Gateway
 from api.vector_search import VectorSearch
+from clients.documents import DocumentReader
 from clients.http import GuardedClient
 from clients.llm import Catalog
 from contracts.auth import Principal
@@ -67,6 +68,7 @@ class AppState:
     catalog: Catalog
     fetcher: GuardedClient
     receivers: GuardedClient
+    reader: DocumentReader
     vault: Vault
     models: Models = field(default_factory=Models)
     keys: KeyCache = field(default_factory=KeyCache)

@@ -24,8 +24,13 @@ class DocumentWorkflow(JobWorkflow[ExtractionState]):
     def __init__(self) -> None:
         super().__init__(ExtractionState())
 
-    async def read(self, job: JobInput) -> None:
-        """Read the pages that are left, in shares, as many at once as the job's window."""
+    async def read(self, job: JobInput, *, then: str) -> None:
+        """Read the pages that are left, in shares, as many at once as the job's window.
+
+        Args:
+            job: The workflow's input.
+            then: The phase that follows, once the job is not paused.
+        """
         state = self.state
         if state.phase == PLAN:
             plan = await workflow.execute_activity_method(
@@ -44,6 +49,8 @@ class DocumentWorkflow(JobWorkflow[ExtractionState]):
                 )
 
             await self.through(job, read, len(shares))
+        await workflow.wait_condition(lambda: not self.paused)
+        await self.go_to(job, then)
 
 
 @workflow.defn(name=JobKind.EXTRACTION)
@@ -56,9 +63,7 @@ class ExtractionWorkflow(DocumentWorkflow):
         return await self.conduct(job, self._phases)
 
     async def _phases(self, job: JobInput) -> dict[str, Any]:
-        await self.read(job)
-        await workflow.wait_condition(lambda: not self.paused)
-        await self.go_to(job, EXTRACT)
+        await self.read(job, then=EXTRACT)
         found = await workflow.execute_activity_method(
             ExtractionActivities.extract_fields, job.ref, **PAID, summary="fields"
         )
@@ -89,9 +94,7 @@ class ClassificationWorkflow(DocumentWorkflow):
         return await self.conduct(job, self._phases)
 
     async def _phases(self, job: JobInput) -> dict[str, Any]:
-        await self.read(job)
-        await workflow.wait_condition(lambda: not self.paused)
-        await self.go_to(job, "classify")
+        await self.read(job, then="classify")
         return await workflow.execute_activity_method(
             ExtractionActivities.classify, job.ref, **PAID, summary="choose the class"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hashlib
@@ -19,7 +18,6 @@ from api.idempotency import IdempotencyKey, once, slot_of
 from api.state import AppState, State
 from contracts.enrichment import AttachmentBody
 from contracts.errors import BadInput, ErrorCode, TooLarge
-from domain.documents import extract_text
 from stores.enrichment.attachments import add_attachments, delete_attachment
 from stores.tables import AttachmentRow
 
@@ -49,7 +47,7 @@ async def make_attachment(
         mode, content = "image", base64.b64encode(data).decode()
     else:
         try:
-            text = await asyncio.to_thread(extract_text, data, media_type=media, name=filename)
+            text = await state.reader.text_of(data, name=filename, media_type=media)
         except BadInput as error:
             raise BadInput(f"{filename}: {error.detail}", code=error.code, field=field) from error
         mode, content = "text", text.replace("\x00", "")

@@ -10,10 +10,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from clients.documents.confine import allow_seconds, confine
+from clients.documents.faults import fault
 from clients.documents.opening import Opener
+from clients.documents.plain import plain_text
 from clients.documents.wire import LOAD_SECONDS, Fault, Request, Tag, read, write
 from contracts.documents import PageContent, ReadLimits
 from contracts.errors import ErrorCode, TowpathError
@@ -84,6 +87,9 @@ class _Reader:
             info = self._opener.describe(request.path, request.kind, request.name)
             yield Tag.INFO, info.model_dump_json().encode()
             return
+        if request.do == "text":
+            yield Tag.TEXT, self._text(request).encode()
+            return
         document = self._opener.document(request.path, request.kind)
         for self._page in request.pages:
             document.assert_page(self._page)
@@ -93,6 +99,19 @@ class _Reader:
             else:
                 read = self._bounded(document.read(self._page, request.ocr))
                 yield Tag.PAGE, read.model_dump_json().encode()
+
+    def _text(self, request: Request) -> str:
+        path = Path(request.path)
+        size, most = path.stat().st_size, self._limits.most_bytes
+        if size > most:
+            raise fault(ErrorCode.DOCUMENT_TOO_LARGE, f"{request.name} has {size} bytes; {most} are read")
+        return plain_text(
+            path.read_bytes(),
+            media_type=request.media_type,
+            name=request.name,
+            charset=request.charset,
+            most_pages=self._limits.most_pages,
+        )
 
     @contextmanager
     def _loading(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -104,6 +105,38 @@ class DocumentReader:
         return await self._answer(
             Request(do="render", path=_absolute(path), kind=kind, pages=[page], most_pixels=pixels, media=media)
         )
+
+    async def read_text(
+        self, path: Path, *, name: str | None = None, media_type: str | None = None, charset: str | None = None
+    ) -> str:
+        """The text of a whole document: of plain text, HTML, or a PDF with a text layer.
+
+        Args:
+            name: The file's name or URL, for its suffix and for messages; the path's own name by default.
+            media_type: As the server told it; None: not told.
+            charset: As the server told it.
+
+        Raises:
+            BadInput: Also UNREADABLE and UNSUPPORTED_MEDIA_TYPE.
+        """
+        request = Request(
+            do="text", path=_absolute(path), name=name or path.name, media_type=media_type, charset=charset
+        )
+        return (await self._answer(request)).decode()
+
+    async def text_of(self, data: bytes, *, name: str, media_type: str | None, charset: str | None = None) -> str:
+        """The same of bytes that are no file yet."""
+
+        def put() -> Path:
+            with tempfile.NamedTemporaryFile(prefix="towpath-text-", delete=False) as file:
+                file.write(data)
+            return Path(file.name)
+
+        path = await asyncio.to_thread(put)
+        try:
+            return await self.read_text(path, name=name, media_type=media_type, charset=charset)
+        finally:
+            path.unlink(missing_ok=True)
 
     async def close(self) -> None:
         """End all children; requests that run end with an error."""

@@ -64,7 +64,7 @@ class TextFile(Document):
             data = file.read(share * most + 1)
         cut = len(data) > share * most
         if self._kind == DocumentKind.HTML:
-            content = html_markdown(decoded(data, _told_by_html(data)))
+            content = html_markdown(decoded(data, told_by_html(data)))
         elif self._kind == DocumentKind.CSV:
             content, short = _csv_markdown(decoded(data), most)
             cut = cut or short
@@ -143,7 +143,8 @@ def decoded(data: bytes, told: str | None = None) -> str:
     return data.decode(guess.encoding, "replace")
 
 
-def _told_by_html(data: bytes) -> str | None:
+def told_by_html(data: bytes) -> str | None:
+    """The charset that a page declares in its first bytes."""
     found = _META_CHARSET.search(data[:4096])
     return found[1].decode("ascii") if found else None
 

@@ -20,14 +20,15 @@ LOAD_SECONDS = 120.0
 class Tag(IntEnum):
     """What a frame's body is; the letters make a dump readable.
 
-    READY no body, once; ASK a `Request`; INFO, PAGE and FAULT JSON; IMAGE the bytes themselves; DONE no body.
-    LOADING and LOADED, without a body, around what is no part of a page: libraries and models come in.
+    READY no body, once; ASK a `Request`; INFO, PAGE and FAULT JSON; TEXT UTF-8; IMAGE the bytes themselves;
+    DONE no body. LOADING and LOADED, without a body, around what is no part of a page: libraries and models come in.
     """
 
     READY = ord("R")
     ASK = ord("A")
     INFO = ord("I")
     PAGE = ord("P")
+    TEXT = ord("T")
     IMAGE = ord("M")
     FAULT = ord("F")
     DONE = ord("D")
@@ -40,18 +41,23 @@ class Request(BaseModel):
 
     Attributes:
         path: Absolute.
-        pages: From 1; for `describe` empty.
-        name: For `describe`: what the file is called.
+        kind: For `text` the plainest one: what it is shows when it is read.
+        pages: From 1; for `describe` and `text` empty.
+        name: For `describe` and `text`: what the file is called.
+        media_type: For `text`: as its source told it.
+        charset: For `text`: as its source told it.
     """
 
-    do: Literal["describe", "read", "render"]
+    do: Literal["describe", "read", "render", "text"]
     path: str
-    kind: DocumentKind
+    kind: DocumentKind = DocumentKind.TEXT
     name: str = ""
     pages: Sequence[int] = ()
     ocr: OcrMode = "auto"
     most_pixels: int = 0
     media: ImageType = "image/png"
+    media_type: str | None = None
+    charset: str | None = None
 
 
 class Fault(BaseModel):

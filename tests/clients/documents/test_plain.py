@@ -1,16 +1,19 @@
-"""Documents of each kind, whole, odd and broken."""
+"""The text of documents of each kind, whole, odd and broken; also in the child that reads them."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clients.documents import DocumentReader
+from clients.documents.plain import plain_text
+from contracts.documents import ReadLimits
 from contracts.errors import BadInput, ErrorCode, TowpathError
-from domain.documents import extract_text
-from tests.domain.pdfs import pdf
+from tests.clients.documents import made
+from tests.domain.pdfs import Sheet, pdf, pdf_of
 
 PAGE = (
     "<html><head><title>t</title><style>p{color:red}</style></head><body><script>evil()</script>"
@@ -19,7 +22,7 @@ PAGE = (
 
 
 def text_of(data: bytes, media_type: str | None = None, name: str = "file", charset: str | None = None) -> str:
-    return extract_text(data, media_type=media_type, name=name, charset=charset)
+    return plain_text(data, media_type=media_type, name=name, charset=charset)
 
 
 @pytest.mark.parametrize(
@@ -64,14 +67,6 @@ def test_a_pdf_gives_its_pages_in_order_whatever_it_is_called() -> None:
         assert text_of(data, media_type) == "Volcanoes of Iceland\n\nOrchids (and tides)"
 
 
-def test_pdfs_are_read_from_many_threads() -> None:
-    data = [pdf([f"page {number} of {book}" for number in range(20)]) for book in range(20)]
-    with ThreadPoolExecutor(8) as pool:
-        texts = list(pool.map(text_of, data))
-
-    assert [text.split("\n\n")[7] for text in texts] == [f"page 7 of {book}" for book in range(20)]
-
-
 @pytest.mark.parametrize(
     ("data", "media_type", "reason"),
     [
@@ -90,6 +85,40 @@ def test_what_gives_no_text_says_why(data: bytes, media_type: str | None, reason
     with pytest.raises(BadInput, match=reason) as caught:
         text_of(data, media_type)
     assert caught.value.code in {ErrorCode.UNREADABLE, ErrorCode.UNSUPPORTED_MEDIA_TYPE}
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_the_child_reads_bytes_and_files_alike(reader: DocumentReader, tmp_path: Path) -> None:
+    file = tmp_path / "a.html"
+    file.write_text(PAGE)
+
+    assert (await reader.read_text(file)).split() == ["Grüße", "Iceland"]
+    assert (await reader.text_of(PAGE.encode(), name="a", media_type="text/html")).split() == ["Grüße", "Iceland"]
+    text = "Füße und Bäume; sie träumen von größeren Gärten"
+    data = text.encode("cp1252")
+    assert await reader.text_of(data, name="a", media_type="text/plain", charset="windows-1252") == text
+    with pytest.raises(BadInput, match="is a broken PDF") as caught:
+        await reader.text_of(b"%PDF-1.7 nothing", name="a.pdf", media_type=None)
+    assert caught.value.code == ErrorCode.UNREADABLE
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_poisoned_file_harms_nobody() -> None:
+    strict = DocumentReader(
+        ReadLimits(most_pages=3, most_bytes=3_000_000, memory_mb=512, seconds_a_page=20), children=1
+    )
+
+    async def code(data: bytes) -> ErrorCode:
+        with pytest.raises(TowpathError) as caught:
+            await strict.text_of(data, name="a", media_type=None)
+        assert not caught.value.retryable
+        return ErrorCode(caught.value.code)
+
+    assert await code(pdf_of([Sheet("")] * 4)) == ErrorCode.DOCUMENT_TOO_LARGE
+    assert await code(b"x" * 3_000_001) == ErrorCode.DOCUMENT_TOO_LARGE
+    assert await code(made.endless_page()) in {ErrorCode.READER_DIED, ErrorCode.PAGE_TIMEOUT}
+    assert await strict.text_of(b"still at work", name="a", media_type=None) == "still at work"
+    await strict.close()
 
 
 @given(

@@ -1,18 +1,14 @@
-"""The text of a document: plain text and Markdown, HTML, PDF with a text layer."""
+"""The text of a document as a whole: plain text and Markdown, HTML, PDF with a text layer."""
 
 from __future__ import annotations
 
-import codecs
-import threading
 from pathlib import PurePosixPath
 from typing import Any
 
+from clients.documents.texts import decoded, told_by_html
 from contracts.errors import BadInput, ErrorCode, TooLarge
 
-MOST_PDF_PAGES = 2_000
 MOST_CHARACTERS = 10_000_000
-# What is looked at to guess an encoding.
-GUESSED_BYTES = 1 << 18
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 PDF_TYPES = frozenset({"application/pdf", "application/x-pdf"})
@@ -22,25 +18,18 @@ TEXT_TYPES = frozenset(
     {"application/json", "application/xml", "application/yaml", "application/x-yaml", "application/x-ndjson"}
 )
 HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
-MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-# PDFium is not safe to call from two threads at once.
-_pdfium = threading.Lock()
 
 
-def extract_text(data: bytes, *, media_type: str | None, name: str, charset: str | None = None) -> str:
-    """The text of a document; blocks while it reads.
+def plain_text(
+    data: bytes, *, media_type: str | None, name: str, charset: str | None = None, most_pages: int = 2_000
+) -> str:
+    """The text of a document.
 
     Args:
         media_type: As the server told it; None: not told.
         name: The file's name or URL, for its suffix and for messages.
         charset: As the server told it.
+        most_pages: Of a PDF.
 
     Raises:
         BadInput: Empty, encrypted, broken, or of a kind that is not read.
@@ -51,11 +40,11 @@ def extract_text(data: bytes, *, media_type: str | None, name: str, charset: str
     kind = (media_type or "").lower() or None
     suffix = PurePosixPath(name).suffix.lower()
     if b"%PDF-" in data[:1024]:
-        text = _pdf_text(data, name)
+        text = _pdf_text(data, name, most_pages)
     elif kind in PDF_TYPES:
         raise _unreadable(name, "is no PDF")
     elif kind in HTML_TYPES or (kind in VAGUE_TYPES and (suffix in HTML_SUFFIXES or _looks_like_html(data))):
-        text = _html_text(_decode(data, name, charset or _told_by_html(data)))
+        text = _html_text(_decode(data, name, charset or told_by_html(data)))
     elif kind in VAGUE_TYPES or kind in TEXT_TYPES or _is_text(kind or ""):
         text = _decode(data, name, charset)
     else:
@@ -75,37 +64,11 @@ def _looks_like_html(data: bytes) -> bool:
     return start.startswith((b"<!doctype html", b"<html"))
 
 
-def _told_by_html(data: bytes) -> str | None:
-    """The charset that a page declares in its first bytes."""
-    start = data[:2048].lower()
-    place = start.find(b"charset=")
-    if place < 0:
-        return None
-    told = start[place + 8 : place + 60].lstrip(b"\"' ")
-    for end, byte in enumerate(told):
-        if not (chr(byte).isalnum() or byte in b"-_"):
-            return told[:end].decode("ascii", "ignore") or None
-    return None
-
-
 def _decode(data: bytes, name: str, charset: str | None) -> str:
-    for mark, encoding in MARKS:
-        if data.startswith(mark):
-            charset = encoding
-            break
-    for encoding in ([] if charset is None else [charset]) + ["utf-8"]:
-        try:
-            return data.decode(encoding)
-        except (LookupError, UnicodeDecodeError):
-            continue
-    if b"\x00" in data[:GUESSED_BYTES]:
-        raise _unreadable(name, "is no text")
-    from charset_normalizer import from_bytes
-
-    guess = from_bytes(data[:GUESSED_BYTES]).best()
-    if guess is None:
-        raise _unreadable(name, "is no text in an encoding that is known")
-    return data.decode(guess.encoding, "replace")
+    try:
+        return decoded(data, charset)
+    except BadInput as error:
+        raise _unreadable(name, error.detail.removeprefix("the document ")) from error
 
 
 def _html_text(page: str) -> str:
@@ -123,23 +86,23 @@ def _html_text(page: str) -> str:
     return str(Inscriptis(tree, ParserConfig(css=CSS_PROFILES["strict"])).get_text())
 
 
-def _pdf_text(data: bytes, name: str) -> str:
+def _pdf_text(data: bytes, name: str, most_pages: int) -> str:
     import pypdfium2
 
-    with _pdfium:
-        try:
-            document = pypdfium2.PdfDocument(data)
-        except pypdfium2.PdfiumError as error:
-            reason = "is encrypted" if "assword" in str(error) else "is a broken PDF"
-            raise _unreadable(name, reason) from error
-        try:
-            if len(document) > MOST_PDF_PAGES:
-                raise TooLarge(f"{name} has {len(document)} pages; the limit is {MOST_PDF_PAGES}")
-            return "\n\n".join(_page_text(document, number) for number in range(len(document)))
-        except pypdfium2.PdfiumError as error:
-            raise _unreadable(name, "is a broken PDF") from error
-        finally:
-            document.close()
+    try:
+        document = pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        reason = "is encrypted" if "assword" in str(error) else "is a broken PDF"
+        raise _unreadable(name, reason) from error
+    try:
+        if len(document) > most_pages:
+            detail = f"{name} has {len(document)} pages; the limit is {most_pages}"
+            raise TooLarge(detail, code=ErrorCode.DOCUMENT_TOO_LARGE)
+        return "\n\n".join(_page_text(document, number) for number in range(len(document)))
+    except pypdfium2.PdfiumError as error:
+        raise _unreadable(name, "is a broken PDF") from error
+    finally:
+        document.close()
 
 
 def _page_text(document: Any, number: int) -> str:
