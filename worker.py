@@ -42,7 +42,6 @@ from clients.documents import DocumentReader
 from clients.embedding import make_embedder
 from clients.http import GuardedClient
 from clients.llm import LanguageModels
-from contracts.documents import ReadLimits
 from contracts.queues import Queue
 from runtime.embedded.demand import chroma_url, local_llm_url
 from runtime.plugin import towpath_plugin
@@ -125,12 +124,7 @@ class Parts:
             most_bytes=settings.document_max_bytes,
             seconds=settings.document_seconds,
         )
-        limits = ReadLimits(
-            most_bytes=settings.document_max_bytes,
-            most_pages=settings.document_max_pages,
-            seconds_a_page=settings.page_seconds,
-        )
-        reader = DocumentReader(limits, children=COMPUTE_SLOTS)
+        reader = DocumentReader(settings.read_limits, children=COMPUTE_SLOTS)
         sources = Sources(client, reader, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
         documents = Documents(
             database,

@@ -45,7 +45,6 @@ from api.vector_search import VectorSearch
 from clients.documents import DocumentReader
 from clients.http import GuardedClient
 from clients.llm import Catalog
-from contracts.documents import ReadLimits
 from contracts.errors import ErrorBody
 from runtime.plugin import towpath_plugin
 from runtime.settings import Settings, get_settings
@@ -95,7 +94,7 @@ ROUTES = (
 )
 FETCH_SECONDS = 30.0
 READERS = 2
-"""Processes that read attachments, at most."""
+"""Processes that read attachments, and count the pages of documents, at most."""
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorBody, "description": "What was sent is wrong; `detail` names the field."},
     401: {"model": ErrorBody, "description": "No key, or not a valid one."},
@@ -172,7 +171,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(fetcher.close)
         receivers = GuardedClient(allow_hosts=settings.receiver_host_list, most_bytes=0, seconds=FETCH_SECONDS)
         stack.push_async_callback(receivers.close)
-        reader = DocumentReader(ReadLimits(seconds_a_page=settings.page_seconds), children=READERS)
+        reader = DocumentReader(settings.read_limits, children=READERS)
         stack.push_async_callback(reader.close)
         app.state.ai_throttle = Throttle(most=settings.ai_rate, seconds=60)
         app.state.towpath = AppState(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import shutil
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
 
 import orjson
 from fastapi import Request
@@ -17,7 +21,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from api.state import AppState
 from api.uploads import body_pieces
 from api.webhook_targets import note_fields
-from contracts.errors import BadInput, ErrorCode
+from contracts.documents import DocumentKind
+from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
 from contracts.extraction import DocumentRef
 from domain.extraction.kinds import HEAD_BYTES, detect_kind
 from stores.extraction.blobs import add_blob
@@ -25,6 +30,8 @@ from stores.extraction.blobs import add_blob
 MOST_JSON = 2 << 20
 FORM_ROOM = 1 << 20
 PIECE = 1 << 20
+COUNTED = frozenset({DocumentKind.PDF, DocumentKind.TIFF})
+"""Kinds whose pages are counted in no time."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -36,11 +43,13 @@ class Sent:
         given: Its members; objects and arrays of a form are read from their JSON text.
         document: The file, stored; None: there was none.
         digest: Of everything.
+        pages: Of the file, where they can be counted at once.
     """
 
     given: dict[str, Any]
     document: DocumentRef | None
     digest: bytes
+    pages: int | None = None
 
 
 async def read_start(request: Request, state: AppState, organization: str, model: type[Model]) -> tuple[Model, Sent]:
@@ -53,15 +62,15 @@ async def read_start(request: Request, state: AppState, organization: str, model
     """
     media = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media == "multipart/form-data":
-        given, document = await _form(request, state, organization)
+        given, document, pages = await _form(request, state, organization)
     else:
         raw = b"".join([piece async for piece in body_pieces(request, limit=MOST_JSON)])
-        given, document = _json(raw), None
+        given, document, pages = _json(raw), None, None
     body = _validated(model, given)
     note_fields(request, orjson.dumps(given))
     sha256 = None if document is None else document.sha256
     digest = hashlib.sha256(orjson.dumps([given, sha256], option=orjson.OPT_SORT_KEYS)).digest()
-    return body, Sent(given, document, digest)
+    return body, Sent(given, document, digest, pages)
 
 
 def _json(raw: bytes) -> dict[str, Any]:
@@ -87,7 +96,9 @@ def _validated(model: type[Model], given: Mapping[str, Any]) -> Model:
         ) from error
 
 
-async def _form(request: Request, state: AppState, organization: str) -> tuple[dict[str, Any], DocumentRef | None]:
+async def _form(
+    request: Request, state: AppState, organization: str
+) -> tuple[dict[str, Any], DocumentRef | None, int | None]:
     # It is made by a generator function, and closed as one.
     pieces = cast(
         AsyncGenerator[bytes, None], body_pieces(request, limit=state.settings.document_max_bytes + FORM_ROOM)
@@ -98,18 +109,18 @@ async def _form(request: Request, state: AppState, organization: str) -> tuple[d
     except MultiPartException as error:
         raise BadInput(f"the form cannot be read: {error.message}") from error
     given: dict[str, Any] = {}
-    document = None
+    document = pages = None
     try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name != "file":
                     raise BadInput(f"{name}: the document goes into the field file", field=name)
-                document = await _stored(state, organization, value)
+                document, pages = await _stored(state, organization, value)
             else:
                 given[name] = _value(value)
     finally:
         await form.close()
-    return given, document
+    return given, document, pages
 
 
 def _value(text: str) -> Any:
@@ -122,11 +133,13 @@ def _value(text: str) -> Any:
     return text
 
 
-async def _stored(state: AppState, organization: str, file: UploadFile) -> DocumentRef:
+async def _stored(state: AppState, organization: str, file: UploadFile) -> tuple[DocumentRef, int | None]:
     name = (file.filename or "document")[:255].replace("\x00", "")
     head = await file.read(HEAD_BYTES)
     # A kind that is not read is refused before anything of it is kept.
-    detect_kind(name, file.content_type, head)
+    kind = detect_kind(name, file.content_type, head)
+    await file.seek(0)
+    pages = await _counted(state, file.file, kind) if kind in COUNTED else None
     await file.seek(0)
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -134,4 +147,28 @@ async def _stored(state: AppState, organization: str, file: UploadFile) -> Docum
             yield piece
 
     blob = await add_blob(state.db, organization, pieces(), most_bytes=state.settings.document_max_bytes, name=name)
-    return DocumentRef(file_name=name, media_type=file.content_type, size=blob.size, sha256=blob.sha256.hex())
+    ref = DocumentRef(file_name=name, media_type=file.content_type, size=blob.size, sha256=blob.sha256.hex())
+    return ref, pages
+
+
+async def _counted(state: AppState, file: BinaryIO, kind: DocumentKind) -> int | None:
+    """How many pages a file has; None: that it cannot be read is for its job to tell.
+
+    Raises:
+        TooLarge: It has more than are read.
+    """
+
+    def put() -> Path:
+        with tempfile.NamedTemporaryFile(prefix="towpath-document-", delete=False) as copy:
+            shutil.copyfileobj(file, copy, PIECE)
+        return Path(copy.name)
+
+    path = await asyncio.to_thread(put)
+    try:
+        return (await state.reader.describe(path, kind)).pages
+    except TooLarge:
+        raise
+    except TowpathError:
+        return None
+    finally:
+        path.unlink(missing_ok=True)

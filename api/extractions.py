@@ -84,6 +84,7 @@ async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: S
     unknown = set(options.extract_per_page) - set((schema or {}).get("properties", {}))
     if unknown:
         raise BadInput(f"extractPerPage: the schema has no property {min(unknown)}", field="extractPerPage")
+    _assert_pages(options, sent.pages)
     if body.metadata is not None and len(orjson.dumps(body.metadata)) > MOST_METADATA_BYTES:
         raise BadInput(f"metadata is larger than {MOST_METADATA_BYTES} bytes", field="metadata")
     if body.webhook_id is not None:
@@ -100,6 +101,13 @@ async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: S
             raise BadInput(f"url: {error.detail}", code=error.code, field="url") from error
         document = DocumentRef(url=body.url, file_name=name_in(body.url))
     return ExtractParams(document=document, options=options, schema=schema, llm=llm)
+
+
+def _assert_pages(options: ExtractOptions, pages: int | None) -> None:
+    beyond = max(options.page_range or [0])
+    if pages is not None and beyond > pages:
+        detail = f"pageRange: the document has {pages} pages, not {beyond}"
+        raise BadInput(detail, code=ErrorCode.PAGE_OUT_OF_RANGE, field="pageRange")
 
 
 def name_in(url: str) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contracts.documents import ReadLimits
 from contracts.llm import LOCAL_LLM, LOCAL_PROVIDER, LlmConfig, OutputMode, ProviderConfig, WireFormat, split_key
 from contracts.vectors import LOCAL_MODEL, EmbeddingConfig
 
@@ -152,6 +153,13 @@ class Settings(BaseSettings):
     def allowed_host_list(self) -> list[str]:
         """`allowed_hosts`, taken apart."""
         return [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
+
+    @property
+    def read_limits(self) -> ReadLimits:
+        """What reading one document may take."""
+        return ReadLimits(
+            most_bytes=self.document_max_bytes, most_pages=self.document_max_pages, seconds_a_page=self.page_seconds
+        )
 
     @property
     def receiver_host_list(self) -> list[str]:

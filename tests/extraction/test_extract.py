@@ -13,7 +13,7 @@ import pytest
 from contracts.llm import LOCAL_LLM
 from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, organization
-from tests.domain.pdfs import pdf_of
+from tests.domain.pdfs import Sheet, pdf_of
 from tests.extraction.builders import FIELDS, NOTE, SCHEMA, extracted, note_pdf, poll, scan, send, sheet_of_lines
 from tests.llm_server import Fault, LlmServer
 from tests.source_server import source_server
@@ -266,10 +266,20 @@ def test_one_document_is_needed_and_of_a_kind_that_is_read(org: Organization) ->
     org.call("GET", "/extract", 404, params={"jobId": str(uuid4())})
 
 
-def test_a_page_out_of_range_fails_the_job(org: Organization) -> None:
-    found = poll(org, send(org, note_pdf(), pageRange=[7])["jobId"])
+def test_a_page_out_of_range_is_refused_or_fails_the_job_where_nobody_could_count(org: Organization) -> None:
+    refused = send(org, note_pdf(), pageRange=[1, 7], expect=400)
+    with source_server() as url:
+        found = poll(org, org.call("POST", "/extract", json={"url": f"{url}/text", "pageRange": [7]})["jobId"])
 
-    assert found["error"]["code"] == "PAGE_OUT_OF_RANGE"
+    assert (refused["code"], found["error"]["code"]) == ("PAGE_OUT_OF_RANGE", "PAGE_OUT_OF_RANGE")
+    assert "7" in refused["detail"]
+
+
+def test_more_pages_than_are_read_are_refused(org: Organization) -> None:
+    refused = send(org, pdf_of([Sheet("")] * 2_001), expect=413)
+
+    assert "2001 pages" in refused["detail"]
+    assert org.call("GET", "/jobs")["jobs"] == []
 
 
 def test_the_same_request_again_gives_the_same_job(org: Organization) -> None:
