@@ -187,6 +187,7 @@ async def start_enrichment(
     kind = JobKind.SINGLE_ENRICHMENT if plan.single else JobKind.BATCH_ENRICHMENT
     params = {
         "schema": str(plan.schema_id or plan.content["root"].get("name", "")),
+        "schema_name": plan.content["root"].get("name", ""),
         "plan": plan.model_dump(mode="json"),
     }
     extra = {} if plan.single else {"total": len(entities)}

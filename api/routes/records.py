@@ -236,7 +236,11 @@ async def _merge(
             raise BadInput("result_ids: the records are of different schemas", field="result_ids")
     if body.arbitration_model is not None:
         state.catalog.check(body.arbitration_model, "arbitration_model")
-    params = {"schema_id": str(rows[0].schema_id), "body": body.model_dump(mode="json")}
+    params = {
+        "schema_id": str(rows[0].schema_id),
+        "schema_name": rows[0].schema_content["root"].get("name", ""),
+        "body": body.model_dump(mode="json"),
+    }
     return await start_job(
         request, state, caller, JobKind.FUSION_MERGE, params, digest=digest, message="Merge started",
         idempotency_key=idempotency_key,

@@ -175,6 +175,7 @@ async def _edit(
     models, _ = chosen_models(state.catalog, [body.model])
     params = {
         "schema_id": str(schema_id),
+        "schema_name": row.name,
         "version": row.version,
         "model": models[0],
         "body": body.model_dump(mode="json"),

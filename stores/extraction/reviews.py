@@ -11,6 +11,7 @@ from psycopg.types.json import Json
 from contracts.errors import Conflict, NotFound
 from contracts.extraction import Annotation, Change, ReviewNote, ReviewStatus
 from stores.db import Connection, Database
+from stores.jobs import ACTIVE
 
 ANNOTATION = """
 SELECT a.id, a.job_id, e.document_url, a.original, a.annotated, a.changes, a.created_at, a.updated_at
@@ -31,9 +32,14 @@ async def decide(
         (status, job_id, ReviewStatus.PENDING),
     )
     if not done.rowcount:
-        found = await connection.execute("SELECT review_status FROM jobs WHERE id = %s", (job_id,))
-        now = (await found.fetchone() or (None,))[0]
-        raise Conflict(f"the review is {now}" if now else "no review of this job is wanted")
+        found = await connection.execute(
+            "SELECT review_status, state = ANY(%s) FROM jobs WHERE id = %s", (ACTIVE, job_id)
+        )
+        now, runs = await found.fetchone() or (None, False)
+        if now is not None:
+            raise Conflict(f"the review is {now}")
+        later = "the job is not at its review yet" if runs else "no review of this job is wanted"
+        raise Conflict(later)
     await connection.execute(
         """
         INSERT INTO reviews (job_id, number, status, by, comment)

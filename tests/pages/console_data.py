@@ -225,7 +225,7 @@ async def of_every_state(database: Database, tenant: str) -> dict[str, JobRef]:
         database, tenant, JobKind.VECTOR_UPSERTION, params={"collection": "default"}, total=40, external_id="import-7"
     )
     await finish(database, made["cancelled"], JobState.CANCELLED)
-    made["retry"] = await make_job(database, tenant, JobKind.BATCH_ENRICHMENT, params={"schema": "Lighting maker"})
+    made["retry"] = await make_job(database, tenant, JobKind.BATCH_ENRICHMENT, params={"schema_name": "Lighting maker"})
     await run(database, made["retry"], done=5, share=0.1, phase="enrich")
     async with database.transaction() as connection:
         await connection.execute("UPDATE jobs SET retrying = true WHERE id = %s", (made["retry"].job_id,))
