@@ -14,7 +14,7 @@ from contracts.errors import ErrorCode, JobFault
 from contracts.jobs import JobRef
 from contracts.llm import Answer
 from contracts.semantics import Query
-from domain.ai.linking import fields_for, shares_words, small_choice
+from domain.ai.linking import fields_for, shares_words, small_choice, values_in
 from domain.ai.moves import (
     ANSWER,
     CHART,
@@ -96,7 +96,9 @@ class AiActivities:
     async def _small(self, work: Work, step: int) -> StoredAction:
         found = next((one for one in reversed(work.actions) if one.query is not None and one.error is None), None)
         if found is not None:
-            return work.action(ActionType.SUMMARIZE, plain_answer(work.params.prompt, found), step)
+            prompt = work.params.prompt
+            left_out = values_in(prompt, work.content, work.chosen_topic)
+            return work.action(ActionType.SUMMARIZE, plain_answer(prompt, found, left_out), step)
         answer, query = await self._small_query(work)
         action = work.action(ActionType.GENERATE_QUERY, "Asking the database.", step, answer)
         action.topic, action.chart = work.topic, wanted_chart(work.params.prompt)

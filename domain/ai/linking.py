@@ -31,6 +31,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "destination": ("dest",),
 }
 FOCUS = re.compile(r"\b(?:by|per|each|every|which|what)\s+((?:\w+\s*){1,3})")
+# A name within a sentence, an abbreviation, a year, something in quotes.
+VALUE = re.compile(
+    r"(?<!\w)[\"“'‘]([^\"“”‘’']{1,40})[\"”'’](?!\w)|(?<=[^.?!\s] )([A-Z][\w-]+)|\b([A-Z][A-Z\d]+)\b|\b(\d{3,})\b"
+)
 SMALL_MEASURES, SMALL_DIMENSIONS = 4, 5
 NEAR = 0.75
 Key = TypeVar("Key")
@@ -146,6 +150,13 @@ def _nearest(places: list[int], scores: Mapping[int, float]) -> list[int]:
     order = sorted(places, key=lambda place: -scores[place])
     least = scores[order[0]] * NEAR if order else 0.0
     return [place for place in order if scores[place] >= least]
+
+
+def values_in(question: str, content: Content, topic: str) -> list[str]:
+    """What a question seems to narrow its answer to: names, abbreviations, years, which are the words of no field."""
+    fields = {word for column in fields_of(content, topic) for word in words_of(described(content, column))}
+    found = ("".join(groups) for groups in VALUE.findall(question))
+    return [value for value in dict.fromkeys(found) if not fields.issuperset(words_of(value))]
 
 
 def shares_words(question: str, content: Content, topic: str) -> bool:

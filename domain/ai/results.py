@@ -70,14 +70,22 @@ def _cell(text: str) -> str:
     return shown
 
 
-def plain_answer(prompt: str, action: StoredAction) -> str:
-    """The answer without a model's words: the rows themselves, which nobody can get wrong."""
+def plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str] = ()) -> str:
+    """The answer without a model's words: the rows themselves, which nobody can get wrong.
+
+    Args:
+        prompt: The question.
+        action: The query that answers it.
+        left_out: What the question may have wanted to be narrowed to, and the query is not.
+    """
     title = _cell(action.title or prompt.strip().splitlines()[0][:MOST_CELL])
     if action.rows == 0:
         return f"### {title}\n\nThe query brought no rows."
     table = markdown_table(action.columns, action.csv or "")
     more = f"\n\nThe first {TABLE_ROWS} of {action.rows:,} rows." if action.rows > TABLE_ROWS else ""
-    return f"### {title}\n\n{table}{more}"
+    told = ", ".join(f"“{_cell(one)}”" for one in left_out)
+    whole = f"\n\nNot narrowed to {told}: the embedded model sets no filters." if left_out else ""
+    return f"### {title}\n\n{table}{more}{whole}"
 
 
 def last_drawable(turns: Sequence[Turn]) -> tuple[StoredAction, ChartType | None] | None:

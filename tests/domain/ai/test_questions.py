@@ -11,7 +11,7 @@ import pytest
 
 from contracts.ai import ActionType, ChartType, ResultColumn, StoredAction
 from contracts.semantics import Content, DataType
-from domain.ai.linking import fields_for, rank, shares_words, small_choice, topic_texts, words_of
+from domain.ai.linking import fields_for, rank, shares_words, small_choice, topic_texts, values_in, words_of
 from domain.ai.moves import move_form, query_form, read_move, read_query, read_small, small_form, wanted_chart
 from domain.ai.results import markdown_table, plain_answer, write_csv
 from domain.semantics import content
@@ -44,6 +44,19 @@ def test_a_question_leads_to_the_fields_it_names(flights: Content, question: str
 
     assert measures[0].name == measure
     assert by in dimensions[0].name
+
+
+@pytest.mark.parametrize(
+    ("question", "values"),
+    [
+        ("How many flights left JFK in June 2013?", ["JFK", "June", "2013"]),
+        ("Average delay of 'United Air Lines' by Origin airport. Newark too?", ["United Air Lines"]),
+        ("What's the mean delay by carrier? Don't show more than 10", []),
+        ("Which three carriers had the highest average departure delay?", []),
+    ],
+)
+def test_what_a_question_narrows_its_answer_to_is_seen(flights: Content, question: str, values: list[str]) -> None:
+    assert values_in(question, flights, "flights") == values
 
 
 def test_topics_are_ranked_by_what_is_asked(flights: Content) -> None:
@@ -197,4 +210,5 @@ def test_an_answer_without_a_models_words_is_the_rows() -> None:
 
     assert answer.startswith("### How many?\n\n|")
     assert answer.endswith("The first 10 of 12 rows.")
+    assert plain_answer("x", action, ["JFK", "2013"]).endswith("to “JFK”, “2013”: the embedded model sets no filters.")
     assert "no rows" in plain_answer("x", action.model_copy(update={"rows": 0}))
