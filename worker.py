@@ -73,6 +73,8 @@ WORKFLOWS = [
     ReconcileWorkflow,
 ]
 GRACE = timedelta(seconds=20)
+STICKY = timedelta(seconds=3)
+"""After so long another worker takes a workflow's task: that is what its client waits for when one was killed."""
 RECONCILE_EVERY = timedelta(seconds=30)
 COMPUTE_SLOTS = 2
 ENGINE_SLOTS = 20
@@ -226,6 +228,7 @@ def make_worker(client: Client, queue: Queue, parts: Parts, settings: Settings) 
         # Heartbeats carry the cancel; the default of 30 s would let a cancelled chunk run on.
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         default_heartbeat_throttle_interval=timedelta(seconds=1),
+        sticky_queue_schedule_to_start_timeout=STICKY,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=1, maximum=8, initial=2),
     )
 

@@ -9,6 +9,7 @@ from temporalio.client import Client
 
 from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, persons
+from tests.extraction.builders import SCHEMA, note_pdf, poll, send
 from workflows.housekeeping import RECONCILE_ID
 
 # What a facade has committed when it dies before it tells the workflow.
@@ -37,10 +38,9 @@ def test_a_chunk_that_meets_the_wish_first_ends_the_job_as_cancelled(org: Organi
 def test_a_wish_that_never_reached_the_workflow_is_told_by_the_reconciler(
     org: Organization, system: EmbeddedStack
 ) -> None:
-    org.index()
-    job = org.submit(persons(900))
-    org.call("POST", f"/v1/jobs/{job}/pause")
-    org.until(job, "PAUSED")
+    """The job is held for a person, so that no chunk of it can meet the wish."""
+    job = send(org, note_pdf(), schema=SCHEMA, holdForReview=True)["jobId"]
+    poll(org, job, "PAUSED")
     wish(system, job)
 
     asyncio.run(reconcile(system))
