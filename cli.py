@@ -203,6 +203,8 @@ async def _demo(settings: Settings, *, keep: bool) -> None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop.set)
             await stop.wait()
+        else:
+            console.print("\nThe stack stops now; `make up` starts it again, and these addresses answer.")
 
 
 async def _kill(stack: EmbeddedStack) -> int:

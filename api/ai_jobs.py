@@ -138,6 +138,8 @@ async def start(
         Conflict: The thread has an active job; nothing is created.
     """
     user = await acting_user(state, caller, user_id)
+    if not body.prompt.strip():
+        raise BadInput("prompt is empty", field="prompt")
     await find_model(state, caller.organization, body.model_id, body.branch_id, body.topic_name)
     target = await read_target(request, state)
     if body.progress_webhook_enabled and target is None:
@@ -200,7 +202,7 @@ async def _accept(connection: Connection, job: JobRow, body: AiJobBody, user: UU
         user_id=user,
         model_id=body.model_id,
         branch_id=body.branch_id,
-        name=body.prompt.strip().splitlines()[0][:MOST_NAME] if body.prompt.strip() else None,
+        name=body.prompt.strip().splitlines()[0][:MOST_NAME],
         last_prompt=body.prompt,
     )
     await create_ai_job(connection, job, thread)

@@ -78,7 +78,7 @@ def plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str] = ()
         action: The query that answers it.
         left_out: What the question may have wanted to be narrowed to, and the query is not.
     """
-    title = _cell(action.title or prompt.strip().splitlines()[0][:MOST_CELL])
+    title = _cell(action.title or (prompt.strip() or "Answer").splitlines()[0][:MOST_CELL])
     if action.rows == 0:
         return f"### {title}\n\nThe query brought no rows."
     table = markdown_table(action.columns, action.csv or "")

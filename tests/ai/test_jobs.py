@@ -326,6 +326,7 @@ def test_a_deadline_ends_the_job(org: Organization, lamps: Ids, provider: LlmSer
     ("change", "status", "told"),
     [
         ({"prompt": ""}, 400, "prompt"),
+        ({"prompt": " \n "}, 400, "prompt"),
         ({"prompt": None}, 400, "prompt"),
         ({"modelId": "no-uuid"}, 400, "modelId"),
         ({"modelId": str(uuid4())}, 404, "model"),
