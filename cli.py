@@ -156,11 +156,12 @@ def status(home: Home = None) -> None:
 
     from runtime.embedded.home import Home as HomeFolder
 
-    facts = HomeFolder(_settings(home).home).published()
+    folder = HomeFolder(_settings(home).home)
+    facts = folder.published()
     if not facts:
         _fail("nothing has been started here; `towpath up` does")
     table = Table("part", "pid", "state")
-    for name, pid in facts.get("pids", {}).items():
+    for name, pid in (facts.get("pids", {}) | folder.children()).items():
         table.add_row(name, str(pid), "running" if pid and psutil.pid_exists(pid) else "stopped")
     console.print(table)
     try:

@@ -81,6 +81,10 @@ class Home:
             children.pop(name, None)
         self._write("children.json", children)
 
+    def children(self) -> dict[str, int]:
+        """The process ids of the children as they are now, also after a restart of one."""
+        return {name: int(child["pid"]) for name, child in self._read("children.json").items()}
+
     def port(self, name: str, wanted: int, host: str) -> int:
         """A port for a part: the wanted one, else the one it had before, else a free one.
 

@@ -206,6 +206,7 @@ async def test_a_killed_postgres_comes_back_with_its_rows(make_stack: MakeStack)
                 except psycopg.OperationalError:
                     await asyncio.sleep(0.1)
         assert stack.child("postgres").pid != killed
+        assert stack.home.children()["postgres"] == stack.child("postgres").pid
 
 
 async def test_chroma_starts_when_it_is_asked_for(make_stack: MakeStack) -> None:
