@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from api.ai_jobs import acting_user, chosen_llm, find_model
+from api.ai_jobs import acting_user, assert_asked, chosen_llm, find_model
 from api.ai_views import public_error, query_answer
 from api.idempotency import Slot, job_once
 from api.state import AppState
 from contracts.ai import ActionType, AiParams, GenerateQueryBody, PickTopicBody, QuestionBody, StoredAction
 from contracts.auth import Principal
-from contracts.errors import BadInput, ErrorCode, ModelTimeout, NotFound, TowpathError
+from contracts.errors import ErrorCode, ModelTimeout, NotFound, TowpathError
 from contracts.jobs import JobKind, JobState
 from domain.semantics.content import topic_of
 from stores.ai.jobs import create_call, read_actions
@@ -78,8 +78,7 @@ async def _question(
     _, content = await find_model(state, caller.organization, body.model_id, body.branch_id, topic)
     for name in topics or ():
         topic_of(content, name)
-    if not body.prompt.strip():
-        raise BadInput("prompt is empty", field="prompt")
+    assert_asked(body.prompt)
     params = AiParams(
         prompt=body.prompt,
         llm=chosen_llm(state, body.llm, default=state.settings.ai_model),

@@ -56,6 +56,16 @@ def viewer(caller: Principal) -> UUID | None:
     return caller.user_id if caller.kind is KeyKind.PERSONAL else None
 
 
+def assert_asked(prompt: str) -> None:
+    """Refuse a prompt that asks nothing.
+
+    Raises:
+        BadInput: It is blank.
+    """
+    if not prompt.strip():
+        raise BadInput("prompt is empty", field="prompt")
+
+
 async def acting_user(state: AppState, caller: Principal, user_id: UUID | None) -> UUID | None:
     """As whom a caller acts.
 
@@ -138,8 +148,7 @@ async def start(
         Conflict: The thread has an active job; nothing is created.
     """
     user = await acting_user(state, caller, user_id)
-    if not body.prompt.strip():
-        raise BadInput("prompt is empty", field="prompt")
+    assert_asked(body.prompt)
     await find_model(state, caller.organization, body.model_id, body.branch_id, body.topic_name)
     target = await read_target(request, state)
     if body.progress_webhook_enabled and target is None:

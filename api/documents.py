@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import shutil
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import orjson
@@ -21,6 +17,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from api.state import AppState
 from api.uploads import body_pieces
 from api.webhook_targets import note_fields
+from clients.documents.files import on_disk
 from contracts.documents import DocumentKind
 from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
 from contracts.extraction import DocumentRef
@@ -157,18 +154,10 @@ async def _counted(state: AppState, file: BinaryIO, kind: DocumentKind) -> int |
     Raises:
         TooLarge: It has more than are read.
     """
-
-    def put() -> Path:
-        with tempfile.NamedTemporaryFile(prefix="towpath-document-", delete=False) as copy:
-            shutil.copyfileobj(file, copy, PIECE)
-        return Path(copy.name)
-
-    path = await asyncio.to_thread(put)
-    try:
-        return (await state.reader.describe(path, kind)).pages
-    except TooLarge:
-        raise
-    except TowpathError:
-        return None
-    finally:
-        path.unlink(missing_ok=True)
+    async with on_disk(file) as path:
+        try:
+            return (await state.reader.describe(path, kind)).pages
+        except TooLarge:
+            raise
+        except TowpathError:
+            return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import io
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 from clients.documents.faults import fault
+from clients.documents.files import on_disk
 from clients.documents.process import Child, Died
 from clients.documents.wire import Request
 from contracts.documents import DocumentInfo, DocumentKind, ImageType, OcrMode, PageBody, PageContent, ReadLimits
@@ -126,17 +127,8 @@ class DocumentReader:
 
     async def text_of(self, data: bytes, *, name: str, media_type: str | None, charset: str | None = None) -> str:
         """The same of bytes that are no file yet."""
-
-        def put() -> Path:
-            with tempfile.NamedTemporaryFile(prefix="towpath-text-", delete=False) as file:
-                file.write(data)
-            return Path(file.name)
-
-        path = await asyncio.to_thread(put)
-        try:
+        async with on_disk(io.BytesIO(data)) as path:
             return await self.read_text(path, name=name, media_type=media_type, charset=charset)
-        finally:
-            path.unlink(missing_ok=True)
 
     async def close(self) -> None:
         """End all children; requests that run end with an error."""
