@@ -6,7 +6,6 @@ from collections import defaultdict
 from uuid import UUID
 
 import numpy as np
-import orjson
 from temporalio import activity
 
 from activities._asking import Asker
@@ -20,6 +19,7 @@ from contracts.jobs import JobRef, NewEvent, PagePlan, PageTask
 from domain.enrichment.estimate import estimate
 from domain.enrichment.prompts import note_of
 from domain.jobs import Outcome
+from domain.json_values import parse_json
 from stores import jobs as job_store
 from stores.db import Database
 from stores.job_writer import JobWriter
@@ -121,7 +121,7 @@ class EnrichmentActivities:
 
 
 def _run(work: Work, page: Page, place: int) -> EntityRun:
-    item = orjson.loads(page.lines[place])
+    item = parse_json(page.lines[place])
     return EntityRun(work=work, page=page.page, place=place, index=item["index"], entity=item["data"])
 
 

@@ -125,7 +125,7 @@ async def submit_batch(
         if known := await slot.open(connection):
             return known.replay(await digest_body(request, limits, start=start))
         fields = ScalarFields()
-        stager = Stager(connection, job.id, limits, ItemKind("entities", _reader(fields)))
+        stager = Stager(connection, job.id, limits, ItemKind("entities", "id", _reader(fields)))
         upload = await (stager.stage(request, start=start) if single is None else stager.stage_one(single, start=start))
         target = await read_target(request, state, take_members(upload.options))
         if upload.options:

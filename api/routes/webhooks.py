@@ -6,7 +6,6 @@ import hashlib
 from typing import Annotated
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Query, Response
 
 from api.answers import json_answer
@@ -24,6 +23,7 @@ from contracts.webhooks import (
     StandingSecretBody,
     Try,
 )
+from domain.json_values import parse_json
 from domain.webhooks.signing import new_secret, signing_key, standard_form
 from stores.webhooks import deliveries as log
 from stores.webhooks import receivers as store
@@ -55,7 +55,7 @@ def _delivery(row: log.Delivery, *, body: bool = False) -> DeliveryView:
         attempts=[Try.model_validate(one) for one in row.tries],
         next_attempt_at=row.next_attempt_at,
         created_at=row.created_at,
-        body=orjson.loads(row.body) if body else None,
+        body=parse_json(row.body) if body else None,
     )
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from contracts.enrichment import Classification, ClassificationStatus, Conflict
 from contracts.llm import ImagePart, Prompt
 from domain.enrichment.content import (
@@ -18,6 +16,7 @@ from domain.enrichment.content import (
     value_of,
 )
 from domain.enrichment.forms import answer_form, closed
+from domain.json_values import write_json
 
 MOST_SOURCE_CHARACTERS = 60_000
 FIELD_TOKENS = 60
@@ -158,4 +157,4 @@ def _bounded(sources: Sequence[str]) -> list[str]:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return write_json(value).decode()
