@@ -23,6 +23,7 @@ from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError, Unavai
 from contracts.jobs import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
 from contracts.vectors import Collection, CollectionRef, FailureStage, Phase
 from domain.jobs import Outcome, tally
+from domain.json_values import parse_json, write_json
 from domain.vectors.items import digest_of, item_source, part_id, payload_text, text_version
 from stores import jobs as job_store
 from stores.db import Connection, Database
@@ -315,10 +316,6 @@ def _waiting(page: Page) -> Iterator[Item]:
     for place in np.flatnonzero(page.outcomes == Outcome.WAITING).tolist():
         raw = page.lines[place]
         item = Item(place=place, uid=int(page.uids[place]), raw=raw, data=parse_json(raw))
-        if b"\\u0000" in raw:
-            item.failure = _failure(
-                item, page.first_index, FailureStage.UPSERT, ErrorCode.NULL_BYTE, "the item holds a NUL character"
-            )
         yield item
 
 

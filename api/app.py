@@ -19,6 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from api.auth import Throttle, docs_reader
 from api.errors import add_error_handlers
 from api.gateway import Gateway
+from api.intake import Intake, checked_body
 from api.pages.routes import mount_static
 from api.pages.routes import router as pages
 from api.requests import RequestIds
@@ -134,6 +135,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         responses=ERRORS,
+        dependencies=[Depends(checked_body)],
     )
     add_error_handlers(app)
     for module in ROUTES:
@@ -144,6 +146,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(pages)
     mount_static(app)
     _add_docs(app)
+    app.add_middleware(Intake)
     app.add_middleware(RequestIds)
     return app
 

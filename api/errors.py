@@ -62,7 +62,8 @@ def _answer(
     )
 
 
-def _towpath(request: Request, error: TowpathError) -> JSONResponse:
+def answer_error(request: Request, error: TowpathError) -> JSONResponse:
+    """The answer to one of our own errors."""
     if isinstance(error, BadInput) and _lists(request):
         kind = "missing" if error.code is ErrorCode.MISSING_FIELD else error.code.lower()
         return _list(request, error.code, [{"loc": ["body", *_place(error.field)], "msg": error.detail, "type": kind}])
@@ -150,7 +151,7 @@ def _unexpected(request: Request, error: Exception) -> JSONResponse:
 def add_error_handlers(app: FastAPI) -> None:
     """Register a handler for every kind of error."""
     handlers: dict[type[Exception], Any] = {
-        TowpathError: _towpath,
+        TowpathError: answer_error,
         RequestValidationError: _validation,
         HTTPException: _http,
         psycopg.Error: _database,

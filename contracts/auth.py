@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from contracts.jobs import Wire
+from contracts.values import Moment
 
 
 class Role(StrEnum):
@@ -82,7 +83,7 @@ class ApiKeyBody(Wire):
     kind: KeyKind = KeyKind.ORGANIZATION
     role: Role = Role.EDITOR
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)] = (Scope.READ, Scope.WRITE)
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
     user_id: UUID | None = Field(default=None, description="The user an organization key names.")
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from contracts.errors import ErrorCode
@@ -39,12 +39,22 @@ class IndexField(BaseModel):
     weight: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
 
 
+def _path_part(name: str) -> str:
+    # Every client folds these two into the path before it sends it.
+    if name in {".", ".."}:
+        raise ValueError("must not be . or ..")
+    return name
+
+
+IndexName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,128}$")]
+
+
 class IndexConfig(BaseModel):
     """What a user says of an index: the body of ``POST /v1/indexes``."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
-    index_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,128}$")]
+    index_name: IndexName
     fields: Annotated[list[IndexField], Field(min_length=1, max_length=100)]
     duplicate_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.85
     candidate_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.70
@@ -65,6 +75,7 @@ class IndexConfig(BaseModel):
 class IndexBody(IndexConfig):
     """The body of `POST /v1/indexes`."""
 
+    index_name: Annotated[IndexName, AfterValidator(_path_part)]
     if_exists: Annotated[IfExists, Field(description="`error`: 409 when the name is taken; `update`: change it.")] = (
         "update"
     )

@@ -31,10 +31,9 @@ def bounded_time(moment: datetime) -> datetime:
 
 def _iso(given: Any) -> Any:
     # A bare number would be taken for seconds or for milliseconds, whichever fits.
-    if isinstance(given, int | float) or (
-        isinstance(given, str) and given.strip().lstrip("+-").replace(".", "").isdigit()
-    ):
-        raise ValueError("a time as in 2026-03-02T08:00:00Z is needed")
+    digits = given.strip().lstrip("+-").replace(".", "", 1) if isinstance(given, str) else ""
+    if isinstance(given, int | float) or digits.isdigit():
+        raise ValueError("a time such as 2026-03-02T08:00:00Z is needed")
     return given
 
 

@@ -44,7 +44,7 @@ def parse_entity(raw: bytes, where: str = "", *, offset: int = 0) -> Entity:
         offset: Where it begins in the body, for messages.
 
     Raises:
-        BadInput: Not JSON (with the offset), a value that no part can hold, not an object, no usable id, a reserved field.
+        BadInput: Not JSON (with the offset), a value that no part can hold, no object, no usable id, a reserved field.
     """
     entity = read_json(raw, where, offset=offset)
     dot = f"{where}." if where else ""

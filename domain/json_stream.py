@@ -312,7 +312,7 @@ class ArraySplitter:
             self._scanned += 1
             if self._depth == 0:
                 return self._scanned
-        elif self._depth == 0 and self._scanned == 0 and self._buffer[:1] not in (b"{", b"[", b'"'):
+        elif self._depth == 0 and self._scanned == 0 and self._buffer and self._buffer[0] not in b'{["':
             ended = _SCALAR_END.search(self._buffer)
             self._scanned = len(self._buffer)
             return ended.start() if ended else None

@@ -79,8 +79,9 @@ def write_json(value: Any, *, options: int = 0) -> bytes:
             sort_keys=bool(options & orjson.OPT_SORT_KEYS),
             indent=2 if pretty else None,
             default=_plain,
+            ensure_ascii=False,
         )
-        return (text + ("\n" if options & orjson.OPT_APPEND_NEWLINE else "")).encode()
+        return (text + ("\n" if options & orjson.OPT_APPEND_NEWLINE else "")).encode("utf-8", "backslashreplace")
 
 
 def assert_text(text: str, field: str) -> None:

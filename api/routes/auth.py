@@ -8,7 +8,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Response, status
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from api.auth import TOKEN_SECONDS, Caller, Owner, Reader, session_token
 from api.sign_ins import end_session, hash_password, open_session, user_by_password
@@ -31,6 +31,7 @@ from contracts.auth import (
 )
 from contracts.errors import BadInput, Forbidden, NotFound
 from contracts.jobs import Wire
+from contracts.values import Moment, not_null
 from domain.auth import KEY_BYTES, make_key
 from stores import auth as store
 from stores.tables import ApiKeyRow, UserRow
@@ -42,8 +43,8 @@ INVITATION_DAYS = 7
 class KeyChange(Wire):
     """The body of `PATCH /api/auth/api-keys/{id}`."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    expires_at: AwareDatetime | None = None
+    name: Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, AfterValidator(not_null)] = None
+    expires_at: Moment | None = None
 
 
 def _user(user: UserRow) -> UserView:
@@ -118,7 +119,7 @@ async def create_key(state: State, caller: Reader, body: ApiKeyBody) -> ApiKeyCr
     _not_above(caller, body.role)
     if not set(body.scopes) <= caller.scopes:
         raise Forbidden("a key cannot have a scope that its maker lacks")
-    if body.expires_at is not None and _aware(body.expires_at) <= datetime.now(UTC):
+    if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
         raise BadInput("expiresAt has passed", field="expiresAt")
     key = make_key(secrets.token_bytes(KEY_BYTES))
     row = store.new_key(
@@ -128,14 +129,10 @@ async def create_key(state: State, caller: Reader, body: ApiKeyBody) -> ApiKeyCr
         role=body.role,
         scopes=body.scopes,
         user_id=await _user_of(state, caller, body),
-        expires_at=None if body.expires_at is None else _aware(body.expires_at),
+        expires_at=body.expires_at,
     )
     row = await store.add_key(state.db, key, row)
     return ApiKeyCreated(**_key(row).model_dump(), key=key)
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def _user_of(state: State, caller: Principal, body: ApiKeyBody) -> UUID | None:

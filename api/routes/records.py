@@ -24,6 +24,7 @@ from contracts.auth import Principal, Role
 from contracts.enrichment import BatchIds, MergeBody
 from contracts.errors import BadInput, Forbidden, ModelError
 from contracts.jobs import JobKind, JobState
+from contracts.values import Moment
 from domain.json_values import parse_json, write_json
 from stores.enrichment.records import (
     RecordFilter,
@@ -57,7 +58,7 @@ def record_filter(
     entity_id: UUID | None = None,
     job_id: UUID | None = None,
     origin: str | None = None,
-    since: datetime | None = None,
+    since: Moment | None = None,
     include_deleted: bool = False,
 ) -> RecordFilter:
     """The filters of the query string."""
