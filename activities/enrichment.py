@@ -16,10 +16,10 @@ from clients.llm import LanguageModels
 from contracts.enrichment import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from contracts.errors import ErrorCode, JobFault
 from contracts.jobs import JobRef, NewEvent, PagePlan, PageTask
+from contracts.json_values import parse_json
 from domain.enrichment.estimate import estimate
 from domain.enrichment.prompts import note_of
 from domain.jobs import Outcome
-from domain.json_values import parse_json
 from stores import jobs as job_store
 from stores.db import Database
 from stores.job_writer import JobWriter

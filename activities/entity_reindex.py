@@ -17,8 +17,8 @@ from contracts.entities import IndexConfig
 from contracts.entity_jobs import Phase, ReindexPlan, ShareTask
 from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
 from contracts.jobs import FailedItem, JobRef, Progress
+from contracts.json_values import parse_json
 from domain.entities import Draft, bare_draft, make_draft
-from domain.json_values import parse_json
 from stores import jobs as job_store
 from stores.db import Connection, Database
 from stores.entities import training

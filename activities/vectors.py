@@ -21,9 +21,9 @@ from activities._sources import Sources
 from clients.embedding import Embedder, Splitter
 from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError, Unavailable
 from contracts.jobs import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
+from contracts.json_values import parse_json, write_json
 from contracts.vectors import Collection, CollectionRef, FailureStage, Phase
 from domain.jobs import Outcome, tally
-from domain.json_values import parse_json, write_json
 from domain.vectors.items import digest_of, item_source, part_id, payload_text, text_version
 from stores import jobs as job_store
 from stores.db import Connection, Database

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Response
 
-from domain.json_values import write_json
+from contracts.json_values import write_json
 
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

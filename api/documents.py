@@ -21,8 +21,8 @@ from clients.documents.files import on_disk
 from contracts.documents import DocumentKind
 from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
 from contracts.extraction import DocumentRef
+from contracts.json_values import assert_text, read_json, write_json
 from domain.extraction.kinds import HEAD_BYTES, detect_kind
-from domain.json_values import assert_text, read_json, write_json
 from stores.extraction.blobs import add_blob
 
 MOST_JSON = 2 << 20

@@ -22,11 +22,11 @@ from contracts.auth import Principal
 from contracts.enrichment import AUTO, EnrichmentOptions, Plan, Strategy
 from contracts.errors import BadInput, PaymentRequired, TooLarge
 from contracts.jobs import JobKind
+from contracts.json_values import read_json, write_json
 from domain.enrichment.content import Content, check_entity
 from domain.enrichment.estimate import estimate
 from domain.enrichment.runs import choose_strategy
 from domain.enrichment.schema import read_content
-from domain.json_values import read_json, write_json
 from stores import jobs as job_store
 from stores.enrichment.attachments import get_attachments
 from stores.enrichment.schemas import get_schema

@@ -21,7 +21,7 @@ from contracts.entities import (
     PairView,
 )
 from contracts.jobs import FailedItem
-from domain.json_values import parse_json
+from contracts.json_values import parse_json
 from stores.entities.indexes import Index
 from stores.entities.pairs import PartnerRow
 from stores.jobs import error_of

@@ -30,9 +30,9 @@ from contracts.extraction import (
     ReviewBody,
 )
 from contracts.jobs import JobKind
+from contracts.json_values import write_json
 from contracts.llm import LOCAL_PROVIDER, split_key
 from domain.extraction.shapes import changes_between, check_schema, problems_of
-from domain.json_values import write_json
 from stores import jobs as job_store
 from stores.db import Connection
 from stores.extraction.catalog import get_template

@@ -19,7 +19,7 @@ from api.answers import json_answer
 from api.state import AppState
 from contracts.auth import Principal
 from contracts.errors import BadInput, Conflict, Unprocessable
-from domain.json_values import parse_json, write_json
+from contracts.json_values import parse_json, write_json
 from stores.db import Connection
 from stores.jobs import lock_job
 from stores.tables import JobRow

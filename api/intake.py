@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import answer_error
 from contracts.errors import BadInput, ErrorCode
-from domain.json_values import read_json
+from contracts.json_values import read_json
 
 
 class Intake:

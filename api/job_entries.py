@@ -13,7 +13,7 @@ from api.state import AppState
 from contracts.documents import PageContent
 from contracts.extraction import MOST_SHOWN_BYTES, Annotation, Extraction, job_status
 from contracts.jobs import JobKind
-from domain.json_values import write_json
+from contracts.json_values import write_json
 from stores.extraction.jobs import extract_id, read_extractions
 from stores.extraction.pages import read_pages
 from stores.tables import JobRow

@@ -15,7 +15,7 @@ from api.streams import LONGEST_SECONDS, first_line
 from contracts.enrichment import STATUS_OF, LlmEvent
 from contracts.errors import ErrorCode
 from contracts.jobs import EventType, JobEvent, JobKind, JobState
-from domain.json_values import write_json
+from contracts.json_values import write_json
 from stores.enrichment.records import job_records
 from stores.jobs import get_job, last_restart
 from stores.tables import JobRow, RecordRow

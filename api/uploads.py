@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
 from contracts.jobs import FailedItem
+from contracts.json_values import BYTE_ORDER_MARK, BadValue, read_json
 from domain.json_stream import HEAD_BYTES, ArraySplitter, LineSplitter, Slice, Splitter, scalar_member
-from domain.json_values import BYTE_ORDER_MARK, BadValue, read_json
 from stores.db import Connection
 from stores.staging import StagedItem, add_failures, stage_page
 

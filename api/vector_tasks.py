@@ -22,6 +22,7 @@ from api.webhook_targets import read_target, take_members
 from contracts.auth import Principal
 from contracts.errors import BadInput, Conflict
 from contracts.jobs import FailedItem, JobKind
+from contracts.json_values import parse_json, read_json
 from contracts.vectors import (
     TASK_ID_FORM,
     Collection,
@@ -36,7 +37,6 @@ from contracts.vectors import (
     task_status,
 )
 from domain.json_stream import Slice
-from domain.json_values import parse_json, read_json
 from domain.vectors.items import canonical, object_uid
 from stores import jobs as job_store
 from stores.staging import StagedItem

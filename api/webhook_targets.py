@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from api.requests import add_header
 from api.state import AppState
 from contracts.errors import BadInput, TooLarge
+from contracts.json_values import read_json, write_json
 from contracts.webhooks import MOST_METADATA_BYTES, WebhookFields
-from domain.json_values import read_json, write_json
 from domain.webhooks.signing import PREFIX, signing_key, standard_form
 from stores.webhooks.receivers import Target
 

@@ -17,12 +17,14 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from contracts.errors import ErrorCode
 from contracts.jobs import JobState
+from contracts.json_values import read_json
 from contracts.llm import MODEL_KEY_FORM
 
 MOST_ENTITIES = 10_000
@@ -37,8 +39,10 @@ ModelKey = Annotated[str, StringConstraints(pattern=MODEL_KEY_FORM)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
-def _read(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+def _read(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str):
+        return value
+    return read_json(value.encode("utf-8", "surrogatepass"), info.field_name or "")
 
 
 class Strategy(StrEnum):

@@ -12,6 +12,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainSeria
 
 from contracts.documents import Box, DocumentKind
 from contracts.jobs import JobRef, JobState, RunState, Wire
+from contracts.json_values import parse_json
 
 MOST_SHOWN_BYTES = 64 << 10
 """A request body above that is shown by its size and digest."""
@@ -105,7 +106,8 @@ class DocumentRef(BaseModel):
 
 
 def _opened(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+    # What the store holds has been through the door before.
+    return parse_json(value) if isinstance(value, str) else value
 
 
 # As text: the store's jsonb would sort the members, and with them the fields of every answer.

@@ -11,6 +11,8 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 """A time beyond it is a mistake; one whose offset leads beyond the year 9999 could be stored and never be read."""
 MOST_OFFSET = 2**31 - 1
+MOST_NUMBER = 2**53 - 1
+"""The largest that every JSON reader holds exactly."""
 MOST_PORT = 65_535
 
 

@@ -12,7 +12,7 @@ import orjson
 
 from contracts.entities import FieldType, IndexConfig, IndexField
 from contracts.errors import BadInput, ErrorCode
-from domain.json_values import read_json, write_json
+from contracts.json_values import read_json, write_json
 from domain.matching import MissingField, NoIndexedValue, PreparedEntity, entity_uid, prepare
 
 RESERVED = "duplicates"

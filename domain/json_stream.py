@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from contracts.errors import BadInput, ErrorCode, TooLarge
-from domain.json_values import BYTE_ORDER_MARK
+from contracts.json_values import BYTE_ORDER_MARK
 
 HEAD_BYTES = 1 << 16
 """How much is kept of an item that is too large."""

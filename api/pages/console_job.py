@@ -33,7 +33,7 @@ from contracts.ai import DELIVER
 from contracts.auth import KeyKind, Principal, Role
 from contracts.errors import TowpathError
 from contracts.jobs import FailedItem, JobKind, JobState, JobView
-from domain.json_values import write_json
+from contracts.json_values import write_json
 from stores.events import read_events
 from stores.staging import read_failures
 from stores.tables import JobRow

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from contracts.json_values import parse_json, write_json
 from contracts.webhooks import DeliveryState, Try
-from domain.json_values import parse_json, write_json
 from stores.webhooks.deliveries import Delivery
 
 STATE_WORDS: dict[DeliveryState, str] = {

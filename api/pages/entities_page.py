@@ -15,7 +15,7 @@ from api.pages.console import PageVisitor, console_page
 from api.pages.failures import PageRoute
 from api.state import State
 from contracts.entities import Candidate, Explanation, GroupView, IndexConfig
-from domain.json_values import parse_json, write_json
+from contracts.json_values import parse_json, write_json
 from domain.matching import entity_uid
 from stores.db import Connection
 from stores.entities import pairs as pair_store

@@ -9,7 +9,7 @@ from typing import Any
 from api.state import AppState
 from contracts.errors import NotFound
 from contracts.extraction import Extraction, ExtractParams, FieldSource
-from domain.json_values import write_json
+from contracts.json_values import write_json
 from stores.extraction.jobs import get_extraction
 from stores.tables import JobRow
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from contracts.jobs import EventType, JobEvent
-from domain.json_values import write_json
+from contracts.json_values import write_json
 
 MOST_FACTS = 8
 LONGEST_FACT = 160

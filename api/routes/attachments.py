@@ -13,6 +13,7 @@ import orjson
 from fastapi import APIRouter, File, Request, Response, UploadFile
 
 from api.auth import Operator
+from api.bodies import body_of
 from api.enrichments import read_body
 from api.idempotency import IdempotencyKey, once, slot_of
 from api.state import AppState, State
@@ -89,7 +90,7 @@ async def upload(
     return await once(state, slot_of(request, caller, idempotency_key), digest, add)
 
 
-@router.post("/base64", summary="Upload a file as JSON")
+@router.post("/base64", summary="Upload a file as JSON", openapi_extra=body_of(AttachmentBody))
 async def upload_base64(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:

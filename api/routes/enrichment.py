@@ -39,8 +39,8 @@ from contracts.enrichment import (
 )
 from contracts.errors import BadInput, ErrorCode, ModelError, ProviderDown, TooLarge, TowpathError, Unavailable
 from contracts.jobs import JobKind, JobState
+from contracts.json_values import parse_json, read_json
 from domain.enrichment.estimate import estimate
-from domain.json_values import parse_json, read_json
 from domain.languages import LANGUAGES
 from stores.enrichment.records import get_records
 from stores.jobs import get_job, list_jobs
@@ -100,7 +100,11 @@ async def enrich_sync(
     return json_answer(await wait_for_result(state, caller, job_id, body))
 
 
-@router.post("/api/single/retry-expertises/stream", summary="Ask again for a record's failed domains")
+@router.post(
+    "/api/single/retry-expertises/stream",
+    summary="Ask again for a record's failed domains",
+    openapi_extra=body_of(RetryBody),
+)
 async def retry_expertises(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -160,7 +164,7 @@ async def estimate_cost(request: Request, state: State, caller: Reader) -> Respo
     return json_answer(estimate(plan, entities, state.catalog.price))
 
 
-@router.post("/api/enrichment/batch/fetch", summary="Read entities from a URL")
+@router.post("/api/enrichment/batch/fetch", summary="Read entities from a URL", openapi_extra=body_of(FetchBody))
 @router.post("/api/batch/fetch", include_in_schema=False)
 async def fetch_entities(request: Request, state: State, caller: Operator) -> Response:
     """A list of objects, or an object that holds one under `data`, `results` or `items`. Nothing is stored."""

@@ -42,9 +42,9 @@ from contracts.extraction import (
     TemplateBody,
 )
 from contracts.jobs import JobKind, JobState
+from contracts.json_values import parse_json
 from contracts.values import Moment
 from domain.extraction.shapes import check_schema
-from domain.json_values import parse_json
 from stores.extraction import catalog
 from stores.extraction.jobs import get_extraction
 from stores.extraction.reviews import annotation_history, list_annotations, review_history

@@ -24,8 +24,8 @@ from contracts.auth import Principal, Role
 from contracts.enrichment import BatchIds, MergeBody
 from contracts.errors import BadInput, Forbidden, ModelError
 from contracts.jobs import JobKind, JobState
+from contracts.json_values import parse_json, write_json
 from contracts.values import Moment
-from domain.json_values import parse_json, write_json
 from stores.enrichment.records import (
     RecordFilter,
     SortBy,
@@ -261,7 +261,7 @@ async def merge(request: Request, state: State, caller: Operator, idempotency_ke
     return json_answer({"job_id": str(job_id), **await job_result(state, job)})
 
 
-@router.post("/api/fusion/merge/stream", summary="Fuse records as a job")
+@router.post("/api/fusion/merge/stream", summary="Fuse records as a job", openapi_extra=body_of(MergeBody))
 async def merge_stream(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:

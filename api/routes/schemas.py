@@ -160,7 +160,7 @@ async def generate_stream(
     return (await _generate(request, state, caller, idempotency_key))[0]
 
 
-@router.post("/generate/sync", summary="Make a schema from samples and wait")
+@router.post("/generate/sync", summary="Make a schema from samples and wait", openapi_extra=body_of(GenerateBody))
 async def generate_sync(request: Request, state: State, caller: Editor) -> Response:
     """Answers the schema itself."""
     return await _waited(state, caller, (await _generate(request, state, caller, None))[1])
@@ -194,7 +194,9 @@ async def prompt_stream(
     return (await _edit(request, state, caller, schema_id, idempotency_key))[0]
 
 
-@router.post("/saved/{schema_id}/prompt", summary="Change a schema by words and wait")
+@router.post(
+    "/saved/{schema_id}/prompt", summary="Change a schema by words and wait", openapi_extra=body_of(PromptBody)
+)
 async def prompt_sync(request: Request, state: State, caller: Editor, schema_id: UUID) -> Response:
     """Answers the changed schema itself."""
     return await _waited(state, caller, (await _edit(request, state, caller, schema_id, None))[1])

@@ -14,6 +14,7 @@ from api.cursors import read_cursor, write_cursor
 from api.idempotency import IdempotencyKey, Slot
 from api.state import State
 from api.webhook_targets import check_url
+from contracts.json_values import parse_json
 from contracts.webhooks import (
     DeliveryPage,
     DeliveryState,
@@ -23,7 +24,6 @@ from contracts.webhooks import (
     StandingSecretBody,
     Try,
 )
-from domain.json_values import parse_json
 from domain.webhooks.signing import new_secret, signing_key, standard_form
 from stores.webhooks import deliveries as log
 from stores.webhooks import receivers as store

@@ -13,7 +13,7 @@ from jsonschema.exceptions import ValidationError as FormError
 from pydantic import GetJsonSchemaHandler, RootModel, model_validator
 from pydantic_core import CoreSchema
 
-from domain.json_values import parse_json, write_json
+from contracts.json_values import parse_json, write_json
 
 MOST_ERRORS = 8
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import orjson
 
 from contracts.enrichment import Conflict, ConflictReport, FieldSource, Fusion
+from contracts.json_values import write_json
 from domain.enrichment.content import Content, properties, resolve
-from domain.json_values import write_json
 
 DECIMALS = 6
 Values = dict[str, Any]

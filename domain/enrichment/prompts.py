@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts.enrichment import Classification, ClassificationStatus, Conflict
+from contracts.json_values import write_json
 from contracts.llm import ImagePart, Prompt
 from domain.enrichment.content import (
     GENERAL,
@@ -16,7 +17,6 @@ from domain.enrichment.content import (
     value_of,
 )
 from domain.enrichment.forms import answer_form, closed
-from domain.json_values import write_json
 
 MOST_SOURCE_CHARACTERS = 60_000
 FIELD_TOKENS = 60

@@ -10,8 +10,8 @@ from jsonschema.exceptions import SchemaError
 
 from contracts.errors import BadInput, TooLarge
 from contracts.extraction import MOST_SCHEMA_BYTES, Change
+from contracts.json_values import write_json
 from domain.extraction.values import nullable, resolved, type_of
-from domain.json_values import write_json
 
 MOST_PROPERTIES = 500
 MOST_DEPTH = 8

@@ -11,8 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from contracts.errors import BadInput, NotFound
+from contracts.json_values import assert_text
 from contracts.semantics import Aggregate, Content, Relationship, Topic, View
-from domain.json_values import assert_text
 from domain.semantics.expressions import check_aggregate, check_scalar
 
 MOST_BYTES = 1 << 20
@@ -38,6 +38,16 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self._levels -= 1
         return node
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except yaml.YAMLError:
+            raise
+        except Exception as error:
+            # What a tag asks for cannot be made of the text; the library has no error of its own for it.
+            problem = f"the text cannot be read as {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -67,9 +77,6 @@ def parse_model(given: str | Mapping[str, Any], *, field: str = "content") -> di
             place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
             problem = getattr(error, "problem", None) or "it cannot be read"
             raise BadInput(f"{field}: no valid YAML{place}: {problem}"[:500], field=field) from error
-        except (ValueError, TypeError, OverflowError) as error:
-            # What a tag or a number asks for cannot be made, such as an integer of too many digits.
-            raise BadInput(f"{field}: no valid YAML: {error}"[:500], field=field) from error
     if not isinstance(given, Mapping):
         raise BadInput(f"{field}: an object with views is needed", field=field)
     _assert_plain(given, field, 0)

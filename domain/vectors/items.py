@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from domain.json_values import write_json
+from contracts.json_values import write_json
 
 URL_KEYS = ("url", "uri", "file_url", "source_url", "source", "href")
 PATH_KEYS = ("file", "path", "file_path", "filename", "source")

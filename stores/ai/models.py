@@ -13,8 +13,8 @@ from sqlmodel import col, select
 
 from contracts.ai import ModelKind
 from contracts.errors import NotFound
+from contracts.json_values import parse_json, write_json
 from contracts.semantics import Content
-from domain.json_values import parse_json, write_json
 from domain.semantics.content import read_model
 from domain.semantics.overlay import overlay
 from stores.ai.tables import ConnectionRow, ModelRow

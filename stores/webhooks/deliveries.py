@@ -13,8 +13,8 @@ from psycopg.types.json import Json
 
 from contracts.errors import Conflict, NotFound
 from contracts.jobs import DeliveryRef, JobRef, JobState
+from contracts.json_values import parse_json, write_json
 from contracts.webhooks import ENDS, SAME, DeliveryState, Try, TryOutcome, TryTask, WebhookEvent
-from domain.json_values import parse_json, write_json
 from stores.db import Connection, Database
 from stores.notices import own_members
 from stores.tables import JobRow

@@ -52,8 +52,8 @@ def read_json(raw: bytes, where: str = "", *, offset: int = 0) -> Any:
         ) from error
     if _NUL in text:
         _refuse(value, where, _has_nul, "contains a null byte", ErrorCode.NULL_BYTE)
-    if text.count(b"[") + text.count(b"{") > MOST_DEPTH and any(depth > MOST_DEPTH for _, _, depth in _walk(value)):
-        _refuse_depth(where)
+    if text.count(b"[") + text.count(b"{") > MOST_DEPTH:
+        _check_depth(value, where)
     return _exact(text, value)
 
 
@@ -119,8 +119,7 @@ def _refuse_value(text: bytes, where: str) -> None:
         if "digits" in str(error):
             raise BadValue(f"{where or 'the body'} holds a number of too many digits", field=where or None) from None
         return
-    if any(depth > MOST_DEPTH for _, _, depth in _walk(value)):
-        _refuse_depth(where)
+    _check_depth(value, where)
     _refuse(value, where, _has_half, "contains half of a surrogate pair, which is no character")
     _refuse(value, where, _is_beyond, "is a number beyond what can be held", ErrorCode.INVALID_VALUE)
 
@@ -129,9 +128,16 @@ def _refuse(
     value: Any, where: str, test: Callable[[Any], bool], problem: str, code: ErrorCode = ErrorCode.INVALID_ENCODING
 ) -> None:
     for path, one, _ in _walk(value):
+        place = (f"{where}.{path}".strip(".") if path[:1] != "[" else where + path)[:_MOST_SHOWN]
+        if isinstance(one, dict) and any(test(name) for name in one):
+            raise BadValue(f"a name in {place or 'the body'} {problem}", code=code, field=place or None)
         if test(one):
-            place = f"{where}.{path}".strip(".") if path[:1] != "[" else where + path
-            raise BadValue(f"{place[:_MOST_SHOWN] or 'the body'} {problem}", code=code, field=place[:_MOST_SHOWN])
+            raise BadValue(f"{place or 'the body'} {problem}", code=code, field=place or None)
+
+
+def _check_depth(value: Any, where: str) -> None:
+    if any(depth >= MOST_DEPTH and isinstance(one, dict | list) for _, one, depth in _walk(value)):
+        _refuse_depth(where)
 
 
 def _refuse_depth(where: str) -> NoReturn:
@@ -139,7 +145,7 @@ def _refuse_depth(where: str) -> NoReturn:
 
 
 def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:
-    """Every value with its path and depth, in order; a member's name comes at the path of its object.
+    """Every value with its path and depth, in order.
 
     Without recursion, because how deep the value is may be what is looked for.
     """
@@ -148,7 +154,6 @@ def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:
         path, one, depth = waiting.pop()
         yield path, one, depth
         if isinstance(one, dict):
-            yield from ((path or "a field name", name, depth) for name in one)
             inside = [(f"{path}.{name}" if path else name, item, depth + 1) for name, item in one.items()]
         elif isinstance(one, list):
             inside = [(f"{path}[{place}]", item, depth + 1) for place, item in enumerate(one)]
