@@ -129,7 +129,9 @@ def _value(name: str, text: str) -> Any:
 
 
 async def _stored(state: AppState, organization: str, file: UploadFile) -> tuple[DocumentRef, int | None]:
-    name = (file.filename or "document")[:255].replace("\x00", "")
+    name = (file.filename or "document")[:255]
+    for text in (name, file.content_type or ""):
+        assert_text(text, "file")
     head = await file.read(HEAD_BYTES)
     # A kind that is not read is refused before anything of it is kept.
     kind = detect_kind(name, file.content_type, head)

@@ -57,6 +57,8 @@ def parse_entity(raw: bytes, where: str = "", *, offset: int = 0) -> Entity:
         raise BadInput(f"{dot}id must be a string or a whole number of at most 64 bits", field=f"{dot}id")
     if isinstance(identity, str) and not 0 < len(identity) <= MAX_ID_CHARACTERS:
         raise BadInput(f"{dot}id must have 1 to {MAX_ID_CHARACTERS} characters", field=f"{dot}id")
+    if isinstance(entity.get("sku"), str) and len(entity["sku"]) > MAX_ID_CHARACTERS:
+        raise BadInput(f"{dot}sku must have at most {MAX_ID_CHARACTERS} characters", field=f"{dot}sku")
     if RESERVED in entity:
         raise BadInput(
             f"{dot}{RESERVED} is reserved for the answer", code=ErrorCode.RESERVED_FIELD, field=f"{dot}{RESERVED}"
