@@ -100,6 +100,19 @@ def assert_text(text: str, field: str) -> None:
         )
 
 
+def problem_of(value: Any) -> str | None:
+    """What no part can hold in a value that did not come through `read_json`, such as a model's answer."""
+    for path, one, depth in _walk(value):
+        place = path[:_MOST_SHOWN] or "the value"
+        if depth >= MOST_DEPTH:
+            return f"{place} is nested deeper than {MOST_DEPTH} levels"
+        if any(_has_nul(text) or _has_half(text) for text in (one, *(one if isinstance(one, dict) else ()))):
+            return f"{place} contains a null byte or half of a surrogate pair"
+        if _is_beyond(one):
+            return f"{place} is no number that can be held"
+    return None
+
+
 def _exact(text: bytes, value: Any) -> Any:
     return json.loads(text) if _LONG_NUMBER.search(text) else value
 

@@ -13,7 +13,7 @@ from jsonschema.exceptions import ValidationError as FormError
 from pydantic import GetJsonSchemaHandler, RootModel, model_validator
 from pydantic_core import CoreSchema
 
-from contracts.json_values import parse_json, write_json
+from contracts.json_values import parse_json, problem_of, write_json
 
 MOST_ERRORS = 8
 
@@ -44,6 +44,8 @@ def _model(raw: bytes) -> type[Answered]:
 
         @model_validator(mode="after")
         def _in_form(self) -> Answer:
+            if problem := problem_of(self.root):
+                raise ValueError(problem)
             errors = sorted(validator.iter_errors(self.root), key=lambda error: error.json_path)
             if errors:
                 raise ValueError("; ".join(_told(error) for error in errors[:MOST_ERRORS]))
