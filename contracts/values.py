@@ -45,6 +45,11 @@ Offset = Annotated[int, Field(ge=0, le=MOST_OFFSET)]
 """How many entries of a list to pass over."""
 
 
+def storable_text(text: str) -> str:
+    """Text of others, such as a server's answer, without what no part can hold."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
 def not_null(given: Any) -> Any:
     """For a member of a change that may be left out, but has no empty value.
 

@@ -246,16 +246,17 @@ def test_an_index_has_no_name_that_a_path_cannot_hold(org: Organization, name: s
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999/", "http://127.0.0.1:65536/", "http://127.0.0.1:0/"])
 def test_a_port_that_is_none_is_refused_at_acceptance(org: Organization, url: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     batch: dict[str, Any] = {"entities": [{"id": 1, "name": "a"}], "webhookUrl": url}
 
     for error in (
         org.call("POST", "/v1/entities/batch", 400, json=batch),
         org.call("POST", "/v1/entities/batch", 400, json=[{"id": 1}], headers={"Towpath-Webhook-Url": url}),
         org.call("POST", "/webhooks", 400, json={"url": url}),
-        org.call("POST", "/extract", 400, json={"documentUrl": url, "schema": {}}),
+        org.call("POST", "/extract", 400, json={"documentUrl": url, "schema": schema}),
         org.call("POST", "/api/enrichment/batch/fetch", 400, json={"url": url}),
     ):
-        assert "port" in error["detail"] or "rl" in error["detail"]
+        assert "its port must be from 1 to 65535" in error["detail"]
     assert org.call("GET", "/v1/jobs")["jobs"] == []
 
 
