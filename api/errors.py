@@ -125,6 +125,10 @@ def _place(field: str | None) -> list[str | int]:
 
 
 def _http(request: Request, error: HTTPException) -> JSONResponse:
+    if isinstance(error.__cause__, RecursionError | ValueError):
+        # What the framework says of a body that its JSON reader gives up on.
+        detail = "the body is nested too deeply, or holds a number of too many digits, or is no text"
+        return answer_error(request, BadInput(detail, code=ErrorCode.INVALID_JSON))
     code = CODES.get(error.status_code, ErrorCode.INTERNAL)
     return _answer(request, error.status_code, code, str(error.detail), error.headers)
 
