@@ -13,9 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import (
-    ActivityError,
     ApplicationError,
-    ChildWorkflowError,
+    FailureError,
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
@@ -132,7 +131,8 @@ class JobWorkflow(Generic[State]):
             if is_cancelled_exception(error):
                 finish.state = JobState.CANCELLED
                 finish.error = JobError(code=ErrorCode.CANCELLED, message=STOPPED)
-            elif isinstance(error, ActivityError | ChildWorkflowError):
+            elif isinstance(error, Exception):
+                # An activity's failure, a local one's too, or a defect of the workflow itself.
                 finish.state = JobState.FAILED
                 finish.error = _cause(error)
             else:
@@ -358,6 +358,6 @@ def _cause(error: BaseException) -> JobError:
         if isinstance(leaf, ApplicationError) and leaf.type in set(ErrorCode):
             return JobError(code=ErrorCode(leaf.type), message=leaf.message[:MOST_MESSAGE])
         if leaf.__cause__ is None:
-            message = leaf.message if isinstance(leaf, ApplicationError) else str(leaf)
+            message = leaf.message if isinstance(leaf, FailureError) else f"{type(leaf).__name__}: {leaf}"
             return JobError(code=ErrorCode.INTERNAL, message=message[:MOST_MESSAGE])
         leaf = leaf.__cause__
