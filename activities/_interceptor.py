@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -31,8 +32,7 @@ logger = logging.getLogger("towpath.activities")
 HEARTBEAT_SECONDS = 1.0
 TELL_SECONDS = 5.0
 """So long a failed attempt may take to tell of itself; the database may be what has failed."""
-MANY_TRIES = 20
-"""So often a step is tried at the least, however long it takes: a machine that was off for days has not tried."""
+LEAST_TRIES = 20
 FIRST_RETRY = timedelta(seconds=1)
 ALWAYS_SIGNALLED = 8
 """So many failed attempts are told to the workflow one by one, then only powers of two: its history is bounded."""
@@ -44,24 +44,33 @@ NEVER_ENDS = Fault(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When a step that fails again and again is given up: both must be reached."""
+
+    span: timedelta
+    least_tries: int
+
+
 class ActivityGuard(Interceptor):
     """Makes the guard of each activity.
 
     Args:
         database: Where the jobs are.
         retry_days: After so many days a step that fails again and again ends its job.
+        least_tries: So often it is tried at the least, however long that takes: a machine that was off has not tried.
     """
 
-    def __init__(self, database: Database, *, retry_days: float) -> None:
+    def __init__(self, database: Database, *, retry_days: float, least_tries: int = LEAST_TRIES) -> None:
         self._database = database
-        self._patience = timedelta(days=retry_days)
+        self._patience = Patience(timedelta(days=retry_days), least_tries)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Guard(next, self._database, self._patience)
 
 
 class _Guard(ActivityInboundInterceptor):
-    def __init__(self, following: ActivityInboundInterceptor, database: Database, patience: timedelta) -> None:
+    def __init__(self, following: ActivityInboundInterceptor, database: Database, patience: Patience) -> None:
         super().__init__(following)
         self._database = database
         self._patience = patience
@@ -74,7 +83,7 @@ class _Guard(ActivityInboundInterceptor):
         try:
             if info.attempt > 1 and ref is not None:
                 await self._tell(lambda: self._note_lost(ref, info))
-            if reason := self._has_no_time(NEVER_ENDS, info):
+            if reason := self._has_no_time(NEVER_ENDS, info, info.attempt - 1):
                 raise _given_up(NEVER_ENDS, _where(info), reason)
             result = await self.next.execute_activity(input)
             if info.attempt > 1 and ref is not None:
@@ -91,7 +100,7 @@ class _Guard(ActivityInboundInterceptor):
     async def _failure(self, error: Exception, ref: JobRef | None, info: activity.Info) -> FailureError:
         fault = judge(error)
         where = _where(info)
-        if fault.retryable and (reason := self._has_no_time(fault, info)):
+        if fault.retryable and (reason := self._has_no_time(fault, info, info.attempt)):
             return _given_up(fault, where, reason)
         if fault.retryable:
             logger.warning("%s is tried again: %s", where, fault.message)
@@ -102,12 +111,13 @@ class _Guard(ActivityInboundInterceptor):
             return to_failure(fault, fault.message, retryable=False)
         return to_failure(fault, internal_message(error, report(error, where)), retryable=False)
 
-    def _has_no_time(self, fault: Fault, info: activity.Info) -> str | None:
-        if fault.tries is not None and info.attempt >= fault.tries:
-            return f"tried {info.attempt} times"
+    def _has_no_time(self, fault: Fault, info: activity.Info, failed: int) -> str | None:
+        """Why a step is given up after so many failed attempts; None: it is not."""
+        if fault.tries is not None and failed >= fault.tries:
+            return f"tried {failed} times"
         since = datetime.now(UTC) - info.scheduled_time
-        if since > self._patience and info.attempt >= MANY_TRIES:
-            return f"tried {info.attempt} times in {_days(since)}"
+        if since > self._patience.span and failed >= self._patience.least_tries:
+            return f"tried {failed} times in {_days(since)}"
         return None
 
     async def _note_retry(self, ref: JobRef, info: activity.Info, fault: Fault) -> None:

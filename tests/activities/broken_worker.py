@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 import worker
+from activities import _entity_run, entities, vectors
 from activities._interceptor import ActivityGuard
 from contracts.queues import Queue
 from runtime.settings import get_settings
@@ -57,7 +59,25 @@ class BreakingGuard(ActivityGuard):
         return super().intercept_activity(Breaker(next))
 
 
+POISON = "poison-item"
+"""An item that says this breaks the code that works on it."""
+
+
+def poisoned(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that raises what nobody foresaw when it meets the item."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        if POISON in repr(args):
+            raise IndexError("tuple index out of range")
+        return function(*args, **options)
+
+    return call
+
+
 if __name__ == "__main__":
+    entities.make_draft = poisoned(entities.make_draft)  # type: ignore[assignment]
+    vectors.payload_text = poisoned(vectors.payload_text)  # type: ignore[assignment]
+    _entity_run.assemble = poisoned(_entity_run.assemble)  # type: ignore[assignment]
     worker.ActivityGuard = BreakingGuard  # type: ignore[misc]
     logging.basicConfig(level="INFO", format="%(levelname)s %(name)s %(message)s")
     asyncio.run(worker.serve(get_settings(), list(Queue)))

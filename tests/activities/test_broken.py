@@ -23,6 +23,7 @@ from contracts.jobs import JobRef, Reconciled
 from contracts.queues import Queue
 from runtime.settings import Settings
 from stores.db import Database
+from tests.activities.broken_worker import POISON
 from tests.activities.conftest import Breakable
 from tests.ai.builders import LATE, TELL, ask, lamps_model, script
 from tests.builders import FIELDS, Organization, organization, papers, persons
@@ -269,6 +270,35 @@ def test_an_unknown_error_of_any_activity_ends_its_job(
     page = signed_in(breakable, org).get(f"/console/jobs/{job_id}")
     assert page.status_code == 200
     assert number.group(1) in page.text
+
+
+def poisoned_batch(org: Organization) -> str:
+    org.index()
+    return org.submit([*persons(3), {"id": "bad", "name": POISON}])
+
+
+def poisoned_task(org: Organization) -> str:
+    task = org.task({"items": [*papers(3), {"object_id": "bad", "payload": {"text": POISON}}]})
+    return str(org.call("GET", "/v1/jobs", params={"externalId": task["id"]})["jobs"][0]["id"])
+
+
+def poisoned_enrichment(org: Organization) -> str:
+    entities = [{"name": "one"}, {"name": "two"}, {"name": "three"}, {"name": POISON}]
+    return org.enrich("/api/enrichment/batch/start", entities=entities, schema_id=org.schema())
+
+
+@pytest.mark.parametrize("start", [poisoned_batch, poisoned_task, poisoned_enrichment])
+def test_an_unknown_error_ends_the_item_and_not_its_neighbours(
+    start: Callable[[Organization], str], breakable: Breakable, org: Organization, provider: LlmServer
+) -> None:
+    job = org.until(start(org), seconds=60)
+    failures = org.call("GET", f"/v1/jobs/{job['id']}/failures")["failures"]
+
+    assert (job["state"], job["progress"]["succeeded"], job["progress"]["failed"]) == ("COMPLETED", 3, 1)
+    assert [one["code"] for one in failures] == ["INTERNAL"]
+    number = re.search(r"log knows it as (\w{12})", failures[0]["message"])
+    assert number is not None
+    assert f"error {number.group(1)}" in breakable.log()
 
 
 @pytest.mark.parametrize("kind", ["long", "endless"])
