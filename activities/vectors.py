@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from temporalio import activity
 
-from activities._faults import effect
+from activities._faults import effect, end_of_item
 from activities._pages import record_page
 from activities._sources import Sources
 from clients.embedding import Embedder, Splitter
@@ -131,6 +131,9 @@ class VectorActivities:
             except TowpathError as error:
                 code = error.code if error.code is ErrorCode.NOTHING_TO_EMBED else ErrorCode.SOURCE_FAILED
                 item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, error.detail)
+            except Exception as error:
+                code, message = end_of_item(error, f"the source of the item {item.data['object_id']!r}")
+                item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, message)
 
         await asyncio.gather(*(read(item) for item in items))
 
@@ -192,6 +195,10 @@ class VectorActivities:
             except BadInput as error:
                 item.draft = None
                 item.failure = _failure(item, first_index, FailureStage.SPLITTING, error.code, error.detail)
+            except Exception as error:
+                code, message = end_of_item(error, f"the text of the item {item.data['object_id']!r}")
+                item.draft = None
+                item.failure = _failure(item, first_index, FailureStage.SPLITTING, code, message)
 
     async def _take_up(self, items: list[Item], scope: TaskScope) -> None:
         """Take the vectors that an earlier try has kept."""

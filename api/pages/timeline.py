@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ MARKS: dict[str, str] = {
     EventType.CANCELLING: "quiet",
     EventType.PAUSED: "warn",
     EventType.PROGRESS: "small",
+    EventType.RETRYING: "warn",
 }
 COUNTS = ("total", "processed", "succeeded", "failed", "skipped")
 
@@ -61,19 +62,22 @@ def timeline(events: Sequence[JobEvent]) -> list[Line]:
 
 def _line(event: JobEvent) -> Line:
     mark = MARKS.get(event.type, "plain")
-    if event.type == EventType.PROGRESS:
-        return Line(event, *_progress(event.data), None, mark)
-    if event.type == EventType.PHASE:
-        return Line(event, f"Phase {event.data.get('phase', '')}", "", None, mark)
-    if event.type == EventType.STARTED:
-        return Line(event, "Started", f"attempt {event.data.get('attempt', 1)}", None, mark)
-    if event.type == EventType.CREATED:
-        total = event.data.get("total")
-        return Line(event, "Created", f"{total:,} items" if isinstance(total, int) and total else "", None, mark)
+    if event.type in TELLERS:
+        return Line(event, *TELLERS[event.type](event.data), None, mark)
     if event.type in TITLES:
         return Line(event, TITLES[event.type], _end(event.data), None, mark)
     told, whole = _facts(event.data)
     return Line(event, _words(event.type), told, None if whole else _json(event.data), mark)
+
+
+def _created(data: Mapping[str, Any]) -> tuple[str, str]:
+    total = data.get("total")
+    return "Created", f"{total:,} items" if isinstance(total, int) and total else ""
+
+
+def _retrying(data: Mapping[str, Any]) -> tuple[str, str]:
+    title = f"Attempt {data.get('attempt', 1)} of {data.get('activity', '')} failed"
+    return title, f"{data.get('code', '')}: {data.get('message', '')}"[:LONGEST_DETAIL]
 
 
 def _words(name: str) -> str:
@@ -122,3 +126,13 @@ def _value(value: str | float) -> str:
 def _json(data: Mapping[str, Any]) -> str:
     text = write_json(data, options=orjson.OPT_INDENT_2).decode()
     return text if len(text) <= LONGEST_DETAIL else f"{text[:LONGEST_DETAIL]}\n…"
+
+
+TELLERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
+    EventType.PROGRESS: _progress,
+    EventType.PHASE: lambda data: (f"Phase {data.get('phase', '')}", ""),
+    EventType.STARTED: lambda data: ("Started", f"attempt {data.get('attempt', 1)}"),
+    EventType.CREATED: _created,
+    EventType.RETRYING: _retrying,
+}
+"""The title and the words of the events that are told in a way of their own."""
