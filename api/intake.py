@@ -11,6 +11,10 @@ from api.errors import answer_error
 from contracts.errors import BadInput, ErrorCode
 from contracts.json_values import read_json
 
+PAGES = ("/console", "/chat/", "/sign-")
+UNREADABLE = b"%EF%BF%BD"
+"""The character that stands for what cannot be read."""
+
 
 class Intake:
     """Refuses a path or a query with a NUL character or bytes that are not UTF-8, whichever route it is for.
@@ -27,15 +31,23 @@ class Intake:
         if scope["type"] == "http":
             try:
                 _check_place(scope.get("raw_path") or scope["path"].encode(), "the path")
-                for pair in scope["query_string"].replace(b"+", b" ").split(b"&"):
-                    name, _, value = pair.partition(b"=")
-                    field = _check_place(name, "a query parameter's name")
-                    _check_place(value, field)
+                if scope["path"].startswith(PAGES):
+                    # What a person has typed or followed is looked for, and not found.
+                    scope["query_string"] = scope["query_string"].replace(b"%00", UNREADABLE)
+                else:
+                    _check_query(scope["query_string"])
             except BadInput as error:
                 answer = answer_error(Request(scope), error)
                 await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _check_query(raw: bytes) -> None:
+    for pair in raw.split(b"&"):
+        name, _, value = pair.partition(b"=")
+        field = _check_place(name, "a query parameter's name")
+        _check_place(value, field)
 
 
 def _check_place(raw: bytes, field: str) -> str:
