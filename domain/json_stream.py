@@ -63,11 +63,11 @@ def scalar_member(raw: bytes, name: str) -> bytes | None:
 class _LargeItem:
     """An item that is too large: passed over, with its beginning and its digest kept."""
 
-    def __init__(self, offset: int) -> None:
+    def __init__(self, offset: int, *, scalar: bool = False) -> None:
+        self.scalar = scalar
         self._offset = offset
         self._head = bytearray()
         self._digest = hashlib.sha256()
-        self.in_string = False
 
     def add(self, data: bytes | bytearray) -> None:
         self._digest.update(data)
@@ -137,6 +137,7 @@ class ArraySplitter:
         # How far the value at `_at` has been looked through, and how deep it is there.
         self._scanned = 0
         self._depth = 0
+        self._in_string = False
         self._large: _LargeItem | None = None
 
     def feed(self, data: bytes) -> Iterator[Slice]:
@@ -170,7 +171,7 @@ class ArraySplitter:
             return
         if self._state not in _ITEM_STATES:
             raise TooLarge(f"the value at offset {self._base} is larger than {self._most_bytes} bytes")
-        self._large = _LargeItem(self._base)
+        self._large = _LargeItem(self._base, scalar=self._buffer[0] not in b'{["')
         # Its end is not there yet, or it would have been found.
         self._pass_over(self._large)
 
@@ -273,15 +274,32 @@ class ArraySplitter:
         return found
 
     def _end_of_value(self) -> int | None:
-        first = self._buffer[self._at]
-        if first not in b'{["':
-            ended = _SCALAR_END.search(self._buffer, self._at)
-            return ended.start() if ended else None
+        if self._buffer[self._at] not in b'{["':
+            return self._end_of_scalar()
         if self._scanned <= self._at and (flat := _FLAT.match(self._buffer, self._at)):
             return flat.end()
-        for token in _TOKEN.finditer(self._buffer, max(self._scanned, self._at)):
+        return self._end_of_nested()
+
+    def _end_of_scalar(self) -> int | None:
+        ended = _SCALAR_END.search(self._buffer, max(self._scanned, self._at))
+        self._scanned = len(self._buffer)
+        return ended.start() if ended else None
+
+    def _end_of_nested(self) -> int | None:
+        """Go on where the last look at this value ended, which may have been within a string."""
+        start = max(self._scanned, self._at)
+        if self._in_string:
+            self._scanned = self._end_of_string(start)
+            if self._buffer[self._scanned : self._scanned + 1] != b'"':
+                return None
+            self._in_string = False
+            start = self._scanned = self._scanned + 1
+            if self._depth == 0:
+                return start
+        for token in _TOKEN.finditer(self._buffer, start):
             if token.group() == b'"':
-                self._scanned = token.start()
+                self._in_string = True
+                self._scanned = self._end_of_string(token.end())
                 return None
             self._see(token.group())
             self._scanned = token.end()
@@ -292,7 +310,7 @@ class ArraySplitter:
 
     def _pass_over(self, large: _LargeItem) -> Slice | None:
         """Take what is there of an item that is too large, so that no more than a piece is ever held."""
-        end = self._end_of_large(large)
+        end = self._end_of_scalar() if large.scalar else self._end_of_nested()
         taken = self._scanned if end is None else end
         large.add(self._buffer[:taken])
         del self._buffer[:taken]
@@ -302,31 +320,6 @@ class ArraySplitter:
             return None
         self._large, self._depth, self._state = None, 0, _State.AFTER_VALUE
         return large.slice()
-
-    def _end_of_large(self, large: _LargeItem) -> int | None:
-        if large.in_string:
-            self._scanned = self._end_of_string(0)
-            if self._buffer[self._scanned : self._scanned + 1] != b'"':
-                return None
-            large.in_string = False
-            self._scanned += 1
-            if self._depth == 0:
-                return self._scanned
-        elif self._depth == 0 and self._scanned == 0 and self._buffer and self._buffer[0] not in b'{["':
-            ended = _SCALAR_END.search(self._buffer)
-            self._scanned = len(self._buffer)
-            return ended.start() if ended else None
-        for token in _TOKEN.finditer(self._buffer, self._scanned):
-            if token.group() == b'"':
-                large.in_string = True
-                self._scanned = self._end_of_string(token.end())
-                return None
-            self._see(token.group())
-            self._scanned = token.end()
-            if self._depth == 0:
-                return token.end()
-        self._scanned = len(self._buffer)
-        return None
 
     def _end_of_string(self, start: int) -> int:
         rest = _STRING_REST.match(self._buffer, start)

@@ -116,7 +116,7 @@ async def _knows(request: Request, state: AppState, conversation_id: UUID) -> bo
 @router.post("/messages")
 async def send(request: Request, state: State, conversation_id: UUID, visitor: PageVisitor) -> Response:
     """Asks the next question; one that is refused comes back with what was typed."""
-    form = await read_form(request)
+    form = await read_form(request, own_checks=("prompt",))
     visitor.check(request, form)
     typed = form.get("prompt", "").replace("\r\n", "\n")
     try:
