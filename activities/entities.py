@@ -13,7 +13,7 @@ from activities._faults import effect
 from activities._pages import record_page
 from contracts.entities import IndexConfig
 from contracts.entity_jobs import Phase, TrainReport
-from contracts.errors import BadInput, ErrorCode, JobFault, NotFound, Unavailable
+from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
 from contracts.jobs import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress
 from domain.entities import Draft, make_draft, parse_entity
 from domain.jobs import Outcome, tally
@@ -65,16 +65,23 @@ class EntityActivities:
     async def index_page(self, task: PageTask) -> Progress:
         """Store a page's entities with their candidate keys."""
         async with effect():
-            async with self._database.transaction() as connection:
-                index = await self._live(connection, task.ref)
-                page = await load_page(connection, task.ref.job_id, task.page, lock=False)
-            prepared = await asyncio.to_thread(_prepare, page, index.config)
-            async with self._database.transaction() as connection:
-                return await self._store_page(connection, task, index, prepared)
+            while (change := await self._index_page(task)) is None:
+                # Another writer has appended a field, or a re-index has swapped: both end.
+                pass
+            return change
+
+    async def _index_page(self, task: PageTask) -> Progress | None:
+        async with self._database.transaction() as connection:
+            index = await self._live(connection, task.ref)
+            page = await load_page(connection, task.ref.job_id, task.page, lock=False)
+        prepared = await asyncio.to_thread(_prepare, page, index.config)
+        async with self._database.transaction() as connection:
+            return await self._store_page(connection, task, index, prepared)
 
     async def _store_page(
         self, connection: Connection, task: PageTask, prepared_for: Index, prepared: Prepared
-    ) -> Progress:
+    ) -> Progress | None:
+        """Store what was prepared; None: the index changed meanwhile, and it must be prepared anew."""
         ref = task.ref
         page = await load_page(connection, ref.job_id, task.page)
         if page.steps >= 1:
@@ -82,7 +89,7 @@ class EntityActivities:
         await job_store.assert_active(connection, ref)
         index = await self._live(connection, ref, lock=True)
         if (index.index_no, index.config) != (prepared_for.index_no, prepared_for.config):
-            raise Unavailable("the index changed while the page was prepared")
+            return None
         before = tally(page.outcomes)
         places = [place for place in prepared.drafts if page.outcomes[place] == Outcome.WAITING]
         written = await write_drafts(connection, index.index_no, [prepared.drafts[place] for place in places])
