@@ -24,6 +24,7 @@ from stores.entities.indexes import Index, add_entities, find_index
 from stores.entities.matching import decide_all, store_scores
 from stores.entities.pairs import drop_stale_pairs
 from stores.entities.records import write_drafts
+from stores.entities.statistics import refresh_statistics
 from stores.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
 
 # Index and match each make up half of a batch, as far as its fraction done is concerned.
@@ -118,6 +119,8 @@ class EntityActivities:
                 )
                 if row := await known.fetchone():
                     return TrainReport.model_validate(row[0]["report"])
+            written = job.total - job.skipped
+            await refresh_statistics(self._database, "entities", "entity_postings", entities=written)
             report = TrainReport(trained=False, shares=0)
             if training.is_due(index):
                 asked = await self._matcher.candidates.get(index, ref, queries=training.SAMPLE)
@@ -161,11 +164,14 @@ class EntityActivities:
     @activity.defn
     async def resolve_batch(self, ref: JobRef) -> int:
         """Decide verdicts and groups of all that the batch touched."""
-        async with effect(), self._database.transaction() as connection:
-            await job_store.assert_active(connection, ref)
-            index = await self._live(connection, ref, lock=True)
-            await drop_stale_pairs(connection, index.index_no, model_version=index.model_version)
-            return await decide_all(connection, index, await self._matcher.models.get(connection, index))
+        async with effect():
+            job = await job_store.get_job(self._database, ref.organization, ref.job_id)
+            await refresh_statistics(self._database, "entity_pairs", entities=job.total - job.skipped)
+            async with self._database.transaction() as connection:
+                await job_store.assert_active(connection, ref)
+                index = await self._live(connection, ref, lock=True)
+                await drop_stale_pairs(connection, index.index_no, model_version=index.model_version)
+                return await decide_all(connection, index, await self._matcher.models.get(connection, index))
 
     async def _live(self, connection: Connection, ref: JobRef, *, lock: bool = False) -> Index:
         name = str((await job_store.params_of(connection, ref))["index"])

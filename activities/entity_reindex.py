@@ -34,6 +34,7 @@ from stores.entities.generations import (
 from stores.entities.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
 from stores.entities.matching import decide_all, find_candidates, score_candidates, store_scores
 from stores.entities.records import Stored, delete_entity, write_drafts
+from stores.entities.statistics import refresh_statistics
 from stores.staging import add_failures
 
 CATCH_UP = 2_000
@@ -111,6 +112,7 @@ class ReindexActivities:
         async with effect():
             async with self._database.transaction() as connection:
                 _, building = await self._both(connection, ref)
+            await refresh_statistics(self._database, "entities", "entity_postings", entities=building.entities)
             if building.model_version or building.entities < training.LEAST_ENTITIES:
                 return
             asked = await self._matcher.candidates.get(building, ref, queries=building.entities)
@@ -148,7 +150,14 @@ class ReindexActivities:
     @activity.defn
     async def resolve_building(self, ref: JobRef) -> int:
         """Decide verdicts and groups of the next generation."""
-        async with effect(), self._database.transaction() as connection:
+        async with effect():
+            async with self._database.transaction() as connection:
+                _, building = await self._both(connection, ref)
+            await refresh_statistics(self._database, "entity_pairs", entities=building.entities)
+            return await self._resolve(ref)
+
+    async def _resolve(self, ref: JobRef) -> int:
+        async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             _, building = await self._both(connection, ref)
             return await decide_all(connection, building, await self._matcher.models.get(connection, building))
