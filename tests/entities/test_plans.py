@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -99,17 +100,17 @@ async def partners_of_one(connection: Connection, uids: list[int]) -> Any:
 
 async def duplicates_of_one(connection: Connection, uids: list[int]) -> Any:
     query = {"minimum": 0.7, "duplicates_only": False, "limit": 100, "offset": 0}
-    return (await pair_store.page_partners(connection, FRESH, uids[700], **query))[0]  # type: ignore[arg-type]
+    return (await pair_store.page_partners(connection, FRESH, uids[700], **query))[0]
 
 
 async def first_pairs(connection: Connection, uids: list[int]) -> Any:
     query = {"minimum": 0.7, "duplicates_only": False, "limit": 1000, "offset": 0}
-    return (await pair_store.page_pairs(connection, FRESH, **query))[0]  # type: ignore[arg-type]
+    return (await pair_store.page_pairs(connection, FRESH, **query))[0]
 
 
 async def later_pairs(connection: Connection, uids: list[int]) -> Any:
     query = {"minimum": 0.7, "duplicates_only": True, "limit": 1000, "offset": 4000}
-    return (await pair_store.page_pairs(connection, FRESH, **query))[0]  # type: ignore[arg-type]
+    return (await pair_store.page_pairs(connection, FRESH, **query))[0]
 
 
 async def groups(connection: Connection, uids: list[int]) -> Any:
@@ -207,7 +208,7 @@ async def test_statistics_are_taken_when_a_batch_is_much_of_what_is_stored(make_
 
     config = IndexConfig(index_name="people", fields=[IndexField(name="name", type=FieldType.TEXT)])
     raws = [b'{"id":%d,"name":"person %d"}' % (number, number) for number in range(1_200)]
-    ref = JobRef(organization="acme", kind=JobKind.ENTITY_BATCH, job_id=JobRow.model_fields["id"].default_factory())  # type: ignore[misc,call-arg]
+    ref = JobRef(organization="acme", kind=JobKind.ENTITY_BATCH, job_id=uuid4())
     async with database.transaction() as connection:
         for table in TABLES:
             await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
