@@ -15,7 +15,7 @@ from activities._faults import effect, end_of_item
 from activities._pages import record_page
 from contracts.entities import IndexConfig
 from contracts.entity_jobs import Phase, TrainReport
-from contracts.errors import BadInput, ErrorCode, JobFault, NotFound, Unavailable
+from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
 from contracts.jobs import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress
 from domain.entities import Draft, make_draft, parse_entity
 from domain.jobs import Outcome, tally
@@ -26,6 +26,7 @@ from stores.entities.indexes import Index, add_entities, find_index
 from stores.entities.matching import decide_all, store_scores
 from stores.entities.pairs import drop_stale_pairs
 from stores.entities.records import write_drafts
+from stores.entities.statistics import refresh_statistics
 from stores.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
 
 # Index and match each make up half of a batch, as far as its fraction done is concerned.
@@ -67,16 +68,23 @@ class EntityActivities:
     async def index_page(self, task: PageTask) -> Progress:
         """Store a page's entities with their candidate keys."""
         async with effect():
-            async with self._database.transaction() as connection:
-                index = await self._live(connection, task.ref)
-                page = await load_page(connection, task.ref.job_id, task.page, lock=False)
-            prepared = await asyncio.to_thread(_prepare, page, index.config)
-            async with self._database.transaction() as connection:
-                return await self._store_page(connection, task, index, prepared)
+            while (change := await self._index_page(task)) is None:
+                # Another writer has appended a field, or a re-index has swapped: both end.
+                pass
+            return change
+
+    async def _index_page(self, task: PageTask) -> Progress | None:
+        async with self._database.transaction() as connection:
+            index = await self._live(connection, task.ref)
+            page = await load_page(connection, task.ref.job_id, task.page, lock=False)
+        prepared = await asyncio.to_thread(_prepare, page, index.config)
+        async with self._database.transaction() as connection:
+            return await self._store_page(connection, task, index, prepared)
 
     async def _store_page(
         self, connection: Connection, task: PageTask, prepared_for: Index, prepared: Prepared
-    ) -> Progress:
+    ) -> Progress | None:
+        """Store what was prepared; None: the index changed meanwhile, and it must be prepared anew."""
         ref = task.ref
         page = await load_page(connection, ref.job_id, task.page)
         if page.steps >= 1:
@@ -84,7 +92,7 @@ class EntityActivities:
         await job_store.assert_active(connection, ref)
         index = await self._live(connection, ref, lock=True)
         if (index.index_no, index.config) != (prepared_for.index_no, prepared_for.config):
-            raise Unavailable("the index changed while the page was prepared")
+            return None
         before = tally(page.outcomes)
         places = [place for place in prepared.drafts if page.outcomes[place] == Outcome.WAITING]
         written = await write_drafts(connection, index.index_no, [prepared.drafts[place] for place in places])
@@ -113,6 +121,8 @@ class EntityActivities:
                 )
                 if row := await known.fetchone():
                     return TrainReport.model_validate(row[0]["report"])
+            written = job.total - job.skipped
+            await refresh_statistics(self._database, "entities", "entity_postings", entities=written)
             report = TrainReport(trained=False, shares=0)
             if training.is_due(index):
                 asked = await self._matcher.candidates.get(index, ref, queries=training.SAMPLE)
@@ -156,11 +166,14 @@ class EntityActivities:
     @activity.defn
     async def resolve_batch(self, ref: JobRef) -> int:
         """Decide verdicts and groups of all that the batch touched."""
-        async with effect(), self._database.transaction() as connection:
-            await job_store.assert_active(connection, ref)
-            index = await self._live(connection, ref, lock=True)
-            await drop_stale_pairs(connection, index.index_no, model_version=index.model_version)
-            return await decide_all(connection, index, await self._matcher.models.get(connection, index))
+        async with effect():
+            job = await job_store.get_job(self._database, ref.organization, ref.job_id)
+            await refresh_statistics(self._database, "entity_pairs", entities=job.total - job.skipped)
+            async with self._database.transaction() as connection:
+                await job_store.assert_active(connection, ref)
+                index = await self._live(connection, ref, lock=True)
+                await drop_stale_pairs(connection, index.index_no, model_version=index.model_version)
+                return await decide_all(connection, index, await self._matcher.models.get(connection, index))
 
     async def _live(self, connection: Connection, ref: JobRef, *, lock: bool = False) -> Index:
         name = str((await job_store.params_of(connection, ref))["index"])

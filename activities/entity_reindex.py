@@ -21,6 +21,7 @@ from domain.entities import Draft, bare_draft, make_draft, parse_entity
 from stores import jobs as job_store
 from stores.db import Connection, Database
 from stores.entities import training
+from stores.entities.dynamic import next_config
 from stores.entities.generations import (
     ShareRow,
     behind,
@@ -30,9 +31,10 @@ from stores.entities.generations import (
     read_bodies,
     read_share,
 )
-from stores.entities.indexes import Index, add_entities, create_index, find_index, swap_generation
+from stores.entities.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
 from stores.entities.matching import decide_all, find_candidates, score_candidates, store_scores
 from stores.entities.records import Stored, delete_entity, write_drafts
+from stores.entities.statistics import refresh_statistics
 from stores.staging import add_failures
 
 CATCH_UP = 2_000
@@ -66,7 +68,7 @@ class ReindexActivities:
                 return ReindexPlan(shares=-(-max(live.entities, 1) // self._share_size))
             if known is not None:
                 await discard_building(connection, known)
-            config = IndexConfig.model_validate(job.params["config"])
+            config = await next_config(connection, ref.organization, live.name, job.params)
             made = await create_index(
                 connection, ref.organization, config, dynamic=live.dynamic, state="building", job_id=ref.job_id
             )
@@ -90,6 +92,8 @@ class ReindexActivities:
             async with self._database.transaction() as connection:
                 live, building = await self._both(connection, ref)
                 rows = await read_share(connection, live.index_no, task.share, task.shares)
+                # After the rows: a field that one of them brought is known then.
+                building = await generation(connection, building.index_no)
             drafts, failures = await asyncio.to_thread(_redraft, rows, building.config)
             async with self._database.transaction() as connection:
                 await job_store.assert_active(connection, ref)
@@ -108,6 +112,7 @@ class ReindexActivities:
         async with effect():
             async with self._database.transaction() as connection:
                 _, building = await self._both(connection, ref)
+            await refresh_statistics(self._database, "entities", "entity_postings", entities=building.entities)
             if building.model_version or building.entities < training.LEAST_ENTITIES:
                 return
             asked = await self._matcher.candidates.get(building, ref, queries=building.entities)
@@ -145,7 +150,14 @@ class ReindexActivities:
     @activity.defn
     async def resolve_building(self, ref: JobRef) -> int:
         """Decide verdicts and groups of the next generation."""
-        async with effect(), self._database.transaction() as connection:
+        async with effect():
+            async with self._database.transaction() as connection:
+                _, building = await self._both(connection, ref)
+            await refresh_statistics(self._database, "entity_pairs", entities=building.entities)
+            return await self._resolve(ref)
+
+    async def _resolve(self, ref: JobRef) -> int:
+        async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             _, building = await self._both(connection, ref)
             return await decide_all(connection, building, await self._matcher.models.get(connection, building))
@@ -188,7 +200,9 @@ class ReindexActivities:
         for uid in gone:
             await delete_entity(connection, building.index_no, uid)
         uids = await behind(connection, live.index_no, building.index_no, limit=CATCH_UP)
-        drafts, _ = _redraft(await read_bodies(connection, live.index_no, uids), building.config)
+        rows = await read_bodies(connection, live.index_no, uids)
+        building = await generation(connection, building.index_no)
+        drafts, _ = _redraft(rows, building.config)
         written = await write_drafts(connection, building.index_no, drafts)
         await add_entities(connection, building.index_no, len(written.created) - len(gone))
         model = await self._matcher.models.get(connection, building)

@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from api.auth import Throttle, docs_reader
+from api.disconnects import EndWithClient
 from api.errors import add_error_handlers
 from api.gateway import Gateway
 from api.pages.routes import mount_static
@@ -104,7 +105,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorBody, "description": "Beyond a limit."},
     422: {"model": ErrorBody, "description": "This Idempotency-Key was used with another request."},
     429: {"model": ErrorBody, "description": "Slow down; see `Retry-After`."},
-    503: {"model": ErrorBody, "description": "A part does not answer; see `Retry-After`."},
+    503: {"model": ErrorBody, "description": "A part does not answer, or not in time; see `Retry-After`."},
 }
 DESCRIPTION = """
 Durable jobs over data and AI: long operations that survive any crash, behind plain HTTP.
@@ -144,6 +145,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(pages)
     mount_static(app)
     _add_docs(app)
+    app.add_middleware(EndWithClient)
     app.add_middleware(RequestIds)
     return app
 
@@ -151,7 +153,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
-        database = Database(settings.require_database_url(), pool_size=settings.api_pool_size)
+        database = Database(
+            settings.require_database_url(),
+            pool_size=settings.api_pool_size,
+            statement_seconds=settings.statement_seconds,
+        )
         stack.push_async_callback(database.close)
         client = await connect(settings, plugins=[towpath_plugin()], lazy=True)
         gateway = Gateway(database, client)

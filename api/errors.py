@@ -23,6 +23,7 @@ from contracts.errors import BadInput, ErrorBody, ErrorCode, TowpathError
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5
+TOO_SLOW = "the database took too long for this and was stopped; ask for less at once, or try again later"
 CODES = {
     400: ErrorCode.INVALID_VALUE,
     401: ErrorCode.UNAUTHORIZED,
@@ -136,6 +137,9 @@ def _away(request: Request, error: Exception) -> JSONResponse:
 
 def _database(request: Request, error: Exception) -> JSONResponse:
     cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.errors.QueryCanceled):
+        logger.warning("%s %s: %s, request %s", request.method, request.url.path, cause, request_id(request.scope))
+        return _answer(request, 503, ErrorCode.QUERY_TOO_SLOW, TOO_SLOW, {"Retry-After": str(RETRY_SECONDS)})
     if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
         return _away(request, error)
     return _unexpected(request, error)

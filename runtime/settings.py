@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     )
     fetch_max_bytes: int = Field(default=50 << 20, ge=1, description="Largest list of entities read from a URL.")
     worker_pool_size: int = Field(default=8, ge=2, description="Database connections of a worker.")
+    statement_seconds: float = Field(
+        default=30.0, gt=0, le=3600, description="Longest time of one statement of the façade in Towpath's database."
+    )
     api_pool_size: int = Field(default=20, ge=4, description="Database connections of the façade.")
     uploads: int = Field(default=8, ge=1, description="Batch uploads that the façade reads at once.")
     batch_sync_limit: int = Field(default=100, ge=0, description="Batches up to this size are answered at once.")

@@ -35,7 +35,7 @@ from stores.entities.indexes import (
     find_index,
     list_indexes,
     mark_reindexing,
-    save_config,
+    replace_config,
 )
 from stores.entities.labels import StoredLabel, read_labels, save_labels
 from stores.entities.records import find_entity
@@ -74,7 +74,7 @@ async def put_index(state: State, caller: Editor, body: IndexBody) -> Response:
             return json_answer(_json(index_view(index)))
         if index.entities == 0:
             await _refuse_while_rebuilding(connection, index)
-            await save_config(connection, index.index_no, config)
+            await replace_config(connection, index.index_no, config)
             changed = await find_index(connection, caller.organization, config.index_name)
             return json_answer(_json(index_view(changed)))
         job = await _rebuild(connection, caller, index, config, window=state.settings.window)
@@ -98,7 +98,11 @@ async def _rebuild(
         id=uuid4(),
         organization=caller.organization,
         kind=JobKind.ENTITY_REINDEX,
-        params={"index": index.name, "config": config.model_dump(mode="json", by_alias=True)},
+        params={
+            "index": index.name,
+            "config": config.model_dump(mode="json", by_alias=True),
+            "fields": [field.name for field in index.config.fields],
+        },
         total=index.entities,
         created_by=caller.key_id,
         window_size=window,
