@@ -9,9 +9,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from contracts.bodies import Lenient, Strict
 from contracts.errors import ErrorCode
 from contracts.jobs import DeliveryRef, JobRef, JobState, RunState, Wire
 from contracts.semantics import DataType, Name, Query
+from contracts.webhooks import WebhookFields
 
 MOST_PROMPT = 32_768
 MOST_ATTACHMENTS = 5
@@ -77,7 +79,7 @@ class ChartType(StrEnum):
     TABLE = "table"
 
 
-class Attachment(Wire):
+class Attachment(Wire, Lenient):
     """A file that goes with the prompt."""
 
     data: Annotated[str, Field(min_length=1, description="Base64, up to 10 MiB.")]
@@ -85,7 +87,7 @@ class Attachment(Wire):
     name: Annotated[str, Field(min_length=1, max_length=255)]
 
 
-class AiJobBody(Wire):
+class AiJobBody(Wire, WebhookFields, Lenient):
     """The body of `POST /v1/ai/jobs`; webhooks as with every start."""
 
     model_id: UUID
@@ -195,7 +197,7 @@ class AiProgress(Wire):
     updated_at: datetime
 
 
-class QuestionBody(Wire):
+class QuestionBody(Wire, Lenient):
     """What pick-topic and generate-query share."""
 
     model_id: UUID
@@ -288,7 +290,7 @@ class ModelKind(StrEnum):
     QUERY = "QUERY"
 
 
-class ModelBody(Wire):
+class ModelBody(Wire, Lenient):
     """The body of `POST /v1/models`."""
 
     connection_id: UUID
@@ -300,13 +302,13 @@ class ModelBody(Wire):
     content: str | dict[str, Any] | None = Field(default=None, description="YAML text, or the object itself.")
 
 
-class ModelContentBody(Wire):
+class ModelContentBody(Wire, Strict):
     """The body of `PUT /v1/models/{modelId}/content`."""
 
     content: str | dict[str, Any]
 
 
-class ConnectionBody(Wire):
+class ConnectionBody(Wire, Strict):
     """A database to ask questions of; `path` for duckdb, `url` for postgres."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]

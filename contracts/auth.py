@@ -9,7 +9,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from contracts.bodies import Strict
 from contracts.jobs import Wire
+
+EMAIL_FORM = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+MOST_DAYS = 36_500
 
 
 class Role(StrEnum):
@@ -51,16 +55,16 @@ class Principal(BaseModel):
     scopes: frozenset[Scope]
 
 
-class RegisterBody(Wire):
+class RegisterBody(Wire, Strict):
     """The body of `POST /api/auth/register`."""
 
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=320, examples=["ada@example.com"])]
+    email: Annotated[str, Field(pattern=EMAIL_FORM, max_length=320, examples=["ada@example.com"])]
     password: Annotated[str, Field(min_length=10, max_length=1024)]
     organization: Annotated[str, Field(min_length=1, max_length=100, examples=["Lamp Works"])]
     invitation: str | None = Field(default=None, description="Needed where open registration is off.")
 
 
-class LoginBody(Wire):
+class LoginBody(Wire, Strict):
     """The body of `POST /api/auth/login`."""
 
     email: str
@@ -75,7 +79,7 @@ class TokenAnswer(BaseModel):
     expires_in: int
 
 
-class ApiKeyBody(Wire):
+class ApiKeyBody(Wire, Strict):
     """The body of `POST /api/auth/api-keys`."""
 
     name: Annotated[str, Field(min_length=1, max_length=200, examples=["nightly import"])]
@@ -124,10 +128,10 @@ class UserView(Wire):
     created_at: datetime
 
 
-class InvitationBody(Wire):
+class InvitationBody(Wire, Strict):
     """The body of `POST /api/auth/invitations`."""
 
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=320)]
+    email: Annotated[str, Field(pattern=EMAIL_FORM, max_length=320)]
     role: Role = Role.OPERATOR
 
 

@@ -7,6 +7,7 @@ TowpathError
 |-- NotFound          404  unknown, or another organisation's
 |-- Conflict          409  the state does not allow it now
 |-- TooLarge          413  beyond a limit
+|-- UnsupportedMediaType 415 the body is of a type that is not taken
 |-- Unprocessable     422  the same Idempotency-Key with another body
 |-- TooMany           429  slow down; carries `retry_after`
 |-- Unavailable       503  a part is down; carries `retry_after`
@@ -44,6 +45,7 @@ class ErrorCode(StrEnum):
     UNAUTHORIZED = "UNAUTHORIZED"
     FORBIDDEN = "FORBIDDEN"
     NOT_FOUND = "NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     CONFLICT = "CONFLICT"
     TOO_LARGE = "TOO_LARGE"
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
@@ -178,6 +180,14 @@ class TooLarge(TowpathError):
     status = 413
     title = "Content Too Large"
     default_code = ErrorCode.TOO_LARGE
+
+
+class UnsupportedMediaType(TowpathError):
+    """415: the body is of a type that the route does not take."""
+
+    status = 415
+    title = "Unsupported Media Type"
+    default_code = ErrorCode.UNSUPPORTED_MEDIA_TYPE
 
 
 class Unprocessable(TowpathError):

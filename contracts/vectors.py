@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
+from contracts.bodies import Strict
 from contracts.errors import ErrorCode
 from contracts.jobs import JobState
+from contracts.webhooks import WebhookFields
 
 Time = Annotated[
     AwareDatetime,
@@ -104,7 +106,7 @@ class EmbeddingConfig(BaseModel):
     threads: int = Field(default=1, description="Threads of the local model.")
 
 
-class DataItem(BaseModel):
+class DataItem(Strict):
     """One object to store."""
 
     object_id: ObjectId = Field(description="Identity; an existing object is replaced.")
@@ -112,10 +114,16 @@ class DataItem(BaseModel):
     item_info: dict[str, Any] | None = Field(default=None, description="Internal data such as a file or source.")
 
 
-class UpsertionBody(BaseModel):
-    """The body of `run`; only for the documentation, because the body is read as a stream."""
+class TaskBody(WebhookFields, Strict):
+    """What both kinds of task take beside their items. The body is read as a stream: this only tells its names."""
 
-    task_id: str | None = Field(default=None, pattern=TASK_ID_FORM, description="Makes a repeat safe; alias `id`.")
+    task_id: str | None = Field(default=None, pattern=TASK_ID_FORM, description="Makes a repeat safe.")
+    id: str | None = Field(default=None, pattern=TASK_ID_FORM, description="The same as `task_id`.")
+
+
+class UpsertionBody(TaskBody):
+    """The body of `run`."""
+
     items: list[DataItem]
 
     model_config = ConfigDict(
@@ -128,10 +136,9 @@ class UpsertionBody(BaseModel):
     )
 
 
-class DeletionBody(BaseModel):
+class DeletionBody(TaskBody):
     """The body of a deletion's `run`."""
 
-    task_id: str | None = Field(default=None, pattern=TASK_ID_FORM, description="Makes a repeat safe; alias `id`.")
     object_ids: list[ObjectId]
 
     model_config = ConfigDict(json_schema_extra={"example": {"task_id": "purge-7", "object_ids": ["paper-9"]}})
@@ -197,7 +204,7 @@ class SortOrder(StrEnum):
     DESC = "desc"
 
 
-class SortBy(BaseModel):
+class SortBy(Strict):
     """Order of results; objects without the field come last."""
 
     field: Annotated[str, Field(min_length=1, max_length=512)]
@@ -205,7 +212,7 @@ class SortBy(BaseModel):
     force_not_payload: bool = Field(default=False, description="`field` is object_id, created_at or updated_at.")
 
 
-class CountBody(BaseModel):
+class CountBody(Strict):
     """The body of a count."""
 
     search_query: Any = None

@@ -29,6 +29,7 @@ from api.cursors import read_cursor, write_cursor
 from api.enrichments import read_body
 from api.idempotency import IdempotencyKey, slot_of
 from api.rates import limited
+from api.routing import ApiRoute
 from api.state import State
 from contracts.ai import AiJobBody, AiState, GenerateQueryBody, PickTopicBody
 from domain.ai.charts import Undrawable
@@ -36,7 +37,7 @@ from stores.ai.jobs import state_of
 from stores.ai.lists import get_ai_job, list_ai_jobs
 from stores.ai.threads import get_conversation, list_conversations, read_thread, read_turn
 
-router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)])
+router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)], route_class=ApiRoute)
 
 Side = Annotated[int, Query(ge=50, le=4000, description="Pixels.")]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]

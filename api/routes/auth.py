@@ -11,6 +11,7 @@ from fastapi import APIRouter, Response, status
 from pydantic import AwareDatetime, Field
 
 from api.auth import TOKEN_SECONDS, Caller, Owner, Reader, session_token
+from api.routing import ApiRoute
 from api.sign_ins import end_session, hash_password, open_session, user_by_password
 from api.state import State
 from contracts.auth import (
@@ -35,7 +36,7 @@ from domain.auth import KEY_BYTES, make_key
 from stores import auth as store
 from stores.tables import ApiKeyRow, UserRow
 
-router = APIRouter(prefix="/api/auth", tags=["auth"])
+router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
 INVITATION_DAYS = 7
 
 

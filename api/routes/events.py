@@ -11,6 +11,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.auth import STREAM_TOKEN_SECONDS, Reader, stream_token
 from api.routes.jobs import seen_job
+from api.routing import ApiRoute
 from api.state import AppState, State
 from api.streams import (
     LONGEST_SECONDS,
@@ -24,7 +25,7 @@ from api.streams import (
 from contracts.jobs import JobEvent
 from stores.jobs import get_job
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 
 
 class StreamToken(BaseModel):

@@ -28,6 +28,7 @@ from api.extractions import (
 from api.idempotency import IdempotencyKey, Remembered, once, slot_of
 from api.job_entries import annotation_answer, entries, extraction_answer
 from api.routes.jobs import seen_job
+from api.routing import ApiRoute, field_names, invalid, refuse_unknown
 from api.state import AppState, State
 from contracts.auth import KeyKind, Principal
 from contracts.errors import BadInput, Conflict, ErrorCode, TowpathError, Unavailable
@@ -51,7 +52,7 @@ from stores.extraction.reviews import annotation_history, list_annotations, revi
 from stores.job_list import JobFilter, list_page
 from stores.tables import JobRow
 
-router = APIRouter(tags=["extraction"])
+router = APIRouter(tags=["extraction"], route_class=ApiRoute)
 DOCUMENT = body_of(ExtractBody, file=True)
 PROVIDER_AWAY = frozenset({ErrorCode.PROVIDER_DOWN, ErrorCode.PROVIDER_TIMEOUT, ErrorCode.RATE_LIMITED})
 
@@ -247,7 +248,7 @@ async def extract_sync(
 
 
 @router.post("/annotate", summary="Save a correction", openapi_extra=body_of(AnnotateBody))
-@router.post("/extract-annotations", include_in_schema=False)
+@router.post("/extract-annotations", include_in_schema=False, openapi_extra=body_of(AnnotateBody))
 async def post_annotation(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -284,15 +285,11 @@ async def _template_body(request: Request, state: AppState) -> tuple[TemplateBod
     body, digest = await read_body(request, state, TemplateBody)
     if body.schema_ is not None:
         check_schema(body.schema_)
-    unknown = set(body.options) - {field.alias or name for name, field in ExtractOptions.model_fields.items()}
-    if unknown:
-        raise BadInput(f"options.{min(unknown)} is no option of a template", field=f"options.{min(unknown)}")
+    refuse_unknown(body.options, field_names(ExtractOptions), within="options")
     try:
         options = ExtractOptions.model_validate(body.options)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(["options", *(str(one) for one in first["loc"])])
-        raise BadInput(f"{place}: {first['msg']}", field=place) from error
+        raise invalid(TemplateBody, error, "options") from error
     return body, options.model_dump(mode="json", by_alias=True, exclude_unset=True), digest
 
 

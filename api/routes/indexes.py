@@ -11,6 +11,7 @@ from api.answers import json_answer
 from api.auth import Editor, Owner, Reader
 from api.entity_answers import STATUS_PATH, index_view
 from api.idempotency import IdempotencyKey, slot_of
+from api.routing import ApiRoute
 from api.state import State
 from contracts.auth import Principal
 from contracts.entities import (
@@ -41,7 +42,7 @@ from stores.entities.labels import StoredLabel, read_labels, save_labels
 from stores.entities.records import find_entity
 from stores.tables import JobRow
 
-router = APIRouter(prefix="/v1/indexes", tags=["indexes"])
+router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=ApiRoute)
 
 Name = Annotated[str, Path(alias="indexName", min_length=1, max_length=128)]
 

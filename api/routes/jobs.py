@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from api.auth import Operator, Reader
 from api.cursors import read_cursor, write_cursor
 from api.job_views import job_view
+from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.auth import KeyKind, Principal
 from contracts.errors import NotFound
@@ -19,7 +20,7 @@ from stores import jobs as store
 from stores.staging import read_failures
 from stores.tables import JobRow
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 
 
 async def seen_job(state: AppState, caller: Principal, job_id: UUID) -> JobRow:

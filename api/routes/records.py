@@ -19,6 +19,7 @@ from api.bodies import body_of
 from api.enrichments import read_body, start_job
 from api.idempotency import IdempotencyKey
 from api.llm_stream import job_result
+from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.auth import Principal, Role
 from contracts.enrichment import BatchIds, MergeBody
@@ -38,7 +39,7 @@ from stores.enrichment.records import (
 from stores.jobs import get_job
 from stores.tables import RecordRow
 
-router = APIRouter(tags=["records"])
+router = APIRouter(tags=["records"], route_class=ApiRoute)
 
 MOST_IDS = 100
 MERGE_SECONDS = 300.0
@@ -259,7 +260,7 @@ async def merge(request: Request, state: State, caller: Operator, idempotency_ke
     return json_answer({"job_id": str(job_id), **await job_result(state, job)})
 
 
-@router.post("/api/fusion/merge/stream", summary="Fuse records as a job")
+@router.post("/api/fusion/merge/stream", summary="Fuse records as a job", openapi_extra=body_of(MergeBody))
 async def merge_stream(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:

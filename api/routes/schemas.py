@@ -13,6 +13,7 @@ from api.bodies import body_of
 from api.enrichments import chosen_models, read_body, start_job
 from api.idempotency import IdempotencyKey, once, slot_of
 from api.llm_stream import job_result
+from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.auth import Principal
 from contracts.enrichment import GenerateBody, PromptBody, SchemaCreate, SchemaPatch
@@ -33,7 +34,7 @@ from stores.enrichment.schemas import (
 from stores.jobs import get_job, uses_schema
 from stores.tables import SchemaRow
 
-router = APIRouter(prefix="/api/schema", tags=["schemas"])
+router = APIRouter(prefix="/api/schema", tags=["schemas"], route_class=ApiRoute)
 
 SYNC_SECONDS = 300.0
 
@@ -160,7 +161,7 @@ async def generate_stream(
     return (await _generate(request, state, caller, idempotency_key))[0]
 
 
-@router.post("/generate/sync", summary="Make a schema from samples and wait")
+@router.post("/generate/sync", summary="Make a schema from samples and wait", openapi_extra=body_of(GenerateBody))
 async def generate_sync(request: Request, state: State, caller: Editor) -> Response:
     """Answers the schema itself."""
     return await _waited(state, caller, (await _generate(request, state, caller, None))[1])
@@ -194,7 +195,9 @@ async def prompt_stream(
     return (await _edit(request, state, caller, schema_id, idempotency_key))[0]
 
 
-@router.post("/saved/{schema_id}/prompt", summary="Change a schema by words and wait")
+@router.post(
+    "/saved/{schema_id}/prompt", summary="Change a schema by words and wait", openapi_extra=body_of(PromptBody)
+)
 async def prompt_sync(request: Request, state: State, caller: Editor, schema_id: UUID) -> Response:
     """Answers the changed schema itself."""
     return await _waited(state, caller, (await _edit(request, state, caller, schema_id, None))[1])

@@ -14,7 +14,9 @@ from api.auth import Editor, Reader
 from api.bodies import body_of
 from api.enrichments import read_body
 from api.idempotency import IdempotencyKey, once, slot_of
+from api.media import YAML, media_type
 from api.rates import limited
+from api.routing import ApiRoute
 from api.semantic_models import (
     change_content,
     connection_columns,
@@ -37,7 +39,7 @@ from stores.ai.connections import add_connection, change_connection, get_connect
 from stores.ai.models import get_model, list_models, models_over
 from stores.ai.tables import ConnectionRow, ModelRow
 
-router = APIRouter(tags=["models"], dependencies=[Depends(limited)])
+router = APIRouter(tags=["models"], dependencies=[Depends(limited)], route_class=ApiRoute)
 
 BranchQuery = Annotated[UUID | None, Query(description="A branch of the model.")]
 MOST_BODY = 4 * MOST_BYTES
@@ -174,12 +176,11 @@ async def content(state: State, caller: Reader, model_id: UUID, branch_id: Branc
 @router.put(
     "/v1/models/{model_id}/content",
     summary="Change what a model says",
-    openapi_extra=body_of(ModelContentBody),
+    openapi_extra=body_of(ModelContentBody, text=YAML),
 )
 async def put_content(request: Request, state: State, caller: Editor, model_id: UUID) -> dict[str, Any]:
     """YAML as `application/yaml`, or JSON `{"content": ...}`. What is not valid is refused with its place."""
-    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media in {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}:
+    if media_type(request.headers) == YAML:
         raw = await read_whole(request, limit=MOST_BODY)
         try:
             given: str | dict[str, Any] = raw.decode()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
 
 from api.answers import json_answer
 from api.auth import EmbeddingsOperator, EmbeddingsReader
+from api.bodies import body_of
 from api.idempotency import IdempotencyKey
+from api.routing import ApiRoute
 from api.state import AppState, State
 from api.vector_tasks import DELETION, MOST_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
 from contracts.auth import Principal
@@ -33,7 +34,7 @@ from stores.jobs import get_job
 from stores.tables import JobRow
 from stores.vectors.tasks import find_task, list_tasks, prepare_restart, read_failed_items
 
-router = APIRouter(prefix="/embeddings", tags=["embeddings"])
+router = APIRouter(prefix="/embeddings", tags=["embeddings"], route_class=ApiRoute)
 
 TaskId = Annotated[str, Query(min_length=1, max_length=128, description="From the answer to `run`, or your own.")]
 CollectionName = Annotated[Collection, Query(description="Which collection.")]
@@ -41,18 +42,11 @@ Offset = Annotated[int, Query(ge=0, le=2**31)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    example = schema.pop("example", None)
-    schema.pop("$defs", None)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
-
-
 @router.post(
     "/upsertion-tasks/run",
     summary="Insert or replace objects",
     response_model=UpsertionTask,
-    openapi_extra=_body(UpsertionBody),
+    openapi_extra=body_of(UpsertionBody),
 )
 async def run_upsertion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
@@ -69,7 +63,7 @@ async def run_upsertion(
     "/upsertion-tasks/categories/run",
     summary="Insert or replace categories",
     response_model=UpsertionTask,
-    openapi_extra=_body(UpsertionBody),
+    openapi_extra=body_of(UpsertionBody),
 )
 async def run_categories_upsertion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
@@ -79,7 +73,7 @@ async def run_categories_upsertion(
 
 
 @router.post(
-    "/deletion-tasks/run", summary="Delete objects", response_model=DeletionTask, openapi_extra=_body(DeletionBody)
+    "/deletion-tasks/run", summary="Delete objects", response_model=DeletionTask, openapi_extra=body_of(DeletionBody)
 )
 async def run_deletion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
@@ -92,7 +86,7 @@ async def run_deletion(
     "/deletion-tasks/categories/run",
     summary="Delete categories",
     response_model=DeletionTask,
-    openapi_extra=_body(DeletionBody),
+    openapi_extra=body_of(DeletionBody),
 )
 async def run_categories_deletion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None

@@ -13,6 +13,7 @@ from api.answers import json_answer
 from api.auth import Editor, Operator, Reader
 from api.cursors import read_cursor, write_cursor
 from api.idempotency import IdempotencyKey, Slot
+from api.routing import ApiRoute
 from api.state import State
 from api.webhook_targets import check_url
 from contracts.webhooks import (
@@ -28,7 +29,7 @@ from domain.webhooks.signing import new_secret, signing_key, standard_form
 from stores.webhooks import deliveries as log
 from stores.webhooks import receivers as store
 
-router = APIRouter(tags=["webhooks"])
+router = APIRouter(tags=["webhooks"], route_class=ApiRoute)
 
 
 def _receiver(row: store.Receiver, secret: str | None = None) -> ReceiverView:
