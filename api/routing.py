@@ -73,6 +73,8 @@ class ApiRoute(APIRoute):
 
         async def settle(request: Request) -> Response:
             unread = settle_media(request.scope, settled) if settled else None
+            if not settled and len(request.headers.get("content-length", "")) > 1:
+                add_header(request.scope, "Warning", '199 towpath "body ignored: nothing is read from one here"')
             request.scope[UNREAD] = unread
             try:
                 return await handle(request)

@@ -14,6 +14,7 @@ from contracts.errors import ErrorCode
 from contracts.jobs import DeliveryRef, JobRef, JobState, RunState, Wire
 from contracts.semantics import DataType, Name, Query
 from contracts.webhooks import WebhookFields
+from contracts.words import Word
 
 MOST_PROMPT = 32_768
 MOST_ATTACHMENTS = 5
@@ -23,7 +24,7 @@ DELIVER = "deliver"
 """The phase in which the answer is stored and the notice is queued: too late for a cancel."""
 
 
-class AiState(StrEnum):
+class AiState(Word):
     """A job's state in the words of this API."""
 
     QUEUED = "QUEUED"
@@ -275,7 +276,7 @@ class Thread(BaseModel):
     turns: list[Turn]
 
 
-class ModelKind(StrEnum):
+class ModelKind(Word):
     """What a semantic model is to the others.
 
     A schema model is read from a database; a shared one is what questions are asked of; a branch and an extension are

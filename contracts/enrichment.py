@@ -26,6 +26,7 @@ from contracts.errors import ErrorCode
 from contracts.jobs import JobState
 from contracts.llm import MODEL_KEY_FORM
 from contracts.webhooks import WebhookFields
+from contracts.words import Word
 
 MOST_ENTITIES = 10_000
 MOST_MODELS = 10
@@ -44,7 +45,7 @@ def _read(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-class Strategy(StrEnum):
+class Strategy(Word):
     """How the schema is cut into calls."""
 
     SINGLE_PASS = "single_pass"
@@ -61,7 +62,7 @@ STRATEGIES: dict[Strategy, str] = {
 }
 
 
-class PublicStatus(StrEnum):
+class PublicStatus(Word):
     """A job's state in the words of this API."""
 
     PENDING = "pending"

@@ -12,12 +12,13 @@ from pydantic import Field, model_validator
 from contracts.bodies import Strict
 from contracts.errors import ErrorCode
 from contracts.jobs import JobError, JobState, Wire
+from contracts.words import Word
 
 IfExists = Literal["update", "error"]
 INDEX_NAME_FORM = r"^[A-Za-z0-9_.\-]{1,128}$"
 
 
-class FieldType(StrEnum):
+class FieldType(Word):
     """How a field's values are normalised and compared."""
 
     TEXT = "text"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from contracts.bodies import Strict
 from contracts.documents import Box, DocumentKind
 from contracts.jobs import JobRef, JobState, RunState, Wire
 from contracts.webhooks import WebhookFields
+from contracts.words import Word
 
 MOST_SHOWN_BYTES = 64 << 10
 """A request body above that is shown by its size and digest."""
@@ -23,7 +23,7 @@ HOLD_SECONDS = 365 * 86_400.0
 REVIEW_REQUESTED = "review.requested"
 
 
-class JobStatus(StrEnum):
+class JobStatus(Word):
     """A job's state in the words of this API."""
 
     IN_PROGRESS = "IN_PROGRESS"
@@ -55,7 +55,7 @@ def job_status(state: JobState, *, retrying: bool) -> JobStatus:
     return JobStatus.RETRY if retrying and state is JobState.RUNNING else STATUS_OF[state]
 
 
-class ReviewStatus(StrEnum):
+class ReviewStatus(Word):
     """Where the human review of a job is."""
 
     APPROVED = "APPROVED"

@@ -14,6 +14,7 @@ from contracts.bodies import Strict
 from contracts.errors import ErrorCode
 from contracts.jobs import JobState
 from contracts.webhooks import WebhookFields
+from contracts.words import Word
 
 Time = Annotated[
     AwareDatetime,
@@ -24,7 +25,7 @@ LOCAL_MODEL = "local::all-minilm-l6-v2"
 TASK_ID_FORM = r"^[A-Za-z0-9._:-]{1,128}$"
 
 
-class Collection(StrEnum):
+class Collection(Word):
     """The two collections of a tenant."""
 
     DEFAULT = "default"
@@ -39,7 +40,7 @@ class Phase(StrEnum):
     DELETE = "delete"
 
 
-class TaskStatus(StrEnum):
+class TaskStatus(Word):
     """Where a task is; `canceled` with one l."""
 
     PENDING = "pending"
@@ -85,7 +86,7 @@ class FailureStage(StrEnum):
     OTHER = "other"
 
 
-class Scope(StrEnum):
+class Scope(Word):
     """What a restart takes up again."""
 
     REMAINING = "remaining"
@@ -197,7 +198,7 @@ class DeletionTask(Task):
     failed_item_ids: list[FailedId] = []
 
 
-class SortOrder(StrEnum):
+class SortOrder(Word):
     """Which way to sort."""
 
     ASC = "asc"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,13 +10,14 @@ from pydantic import AliasChoices, BaseModel, Field
 
 from contracts.bodies import Strict
 from contracts.jobs import DeliveryRef, JobState, Wire
+from contracts.words import Word
 
 MOST_METADATA_BYTES = 16 << 10
 MOST_URL = 4096
 MOST_SECRET = 512
 
 
-class WebhookEvent(StrEnum):
+class WebhookEvent(Word):
     """What a receiver can be told."""
 
     COMPLETE = "job.complete"
@@ -37,7 +37,7 @@ SAME = {WebhookEvent.ERROR: WebhookEvent.FAILED}
 """Two systems' words for one event."""
 
 
-class DeliveryState(StrEnum):
+class DeliveryState(Word):
     """Where a delivery is; the receiver answered 410 in the last one."""
 
     PENDING = "PENDING"

@@ -26,6 +26,7 @@ from api.extractions import (
     started_answer,
 )
 from api.idempotency import IdempotencyKey, Remembered, once, slot_of
+from api.ids import ClassificationId, JobId, TemplateId
 from api.job_entries import annotation_answer, entries, extraction_answer
 from api.routes.jobs import seen_job
 from api.routing import ApiRoute, field_names, invalid, refuse_unknown
@@ -117,8 +118,8 @@ def _words(words: Any, given: str | None, field: str) -> tuple[Any, ...]:
     return tuple(found)
 
 
-@router.get("/jobs/{job_id}", summary="One job")
-async def get_job(state: State, caller: Reader, job_id: UUID) -> Response:
+@router.get("/jobs/{jobId}", summary="One job")
+async def get_job(state: State, caller: Reader, job_id: JobId) -> Response:
     """The shape of a list entry."""
     return await _entry(state, await seen_job(state, caller, job_id))
 
@@ -127,29 +128,29 @@ async def _entry(state: AppState, job: JobRow) -> Response:
     return json_answer((await entries(state, [job], bodies=True))[0])
 
 
-@router.post("/jobs/{job_id}/cancel", summary="Stop a job")
-async def cancel_job(state: State, caller: Operator, job_id: UUID) -> Response:
+@router.post("/jobs/{jobId}/cancel", summary="Stop a job")
+async def cancel_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """What is finished stays; a pending review is withdrawn."""
     await seen_job(state, caller, job_id)
     return await _entry(state, await cancel(state, caller, job_id))
 
 
-@router.post("/jobs/{job_id}/pause", summary="Pause a job")
-async def pause_job(state: State, caller: Operator, job_id: UUID) -> Response:
+@router.post("/jobs/{jobId}/pause", summary="Pause a job")
+async def pause_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """No new page starts; repeats change nothing."""
     await seen_job(state, caller, job_id)
     return await _entry(state, await state.gateway.pause(caller.organization, job_id))
 
 
-@router.post("/jobs/{job_id}/resume", summary="Let a paused job go on")
-async def resume_job(state: State, caller: Operator, job_id: UUID) -> Response:
+@router.post("/jobs/{jobId}/resume", summary="Let a paused job go on")
+async def resume_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """Goes on where the pause began; a job that is held for its review goes on by the review."""
     await seen_job(state, caller, job_id)
     return await _entry(state, await state.gateway.go_on(caller.organization, job_id))
 
 
-@router.post("/jobs/{job_id}/retry", summary="Run a failed job again")
-async def retry_job(state: State, caller: Operator, job_id: UUID) -> Response:
+@router.post("/jobs/{jobId}/retry", summary="Run a failed job again")
+async def retry_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """From ERROR or CANCELLED; finished pages are kept."""
     job = await seen_job(state, caller, job_id)
     if job.state not in {JobState.FAILED, JobState.CANCELLED}:
@@ -157,9 +158,9 @@ async def retry_job(state: State, caller: Operator, job_id: UUID) -> Response:
     return await _entry(state, await state.gateway.restart(caller.organization, job_id))
 
 
-@router.post("/jobs/{job_id}/review", summary="Decide a review", openapi_extra=body_of(ReviewBody))
+@router.post("/jobs/{jobId}/review", summary="Decide a review", openapi_extra=body_of(ReviewBody))
 async def review_job(
-    request: Request, state: State, caller: Operator, job_id: UUID, idempotency_key: IdempotencyKey = None
+    request: Request, state: State, caller: Operator, job_id: JobId, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """APPROVED, REJECTED or CANCELLED, with a correction if one comes along; a held job goes on."""
     body, digest = await read_body(request, state, ReviewBody)
@@ -168,8 +169,8 @@ async def review_job(
     return await _entry(state, await decide_review(state, caller, job_id, body, slot, digest))
 
 
-@router.get("/jobs/{job_id}/review", summary="The history of a review")
-async def get_review(state: State, caller: Reader, job_id: UUID) -> Response:
+@router.get("/jobs/{jobId}/review", summary="The history of a review")
+async def get_review(state: State, caller: Reader, job_id: JobId) -> Response:
     """Who decided what, and every revision of the corrections."""
     job = await seen_job(state, caller, job_id)
     decided = [one.model_dump(mode="json") for one in await review_history(state.db, job.id)]
@@ -316,14 +317,14 @@ async def list_templates(state: State, caller: Reader) -> Response:
     return json_answer({"templates": [_template(row) for row in rows]})
 
 
-@router.get("/templates/{template_id}", summary="One template")
-async def get_template(state: State, caller: Reader, template_id: UUID) -> Response:
+@router.get("/templates/{templateId}", summary="One template")
+async def get_template(state: State, caller: Reader, template_id: TemplateId) -> Response:
     """As it is now."""
     return json_answer(_template(await catalog.get_template(state.db, caller.organization, template_id)))
 
 
-@router.put("/templates/{template_id}", summary="Change a template", openapi_extra=body_of(TemplateBody))
-async def put_template(request: Request, state: State, caller: Editor, template_id: UUID) -> Response:
+@router.put("/templates/{templateId}", summary="Change a template", openapi_extra=body_of(TemplateBody))
+async def put_template(request: Request, state: State, caller: Editor, template_id: TemplateId) -> Response:
     """As a whole; jobs that run keep what they took from it."""
     body, options, _ = await _template_body(request, state)
     row = await catalog.put_template(
@@ -337,8 +338,8 @@ async def put_template(request: Request, state: State, caller: Editor, template_
     return json_answer(_template(row))
 
 
-@router.delete("/templates/{template_id}", status_code=204, summary="Delete a template")
-async def delete_template(state: State, caller: Editor, template_id: UUID) -> None:
+@router.delete("/templates/{templateId}", status_code=204, summary="Delete a template")
+async def delete_template(state: State, caller: Editor, template_id: TemplateId) -> None:
     """Jobs that used it stay."""
     await catalog.delete_template(state.db, caller.organization, template_id)
 
@@ -369,20 +370,20 @@ def _classification(row: catalog.Classification) -> dict[str, Any]:
     return {"id": str(row.id), "name": row.name, "options": row.options, "createdAt": moment(row.created_at)}
 
 
-@router.get("/classification/{classification_id}", summary="Classes of documents")
-async def get_classification(state: State, caller: Reader, classification_id: UUID) -> Response:
+@router.get("/classification/{classificationId}", summary="Classes of documents")
+async def get_classification(state: State, caller: Reader, classification_id: ClassificationId) -> Response:
     """With their examples."""
     return json_answer(
         _classification(await catalog.get_classification(state.db, caller.organization, classification_id))
     )
 
 
-@router.post("/classification/{classification_id}/run", summary="Classify a document", openapi_extra=DOCUMENT)
+@router.post("/classification/{classificationId}/run", summary="Classify a document", openapi_extra=DOCUMENT)
 async def run_classification(
     request: Request,
     state: State,
     caller: Operator,
-    classification_id: UUID,
+    classification_id: ClassificationId,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """A job whose result is the class, how sure it is, and why."""
