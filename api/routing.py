@@ -79,11 +79,10 @@ class ApiRoute(APIRoute):
             try:
                 return await handle(request)
             except RequestValidationError as error:
-                if unread is not None and any(list(one["loc"]) == ["body"] for one in error.errors()):
+                errors = _unknown(request.query_params, self.parameters, "query") + _named(self.body_model, error)
+                if unread is not None and any(list(one["loc"]) == ["body"] for one in errors):
                     raise unread from error
-                if self.body_model is None:
-                    raise
-                raise RequestValidationError(_named(self.body_model, error.errors()), body=error.body) from error
+                raise RequestValidationError(errors, body=error.body) from error
 
         return settle
 
@@ -134,17 +133,18 @@ def refuse_unknown(
     Raises:
         RequestValidationError: With the nearest known name for each that is unknown.
     """
-    names, kind, word = list(known), UNKNOWN_FIELD, "field"
-    if place == "query":
-        kind, word = UNKNOWN_PARAMETER, "query parameter"
-    inner = [] if within is None else [within]
-    errors = [
-        {"type": kind, "loc": (place, *inner, name), "msg": f"unknown {word}; {suggestion(name, names)}", "input": None}
+    if errors := _unknown(given, known, *([place] if within is None else [place, within])):
+        raise RequestValidationError(errors)
+
+
+def _unknown(given: Iterable[str], known: Iterable[str], *place: str) -> list[Any]:
+    names = list(known)
+    kind, word = (UNKNOWN_PARAMETER, "query parameter") if place == ("query",) else (UNKNOWN_FIELD, "field")
+    return [
+        {"type": kind, "loc": (*place, name), "msg": f"unknown {word}; {suggestion(name, names)}", "input": None}
         for name in given
         if name not in names
     ]
-    if errors:
-        raise RequestValidationError(errors)
 
 
 def invalid(model: type[BaseModel], error: ValidationError, *place: str | int) -> RequestValidationError:
@@ -156,12 +156,15 @@ def invalid(model: type[BaseModel], error: ValidationError, *place: str | int) -
         place: Where within the body that is; nothing: the whole of it.
     """
     errors = [{**one, "loc": ("body", *place, *one["loc"])} for one in error.errors(include_url=False)]
-    return RequestValidationError(_named(model, errors))
+    return RequestValidationError(_named(model, RequestValidationError(errors)))
 
 
-def _named(model: type[BaseModel], errors: Iterable[Any]) -> list[Any]:
-    """The errors, with the nearest known name beside each unknown one."""
-    return [_with_suggestion(model, one) if one["type"] == "extra_forbidden" else one for one in errors]
+def _named(model: type[BaseModel] | None, error: RequestValidationError) -> list[Any]:
+    """What is wrong, with the nearest known name beside each field that is unknown."""
+    return [
+        _with_suggestion(model, one) if model is not None and one["type"] == "extra_forbidden" else one
+        for one in error.errors()
+    ]
 
 
 def _with_suggestion(model: type[BaseModel], error: Any) -> Any:

@@ -61,6 +61,8 @@ BOUNDS = {
     "too_short": ("min_length", "must have at least {} items"),
     "too_long": ("max_length", "must have at most {} items"),
 }
+SECRET = re.compile("password|secret|token|key_value|invitation", re.IGNORECASE)
+"""Fields whose values are not shown, not even to those who have sent them: answers are kept in logs."""
 FROM_PYDANTIC = re.compile(r"^(input|value|string|list|dictionary) should (be |have )?(a valid )?", re.IGNORECASE)
 
 
@@ -103,5 +105,5 @@ def sentence(errors: Sequence[Any]) -> tuple[ErrorCode, str]:
         message = f"{path}: {message}"
     elif message.startswith("must "):
         message = f"the body {message}"
-    shown = isinstance(given, str | int | float) and kind not in UNKNOWN
+    shown = isinstance(given, str | int | float) and kind not in UNKNOWN and not SECRET.search(path)
     return ErrorCode.INVALID_VALUE, f"{message} (got {str(given)[:80]!r})" if shown else message

@@ -8,6 +8,7 @@ from rapidfuzz import fuzz, process
 
 NEAR = 70.0
 """How alike two names must be, of 100, for one to be offered for the other."""
+NEAR_PATH = 80.0
 MOST_LISTED = 40
 
 
@@ -39,17 +40,17 @@ def nearest_path(path: str, known: Iterable[str]) -> str | None:
         known: Templates such as `/v1/jobs/{jobId}`.
     """
     parts = path.rstrip("/").split("/")
-    filled: dict[str, str] = {}
+    best, likeness = None, NEAR_PATH
     for template in known:
         places = template.split("/")
-        # What stands for a value is as good as any: only the fixed parts are compared.
-        if len(places) == len(parts):
-            meant = "/".join(part if place[:1] == "{" else place for place, part in zip(places, parts, strict=True))
-        else:
-            meant = template
-        filled[template] = meant
-    found = process.extractOne(path.rstrip("/"), filled, scorer=fuzz.ratio, processor=_plain, score_cutoff=NEAR)
-    return None if found is None else str(found[2])
+        # What stands for a value is as good as any other: only the fixed parts are compared.
+        free = {number for number, place in enumerate(places) if place[:1] == "{" and len(places) == len(parts)}
+        asked, meant = (
+            "/".join("" if number in free else part for number, part in enumerate(words)) for words in (parts, places)
+        )
+        if (score := fuzz.ratio(_plain(asked), _plain(meant))) > likeness:
+            best, likeness = template, score
+    return best
 
 
 def _plain(name: str) -> str:

@@ -19,6 +19,7 @@ from api.bodies import body_of
 from api.enrichments import read_body, start_job
 from api.idempotency import IdempotencyKey
 from api.llm_stream import job_result
+from api.requests import add_header
 from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.auth import Principal, Role
@@ -50,6 +51,7 @@ CSV_COLUMNS = [
 
 
 def record_filter(
+    request: Request,
     type: Literal["enrichment", "fusion"] | None = None,
     model: str | None = None,
     success: bool | None = None,
@@ -59,8 +61,11 @@ def record_filter(
     origin: str | None = None,
     since: datetime | None = None,
     include_deleted: bool = False,
+    capabilities: Annotated[str | None, Query(description="Taken, and without effect: records have none.")] = None,
 ) -> RecordFilter:
     """The filters of the query string."""
+    if capabilities is not None:
+        add_header(request.scope, "Warning", '199 towpath "capabilities has no effect: records have none"')
     return RecordFilter(type, model, success, search, entity_id, job_id, origin, since, include_deleted)
 
 
