@@ -79,7 +79,10 @@ class ApiRoute(APIRoute):
             try:
                 return await handle(request)
             except RequestValidationError as error:
-                errors = _unknown(request.query_params, self.parameters, "query") + _named(self.body_model, error)
+                errors = _named(self.body_model, error)
+                if all(one["type"] != UNKNOWN_PARAMETER for one in errors):
+                    # Told with the others, though the endpoint was not reached.
+                    errors = _unknown(request.query_params, self.parameters, "query") + errors
                 if unread is not None and any(list(one["loc"]) == ["body"] for one in errors):
                     raise unread from error
                 raise RequestValidationError(errors, body=error.body) from error

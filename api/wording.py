@@ -63,6 +63,7 @@ BOUNDS = {
 }
 SECRET = re.compile("password|secret|token|key_value|invitation", re.IGNORECASE)
 """Fields whose values are not shown, not even to those who have sent them: answers are kept in logs."""
+MEMBER = re.compile(r"<[\w.]+: ('[^']*')>")
 FROM_PYDANTIC = re.compile(r"^(input|value|string|list|dictionary) should (be |have )?(a valid )?", re.IGNORECASE)
 
 
@@ -76,7 +77,7 @@ def in_words(error: Mapping[str, Any]) -> str:
         bound = facts.get(fact)
         return "must not be empty" if bound == 1 and fact == "min_length" else words.format(bound)
     if kind in {"enum", "literal_error"}:
-        return f"must be {facts.get('expected')}"
+        return f"must be {MEMBER.sub(lambda found: found[1], str(facts.get('expected')))}"
     if kind == "string_pattern_mismatch":
         return FORMS.get(str(facts.get("pattern")), f"must have the form {facts.get('pattern')}")
     message = str(error["msg"]).removeprefix("Value error, ")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from runtime.embedded import EmbeddedStack
-from tests.builders import Organization, organization
+from tests.builders import Organization, organization, sign_in
 
 WRITES = [
     ("POST", "/v1/entity"),
@@ -35,7 +35,7 @@ def signed_in(org: Organization, role: str) -> tuple[httpx.Client, str]:
     body = {"email": email, "password": password, "organization": "ignored", "invitation": invitation}
     assert browser.post("/api/auth/register", json=body).status_code == 201
     assert browser.post("/api/auth/register", json={**body, "email": "x@example.com"}).status_code == 400
-    assert browser.post("/api/auth/login", json=body).status_code == 200
+    assert browser.post("/api/auth/login", json=sign_in(body)).status_code == 200
     return browser, str(browser.cookies["towpath_csrf"])
 
 
@@ -165,10 +165,12 @@ def test_registration_and_sign_in_refuse_what_is_wrong(org: Organization) -> Non
     assert httpx.post(f"{url}/api/auth/register", json=who).status_code == 409
     assert httpx.post(f"{url}/api/auth/register", json={**who, "password": "short"}).status_code == 400
     assert httpx.post(f"{url}/api/auth/register", json={**who, "email": "nobody"}).status_code == 400
-    assert httpx.post(f"{url}/api/auth/login", json={**who, "password": "wrong wrong wrong"}).status_code == 401
+    assert (
+        httpx.post(f"{url}/api/auth/login", json=sign_in({**who, "password": "wrong wrong wrong"})).status_code == 401
+    )
 
     for _ in range(12):
-        answer = httpx.post(f"{url}/api/auth/login", json={**who, "password": "wrong wrong wrong"})
+        answer = httpx.post(f"{url}/api/auth/login", json=sign_in({**who, "password": "wrong wrong wrong"}))
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0
 
