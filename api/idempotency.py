@@ -21,7 +21,7 @@ from api.answers import json_answer
 from api.state import AppState
 from contracts.auth import Principal
 from contracts.errors import BadInput, Conflict, Unprocessable
-from stores.db import Connection
+from stores.db import Connection, Database
 from stores.jobs import lock_job
 from stores.tables import JobRow
 
@@ -101,6 +101,11 @@ class Slot:
         )
         row = await found.fetchone()
         return Remembered(*row) if row else None
+
+    async def is_taken(self, database: Database) -> bool:
+        """Whether the key's first request has had its effect."""
+        async with database.transaction() as connection:
+            return await self.open(connection) is not None
 
     async def keep(self, connection: Connection, digest: bytes, status: int, body: object) -> None:
         """Remember the answer, in the transaction of the effect."""

@@ -101,6 +101,24 @@ class ErrorBody(BaseModel):
     request_id: str = Field(examples=["0198f0d6-3a51-7cc2-9f1e-0f6a0a1b2c3d"])
 
 
+class WrongValue(BaseModel):
+    """One value that is wrong."""
+
+    loc: list[str | int] = Field(description="Where it is.", examples=[["body", "items", 0, "object_id"]])
+    msg: str
+    type: str
+
+
+class ErrorList(BaseModel):
+    """What the embeddings API answers to values that are wrong, with 422: all of them."""
+
+    detail: list[WrongValue]
+    status: int = Field(examples=[422])
+    title: str = Field(examples=["Unprocessable Content"])
+    code: ErrorCode
+    request_id: str
+
+
 class TowpathError(Exception):
     """Base of all: an answer of `status` with `code` and one readable sentence."""
 

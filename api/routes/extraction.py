@@ -150,12 +150,15 @@ async def resume_job(state: State, caller: Operator, job_id: JobId) -> Response:
 
 
 @router.post("/jobs/{jobId}/retry", summary="Run a failed job again")
-async def retry_job(state: State, caller: Operator, job_id: JobId) -> Response:
+async def retry_job(
+    request: Request, state: State, caller: Operator, job_id: JobId, idempotency_key: IdempotencyKey = None
+) -> Response:
     """From ERROR or CANCELLED; finished pages are kept."""
     job = await seen_job(state, caller, job_id)
-    if job.state not in {JobState.FAILED, JobState.CANCELLED}:
+    slot = slot_of(request, caller, idempotency_key)
+    if not await slot.is_taken(state.db) and job.state not in {JobState.FAILED, JobState.CANCELLED}:
         raise Conflict(f"only a job that failed or was cancelled is run again; this one is {job.state}")
-    return await _entry(state, await state.gateway.restart(caller.organization, job_id))
+    return await _entry(state, await state.gateway.restart(caller.organization, job_id, slot=slot))
 
 
 @router.post("/jobs/{jobId}/review", summary="Decide a review", openapi_extra=body_of(ReviewBody))

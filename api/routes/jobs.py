@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from api.auth import Operator, Reader
 from api.cursors import read_cursor, write_cursor
+from api.idempotency import IdempotencyKey, slot_of
 from api.ids import JobId
 from api.job_views import job_view
 from api.routing import ApiRoute
@@ -110,7 +111,10 @@ async def cancel_job(state: State, caller: Operator, job_id: JobId) -> JobView:
 
 
 @router.post("/{jobId}/restart", summary="Run what has not succeeded once more")
-async def restart_job(state: State, caller: Operator, job_id: JobId) -> JobView:
+async def restart_job(
+    request: Request, state: State, caller: Operator, job_id: JobId, idempotency_key: IdempotencyKey = None
+) -> JobView:
     """Starts the next attempt; during a cancel it begins when the cancel has ended. 409 while the job runs."""
     await seen_job(state, caller, job_id)
-    return job_view(await state.gateway.restart(caller.organization, job_id), state.settings)
+    slot = slot_of(request, caller, idempotency_key)
+    return job_view(await state.gateway.restart(caller.organization, job_id, slot=slot), state.settings)

@@ -16,7 +16,7 @@ from api.routing import ApiRoute
 from api.state import AppState, State
 from api.vector_tasks import DELETION, MOST_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
 from contracts.auth import Principal
-from contracts.errors import Conflict
+from contracts.errors import Conflict, ErrorBody, ErrorList
 from contracts.vectors import (
     Collection,
     CountAnswer,
@@ -34,7 +34,13 @@ from stores.jobs import get_job
 from stores.tables import JobRow
 from stores.vectors.tasks import find_task, list_tasks, prepare_restart, read_failed_items
 
-router = APIRouter(prefix="/embeddings", tags=["embeddings"], route_class=ApiRoute)
+WRONG = "What was sent is wrong, or this Idempotency-Key was used with another request."
+router = APIRouter(
+    prefix="/embeddings",
+    tags=["embeddings"],
+    route_class=ApiRoute,
+    responses={422: {"model": ErrorList | ErrorBody, "description": WRONG}},
+)
 
 TaskId = Annotated[str, Query(min_length=1, max_length=128, description="From the answer to `run`, or your own.")]
 CollectionName = Annotated[Collection, Query(description="Which collection.")]

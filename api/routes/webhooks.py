@@ -17,6 +17,7 @@ from api.routing import ApiRoute
 from api.state import AppState, State
 from api.webhook_targets import check_url
 from contracts.auth import Principal
+from contracts.jobs import DeliveryRef
 from contracts.webhooks import (
     DeliveryPage,
     DeliveryState,
@@ -178,9 +179,25 @@ async def delivery(state: State, caller: Reader, delivery_id: DeliveryId) -> Del
     return _delivery(await log.get_delivery(state.db, caller.organization, delivery_id), body=True)
 
 
-@router.post("/v1/webhooks/deliveries/{deliveryId}/resend", summary="Send it again", response_model_exclude_none=True)
-async def resend(state: State, caller: Operator, delivery_id: DeliveryId) -> DeliveryView:
+@router.post("/v1/webhooks/deliveries/{deliveryId}/resend", summary="Send it again", response_model=DeliveryView)
+async def resend(
+    request: Request, state: State, caller: Operator, delivery_id: DeliveryId, idempotency_key: IdempotencyKey = None
+) -> Response:
     """From the start of the schedule, with the same `event_id`; not while it is on its way."""
+    begun: list[DeliveryRef] = []
+
+    async def begin(inside: AppState) -> dict[str, Any]:
+        row = await log.begin_resend(inside.db, caller.organization, delivery_id)
+        begun.append(row.ref)
+        return _delivery(row, body=True).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    answer = await once(state, slot_of(request, caller, idempotency_key), b"", begin)
+    for ref in begun:
+        state.gateway.deliver_soon(ref)
+    return answer
+
+
+async def send_again(state: AppState, caller: Principal, delivery_id: UUID) -> None:
+    """Begin a delivery once more."""
     row = await log.begin_resend(state.db, caller.organization, delivery_id)
     state.gateway.deliver_soon(row.ref)
-    return _delivery(row, body=True)

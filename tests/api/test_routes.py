@@ -44,7 +44,6 @@ MAKES_NOTHING = {
     "/jobs/{jobId}/cancel": "moves a job that is there",
     "/jobs/{jobId}/pause": "moves a job that is there",
     "/jobs/{jobId}/resume": "moves a job that is there",
-    "/jobs/{jobId}/retry": "moves a job that is there; 409 while it runs",
     "/v1/ai/conversations/{conversationId}/link": "answers a token that is kept nowhere",
     "/v1/ai/jobs/{jobId}/cancel": "moves a job that is there",
     "/v1/entities/batch/cancel": "moves a job that is there",
@@ -52,9 +51,7 @@ MAKES_NOTHING = {
     "/v1/jobs/{jobId}/cancel": "moves a job that is there",
     "/v1/jobs/{jobId}/continue": "moves a job that is there",
     "/v1/jobs/{jobId}/pause": "moves a job that is there",
-    "/v1/jobs/{jobId}/restart": "moves a job that is there; 409 while it runs",
     "/v1/jobs/{jobId}/stream-token": "answers a token that is kept nowhere",
-    "/v1/webhooks/deliveries/{deliveryId}/resend": "moves a notice that is there; 409 while it is on its way",
 }
 MADE_ONCE_BY_NAME = {"/api/auth/register": "the address is taken by then: 409"}
 
