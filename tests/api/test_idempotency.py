@@ -14,7 +14,7 @@ from stores.ai.connections import add_connection
 from stores.ai.tables import ConnectionRow
 from stores.db import Database
 from tests.ai.builders import lamps_model
-from tests.builders import FIELDS, LAMPS, Organization
+from tests.builders import FIELDS, LAMPS, Organization, persons
 from tests.extraction.builders import SCHEMA, note_pdf, poll, send
 
 CONNECTION = {"name": "lamps", "kind": "duckdb", "path": "lamps.duckdb"}
@@ -157,6 +157,17 @@ def test_what_has_a_secret_is_made_once_and_the_secret_told_once(org: Organizati
     turn = f"/webhooks/{made['/webhooks']['webhookId']}/rotate"
     first, second = (org.call("POST", turn, headers=headers) for _ in range(2))
     assert {**second, "secret": first["secret"]} == first
+
+
+def test_a_repeated_restart_restarts_nothing(org: Organization) -> None:
+    org.index()
+    job = org.done(persons(30))
+    headers = {"Idempotency-Key": "again"}
+
+    assert org.call("POST", f"/v1/jobs/{job}/restart", headers=headers)["attempt"] == 2
+    assert org.until(job)["state"] == "COMPLETED"
+    assert org.call("POST", f"/v1/jobs/{job}/restart", headers=headers)["attempt"] == 2
+    assert org.call("POST", f"/v1/jobs/{job}/restart", headers={"Idempotency-Key": "other"})["attempt"] == 3
 
 
 def test_an_index_is_not_changed_by_a_repeat_of_an_older_request(org: Organization) -> None:
