@@ -22,7 +22,7 @@ from api.errors import add_error_handlers
 from api.gateway import Gateway
 from api.pages.routes import mount_static
 from api.pages.routes import router as pages
-from api.requests import RequestIds
+from api.requests import HeadRequests, RequestIds
 from api.routes import (
     ai,
     attachments,
@@ -41,6 +41,7 @@ from api.routes import (
     vectors,
     webhooks,
 )
+from api.routing import ApiRoute
 from api.state import AppState
 from api.vector_search import VectorSearch
 from clients.documents import DocumentReader
@@ -103,6 +104,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorBody, "description": "Unknown, or another organisation's."},
     409: {"model": ErrorBody, "description": "The present state does not allow it."},
     413: {"model": ErrorBody, "description": "Beyond a limit."},
+    415: {"model": ErrorBody, "description": "The body is of a type that is not taken; `detail` names those that are."},
     422: {"model": ErrorBody, "description": "This Idempotency-Key was used with another request."},
     429: {"model": ErrorBody, "description": "Slow down; see `Retry-After`."},
     503: {"model": ErrorBody, "description": "A part does not answer, or not in time; see `Retry-After`."},
@@ -136,6 +138,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
         responses=ERRORS,
     )
+    # The pages have routes of their own: a link that a mail program has decorated must still open them.
+    app.router.route_class = ApiRoute
     add_error_handlers(app)
     for module in ROUTES:
         app.include_router(module.router)
@@ -146,6 +150,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     mount_static(app)
     _add_docs(app)
     app.add_middleware(EndWithClient)
+    app.add_middleware(HeadRequests)
     app.add_middleware(RequestIds)
     return app
 

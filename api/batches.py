@@ -13,9 +13,10 @@ from fastapi import Request, Response
 from api.answers import json_answer
 from api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
 from api.idempotency import Slot
+from api.routing import refuse_unknown
 from api.state import AppState
 from api.uploads import ItemKind, Stager, Upload, UploadLimits, digest_body
-from api.webhook_targets import read_target, take_members
+from api.webhook_targets import MEMBERS, read_target, take_members
 from contracts.auth import Principal
 from contracts.entities import BatchStatus, BatchView
 from contracts.errors import BadInput, NotFound
@@ -128,9 +129,7 @@ async def submit_batch(
         stager = Stager(connection, job.id, limits, ItemKind("entities", _reader(fields)))
         upload = await (stager.stage(request, start=start) if single is None else stager.stage_one(single, start=start))
         target = await read_target(request, state, take_members(upload.options))
-        if upload.options:
-            unknown = min(upload.options)
-            raise BadInput(f'unknown member "{unknown}" beside entities', field=unknown)
+        refuse_unknown(upload.options, ["entities", *MEMBERS])
         await index_for_write(connection, caller.organization, options.index_name, fields)
         job.total, job.processed, job.failed = upload.items, upload.failed, upload.failed
         job.digest = upload.digest

@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 
 import orjson
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from api.answers import json_answer
 from api.batches import read_deadline
 from api.idempotency import Slot
+from api.routing import invalid, warn_of_unknown
 from api.state import AppState
 from api.uploads import read_whole
 from api.webhook_targets import note_fields, read_target
@@ -47,22 +47,24 @@ async def read_body(request: Request, state: AppState, model: type[Model]) -> tu
         RequestValidationError: It is not what the route takes.
     """
     raw = await read_whole(request, limit=state.settings.enrichment_max_bytes)
+    if not raw.strip():
+        raise BadInput("the body is required", code=ErrorCode.MISSING_FIELD)
     if b"\\u0000" in raw:
         raise BadInput("the body holds a NUL character", code=ErrorCode.NULL_BYTE)
     try:
-        body = model.model_validate_json(raw or b"null")
+        body = model.model_validate_json(raw)
         note_fields(request, raw)
+        warn_of_unknown(request, body)
         return body, hashlib.sha256(raw).digest()
     except ValidationError as error:
-        errors = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
-        if errors[0]["type"] == "json_invalid":
+        if error.errors(include_url=False)[0]["type"] == "json_invalid":
             try:
                 orjson.loads(raw)
             except orjson.JSONDecodeError as broken:
                 raise BadInput(
                     f"the body is not valid JSON: {broken.msg} at offset {broken.pos}", code=ErrorCode.INVALID_JSON
                 ) from error
-        raise RequestValidationError(errors) from error
+        raise invalid(model, error) from error
 
 
 async def find_content(

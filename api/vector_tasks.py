@@ -11,12 +11,12 @@ from uuid import UUID, uuid4
 
 import orjson
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from api.answers import json_answer
 from api.batches import read_deadline
 from api.idempotency import Slot
+from api.routing import field_names, invalid, refuse_unknown
 from api.state import AppState
 from api.uploads import ItemKind, Stager, UploadLimits, digest_body
 from api.webhook_targets import read_target, take_members
@@ -27,12 +27,15 @@ from contracts.vectors import (
     TASK_ID_FORM,
     Collection,
     DataItem,
+    DeletionBody,
     DeletionTask,
     FailedDataItem,
     FailedId,
     FailureStage,
     ObjectId,
+    TaskBody,
     TaskProgress,
+    UpsertionBody,
     UpsertionTask,
     task_status,
 )
@@ -58,6 +61,8 @@ class TaskKind:
     list_name: str
     read: Callable[[bytes], tuple[str, bytes]]
     """Checks one item: its object id, and its bytes as they are staged."""
+    body: type[TaskBody]
+    """What the whole body may hold."""
 
 
 def _read_item(raw: bytes) -> tuple[str, bytes]:
@@ -70,8 +75,8 @@ def _read_id(raw: bytes) -> tuple[str, bytes]:
     return object_id, canonical(object_id)
 
 
-UPSERTION = TaskKind(JobKind.VECTOR_UPSERTION, "items", _read_item)
-DELETION = TaskKind(JobKind.VECTOR_DELETION, "object_ids", _read_id)
+UPSERTION = TaskKind(JobKind.VECTOR_UPSERTION, "items", _read_item, UpsertionBody)
+DELETION = TaskKind(JobKind.VECTOR_DELETION, "object_ids", _read_id, DeletionBody)
 
 
 class _Known(Exception):
@@ -122,6 +127,7 @@ async def submit_task(
             upload = await Stager(connection, job.id, limits, reader).stage(request, start=b"")
             target = await read_target(request, state, take_members(upload.options))
             task_id = _task_id(upload.options) or str(job.id)
+            refuse_unknown(upload.options, field_names(kind.body))
             if taken := await claim_task_id(connection, caller.organization, kind.kind, task_id):
                 raise _Known(taken)
             job.external_id, job.total, job.digest = task_id, upload.items, digest.digest()
@@ -158,10 +164,7 @@ def _reader(kind: TaskKind, digest: Callable[[bytes], None]) -> Callable[[Slice,
                 field=f"{kind.list_name}[{position}]",
             ) from error
         except ValidationError as error:
-            place = ("body", kind.list_name, position)
-            raise RequestValidationError(
-                [{**each, "loc": (*place, *each["loc"])} for each in error.errors(include_url=False)]
-            ) from error
+            raise invalid(kind.body, error, kind.list_name, position) from error
         digest(raw + b"\n")
         return StagedItem(raw=raw, uid=object_uid(object_id), id=object_id)
 

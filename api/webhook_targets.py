@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from api.requests import add_header
+from api.routing import invalid
 from api.state import AppState
 from contracts.errors import BadInput, TooLarge
 from contracts.webhooks import MOST_METADATA_BYTES, WebhookFields
@@ -102,6 +102,4 @@ def _fields(found: Mapping[str, Any]) -> WebhookFields:
     try:
         return WebhookFields.model_validate(found)
     except ValidationError as error:
-        raise RequestValidationError(
-            [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
-        ) from error
+        raise invalid(WebhookFields, error) from error

@@ -9,9 +9,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from contracts.bodies import Lenient, Strict
 from contracts.errors import ErrorCode
 from contracts.jobs import DeliveryRef, JobRef, JobState, RunState, Wire
 from contracts.semantics import DataType, Name, Query
+from contracts.webhooks import WebhookFields
+from contracts.words import Word
 
 MOST_PROMPT = 32_768
 MOST_ATTACHMENTS = 5
@@ -21,7 +24,7 @@ DELIVER = "deliver"
 """The phase in which the answer is stored and the notice is queued: too late for a cancel."""
 
 
-class AiState(StrEnum):
+class AiState(Word):
     """A job's state in the words of this API."""
 
     QUEUED = "QUEUED"
@@ -77,7 +80,7 @@ class ChartType(StrEnum):
     TABLE = "table"
 
 
-class Attachment(Wire):
+class Attachment(Wire, Lenient):
     """A file that goes with the prompt."""
 
     data: Annotated[str, Field(min_length=1, description="Base64, up to 10 MiB.")]
@@ -85,7 +88,7 @@ class Attachment(Wire):
     name: Annotated[str, Field(min_length=1, max_length=255)]
 
 
-class AiJobBody(Wire):
+class AiJobBody(Wire, WebhookFields, Lenient):
     """The body of `POST /v1/ai/jobs`; webhooks as with every start."""
 
     model_id: UUID
@@ -195,7 +198,7 @@ class AiProgress(Wire):
     updated_at: datetime
 
 
-class QuestionBody(Wire):
+class QuestionBody(Wire, Lenient):
     """What pick-topic and generate-query share."""
 
     model_id: UUID
@@ -273,7 +276,7 @@ class Thread(BaseModel):
     turns: list[Turn]
 
 
-class ModelKind(StrEnum):
+class ModelKind(Word):
     """What a semantic model is to the others.
 
     A schema model is read from a database; a shared one is what questions are asked of; a branch and an extension are
@@ -288,7 +291,7 @@ class ModelKind(StrEnum):
     QUERY = "QUERY"
 
 
-class ModelBody(Wire):
+class ModelBody(Wire, Lenient):
     """The body of `POST /v1/models`."""
 
     connection_id: UUID
@@ -300,13 +303,13 @@ class ModelBody(Wire):
     content: str | dict[str, Any] | None = Field(default=None, description="YAML text, or the object itself.")
 
 
-class ModelContentBody(Wire):
+class ModelContentBody(Wire, Strict):
     """The body of `PUT /v1/models/{modelId}/content`."""
 
     content: str | dict[str, Any]
 
 
-class ConnectionBody(Wire):
+class ConnectionBody(Wire, Strict):
     """A database to ask questions of; `path` for duckdb, `url` for postgres."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]

@@ -21,9 +21,12 @@ from pydantic import (
     model_validator,
 )
 
+from contracts.bodies import Strict
 from contracts.errors import ErrorCode
 from contracts.jobs import JobState
 from contracts.llm import MODEL_KEY_FORM
+from contracts.webhooks import WebhookFields
+from contracts.words import Word
 
 MOST_ENTITIES = 10_000
 MOST_MODELS = 10
@@ -34,14 +37,15 @@ SURE = 0.8
 AUTO = "auto"
 
 ModelKey = Annotated[str, StringConstraints(pattern=MODEL_KEY_FORM)]
-Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+LANGUAGE_FORM = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+Language = Annotated[str, StringConstraints(pattern=LANGUAGE_FORM)]
 
 
 def _read(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-class Strategy(StrEnum):
+class Strategy(Word):
     """How the schema is cut into calls."""
 
     SINGLE_PASS = "single_pass"
@@ -58,7 +62,7 @@ STRATEGIES: dict[Strategy, str] = {
 }
 
 
-class PublicStatus(StrEnum):
+class PublicStatus(Word):
     """A job's state in the words of this API."""
 
     PENDING = "pending"
@@ -95,23 +99,23 @@ class LlmEvent(StrEnum):
     CLASSIFICATION_MISMATCH_PAUSE = "classification_mismatch_pause"
 
 
-class Body(BaseModel):
+class Body(Strict):
     """Base of request bodies."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
 
-class EnrichmentOptions(Body):
+class EnrichmentOptions(Body, WebhookFields):
     """What single, batch and sync starts share."""
 
     schema_id: UUID | None = None
     target_schema: dict[str, Any] | None = None
-    models: Annotated[list[ModelKey | Literal["auto"]], Field(max_length=MOST_MODELS)] = [AUTO]
+    models: Annotated[list[ModelKey | Literal["auto"]], Field(max_length=MOST_MODELS)] = Field(default=[AUTO])
     strategy: Strategy = Strategy.AUTO
     arbitration_model: ModelKey | None = None
     classification_model: ModelKey | None = None
-    languages: Annotated[list[Language], Field(min_length=1, max_length=MOST_LANGUAGES)] = ["en"]
-    attachment_ids: Annotated[list[UUID], Field(max_length=20)] = []
+    languages: Annotated[list[Language], Field(min_length=1, max_length=MOST_LANGUAGES)] = Field(default=["en"])
+    attachment_ids: Annotated[list[UUID], Field(max_length=20)] = Field(default=[])
     enable_web_search: bool = False
     enable_strict_structured_output: bool = False
     enable_response_schema: bool = True
@@ -194,7 +198,7 @@ class EstimateBody(EnrichmentOptions):
         return self
 
 
-class RetryBody(Body):
+class RetryBody(Body, WebhookFields):
     """The failed domains of a record, once more."""
 
     record_id: UUID
@@ -205,7 +209,7 @@ class RetryBody(Body):
     languages: Annotated[list[Language], Field(min_length=1, max_length=MOST_LANGUAGES)] | None = None
 
 
-class MergeBody(Body):
+class MergeBody(Body, WebhookFields):
     """Records to fuse."""
 
     result_ids: Annotated[list[UUID], Field(min_length=2, max_length=20)]
@@ -214,20 +218,20 @@ class MergeBody(Body):
     database_sync: bool = True
 
 
-class HoldAnswer(BaseModel):
+class HoldAnswer(Strict):
     """What a person answers to a question that a job waits with."""
 
-    option_ids: list[str] = []
+    option_ids: list[str] = Field(default=[])
     text: str | None = Field(default=None, max_length=4000)
 
 
-class ContinueBody(BaseModel):
+class ContinueBody(Strict):
     """Lets a paused job go on."""
 
-    answers: dict[str, HoldAnswer] = {}
+    answers: dict[str, HoldAnswer] = Field(default={})
 
 
-class FetchAuth(BaseModel):
+class FetchAuth(Strict):
     """Credentials for one fetch; they are not stored."""
 
     auth_type: Literal["none", "bearer", "api_key", "basic"] = "none"
@@ -238,7 +242,7 @@ class FetchAuth(BaseModel):
     basic_password: str | None = Field(default=None, repr=False)
 
 
-class FetchBody(BaseModel):
+class FetchBody(Strict):
     """Where entities are read from."""
 
     url: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -423,7 +427,7 @@ class SchemaCreate(Body):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     schema_content: dict[str, Any]
-    tags: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] = []
+    tags: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] = Field(default=[])
     is_pinned: bool = False
     entity_samples: Annotated[list[dict[str, Any]], Field(max_length=100)] | None = None
 
@@ -444,7 +448,7 @@ Samples = Annotated[
 ]
 
 
-class GenerateBody(Body):
+class GenerateBody(Body, WebhookFields):
     """Samples to make a schema from."""
 
     entity_samples: Samples
@@ -455,7 +459,7 @@ class GenerateBody(Body):
     sample_commonality_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
-class PromptBody(Body):
+class PromptBody(Body, WebhookFields):
     """An instruction that changes a schema."""
 
     prompt: Annotated[str, Field(min_length=1, max_length=4000)]

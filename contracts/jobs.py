@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from contracts.errors import ErrorCode
+from contracts.words import Word
 
 
-class JobState(StrEnum):
+class JobState(Word):
     """Where a job is. The last three are final."""
 
     PENDING = "PENDING"
@@ -32,7 +33,7 @@ class JobState(StrEnum):
 FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
 
-class JobKind(StrEnum):
+class JobKind(Word):
     """Which system a job belongs to; also the workflow type that runs it."""
 
     ENTITY_BATCH = "entity_batch"

@@ -13,15 +13,17 @@ import orjson
 from fastapi import APIRouter, File, Request, Response, UploadFile
 
 from api.auth import Operator
+from api.bodies import body_of
 from api.enrichments import read_body
 from api.idempotency import IdempotencyKey, once, slot_of
+from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.enrichment import AttachmentBody
 from contracts.errors import BadInput, ErrorCode, TooLarge
 from stores.enrichment.attachments import add_attachments, delete_attachment
 from stores.tables import AttachmentRow
 
-router = APIRouter(prefix="/api/attachments", tags=["enrichment"])
+router = APIRouter(prefix="/api/attachments", tags=["enrichment"], route_class=ApiRoute)
 
 IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 MOST_FILES = 20
@@ -89,7 +91,7 @@ async def upload(
     return await once(state, slot_of(request, caller, idempotency_key), digest, add)
 
 
-@router.post("/base64", summary="Upload a file as JSON")
+@router.post("/base64", summary="Upload a file as JSON", openapi_extra=body_of(AttachmentBody))
 async def upload_base64(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:

@@ -10,7 +10,9 @@ from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.auth import STREAM_TOKEN_SECONDS, Reader, stream_token
+from api.ids import JobId
 from api.routes.jobs import seen_job
+from api.routing import ApiRoute
 from api.state import AppState, State
 from api.streams import (
     LONGEST_SECONDS,
@@ -24,7 +26,7 @@ from api.streams import (
 from contracts.jobs import JobEvent
 from stores.jobs import get_job
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 
 
 class StreamToken(BaseModel):
@@ -34,15 +36,15 @@ class StreamToken(BaseModel):
     expires_in: int
 
 
-@router.post("/{job_id}/stream-token", summary="A token for one job's stream")
-async def make_stream_token(state: State, caller: Reader, job_id: UUID) -> StreamToken:
+@router.post("/{jobId}/stream-token", summary="A token for one job's stream")
+async def make_stream_token(state: State, caller: Reader, job_id: JobId) -> StreamToken:
     """Good for five minutes and this job only."""
     job = await seen_job(state, caller, job_id)
     return StreamToken(token=stream_token(state, caller.organization, job.id), expires_in=STREAM_TOKEN_SECONDS)
 
 
 @router.get(
-    "/{job_id}/events",
+    "/{jobId}/events",
     summary="A job's events as a stream",
     response_class=EventSourceResponse,
     responses={200: {"content": {"text/event-stream": {"example": "id: 4\nevent: job.progress\ndata: {...}\n\n"}}}},
@@ -50,7 +52,7 @@ async def make_stream_token(state: State, caller: Reader, job_id: UUID) -> Strea
 async def stream_events(
     request: Request,
     state: State,
-    job_id: UUID,
+    job_id: JobId,
     token: StreamTokenQuery = None,
     last_event_id: LastEventHeader = None,
     last_event_query: LastEventQuery = None,

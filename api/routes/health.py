@@ -9,9 +9,10 @@ from datetime import timedelta
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
+from api.routing import ApiRoute
 from api.state import AppState, State
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=ApiRoute)
 SECONDS = 2
 
 

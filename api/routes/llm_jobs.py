@@ -11,6 +11,7 @@ from sse_starlette import EventSourceResponse
 
 from api.auth import Operator
 from api.llm_stream import llm_lines
+from api.routing import ApiRoute
 from api.state import State
 from api.streams import LastEventHeader, LastEventQuery, StreamTokenQuery, stream, stream_reader
 from contracts.enrichment import STATUS_OF, ContinueBody, PublicStatus
@@ -20,7 +21,7 @@ from stores.db import Connection
 from stores.jobs import get_job
 from stores.tables import JobRow
 
-router = APIRouter(tags=["enrichment"])
+router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
 
 
 @router.get("/api/llm/stream/{job_id}", summary="A job's events", response_class=EventSourceResponse)

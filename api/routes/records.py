@@ -19,6 +19,8 @@ from api.bodies import body_of
 from api.enrichments import read_body, start_job
 from api.idempotency import IdempotencyKey
 from api.llm_stream import job_result
+from api.requests import add_header
+from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.auth import Principal, Role
 from contracts.enrichment import BatchIds, MergeBody
@@ -38,7 +40,7 @@ from stores.enrichment.records import (
 from stores.jobs import get_job
 from stores.tables import RecordRow
 
-router = APIRouter(tags=["records"])
+router = APIRouter(tags=["records"], route_class=ApiRoute)
 
 MOST_IDS = 100
 MERGE_SECONDS = 300.0
@@ -49,6 +51,7 @@ CSV_COLUMNS = [
 
 
 def record_filter(
+    request: Request,
     type: Literal["enrichment", "fusion"] | None = None,
     model: str | None = None,
     success: bool | None = None,
@@ -58,8 +61,11 @@ def record_filter(
     origin: str | None = None,
     since: datetime | None = None,
     include_deleted: bool = False,
+    capabilities: Annotated[str | None, Query(description="Taken, and without effect: records have none.")] = None,
 ) -> RecordFilter:
     """The filters of the query string."""
+    if capabilities is not None:
+        add_header(request.scope, "Warning", '199 towpath "capabilities has no effect: records have none"')
     return RecordFilter(type, model, success, search, entity_id, job_id, origin, since, include_deleted)
 
 
@@ -259,7 +265,7 @@ async def merge(request: Request, state: State, caller: Operator, idempotency_ke
     return json_answer({"job_id": str(job_id), **await job_result(state, job)})
 
 
-@router.post("/api/fusion/merge/stream", summary="Fuse records as a job")
+@router.post("/api/fusion/merge/stream", summary="Fuse records as a job", openapi_extra=body_of(MergeBody))
 async def merge_stream(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
 
 from api.answers import json_answer
 from api.auth import EmbeddingsOperator, EmbeddingsReader
+from api.bodies import body_of
 from api.idempotency import IdempotencyKey
+from api.routing import ApiRoute
 from api.state import AppState, State
 from api.vector_tasks import DELETION, MOST_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
 from contracts.auth import Principal
-from contracts.errors import Conflict
+from contracts.errors import Conflict, ErrorBody, ErrorList
 from contracts.vectors import (
     Collection,
     CountAnswer,
@@ -33,7 +34,13 @@ from stores.jobs import get_job
 from stores.tables import JobRow
 from stores.vectors.tasks import find_task, list_tasks, prepare_restart, read_failed_items
 
-router = APIRouter(prefix="/embeddings", tags=["embeddings"])
+WRONG = "What was sent is wrong, or this Idempotency-Key was used with another request."
+router = APIRouter(
+    prefix="/embeddings",
+    tags=["embeddings"],
+    route_class=ApiRoute,
+    responses={422: {"model": ErrorList | ErrorBody, "description": WRONG}},
+)
 
 TaskId = Annotated[str, Query(min_length=1, max_length=128, description="From the answer to `run`, or your own.")]
 CollectionName = Annotated[Collection, Query(description="Which collection.")]
@@ -41,18 +48,11 @@ Offset = Annotated[int, Query(ge=0, le=2**31)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    example = schema.pop("example", None)
-    schema.pop("$defs", None)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
-
-
 @router.post(
     "/upsertion-tasks/run",
     summary="Insert or replace objects",
     response_model=UpsertionTask,
-    openapi_extra=_body(UpsertionBody),
+    openapi_extra=body_of(UpsertionBody),
 )
 async def run_upsertion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
@@ -69,7 +69,7 @@ async def run_upsertion(
     "/upsertion-tasks/categories/run",
     summary="Insert or replace categories",
     response_model=UpsertionTask,
-    openapi_extra=_body(UpsertionBody),
+    openapi_extra=body_of(UpsertionBody),
 )
 async def run_categories_upsertion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
@@ -79,7 +79,7 @@ async def run_categories_upsertion(
 
 
 @router.post(
-    "/deletion-tasks/run", summary="Delete objects", response_model=DeletionTask, openapi_extra=_body(DeletionBody)
+    "/deletion-tasks/run", summary="Delete objects", response_model=DeletionTask, openapi_extra=body_of(DeletionBody)
 )
 async def run_deletion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
@@ -92,7 +92,7 @@ async def run_deletion(
     "/deletion-tasks/categories/run",
     summary="Delete categories",
     response_model=DeletionTask,
-    openapi_extra=_body(DeletionBody),
+    openapi_extra=body_of(DeletionBody),
 )
 async def run_categories_deletion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
