@@ -12,6 +12,7 @@ from domain.vectors.items import Source
 
 TRIES = 3
 PAUSE_SECONDS = 0.5
+MOST_SHOWN = 300
 
 
 class Sources:
@@ -58,11 +59,16 @@ class Sources:
     def _found(self, name: str) -> Path:
         if self._root is None:
             raise BadInput("files need TOWPATH_FILES_ROOT", code=ErrorCode.SOURCE_FAILED)
-        path = (self._root / name).resolve()
-        if not path.is_relative_to(self._root):
-            raise BadInput(f"{name} lies outside the allowed folder", code=ErrorCode.SOURCE_FAILED)
-        if not path.is_file():
-            raise BadInput(f"there is no file {name}", code=ErrorCode.SOURCE_FAILED)
+        try:
+            path = (self._root / name).resolve()
+            if not path.is_relative_to(self._root):
+                raise BadInput(f"{name} lies outside the allowed folder", code=ErrorCode.SOURCE_FAILED)
+            found = path.is_file()
+        except (OSError, ValueError, RuntimeError):
+            # Names that no file can have: too long, with a NUL, or links in a circle.
+            found = False
+        if not found:
+            raise BadInput(f"there is no file {name[:MOST_SHOWN]}", code=ErrorCode.SOURCE_FAILED)
         if path.stat().st_size > self._most_bytes:
             raise TooLarge(f"{name} is larger than {self._most_bytes} bytes")
         return path

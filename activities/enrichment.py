@@ -6,7 +6,6 @@ from collections import defaultdict
 from uuid import UUID
 
 import numpy as np
-import orjson
 from temporalio import activity
 
 from activities._asking import Asker
@@ -17,6 +16,7 @@ from clients.llm import LanguageModels
 from contracts.enrichment import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from contracts.errors import ErrorCode, JobFault
 from contracts.jobs import JobRef, NewEvent, PagePlan, PageTask
+from contracts.json_values import parse_json
 from domain.enrichment.estimate import estimate
 from domain.enrichment.prompts import note_of
 from domain.jobs import Outcome
@@ -128,7 +128,7 @@ class EnrichmentActivities:
 
 
 def _run(work: Work, page: Page, place: int) -> EntityRun:
-    item = orjson.loads(page.lines[place])
+    item = parse_json(page.lines[place])
     return EntityRun(work=work, page=page.page, place=place, index=item["index"], entity=item["data"])
 
 

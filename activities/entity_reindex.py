@@ -17,7 +17,8 @@ from contracts.entities import IndexConfig
 from contracts.entity_jobs import Phase, ReindexPlan, ShareTask
 from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
 from contracts.jobs import FailedItem, JobRef, Progress
-from domain.entities import Draft, bare_draft, make_draft, parse_entity
+from contracts.json_values import parse_json
+from domain.entities import Draft, bare_draft, make_draft
 from stores import jobs as job_store
 from stores.db import Connection, Database
 from stores.entities import training
@@ -242,7 +243,7 @@ def _redraft(rows: list[ShareRow], config: IndexConfig) -> tuple[list[Draft], li
     failures: list[FailedItem] = []
     for row in rows:
         raw = row.body.encode()
-        entity = parse_entity(raw)
+        entity = parse_json(raw)
         try:
             drafts.append(make_draft(entity, raw, config))
         except BadInput as error:

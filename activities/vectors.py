@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import orjson
 from temporalio import activity
 
 from activities._faults import effect, end_of_item
@@ -22,6 +21,7 @@ from activities._sources import Sources
 from clients.embedding import Embedder, Splitter
 from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError, Unavailable
 from contracts.jobs import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
+from contracts.json_values import parse_json, write_json
 from contracts.vectors import Collection, CollectionRef, FailureStage, Phase
 from domain.jobs import Outcome, tally
 from domain.vectors.items import digest_of, item_source, part_id, payload_text, text_version
@@ -163,8 +163,8 @@ class VectorActivities:
                 object_id=item.data["object_id"],
                 version=text_version(item.text, part_tokens=embedder.part_tokens, overlap=embedder.overlap),
                 digest=digest_of([payload, info]),
-                payload=None if payload is None else orjson.dumps(payload).decode(),
-                item_info=None if info is None else orjson.dumps(info).decode(),
+                payload=None if payload is None else write_json(payload).decode(),
+                item_info=None if info is None else write_json(info).decode(),
             )
             standing = standings.get(item.uid)
             if standing is not None and standing.version == draft.version:
@@ -257,7 +257,7 @@ class VectorActivities:
                 await job_store.assert_active(connection, task.ref)
                 before = tally(page.outcomes)
                 places = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
-                objects = [(int(page.uids[place]), str(orjson.loads(page.lines[place]))) for place in places]
+                objects = [(int(page.uids[place]), str(parse_json(page.lines[place]))) for place in places]
                 written = await store.delete_objects(connection, number, objects, accepted=scope.accepted)
                 for place in places:
                     missing = int(page.uids[place]) in written.missing
@@ -322,11 +322,7 @@ def _draft(item: Item) -> store.Draft:
 def _waiting(page: Page) -> Iterator[Item]:
     for place in np.flatnonzero(page.outcomes == Outcome.WAITING).tolist():
         raw = page.lines[place]
-        item = Item(place=place, uid=int(page.uids[place]), raw=raw, data=orjson.loads(raw))
-        if b"\\u0000" in raw:
-            item.failure = _failure(
-                item, page.first_index, FailureStage.UPSERT, ErrorCode.NULL_BYTE, "the item holds a NUL character"
-            )
+        item = Item(place=place, uid=int(page.uids[place]), raw=raw, data=parse_json(raw))
         yield item
 
 

@@ -14,6 +14,7 @@ from activities._faults import judge as judge_error
 from clients.http import GuardedClient, retry_after
 from contracts.errors import TowpathError
 from contracts.jobs import DeliveryRef
+from contracts.values import storable_text
 from contracts.webhooks import NoticeInput, Try, TryOutcome, TryTask
 from domain.webhooks.schedule import judge
 from domain.webhooks.signing import signature_headers
@@ -87,7 +88,7 @@ class WebhookActivities:
         else:
             made.status, waits = answer.status, retry_after(answer.headers)
             if not 200 <= answer.status < 300:
-                made.error = answer.body.decode(errors="replace")[:MOST_ERROR] or None
+                made.error = storable_text(answer.body.decode(errors="replace"))[:MOST_ERROR] or None
         made.duration_ms = int((time.monotonic() - started) * 1000)
         return made, waits
 

@@ -20,6 +20,7 @@ from api.auth import Throttle, docs_reader
 from api.disconnects import EndWithClient
 from api.errors import add_error_handlers
 from api.gateway import Gateway
+from api.intake import Intake, checked_body
 from api.pages.routes import mount_static
 from api.pages.routes import router as pages
 from api.requests import HeadRequests, RequestIds
@@ -137,6 +138,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         responses=ERRORS,
+        dependencies=[Depends(checked_body)],
     )
     # The pages have routes of their own: a link that a mail program has decorated must still open them.
     app.router.route_class = ApiRoute
@@ -151,6 +153,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     _add_docs(app)
     app.add_middleware(EndWithClient)
     app.add_middleware(HeadRequests)
+    app.add_middleware(Intake)
     app.add_middleware(RequestIds)
     return app
 

@@ -21,6 +21,7 @@ from contracts.auth import Principal
 from contracts.entities import BatchStatus, BatchView
 from contracts.errors import BadInput, NotFound
 from contracts.jobs import JobKind, JobState
+from contracts.values import LATEST, bounded_time
 from domain.entities import ScalarFields, parse_entity
 from domain.json_stream import Slice
 from domain.matching import entity_uid
@@ -59,7 +60,7 @@ class BatchOptions:
         """
         preferences = [part.strip() for part in request.headers.get("prefer", "").lower().split(",")]
         wait = next((part[5:] for part in preferences if part.startswith("wait=")), None)
-        if wait is not None and not wait.isdigit():
+        if wait is not None and not (wait.isascii() and wait.isdigit()):
             raise BadInput("Prefer: wait must be a number of seconds", field="Prefer")
         asynchronous = True if "respond-async" in preferences else (False if wait is not None else None)
         return cls(
@@ -82,16 +83,22 @@ def read_deadline(request: Request) -> datetime | None:
         return None
     now = datetime.now(UTC)
     try:
-        moment = now + timedelta(seconds=float(text))
-    except (ValueError, OverflowError):
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError as error:
-            raise BadInput("Towpath-Deadline must be seconds or an ISO time", field="Towpath-Deadline") from error
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = bounded_time(_deadline(text, now))
+    except (ValueError, OverflowError) as error:
+        raise BadInput(
+            f"Towpath-Deadline must be seconds or an ISO time, before the year {LATEST.year}", field="Towpath-Deadline"
+        ) from error
     if moment <= now:
         raise BadInput("Towpath-Deadline has passed", field="Towpath-Deadline")
     return moment
+
+
+def _deadline(text: str, now: datetime) -> datetime:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return datetime.fromisoformat(text)
+    return now + timedelta(seconds=seconds)
 
 
 async def submit_batch(
@@ -126,7 +133,7 @@ async def submit_batch(
         if known := await slot.open(connection):
             return known.replay(await digest_body(request, limits, start=start))
         fields = ScalarFields()
-        stager = Stager(connection, job.id, limits, ItemKind("entities", _reader(fields)))
+        stager = Stager(connection, job.id, limits, ItemKind("entities", "id", _reader(fields)))
         upload = await (stager.stage(request, start=start) if single is None else stager.stage_one(single, start=start))
         target = await read_target(request, state, take_members(upload.options))
         refuse_unknown(upload.options, ["entities", *MEMBERS])

@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from contracts.errors import BadInput
+from contracts.values import bounded_time
 
 Cursor = tuple[datetime, UUID]
 
@@ -25,6 +26,6 @@ def read_cursor(text: str) -> Cursor:
     """
     try:
         moment, job_id = base64.urlsafe_b64decode(text).decode().rsplit(" ", 1)
-        return datetime.fromisoformat(moment), UUID(job_id)
+        return bounded_time(datetime.fromisoformat(moment)), UUID(job_id)
     except (ValueError, binascii.Error) as error:
         raise BadInput("cursor is not one that a page before has given", field="cursor") from error

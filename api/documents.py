@@ -22,6 +22,7 @@ from clients.documents.files import on_disk
 from contracts.documents import DocumentKind
 from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
 from contracts.extraction import DocumentRef
+from contracts.json_values import assert_text, read_json, write_json
 from domain.extraction.kinds import HEAD_BYTES, detect_kind
 from stores.extraction.blobs import add_blob
 
@@ -64,24 +65,17 @@ async def read_start(request: Request, state: AppState, organization: str, model
         raw = b"".join([piece async for piece in body_pieces(request, limit=MOST_JSON)])
         given, document, pages = _json(raw), None, None
     body = _validated(model, given)
-    note_fields(request, orjson.dumps(given))
+    note_fields(request, given)
     warn_of_unknown(request, body)
     sha256 = None if document is None else document.sha256
-    digest = hashlib.sha256(orjson.dumps([given, sha256], option=orjson.OPT_SORT_KEYS)).digest()
+    digest = hashlib.sha256(write_json([given, sha256], options=orjson.OPT_SORT_KEYS)).digest()
     return body, Sent(given, document, digest, pages)
 
 
 def _json(raw: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(raw or b"null")
-    except orjson.JSONDecodeError as error:
-        raise BadInput(
-            f"the body is not valid JSON: {error.msg} at offset {error.pos}", code=ErrorCode.INVALID_JSON
-        ) from error
+    found = read_json(raw or b"null")
     if not isinstance(found, dict):
         raise BadInput("the body must be an object", code=ErrorCode.INVALID_VALUE)
-    if b"\\u0000" in raw:
-        raise BadInput("the body holds a NUL character", code=ErrorCode.NULL_BYTE)
     return found
 
 
@@ -113,24 +107,30 @@ async def _form(
                     raise BadInput(f"{name}: the document goes into the field file", field=name)
                 document, pages = await _stored(state, organization, value)
             else:
-                given[name] = _value(value)
+                given[name] = _value(name, value)
     finally:
         await form.close()
     return given, document, pages
 
 
-def _value(text: str) -> Any:
+def _value(name: str, text: str) -> Any:
     """A field of a form: JSON where it is, else the text itself."""
+    assert_text(name, "a field's name")
+    assert_text(text, name)
     if text[:1] in {"{", "[", '"'} or text in {"true", "false", "null"} or text.replace(".", "", 1).isdigit():
         try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
+            return read_json(text.encode(), name)
+        except BadInput as error:
+            if error.code is not ErrorCode.INVALID_JSON:
+                raise
             return text
     return text
 
 
 async def _stored(state: AppState, organization: str, file: UploadFile) -> tuple[DocumentRef, int | None]:
-    name = (file.filename or "document")[:255].replace("\x00", "")
+    name = (file.filename or "document")[:255]
+    for text in (name, file.content_type or ""):
+        assert_text(text, "file")
     head = await file.read(HEAD_BYTES)
     # A kind that is not read is refused before anything of it is kept.
     kind = detect_kind(name, file.content_type, head)

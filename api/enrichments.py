@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
@@ -23,6 +22,7 @@ from contracts.auth import Principal
 from contracts.enrichment import AUTO, EnrichmentOptions, Plan, Strategy
 from contracts.errors import BadInput, ErrorCode, PaymentRequired, TooLarge
 from contracts.jobs import JobKind
+from contracts.json_values import read_json, write_json
 from domain.enrichment.content import Content, check_entity
 from domain.enrichment.estimate import estimate
 from domain.enrichment.runs import choose_strategy
@@ -45,26 +45,19 @@ async def read_body(request: Request, state: AppState, model: type[Model]) -> tu
 
     Raises:
         RequestValidationError: It is not what the route takes.
+        BadInput: It is no JSON, or holds a value that no part can hold.
     """
     raw = await read_whole(request, limit=state.settings.enrichment_max_bytes)
     if not raw.strip():
         raise BadInput("the body is required", code=ErrorCode.MISSING_FIELD)
-    if b"\\u0000" in raw:
-        raise BadInput("the body holds a NUL character", code=ErrorCode.NULL_BYTE)
+    given = read_json(raw)
     try:
-        body = model.model_validate_json(raw)
-        note_fields(request, raw)
-        warn_of_unknown(request, body)
-        return body, hashlib.sha256(raw).digest()
+        body = model.model_validate(given)
     except ValidationError as error:
-        if error.errors(include_url=False)[0]["type"] == "json_invalid":
-            try:
-                orjson.loads(raw)
-            except orjson.JSONDecodeError as broken:
-                raise BadInput(
-                    f"the body is not valid JSON: {broken.msg} at offset {broken.pos}", code=ErrorCode.INVALID_JSON
-                ) from error
         raise invalid(model, error) from error
+    note_fields(request, given)
+    warn_of_unknown(request, body)
+    return body, hashlib.sha256(raw).digest()
 
 
 async def find_content(
@@ -98,7 +91,7 @@ async def make_plan(
     if body.enable_web_search:
         raise BadInput("enable_web_search: no provider here searches the web", field="enable_web_search")
     content, version = await find_content(state, caller.organization, body.schema_id, body.target_schema)
-    if len(orjson.dumps(content)) > MOST_CONTENT_BYTES:
+    if len(write_json(content)) > MOST_CONTENT_BYTES:
         raise TooLarge(f"the schema is larger than {MOST_CONTENT_BYTES} bytes")
     models, chosen = chosen_models(state.catalog, body.models)
     for name in ("arbitration_model", "classification_model"):
@@ -247,7 +240,7 @@ async def start_job(
         size = state.settings.enrichment_chunk
         for page, start in enumerate(range(0, len(entities), size)):
             items = [
-                StagedItem(raw=orjson.dumps({"index": index, "data": entity}), uid=index + 1)
+                StagedItem(raw=write_json({"index": index, "data": entity}), uid=index + 1)
                 for index, entity in entities[start : start + size]
             ]
             await stage_page(connection, job.id, page, start, items)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 
 from contracts.entities import (
     BATCH_STATUS,
@@ -22,6 +21,7 @@ from contracts.entities import (
     PairView,
 )
 from contracts.jobs import FailedItem
+from contracts.json_values import parse_json
 from stores.entities.indexes import Index
 from stores.entities.pairs import PartnerRow
 from stores.jobs import error_of
@@ -62,7 +62,7 @@ def explanation(config: IndexConfig, bits: bytes) -> Explanation:
 def candidate(config: IndexConfig, partner: PartnerRow, *, explain: bool) -> Candidate:
     """One candidate of an entity."""
     return Candidate(
-        id=orjson.loads(partner.id_json),
+        id=parse_json(partner.id_json),
         similarity=_similarity(partner.similarity, explain=explain),
         duplicate=partner.duplicate,
         sku=partner.sku,
@@ -77,7 +77,7 @@ def _similarity(value: float, *, explain: bool) -> float:
 
 def entity_answer(raw: str | bytes, candidates: Sequence[Candidate]) -> dict[str, Any]:
     """The entity's own fields with its `duplicates`."""
-    entity: dict[str, Any] = orjson.loads(raw)
+    entity: dict[str, Any] = parse_json(raw)
     entity["duplicates"] = [item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in candidates]
     return entity
 
@@ -86,8 +86,8 @@ def pair_view(config: IndexConfig, row: tuple[str, str, float, bool, bytes], *, 
     """One pair; ids are written as strings."""
     left, right, similarity, duplicate, bits = row
     return PairView(
-        entity_id=str(orjson.loads(left)),
-        duplicate_id=str(orjson.loads(right)),
+        entity_id=str(parse_json(left)),
+        duplicate_id=str(parse_json(right)),
         similarity=_similarity(similarity, explain=explain),
         duplicate=duplicate,
         explanation=explanation(config, bits) if explain else None,
@@ -98,7 +98,7 @@ def group_view(row: tuple[int, list[str]]) -> GroupView:
     """One group; its id is stable while its first member stays."""
     group_uid, ids = row
     return GroupView(
-        group_id=f"{group_uid & (1 << 64) - 1:016x}", entity_ids=[orjson.loads(one) for one in ids], size=len(ids)
+        group_id=f"{group_uid & (1 << 64) - 1:016x}", entity_ids=[parse_json(one) for one in ids], size=len(ids)
     )
 
 

@@ -65,7 +65,8 @@ def _answer(
     )
 
 
-def _towpath(request: Request, error: TowpathError) -> JSONResponse:
+def answer_error(request: Request, error: TowpathError) -> JSONResponse:
+    """The answer to one of our own errors."""
     if isinstance(error, BadInput) and _lists(request):
         kind = "missing" if error.code is ErrorCode.MISSING_FIELD else error.code.lower()
         return _list(request, error.code, [{"loc": ["body", *_place(error.field)], "msg": error.detail, "type": kind}])
@@ -111,6 +112,10 @@ def _place(field: str | None) -> list[str | int]:
 def _http(request: Request, error: HTTPException) -> JSONResponse:
     code, detail = CODES.get(error.status_code, ErrorCode.INTERNAL), str(error.detail)
     headers = dict(error.headers or {})
+    if isinstance(error.__cause__, RecursionError | ValueError):
+        # What the framework says of a body that its JSON reader gives up on.
+        detail = "the body is nested too deeply, or holds a number of too many digits, or is no text"
+        return answer_error(request, BadInput(detail, code=ErrorCode.INVALID_JSON))
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := methods_of(request)):
         detail = f"{request.method} is not served here; use {either(methods)}"
         headers["Allow"] = ", ".join(methods)
@@ -144,7 +149,7 @@ def _unexpected(request: Request, error: Exception) -> JSONResponse:
 def add_error_handlers(app: FastAPI) -> None:
     """Register a handler for every kind of error."""
     handlers: dict[type[Exception], Any] = {
-        TowpathError: _towpath,
+        TowpathError: answer_error,
         RequestValidationError: _validation,
         HTTPException: _http,
         psycopg.Error: _database,

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
-import orjson
 from fastapi import Request
 
 from api.ai_jobs import chosen_llm
@@ -31,6 +30,7 @@ from contracts.extraction import (
     ReviewBody,
 )
 from contracts.jobs import JobKind
+from contracts.json_values import write_json
 from contracts.llm import LOCAL_PROVIDER, split_key
 from domain.extraction.shapes import changes_between, check_schema, problems_of
 from stores import jobs as job_store
@@ -85,7 +85,7 @@ async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: S
     if unknown:
         raise BadInput(f"extractPerPage: the schema has no property {min(unknown)}", field="extractPerPage")
     _assert_pages(options, sent.pages)
-    if body.metadata is not None and len(orjson.dumps(body.metadata)) > MOST_METADATA_BYTES:
+    if body.metadata is not None and len(write_json(body.metadata)) > MOST_METADATA_BYTES:
         raise BadInput(f"metadata is larger than {MOST_METADATA_BYTES} bytes", field="metadata")
     if body.webhook_id is not None:
         try:

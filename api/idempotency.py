@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from uuid import UUID
 
-import orjson
 from fastapi import Header, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
@@ -21,6 +20,7 @@ from api.answers import json_answer
 from api.state import AppState
 from contracts.auth import Principal
 from contracts.errors import BadInput, Conflict, Unprocessable
+from contracts.json_values import parse_json, write_json
 from stores.db import Connection, Database
 from stores.jobs import lock_job
 from stores.tables import JobRow
@@ -118,7 +118,7 @@ class Slot:
             ON CONFLICT (organization, route, key) DO UPDATE
             SET digest = excluded.digest, status = excluded.status, body = excluded.body, created_at = now()
             """,
-            (self.organization, self.route, self.key, digest, status, orjson.dumps(body).decode()),
+            (self.organization, self.route, self.key, digest, status, write_json(body).decode()),
         )
 
 
@@ -171,7 +171,7 @@ async def job_once(
         job_id = job.id
         if known := await slot.open(connection):
             known.check(digest)
-            job_id = UUID(orjson.loads(known.body)["job"])
+            job_id = UUID(parse_json(known.body)["job"])
         else:
             await create(connection, job)
             await slot.keep(connection, digest, 200, {"job": str(job.id)})

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from api.answers import moment
 from api.state import AppState
 from contracts.documents import PageContent
 from contracts.extraction import MOST_SHOWN_BYTES, Annotation, Extraction, job_status
 from contracts.jobs import JobKind
+from contracts.json_values import write_json
 from stores.extraction.jobs import extract_id, read_extractions
 from stores.extraction.pages import read_pages
 from stores.tables import JobRow
@@ -74,7 +73,7 @@ def _request(job: JobRow, extraction: Extraction | None) -> Any:
 
 
 def _bounded(body: dict[str, Any], job: JobRow) -> dict[str, Any]:
-    raw = orjson.dumps(body)
+    raw = write_json(body)
     if len(raw) <= MOST_SHOWN_BYTES:
         return body
     return {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest(), "items": job.total}

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import orjson
 from sse_starlette import ServerSentEvent
 
 from api.state import AppState
@@ -16,6 +15,7 @@ from api.streams import LONGEST_SECONDS, first_line
 from contracts.enrichment import STATUS_OF, LlmEvent
 from contracts.errors import ErrorCode
 from contracts.jobs import EventType, JobEvent, JobKind, JobState
+from contracts.json_values import write_json
 from stores.enrichment.records import job_records
 from stores.jobs import get_job, last_restart
 from stores.tables import JobRow, RecordRow
@@ -69,7 +69,7 @@ async def llm_lines(state: AppState, job: JobRow, position: int | None) -> Async
             for number, message in enumerate(await _messages(state, job, event)):
                 place = event.seq * STEP + number
                 if position is None or place > position:
-                    yield ServerSentEvent(id=str(place), data=orjson.dumps(message).decode(), sep="\n")
+                    yield ServerSentEvent(id=str(place), data=write_json(message).decode(), sep="\n")
 
 
 async def _messages(state: AppState, job: JobRow, event: JobEvent) -> list[dict[str, Any]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from api.answers import moment
 from api.idempotency import Slot, job_once
 from api.state import AppState
+from clients.databases.postgres import read_url
 from contracts.ai import ConnectionBody, ConnectionView, ModelBody, ModelKind
 from contracts.auth import Principal
 from contracts.databases import DatabaseConfig, DatabaseKind
@@ -46,14 +46,9 @@ def connection_columns(state: AppState, body: ConnectionBody) -> dict[str, Any]:
         raise BadInput(f"{other} does not go with {kind}", field=other)
     host = database = None
     if body.url is not None:
-        try:
-            parts = urlsplit(body.url)
-            host = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
-        except ValueError as error:
-            raise BadInput("url: no URL of a database", field="url") from error
-        if parts.scheme not in {"postgres", "postgresql"} or not parts.hostname:
-            raise BadInput("url: postgresql://user:password@host:port/database is needed", field="url")
-        database = parts.path.lstrip("/") or None
+        parts = read_url(body.url)
+        host = parts["host"] if "port" not in parts else f"{parts['host']}:{parts['port']}"
+        database = parts.get("dbname")
     config = DatabaseConfig(kind=kind, path=body.path, url=body.url)
     return {
         "name": body.name,

@@ -13,14 +13,15 @@ from api.auth import authenticate, require, stream_organization
 from api.routes.jobs import seen_job
 from api.state import AppState
 from contracts.auth import Role, Scope
+from contracts.values import MOST_NUMBER
 
 RETRY_MILLISECONDS = 3000
 COMMENT_SECONDS = 15
 LONGEST_SECONDS = 30 * 60
 
 StreamTokenQuery = Annotated[str | None, Query(description="From `stream-token`, instead of a key.")]
-LastEventHeader = Annotated[int | None, Header(alias="Last-Event-ID", ge=0)]
-LastEventQuery = Annotated[int | None, Query(alias="last_event_id", ge=0)]
+LastEventHeader = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MOST_NUMBER)]
+LastEventQuery = Annotated[int | None, Query(alias="last_event_id", ge=0, le=MOST_NUMBER)]
 
 
 async def stream_reader(request: Request, state: AppState, job_id: UUID, token: str | None) -> str:

@@ -9,19 +9,20 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from api.media import NDJSON, media_type
 from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
 from contracts.jobs import FailedItem
-from domain.json_stream import ArraySplitter, LineSplitter, Slice, Splitter
+from contracts.json_values import BYTE_ORDER_MARK, BadValue, read_json
+from domain.json_stream import HEAD_BYTES, ArraySplitter, LineSplitter, Slice, Splitter, scalar_member
 from stores.db import Connection
 from stores.staging import StagedItem, add_failures, stage_page
 
 PAGE_BYTES = 4 << 20
 SILENCE_SECONDS = 60.0
 INFLATED_PIECE = 1 << 18
+MOST_IDENTITY = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,22 @@ class ItemKind:
 
     Args:
         name: The member that holds the list, and the word for the items.
+        identity: The member that names an item.
         read: Checks one item and gives it its uid; raises `TowpathError`.
-        alone: Whether a bad item fails only itself; else it fails the upload.
+        alone: Whether an item that is not of the form fails only itself; else it fails the upload. One that is too
+            large, or has a value that no part can hold, always fails alone.
+        note_failed: Takes note of an item that has failed alone.
+        shown: Whether a failed item is kept to be shown as it was sent.
         may_be_empty: Whether a list without items is one.
     """
 
     name: str
+    identity: str
     read: Callable[[Slice, int], StagedItem]
     alone: bool = True
     may_be_empty: bool = False
+    note_failed: Callable[[Slice], None] | None = None
+    shown: bool = False
 
 
 @dataclass(slots=True)
@@ -131,8 +139,8 @@ async def _inflated(raw: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def read_whole(request: Request, *, limit: int) -> bytes:
-    """A small body at once."""
-    return b"".join([piece async for piece in body_pieces(request, limit=limit)])
+    """A small body at once; a byte order mark before it is ignored."""
+    return b"".join([piece async for piece in body_pieces(request, limit=limit)]).removeprefix(BYTE_ORDER_MARK)
 
 
 async def digest_body(request: Request, limits: UploadLimits, *, start: bytes) -> bytes:
@@ -222,6 +230,8 @@ class Stager:
         return self._upload
 
     def _refuse_cut_line(self, found: Slice) -> None:
+        if not found.whole:
+            return
         try:
             self._kind.read(found, self._upload.items)
         except BadInput as error:
@@ -237,18 +247,35 @@ class Stager:
         if position >= self._limits.items:
             raise TooLarge(f"more than {self._limits.items} {self._kind.name} in one request")
         try:
+            if not found.whole:
+                most = self._limits.item_bytes
+                raise TooLarge(f"{self._kind.name}[{position}], at offset {found.offset}, is larger than {most} bytes")
             item = self._kind.read(found, position)
         except TowpathError as error:
-            # A line of NDJSON stands alone; JSON that is broken in one place is broken as a whole.
-            if not self._kind.alone or (error.code is ErrorCode.INVALID_JSON and not self._lines):
+            if not self._is_alone(error):
                 raise
-            item = StagedItem(raw=found.raw, code=error.code, message=error.detail)
+            item = self._failed(found, error)
         item.raw = item.raw.replace(b"\r", b" ").replace(b"\n", b" ")
         self._items.append(item)
         self._bytes += len(item.raw)
         self._upload.items += 1
         if len(self._items) >= self._limits.page_items or self._bytes >= PAGE_BYTES:
             await self._flush()
+
+    def _is_alone(self, error: TowpathError) -> bool:
+        """Whether an error is that of one item, and not of the upload."""
+        if isinstance(error, BadValue | TooLarge):
+            return True
+        # A line of NDJSON stands alone; JSON that is broken in one place is broken as a whole.
+        return self._kind.alone and (self._lines or error.code is not ErrorCode.INVALID_JSON)
+
+    def _failed(self, found: Slice, error: TowpathError) -> StagedItem:
+        if self._kind.note_failed is not None:
+            self._kind.note_failed(found)
+        name = _identity(found.raw, self._kind.identity) if isinstance(error, BadValue | TooLarge) else None
+        # Of what is too large only a stand-in is kept: no step of the job looks at it.
+        raw = found.raw if found.whole else b"null"
+        return StagedItem(raw=raw, id=name, code=error.code, message=error.detail)
 
     async def _flush(self) -> None:
         if not self._items:
@@ -257,14 +284,28 @@ class Stager:
         bad = await stage_page(self._connection, self._job_id, self._upload.pages, first, self._items)
         self._upload.failed += bad
         failures = [
-            FailedItem(index=first + place, id=item.id, stage="staging", code=item.code, message=item.message)
+            FailedItem(
+                index=first + place, id=item.id, stage="staging", code=item.code, message=item.message,
+                item=item.raw.decode() if self._kind.shown and item.code is ErrorCode.NULL_BYTE else None,
+            )
             for place, item in enumerate(self._items)
             if item.code is not None
-        ]
+        ]  # fmt: skip
         await add_failures(self._connection, self._job_id, failures)
         self._upload.pages += 1
         self._items, self._bytes = [], 0
 
 
 def _name(key: bytes) -> str:
-    return str(orjson.loads(key))
+    return str(read_json(key))
+
+
+def _identity(raw: bytes, name: str) -> str | None:
+    """The id of an item that cannot be read as a whole, where its beginning has one."""
+    found = scalar_member(raw[:HEAD_BYTES], name)
+    if found is None:
+        return None
+    try:
+        return str(read_json(found))[:MOST_IDENTITY]
+    except BadInput:
+        return None

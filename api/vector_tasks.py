@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -21,8 +20,9 @@ from api.state import AppState
 from api.uploads import ItemKind, Stager, UploadLimits, digest_body
 from api.webhook_targets import read_target, take_members
 from contracts.auth import Principal
-from contracts.errors import BadInput, Conflict, ErrorCode
+from contracts.errors import BadInput, Conflict
 from contracts.jobs import FailedItem, JobKind
+from contracts.json_values import parse_json, read_json
 from contracts.vectors import (
     TASK_ID_FORM,
     Collection,
@@ -59,19 +59,19 @@ class TaskKind:
 
     kind: JobKind
     list_name: str
-    read: Callable[[bytes], tuple[str, bytes]]
+    read: Callable[[Any], tuple[str, bytes]]
     """Checks one item: its object id, and its bytes as they are staged."""
     body: type[TaskBody]
     """What the whole body may hold."""
 
 
-def _read_item(raw: bytes) -> tuple[str, bytes]:
-    item = DataItem.model_validate(orjson.loads(raw))
+def _read_item(given: Any) -> tuple[str, bytes]:
+    item = DataItem.model_validate(given)
     return item.object_id, canonical(item.model_dump(exclude_none=True))
 
 
-def _read_id(raw: bytes) -> tuple[str, bytes]:
-    object_id = OBJECT_ID.validate_python(orjson.loads(raw), strict=True)
+def _read_id(given: Any) -> tuple[str, bytes]:
+    object_id = OBJECT_ID.validate_python(given, strict=True)
     return object_id, canonical(object_id)
 
 
@@ -123,14 +123,18 @@ async def submit_task(
         async with state.uploads, state.db.transaction() as connection:
             if known := await slot.open(connection):
                 return known.replay(await digest_body(request, limits, start=b""))
-            reader = ItemKind(kind.list_name, _reader(kind, digest.update), alone=False, may_be_empty=True)
+            reader = ItemKind(
+                kind.list_name, "object_id", _reader(kind, digest.update), alone=False, may_be_empty=True,
+                note_failed=lambda found: digest.update((found.digest or found.raw) + b"\n"), shown=True,
+            )  # fmt: skip
             upload = await Stager(connection, job.id, limits, reader).stage(request, start=b"")
             target = await read_target(request, state, take_members(upload.options))
             task_id = _task_id(upload.options) or str(job.id)
             refuse_unknown(upload.options, field_names(kind.body))
             if taken := await claim_task_id(connection, caller.organization, kind.kind, task_id):
                 raise _Known(taken)
-            job.external_id, job.total, job.digest = task_id, upload.items, digest.digest()
+            job.external_id, job.digest = task_id, digest.digest()
+            job.total, job.processed, job.failed = upload.items, upload.failed, upload.failed
             job.params = {
                 "collection": collection,
                 "model": settings.embedding.model,
@@ -155,14 +159,9 @@ async def submit_task(
 
 def _reader(kind: TaskKind, digest: Callable[[bytes], None]) -> Callable[[Slice, int], StagedItem]:
     def read(found: Slice, position: int) -> StagedItem:
+        given = read_json(found.raw, f"{kind.list_name}[{position}]", offset=found.offset)
         try:
-            object_id, raw = kind.read(found.raw)
-        except orjson.JSONDecodeError as error:
-            raise BadInput(
-                f"{kind.list_name}[{position}] is not valid JSON: {error.msg} at offset {found.offset + error.pos}",
-                code=ErrorCode.INVALID_JSON,
-                field=f"{kind.list_name}[{position}]",
-            ) from error
+            object_id, raw = kind.read(given)
         except ValidationError as error:
             raise invalid(kind.body, error, kind.list_name, position) from error
         digest(raw + b"\n")
@@ -174,7 +173,7 @@ def _reader(kind: TaskKind, digest: Callable[[bytes], None]) -> Callable[[Slice,
 def _task_id(options: dict[str, bytes]) -> str | None:
     found: str | None = None
     for name in ("task_id", "id"):
-        value = orjson.loads(options.get(name, b"null"))
+        value = read_json(options.get(name, b"null"), name)
         if value is None:
             continue
         if not isinstance(value, str) or not re.fullmatch(TASK_ID_FORM, value):
@@ -214,8 +213,10 @@ def view(job: JobRow, failures: list[FailedItem]) -> dict[str, Any]:
 
 
 def _failed(failure: FailedItem) -> FailedDataItem:
-    item = orjson.loads(failure.item or "{}")
-    stage = FailureStage(failure.stage) if failure.stage in set(FailureStage) else FailureStage.OTHER
+    item = parse_json(failure.item or "{}")
+    stage = FailureStage.UPSERT if failure.stage == "staging" else FailureStage.OTHER
+    if failure.stage in set(FailureStage):
+        stage = FailureStage(failure.stage)
     return FailedDataItem(
         object_id=failure.id or "",
         payload=item.get("payload"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from fastapi import Request
 from pydantic import ValidationError
 
@@ -13,6 +12,7 @@ from api.requests import add_header
 from api.routing import invalid
 from api.state import AppState
 from contracts.errors import BadInput, TooLarge
+from contracts.json_values import read_json, write_json
 from contracts.webhooks import MOST_METADATA_BYTES, WebhookFields
 from domain.webhooks.signing import PREFIX, signing_key, standard_form
 from stores.webhooks.receivers import Target
@@ -23,23 +23,19 @@ HEADERS = {
     "webhook_metadata": "towpath-webhook-metadata",
 }
 MEMBERS = ("webhookUrl", "webhookSigningSecret", "webhookMetadata")
+NAMES = (*MEMBERS, *HEADERS)
 
 
-def note_fields(request: Request, raw: bytes) -> None:
+def note_fields(request: Request, given: Any) -> None:
     """Remember what a whole JSON body says of webhooks, for `read_target`."""
-    if b"webhook" in raw:
-        found = orjson.loads(raw)
-        if isinstance(found, dict):
-            request.state.webhook = _fields(found)
+    if isinstance(given, dict) and any(name in given for name in NAMES):
+        request.state.webhook = _fields(given)
 
 
 def take_members(options: dict[str, bytes]) -> WebhookFields:
     """Take the webhook's members out of what a streamed body holds beside its items."""
     found = {name: options.pop(name) for name in MEMBERS if name in options}
-    try:
-        return _fields({name: orjson.loads(raw) for name, raw in found.items()})
-    except orjson.JSONDecodeError as error:
-        raise BadInput(f"the body is not valid JSON: {error.msg}") from error
+    return _fields({name: read_json(raw, name) for name, raw in found.items()})
 
 
 async def read_target(request: Request, state: AppState, fields: WebhookFields | None = None) -> Target | None:
@@ -67,7 +63,7 @@ async def read_target(request: Request, state: AppState, fields: WebhookFields |
         if not secret.startswith(PREFIX):
             # The official packages take this form alone; it is told once, to who has just sent the secret.
             add_header(request.scope, "Towpath-Webhook-Secret", standard_form(secret))
-    if fields.webhook_metadata is not None and len(orjson.dumps(fields.webhook_metadata)) > MOST_METADATA_BYTES:
+    if fields.webhook_metadata is not None and len(write_json(fields.webhook_metadata)) > MOST_METADATA_BYTES:
         raise TooLarge(f"webhookMetadata is larger than {MOST_METADATA_BYTES} bytes")
     return Target(fields.webhook_url, None if secret is None else state.vault.seal(secret), fields.webhook_metadata)
 
@@ -91,10 +87,9 @@ def _of_headers(request: Request, fields: WebhookFields) -> WebhookFields:
     if not found:
         return fields
     if "webhook_metadata" in found:
-        try:
-            found["webhook_metadata"] = orjson.loads(found["webhook_metadata"])
-        except orjson.JSONDecodeError as error:
-            raise BadInput("Towpath-Webhook-Metadata is not JSON", field="Towpath-Webhook-Metadata") from error
+        header = "Towpath-Webhook-Metadata"
+        # A header has bytes, which the server below reads as Latin-1.
+        found["webhook_metadata"] = read_json(found["webhook_metadata"].encode("latin-1"), header)
     return _fields(found)
 
 

@@ -22,6 +22,7 @@ import httpcore
 import httpx
 
 from contracts.errors import BadInput, ErrorCode, NotFound, TooLarge, TowpathError, Unavailable
+from contracts.values import MOST_PORT, is_port
 from domain.addresses import is_public
 
 USER_AGENT = "Towpath"
@@ -360,6 +361,8 @@ def _checked(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
         raise Refused(f"{text[:200]!r} is no URL of http or https")
     if not url.host:
         raise BadInput(f"{text[:200]!r} names no host")
+    if not is_port(url.port):
+        raise BadInput(f"{text[:200]!r} is no URL: its port must be from 1 to {MOST_PORT}")
     if url.userinfo:
         raise Refused("a URL must not carry a user name or a password")
     return url

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, computed_field, model_validator
 
 from contracts.bodies import Strict
 from contracts.jobs import Wire
+from contracts.values import Moment
 from contracts.words import Word
 
 EMAIL_FORM = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
@@ -86,7 +87,7 @@ class ApiKeyBody(Wire, Strict):
     kind: KeyKind = KeyKind.ORGANIZATION
     role: Role = Role.EDITOR
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)] = (Scope.READ, Scope.WRITE)
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
     expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = Field(
         default=None, description="Instead of `expiresAt`; neither: the key never ends."
     )

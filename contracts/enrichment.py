@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -24,6 +25,7 @@ from pydantic import (
 from contracts.bodies import Strict
 from contracts.errors import ErrorCode
 from contracts.jobs import JobState
+from contracts.json_values import read_json
 from contracts.llm import MODEL_KEY_FORM
 from contracts.webhooks import WebhookFields
 from contracts.words import Word
@@ -41,8 +43,10 @@ LANGUAGE_FORM = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 Language = Annotated[str, StringConstraints(pattern=LANGUAGE_FORM)]
 
 
-def _read(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+def _read(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str):
+        return value
+    return read_json(value.encode("utf-8", "surrogatepass"), info.field_name or "")
 
 
 class Strategy(Word):

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from contracts.bodies import Strict
 from contracts.errors import ErrorCode
@@ -39,10 +39,20 @@ class IndexField(Strict):
     weight: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
 
 
+def _path_part(name: str) -> str:
+    # Every client folds these two into the path before it sends it.
+    if name in {".", ".."}:
+        raise ValueError("must not be . or ..")
+    return name
+
+
+IndexName = Annotated[str, Field(pattern=INDEX_NAME_FORM)]
+
+
 class IndexConfig(Wire, Strict):
     """What a user says of an index: the body of ``POST /v1/indexes``."""
 
-    index_name: Annotated[str, Field(pattern=INDEX_NAME_FORM)]
+    index_name: IndexName
     fields: Annotated[list[IndexField], Field(min_length=1, max_length=100)]
     duplicate_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.85
     candidate_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.70
@@ -63,6 +73,7 @@ class IndexConfig(Wire, Strict):
 class IndexBody(IndexConfig):
     """The body of `POST /v1/indexes`."""
 
+    index_name: Annotated[IndexName, AfterValidator(_path_part)]
     if_exists: Annotated[IfExists, Field(description="`error`: 409 when the name is taken; `update`: change it.")] = (
         "update"
     )

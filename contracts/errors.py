@@ -28,6 +28,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
+from contracts.values import storable_text
+
 
 class ErrorCode(StrEnum):
     """Every code that an answer, a job or a failed item can carry."""
@@ -144,6 +146,7 @@ class TowpathError(Exception):
             field: The path of the value that is wrong, such as `entities[3].id`.
             retry_after: Seconds after which a repeat may succeed.
         """
+        detail = storable_text(detail)
         super().__init__(detail)
         self.detail = detail
         self.code = code or self.default_code

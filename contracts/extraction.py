@@ -12,6 +12,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainSeria
 from contracts.bodies import Strict
 from contracts.documents import Box, DocumentKind
 from contracts.jobs import JobRef, JobState, RunState, Wire
+from contracts.json_values import parse_json
 from contracts.webhooks import WebhookFields
 from contracts.words import Word
 
@@ -107,7 +108,8 @@ class DocumentRef(BaseModel):
 
 
 def _opened(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+    # What the store holds has been through the door before.
+    return parse_json(value) if isinstance(value, str) else value
 
 
 # As text: the store's jsonb would sort the members, and with them the fields of every answer.

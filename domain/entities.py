@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import orjson
 
 from contracts.entities import FieldType, IndexConfig, IndexField
 from contracts.errors import BadInput, ErrorCode
+from contracts.json_values import read_json, write_json
 from domain.matching import MissingField, NoIndexedValue, PreparedEntity, entity_uid, prepare
 
 RESERVED = "duplicates"
@@ -44,52 +44,30 @@ def parse_entity(raw: bytes, where: str = "", *, offset: int = 0) -> Entity:
         offset: Where it begins in the body, for messages.
 
     Raises:
-        BadInput: Not JSON (with the offset), not an object, no usable id, a reserved field, a null byte.
+        BadInput: Not JSON (with the offset), a value that no part can hold, no object, no usable id, a reserved field.
     """
-    try:
-        entity = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise BadInput(
-            f"{where or 'the body'} is not valid JSON: {error.msg} at offset {offset + error.pos}",
-            code=ErrorCode.INVALID_JSON,
-            field=where or None,
-        ) from error
-    return check_entity(entity, raw, where)
-
-
-def check_entity(entity: object, raw: bytes, where: str = "") -> Entity:
-    """The checks of `parse_entity` on an entity that has been read already."""
+    entity = read_json(raw, where, offset=offset)
     dot = f"{where}." if where else ""
     if not isinstance(entity, dict):
         raise BadInput(f"{where or 'the body'} must be a JSON object", field=where or None)
     if "id" not in entity or entity["id"] is None:
         raise BadInput(f"{dot}id is required", code=ErrorCode.MISSING_FIELD, field=f"{dot}id")
     identity = entity["id"]
-    if isinstance(identity, bool) or not isinstance(identity, int | str):
+    if isinstance(identity, bool) or not isinstance(identity, int | str) or _is_beyond(identity):
         raise BadInput(f"{dot}id must be a string or a whole number of at most 64 bits", field=f"{dot}id")
     if isinstance(identity, str) and not 0 < len(identity) <= MAX_ID_CHARACTERS:
         raise BadInput(f"{dot}id must have 1 to {MAX_ID_CHARACTERS} characters", field=f"{dot}id")
+    if isinstance(entity.get("sku"), str) and len(entity["sku"]) > MAX_ID_CHARACTERS:
+        raise BadInput(f"{dot}sku must have at most {MAX_ID_CHARACTERS} characters", field=f"{dot}sku")
     if RESERVED in entity:
         raise BadInput(
             f"{dot}{RESERVED} is reserved for the answer", code=ErrorCode.RESERVED_FIELD, field=f"{dot}{RESERVED}"
         )
-    if b"\\u0000" in raw and (path := _null_byte(entity)) is not None:
-        raise BadInput(f"{dot}{path} contains a null byte", code=ErrorCode.NULL_BYTE, field=f"{dot}{path}")
     return entity
 
 
-def _null_byte(value: object, path: str = "") -> str | None:
-    if isinstance(value, str):
-        return path if "\0" in value else None
-    if isinstance(value, dict):
-        inner: Iterable[tuple[str, object]] = ((f"{path}.{name}".lstrip("."), item) for name, item in value.items())
-        if any("\0" in name for name in value):
-            return path or "a field name"
-    elif isinstance(value, list):
-        inner = ((f"{path}[{place}]", item) for place, item in enumerate(value))
-    else:
-        return None
-    return next((found for name, item in inner if (found := _null_byte(item, name)) is not None), None)
+def _is_beyond(identity: int | str) -> bool:
+    return isinstance(identity, int) and not -(1 << 63) <= identity < 1 << 64
 
 
 def make_draft(entity: Entity, raw: bytes, config: IndexConfig, where: str = "") -> Draft:
@@ -122,10 +100,10 @@ def _draft(entity: Entity, raw: bytes, prepared: PreparedEntity) -> Draft:
     sku = entity.get("sku")
     return Draft(
         uid=entity_uid(entity["id"]),
-        id_json=orjson.dumps(entity["id"]).decode(),
+        id_json=write_json(entity["id"]).decode(),
         sku=sku if isinstance(sku, str) and sku else None,
         body=raw.decode(),
-        digest=hashlib.blake2b(orjson.dumps(entity, option=orjson.OPT_SORT_KEYS), digest_size=16).digest(),
+        digest=hashlib.blake2b(write_json(entity, options=orjson.OPT_SORT_KEYS), digest_size=16).digest(),
         values=prepared.values,
         source=prepared.source,
         keys=prepared.keys,

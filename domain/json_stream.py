@@ -6,6 +6,7 @@ gives no offset for an error, and the bytes as the client sent them are lost.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from enum import Enum, auto
 from typing import Protocol
 
 from contracts.errors import BadInput, ErrorCode, TooLarge
+from contracts.json_values import BYTE_ORDER_MARK
+
+HEAD_BYTES = 1 << 16
+"""How much is kept of an item that is too large."""
 
 # A whole string, a bracket, or a quote whose string has not ended yet.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]|"', re.DOTALL)
@@ -20,6 +25,9 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]|"', re.DOTALL)
 _FLAT = re.compile(rb'\{(?:[^{}\[\]"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+\}', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _SCALAR_END = re.compile(rb"[,\]} \t\r\n]")
+# What is left of a string that has begun; an escape that is not whole yet stays out.
+_STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_SCALAR_MEMBER = re.compile(rb'\s*:\s*("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\d++(?=[,}\s]))', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,51 @@ class Slice:
 
     offset: int
     raw: bytes
+    """Of an item that is too large: its beginning."""
+    digest: bytes = b""
+    """SHA-256 of an item that is too large; empty: the item is whole."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the item was within the limit."""
+        return not self.digest
+
+
+def scalar_member(raw: bytes, name: str) -> bytes | None:
+    """A string or whole number among the members of an object of which only the beginning may be there."""
+    depth, wanted = 0, f'"{name}"'.encode()
+    for token in _TOKEN.finditer(raw):
+        mark = token.group()
+        if mark in (b"{", b"["):
+            depth += 1
+        elif mark in (b"}", b"]"):
+            depth -= 1
+        elif depth == 1 and mark == wanted and (found := _SCALAR_MEMBER.match(raw, token.end())):
+            return found.group(1)
+    return None
+
+
+class _LargeItem:
+    """An item that is too large: passed over, with its beginning and its digest kept."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+        self._head = bytearray()
+        self._digest = hashlib.sha256()
+        self.in_string = False
+
+    def add(self, data: bytes | bytearray) -> None:
+        self._digest.update(data)
+        self._head += data[: HEAD_BYTES - len(self._head)]
+
+    def slice(self) -> Slice:
+        return Slice(self._offset, bytes(self._head), self._digest.digest())
+
+    @classmethod
+    def of(cls, offset: int, data: bytes | bytearray) -> Slice:
+        large = cls(offset)
+        large.add(data)
+        return large.slice()
 
 
 class Splitter(Protocol):
@@ -56,11 +109,14 @@ class _State(Enum):
     TAIL = auto()
 
 
+_ITEM_STATES = frozenset({_State.FIRST, _State.VALUE})
+
+
 class ArraySplitter:
     """Cuts `[...]` or `{"<name>": [...], ...}`; other members of the object end up in `options`.
 
     Args:
-        most_bytes: The largest item.
+        most_bytes: The largest item; of a larger one only the beginning is given. Also the largest other member.
         name: The member that holds the list.
         bare: Whether the body may be the list itself.
     """
@@ -81,16 +137,22 @@ class ArraySplitter:
         # How far the value at `_at` has been looked through, and how deep it is there.
         self._scanned = 0
         self._depth = 0
+        self._large: _LargeItem | None = None
 
     def feed(self, data: bytes) -> Iterator[Slice]:
         """Add bytes and give the items that are whole now.
 
         Raises:
             BadInput: The body is not JSON of one of the two forms; the message has the offset.
-            TooLarge: An item is larger than `most_bytes`.
+            TooLarge: A member beside the list is larger than `most_bytes`.
         """
         self._buffer += data
         while True:
+            if self._large is not None:
+                passed = self._pass_over(self._large)
+                if passed is None:
+                    return
+                yield passed
             self._skip_space()
             if self._at >= len(self._buffer):
                 break
@@ -104,8 +166,13 @@ class ArraySplitter:
         self._base += self._at
         self._scanned = max(self._scanned - self._at, 0)
         self._at = 0
-        if len(self._buffer) > self._most_bytes:
+        if len(self._buffer) <= self._most_bytes:
+            return
+        if self._state not in _ITEM_STATES:
             raise TooLarge(f"the value at offset {self._base} is larger than {self._most_bytes} bytes")
+        self._large = _LargeItem(self._base)
+        # Its end is not there yet, or it would have been found.
+        self._pass_over(self._large)
 
     def close(self) -> Iterator[Slice]:
         """Check that the body has come to its end.
@@ -127,7 +194,7 @@ class ArraySplitter:
 
     def _step(self) -> Slice | None:
         char = bytes(self._buffer[self._at : self._at + 1])
-        if self._state in {_State.FIRST, _State.VALUE}:
+        if self._state in _ITEM_STATES:
             if self._state is _State.FIRST and self._leave(char, b"]", self._outer()):
                 return None
             return self._read_value(_State.AFTER_VALUE)
@@ -153,7 +220,10 @@ class ArraySplitter:
             self._expect(char, b",", following)
 
     def _start(self, char: bytes) -> None:
-        if char == b"[" and self._may_be_bare:
+        if self._base + self._at == 0 and BYTE_ORDER_MARK.startswith(bytes(self._buffer[:3])):
+            if len(self._buffer) >= len(BYTE_ORDER_MARK):
+                self._at = self._scanned = len(BYTE_ORDER_MARK)
+        elif char == b"[" and self._may_be_bare:
             self._seen_list = True
             self._go(_State.FIRST)
         elif char == b"{":
@@ -189,11 +259,15 @@ class ArraySplitter:
         end = self._end_of_value()
         if end is None:
             return None
-        if end - self._at > self._most_bytes:
-            raise TooLarge(f"the value at offset {self._base + self._at} is larger than {self._most_bytes} bytes")
         if end == self._at:
             raise self._malformed("expected a value")
-        found = Slice(self._base + self._at, bytes(self._buffer[self._at : end]))
+        offset, raw = self._base + self._at, bytes(self._buffer[self._at : end])
+        if len(raw) <= self._most_bytes:
+            found = Slice(offset, raw)
+        elif self._state in _ITEM_STATES:
+            found = _LargeItem.of(offset, raw)
+        else:
+            raise TooLarge(f"the value at offset {offset} is larger than {self._most_bytes} bytes")
         self._at, self._scanned, self._depth = end, end, 0
         self._state = following
         return found
@@ -206,19 +280,63 @@ class ArraySplitter:
         if self._scanned <= self._at and (flat := _FLAT.match(self._buffer, self._at)):
             return flat.end()
         for token in _TOKEN.finditer(self._buffer, max(self._scanned, self._at)):
-            mark = token.group()
-            if mark in (b"{", b"["):
-                self._depth += 1
-            elif mark in (b"}", b"]"):
-                self._depth -= 1
-            elif mark == b'"':
+            if token.group() == b'"':
                 self._scanned = token.start()
                 return None
+            self._see(token.group())
             self._scanned = token.end()
             if self._depth == 0:
                 return token.end()
         self._scanned = len(self._buffer)
         return None
+
+    def _pass_over(self, large: _LargeItem) -> Slice | None:
+        """Take what is there of an item that is too large, so that no more than a piece is ever held."""
+        end = self._end_of_large(large)
+        taken = self._scanned if end is None else end
+        large.add(self._buffer[:taken])
+        del self._buffer[:taken]
+        self._base += taken
+        self._at = self._scanned = 0
+        if end is None:
+            return None
+        self._large, self._depth, self._state = None, 0, _State.AFTER_VALUE
+        return large.slice()
+
+    def _end_of_large(self, large: _LargeItem) -> int | None:
+        if large.in_string:
+            self._scanned = self._end_of_string(0)
+            if self._buffer[self._scanned : self._scanned + 1] != b'"':
+                return None
+            large.in_string = False
+            self._scanned += 1
+            if self._depth == 0:
+                return self._scanned
+        elif self._depth == 0 and self._scanned == 0 and self._buffer and self._buffer[0] not in b'{["':
+            ended = _SCALAR_END.search(self._buffer)
+            self._scanned = len(self._buffer)
+            return ended.start() if ended else None
+        for token in _TOKEN.finditer(self._buffer, self._scanned):
+            if token.group() == b'"':
+                large.in_string = True
+                self._scanned = self._end_of_string(token.end())
+                return None
+            self._see(token.group())
+            self._scanned = token.end()
+            if self._depth == 0:
+                return token.end()
+        self._scanned = len(self._buffer)
+        return None
+
+    def _end_of_string(self, start: int) -> int:
+        rest = _STRING_REST.match(self._buffer, start)
+        return rest.end() if rest else start
+
+    def _see(self, mark: bytes) -> None:
+        if mark in (b"{", b"["):
+            self._depth += 1
+        elif mark in (b"}", b"]"):
+            self._depth -= 1
 
     def _outer(self) -> _State:
         return _State.TAIL if self._bare else _State.AFTER_OPTION
@@ -253,7 +371,7 @@ class LineSplitter:
     """Cuts NDJSON into its lines; empty lines are skipped.
 
     Args:
-        most_bytes: The largest line.
+        most_bytes: The largest line; of a larger one only the beginning is given.
     """
 
     def __init__(self, *, most_bytes: int) -> None:
@@ -261,30 +379,41 @@ class LineSplitter:
         self._most_bytes = most_bytes
         self._rest = b""
         self._base = 0
+        self._large: _LargeItem | None = None
 
     def feed(self, data: bytes) -> Iterator[Slice]:
-        """Add bytes and give the lines that are whole now.
-
-        Raises:
-            TooLarge: A line is larger than `most_bytes`.
-        """
+        """Add bytes and give the lines that are whole now."""
+        if self._large is not None:
+            piece, line_break, data = data.partition(b"\n")
+            self._large.add(piece)
+            self._base += len(piece) + len(line_break)
+            if not line_break:
+                return
+            yield self._large.slice()
+            self._large = None
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         for line in lines:
             yield from self._line(line)
             self._base += len(line) + 1
-        self._check(self._rest)
+        if len(self._rest) > self._most_bytes:
+            self._large = _LargeItem(self._base)
+            self._large.add(self._rest)
+            self._base += len(self._rest)
+            self._rest = b""
 
     def close(self) -> Iterator[Slice]:
         """Give the last line, if no line break ended it."""
-        yield from self._line(self._rest)
+        if self._large is None:
+            yield from self._line(self._rest)
+        else:
+            yield self._large.slice()
 
     def _line(self, line: bytes) -> Iterator[Slice]:
-        self._check(line)
+        if self._base == 0:
+            line = line.removeprefix(BYTE_ORDER_MARK)
         stripped = line.strip()
-        if stripped:
+        if len(stripped) > self._most_bytes:
+            yield _LargeItem.of(self._base, stripped)
+        elif stripped:
             yield Slice(self._base, stripped)
-
-    def _check(self, line: bytes) -> None:
-        if len(line) > self._most_bytes:
-            raise TooLarge(f"the line at offset {self._base} is larger than {self._most_bytes} bytes")

@@ -29,6 +29,7 @@ class Script:
     headers: dict[str, str] = field(default_factory=dict)
     hang: float = 0.0
     close: bool = False
+    body: bytes = b""
 
 
 @dataclass
@@ -70,9 +71,10 @@ class _Handler(LoopbackHandler):
             self.connection.close()
             return
         self.send_response(script.status)
-        for name, value in {"Content-Length": "0", **script.headers}.items():
+        for name, value in {"Content-Length": str(len(script.body)), **script.headers}.items():
             self.send_header(name, value)
         self.end_headers()
+        self.wfile.write(script.body)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from contracts.ai import DELIVER
 from contracts.auth import KeyKind, Principal, Role
 from contracts.errors import TowpathError
 from contracts.jobs import FailedItem, JobKind, JobState, JobView
+from contracts.json_values import write_json
 from stores.events import read_events
 from stores.staging import read_failures
 from stores.tables import JobRow
@@ -153,7 +154,7 @@ async def read_detail(
 
 
 def _as_json(result: dict[str, Any]) -> str:
-    text = orjson.dumps(result, option=orjson.OPT_INDENT_2).decode()
+    text = write_json(result, options=orjson.OPT_INDENT_2).decode()
     return text if len(text) <= LONGEST_RESULT else f"{text[:LONGEST_RESULT]}\n…"
 
 

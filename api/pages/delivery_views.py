@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from contracts.json_values import parse_json, write_json
 from contracts.webhooks import DeliveryState, Try
 from stores.webhooks.deliveries import Delivery
 
@@ -44,6 +45,6 @@ def delivery_line(row: Delivery) -> DeliveryLine:
         words=STATE_WORDS[state],
         host=urlsplit(row.url).netloc.rpartition("@")[2] or row.url,
         tries=[Try.model_validate(one) for one in row.tries],
-        body=orjson.dumps(orjson.loads(row.body), option=orjson.OPT_INDENT_2).decode(),
+        body=write_json(parse_json(row.body), options=orjson.OPT_INDENT_2).decode(),
         resendable=state is not DeliveryState.PENDING,
     )

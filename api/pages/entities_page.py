@@ -8,7 +8,6 @@ from math import ceil
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-import orjson
 from fastapi import APIRouter, Query, Response
 
 from api.entity_answers import candidate, group_view
@@ -16,6 +15,7 @@ from api.pages.console import PageVisitor, console_page
 from api.pages.failures import PageRoute
 from api.state import State
 from contracts.entities import Candidate, Explanation, GroupView, IndexConfig
+from contracts.json_values import parse_json, write_json
 from domain.matching import entity_uid
 from stores.db import Connection
 from stores.entities import pairs as pair_store
@@ -108,7 +108,7 @@ def flat(entity: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]
         if isinstance(value, Mapping) and value:
             yield from flat(value, here)
         else:
-            text = value if isinstance(value, str) else orjson.dumps(value).decode()
+            text = value if isinstance(value, str) else write_json(value).decode()
             yield here, text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
@@ -117,7 +117,7 @@ async def _entity(connection: Connection, index: Index, given: str) -> Entity | 
     if found is None:
         return None
     uid, body = found
-    entity = orjson.loads(body)
+    entity = parse_json(body)
     rows, total = await pair_store.page_partners(
         connection, index.index_no, uid,
         minimum=index.config.candidate_threshold, duplicates_only=False, limit=MOST_CANDIDATES, offset=0,

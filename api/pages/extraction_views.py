@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from api.state import AppState
 from contracts.errors import NotFound
 from contracts.extraction import Extraction, ExtractParams, FieldSource
+from contracts.json_values import write_json
 from stores.extraction.jobs import get_extraction
 from stores.tables import JobRow
 
@@ -111,7 +110,7 @@ def shown(value: Any) -> str:
     """A value on one line."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = value if isinstance(value, str) else write_json(value).decode()
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 

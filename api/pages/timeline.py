@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from contracts.jobs import EventType, JobEvent
+from contracts.json_values import write_json
 
 MOST_FACTS = 8
 LONGEST_FACT = 160
@@ -123,7 +124,7 @@ def _value(value: str | float) -> str:
 
 
 def _json(data: Mapping[str, Any]) -> str:
-    text = orjson.dumps(data, option=orjson.OPT_INDENT_2).decode()
+    text = write_json(data, options=orjson.OPT_INDENT_2).decode()
     return text if len(text) <= LONGEST_DETAIL else f"{text[:LONGEST_DETAIL]}\n…"
 
 

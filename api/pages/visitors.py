@@ -25,6 +25,7 @@ from api.state import AppState
 from contracts.ai import Conversation
 from contracts.auth import KeyKind, Principal, Role, Scope
 from contracts.errors import BadInput, Forbidden, NotFound, TooLarge, Unauthorized
+from contracts.json_values import assert_text
 from stores.ai.threads import get_conversation
 
 MOST_FORM_BYTES = 1 << 20
@@ -180,6 +181,10 @@ async def read_pairs(request: Request, *, most_fields: int = MOST_FORM_FIELDS) -
         if len(body) > MOST_FORM_BYTES:
             raise TooLarge("the form is larger than 1 MiB")
     try:
-        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=most_fields)
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=most_fields)
     except ValueError as error:
         raise BadInput("the form cannot be read") from error
+    for name, value in pairs:
+        assert_text(name, "a field's name")
+        assert_text(value, name)
+    return pairs

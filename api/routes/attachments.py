@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import mimetypes
 from typing import Annotated, Any
@@ -20,6 +19,7 @@ from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.enrichment import AttachmentBody
 from contracts.errors import BadInput, ErrorCode, TooLarge
+from contracts.json_values import assert_text
 from stores.enrichment.attachments import add_attachments, delete_attachment
 from stores.tables import AttachmentRow
 
@@ -42,6 +42,8 @@ async def make_attachment(
         TooLarge: Beyond the limit.
         BadInput: It cannot be read.
     """
+    for text in (filename, media_type or ""):
+        assert_text(text, field)
     if len(data) > state.settings.attachment_max_bytes:
         raise TooLarge(f"{filename} is larger than {state.settings.attachment_max_bytes} bytes")
     media = (media_type or mimetypes.guess_type(filename)[0] or "text/plain").split(";")[0].strip().lower()
@@ -99,7 +101,7 @@ async def upload_base64(
     body, digest = await read_body(request, state, AttachmentBody)
     try:
         data = base64.b64decode(body.content_base64, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise BadInput(
             f"content_base64 is not base64: {error}", code=ErrorCode.INVALID_ENCODING, field="content_base64"
         ) from error

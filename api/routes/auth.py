@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response, status
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from api.auth import TOKEN_SECONDS, Caller, Owner, Reader, session_token
 from api.idempotency import IdempotencyKey, digest_of, once, slot_of
@@ -35,6 +35,7 @@ from contracts.auth import (
 from contracts.bodies import Strict
 from contracts.errors import BadInput, Forbidden, NotFound
 from contracts.jobs import Wire
+from contracts.values import Moment, not_null
 from domain.auth import KEY_BYTES, make_key
 from stores import auth as store
 from stores.tables import ApiKeyRow, UserRow
@@ -46,9 +47,9 @@ INVITATION_DAYS = 7
 class KeyChange(Wire, Strict):
     """The body of `PATCH /api/auth/api-keys/{id}`."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    name: Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, AfterValidator(not_null)] = None
     role: Role = Field(default=Role.OPERATOR, description="Not above one's own; left out: it stays.")
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
 
     def changes(self) -> dict[str, object]:
@@ -167,7 +168,7 @@ async def issue_key(state: AppState, caller: Principal, body: ApiKeyBody) -> Api
     _not_above(caller, body.role)
     if not set(body.scopes) <= caller.scopes:
         raise Forbidden("a key cannot have a scope that its maker lacks")
-    if body.expires_at is not None and _aware(body.expires_at) <= datetime.now(UTC):
+    if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
         raise BadInput("expiresAt has passed", field="expiresAt")
     key = make_key(secrets.token_bytes(KEY_BYTES))
     row = store.new_key(
@@ -186,11 +187,7 @@ async def issue_key(state: AppState, caller: Principal, body: ApiKeyBody) -> Api
 def _end_of(body: ApiKeyBody) -> datetime | None:
     if body.expires_in_days is not None:
         return datetime.now(UTC) + timedelta(days=body.expires_in_days)
-    return None if body.expires_at is None else _aware(body.expires_at)
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return body.expires_at
 
 
 async def _user_of(state: State, caller: Principal, body: ApiKeyBody) -> UUID | None:

@@ -7,7 +7,6 @@ import time
 from typing import Annotated, Any
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from api.answers import json_answer
@@ -41,6 +40,7 @@ from contracts.enrichment import (
 )
 from contracts.errors import BadInput, ErrorCode, ModelError, ProviderDown, TooLarge, TowpathError, Unavailable
 from contracts.jobs import JobKind, JobState
+from contracts.json_values import parse_json, read_json
 from domain.enrichment.estimate import estimate
 from domain.languages import LANGUAGES
 from stores.enrichment.records import get_records
@@ -97,7 +97,7 @@ async def enrich_sync(
         request, state, caller, plan, entities, digest=digest, message="Enrichment started",
         idempotency_key=idempotency_key,
     )  # fmt: skip
-    job_id = job_id or UUID(orjson.loads(bytes(answer.body))["job_id"])
+    job_id = job_id or UUID(parse_json(bytes(answer.body))["job_id"])
     return json_answer(await wait_for_result(state, caller, job_id, body))
 
 
@@ -183,9 +183,9 @@ async def fetch_entities(request: Request, state: State, caller: Operator) -> Re
     except TowpathError as error:
         raise ModelError(f"url: {error.detail}", code=ErrorCode.SOURCE_FAILED) from error
     try:
-        found = orjson.loads(fetched.body)
-    except orjson.JSONDecodeError as error:
-        raise BadInput(f"url: the answer is not JSON: {error.msg}", field="url") from error
+        found = read_json(fetched.body, "the answer")
+    except BadInput as error:
+        raise BadInput(f"url: {error.detail}", code=error.code, field="url") from error
     if isinstance(found, dict):
         found = next((found[key] for key in LIST_KEYS if isinstance(found.get(key), list)), found)
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):

@@ -19,6 +19,7 @@ from api.uploads import read_whole
 from contracts.entities import BatchView, Candidate, EntityDuplicates, GroupPage, PairPage
 from contracts.errors import BadInput, ErrorCode, NotFound
 from contracts.jobs import JobKind
+from contracts.values import Offset
 from domain.entities import ScalarFields, make_draft, parse_entity
 from domain.matching import entity_uid
 from stores import jobs as job_store
@@ -187,7 +188,7 @@ async def batch_status(
     caller: Reader,
     job_id: JobId = None,
     results_limit: Annotated[int, Query(alias="resultsLimit", ge=0, le=10_000)] = 1000,
-    results_offset: Annotated[int, Query(alias="resultsOffset", ge=0)] = 0,
+    results_offset: Annotated[Offset, Query(alias="resultsOffset")] = 0,
     explain: Explain = False,
 ) -> Response:
     """`results` holds what is finished so far, a page at a time; counts stand in `summary`."""
@@ -216,7 +217,7 @@ async def get_duplicates(
         str | None, Query(alias="entityId", min_length=1, max_length=512, description="An `id`, else a `sku`.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Offset = 0,
     index_name: IndexName = DEFAULT_INDEX,
     minimum: Annotated[float | None, Query(alias="minSimilarity", ge=0, le=1)] = None,
     duplicates_only: Annotated[bool, Query(alias="duplicatesOnly")] = False,
@@ -250,7 +251,7 @@ async def get_groups(
     index_name: IndexName = DEFAULT_INDEX,
     entity_id: Annotated[str | None, Query(alias="entityId", min_length=1, max_length=512)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Offset = 0,
 ) -> GroupPage:
     """Largest first; with `entityId` only the one that holds it. One weak pair does not join two groups."""
     async with state.db.transaction() as connection:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
@@ -46,6 +44,8 @@ from contracts.extraction import (
     TemplateBody,
 )
 from contracts.jobs import JobKind, JobState
+from contracts.json_values import parse_json
+from contracts.values import Moment
 from domain.extraction.shapes import check_schema
 from stores.extraction import catalog
 from stores.extraction.jobs import get_extraction
@@ -75,8 +75,8 @@ async def list_jobs(
     kind: Annotated[str | None, Query(description="As `status`.")] = None,
     page: Annotated[int, Query(ge=1, le=10_000_000)] = 1,
     size: Annotated[int, Query(ge=1, le=1000)] = 100,
-    created_after: Annotated[datetime | None, Query(alias="createdAfter")] = None,
-    created_before: Annotated[datetime | None, Query(alias="createdBefore")] = None,
+    created_after: Annotated[Moment | None, Query(alias="createdAfter")] = None,
+    created_before: Annotated[Moment | None, Query(alias="createdBefore")] = None,
     include_bodies: Annotated[bool, Query(alias="includeBodies")] = True,
 ) -> Response:
     """Newest first, counted exactly, stable while jobs come in."""
@@ -234,7 +234,7 @@ async def extract_sync(
     """The result as one answer; after 300 s a 202 with the address to poll, and the job goes on."""
     found = await _started(request, state, caller, idempotency_key)
     if isinstance(found, Response):
-        job = await seen_job(state, caller, UUID(orjson.loads(bytes(found.body))["jobId"]))
+        job = await seen_job(state, caller, UUID(parse_json(bytes(found.body))["jobId"]))
     else:
         job = found
     job = await state.events.wait_for_end(job, seconds=SYNC_SECONDS)

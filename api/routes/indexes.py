@@ -26,6 +26,7 @@ from contracts.entities import (
 )
 from contracts.errors import BadInput, Conflict, NotFound
 from contracts.jobs import JobKind
+from contracts.values import Offset
 from domain.matching import entity_uid
 from stores import jobs as job_store
 from stores.db import Connection
@@ -129,7 +130,7 @@ async def get_indexes(
     state: State,
     caller: Reader,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Offset = 0,
 ) -> IndexList:
     """Indexes of the caller's organisation by name."""
     async with state.db.transaction() as connection:

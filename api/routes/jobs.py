@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from api.state import AppState, State
 from contracts.auth import KeyKind, Principal
 from contracts.errors import NotFound
 from contracts.jobs import FailurePage, JobKind, JobPage, JobState, JobView
+from contracts.values import Moment, Offset
 from stores import jobs as store
 from stores.staging import read_failures
 from stores.tables import JobRow
@@ -44,8 +44,8 @@ async def list_jobs(
     kind: JobKind | None = None,
     job_state: Annotated[JobState | None, Query(alias="state")] = None,
     external_id: Annotated[str | None, Query(alias="externalId", max_length=128)] = None,
-    created_after: Annotated[datetime | None, Query(alias="createdAfter")] = None,
-    created_before: Annotated[datetime | None, Query(alias="createdBefore")] = None,
+    created_after: Annotated[Moment | None, Query(alias="createdAfter")] = None,
+    created_before: Annotated[Moment | None, Query(alias="createdBefore")] = None,
     cursor: Annotated[str | None, Query(description="`nextCursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> JobPage:
@@ -81,7 +81,7 @@ async def get_failures(
     caller: Reader,
     job_id: JobId,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Offset = 0,
 ) -> FailurePage:
     """Failed items by their position in the request."""
     job = await seen_job(state, caller, job_id)

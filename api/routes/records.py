@@ -26,6 +26,8 @@ from contracts.auth import Principal, Role
 from contracts.enrichment import BatchIds, MergeBody
 from contracts.errors import BadInput, Forbidden, ModelError
 from contracts.jobs import JobKind, JobState
+from contracts.json_values import parse_json, write_json
+from contracts.values import Moment
 from stores.enrichment.records import (
     RecordFilter,
     SortBy,
@@ -59,7 +61,7 @@ def record_filter(
     entity_id: UUID | None = None,
     job_id: UUID | None = None,
     origin: str | None = None,
-    since: datetime | None = None,
+    since: Moment | None = None,
     include_deleted: bool = False,
     capabilities: Annotated[str | None, Query(description="Taken, and without effect: records have none.")] = None,
 ) -> RecordFilter:
@@ -175,7 +177,7 @@ async def export(
 
 async def _ndjson(rows: AsyncIterator[RecordRow]) -> AsyncIterator[bytes]:
     async for row in rows:
-        yield orjson.dumps(_full(row), option=orjson.OPT_APPEND_NEWLINE)
+        yield write_json(_full(row), options=orjson.OPT_APPEND_NEWLINE)
 
 
 async def _csv(rows: AsyncIterator[RecordRow]) -> AsyncIterator[str]:
@@ -195,7 +197,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, dict | list):
-        return orjson.dumps(value).decode()
+        return write_json(value).decode()
     text = value.isoformat() if isinstance(value, datetime) else str(value)
     return f"'{text}" if isinstance(value, str) and text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
@@ -257,7 +259,7 @@ async def _merge(
 async def merge(request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None) -> Response:
     """By rules, field by field; with `arbitration_model` a model decides conflicts. Answers the new record."""
     answer, job_id = await _merge(request, state, caller, idempotency_key)
-    job_id = job_id or UUID(orjson.loads(bytes(answer.body))["job_id"])
+    job_id = job_id or UUID(parse_json(bytes(answer.body))["job_id"])
     job = await get_job(state.db, caller.organization, job_id)
     job = await state.events.wait_for_end(job, seconds=MERGE_SECONDS)
     if job.state is not JobState.COMPLETED:

@@ -17,6 +17,7 @@ from api.state import AppState, State
 from api.vector_tasks import DELETION, MOST_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
 from contracts.auth import Principal
 from contracts.errors import Conflict, ErrorBody, ErrorList
+from contracts.values import Offset
 from contracts.vectors import (
     Collection,
     CountAnswer,
@@ -44,7 +45,6 @@ router = APIRouter(
 
 TaskId = Annotated[str, Query(min_length=1, max_length=128, description="From the answer to `run`, or your own.")]
 CollectionName = Annotated[Collection, Query(description="Which collection.")]
-Offset = Annotated[int, Query(ge=0, le=2**31)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 

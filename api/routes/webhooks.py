@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from api.answers import json_answer
@@ -18,6 +17,7 @@ from api.state import AppState, State
 from api.webhook_targets import check_url
 from contracts.auth import Principal
 from contracts.jobs import DeliveryRef
+from contracts.json_values import parse_json
 from contracts.webhooks import (
     DeliveryPage,
     DeliveryState,
@@ -58,7 +58,7 @@ def _delivery(row: log.Delivery, *, body: bool = False) -> DeliveryView:
         attempts=[Try.model_validate(one) for one in row.tries],
         next_attempt_at=row.next_attempt_at,
         created_at=row.created_at,
-        body=orjson.loads(row.body) if body else None,
+        body=parse_json(row.body) if body else None,
     )
 
 

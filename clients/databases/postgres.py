@@ -15,8 +15,10 @@ from clients.databases.base import Database, data_type
 from clients.http import GuardedClient
 from contracts.databases import ForeignKey, Limits, Rows, Table, TableColumn
 from contracts.errors import BadInput, QueryTooSlow, Unavailable
+from contracts.values import MOST_PORT, is_port
 
 CONNECT_SECONDS = 10
+DEFAULT_PORT = 5432
 FIELDS = frozenset({"host", "port", "user", "password", "dbname", "sslmode"})
 COLUMNS = """
 SELECT c.table_schema AS namespace, c.table_name AS name, c.column_name AS "column",
@@ -45,6 +47,28 @@ ORDER BY 1, 2, c.conname
 """
 
 
+def read_url(url: str) -> dict[str, str]:
+    """The parts of a database's URL, each as the connection will take it.
+
+    Raises:
+        BadInput: No such URL, no single host, no port, or a part that is not allowed in it.
+    """
+    if url.partition("://")[0] not in {"postgres", "postgresql"}:
+        raise BadInput("url: postgresql://user:password@host:port/database is needed", field="url")
+    try:
+        given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    except (psycopg.Error, ValueError) as error:
+        raise BadInput("url: no URL of a Postgres database", field="url") from error
+    if unknown := given.keys() - FIELDS:
+        raise BadInput(f"url: {min(unknown)} is not allowed in it", field="url")
+    host, port = given.get("host", ""), given.get("port", str(DEFAULT_PORT))
+    if not host or host.startswith("/") or "," in host:
+        raise BadInput("url: one host is needed", field="url")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and is_port(int(port))):
+        raise BadInput(f"url: its port must be from 1 to {MOST_PORT}", field="url")
+    return given
+
+
 class PostgresDatabase(Database):
     """One connection.
 
@@ -63,18 +87,8 @@ class PostgresDatabase(Database):
             BadInput: No such URL, or a refused address.
             Unavailable: Nobody answers.
         """
-        try:
-            given: dict[str, Any] = {
-                name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None
-            }
-        except psycopg.Error as error:
-            raise BadInput("url: no URL of a Postgres database", field="url") from error
-        if unknown := given.keys() - FIELDS:
-            raise BadInput(f"url: {min(unknown)} is not allowed in it", field="url")
-        host = given.get("host", "")
-        if not host or host.startswith("/") or "," in host:
-            raise BadInput("url: one host is needed", field="url")
-        addresses = await guard.addresses(host, int(given.get("port", 5432)))
+        given: dict[str, Any] = dict(read_url(url))
+        addresses = await guard.addresses(given["host"], int(given.get("port", DEFAULT_PORT)))
         try:
             connection = await psycopg.AsyncConnection.connect(
                 **given,

@@ -8,11 +8,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, cast
 
-import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError as FormError
 from pydantic import GetJsonSchemaHandler, RootModel, model_validator
 from pydantic_core import CoreSchema
+
+from contracts.json_values import parse_json, problem_of, write_json
 
 MOST_ERRORS = 8
 
@@ -25,12 +26,12 @@ def answer_model(form: dict[str, Any]) -> type[Answered]:
     Args:
         form: A JSON Schema of an object, self-contained.
     """
-    return _model(orjson.dumps(form))
+    return _model(write_json(form))
 
 
 @lru_cache(maxsize=256)
 def _model(raw: bytes) -> type[Answered]:
-    form = orjson.loads(raw)
+    form = parse_json(raw)
     validator = Draft202012Validator(form)
     described = {"title": "Answer", "description": "The answer in the asked form.", **form}
 
@@ -43,6 +44,8 @@ def _model(raw: bytes) -> type[Answered]:
 
         @model_validator(mode="after")
         def _in_form(self) -> Answer:
+            if problem := problem_of(self.root):
+                raise ValueError(problem)
             errors = sorted(validator.iter_errors(self.root), key=lambda error: error.json_path)
             if errors:
                 raise ValueError("; ".join(_told(error) for error in errors[:MOST_ERRORS]))

@@ -49,8 +49,8 @@ def text_of(value: Any) -> str:
         return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(round(number, 6))
     if isinstance(value, date | datetime | time):
         return value.isoformat()
-    # A lone carriage return would end a line for who reads the CSV.
-    return str(value).replace("\r\n", "\n").replace("\r", "\n")
+    # A lone carriage return would end a line for who reads the CSV, and a NUL cannot be stored.
+    return str(value).replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def markdown_table(columns: Sequence[ResultColumn], text: str, *, most: int = TABLE_ROWS) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import orjson
 
 from contracts.enrichment import Conflict, ConflictReport, FieldSource, Fusion
+from contracts.json_values import write_json
 from domain.enrichment.content import Content, properties, resolve
 
 DECIMALS = 6
@@ -77,7 +78,7 @@ def _put(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 def normal(value: Any) -> str:
     """A value's form for comparison: texts trimmed and lower-cased, numbers rounded, lists in any order."""
-    return orjson.dumps(_normal(value), option=orjson.OPT_SORT_KEYS).decode()
+    return write_json(_normal(value), options=orjson.OPT_SORT_KEYS).decode()
 
 
 def _normal(value: Any) -> Any:

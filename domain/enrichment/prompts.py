@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from contracts.enrichment import Classification, ClassificationStatus, Conflict
+from contracts.json_values import write_json
 from contracts.llm import ImagePart, Prompt
 from domain.enrichment.content import (
     GENERAL,
@@ -158,4 +157,4 @@ def _bounded(sources: Sequence[str]) -> list[str]:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return write_json(value).decode()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from contracts.errors import BadInput, TooLarge
 from contracts.extraction import MOST_SCHEMA_BYTES, Change
+from contracts.json_values import write_json
 from domain.extraction.values import nullable, resolved, type_of
 
 MOST_PROPERTIES = 500
@@ -25,7 +25,7 @@ def check_schema(schema: Mapping[str, Any], *, field: str = "schema") -> None:
         BadInput: No JSON Schema of an object with properties, or one that refers to somewhere else.
         TooLarge: Beyond 64 KiB.
     """
-    if len(orjson.dumps(schema)) > MOST_SCHEMA_BYTES:
+    if len(write_json(schema)) > MOST_SCHEMA_BYTES:
         raise TooLarge(f"{field} is larger than {MOST_SCHEMA_BYTES} bytes")
     try:
         Draft202012Validator.check_schema(dict(schema))

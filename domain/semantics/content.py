@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,21 +11,43 @@ import yaml
 from pydantic import ValidationError
 
 from contracts.errors import BadInput, NotFound
+from contracts.json_values import assert_text
 from contracts.semantics import Aggregate, Content, Relationship, Topic, View
 from domain.semantics.expressions import check_aggregate, check_scalar
 
 MOST_BYTES = 1 << 20
+MOST_LEVELS = 40
+"""A model has about ten; each takes several frames of the parser."""
+MOST_SHOWN = 200
 
 
 class _Loader(yaml.SafeLoader):
     """YAML as version 1.2 has it, where `on` is a word, and a date stays as it was written; without aliases."""
+
+    _levels = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         # A few lines of aliases of aliases become more than any memory once something walks through them.
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases are not taken", mark)
-        return super().compose_node(parent, index)
+        self._levels += 1
+        if self._levels > MOST_LEVELS:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
+        node = super().compose_node(parent, index)
+        self._levels -= 1
+        return node
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except yaml.YAMLError:
+            raise
+        except Exception as error:
+            # What a tag asks for cannot be made of the text; the library has no error of its own for it.
+            problem = f"the text cannot be read as {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -42,7 +65,7 @@ def parse_model(given: str | Mapping[str, Any], *, field: str = "content") -> di
         field: What errors begin with.
 
     Raises:
-        BadInput: It is no YAML, or no object.
+        BadInput: It is no YAML, no object, or holds what JSON has no form for.
     """
     if isinstance(given, str):
         if len(given) > MOST_BYTES:
@@ -53,10 +76,40 @@ def parse_model(given: str | Mapping[str, Any], *, field: str = "content") -> di
             mark = getattr(error, "problem_mark", None)
             place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
             problem = getattr(error, "problem", None) or "it cannot be read"
-            raise BadInput(f"{field}: no valid YAML{place}: {problem}", field=field) from error
+            raise BadInput(f"{field}: no valid YAML{place}: {problem}"[:500], field=field) from error
     if not isinstance(given, Mapping):
         raise BadInput(f"{field}: an object with views is needed", field=field)
+    _assert_plain(given, field, 0)
     return dict(given)
+
+
+def _assert_plain(value: object, place: str, level: int) -> None:
+    """Refuse what has no place in JSON: YAML also knows bytes, sets, dates, and names that are no text."""
+    place = place[:MOST_SHOWN]
+    if level > MOST_LEVELS:
+        raise BadInput(f"{place}: nested too deeply", field=place)
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise BadInput(f"{place}: the name {str(name)[:80]!r} is no text", field=place)
+            assert_text(name, f"a name in {place}")
+            _assert_plain(item, f"{place}.{name}", level + 1)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _assert_plain(item, f"{place}.{number}", level + 1)
+    else:
+        _assert_scalar(value, place)
+
+
+def _assert_scalar(value: object, place: str) -> None:
+    if isinstance(value, str):
+        assert_text(value, place)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise BadInput(f"{place}: {value} is no number", field=place)
+    elif isinstance(value, int) and value.bit_length() > 63:
+        raise BadInput(f"{place}: a number of more than 64 bits", field=place)
+    elif value is not None and not isinstance(value, bool | int | float):
+        raise BadInput(f"{place}: a {type(value).__name__} is not taken", field=place)
 
 
 def read_model(given: str | Mapping[str, Any], *, field: str = "content") -> Content:

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from contracts.json_values import write_json
+
 URL_KEYS = ("url", "uri", "file_url", "source_url", "source", "href")
 PATH_KEYS = ("file", "path", "file_path", "filename", "source")
 MOST_SAFE_INTEGER = 2**63
@@ -74,7 +76,7 @@ def item_source(item_info: dict[str, Any] | None) -> Source | None:
 
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys: equal values give equal bytes."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return write_json(value, options=orjson.OPT_SORT_KEYS)
 
 
 def digest_of(value: Any) -> bytes:

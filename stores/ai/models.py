@@ -8,12 +8,12 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import func
 from sqlmodel import col, select
 
 from contracts.ai import ModelKind
 from contracts.errors import NotFound
+from contracts.json_values import parse_json, write_json
 from contracts.semantics import Content
 from domain.semantics.content import read_model
 from domain.semantics.overlay import overlay
@@ -172,7 +172,7 @@ def made_of(layers: Sequence[dict[str, Any]]) -> Content:
     Raises:
         BadInput: They do not make a valid one; the place is named.
     """
-    return _merged(tuple(orjson.dumps(one) for one in layers))
+    return _merged(tuple(write_json(one) for one in layers))
 
 
 async def whole_model(database: Database, row: ModelRow, own: dict[str, Any] | None = None) -> Content:
@@ -195,5 +195,5 @@ def _merged(layers: tuple[bytes, ...]) -> Content:
     """The same layers make the same model: every expression in it need not be parsed anew for every question."""
     merged: dict[str, Any] = {}
     for layer in layers:
-        merged = overlay(merged, orjson.loads(layer))
+        merged = overlay(merged, parse_json(layer))
     return read_model(merged)

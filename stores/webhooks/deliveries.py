@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import orjson
 from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from contracts.errors import Conflict, NotFound
 from contracts.jobs import DeliveryRef, JobRef, JobState
+from contracts.json_values import parse_json, write_json
 from contracts.webhooks import ENDS, SAME, DeliveryState, Try, TryOutcome, TryTask, WebhookEvent
 from stores.db import Connection, Database
 from stores.notices import own_members
@@ -159,7 +159,7 @@ def _body(job: JobRow, event: WebhookEvent, metadata: str | None) -> dict[str, A
         "jobId": str(job.id),
         "kind": job.kind,
         "status": job.state,
-        "metadata": None if metadata is None else orjson.loads(metadata),
+        "metadata": None if metadata is None else parse_json(metadata),
     }
 
 
@@ -184,7 +184,7 @@ async def _queue(
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         (ref.delivery_id, job.organization, job.id, job.attempt, webhook, url, body["event"], body["event_id"],
-         orjson.dumps(body).decode(), step, once),
+         write_json(body).decode(), step, once),
     )  # fmt: skip
     return ref
 

@@ -219,7 +219,7 @@ def test_one_bad_item_fails_alone_and_says_where_and_why(org: Organization) -> N
         },
         {
             "object_id": "nul", "payload": {"text": "a\0b"},
-            "detail": "the item holds a NUL character", "failure_stage": "on_upsert",
+            "detail": "items[9].payload.text contains a null byte", "failure_stage": "on_upsert",
         },
     ]  # fmt: skip
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from collections.abc import Iterable
+from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import BadInput, ErrorCode, TooLarge
-from domain.json_stream import ArraySplitter, LineSplitter, Splitter
+from domain.json_stream import ArraySplitter, LineSplitter, Splitter, scalar_member
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(
@@ -84,14 +87,77 @@ def test_an_object_without_entities_says_so() -> None:
         cut(b'{"id": 1, "name": "x"}', 4, ArraySplitter(most_bytes=100))
 
 
-def test_an_entity_beyond_the_limit_is_refused_before_it_is_whole() -> None:
+@given(
+    items=st.lists(values | st.text(min_size=100, max_size=300) | st.integers(10**80, 10**90), max_size=8),
+    size=st.integers(1, 150),
+    most=st.integers(1, 120),
+    lines=st.booleans(),
+)
+@settings(max_examples=400, deadline=None)
+def test_an_item_that_is_too_large_is_passed_over_and_its_neighbours_are_whole(
+    items: list[object], size: int, most: int, lines: bool
+) -> None:
+    raws = [json.dumps(item, ensure_ascii=False).encode("utf-8", "surrogatepass") for item in items]
+    body = b"\n".join(raws) if lines else b"[" + b", ".join(raws) + b"]"
+    splitter: Splitter = LineSplitter(most_bytes=most) if lines else ArraySplitter(most_bytes=most)
+
+    found = [item for start in range(0, len(body), size) for item in splitter.feed(body[start : start + size])]
+    found += splitter.close()
+
+    assert [item.whole for item in found] == [len(raw) <= most for raw in raws]
+    for item, raw in zip(found, raws, strict=True):
+        assert item.raw == raw
+        assert item.whole or item.digest == sha256(raw).digest()
+        assert body[item.offset : item.offset + len(raw)] == raw
+
+
+@pytest.mark.parametrize("splitter", [ArraySplitter(most_bytes=1 << 20), LineSplitter(most_bytes=1 << 20)])
+def test_passing_over_an_item_holds_no_more_than_its_beginning(splitter: Splitter) -> None:
+    before = b'[{"id": "first"}, ' if isinstance(splitter, ArraySplitter) else b'{"id": "first"}\n'
+    after = b', {"id": "last"}]' if isinstance(splitter, ArraySplitter) else b'\n{"id": "last"}\n'
+    piece = (b"x" * 994 + b"\\u0041") * 60
+    gc.collect()
+    tracemalloc.start()
+
+    found = list(splitter.feed(before + b'{"id": 7, "note": "'))
+    for _ in range(500):
+        found += splitter.feed(piece)
+    found += splitter.feed(b'", "tags": [{}]}' + after)
+    found += splitter.close()
+
+    assert tracemalloc.get_traced_memory()[1] < 6 << 20
+    tracemalloc.stop()
+    assert [scalar_member(item.raw, "id") for item in found] == [b'"first"', b"7", b'"last"']
+    assert [item.whole for item in found] == [True, False, True]
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_byte_order_mark_is_ignored(size: int) -> None:
+    assert cut(b"\xef\xbb\xbf[1, 2]", size, ArraySplitter(most_bytes=100)) == [b"1", b"2"]
+    assert cut(b'\xef\xbb\xbf{"entities": [1]}', size, ArraySplitter(most_bytes=100)) == [b"1"]
+    assert cut(b'\xef\xbb\xbf{"id": 1}\n2', size, LineSplitter(most_bytes=100)) == [b'{"id": 1}', b"2"]
+    with pytest.raises(BadInput, match="offset 1"):
+        cut(b" \xef\xbb\xbf[1]", size, ArraySplitter(most_bytes=100))
+
+
+def test_a_member_beside_the_list_that_is_too_large_is_refused_before_it_is_whole() -> None:
     splitter = ArraySplitter(most_bytes=1000)
-    list(splitter.feed(b'[{"id": "' + b"x" * 900))
+    list(splitter.feed(b'{"entities": [], "note": "' + b"x" * 900))
 
     with pytest.raises(TooLarge):
         list(splitter.feed(b"x" * 200))
 
 
-def test_a_line_beyond_the_limit_is_refused() -> None:
-    with pytest.raises(TooLarge):
-        list(LineSplitter(most_bytes=10).feed(b"x" * 11))
+@pytest.mark.parametrize(
+    ("raw", "member"),
+    [
+        (b'{"a": {"id": 1}, "id": "x\\"y", "b', b'"x\\"y"'),
+        (b'{"id" : -12, "b": [', b"-12"),
+        (b'{"a": "id", "b": {"id": 2}', None),
+        (b'{"id": 12', None),
+        (b'{"id": 1.5}', None),
+        (b'["id", 1]', None),
+    ],
+)
+def test_a_member_is_found_in_the_beginning_of_an_object(raw: bytes, member: bytes | None) -> None:
+    assert scalar_member(raw, "id") == member

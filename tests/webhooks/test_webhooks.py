@@ -144,6 +144,18 @@ def test_a_receiver_that_is_gone_is_told_nothing_more(org: Organization, hook: R
     assert org.call("GET", f"/webhooks/{made['webhookId']}")["disabledAt"]
 
 
+def test_an_answer_that_is_no_text_stands_in_the_log_as_far_as_it_is(
+    org: Organization, hook: Receiver, path: str
+) -> None:
+    org.call("POST", "/webhooks", 201, json={"url": hook.url + path})
+    org.index()
+    hook.scripts = [Script(status=410, body=b"gone\0 \xff")]
+    org.done(persons(3))
+
+    assert settled(org)["state"] == "DISABLED"
+    assert settled(org)["attempts"][0]["error"] == "gone\ufffd \ufffd"
+
+
 def test_redirects_and_broken_connections_are_failures(org: Organization, hook: Receiver, path: str) -> None:
     org.call("POST", "/webhooks", 201, json={"url": hook.url + path})
     org.index()

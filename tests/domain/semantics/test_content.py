@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.errors import BadInput
-from domain.semantics.content import paths_from, read_model
+from domain.semantics.content import parse_model, paths_from, read_model
 
 VIEW: dict[str, Any] = {"table": "main.t", "dimensions": {"id": {"type": "number"}}, "measures": {}}
 
@@ -83,3 +83,39 @@ def test_one_to_one_leads_both_ways_and_many_to_one_only_one() -> None:
 def test_an_alias_is_refused_before_anything_grows() -> None:
     with pytest.raises(BadInput, match=r"aliases are not taken"):
         read_model("a: &a [x, x]\nb: [*a, *a]\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("[" * 400 + "]" * 400, "line 1, column 41: nested too deeply"),
+        ("{a: " * 3000 + "1" + "}" * 3000, "nested too deeply"),
+        ("\n".join(f"{' ' * level}a:" for level in range(900)), "nested too deeply"),
+        ("[" * 1_000_000, "nested too deeply"),
+        ("views: {t: {label: !!binary aGk=}}", "content.views.t.label: a bytes is not taken"),
+        ("views: .nan", "content.views: nan is no number"),
+        ("views: [-.inf]", "content.views.0: -inf is no number"),
+        ("views: {1: x}", "content.views: the name '1' is no text"),
+        ("views: {null: x}", "content.views: the name 'None' is no text"),
+        ("views: !!set {a, b}", "content.views: a set is not taken"),
+        ("views: !!omap [a: 1]", "content.views.0: a tuple is not taken"),
+        ("views: !!timestamp 2020-01-01", "content.views: a date is not taken"),
+        ("views: !!timestamp never", "line 1, column 8: the text cannot be read as timestamp"),
+        ("views: !!bool maybe", "the text cannot be read as bool"),
+        ("views: !!int ''", "the text cannot be read as int"),
+        ("views: " + "9" * 5000, "the text cannot be read as int"),
+        ("views: " + "9" * 400, "content.views: a number of more than 64 bits"),
+        ('views: "a\\0b"', "content.views contains a null byte"),
+        ('views: "\\ud800"', "content.views contains half of a surrogate pair"),
+        ('"a\\0b": 1', "a name in content contains a null byte"),
+        ("views: a\0b", "no valid YAML"),
+        ("? [a]\n: 1", "no valid YAML"),
+        ({"views": {"t": {"label": 2**64}}}, "content.views.t.label: a number of more than 64 bits"),
+    ],
+)
+def test_what_json_has_no_form_for_is_refused_with_its_place(given: str | dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        parse_model(given)
+
+    assert said in refused.value.detail
+    assert len(refused.value.detail) < 600

@@ -1,0 +1,66 @@
+"""Values that clients give, bounded once: times, places in a list, ports."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""A time beyond it is a mistake; one whose offset leads beyond the year 9999 could be stored and never be read."""
+MOST_OFFSET = 2**31 - 1
+MOST_NUMBER = 2**53 - 1
+"""The largest that every JSON reader holds exactly."""
+MOST_PORT = 65_535
+
+
+def bounded_time(moment: datetime) -> datetime:
+    """A time in UTC; one that names no time zone is taken to be in UTC.
+
+    Raises:
+        ValueError: Before 1970 or after 2199.
+    """
+    try:
+        utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        utc = None
+    if utc is None or not EARLIEST <= utc < LATEST:
+        raise ValueError(f"a time from {EARLIEST.year} to {LATEST.year - 1} is needed")
+    return utc
+
+
+def _iso(given: Any) -> Any:
+    # A bare number would be taken for seconds or for milliseconds, whichever fits.
+    digits = given.strip().lstrip("+-").replace(".", "", 1) if isinstance(given, str) else ""
+    if isinstance(given, int | float) or digits.isdigit():
+        raise ValueError("a time such as 2026-03-02T08:00:00Z is needed")
+    return given
+
+
+Moment = Annotated[datetime, BeforeValidator(_iso), AfterValidator(bounded_time)]
+"""A time that a client gives: ISO 8601, in UTC from here on."""
+Offset = Annotated[int, Field(ge=0, le=MOST_OFFSET)]
+"""How many entries of a list to pass over."""
+
+
+def storable_text(text: str) -> str:
+    """Text of others, such as a server's answer, without what no part can hold."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def not_null(given: Any) -> Any:
+    """For a member of a change that may be left out, but has no empty value.
+
+    Raises:
+        ValueError: It is null.
+    """
+    if given is None:
+        raise ValueError("must not be null; leave it out to keep it")
+    return given
+
+
+def is_port(port: int | None) -> bool:
+    """Whether a URL's port is one; none is the scheme's own."""
+    return port is None or 0 < port <= MOST_PORT
