@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import BaseModel, Field
 
@@ -38,6 +38,14 @@ class KeyKind(StrEnum):
 
     ORGANIZATION = "organization"
     PERSONAL = "personal"
+
+
+def organization_uuid(organization: str) -> UUID:
+    """An organization's id where a UUID is wanted: always the same one, made of its slug.
+
+    It also stands for the organization itself in the place of a user, where a key asks that is nobody's.
+    """
+    return uuid5(NAMESPACE_URL, f"towpath:organization:{organization}")
 
 
 class Principal(BaseModel):

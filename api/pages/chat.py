@@ -11,8 +11,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.ai_jobs import ask, cancel_turn, draw
+from api.ai_views import csv_headers
 from api.auth import CHAT_COOKIE, exchange_chat_link
-from api.pages.conversation import base_of, csv_of, thread_page, turn_fragment
+from api.pages.conversation import base_of, step_with_rows, thread_page, turn_fragment
 from api.pages.failures import PageRoute
 from api.pages.rendering import sentence
 from api.pages.visitors import SignInNeeded, Visitor, read_form, thread_visitor
@@ -225,12 +226,12 @@ async def _chart(
 @router.get("/jobs/{job_id}/actions/{number}.csv")
 async def rows(turn: ThisTurn, number: int) -> Response:
     """The rows of one step, as they are kept."""
-    found = csv_of(turn.actions, number)
+    found = step_with_rows(turn.actions, number)
     if found is None:
         raise NotFound("this step brought no rows")
     name = f"rows-{str(turn.job_id)[:8]}-{number}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(found, media_type="text/csv; charset=utf-8", headers=headers)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', **csv_headers(found)}
+    return Response(found.csv, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/{rest:path}")

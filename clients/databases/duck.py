@@ -26,12 +26,18 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-def _below(root: Path, path: str) -> Path:
+def file_below(root: Path, path: str, *, must_exist: bool = True) -> Path:
+    """A DuckDB file in the folder of databases.
+
+    Raises:
+        BadInput: The path leads out of it.
+        NotFound: There is no such file, and there must be.
+    """
     folder = root.resolve()
     file = (folder / path).resolve()
     if not file.is_relative_to(folder):
         raise BadInput("path: leads out of the folder of databases", field="path")
-    if not file.is_file():
+    if must_exist and not file.is_file():
         raise NotFound(f"no database {path}")
     return file
 
@@ -57,7 +63,7 @@ class DuckDatabase(Database):
         """
         if root is None:
             raise BadInput("path: this deployment has no folder of databases", field="path")
-        file = await asyncio.to_thread(_below, root, path)
+        file = await asyncio.to_thread(file_below, root, path)
         try:
             return cls(await asyncio.to_thread(duckdb.connect, str(file), read_only=True, config=CONFIG))
         except duckdb.Error as error:
