@@ -31,7 +31,8 @@ from domain.ai.moves import (
 )
 from domain.ai.prompts import SMALL_CHARACTERS, move_prompt, small_prompt
 from domain.ai.results import last_drawable, plain_answer, unfinished_answer
-from domain.ai.words import counted, rows_brought, shorten
+from domain.ai.words import rows_brought
+from domain.texts import counted, shorten
 from stores.ai.connections import get_connection
 from stores.ai.jobs import keep_action, open_run
 from stores.ai.models import add_model, change_model
@@ -149,7 +150,8 @@ class AiActivities:
             action = work.action(ActionType.VISUALIZE, move.message, task.step, answer)
             rows = _last_rows(work)
             before = last_drawable(work.earlier) if rows is None else (rows, None)
-            return _drawn(action, move.chart, wanted_but_not_drawn(before[0], move.chart) if before else None)
+            otherwise = wanted_but_not_drawn(before[0], move.chart) if before else "There are no rows to draw."
+            return _drawn(action, move.chart, otherwise)
         action = work.action(ActionType.GENERATE_QUERY, move.message, task.step, answer)
         await self._ask_database(work, action, move)
         return _told(action)

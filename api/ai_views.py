@@ -230,7 +230,7 @@ def thread_answer(state: AppState, request: Request, thread: Thread) -> dict[str
                     "omniChatUrl": url,
                 }
             )
-    return {**conversation_answer(thread.conversation), "messages": messages}
+    return {**conversation_answer(thread.conversation), "messages": messages, "earlierTurns": thread.earlier}
 
 
 def wanted_wait(headers: Mapping[str, str]) -> float:

@@ -281,6 +281,7 @@ class Thread(BaseModel):
     conversation: Conversation
     model_name: str
     turns: list[Turn]
+    earlier: int = Field(default=0, description="How many turns before these are left out.")
 
 
 class ModelKind(StrEnum):

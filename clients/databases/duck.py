@@ -14,6 +14,7 @@ import duckdb
 from clients.databases.base import Database, data_type
 from contracts.databases import ForeignKey, Limits, Rows, Table, TableColumn
 from contracts.errors import BadInput, NotFound, QueryTooSlow, Unavailable
+from domain.texts import shorten
 
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     # No file, no URL and no extension can be reached from SQL, and SQL cannot change that.
@@ -67,7 +68,7 @@ class DuckDatabase(Database):
         try:
             return cls(await asyncio.to_thread(duckdb.connect, str(file), read_only=True, config=CONFIG))
         except duckdb.Error as error:
-            raise BadInput(f"path: no DuckDB database: {error}"[:300], field="path") from error
+            raise BadInput(shorten(f"path: no DuckDB database: {error}", 300), field="path") from error
 
     async def run(self, sql: str, parameters: Mapping[str, Any], limits: Limits) -> Rows:
         """Run one SELECT; it is interrupted when its time is over or its caller is gone."""
@@ -92,9 +93,9 @@ class DuckDatabase(Database):
         except duckdb.InterruptException as error:
             raise QueryTooSlow(f"the query took longer than {limits.seconds:g} s") from error
         except (duckdb.IOException, duckdb.FatalException) as error:
-            raise Unavailable(f"the database does not answer: {error}"[:300]) from error
+            raise Unavailable(shorten(f"the database does not answer: {error}", 300)) from error
         except duckdb.Error as error:
-            raise BadInput(f"the database refuses the query: {error}"[:500]) from error
+            raise BadInput(shorten(f"the database refuses the query: {error}", 500)) from error
         finally:
             late.cancel()
         truncated = len(rows) > limits.rows

@@ -9,8 +9,9 @@ from contracts.ai import ActionType, StoredAction, Turn
 from contracts.llm import ImagePart, Prompt
 from contracts.semantics import Content
 from domain.ai.linking import described
-from domain.ai.words import beginning, rows_brought, shorten
+from domain.ai.words import rows_brought
 from domain.semantics.compile import Column, fields_of
+from domain.texts import beginning, shorten
 
 SHOWN_ROWS = 50
 SHOWN_CHARACTERS = 6000

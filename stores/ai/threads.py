@@ -97,10 +97,13 @@ async def read_thread(database: Database, organization: str, conversation_id: UU
             (conversation.model_id, organization),
         )
         model = await found.fetchone()
+        turns = await turns_of(connection, conversation_id)
+        counted = await connection.execute("SELECT count(*) FROM jobs WHERE conversation_id = %s", (conversation_id,))
         return Thread(
             conversation=conversation,
             model_name=(model[0] if model else None) or "model",
-            turns=await turns_of(connection, conversation_id),
+            turns=turns,
+            earlier=max(int((await counted.fetchone() or (0,))[0]) - len(turns), 0),
         )
 
 

@@ -1,4 +1,4 @@
-"""Every AI answer as a client with types reads it: ids are UUIDs, what is required is there, no key is taken for a user."""
+"""Every AI answer as a client with types reads it: ids are UUIDs, nothing required is missing, no key is a user."""
 
 from __future__ import annotations
 

@@ -12,10 +12,11 @@ from contracts.ai import ActionType, AiState, ChartType, ResultColumn, StoredAct
 from contracts.semantics import Content, DataType, Query
 from domain.ai.charts import chart_spec, read_rows, wanted_but_not_drawn
 from domain.ai.prompts import move_prompt, small_prompt
-from domain.ai.words import counted, more_rows, rows_brought, rows_notes, shorten
+from domain.ai.words import more_rows, rows_brought, rows_notes
 from domain.semantics import content
 from domain.semantics.compile import Column, fields_of
 from domain.semantics.content import read_model
+from domain.texts import counted, shorten
 
 EXAMPLES = Path(content.__file__).parent / "examples"
 COLUMNS = [
