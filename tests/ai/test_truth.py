@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from contracts.llm import LOCAL_LLM
-from tests.ai.builders import LATE, LLM, TELL, answered, ask, script, until
+from runtime.embedded import EmbeddedStack
+from tests.ai.builders import LATE, LLM, TELL, answered, ask, script, shop_model, until
 from tests.builders import Organization
 from tests.llm_server import Fault, LlmServer
 
@@ -64,6 +65,22 @@ def test_a_result_that_the_default_limit_has_cut_says_so_everywhere(
     assert "The first 500 of 1,500 rows." in events
     console = org.http.get(f"/console/jobs/{found['id']}", follow_redirects=True)
     assert console.status_code == 200
+
+
+def test_rows_of_postgres_behind_a_limit_are_counted_too(
+    org: Organization, provider: LlmServer, system: EmbeddedStack
+) -> None:
+    shop, _ = shop_model(org, system.database_url)
+    filters = [{"field": "orders.city", "operator": "contains", "values": ["city"]},
+               {"field": "orders.count", "operator": "gte", "values": [1]}]  # fmt: skip
+    few = {"title": "Few", "fields": ["orders.id", "orders.count"], "filters": filters, "limit": 5}
+    script(provider, {**LATE, "query": few}, TELL, topic="orders")
+
+    action = first_query(org, answered(org, shop, topicName="orders")["id"])
+
+    assert action["result"]["status"] == "success", action
+    assert (action["result"]["totalRowCount"], action["result"]["csvResult"].count("\n")) == (30, 6)
+    assert "The first 5 of 30 rows." in action["message"]
 
 
 @pytest.mark.parametrize(
