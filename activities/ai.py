@@ -21,6 +21,7 @@ from domain.ai.moves import (
     CHART,
     Move,
     move_form,
+    order_left_out,
     order_notes,
     query_form,
     read_move,
@@ -153,6 +154,7 @@ class AiActivities:
             otherwise = wanted_but_not_drawn(before[0], move.chart) if before else "There are no rows to draw."
             return _drawn(action, move.chart, otherwise)
         action = work.action(ActionType.GENERATE_QUERY, move.message, task.step, answer)
+        action.notes = order_left_out(answer.data.get("query"))
         await self._ask_database(work, action, move)
         return _told(action)
 
@@ -198,6 +200,7 @@ class AiActivities:
             asked = move_prompt(prompt, work.content, work.chosen_topic, fields, work.actions, query_form(fields))
             answer = await self._desk.ask(work, asked)
             move = Move("query", "Asking the database.", *read_query(answer.data, work.base))
+            notes = order_left_out(answer.data)
         action = work.action(ActionType.GENERATE_QUERY, move.message, step, answer)
         action.notes = notes
         if work.params.run or move.query is None:

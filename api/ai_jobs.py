@@ -36,6 +36,7 @@ from domain.ai.charts import Undrawable, chart_spec, read_rows, render_png, rend
 from domain.ai.results import last_drawable
 from domain.ai.words import more_rows
 from domain.semantics.content import topic_of
+from domain.texts import shorten
 from stores.ai.jobs import create_ai_job, note_canceller, state_of
 from stores.ai.lists import get_ai_job
 from stores.ai.models import ASKABLE, get_model, whole_model
@@ -216,7 +217,7 @@ async def _accept(connection: Connection, job: JobRow, body: AiJobBody, user: UU
         user_id=user,
         model_id=body.model_id,
         branch_id=body.branch_id,
-        name=body.prompt.strip().splitlines()[0][:MOST_NAME],
+        name=shorten(body.prompt.strip().splitlines()[0], MOST_NAME),
         last_prompt=body.prompt,
     )
     await create_ai_job(connection, job, thread)

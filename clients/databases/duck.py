@@ -35,10 +35,15 @@ def file_below(root: Path, path: str, *, must_exist: bool = True) -> Path:
         NotFound: There is no such file, and there must be.
     """
     folder = root.resolve()
-    file = (folder / path).resolve()
+    try:
+        file = (folder / path).resolve()
+        absent = must_exist and not file.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        # Too long a name, a NUL in it, a link that leads to itself.
+        raise BadInput("path: no path of a file", field="path") from error
     if not file.is_relative_to(folder):
         raise BadInput("path: leads out of the folder of databases", field="path")
-    if must_exist and not file.is_file():
+    if absent:
         raise NotFound(f"no database {path}")
     return file
 

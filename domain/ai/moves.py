@@ -15,6 +15,7 @@ from contracts.semantics import DEFAULT_ROWS, MOST_ROWS, DataType, Query, Sort
 from domain.ai.order import order_of, undecided_note
 from domain.semantics.compile import Column
 from domain.semantics.filters import OPERATORS
+from domain.texts import shorten
 
 QUERY, CHART, ANSWER = "query", "chart", "answer"
 MOST_MOVE_FIELDS = 12
@@ -160,7 +161,7 @@ def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | No
     """
     if not isinstance(data, Mapping):
         return None, None, "query is missing"
-    title = str(data.get("title") or "")[:MOST_TITLE].strip() or None
+    title = shorten(str(data.get("title") or "").strip(), MOST_TITLE) or None
     fields = list(dict.fromkeys(str(one) for one in data.get("fields") or ()))
     sorts = [
         Sort(column_name=str(one.get("field")), sort_descending=bool(one.get("descending")))
@@ -176,6 +177,17 @@ def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | No
     except BadInput as error:
         return title, None, error.detail
     return title, query, None
+
+
+def order_left_out(data: Any) -> list[str]:
+    """What must be told of a query that was read in the form of `query_form`: an order by what it does not ask for."""
+    if not isinstance(data, Mapping):
+        return []
+    fields = {str(one) for one in data.get("fields") or ()}
+    names = [str(one.get("field")) for one in data.get("sorts") or () if str(one.get("field")) not in fields]
+    if not names:
+        return []
+    return [f"The order by {', '.join(names)} was left out, because the query does not ask for it."]
 
 
 def read_small(

@@ -191,7 +191,9 @@ def test_a_connection_that_cannot_be_is_refused(org: Organization, body: dict[st
     assert told in org.call("POST", "/v1/connections", 400, json=body)["detail"]
 
 
-@pytest.mark.parametrize("path", ["../outside.duckdb", "/etc/passwd", "../../../../etc/passwd", "nothing.duckdb", "."])
+@pytest.mark.parametrize(
+    "path", ["../outside.duckdb", "/etc/passwd", "../../../../etc/passwd", "nothing.duckdb", ".", "a" * 300, "a\0b"]
+)
 def test_a_path_that_leads_to_no_file_of_the_folder_is_refused(org: Organization, lamps: Ids, path: str) -> None:
     body = {"name": "x", "kind": "duckdb", "path": path}
 

@@ -126,8 +126,10 @@ def test_a_generated_query_tells_what_its_limit_has_cut(org: Organization, lamps
 def test_the_embedded_models_answer_tells_how_many_rows_there_are(org: Organization, lamps: Ids) -> None:
     note = base64.b64encode(b"The shops were moved.").decode()
     files = [{"data": note, "mimeType": "text/plain"}]
+    content = {"views": {"sales": {"dimensions": {"id": {"label": "Receipt"}}}}}
+    org.call("PUT", f"/v1/models/{lamps['model']}/content", json={"content": content})
 
-    job = ask(org, lamps, prompt="Number of sales by id", llm=LOCAL_LLM, attachments=files)
+    job = ask(org, lamps, prompt="Number of sales by receipt", llm=LOCAL_LLM, attachments=files)
     found = until(org, job["jobId"], seconds=120)
 
     assert found["state"] == "COMPLETE", found

@@ -59,16 +59,16 @@ def test_ids_are_uuids_in_every_answer_and_the_organizations_is_the_same_in_all(
     answers.append(until(org, answers[0]["jobId"]))
     thread = answers[-1]["conversationId"]
     provider.faults = [Fault(status=400, message="no")]
-    answers.append(until(org, ask(org, lamps)["jobId"]))
+    answers.append(until(org, ask(org, lamps, prompt="Refused?")["jobId"]))
     provider.faults = [Fault(hang=2.0)]
-    held = ask(org, lamps)["jobId"]
+    held = ask(org, lamps, prompt="Cancelled?")["jobId"]
     answers.append(until(org, held, "EXECUTING"))
     answers.append(org.call("POST", f"{JOBS}/{held}/cancel"))
     answers.append(until(org, held))
     wrong = {**LATE, "query": {"title": "", "fields": ["sales.count"], "filters": [
         {"field": "sales.late", "operator": "gt", "values": [3]}]}}  # fmt: skip
     script(provider, wrong, LATE, TELL)
-    mended = answered(org, lamps)
+    mended = answered(org, lamps, prompt="Mended?")
     assert [one["state"] for one in answers if "state" in one] == [
         "COMPLETE", "FAILED", "EXECUTING", "CANCELLED", "CANCELLED",
     ]  # fmt: skip

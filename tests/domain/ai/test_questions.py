@@ -12,7 +12,16 @@ import pytest
 from contracts.ai import ActionType, ChartType, ResultColumn, StoredAction
 from contracts.semantics import Content, DataType
 from domain.ai.linking import fields_for, rank, shares_words, small_choice, topic_texts, values_in, words_of
-from domain.ai.moves import move_form, query_form, read_move, read_query, read_small, small_form, wanted_chart
+from domain.ai.moves import (
+    move_form,
+    order_left_out,
+    query_form,
+    read_move,
+    read_query,
+    read_small,
+    small_form,
+    wanted_chart,
+)
 from domain.ai.results import markdown_table, plain_answer, write_csv
 from domain.semantics import content
 from domain.semantics.compile import Dialect, compile_query, fields_of
@@ -153,13 +162,15 @@ def test_what_is_no_query_is_told(flights: Content) -> None:
     assert read_move({"action": "query", "message": "m"}, "a").problem == "query is missing"
 
 
-def test_a_sort_by_a_field_that_is_not_asked_for_is_left_out() -> None:
+def test_a_sort_by_a_field_that_is_not_asked_for_is_left_out_and_told() -> None:
     data = {"title": "t", "fields": ["a.b"], "sorts": [{"field": "a.c", "descending": True}]}
 
     _, query, _ = read_query(data, "a")
 
     assert query is not None
     assert query.sorts == []
+    assert order_left_out(data) == ["The order by a.c was left out, because the query does not ask for it."]
+    assert order_left_out({**data, "fields": ["a.b", "a.c"]}) == order_left_out(None) == []
 
 
 @pytest.mark.parametrize(
