@@ -19,11 +19,13 @@ from contracts.errors import BadInput, ErrorCode, JobFault, ModelError, NotFound
 from contracts.jobs import JobRef
 from contracts.llm import Answer, ImagePart, Prompt
 from contracts.semantics import Content, Query
+from domain.ai.charts import wanted_but_not_drawn
 from domain.ai.linking import rank, topic_texts
 from domain.ai.moves import topic_form
 from domain.ai.prompts import topic_prompt
-from domain.ai.results import write_csv
-from domain.semantics.compile import Dialect, compile_query
+from domain.ai.results import title_of, write_csv
+from domain.ai.words import rows_notes
+from domain.semantics.compile import Compiled, Dialect, compile_count, compile_query
 from domain.semantics.draft import draft_model
 from stores.ai.connections import opened_config
 from stores.ai.jobs import open_run, read_actions, read_ai
@@ -34,7 +36,9 @@ from stores.db import Database
 from stores.vault import Vault
 
 NEAREST_TOPICS = 3
-EARLIER_TURNS = 6
+EARLIER_TURNS = 7
+"""One more than a prompt tells of, and the question itself."""
+MOST_COUNTED = 1_000_000
 
 
 @dataclass(slots=True)
@@ -184,19 +188,25 @@ class Desk:
         connection = work.connection
         action.query = query
         try:
-            compiled = compile_query(work.content, work.chosen_topic, query, Dialect(connection.kind))
+            # One row more than wanted tells whether there are more.
+            wanted = query.model_copy(update={"limit": query.limit + 1})
+            compiled = compile_query(work.content, work.chosen_topic, wanted, Dialect(connection.kind))
         except BadInput as error:
             action.error = error.detail
             return
         action.columns = [
             ResultColumn(name=one.name, label=one.label, type=one.type, measure=one.measure) for one in compiled.columns
         ]
+        action.title = action.title or title_of(action.columns)
         started = time.monotonic()
-        rows = await self._rows(connection, compiled.sql, compiled.parameters, query.limit, action)
+        rows = await self._rows(work, compiled, query, action)
         action.database_seconds = time.monotonic() - started
         if rows is not None:
-            action.rows = len(rows)
-            action.csv, action.truncated = write_csv(action.columns, rows)
+            action.csv, kept = write_csv(action.columns, rows)
+            action.truncated = kept < action.rows or not action.exact
+            action.notes += rows_notes(action, kept)
+            if (otherwise := wanted_but_not_drawn(action, action.chart)) is not None and action.rows:
+                action.notes.append(otherwise)
 
     async def fault_of(self, work: Work, query: Query) -> str | None:
         """What is wrong with a query that is not run; None: nothing."""
@@ -224,11 +234,19 @@ class Desk:
         return draft_model(tables)
 
     async def _rows(
-        self, row: ConnectionRow, sql: str, parameters: dict[str, Any], most: int, action: StoredAction
+        self, work: Work, compiled: Compiled, query: Query, action: StoredAction
     ) -> Sequence[Sequence[Any]] | None:
-        opened = await self._opened(row)
+        """The rows within the query's limit; how many there are in all is noted in the action."""
+        opened = await self._opened(work.connection)
         try:
-            return (await opened.run(sql, parameters, Limits(rows=most, seconds=self._seconds))).rows
+            limits = Limits(rows=query.limit, seconds=self._seconds)
+            found = await opened.run(compiled.sql, compiled.parameters, limits)
+            action.rows = action.brought = len(found.rows)
+            if found.truncated:
+                counted = await self._count(opened, work, query)
+                action.exact = counted is not None and counted <= MOST_COUNTED
+                action.rows = max(min(counted or 0, MOST_COUNTED), len(found.rows) + (1 if action.exact else 0))
+            return found.rows
         except (QueryTooSlow, BadInput) as error:
             action.error = error.detail
             return None
@@ -236,6 +254,16 @@ class Desk:
             raise self._away(error) from error
         finally:
             await opened.close()
+
+    async def _count(self, opened: Opened, work: Work, query: Query) -> int | None:
+        """How many rows a query has without its limit, at most one above what is counted; None: it takes too long."""
+        dialect = Dialect(work.connection.kind)
+        counting = compile_count(work.content, work.chosen_topic, query, dialect, most=MOST_COUNTED)
+        try:
+            found = await opened.run(counting.sql, counting.parameters, Limits(rows=1, seconds=self._seconds))
+        except QueryTooSlow:
+            return None
+        return int(found.rows[0][0])
 
     async def _opened(self, row: ConnectionRow) -> Opened:
         try:

@@ -132,8 +132,8 @@ class VectorActivities:
                 code = error.code if error.code is ErrorCode.NOTHING_TO_EMBED else ErrorCode.SOURCE_FAILED
                 item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, error.detail)
             except Exception as error:
-                code, message = end_of_item(error, f"the source of the item {item.data['object_id']!r}")
-                item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, message)
+                ended = end_of_item(error, f"the source of the item {item.data['object_id']!r}")
+                item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, *ended)
 
         await asyncio.gather(*(read(item) for item in items))
 
@@ -196,9 +196,9 @@ class VectorActivities:
                 item.draft = None
                 item.failure = _failure(item, first_index, FailureStage.SPLITTING, error.code, error.detail)
             except Exception as error:
-                code, message = end_of_item(error, f"the text of the item {item.data['object_id']!r}")
                 item.draft = None
-                item.failure = _failure(item, first_index, FailureStage.SPLITTING, code, message)
+                ended = end_of_item(error, f"the text of the item {item.data['object_id']!r}")
+                item.failure = _failure(item, first_index, FailureStage.SPLITTING, *ended)
 
     async def _take_up(self, items: list[Item], scope: TaskScope) -> None:
         """Take the vectors that an earlier try has kept."""

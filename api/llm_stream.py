@@ -17,6 +17,7 @@ from contracts.errors import ErrorCode
 from contracts.jobs import EventType, JobEvent, JobKind, JobState
 from contracts.json_values import write_json
 from stores.enrichment.records import job_records
+from stores.events import read_events
 from stores.jobs import get_job, last_restart
 from stores.tables import JobRow, RecordRow
 
@@ -63,13 +64,38 @@ async def llm_lines(state: AppState, job: JobRow, position: int | None) -> Async
         position: The last number that the reader has; None: everything since the last restart.
     """
     yield first_line()
-    after = await last_restart(state.db, job.id) if position is None else (position - 1) // STEP
-    async for events in state.events.follow(job.id, after=max(after, 0), seconds=LONGEST_SECONDS):
-        for event in events:
-            for number, message in enumerate(await _messages(state, job, event)):
-                place = event.seq * STEP + number
-                if position is None or place > position:
-                    yield ServerSentEvent(id=str(place), data=write_json(message).decode(), sep="\n")
+    after = await last_restart(state.db, job.id) if position is None else _event_before(position)
+    async for events in state.events.follow(job.id, after=after, seconds=LONGEST_SECONDS):
+        async for place, message in _numbered(state, job, events, position):
+            yield ServerSentEvent(id=str(place), data=write_json(message).decode(), sep="\n")
+
+
+async def has_every_message(state: AppState, job: JobRow, position: int | None) -> bool:
+    """Whether a reader who comes back has seen a job to its end: nothing would be sent before the stream closes."""
+    if position is None or not job.state.final:
+        return False
+    after = _event_before(position)
+    while events := await read_events(state.db, job.id, after=after):
+        async for _ in _numbered(state, job, events, position):
+            return False
+        after = events[-1].seq
+    return True
+
+
+def _event_before(position: int) -> int:
+    """The event before the one that a message belongs to: more messages may have come of that."""
+    return max((position - 1) // STEP, 0)
+
+
+async def _numbered(
+    state: AppState, job: JobRow, events: Sequence[JobEvent], position: int | None
+) -> AsyncIterator[tuple[int, dict[str, Any]]]:
+    """The messages of some events behind a position, each with its number."""
+    for event in events:
+        for number, message in enumerate(await _messages(state, job, event)):
+            place = event.seq * STEP + number
+            if position is None or place > position:
+                yield place, message
 
 
 async def _messages(state: AppState, job: JobRow, event: JobEvent) -> list[dict[str, Any]]:

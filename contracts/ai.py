@@ -85,7 +85,9 @@ class Attachment(Wire, Lenient):
 
     data: Annotated[str, Field(min_length=1, description="Base64, up to 10 MiB.")]
     mime_type: Annotated[str, Field(min_length=1, max_length=200)]
-    name: Annotated[str, Field(min_length=1, max_length=255)]
+    name: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        default=None, description="None: a name is made of the place and the type."
+    )
 
 
 class AiJobBody(Wire, WebhookFields, Lenient):
@@ -150,8 +152,11 @@ class StoredAction(BaseModel):
     query: Query | None = None
     columns: list[ResultColumn] = []
     csv: str | None = Field(default=None, description="With a head of labels; cut.")
-    truncated: bool = False
-    rows: int = Field(default=0, description="All rows of the result, also those that were cut.")
+    truncated: bool = Field(default=False, description="The CSV has fewer rows than `rows`.")
+    rows: int = Field(default=0, description="All rows of the result, also those behind the query's limit.")
+    brought: int | None = Field(default=None, description="How many of them the query's limit let through; None: all.")
+    exact: bool = Field(default=True, description="Unset: there are more than `rows`; they were not all counted.")
+    notes: list[str] = Field(default=[], description="Sentences: what was done otherwise than one may think.")
     error: str | None = None
     chart: ChartType | None = None
     usd: float = 0.0
@@ -159,6 +164,11 @@ class StoredAction(BaseModel):
     output_tokens: int = 0
     model_seconds: float = 0.0
     database_seconds: float = 0.0
+
+    @property
+    def limited(self) -> bool:
+        """Whether the query's limit has cut off rows."""
+        return not self.exact or (self.brought is not None and self.brought < self.rows)
 
     @property
     def drawable(self) -> bool:
@@ -274,6 +284,7 @@ class Thread(BaseModel):
     conversation: Conversation
     model_name: str
     turns: list[Turn]
+    earlier: int = Field(default=0, description="How many turns before these are left out.")
 
 
 class ModelKind(Word):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated, Self
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import BaseModel, Field, computed_field, model_validator
 
@@ -43,6 +43,14 @@ class KeyKind(Word):
 
     ORGANIZATION = "organization"
     PERSONAL = "personal"
+
+
+def organization_uuid(organization: str) -> UUID:
+    """An organization's id where a UUID is wanted: always the same one, made of its slug.
+
+    It also stands for the organization itself in the place of a user, where a key asks that is nobody's.
+    """
+    return uuid5(NAMESPACE_URL, f"towpath:organization:{organization}")
 
 
 class Principal(BaseModel):

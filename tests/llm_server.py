@@ -44,6 +44,7 @@ class LlmServer:
         paid: How often each prompt was answered, by model and user text.
         answer: Overrides values: gets the model, the prompt and the form.
         whole: Whether what it gives is the whole answer.
+        round: Which test it serves; a call that was left over from one before is not counted.
     """
 
     url: str = ""
@@ -53,6 +54,7 @@ class LlmServer:
     calls: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[str, str, dict[str, Any]], dict[str, Any] | None] = lambda _model, _prompt, _form: None
     whole: bool = False
+    round: int = 0
     at_once: int = 0
     most_at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -62,6 +64,7 @@ class LlmServer:
         with self.lock:
             self.seconds, self.faults, self.calls, self.most_at_once = 0.0, [], [], 0
             self.paid, self.whole = Counter(), False
+            self.round += 1
             self.answer = lambda _model, _prompt, _form: None
 
     def fault(self, prompt: str) -> Fault:
@@ -130,7 +133,7 @@ class Handler(LoopbackHandler):
         if key != KEY:
             self._send(401, {}, {"error": {"type": "authentication_error", "message": "wrong key"}})
             return
-        prompt = _texts(body["messages"])
+        prompt, began = _texts(body["messages"]), served.round
         fault = served.fault(prompt)
         time.sleep(served.seconds + fault.hang)
         if fault.close:
@@ -144,7 +147,8 @@ class Handler(LoopbackHandler):
         value = served.value(body["model"], prompt, form) if fault.content is None else fault.content
         text = value if isinstance(value, str) else json.dumps(value)
         with served.lock:
-            served.paid[body["model"], prompt] += 1
+            if served.round == began:
+                served.paid[body["model"], prompt] += 1
         self._send(200, {}, _anthropic(body, value, text) if anthropic else _openai(body, text))
 
     def _send(self, status: int, headers: dict[str, str], answer: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from api.pages.timeline import Line, timeline
 from api.pages.visitors import Visitor, read_form
 from api.routes.jobs import seen_job
 from api.state import AppState, State
-from api.streams import LONGEST_SECONDS, LastEventHeader, LastEventQuery, first_line, stream
+from api.streams import LONGEST_SECONDS, Position, first_line, has_everything, no_more, stream
 from contracts.ai import DELIVER
 from contracts.auth import KeyKind, Principal, Role
 from contracts.errors import TowpathError
@@ -215,13 +215,11 @@ async def follow(
     state: State,
     visitor: PartVisitor,
     job_id: UUID,
-    last_event_id: LastEventHeader = None,
-    last_event_query: LastEventQuery = None,
-) -> EventSourceResponse:
+    position: Position,
+) -> Response:
     """The numbers of a job's events, from after `Last-Event-ID`; they tell the script when to look again."""
     job = await seen_job(state, visitor.caller, job_id)
-    after = last_event_id if last_event_id is not None else (last_event_query or 0)
-    return stream(_numbers(state, job.id, after))
+    return no_more() if has_everything(job, position) else stream(_numbers(state, job.id, position or 0))
 
 
 async def _numbers(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:

@@ -10,6 +10,7 @@ import orjson
 
 from contracts.jobs import EventType, JobEvent
 from contracts.json_values import write_json
+from domain.texts import shorten
 
 MOST_FACTS = 8
 LONGEST_FACT = 160
@@ -86,15 +87,18 @@ def _words(name: str) -> str:
 
 def _progress(data: Mapping[str, Any]) -> tuple[str, str]:
     if message := data.get("message"):
-        return f"Step {data.get('iteration', '')}".strip(), str(message)[:LONGEST_DETAIL]
+        return f"Step {data.get('iteration', '')}".strip(), shorten(str(message), LONGEST_DETAIL)
     return f"Progress in {data['phase']}" if data.get("phase") else "Progress", _counts(data)
 
 
 def _counts(data: Mapping[str, Any]) -> str:
     found = {name: data[name] for name in COUNTS if isinstance(data.get(name), int)}
     told = []
-    if found.get("total") or found.get("processed"):
-        told.append(f"{found.get('processed', 0):,} of {found.get('total', 0):,}")
+    if found.get("total"):
+        told.append(f"{found.get('processed', 0):,} of {found['total']:,}")
+    elif found.get("processed"):
+        # How many steps a question takes is not known before.
+        told.append(f"{found['processed']:,} done")
     told += [f"{found[name]:,} {name}" for name in ("failed", "skipped") if found.get(name)]
     return ", ".join(told)
 
@@ -103,7 +107,7 @@ def _end(data: Mapping[str, Any]) -> str:
     error = data.get("error")
     if isinstance(error, Mapping):
         code, message = error.get("code", ""), error.get("message", "")
-        return f"{code}: {message}"[:LONGEST_DETAIL] if message else str(code)
+        return shorten(f"{code}: {message}", LONGEST_DETAIL) if message else str(code)
     return _counts(data)
 
 

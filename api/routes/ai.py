@@ -10,10 +10,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.ai_calls import answer_query, answer_topic
-from api.ai_jobs import cancel_turn, chat_url, draw, start, viewer
+from api.ai_jobs import acting_user, cancel_turn, chat_url, draw, start, viewer
 from api.ai_views import (
     assert_readable,
     conversation_answer,
+    csv_headers,
     job_answer,
     last_query,
     page_info,
@@ -124,7 +125,8 @@ async def get_result(
     turn = await read_turn(state.db, caller.organization, job_id, viewer(caller))
     assert_readable(state, turn)
     if form == "csv":
-        return Response(last_query(turn).csv, media_type="text/csv; charset=utf-8")
+        found = last_query(turn)
+        return Response(found.csv, media_type="text/csv; charset=utf-8", headers=csv_headers(found))
     if form == "rows":
         return json_answer(rows_answer(turn))
     job, _, _ = await get_ai_job(state.db, caller.organization, job_id, viewer(caller))
@@ -163,12 +165,14 @@ async def get_conversations(
     cursor: CursorQuery = None,
     page_size: PageSize = 50,
 ) -> dict[str, Any]:
-    """An organization key sees all, a personal token its own."""
-    whose = viewer(caller) or user_id
+    """An organization key sees all, or those of one user; a personal token its own, and naming another is a 403."""
+    if user_id is not None:
+        # Nobody's threads would look like nobody having asked.
+        await acting_user(state, caller, user_id)
     rows, total = await list_conversations(
         state.db,
         caller.organization,
-        whose,
+        viewer(caller) or user_id,
         before=read_cursor(cursor) if cursor else None,
         limit=page_size + 1,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -16,10 +16,12 @@ from api.routing import ApiRoute
 from api.state import AppState, State
 from api.streams import (
     LONGEST_SECONDS,
-    LastEventHeader,
-    LastEventQuery,
+    STREAM_ANSWERS,
+    Position,
     StreamTokenQuery,
     first_line,
+    has_everything,
+    no_more,
     stream,
     stream_reader,
 )
@@ -47,21 +49,18 @@ async def make_stream_token(state: State, caller: Reader, job_id: JobId) -> Stre
     "/{jobId}/events",
     summary="A job's events as a stream",
     response_class=EventSourceResponse,
-    responses={200: {"content": {"text/event-stream": {"example": "id: 4\nevent: job.progress\ndata: {...}\n\n"}}}},
+    responses=STREAM_ANSWERS,
 )
 async def stream_events(
-    request: Request,
-    state: State,
-    job_id: JobId,
-    token: StreamTokenQuery = None,
-    last_event_id: LastEventHeader = None,
-    last_event_query: LastEventQuery = None,
-) -> EventSourceResponse:
-    """Replays from the start, or from after `Last-Event-ID`; a finished job's stream ends by itself."""
+    request: Request, state: State, job_id: JobId, position: Position, token: StreamTokenQuery = None
+) -> Response:
+    """Replays from the start, or from after `Last-Event-ID`; a finished job's stream ends by itself.
+
+    204 for who comes back with everything.
+    """
     organization = await stream_reader(request, state, job_id, token)
     job = await get_job(state.db, organization, job_id)
-    after = last_event_id if last_event_id is not None else (last_event_query or 0)
-    return stream(_events(state, job.id, after))
+    return no_more() if has_everything(job, position) else stream(_events(state, job.id, position or 0))
 
 
 async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:

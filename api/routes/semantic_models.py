@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from api.semantic_models import (
     connection_columns,
     connection_view,
     content_of,
+    forget_connection,
     forget_model,
     make_model,
     make_schema_model,
@@ -30,6 +30,7 @@ from api.semantic_models import (
     model_view,
     refresh_schema_model,
     topic_answer,
+    with_base,
 )
 from api.state import AppState, State
 from api.uploads import read_whole
@@ -50,7 +51,7 @@ MOST_BODY = 4 * MOST_BYTES
 async def connect(request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None) -> Response:
     """A DuckDB file or a Postgres; what it is reached by is kept encrypted, and it is only ever read."""
     body, digest = await read_body(request, state, ConnectionBody)
-    columns = connection_columns(state, body)
+    columns = await connection_columns(state, body)
 
     async def add(inside: AppState) -> dict[str, Any]:
         return _shown(await add_connection(inside.db, ConnectionRow(organization=caller.organization, **columns)))
@@ -78,15 +79,14 @@ async def connection(state: State, caller: Reader, connection_id: ConnectionId) 
 async def change(request: Request, state: State, caller: Editor, connection_id: ConnectionId) -> dict[str, Any]:
     """As a whole; the models over it stay."""
     body, _ = await read_body(request, state, ConnectionBody)
-    columns = connection_columns(state, body)
+    columns = await connection_columns(state, body)
     return _shown(await change_connection(state.db, caller.organization, connection_id, columns))
 
 
 @router.delete("/v1/connections/{connectionId}", status_code=204, summary="Forget a connection")
 async def forget(state: State, caller: Editor, connection_id: ConnectionId) -> None:
-    """Questions to the models over it fail from then on."""
-    changed: dict[str, object] = {"deleted_at": datetime.now(UTC), "config": b""}
-    await change_connection(state.db, caller.organization, connection_id, changed)
+    """409 while there are models over it."""
+    await forget_connection(state, caller, connection_id)
 
 
 @router.get("/v1/models", summary="List models")
@@ -100,7 +100,9 @@ async def models(
     kind: Annotated[ModelKind | None, Query(alias="modelKind")] = None,
     include_deleted: Annotated[bool, Query(alias="includeDeleted")] = False,
     include: Literal["activeBranches"] | None = None,
-    sort_field: Annotated[Literal["name", "createdAt", "updatedAt"], Query(alias="sortField")] = "name",
+    sort_field: Annotated[
+        Literal["name", "createdAt", "updatedAt", "modelKind", "connectionId", "baseModelId"], Query(alias="sortField")
+    ] = "name",
     sort_direction: Annotated[Literal["asc", "desc"], Query(alias="sortDirection")] = "asc",
     cursor: Annotated[str | None, Query(pattern=r"^\d{1,9}$", description="`nextCursor` of the page before.")] = None,
     page_size: Annotated[int, Query(alias="pageSize", ge=1, le=100)] = 20,
@@ -135,14 +137,17 @@ async def models(
 
 @router.post("/v1/models", summary="Make a model", openapi_extra=body_of(ModelBody))
 async def create(request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None) -> Response:
-    """A SCHEMA model is made by reading the database; SHARED, SHARED_EXTENSION and BRANCH of YAML or JSON."""
+    """A SCHEMA model is made by reading the database; SHARED, SHARED_EXTENSION and BRANCH of YAML or JSON.
+
+    A SHARED one with neither base nor content is made over the connection's schema model, which is read if need be.
+    """
     body, digest = await read_body(request, state, ModelBody)
     slot = slot_of(request, caller, idempotency_key)
     if body.model_kind is ModelKind.SCHEMA:
         return json_answer(_made(await make_schema_model(state, caller, body, slot, digest)))
 
     async def make(inside: AppState) -> dict[str, Any]:
-        return _made(await make_model(inside, caller, body))
+        return _made(await make_model(inside, caller, await with_base(inside, caller, body)))
 
     return await once(state, slot, digest, make)
 

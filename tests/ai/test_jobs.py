@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from runtime.embedded import EmbeddedStack
-from tests.ai.builders import LATE, LLM, TELL, answered, ask, lamps_model, script, state, until
+from tests.ai.builders import LATE, LLM, TELL, answered, ask, lamps_model, person_of, script, state, until
 from tests.builders import Organization, organization
 from tests.llm_server import Fault, LlmServer
 
@@ -440,26 +440,11 @@ def test_a_restart_beside_an_active_job_of_the_thread_is_refused(
     assert until(org, second["jobId"])["state"] == "COMPLETE"
 
 
-def _personal(org: Organization, system: EmbeddedStack) -> tuple[Organization, str]:
-    """Another person of the organization, by a personal token; and the person's id."""
-    who = {"email": f"{uuid4().hex}@example.com", "password": "correct horse battery"}
-    token = org.call("POST", "/api/auth/invitations", 201, json={"email": who["email"], "role": "editor"})["invitation"]
-    with httpx.Client(base_url=system.api_url) as http:
-        joined = http.post("/api/auth/register", json={**who, "organization": "x", "invitation": token})
-        assert joined.status_code == 201, joined.text
-        bearer = {"Authorization": f"Bearer {http.post('/api/auth/login', json=who).json()['access_token']}"}
-        http.cookies.clear()
-        body = {"name": "mine", "kind": "personal", "role": "editor"}
-        key = http.post("/api/auth/api-keys", json=body, headers=bearer).json()["key"]
-    http = httpx.Client(base_url=system.api_url, timeout=60, headers={"Authorization": f"Bearer {key}"})
-    return Organization(http, key), joined.json()["id"]
-
-
 def test_a_personal_token_acts_as_its_user_and_sees_only_its_own(
     org: Organization, lamps: Ids, provider: LlmServer, system: EmbeddedStack
 ) -> None:
     script(provider, TELL)
-    person, user = _personal(org, system)
+    person, user = person_of(org, system.api_url)
     theirs = answered(org, lamps)
     body = {"modelId": lamps["model"], "prompt": "Mine?", "topicName": "sales", "llm": LLM}
 
@@ -475,7 +460,7 @@ def test_a_personal_token_acts_as_its_user_and_sees_only_its_own(
     as_them = org.call("POST", JOBS, 201, json=body, params={"userId": user})
     assert until(person, as_them["jobId"])["userId"] == user
     org.call("POST", JOBS, 404, json=body, params={"userId": str(uuid4())})
-    other, _ = _personal(org, system)
+    other, _ = person_of(org, system.api_url)
     other.call("GET", f"/v1/jobs/{mine['jobId']}", 404)
     other.call("POST", f"/v1/jobs/{mine['jobId']}/restart", 404)
 

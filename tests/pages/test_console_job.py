@@ -261,6 +261,7 @@ async def test_a_page_follows_from_where_it_was_made_and_resumes(running_site: S
     assert "data-active" in page
     assert numbers()[-1] == newest
     assert numbers(**{"Last-Event-ID": str(newest - 1)}) == [newest]
+    assert browser.get(f"{at(ref)}/events", headers={"Last-Event-ID": str(newest)}).status_code == 204
     assert "data-active" not in browser.get(f"{at(ref)}?fragment=1").text
 
 
