@@ -19,8 +19,10 @@ from fastapi.staticfiles import StaticFiles
 from api.auth import Throttle, docs_reader
 from api.errors import add_error_handlers
 from api.gateway import Gateway
+from api.health import Probes
 from api.pages.routes import mount_static
 from api.pages.routes import router as pages
+from api.request_log import RequestLog
 from api.requests import RequestIds
 from api.routes import (
     ai,
@@ -144,6 +146,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(pages)
     mount_static(app)
     _add_docs(app)
+    if chosen.request_log:
+        app.add_middleware(RequestLog)
+    # Added last, it is outermost: the log knows the id.
     app.add_middleware(RequestIds)
     return app
 
@@ -173,6 +178,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(receivers.close)
         reader = DocumentReader(settings.read_limits, children=READERS)
         stack.push_async_callback(reader.close)
+        probes = Probes(settings, database, client)
+        stack.push_async_callback(probes.close)
         app.state.ai_throttle = Throttle(most=settings.ai_rate, seconds=60)
         app.state.towpath = AppState(
             settings=settings,
@@ -188,6 +195,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             receivers=receivers,
             reader=reader,
             vault=Vault(settings.encryption_key_list),
+            probes=probes,
         )
         yield
 
