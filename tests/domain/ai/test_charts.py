@@ -442,7 +442,7 @@ def test_rendering_fetches_nothing(render: Callable[[dict[str, Any]], Any]) -> N
         render(spec)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
