@@ -12,6 +12,8 @@ FORM = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
 DATES = "%Y-%m-%dT%H:%M:%S"
 # One line for each call of a part that works is no news, and it holds the URL with its query.
 QUIET = {"httpx": logging.WARNING, "httpx2": logging.WARNING, "alembic.runtime.plugins": logging.WARNING}
+CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
+ESCAPES = {code: f"\\u{code:04x}" for code in CONTROLS} | {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\t"}
 SAME_SECONDS = 600.0
 MOST_KNOWN = 200
 
@@ -26,13 +28,21 @@ def configure_logging(level: str, handler: logging.Handler | None = None) -> Non
         handler: Where to; None: stderr, which a supervisor or a container's engine keeps.
     """
     handler = handler or logging.StreamHandler()
-    formatter = logging.Formatter(FORM, DATES)
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    handler.setFormatter(OneLine(FORM, DATES))
     handler.addFilter(SameTraceback())
     logging.basicConfig(level=level.upper(), handlers=[handler])
     for name, least in QUIET.items():
         logging.getLogger(name).setLevel(least)
+
+
+class OneLine(logging.Formatter):
+    """A message is one line, whatever strangers put into it; only a traceback has more."""
+
+    converter = time.gmtime
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line, with everything escaped that could begin another one or move the cursor."""
+        return super().formatMessage(record).translate(ESCAPES)
 
 
 class SameTraceback(logging.Filter):
@@ -40,7 +50,7 @@ class SameTraceback(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: dict[tuple[str, str, str], float] = {}
+        self._shown: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through, without its traceback if that was shown a moment ago."""
@@ -48,7 +58,7 @@ class SameTraceback(logging.Filter):
         if not failure or failure[0] is None or failure[1] is None:
             return True
         kind, error, trace = failure
-        key = (record.name, kind.__name__, _place(trace))
+        key = (kind.__name__, _place(trace))
         now = time.monotonic()
         if now - self._shown.get(key, -SAME_SECONDS) < SAME_SECONDS:
             said = " ".join(str(error).split())[:300]

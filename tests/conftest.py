@@ -42,7 +42,7 @@ hypothesis.settings.load_profile("towpath")
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known, and watch what fast tests do."""
     config.addinivalue_line("markers", "fast: starts no process, opens no connection; set by itself")
-    tiers.watch()
+    tiers.watch(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
