@@ -21,8 +21,8 @@ from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from stores.db import Database
 from stores.migrate import migrate
-from tests.ai.builders import make_lamps
 from tests import tiers
+from tests.ai.builders import make_lamps
 from tests.builders import Organization, organization, providers
 from tests.llm_server import LlmServer, llm_server
 from tests.receiver import Receiver, receiver

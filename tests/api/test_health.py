@@ -1,4 +1,4 @@
-"""`/health` says what is ready, what is away and which queue has nobody, in bounded time; `/health/live` asks nobody."""
+"""`/health` says what is ready, what is away and which queue has nobody, in time; `/health/live` asks nobody."""
 
 from __future__ import annotations
 
