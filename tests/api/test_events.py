@@ -13,7 +13,6 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from api.streams import COMMENT_SECONDS
 from contracts.jobs import EventType, Finish, JobKind, JobRef, JobState, NewEvent
 from runtime.embedded import EmbeddedStack
 from stores import jobs as store
@@ -23,6 +22,7 @@ from stores.events import EventHub
 from stores.job_events import append_events
 from stores.tables import JobRow
 from tests.builders import Organization
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 MANY = 500
@@ -55,8 +55,10 @@ async def end(database: Database, ref: JobRef) -> None:
     await store.finish_job(database, Finish(ref=ref, state=JobState.COMPLETED))
 
 
-async def read(url: str, key: str, job: UUID, ready: asyncio.Semaphore | None = None) -> list[str]:
-    """Every line that a stream sends until it closes."""
+async def read(
+    url: str, key: str, job: UUID, ready: asyncio.Semaphore | None = None, seen: list[str] | None = None
+) -> list[str]:
+    """Every line that a stream sends until it closes; `seen` has them as they come."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     head = f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
@@ -64,7 +66,9 @@ async def read(url: str, key: str, job: UUID, ready: asyncio.Semaphore | None = 
     assert b" 200 " in await reader.readline()
     if ready is not None:
         ready.release()
-    lines = [line.decode().strip() async for line in reader]
+    lines = [] if seen is None else seen
+    async for line in reader:
+        lines.append(line.decode().strip())
     writer.close()
     return lines
 
@@ -113,11 +117,12 @@ async def test_a_reader_beside_a_writer_sees_the_order_of_commits(
 
 async def test_a_quiet_stream_is_kept_open_by_comments(system: EmbeddedStack, systems_database: Database) -> None:
     ref = await running(systems_database, DEFAULT_ORGANIZATION)
-    following = asyncio.create_task(read(system.api_url, system.api_key, ref.job_id))
-    await asyncio.sleep(COMMENT_SECONDS + 2)
+    seen: list[str] = []
+    following = asyncio.create_task(read(system.api_url, system.api_key, ref.job_id, seen=seen))
+    await eventually(lambda: ": alive" in seen, "comment")
     await end(systems_database, ref)
 
-    assert ": alive" in await following
+    assert await following == seen
 
 
 async def test_an_event_without_a_notification_is_found_all_the_same(database: Database) -> None:
