@@ -28,7 +28,9 @@ def configure_logging(level: str, handler: logging.Handler | None = None) -> Non
         handler: Where to; None: stderr, which a supervisor or a container's engine keeps.
     """
     handler = handler or logging.StreamHandler()
-    handler.setFormatter(OneLine(FORM, DATES))
+    formatter = OneLine(FORM, DATES)
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
     handler.addFilter(SameTraceback())
     logging.basicConfig(level=level.upper(), handlers=[handler])
     for name, least in QUIET.items():
@@ -37,8 +39,6 @@ def configure_logging(level: str, handler: logging.Handler | None = None) -> Non
 
 class OneLine(logging.Formatter):
     """A message is one line, whatever strangers put into it; only a traceback has more."""
-
-    converter = time.gmtime
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """The line, with everything escaped that could begin another one or move the cursor."""
