@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 from api.app import create_app
+from api.errors import add_error_handlers
 from api.request_log import RequestLog
 from api.requests import RequestIds
 from runtime.embedded import EmbeddedStack
@@ -86,6 +87,7 @@ def probe() -> Iterator[Probe]:
 
         return StreamingResponse(parts())
 
+    add_error_handlers(app)
     app.add_middleware(RequestLog)
     app.add_middleware(RequestIds)
     logger = logging.getLogger("towpath.requests")
@@ -126,9 +128,12 @@ def test_a_refused_request_leaves_one_too(probe: Probe, path: str, status: int) 
 
 
 def test_a_defect_leaves_a_line_with_500(probe: Probe) -> None:
-    assert httpx.get(f"{probe.url}/broken").status_code == 500
+    answer = httpx.get(f"{probe.url}/broken")
 
+    assert answer.status_code == 500
     line = probe.line("/broken")
+    assert line.endswith(f" request_id={answer.json()['request_id']}")
+    assert answer.headers["X-Request-Id"] == answer.json()["request_id"]
     assert " status=500 " in line and " end=error " in line
     assert "secret detail" not in line
 
