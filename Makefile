@@ -38,7 +38,7 @@ test: $(VENV)/.dev ## Run every test against real parts
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-fast: $(VENV)/.dev ## Run the tests that start nothing, in under a minute
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m fast
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m fast
 
 check: $(VENV)/.dev ## Lint, format, types, import rules
 	$(BIN)/ruff check .
