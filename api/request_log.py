@@ -82,8 +82,7 @@ class _Answer:
             self.status = LEFT if self._left else message["status"]
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
             self._whole = True
-            if self._left and self.status != LEFT:
-                self.end = "left"
+            self.end = "left" if self._left else None
         await self._send(message)
 
     async def _look(self) -> None:

@@ -8,6 +8,7 @@ import random
 import select
 import socket
 from urllib.parse import urlparse
+from uuid import uuid4
 
 import pytest
 
@@ -194,16 +195,16 @@ def test_beyond_the_limit_is_a_413_while_the_body_still_comes(org: Organization)
 
 def test_an_upload_that_breaks_off_leaves_nothing(org: Organization, system: EmbeddedStack) -> None:
     url = urlparse(str(org.http.base_url))
-    body = json.dumps(persons(300)).encode()
+    body, number = json.dumps(persons(300)).encode(), uuid4().hex
     head = (
         f"POST /v1/entities/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {org.key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nX-Request-Id: {org.key[4:]}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nX-Request-Id: {number}\r\n\r\n"
     )
     with socket.create_connection((url.hostname, url.port)) as connection:
         connection.sendall(head.encode() + body[:-100])
 
     log = system.home.logs / "api.log"
-    until(lambda: f"end=left request_id={org.key[4:]}" in log.read_text(), "end of the request")
+    until(lambda: f"end=left request_id={number}" in log.read_text(), "end of the request")
 
     assert org.call("GET", "/v1/jobs")["jobs"] == []
     assert org.call("GET", "/v1/indexes")["total"] == 0

@@ -157,7 +157,7 @@ def test_a_client_that_left_before_the_answer_is_499(probe: Probe) -> None:
     httpx.get(f"{probe.url}/things/after")
     probe.go.set()
 
-    assert " status=499 " in probe.line("/slow")
+    assert " status=499 " in probe.line("/slow") and " end=left " in probe.line("/slow")
 
 
 def test_a_stream_that_was_left_says_so(probe: Probe) -> None:
