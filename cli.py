@@ -146,7 +146,11 @@ def up(
 
 def _log_up(settings: Settings, *, verbose: bool) -> None:
     """Log what the supervisor does: to the terminal what is of interest there, to a file all of it."""
-    kept = RotatingFileHandler(HomeFolder(settings.home).logs / "stack.log", maxBytes=settings.log_bytes, backupCount=1)
+    home = HomeFolder(settings.home)
+    try:
+        kept = RotatingFileHandler(home.logs / "stack.log", maxBytes=settings.log_bytes, backupCount=1)
+    except OSError as error:
+        raise home.unusable(error) from error
     configure_logging(settings.log_level, kept)
     shown = logging.StreamHandler(sys.stdout)
     shown.setFormatter(logging.Formatter("stack      %(message)s"))

@@ -49,7 +49,7 @@ class Home:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.logs.mkdir(exist_ok=True)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise self.unusable(error) from error
 
     def take(self) -> None:
         """Become the owner, and end what a killed owner left running.
@@ -60,7 +60,7 @@ class Home:
         try:
             lock = (self.folder / "lock").open("a+")
         except OSError as error:
-            raise self._unusable(error) from error
+            raise self.unusable(error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -148,7 +148,7 @@ class Home:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 file.write(text + "\n")
         except OSError as error:
-            raise self._unusable(error) from error
+            raise self.unusable(error) from error
 
     def publish(self, **facts: Any) -> None:
         """Write where everything is to `stack.json`."""
@@ -158,7 +158,8 @@ class Home:
         """What the last stack published."""
         return self._read(FACTS)
 
-    def _unusable(self, error: OSError) -> StackError:
+    def unusable(self, error: OSError) -> StackError:
+        """What to tell when something cannot be written there."""
         return StackError(f"{self.folder} cannot be written to ({error.strerror}); set TOWPATH_HOME to another folder")
 
     def _read(self, name: str) -> dict[str, Any]:

@@ -57,6 +57,13 @@ def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
     assert_one_sentence(towpath("up", home=tmp_path / "file"), r"file cannot be written to")
 
 
+@pytest.mark.parametrize("name", ["logs/stack.log", "lock"])
+def test_a_home_with_something_in_the_way_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir(parents=True)
+
+    assert_one_sentence(towpath("up", home=tmp_path), r"cannot be written to \(Is a directory\); set TOWPATH_HOME")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_home_that_is_somebody_elses_is_named(tmp_path: Path) -> None:
     (tmp_path / "home" / "logs").mkdir(parents=True)
