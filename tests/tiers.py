@@ -16,7 +16,6 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOMS = (
-    "activities/",
     "ai/",
     "api/test_request_log.py",
     "clients/",

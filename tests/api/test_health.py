@@ -7,13 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from api.health import _workers
 from contracts.queues import Queue
@@ -29,6 +30,14 @@ from tests.waiting import until
 ALL = "engine,compute,llm,io"
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def alone(session_home: Path) -> AsyncIterator[EmbeddedStack]:
+    """A Temporal of its own: it remembers the workers of other tests for minutes."""
+    settings = Settings(home=session_home / "health", port=0, ui_port=0, temporal_port=0)
+    async with EmbeddedStack(settings, parts={"temporal"}) as stack:
+        yield stack
+
+
 @contextmanager
 def process(command: list[str], **environment: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A process that nobody starts again."""
@@ -41,9 +50,9 @@ def process(command: list[str], **environment: Any) -> Iterator[subprocess.Popen
 
 
 @contextmanager
-def worker(parts: EmbeddedStack, database_url: str, queues: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(alone: EmbeddedStack, database_url: str, queues: str) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "worker", "--queues", queues]
-    names = {"database_url": database_url, "temporal_address": parts.temporal_address, "home": parts.home.folder}
+    names = {"database_url": database_url, "temporal_address": alone.temporal_address, "home": alone.home.folder}
     with process(command, **names) as started:
         yield started
 
@@ -74,19 +83,19 @@ def free_port() -> int:
 
 
 def test_a_queue_without_a_worker_is_seen_and_so_is_its_return(
-    parts: EmbeddedStack, database_url: str, loopback: LlmServer
+    alone: EmbeddedStack, database_url: str, loopback: LlmServer
 ) -> None:
-    with site(parts, database_url, loopback) as place:
+    with site(alone, database_url, loopback) as place:
         nobody = health(place)
         assert nobody["status"] == "degraded"
         assert {one["pollers"] for one in nobody["queues"].values()} == {0}
 
-        with worker(parts, database_url, "engine,compute,llm"):
+        with worker(alone, database_url, "engine,compute,llm"):
             until(lambda: sum(pollers(place).values()) == 3, "worker of three queues")
             assert health(place)["queues"]["io"] == {"pollers": 0}
             assert health(place)["status"] == "degraded"
 
-            with worker(parts, database_url, ALL) as second:
+            with worker(alone, database_url, ALL) as second:
                 until(lambda: health(place)["status"] == "ready", "readiness")
                 assert pollers(place) == {"engine": 2, "compute": 2, "llm": 2, "io": 1}
 
@@ -94,7 +103,7 @@ def test_a_queue_without_a_worker_is_seen_and_so_is_its_return(
                 until(lambda: pollers(place) == {"engine": 1, "compute": 1, "llm": 1, "io": 0}, "notice of the kill")
                 assert health(place)["status"] == "degraded"
 
-            with worker(parts, database_url, ALL) as third:
+            with worker(alone, database_url, ALL) as third:
                 until(lambda: health(place)["status"] == "ready", "readiness again")
 
                 # One that is told to stop is no longer counted on, at once.
@@ -114,10 +123,10 @@ def test_a_worker_that_sends_no_heartbeats_is_known_by_its_polls() -> None:
 
 
 def test_a_chroma_that_dies_degrades_and_is_seen_to_come_back(
-    parts: EmbeddedStack, database_url: str, loopback: LlmServer, tmp_path: Path
+    alone: EmbeddedStack, database_url: str, loopback: LlmServer, tmp_path: Path
 ) -> None:
     port = free_port()
-    with site(parts, database_url, loopback, chroma_url=f"http://127.0.0.1:{port}/") as place:
+    with site(alone, database_url, loopback, chroma_url=f"http://127.0.0.1:{port}/") as place:
         with chroma(tmp_path, port) as server:
             until(lambda: health(place)["parts"]["chroma"] == "ready", "Chroma")
 
@@ -130,9 +139,9 @@ def test_a_chroma_that_dies_degrades_and_is_seen_to_come_back(
 
 
 def test_a_local_model_of_ones_own_is_asked_and_what_no_stack_would_start_is_not_missed(
-    parts: EmbeddedStack, database_url: str, loopback: LlmServer
+    alone: EmbeddedStack, database_url: str, loopback: LlmServer
 ) -> None:
-    with site(parts, database_url, loopback, local_llm_url=f"http://127.0.0.1:{free_port()}/v1") as place:
+    with site(alone, database_url, loopback, local_llm_url=f"http://127.0.0.1:{free_port()}/v1") as place:
         assert health(place)["parts"]["llm"] == "away"
         assert health(place)["parts"]["chroma"] == "idle"
 
@@ -163,17 +172,17 @@ def deaf() -> Iterator[int]:
 
 
 def test_parts_that_hang_are_told_of_in_time_and_without_their_secrets(
-    parts: EmbeddedStack, database_url: str, loopback: LlmServer, monkeypatch: pytest.MonkeyPatch
+    alone: EmbeddedStack, database_url: str, loopback: LlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
         deaf() as port,
         site(
-            parts, database_url, loopback, chroma_url=f"http://user:hunter2@127.0.0.1:{port}", chroma_token="hunter2",
+            alone, database_url, loopback, chroma_url=f"http://user:hunter2@127.0.0.1:{port}", chroma_token="hunter2",
             local_llm_url=f"http://127.0.0.1:{port}/v1",
         ) as place,
     ):  # fmt: skip
-        monkeypatch.setattr(parts, "temporal_address", f"127.0.0.1:{port}")
-        with site(parts, database_url, loopback, chroma_url=f"http://127.0.0.1:{port}") as cut_off:
+        monkeypatch.setattr(alone, "temporal_address", f"127.0.0.1:{port}")
+        with site(alone, database_url, loopback, chroma_url=f"http://127.0.0.1:{port}") as cut_off:
             # Each is given two seconds, all at once; the client would give up after five.
             answer = httpx.get(f"{cut_off.url}/health", timeout=5)
             assert answer.status_code == 503
