@@ -43,11 +43,12 @@ from clients.documents import DocumentReader
 from clients.embedding import make_embedder
 from clients.http import GuardedClient
 from clients.llm import LanguageModels
-from contracts.queues import Queue
+from contracts.queues import Queue, read_queues
 from runtime.embedded.demand import chroma_url, local_llm_url
+from runtime.logs import configure_logging
 from runtime.plugin import towpath_plugin
 from runtime.settings import Settings, get_settings
-from runtime.temporal import connect
+from runtime.temporal import connect, worker_runtime
 from stores.db import Database
 from stores.vault import Vault
 from stores.vectors.index import VectorIndex
@@ -253,13 +254,10 @@ async def ensure_schedule(client: Client) -> None:
 
 async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
     """Serve queues until SIGTERM or SIGINT, then let running activities finish or hand them back."""
-    # One line for each call of a part that works is no news.
-    for name in ("httpx", "httpx2"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     # It logs each failed try as an error; the activity tells what became of the call.
     logging.getLogger("instructor").setLevel(logging.CRITICAL)
     database = Database(settings.require_database_url(), pool_size=settings.worker_pool_size)
-    client = await connect(settings, plugins=[towpath_plugin()])
+    client = await connect(settings, plugins=[towpath_plugin()], runtime=worker_runtime())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -294,9 +292,12 @@ def main() -> None:
     parser.add_argument(
         "--queues", default=",".join(Queue), help="comma-separated task queues to serve (default: %(default)s)"
     )
-    names = parser.parse_args().queues.split(",")
-    logging.basicConfig(level=get_settings().log_level.upper(), format="%(levelname)s %(name)s %(message)s")
-    run(get_settings(), [Queue(name.strip()) for name in names if name.strip()])
+    try:
+        queues = read_queues(parser.parse_args().queues)
+    except ValueError as error:
+        parser.error(str(error))
+    configure_logging(get_settings().log_level)
+    run(get_settings(), queues)
 
 
 if __name__ == "__main__":

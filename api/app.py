@@ -20,9 +20,11 @@ from api.auth import Throttle, docs_reader
 from api.disconnects import EndWithClient
 from api.errors import add_error_handlers
 from api.gateway import Gateway
+from api.health import Probes
 from api.intake import Intake, checked_body
 from api.pages.routes import mount_static
 from api.pages.routes import router as pages
+from api.request_log import RequestLog
 from api.requests import HeadRequests, RequestIds
 from api.routes import (
     ai,
@@ -154,6 +156,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(EndWithClient)
     app.add_middleware(HeadRequests)
     app.add_middleware(Intake)
+    if chosen.request_log:
+        app.add_middleware(RequestLog)
+    # Added last, it is outermost: the log knows the id.
     app.add_middleware(RequestIds)
     return app
 
@@ -187,6 +192,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(receivers.close)
         reader = DocumentReader(settings.read_limits, children=READERS)
         stack.push_async_callback(reader.close)
+        probes = Probes(settings, database, client)
+        stack.push_async_callback(probes.close)
         app.state.ai_throttle = Throttle(most=settings.ai_rate, seconds=60)
         app.state.towpath = AppState(
             settings=settings,
@@ -202,6 +209,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             receivers=receivers,
             reader=reader,
             vault=Vault(settings.encryption_key_list),
+            probes=probes,
         )
         yield
 

@@ -143,7 +143,8 @@ def _database(request: Request, error: Exception) -> JSONResponse:
 def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
     detail = f"something went wrong here; the request id {request_id(request.scope)} helps to find it"
-    return _answer(request, 500, ErrorCode.INTERNAL, detail)
+    # This one is sent from outside of all that would add the header.
+    return _answer(request, 500, ErrorCode.INTERNAL, detail, {"X-Request-Id": request_id(request.scope)})
 
 
 def add_error_handlers(app: FastAPI) -> None:

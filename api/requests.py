@@ -17,6 +17,17 @@ def add_header(scope: Scope, name: str, value: str) -> None:
     scope.setdefault("towpath.headers", {})[name] = value
 
 
+def note_caller(scope: Scope, **facts: str) -> None:
+    """Keep who makes the request at hand, for the log: `organization`, and the beginning of the `key`."""
+    caller_of(scope).update(facts)
+
+
+def caller_of(scope: Scope) -> dict[str, str]:
+    """What is known of who makes the request at hand."""
+    facts: dict[str, str] = scope.setdefault("towpath.caller", {})
+    return facts
+
+
 def request_id(scope: Scope) -> str:
     """The id of the request at hand."""
     return str(scope.get("towpath.request_id", ""))
@@ -76,6 +87,8 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
+        # Made here, for what a route below puts into a scope of its own would not be seen.
+        scope["towpath.caller"] = {}
         scope["towpath.request_id"] = given if USABLE.fullmatch(given) else str(uuid4())
 
         async def with_id(message: Message) -> None:

@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.auth import authenticate, require, stream_organization
+from api.requests import note_caller
 from api.routes.jobs import seen_job
 from api.state import AppState
 from contracts.auth import Role, Scope
@@ -46,7 +47,9 @@ async def stream_reader(request: Request, state: AppState, job_id: UUID, token: 
         Unauthorized: Neither is valid.
     """
     if token is not None:
-        return stream_organization(state, token, job_id)
+        organization = stream_organization(state, token, job_id)
+        note_caller(request.scope, organization=organization)
+        return organization
     caller = await require(Role.OPERATOR, Scope.READ)(await authenticate(request, state))
     await seen_job(state, caller, job_id)
     return caller.organization

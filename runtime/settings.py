@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.documents import ReadLimits
 from contracts.llm import LOCAL_LLM, LOCAL_PROVIDER, LlmConfig, OutputMode, ProviderConfig, WireFormat, split_key
+from contracts.queues import read_queues
 from contracts.vectors import LOCAL_MODEL, EmbeddingConfig
 
 
@@ -145,6 +146,17 @@ class Settings(BaseSettings):
     )
     retention_days: int = Field(default=30, ge=1, description="How long finished jobs stay readable.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
+    request_log: bool = Field(default=True, description="Whether the façade logs a line for each request.")
+    log_bytes: int = Field(
+        default=16 << 20,
+        ge=1 << 12,
+        description="Largest log file of a part of the embedded stack; an older one is kept.",
+    )
+
+    @field_validator("queues")
+    @classmethod
+    def _known_queues(cls, names: str) -> str:
+        return ",".join(read_queues(names))
 
     @field_validator("database_url")
     @classmethod

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
 
 from contracts.llm import ProviderConfig
 from tests.llm_server import KEY
+
+T = TypeVar("T")
 
 FIELDS = [
     {"name": "name", "type": "text"},
@@ -126,6 +129,18 @@ class Organization:
                 return job
             time.sleep(0.05)
         raise AssertionError(f"job {job_id} is {job['state']} after {seconds} s, not {wanted}")
+
+    def settled(self, look: Callable[[], T]) -> T:
+        """What `look` gives once it is the same before and after another whole job of the same workers."""
+        ends = time.monotonic() + 90
+        while True:
+            before = look()
+            other = organization(str(self.http.base_url))
+            other.index()
+            other.done(persons(3))
+            if (after := look()) == before:
+                return after
+            assert time.monotonic() < ends, f"still going on: {before!r}, {after!r}"
 
     def done(self, entities: list[dict[str, Any]], index: str = "people", **options: Any) -> str:
         """Send a batch and wait until it has completed; its id."""

@@ -25,6 +25,7 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
     "threads": 2,
 }
+INTERRUPT_SECONDS = 0.1
 
 
 def file_below(root: Path, path: str, *, must_exist: bool = True) -> Path:
@@ -82,8 +83,10 @@ class DuckDatabase(Database):
             try:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
-                self._connection.interrupt()
-                await asyncio.wait([task])
+                # One that comes before the query has begun is lost.
+                while not task.done():
+                    self._connection.interrupt()
+                    await asyncio.wait([task], timeout=INTERRUPT_SECONDS)
                 raise
 
     def _run(self, sql: str, parameters: Mapping[str, Any], limits: Limits) -> Rows:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import threading
-import time
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +16,7 @@ from runtime.embedded import EmbeddedStack
 from tests.ai.builders import LATE, LLM, TELL, answered, ask, lamps_model, person_of, script, state, until
 from tests.builders import Organization, organization
 from tests.llm_server import Fault, LlmServer
+from tests.waiting import until as wait_for
 
 JOBS = "/v1/ai/jobs"
 Ids = dict[str, str]
@@ -237,10 +237,7 @@ def test_progress_is_told_while_it_executes(org: Organization, lamps: Ids, provi
     provider.faults = [Fault(), Fault(hang=2.0)]
     job = ask(org, lamps)["jobId"]
 
-    deadline = time.monotonic() + 30
-    while not (found := state(org, job)).get("progress"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    found = wait_for(lambda: (seen := state(org, job)).get("progress") and seen, "progress")
 
     assert found["state"] == "EXECUTING"
     assert found["progress"]["iteration"] == 1
@@ -284,10 +281,10 @@ def test_a_paused_job_still_reads_executing_and_goes_on(org: Organization, lamps
     until(org, job, "EXECUTING")
 
     org.call("POST", f"/v1/jobs/{job}/pause")
-    time.sleep(2)
+    wait_for(lambda: provider.paid.total() == 1, "answer of the call under way")
 
+    assert org.settled(lambda: len(provider.calls)) == 1
     assert state(org, job)["state"] == "EXECUTING"
-    assert len(provider.calls) == 1
     org.call("POST", f"/v1/jobs/{job}/continue")
     assert until(org, job)["state"] == "COMPLETE"
 

@@ -59,8 +59,10 @@ async def end(database: Database, ref: JobRef) -> None:
     await store.finish_job(database, Finish(ref=ref, state=JobState.COMPLETED))
 
 
-async def read(url: str, key: str, job: UUID, ready: asyncio.Semaphore | None = None) -> list[str]:
-    """Every line that a stream sends until it closes."""
+async def read(
+    url: str, key: str, job: UUID, ready: asyncio.Semaphore | None = None, seen: list[str] | None = None
+) -> list[str]:
+    """Every line that a stream sends until it closes; `seen` has them as they come."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     head = f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
@@ -68,7 +70,9 @@ async def read(url: str, key: str, job: UUID, ready: asyncio.Semaphore | None = 
     assert b" 200 " in await reader.readline()
     if ready is not None:
         ready.release()
-    lines = [line.decode().strip() async for line in reader]
+    lines = [] if seen is None else seen
+    async for line in reader:
+        lines.append(line.decode().strip())
     writer.close()
     return lines
 

@@ -78,7 +78,7 @@ async def stored_count(database: Database, number: int) -> int:
         return int((await found.fetchone() or (0,))[0])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 async def test_the_last_accepted_wins_whatever_runs_first(database: Database, data: st.DataObject) -> None:
     number = (await Collections().ensure(database, uuid4().hex, Collection.DEFAULT, "m")).collection_no
