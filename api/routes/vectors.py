@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
@@ -211,6 +212,10 @@ async def cancel_deletion(state: State, caller: EmbeddingsOperator, task_id: Tas
     return await _cancel(state, caller, DELETION, task_id)
 
 
+def _reader(caller: Principal) -> UUID | None:
+    return caller.key_id or caller.user_id
+
+
 def _answer(found: SearchAnswer) -> Response:
     return json_answer(found.model_dump(mode="json", exclude_none=True))
 
@@ -220,7 +225,7 @@ async def similarity_search(
     body: SearchBody, state: State, caller: EmbeddingsReader, collection: CollectionName = Collection.DEFAULT
 ) -> Response:
     """Objects by cosine distance (0 to 2) of their nearest part; without a query, by payload."""
-    return _answer(await state.vectors.search(caller.organization, collection, body))
+    return _answer(await state.vectors.search(caller.organization, collection, body, reader=_reader(caller)))
 
 
 @router.post("/payload-search", summary="Objects by their payload", response_model=SearchAnswer)
@@ -228,7 +233,9 @@ async def payload_search(
     body: SearchBody, state: State, caller: EmbeddingsReader, collection: CollectionName = Collection.DEFAULT
 ) -> Response:
     """Objects that match the filter, by `sort_by` or id; `distance` is 1.0."""
-    return _answer(await state.vectors.search(caller.organization, collection, body, by_payload=True))
+    return _answer(
+        await state.vectors.search(caller.organization, collection, body, reader=_reader(caller), by_payload=True)
+    )
 
 
 @router.post("/payload-count", summary="How many objects match", response_model=CountAnswer)
