@@ -16,6 +16,7 @@ from domain.extraction.kinds import MEDIA_TYPES, SUFFIXES
 from tests.builders import Organization
 from tests.clients.documents import made
 from tests.extraction.builders import NOTE, note_pdf, poll, scan, send
+from tests.llm_server import LlmServer
 from tests.loopback import LoopbackHandler, serving
 
 ROWS = [line.split(": ") for line in NOTE[1:]]
@@ -152,15 +153,19 @@ def test_a_kind_is_read_from_an_address_that_tells_nothing(
     assert_read(org, org.call("POST", "/extract", json={"documentUrl": f"{url}/{kind}"})["jobId"])
 
 
-def test_a_workbook_is_classified(org: Organization, tmp_path: Path) -> None:
-    options = [
-        {"name": "delivery note", "examples": ["note number pallets customer"]},
-        {"name": "timetable", "examples": ["departure arrival platform"]},
-    ]
-    made_class = org.call("POST", "/classification", 201, json={"name": "papers", "options": options})
+def test_a_workbook_is_classified(org: Organization, provider: LlmServer, tmp_path: Path) -> None:
+    options = [{"name": "delivery note", "examples": ["pallets"]}, {"name": "timetable", "examples": ["platform"]}]
+    named = org.call("POST", "/classification", 201, json={"name": "papers", "options": options})
+    prompts: list[str] = []
+
+    def answer(_model: str, prompt: str, _form: dict[str, Any]) -> dict[str, Any]:
+        prompts.append(prompt)
+        return {"option": "delivery note", "confidence": 0.9, "reasoning": "pallets"}
+
+    provider.answer, provider.whole = answer, True
 
     data = SAMPLES[DocumentKind.XLSX](tmp_path / "made")
-    job = send(org, data, name="scan.bin", path=f"/classification/{made_class['id']}/run")["jobId"]
+    job = send(org, data, name="unnamed", path=f"/classification/{named['id']}/run")["jobId"]
 
-    org.until(job)
-    assert org.call("GET", f"/jobs/{job}")["responseBody"]["option"] == "delivery note"
+    assert org.until(job)["state"] == "COMPLETED"
+    assert "Pallets" in prompts[0]
