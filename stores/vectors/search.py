@@ -18,6 +18,7 @@ from stores.vectors.answers import (
     Ranking,
     arrays_of,
     find_answer,
+    joined,
     keep_answer,
     packed_places,
     without,
@@ -121,7 +122,7 @@ async def _extend(answer: Answer, search: Search, rank: Rank) -> bool:
     room = min(max(search.limit, ROOM, len(known)), MOST_ROOM)
     found = await rank(max(len(known), search.end) + room)
     new = without(found.places, known)
-    answer.ranking = Ranking(np.concatenate([known, new]), found.complete, answer.ranking.total)
+    answer.ranking = Ranking(joined(known, new), found.complete, answer.ranking.total)
     answer.changed = True
     return len(new) > 0
 

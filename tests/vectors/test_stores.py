@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from uuid import uuid4
 
 import numpy as np
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import Unavailable
 from contracts.vectors import Collection, SortOrder
 from domain.vectors.filters import Field, parse_filter
-from domain.vectors.items import object_uid
 from domain.vectors.ranking import normalised
 from stores.db import Database
 from stores.vectors import objects as store
@@ -24,63 +21,8 @@ from stores.vectors.collections import Collections
 from stores.vectors.garbage import collect, sweep_marks
 from stores.vectors.index import VectorIndex
 from stores.vectors.refill import poor_collections, refill
-from stores.vectors.search import EVERYTHING, Page, Query, Search, Sort, search_nearest
-
-DIMENSIONS = 24
-Vectors = store.Vectors
-
-
-def vectors(count: int, *, seed: int = 1, dimensions: int = DIMENSIONS) -> Vectors:
-    return normalised(np.random.default_rng(seed).normal(size=(count, dimensions)).astype(np.float32))
-
-
-def draft(name: str, version: int, rows: Vectors | None = None, payload: str | None = None) -> store.Draft:
-    parts = 1 if rows is None else len(rows)
-    entries = [] if rows is None else [entry_of_vector(row) for row in rows]
-    return store.Draft(object_uid(name), name, version, b"d", payload, None, vectors=rows, entries=entries, parts=parts)
-
-
-def entry_of_vector(row: Vectors) -> int:
-    """Equal vectors have one entry, as equal texts have."""
-    return int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "big") >> 1
-
-
-@pytest_asyncio.fixture
-async def number(database: Database) -> int:
-    """A fresh collection."""
-    return (await Collections().ensure(database, uuid4().hex, Collection.DEFAULT, "m")).collection_no
-
-
-async def put(
-    database: Database, index: VectorIndex | None, number: int, drafts: list[store.Draft], at: int
-) -> store.Written:
-    """What a chunk does, in its order: keep, index, make live."""
-    async with database.transaction() as connection:
-        await store.keep_vectors(connection, number, drafts)
-    if index is not None:
-        entries = store.entries_of(drafts)
-        await index.add(number, list(entries), np.stack(list(entries.values())))
-    async with database.transaction() as connection:
-        standings = await store.lock_objects(connection, number, [(d.uid, d.object_id) for d in drafts])
-        return await store.write_objects(connection, number, drafts, accepted=at, standings=standings)
-
-
-async def nearest(
-    database: Database, index: VectorIndex, number: int, query: Vectors, search: Search, *, exact: int = 2_000
-) -> Page:
-    """A page of a search that nobody else makes."""
-    question = search_key(query, search)
-    return await search_nearest(database, index, number, Query(query), search, question=question, exact=exact)
-
-
-def search_key(query: Vectors, search: Search) -> bytes:
-    return hashlib.blake2b(query.tobytes() + repr((search.node, search.max_distance, search.sort)).encode()).digest()
-
-
-async def remove(database: Database, number: int, names: list[str], at: int) -> store.Written:
-    async with database.transaction() as connection:
-        objects = [(object_uid(name), name) for name in names]
-        return await store.delete_objects(connection, number, objects, accepted=at)
+from stores.vectors.search import EVERYTHING, Search, Sort
+from tests.vectors.builders import draft, nearest, put, remove, vectors
 
 
 async def live(database: Database, number: int) -> dict[str, int]:
