@@ -58,8 +58,13 @@ class State:
     small: bool
 
 
-class _Collected(Exception):
-    """A collector came between the index and Postgres."""
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The first of the objects that entries belong to, how many they are, and what had been collected by then."""
+
+    ranking: Ranking
+    count: int
+    collected: int
 
 
 async def rank_nearest(
@@ -80,31 +85,21 @@ async def rank_nearest(
         Unavailable: The index does not answer.
     """
     matches: int | None = None
-    async with database.transaction() as connection:
+    # Statement by statement on one connection: each round trip of a search shows.
+    async with database.statement() as connection:
         state = await _state(connection, collection_no, exact)
         if search.node != EVERYTHING:
             matches = await count_matches(connection, collection_no, search.node)
-    if matches == 0:
-        return Ranking(packed_places(None), complete=True, total=0)
-    by_field = search.sort is not None and not search.sort.similarity_first
-    share = 1.0 if matches is None else matches / max(state.objects, matches)
-    asked = max(int(wanted * SPARE / share) + 1, LEAST_ASKED)
-    few = state.small or (matches is not None and matches <= exact)
-    if not few and not by_field and state.indexed:
-        for _ in range(TRIES):
-            if asked > MOST_ASKED:
-                break
-            try:
-                found = await _by_index(database, index, collection_no, query, search, wanted, asked, state)
-            except _Collected:
-                async with database.transaction() as connection:
-                    state = await _state(connection, collection_no, exact)
-                continue
-            if found is not None:
-                found.total = _total(found, search, state, matches)
-                return found
-            break
-    found = await _by_looking(database, collection_no, query, search, wanted, state)
+        if matches == 0:
+            return Ranking(packed_places(None), complete=True, total=0)
+        found = None
+        few = state.small or (matches is not None and matches <= exact)
+        if state.indexed and not few and not search.by_field:
+            share = 1.0 if matches is None else matches / max(state.objects, matches)
+            asked = max(int(wanted * SPARE / share) + 1, LEAST_ASKED)
+            found = await _by_index(connection, index, collection_no, query, search, wanted, asked, state.collected)
+    if found is None:
+        found = await _by_looking(database, collection_no, query, search, wanted, state)
     found.total = _total(found, search, state, matches)
     return found
 
@@ -131,37 +126,37 @@ async def _state(connection: Connection, collection_no: int, exact: int) -> Stat
 
 
 async def _by_index(
-    database: Database,
+    connection: Connection,
     index: VectorIndex,
     collection_no: int,
     query: Query,
     search: Search,
     wanted: int,
     asked: int,
-    state: State,
+    collected: int,
 ) -> Ranking | None:
     """What the index leads to; None: it cannot say."""
-    while asked <= MOST_ASKED:
+    tries = 0
+    while asked <= MOST_ASKED and tries < TRIES:
         asking = asyncio.create_task(index.nearest(collection_no, query.vector, count=asked))
         try:
-            async with database.transaction() as connection:
-                equal = await _equal_entries(connection, collection_no, query)
-                proposed = await asking
-                if len(proposed.entries) < asked:
-                    # A collection that is not small has more: the index has lost some, or does not reach them.
-                    return None
-                edge = float(proposed.distances[-1])
-                found, count = await _ranked(
-                    connection, collection_no, query, search, _joined(equal, proposed), wanted, edge
-                )
-                if (await _state(connection, collection_no, 0)).collected != state.collected:
-                    raise _Collected
+            equal = await _equal_entries(connection, collection_no, query)
+            proposed = await asking
         finally:
             asking.cancel()
+        if len(proposed.entries) < asked:
+            # A collection that is not small has more: the index has lost some, or does not reach them.
+            return None
+        edge = float(proposed.distances[-1])
+        found = await _ranked(connection, collection_no, query, search, _joined(equal, proposed), wanted, edge)
+        if found.collected != collected:
+            # What an entry belonged to may be gone between the index and Postgres: both are asked again.
+            tries, collected = tries + 1, found.collected
+            continue
         beyond = edge > search.most
-        if count >= wanted or beyond:
-            found.complete = beyond and count <= wanted
-            return found
+        if found.count >= wanted or beyond:
+            found.ranking.complete = beyond and found.count <= wanted
+            return found.ranking
         asked *= 4
     return None
 
@@ -174,15 +169,14 @@ async def _by_looking(
         # What is proposed and what it belongs to are seen at one moment.
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         proposed = await _every_entry(connection, collection_no, query.vector, None if state.small else search.node)
-        by_field = search.sort is not None and not search.sort.similarity_first
-        count = len(proposed.entries) if by_field else max(int(wanted * SPARE), LEAST_ASKED)
+        count = len(proposed.entries) if search.by_field else max(int(wanted * SPARE), LEAST_ASKED)
         while True:
             nearest = _first(proposed, count)
             complete = len(nearest.entries) == len(proposed.entries)
-            found, number = await _ranked(connection, collection_no, query, search, nearest, wanted, np.inf)
-            if complete or number >= wanted:
-                found.complete = complete and number <= wanted
-                return found
+            found = await _ranked(connection, collection_no, query, search, nearest, wanted, np.inf)
+            if complete or found.count >= wanted:
+                found.ranking.complete = complete and found.count <= wanted
+                return found.ranking
             count *= 8
 
 
@@ -264,8 +258,8 @@ async def _ranked(
     proposed: Proposals,
     wanted: int,
     edge: float,
-) -> tuple[Ranking, int]:
-    """The first objects of the proposed entries, and how many there are; none beyond the edge of what is known."""
+) -> Ranked:
+    """The first objects of the proposed entries; none beyond the edge of what is known."""
     condition, values = compile_filter(search.node)
     order, order_values = order_by(search.sort, by_distance=True)
     sorted_by = "NULL::jsonb AS payload" if search.sort is None else "o.payload"
@@ -289,19 +283,21 @@ async def _ranked(
                 SELECT o.uid, o.version, near.distance, row_number() OVER (ORDER BY {order} o.object_id) AS place
                 FROM matches o, LATERAL (SELECT o.distance) AS near WHERE near.distance <= %s
             )
-            SELECT (SELECT count(*) FROM ranked), (SELECT array_agg(uid) FROM matches WHERE distance IS NULL),
+            SELECT (SELECT count(*) FROM ranked),
+                (SELECT collected FROM vector_collections WHERE collection_no = %s),
+                (SELECT array_agg(uid) FROM matches WHERE distance IS NULL),
                 (SELECT string_agg({PACKED.format("r")}, '' ORDER BY r.place) FROM ranked r WHERE r.place <= %s)
             """,
             (
                 proposed.entries.tolist(), proposed.distances.tolist(), collection_no,
                 list(known), [one[0] for one in known.values()], [one[1] for one in known.values()], collection_no,
-                *values, *order_values, min(edge, search.most), wanted,
+                *values, *order_values, min(edge, search.most), collection_no, wanted,
             ),
             binary=True,
         )  # fmt: skip
-        count, changed, packed = await found.fetchone() or (0, None, None)
+        count, collected, changed, packed = await found.fetchone() or (0, 0, None, None)
         if not changed:
-            return Ranking(packed_places(packed), complete=False, total=None), count
+            return Ranked(Ranking(packed_places(packed), complete=False, total=None), count, collected)
         # The index knew the old text of these, Postgres knows the new one.
         known |= await live_distances(connection, collection_no, query.vector, changed)
 

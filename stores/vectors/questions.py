@@ -40,6 +40,11 @@ class Search:
         return self.offset + self.limit
 
     @property
+    def by_field(self) -> bool:
+        """Whether the distance decides among equals only."""
+        return self.sort is not None and not self.sort.similarity_first
+
+    @property
     def most(self) -> float:
         """The greatest distance, to the decimals that distances have."""
         return math.inf if self.max_distance is None else round(self.max_distance, DECIMALS)

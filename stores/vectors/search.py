@@ -30,8 +30,7 @@ from stores.vectors.questions import EVERYTHING, Search, Sort, count_matches, or
 
 __all__ = ["EVERYTHING", "Page", "Query", "Search", "Sort", "count_matches", "search_nearest", "search_payload"]
 
-# Places looked for beyond the page: the next pages are likely to be asked for.
-ROOM = 100
+# Places looked for at once beyond those that are known, which are otherwise doubled.
 MOST_ROOM = 10_000
 
 Rank = Callable[[int], Awaitable[Ranking]]
@@ -39,11 +38,15 @@ Rank = Callable[[int], Awaitable[Ranking]]
 
 @dataclass(slots=True)
 class Page:
-    """A page of results; `total` None: not known without looking at everything."""
+    """A page of results.
+
+    `total` None: not known without looking at everything; `kept` false: another page of the answer came between.
+    """
 
     results: list[SearchResult]
     more: bool
     total: int | None
+    kept: bool = True
 
 
 async def search_payload(database: Database, collection_no: int, search: Search, *, question: bytes) -> Page:
@@ -97,34 +100,38 @@ async def _page(
     while True:
         answer = await find_answer(database, collection_no, question, search.offset) if search.offset else None
         if answer is None:
-            answer = Answer(await rank(search.end + max(search.limit, ROOM)))
-        async with database.statement() as connection:
-            rows = await _read(connection, collection_no, search, answer, query)
-        while len(answer.ranking.places) < search.end and await _extend(answer, search, rank):
-            async with database.statement() as connection:
-                rows = await _read(connection, collection_no, search, answer, query)
-        if len(answer.ranking.places) <= search.end:
-            # Whether there is a next page, is said only when it is known.
+            answer = Answer(await rank(search.end + search.limit))
+        page = await _cut(database, collection_no, search, question, answer, query)
+        while page is None:
             await _extend(answer, search, rank)
+            page = await _cut(database, collection_no, search, question, answer, query)
+        if page.kept:
+            return page
+
+
+async def _cut(
+    database: Database, collection_no: int, search: Search, question: bytes, answer: Answer, query: Query | None
+) -> Page | None:
+    """The page, whose answer is kept for the next one; None: the answer does not reach beyond it yet."""
+    async with database.statement() as connection:
+        rows = await _read(connection, collection_no, search, answer, query)
         more = len(answer.ranking.places) > search.end
+        if not more and not answer.ranking.complete:
+            return None
+        page = Page([_result(row) for row in rows], more=more, total=answer.ranking.total)
         if more or answer.id is not None:
-            async with database.statement() as connection:
-                if not await keep_answer(connection, collection_no, question, answer, end=search.end):
-                    continue
-        return Page([_result(row) for row in rows], more=more, total=answer.ranking.total)
+            page.kept = await keep_answer(connection, collection_no, question, answer, end=search.end)
+        return page
 
 
-async def _extend(answer: Answer, search: Search, rank: Rank) -> bool:
-    """Look for places beyond those that are known; False: there are none."""
-    if answer.ranking.complete:
-        return False
+async def _extend(answer: Answer, search: Search, rank: Rank) -> None:
+    """Look for places beyond those that are known; at least one more is found, or that there are none."""
     known = answer.ranking.places
-    room = min(max(search.limit, ROOM, len(known)), MOST_ROOM)
+    room = min(max(search.limit, len(known)), MOST_ROOM)
     found = await rank(max(len(known), search.end) + room)
-    new = without(found.places, known)
-    answer.ranking = Ranking(joined(known, new), found.complete, answer.ranking.total)
+    places = joined(known, without(found.places, known))
+    answer.ranking = Ranking(places, found.complete, answer.ranking.total)
     answer.changed = True
-    return len(new) > 0
 
 
 async def _read(
