@@ -60,8 +60,9 @@ async def run_upsertion(
 ) -> Response:
     """Accepts up to 100,000 items as a task. A repeat with the same `task_id` and body answers the same task.
 
-    Embedded is `payload.text`, else the payload's texts in the order of their keys, else the file that
-    `item_info` names (`url`, or `path` under the allowed folder). A bad item fails alone.
+    Embedded is `payload.text` (a string, a number, or a list of these), else the payload's texts in the order of
+    their keys, else the file that `item_info` names (`url`, or `path` under the allowed folder). A bad item fails
+    alone.
     """
     return await submit_task(request, state, caller, UPSERTION, Collection.DEFAULT, idempotency_key)
 
@@ -224,7 +225,11 @@ def _answer(found: SearchAnswer) -> Response:
 async def similarity_search(
     body: SearchBody, state: State, caller: EmbeddingsReader, collection: CollectionName = Collection.DEFAULT
 ) -> Response:
-    """Objects by cosine distance (0 to 2) of their nearest part; without a query, by payload."""
+    """Objects by cosine distance (0 to 2) of their nearest part; without a query, by payload.
+
+    Go on with `offset` from `next_page_offset`: the pages of one search are cut from one answer, for ten minutes
+    after the last. `create_session` or a `session_id` keeps two readers with one key apart.
+    """
     return _answer(await state.vectors.search(caller.organization, collection, body, reader=_reader(caller)))
 
 

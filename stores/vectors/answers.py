@@ -18,6 +18,8 @@ Places = npt.NDArray[np.void]
 PLACE = np.dtype([("uid", ">i8"), ("version", ">i8"), ("distance", ">f8")])
 PACKED = "int8send({0}.uid) || int8send({0}.version) || float8send({0}.distance)"
 """A place of a row in SQL; `np.frombuffer` with `PLACE` reads what `string_agg` makes of them."""
+# Places that an answer has beyond what was asked for, where they are known anyway.
+ROOM = 100
 MINUTES = 10
 # Of a collection; a reader of an older one begins anew.
 MOST_ANSWERS = 20_000

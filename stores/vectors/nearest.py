@@ -14,7 +14,7 @@ import numpy.typing as npt
 from domain.vectors.filters import Node
 from domain.vectors.ranking import cosine_distances
 from stores.db import Connection, Database
-from stores.vectors.answers import PACKED, Ranking, packed_places
+from stores.vectors.answers import PACKED, ROOM, Ranking, packed_places
 from stores.vectors.filters import compile_filter
 from stores.vectors.index import Proposals, VectorIndex
 from stores.vectors.questions import EVERYTHING, Search, count_matches, order_by
@@ -70,7 +70,7 @@ class Ranked:
 async def rank_nearest(
     database: Database, index: VectorIndex, collection_no: int, query: Query, search: Search, wanted: int, *, exact: int
 ) -> Ranking:
-    """The `wanted` objects that come first, or all.
+    """The `wanted` objects that come first, or all; more where they are known without more work.
 
     Args:
         database: Where the objects are.
@@ -148,14 +148,14 @@ async def _by_index(
             # A collection that is not small has more: the index has lost some, or does not reach them.
             return None
         edge = float(proposed.distances[-1])
-        found = await _ranked(connection, collection_no, query, search, _joined(equal, proposed), wanted, edge)
+        found = await _ranked(connection, collection_no, query, search, _joined(equal, proposed), wanted + ROOM, edge)
         if found.collected != collected:
             # What an entry belonged to may be gone between the index and Postgres: both are asked again.
             tries, collected = tries + 1, found.collected
             continue
         beyond = edge > search.most
         if found.count >= wanted or beyond:
-            found.ranking.complete = beyond and found.count <= wanted
+            found.ranking.complete = beyond and found.count <= wanted + ROOM
             return found.ranking
         asked *= 4
     return None
@@ -173,9 +173,9 @@ async def _by_looking(
         while True:
             nearest = _first(proposed, count)
             complete = len(nearest.entries) == len(proposed.entries)
-            found = await _ranked(connection, collection_no, query, search, nearest, wanted, np.inf)
+            found = await _ranked(connection, collection_no, query, search, nearest, wanted + ROOM, np.inf)
             if complete or found.count >= wanted:
-                found.ranking.complete = complete and found.count <= wanted
+                found.ranking.complete = complete and found.count <= wanted + ROOM
                 return found.ranking
             count *= 8
 
@@ -256,7 +256,7 @@ async def _ranked(
     query: Query,
     search: Search,
     proposed: Proposals,
-    wanted: int,
+    most: int,
     edge: float,
 ) -> Ranked:
     """The first objects of the proposed entries; none beyond the edge of what is known."""
@@ -291,7 +291,7 @@ async def _ranked(
             (
                 proposed.entries.tolist(), proposed.distances.tolist(), collection_no,
                 list(known), [one[0] for one in known.values()], [one[1] for one in known.values()], collection_no,
-                *values, *order_values, min(edge, search.most), collection_no, wanted,
+                *values, *order_values, min(edge, search.most), collection_no, most,
             ),
             binary=True,
         )  # fmt: skip

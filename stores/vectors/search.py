@@ -13,6 +13,7 @@ from contracts.vectors import SearchResult
 from stores.db import Connection, Database
 from stores.vectors.answers import (
     PACKED,
+    ROOM,
     Answer,
     Places,
     Ranking,
@@ -194,11 +195,11 @@ async def _rank_payload(database: Database, collection_no: int, search: Search, 
                 ORDER BY place LIMIT %s
             ) AS r
             """,
-            (*order_values, collection_no, *values, wanted),
+            (*order_values, collection_no, *values, wanted + ROOM),
             binary=True,
         )
         places: Places = packed_places((await found.fetchone() or (None,))[0])
-    return Ranking(places, complete=len(places) < wanted, total=total)
+    return Ranking(places, complete=len(places) < wanted + ROOM, total=total)
 
 
 def _result(row: tuple[Any, ...]) -> SearchResult:
