@@ -24,12 +24,14 @@ from contracts.jobs import Cost, FailedItem, JobRef, PagePlan, PageTask, Progres
 from contracts.json_values import parse_json, write_json
 from contracts.vectors import Collection, CollectionRef, FailureStage, Phase
 from domain.jobs import Outcome, tally
-from domain.vectors.items import digest_of, item_source, part_id, payload_text, text_version
+from domain.vectors.items import digest_of, entry_of, item_source, payload_text, text_version
 from stores import jobs as job_store
 from stores.db import Connection, Database
 from stores.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
 from stores.vectors import objects as store
+from stores.vectors.answers import sweep_answers
 from stores.vectors.collections import Collections
+from stores.vectors.entries import read_entries
 from stores.vectors.garbage import collect, sweep_marks
 from stores.vectors.index import VectorIndex
 from stores.vectors.refill import poor_collections, refill
@@ -173,16 +175,22 @@ class VectorActivities:
             item.draft = draft
 
     async def _embed(self, items: list[Item], scope: TaskScope, embedder: Embedder, first_index: int) -> Cost:
-        """Give every draft that needs them its vectors, and keep those in Postgres group by group."""
+        """Give every draft that needs them its vectors, and keep those in Postgres group by group.
+
+        What the collection has the vector of is not embedded, whichever object it came with.
+        """
         cost = Cost()
         fresh = [item for item in items if item.draft is not None and not item.draft.parts]
         await asyncio.to_thread(self._split, fresh, embedder, first_index)
         fresh = [item for item in fresh if item.draft is not None]
-        await self._take_up(fresh, scope)
+        number = scope.collection.collection_no
+        async with self._database.transaction() as connection:
+            known = await read_entries(connection, number, {one for item in fresh for one in _draft(item).entries})
+        await self._keep([item for item in fresh if _take(item, known)], scope)
         missing = sorted((item for item in fresh if _draft(item).vectors is None), key=lambda item: len(item.text))
         for group in _groups(missing, embedder.batch * GROUP_BATCHES):
-            await self._embed_group(group, embedder, cost, first_index)
-            await self._keep([item for item in group if item.draft is not None], scope)
+            await self._embed_group(group, embedder, cost, first_index, known)
+            await self._keep([item for item in group if item.draft is not None and _take(item, known)], scope)
         return cost
 
     def _split(self, items: list[Item], embedder: Embedder, first_index: int) -> None:
@@ -192,6 +200,7 @@ class VectorActivities:
             try:
                 item.parts = self._splitter.split(item.text)
                 _draft(item).parts = len(item.parts)
+                _draft(item).entries = [entry_of(part) for part in item.parts]
             except BadInput as error:
                 item.draft = None
                 item.failure = _failure(item, first_index, FailureStage.SPLITTING, error.code, error.detail)
@@ -200,31 +209,30 @@ class VectorActivities:
                 ended = end_of_item(error, f"the text of the item {item.data['object_id']!r}")
                 item.failure = _failure(item, first_index, FailureStage.SPLITTING, *ended)
 
-    async def _take_up(self, items: list[Item], scope: TaskScope) -> None:
-        """Take the vectors that an earlier try has kept."""
-        number = scope.collection.collection_no
-        wanted = {(item.uid, _draft(item).version): item for item in items}
-        async with self._database.transaction() as connection:
-            kept = await store.read_vectors(connection, number, list(wanted))
-        found = [wanted[key] for key, vectors in kept.items() if len(vectors) == len(wanted[key].parts)]
-        for item in found:
-            _draft(item).vectors = kept[item.uid, _draft(item).version]
-        await self._keep(found, scope)
-
     async def _keep(self, items: list[Item], scope: TaskScope) -> None:
         if items:
             async with self._database.transaction() as connection:
                 await store.keep_vectors(connection, scope.collection.collection_no, [_draft(item) for item in items])
 
-    async def _embed_group(self, group: list[Item], embedder: Embedder, cost: Cost, first_index: int) -> None:
-        texts = [part for item in group for part in item.parts]
+    async def _embed_group(
+        self, group: list[Item], embedder: Embedder, cost: Cost, first_index: int, known: dict[int, store.Vector]
+    ) -> None:
+        texts = {
+            entry: part
+            for item in group
+            for entry, part in zip(_draft(item).entries, item.parts, strict=True)
+            if entry not in known
+        }
+        if not texts:
+            # Each came with an item before.
+            return
         try:
-            embedded = await embedder.embed(texts)
+            embedded = await embedder.embed(list(texts.values()))
         except BadInput as error:
             if len(group) > 1:
                 # One text is refused; alone, each shows whether it is the one.
                 for item in group:
-                    await self._embed_group([item], embedder, cost, first_index)
+                    await self._embed_group([item], embedder, cost, first_index, known)
                 return
             group[0].draft = None
             code = ErrorCode.EMBEDDING_FAILED
@@ -232,17 +240,12 @@ class VectorActivities:
             return
         cost.usd += embedded.usd
         cost.input_tokens += embedded.tokens
-        start = 0
-        for item in group:
-            _draft(item).vectors = embedded.vectors[start : start + len(item.parts)]
-            start += len(item.parts)
+        known |= zip(texts, embedded.vectors, strict=True)
 
     async def _add(self, items: list[Item], scope: TaskScope) -> None:
-        drafts = [item.draft for item in items if item.draft is not None and item.draft.vectors is not None]
-        if drafts:
-            ids = [part_id(draft.uid, draft.version, part) for draft in drafts for part in range(draft.parts)]
-            vectors = np.concatenate([draft.vectors for draft in drafts if draft.vectors is not None])
-            await self._index.add(scope.collection.collection_no, ids, vectors)
+        entries = store.entries_of([item.draft for item in items if item.draft is not None])
+        if entries:
+            await self._index.add(scope.collection.collection_no, list(entries), np.stack(list(entries.values())))
 
     @activity.defn
     async def delete_page(self, task: PageTask) -> Progress:
@@ -277,13 +280,14 @@ class VectorActivities:
 
     @activity.defn
     async def tend_index(self) -> int:
-        """Take what is not live out of the index, give back what it has lost, delete old marks.
+        """Take what is not live out of the index, give back what it has lost, delete old marks and answers.
 
         Returns:
             How many versions went: call again while it is not 0.
         """
         async with effect():
             await sweep_marks(self._database)
+            await sweep_answers(self._database)
             try:
                 await self._refill()
                 return await collect(self._database, self._index)
@@ -296,7 +300,7 @@ class VectorActivities:
         if now < self._next_look:
             return
         for number in await poor_collections(self._database, self._index):
-            activity.logger.warning("the index has lost parts of the collection %s; adding them again", number)
+            activity.logger.warning("the index lacks vectors of the collection %s; adding them", number)
             await refill(self._database, self._index, number)
         self._next_look = now + LOOK_SECONDS
 
@@ -317,6 +321,15 @@ def _draft(item: Item) -> store.Draft:
     if item.draft is None:
         raise AssertionError("only items with a draft get here")
     return item.draft
+
+
+def _take(item: Item, known: dict[int, store.Vector]) -> bool:
+    """Give a draft its vectors when all of them are known."""
+    draft = _draft(item)
+    if any(entry not in known for entry in draft.entries):
+        return False
+    draft.vectors = np.stack([known[entry] for entry in draft.entries])
+    return True
 
 
 def _waiting(page: Page) -> Iterator[Item]:

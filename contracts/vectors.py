@@ -282,8 +282,3 @@ class CollectionRef(BaseModel):
     organization: str
     name: Collection
     model: str
-
-    @property
-    def index_name(self) -> str:
-        """Its name in the vector index."""
-        return f"towpath-{self.collection_no}"

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     vector_chunk: int = Field(default=256, ge=1, le=5000, description="Items in a staged page of a task.")
     vector_max_items: int = Field(default=100_000, ge=1, description="Most items in one task.")
     vector_max_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of a task.")
+    vector_exact: int = Field(
+        default=2_000, ge=0, le=100_000, description="Up to so many vectors are searched one by one, without the index."
+    )
     files_root: Path | None = Field(
         default=None, description="The folder that items may name files in; none: no files."
     )

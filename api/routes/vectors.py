@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -59,8 +60,9 @@ async def run_upsertion(
 ) -> Response:
     """Accepts up to 100,000 items as a task. A repeat with the same `task_id` and body answers the same task.
 
-    Embedded is `payload.text`, else the payload's texts in the order of their keys, else the file that
-    `item_info` names (`url`, or `path` under the allowed folder). A bad item fails alone.
+    Embedded is `payload.text` (a string, a number, or a list of these), else the payload's texts in the order of
+    their keys, else the file that `item_info` names (`url`, or `path` under the allowed folder). A bad item fails
+    alone.
     """
     return await submit_task(request, state, caller, UPSERTION, Collection.DEFAULT, idempotency_key)
 
@@ -211,6 +213,10 @@ async def cancel_deletion(state: State, caller: EmbeddingsOperator, task_id: Tas
     return await _cancel(state, caller, DELETION, task_id)
 
 
+def _reader(caller: Principal) -> UUID | None:
+    return caller.key_id or caller.user_id
+
+
 def _answer(found: SearchAnswer) -> Response:
     return json_answer(found.model_dump(mode="json", exclude_none=True))
 
@@ -219,8 +225,12 @@ def _answer(found: SearchAnswer) -> Response:
 async def similarity_search(
     body: SearchBody, state: State, caller: EmbeddingsReader, collection: CollectionName = Collection.DEFAULT
 ) -> Response:
-    """Objects by cosine distance (0 to 2) of their nearest part; without a query, by payload."""
-    return _answer(await state.vectors.search(caller.organization, collection, body))
+    """Objects by cosine distance (0 to 2) of their nearest part; without a query, by payload.
+
+    Go on with `offset` from `next_page_offset`: the pages of one search are cut from one answer, for ten minutes
+    after the last. `create_session` or a `session_id` keeps two readers with one key apart.
+    """
+    return _answer(await state.vectors.search(caller.organization, collection, body, reader=_reader(caller)))
 
 
 @router.post("/payload-search", summary="Objects by their payload", response_model=SearchAnswer)
@@ -228,7 +238,9 @@ async def payload_search(
     body: SearchBody, state: State, caller: EmbeddingsReader, collection: CollectionName = Collection.DEFAULT
 ) -> Response:
     """Objects that match the filter, by `sort_by` or id; `distance` is 1.0."""
-    return _answer(await state.vectors.search(caller.organization, collection, body, by_payload=True))
+    return _answer(
+        await state.vectors.search(caller.organization, collection, body, reader=_reader(caller), by_payload=True)
+    )
 
 
 @router.post("/payload-count", summary="How many objects match", response_model=CountAnswer)
