@@ -9,13 +9,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from clients.databases import Database as Opened
 from clients.databases import open_database
 from clients.http import GuardedClient
 from contracts.ai import ActionType, AiParams, ResultColumn, StoredAction, Turn
 from contracts.databases import Limits
-from contracts.errors import BadInput, ErrorCode, JobFault, ModelError, NotFound, QueryTooSlow, Unavailable
+from contracts.errors import (
+    BadInput,
+    ErrorCode,
+    JobFault,
+    ModelError,
+    NotFound,
+    QueryTooSlow,
+    TowpathError,
+    Unavailable,
+)
 from contracts.jobs import JobRef
 from contracts.llm import Answer, ImagePart, Prompt
 from contracts.semantics import Content, Query
@@ -35,6 +44,7 @@ from stores.vault import Vault
 
 NEAREST_TOPICS = 3
 EARLIER_TURNS = 6
+DATABASE = "database"
 
 
 @dataclass(slots=True)
@@ -144,7 +154,7 @@ class Desk:
         try:
             return await self.asker.ask(work.ref, work.params.llm, prompt)
         except ModelError as error:
-            if error.retryable and not last_try():
+            if error.retryable:
                 raise
             raise JobFault(error.detail, code=ErrorCode.MODEL_ERROR) from error
 
@@ -192,7 +202,7 @@ class Desk:
             ResultColumn(name=one.name, label=one.label, type=one.type, measure=one.measure) for one in compiled.columns
         ]
         started = time.monotonic()
-        rows = await self._rows(connection, compiled.sql, compiled.parameters, query.limit, action)
+        rows = await self._rows(work, compiled.sql, compiled.parameters, query.limit, action)
         action.database_seconds = time.monotonic() - started
         if rows is not None:
             action.rows = len(rows)
@@ -207,16 +217,18 @@ class Desk:
             return error.detail
         return None
 
-    async def draft(self, row: ConnectionRow) -> Content:
+    async def draft(self, ref: JobRef, row: ConnectionRow) -> Content:
         """A model of what a database tells of itself.
 
         Raises:
             Unavailable: It does not answer now.
             JobFault: It cannot be reached at all, or holds no table.
         """
-        opened = await self._opened(row)
+        opened = await self._opened(ref, row)
         try:
             tables = await opened.tables()
+        except Unavailable as error:
+            raise await self._away(ref, error) from error
         finally:
             await opened.close()
         if not tables:
@@ -224,27 +236,30 @@ class Desk:
         return draft_model(tables)
 
     async def _rows(
-        self, row: ConnectionRow, sql: str, parameters: dict[str, Any], most: int, action: StoredAction
+        self, work: Work, sql: str, parameters: dict[str, Any], most: int, action: StoredAction
     ) -> Sequence[Sequence[Any]] | None:
-        opened = await self._opened(row)
+        opened = await self._opened(work.ref, work.connection)
         try:
-            return (await opened.run(sql, parameters, Limits(rows=most, seconds=self._seconds))).rows
+            found = await opened.run(sql, parameters, Limits(rows=most, seconds=self._seconds))
         except (QueryTooSlow, BadInput) as error:
             action.error = error.detail
             return None
         except Unavailable as error:
-            raise self._away(error) from error
+            raise await self._away(work.ref, error) from error
         finally:
             await opened.close()
+        await self.asker.patience.answered(work.ref, DATABASE)
+        return found.rows
 
-    async def _opened(self, row: ConnectionRow) -> Opened:
+    async def _opened(self, ref: JobRef, row: ConnectionRow) -> Opened:
         try:
             return await open_database(opened_config(self._vault, row), root=self._root, guard=self._guard)
         except (BadInput, NotFound) as error:
             raise JobFault(error.detail, code=ErrorCode.QUERY_EXECUTION_ERROR) from error
         except Unavailable as error:
-            raise self._away(error) from error
+            raise await self._away(ref, error) from error
 
-    @staticmethod
-    def _away(error: Unavailable) -> Unavailable | JobFault:
-        return JobFault(error.detail, code=ErrorCode.QUERY_EXECUTION_ERROR) if last_try() else error
+    async def _away(self, ref: JobRef, error: Unavailable) -> TowpathError:
+        """What to raise for a database that does not answer now."""
+        judged = await self.asker.patience.judge(ref, "the database", DATABASE, error)
+        return judged if judged.retryable else JobFault(judged.detail, code=ErrorCode.QUERY_EXECUTION_ERROR)

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from temporalio import activity
 
-from activities._asking import MAX_TRIES, last_try
 from activities._domains import Work, ask_domain
 from activities._fusing import fuse_results
 from activities._records import enrichment_record, fusion_record, merged_result, result_of
@@ -143,7 +142,7 @@ class EntityRun:
         try:
             answer = await work.asker.ask(work.ref, model, prompt, bypass=plan.bypass_cache)
         except ModelError as error:
-            if error.retryable and not last_try():
+            if error.retryable:
                 raise
             error_message = error.detail
         else:
@@ -344,7 +343,7 @@ class EntityRun:
             "running_models": list(self.running),
             "current_model": current,
             "current_attempt": activity.info().attempt,
-            "max_attempts": MAX_TRIES,
+            "max_attempts": self.work.asker.patience.most_tries,
             "last_error_summary": self.last_error,
         }
         if not plan.single:

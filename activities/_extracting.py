@@ -7,7 +7,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from activities._documents import Documents
 from contracts.documents import PageContent
 from contracts.errors import ErrorCode, JobFault, ModelError
@@ -175,7 +175,7 @@ async def asked(asker: Asker, ref: JobRef, params: ExtractParams, prompt: Prompt
     try:
         return await asker.ask(ref, params.llm, prompt, bypass=params.options.bypass_cache)
     except ModelError as error:
-        if error.retryable and not last_try():
+        if error.retryable:
             raise
         raise JobFault(error.detail, code=ErrorCode.MODEL_ERROR) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from contracts.enrichment import Fusion, LlmEvent
 from contracts.errors import ModelError
 from contracts.jobs import JobRef
@@ -53,7 +53,7 @@ async def fuse_results(
     try:
         answer = await asker.ask(ref, arbiter, arbitration_prompt(content, entity, asked), bypass=bypass)
     except ModelError as error:
-        if error.retryable and not last_try():
+        if error.retryable:
             raise
         failed = {"success": False, "decisions": {}, "fallback_to_rule_based": True, "cost_usd": 0.0}
         await tell(LlmEvent.ARBITRATION_COMPLETED, {**failed, "error_message": error.detail})

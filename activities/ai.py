@@ -202,7 +202,7 @@ class AiActivities:
             async with self._database.transaction() as connection:
                 params = (await open_run(connection, ref)).params
             row = await get_connection(self._database, ref.organization, UUID(params["connection_id"]))
-            content = (await self._desk.draft(row)).model_dump(mode="json", by_alias=True, exclude_none=True)
+            content = (await self._desk.draft(ref, row)).model_dump(mode="json", by_alias=True, exclude_none=True)
             model_id = UUID(params["model_id"])
             if params.get("refresh"):
                 await change_model(self._database, ref.organization, model_id, {"content": content})

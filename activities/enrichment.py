@@ -13,7 +13,6 @@ from activities._asking import Asker
 from activities._domains import Work
 from activities._entity_run import EntityRun, all_of, tell
 from activities._faults import effect
-from clients.llm import LanguageModels
 from contracts.enrichment import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from contracts.errors import ErrorCode, JobFault
 from contracts.jobs import JobRef, NewEvent, PagePlan, PageTask
@@ -33,13 +32,13 @@ class EnrichmentActivities:
 
     Args:
         database: Jobs, pages, records, paid answers.
-        models: The language models.
+        asker: The language models.
     """
 
-    def __init__(self, database: Database, models: LanguageModels) -> None:
+    def __init__(self, database: Database, asker: Asker) -> None:
         self._database = database
         self._writer = JobWriter(database)
-        self._asker = Asker(database, models)
+        self._asker = asker
         self._reserved: dict[UUID, float] = defaultdict(float)
 
     @activity.defn

@@ -10,7 +10,7 @@ from typing import Any
 
 from temporalio import activity
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from activities._documents import Documents
 from activities._extracting import Extractor, asked
 from activities._faults import effect
@@ -122,10 +122,11 @@ class ExtractionActivities:
         try:
             return await self._documents.fetch(ref.organization, params.document)
         except TowpathError as error:
-            if error.retryable and not last_try():
+            judged = await self._asker.patience.judge(ref, "the document's server", "document", error)
+            if judged.retryable:
                 raise
             code = error.code if isinstance(error, BadInput) else ErrorCode.SOURCE_FAILED
-            raise JobFault(f"the document cannot be fetched: {error.detail}", code=code) from error
+            raise JobFault(f"the document cannot be fetched: {judged.detail}", code=code) from error
 
     @activity.defn
     async def read_share(self, share: PageShare) -> int:

@@ -8,13 +8,12 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from activities._domains import Work, ask_domain
 from activities._entity_run import short_result, tell
 from activities._faults import effect
 from activities._fusing import fuse_results
 from activities._records import fusion_record, merged_result, result_of
-from clients.llm import LanguageModels
 from contracts.enrichment import ExpertiseResult, GenerateBody, LlmEvent, MergeBody, Plan, PromptBody, Strategy
 from contracts.errors import BadInput, ErrorCode, JobFault, ModelError
 from contracts.jobs import Cost, JobRef, NewEvent, Progress
@@ -37,13 +36,13 @@ class LlmTaskActivities:
 
     Args:
         database: Jobs, schemas, records.
-        models: The language models.
+        asker: The language models.
     """
 
-    def __init__(self, database: Database, models: LanguageModels) -> None:
+    def __init__(self, database: Database, asker: Asker) -> None:
         self._database = database
         self._writer = JobWriter(database)
-        self._asker = Asker(database, models)
+        self._asker = asker
 
     @activity.defn
     async def generate_schema(self, ref: JobRef) -> dict[str, Any]:
@@ -78,7 +77,7 @@ class LlmTaskActivities:
         try:
             return await self._ask(ref, model, prompt, "wording"), None
         except ModelError as error:
-            if error.retryable and not last_try():
+            if error.retryable:
                 raise
             return None, error.detail
 

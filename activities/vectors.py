@@ -18,9 +18,10 @@ from temporalio import activity
 
 from activities._faults import effect
 from activities._pages import record_page
+from activities._patience import Patience
 from activities._sources import Sources
 from clients.embedding import Embedder, Splitter
-from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError, Unavailable
+from contracts.errors import BadInput, ErrorCode, JobFault, TooMany, TowpathError, Unavailable
 from contracts.jobs import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
 from contracts.vectors import Collection, CollectionRef, FailureStage, Phase
 from domain.jobs import Outcome, tally
@@ -72,10 +73,16 @@ class VectorActivities:
         index: The vector index.
         embedder: Makes this process's embedder; called once, when it is needed.
         sources: Files that items name.
+        patience: How long an endpoint that does not answer is waited for.
     """
 
     def __init__(
-        self, database: Database, index: VectorIndex, embedder: Callable[[], Embedder], sources: Sources
+        self,
+        database: Database,
+        index: VectorIndex,
+        embedder: Callable[[], Embedder],
+        sources: Sources,
+        patience: Patience,
     ) -> None:
         self._database = database
         self._index = index
@@ -83,6 +90,7 @@ class VectorActivities:
         self._made: Embedder | None = None
         self._splitter: Splitter | None = None
         self._sources = sources
+        self._patience = patience
         self._collections = Collections()
         self._next_look = 0.0
 
@@ -114,7 +122,7 @@ class VectorActivities:
                 return tally(page.outcomes)
             await self._read(items, page.first_index)
             await self._compare(items, scope, embedder)
-            cost = await self._embed(items, scope, embedder, page.first_index)
+            cost = await self._embed(task, items, scope, embedder, page.first_index)
             await self._add(items, scope)
             async with self._database.transaction() as connection:
                 done = await _store(connection, task, scope, items, cost)
@@ -169,7 +177,9 @@ class VectorActivities:
                 item.unchanged = standing.digest == draft.digest
             item.draft = draft
 
-    async def _embed(self, items: list[Item], scope: TaskScope, embedder: Embedder, first_index: int) -> Cost:
+    async def _embed(
+        self, task: PageTask, items: list[Item], scope: TaskScope, embedder: Embedder, first_index: int
+    ) -> Cost:
         """Give every draft that needs them its vectors, and keep those in Postgres group by group."""
         cost = Cost()
         fresh = [item for item in items if item.draft is not None and not item.draft.parts]
@@ -178,7 +188,7 @@ class VectorActivities:
         await self._take_up(fresh, scope)
         missing = sorted((item for item in fresh if _draft(item).vectors is None), key=lambda item: len(item.text))
         for group in _groups(missing, embedder.batch * GROUP_BATCHES):
-            await self._embed_group(group, embedder, cost, first_index)
+            await self._embed_group(task, group, embedder, cost, first_index)
             await self._keep([item for item in group if item.draft is not None], scope)
         return cost
 
@@ -209,7 +219,10 @@ class VectorActivities:
             async with self._database.transaction() as connection:
                 await store.keep_vectors(connection, scope.collection.collection_no, [_draft(item) for item in items])
 
-    async def _embed_group(self, group: list[Item], embedder: Embedder, cost: Cost, first_index: int) -> None:
+    async def _embed_group(
+        self, task: PageTask, group: list[Item], embedder: Embedder, cost: Cost, first_index: int
+    ) -> None:
+        call = f"embed:{task.page}"
         texts = [part for item in group for part in item.parts]
         try:
             embedded = await embedder.embed(texts)
@@ -217,12 +230,21 @@ class VectorActivities:
             if len(group) > 1:
                 # One text is refused; alone, each shows whether it is the one.
                 for item in group:
-                    await self._embed_group([item], embedder, cost, first_index)
+                    await self._embed_group(task, [item], embedder, cost, first_index)
                 return
             group[0].draft = None
             code = ErrorCode.EMBEDDING_FAILED
             group[0].failure = _failure(group[0], first_index, FailureStage.INFERENCE, code, error.detail)
             return
+        except (TooMany, Unavailable) as error:
+            judged = await self._patience.judge(task.ref, embedder.model, call, error)
+            if judged.retryable:
+                raise
+            for item in group:
+                item.draft = None
+                item.failure = _failure(item, first_index, FailureStage.INFERENCE, judged.code, judged.detail)
+            return
+        await self._patience.answered(task.ref, call)
         cost.usd += embedded.usd
         cost.input_tokens += embedded.tokens
         start = 0

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from contracts.errors import ErrorCode
-from contracts.jobs import JobError, JobState, Wire
+from contracts.jobs import JobError, JobState, JobWarning, Wire
 
 IfExists = Literal["update", "error"]
 
@@ -216,6 +216,7 @@ class BatchView(Wire):
     errors: list[ItemError] | None = None
     errors_truncated: bool | None = None
     error: JobError | None = None
+    warnings: list[JobWarning] | None = Field(default=None, description="What was done worse than it was asked for.")
     status_url: str | None = None
 
 

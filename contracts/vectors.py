@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 from contracts.errors import ErrorCode
-from contracts.jobs import JobState
+from contracts.jobs import JobState, JobWarning
 
 Time = Annotated[
     AwareDatetime,
@@ -176,6 +176,7 @@ class Task(BaseModel):
     collection: Collection
     progress: TaskProgress
     attempt: int
+    warnings: list[JobWarning] | None = Field(default=None, description="What was done worse than it was asked for.")
 
 
 class UpsertionTask(Task):

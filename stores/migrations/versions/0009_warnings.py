@@ -1,0 +1,34 @@
+"""Warnings of jobs, and since when a call of a provider fails.
+
+Revision ID: 0009
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0009"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+DDL = """
+ALTER TABLE jobs ADD COLUMN warnings jsonb NOT NULL DEFAULT '[]';
+
+CREATE TABLE outages (
+    job_id uuid NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    attempt int NOT NULL,
+    call bytea NOT NULL,
+    since timestamptz NOT NULL,
+    tries int NOT NULL DEFAULT 1,
+    PRIMARY KEY (job_id, attempt, call)
+);
+"""
+
+
+def upgrade() -> None:
+    op.execute(DDL)
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE outages; ALTER TABLE jobs DROP COLUMN warnings")
