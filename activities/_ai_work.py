@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,16 @@ from contracts.errors import (
     TowpathError,
     Unavailable,
 )
-from contracts.jobs import JobRef
+from contracts.jobs import JobRef, JobWarning
 from contracts.llm import Answer, ImagePart, Prompt
 from contracts.semantics import Content, Query
 from domain.ai.linking import rank, topic_texts
 from domain.ai.moves import topic_form
-from domain.ai.prompts import topic_prompt
+from domain.ai.prompts import ATTACHED_CHARACTERS, topic_prompt
 from domain.ai.results import write_csv
 from domain.semantics.compile import Dialect, compile_query
-from domain.semantics.draft import draft_model
+from domain.semantics.draft import draft_model, left_out
+from domain.sources import cut_sources
 from stores.ai.connections import opened_config
 from stores.ai.jobs import open_run, read_actions, read_ai
 from stores.ai.models import made_of, read_layers
@@ -43,6 +44,7 @@ from stores.db import Database
 from stores.vault import Vault
 
 NEAREST_TOPICS = 3
+NEARLY_ALIKE = 0.8
 EARLIER_TURNS = 6
 DATABASE = "database"
 
@@ -60,6 +62,11 @@ class Work:
     content: Content
     texts: list[str]
     images: list[ImagePart]
+    warnings: list[JobWarning] = field(default_factory=list)
+
+    def warn(self, code: ErrorCode, message: str, item: str | None = None) -> None:
+        """Note what was done worse than asked; it is kept with the iteration."""
+        self.warnings.append(JobWarning(code=code, message=message, item=item))
 
     def action(self, kind: ActionType, message: str, step: int, answer: Answer | None = None) -> StoredAction:
         """The next iteration, with what it has cost."""
@@ -142,7 +149,8 @@ class Desk:
         if topic is not None and topic not in content.topics:
             raise JobFault(f"the model has no topic {topic}", code=ErrorCode.TOPIC_NOT_FOUND)
         texts, images = await self.asker.sources(ref.organization, params.attachment_ids)
-        return Work(ref, params, actions, topic, earlier, reached, content, texts, images)
+        cut = cut_sources(texts, ATTACHED_CHARACTERS)
+        return Work(ref, params, actions, topic, earlier, reached, content, texts, images, cut)
 
     async def ask(self, work: Work, prompt: Prompt) -> Answer:
         """Ask the job's model, once for each question.
@@ -177,8 +185,12 @@ class Desk:
         texts = topic_texts(work.content, names)
         if self.is_small(work):
             nearest = rank(work.params.prompt, texts)[:NEAREST_TOPICS]
-            if nearest[0][1] > nearest[1][1]:
-                return nearest[0][0], None
+            (best, score), (second, next_score) = nearest[:2]
+            if score > next_score:
+                if next_score > score * NEARLY_ALIKE:
+                    told = f"the question's words fit the topics {best} and {second} nearly alike; {best} was taken"
+                    work.warn(ErrorCode.TOPIC_GUESSED, told)
+                return best, None
             names = [name for name, _ in nearest]
             texts = {name: texts[name] for name in names}
         answer = await self.ask(work, topic_prompt(work.params.prompt, texts, topic_form(names), work.earlier))
@@ -207,6 +219,9 @@ class Desk:
         if rows is not None:
             action.rows = len(rows)
             action.csv, action.truncated = write_csv(action.columns, rows)
+            if action.truncated:
+                told = "its result has more rows than are kept of it"
+                work.warn(ErrorCode.RESULT_TRUNCATED, told, action.title or f"query {action.number}")
 
     async def fault_of(self, work: Work, query: Query) -> str | None:
         """What is wrong with a query that is not run; None: nothing."""
@@ -217,8 +232,8 @@ class Desk:
             return error.detail
         return None
 
-    async def draft(self, ref: JobRef, row: ConnectionRow) -> Content:
-        """A model of what a database tells of itself.
+    async def draft(self, ref: JobRef, row: ConnectionRow) -> tuple[Content, list[JobWarning]]:
+        """A model of what a database tells of itself, and what of it was left out.
 
         Raises:
             Unavailable: It does not answer now.
@@ -233,7 +248,7 @@ class Desk:
             await opened.close()
         if not tables:
             raise JobFault("the database holds no table", code=ErrorCode.QUERY_EXECUTION_ERROR)
-        return draft_model(tables)
+        return draft_model(tables), left_out(tables)
 
     async def _rows(
         self, work: Work, sql: str, parameters: dict[str, Any], most: int, action: StoredAction

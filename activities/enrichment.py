@@ -15,14 +15,16 @@ from activities._entity_run import EntityRun, all_of, tell
 from activities._faults import effect
 from contracts.enrichment import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from contracts.errors import ErrorCode, JobFault
-from contracts.jobs import JobRef, NewEvent, PagePlan, PageTask
+from contracts.jobs import JobRef, JobWarning, NewEvent, PagePlan, PageTask
 from domain.enrichment.estimate import estimate
-from domain.enrichment.prompts import note_of
+from domain.enrichment.prompts import note_of, source_share
 from domain.jobs import Outcome
+from domain.sources import cut_sources
 from stores import jobs as job_store
 from stores.db import Database
 from stores.job_writer import JobWriter
 from stores.staging import Page, Retake, load_page, plan_pages
+from stores.warnings import add_warnings
 
 CREDITS = "insufficient_credits"
 
@@ -51,6 +53,10 @@ class EnrichmentActivities:
                 retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
                 pages = await plan_pages(connection, ref.job_id, retake=retake)
                 plan = Plan.model_validate((await job_store.params_of(connection, ref))["plan"])
+            texts, _ = await self._asker.sources(ref.organization, plan.attachment_ids)
+            if cut := cut_sources(texts, source_share(len(texts))):
+                async with self._database.transaction() as connection:
+                    await add_warnings(connection, ref, cut)
             await tell(self._writer, ref, _opening(plan))
             return PagePlan(pages=pages)
 
@@ -93,7 +99,8 @@ class EnrichmentActivities:
             message = f"{spent:.4f} of {cap:.4f} US dollars are spent, and this would take about {expected:.4f}"
             if work.plan.single:
                 raise JobFault(message, code=ErrorCode.COST_LIMIT)
-            await run.skip(CREDITS, message)
+            left_out = f"max_cost_usd, {cap:g}, is reached; what it does not suffice for is left out"
+            await run.skip(CREDITS, message, [JobWarning(code=ErrorCode.COST_LIMIT, message=left_out)])
             return
         self._reserved[job] += expected
         try:

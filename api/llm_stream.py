@@ -78,8 +78,23 @@ async def _messages(state: AppState, job: JobRow, event: JobEvent) -> list[dict[
     if event.type in HIDDEN and job.kind in LLM_KINDS:
         return []
     name = event.type.removeprefix("job.") if job.kind in LLM_KINDS else event.type
+    if event.type == EventType.PROVIDER_AWAY and job.kind in LLM_KINDS:
+        return [_message(job, event, name, JobState.RUNNING, _away(event.data))]
     at = STATES.get(event.type, JobState.RUNNING)
     return [_message(job, event, name, at, event.data)]
+
+
+def _away(data: dict[str, Any]) -> dict[str, Any]:
+    """A try that failed, in the members that every event of this stream has."""
+    return {
+        "current_model": data["provider"],
+        "current_attempt": data["attempt"],
+        "last_error_summary": data["message"],
+        "code": data["code"],
+        "since": data["since"],
+        "next_attempt_at": data["nextAttemptAt"],
+        "gives_up_at": data["givesUpAt"],
+    }
 
 
 async def _end(state: AppState, job: JobRow, event: JobEvent) -> list[dict[str, Any]]:
@@ -97,6 +112,9 @@ async def _end(state: AppState, job: JobRow, event: JobEvent) -> list[dict[str, 
     told: list[tuple[str, dict[str, Any]]] = []
     if job.kind is JobKind.BATCH_ENRICHMENT:
         reason = "cancelled" if final is JobState.CANCELLED else error.get("code")
+        if final is JobState.FAILED and counts["total_entities"] <= event.data.get("processed", 0):
+            # All of them had their turn: nothing was stopped.
+            reason = None
         told.append((LlmEvent.BATCH_COMPLETED, {"stopped_early_reason": reason}))
     if final is JobState.FAILED:
         told.append(("error", {"error_message": error.get("message"), "code": error.get("code", ErrorCode.INTERNAL)}))
@@ -181,6 +199,7 @@ def single_result(job: JobRow, rows: Sequence[RecordRow]) -> dict[str, Any]:
                 "record_id": str(row.id),
                 "cost_usd": row.cost_usd,
                 "error_message": row.error_message,
+                "error_code": row.error_code,
             }
             for row in models
         ],

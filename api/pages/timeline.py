@@ -19,6 +19,8 @@ TITLES: dict[str, str] = {
     EventType.PAUSED: "Paused",
     EventType.CONTINUED: "Continued",
     EventType.CANCELLING: "Cancel asked for",
+    EventType.WARNING: "Warning",
+    EventType.PROVIDER_AWAY: "Waiting for a provider",
     EventType.RESTARTED: "Next attempt",
     EventType.COMPLETED: "Completed",
     EventType.FAILED: "Failed",
@@ -30,6 +32,8 @@ MARKS: dict[str, str] = {
     EventType.CANCELLED: "quiet",
     EventType.CANCELLING: "quiet",
     EventType.PAUSED: "warn",
+    EventType.WARNING: "warn",
+    EventType.PROVIDER_AWAY: "warn",
     EventType.PROGRESS: "small",
 }
 COUNTS = ("total", "processed", "succeeded", "failed", "skipped")
@@ -68,7 +72,11 @@ def _line(event: JobEvent) -> Line:
         return Line(event, "Started", f"attempt {event.data.get('attempt', 1)}", None, mark)
     if event.type == EventType.CREATED:
         total = event.data.get("total")
-        return Line(event, "Created", f"{total:,} items" if isinstance(total, int) and total else "", None, mark)
+        return Line(event, "Created", _items(total) if isinstance(total, int) and total else "", None, mark)
+    if event.type == EventType.WARNING:
+        return Line(event, TITLES[event.type], _warning(event.data), None, mark)
+    if event.type == EventType.PROVIDER_AWAY:
+        return Line(event, TITLES[event.type], _away(event.data), None, mark)
     if event.type in TITLES:
         return Line(event, TITLES[event.type], _end(event.data), None, mark)
     told, whole = _facts(event.data)
@@ -88,10 +96,26 @@ def _progress(data: Mapping[str, Any]) -> tuple[str, str]:
 def _counts(data: Mapping[str, Any]) -> str:
     found = {name: data[name] for name in COUNTS if isinstance(data.get(name), int)}
     told = []
-    if found.get("total") or found.get("processed"):
-        told.append(f"{found.get('processed', 0):,} of {found.get('total', 0):,}")
+    if found.get("total"):
+        told.append(f"{found.get('processed', 0):,} of {found['total']:,}")
+    elif found.get("processed"):
+        told.append(f"{found['processed']:,} done")
     told += [f"{found[name]:,} {name}" for name in ("failed", "skipped") if found.get(name)]
     return ", ".join(told)
+
+
+def _items(count: int) -> str:
+    return f"{count:,} item" if count == 1 else f"{count:,} items"
+
+
+def _warning(data: Mapping[str, Any]) -> str:
+    item = f"{data['item']}: " if data.get("item") else ""
+    return f"{item}{data.get('message', '')} ({data.get('code', '')})"[:LONGEST_DETAIL]
+
+
+def _away(data: Mapping[str, Any]) -> str:
+    told = f"{data.get('provider', '')}, attempt {data.get('attempt', 1)}: {data.get('message', '')}"
+    return f"{told} ({data.get('code', '')})"[:LONGEST_DETAIL]
 
 
 def _end(data: Mapping[str, Any]) -> str:

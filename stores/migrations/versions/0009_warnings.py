@@ -1,4 +1,4 @@
-"""Warnings of jobs, and since when a call of a provider fails.
+"""Warnings of jobs, since when a call of a provider fails, and which pages of documents are cut.
 
 Revision ID: 0009
 """
@@ -14,6 +14,7 @@ depends_on = None
 
 DDL = """
 ALTER TABLE jobs ADD COLUMN warnings jsonb NOT NULL DEFAULT '[]';
+ALTER TABLE document_pages ADD COLUMN truncated boolean NOT NULL DEFAULT false;
 
 CREATE TABLE outages (
     job_id uuid NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -31,4 +32,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE outages; ALTER TABLE jobs DROP COLUMN warnings")
+    op.execute("ALTER TABLE document_pages DROP COLUMN truncated")
+    op.execute("DROP TABLE outages")
+    op.execute("ALTER TABLE jobs DROP COLUMN warnings")
