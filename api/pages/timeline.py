@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,17 +68,9 @@ def _line(event: JobEvent) -> Line:
         return Line(event, *_progress(event.data), None, mark)
     if event.type == EventType.PHASE:
         return Line(event, f"Phase {event.data.get('phase', '')}", "", None, mark)
-    if event.type == EventType.STARTED:
-        return Line(event, "Started", f"attempt {event.data.get('attempt', 1)}", None, mark)
-    if event.type == EventType.CREATED:
-        total = event.data.get("total")
-        return Line(event, "Created", _items(total) if isinstance(total, int) and total else "", None, mark)
-    if event.type == EventType.WARNING:
-        return Line(event, TITLES[event.type], _warning(event.data), None, mark)
-    if event.type == EventType.PROVIDER_AWAY:
-        return Line(event, TITLES[event.type], _away(event.data), None, mark)
     if event.type in TITLES:
-        return Line(event, TITLES[event.type], _end(event.data), None, mark)
+        tell = TELLERS.get(event.type, _end)
+        return Line(event, TITLES[event.type], tell(event.data), None, mark)
     told, whole = _facts(event.data)
     return Line(event, _words(event.type), told, None if whole else _json(event.data), mark)
 
@@ -104,8 +96,15 @@ def _counts(data: Mapping[str, Any]) -> str:
     return ", ".join(told)
 
 
-def _items(count: int) -> str:
-    return f"{count:,} item" if count == 1 else f"{count:,} items"
+def _created(data: Mapping[str, Any]) -> str:
+    total = data.get("total")
+    if not isinstance(total, int) or not total:
+        return ""
+    return "1 item" if total == 1 else f"{total:,} items"
+
+
+def _started(data: Mapping[str, Any]) -> str:
+    return f"attempt {data.get('attempt', 1)}"
 
 
 def _warning(data: Mapping[str, Any]) -> str:
@@ -145,3 +144,11 @@ def _value(value: str | float) -> str:
 def _json(data: Mapping[str, Any]) -> str:
     text = orjson.dumps(data, option=orjson.OPT_INDENT_2).decode()
     return text if len(text) <= LONGEST_DETAIL else f"{text[:LONGEST_DETAIL]}\n…"
+
+
+TELLERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    EventType.CREATED: _created,
+    EventType.STARTED: _started,
+    EventType.WARNING: _warning,
+    EventType.PROVIDER_AWAY: _away,
+}
