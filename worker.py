@@ -28,7 +28,7 @@ from activities._ai_work import Desk
 from activities._asking import Asker
 from activities._candidates import Matcher
 from activities._documents import Documents
-from activities._patience import Patience
+from activities._patience import Clock, Patience, wall_clock
 from activities._sources import Sources
 from activities.ai import AiActivities
 from activities.enrichment import EnrichmentActivities
@@ -107,8 +107,14 @@ class Parts:
     models: LanguageModels
 
     @classmethod
-    def make(cls, database: Database, settings: Settings) -> Parts:
-        """Everything from the settings; nothing connects yet."""
+    def make(cls, database: Database, settings: Settings, *, clock: Clock = wall_clock) -> Parts:
+        """Everything from the settings; nothing connects yet.
+
+        Args:
+            database: Where everything is kept.
+            settings: The settings.
+            clock: By which a provider's outage is waited out.
+        """
         matcher = Matcher(database, memory_mb=settings.match_memory_mb)
         client = GuardedClient(
             allow_hosts=settings.allowed_host_list,
@@ -121,7 +127,7 @@ class Parts:
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
         vault = Vault(settings.encryption_key_list)
-        patience = Patience(database, seconds=settings.provider_patience_seconds)
+        patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
         asker = Asker(database, models, patience)
         fetcher = GuardedClient(
             allow_hosts=settings.allowed_host_list,
