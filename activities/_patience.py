@@ -16,7 +16,7 @@ from temporalio import activity
 from contracts.errors import ModelError, TowpathError
 from contracts.jobs import EventType, JobRef
 from stores.db import Database
-from stores.jobs import append_event
+from stores.job_events import append_told
 from stores.outages import Outage, forget_failure, note_failure
 
 MOST_TRIES_COUNTED = 1000
@@ -106,10 +106,10 @@ class Patience:
             "nextAttemptAt": _moment(now + timedelta(seconds=wait)),
             "givesUpAt": _moment(until),
         }
-        # The run too: one that was continued as new, or the job's next attempt, counts its activities from 1 again.
+        # The run too: one that was continued as new counts its activities from 1 again.
         key = f"{info.workflow_run_id}:{info.activity_id}:{info.attempt}:away:{provider}"
         async with self._database.transaction() as connection:
-            await append_event(connection, ref.job_id, EventType.PROVIDER_AWAY, data, key=key)
+            await append_told(connection, ref, EventType.PROVIDER_AWAY, data, key)
 
 
 def _final(error: TowpathError, outage: Outage, now: datetime, *, asks: int | None = None) -> TowpathError:

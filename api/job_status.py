@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.llm_stream import LLM_KINDS
 from api.state import AppState
-from contracts.enrichment import STATUS_OF
+from contracts.enrichment import LLM_KINDS, STATUS_OF
 from contracts.jobs import JobState
 from stores.events import last_of
 from stores.job_ends import plain_warnings

@@ -13,7 +13,7 @@ from sse_starlette import ServerSentEvent
 
 from api.state import AppState
 from api.streams import LONGEST_SECONDS, first_line
-from contracts.enrichment import STATUS_OF, LlmEvent
+from contracts.enrichment import LLM_KINDS, STATUS_OF, LlmEvent
 from contracts.errors import ErrorCode
 from contracts.jobs import EventType, JobEvent, JobKind, JobState
 from stores.enrichment.records import job_records
@@ -21,17 +21,14 @@ from stores.jobs import get_job, last_restart
 from stores.tables import JobRow, RecordRow
 
 STEP = 10
-LLM_KINDS = frozenset(
-    {
-        JobKind.SINGLE_ENRICHMENT,
-        JobKind.BATCH_ENRICHMENT,
-        JobKind.EXPERTISE_RETRY,
-        JobKind.SCHEMA_GENERATION,
-        JobKind.SCHEMA_EDIT,
-        JobKind.FUSION_MERGE,
-    }
-)
 HIDDEN = frozenset({EventType.CREATED, EventType.STARTED, EventType.PHASE, EventType.PROGRESS})
+AWAY_NAMES = {
+    "provider": "current_model",
+    "attempt": "current_attempt",
+    "message": "last_error_summary",
+    "nextAttemptAt": "next_attempt_at",
+    "givesUpAt": "gives_up_at",
+}
 ENDS = {
     EventType.COMPLETED: JobState.COMPLETED,
     EventType.FAILED: JobState.FAILED,
@@ -86,15 +83,7 @@ async def _messages(state: AppState, job: JobRow, event: JobEvent) -> list[dict[
 
 def _away(data: dict[str, Any]) -> dict[str, Any]:
     """A try that failed, in the members that every event of this stream has."""
-    return {
-        "current_model": data["provider"],
-        "current_attempt": data["attempt"],
-        "last_error_summary": data["message"],
-        "code": data["code"],
-        "since": data["since"],
-        "next_attempt_at": data["nextAttemptAt"],
-        "gives_up_at": data["givesUpAt"],
-    }
+    return {AWAY_NAMES.get(name, name): value for name, value in data.items()}
 
 
 async def _end(state: AppState, job: JobRow, event: JobEvent) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from contracts.errors import ErrorCode
-from contracts.jobs import JobState
+from contracts.jobs import JobKind, JobState
 from contracts.llm import MODEL_KEY_FORM
 
 MOST_ENTITIES = 10_000
@@ -69,6 +69,16 @@ class PublicStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+LLM_KINDS = frozenset(
+    {
+        JobKind.SINGLE_ENRICHMENT,
+        JobKind.BATCH_ENRICHMENT,
+        JobKind.EXPERTISE_RETRY,
+        JobKind.SCHEMA_GENERATION,
+        JobKind.SCHEMA_EDIT,
+        JobKind.FUSION_MERGE,
+    }
+)
 STATUS_OF: dict[JobState, PublicStatus] = {state: PublicStatus(state.lower()) for state in JobState}
 
 

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from contracts.errors import ErrorCode, JobNotActive
 from contracts.jobs import EventType, JobRef, JobWarning
 from stores.db import Connection
-from stores.jobs import append_event
+from stores.job_events import append_told
 
 MOST_WARNINGS = 100
 """So many of a job's attempt are kept; of the rest the number is."""
@@ -56,11 +56,10 @@ async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[J
     rest = [] if not more + left else [_rest(more + left)]
     await connection.execute("UPDATE jobs SET warnings = %s WHERE id = %s", (Jsonb([*kept, *room, *rest]), ref.job_id))
     for one in room:
-        key = f"{ref.attempt}:warning:{_digest(one)}"
-        await append_event(connection, ref.job_id, EventType.WARNING, one, key=key)
+        await append_told(connection, ref, EventType.WARNING, one, f"warning:{_digest(one)}")
     if rest:
         told = {name: rest[0][name] for name in ("code", "message")}
-        await append_event(connection, ref.job_id, EventType.WARNING, told, key=f"{ref.attempt}:warning:more")
+        await append_told(connection, ref, EventType.WARNING, told, "warning:more")
     return len(fresh)
 
 
