@@ -28,6 +28,7 @@ from activities._ai_work import Desk
 from activities._asking import Asker
 from activities._candidates import Matcher
 from activities._documents import Documents
+from activities._interceptor import ActivityGuard
 from activities._patience import Clock, Patience, wall_clock
 from activities._sources import Sources
 from activities.ai import AiActivities
@@ -100,6 +101,7 @@ class Parts:
     ai: AiActivities
     extraction: ExtractionActivities
     documents: Documents
+    guard: ActivityGuard
     fetcher: GuardedClient
     webhooks: WebhookActivities
     receivers: GuardedClient
@@ -160,6 +162,7 @@ class Parts:
             ai=AiActivities(desk),
             extraction=ExtractionActivities(database, asker, documents, chunk=settings.extraction_chunk),
             documents=documents,
+            guard=ActivityGuard(database, retry_days=settings.retry_days),
             fetcher=fetcher,
             webhooks=WebhookActivities(database, receivers, vault),
             receivers=receivers,
@@ -176,6 +179,7 @@ class Parts:
                 jobs.enter_phase,
                 jobs.finish_job,
                 jobs.hold_job,
+                jobs.cancel_workflow,
                 jobs.find_unstarted,
                 jobs.sweep,
                 vectors.tend_index,
@@ -231,6 +235,7 @@ def make_worker(client: Client, queue: Queue, parts: Parts, settings: Settings) 
         task_queue=queue,
         workflows=WORKFLOWS if queue is Queue.ENGINE else [],
         activities=activities,
+        interceptors=[parts.guard],
         max_concurrent_activities=slots.get(queue, ENGINE_SLOTS),
         graceful_shutdown_timeout=GRACE,
         # Heartbeats carry the cancel; the default of 30 s would let a cancelled chunk run on.

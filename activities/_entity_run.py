@@ -85,6 +85,13 @@ class EntityRun:
         event = self._event(LlmEvent.ENTITY_SKIPPED, "skipped", told)
         await self._settle(Outcome.SKIPPED, [event], warnings=warnings)
 
+    async def fail(self, code: ErrorCode, message: str) -> None:
+        """End the entity as failed, by something that was not a model's doing."""
+        data = {"entity_label": self._label, "success": False, "results": [], "error": message}
+        events = [] if self.work.plan.single else [self._event(LlmEvent.ENTITY_COMPLETED, "completed", data)]
+        failure = FailedItem(index=self.index, id=self._label, stage="enrich", code=code, message=message)
+        await self._settle(Outcome.FAILED, events, [failure])
+
     async def _recall(self) -> None:
         """What this run of the job, or for good results an earlier one, has done already."""
         ref = self.work.ref

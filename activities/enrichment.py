@@ -12,7 +12,7 @@ from temporalio import activity
 from activities._asking import Asker
 from activities._domains import Work
 from activities._entity_run import EntityRun, all_of, tell
-from activities._faults import effect
+from activities._faults import effect, end_of_item
 from contracts.enrichment import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from contracts.errors import ErrorCode, JobFault
 from contracts.jobs import JobRef, JobWarning, NewEvent, PagePlan, PageTask
@@ -85,7 +85,14 @@ class EnrichmentActivities:
                 page = await load_page(connection, task.ref.job_id, task.page, lock=False)
             work = await self._work(task.ref)
             waiting = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
-            await all_of([self._entity(work, _run(work, page, place)) for place in waiting])
+            await all_of([self._whole_entity(work, _run(work, page, place)) for place in waiting])
+
+    async def _whole_entity(self, work: Work, run: EntityRun) -> None:
+        """An error that nobody foresaw ends the entity, not its neighbours."""
+        try:
+            await self._entity(work, run)
+        except Exception as error:
+            await run.fail(*end_of_item(error, f"entity {run.index} of job {work.ref.job_id}"))
 
     async def _entity(self, work: Work, run: EntityRun) -> None:
         cap = work.plan.max_cost_usd

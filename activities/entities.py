@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from temporalio import activity
 
 from activities._candidates import Matcher
-from activities._faults import effect
+from activities._faults import effect, end_of_item
 from activities._pages import record_page
 from contracts.entities import IndexConfig
 from contracts.entity_jobs import Phase, TrainReport
@@ -177,18 +179,20 @@ def _prepare(page: Page, config: IndexConfig) -> Prepared:
     prepared = Prepared(drafts={}, failures=[])
     for place in np.flatnonzero(page.outcomes == Outcome.WAITING).tolist():
         raw = page.lines[place]
-        where = f"entities[{page.first_index + place}]"
-        entity = parse_entity(raw, where)
+        index = page.first_index + place
+        where = f"entities[{index}]"
+        entity: Mapping[str, Any] = {}
         try:
+            entity = parse_entity(raw, where)
             prepared.drafts[place] = make_draft(entity, raw, config, where)
         except BadInput as error:
-            prepared.failures.append(
-                FailedItem(
-                    index=page.first_index + place,
-                    id=str(entity["id"]),
-                    stage=Phase.INDEX,
-                    code=error.code,
-                    message=error.detail,
-                )
-            )
+            prepared.failures.append(_failed(index, entity, error.code, error.detail))
+        except Exception as error:
+            prepared.failures.append(_failed(index, entity, *end_of_item(error, where)))
     return prepared
+
+
+def _failed(index: int, entity: Mapping[str, Any], code: ErrorCode, message: str) -> FailedItem:
+    identity = entity.get("id")
+    known = None if identity is None else str(identity)
+    return FailedItem(index=index, id=known, stage=Phase.INDEX, code=code, message=message)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
-from pydantic import BaseModel
 from temporalio import activity
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities._faults import effect
+from activities._faults import effect, judge, report
 from contracts.errors import ErrorCode
 from contracts.jobs import (
     Finish,
     Hold,
     JobError,
-    JobInput,
-    JobKind,
     JobOutcome,
     JobRef,
+    JobStart,
     JobState,
     PhaseChange,
+    ReconcilePage,
     Started,
 )
 from stores import jobs as store
@@ -31,18 +33,15 @@ from stores.entities.indexes import purge_dropped
 from stores.extraction.blobs import sweep_blobs
 from stores.job_events import hold_job
 from stores.job_list import compact_counters
+from stores.job_starts import ref_of, start_of
 from stores.tables import JobRow
 
 SWEEP_ROWS = 5_000
 QUIET_SECONDS = 20.0
-RECONCILE_LIMIT = 200
-
-
-class Unstarted(BaseModel):
-    """A job whose workflow has to be started."""
-
-    kind: JobKind
-    input: JobInput
+RECONCILE_LIMIT = 500
+MOST_PROBLEMS = 50
+MOST_PROBLEM = 500
+RPC_TIMEOUT = timedelta(seconds=5)
 
 
 class JobActivities:
@@ -84,35 +83,57 @@ class JobActivities:
             return await store.finish_job(self._database, finish)
 
     @activity.defn
-    async def find_unstarted(self) -> list[Unstarted]:
-        """Compare quiet, unfinished jobs with Temporal.
+    async def cancel_workflow(self, ref: JobRef) -> None:
+        """Ask Temporal to cancel a job's workflow, for an end that nobody has asked Temporal for."""
+        await activity.client().get_workflow_handle(ref.workflow_id).cancel(rpc_timeout=RPC_TIMEOUT)
+
+    @activity.defn
+    async def find_unstarted(self, after: UUID | None) -> ReconcilePage:
+        """Compare quiet, unfinished jobs with Temporal, each by itself: one that cannot be read hides no other.
 
         A job without a workflow is returned, to be started. A job whose workflow has ended without
         finishing it (terminated by an operator, timed out, failed by a defect) is ended here. One whose
         cancel never reached its workflow is cancelled again.
-        """
-        async with effect():
-            jobs = await store.open_jobs(self._database, quiet_seconds=QUIET_SECONDS, limit=RECONCILE_LIMIT)
-            return [found for job in jobs if (found := await self._reconcile(job)) is not None]
 
-    async def _reconcile(self, job: JobRow) -> Unstarted | None:
-        ref = JobRef(organization=job.organization, kind=job.kind, job_id=job.id, attempt=job.attempt)
+        Args:
+            after: The last job that an earlier page has looked at; None: from the beginning.
+        """
+        jobs = await store.open_jobs(self._database, quiet_seconds=QUIET_SECONDS, after=after, limit=RECONCILE_LIMIT)
+        page = ReconcilePage(next=jobs[-1][0] if len(jobs) == RECONCILE_LIMIT else None)
+        for job_id, organization in jobs:
+            try:
+                unstarted = await self._reconcile(await store.get_job(self._database, organization, job_id))
+            except Exception as error:
+                where = f"the reconciler's look at job {job_id} of {organization}"
+                page.problems.append(f"{where}: {judge(error).message}; {report(error, where)}"[:MOST_PROBLEM])
+                continue
+            if unstarted is not None:
+                page.unstarted.append(unstarted)
+        page.problems = page.problems[:MOST_PROBLEMS]
+        return page
+
+    async def _reconcile(self, job: JobRow) -> JobStart | None:
+        if job.state.final:
+            return None
+        ref = ref_of(job)
         handle = activity.client().get_workflow_handle(ref.workflow_id)
         try:
-            described = await handle.describe(rpc_timeout=timedelta(seconds=5))
+            described = await handle.describe(rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            return Unstarted(kind=job.kind, input=JobInput(ref=ref, deadline=job.deadline))
+            return start_of(job)
         if described.status in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
             if job.cancelling:
-                await handle.cancel(rpc_timeout=timedelta(seconds=5))
+                await handle.cancel(rpc_timeout=RPC_TIMEOUT)
             return None
         status = described.status.name if described.status else "gone"
         lost = Finish(
             ref=ref,
             state=JobState.FAILED,
-            error=JobError(code=ErrorCode.WORKFLOW_LOST, message=f"its workflow ended as {status}"),
+            error=JobError(
+                code=ErrorCode.WORKFLOW_LOST, message=f"its workflow ended as {status}{await _cause_of(handle)}"
+            ),
         )
         if described.status in {WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED}:
             lost.state = JobState.CANCELLED
@@ -136,3 +157,15 @@ class JobActivities:
                 threads = await sweep_conversations(connection, days=self._retention_days, limit=SWEEP_ROWS)
                 files = await sweep_blobs(connection, days=self._retention_days, limit=SWEEP_ROWS)
                 return jobs + answers + threads + files + await purge_dropped(connection, limit=SWEEP_ROWS * 10)
+
+
+async def _cause_of(handle: WorkflowHandle[Any, Any]) -> str:
+    """Why a workflow has failed, as an addition to a sentence."""
+    try:
+        await handle.result(follow_runs=False, rpc_timeout=RPC_TIMEOUT)
+    except WorkflowFailureError as error:
+        cause = error.cause
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        return f": {judge(cause).message}" if isinstance(cause, ApplicationError) else ""
+    return ""

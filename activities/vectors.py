@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 from temporalio import activity
 
-from activities._faults import effect
+from activities._faults import effect, end_of_item
 from activities._pages import record_page
 from activities._patience import Patience
 from activities._sources import Sources
@@ -137,8 +137,13 @@ class VectorActivities:
             try:
                 item.text = await self._text(item, slots)
             except TowpathError as error:
-                code = error.code if error.code is ErrorCode.NOTHING_TO_EMBED else ErrorCode.SOURCE_FAILED
+                code: ErrorCode = ErrorCode.SOURCE_FAILED
+                if error.code is ErrorCode.NOTHING_TO_EMBED:
+                    code = error.code
                 item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, error.detail)
+            except Exception as error:
+                code, message = end_of_item(error, f"the source of the item {item.data['object_id']!r}")
+                item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, message)
 
         await asyncio.gather(*(read(item) for item in items))
 
@@ -202,6 +207,10 @@ class VectorActivities:
             except BadInput as error:
                 item.draft = None
                 item.failure = _failure(item, first_index, FailureStage.SPLITTING, error.code, error.detail)
+            except Exception as error:
+                code, message = end_of_item(error, f"the text of the item {item.data['object_id']!r}")
+                item.draft = None
+                item.failure = _failure(item, first_index, FailureStage.SPLITTING, code, message)
 
     async def _take_up(self, items: list[Item], scope: TaskScope) -> None:
         """Take the vectors that an earlier try has kept."""

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from activities._faults import effect
+from activities._faults import effect, report
+from activities._faults import judge as judge_error
 from clients.http import GuardedClient, retry_after
 from contracts.errors import TowpathError
 from contracts.jobs import DeliveryRef
@@ -78,6 +79,11 @@ class WebhookActivities:
             answer = await self._client.post(delivery.url, body, {**headers, "Content-Type": "application/json"})
         except TowpathError as error:
             made.error = error.detail[:MOST_ERROR]
+        except Exception as error:
+            # One receiver that breaks the client must not keep the others from their notices.
+            fault = judge_error(error)
+            number = "" if fault.retryable else f" ({report(error, f'the delivery {delivery.id}')})"
+            made.error = f"{fault.message[:MOST_ERROR]}{number}"
         else:
             made.status, waits = answer.status, retry_after(answer.headers)
             if not 200 <= answer.status < 300:

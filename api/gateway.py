@@ -12,7 +12,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from temporalio.client import Client
-from temporalio.common import Priority, SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -20,23 +20,20 @@ from api.kinds import KINDS, Prepare
 from contracts.ai import DELIVER
 from contracts.errors import Conflict, Unavailable
 from contracts.extraction import ReviewStatus
-from contracts.jobs import DeliveryRef, JobInput, JobRef, JobState
+from contracts.jobs import DeliveryRef, JobState
 from contracts.queues import Queue
 from contracts.webhooks import DeliveryInput
 from stores import jobs as store
 from stores.db import Database
+from stores.job_starts import ref_of, start_of
 from stores.tables import JobRow
 from workflows import search_attributes as attributes
+from workflows.job_start import start_options
 from workflows.webhooks import DELIVERY, DeliveryWorkflow
 
 logger = logging.getLogger(__name__)
 
 RPC_TIMEOUT = timedelta(seconds=5)
-
-
-def ref_of(job: JobRow) -> JobRef:
-    """The present run of a job."""
-    return JobRef(organization=job.organization, kind=job.kind, job_id=job.id, attempt=job.attempt)
 
 
 def held_for_review(job: JobRow) -> bool:
@@ -76,26 +73,10 @@ class Gateway:
 
     async def start(self, job: JobRow, *, signal: str | None = None) -> None:
         """Start the workflow of a committed job; one that runs already is left alone."""
-        ref = ref_of(job)
+        start = start_of(job)
         try:
             await self._client.start_workflow(
-                KINDS[job.kind].run,
-                JobInput(ref=ref, deadline=job.deadline, window=job.window_size),
-                id=ref.workflow_id,
-                task_queue=Queue.ENGINE,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                priority=Priority(fairness_key=job.organization[:64]),
-                search_attributes=TypedSearchAttributes(
-                    [
-                        SearchAttributePair(attributes.ORGANIZATION, job.organization),
-                        SearchAttributePair(attributes.KIND, job.kind),
-                        SearchAttributePair(attributes.STATE, job.state),
-                    ]
-                ),
-                static_summary=_summary(job),
-                static_details=_details(job),
-                start_signal=signal,
-                rpc_timeout=RPC_TIMEOUT,
+                KINDS[job.kind].run, start.input, start_signal=signal, rpc_timeout=RPC_TIMEOUT, **start_options(start)
             )
         except WorkflowAlreadyStartedError:
             logger.info("job %s attempt %d runs already", job.id, job.attempt)
@@ -239,26 +220,3 @@ class Gateway:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise Unavailable("Temporal does not answer; nothing was changed", retry_after=5) from error
             await self.start(job, signal=signal)
-
-
-def _summary(job: JobRow) -> str:
-    subject = job.params.get(KINDS[job.kind].subject, "")
-    if isinstance(subject, dict):
-        subject = subject.get("file_name", "")
-    items = f": {job.total:,} items" if job.total else ""
-    return f"{job.kind.replace('_', ' ')} {subject or ''}{items}"[:200]
-
-
-def _details(job: JobRow) -> str:
-    return "\n".join(
-        [
-            f"- organization: `{job.organization}`",
-            f"- job: `{job.id}`, attempt {job.attempt}",
-            f"- items: {job.total:,}",
-            *(
-                f"- {name}: `{str(value)[:200]}`"
-                for name, value in job.params.items()
-                if isinstance(value, str | int | bool)
-            ),
-        ]
-    )

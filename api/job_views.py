@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from api.gateway import ref_of
 from api.kinds import system_path
 from contracts.jobs import Cost, JobLinks, JobView
 from runtime.settings import Settings
 from runtime.temporal import temporal_ui_url
 from stores.job_ends import warnings_of
+from stores.job_starts import ref_of
 from stores.jobs import error_of, progress_of
+from stores.retries import retrying_of
 from stores.tables import JobRow
 
 
@@ -30,6 +31,7 @@ def job_view(job: JobRow, settings: Settings) -> JobView:
         cancelling=job.cancelling,
         error=error_of(job),
         warnings=warnings_of(job),
+        retrying=retrying_of(job),
         cost=Cost(usd=job.cost_usd, input_tokens=job.input_tokens, output_tokens=job.output_tokens),
         result=job.result,
         links=JobLinks(

@@ -37,14 +37,12 @@ class Kind:
     Args:
         run: The workflow's run method.
         path: The job in its own API; `{id}` and `{external_id}` are filled in.
-        subject: The parameter that says what the job works on, for the Temporal UI.
         prepare_restart: Called in the transaction that sends a job round again.
         ends_at_once: Whether a cancel ends the job at once, and drops what its worker still brings.
     """
 
     run: Run
     path: str
-    subject: str
     prepare_restart: Prepare | None = None
     ends_at_once: bool = False
 
@@ -52,28 +50,28 @@ class Kind:
 STATUS_PATH = "/api/enrichment/jobs/{id}/status"
 
 KINDS: dict[JobKind, Kind] = {
-    JobKind.ENTITY_BATCH: Kind(EntityBatchWorkflow.run, "/v1/entities/batch/status?jobId={id}", "index"),
-    JobKind.ENTITY_REINDEX: Kind(EntityReindexWorkflow.run, "/v1/entities/batch/status?jobId={id}", "index"),
+    JobKind.ENTITY_BATCH: Kind(EntityBatchWorkflow.run, "/v1/entities/batch/status?jobId={id}"),
+    JobKind.ENTITY_REINDEX: Kind(EntityReindexWorkflow.run, "/v1/entities/batch/status?jobId={id}"),
     JobKind.VECTOR_UPSERTION: Kind(
-        VectorUpsertionWorkflow.run, "/embeddings/upsertion-tasks/info?task_id={external_id}", "collection",
+        VectorUpsertionWorkflow.run, "/embeddings/upsertion-tasks/info?task_id={external_id}",
         prepare_restart,
     ),
     JobKind.VECTOR_DELETION: Kind(
-        VectorDeletionWorkflow.run, "/embeddings/deletion-tasks/info?task_id={external_id}", "collection",
+        VectorDeletionWorkflow.run, "/embeddings/deletion-tasks/info?task_id={external_id}",
         prepare_restart,
     ),
-    JobKind.SINGLE_ENRICHMENT: Kind(SingleEnrichmentWorkflow.run, STATUS_PATH, "schema_name"),
-    JobKind.BATCH_ENRICHMENT: Kind(BatchEnrichmentWorkflow.run, STATUS_PATH, "schema_name"),
-    JobKind.EXPERTISE_RETRY: Kind(ExpertiseRetryWorkflow.run, STATUS_PATH, "record_id"),
-    JobKind.SCHEMA_GENERATION: Kind(SchemaGenerationWorkflow.run, STATUS_PATH, "model"),
-    JobKind.SCHEMA_EDIT: Kind(SchemaEditWorkflow.run, STATUS_PATH, "schema_name"),
-    JobKind.FUSION_MERGE: Kind(FusionMergeWorkflow.run, STATUS_PATH, "schema_name"),
-    JobKind.AI_JOB: Kind(AiJobWorkflow.run, "/v1/ai/jobs/{id}", "topic_name", prepare_answer, ends_at_once=True),
-    JobKind.TOPIC_CHOICE: Kind(TopicChoiceWorkflow.run, "/v1/jobs/{id}", "model_id"),
-    JobKind.QUERY_GENERATION: Kind(QueryGenerationWorkflow.run, "/v1/jobs/{id}", "model_id"),
-    JobKind.EXTRACTION: Kind(ExtractionWorkflow.run, "/extract?jobId={id}", "document", prepare_reading),
-    JobKind.CLASSIFICATION: Kind(ClassificationWorkflow.run, "/jobs/{id}", "document", prepare_reading),
-    JobKind.SCHEMA_READING: Kind(SchemaReadingWorkflow.run, "/v1/jobs/{id}", "name"),
+    JobKind.SINGLE_ENRICHMENT: Kind(SingleEnrichmentWorkflow.run, STATUS_PATH),
+    JobKind.BATCH_ENRICHMENT: Kind(BatchEnrichmentWorkflow.run, STATUS_PATH),
+    JobKind.EXPERTISE_RETRY: Kind(ExpertiseRetryWorkflow.run, STATUS_PATH),
+    JobKind.SCHEMA_GENERATION: Kind(SchemaGenerationWorkflow.run, STATUS_PATH),
+    JobKind.SCHEMA_EDIT: Kind(SchemaEditWorkflow.run, STATUS_PATH),
+    JobKind.FUSION_MERGE: Kind(FusionMergeWorkflow.run, STATUS_PATH),
+    JobKind.AI_JOB: Kind(AiJobWorkflow.run, "/v1/ai/jobs/{id}", prepare_answer, ends_at_once=True),
+    JobKind.TOPIC_CHOICE: Kind(TopicChoiceWorkflow.run, "/v1/jobs/{id}"),
+    JobKind.QUERY_GENERATION: Kind(QueryGenerationWorkflow.run, "/v1/jobs/{id}"),
+    JobKind.EXTRACTION: Kind(ExtractionWorkflow.run, "/extract?jobId={id}", prepare_reading),
+    JobKind.CLASSIFICATION: Kind(ClassificationWorkflow.run, "/jobs/{id}", prepare_reading),
+    JobKind.SCHEMA_READING: Kind(SchemaReadingWorkflow.run, "/v1/jobs/{id}"),
 }  # fmt: skip
 
 

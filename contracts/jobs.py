@@ -104,6 +104,16 @@ def bounded(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+class Retrying(Wire):
+    """A step of a job that has failed and is tried again."""
+
+    activity: str = Field(description="The activity, as the Temporal UI names it.")
+    attempt: int = Field(description="How many attempts have failed.")
+    message: str
+    code: ErrorCode
+    next_attempt_at: datetime
+
+
 class Cost(Wire):
     """What a job has spent on models."""
 
@@ -138,6 +148,9 @@ class JobView(Wire):
     deadline: datetime | None = None
     cancelling: bool = False
     error: JobError | None = None
+    retrying: Retrying | None = Field(
+        default=None, description="The step that has failed most often and is tried again; none: all goes well."
+    )
     warnings: list[JobWarning] = Field(
         default=[], description="What was done worse than it was asked for; the first hundred, then how many more."
     )
@@ -180,6 +193,7 @@ class EventType(StrEnum):
     STARTED = "job.started"
     PHASE = "job.phase"
     PROGRESS = "job.progress"
+    RETRYING = "job.retrying"
     PAUSED = "job.paused"
     CONTINUED = "job.continued"
     CANCELLING = "job.cancelling"
@@ -235,6 +249,15 @@ class JobInput(BaseModel):
     state: dict[str, Any] | None = Field(default=None, description="The state model, after continue-as-new.")
 
 
+class JobStart(BaseModel):
+    """How a run of a job is started, whoever starts it: the façade, the reconciler, the run before it."""
+
+    input: JobInput
+    state: JobState
+    summary: str = Field(description="One line for the list of the Temporal UI.")
+    details: str = Field(description="Markdown for the workflow's own page there.")
+
+
 class DeliveryRef(BaseModel):
     """Which delivery, and which run of it: a resend is the next."""
 
@@ -254,7 +277,9 @@ class JobOutcome(BaseModel):
     state: JobState
     progress: Progress
     error: JobError | None = None
-    restart: bool = Field(default=False, description="A restart was asked for while the job was being cancelled.")
+    following: JobStart | None = Field(
+        default=None, description="The next attempt: a restart was asked for while the job was being cancelled."
+    )
     deliveries: list[DeliveryRef] = Field(default=[], description="Notices that were queued with the end.")
 
 
@@ -311,6 +336,30 @@ class RunState(BaseModel):
     next: int = Field(default=0, description="The first unit of the phase that has not been started.")
     paused: bool = False
     window: int = 0
+
+
+class RetryNotice(BaseModel):
+    """What an activity tells its workflow: it has failed and is tried again, or it has got over it."""
+
+    activity: str
+    key: str = Field(description="Tells one activity of a run from another.")
+    attempt: int = Field(default=0, description="How many attempts have failed; 0: the last one has not.")
+    message: str = ""
+
+
+class ReconcilePage(BaseModel):
+    """What the reconciler has found among some of the open jobs."""
+
+    unstarted: list[JobStart] = []
+    problems: list[str] = Field(default=[], description="Jobs that nothing could be done about, with the reason.")
+    next: UUID | None = Field(default=None, description="The last job that was looked at; none: there are no more.")
+
+
+class Reconciled(BaseModel):
+    """What one round of the reconciler has done."""
+
+    started: int = 0
+    problems: list[str] = []
 
 
 class Started(BaseModel):

@@ -141,6 +141,11 @@ class Settings(BaseSettings):
     cancel_wait_seconds: float = Field(default=5.0, ge=0, description="How long a cancel waits for its end.")
     max_json_bytes: int = Field(default=256 << 20, ge=1, description="Largest JSON body.")
     max_ndjson_bytes: int = Field(default=1 << 30, ge=1, description="Largest NDJSON body.")
+    retry_days: float = Field(
+        default=3.0,
+        gt=0,
+        description="How long a step of a job is tried again before it counts as failed.",
+    )
     retention_days: int = Field(default=30, ge=1, description="How long finished jobs stay readable.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
 

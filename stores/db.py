@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, cast
 
+import psycopg
 from psycopg import AsyncConnection
+from psycopg.types.datetime import TimestamptzLoader
 from sqlalchemy.ext.asyncio import AsyncConnection as PooledConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -25,6 +28,19 @@ def sqlalchemy_url(database_url: str) -> str:
 def libpq_url(database_url: str) -> str:
     """The same database for psycopg itself."""
     return sqlalchemy_url(database_url).replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+class BoundedTimestamptzLoader(TimestamptzLoader):
+    """Reads a moment beyond Python's years as the last one: a row that holds it must not hide all others."""
+
+    def load(self, data: Any) -> datetime:
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            return datetime.min.replace(tzinfo=UTC) if b"BC" in bytes(data) else datetime.max.replace(tzinfo=UTC)
+
+
+psycopg.adapters.register_loader("timestamptz", BoundedTimestamptzLoader)
 
 
 class Database:

@@ -24,6 +24,7 @@ from contracts.jobs import (
     JobKind,
     JobOutcome,
     JobRef,
+    JobStart,
     JobState,
     PhaseChange,
     Progress,
@@ -31,6 +32,7 @@ from contracts.jobs import (
 )
 from stores.db import Connection, Database
 from stores.job_ends import end_of
+from stores.job_starts import start_of
 from stores.tables import JobRow
 from stores.webhooks.deliveries import queue_deliveries, queued_of
 
@@ -306,11 +308,14 @@ async def finish_job(database: Database, finish: Finish) -> JobOutcome:
         if job.attempt == ref.attempt and not job.state.final:
             error = await end_job(connection, job, finish)
             if job.restart_requested:
+                ended = _outcome(job)
                 await _next_attempt(connection, ref.job_id)
-                return _outcome(job, restart=True)
+                ended.following = start_of(await lock_job(connection, ref.organization, ref.job_id))
+                return ended
             return _outcome(job, deliveries=await queue_deliveries(connection, job, error))
-        restart = job.attempt == ref.attempt + 1 and job.state is JobState.PENDING
-        return _outcome(job, restart=restart, deliveries=await queued_of(connection, job, ref.attempt))
+        restarted = job.attempt == ref.attempt + 1 and job.state is JobState.PENDING
+        queued = await queued_of(connection, job, ref.attempt)
+        return _outcome(job, following=start_of(job) if restarted else None, deliveries=queued)
 
 
 async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[str, Any] | None:
@@ -325,7 +330,8 @@ async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[s
     await connection.execute(
         """
         UPDATE jobs SET state = %s, error_code = %s, error_message = %s, cancelling = false, phase = NULL,
-               result = %s, completed_at = now(), fraction = CASE WHEN %s THEN 1 ELSE fraction END
+               retries = '{}', retrying = false, result = %s,
+               completed_at = now(), fraction = CASE WHEN %s THEN 1 ELSE fraction END
         WHERE id = %s
         """,
         (
@@ -349,9 +355,13 @@ async def cancel_now(connection: Connection, job: JobRow, ref: JobRef) -> JobRow
     return job
 
 
-def _outcome(job: JobRow, *, restart: bool = False, deliveries: Sequence[DeliveryRef] = ()) -> JobOutcome:
+def _outcome(job: JobRow, *, following: JobStart | None = None, deliveries: Sequence[DeliveryRef] = ()) -> JobOutcome:
     return JobOutcome(
-        state=job.state, progress=progress_of(job), error=error_of(job), restart=restart, deliveries=list(deliveries)
+        state=job.state,
+        progress=progress_of(job),
+        error=error_of(job),
+        following=following,
+        deliveries=list(deliveries),
     )
 
 
@@ -375,7 +385,7 @@ async def _next_attempt(connection: Connection, job_id: UUID) -> None:
             """
             UPDATE jobs SET state = 'PENDING', attempt = attempt + 1, restart_requested = false, cancelling = false,
                    error_code = NULL, error_message = NULL, result = NULL, completed_at = NULL, phase = NULL,
-                   warnings = '[]'
+                   retries = '{}', retrying = false, warnings = '[]'
             WHERE id = %s
             """,
             (job_id,),
@@ -450,17 +460,32 @@ async def last_restart(database: Database, job_id: UUID) -> int:
         return int((await found.fetchone() or (0,))[0])
 
 
-async def open_jobs(database: Database, *, quiet_seconds: float, limit: int) -> list[JobRow]:
-    """Jobs of every organisation that should have a live workflow and have been quiet for a while."""
-    async with database.transaction() as connection, connection.cursor(row_factory=kwargs_row(_job_row)) as cursor:
-        await cursor.execute(
+async def open_jobs(
+    database: Database, *, quiet_seconds: float, after: UUID | None, limit: int
+) -> list[tuple[UUID, str]]:
+    """Jobs of every organisation that should have a live workflow and have been quiet for a while.
+
+    Only what names them, for a row of which something cannot be read must not hide the others.
+
+    Args:
+        database: Where the jobs are.
+        quiet_seconds: For how long nothing has happened.
+        after: The job before the first; None: from the beginning.
+        limit: How many at the most.
+
+    Returns:
+        Ids, rising, with the organization of each.
+    """
+    async with database.statement() as connection:
+        found = await connection.execute(
             """
-            SELECT * FROM jobs WHERE state IN ('PENDING', 'RUNNING', 'PAUSED')
-            AND updated_at < now() - make_interval(secs => %s) ORDER BY updated_at LIMIT %s
+            SELECT id, organization FROM jobs WHERE state IN ('PENDING', 'RUNNING', 'PAUSED')
+            AND updated_at < now() - make_interval(secs => %(quiet)s)
+            AND (%(after)s::uuid IS NULL OR id > %(after)s) ORDER BY id LIMIT %(limit)s
             """,
-            (quiet_seconds, limit),
+            {"quiet": quiet_seconds, "after": after, "limit": limit},
         )
-        return await cursor.fetchall()
+        return await found.fetchall()
 
 
 async def sweep(database: Database, *, retention_days: int, limit: int) -> int:

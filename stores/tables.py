@@ -129,6 +129,9 @@ class JobRow(SQLModel, table=True):
     review_status: str | None = Field(default=None, description="a ReviewStatus; none: no review is wanted")
     template_id: UUID | None = None
     retrying: bool = Field(default=False, description="a step has failed and waits for its next attempt")
+    retries: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSONB, nullable=False), description="those steps, by their activity"
+    )
     state_changed_at: datetime = Field(default=None, sa_column=moment(now=True))
     created_at: datetime = Field(default=None, sa_column=moment(now=True))
     started_at: datetime | None = Field(default=None, sa_column=moment(required=False))

@@ -20,7 +20,10 @@ START_SECONDS = 180
 
 @contextmanager
 def supervised(
-    settings: Settings, *, furnish: Callable[[EmbeddedStack], Awaitable[None]] | None = None
+    settings: Settings,
+    *,
+    furnish: Callable[[EmbeddedStack], Awaitable[None]] | None = None,
+    make: Callable[..., EmbeddedStack] = EmbeddedStack,
 ) -> Iterator[EmbeddedStack]:
     """Start everything, and stop it at the end."""
     ready = threading.Event()
@@ -30,7 +33,7 @@ def supervised(
     stop = asyncio.Event()
 
     async def run() -> None:
-        async with EmbeddedStack(settings, echo=False, prepare=migrate, furnish=furnish) as stack:
+        async with make(settings, echo=False, prepare=migrate, furnish=furnish) as stack:
             await stack.start_chroma()
             started.append(stack)
             ready.set()

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Generic, TypeVar
 
 from temporalio import workflow
-from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import (
-    ActivityError,
     ApplicationError,
-    ChildWorkflowError,
+    FailureError,
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
@@ -30,17 +28,22 @@ from contracts.jobs import (
     JobError,
     JobInput,
     JobOutcome,
+    JobStart,
     JobState,
     NewEvent,
     PhaseChange,
+    RetryNotice,
     RunState,
 )
 from workflows import search_attributes as attributes
 from workflows._options import PROJECTION
+from workflows.job_start import start_options
 from workflows.webhooks import start_notice
 
 MAX_WINDOW = 200
-MOST_MESSAGE = 8000
+MOST_MESSAGE = 2_000
+MOST_RETRIES = 5
+CANCEL_SECONDS = 30.0
 State = TypeVar("State", bound=RunState)
 Phases = Callable[[JobInput], Awaitable[dict[str, Any] | None]]
 
@@ -68,6 +71,7 @@ class JobWorkflow(Generic[State]):
         self._phase = ""
         self._done = 0
         self._units = 0
+        self._retrying: dict[str, RetryNotice] = {}
 
     @workflow.signal(name="pause")
     def pause(self) -> None:
@@ -80,6 +84,15 @@ class JobWorkflow(Generic[State]):
         """Go on after a pause."""
         self.paused = False
         self._tell(JobState.RUNNING)
+
+    @workflow.signal(name="retrying")
+    def note_retry(self, notice: RetryNotice) -> None:
+        """Show in the Temporal UI that an activity has failed and is tried again, or has got over it."""
+        if notice.attempt:
+            self._retrying[notice.key] = notice
+        else:
+            self._retrying.pop(notice.key, None)
+        self._show()
 
     @workflow.update(name="set_concurrency")
     def set_concurrency(self, window: int) -> int:
@@ -98,6 +111,10 @@ class JobWorkflow(Generic[State]):
         Args:
             job: The workflow's input.
             phases: Goes through the phases and returns the job's small result.
+
+        Raises:
+            ApplicationError: The job has failed: so has its workflow, for operators look for failed workflows.
+            CancelledError: It was cancelled.
         """
         finish = Finish(ref=job.ref, state=JobState.COMPLETED)
         try:
@@ -114,18 +131,44 @@ class JobWorkflow(Generic[State]):
             if is_cancelled_exception(error):
                 finish.state = JobState.CANCELLED
                 finish.error = JobError(code=ErrorCode.CANCELLED, message=STOPPED)
-            elif isinstance(error, ActivityError | ChildWorkflowError):
+            elif isinstance(error, Exception):
+                # An activity's failure, a local one's too, or a defect of the workflow itself.
                 finish.state = JobState.FAILED
                 finish.error = _cause(error)
             else:
                 raise
+        outcome = await _to_the_end(self._settle(job, finish))
+        if outcome.state is JobState.FAILED:
+            error_code, message = (outcome.error.code, outcome.error.message) if outcome.error else (None, "it failed")
+            raise ApplicationError(message, type=error_code, non_retryable=True)
+        if outcome.state is JobState.CANCELLED:
+            await self._end_as_cancelled(job)
+        return outcome
+
+    async def _settle(self, job: JobInput, finish: Finish) -> JobOutcome:
+        """Write the end into the row, and start what follows it."""
         outcome = await workflow.execute_local_activity_method(JobActivities.finish_job, finish, **PROJECTION)
-        if outcome.restart:
-            await self._start_next_attempt(job)
+        if outcome.following is not None:
+            await self._start_next_attempt(outcome.following)
         await start_notice(job.ref, outcome.deliveries)
-        self._phase = outcome.state
+        self._phase, self._retrying = outcome.state, {}
         self._tell(outcome.state)
         return outcome
+
+    @staticmethod
+    async def _end_as_cancelled(job: JobInput) -> None:
+        """End the workflow as cancelled, which Temporal lets only those do that it was asked to cancel.
+
+        Raises:
+            CancelledError: Always, as soon as Temporal was asked.
+        """
+        if workflow.cancellation_reason() is None:
+            await workflow.execute_local_activity_method(JobActivities.cancel_workflow, job.ref, **PROJECTION)
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: workflow.cancellation_reason() is not None, timeout=CANCEL_SECONDS
+                )
+        raise asyncio.CancelledError
 
     async def _within_deadline(self, job: JobInput, phases: Phases) -> dict[str, Any] | None:
         if job.deadline is None:
@@ -182,16 +225,15 @@ class JobWorkflow(Generic[State]):
         except TimeoutError:
             raise HoldExpired(f"nobody answered {event.type} within {seconds:g} s") from None
 
-    async def _start_next_attempt(self, job: JobInput) -> None:
-        following = JobInput(ref=job.ref.next_attempt(), deadline=job.deadline, window=job.window)
+    @staticmethod
+    async def _start_next_attempt(start: JobStart) -> None:
         # A restart of a job that was cancelled at once does not wait for this run, and has started it itself.
         with contextlib.suppress(WorkflowAlreadyStartedError):
             await workflow.start_child_workflow(
                 workflow.info().workflow_type,
-                following,
-                id=following.ref.workflow_id,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                start.input,
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                **start_options(start),
             )
 
     async def go_to(self, job: JobInput, phase: str, units: int = 0) -> None:
@@ -277,7 +319,22 @@ class JobWorkflow(Generic[State]):
     def _show(self) -> None:
         state = " — **paused**" if self.paused else ""
         units = f": {self._done} of {self._units} chunks" if self._units else ""
-        workflow.set_current_details(f"**{self._phase or 'starting'}**{units}{state}\n\nWindow: {self.window}")
+        retries = "".join(
+            f"\n\n**Trying again**: {one.activity}, {one.attempt} failed attempts: {one.message}"
+            for one in sorted(self._retrying.values(), key=lambda one: -one.attempt)[:MOST_RETRIES]
+        )
+        workflow.set_current_details(f"**{self._phase or 'starting'}**{units}{state}\n\nWindow: {self.window}{retries}")
+
+
+async def _to_the_end(ending: Coroutine[Any, Any, JobOutcome]) -> JobOutcome:
+    """Await what must happen, also when the cancel of the workflow comes in between."""
+    task = asyncio.create_task(ending)
+    while True:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
 
 
 async def _run(start: Callable[[int], Awaitable[object]], unit: int) -> object:
@@ -301,6 +358,6 @@ def _cause(error: BaseException) -> JobError:
         if isinstance(leaf, ApplicationError) and leaf.type in set(ErrorCode):
             return JobError(code=ErrorCode(leaf.type), message=leaf.message[:MOST_MESSAGE])
         if leaf.__cause__ is None:
-            message = leaf.message if isinstance(leaf, ApplicationError) else str(leaf)
+            message = leaf.message if isinstance(leaf, FailureError) else f"{type(leaf).__name__}: {leaf}"
             return JobError(code=ErrorCode.INTERNAL, message=message[:MOST_MESSAGE])
         leaf = leaf.__cause__

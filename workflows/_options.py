@@ -2,23 +2,24 @@
 
 | options    | queue   | one try  | heartbeat | retries          | why                                                     |
 |------------|---------|----------|-----------|------------------|---------------------------------------------------------|
-| PROJECTION | engine  | 30 s     | -         | for ever, to 10 s| a row or two in Postgres, local: a job must not end     |
+| PROJECTION | engine  | 30 s     | -         | days, to 10 s    | a row or two in Postgres, local: a job must not end     |
 |            | (local) |          |           |                  | because the database restarts                           |
-| CHUNK      | compute | 10 min   | 6 s       | for ever, to 30 s| 1 to 5 s of work, or pages of a document, each kept as  |
+| CHUNK      | compute | 10 min   | 6 s       | days, to 30 s    | 1 to 5 s of work, or pages of a document, each kept as  |
 |            |         |          |           |                  | it is read; a killed worker is noticed within           |
 |            |         |          |           |                  | 6 s and the chunk runs elsewhere; its transaction      |
 |            |         |          |           |                  | makes a repeat harmless                                 |
-| WHOLE      | compute | 2 h      | 6 s       | for ever, to 60 s| training and resolving look at a whole index            |
-| PAID       | llm     | 1 h      | 6 s       | for ever, to 60 s| calls of language models: each answer is kept before    |
+| WHOLE      | compute | 2 h      | 6 s       | days, to 60 s    | training and resolving look at a whole index            |
+| PAID       | llm     | 1 h      | 6 s       | days, to 60 s    | calls of language models: each answer is kept before    |
 |            |         |          |           |                  | anything else, so a repeat asks only what is missing;   |
 |            |         |          |           |                  | the provider's Retry-After is followed; after six tries |
 |            |         |          |           |                  | the activity itself counts the call as failed           |
-| NOTICE     | io      | 60 s     | 6 s       | for ever, to 60 s| one POST of at most 15 s and two statements; what the   |
+| NOTICE     | io      | 60 s     | 6 s       | days, to 60 s    | one POST of at most 15 s and two statements; what the   |
 |            |         |          |           |                  | receiver answers is a result, not a failure, so only    |
 |            |         |          |           |                  | the database is retried; the waits are the workflow's   |
 | HOUSE      | engine  | 5 min    | 6 s       | 5, to 30 s       | the reconciler comes again by its schedule anyway       |
 
-Only errors that a retry can mend are retried: activities raise the rest as non-retryable.
+Only errors that a retry can mend are retried, for the days of a setting: the guard around every activity
+(`activities/_interceptor.py`) tells Temporal which those are, and when it is enough.
 Cancellation is TRY_CANCEL throughout: a cancelled job does not wait for its chunks, whose
 transactions find that the job has ended and roll back. Heartbeats are sent every second.
 """

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from temporalio import workflow
-from temporalio.common import Priority, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from activities.jobs import JobActivities
 from activities.vectors import VectorActivities
 from activities.webhooks import WebhookActivities
+from contracts.jobs import JobStart, Reconciled
 from contracts.webhooks import DeliveryInput
 from workflows._options import HOUSE
+from workflows.job_start import start_options
 from workflows.webhooks import start_delivery
 
 RECONCILE_ID = "towpath/reconcile"
 SWEEPS_A_RUN = 50
+MOST_PROBLEM = 500
 
 
 @workflow.defn(name="reconcile")
@@ -22,34 +26,59 @@ class ReconcileWorkflow:
     """Starts what was accepted and never started, ends what has lost its workflow, deletes what is old."""
 
     @workflow.run
-    async def run(self) -> int:
-        """Look once.
-
-        Returns:
-            How many jobs and deliveries were started.
-        """
-        missing = await workflow.execute_activity_method(JobActivities.find_unstarted, **HOUSE)
-        started = 0
-        for job in missing:
+    async def run(self) -> Reconciled:
+        """Look once at all open jobs."""
+        done = Reconciled()
+        failed: list[FailureError] = []
+        for step in (self._jobs, self._deliveries, self._sweeps, self._index):
             try:
-                await workflow.start_child_workflow(
-                    job.kind.value,
-                    job.input,
-                    id=job.input.ref.workflow_id,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-                    priority=Priority(fairness_key=job.input.ref.organization[:64]),
-                    static_summary=f"{job.kind.value}, started by the reconciler",
-                )
-                started += 1
-            except WorkflowAlreadyStartedError:
-                continue
+                await step(done)
+            except FailureError as error:
+                # What one step cannot do must not keep the others from theirs.
+                failed.append(error)
+        if done.problems:
+            workflow.set_current_details("Could not be put right:\n\n" + "\n".join(f"- {one}" for one in done.problems))
+        if failed:
+            raise failed[0]
+        return done
+
+    async def _jobs(self, done: Reconciled) -> None:
+        after: UUID | None = None
+        while True:
+            page = await workflow.execute_activity_method(JobActivities.find_unstarted, after, **HOUSE)
+            done.problems += page.problems
+            for start in page.unstarted:
+                await self._start(start, done)
+            after = page.next
+            if after is None:
+                return
+
+    async def _deliveries(self, done: Reconciled) -> None:
         for ref in await workflow.execute_activity_method(WebhookActivities.find_overdue, **HOUSE):
-            started += await start_delivery(DeliveryInput(ref=ref))
-        for _ in range(SWEEPS_A_RUN):
+            done.started += await start_delivery(DeliveryInput(ref=ref))
+
+    async def _sweeps(self, _: Reconciled) -> None:
+        for _round in range(SWEEPS_A_RUN):
             if not await workflow.execute_activity_method(JobActivities.sweep, **HOUSE):
                 break
-        for _ in range(SWEEPS_A_RUN):
+
+    async def _index(self, _: Reconciled) -> None:
+        for _round in range(SWEEPS_A_RUN):
             if not await workflow.execute_activity_method(VectorActivities.tend_index, **HOUSE):
                 break
-        return started
+
+    @staticmethod
+    async def _start(start: JobStart, done: Reconciled) -> None:
+        try:
+            await workflow.start_child_workflow(
+                start.input.ref.kind.value,
+                start.input,
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                **start_options(start),
+            )
+        except WorkflowAlreadyStartedError:
+            return
+        except FailureError as error:
+            done.problems.append(f"{start.input.ref.workflow_id} cannot be started: {error}"[:MOST_PROBLEM])
+            return
+        done.started += 1

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from api.kinds import KINDS
 from contracts.extraction import JobStatus, ReviewStatus, job_status
 from contracts.jobs import JobKind, JobState
+from domain.jobs import SUBJECTS
 from stores.tables import JobRow
 
 SUBJECT_CHARACTERS = 120
@@ -79,7 +79,7 @@ def job_line(job: JobRow, now: datetime | None = None) -> JobLine:
 
 def subject_of(job: JobRow) -> str:
     """What a job works on: a question, a document's name, an index; its short id where nothing is known."""
-    found = job.params.get("prompt") or job.params.get(KINDS[job.kind].subject)
+    found = job.params.get("prompt") or job.params.get(SUBJECTS[job.kind])
     if isinstance(found, Mapping):
         found = found.get("file_name")
     words = " ".join(str(found or f"Job {str(job.id)[:8]}").split())

@@ -19,8 +19,6 @@ TITLES: dict[str, str] = {
     EventType.PAUSED: "Paused",
     EventType.CONTINUED: "Continued",
     EventType.CANCELLING: "Cancel asked for",
-    EventType.WARNING: "Warning",
-    EventType.PROVIDER_AWAY: "Waiting for a provider",
     EventType.RESTARTED: "Next attempt",
     EventType.COMPLETED: "Completed",
     EventType.FAILED: "Failed",
@@ -35,6 +33,7 @@ MARKS: dict[str, str] = {
     EventType.WARNING: "warn",
     EventType.PROVIDER_AWAY: "warn",
     EventType.PROGRESS: "small",
+    EventType.RETRYING: "warn",
 }
 COUNTS = ("total", "processed", "succeeded", "failed", "skipped")
 
@@ -64,15 +63,24 @@ def timeline(events: Sequence[JobEvent]) -> list[Line]:
 
 def _line(event: JobEvent) -> Line:
     mark = MARKS.get(event.type, "plain")
-    if event.type == EventType.PROGRESS:
-        return Line(event, *_progress(event.data), None, mark)
-    if event.type == EventType.PHASE:
-        return Line(event, f"Phase {event.data.get('phase', '')}", "", None, mark)
+    if event.type in TELLERS:
+        return Line(event, *TELLERS[event.type](event.data), None, mark)
     if event.type in TITLES:
-        tell = TELLERS.get(event.type, _end)
-        return Line(event, TITLES[event.type], tell(event.data), None, mark)
+        return Line(event, TITLES[event.type], _end(event.data), None, mark)
     told, whole = _facts(event.data)
     return Line(event, _words(event.type), told, None if whole else _json(event.data), mark)
+
+
+def _created(data: Mapping[str, Any]) -> tuple[str, str]:
+    total = data.get("total")
+    if not isinstance(total, int) or not total:
+        return "Created", ""
+    return "Created", "1 item" if total == 1 else f"{total:,} items"
+
+
+def _retrying(data: Mapping[str, Any]) -> tuple[str, str]:
+    title = f"Attempt {data.get('attempt', 1)} of {data.get('activity', '')} failed"
+    return title, f"{data.get('code', '')}: {data.get('message', '')}"[:LONGEST_DETAIL]
 
 
 def _words(name: str) -> str:
@@ -96,25 +104,14 @@ def _counts(data: Mapping[str, Any]) -> str:
     return ", ".join(told)
 
 
-def _created(data: Mapping[str, Any]) -> str:
-    total = data.get("total")
-    if not isinstance(total, int) or not total:
-        return ""
-    return "1 item" if total == 1 else f"{total:,} items"
-
-
-def _started(data: Mapping[str, Any]) -> str:
-    return f"attempt {data.get('attempt', 1)}"
-
-
-def _warning(data: Mapping[str, Any]) -> str:
+def _warning(data: Mapping[str, Any]) -> tuple[str, str]:
     item = f"{data['item']}: " if data.get("item") else ""
-    return f"{item}{data.get('message', '')} ({data.get('code', '')})"[:LONGEST_DETAIL]
+    return "Warning", f"{item}{data.get('message', '')} ({data.get('code', '')})"[:LONGEST_DETAIL]
 
 
-def _away(data: Mapping[str, Any]) -> str:
-    told = f"{data.get('provider', '')}, attempt {data.get('attempt', 1)}: {data.get('message', '')}"
-    return f"{told} ({data.get('code', '')})"[:LONGEST_DETAIL]
+def _away(data: Mapping[str, Any]) -> tuple[str, str]:
+    title = f"Waiting for {data.get('provider', 'a provider')}"
+    return title, f"attempt {data.get('attempt', 1)}: {data.get('message', '')}"[:LONGEST_DETAIL]
 
 
 def _end(data: Mapping[str, Any]) -> str:
@@ -146,9 +143,13 @@ def _json(data: Mapping[str, Any]) -> str:
     return text if len(text) <= LONGEST_DETAIL else f"{text[:LONGEST_DETAIL]}\n…"
 
 
-TELLERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+TELLERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
+    EventType.PROGRESS: _progress,
+    EventType.PHASE: lambda data: (f"Phase {data.get('phase', '')}", ""),
+    EventType.STARTED: lambda data: ("Started", f"attempt {data.get('attempt', 1)}"),
     EventType.CREATED: _created,
-    EventType.STARTED: _started,
+    EventType.RETRYING: _retrying,
     EventType.WARNING: _warning,
     EventType.PROVIDER_AWAY: _away,
 }
+"""The title and the words of the events that are told in a way of their own."""
