@@ -29,6 +29,7 @@ from activities._asking import Asker
 from activities._candidates import Matcher
 from activities._documents import Documents
 from activities._interceptor import ActivityGuard
+from activities._patience import Clock, Patience, wall_clock
 from activities._sources import Sources
 from activities.ai import AiActivities
 from activities.enrichment import EnrichmentActivities
@@ -109,8 +110,14 @@ class Parts:
     models: LanguageModels
 
     @classmethod
-    def make(cls, database: Database, settings: Settings) -> Parts:
-        """Everything from the settings; nothing connects yet."""
+    def make(cls, database: Database, settings: Settings, *, clock: Clock = wall_clock) -> Parts:
+        """Everything from the settings; nothing connects yet.
+
+        Args:
+            database: Where everything is kept.
+            settings: The settings.
+            clock: By which a provider's outage is waited out.
+        """
         matcher = Matcher(database, memory_mb=settings.match_memory_mb)
         client = GuardedClient(
             allow_hosts=settings.allowed_host_list,
@@ -123,7 +130,8 @@ class Parts:
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
         vault = Vault(settings.encryption_key_list)
-        asker = Asker(database, models)
+        patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
+        asker = Asker(database, models, patience)
         fetcher = GuardedClient(
             allow_hosts=settings.allowed_host_list,
             most_bytes=settings.document_max_bytes,
@@ -149,9 +157,9 @@ class Parts:
             jobs=JobActivities(database, retention_days=settings.retention_days, answer_days=settings.llm_cache_days),
             entities=EntityActivities(database, matcher, share_size=settings.match_chunk),
             reindex=ReindexActivities(database, matcher, share_size=settings.match_chunk),
-            vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources),
-            enrichment=EnrichmentActivities(database, models),
-            tasks=LlmTaskActivities(database, models),
+            vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources, patience),
+            enrichment=EnrichmentActivities(database, asker),
+            tasks=LlmTaskActivities(database, asker),
             ai=AiActivities(desk),
             extraction=ExtractionActivities(database, asker, documents, chunk=settings.extraction_chunk),
             documents=documents,

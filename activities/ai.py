@@ -33,11 +33,13 @@ from domain.ai.moves import (
 from domain.ai.prompts import SMALL_CHARACTERS, move_prompt, small_prompt
 from domain.ai.results import last_drawable, plain_answer, unfinished_answer
 from domain.ai.words import rows_brought
+from domain.semantics.compile import Column, fields_of
 from domain.texts import counted, shorten
 from stores.ai.connections import get_connection
 from stores.ai.jobs import keep_action, open_run
 from stores.ai.models import add_model, change_model
 from stores.ai.tables import ModelRow
+from stores.warnings import add_warnings
 from stores.webhooks.deliveries import progress_queued
 
 MOST_FIELDS = 300
@@ -73,6 +75,7 @@ class AiActivities:
                 action.message = "Answering."
             async with self._database.transaction() as connection:
                 queued = await keep_action(connection, task.ref, action, topic=work.topic, summary=summary)
+                await add_warnings(connection, task.ref, work.warnings)
             return _step(action, queued)
 
     async def _next(self, work: Work, task: IterationTask) -> StoredAction:
@@ -123,7 +126,7 @@ class AiActivities:
         return answer, query, notes
 
     async def _move(self, work: Work, task: IterationTask) -> StoredAction:
-        fields = fields_for(work.params.prompt, work.content, work.chosen_topic, most=MOST_FIELDS)
+        fields = self._fields(work)
         charts = any(one.drawable for one in work.actions) or last_drawable(work.earlier) is not None
         prompt = move_prompt(
             work.params.prompt,
@@ -157,6 +160,15 @@ class AiActivities:
         action.notes = order_left_out(answer.data.get("query"))
         await self._ask_database(work, action, move)
         return _told(action)
+
+    @staticmethod
+    def _fields(work: Work) -> list[Column]:
+        """The fields that a model is shown."""
+        fields = fields_for(work.params.prompt, work.content, work.chosen_topic, most=MOST_FIELDS)
+        if len(fields) < (known := len(fields_of(work.content, work.chosen_topic))):
+            told = f"the model is shown the {len(fields)} of {known} fields that are nearest to the question"
+            work.warn(ErrorCode.FIELDS_LEFT_OUT, told, work.chosen_topic)
+        return fields
 
     async def _ask_database(self, work: Work, action: StoredAction, move: Move) -> None:
         action.topic, action.title, action.chart = work.topic, move.title, move.chart
@@ -196,7 +208,7 @@ class AiActivities:
             answer, query, notes = await self._small_query(work)
             move = Move("query", "Asking the database.", None, query)
         else:
-            fields = fields_for(prompt, work.content, work.chosen_topic, most=MOST_FIELDS)
+            fields = self._fields(work)
             asked = move_prompt(prompt, work.content, work.chosen_topic, fields, work.actions, query_form(fields))
             answer = await self._desk.ask(work, asked)
             move = Move("query", "Asking the database.", *read_query(answer.data, work.base))
@@ -213,6 +225,7 @@ class AiActivities:
     async def _keep(self, work: Work, action: StoredAction) -> None:
         async with self._database.transaction() as connection:
             await keep_action(connection, work.ref, action, topic=work.topic, summary=None)
+            await add_warnings(connection, work.ref, work.warnings)
         work.actions.append(action)
 
     @activity.defn
@@ -222,7 +235,8 @@ class AiActivities:
             async with self._database.transaction() as connection:
                 params = (await open_run(connection, ref)).params
             row = await get_connection(self._database, ref.organization, UUID(params["connection_id"]))
-            content = (await self._desk.draft(row)).model_dump(mode="json", by_alias=True, exclude_none=True)
+            drafted, warnings = await self._desk.draft(ref, row)
+            content = drafted.model_dump(mode="json", by_alias=True, exclude_none=True)
             model_id = UUID(params["model_id"])
             if params.get("refresh"):
                 await change_model(self._database, ref.organization, model_id, {"content": content})
@@ -236,6 +250,8 @@ class AiActivities:
                     content=content,
                 )
                 await add_model(self._database, model)
+            async with self._database.transaction() as connection:
+                await add_warnings(connection, ref, warnings)
             return {"model_id": str(model_id), "views": len(content["views"])}
 
 

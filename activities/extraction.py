@@ -10,9 +10,9 @@ from typing import Any
 
 from temporalio import activity
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from activities._documents import Documents
-from activities._extracting import Extractor, asked
+from activities._extracting import Extractor, asked, cut_warnings
 from activities._faults import effect
 from contracts.documents import VISIBLE_KINDS, PageBody, PageContent
 from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError
@@ -25,9 +25,9 @@ from contracts.extraction import (
     ReadPlan,
     ReviewStatus,
 )
-from contracts.jobs import Cost, DeliveryRef, JobRef, Progress
+from contracts.jobs import Cost, DeliveryRef, JobRef, JobWarning, Progress
 from domain.ai.linking import rank
-from domain.extraction.asking import CLASSIFIED_PAGES, class_form, class_prompt
+from domain.extraction.asking import CLASSIFIED_PAGES, SMALL_CHARACTERS, class_form, class_prompt
 from domain.extraction.kinds import detect_kind
 from stores import jobs as job_store
 from stores.ai.jobs import open_run
@@ -42,6 +42,7 @@ from stores.extraction.jobs import (
     set_retrying,
 )
 from stores.extraction.pages import (
+    cut_numbers,
     imaged_pages,
     keep_image,
     keep_pages,
@@ -50,6 +51,7 @@ from stores.extraction.pages import (
     packed,
     read_pages,
 )
+from stores.warnings import add_warnings
 from stores.webhooks.deliveries import queue_review
 
 FORMAT = "1"
@@ -93,7 +95,9 @@ class ExtractionActivities:
             kind = detect_kind(document.file_name, media, await self._documents.head_of(path))
             info = await self._documents.reader.describe(path, kind, name=document.file_name)
             pages = _chosen(params.options.page_range, info.pages)
-            if params.choices is not None:
+            warnings: list[JobWarning] = []
+            if params.choices is not None and len(pages) > CLASSIFIED_PAGES:
+                warnings.append(_left_out(f"the class is chosen by the first {CLASSIFIED_PAGES} of {len(pages)} pages"))
                 pages = pages[:CLASSIFIED_PAGES]
             if params.options.direct_image_extraction and kind not in VISIBLE_KINDS:
                 raise JobFault(
@@ -113,6 +117,7 @@ class ExtractionActivities:
                     pages=pages,
                     variant=variant,
                 )
+                await add_warnings(connection, ref, warnings)
                 if known:
                     await self._progress(connection, ref, "cached", len(known), len(pages))
             left = [page for page in pages if page not in known]
@@ -122,10 +127,11 @@ class ExtractionActivities:
         try:
             return await self._documents.fetch(ref.organization, params.document)
         except TowpathError as error:
-            if error.retryable and not last_try():
+            judged = await self._asker.patience.judge(ref, "the document's server", "document", error)
+            if judged.retryable:
                 raise
             code = error.code if isinstance(error, BadInput) else ErrorCode.SOURCE_FAILED
-            raise JobFault(f"the document cannot be fetched: {error.detail}", code=code) from error
+            raise JobFault(f"the document cannot be fetched: {judged.detail}", code=code) from error
 
     @activity.defn
     async def read_share(self, share: PageShare) -> int:
@@ -188,10 +194,26 @@ class ExtractionActivities:
                 async with self._database.transaction() as connection:
                     await job_store.add_progress(connection, ref, Progress(), cost=cost)
                     await keep_extracted(connection, ref.job_id, extracted)
+                    await add_warnings(connection, ref, extractor.warnings)
+            await self._warn_of_cut_pages(ref, extraction)
             wanted = options.require_review or options.hold_for_review
             if options.review_below is not None:
                 wanted = await self._least(ref, extraction, extracted) < options.review_below
             return ExtractionOutcome(review=wanted, hold=wanted and options.hold_for_review)
+
+    async def _warn_of_cut_pages(self, ref: JobRef, extraction: Extraction) -> None:
+        assert extraction.sha256 is not None
+        assert extraction.variant is not None
+        digest = bytes.fromhex(extraction.sha256)
+        cut = await cut_numbers(self._database, ref.organization, digest, extraction.variant, extraction.pages or [])
+        if not cut:
+            return
+        told = "page {} holds more than is kept of a page; its end is left out"
+        warnings = [
+            JobWarning(code=ErrorCode.SOURCE_TRUNCATED, message=told.format(page), item=f"page {page}") for page in cut
+        ]
+        async with self._database.transaction() as connection:
+            await add_warnings(connection, ref, warnings)
 
     async def _least(self, ref: JobRef, extraction: Extraction, extracted: Extracted | None) -> float:
         assert extraction.sha256 is not None
@@ -220,6 +242,10 @@ class ExtractionActivities:
             async with self._database.transaction() as connection:
                 job = await open_run(connection, ref)
                 await begin_review(connection, ref)
+                shown = len(extraction.pages or [])
+                if extraction.kind in VISIBLE_KINDS and shown > MOST_PICTURES:
+                    told = f"the review shows pictures of the first {MOST_PICTURES} of {shown} pages"
+                    await add_warnings(connection, ref, [_left_out(told)])
                 return await queue_review(connection, job)
 
     async def _picture(self, ref: JobRef, extraction: Extraction) -> None:
@@ -251,7 +277,8 @@ class ExtractionActivities:
             params, extraction = await self._job(ref)
             options = params.choices or []
             pages = await self._pages(ref, extraction)
-            text = " ".join(page.content for page in pages)[:20_000]
+            await self._warn_of_cut_pages(ref, extraction)
+            text = " ".join(page.content for page in pages)
             told = {one.name: " ".join([one.name, *one.examples]) for one in options}
             nearest = rank(text, told)
             best, second = nearest[0], nearest[1]
@@ -264,6 +291,7 @@ class ExtractionActivities:
             async with self._database.transaction() as connection:
                 cost = Cost(usd=answer.usd, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
                 await job_store.add_progress(connection, ref, Progress(), cost=cost)
+                await add_warnings(connection, ref, cut_warnings(params.llm, pages, SMALL_CHARACTERS))
             data = answer.data
             return {
                 "option": data["option"],
@@ -296,6 +324,10 @@ class _Stepping:
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, TowpathError) and error.retryable:
             await set_retrying(self._database, self._ref, retrying=True)
+
+
+def _left_out(message: str) -> JobWarning:
+    return JobWarning(code=ErrorCode.PAGES_LEFT_OUT, message=message)
 
 
 def _chosen(wanted: Sequence[int] | None, count: int) -> list[int]:

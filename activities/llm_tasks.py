@@ -8,21 +8,21 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from activities._domains import Work, ask_domain
 from activities._entity_run import short_result, tell
 from activities._faults import effect
 from activities._fusing import fuse_results
 from activities._records import fusion_record, merged_result, result_of
-from clients.llm import LanguageModels
 from contracts.enrichment import ExpertiseResult, GenerateBody, LlmEvent, MergeBody, Plan, PromptBody, Strategy
 from contracts.errors import BadInput, ErrorCode, JobFault, ModelError
-from contracts.jobs import Cost, JobRef, NewEvent, Progress
+from contracts.jobs import Cost, JobRef, JobWarning, NewEvent, Progress
 from domain.enrichment.content import Content
-from domain.enrichment.drafts import draft_schema, with_wording, wording_prompt
-from domain.enrichment.edits import Edit, apply_edits, edit_prompt, read_instruction
+from domain.enrichment.drafts import MOST_WORDED, draft_schema, with_wording, wording_prompt
+from domain.enrichment.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
 from domain.enrichment.runs import assemble, call_key, calls_of, record_id
 from domain.enrichment.schema import read_content
+from domain.sources import cut_sources
 from stores import jobs as job_store
 from stores.db import Database
 from stores.enrichment.records import get_records, put_records
@@ -30,6 +30,7 @@ from stores.enrichment.schemas import create_schema, get_schema, update_schema
 from stores.job_events import append_events
 from stores.job_writer import JobWriter
 from stores.tables import RecordRow
+from stores.warnings import add_warnings
 
 
 class LlmTaskActivities:
@@ -37,13 +38,13 @@ class LlmTaskActivities:
 
     Args:
         database: Jobs, schemas, records.
-        models: The language models.
+        asker: The language models.
     """
 
-    def __init__(self, database: Database, models: LanguageModels) -> None:
+    def __init__(self, database: Database, asker: Asker) -> None:
         self._database = database
         self._writer = JobWriter(database)
-        self._asker = Asker(database, models)
+        self._asker = asker
 
     @activity.defn
     async def generate_schema(self, ref: JobRef) -> dict[str, Any]:
@@ -56,6 +57,12 @@ class LlmTaskActivities:
             model = str(params["model"])
             await self._tell(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
             said, problem = await self._worded(ref, model, draft, samples, body.language)
+            unworded = max(len(draft["root"]["properties"]) - MOST_WORDED, 0)
+            if problem is None and unworded:
+                told = (
+                    f"a model words {MOST_WORDED} fields; the descriptions of {unworded} more are made of their names"
+                )
+                await self._warn(ref, [JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=told)])
             content = read_content(with_wording(draft, said, name=body.name))
             suggestions = [] if problem is None else [f"the descriptions are made of the names: {problem}"]
             schema_id: UUID | None = None
@@ -78,9 +85,15 @@ class LlmTaskActivities:
         try:
             return await self._ask(ref, model, prompt, "wording"), None
         except ModelError as error:
-            if error.retryable and not last_try():
+            if error.retryable:
                 raise
+            told = f"the descriptions are made of the names: {error.detail}"
+            await self._warn(ref, [JobWarning(code=error.code, message=told)])
             return None, error.detail
+
+    async def _warn(self, ref: JobRef, warnings: list[JobWarning]) -> None:
+        async with self._database.transaction() as connection:
+            await add_warnings(connection, ref, warnings)
 
     @activity.defn
     async def edit_schema(self, ref: JobRef) -> dict[str, Any]:
@@ -98,6 +111,7 @@ class LlmTaskActivities:
             edits = read_instruction(body.prompt)
             if edits is None:
                 texts, _ = await self._asker.sources(ref.organization, body.attachment_ids or [])
+                await self._warn(ref, cut_sources(texts, SOURCE_CHARACTERS))
                 answer = await self._ask(ref, model, edit_prompt(version.content, body.prompt, texts), "edits")
                 edits = [Edit.model_validate(one) for one in answer["edits"]]
             content, added, refused = apply_edits(version.content, edits)
@@ -160,6 +174,8 @@ class LlmTaskActivities:
                 if await append_events(connection, ref, [event]):
                     await put_records(connection, [row])
                     await job_store.add_progress(connection, ref, Progress(), cost=Cost(usd=max(spent, 0.0)))
+                    failed = [one for one in parts if not one.success]
+                    await add_warnings(connection, ref, [_missing(one) for one in failed])
             return short_result(result)
 
     @activity.defn
@@ -180,7 +196,7 @@ class LlmTaskActivities:
             async def note(kind: LlmEvent, data: dict[str, Any]) -> None:
                 await self._tell(ref, kind, kind, data)
 
-            fused = await fuse_results(
+            fused, warnings = await fuse_results(
                 self._asker,
                 ref,
                 content,
@@ -225,6 +241,7 @@ class LlmTaskActivities:
                     await put_records(connection, [row])
                     cost = Cost(usd=fused.cost_usd or 0.0)
                     await job_store.add_progress(connection, ref, Progress(), cost=cost)
+                    await add_warnings(connection, ref, warnings)
             return answer
 
     async def _params(self, ref: JobRef) -> dict[str, Any]:
@@ -260,6 +277,11 @@ def names_of(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
             name = f"{base}#{number}"
         found[name] = row.structured_output
     return found
+
+
+def _missing(one: ExpertiseResult) -> JobWarning:
+    message = f"it failed again: {one.error_message}"
+    return JobWarning(code=one.code or ErrorCode.ENRICHMENT_FAILED, message=message, item=one.name)
 
 
 def _edited(schema_id: UUID, content: Content, refused: list[str]) -> dict[str, Any]:

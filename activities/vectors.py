@@ -17,9 +17,10 @@ from temporalio import activity
 
 from activities._faults import effect, end_of_item
 from activities._pages import record_page
+from activities._patience import Patience
 from activities._sources import Sources
 from clients.embedding import Embedder, Splitter
-from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError, Unavailable
+from contracts.errors import BadInput, ErrorCode, JobFault, TooMany, TowpathError, Unavailable
 from contracts.jobs import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
 from contracts.json_values import parse_json, write_json
 from contracts.vectors import Collection, CollectionRef, FailureStage, Phase
@@ -74,10 +75,16 @@ class VectorActivities:
         index: The vector index.
         embedder: Makes this process's embedder; called once, when it is needed.
         sources: Files that items name.
+        patience: How long an endpoint that does not answer is waited for.
     """
 
     def __init__(
-        self, database: Database, index: VectorIndex, embedder: Callable[[], Embedder], sources: Sources
+        self,
+        database: Database,
+        index: VectorIndex,
+        embedder: Callable[[], Embedder],
+        sources: Sources,
+        patience: Patience,
     ) -> None:
         self._database = database
         self._index = index
@@ -85,6 +92,7 @@ class VectorActivities:
         self._made: Embedder | None = None
         self._splitter: Splitter | None = None
         self._sources = sources
+        self._patience = patience
         self._collections = Collections()
         self._next_look = 0.0
 
@@ -116,7 +124,7 @@ class VectorActivities:
                 return tally(page.outcomes)
             await self._read(items, page.first_index)
             await self._compare(items, scope, embedder)
-            cost = await self._embed(items, scope, embedder, page.first_index)
+            cost = await self._embed(task, items, scope, embedder, page.first_index)
             await self._add(items, scope)
             async with self._database.transaction() as connection:
                 done = await _store(connection, task, scope, items, cost)
@@ -131,7 +139,9 @@ class VectorActivities:
             try:
                 item.text = await self._text(item, slots)
             except TowpathError as error:
-                code = error.code if error.code is ErrorCode.NOTHING_TO_EMBED else ErrorCode.SOURCE_FAILED
+                code: ErrorCode = ErrorCode.SOURCE_FAILED
+                if error.code is ErrorCode.NOTHING_TO_EMBED:
+                    code = error.code
                 item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, error.detail)
             except Exception as error:
                 ended = end_of_item(error, f"the source of the item {item.data['object_id']!r}")
@@ -174,7 +184,9 @@ class VectorActivities:
                 item.unchanged = standing.digest == draft.digest
             item.draft = draft
 
-    async def _embed(self, items: list[Item], scope: TaskScope, embedder: Embedder, first_index: int) -> Cost:
+    async def _embed(
+        self, task: PageTask, items: list[Item], scope: TaskScope, embedder: Embedder, first_index: int
+    ) -> Cost:
         """Give every draft that needs them its vectors, and keep those in Postgres group by group.
 
         What the collection has the vector of is not embedded, whichever object it came with.
@@ -189,7 +201,7 @@ class VectorActivities:
         await self._keep([item for item in fresh if _take(item, known)], scope)
         missing = sorted((item for item in fresh if _draft(item).vectors is None), key=lambda item: len(item.text))
         for group in _groups(missing, embedder.batch * GROUP_BATCHES):
-            await self._embed_group(group, embedder, cost, first_index, known)
+            await self._embed_group(task, group, embedder, cost, first_index, known)
             await self._keep([item for item in group if item.draft is not None and _take(item, known)], scope)
         return cost
 
@@ -215,8 +227,15 @@ class VectorActivities:
                 await store.keep_vectors(connection, scope.collection.collection_no, [_draft(item) for item in items])
 
     async def _embed_group(
-        self, group: list[Item], embedder: Embedder, cost: Cost, first_index: int, known: dict[int, store.Vector]
+        self,
+        task: PageTask,
+        group: list[Item],
+        embedder: Embedder,
+        cost: Cost,
+        first_index: int,
+        known: dict[int, store.Vector],
     ) -> None:
+        call = f"embed:{task.page}"
         texts = {
             entry: part
             for item in group
@@ -232,12 +251,21 @@ class VectorActivities:
             if len(group) > 1:
                 # One text is refused; alone, each shows whether it is the one.
                 for item in group:
-                    await self._embed_group([item], embedder, cost, first_index, known)
+                    await self._embed_group(task, [item], embedder, cost, first_index, known)
                 return
             group[0].draft = None
             code = ErrorCode.EMBEDDING_FAILED
             group[0].failure = _failure(group[0], first_index, FailureStage.INFERENCE, code, error.detail)
             return
+        except (TooMany, Unavailable) as error:
+            judged = await self._patience.judge(task.ref, embedder.model, call, error)
+            if judged.retryable:
+                raise
+            for item in group:
+                item.draft = None
+                item.failure = _failure(item, first_index, FailureStage.INFERENCE, judged.code, judged.detail)
+            return
+        await self._patience.answered(task.ref, call)
         cost.usd += embedded.usd
         cost.input_tokens += embedded.tokens
         known |= zip(texts, embedded.vectors, strict=True)

@@ -20,6 +20,7 @@ from contracts.auth import organization_uuid
 from contracts.errors import BadInput, ErrorCode, NotFound
 from domain.ai.results import title_of
 from stores.ai.jobs import AiRow, state_of
+from stores.job_ends import plain_warnings
 from stores.tables import JobRow
 
 LONGEST_WAIT = 60.0
@@ -44,6 +45,7 @@ def job_answer(state: AppState, request: Request, job: JobRow, more: AiRow, plac
         "createdAt": moment(job.created_at),
         "updatedAt": moment(max(job.updated_at, more.progress_at or job.updated_at)),
         "attempt": job.attempt,
+        "warnings": plain_warnings(job),
         "cost": {"usd": job.cost_usd, "inputTokens": job.input_tokens, "outputTokens": job.output_tokens},
     }
     if job.deadline is not None:

@@ -20,7 +20,7 @@ from api.webhook_targets import MEMBERS, read_target, take_members
 from contracts.auth import Principal
 from contracts.entities import BatchStatus, BatchView
 from contracts.errors import BadInput, NotFound
-from contracts.jobs import JobKind, JobState
+from contracts.jobs import JobKind
 from contracts.values import LATEST, bounded_time
 from domain.entities import ScalarFields, parse_entity
 from domain.json_stream import Slice
@@ -184,7 +184,7 @@ async def answer_batch(state: AppState, job: JobRow, *, limit: int, offset: int,
     """A batch's status with a page of its results."""
     failures, total = await read_failures(state.db, job.id, limit=MOST_ERRORS, offset=0)
     view: BatchView = batch_view(job, failures=failures, total_failures=total)
-    view.progress = 1.0 if job.state is JobState.COMPLETED else job.fraction
+    view.progress = job.fraction
     view.created_at, view.started_at, view.completed_at = job.created_at, job.started_at, job.completed_at
     answer = view.model_dump(mode="json", by_alias=True, exclude_none=True)
     results = await _results(state, job, limit=limit, offset=offset, explain=explain)

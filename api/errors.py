@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5
 TOO_SLOW = "the database took too long for this and was stopped; ask for less at once, or try again later"
+SLOW_DOWN = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
 CODES = {
     400: ErrorCode.INVALID_VALUE,
     401: ErrorCode.UNAUTHORIZED,
@@ -71,7 +72,7 @@ def answer_error(request: Request, error: TowpathError) -> JSONResponse:
         kind = "missing" if error.code is ErrorCode.MISSING_FIELD else error.code.lower()
         return _list(request, error.code, [{"loc": ["body", *_place(error.field)], "msg": error.detail, "type": kind}])
     headers: dict[str, str] = {}
-    if error.retry_after is not None or error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if error.retry_after is not None or error.status in SLOW_DOWN:
         headers["Retry-After"] = str(error.retry_after or RETRY_SECONDS)
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

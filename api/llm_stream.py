@@ -12,7 +12,7 @@ from sse_starlette import ServerSentEvent
 
 from api.state import AppState
 from api.streams import LONGEST_SECONDS, first_line
-from contracts.enrichment import STATUS_OF, LlmEvent
+from contracts.enrichment import LLM_KINDS, STATUS_OF, LlmEvent
 from contracts.errors import ErrorCode
 from contracts.jobs import EventType, JobEvent, JobKind, JobState
 from contracts.json_values import write_json
@@ -22,17 +22,14 @@ from stores.jobs import get_job, last_restart
 from stores.tables import JobRow, RecordRow
 
 STEP = 10
-LLM_KINDS = frozenset(
-    {
-        JobKind.SINGLE_ENRICHMENT,
-        JobKind.BATCH_ENRICHMENT,
-        JobKind.EXPERTISE_RETRY,
-        JobKind.SCHEMA_GENERATION,
-        JobKind.SCHEMA_EDIT,
-        JobKind.FUSION_MERGE,
-    }
-)
 HIDDEN = frozenset({EventType.CREATED, EventType.STARTED, EventType.PHASE, EventType.PROGRESS})
+AWAY_NAMES = {
+    "provider": "current_model",
+    "attempt": "current_attempt",
+    "message": "last_error_summary",
+    "nextAttemptAt": "next_attempt_at",
+    "givesUpAt": "gives_up_at",
+}
 ENDS = {
     EventType.COMPLETED: JobState.COMPLETED,
     EventType.FAILED: JobState.FAILED,
@@ -104,8 +101,15 @@ async def _messages(state: AppState, job: JobRow, event: JobEvent) -> list[dict[
     if event.type in HIDDEN and job.kind in LLM_KINDS:
         return []
     name = event.type.removeprefix("job.") if job.kind in LLM_KINDS else event.type
+    if event.type == EventType.PROVIDER_AWAY and job.kind in LLM_KINDS:
+        return [_message(job, event, name, JobState.RUNNING, _away(event.data))]
     at = STATES.get(event.type, JobState.RUNNING)
     return [_message(job, event, name, at, event.data)]
+
+
+def _away(data: dict[str, Any]) -> dict[str, Any]:
+    """A try that failed, in the members that every event of this stream has."""
+    return {AWAY_NAMES.get(name, name): value for name, value in data.items()}
 
 
 async def _end(state: AppState, job: JobRow, event: JobEvent) -> list[dict[str, Any]]:
@@ -123,6 +127,9 @@ async def _end(state: AppState, job: JobRow, event: JobEvent) -> list[dict[str, 
     told: list[tuple[str, dict[str, Any]]] = []
     if job.kind is JobKind.BATCH_ENRICHMENT:
         reason = "cancelled" if final is JobState.CANCELLED else error.get("code")
+        if final is JobState.FAILED and counts["total_entities"] <= event.data.get("processed", 0):
+            # All of them had their turn: nothing was stopped.
+            reason = None
         told.append((LlmEvent.BATCH_COMPLETED, {"stopped_early_reason": reason}))
     if final is JobState.FAILED:
         told.append(("error", {"error_message": error.get("message"), "code": error.get("code", ErrorCode.INTERNAL)}))
@@ -207,6 +214,7 @@ def single_result(job: JobRow, rows: Sequence[RecordRow]) -> dict[str, Any]:
                 "record_id": str(row.id),
                 "cost_usd": row.cost_usd,
                 "error_message": row.error_message,
+                "error_code": row.error_code,
             }
             for row in models
         ],

@@ -42,6 +42,7 @@ from contracts.vectors import (
 from domain.json_stream import Slice
 from domain.vectors.items import canonical, object_uid
 from stores import jobs as job_store
+from stores.job_ends import plain_warnings
 from stores.staging import StagedItem
 from stores.tables import JobRow
 from stores.vectors.tasks import claim_task_id, next_order, read_failed_items
@@ -200,6 +201,7 @@ def view(job: JobRow, failures: list[FailedItem]) -> dict[str, Any]:
         "detail": (job.error_message or "")[:MOST_DETAIL] or None,
         "collection": job.params["collection"],
         "attempt": job.attempt,
+        "warnings": plain_warnings(job) or None,
     }
     progress = TaskProgress(total=job.total, processed=job.processed, succeeded=job.succeeded, failed=job.failed)
     task: BaseModel

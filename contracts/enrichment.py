@@ -24,7 +24,7 @@ from pydantic import (
 
 from contracts.bodies import Strict
 from contracts.errors import ErrorCode
-from contracts.jobs import JobState
+from contracts.jobs import JobKind, JobState
 from contracts.json_values import read_json
 from contracts.llm import MODEL_KEY_FORM
 from contracts.webhooks import WebhookFields
@@ -77,6 +77,16 @@ class PublicStatus(Word):
     CANCELLED = "cancelled"
 
 
+LLM_KINDS = frozenset(
+    {
+        JobKind.SINGLE_ENRICHMENT,
+        JobKind.BATCH_ENRICHMENT,
+        JobKind.EXPERTISE_RETRY,
+        JobKind.SCHEMA_GENERATION,
+        JobKind.SCHEMA_EDIT,
+        JobKind.FUSION_MERGE,
+    }
+)
 STATUS_OF: dict[JobState, PublicStatus] = {state: PublicStatus(state.lower()) for state in JobState}
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from contracts.bodies import Strict
 from contracts.errors import ErrorCode
-from contracts.jobs import JobError, JobState, Wire
+from contracts.jobs import JobError, JobState, JobWarning, Wire
 from contracts.words import Word
 
 IfExists = Literal["update", "error"]
@@ -225,6 +225,7 @@ class BatchView(Wire):
     errors: list[ItemError] | None = None
     errors_truncated: bool | None = None
     error: JobError | None = None
+    warnings: list[JobWarning] | None = Field(default=None, description="What was done worse than it was asked for.")
     status_url: str | None = None
 
 

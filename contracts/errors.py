@@ -32,7 +32,7 @@ from contracts.values import storable_text
 
 
 class ErrorCode(StrEnum):
-    """Every code that an answer, a job or a failed item can carry."""
+    """Every code that an answer, a job, a failed item or a warning can carry; the last block is of warnings alone."""
 
     INVALID_JSON = "INVALID_JSON"
     INVALID_VALUE = "INVALID_VALUE"
@@ -92,6 +92,13 @@ class ErrorCode(StrEnum):
     PAGE_TOO_LARGE = "PAGE_TOO_LARGE"
     PAGE_OUT_OF_RANGE = "PAGE_OUT_OF_RANGE"
     READER_DIED = "READER_DIED"
+    REQUIRED_MISSING = "REQUIRED_MISSING"
+    SOURCE_TRUNCATED = "SOURCE_TRUNCATED"
+    RESULT_TRUNCATED = "RESULT_TRUNCATED"
+    PAGES_LEFT_OUT = "PAGES_LEFT_OUT"
+    FIELDS_LEFT_OUT = "FIELDS_LEFT_OUT"
+    TOPIC_GUESSED = "TOPIC_GUESSED"
+    MORE_WARNINGS = "MORE_WARNINGS"
 
 
 class ErrorBody(BaseModel):

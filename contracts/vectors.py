@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerialize
 
 from contracts.bodies import Strict
 from contracts.errors import ErrorCode
-from contracts.jobs import JobState
+from contracts.jobs import JobState, JobWarning
 from contracts.webhooks import WebhookFields
 from contracts.words import Word
 
@@ -184,6 +184,7 @@ class Task(BaseModel):
     collection: Collection
     progress: TaskProgress
     attempt: int
+    warnings: list[JobWarning] | None = Field(default=None, description="What was done worse than it was asked for.")
 
 
 class UpsertionTask(Task):

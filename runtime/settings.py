@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     )
     llm_repairs: int = Field(default=2, ge=0, le=5, description="How often an answer of the wrong form is sent back.")
     llm_seconds: float = Field(default=120.0, gt=0, description="Longest time of one call of a language model.")
+    provider_patience_seconds: float = Field(
+        default=900.0,
+        ge=0,
+        description="How long a provider that does not answer a job is waited for: a language model, an embedding"
+        " endpoint, a database, the server of a document.",
+    )
     llm_concurrency: int = Field(
         default=8, ge=1, description="Calls at once, a provider, organization and worker process."
     )

@@ -118,6 +118,7 @@ class JobRow(SQLModel, table=True):
     error_code: str | None = None
     error_message: str | None = None
     result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    warnings: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
     cost_usd: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -453,6 +454,18 @@ class LlmAnswerRow(SQLModel, table=True):
     attempt: int
     answer: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     created_at: datetime = Field(default=None, sa_column=moment(now=True))
+
+
+class OutageRow(SQLModel, table=True):
+    """Since when a call of an attempt fails; `call` is a digest of what is called."""
+
+    __tablename__ = "outages"
+
+    job_id: UUID = Field(primary_key=True, foreign_key="jobs.id")
+    attempt: int = Field(primary_key=True)
+    call: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    since: datetime = Field(sa_column=moment())
+    tries: int = 1
 
 
 class AttachmentRow(SQLModel, table=True):

@@ -251,6 +251,11 @@ def organization(url: str) -> Organization:
     return Organization(http, key)
 
 
+def small_provider(url: str) -> dict[str, ProviderConfig]:
+    """A provider of a small model, `small::tiny`, in the place of the embedded one."""
+    return {"small": ProviderConfig(url=f"{url}/v1", key=KEY, models=["tiny"], small=True)}
+
+
 def providers(url: str) -> dict[str, ProviderConfig]:
     """Settings that send every remote provider's calls to the loopback one."""
     openai = {name: ProviderConfig(url=f"{url}/v1", key=KEY, prices=name) for name in ("openai", "google", "deepseek")}

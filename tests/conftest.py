@@ -23,7 +23,7 @@ from stores.db import Database
 from stores.migrate import migrate
 from tests import tiers
 from tests.ai.builders import make_lamps
-from tests.builders import Organization, organization, providers
+from tests.builders import Organization, organization, providers, small_provider
 from tests.llm_server import LlmServer, llm_server
 from tests.receiver import Receiver, receiver
 from tests.supervised import supervised
@@ -155,7 +155,8 @@ def system(session_home: Path, files: Path, databases: Path, loopback: LlmServer
     settings = Settings(
         home=session_home / "system", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200, vector_chunk=50,
         max_json_bytes=2_000_000, max_ndjson_bytes=3_000_000, vector_max_items=400, files_root=files,
-        allowed_hosts="127.0.0.1", llm_providers=providers(loopback.url), llm_seconds=30.0,
+        allowed_hosts="127.0.0.1", llm_seconds=30.0, provider_patience_seconds=15.0,
+        llm_providers={**providers(loopback.url), **small_provider(loopback.url)},
         databases_root=databases, query_seconds=5.0, ai_rate=1_000_000,
     )  # fmt: skip
     with supervised(settings) as stack:

@@ -41,6 +41,7 @@ class LlmServer:
     Attributes:
         seconds: How long each call takes.
         faults: For the next calls; each is used once.
+        away: For every call of a model, by its name, until it is taken out.
         paid: How often each prompt was answered, by model and user text.
         answer: Overrides values: gets the model, the prompt and the form.
         whole: Whether what it gives is the whole answer.
@@ -50,6 +51,7 @@ class LlmServer:
     url: str = ""
     seconds: float = 0.0
     faults: list[Fault] = field(default_factory=list)
+    away: dict[str, Fault] = field(default_factory=dict)
     paid: Counter[tuple[str, str]] = field(default_factory=Counter)
     calls: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[str, str, dict[str, Any]], dict[str, Any] | None] = lambda _model, _prompt, _form: None
@@ -63,13 +65,16 @@ class LlmServer:
         """Forget everything, as at the start."""
         with self.lock:
             self.seconds, self.faults, self.calls, self.most_at_once = 0.0, [], [], 0
+            self.away = {}
             self.paid, self.whole = Counter(), False
             self.round += 1
             self.answer = lambda _model, _prompt, _form: None
 
-    def fault(self, prompt: str) -> Fault:
+    def fault(self, model: str, prompt: str) -> Fault:
         """The next fault for a prompt, taken from the script."""
         with self.lock:
+            if model in self.away:
+                return self.away[model]
             for place, one in enumerate(self.faults):
                 if one.match in prompt:
                     return self.faults.pop(place)
@@ -134,7 +139,7 @@ class Handler(LoopbackHandler):
             self._send(401, {}, {"error": {"type": "authentication_error", "message": "wrong key"}})
             return
         prompt, began = _texts(body["messages"]), served.round
-        fault = served.fault(prompt)
+        fault = served.fault(body["model"], prompt)
         time.sleep(served.seconds + fault.hang)
         if fault.close:
             self.close_connection = True

@@ -32,6 +32,8 @@ MARKS: dict[str, str] = {
     EventType.CANCELLED: "quiet",
     EventType.CANCELLING: "quiet",
     EventType.PAUSED: "warn",
+    EventType.WARNING: "warn",
+    EventType.PROVIDER_AWAY: "warn",
     EventType.PROGRESS: "small",
     EventType.RETRYING: "warn",
 }
@@ -73,7 +75,9 @@ def _line(event: JobEvent) -> Line:
 
 def _created(data: Mapping[str, Any]) -> tuple[str, str]:
     total = data.get("total")
-    return "Created", f"{total:,} items" if isinstance(total, int) and total else ""
+    if not isinstance(total, int) or not total:
+        return "Created", ""
+    return "Created", "1 item" if total == 1 else f"{total:,} items"
 
 
 def _retrying(data: Mapping[str, Any]) -> tuple[str, str]:
@@ -101,6 +105,16 @@ def _counts(data: Mapping[str, Any]) -> str:
         told.append(f"{found['processed']:,} done")
     told += [f"{found[name]:,} {name}" for name in ("failed", "skipped") if found.get(name)]
     return ", ".join(told)
+
+
+def _warning(data: Mapping[str, Any]) -> tuple[str, str]:
+    item = f"{data['item']}: " if data.get("item") else ""
+    return "Warning", f"{item}{data.get('message', '')} ({data.get('code', '')})"[:LONGEST_DETAIL]
+
+
+def _away(data: Mapping[str, Any]) -> tuple[str, str]:
+    title = f"Waiting for {data.get('provider', 'a provider')}"
+    return title, f"attempt {data.get('attempt', 1)}: {data.get('message', '')}"[:LONGEST_DETAIL]
 
 
 def _end(data: Mapping[str, Any]) -> str:
@@ -138,5 +152,7 @@ TELLERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     EventType.STARTED: lambda data: ("Started", f"attempt {data.get('attempt', 1)}"),
     EventType.CREATED: _created,
     EventType.RETRYING: _retrying,
+    EventType.WARNING: _warning,
+    EventType.PROVIDER_AWAY: _away,
 }
 """The title and the words of the events that are told in a way of their own."""

@@ -41,6 +41,7 @@ def test_the_end_is_told_in_the_words_of_this_api(
         "status": "COMPLETE",
         "result_summary": TELL["answer"],
         "metadata": {"ticket": "OPS-311"},
+        "warnings": [],
     }
 
 
