@@ -8,7 +8,6 @@ from uuid import UUID
 from temporalio import activity
 
 from activities._ai_work import Desk, Work
-from activities._faults import effect
 from contracts.ai import ActionType, ChartType, IterationTask, ModelKind, Step, StoredAction
 from contracts.errors import ErrorCode, JobFault, OutputInvalid
 from contracts.jobs import JobRef
@@ -61,22 +60,21 @@ class AiActivities:
     @activity.defn
     async def iterate(self, task: IterationTask) -> Step:
         """Do the next thing that the question needs; what was done already is told again."""
-        async with effect():
-            work = await self._desk.open(task.ref)
-            known = next((a for a in work.actions if (a.attempt, a.step) == (task.ref.attempt, task.step)), None)
-            if known is not None:
-                async with self._database.transaction() as connection:
-                    queued = await progress_queued(connection, task.ref, known.number)
-                return _step(known, queued)
-            _assert_not_hopeless(work)
-            action = await self._next(work, task)
-            summary = action.message if action.type is ActionType.SUMMARIZE else None
-            if summary is not None:
-                action.message = "Answering."
+        work = await self._desk.open(task.ref)
+        known = next((a for a in work.actions if (a.attempt, a.step) == (task.ref.attempt, task.step)), None)
+        if known is not None:
             async with self._database.transaction() as connection:
-                queued = await keep_action(connection, task.ref, action, topic=work.topic, summary=summary)
-                await add_warnings(connection, task.ref, work.warnings)
-            return _step(action, queued)
+                queued = await progress_queued(connection, task.ref, known.number)
+            return _step(known, queued)
+        _assert_not_hopeless(work)
+        action = await self._next(work, task)
+        summary = action.message if action.type is ActionType.SUMMARIZE else None
+        if summary is not None:
+            action.message = "Answering."
+        async with self._database.transaction() as connection:
+            queued = await keep_action(connection, task.ref, action, topic=work.topic, summary=summary)
+            await add_warnings(connection, task.ref, work.warnings)
+        return _step(action, queued)
 
     async def _next(self, work: Work, task: IterationTask) -> StoredAction:
         small = self._desk.is_small(work)
@@ -180,27 +178,25 @@ class AiActivities:
     @activity.defn
     async def choose_topic(self, ref: JobRef) -> dict[str, Any]:
         """Which topic a single question is about."""
-        async with effect():
-            work = await self._desk.open(ref)
-            work.topic, answer = await self._desk.choose_topic(work)
-            action = work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", 1, answer)
-            if not work.actions:
-                await self._keep(work, action)
-            return {"topic": work.topic}
+        work = await self._desk.open(ref)
+        work.topic, answer = await self._desk.choose_topic(work)
+        action = work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", 1, answer)
+        if not work.actions:
+            await self._keep(work, action)
+        return {"topic": work.topic}
 
     @activity.defn
     async def generate_query(self, ref: JobRef) -> dict[str, Any]:
         """The query of a single question, run where that is wanted; a failed one is asked for again with its error."""
-        async with effect():
-            work = await self._desk.open(ref)
-            if work.topic is None:
-                work.topic, answer = await self._desk.choose_topic(work)
-                await self._keep(work, work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", 1, answer))
-            while len(tried := [one for one in work.actions if one.type is ActionType.GENERATE_QUERY]) < MOST_ERRORS:
-                if tried and tried[-1].error is None:
-                    break
-                await self._keep(work, await self._question(work, len(tried) + 2))
-            return {"topic": work.topic}
+        work = await self._desk.open(ref)
+        if work.topic is None:
+            work.topic, answer = await self._desk.choose_topic(work)
+            await self._keep(work, work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", 1, answer))
+        while len(tried := [one for one in work.actions if one.type is ActionType.GENERATE_QUERY]) < MOST_ERRORS:
+            if tried and tried[-1].error is None:
+                break
+            await self._keep(work, await self._question(work, len(tried) + 2))
+        return {"topic": work.topic}
 
     async def _question(self, work: Work, step: int) -> StoredAction:
         prompt, notes = work.params.prompt, list[str]()
@@ -231,28 +227,27 @@ class AiActivities:
     @activity.defn
     async def read_schema(self, ref: JobRef) -> dict[str, Any]:
         """Make a schema model of what a database tells of itself, or bring one up to date."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                params = (await open_run(connection, ref)).params
-            row = await get_connection(self._database, ref.organization, UUID(params["connection_id"]))
-            drafted, warnings = await self._desk.draft(ref, row)
-            content = drafted.model_dump(mode="json", by_alias=True, exclude_none=True)
-            model_id = UUID(params["model_id"])
-            if params.get("refresh"):
-                await change_model(self._database, ref.organization, model_id, {"content": content})
-            else:
-                model = ModelRow(
-                    id=model_id,
-                    organization=ref.organization,
-                    connection_id=row.id,
-                    name=params.get("name") or row.name,
-                    kind=ModelKind.SCHEMA,
-                    content=content,
-                )
-                await add_model(self._database, model)
-            async with self._database.transaction() as connection:
-                await add_warnings(connection, ref, warnings)
-            return {"model_id": str(model_id), "views": len(content["views"])}
+        async with self._database.transaction() as connection:
+            params = (await open_run(connection, ref)).params
+        row = await get_connection(self._database, ref.organization, UUID(params["connection_id"]))
+        drafted, warnings = await self._desk.draft(ref, row)
+        content = drafted.model_dump(mode="json", by_alias=True, exclude_none=True)
+        model_id = UUID(params["model_id"])
+        if params.get("refresh"):
+            await change_model(self._database, ref.organization, model_id, {"content": content})
+        else:
+            model = ModelRow(
+                id=model_id,
+                organization=ref.organization,
+                connection_id=row.id,
+                name=params.get("name") or row.name,
+                kind=ModelKind.SCHEMA,
+                content=content,
+            )
+            await add_model(self._database, model)
+        async with self._database.transaction() as connection:
+            await add_warnings(connection, ref, warnings)
+        return {"model_id": str(model_id), "views": len(content["views"])}
 
 
 def _step(action: StoredAction, queued: list[Any]) -> Step:

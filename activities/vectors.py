@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from temporalio import activity
 
-from activities._faults import effect, end_of_item
+from activities._faults import end_of_item
 from activities._pages import record_page
 from activities._patience import Patience
 from activities._sources import Sources
@@ -99,37 +99,35 @@ class VectorActivities:
     @activity.defn
     async def plan_task(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                await job_store.lock_job(connection, ref.organization, ref.job_id)
-                await job_store.assert_active(connection, ref)
-                # A restart has set back what it takes up again when it was accepted.
-                pages = await plan_pages(connection, ref.job_id, retake=Retake.NONE)
-                params = await job_store.params_of(connection, ref)
-            await self._scope(ref, params)
-            return PagePlan(pages=pages)
+        async with self._database.transaction() as connection:
+            await job_store.lock_job(connection, ref.organization, ref.job_id)
+            await job_store.assert_active(connection, ref)
+            # A restart has set back what it takes up again when it was accepted.
+            pages = await plan_pages(connection, ref.job_id, retake=Retake.NONE)
+            params = await job_store.params_of(connection, ref)
+        await self._scope(ref, params)
+        return PagePlan(pages=pages)
 
     @activity.defn
     async def upsert_page(self, task: PageTask) -> Progress:
         """Embed and store a page's items."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                await job_store.assert_active(connection, task.ref)
-                page = await load_page(connection, task.ref.job_id, task.page, lock=False)
-                params = await job_store.params_of(connection, task.ref)
-            embedder = self._embedder(str(params["model"]))
-            scope = await self._scope(task.ref, params)
-            items = list(_waiting(page))
-            if not items:
-                return tally(page.outcomes)
-            await self._read(items, page.first_index)
-            await self._compare(items, scope, embedder)
-            cost = await self._embed(task, items, scope, embedder, page.first_index)
-            await self._add(items, scope)
-            async with self._database.transaction() as connection:
-                done = await _store(connection, task, scope, items, cost)
-            await self._clean(scope)
-            return done
+        async with self._database.transaction() as connection:
+            await job_store.assert_active(connection, task.ref)
+            page = await load_page(connection, task.ref.job_id, task.page, lock=False)
+            params = await job_store.params_of(connection, task.ref)
+        embedder = self._embedder(str(params["model"]))
+        scope = await self._scope(task.ref, params)
+        items = list(_waiting(page))
+        if not items:
+            return tally(page.outcomes)
+        await self._read(items, page.first_index)
+        await self._compare(items, scope, embedder)
+        cost = await self._embed(task, items, scope, embedder, page.first_index)
+        await self._add(items, scope)
+        async with self._database.transaction() as connection:
+            done = await _store(connection, task, scope, items, cost)
+        await self._clean(scope)
+        return done
 
     async def _read(self, items: list[Item], first_index: int) -> None:
         """Find each item's text."""
@@ -278,25 +276,24 @@ class VectorActivities:
     @activity.defn
     async def delete_page(self, task: PageTask) -> Progress:
         """Delete a page's objects."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                params = await job_store.params_of(connection, task.ref)
-            scope = await self._scope(task.ref, params)
-            number = scope.collection.collection_no
-            async with self._database.transaction() as connection:
-                page = await load_page(connection, task.ref.job_id, task.page)
-                await job_store.assert_active(connection, task.ref)
-                before = tally(page.outcomes)
-                places = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
-                objects = [(int(page.uids[place]), str(parse_json(page.lines[place]))) for place in places]
-                written = await store.delete_objects(connection, number, objects, accepted=scope.accepted)
-                for place in places:
-                    missing = int(page.uids[place]) in written.missing
-                    page.outcomes[place] = Outcome.UNCHANGED if missing else Outcome.DONE
-                await save_outcomes(connection, task.ref.job_id, task.page, page.outcomes, 1)
-                done = await record_page(connection, task, Phase.DELETE, before, tally(page.outcomes))
-            await self._clean(scope)
-            return done
+        async with self._database.transaction() as connection:
+            params = await job_store.params_of(connection, task.ref)
+        scope = await self._scope(task.ref, params)
+        number = scope.collection.collection_no
+        async with self._database.transaction() as connection:
+            page = await load_page(connection, task.ref.job_id, task.page)
+            await job_store.assert_active(connection, task.ref)
+            before = tally(page.outcomes)
+            places = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
+            objects = [(int(page.uids[place]), str(parse_json(page.lines[place]))) for place in places]
+            written = await store.delete_objects(connection, number, objects, accepted=scope.accepted)
+            for place in places:
+                missing = int(page.uids[place]) in written.missing
+                page.outcomes[place] = Outcome.UNCHANGED if missing else Outcome.DONE
+            await save_outcomes(connection, task.ref.job_id, task.page, page.outcomes, 1)
+            done = await record_page(connection, task, Phase.DELETE, before, tally(page.outcomes))
+        await self._clean(scope)
+        return done
 
     async def _clean(self, scope: TaskScope) -> None:
         """Take what was replaced out of the index now; what is left over, the housekeeping takes."""
@@ -313,15 +310,14 @@ class VectorActivities:
         Returns:
             How many versions went: call again while it is not 0.
         """
-        async with effect():
-            await sweep_marks(self._database)
-            await sweep_answers(self._database)
-            try:
-                await self._refill()
-                return await collect(self._database, self._index)
-            except Unavailable as error:
-                activity.logger.warning("the index does not answer the housekeeping: %s", error.detail)
-                return 0
+        await sweep_marks(self._database)
+        await sweep_answers(self._database)
+        try:
+            await self._refill()
+            return await collect(self._database, self._index)
+        except Unavailable as error:
+            activity.logger.warning("the index does not answer the housekeeping: %s", error.detail)
+            return 0
 
     async def _refill(self) -> None:
         now = time.monotonic()
