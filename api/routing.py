@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Request, Response
 from fastapi.dependencies.utils import get_flat_params
@@ -42,6 +42,12 @@ class ApiRoute(APIRoute):
         """The query parameters that it and its dependencies take."""
         fields = get_flat_params(self.dependant)
         return [field.alias for field in fields if getattr(field.field_info, "in_", None) is ParamTypes.query]
+
+    @functools.cached_property
+    def lists(self) -> list[str]:
+        """Those of them that may come several times."""
+        fields = [field for field in get_flat_params(self.dependant) if field.alias in self.parameters]
+        return [field.alias for field in fields if get_origin(field.field_info.annotation) in {list, set, tuple}]
 
     @functools.cached_property
     def form_fields(self) -> list[str]:
@@ -115,6 +121,12 @@ def _careful(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 async def _refuse_unknown(request: Request) -> None:
     route = request.scope["route"]
     refuse_unknown(request.query_params, route.parameters, place="query")
+    twice = [name for name in request.query_params if len(request.query_params.getlist(name)) > 1]
+    if twice := [name for name in twice if name not in route.lists]:
+        errors = [
+            {"type": "repeated", "loc": ("query", name), "msg": "is there twice", "input": None} for name in twice
+        ]
+        raise RequestValidationError(errors)
     unread: UnsupportedMediaType | None = request.scope.get(UNREAD)
     if unread is not None:
         raise unread
