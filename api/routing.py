@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from api.media import FORM, JSON, settle_media
 from api.requests import add_header
 from api.wording import UNKNOWN_FIELD, UNKNOWN_PARAMETER
-from contracts.bodies import Lenient, field_names, names_beside, unknown_fields
+from contracts.bodies import Lenient, names_beside, unknown_fields
 from contracts.errors import UnsupportedMediaType
 from domain.suggestions import nearest, suggestion
 
@@ -207,6 +207,3 @@ def _safe(name: str) -> str:
     """A client's name as it may stand in a header."""
     shown = "".join(one if one.isascii() and (one.isalnum() or one in "_.-[]") else "?" for one in name)
     return shown if len(shown) <= MOST_NAME else f"{shown[:MOST_NAME]}..."
-
-
-__all__ = ["ApiRoute", "field_names", "invalid", "refuse_unknown", "warn_of_unknown"]
