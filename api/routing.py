@@ -79,7 +79,7 @@ class ApiRoute(APIRoute):
 
         async def settle(request: Request) -> Response:
             unread = settle_media(request.scope, settled) if settled else None
-            if not settled and len(request.headers.get("content-length", "")) > 1:
+            if not settled and request.headers.get("content-length", "0") not in {"0", "2"}:  # nothing, or `{}`
                 add_header(request.scope, "Warning", '199 towpath "body ignored: nothing is read from one here"')
             request.scope[UNREAD] = unread
             try:
@@ -121,12 +121,10 @@ def _careful(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 async def _refuse_unknown(request: Request) -> None:
     route = request.scope["route"]
     refuse_unknown(request.query_params, route.parameters, place="query")
-    twice = [name for name in request.query_params if len(request.query_params.getlist(name)) > 1]
-    if twice := [name for name in twice if name not in route.lists]:
-        errors = [
-            {"type": "repeated", "loc": ("query", name), "msg": "is there twice", "input": None} for name in twice
-        ]
-        raise RequestValidationError(errors)
+    single = [name for name in route.parameters if name not in route.lists]
+    if twice := [name for name in single if len(request.query_params.getlist(name)) > 1]:
+        told = {"type": "repeated_parameter", "msg": "is there twice", "input": None}
+        raise RequestValidationError([{**told, "loc": ("query", name)} for name in twice])
     unread: UnsupportedMediaType | None = request.scope.get(UNREAD)
     if unread is not None:
         raise unread
