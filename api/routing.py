@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Request, Response
 from fastapi.dependencies.utils import get_flat_params
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from api.media import FORM, JSON, settle_media
 from api.requests import add_header
 from api.wording import UNKNOWN_FIELD, UNKNOWN_PARAMETER
-from contracts.bodies import Lenient, field_names, names_beside, unknown_fields
+from contracts.bodies import Lenient, names_beside, unknown_fields
 from contracts.errors import UnsupportedMediaType
 from domain.suggestions import nearest, suggestion
 
@@ -42,6 +42,12 @@ class ApiRoute(APIRoute):
         """The query parameters that it and its dependencies take."""
         fields = get_flat_params(self.dependant)
         return [field.alias for field in fields if getattr(field.field_info, "in_", None) is ParamTypes.query]
+
+    @functools.cached_property
+    def lists(self) -> list[str]:
+        """Those of them that may come several times."""
+        fields = [field for field in get_flat_params(self.dependant) if field.alias in self.parameters]
+        return [field.alias for field in fields if get_origin(field.field_info.annotation) in {list, set, tuple}]
 
     @functools.cached_property
     def form_fields(self) -> list[str]:
@@ -73,7 +79,7 @@ class ApiRoute(APIRoute):
 
         async def settle(request: Request) -> Response:
             unread = settle_media(request.scope, settled) if settled else None
-            if not settled and len(request.headers.get("content-length", "")) > 1:
+            if not settled and request.headers.get("content-length", "0") not in {"0", "2"}:  # nothing, or `{}`
                 add_header(request.scope, "Warning", '199 towpath "body ignored: nothing is read from one here"')
             request.scope[UNREAD] = unread
             try:
@@ -115,6 +121,10 @@ def _careful(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 async def _refuse_unknown(request: Request) -> None:
     route = request.scope["route"]
     refuse_unknown(request.query_params, route.parameters, place="query")
+    single = [name for name in route.parameters if name not in route.lists]
+    if twice := [name for name in single if len(request.query_params.getlist(name)) > 1]:
+        told = {"type": "repeated_parameter", "msg": "is there twice", "input": None}
+        raise RequestValidationError([{**told, "loc": ("query", name)} for name in twice])
     unread: UnsupportedMediaType | None = request.scope.get(UNREAD)
     if unread is not None:
         raise unread
@@ -195,6 +205,3 @@ def _safe(name: str) -> str:
     """A client's name as it may stand in a header."""
     shown = "".join(one if one.isascii() and (one.isalnum() or one in "_.-[]") else "?" for one in name)
     return shown if len(shown) <= MOST_NAME else f"{shown[:MOST_NAME]}..."
-
-
-__all__ = ["ApiRoute", "field_names", "invalid", "refuse_unknown", "warn_of_unknown"]

@@ -15,11 +15,12 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from api.answers import json_answer
 from api.batches import read_deadline
 from api.idempotency import Slot
-from api.routing import field_names, invalid, refuse_unknown
+from api.routing import invalid, refuse_unknown
 from api.state import AppState
 from api.uploads import ItemKind, Stager, UploadLimits, digest_body
 from api.webhook_targets import read_target, take_members
 from contracts.auth import Principal
+from contracts.bodies import field_names
 from contracts.errors import BadInput, Conflict
 from contracts.jobs import FailedItem, JobKind
 from contracts.json_values import parse_json, read_json

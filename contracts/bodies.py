@@ -23,8 +23,9 @@ class Lenient(BaseModel):
 
 
 def field_names(model: type[BaseModel]) -> list[str]:
-    """The fields of a body, as they are written on the wire."""
-    return [_wire_name(name, field) for name, field in model.model_fields.items()]
+    """The fields of a body, as they are written on the wire; those that it shares with all others come last."""
+    fields = sorted(model.model_fields.items(), key=lambda one: bool(one[1].exclude))
+    return [_wire_name(name, field) for name, field in fields]
 
 
 def names_beside(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:

@@ -27,9 +27,10 @@ from api.idempotency import IdempotencyKey, Remembered, once, slot_of
 from api.ids import ClassificationId, JobId, TemplateId
 from api.job_entries import annotation_answer, entries, extraction_answer
 from api.routes.jobs import seen_job
-from api.routing import ApiRoute, field_names, invalid, refuse_unknown
+from api.routing import ApiRoute, invalid, refuse_unknown
 from api.state import AppState, State
 from contracts.auth import KeyKind, Principal
+from contracts.bodies import field_names
 from contracts.errors import BadInput, Conflict, ErrorCode, TowpathError, Unavailable
 from contracts.extraction import (
     SYNC_SECONDS,

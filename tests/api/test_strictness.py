@@ -75,6 +75,19 @@ def test_a_wrong_parameter_is_told_in_plain_words(org: Organization, path: str, 
     assert "input should" not in detail
 
 
+def test_a_parameter_that_comes_twice_is_not_halved_in_silence(org: Organization) -> None:
+    error = org.call("GET", "/v1/jobs?state=RUNNING&state=FAILED", 400)
+
+    assert error["detail"] == "state: is there twice"
+
+
+def test_a_parameter_without_effect_is_warned_of(org: Organization) -> None:
+    answer = org.http.get("/api/records", params={"capabilities": "vision"})
+
+    assert answer.status_code == 200
+    assert answer.headers["Warning"] == '199 towpath "capabilities has no effect: records have none"'
+
+
 def test_who_asks_is_looked_at_before_what_is_asked(org: Organization) -> None:
     assert httpx.get(f"{org.http.base_url}/v1/jobs?stat=RUNNING").status_code == 401
 
@@ -86,7 +99,7 @@ def test_the_embeddings_api_tells_it_in_its_own_list(org: Organization) -> None:
     query = org.call("GET", "/embeddings/upsertion-tasks/list?colection=x", 422)["detail"][0]
 
     assert told["detail"][0]["loc"] == ["body", "colection"]
-    assert told["detail"][0]["msg"].startswith("unknown field; known are ")
+    assert told["detail"][0]["msg"].startswith("unknown field; known are task_id, id, items, webhookUrl")
     assert inside["loc"] == ["body", "items", 0, "paylod"]
     assert inside["msg"] == "unknown field; did you mean payload?"
     assert (query["loc"], query["msg"]) == (
