@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.loopback import LoopbackHandler, serving
 
+GATE_SECONDS = 90
 KEY = "sk-loopback"
 TOKENS_IN, TOKENS_OUT = 100, 20
 
@@ -23,6 +24,7 @@ class Fault:
     """What the next matching call gets instead of an answer.
 
     `status` with `headers`; or `content`, sent as if it were the answer; or `hang` seconds; or `close` the connection.
+    With a `gate` it comes when that is opened.
     """
 
     status: int = 200
@@ -32,6 +34,7 @@ class Fault:
     hang: float = 0.0
     close: bool = False
     match: str = ""
+    gate: threading.Event | None = None
 
 
 @dataclass
@@ -141,6 +144,8 @@ class Handler(LoopbackHandler):
         prompt, began = _texts(body["messages"]), served.round
         fault = served.fault(body["model"], prompt)
         time.sleep(served.seconds + fault.hang)
+        if fault.gate is not None:
+            fault.gate.wait(GATE_SECONDS)
         if fault.close:
             self.close_connection = True
             return

@@ -234,7 +234,8 @@ def test_waiting_for_a_change_of_state_takes_one_call(org: Organization, lamps: 
 
 def test_progress_is_told_while_it_executes(org: Organization, lamps: Ids, provider: LlmServer) -> None:
     script(provider, LATE, TELL)
-    provider.faults = [Fault(), Fault(hang=2.0)]
+    gate = threading.Event()
+    provider.faults = [Fault(), Fault(gate=gate)]
     job = ask(org, lamps)["jobId"]
 
     found = wait_for(lambda: (seen := state(org, job)).get("progress") and seen, "progress")
@@ -242,6 +243,7 @@ def test_progress_is_told_while_it_executes(org: Organization, lamps: Ids, provi
     assert found["state"] == "EXECUTING"
     assert found["progress"]["iteration"] == 1
     assert found["progress"]["message"] == "Counting sales by shop. 3 rows."
+    gate.set()
     until(org, job)
 
 
@@ -249,7 +251,8 @@ def test_a_cancel_is_answered_at_once_and_what_comes_later_is_dropped(
     org: Organization, lamps: Ids, provider: LlmServer
 ) -> None:
     script(provider, LATE, TELL)
-    provider.faults = [Fault(hang=2.0)]
+    gate = threading.Event()
+    provider.faults = [Fault(gate=gate)]
     job = ask(org, lamps)["jobId"]
     until(org, job, "EXECUTING")
 
@@ -260,6 +263,7 @@ def test_a_cancel_is_answered_at_once_and_what_comes_later_is_dropped(
     found = state(org, job)
     assert found["cancelledAt"]
     assert found["cancelledBy"]
+    gate.set()
     again = answered(org, lamps, conversationId=found["conversationId"])
     assert again["state"] == "COMPLETE"
     assert state(org, job)["state"] == "CANCELLED"
@@ -276,11 +280,13 @@ def test_a_cancel_of_a_finished_job_changes_nothing(org: Organization, lamps: Id
 
 def test_a_paused_job_still_reads_executing_and_goes_on(org: Organization, lamps: Ids, provider: LlmServer) -> None:
     script(provider, LATE, TELL)
-    provider.faults = [Fault(hang=1.0)]
+    gate = threading.Event()
+    provider.faults = [Fault(gate=gate)]
     job = ask(org, lamps)["jobId"]
     until(org, job, "EXECUTING")
 
     org.call("POST", f"/v1/jobs/{job}/pause")
+    gate.set()
     wait_for(lambda: provider.paid.total() == 1, "answer of the call under way")
 
     assert org.settled(lambda: len(provider.calls)) == 1
@@ -429,11 +435,13 @@ def test_a_restart_beside_an_active_job_of_the_thread_is_refused(
 ) -> None:
     script(provider, TELL)
     first = answered(org, lamps)
-    provider.faults = [Fault(hang=2.0)]
+    gate = threading.Event()
+    provider.faults = [Fault(gate=gate)]
     second = ask(org, lamps, conversationId=first["conversationId"], prompt="Else?")
 
     assert "active" in org.call("POST", f"/v1/jobs/{first['id']}/restart", 409)["detail"]
 
+    gate.set()
     assert until(org, second["jobId"])["state"] == "COMPLETE"
 
 
