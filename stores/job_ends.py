@@ -34,7 +34,7 @@ def warnings_of(job: JobRow) -> list[JobWarning]:
 
 def plain_warnings(job: JobRow) -> list[dict[str, Any]]:
     """The same, as an API shows them."""
-    return [one.model_dump(mode="json", exclude_none=True) for one in warnings_of(job)]
+    return [one.model_dump(mode="json") for one in warnings_of(job)]
 
 
 async def _nothing_succeeded(connection: Connection, job: JobRow) -> End:

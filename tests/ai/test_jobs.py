@@ -188,6 +188,7 @@ def test_a_long_result_is_cut_and_its_count_stays_true(org: Organization, lamps:
 
     assert query["totalRowCount"] == 1500
     assert query["csvResultWasTruncated"] is True
+    assert [(one["code"], one["item"]) for one in found["warnings"]] == [("RESULT_TRUNCATED", "All")]
     assert len(query["csvResult"].splitlines()) == 1001
 
 

@@ -81,12 +81,13 @@ class Waiting:
         handle = await self.client.start_workflow(
             BatchEnrichmentWorkflow.run, JobInput(ref=ref, deadline=until), id=ref.workflow_id, task_queue=Queue.ENGINE
         )
-        outcome = await self._skipped(handle)
+        await self._skip(handle)
         job = await job_store.get_job(self.database, ref.organization, ref.job_id)
+        outcome = JobOutcome(state=job.state, progress=job_store.progress_of(job), error=job_store.error_of(job))
         return outcome, job, await read_events(self.database, ref.job_id, after=0, limit=1000)
 
-    async def _skipped(self, handle: WorkflowHandle[Any, JobOutcome]) -> JobOutcome:
-        """A workflow's end; the waits between two tries of an activity are skipped, never a try itself."""
+    async def _skip(self, handle: WorkflowHandle[Any, JobOutcome]) -> None:
+        """Wait for a workflow's end; the waits between two tries of an activity are skipped, never a try itself."""
         passed = 1
         while (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
             described = await handle.describe()
@@ -96,7 +97,6 @@ class Waiting:
                     passed = one.attempt
                     await self.environment.sleep(min(0.5 * 2 ** (one.attempt - 2), 60.0) + 0.1)
             await asyncio.sleep(0.005)
-        return await handle.result()
 
     async def _job(self, entities: int, models: list[str]) -> JobRef:
         plan = Plan(

@@ -82,7 +82,7 @@ def test_an_arbiter_and_a_check_that_failed_are_warnings(
 def test_a_source_that_is_cut_is_a_warning(org: Organization, provider: LlmServer) -> None:
     files = {"files": ("long.txt", b"words " * 20_000, "text/plain")}
     made = org.call("POST", "/api/attachments", files=files)
-    attachment = (made.get("attachments") or [made])[0]["id"]
+    attachment = made[0]["id"]
 
     job = org.enrich(entity_data={"name": "Orion"}, schema_id=org.schema(), attachment_ids=[attachment])
 

@@ -76,7 +76,7 @@ def test_pages_that_a_small_model_is_not_shown_are_told(org: Organization, provi
 def test_a_class_is_chosen_by_the_first_pages_and_says_so(org: Organization, provider: LlmServer) -> None:
     options = [{"name": "note", "examples": ["Pallets"]}, {"name": "invoice", "examples": ["Amount due"]}]
     made = org.call("POST", "/classification", 201, json={"name": "kinds", "options": options})
-    path = f"/classification/{made['classificationId']}/run"
+    path = f"/classification/{made['id']}/run"
 
     job = org.job(send(org, note_pdf(5), path=path)["jobId"])
     job = org.until(job["id"])
