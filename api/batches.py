@@ -21,7 +21,7 @@ from contracts.auth import Principal
 from contracts.entities import BatchStatus, BatchView
 from contracts.errors import BadInput, NotFound
 from contracts.jobs import JobKind
-from contracts.values import LATEST, bounded_time
+from contracts.values import LATEST_DEADLINE, bounded_time
 from domain.entities import ScalarFields, parse_entity
 from domain.json_stream import Slice
 from domain.matching import entity_uid
@@ -83,10 +83,11 @@ def read_deadline(request: Request) -> datetime | None:
         return None
     now = datetime.now(UTC)
     try:
-        moment = bounded_time(_deadline(text, now))
+        moment = bounded_time(_deadline(text, now), LATEST_DEADLINE)
     except (ValueError, OverflowError) as error:
         raise BadInput(
-            f"Towpath-Deadline must be seconds or an ISO time, before the year {LATEST.year}", field="Towpath-Deadline"
+            f"Towpath-Deadline must be seconds or an ISO time, before the year {LATEST_DEADLINE.year}",
+            field="Towpath-Deadline",
         ) from error
     if moment <= now:
         raise BadInput("Towpath-Deadline has passed", field="Towpath-Deadline")

@@ -8,26 +8,28 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-"""A time beyond it is a mistake; one whose offset leads beyond the year 9999 could be stored and never be read."""
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+"""One whose offset leads beyond the year 9999 could be stored, and never be read."""
+LATEST_DEADLINE = datetime(2200, 1, 1, tzinfo=UTC)
+"""A timer that is 292 years long is beyond what Temporal counts in nanoseconds."""
 MOST_OFFSET = 2**31 - 1
 MOST_NUMBER = 2**53 - 1
 """The largest that every JSON reader holds exactly."""
 MOST_PORT = 65_535
 
 
-def bounded_time(moment: datetime) -> datetime:
+def bounded_time(moment: datetime, latest: datetime = LATEST) -> datetime:
     """A time in UTC; one that names no time zone is taken to be in UTC.
 
     Raises:
-        ValueError: Before 1970 or after 2199.
+        ValueError: Before 1970, or not before `latest`.
     """
     try:
         utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:
         utc = None
-    if utc is None or not EARLIEST <= utc < LATEST:
-        raise ValueError(f"a time from {EARLIEST.year} to {LATEST.year - 1} is needed")
+    if utc is None or not EARLIEST <= utc < latest:
+        raise ValueError(f"a time from {EARLIEST.year} to {latest.year - 1} is needed")
     return utc
 
 
@@ -39,7 +41,7 @@ def _iso(given: Any) -> Any:
     return given
 
 
-Moment = Annotated[datetime, BeforeValidator(_iso), AfterValidator(bounded_time)]
+Moment = Annotated[datetime, BeforeValidator(_iso), AfterValidator(lambda moment: bounded_time(moment))]
 """A time that a client gives: ISO 8601, in UTC from here on."""
 Offset = Annotated[int, Field(ge=0, le=MOST_OFFSET)]
 """How many entries of a list to pass over."""

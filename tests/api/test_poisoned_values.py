@@ -14,10 +14,12 @@ MARK = b"\xef\xbb\xbf"
 NDJSON = {"Content-Type": "application/x-ndjson"}
 JSON = {"Content-Type": "application/json"}
 BIG = 123456789012345678901234567890
-BEYOND = ["9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "1969-12-31T23:59:59Z"]
+BEYOND = ["9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z", "9000-01-01T00:00:00Z", "1969-12-31T23:59:59Z"]
 
 
-@pytest.mark.parametrize("deadline", [*BEYOND, "1e12", "1e400", "nan", "inf", "-inf", "-5", "tomorrow", "0001-01-01"])
+@pytest.mark.parametrize(
+    "deadline", [*BEYOND, "2200-01-01T00:00:00Z", "1e12", "1e400", "nan", "inf", "-inf", "-5", "tomorrow", "0001-01-01"]
+)
 def test_a_deadline_out_of_range_is_refused_and_the_lists_live(org: Organization, deadline: str) -> None:
     headers = {"Towpath-Deadline": deadline}
 
@@ -37,7 +39,7 @@ def test_a_time_out_of_range_is_refused_with_its_name(org: Organization, moment:
     made = org.call("POST", "/api/auth/api-keys", 400, json={"name": "k", "expiresAt": moment})
     changed = org.call("PATCH", f"/api/auth/api-keys/{key['id']}", 400, json={"expiresAt": moment})
 
-    assert "expiresAt: a time from 1970 to 2199 is needed" in made["detail"]
+    assert "expiresAt: a time from 1970 to 8999 is needed" in made["detail"]
     assert "expiresAt" in changed["detail"]
     assert len(org.call("GET", "/api/auth/api-keys")["apiKeys"]) == 2
     for path, name in (
@@ -116,15 +118,16 @@ def test_a_big_integer_comes_back_as_it_was_sent(org: Organization, number: int)
 
 
 def test_a_big_integer_in_a_payload_is_found_and_answered(org: Organization) -> None:
-    payload = {"text": "a big number", "x": BIG, "list": [2**64], "small": 2**63, "f": 1e300}
+    payload = {"text": "a big number", "x": BIG, "list": [2**64], "small": 2**63}
     items = [
-        {"object_id": "big", "payload": payload, "item_info": {"n": BIG}},
+        {"object_id": "big", "payload": {**payload, "float": 1e300}, "item_info": {"n": BIG}},
         {"object_id": "other", "payload": {"text": "a neighbour of it", "x": 1}},
     ]
 
     org.stored(items)
 
     found = {one["object_id"]: one for one in org.search("a big number")["search_results"]}
+    assert float(found["big"]["payload"].pop("float")) == 1e300
     assert found["big"]["payload"] == payload
     assert found["big"]["meta"] == {"n": BIG}
     assert set(found) == {"big", "other"}

@@ -14,8 +14,8 @@ depends_on = None
 
 DDL = """
 UPDATE jobs SET deadline = timestamptz '2199-12-31 23:59:59+00' WHERE deadline >= timestamptz '2200-01-01 00:00:00+00';
-UPDATE api_keys SET expires_at = timestamptz '2199-12-31 23:59:59+00'
-WHERE expires_at >= timestamptz '2200-01-01 00:00:00+00';
+UPDATE api_keys SET expires_at = timestamptz '8999-12-31 23:59:59+00'
+WHERE expires_at >= timestamptz '9000-01-01 00:00:00+00';
 """
 
 
