@@ -229,7 +229,7 @@ def test_a_task_of_which_every_item_failed_is_failed(org: Organization) -> None:
 
     assert task["status"] == "failed"
     assert len(task["failed_items"]) == 20
-    assert task["detail"] == "all 20 items failed"
+    assert task["detail"] == "all 20 items failed: nothing to embed (NOTHING_TO_EMBED)"
 
 
 def test_the_last_of_two_items_with_one_id_wins(org: Organization) -> None:
