@@ -4,23 +4,26 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Processes of the tests; each has a system of its own.
 JOBS ?= 2
 
-.PHONY: help venv demo up test check bench lock clean format
+.PHONY: help venv demo up test test-fast check bench lock clean format
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Towpath needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
+	@echo "Installing $$(grep -c '^[a-z].*==' requirements.lock) packages into $(VENV) (about 2 GB on disk; 2 to 5 minutes, more on a slow line) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) --no-deps --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@echo "Installing what tests and checks need besides (about 400 MB; a minute or two) ..."
+	@$(PIP) --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 venv: $(VENV)/.dev ## Make the virtual environment with everything
@@ -33,6 +36,9 @@ up: $(VENV)/.run ## Start the stack and stay; Ctrl-C stops it
 
 test: $(VENV)/.dev ## Run every test against real parts
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+test-fast: $(VENV)/.dev ## Run the tests that start nothing, in under a minute
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m fast
 
 check: $(VENV)/.dev ## Lint, format, types, import rules
 	$(BIN)/ruff check .

@@ -10,8 +10,10 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 from uuid import UUID
 
 import typer
@@ -21,11 +23,17 @@ from rich.table import Table
 
 from contracts.auth import KeyKind, Role, Scope
 from contracts.errors import TowpathError
+from contracts.queues import read_queues
 from runtime.embedded import EmbeddedStack, StackError
+from runtime.embedded.home import Home as HomeFolder
+from runtime.embedded.home import check_port
+from runtime.logs import configure_logging
 from runtime.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from stores.db import Database
+
+GRACE = 10
 
 app = typer.Typer(
     help="Towpath: durable jobs over data and AI, as Temporal workflows behind a REST API.",
@@ -37,10 +45,24 @@ app.add_typer(keys, name="keys")
 secrets_app = typer.Typer(help="Secrets at rest: credentials of databases, secrets of webhooks.")
 app.add_typer(secrets_app, name="secrets")
 console = Console()
+complaints = Console(stderr=True)
 
 Home = Annotated[Path | None, typer.Option(help="Where everything is kept (TOWPATH_HOME).")]
 Port = Annotated[int | None, typer.Option(help="The façade's port (TOWPATH_PORT); 0: any free one.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes (TOWPATH_WORKERS).")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(version("towpath"), highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")] = False,
+) -> None:
+    """What holds for every command."""
 
 
 def _settings(home: Path | None = None, port: int | None = None, workers: int | None = None) -> Settings:
@@ -54,14 +76,20 @@ def _settings(home: Path | None = None, port: int | None = None, workers: int | 
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        _fail(f"TOWPATH_{name}: {first['msg']}")
-        raise
+        _fail(f"TOWPATH_{name}: {first['msg'].removeprefix('Value error, ')}")
 
 
-def _fail(message: str) -> None:
-    console.print("[red]towpath:[/] ", end="")
-    console.print(message, highlight=False, markup=False)
+def _fail(message: str) -> NoReturn:
+    complaints.print("[red]towpath:[/] ", end="")
+    complaints.print(message, highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(2)
+
+
+def _home_of(settings: Settings) -> HomeFolder:
+    try:
+        return HomeFolder(settings.home)
+    except StackError as error:
+        _fail(str(error))
 
 
 def _migrate(database_url: str) -> None:
@@ -98,24 +126,45 @@ async def furnish(stack: EmbeddedStack) -> None:
 
 
 @app.command()
-def up(home: Home = None, port: Port = None, workers: Workers = None) -> None:
-    """Start everything and stay: Postgres, Temporal with its UI, façade, workers. Ctrl-C stops it all."""
+def up(
+    home: Home = None,
+    port: Port = None,
+    workers: Workers = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show every line of every part as well.")] = False,
+) -> None:
+    """Start everything and stay: Postgres, Temporal with its UI, façade, workers. Ctrl-C stops it all.
+
+    What the parts say is kept in HOME/logs.
+    """
     settings = _settings(home, port, workers)
-    logging.basicConfig(level=settings.log_level.upper(), format="stack     | %(message)s", stream=sys.stdout)
-    for chatty in ("alembic.runtime.plugins", "httpx"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
-        asyncio.run(_up(settings))
+        _log_up(settings, verbose=verbose)
+        asyncio.run(_up(settings, verbose=verbose))
     except StackError as error:
         _fail(str(error))
 
 
-async def _up(settings: Settings) -> None:
+def _log_up(settings: Settings, *, verbose: bool) -> None:
+    """Log what the supervisor does: to the terminal what is of interest there, to a file all of it."""
+    home = HomeFolder(settings.home)
+    try:
+        kept = RotatingFileHandler(home.logs / "stack.log", maxBytes=settings.log_bytes, backupCount=1)
+    except OSError as error:
+        raise home.unusable(error) from error
+    configure_logging(settings.log_level, kept)
+    shown = logging.StreamHandler(sys.stdout)
+    shown.setFormatter(logging.Formatter("stack      %(message)s"))
+    if not verbose:
+        shown.addFilter(lambda record: record.name == "towpath.stack" or record.levelno >= logging.WARNING)
+    logging.getLogger().addHandler(shown)
+
+
+async def _up(settings: Settings, *, verbose: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    starting = asyncio.create_task(_started(settings))
+    starting = asyncio.create_task(_started(settings, verbose=verbose))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
@@ -125,24 +174,39 @@ async def _up(settings: Settings) -> None:
     stack = starting.result()
     _show(stack)
     await stop.wait()
-    console.print("stack     | stopping")
+    console.print("stack      stopping")
     await stack.stop()
 
 
-async def _started(settings: Settings) -> EmbeddedStack:
-    stack = EmbeddedStack(settings, prepare=_migrate, furnish=furnish)
-    return await stack.__aenter__()
+async def _started(settings: Settings, *, verbose: bool) -> EmbeddedStack:
+    stack = EmbeddedStack(settings, prepare=_migrate, furnish=furnish, echo=verbose, report=_report)
+    await stack.__aenter__()
+    try:
+        if not await stack.workers_ready():
+            console.print(f"worker     not ready yet; see {stack.home.logs}", highlight=False, soft_wrap=True)
+    except BaseException:
+        await stack.stop()
+        raise
+    return stack
+
+
+def _report(name: str, address: str, seconds: float) -> None:
+    console.print(f"{name:<10} ready in {seconds:5.1f} s  {address}", highlight=False, soft_wrap=True)
 
 
 def _show(stack: EmbeddedStack) -> None:
+    """Show where everything is; the key itself only when it has just been made."""
+    key = stack.api_key
+    place = "TOWPATH_BOOTSTRAP_KEY" if stack.gave_key else str(stack.home.folder / "api-key")
     console.print()
     for name, value in (
         ("API", stack.api_url),
         ("API docs", f"{stack.api_url}/docs"),
         ("console", f"{stack.api_url}/console"),
         ("Temporal UI", stack.temporal_ui_url or "external"),
-        ("API key", stack.api_key),
+        ("API key", f"{key}  (shown this once; kept in {place})" if stack.home.made_key else f"in {place}"),
         ("home", str(stack.home.folder)),
+        ("logs", str(stack.home.logs)),
     ):
         console.print(f"{name:<12} {value}", highlight=False, soft_wrap=True)
     console.print()
@@ -154,9 +218,7 @@ def status(home: Home = None) -> None:
     import httpx
     import psutil
 
-    from runtime.embedded.home import Home as HomeFolder
-
-    folder = HomeFolder(_settings(home).home)
+    folder = _home_of(_settings(home))
     facts = folder.published()
     if not facts:
         _fail("nothing has been started here; `towpath up` does")
@@ -218,13 +280,11 @@ def worker(
 ) -> None:
     """Run one worker process in the foreground; start as many as you like, anywhere."""
     import worker as worker_module
-    from contracts.queues import Queue
 
     settings = _settings()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    configure_logging(settings.log_level)
     try:
-        chosen = [Queue(name.strip()) for name in (queues or settings.queues).split(",") if name.strip()]
-        worker_module.run(settings, chosen)
+        worker_module.run(settings, read_queues(settings.queues if queues is None else queues))
     except (ValueError, RuntimeError) as error:
         _fail(str(error))
 
@@ -235,11 +295,18 @@ def api() -> None:
     import uvicorn
 
     settings = _settings()
+    configure_logging(settings.log_level)
     try:
         settings.require_database_url()
-    except ValueError as error:
+        if settings.port:
+            check_port("port", settings.port, settings.host)
+    except (ValueError, StackError) as error:
         _fail(str(error))
-    uvicorn.run("api.app:create_app", factory=True, host=settings.host, port=settings.port, log_level="warning")
+    uvicorn.run(
+        "api.app:create_app", factory=True, host=settings.host, port=settings.port, timeout_graceful_shutdown=GRACE,
+        # Its lines take the form of ours, and the line for each request is ours.
+        log_config=None, log_level="warning", access_log=False,
+    )  # fmt: skip
 
 
 @app.command()
@@ -323,12 +390,11 @@ def revoke_key(
 @secrets_app.command(name="reseal")
 def reseal_secrets(home: Home = None) -> None:
     """Encrypt all stored secrets with the first of TOWPATH_ENCRYPTION_KEYS; after it the others can be let go."""
-    from runtime.embedded.home import Home as HomeFolder
     from stores.reseal import reseal
     from stores.vault import Vault
 
     settings = _settings(home)
-    passphrases = settings.encryption_key_list or [HomeFolder(settings.home).secret("encryption-key")]
+    passphrases = settings.encryption_key_list or [_home_of(settings).secret("encryption-key")]
 
     async def change(database: Database) -> None:
         count = await reseal(database, Vault(passphrases))
@@ -341,11 +407,10 @@ def _with_database(home: Path | None, work: Callable[[Database], Awaitable[None]
     """Work on the database that the settings name, or else that of the stack that runs here."""
     from sqlalchemy.exc import IntegrityError, OperationalError
 
-    from runtime.embedded.home import Home as HomeFolder
     from stores.db import Database as Handle
 
     settings = _settings(home)
-    url = settings.database_url or HomeFolder(settings.home).published().get("database")
+    url = settings.database_url or _home_of(settings).published().get("database")
     if not url:
         _fail("no database: set TOWPATH_DATABASE_URL, or start the stack with `towpath up`")
 

@@ -29,6 +29,7 @@ from activities._asking import Asker
 from activities._candidates import Matcher
 from activities._documents import Documents
 from activities._interceptor import ActivityGuard
+from activities._patience import Clock, Patience, wall_clock
 from activities._sources import Sources
 from activities.ai import AiActivities
 from activities.enrichment import EnrichmentActivities
@@ -43,11 +44,12 @@ from clients.documents import DocumentReader
 from clients.embedding import make_embedder
 from clients.http import GuardedClient
 from clients.llm import LanguageModels
-from contracts.queues import Queue
+from contracts.queues import Queue, read_queues
 from runtime.embedded.demand import chroma_url, local_llm_url
+from runtime.logs import configure_logging
 from runtime.plugin import towpath_plugin
 from runtime.settings import Settings, get_settings
-from runtime.temporal import connect
+from runtime.temporal import connect, worker_runtime
 from stores.db import Database
 from stores.vault import Vault
 from stores.vectors.index import VectorIndex
@@ -108,8 +110,14 @@ class Parts:
     models: LanguageModels
 
     @classmethod
-    def make(cls, database: Database, settings: Settings) -> Parts:
-        """Everything from the settings; nothing connects yet."""
+    def make(cls, database: Database, settings: Settings, *, clock: Clock = wall_clock) -> Parts:
+        """Everything from the settings; nothing connects yet.
+
+        Args:
+            database: Where everything is kept.
+            settings: The settings.
+            clock: By which a provider's outage is waited out.
+        """
         matcher = Matcher(database, memory_mb=settings.match_memory_mb)
         client = GuardedClient(
             allow_hosts=settings.allowed_host_list,
@@ -122,7 +130,8 @@ class Parts:
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
         vault = Vault(settings.encryption_key_list)
-        asker = Asker(database, models)
+        patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
+        asker = Asker(database, models, patience)
         fetcher = GuardedClient(
             allow_hosts=settings.allowed_host_list,
             most_bytes=settings.document_max_bytes,
@@ -148,9 +157,9 @@ class Parts:
             jobs=JobActivities(database, retention_days=settings.retention_days, answer_days=settings.llm_cache_days),
             entities=EntityActivities(database, matcher, share_size=settings.match_chunk),
             reindex=ReindexActivities(database, matcher, share_size=settings.match_chunk),
-            vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources),
-            enrichment=EnrichmentActivities(database, models),
-            tasks=LlmTaskActivities(database, models),
+            vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources, patience),
+            enrichment=EnrichmentActivities(database, asker),
+            tasks=LlmTaskActivities(database, asker),
             ai=AiActivities(desk),
             extraction=ExtractionActivities(database, asker, documents, chunk=settings.extraction_chunk),
             documents=documents,
@@ -253,13 +262,10 @@ async def ensure_schedule(client: Client) -> None:
 
 async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
     """Serve queues until SIGTERM or SIGINT, then let running activities finish or hand them back."""
-    # One line for each call of a part that works is no news.
-    for name in ("httpx", "httpx2"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     # It logs each failed try as an error; the activity tells what became of the call.
     logging.getLogger("instructor").setLevel(logging.CRITICAL)
     database = Database(settings.require_database_url(), pool_size=settings.worker_pool_size)
-    client = await connect(settings, plugins=[towpath_plugin()])
+    client = await connect(settings, plugins=[towpath_plugin()], runtime=worker_runtime())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -294,9 +300,12 @@ def main() -> None:
     parser.add_argument(
         "--queues", default=",".join(Queue), help="comma-separated task queues to serve (default: %(default)s)"
     )
-    names = parser.parse_args().queues.split(",")
-    logging.basicConfig(level=get_settings().log_level.upper(), format="%(levelname)s %(name)s %(message)s")
-    run(get_settings(), [Queue(name.strip()) for name in names if name.strip()])
+    try:
+        queues = read_queues(parser.parse_args().queues)
+    except ValueError as error:
+        parser.error(str(error))
+    configure_logging(get_settings().log_level)
+    run(get_settings(), queues)
 
 
 if __name__ == "__main__":

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from clients.databases import Database as Opened
 from clients.databases import open_database
 from clients.http import GuardedClient
 from contracts.ai import ActionType, AiParams, ResultColumn, StoredAction, Turn
 from contracts.databases import Limits
-from contracts.errors import BadInput, ErrorCode, JobFault, ModelError, NotFound, QueryTooSlow, Unavailable
-from contracts.jobs import JobRef
+from contracts.errors import (
+    BadInput,
+    ErrorCode,
+    JobFault,
+    ModelError,
+    NotFound,
+    QueryTooSlow,
+    TowpathError,
+    Unavailable,
+)
+from contracts.jobs import JobRef, JobWarning
 from contracts.llm import Answer, ImagePart, Prompt
 from contracts.semantics import Content, Query
+from domain.ai.charts import wanted_but_not_drawn
 from domain.ai.linking import rank, topic_texts
 from domain.ai.moves import topic_form
-from domain.ai.prompts import topic_prompt
-from domain.ai.results import write_csv
-from domain.semantics.compile import Dialect, compile_query
-from domain.semantics.draft import draft_model
+from domain.ai.prompts import ATTACHED_CHARACTERS, topic_prompt
+from domain.ai.results import title_of, write_csv
+from domain.ai.words import rows_notes
+from domain.semantics.compile import Compiled, Dialect, compile_count, compile_query
+from domain.semantics.draft import draft_model, left_out
+from domain.sources import cut_sources
 from stores.ai.connections import opened_config
 from stores.ai.jobs import open_run, read_actions, read_ai
 from stores.ai.models import made_of, read_layers
@@ -34,7 +46,11 @@ from stores.db import Database
 from stores.vault import Vault
 
 NEAREST_TOPICS = 3
-EARLIER_TURNS = 6
+NEARLY_ALIKE = 0.8
+EARLIER_TURNS = 7
+"""One more than a prompt tells of, and the question itself."""
+MOST_COUNTED = 1_000_000
+DATABASE = "database"
 
 
 @dataclass(slots=True)
@@ -50,6 +66,11 @@ class Work:
     content: Content
     texts: list[str]
     images: list[ImagePart]
+    warnings: list[JobWarning] = field(default_factory=list)
+
+    def warn(self, code: ErrorCode, message: str, item: str | None = None) -> None:
+        """Note what was done worse than asked; it is kept with the iteration."""
+        self.warnings.append(JobWarning(code=code, message=message, item=item))
 
     def action(self, kind: ActionType, message: str, step: int, answer: Answer | None = None) -> StoredAction:
         """The next iteration, with what it has cost."""
@@ -132,7 +153,8 @@ class Desk:
         if topic is not None and topic not in content.topics:
             raise JobFault(f"the model has no topic {topic}", code=ErrorCode.TOPIC_NOT_FOUND)
         texts, images = await self.asker.sources(ref.organization, params.attachment_ids)
-        return Work(ref, params, actions, topic, earlier, reached, content, texts, images)
+        cut = cut_sources(texts, ATTACHED_CHARACTERS)
+        return Work(ref, params, actions, topic, earlier, reached, content, texts, images, cut)
 
     async def ask(self, work: Work, prompt: Prompt) -> Answer:
         """Ask the job's model, once for each question.
@@ -144,7 +166,7 @@ class Desk:
         try:
             return await self.asker.ask(work.ref, work.params.llm, prompt)
         except ModelError as error:
-            if error.retryable and not last_try():
+            if error.retryable:
                 raise
             raise JobFault(error.detail, code=ErrorCode.MODEL_ERROR) from error
 
@@ -167,8 +189,12 @@ class Desk:
         texts = topic_texts(work.content, names)
         if self.is_small(work):
             nearest = rank(work.params.prompt, texts)[:NEAREST_TOPICS]
-            if nearest[0][1] > nearest[1][1]:
-                return nearest[0][0], None
+            (best, score), (second, next_score) = nearest[:2]
+            if score > next_score:
+                if next_score > score * NEARLY_ALIKE:
+                    told = f"the question's words fit the topics {best} and {second} nearly alike; {best} was taken"
+                    work.warn(ErrorCode.TOPIC_GUESSED, told)
+                return best, None
             names = [name for name, _ in nearest]
             texts = {name: texts[name] for name in names}
         answer = await self.ask(work, topic_prompt(work.params.prompt, texts, topic_form(names), work.earlier))
@@ -184,19 +210,29 @@ class Desk:
         connection = work.connection
         action.query = query
         try:
-            compiled = compile_query(work.content, work.chosen_topic, query, Dialect(connection.kind))
+            # One row more than wanted tells whether there are more.
+            wanted = query.model_copy(update={"limit": query.limit + 1})
+            compiled = compile_query(work.content, work.chosen_topic, wanted, Dialect(connection.kind))
         except BadInput as error:
             action.error = error.detail
             return
         action.columns = [
             ResultColumn(name=one.name, label=one.label, type=one.type, measure=one.measure) for one in compiled.columns
         ]
+        action.title = action.title or title_of(action.columns)
         started = time.monotonic()
-        rows = await self._rows(connection, compiled.sql, compiled.parameters, query.limit, action)
+        rows = await self._rows(work, compiled, query, action)
         action.database_seconds = time.monotonic() - started
         if rows is not None:
-            action.rows = len(rows)
-            action.csv, action.truncated = write_csv(action.columns, rows)
+            action.csv, kept = write_csv(action.columns, rows)
+            action.truncated = kept < action.rows or not action.exact
+            action.notes += rows_notes(action, kept)
+            if action.truncated:
+                more = f"{action.rows:,}" if action.exact else f"more than {action.rows:,}"
+                message = f"its result has {more} rows, of which {kept:,} are kept"
+                work.warn(ErrorCode.RESULT_TRUNCATED, message, action.title or f"query {action.number}")
+            if (otherwise := wanted_but_not_drawn(action, action.chart)) is not None and action.rows:
+                action.notes.append(otherwise)
 
     async def fault_of(self, work: Work, query: Query) -> str | None:
         """What is wrong with a query that is not run; None: nothing."""
@@ -207,44 +243,66 @@ class Desk:
             return error.detail
         return None
 
-    async def draft(self, row: ConnectionRow) -> Content:
-        """A model of what a database tells of itself.
+    async def draft(self, ref: JobRef, row: ConnectionRow) -> tuple[Content, list[JobWarning]]:
+        """A model of what a database tells of itself, and what of it was left out.
 
         Raises:
             Unavailable: It does not answer now.
             JobFault: It cannot be reached at all, or holds no table.
         """
-        opened = await self._opened(row)
+        opened = await self._opened(ref, row)
         try:
             tables = await opened.tables()
+        except Unavailable as error:
+            raise await self._away(ref, error) from error
         finally:
             await opened.close()
         if not tables:
             raise JobFault("the database holds no table", code=ErrorCode.QUERY_EXECUTION_ERROR)
-        return draft_model(tables)
+        return draft_model(tables), left_out(tables)
 
     async def _rows(
-        self, row: ConnectionRow, sql: str, parameters: dict[str, Any], most: int, action: StoredAction
+        self, work: Work, compiled: Compiled, query: Query, action: StoredAction
     ) -> Sequence[Sequence[Any]] | None:
-        opened = await self._opened(row)
+        """The rows within the query's limit; how many there are in all is noted in the action."""
+        opened = await self._opened(work.ref, work.connection)
         try:
-            return (await opened.run(sql, parameters, Limits(rows=most, seconds=self._seconds))).rows
+            limits = Limits(rows=query.limit, seconds=self._seconds)
+            found = await opened.run(compiled.sql, compiled.parameters, limits)
+            action.rows = action.brought = len(found.rows)
+            if found.truncated:
+                number = await self._count(opened, work, query)
+                action.exact = number is not None and number <= MOST_COUNTED
+                action.rows = max(min(number or 0, MOST_COUNTED), len(found.rows) + (1 if action.exact else 0))
         except (QueryTooSlow, BadInput) as error:
             action.error = error.detail
             return None
         except Unavailable as error:
-            raise self._away(error) from error
+            raise await self._away(work.ref, error) from error
         finally:
             await opened.close()
+        await self.asker.patience.answered(work.ref, DATABASE)
+        return found.rows
 
-    async def _opened(self, row: ConnectionRow) -> Opened:
+    async def _count(self, opened: Opened, work: Work, query: Query) -> int | None:
+        """How many rows a query has without its limit, at most one above what is counted; None: it takes too long."""
+        dialect = Dialect(work.connection.kind)
+        counting = compile_count(work.content, work.chosen_topic, query, dialect, most=MOST_COUNTED)
+        try:
+            found = await opened.run(counting.sql, counting.parameters, Limits(rows=1, seconds=self._seconds))
+        except QueryTooSlow:
+            return None
+        return int(found.rows[0][0])
+
+    async def _opened(self, ref: JobRef, row: ConnectionRow) -> Opened:
         try:
             return await open_database(opened_config(self._vault, row), root=self._root, guard=self._guard)
         except (BadInput, NotFound) as error:
             raise JobFault(error.detail, code=ErrorCode.QUERY_EXECUTION_ERROR) from error
         except Unavailable as error:
-            raise self._away(error) from error
+            raise await self._away(ref, error) from error
 
-    @staticmethod
-    def _away(error: Unavailable) -> Unavailable | JobFault:
-        return JobFault(error.detail, code=ErrorCode.QUERY_EXECUTION_ERROR) if last_try() else error
+    async def _away(self, ref: JobRef, error: Unavailable) -> TowpathError:
+        """What to raise for a database that does not answer now."""
+        judged = await self.asker.patience.judge(ref, "the database", DATABASE, error)
+        return judged if judged.retryable else JobFault(judged.detail, code=ErrorCode.QUERY_EXECUTION_ERROR)

@@ -1,21 +1,22 @@
-"""A question to a language model that is paid for once: the answer is kept before anything else is done with it."""
+"""A question to a language model that is paid for once: the answer is kept before anything else is done with it.
+
+A model that does not answer now is waited for (`_patience`): who asks lets a retryable error through to Temporal, and
+takes any other as the answer that there is none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from temporalio import activity
-
+from activities._patience import Patience
 from clients.llm import Catalog, LanguageModels
+from contracts.errors import ModelError
 from contracts.jobs import JobRef
 from contracts.llm import Answer, ImagePart, Prompt
 from stores.db import Database
 from stores.enrichment.answers import answer_digest, find_answer, keep_answer
 from stores.enrichment.attachments import get_attachments
-
-MAX_TRIES = 6
-"""After so many tries of its activity a call that could be repeated counts as failed."""
 
 
 class Asker:
@@ -24,9 +25,11 @@ class Asker:
     Args:
         database: Where answers are kept.
         models: The language models.
+        patience: How long one that does not answer is waited for.
     """
 
-    def __init__(self, database: Database, models: LanguageModels) -> None:
+    def __init__(self, database: Database, models: LanguageModels, patience: Patience) -> None:
+        self.patience = patience
         self._database = database
         self._models = models
 
@@ -48,14 +51,19 @@ class Asker:
             plain_json: Ask for JSON in words.
 
         Raises:
-            ModelError: No usable answer.
+            ModelError: No usable answer; `retryable` while the model is waited for.
         """
         own: UUID | None = ref.job_id if bypass else None
         digest = answer_digest(model, prompt, own=own)
         known = await find_answer(self._database, ref.organization, digest, ref.job_id, ref.attempt)
         if known is not None:
             return known
-        answer = await self._models.ask(ref.organization, model, prompt, plain_json=plain_json)
+        try:
+            answer = await self._models.ask(ref.organization, model, prompt, plain_json=plain_json)
+        except ModelError as error:
+            if not error.retryable:
+                raise
+            raise await self.patience.judge(ref, model, digest, error) from error
         await keep_answer(self._database, ref.organization, digest, ref.job_id, ref.attempt, answer)
         return answer
 
@@ -65,8 +73,3 @@ class Asker:
         texts = [f"{row.filename}\n{row.content}" for row in found if row.mode == "text"]
         images = [ImagePart(media_type=row.media_type, base64=row.content) for row in found if row.mode == "image"]
         return texts, images
-
-
-def last_try() -> bool:
-    """Whether a call that fails now is not repeated any more."""
-    return activity.info().attempt >= MAX_TRIES

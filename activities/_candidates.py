@@ -72,7 +72,7 @@ class Matcher:
         asked = await self.candidates.get(index, ref, queries=index.entities if queries is None else queries)
         async with self._database.transaction() as connection:
             model = await self.models.get(connection, index)
-            stored = await read_stored(connection, index.index_no, uids)
+            stored = await read_stored(connection, index, uids)
             if asked is None:
                 candidates = await find_candidates(connection, index, stored)
             else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from contracts.enrichment import ExpertiseResult, Plan
 from contracts.errors import ModelError, OutputInvalid
 from contracts.jobs import JobRef
@@ -63,7 +63,7 @@ async def ask_domain(
     try:
         answer = await asker.ask(work.ref, model, prompt, bypass=plan.bypass_cache, plain_json=not plan.response_schema)
     except ModelError as error:
-        if error.retryable and not last_try():
+        if error.retryable:
             raise
         one.error_message, one.code = error.detail, error.code
         if isinstance(error, OutputInvalid):

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from temporalio import activity
 
-from activities._asking import MAX_TRIES, last_try
 from activities._domains import Work, ask_domain
 from activities._fusing import fuse_results
 from activities._records import enrichment_record, fusion_record, merged_result, result_of
@@ -25,7 +24,7 @@ from contracts.enrichment import (
     Verdict,
 )
 from contracts.errors import ErrorCode, ModelError
-from contracts.jobs import Cost, FailedItem, JobRef, NewEvent, Progress
+from contracts.jobs import Cost, FailedItem, JobRef, JobWarning, NewEvent, Progress
 from domain.enrichment.content import entity_label
 from domain.enrichment.prompts import classification_prompt, note_of
 from domain.enrichment.runs import assemble, call_key, calls_of, merge_parts, record_id
@@ -36,6 +35,7 @@ from stores.job_events import append_events
 from stores.job_writer import JobWriter
 from stores.jobs import add_progress
 from stores.staging import add_failures, settle_item
+from stores.warnings import add_warnings
 
 Found = TypeVar("Found")
 
@@ -79,10 +79,11 @@ class EntityRun:
         fused = await self._fuse()
         await self._end(fused)
 
-    async def skip(self, code: str, message: str) -> None:
+    async def skip(self, code: str, message: str, warnings: Sequence[JobWarning] = ()) -> None:
         """Leave the entity out."""
         told = {"entity_label": self._label, "code": code, "message": message}
-        await self._settle(Outcome.SKIPPED, [self._event(LlmEvent.ENTITY_SKIPPED, "skipped", told)])
+        event = self._event(LlmEvent.ENTITY_SKIPPED, "skipped", told)
+        await self._settle(Outcome.SKIPPED, [event], warnings=warnings)
 
     async def fail(self, code: ErrorCode, message: str) -> None:
         """End the entity as failed, by something that was not a model's doing."""
@@ -147,12 +148,14 @@ class EntityRun:
         cost = Cost()
         found: Classification | None = None
         error_message: str | None = None
+        warnings: list[JobWarning] = []
         try:
             answer = await work.asker.ask(work.ref, model, prompt, bypass=plan.bypass_cache)
         except ModelError as error:
-            if error.retryable and not last_try():
+            if error.retryable:
                 raise
             error_message = error.detail
+            warnings = [self._warning(error.code, f"its type was not checked: {error.detail}")]
         else:
             cost = Cost(usd=answer.usd, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
             found = Classification(
@@ -173,6 +176,7 @@ class EntityRun:
         async def write(connection: Connection) -> None:
             if await append_events(connection, work.ref, [event]):
                 await add_progress(connection, work.ref, Progress(), cost=cost)
+                await add_warnings(connection, work.ref, warnings)
 
         await work.writer.write(work.ref.job_id, write)
         return found
@@ -255,7 +259,7 @@ class EntityRun:
         async def tell(kind: LlmEvent, data: dict[str, Any]) -> None:
             await self._tell([self._event(kind, kind, data)])
 
-        fused = await fuse_results(
+        fused, warnings = await fuse_results(
             self.work.asker,
             ref,
             plan.content,
@@ -291,6 +295,7 @@ class EntityRun:
             if await append_events(connection, ref, [event]):
                 await put_records(connection, [row])
                 await add_progress(connection, ref, Progress(), cost=Cost(usd=fused.cost_usd or 0.0))
+                await add_warnings(connection, ref, [self._warning(one.code, one.message) for one in warnings])
 
         await self.work.writer.write(ref.job_id, write)
         return fused
@@ -298,7 +303,10 @@ class EntityRun:
     async def _end(self, fused: Fusion | None) -> None:
         results = [self.results[model] for model in self.work.plan.models]
         success = any(result.success for result in results)
-        error = "; ".join(f"{one.model}: {one.error_message}" for one in results if one.error_message) or None
+        errors = [(one.code or ErrorCode.ENRICHMENT_FAILED, _problem(one)) for one in results if one.error_message]
+        # Of a model that is alone everyone knows the name.
+        lone = results[0].error_message if len(results) == 1 else None
+        error = lone or "; ".join(message for _, message in errors) or None
         data = {
             "entity_label": self._label,
             "success": success,
@@ -309,13 +317,21 @@ class EntityRun:
         }
         events = [] if self.work.plan.single else [self._event(LlmEvent.ENTITY_COMPLETED, "completed", data)]
         failures = []
+        warnings = [self._warning(code, message) for code, message in errors] if success else []
         if not success:
             code = next((one.code for one in results if one.code), ErrorCode.ENRICHMENT_FAILED)
             message = error or "no model gave a result"
             failures = [FailedItem(index=self.index, id=self._label, stage="enrich", code=code, message=message[:2000])]
-        await self._settle(Outcome.DONE if success else Outcome.FAILED, events, failures)
+        await self._settle(Outcome.DONE if success else Outcome.FAILED, events, failures, warnings=warnings)
 
-    async def _settle(self, outcome: Outcome, events: Sequence[NewEvent], failures: Sequence[FailedItem] = ()) -> None:
+    async def _settle(
+        self,
+        outcome: Outcome,
+        events: Sequence[NewEvent],
+        failures: Sequence[FailedItem] = (),
+        *,
+        warnings: Sequence[JobWarning] = (),
+    ) -> None:
         """The entity's last step: its outcome and the job's counts, then the event that shows them."""
         ref = self.work.ref
         change = Progress(
@@ -329,12 +345,16 @@ class EntityRun:
             if await settle_item(connection, ref.job_id, self.page, self.place, outcome):
                 await add_failures(connection, ref.job_id, failures)
                 await add_progress(connection, ref, change, fraction=1 / max(self.work.total, 1))
+                await add_warnings(connection, ref, warnings)
             await append_events(connection, ref, events)
 
         await self.work.writer.write(ref.job_id, write)
 
     async def _tell(self, events: Sequence[NewEvent]) -> None:
         await tell(self.work.writer, self.work.ref, events)
+
+    def _warning(self, code: ErrorCode, message: str) -> JobWarning:
+        return JobWarning(code=code, message=message, item=None if self.work.plan.single else self._label)
 
     def _key(self, what: str) -> str:
         return f"{self.index}:{what}"
@@ -351,7 +371,7 @@ class EntityRun:
             "running_models": list(self.running),
             "current_model": current,
             "current_attempt": activity.info().attempt,
-            "max_attempts": MAX_TRIES,
+            "max_attempts": self.work.asker.patience.most_tries,
             "last_error_summary": self.last_error,
         }
         if not plan.single:
@@ -363,6 +383,11 @@ async def tell(writer: JobWriter, ref: JobRef, events: Sequence[NewEvent]) -> No
     """Append events that show no decision."""
     if events:
         await writer.write(ref.job_id, lambda connection: append_events(connection, ref, events), lasting=False)
+
+
+def _problem(one: ModelResult) -> str:
+    what = "a part is missing" if one.success else "it gave no result"
+    return f"{one.model}: {what}: {one.error_message}"
 
 
 def short_result(result: ModelResult) -> dict[str, Any]:
@@ -378,6 +403,7 @@ def short_result(result: ModelResult) -> dict[str, Any]:
         "output_tokens": result.output_tokens,
         "processing_time_ms": result.processing_time_ms,
         "error_message": result.error_message,
+        "error_code": result.code,
     }
 
 

@@ -7,18 +7,25 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from activities._documents import Documents
 from contracts.documents import PageContent
-from contracts.errors import ErrorCode, JobFault, ModelError
+from contracts.errors import ErrorCode, JobFault, ModelError, TowpathError
 from contracts.extraction import Extracted, Extraction, ExtractParams, FieldSource
-from contracts.jobs import JobRef
+from contracts.jobs import JobRef, JobWarning
 from contracts.llm import Answer, ImagePart, Prompt
-from domain.extraction.asking import PART_IMAGES, SMALL_CHARACTERS, SMALL_TEXT, fields_prompt, parts_of
+from domain.extraction.asking import (
+    PART_CHARACTERS,
+    PART_IMAGES,
+    SMALL_CHARACTERS,
+    SMALL_TEXT,
+    fields_prompt,
+    parts_of,
+)
 from domain.extraction.fields import fields_of
 from domain.extraction.grounding import AGREED, is_said, place_of
 from domain.extraction.matching import Found, match_fields
-from domain.extraction.shapes import asked_form, merged, without_nulls
+from domain.extraction.shapes import asked_form, merged, missing_required, without_nulls
 from domain.extraction.values import resolved, type_of
 
 IMAGE_PIXELS = 1_600_000
@@ -46,6 +53,7 @@ class Extractor:
         self._extraction = extraction
         self._schema = params.schema_ or {}
         self.spent = Answer(data={})
+        self.warnings: list[JobWarning] = []
 
     async def extract(self, pages: Sequence[PageContent]) -> Extracted:
         """The fields, each with where it stands and how sure it is.
@@ -54,14 +62,19 @@ class Extractor:
             ModelError: The model does not answer now.
             JobFault: It gives no usable answer.
         """
+        self.warnings = []
         found = await asyncio.to_thread(_matched, self._schema, pages)
         if self._asker.catalog.is_small(self._params.llm):
             told = await self._small(pages, found)
         else:
             told = await self._asked(pages)
-        data, sources = self._settled(told, found, pages)
+        settled, sources = self._settled(told, found, pages)
+        data = without_nulls(settled, self._schema, self._schema)
+        for name in missing_required(data, self._schema, self._schema):
+            told_so = f"the required field {name} was not found in the document"
+            self.warnings.append(JobWarning(code=ErrorCode.REQUIRED_MISSING, message=told_so, item=name))
         return Extracted(
-            data=without_nulls(data, self._schema, self._schema),
+            data=data,
             sources=sources,
             input_tokens=self.spent.input_tokens,
             output_tokens=self.spent.output_tokens,
@@ -103,11 +116,22 @@ class Extractor:
                 told["maxLength"] = SMALL_TEXT
         first = next(parts_of(pages, characters=SMALL_CHARACTERS))
         prompt = fields_prompt(first, form, characters=SMALL_CHARACTERS, attempt=self._ref.attempt)
+        model, names = self._params.llm, ", ".join(missing)
         try:
             answer = await self._ask(prompt.model_copy(update={"most_tokens": 500}))
-        except JobFault:
+        except ModelError as error:
+            if error.retryable:
+                raise
             # It is asked for what is left over; without it the fields that the layout tells are still right.
+            told_so = (
+                f"{model} was asked for {names} and gave no answer; what is there, the layout says: {error.detail}"
+            )
+            self.warnings.append(JobWarning(code=error.code, message=told_so))
             return {}
+        if len(first) < len(pages):
+            told_so = f"{model} was asked for {names} by {_pages(first)} of the {len(pages)}"
+            self.warnings.append(JobWarning(code=ErrorCode.PAGES_LEFT_OUT, message=told_so))
+        self._warn_of_cut(first, SMALL_CHARACTERS)
         return {name: value for name, value in answer.items() if value is not None and is_said(value, pages)}
 
     async def _asked(self, pages: Sequence[PageContent]) -> dict[str, Any]:
@@ -133,6 +157,8 @@ class Extractor:
         options = self._params.options
         seeing = options.direct_image_extraction or options.enable_hybrid_extraction
         for part in parts:
+            if not options.direct_image_extraction:
+                self._warn_of_cut(part, PART_CHARACTERS)
             images = await self._pictures(part) if seeing else []
             prompt = fields_prompt(
                 part,
@@ -141,8 +167,14 @@ class Extractor:
                 text=not options.direct_image_extraction,
                 attempt=self._ref.attempt,
             )
-            told = merged(told, await self._ask(prompt))
+            try:
+                told = merged(told, await self._ask(prompt))
+            except ModelError as error:
+                raise unanswered(error) from error
         return told
+
+    def _warn_of_cut(self, pages: Sequence[PageContent], most: int) -> None:
+        self.warnings += cut_warnings(self._params.llm, pages, most)
 
     async def _pictures(self, pages: Sequence[PageContent]) -> list[ImagePart]:
         kind, sha = self._extraction.kind, self._extraction.sha256
@@ -158,7 +190,8 @@ class Extractor:
         return found
 
     async def _ask(self, prompt: Prompt) -> dict[str, Any]:
-        answer = await asked(self._asker, self._ref, self._params, prompt)
+        bypass = self._params.options.bypass_cache
+        answer = await self._asker.ask(self._ref, self._params.llm, prompt, bypass=bypass)
         self.spent.usd += answer.usd
         self.spent.input_tokens += answer.input_tokens
         self.spent.output_tokens += answer.output_tokens
@@ -175,9 +208,30 @@ async def asked(asker: Asker, ref: JobRef, params: ExtractParams, prompt: Prompt
     try:
         return await asker.ask(ref, params.llm, prompt, bypass=params.options.bypass_cache)
     except ModelError as error:
-        if error.retryable and not last_try():
-            raise
-        raise JobFault(error.detail, code=ErrorCode.MODEL_ERROR) from error
+        raise unanswered(error) from error
+
+
+def unanswered(error: ModelError) -> TowpathError:
+    """What to raise where a job cannot do without its model's answer."""
+    return error if error.retryable else JobFault(error.detail, code=ErrorCode.MODEL_ERROR)
+
+
+def cut_warnings(model: str, pages: Sequence[PageContent], most: int) -> list[JobWarning]:
+    """A warning for each page of which a model is shown the beginning only."""
+    return [
+        JobWarning(
+            code=ErrorCode.SOURCE_TRUNCATED,
+            message=f"{model} was shown the first {most:,} of the {len(page.content):,} characters of page {page.page}",
+            item=f"page {page.page}",
+        )
+        for page in pages
+        if len(page.content) > most
+    ]
+
+
+def _pages(pages: Sequence[PageContent]) -> str:
+    first, last = pages[0].page, pages[-1].page
+    return f"page {first}" if first == last else f"pages {first} to {last}"
 
 
 def _matched(schema: dict[str, Any], pages: Sequence[PageContent]) -> dict[str, Found]:

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -187,9 +186,3 @@ def to_failure(fault: Fault, message: str, *, retryable: bool) -> ApplicationErr
     """The error as Temporal is told of it: small, without causes, retried by the server or not at all."""
     delay = timedelta(seconds=fault.retry_after) if retryable and fault.retry_after else None
     return ApplicationError(message, type=fault.code, non_retryable=not retryable, next_retry_delay=delay)
-
-
-@asynccontextmanager
-async def effect() -> AsyncIterator[None]:
-    """Nothing: the guard around every activity does it."""
-    yield

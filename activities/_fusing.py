@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from contracts.enrichment import Fusion, LlmEvent
 from contracts.errors import ModelError
-from contracts.jobs import JobRef
+from contracts.jobs import JobRef, JobWarning
 from domain.enrichment.content import Content
 from domain.enrichment.fusion import arbitrate, fuse
 from domain.enrichment.prompts import arbitration_prompt, letter_of
@@ -26,7 +26,7 @@ async def fuse_results(
     *,
     arbiter: str | None,
     bypass: bool = False,
-) -> Fusion:
+) -> tuple[Fusion, list[JobWarning]]:
     """Fuse results of several models.
 
     Args:
@@ -39,6 +39,9 @@ async def fuse_results(
         arbiter: The model that decides conflicts; None: the rules do.
         bypass: Take no other job's answer.
 
+    Returns:
+        What came of it, and what to warn of.
+
     Raises:
         ModelError: The arbiter cannot answer now, and the call will be repeated.
     """
@@ -48,16 +51,18 @@ async def fuse_results(
     await tell(LlmEvent.CONFLICTS_DETECTED, counts)
     asked = [conflict for conflict in report.conflicts if conflict.needs_arbitration]
     if arbiter is None or not asked:
-        return fused
+        return fused, []
     await tell(LlmEvent.ARBITRATION_STARTED, {"arbitration_model": arbiter, "conflict_count": len(asked)})
     try:
         answer = await asker.ask(ref, arbiter, arbitration_prompt(content, entity, asked), bypass=bypass)
     except ModelError as error:
-        if error.retryable and not last_try():
+        if error.retryable:
             raise
         failed = {"success": False, "decisions": {}, "fallback_to_rule_based": True, "cost_usd": 0.0}
         await tell(LlmEvent.ARBITRATION_COMPLETED, {**failed, "error_message": error.detail})
-        return fused.model_copy(update={"warnings": [*fused.warnings, f"arbitration failed: {error.detail}"]})
+        problem = f"arbitration failed: {error.detail}"
+        warning = JobWarning(code=error.code, message=f"the rules decided {len(asked)} conflicts; {problem}")
+        return fused.model_copy(update={"warnings": [*fused.warnings, problem]}), [warning]
     decisions: dict[str, str] = {}
     for number, conflict in enumerate(asked, start=1):
         letters = {letter_of(place): model for place, model in enumerate(conflict.values_by_model)}
@@ -68,4 +73,4 @@ async def fuse_results(
     done.cost_usd = answer.usd
     told = {"success": True, "decisions": decisions, "fallback_to_rule_based": False, "cost_usd": answer.usd}
     await tell(LlmEvent.ARBITRATION_COMPLETED, {**told, "error_message": None})
-    return done
+    return done, []

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from contracts.enrichment import ExpertiseResult, Fusion, ModelResult, Plan
+from contracts.errors import ErrorCode
 from contracts.jobs import JobRef
 from domain.enrichment.content import entity_label, flagged, value_of
 from domain.enrichment.fusion import normal
@@ -102,6 +103,7 @@ def result_of(row: RecordRow) -> ModelResult:
         record_id=row.id,
         expertises=[ExpertiseResult.model_validate(one) for one in row.expertises],
         error_message=row.error_message,
+        code=None if row.error_code is None else ErrorCode(row.error_code),
         validation_errors=row.validation_errors,
         processing_time_ms=row.processing_time_ms,
     )

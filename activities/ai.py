@@ -8,18 +8,20 @@ from uuid import UUID
 from temporalio import activity
 
 from activities._ai_work import Desk, Work
-from activities._faults import effect
-from contracts.ai import ActionType, IterationTask, ModelKind, Step, StoredAction
-from contracts.errors import ErrorCode, JobFault
+from contracts.ai import ActionType, ChartType, IterationTask, ModelKind, Step, StoredAction
+from contracts.errors import ErrorCode, JobFault, OutputInvalid
 from contracts.jobs import JobRef
 from contracts.llm import Answer
 from contracts.semantics import Query
+from domain.ai.charts import NAMES, wanted_but_not_drawn
 from domain.ai.linking import fields_for, shares_words, small_choice, values_in
 from domain.ai.moves import (
     ANSWER,
     CHART,
     Move,
     move_form,
+    order_left_out,
+    order_notes,
     query_form,
     read_move,
     read_query,
@@ -27,16 +29,21 @@ from domain.ai.moves import (
     small_form,
     wanted_chart,
 )
-from domain.ai.prompts import move_prompt, small_prompt
-from domain.ai.results import last_drawable, plain_answer
+from domain.ai.prompts import SMALL_CHARACTERS, move_prompt, small_prompt
+from domain.ai.results import last_drawable, plain_answer, unfinished_answer
+from domain.ai.words import rows_brought
+from domain.semantics.compile import Column, fields_of
+from domain.texts import counted, shorten
 from stores.ai.connections import get_connection
 from stores.ai.jobs import keep_action, open_run
 from stores.ai.models import add_model, change_model
 from stores.ai.tables import ModelRow
+from stores.warnings import add_warnings
 from stores.webhooks.deliveries import progress_queued
 
 MOST_FIELDS = 300
 MOST_ERRORS = 3
+TOLD_CHARACTERS = 500
 
 
 class AiActivities:
@@ -53,21 +60,21 @@ class AiActivities:
     @activity.defn
     async def iterate(self, task: IterationTask) -> Step:
         """Do the next thing that the question needs; what was done already is told again."""
-        async with effect():
-            work = await self._desk.open(task.ref)
-            known = next((a for a in work.actions if (a.attempt, a.step) == (task.ref.attempt, task.step)), None)
-            if known is not None:
-                async with self._database.transaction() as connection:
-                    queued = await progress_queued(connection, task.ref, known.number)
-                return _step(known, queued)
-            _assert_not_hopeless(work)
-            action = await self._next(work, task)
-            summary = action.message if action.type is ActionType.SUMMARIZE else None
-            if summary is not None:
-                action.message = "Answering."
+        work = await self._desk.open(task.ref)
+        known = next((a for a in work.actions if (a.attempt, a.step) == (task.ref.attempt, task.step)), None)
+        if known is not None:
             async with self._database.transaction() as connection:
-                queued = await keep_action(connection, task.ref, action, topic=work.topic, summary=summary)
-            return _step(action, queued)
+                queued = await progress_queued(connection, task.ref, known.number)
+            return _step(known, queued)
+        _assert_not_hopeless(work)
+        action = await self._next(work, task)
+        summary = action.message if action.type is ActionType.SUMMARIZE else None
+        if summary is not None:
+            action.message = "Answering."
+        async with self._database.transaction() as connection:
+            queued = await keep_action(connection, task.ref, action, topic=work.topic, summary=summary)
+            await add_warnings(connection, task.ref, work.warnings)
+        return _step(action, queued)
 
     async def _next(self, work: Work, task: IterationTask) -> StoredAction:
         small = self._desk.is_small(work)
@@ -87,11 +94,11 @@ class AiActivities:
         if topic is None or shares_words(work.params.prompt, work.content, topic):
             return None
         work.topic = topic
+        otherwise = wanted_but_not_drawn(before[0], chart)
         if not any(one.type is ActionType.VISUALIZE for one in work.actions):
-            action = work.action(ActionType.VISUALIZE, f"Drawing the rows as {chart}.", step)
-            action.chart = chart
-            return action
-        return work.action(ActionType.SUMMARIZE, f"The rows of before, drawn as {chart}.", step)
+            action = work.action(ActionType.VISUALIZE, f"Drawing the rows as {NAMES[chart]}.", step)
+            return _drawn(action, chart, otherwise)
+        return work.action(ActionType.SUMMARIZE, otherwise or f"The rows of before, drawn as {NAMES[chart]}.", step)
 
     async def _small(self, work: Work, step: int) -> StoredAction:
         found = next((one for one in reversed(work.actions) if one.query is not None and one.error is None), None)
@@ -99,22 +106,25 @@ class AiActivities:
             prompt = work.params.prompt
             left_out = values_in(prompt, work.content, work.chosen_topic)
             return work.action(ActionType.SUMMARIZE, plain_answer(prompt, found, left_out), step)
-        answer, query = await self._small_query(work)
+        answer, query, notes = await self._small_query(work)
         action = work.action(ActionType.GENERATE_QUERY, "Asking the database.", step, answer)
-        action.topic, action.chart = work.topic, wanted_chart(work.params.prompt)
+        action.topic, action.chart, action.notes = work.topic, wanted_chart(work.params.prompt), notes
         await self._desk.run(work, action, query)
         return _told(action)
 
-    async def _small_query(self, work: Work) -> tuple[Answer, Query]:
+    async def _small_query(self, work: Work) -> tuple[Answer, Query, list[str]]:
+        """The query that the embedded model leads to, and what it leaves aside."""
         prompt = work.params.prompt
         measures, dimensions = small_choice(prompt, work.content, work.chosen_topic)
         errors = [one.error for one in work.actions if one.error is not None]
         form = small_form(measures, dimensions)
         answer = await self._desk.ask(work, small_prompt(prompt, measures, dimensions, form, errors))
-        return answer, read_small(answer.data, prompt, measures, dimensions, work.base)
+        query = read_small(answer.data, prompt, measures, dimensions, work.base)
+        notes = [*_unread(work), *order_notes(query, prompt, measures)]
+        return answer, query, notes
 
     async def _move(self, work: Work, task: IterationTask) -> StoredAction:
-        fields = fields_for(work.params.prompt, work.content, work.chosen_topic, most=MOST_FIELDS)
+        fields = self._fields(work)
         charts = any(one.drawable for one in work.actions) or last_drawable(work.earlier) is not None
         prompt = move_prompt(
             work.params.prompt,
@@ -128,17 +138,35 @@ class AiActivities:
             images=work.images,
             attempt=task.ref.attempt,
         )
-        answer = await self._desk.ask(work, prompt)
+        try:
+            answer = await self._desk.ask(work, prompt)
+        except JobFault as fault:
+            if task.last and isinstance(fault.__cause__, OutputInvalid) and (rows := _last_rows(work)) is not None:
+                told = unfinished_answer(work.params.prompt, rows, task.step)
+                return work.action(ActionType.SUMMARIZE, told, task.step)
+            raise
         move = read_move(answer.data, work.base)
         if move.action == ANSWER:
             return work.action(ActionType.SUMMARIZE, move.answer or move.message, task.step, answer)
         if move.action == CHART:
             action = work.action(ActionType.VISUALIZE, move.message, task.step, answer)
-            action.chart = move.chart
-            return action
+            rows = _last_rows(work)
+            before = last_drawable(work.earlier) if rows is None else (rows, None)
+            otherwise = wanted_but_not_drawn(before[0], move.chart) if before else "There are no rows to draw."
+            return _drawn(action, move.chart, otherwise)
         action = work.action(ActionType.GENERATE_QUERY, move.message, task.step, answer)
+        action.notes = order_left_out(answer.data.get("query"))
         await self._ask_database(work, action, move)
         return _told(action)
+
+    @staticmethod
+    def _fields(work: Work) -> list[Column]:
+        """The fields that a model is shown."""
+        fields = fields_for(work.params.prompt, work.content, work.chosen_topic, most=MOST_FIELDS)
+        if len(fields) < (known := len(fields_of(work.content, work.chosen_topic))):
+            told = f"the model is shown the {len(fields)} of {known} fields that are nearest to the question"
+            work.warn(ErrorCode.FIELDS_LEFT_OUT, told, work.chosen_topic)
+        return fields
 
     async def _ask_database(self, work: Work, action: StoredAction, move: Move) -> None:
         action.topic, action.title, action.chart = work.topic, move.title, move.chart
@@ -150,39 +178,39 @@ class AiActivities:
     @activity.defn
     async def choose_topic(self, ref: JobRef) -> dict[str, Any]:
         """Which topic a single question is about."""
-        async with effect():
-            work = await self._desk.open(ref)
-            work.topic, answer = await self._desk.choose_topic(work)
-            action = work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", 1, answer)
-            if not work.actions:
-                await self._keep(work, action)
-            return {"topic": work.topic}
+        work = await self._desk.open(ref)
+        work.topic, answer = await self._desk.choose_topic(work)
+        action = work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", 1, answer)
+        if not work.actions:
+            await self._keep(work, action)
+        return {"topic": work.topic}
 
     @activity.defn
     async def generate_query(self, ref: JobRef) -> dict[str, Any]:
         """The query of a single question, run where that is wanted; a failed one is asked for again with its error."""
-        async with effect():
-            work = await self._desk.open(ref)
-            if work.topic is None:
-                work.topic, answer = await self._desk.choose_topic(work)
-                await self._keep(work, work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", 1, answer))
-            while len(tried := [one for one in work.actions if one.type is ActionType.GENERATE_QUERY]) < MOST_ERRORS:
-                if tried and tried[-1].error is None:
-                    break
-                await self._keep(work, await self._question(work, len(tried) + 2))
-            return {"topic": work.topic}
+        work = await self._desk.open(ref)
+        if work.topic is None:
+            work.topic, answer = await self._desk.choose_topic(work)
+            await self._keep(work, work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", 1, answer))
+        while len(tried := [one for one in work.actions if one.type is ActionType.GENERATE_QUERY]) < MOST_ERRORS:
+            if tried and tried[-1].error is None:
+                break
+            await self._keep(work, await self._question(work, len(tried) + 2))
+        return {"topic": work.topic}
 
     async def _question(self, work: Work, step: int) -> StoredAction:
-        prompt = work.params.prompt
+        prompt, notes = work.params.prompt, list[str]()
         if self._desk.is_small(work):
-            answer, query = await self._small_query(work)
+            answer, query, notes = await self._small_query(work)
             move = Move("query", "Asking the database.", None, query)
         else:
-            fields = fields_for(prompt, work.content, work.chosen_topic, most=MOST_FIELDS)
+            fields = self._fields(work)
             asked = move_prompt(prompt, work.content, work.chosen_topic, fields, work.actions, query_form(fields))
             answer = await self._desk.ask(work, asked)
             move = Move("query", "Asking the database.", *read_query(answer.data, work.base))
+            notes = order_left_out(answer.data)
         action = work.action(ActionType.GENERATE_QUERY, move.message, step, answer)
+        action.notes = notes
         if work.params.run or move.query is None:
             await self._ask_database(work, action, move)
         else:
@@ -193,30 +221,33 @@ class AiActivities:
     async def _keep(self, work: Work, action: StoredAction) -> None:
         async with self._database.transaction() as connection:
             await keep_action(connection, work.ref, action, topic=work.topic, summary=None)
+            await add_warnings(connection, work.ref, work.warnings)
         work.actions.append(action)
 
     @activity.defn
     async def read_schema(self, ref: JobRef) -> dict[str, Any]:
         """Make a schema model of what a database tells of itself, or bring one up to date."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                params = (await open_run(connection, ref)).params
-            row = await get_connection(self._database, ref.organization, UUID(params["connection_id"]))
-            content = (await self._desk.draft(row)).model_dump(mode="json", by_alias=True, exclude_none=True)
-            model_id = UUID(params["model_id"])
-            if params.get("refresh"):
-                await change_model(self._database, ref.organization, model_id, {"content": content})
-            else:
-                model = ModelRow(
-                    id=model_id,
-                    organization=ref.organization,
-                    connection_id=row.id,
-                    name=params.get("name") or row.name,
-                    kind=ModelKind.SCHEMA,
-                    content=content,
-                )
-                await add_model(self._database, model)
-            return {"model_id": str(model_id), "views": len(content["views"])}
+        async with self._database.transaction() as connection:
+            params = (await open_run(connection, ref)).params
+        row = await get_connection(self._database, ref.organization, UUID(params["connection_id"]))
+        drafted, warnings = await self._desk.draft(ref, row)
+        content = drafted.model_dump(mode="json", by_alias=True, exclude_none=True)
+        model_id = UUID(params["model_id"])
+        if params.get("refresh"):
+            await change_model(self._database, ref.organization, model_id, {"content": content})
+        else:
+            model = ModelRow(
+                id=model_id,
+                organization=ref.organization,
+                connection_id=row.id,
+                name=params.get("name") or row.name,
+                kind=ModelKind.SCHEMA,
+                content=content,
+            )
+            await add_model(self._database, model)
+        async with self._database.transaction() as connection:
+            await add_warnings(connection, ref, warnings)
+        return {"model_id": str(model_id), "views": len(content["views"])}
 
 
 def _step(action: StoredAction, queued: list[Any]) -> Step:
@@ -232,10 +263,36 @@ def _step(action: StoredAction, queued: list[Any]) -> Step:
 def _told(action: StoredAction) -> StoredAction:
     """The message tells what came of it, for who looks on."""
     if action.error is not None:
-        action.message = f"{action.message} It failed: {action.error}"[:600]
+        action.message = f"{action.message} It failed: {shorten(action.error, TOLD_CHARACTERS)}"
     else:
-        action.message = f"{action.message} {action.rows:,} rows."
+        brought = rows_brought(action)
+        action.message = f"{action.message} {brought[0].upper()}{brought[1:]}."
     return action
+
+
+def _drawn(action: StoredAction, chart: ChartType | None, otherwise: str | None) -> StoredAction:
+    """A change of style; where the rows do not allow it, the message says so instead of claiming it."""
+    action.chart = chart
+    if otherwise is not None:
+        action.message = f"{action.message} {otherwise}"
+        action.notes = [otherwise]
+    return action
+
+
+def _last_rows(work: Work) -> StoredAction | None:
+    """The last query of a job that brought rows."""
+    return next((one for one in reversed(work.actions) if one.drawable), None)
+
+
+def _unread(work: Work) -> list[str]:
+    """What of a question the embedded model does not look at."""
+    found = []
+    if files := len(work.texts) + len(work.images):
+        were = "was" if files == 1 else "were"
+        found.append(f"{counted(files, 'attached file')} {were} not read by the embedded model.")
+    if len(work.params.prompt) > SMALL_CHARACTERS:
+        found.append(f"The embedded model was shown the first {SMALL_CHARACTERS:,} characters of the question.")
+    return found
 
 
 def _assert_not_hopeless(work: Work) -> None:

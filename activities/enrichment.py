@@ -11,19 +11,20 @@ from temporalio import activity
 from activities._asking import Asker
 from activities._domains import Work
 from activities._entity_run import EntityRun, all_of, tell
-from activities._faults import effect, end_of_item
-from clients.llm import LanguageModels
+from activities._faults import end_of_item
 from contracts.enrichment import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from contracts.errors import ErrorCode, JobFault
-from contracts.jobs import JobRef, NewEvent, PagePlan, PageTask
+from contracts.jobs import JobRef, JobWarning, NewEvent, PagePlan, PageTask
 from contracts.json_values import parse_json
 from domain.enrichment.estimate import estimate
-from domain.enrichment.prompts import note_of
+from domain.enrichment.prompts import note_of, source_share
 from domain.jobs import Outcome
+from domain.sources import cut_sources
 from stores import jobs as job_store
 from stores.db import Database
 from stores.job_writer import JobWriter
 from stores.staging import Page, Retake, load_page, plan_pages
+from stores.warnings import add_warnings
 
 CREDITS = "insufficient_credits"
 
@@ -33,54 +34,55 @@ class EnrichmentActivities:
 
     Args:
         database: Jobs, pages, records, paid answers.
-        models: The language models.
+        asker: The language models.
     """
 
-    def __init__(self, database: Database, models: LanguageModels) -> None:
+    def __init__(self, database: Database, asker: Asker) -> None:
         self._database = database
         self._writer = JobWriter(database)
-        self._asker = Asker(database, models)
+        self._asker = asker
         self._reserved: dict[UUID, float] = defaultdict(float)
 
     @activity.defn
     async def plan_enrichment(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left, and tell what was chosen for the caller."""
-        async with effect():
+        async with self._database.transaction() as connection:
+            await job_store.lock_job(connection, ref.organization, ref.job_id)
+            await job_store.assert_active(connection, ref)
+            retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
+            pages = await plan_pages(connection, ref.job_id, retake=retake)
+            plan = Plan.model_validate((await job_store.params_of(connection, ref))["plan"])
+        texts, _ = await self._asker.sources(ref.organization, plan.attachment_ids)
+        if cut := cut_sources(texts, source_share(len(texts))):
             async with self._database.transaction() as connection:
-                await job_store.lock_job(connection, ref.organization, ref.job_id)
-                await job_store.assert_active(connection, ref)
-                retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
-                pages = await plan_pages(connection, ref.job_id, retake=retake)
-                plan = Plan.model_validate((await job_store.params_of(connection, ref))["plan"])
-            await tell(self._writer, ref, _opening(plan))
-            return PagePlan(pages=pages)
+                await add_warnings(connection, ref, cut)
+        await tell(self._writer, ref, _opening(plan))
+        return PagePlan(pages=pages)
 
     @activity.defn
     async def check_type(self, ref: JobRef) -> HoldCheck:
         """Whether the one entity is what the schema is for; `hold` asks for a person's word."""
-        async with effect():
-            work = await self._work(ref)
-            if work.plan.classification_model is None:
-                return HoldCheck()
-            async with self._database.transaction() as connection:
-                page = await load_page(connection, ref.job_id, 0, lock=False)
-            found = await _run(work, page, 0).classify()
-            if found is None:
-                return HoldCheck()
-            async with self._database.transaction() as connection:
-                await job_store.merge_params(connection, ref, {"classification": found.model_dump(mode="json")})
-            return HoldCheck(hold=found.status is not ClassificationStatus.MATCH, classification=found)
+        work = await self._work(ref)
+        if work.plan.classification_model is None:
+            return HoldCheck()
+        async with self._database.transaction() as connection:
+            page = await load_page(connection, ref.job_id, 0, lock=False)
+        found = await _run(work, page, 0).classify()
+        if found is None:
+            return HoldCheck()
+        async with self._database.transaction() as connection:
+            await job_store.merge_params(connection, ref, {"classification": found.model_dump(mode="json")})
+        return HoldCheck(hold=found.status is not ClassificationStatus.MATCH, classification=found)
 
     @activity.defn
     async def enrich_page(self, task: PageTask) -> None:
         """Enrich a page's entities."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                await job_store.assert_active(connection, task.ref)
-                page = await load_page(connection, task.ref.job_id, task.page, lock=False)
-            work = await self._work(task.ref)
-            waiting = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
-            await all_of([self._whole_entity(work, _run(work, page, place)) for place in waiting])
+        async with self._database.transaction() as connection:
+            await job_store.assert_active(connection, task.ref)
+            page = await load_page(connection, task.ref.job_id, task.page, lock=False)
+        work = await self._work(task.ref)
+        waiting = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
+        await all_of([self._whole_entity(work, _run(work, page, place)) for place in waiting])
 
     async def _whole_entity(self, work: Work, run: EntityRun) -> None:
         """An error that nobody foresaw ends the entity, not its neighbours."""
@@ -101,7 +103,8 @@ class EnrichmentActivities:
             message = f"{spent:.4f} of {cap:.4f} US dollars are spent, and this would take about {expected:.4f}"
             if work.plan.single:
                 raise JobFault(message, code=ErrorCode.COST_LIMIT)
-            await run.skip(CREDITS, message)
+            left_out = f"max_cost_usd, {cap:g}, is reached; what it does not suffice for is left out"
+            await run.skip(CREDITS, message, [JobWarning(code=ErrorCode.COST_LIMIT, message=left_out)])
             return
         self._reserved[job] += expected
         try:

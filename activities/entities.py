@@ -11,11 +11,11 @@ import numpy as np
 from temporalio import activity
 
 from activities._candidates import Matcher
-from activities._faults import effect, end_of_item
+from activities._faults import end_of_item
 from activities._pages import record_page
 from contracts.entities import IndexConfig
 from contracts.entity_jobs import Phase, TrainReport
-from contracts.errors import BadInput, ErrorCode, JobFault, NotFound, Unavailable
+from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
 from contracts.jobs import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress
 from domain.entities import Draft, make_draft, parse_entity
 from domain.jobs import Outcome, tally
@@ -26,6 +26,7 @@ from stores.entities.indexes import Index, add_entities, find_index
 from stores.entities.matching import decide_all, store_scores
 from stores.entities.pairs import drop_stale_pairs
 from stores.entities.records import write_drafts
+from stores.entities.statistics import refresh_statistics
 from stores.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
 
 # Index and match each make up half of a batch, as far as its fraction done is concerned.
@@ -57,7 +58,7 @@ class EntityActivities:
     @activity.defn
     async def plan_batch(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left; a later attempt takes failed items up again."""
-        async with effect(), self._database.transaction() as connection:
+        async with self._database.transaction() as connection:
             await job_store.lock_job(connection, ref.organization, ref.job_id)
             await job_store.assert_active(connection, ref)
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
@@ -66,17 +67,23 @@ class EntityActivities:
     @activity.defn
     async def index_page(self, task: PageTask) -> Progress:
         """Store a page's entities with their candidate keys."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                index = await self._live(connection, task.ref)
-                page = await load_page(connection, task.ref.job_id, task.page, lock=False)
-            prepared = await asyncio.to_thread(_prepare, page, index.config)
-            async with self._database.transaction() as connection:
-                return await self._store_page(connection, task, index, prepared)
+        while (change := await self._index_page(task)) is None:
+            # Another writer has appended a field, or a re-index has swapped: both end.
+            pass
+        return change
+
+    async def _index_page(self, task: PageTask) -> Progress | None:
+        async with self._database.transaction() as connection:
+            index = await self._live(connection, task.ref)
+            page = await load_page(connection, task.ref.job_id, task.page, lock=False)
+        prepared = await asyncio.to_thread(_prepare, page, index.config)
+        async with self._database.transaction() as connection:
+            return await self._store_page(connection, task, index, prepared)
 
     async def _store_page(
         self, connection: Connection, task: PageTask, prepared_for: Index, prepared: Prepared
-    ) -> Progress:
+    ) -> Progress | None:
+        """Store what was prepared; None: the index changed meanwhile, and it must be prepared anew."""
         ref = task.ref
         page = await load_page(connection, ref.job_id, task.page)
         if page.steps >= 1:
@@ -84,7 +91,7 @@ class EntityActivities:
         await job_store.assert_active(connection, ref)
         index = await self._live(connection, ref, lock=True)
         if (index.index_no, index.config) != (prepared_for.index_no, prepared_for.config):
-            raise Unavailable("the index changed while the page was prepared")
+            return None
         before = tally(page.outcomes)
         places = [place for place in prepared.drafts if page.outcomes[place] == Outcome.WAITING]
         written = await write_drafts(connection, index.index_no, [prepared.drafts[place] for place in places])
@@ -103,60 +110,62 @@ class EntityActivities:
     @activity.defn
     async def train_index(self, ref: JobRef) -> TrainReport:
         """Train the index's model when it has none or has doubled; then the whole index is matched anew."""
-        async with effect():
-            key = f"{ref.attempt}:trained"
+        key = f"{ref.attempt}:trained"
+        async with self._database.transaction() as connection:
+            index = await self._live(connection, ref)
+            job = await job_store.lock_job(connection, ref.organization, ref.job_id)
+            known = await connection.execute(
+                "SELECT data FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, key)
+            )
+            if row := await known.fetchone():
+                return TrainReport.model_validate(row[0]["report"])
+        written = job.total - job.skipped
+        await refresh_statistics(self._database, "entities", "entity_postings", entities=written)
+        report = TrainReport(trained=False, shares=0)
+        if training.is_due(index):
+            asked = await self._matcher.candidates.get(index, ref, queries=training.SAMPLE)
+            model, _ = await training.train_model(self._database, index, asked)
+            older = index.model_version > 0 or job.total < index.entities
+            shares = -(-index.entities // self._share_size) if older else 0
+            report = TrainReport(trained=True, shares=shares)
             async with self._database.transaction() as connection:
-                index = await self._live(connection, ref)
-                job = await job_store.lock_job(connection, ref.organization, ref.job_id)
-                known = await connection.execute(
-                    "SELECT data FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, key)
-                )
-                if row := await known.fetchone():
-                    return TrainReport.model_validate(row[0]["report"])
-            report = TrainReport(trained=False, shares=0)
-            if training.is_due(index):
-                asked = await self._matcher.candidates.get(index, ref, queries=training.SAMPLE)
-                model, _ = await training.train_model(self._database, index, asked)
-                older = index.model_version > 0 or job.total < index.entities
-                shares = -(-index.entities // self._share_size) if older else 0
-                report = TrainReport(trained=True, shares=shares)
-                async with self._database.transaction() as connection:
-                    await job_store.assert_active(connection, ref)
-                    await training.keep_model(connection, index, model)
-                    await _tell_trained(connection, ref, key, report)
-                return report
-            async with self._database.transaction() as connection:
+                await job_store.assert_active(connection, ref)
+                await training.keep_model(connection, index, model)
                 await _tell_trained(connection, ref, key, report)
             return report
+        async with self._database.transaction() as connection:
+            await _tell_trained(connection, ref, key, report)
+        return report
 
     @activity.defn
     async def match_page(self, task: PageTask) -> Progress:
         """Find and score the candidates of a page's entities."""
-        async with effect():
-            ref = task.ref
-            async with self._database.transaction() as connection:
-                page = await load_page(connection, ref.job_id, task.page, lock=False)
-                index = await self._live(connection, ref)
-                total = await job_store.total_of(connection, ref)
+        ref = task.ref
+        async with self._database.transaction() as connection:
+            page = await load_page(connection, ref.job_id, task.page, lock=False)
+            index = await self._live(connection, ref)
+            total = await job_store.total_of(connection, ref)
+        if page.steps >= PHASES:
+            return tally(page.outcomes)
+        open_uids = page.uids[page.outcomes == Outcome.INDEXED].tolist()
+        pairs = await self._matcher.pairs(index, ref, open_uids, queries=total)
+        async with self._database.transaction() as connection:
+            page = await load_page(connection, ref.job_id, task.page)
             if page.steps >= PHASES:
                 return tally(page.outcomes)
-            open_uids = page.uids[page.outcomes == Outcome.INDEXED].tolist()
-            pairs = await self._matcher.pairs(index, ref, open_uids, queries=total)
-            async with self._database.transaction() as connection:
-                page = await load_page(connection, ref.job_id, task.page)
-                if page.steps >= PHASES:
-                    return tally(page.outcomes)
-                await job_store.assert_active(connection, ref)
-                await store_scores(connection, index, pairs)
-                before = tally(page.outcomes)
-                page.outcomes[page.outcomes == Outcome.INDEXED] = Outcome.DONE
-                await save_outcomes(connection, ref.job_id, page.page, page.outcomes, PHASES)
-                return await record_page(connection, task, Phase.MATCH, before, tally(page.outcomes), phases=PHASES)
+            await job_store.assert_active(connection, ref)
+            await store_scores(connection, index, pairs)
+            before = tally(page.outcomes)
+            page.outcomes[page.outcomes == Outcome.INDEXED] = Outcome.DONE
+            await save_outcomes(connection, ref.job_id, page.page, page.outcomes, PHASES)
+            return await record_page(connection, task, Phase.MATCH, before, tally(page.outcomes), phases=PHASES)
 
     @activity.defn
     async def resolve_batch(self, ref: JobRef) -> int:
         """Decide verdicts and groups of all that the batch touched."""
-        async with effect(), self._database.transaction() as connection:
+        job = await job_store.get_job(self._database, ref.organization, ref.job_id)
+        await refresh_statistics(self._database, "entity_pairs", entities=job.total - job.skipped)
+        async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             index = await self._live(connection, ref, lock=True)
             await drop_stale_pairs(connection, index.index_no, model_version=index.model_version)

@@ -12,7 +12,6 @@ from typing import Any
 from temporalio import activity
 
 from activities._candidates import Matcher
-from activities._faults import effect
 from contracts.entities import IndexConfig
 from contracts.entity_jobs import Phase, ReindexPlan, ShareTask
 from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
@@ -22,6 +21,7 @@ from domain.entities import Draft, bare_draft, make_draft
 from stores import jobs as job_store
 from stores.db import Connection, Database
 from stores.entities import training
+from stores.entities.dynamic import next_config
 from stores.entities.generations import (
     ShareRow,
     behind,
@@ -31,9 +31,10 @@ from stores.entities.generations import (
     read_bodies,
     read_share,
 )
-from stores.entities.indexes import Index, add_entities, create_index, find_index, swap_generation
+from stores.entities.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
 from stores.entities.matching import decide_all, find_candidates, score_candidates, store_scores
 from stores.entities.records import Stored, delete_entity, write_drafts
+from stores.entities.statistics import refresh_statistics
 from stores.staging import add_failures
 
 CATCH_UP = 2_000
@@ -58,7 +59,7 @@ class ReindexActivities:
     @activity.defn
     async def plan_reindex(self, ref: JobRef) -> ReindexPlan:
         """Create the next generation, empty; an earlier attempt's is thrown away."""
-        async with effect(), self._database.transaction() as connection:
+        async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             job = await job_store.lock_job(connection, ref.organization, ref.job_id)
             live = await self._live(connection, ref)
@@ -67,7 +68,7 @@ class ReindexActivities:
                 return ReindexPlan(shares=-(-max(live.entities, 1) // self._share_size))
             if known is not None:
                 await discard_building(connection, known)
-            config = IndexConfig.model_validate(job.params["config"])
+            config = await next_config(connection, ref.organization, live.name, job.params)
             made = await create_index(
                 connection, ref.organization, config, dynamic=live.dynamic, state="building", job_id=ref.job_id
             )
@@ -86,67 +87,73 @@ class ReindexActivities:
     @activity.defn
     async def copy_share(self, task: ShareTask) -> Progress:
         """Store the entities of one share under the new configuration."""
-        async with effect():
-            ref = task.ref
-            async with self._database.transaction() as connection:
-                live, building = await self._both(connection, ref)
-                rows = await read_share(connection, live.index_no, task.share, task.shares)
-            drafts, failures = await asyncio.to_thread(_redraft, rows, building.config)
-            async with self._database.transaction() as connection:
-                await job_store.assert_active(connection, ref)
-                written = await write_drafts(connection, building.index_no, drafts)
-                await add_failures(connection, ref.job_id, failures)
-                await add_entities(connection, building.index_no, len(written.created))
-                change = Progress(failed=len(failures), processed=len(failures))
-                share = 0.5 / max(task.shares, 1)
-                key = f"{Phase.COPY}:{task.share}"
-                await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.COPY)
-                return change
+        ref = task.ref
+        async with self._database.transaction() as connection:
+            live, building = await self._both(connection, ref)
+            rows = await read_share(connection, live.index_no, task.share, task.shares)
+            # After the rows: a field that one of them brought is known then.
+            building = await generation(connection, building.index_no)
+        drafts, failures = await asyncio.to_thread(_redraft, rows, building.config)
+        async with self._database.transaction() as connection:
+            await job_store.assert_active(connection, ref)
+            written = await write_drafts(connection, building.index_no, drafts)
+            await add_failures(connection, ref.job_id, failures)
+            await add_entities(connection, building.index_no, len(written.created))
+            change = Progress(failed=len(failures), processed=len(failures))
+            share = 0.5 / max(task.shares, 1)
+            key = f"{Phase.COPY}:{task.share}"
+            await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.COPY)
+            return change
 
     @activity.defn
     async def train_building(self, ref: JobRef) -> None:
         """Train the next generation's model, with the index's labels if there are enough."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                _, building = await self._both(connection, ref)
-            if building.model_version or building.entities < training.LEAST_ENTITIES:
-                return
-            asked = await self._matcher.candidates.get(building, ref, queries=building.entities)
-            model, report = await training.train_model(self._database, building, asked)
-            async with self._database.transaction() as connection:
-                await job_store.assert_active(connection, ref)
-                await training.keep_model(connection, building, model)
-                if report is not None:
-                    await training.keep_report(connection, ref, report)
+        async with self._database.transaction() as connection:
+            _, building = await self._both(connection, ref)
+        await refresh_statistics(self._database, "entities", "entity_postings", entities=building.entities)
+        if building.model_version or building.entities < training.LEAST_ENTITIES:
+            return
+        asked = await self._matcher.candidates.get(building, ref, queries=building.entities)
+        model, report = await training.train_model(self._database, building, asked)
+        async with self._database.transaction() as connection:
+            await job_store.assert_active(connection, ref)
+            await training.keep_model(connection, building, model)
+            if report is not None:
+                await training.keep_report(connection, ref, report)
 
     @activity.defn
     async def match_share(self, task: ShareTask) -> Progress:
         """Find and score the candidates of one share: of the next generation, or of a retrained live one."""
-        async with effect():
-            ref = task.ref
-            async with self._database.transaction() as connection:
-                index = await building_of(connection, ref.organization, await _name(connection, ref))
-                if index is None or index.reindex_job != ref.job_id:
-                    index = await self._live(connection, ref)
-                    building = False
-                else:
-                    building = True
-                uids = [row.uid for row in await read_share(connection, index.index_no, task.share, task.shares)]
-            pairs = await self._matcher.pairs(index, ref, uids)
-            async with self._database.transaction() as connection:
-                await job_store.assert_active(connection, ref)
-                await store_scores(connection, index, pairs)
-                done = len(uids) if building else 0
-                change = Progress(processed=done, succeeded=done)
-                share = 0.5 / max(task.shares, 1) if building else 0.0
-                key = f"{Phase.MATCH}:share:{task.share}"
-                await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.MATCH)
-                return change
+        ref = task.ref
+        async with self._database.transaction() as connection:
+            index = await building_of(connection, ref.organization, await _name(connection, ref))
+            if index is None or index.reindex_job != ref.job_id:
+                index = await self._live(connection, ref)
+                building = False
+            else:
+                building = True
+            uids = [row.uid for row in await read_share(connection, index.index_no, task.share, task.shares)]
+        pairs = await self._matcher.pairs(index, ref, uids)
+        async with self._database.transaction() as connection:
+            await job_store.assert_active(connection, ref)
+            await store_scores(connection, index, pairs)
+            done = len(uids) if building else 0
+            change = Progress(processed=done, succeeded=done)
+            share = 0.5 / max(task.shares, 1) if building else 0.0
+            key = f"{Phase.MATCH}:share:{task.share}"
+            await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.MATCH)
+            return change
 
     @activity.defn
     async def resolve_building(self, ref: JobRef) -> int:
         """Decide verdicts and groups of the next generation."""
-        async with effect(), self._database.transaction() as connection:
+        async with self._database.transaction() as connection:
+            _, building = await self._both(connection, ref)
+        await refresh_statistics(self._database, "entity_pairs", entities=building.entities)
+        return await self._resolve(ref)
+
+    async def _resolve(self, ref: JobRef) -> int:
+        async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             _, building = await self._both(connection, ref)
             return await decide_all(connection, building, await self._matcher.models.get(connection, building))
@@ -158,22 +165,21 @@ class ReindexActivities:
         Returns:
             The job's result: how many entities had to be caught up with, and the report of a tuning.
         """
-        async with effect():
-            caught = 0
-            while (found := await self._catch_up(ref)) >= FEW_BEHIND:
-                caught += found
-            async with self._database.transaction() as connection:
-                await job_store.assert_active(connection, ref)
-                name = await _name(connection, ref)
-                live = await find_index(connection, ref.organization, name, lock="exclusive")
-                building = await building_of(connection, ref.organization, name)
-                if building is None or building.reindex_job != ref.job_id:
-                    # An earlier try of this activity has swapped already.
-                    return await _result(connection, ref, caught)
-                while found := await self._catch_up_some(connection, live, building):
-                    caught += found
-                await swap_generation(connection, live, building)
+        caught = 0
+        while (found := await self._catch_up(ref)) >= FEW_BEHIND:
+            caught += found
+        async with self._database.transaction() as connection:
+            await job_store.assert_active(connection, ref)
+            name = await _name(connection, ref)
+            live = await find_index(connection, ref.organization, name, lock="exclusive")
+            building = await building_of(connection, ref.organization, name)
+            if building is None or building.reindex_job != ref.job_id:
+                # An earlier try of this activity has swapped already.
                 return await _result(connection, ref, caught)
+            while found := await self._catch_up_some(connection, live, building):
+                caught += found
+            await swap_generation(connection, live, building)
+            return await _result(connection, ref, caught)
 
     async def _catch_up(self, ref: JobRef) -> int:
         async with self._database.transaction() as connection:
@@ -189,7 +195,9 @@ class ReindexActivities:
         for uid in gone:
             await delete_entity(connection, building.index_no, uid)
         uids = await behind(connection, live.index_no, building.index_no, limit=CATCH_UP)
-        drafts, _ = _redraft(await read_bodies(connection, live.index_no, uids), building.config)
+        rows = await read_bodies(connection, live.index_no, uids)
+        building = await generation(connection, building.index_no)
+        drafts, _ = _redraft(rows, building.config)
         written = await write_drafts(connection, building.index_no, drafts)
         await add_entities(connection, building.index_no, len(written.created) - len(gone))
         model = await self._matcher.models.get(connection, building)

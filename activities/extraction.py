@@ -10,10 +10,9 @@ from typing import Any
 
 from temporalio import activity
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from activities._documents import Documents
-from activities._extracting import Extractor, asked
-from activities._faults import effect
+from activities._extracting import Extractor, asked, cut_warnings
 from contracts.documents import VISIBLE_KINDS, PageBody, PageContent
 from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError
 from contracts.extraction import (
@@ -25,9 +24,9 @@ from contracts.extraction import (
     ReadPlan,
     ReviewStatus,
 )
-from contracts.jobs import Cost, DeliveryRef, JobRef, Progress
+from contracts.jobs import Cost, DeliveryRef, JobRef, JobWarning, Progress
 from domain.ai.linking import rank
-from domain.extraction.asking import CLASSIFIED_PAGES, class_form, class_prompt
+from domain.extraction.asking import CLASSIFIED_PAGES, SMALL_CHARACTERS, class_form, class_prompt
 from domain.extraction.kinds import detect_kind
 from stores import jobs as job_store
 from stores.ai.jobs import open_run
@@ -39,9 +38,9 @@ from stores.extraction.jobs import (
     keep_extracted,
     note_document,
     review_status_of,
-    set_retrying,
 )
 from stores.extraction.pages import (
+    cut_numbers,
     imaged_pages,
     keep_image,
     keep_pages,
@@ -50,6 +49,7 @@ from stores.extraction.pages import (
     packed,
     read_pages,
 )
+from stores.warnings import add_warnings
 from stores.webhooks.deliveries import queue_review
 
 FORMAT = "1"
@@ -80,78 +80,78 @@ class ExtractionActivities:
     @activity.defn
     async def open_document(self, ref: JobRef) -> ReadPlan:
         """Fetch the document if need be, and plan which of its pages are left to read."""
-        async with effect(), self._stepping(ref):
-            params, extraction = await self._job(ref)
-            document = params.document
-            sha256, media = extraction.sha256, document.media_type
-            if sha256 is None:
-                blob, told = await self._fetched(ref, params)
-                sha256, media = blob.sha256.hex(), told or media
-            else:
-                blob = await get_blob(self._database, ref.organization, bytes.fromhex(sha256))
-            path = await self._documents.path_of(ref.organization, sha256)
-            kind = detect_kind(document.file_name, media, await self._documents.head_of(path))
-            info = await self._documents.reader.describe(path, kind, name=document.file_name)
-            pages = _chosen(params.options.page_range, info.pages)
-            if params.choices is not None:
-                pages = pages[:CLASSIFIED_PAGES]
-            if params.options.direct_image_extraction and kind not in VISIBLE_KINDS:
-                raise JobFault(
-                    f"a {kind.upper()} has no pictures to extract from", code=ErrorCode.UNSUPPORTED_FILE_TYPE
-                )
-            variant = FORMAT + (f":{ref.job_id}" if params.options.bypass_cache else "")
-            known = await kept_numbers(self._database, ref.organization, blob.sha256, variant, pages)
-            async with self._database.transaction() as connection:
-                await job_store.assert_active(connection, ref)
-                await note_document(
-                    connection,
-                    ref.job_id,
-                    kind=kind,
-                    sha256=sha256,
-                    size=blob.size,
-                    pages_total=info.pages,
-                    pages=pages,
-                    variant=variant,
-                )
-                if known:
-                    await self._progress(connection, ref, "cached", len(known), len(pages))
-            left = [page for page in pages if page not in known]
-            return ReadPlan(shares=_shares(left, self._chunk), total=len(pages))
+        params, extraction = await self._job(ref)
+        document = params.document
+        sha256, media = extraction.sha256, document.media_type
+        if sha256 is None:
+            blob, told = await self._fetched(ref, params)
+            sha256, media = blob.sha256.hex(), told or media
+        else:
+            blob = await get_blob(self._database, ref.organization, bytes.fromhex(sha256))
+        path = await self._documents.path_of(ref.organization, sha256)
+        kind = detect_kind(document.file_name, media, await self._documents.head_of(path))
+        info = await self._documents.reader.describe(path, kind, name=document.file_name)
+        pages = _chosen(params.options.page_range, info.pages)
+        warnings: list[JobWarning] = []
+        if params.choices is not None and len(pages) > CLASSIFIED_PAGES:
+            warnings.append(_left_out(f"the class is chosen by the first {CLASSIFIED_PAGES} of {len(pages)} pages"))
+            pages = pages[:CLASSIFIED_PAGES]
+        if params.options.direct_image_extraction and kind not in VISIBLE_KINDS:
+            raise JobFault(f"a {kind.upper()} has no pictures to extract from", code=ErrorCode.UNSUPPORTED_FILE_TYPE)
+        variant = FORMAT + (f":{ref.job_id}" if params.options.bypass_cache else "")
+        known = await kept_numbers(self._database, ref.organization, blob.sha256, variant, pages)
+        async with self._database.transaction() as connection:
+            await job_store.assert_active(connection, ref)
+            await note_document(
+                connection,
+                ref.job_id,
+                kind=kind,
+                sha256=sha256,
+                size=blob.size,
+                pages_total=info.pages,
+                pages=pages,
+                variant=variant,
+            )
+            await add_warnings(connection, ref, warnings)
+            if known:
+                await self._progress(connection, ref, "cached", len(known), len(pages))
+        left = [page for page in pages if page not in known]
+        return ReadPlan(shares=_shares(left, self._chunk), total=len(pages))
 
     async def _fetched(self, ref: JobRef, params: ExtractParams) -> Any:
         try:
             return await self._documents.fetch(ref.organization, params.document)
         except TowpathError as error:
-            if error.retryable and not last_try():
+            judged = await self._asker.patience.judge(ref, "the document's server", "document", error)
+            if judged.retryable:
                 raise
             code = error.code if isinstance(error, BadInput) else ErrorCode.SOURCE_FAILED
-            raise JobFault(f"the document cannot be fetched: {error.detail}", code=code) from error
+            raise JobFault(f"the document cannot be fetched: {judged.detail}", code=code) from error
 
     @activity.defn
     async def read_share(self, share: PageShare) -> int:
         """Read pages that are not kept yet; each is kept within half a second, whatever happens to the rest."""
         ref = share.ref
-        async with effect(), self._stepping(ref):
-            _, extraction = await self._job(ref)
-            assert extraction.sha256 is not None
-            assert extraction.variant is not None
-            assert extraction.kind is not None
-            digest = bytes.fromhex(extraction.sha256)
-            known = await kept_numbers(self._database, ref.organization, digest, extraction.variant, share.pages)
-            left = [page for page in share.pages if page not in known]
-            if not left:
-                return 0
-            path = await self._documents.path_of(ref.organization, extraction.sha256)
-            waiting: list[PageBody] = []
-            since = time.monotonic()
-            async with aclosing(self._documents.reader.read_bodies(path, extraction.kind, left)) as found:
-                async for page in found:
-                    waiting.append(page)
-                    if len(waiting) >= FLUSH_PAGES or time.monotonic() - since > FLUSH_SECONDS:
-                        await self._keep(share, extraction, waiting)
-                        waiting, since = [], time.monotonic()
-            await self._keep(share, extraction, waiting)
-            return len(left)
+        _, extraction = await self._job(ref)
+        assert extraction.sha256 is not None
+        assert extraction.variant is not None
+        assert extraction.kind is not None
+        digest = bytes.fromhex(extraction.sha256)
+        known = await kept_numbers(self._database, ref.organization, digest, extraction.variant, share.pages)
+        left = [page for page in share.pages if page not in known]
+        if not left:
+            return 0
+        path = await self._documents.path_of(ref.organization, extraction.sha256)
+        waiting: list[PageBody] = []
+        since = time.monotonic()
+        async with aclosing(self._documents.reader.read_bodies(path, extraction.kind, left)) as found:
+            async for page in found:
+                waiting.append(page)
+                if len(waiting) >= FLUSH_PAGES or time.monotonic() - since > FLUSH_SECONDS:
+                    await self._keep(share, extraction, waiting)
+                    waiting, since = [], time.monotonic()
+        await self._keep(share, extraction, waiting)
+        return len(left)
 
     async def _keep(self, share: PageShare, extraction: Extraction, pages: Sequence[PageBody]) -> None:
         if not pages:
@@ -172,26 +172,41 @@ class ExtractionActivities:
     @activity.defn
     async def extract_fields(self, ref: JobRef) -> ExtractionOutcome:
         """Take the fields out, and find out whether a person is to look at them."""
-        async with effect(), self._stepping(ref):
-            params, extraction = await self._job(ref)
-            options = params.options
-            extracted = extraction.extracted
-            if params.schema_ is not None and extracted is None:
-                pages = await self._pages(ref, extraction)
-                extractor = Extractor(self._asker, self._documents, ref, params, extraction)
-                extracted = await extractor.extract(pages)
-                cost = Cost(
-                    usd=extractor.spent.usd,
-                    input_tokens=extractor.spent.input_tokens,
-                    output_tokens=extractor.spent.output_tokens,
-                )
-                async with self._database.transaction() as connection:
-                    await job_store.add_progress(connection, ref, Progress(), cost=cost)
-                    await keep_extracted(connection, ref.job_id, extracted)
-            wanted = options.require_review or options.hold_for_review
-            if options.review_below is not None:
-                wanted = await self._least(ref, extraction, extracted) < options.review_below
-            return ExtractionOutcome(review=wanted, hold=wanted and options.hold_for_review)
+        params, extraction = await self._job(ref)
+        options = params.options
+        extracted = extraction.extracted
+        if params.schema_ is not None and extracted is None:
+            pages = await self._pages(ref, extraction)
+            extractor = Extractor(self._asker, self._documents, ref, params, extraction)
+            extracted = await extractor.extract(pages)
+            cost = Cost(
+                usd=extractor.spent.usd,
+                input_tokens=extractor.spent.input_tokens,
+                output_tokens=extractor.spent.output_tokens,
+            )
+            async with self._database.transaction() as connection:
+                await job_store.add_progress(connection, ref, Progress(), cost=cost)
+                await keep_extracted(connection, ref.job_id, extracted)
+                await add_warnings(connection, ref, extractor.warnings)
+        await self._warn_of_cut_pages(ref, extraction)
+        wanted = options.require_review or options.hold_for_review
+        if options.review_below is not None:
+            wanted = await self._least(ref, extraction, extracted) < options.review_below
+        return ExtractionOutcome(review=wanted, hold=wanted and options.hold_for_review)
+
+    async def _warn_of_cut_pages(self, ref: JobRef, extraction: Extraction) -> None:
+        assert extraction.sha256 is not None
+        assert extraction.variant is not None
+        digest = bytes.fromhex(extraction.sha256)
+        cut = await cut_numbers(self._database, ref.organization, digest, extraction.variant, extraction.pages or [])
+        if not cut:
+            return
+        told = "page {} holds more than is kept of a page; its end is left out"
+        warnings = [
+            JobWarning(code=ErrorCode.SOURCE_TRUNCATED, message=told.format(page), item=f"page {page}") for page in cut
+        ]
+        async with self._database.transaction() as connection:
+            await add_warnings(connection, ref, warnings)
 
     async def _least(self, ref: JobRef, extraction: Extraction, extracted: Extracted | None) -> float:
         assert extraction.sha256 is not None
@@ -212,15 +227,18 @@ class ExtractionActivities:
     @activity.defn
     async def show_review(self, ref: JobRef) -> list[DeliveryRef]:
         """Make pictures of the pages for who reviews them, and say that a review waits."""
-        async with effect(), self._stepping(ref):
-            _, extraction = await self._job(ref)
-            assert extraction.sha256 is not None
-            if extraction.kind in VISIBLE_KINDS:
-                await self._picture(ref, extraction)
-            async with self._database.transaction() as connection:
-                job = await open_run(connection, ref)
-                await begin_review(connection, ref)
-                return await queue_review(connection, job)
+        _, extraction = await self._job(ref)
+        assert extraction.sha256 is not None
+        if extraction.kind in VISIBLE_KINDS:
+            await self._picture(ref, extraction)
+        async with self._database.transaction() as connection:
+            job = await open_run(connection, ref)
+            await begin_review(connection, ref)
+            shown = len(extraction.pages or [])
+            if extraction.kind in VISIBLE_KINDS and shown > MOST_PICTURES:
+                told = f"the review shows pictures of the first {MOST_PICTURES} of {shown} pages"
+                await add_warnings(connection, ref, [_left_out(told)])
+            return await queue_review(connection, job)
 
     async def _picture(self, ref: JobRef, extraction: Extraction) -> None:
         assert extraction.sha256 is not None
@@ -238,38 +256,38 @@ class ExtractionActivities:
     @activity.defn
     async def settle_review(self, ref: JobRef) -> None:
         """End a held job by what was decided."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                status = await review_status_of(connection, ref.job_id)
-            if status is ReviewStatus.REJECTED:
-                raise JobFault("the result was rejected by its review", code=ErrorCode.REVIEW_REJECTED)
+        async with self._database.transaction() as connection:
+            status = await review_status_of(connection, ref.job_id)
+        if status is ReviewStatus.REJECTED:
+            raise JobFault("the result was rejected by its review", code=ErrorCode.REVIEW_REJECTED)
 
     @activity.defn
     async def classify(self, ref: JobRef) -> dict[str, Any]:
         """Choose the class of the document."""
-        async with effect(), self._stepping(ref):
-            params, extraction = await self._job(ref)
-            options = params.choices or []
-            pages = await self._pages(ref, extraction)
-            text = " ".join(page.content for page in pages)[:20_000]
-            told = {one.name: " ".join([one.name, *one.examples]) for one in options}
-            nearest = rank(text, told)
-            best, second = nearest[0], nearest[1]
-            if self._asker.catalog.is_small(params.llm) and best[1] > second[1]:
-                sure = round(best[1] / (best[1] + second[1]), 4)
-                why = "its words are nearest to the examples of this class"
-                return {"option": best[0], "confidence": sure, "reasoning": why}
-            form = class_form([name for name, _ in nearest])
-            answer = await asked(self._asker, ref, params, class_prompt(pages, options, form))
-            async with self._database.transaction() as connection:
-                cost = Cost(usd=answer.usd, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
-                await job_store.add_progress(connection, ref, Progress(), cost=cost)
-            data = answer.data
-            return {
-                "option": data["option"],
-                "confidence": data.get("confidence", 0.5),
-                "reasoning": data.get("reasoning", ""),
-            }
+        params, extraction = await self._job(ref)
+        options = params.choices or []
+        pages = await self._pages(ref, extraction)
+        await self._warn_of_cut_pages(ref, extraction)
+        text = " ".join(page.content for page in pages)
+        told = {one.name: " ".join([one.name, *one.examples]) for one in options}
+        nearest = rank(text, told)
+        best, second = nearest[0], nearest[1]
+        if self._asker.catalog.is_small(params.llm) and best[1] > second[1]:
+            sure = round(best[1] / (best[1] + second[1]), 4)
+            why = "its words are nearest to the examples of this class"
+            return {"option": best[0], "confidence": sure, "reasoning": why}
+        form = class_form([name for name, _ in nearest])
+        answer = await asked(self._asker, ref, params, class_prompt(pages, options, form))
+        async with self._database.transaction() as connection:
+            cost = Cost(usd=answer.usd, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
+            await job_store.add_progress(connection, ref, Progress(), cost=cost)
+            await add_warnings(connection, ref, cut_warnings(params.llm, pages, SMALL_CHARACTERS))
+        data = answer.data
+        return {
+            "option": data["option"],
+            "confidence": data.get("confidence", 0.5),
+            "reasoning": data.get("reasoning", ""),
+        }
 
     async def _job(self, ref: JobRef) -> tuple[ExtractParams, Extraction]:
         async with self._database.transaction() as connection:
@@ -278,24 +296,9 @@ class ExtractionActivities:
             self._database, ref.organization, ref.job_id
         )
 
-    def _stepping(self, ref: JobRef) -> _Stepping:
-        return _Stepping(self._database, ref)
 
-
-class _Stepping:
-    """Shows while a failed step waits for its next attempt: RETRY."""
-
-    def __init__(self, database: Database, ref: JobRef) -> None:
-        self._database = database
-        self._ref = ref
-
-    async def __aenter__(self) -> None:
-        if activity.info().attempt > 1:
-            await set_retrying(self._database, self._ref, retrying=False)
-
-    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, TowpathError) and error.retryable:
-            await set_retrying(self._database, self._ref, retrying=True)
+def _left_out(message: str) -> JobWarning:
+    return JobWarning(code=ErrorCode.PAGES_LEFT_OUT, message=message)
 
 
 def _chosen(wanted: Sequence[int] | None, count: int) -> list[int]:

@@ -11,7 +11,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, Wor
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities._faults import effect, judge, report
+from activities._faults import judge, report
 from contracts.errors import ErrorCode
 from contracts.jobs import (
     Finish,
@@ -61,26 +61,22 @@ class JobActivities:
     @activity.defn
     async def begin_job(self, ref: JobRef) -> Started:
         """Move the job to RUNNING and read how it wants to begin."""
-        async with effect():
-            return await store.begin_job(self._database, ref)
+        return await store.begin_job(self._database, ref)
 
     @activity.defn
     async def enter_phase(self, change: PhaseChange) -> None:
         """Show what the job does now."""
-        async with effect():
-            await store.enter_phase(self._database, change)
+        await store.enter_phase(self._database, change)
 
     @activity.defn
     async def hold_job(self, hold: Hold) -> bool:
         """Show the job as waiting for a person; false: it was let go on already."""
-        async with effect():
-            return await hold_job(self._database, hold)
+        return await hold_job(self._database, hold)
 
     @activity.defn
     async def finish_job(self, finish: Finish) -> JobOutcome:
         """End the run in the row and in the stream."""
-        async with effect():
-            return await store.finish_job(self._database, finish)
+        return await store.finish_job(self._database, finish)
 
     @activity.defn
     async def cancel_workflow(self, ref: JobRef) -> None:
@@ -147,16 +143,15 @@ class JobActivities:
         Returns:
             How many rows went; call again while it is not 0.
         """
-        async with effect():
-            # To the end, not a piece a round: after an upgrade there is a delta for each job that was there before.
-            while await compact_counters(self._database, limit=SWEEP_ROWS) >= SWEEP_ROWS:
-                pass
-            jobs = await store.sweep(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
-            async with self._database.transaction() as connection:
-                answers = await sweep_answers(connection, days=self._answer_days, limit=SWEEP_ROWS)
-                threads = await sweep_conversations(connection, days=self._retention_days, limit=SWEEP_ROWS)
-                files = await sweep_blobs(connection, days=self._retention_days, limit=SWEEP_ROWS)
-                return jobs + answers + threads + files + await purge_dropped(connection, limit=SWEEP_ROWS * 10)
+        # To the end, not a piece a round: after an upgrade there is a delta for each job that was there before.
+        while await compact_counters(self._database, limit=SWEEP_ROWS) >= SWEEP_ROWS:
+            pass
+        jobs = await store.sweep(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
+        async with self._database.transaction() as connection:
+            answers = await sweep_answers(connection, days=self._answer_days, limit=SWEEP_ROWS)
+            threads = await sweep_conversations(connection, days=self._retention_days, limit=SWEEP_ROWS)
+            files = await sweep_blobs(connection, days=self._retention_days, limit=SWEEP_ROWS)
+            return jobs + answers + threads + files + await purge_dropped(connection, limit=SWEEP_ROWS * 10)
 
 
 async def _cause_of(handle: WorkflowHandle[Any, Any]) -> str:

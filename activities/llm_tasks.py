@@ -8,21 +8,20 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities._asking import Asker, last_try
+from activities._asking import Asker
 from activities._domains import Work, ask_domain
 from activities._entity_run import short_result, tell
-from activities._faults import effect
 from activities._fusing import fuse_results
 from activities._records import fusion_record, merged_result, result_of
-from clients.llm import LanguageModels
 from contracts.enrichment import ExpertiseResult, GenerateBody, LlmEvent, MergeBody, Plan, PromptBody, Strategy
 from contracts.errors import BadInput, ErrorCode, JobFault, ModelError
-from contracts.jobs import Cost, JobRef, NewEvent, Progress
+from contracts.jobs import Cost, JobRef, JobWarning, NewEvent, Progress
 from domain.enrichment.content import Content
-from domain.enrichment.drafts import draft_schema, with_wording, wording_prompt
-from domain.enrichment.edits import Edit, apply_edits, edit_prompt, read_instruction
+from domain.enrichment.drafts import MOST_WORDED, draft_schema, with_wording, wording_prompt
+from domain.enrichment.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
 from domain.enrichment.runs import assemble, call_key, calls_of, record_id
 from domain.enrichment.schema import read_content
+from domain.sources import cut_sources
 from stores import jobs as job_store
 from stores.db import Database
 from stores.enrichment.records import get_records, put_records
@@ -30,6 +29,7 @@ from stores.enrichment.schemas import create_schema, get_schema, update_schema
 from stores.job_events import append_events
 from stores.job_writer import JobWriter
 from stores.tables import RecordRow
+from stores.warnings import add_warnings
 
 
 class LlmTaskActivities:
@@ -37,39 +37,42 @@ class LlmTaskActivities:
 
     Args:
         database: Jobs, schemas, records.
-        models: The language models.
+        asker: The language models.
     """
 
-    def __init__(self, database: Database, models: LanguageModels) -> None:
+    def __init__(self, database: Database, asker: Asker) -> None:
         self._database = database
         self._writer = JobWriter(database)
-        self._asker = Asker(database, models)
+        self._asker = asker
 
     @activity.defn
     async def generate_schema(self, ref: JobRef) -> dict[str, Any]:
         """Make a schema of samples: structure by code, wording by the model, or by code where none answers."""
-        async with effect():
-            params = await self._params(ref)
-            body = GenerateBody.model_validate(params["body"])
-            samples = body.entity_samples if isinstance(body.entity_samples, list) else [body.entity_samples]
-            draft = draft_schema(samples, threshold=body.sample_commonality_threshold, name=body.name)
-            model = str(params["model"])
-            await self._tell(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
-            said, problem = await self._worded(ref, model, draft, samples, body.language)
-            content = read_content(with_wording(draft, said, name=body.name))
-            suggestions = [] if problem is None else [f"the descriptions are made of the names: {problem}"]
-            schema_id: UUID | None = None
-            if body.save_schema:
-                row = await create_schema(
-                    self._database,
-                    ref.organization,
-                    name=content["root"]["name"],
-                    content=content,
-                    samples=samples,
-                    schema_id=record_id(ref.job_id, 0, "schema"),
-                )
-                schema_id = row.id
-            return {"schema": content, "schema_id": schema_id and str(schema_id), "suggestions": suggestions}
+        params = await self._params(ref)
+        body = GenerateBody.model_validate(params["body"])
+        samples = body.entity_samples if isinstance(body.entity_samples, list) else [body.entity_samples]
+        draft = draft_schema(samples, threshold=body.sample_commonality_threshold, name=body.name)
+        model = str(params["model"])
+        await self._tell(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
+        said, problem = await self._worded(ref, model, draft, samples, body.language)
+        unworded = max(len(draft["root"]["properties"]) - MOST_WORDED, 0)
+        if problem is None and unworded:
+            told = f"a model words {MOST_WORDED} fields; the descriptions of {unworded} more are made of their names"
+            await self._warn(ref, [JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=told)])
+        content = read_content(with_wording(draft, said, name=body.name))
+        suggestions = [] if problem is None else [f"the descriptions are made of the names: {problem}"]
+        schema_id: UUID | None = None
+        if body.save_schema:
+            row = await create_schema(
+                self._database,
+                ref.organization,
+                name=content["root"]["name"],
+                content=content,
+                samples=samples,
+                schema_id=record_id(ref.job_id, 0, "schema"),
+            )
+            schema_id = row.id
+        return {"schema": content, "schema_id": schema_id and str(schema_id), "suggestions": suggestions}
 
     async def _worded(
         self, ref: JobRef, model: str, draft: Content, samples: list[dict[str, Any]], language: str, *fields: str
@@ -78,154 +81,161 @@ class LlmTaskActivities:
         try:
             return await self._ask(ref, model, prompt, "wording"), None
         except ModelError as error:
-            if error.retryable and not last_try():
+            if error.retryable:
                 raise
+            told = f"the descriptions are made of the names: {error.detail}"
+            await self._warn(ref, [JobWarning(code=error.code, message=told)])
             return None, error.detail
+
+    async def _warn(self, ref: JobRef, warnings: list[JobWarning]) -> None:
+        async with self._database.transaction() as connection:
+            await add_warnings(connection, ref, warnings)
 
     @activity.defn
     async def edit_schema(self, ref: JobRef) -> dict[str, Any]:
         """Change a schema by an instruction, in place, as its next version."""
-        async with effect():
-            params = await self._params(ref)
-            body = PromptBody.model_validate(params["body"])
-            schema_id, at_version, model = UUID(params["schema_id"]), int(params["version"]), str(params["model"])
-            _, version = await get_schema(self._database, ref.organization, schema_id)
-            if version.version != at_version:
-                if version.note == str(ref.job_id):
-                    return _edited(schema_id, version.content, [])
-                raise JobFault("the schema was changed meanwhile; nothing was overwritten", code=ErrorCode.CONFLICT)
-            await self._tell(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
-            edits = read_instruction(body.prompt)
-            if edits is None:
-                texts, _ = await self._asker.sources(ref.organization, body.attachment_ids or [])
-                answer = await self._ask(ref, model, edit_prompt(version.content, body.prompt, texts), "edits")
-                edits = [Edit.model_validate(one) for one in answer["edits"]]
-            content, added, refused = apply_edits(version.content, edits)
-            missing = [name for name in added if not any(e.description for e in edits if e.field == name)]
-            if missing:
-                said, _ = await self._worded(ref, model, content, version.entity_samples or [], "en", *missing)
-                worded = with_wording(content, {"fields": (said or {}).get("fields")})
-                content["root"]["properties"].update({name: worded["root"]["properties"][name] for name in missing})
-            await update_schema(
-                self._database,
-                ref.organization,
-                schema_id,
-                content=content,
-                note=str(ref.job_id),
-                at_version=at_version,
-            )
-            return _edited(schema_id, content, refused)
+        params = await self._params(ref)
+        body = PromptBody.model_validate(params["body"])
+        schema_id, at_version, model = UUID(params["schema_id"]), int(params["version"]), str(params["model"])
+        _, version = await get_schema(self._database, ref.organization, schema_id)
+        if version.version != at_version:
+            if version.note == str(ref.job_id):
+                return _edited(schema_id, version.content, [])
+            raise JobFault("the schema was changed meanwhile; nothing was overwritten", code=ErrorCode.CONFLICT)
+        await self._tell(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
+        edits = read_instruction(body.prompt)
+        if edits is None:
+            texts, _ = await self._asker.sources(ref.organization, body.attachment_ids or [])
+            await self._warn(ref, cut_sources(texts, SOURCE_CHARACTERS))
+            answer = await self._ask(ref, model, edit_prompt(version.content, body.prompt, texts), "edits")
+            edits = [Edit.model_validate(one) for one in answer["edits"]]
+        content, added, refused = apply_edits(version.content, edits)
+        missing = [name for name in added if not any(e.description for e in edits if e.field == name)]
+        if missing:
+            said, _ = await self._worded(ref, model, content, version.entity_samples or [], "en", *missing)
+            worded = with_wording(content, {"fields": (said or {}).get("fields")})
+            content["root"]["properties"].update({name: worded["root"]["properties"][name] for name in missing})
+        await update_schema(
+            self._database,
+            ref.organization,
+            schema_id,
+            content=content,
+            note=str(ref.job_id),
+            at_version=at_version,
+        )
+        return _edited(schema_id, content, refused)
 
     @activity.defn
     async def retry_domains(self, ref: JobRef) -> dict[str, Any]:
         """Ask once more for the domains of a record that failed; the record itself is completed."""
-        async with effect():
-            params = await self._params(ref)
-            plan, entity = Plan.model_validate(params["plan"]), dict(params["entity"])
-            row = (await get_records(self._database, ref.organization, [UUID(params["record_id"])]))[0]
-            model = plan.models[0]
-            work = Work(self._database, self._writer, self._asker, ref, plan)
-            kept = {one.key: one for one in result_of(row).expertises if one.success}
-            calls = calls_of(plan)
-            todo = [call for call in calls if call_key(call[0]) not in kept]
-            started = time.monotonic()
-            await self._tell(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
-            for domain, keys in todo:
-                one = await ask_domain(work, entity, model, domain, keys)
-                kept[one.key] = one
-                told = {
-                    "model": model,
-                    "expertise_key": one.key,
-                    "expertise_name": one.name,
-                    "expertise_result": one.result,
-                    "completed_expertises": len(kept),
-                    "total_expertises": len(calls),
-                    "success": one.success,
-                    "error_message": one.error_message,
-                    "cost_usd": one.cost_usd,
-                }
-                await self._tell(ref, LlmEvent.EXPERTISE_COMPLETED, one.key, told)
-            parts = [kept[call_key(domain)] for domain, _ in calls]
-            milliseconds = row.processing_time_ms + int((time.monotonic() - started) * 1000)
-            result = assemble(plan, entity, model, parts, record=row.id, milliseconds=milliseconds)
-            _complete(row, result.model_dump())
-            spent = sum(one.cost_usd for one in parts) - row.cost_usd
-            row.cost_usd, row.input_tokens, row.output_tokens = (
-                result.cost_usd,
-                result.input_tokens,
-                result.output_tokens,
-            )
-            event = NewEvent(type=LlmEvent.MODEL_COMPLETED, key="completed", data=short_result(result))
-            async with self._database.transaction() as connection:
-                if await append_events(connection, ref, [event]):
-                    await put_records(connection, [row])
-                    await job_store.add_progress(connection, ref, Progress(), cost=Cost(usd=max(spent, 0.0)))
-            return short_result(result)
+        params = await self._params(ref)
+        plan, entity = Plan.model_validate(params["plan"]), dict(params["entity"])
+        row = (await get_records(self._database, ref.organization, [UUID(params["record_id"])]))[0]
+        model = plan.models[0]
+        work = Work(self._database, self._writer, self._asker, ref, plan)
+        kept = {one.key: one for one in result_of(row).expertises if one.success}
+        calls = calls_of(plan)
+        todo = [call for call in calls if call_key(call[0]) not in kept]
+        started = time.monotonic()
+        await self._tell(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
+        for domain, keys in todo:
+            one = await ask_domain(work, entity, model, domain, keys)
+            kept[one.key] = one
+            told = {
+                "model": model,
+                "expertise_key": one.key,
+                "expertise_name": one.name,
+                "expertise_result": one.result,
+                "completed_expertises": len(kept),
+                "total_expertises": len(calls),
+                "success": one.success,
+                "error_message": one.error_message,
+                "cost_usd": one.cost_usd,
+            }
+            await self._tell(ref, LlmEvent.EXPERTISE_COMPLETED, one.key, told)
+        parts = [kept[call_key(domain)] for domain, _ in calls]
+        milliseconds = row.processing_time_ms + int((time.monotonic() - started) * 1000)
+        result = assemble(plan, entity, model, parts, record=row.id, milliseconds=milliseconds)
+        _complete(row, result.model_dump())
+        spent = sum(one.cost_usd for one in parts) - row.cost_usd
+        row.cost_usd, row.input_tokens, row.output_tokens = (
+            result.cost_usd,
+            result.input_tokens,
+            result.output_tokens,
+        )
+        event = NewEvent(type=LlmEvent.MODEL_COMPLETED, key="completed", data=short_result(result))
+        async with self._database.transaction() as connection:
+            if await append_events(connection, ref, [event]):
+                await put_records(connection, [row])
+                await job_store.add_progress(connection, ref, Progress(), cost=Cost(usd=max(spent, 0.0)))
+                failed = [one for one in parts if not one.success]
+                await add_warnings(connection, ref, [_missing(one) for one in failed])
+        return short_result(result)
 
     @activity.defn
     async def merge_records(self, ref: JobRef) -> dict[str, Any]:
         """Fuse records of one schema into a new one."""
-        async with effect():
-            params = await self._params(ref)
-            body = MergeBody.model_validate(params["body"])
-            rows = await get_records(self._database, ref.organization, body.result_ids)
-            content = rows[0].schema_content
-            started = time.monotonic()
-            told = {
-                "arbitration_model": body.arbitration_model,
-                "source_record_ids": [str(row.id) for row in rows],
-            }
-            await self._tell(ref, LlmEvent.FUSION_STARTED, "fusion_started", told)
+        params = await self._params(ref)
+        body = MergeBody.model_validate(params["body"])
+        rows = await get_records(self._database, ref.organization, body.result_ids)
+        content = rows[0].schema_content
+        started = time.monotonic()
+        told = {
+            "arbitration_model": body.arbitration_model,
+            "source_record_ids": [str(row.id) for row in rows],
+        }
+        await self._tell(ref, LlmEvent.FUSION_STARTED, "fusion_started", told)
 
-            async def note(kind: LlmEvent, data: dict[str, Any]) -> None:
-                await self._tell(ref, kind, kind, data)
+        async def note(kind: LlmEvent, data: dict[str, Any]) -> None:
+            await self._tell(ref, kind, kind, data)
 
-            fused = await fuse_results(
-                self._asker,
-                ref,
-                content,
-                rows[0].entity_input_data or {},
-                names_of(rows),
-                note,
-                arbiter=body.arbitration_model,
-            )
-            milliseconds = int((time.monotonic() - started) * 1000)
-            plan = Plan(
-                content=content,
-                schema_id=rows[0].schema_id,
-                schema_version=rows[0].schema_version,
-                models=[],
-                strategy=Strategy.SINGLE_PASS,
-                languages=rows[0].languages,
-            )
-            record = record_id(ref.job_id, 0, "fusion")
-            row = fusion_record(
-                ref,
-                plan,
-                0,
-                rows[0].entity_input_data or {},
-                fused,
-                record=record,
-                sources=[each.id for each in rows],
-                milliseconds=milliseconds,
-            )
-            answer = {
-                "success": True,
-                "record_id": str(record),
-                "merged_result": merged_result(fused),
-                "conflict_report": fused.report.model_dump(mode="json"),
-                "validation_warnings": fused.warnings,
-                "cost_usd": fused.cost_usd,
-                "processing_time_ms": milliseconds,
-                "error_message": None,
-            }
-            event = NewEvent(type=LlmEvent.FUSION_COMPLETED, key="fused", data=answer)
-            async with self._database.transaction() as connection:
-                if await append_events(connection, ref, [event]):
-                    await put_records(connection, [row])
-                    cost = Cost(usd=fused.cost_usd or 0.0)
-                    await job_store.add_progress(connection, ref, Progress(), cost=cost)
-            return answer
+        fused, warnings = await fuse_results(
+            self._asker,
+            ref,
+            content,
+            rows[0].entity_input_data or {},
+            names_of(rows),
+            note,
+            arbiter=body.arbitration_model,
+        )
+        milliseconds = int((time.monotonic() - started) * 1000)
+        plan = Plan(
+            content=content,
+            schema_id=rows[0].schema_id,
+            schema_version=rows[0].schema_version,
+            models=[],
+            strategy=Strategy.SINGLE_PASS,
+            languages=rows[0].languages,
+        )
+        record = record_id(ref.job_id, 0, "fusion")
+        row = fusion_record(
+            ref,
+            plan,
+            0,
+            rows[0].entity_input_data or {},
+            fused,
+            record=record,
+            sources=[each.id for each in rows],
+            milliseconds=milliseconds,
+        )
+        answer = {
+            "success": True,
+            "record_id": str(record),
+            "merged_result": merged_result(fused),
+            "conflict_report": fused.report.model_dump(mode="json"),
+            "validation_warnings": fused.warnings,
+            "cost_usd": fused.cost_usd,
+            "processing_time_ms": milliseconds,
+            "error_message": None,
+        }
+        event = NewEvent(type=LlmEvent.FUSION_COMPLETED, key="fused", data=answer)
+        async with self._database.transaction() as connection:
+            if await append_events(connection, ref, [event]):
+                await put_records(connection, [row])
+                cost = Cost(usd=fused.cost_usd or 0.0)
+                await job_store.add_progress(connection, ref, Progress(), cost=cost)
+                await add_warnings(connection, ref, warnings)
+        return answer
 
     async def _params(self, ref: JobRef) -> dict[str, Any]:
         async with self._database.transaction() as connection:
@@ -260,6 +270,11 @@ def names_of(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
             name = f"{base}#{number}"
         found[name] = row.structured_output
     return found
+
+
+def _missing(one: ExpertiseResult) -> JobWarning:
+    message = f"it failed again: {one.error_message}"
+    return JobWarning(code=one.code or ErrorCode.ENRICHMENT_FAILED, message=message, item=one.name)
 
 
 def _edited(schema_id: UUID, content: Content, refused: list[str]) -> dict[str, Any]:

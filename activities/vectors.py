@@ -15,21 +15,24 @@ from typing import Any
 import numpy as np
 from temporalio import activity
 
-from activities._faults import effect, end_of_item
+from activities._faults import end_of_item
 from activities._pages import record_page
+from activities._patience import Patience
 from activities._sources import Sources
 from clients.embedding import Embedder, Splitter
-from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError, Unavailable
+from contracts.errors import BadInput, ErrorCode, JobFault, TooMany, TowpathError, Unavailable
 from contracts.jobs import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
 from contracts.json_values import parse_json, write_json
 from contracts.vectors import Collection, CollectionRef, FailureStage, Phase
 from domain.jobs import Outcome, tally
-from domain.vectors.items import digest_of, item_source, part_id, payload_text, text_version
+from domain.vectors.items import digest_of, entry_of, item_source, payload_text, text_version
 from stores import jobs as job_store
 from stores.db import Connection, Database
 from stores.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
 from stores.vectors import objects as store
+from stores.vectors.answers import sweep_answers
 from stores.vectors.collections import Collections
+from stores.vectors.entries import read_entries
 from stores.vectors.garbage import collect, sweep_marks
 from stores.vectors.index import VectorIndex
 from stores.vectors.refill import poor_collections, refill
@@ -72,10 +75,16 @@ class VectorActivities:
         index: The vector index.
         embedder: Makes this process's embedder; called once, when it is needed.
         sources: Files that items name.
+        patience: How long an endpoint that does not answer is waited for.
     """
 
     def __init__(
-        self, database: Database, index: VectorIndex, embedder: Callable[[], Embedder], sources: Sources
+        self,
+        database: Database,
+        index: VectorIndex,
+        embedder: Callable[[], Embedder],
+        sources: Sources,
+        patience: Patience,
     ) -> None:
         self._database = database
         self._index = index
@@ -83,43 +92,42 @@ class VectorActivities:
         self._made: Embedder | None = None
         self._splitter: Splitter | None = None
         self._sources = sources
+        self._patience = patience
         self._collections = Collections()
         self._next_look = 0.0
 
     @activity.defn
     async def plan_task(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                await job_store.lock_job(connection, ref.organization, ref.job_id)
-                await job_store.assert_active(connection, ref)
-                # A restart has set back what it takes up again when it was accepted.
-                pages = await plan_pages(connection, ref.job_id, retake=Retake.NONE)
-                params = await job_store.params_of(connection, ref)
-            await self._scope(ref, params)
-            return PagePlan(pages=pages)
+        async with self._database.transaction() as connection:
+            await job_store.lock_job(connection, ref.organization, ref.job_id)
+            await job_store.assert_active(connection, ref)
+            # A restart has set back what it takes up again when it was accepted.
+            pages = await plan_pages(connection, ref.job_id, retake=Retake.NONE)
+            params = await job_store.params_of(connection, ref)
+        await self._scope(ref, params)
+        return PagePlan(pages=pages)
 
     @activity.defn
     async def upsert_page(self, task: PageTask) -> Progress:
         """Embed and store a page's items."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                await job_store.assert_active(connection, task.ref)
-                page = await load_page(connection, task.ref.job_id, task.page, lock=False)
-                params = await job_store.params_of(connection, task.ref)
-            embedder = self._embedder(str(params["model"]))
-            scope = await self._scope(task.ref, params)
-            items = list(_waiting(page))
-            if not items:
-                return tally(page.outcomes)
-            await self._read(items, page.first_index)
-            await self._compare(items, scope, embedder)
-            cost = await self._embed(items, scope, embedder, page.first_index)
-            await self._add(items, scope)
-            async with self._database.transaction() as connection:
-                done = await _store(connection, task, scope, items, cost)
-            await self._clean(scope)
-            return done
+        async with self._database.transaction() as connection:
+            await job_store.assert_active(connection, task.ref)
+            page = await load_page(connection, task.ref.job_id, task.page, lock=False)
+            params = await job_store.params_of(connection, task.ref)
+        embedder = self._embedder(str(params["model"]))
+        scope = await self._scope(task.ref, params)
+        items = list(_waiting(page))
+        if not items:
+            return tally(page.outcomes)
+        await self._read(items, page.first_index)
+        await self._compare(items, scope, embedder)
+        cost = await self._embed(task, items, scope, embedder, page.first_index)
+        await self._add(items, scope)
+        async with self._database.transaction() as connection:
+            done = await _store(connection, task, scope, items, cost)
+        await self._clean(scope)
+        return done
 
     async def _read(self, items: list[Item], first_index: int) -> None:
         """Find each item's text."""
@@ -129,11 +137,13 @@ class VectorActivities:
             try:
                 item.text = await self._text(item, slots)
             except TowpathError as error:
-                code = error.code if error.code is ErrorCode.NOTHING_TO_EMBED else ErrorCode.SOURCE_FAILED
+                code: ErrorCode = ErrorCode.SOURCE_FAILED
+                if error.code is ErrorCode.NOTHING_TO_EMBED:
+                    code = error.code
                 item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, error.detail)
             except Exception as error:
-                code, message = end_of_item(error, f"the source of the item {item.data['object_id']!r}")
-                item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, message)
+                ended = end_of_item(error, f"the source of the item {item.data['object_id']!r}")
+                item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, *ended)
 
         await asyncio.gather(*(read(item) for item in items))
 
@@ -172,17 +182,25 @@ class VectorActivities:
                 item.unchanged = standing.digest == draft.digest
             item.draft = draft
 
-    async def _embed(self, items: list[Item], scope: TaskScope, embedder: Embedder, first_index: int) -> Cost:
-        """Give every draft that needs them its vectors, and keep those in Postgres group by group."""
+    async def _embed(
+        self, task: PageTask, items: list[Item], scope: TaskScope, embedder: Embedder, first_index: int
+    ) -> Cost:
+        """Give every draft that needs them its vectors, and keep those in Postgres group by group.
+
+        What the collection has the vector of is not embedded, whichever object it came with.
+        """
         cost = Cost()
         fresh = [item for item in items if item.draft is not None and not item.draft.parts]
         await asyncio.to_thread(self._split, fresh, embedder, first_index)
         fresh = [item for item in fresh if item.draft is not None]
-        await self._take_up(fresh, scope)
+        number = scope.collection.collection_no
+        async with self._database.transaction() as connection:
+            known = await read_entries(connection, number, {one for item in fresh for one in _draft(item).entries})
+        await self._keep([item for item in fresh if _take(item, known)], scope)
         missing = sorted((item for item in fresh if _draft(item).vectors is None), key=lambda item: len(item.text))
         for group in _groups(missing, embedder.batch * GROUP_BATCHES):
-            await self._embed_group(group, embedder, cost, first_index)
-            await self._keep([item for item in group if item.draft is not None], scope)
+            await self._embed_group(task, group, embedder, cost, first_index, known)
+            await self._keep([item for item in group if item.draft is not None and _take(item, known)], scope)
         return cost
 
     def _split(self, items: list[Item], embedder: Embedder, first_index: int) -> None:
@@ -192,80 +210,90 @@ class VectorActivities:
             try:
                 item.parts = self._splitter.split(item.text)
                 _draft(item).parts = len(item.parts)
+                _draft(item).entries = [entry_of(part) for part in item.parts]
             except BadInput as error:
                 item.draft = None
                 item.failure = _failure(item, first_index, FailureStage.SPLITTING, error.code, error.detail)
             except Exception as error:
-                code, message = end_of_item(error, f"the text of the item {item.data['object_id']!r}")
                 item.draft = None
-                item.failure = _failure(item, first_index, FailureStage.SPLITTING, code, message)
-
-    async def _take_up(self, items: list[Item], scope: TaskScope) -> None:
-        """Take the vectors that an earlier try has kept."""
-        number = scope.collection.collection_no
-        wanted = {(item.uid, _draft(item).version): item for item in items}
-        async with self._database.transaction() as connection:
-            kept = await store.read_vectors(connection, number, list(wanted))
-        found = [wanted[key] for key, vectors in kept.items() if len(vectors) == len(wanted[key].parts)]
-        for item in found:
-            _draft(item).vectors = kept[item.uid, _draft(item).version]
-        await self._keep(found, scope)
+                ended = end_of_item(error, f"the text of the item {item.data['object_id']!r}")
+                item.failure = _failure(item, first_index, FailureStage.SPLITTING, *ended)
 
     async def _keep(self, items: list[Item], scope: TaskScope) -> None:
         if items:
             async with self._database.transaction() as connection:
                 await store.keep_vectors(connection, scope.collection.collection_no, [_draft(item) for item in items])
 
-    async def _embed_group(self, group: list[Item], embedder: Embedder, cost: Cost, first_index: int) -> None:
-        texts = [part for item in group for part in item.parts]
+    async def _embed_group(
+        self,
+        task: PageTask,
+        group: list[Item],
+        embedder: Embedder,
+        cost: Cost,
+        first_index: int,
+        known: dict[int, store.Vector],
+    ) -> None:
+        call = f"embed:{task.page}"
+        texts = {
+            entry: part
+            for item in group
+            for entry, part in zip(_draft(item).entries, item.parts, strict=True)
+            if entry not in known
+        }
+        if not texts:
+            # Each came with an item before.
+            return
         try:
-            embedded = await embedder.embed(texts)
+            embedded = await embedder.embed(list(texts.values()))
         except BadInput as error:
             if len(group) > 1:
                 # One text is refused; alone, each shows whether it is the one.
                 for item in group:
-                    await self._embed_group([item], embedder, cost, first_index)
+                    await self._embed_group(task, [item], embedder, cost, first_index, known)
                 return
             group[0].draft = None
             code = ErrorCode.EMBEDDING_FAILED
             group[0].failure = _failure(group[0], first_index, FailureStage.INFERENCE, code, error.detail)
             return
+        except (TooMany, Unavailable) as error:
+            judged = await self._patience.judge(task.ref, embedder.model, call, error)
+            if judged.retryable:
+                raise
+            for item in group:
+                item.draft = None
+                item.failure = _failure(item, first_index, FailureStage.INFERENCE, judged.code, judged.detail)
+            return
+        await self._patience.answered(task.ref, call)
         cost.usd += embedded.usd
         cost.input_tokens += embedded.tokens
-        start = 0
-        for item in group:
-            _draft(item).vectors = embedded.vectors[start : start + len(item.parts)]
-            start += len(item.parts)
+        known |= zip(texts, embedded.vectors, strict=True)
 
     async def _add(self, items: list[Item], scope: TaskScope) -> None:
-        drafts = [item.draft for item in items if item.draft is not None and item.draft.vectors is not None]
-        if drafts:
-            ids = [part_id(draft.uid, draft.version, part) for draft in drafts for part in range(draft.parts)]
-            vectors = np.concatenate([draft.vectors for draft in drafts if draft.vectors is not None])
-            await self._index.add(scope.collection.collection_no, ids, vectors)
+        entries = store.entries_of([item.draft for item in items if item.draft is not None])
+        if entries:
+            await self._index.add(scope.collection.collection_no, list(entries), np.stack(list(entries.values())))
 
     @activity.defn
     async def delete_page(self, task: PageTask) -> Progress:
         """Delete a page's objects."""
-        async with effect():
-            async with self._database.transaction() as connection:
-                params = await job_store.params_of(connection, task.ref)
-            scope = await self._scope(task.ref, params)
-            number = scope.collection.collection_no
-            async with self._database.transaction() as connection:
-                page = await load_page(connection, task.ref.job_id, task.page)
-                await job_store.assert_active(connection, task.ref)
-                before = tally(page.outcomes)
-                places = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
-                objects = [(int(page.uids[place]), str(parse_json(page.lines[place]))) for place in places]
-                written = await store.delete_objects(connection, number, objects, accepted=scope.accepted)
-                for place in places:
-                    missing = int(page.uids[place]) in written.missing
-                    page.outcomes[place] = Outcome.UNCHANGED if missing else Outcome.DONE
-                await save_outcomes(connection, task.ref.job_id, task.page, page.outcomes, 1)
-                done = await record_page(connection, task, Phase.DELETE, before, tally(page.outcomes))
-            await self._clean(scope)
-            return done
+        async with self._database.transaction() as connection:
+            params = await job_store.params_of(connection, task.ref)
+        scope = await self._scope(task.ref, params)
+        number = scope.collection.collection_no
+        async with self._database.transaction() as connection:
+            page = await load_page(connection, task.ref.job_id, task.page)
+            await job_store.assert_active(connection, task.ref)
+            before = tally(page.outcomes)
+            places = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
+            objects = [(int(page.uids[place]), str(parse_json(page.lines[place]))) for place in places]
+            written = await store.delete_objects(connection, number, objects, accepted=scope.accepted)
+            for place in places:
+                missing = int(page.uids[place]) in written.missing
+                page.outcomes[place] = Outcome.UNCHANGED if missing else Outcome.DONE
+            await save_outcomes(connection, task.ref.job_id, task.page, page.outcomes, 1)
+            done = await record_page(connection, task, Phase.DELETE, before, tally(page.outcomes))
+        await self._clean(scope)
+        return done
 
     async def _clean(self, scope: TaskScope) -> None:
         """Take what was replaced out of the index now; what is left over, the housekeeping takes."""
@@ -277,26 +305,26 @@ class VectorActivities:
 
     @activity.defn
     async def tend_index(self) -> int:
-        """Take what is not live out of the index, give back what it has lost, delete old marks.
+        """Take what is not live out of the index, give back what it has lost, delete old marks and answers.
 
         Returns:
             How many versions went: call again while it is not 0.
         """
-        async with effect():
-            await sweep_marks(self._database)
-            try:
-                await self._refill()
-                return await collect(self._database, self._index)
-            except Unavailable as error:
-                activity.logger.warning("the index does not answer the housekeeping: %s", error.detail)
-                return 0
+        await sweep_marks(self._database)
+        await sweep_answers(self._database)
+        try:
+            await self._refill()
+            return await collect(self._database, self._index)
+        except Unavailable as error:
+            activity.logger.warning("the index does not answer the housekeeping: %s", error.detail)
+            return 0
 
     async def _refill(self) -> None:
         now = time.monotonic()
         if now < self._next_look:
             return
         for number in await poor_collections(self._database, self._index):
-            activity.logger.warning("the index has lost parts of the collection %s; adding them again", number)
+            activity.logger.warning("the index lacks vectors of the collection %s; adding them", number)
             await refill(self._database, self._index, number)
         self._next_look = now + LOOK_SECONDS
 
@@ -317,6 +345,15 @@ def _draft(item: Item) -> store.Draft:
     if item.draft is None:
         raise AssertionError("only items with a draft get here")
     return item.draft
+
+
+def _take(item: Item, known: dict[int, store.Vector]) -> bool:
+    """Give a draft its vectors when all of them are known."""
+    draft = _draft(item)
+    if any(entry not in known for entry in draft.entries):
+        return False
+    draft.vectors = np.stack([known[entry] for entry in draft.entries])
+    return True
 
 
 def _waiting(page: Page) -> Iterator[Item]:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from activities._faults import effect, report
 from activities._faults import judge as judge_error
+from activities._faults import report
 from clients.http import GuardedClient, retry_after
 from contracts.errors import TowpathError
 from contracts.jobs import DeliveryRef
@@ -43,15 +43,13 @@ class WebhookActivities:
     @activity.defn
     async def try_delivery(self, task: TryTask) -> TryOutcome:
         """Make one attempt; one that was written already is not made again."""
-        async with effect():
-            return await self._try(task)
+        return await self._try(task)
 
     @activity.defn
     async def try_first(self, notice: NoticeInput) -> list[TryOutcome]:
         """Make the first attempts of a notice, all at once: those who answer do not wait for those who hang."""
-        async with effect():
-            tasks = [TryTask(ref=ref, number=0) for ref in notice.refs]
-            return await asyncio.gather(*(self._try(task) for task in tasks))
+        tasks = [TryTask(ref=ref, number=0) for ref in notice.refs]
+        return await asyncio.gather(*(self._try(task) for task in tasks))
 
     async def _try(self, task: TryTask) -> TryOutcome:
         found = await open_try(self._database, task)
@@ -95,5 +93,4 @@ class WebhookActivities:
     @activity.defn
     async def find_overdue(self) -> list[DeliveryRef]:
         """Deliveries that nobody works on."""
-        async with effect():
-            return await overdue(self._database, limit=OVERDUE_AT_ONCE)
+        return await overdue(self._database, limit=OVERDUE_AT_ONCE)

@@ -33,7 +33,9 @@ async def answer_topic(
         NotFound: No such model or topic.
         AiFault: The language model gives no answer.
     """
-    job = await _question(state, caller, JobKind.TOPIC_CHOICE, body, topics=body.potential_topic_names)
+    job = await _question(
+        state, caller, JobKind.TOPIC_CHOICE, body, known=body.current_topic_name, topics=body.potential_topic_names
+    )
     job, _ = await _ended(state, await job_once(state, slot, digest, job, create_call))
     return {"topicId": (job.result or {}).get("topic")}
 
@@ -59,8 +61,7 @@ async def answer_query(
         elif body.run_query:
             found["result"] = query_answer(last)
     if body.workbook_url:
-        # There are no workbooks here.
-        found["workbookUrl"] = None
+        found["notes"] = ["workbookUrl: there are no workbooks here, so that none is given"]
     return found
 
 
@@ -71,11 +72,12 @@ async def _question(
     body: QuestionBody,
     *,
     topic: str | None = None,
+    known: str | None = None,
     topics: list[str] | None = None,
     run: bool = True,
 ) -> JobRow:
     user = await acting_user(state, caller, body.user_id)
-    _, content = await find_model(state, caller.organization, body.model_id, body.branch_id, topic)
+    _, content = await find_model(state, caller.organization, body.model_id, body.branch_id, topic, known)
     for name in topics or ():
         topic_of(content, name)
     assert_asked(body.prompt)

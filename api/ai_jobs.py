@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import mimetypes
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
@@ -27,13 +28,15 @@ from contracts.ai import (
     StoredAction,
     ThreadHead,
 )
-from contracts.auth import KeyKind, Principal, Role
+from contracts.auth import KeyKind, Principal, Role, organization_uuid
 from contracts.errors import BadInput, ErrorCode, Forbidden, NotFound, TooLarge
 from contracts.jobs import JobKind
 from contracts.semantics import Content
 from domain.ai.charts import Undrawable, chart_spec, read_rows, render_png, render_svg
 from domain.ai.results import last_drawable
+from domain.ai.words import more_rows
 from domain.semantics.content import topic_of
+from domain.texts import shorten
 from stores.ai.jobs import create_ai_job, note_canceller, state_of
 from stores.ai.lists import get_ai_job
 from stores.ai.models import ASKABLE, get_model, whole_model
@@ -77,6 +80,9 @@ async def acting_user(state: AppState, caller: Principal, user_id: UUID | None) 
         return caller.user_id
     if caller.kind is KeyKind.PERSONAL:
         raise Forbidden("userId: a personal access token acts as its own user")
+    if user_id == organization_uuid(caller.organization):
+        # The organization itself, as answers name it where nobody in person has asked.
+        return None
     user = await get_user(state.db, user_id)
     if user is None or user.organization != caller.organization:
         raise NotFound(f"userId: no user {user_id}")
@@ -211,7 +217,7 @@ async def _accept(connection: Connection, job: JobRow, body: AiJobBody, user: UU
         user_id=user,
         model_id=body.model_id,
         branch_id=body.branch_id,
-        name=body.prompt.strip().splitlines()[0][:MOST_NAME],
+        name=shorten(body.prompt.strip().splitlines()[0], MOST_NAME),
         last_prompt=body.prompt,
     )
     await create_ai_job(connection, job, thread)
@@ -226,7 +232,9 @@ async def _file(state: AppState, organization: str, place: int, given: Attachmen
         raise BadInput(f"{field} is not base64: {error}", code=ErrorCode.INVALID_ENCODING, field=field) from error
     if len(data) > MOST_ATTACHED_BYTES:
         raise TooLarge(f"{field} is larger than {MOST_ATTACHED_BYTES} bytes")
-    return await make_attachment(state, organization, given.name, given.mime_type, data, field=field)
+    suffix = mimetypes.guess_extension(given.mime_type.split(";")[0].strip().lower()) or ""
+    name = given.name or f"attachment-{place + 1}{suffix}"
+    return await make_attachment(state, organization, name, given.mime_type, data, field=field)
 
 
 async def ask(state: AppState, caller: Principal, conversation_id: UUID, prompt: str) -> UUID:
@@ -261,7 +269,7 @@ async def cancel_turn(state: AppState, caller: Principal, job_id: UUID) -> AiSta
         raise Forbidden("only who asked, or an owner, may cancel this job")
 
     async def note(connection: Connection, locked: JobRow) -> None:
-        await note_canceller(connection, locked.id, caller.user_id or caller.key_id)
+        await note_canceller(connection, locked.id, caller.user_id)
 
     return state_of(await state.gateway.cancel(caller.organization, job_id, prepare=note))
 
@@ -302,6 +310,7 @@ def _drawn(
 ) -> bytes | str:
     rows = read_rows(action.columns, action.csv or "")
     spec = chart_spec(
-        action.columns, rows, wanted=wanted, title=action.title or "", width=width, height=height, dark=dark
-    )
+        action.columns, rows, wanted=wanted, title=action.title or "", width=width, height=height, dark=dark,
+        remark=more_rows(action, len(rows)),
+    )  # fmt: skip
     return render_svg(spec) if svg else render_png(spec)

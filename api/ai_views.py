@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from fastapi import Request
 
@@ -15,8 +16,11 @@ from api.ai_jobs import chat_url
 from api.answers import moment
 from api.state import AppState
 from contracts.ai import PUBLIC_CODES, ActionType, AiState, Conversation, StoredAction, Thread, Turn
+from contracts.auth import organization_uuid
 from contracts.errors import BadInput, ErrorCode, NotFound
+from domain.ai.results import title_of
 from stores.ai.jobs import AiRow, state_of
+from stores.job_ends import plain_warnings
 from stores.tables import JobRow
 
 LONGEST_WAIT = 60.0
@@ -35,12 +39,13 @@ def job_answer(state: AppState, request: Request, job: JobRow, more: AiRow, plac
         "modelId": job.params["model_id"],
         "branchId": job.params["branch_id"],
         "topicName": more.topic or job.params["topic_name"],
-        "organizationId": job.organization,
-        "userId": _text(job.user_id or job.created_by),
+        "organizationId": str(organization_uuid(job.organization)),
+        "userId": _who(job, job.user_id),
         "omniChatUrl": chat_url(state, request, str(job.conversation_id)),
         "createdAt": moment(job.created_at),
         "updatedAt": moment(max(job.updated_at, more.progress_at or job.updated_at)),
         "attempt": job.attempt,
+        "warnings": plain_warnings(job),
         "cost": {"usd": job.cost_usd, "inputTokens": job.input_tokens, "outputTokens": job.output_tokens},
     }
     if job.deadline is not None:
@@ -58,12 +63,13 @@ def job_answer(state: AppState, request: Request, job: JobRow, more: AiRow, plac
     if word in {AiState.COMPLETE, AiState.FAILED}:
         found["completedAt"] = moment(job.completed_at)
     if word is AiState.CANCELLED:
-        found |= {"cancelledAt": moment(job.completed_at), "cancelledBy": _text(more.cancelled_by)}
+        found |= {"cancelledAt": moment(job.completed_at), "cancelledBy": _who(job, more.cancelled_by)}
     return found
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+def _who(job: JobRow, user_id: UUID | None) -> str:
+    """A user's id; the organization's own where nobody in person has acted."""
+    return str(user_id or organization_uuid(job.organization))
 
 
 def _progress(more: AiRow) -> dict[str, Any] | None:
@@ -125,19 +131,23 @@ def action_answer(action: StoredAction) -> dict[str, Any]:
         found["result"] = query_answer(action)
     if action.chart is not None:
         found["chart"] = action.chart
+    if action.notes and action.type is not ActionType.GENERATE_QUERY:
+        found["notes"] = action.notes
     return found
 
 
 def query_answer(action: StoredAction) -> dict[str, Any]:
     """What a query brought."""
     found = {
-        "queryName": action.title,
+        "queryName": action.title or title_of(action.columns) or f"Query {action.number}",
         "query": None if action.query is None else action.query.model_dump(mode="json"),
         "status": "success" if action.error is None else "error",
-        "csvResult": action.csv,
+        "csvResult": action.csv or "",
         "csvResultWasTruncated": action.truncated,
         "hasResults": action.rows > 0,
         "totalRowCount": action.rows,
+        "totalRowCountIsExact": action.exact,
+        "notes": action.notes,
     }
     return found if action.error is None else {**found, "error": action.error}
 
@@ -158,6 +168,17 @@ def rows_answer(turn: Turn) -> dict[str, Any]:
         "rows": shaped,
         "truncated": action.truncated,
         "totalRowCount": action.rows,
+        "totalRowCountIsExact": action.exact,
+        "notes": action.notes,
+    }
+
+
+def csv_headers(action: StoredAction) -> dict[str, str]:
+    """What a CSV cannot say of itself: how many rows there are, and whether it has them all."""
+    return {
+        "Towpath-Total-Rows": str(action.rows),
+        "Towpath-Total-Rows-Exact": str(action.exact).lower(),
+        "Towpath-Truncated": str(action.truncated).lower(),
     }
 
 
@@ -211,7 +232,7 @@ def thread_answer(state: AppState, request: Request, thread: Thread) -> dict[str
                     "omniChatUrl": url,
                 }
             )
-    return {**conversation_answer(thread.conversation), "messages": messages}
+    return {**conversation_answer(thread.conversation), "messages": messages, "earlierTurns": thread.earlier}
 
 
 def wanted_wait(headers: Mapping[str, str]) -> float:

@@ -17,12 +17,15 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from api.auth import Throttle, docs_reader
+from api.disconnects import EndWithClient
 from api.errors import add_error_handlers
 from api.gateway import Gateway
+from api.health import Probes
 from api.intake import Intake, checked_body
 from api.pages.routes import mount_static
 from api.pages.routes import router as pages
-from api.requests import RequestIds
+from api.request_log import RequestLog
+from api.requests import HeadRequests, RequestIds
 from api.routes import (
     ai,
     attachments,
@@ -41,6 +44,7 @@ from api.routes import (
     vectors,
     webhooks,
 )
+from api.routing import ApiRoute
 from api.state import AppState
 from api.vector_search import VectorSearch
 from clients.documents import DocumentReader
@@ -103,9 +107,10 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorBody, "description": "Unknown, or another organisation's."},
     409: {"model": ErrorBody, "description": "The present state does not allow it."},
     413: {"model": ErrorBody, "description": "Beyond a limit."},
+    415: {"model": ErrorBody, "description": "The body is of a type that is not taken; `detail` names those that are."},
     422: {"model": ErrorBody, "description": "This Idempotency-Key was used with another request."},
     429: {"model": ErrorBody, "description": "Slow down; see `Retry-After`."},
-    503: {"model": ErrorBody, "description": "A part does not answer; see `Retry-After`."},
+    503: {"model": ErrorBody, "description": "A part does not answer, or not in time; see `Retry-After`."},
 }
 DESCRIPTION = """
 Durable jobs over data and AI: long operations that survive any crash, behind plain HTTP.
@@ -137,6 +142,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=ERRORS,
         dependencies=[Depends(checked_body)],
     )
+    # The pages have routes of their own: a link that a mail program has decorated must still open them.
+    app.router.route_class = ApiRoute
     add_error_handlers(app)
     for module in ROUTES:
         app.include_router(module.router)
@@ -146,7 +153,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(pages)
     mount_static(app)
     _add_docs(app)
+    app.add_middleware(EndWithClient)
+    app.add_middleware(HeadRequests)
     app.add_middleware(Intake)
+    if chosen.request_log:
+        app.add_middleware(RequestLog)
+    # Added last, it is outermost: the log knows the id.
     app.add_middleware(RequestIds)
     return app
 
@@ -154,7 +166,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
-        database = Database(settings.require_database_url(), pool_size=settings.api_pool_size)
+        database = Database(
+            settings.require_database_url(),
+            pool_size=settings.api_pool_size,
+            statement_seconds=settings.statement_seconds,
+        )
         stack.push_async_callback(database.close)
         client = await connect(settings, plugins=[towpath_plugin()], lazy=True)
         gateway = Gateway(database, client)
@@ -176,6 +192,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(receivers.close)
         reader = DocumentReader(settings.read_limits, children=READERS)
         stack.push_async_callback(reader.close)
+        probes = Probes(settings, database, client)
+        stack.push_async_callback(probes.close)
         app.state.ai_throttle = Throttle(most=settings.ai_rate, seconds=60)
         app.state.towpath = AppState(
             settings=settings,
@@ -191,6 +209,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             receivers=receivers,
             reader=reader,
             vault=Vault(settings.encryption_key_list),
+            probes=probes,
         )
         yield
 

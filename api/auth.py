@@ -16,10 +16,11 @@ import jwt
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 
+from api.requests import note_caller
 from api.state import AppState, State
 from contracts.auth import KeyKind, Principal, Role, Scope
 from contracts.errors import Forbidden, Unauthorized
-from domain.auth import KEY_FORM
+from domain.auth import KEY_FORM, key_prefix
 from stores import auth as store
 from stores.tables import ApiKeyRow, UserRow
 
@@ -95,10 +96,15 @@ async def authenticate(
     if credential is None:
         return await _by_cookie(request, state)
     if KEY_FORM.fullmatch(credential):
-        return await _by_key(state, credential)
-    if credential.count(".") == 2:
-        return await _by_token(state, credential)
-    raise Unauthorized("this key is not valid")
+        # Also of a key that is refused: its owner asks why.
+        note_caller(request.scope, key=key_prefix(credential))
+        caller = await _by_key(state, credential)
+    elif credential.count(".") == 2:
+        caller = await _by_token(state, credential)
+    else:
+        raise Unauthorized("this key is not valid")
+    note_caller(request.scope, organization=caller.organization)
+    return caller
 
 
 async def authenticate_embeddings(
@@ -110,6 +116,7 @@ async def authenticate_embeddings(
     """The caller of the embeddings API: without a key the default tenant, where the setting opens it."""
     keyless = presented(request) is None and COOKIE not in request.cookies
     if keyless and state.settings.embeddings_open:
+        note_caller(request.scope, organization=store.DEFAULT_ORGANIZATION)
         return Principal(
             organization=store.DEFAULT_ORGANIZATION,
             kind=KeyKind.ORGANIZATION,
@@ -174,7 +181,9 @@ async def read_session(request: Request, state: AppState) -> Session:
     if token is None:
         raise Unauthorized("a key is required: send `Authorization: Bearer <key>`")
     claims = _claims(state, token, "session")
-    return Session(caller=await _of_session(state, claims), csrf=str(claims["csrf"]))
+    caller = await _of_session(state, claims)
+    note_caller(request.scope, organization=caller.organization)
+    return Session(caller=caller, csrf=str(claims["csrf"]))
 
 
 def same_csrf(given: str | None, expected: str) -> bool:

@@ -13,13 +13,14 @@ from fastapi import Request, Response
 from api.answers import json_answer
 from api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
 from api.idempotency import Slot
+from api.routing import refuse_unknown
 from api.state import AppState
 from api.uploads import ItemKind, Stager, Upload, UploadLimits, digest_body
-from api.webhook_targets import read_target, take_members
+from api.webhook_targets import MEMBERS, read_target, take_members
 from contracts.auth import Principal
 from contracts.entities import BatchStatus, BatchView
 from contracts.errors import BadInput, NotFound
-from contracts.jobs import JobKind, JobState
+from contracts.jobs import JobKind
 from contracts.values import LATEST_DEADLINE, bounded_time
 from domain.entities import ScalarFields, parse_entity
 from domain.json_stream import Slice
@@ -136,9 +137,7 @@ async def submit_batch(
         stager = Stager(connection, job.id, limits, ItemKind("entities", "id", _reader(fields)))
         upload = await (stager.stage(request, start=start) if single is None else stager.stage_one(single, start=start))
         target = await read_target(request, state, take_members(upload.options))
-        if upload.options:
-            unknown = min(upload.options)
-            raise BadInput(f'unknown member "{unknown}" beside entities', field=unknown)
+        refuse_unknown(upload.options, ["entities", *MEMBERS])
         await index_for_write(connection, caller.organization, options.index_name, fields)
         job.total, job.processed, job.failed = upload.items, upload.failed, upload.failed
         job.digest = upload.digest
@@ -186,7 +185,7 @@ async def answer_batch(state: AppState, job: JobRow, *, limit: int, offset: int,
     """A batch's status with a page of its results."""
     failures, total = await read_failures(state.db, job.id, limit=MOST_ERRORS, offset=0)
     view: BatchView = batch_view(job, failures=failures, total_failures=total)
-    view.progress = 1.0 if job.state is JobState.COMPLETED else job.fraction
+    view.progress = job.fraction
     view.created_at, view.started_at, view.completed_at = job.created_at, job.started_at, job.completed_at
     answer = view.model_dump(mode="json", by_alias=True, exclude_none=True)
     results = await _results(state, job, limit=limit, offset=offset, explain=explain)

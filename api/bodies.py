@@ -9,12 +9,13 @@ from pydantic import BaseModel
 MOST_DEPTH = 6
 
 
-def body_of(model: type[BaseModel], *, file: bool = False) -> dict[str, Any]:
-    """The OpenAPI entry of a body.
+def body_of(model: type[BaseModel], *, file: bool = False, text: str | None = None) -> dict[str, Any]:
+    """The OpenAPI entry of a body; also the types of body that the route takes.
 
     Args:
         model: Its type.
         file: Whether it may also come as a form with a `file`.
+        text: A type of text that it may also come as.
     """
     schema = model.model_json_schema(by_alias=True)
     example = schema.pop("example", None)
@@ -24,6 +25,8 @@ def body_of(model: type[BaseModel], *, file: bool = False) -> dict[str, Any]:
         document = {"type": "string", "format": "binary", "description": "The document itself."}
         form = {**whole, "properties": {"file": document, **whole.get("properties", {})}}
         content["multipart/form-data"] = {"schema": form}
+    if text is not None:
+        content[text] = {"schema": {"type": "string"}}
     return {"requestBody": {"required": True, "content": content}}
 
 

@@ -9,11 +9,12 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 import orjson
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from api.media import media_type
+from api.routing import MULTIPART, invalid, warn_of_unknown
 from api.state import AppState
 from api.uploads import body_pieces
 from api.webhook_targets import note_fields
@@ -58,14 +59,14 @@ async def read_start(request: Request, state: AppState, organization: str, model
         TooLarge: Beyond the limit.
         BadInput: No form and no JSON, or a kind of file that is not read.
     """
-    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media == "multipart/form-data":
+    if media_type(request.headers) == MULTIPART:
         given, document, pages = await _form(request, state, organization)
     else:
         raw = b"".join([piece async for piece in body_pieces(request, limit=MOST_JSON)])
         given, document, pages = _json(raw), None, None
     body = _validated(model, given)
     note_fields(request, given)
+    warn_of_unknown(request, body)
     sha256 = None if document is None else document.sha256
     digest = hashlib.sha256(write_json([given, sha256], options=orjson.OPT_SORT_KEYS)).digest()
     return body, Sent(given, document, digest, pages)
@@ -82,9 +83,7 @@ def _validated(model: type[Model], given: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise RequestValidationError(
-            [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
-        ) from error
+        raise invalid(model, error) from error
 
 
 async def _form(

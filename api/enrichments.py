@@ -8,19 +8,19 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from api.answers import json_answer
 from api.batches import read_deadline
 from api.idempotency import Slot
+from api.routing import invalid, warn_of_unknown
 from api.state import AppState
 from api.uploads import read_whole
 from api.webhook_targets import note_fields, read_target
 from clients.llm import Catalog
 from contracts.auth import Principal
 from contracts.enrichment import AUTO, EnrichmentOptions, Plan, Strategy
-from contracts.errors import BadInput, PaymentRequired, TooLarge
+from contracts.errors import BadInput, ErrorCode, PaymentRequired, TooLarge
 from contracts.jobs import JobKind
 from contracts.json_values import read_json, write_json
 from domain.enrichment.content import Content, check_entity
@@ -48,13 +48,15 @@ async def read_body(request: Request, state: AppState, model: type[Model]) -> tu
         BadInput: It is no JSON, or holds a value that no part can hold.
     """
     raw = await read_whole(request, limit=state.settings.enrichment_max_bytes)
-    given = read_json(raw or b"null")
+    if not raw.strip():
+        raise BadInput("the body is required", code=ErrorCode.MISSING_FIELD)
+    given = read_json(raw)
     try:
         body = model.model_validate(given)
     except ValidationError as error:
-        errors = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
-        raise RequestValidationError(errors) from error
+        raise invalid(model, error) from error
     note_fields(request, given)
+    warn_of_unknown(request, body)
     return body, hashlib.sha256(raw).digest()
 
 

@@ -24,6 +24,7 @@ from contracts.jobs import FailedItem
 from contracts.json_values import parse_json
 from stores.entities.indexes import Index
 from stores.entities.pairs import PartnerRow
+from stores.job_ends import warnings_of
 from stores.jobs import error_of
 from stores.tables import JobRow
 
@@ -118,4 +119,5 @@ def batch_view(job: JobRow, *, failures: Sequence[FailedItem] = (), total_failur
         errors=errors or None,
         errors_truncated=True if total_failures > len(errors) else (False if errors else None),
         error=error_of(job),
+        warnings=warnings_of(job) or None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,18 +17,22 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from temporalio.service import RPCError
 
+from api.known_paths import either, methods_of, nothing_at
 from api.requests import request_id
+from api.wording import in_words, sentence
 from contracts.errors import BadInput, ErrorBody, ErrorCode, TowpathError
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5
+TOO_SLOW = "the database took too long for this and was stopped; ask for less at once, or try again later"
+SLOW_DOWN = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
 CODES = {
     400: ErrorCode.INVALID_VALUE,
     401: ErrorCode.UNAUTHORIZED,
     403: ErrorCode.FORBIDDEN,
     404: ErrorCode.NOT_FOUND,
-    405: ErrorCode.INVALID_VALUE,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
     409: ErrorCode.CONFLICT,
     413: ErrorCode.TOO_LARGE,
     429: ErrorCode.TOO_MANY_REQUESTS,
@@ -68,7 +72,7 @@ def answer_error(request: Request, error: TowpathError) -> JSONResponse:
         kind = "missing" if error.code is ErrorCode.MISSING_FIELD else error.code.lower()
         return _list(request, error.code, [{"loc": ["body", *_place(error.field)], "msg": error.detail, "type": kind}])
     headers: dict[str, str] = {}
-    if error.retry_after is not None or error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if error.retry_after is not None or error.status in SLOW_DOWN:
         headers["Retry-After"] = str(error.retry_after or RETRY_SECONDS)
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -77,29 +81,11 @@ def answer_error(request: Request, error: TowpathError) -> JSONResponse:
     return _answer(request, error.status, error.code, error.detail, headers, title=error.title, extra=error.extra)
 
 
-def sentence(errors: Sequence[Any]) -> tuple[ErrorCode, str]:
-    """One readable sentence for a list of validation errors, naming the first field that is wrong."""
-    first = errors[0]
-    kind, where = str(first["type"]), [part for part in first["loc"] if part not in {"body", "query", "path", "header"}]
-    if kind == "json_invalid":
-        return (
-            ErrorCode.INVALID_JSON,
-            f"the body is not valid JSON: {first['ctx']['error']} at offset {first['loc'][-1]}",
-        )
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
-    if kind == "missing":
-        return ErrorCode.MISSING_FIELD, f"{path or 'the body'} is required"
-    message = str(first["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    given = first.get("input")
-    shown = f" (got {str(given)[:80]!r})" if isinstance(given, str | int | float) else ""
-    return ErrorCode.INVALID_VALUE, f"{path}: {message}{shown}" if path else message
-
-
 def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
     code, detail = sentence(error.errors())
     if _lists(request):
-        return _list(request, code, [{key: each[key] for key in ("loc", "msg", "type")} for each in error.errors()])
+        told = [{"loc": each["loc"], "msg": in_words(each), "type": each["type"]} for each in error.errors()]
+        return _list(request, code, told)
     return _answer(request, 400, code, detail)
 
 
@@ -125,12 +111,18 @@ def _place(field: str | None) -> list[str | int]:
 
 
 def _http(request: Request, error: HTTPException) -> JSONResponse:
+    code, detail = CODES.get(error.status_code, ErrorCode.INTERNAL), str(error.detail)
+    headers = dict(error.headers or {})
     if isinstance(error.__cause__, RecursionError | ValueError):
         # What the framework says of a body that its JSON reader gives up on.
         detail = "the body is nested too deeply, or holds a number of too many digits, or is no text"
         return answer_error(request, BadInput(detail, code=ErrorCode.INVALID_JSON))
-    code = CODES.get(error.status_code, ErrorCode.INTERNAL)
-    return _answer(request, error.status_code, code, str(error.detail), error.headers)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := methods_of(request)):
+        detail = f"{request.method} is not served here; use {either(methods)}"
+        headers["Allow"] = ", ".join(methods)
+    elif error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
+        detail = nothing_at(request)
+    return _answer(request, error.status_code, code, detail, headers)
 
 
 def _away(request: Request, error: Exception) -> JSONResponse:
@@ -141,6 +133,9 @@ def _away(request: Request, error: Exception) -> JSONResponse:
 
 def _database(request: Request, error: Exception) -> JSONResponse:
     cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.errors.QueryCanceled):
+        logger.warning("%s %s: %s, request %s", request.method, request.url.path, cause, request_id(request.scope))
+        return _answer(request, 503, ErrorCode.QUERY_TOO_SLOW, TOO_SLOW, {"Retry-After": str(RETRY_SECONDS)})
     if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
         return _away(request, error)
     return _unexpected(request, error)
@@ -149,7 +144,8 @@ def _database(request: Request, error: Exception) -> JSONResponse:
 def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
     detail = f"something went wrong here; the request id {request_id(request.scope)} helps to find it"
-    return _answer(request, 500, ErrorCode.INTERNAL, detail)
+    # This one is sent from outside of all that would add the header.
+    return _answer(request, 500, ErrorCode.INTERNAL, detail, {"X-Request-Id": request_id(request.scope)})
 
 
 def add_error_handlers(app: FastAPI) -> None:

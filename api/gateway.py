@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from temporalio.client import Client
@@ -30,6 +31,9 @@ from stores.tables import JobRow
 from workflows import search_attributes as attributes
 from workflows.job_start import start_options
 from workflows.webhooks import DELIVERY, DeliveryWorkflow
+
+if TYPE_CHECKING:
+    from api.idempotency import Slot
 
 logger = logging.getLogger(__name__)
 
@@ -186,20 +190,27 @@ class Gateway:
                 self.start_soon(job)
         return job
 
-    async def restart(self, organization: str, job_id: UUID, *, prepare: Prepare | None = None) -> JobRow:
+    async def restart(
+        self, organization: str, job_id: UUID, *, prepare: Prepare | None = None, slot: Slot | None = None
+    ) -> JobRow:
         """Run a job once more, as the next attempt; by default what has not succeeded.
 
         Args:
             organization: Whose job.
             job_id: The job.
             prepare: Runs in the same transaction; None: what the kind of job does.
+            slot: The place of the request's `Idempotency-Key`: a repeat restarts nothing.
 
         Raises:
             Conflict: The job runs and is not being cancelled.
         """
         async with self._database.transaction() as connection:
+            if slot is not None and await slot.open(connection):
+                return await store.lock_job(connection, organization, job_id)
             job = await store.lock_job(connection, organization, job_id)
             when = await store.mark_restart(connection, job)
+            if slot is not None:
+                await slot.keep(connection, b"", 200, {"job": str(job_id)})
             prepare = prepare or KINDS[job.kind].prepare_restart
             if prepare is not None:
                 await prepare(connection, job)

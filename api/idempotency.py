@@ -14,13 +14,14 @@ from uuid import UUID
 
 from fastapi import Header, Request
 from fastapi.responses import Response
+from pydantic import BaseModel
 
 from api.answers import json_answer
 from api.state import AppState
 from contracts.auth import Principal
 from contracts.errors import BadInput, Conflict, Unprocessable
 from contracts.json_values import parse_json, write_json
-from stores.db import Connection
+from stores.db import Connection, Database
 from stores.jobs import lock_job
 from stores.tables import JobRow
 
@@ -101,6 +102,11 @@ class Slot:
         row = await found.fetchone()
         return Remembered(*row) if row else None
 
+    async def is_taken(self, database: Database) -> bool:
+        """Whether the key's first request has had its effect."""
+        async with database.transaction() as connection:
+            return await self.open(connection) is not None
+
     async def keep(self, connection: Connection, digest: bytes, status: int, body: object) -> None:
         """Remember the answer, in the transaction of the effect."""
         if self.key is None:
@@ -121,8 +127,19 @@ def slot_of(request: Request, caller: Principal, key: str | None) -> Slot:
     return Slot(caller.organization, f"{request.method} {request.url.path}", key)
 
 
+def digest_of(body: BaseModel) -> bytes:
+    """The digest of a request whose body was read into a model."""
+    return hashlib.sha256(body.model_dump_json().encode()).digest()
+
+
 async def once(
-    state: AppState, slot: Slot, digest: bytes, effect: Callable[[AppState], Awaitable[Any]], *, status: int = 200
+    state: AppState,
+    slot: Slot,
+    digest: bytes,
+    effect: Callable[[AppState], Awaitable[Any]],
+    *,
+    status: int = 200,
+    secret: str | None = None,
 ) -> Response:
     """Have an effect and answer with what it gives, or answer as the first time.
 
@@ -133,6 +150,7 @@ async def once(
         effect: Does it with the state that it is given, whose database is one transaction; it must not wait
             for what others see, such as a job that it starts.
         status: Of the first answer.
+        secret: A member of the answer that is shown once: a repeat of the request is answered without it.
     """
     if slot.key is None:
         return json_answer(await effect(state), status)
@@ -140,7 +158,8 @@ async def once(
         if known := await slot.open(connection):
             return known.replay(digest)
         body = await effect(replace(state, db=db))
-        await slot.keep(connection, digest, status, body)
+        kept = body if secret is None else {name: value for name, value in body.items() if name != secret}
+        await slot.keep(connection, digest, status, kept)
     return json_answer(body, status)
 
 

@@ -16,6 +16,7 @@ from contracts.jobs import JobKind
 from contracts.json_values import write_json
 from stores.extraction.jobs import extract_id, read_extractions
 from stores.extraction.pages import read_pages
+from stores.job_ends import plain_warnings
 from stores.tables import JobRow
 
 PAGE_TOLD = re.compile(r"\bpage (\d+)\b")
@@ -48,6 +49,7 @@ async def entry(state: AppState, job: JobRow, extraction: Extraction | None, *, 
         "pagesProcessed": job.processed if extraction is not None else 0,
         "templateId": None if job.template_id is None else str(job.template_id),
         "error": error_of(job),
+        "warnings": plain_warnings(job),
         "attempt": job.attempt,
     }
     if bodies:
@@ -159,6 +161,7 @@ async def extraction_answer(
         "pagesProcessed": job.processed,
         "pagesTotal": None if extraction.pages is None else len(extraction.pages),
         "error": error_of(job),
+        "warnings": plain_warnings(job),
         "result": await result_of(state, job, extraction, partial=partial),
     }
 

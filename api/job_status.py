@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.llm_stream import LLM_KINDS
 from api.state import AppState
-from contracts.enrichment import STATUS_OF
+from contracts.enrichment import LLM_KINDS, STATUS_OF
 from contracts.jobs import JobState
 from stores.events import last_of
+from stores.job_ends import plain_warnings
 from stores.staging import read_failures
 from stores.tables import JobRow
 
@@ -36,6 +36,7 @@ async def job_status(state: AppState, job: JobRow) -> dict[str, Any]:
         "current_model": current,
         "message": job.error_message,
         "errors": errors,
+        "warnings": plain_warnings(job),
         "cost_usd": job.cost_usd,
         "created_at": job.created_at,
         "completed_at": job.completed_at,

@@ -6,6 +6,7 @@ from api.kinds import system_path
 from contracts.jobs import Cost, JobLinks, JobView
 from runtime.settings import Settings
 from runtime.temporal import temporal_ui_url
+from stores.job_ends import warnings_of
 from stores.job_starts import ref_of
 from stores.jobs import error_of, progress_of
 from stores.retries import retrying_of
@@ -29,6 +30,7 @@ def job_view(job: JobRow, settings: Settings) -> JobView:
         deadline=job.deadline,
         cancelling=job.cancelling,
         error=error_of(job),
+        warnings=warnings_of(job),
         retrying=retrying_of(job),
         cost=Cost(usd=job.cost_usd, input_tokens=job.input_tokens, output_tokens=job.output_tokens),
         result=job.result,

@@ -12,26 +12,24 @@ from sse_starlette import ServerSentEvent
 
 from api.state import AppState
 from api.streams import LONGEST_SECONDS, first_line
-from contracts.enrichment import STATUS_OF, LlmEvent
+from contracts.enrichment import LLM_KINDS, STATUS_OF, LlmEvent
 from contracts.errors import ErrorCode
 from contracts.jobs import EventType, JobEvent, JobKind, JobState
 from contracts.json_values import write_json
 from stores.enrichment.records import job_records
+from stores.events import read_events
 from stores.jobs import get_job, last_restart
 from stores.tables import JobRow, RecordRow
 
 STEP = 10
-LLM_KINDS = frozenset(
-    {
-        JobKind.SINGLE_ENRICHMENT,
-        JobKind.BATCH_ENRICHMENT,
-        JobKind.EXPERTISE_RETRY,
-        JobKind.SCHEMA_GENERATION,
-        JobKind.SCHEMA_EDIT,
-        JobKind.FUSION_MERGE,
-    }
-)
 HIDDEN = frozenset({EventType.CREATED, EventType.STARTED, EventType.PHASE, EventType.PROGRESS})
+AWAY_NAMES = {
+    "provider": "current_model",
+    "attempt": "current_attempt",
+    "message": "last_error_summary",
+    "nextAttemptAt": "next_attempt_at",
+    "givesUpAt": "gives_up_at",
+}
 ENDS = {
     EventType.COMPLETED: JobState.COMPLETED,
     EventType.FAILED: JobState.FAILED,
@@ -63,13 +61,38 @@ async def llm_lines(state: AppState, job: JobRow, position: int | None) -> Async
         position: The last number that the reader has; None: everything since the last restart.
     """
     yield first_line()
-    after = await last_restart(state.db, job.id) if position is None else (position - 1) // STEP
-    async for events in state.events.follow(job.id, after=max(after, 0), seconds=LONGEST_SECONDS):
-        for event in events:
-            for number, message in enumerate(await _messages(state, job, event)):
-                place = event.seq * STEP + number
-                if position is None or place > position:
-                    yield ServerSentEvent(id=str(place), data=write_json(message).decode(), sep="\n")
+    after = await last_restart(state.db, job.id) if position is None else _event_before(position)
+    async for events in state.events.follow(job.id, after=after, seconds=LONGEST_SECONDS):
+        async for place, message in _numbered(state, job, events, position):
+            yield ServerSentEvent(id=str(place), data=write_json(message).decode(), sep="\n")
+
+
+async def has_every_message(state: AppState, job: JobRow, position: int | None) -> bool:
+    """Whether a reader who comes back has seen a job to its end: nothing would be sent before the stream closes."""
+    if position is None or not job.state.final:
+        return False
+    after = _event_before(position)
+    while events := await read_events(state.db, job.id, after=after):
+        async for _ in _numbered(state, job, events, position):
+            return False
+        after = events[-1].seq
+    return True
+
+
+def _event_before(position: int) -> int:
+    """The event before the one that a message belongs to: more messages may have come of that."""
+    return max((position - 1) // STEP, 0)
+
+
+async def _numbered(
+    state: AppState, job: JobRow, events: Sequence[JobEvent], position: int | None
+) -> AsyncIterator[tuple[int, dict[str, Any]]]:
+    """The messages of some events behind a position, each with its number."""
+    for event in events:
+        for number, message in enumerate(await _messages(state, job, event)):
+            place = event.seq * STEP + number
+            if position is None or place > position:
+                yield place, message
 
 
 async def _messages(state: AppState, job: JobRow, event: JobEvent) -> list[dict[str, Any]]:
@@ -78,8 +101,15 @@ async def _messages(state: AppState, job: JobRow, event: JobEvent) -> list[dict[
     if event.type in HIDDEN and job.kind in LLM_KINDS:
         return []
     name = event.type.removeprefix("job.") if job.kind in LLM_KINDS else event.type
+    if event.type == EventType.PROVIDER_AWAY and job.kind in LLM_KINDS:
+        return [_message(job, event, name, JobState.RUNNING, _away(event.data))]
     at = STATES.get(event.type, JobState.RUNNING)
     return [_message(job, event, name, at, event.data)]
+
+
+def _away(data: dict[str, Any]) -> dict[str, Any]:
+    """A try that failed, in the members that every event of this stream has."""
+    return {AWAY_NAMES.get(name, name): value for name, value in data.items()}
 
 
 async def _end(state: AppState, job: JobRow, event: JobEvent) -> list[dict[str, Any]]:
@@ -97,6 +127,9 @@ async def _end(state: AppState, job: JobRow, event: JobEvent) -> list[dict[str, 
     told: list[tuple[str, dict[str, Any]]] = []
     if job.kind is JobKind.BATCH_ENRICHMENT:
         reason = "cancelled" if final is JobState.CANCELLED else error.get("code")
+        if final is JobState.FAILED and counts["total_entities"] <= event.data.get("processed", 0):
+            # All of them had their turn: nothing was stopped.
+            reason = None
         told.append((LlmEvent.BATCH_COMPLETED, {"stopped_early_reason": reason}))
     if final is JobState.FAILED:
         told.append(("error", {"error_message": error.get("message"), "code": error.get("code", ErrorCode.INTERNAL)}))
@@ -181,6 +214,7 @@ def single_result(job: JobRow, rows: Sequence[RecordRow]) -> dict[str, Any]:
                 "record_id": str(row.id),
                 "cost_usd": row.cost_usd,
                 "error_message": row.error_message,
+                "error_code": row.error_code,
             }
             for row in models
         ],

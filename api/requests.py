@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from uuid import uuid4
 
@@ -16,9 +17,58 @@ def add_header(scope: Scope, name: str, value: str) -> None:
     scope.setdefault("towpath.headers", {})[name] = value
 
 
+def note_caller(scope: Scope, **facts: str) -> None:
+    """Keep who makes the request at hand, for the log: `organization`, and the beginning of the `key`."""
+    caller_of(scope).update(facts)
+
+
+def caller_of(scope: Scope) -> dict[str, str]:
+    """What is known of who makes the request at hand."""
+    facts: dict[str, str] = scope.setdefault("towpath.caller", {})
+    return facts
+
+
 def request_id(scope: Scope) -> str:
     """The id of the request at hand."""
     return str(scope.get("towpath.request_id", ""))
+
+
+class HeadRequests:
+    """Serves a HEAD as the GET of the same path, without its body: for routes that tell of GET alone.
+
+    Args:
+        app: What it wraps.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the headers of a GET; a stream is told that its reader has gone."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        gone = asyncio.Event()
+
+        async def until_gone() -> Message:
+            if gone.is_set():
+                return {"type": "http.disconnect"}
+            message = asyncio.ensure_future(receive())
+            leaving = asyncio.ensure_future(gone.wait())
+            await asyncio.wait([message, leaving], return_when=asyncio.FIRST_COMPLETED)
+            leaving.cancel()
+            if message.done():
+                return message.result()
+            message.cancel()
+            return {"type": "http.disconnect"}
+
+        async def head_alone(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                gone.set()
+
+        await self._app({**scope, "method": "GET"}, until_gone, head_alone)
 
 
 class RequestIds:
@@ -37,6 +87,8 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
+        # Made here, for what a route below puts into a scope of its own would not be seen.
+        scope["towpath.caller"] = {}
         scope["towpath.request_id"] = given if USABLE.fullmatch(given) else str(uuid4())
 
         async def with_id(message: Message) -> None:

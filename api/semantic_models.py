@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 from api.answers import moment
 from api.idempotency import Slot, job_once
 from api.state import AppState
+from clients.databases.duck import file_below
 from clients.databases.postgres import read_url
 from contracts.ai import ConnectionBody, ConnectionView, ModelBody, ModelKind
 from contracts.auth import Principal
@@ -19,21 +21,30 @@ from contracts.jobs import JobKind, JobState
 from contracts.semantics import Content
 from domain.semantics.content import parse_model, views_of
 from domain.semantics.overlay import overlay
-from stores.ai.connections import get_connection, sealed_config
-from stores.ai.models import ASKABLE, add_model, change_model, get_model, models_over, whole_model
+from stores.ai.connections import change_connection, get_connection, sealed_config
+from stores.ai.models import (
+    ASKABLE,
+    add_model,
+    change_model,
+    get_model,
+    models_of,
+    models_over,
+    whole_model,
+)
 from stores.ai.tables import ConnectionRow, ModelRow
 from stores.jobs import create_job
 from stores.tables import JobRow
 
 WAIT_SECONDS = 60.0
+READ_FOR_SHARED = "POST /v1/models, its base"
 FIELDS = {DatabaseKind.DUCKDB: ("path", "url"), DatabaseKind.POSTGRES: ("url", "path")}
 
 
-def connection_columns(state: AppState, body: ConnectionBody) -> dict[str, Any]:
+async def connection_columns(state: AppState, body: ConnectionBody) -> dict[str, Any]:
     """The columns of a connection, its configuration sealed.
 
     Raises:
-        BadInput: No such kind, or the wrong one of `path` and `url`.
+        BadInput: No such kind, the wrong one of `path` and `url`, or a path that leads to no file of the folder.
     """
     try:
         kind = DatabaseKind(body.kind)
@@ -44,6 +55,8 @@ def connection_columns(state: AppState, body: ConnectionBody) -> dict[str, Any]:
         raise BadInput(f"{needed} is required for {kind}", field=needed)
     if getattr(body, other) is not None:
         raise BadInput(f"{other} does not go with {kind}", field=other)
+    if body.path is not None:
+        await asyncio.to_thread(_assert_path, state.settings.databases_root, body.path)
     host = database = None
     if body.url is not None:
         parts = read_url(body.url)
@@ -58,6 +71,17 @@ def connection_columns(state: AppState, body: ConnectionBody) -> dict[str, Any]:
         "host": host,
         "database": database,
     }
+
+
+def _assert_path(root: Path | None, path: str) -> None:
+    """Refuse what could never be opened.
+
+    The façade may run where the workers' folder is not: then only where the path leads is looked at.
+    """
+    try:
+        file_below(root or Path("/databases"), path, must_exist=root is not None and root.is_dir())
+    except NotFound as error:
+        raise BadInput(f"path: {error.detail}", field="path") from error
 
 
 def connection_view(row: ConnectionRow) -> ConnectionView:
@@ -77,6 +101,40 @@ def model_view(row: ModelRow) -> dict[str, Any]:
         "updatedAt": moment(row.updated_at),
         "deletedAt": moment(row.deleted_at),
     }
+
+
+async def with_base(state: AppState, caller: Principal, body: ModelBody) -> ModelBody:
+    """The body with what a SHARED model is made over where it does not say: the schema model of its connection.
+
+    Raises:
+        NotFound: No such connection.
+        BadInput, Unavailable: There is no schema model, and the database cannot be read.
+    """
+    if body.model_kind is not ModelKind.SHARED or body.base_model_id is not None or body.content is not None:
+        return body
+    known = await models_of(state.db, caller.organization, body.connection_id, kind=ModelKind.SCHEMA)
+    if known:
+        return body.model_copy(update={"base_model_id": known[0].id})
+    connection = await get_connection(state.db, caller.organization, body.connection_id)
+    job = _reading(caller, connection.id, uuid4(), name=None)
+    slot = Slot(caller.organization, READ_FOR_SHARED, None)
+    base = await _read(state, await job_once(state, slot, b"", job, create_job))
+    return body.model_copy(update={"base_model_id": base.id})
+
+
+async def forget_connection(state: AppState, caller: Principal, connection_id: UUID) -> None:
+    """Forget a connection and what it was reached by.
+
+    Raises:
+        NotFound: No such connection.
+        Conflict: There are models over it, which could not be asked any more.
+    """
+    row = await get_connection(state.db, caller.organization, connection_id)
+    over = await models_of(state.db, caller.organization, row.id)
+    if over:
+        raise Conflict(f"{over[0].kind} {over[0].name or over[0].id} is over this connection; delete its models first")
+    changed: dict[str, object] = {"deleted_at": datetime.now(UTC), "config": b""}
+    await change_connection(state.db, caller.organization, connection_id, changed)
 
 
 async def make_model(state: AppState, caller: Principal, body: ModelBody) -> ModelRow:

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from temporalio.client import Client
 
 from api.gateway import Gateway
+from api.health import Probes
 from api.vector_search import VectorSearch
 from clients.documents import DocumentReader
 from clients.http import GuardedClient
@@ -70,6 +71,7 @@ class AppState:
     receivers: GuardedClient
     reader: DocumentReader
     vault: Vault
+    probes: Probes
     models: Models = field(default_factory=Models)
     keys: KeyCache = field(default_factory=KeyCache)
 

@@ -1,27 +1,43 @@
-"""What every event stream shares: who may read it, how it begins, its comments, how long a connection lasts."""
+"""What every event stream shares: who may read it, where it begins, its comments, how long it lasts, how it ends."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Header, Query, Request
+from fastapi import Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.auth import authenticate, require, stream_organization
+from api.requests import note_caller
 from api.routes.jobs import seen_job
 from api.state import AppState
 from contracts.auth import Role, Scope
 from contracts.values import MOST_NUMBER
+from stores.tables import JobRow
 
 RETRY_MILLISECONDS = 3000
-COMMENT_SECONDS = 15
+COMMENT_SECONDS = 3
+"""Well below the five seconds after which httpx gives up on a silent connection."""
 LONGEST_SECONDS = 30 * 60
 
 StreamTokenQuery = Annotated[str | None, Query(description="From `stream-token`, instead of a key.")]
 LastEventHeader = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MOST_NUMBER)]
 LastEventQuery = Annotated[int | None, Query(alias="last_event_id", ge=0, le=MOST_NUMBER)]
+
+
+async def _position(last_event_id: LastEventHeader = None, last_event_query: LastEventQuery = None) -> int | None:
+    return last_event_id if last_event_id is not None else last_event_query
+
+
+Position = Annotated[int | None, Depends(_position)]
+"""The number of the last event that the reader has; None: it has none. A browser that comes back sends the header
+beside the address that it began with, so that the header holds."""
+STREAM_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"example": "id: 4\nevent: job.progress\ndata: {...}\n\n"}}},
+    204: {"description": "The job has ended and the reader has everything: a browser's EventSource stops."},
+}
 
 
 async def stream_reader(request: Request, state: AppState, job_id: UUID, token: str | None) -> str:
@@ -31,10 +47,22 @@ async def stream_reader(request: Request, state: AppState, job_id: UUID, token: 
         Unauthorized: Neither is valid.
     """
     if token is not None:
-        return stream_organization(state, token, job_id)
+        organization = stream_organization(state, token, job_id)
+        note_caller(request.scope, organization=organization)
+        return organization
     caller = await require(Role.OPERATOR, Scope.READ)(await authenticate(request, state))
     await seen_job(state, caller, job_id)
     return caller.organization
+
+
+def has_everything(job: JobRow, position: int | None) -> bool:
+    """Whether a reader who comes back has seen a job to its end. Who comes without a position wants the whole of it."""
+    return position is not None and job.state.final and position >= job.last_seq
+
+
+def no_more() -> Response:
+    """The answer that ends the coming back: an EventSource takes any other for a broken connection."""
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
 def first_line() -> ServerSentEvent:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from starlette.requests import ClientDisconnect, Request
 
+from api.media import NDJSON, media_type
 from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
 from contracts.jobs import FailedItem
 from contracts.json_values import BYTE_ORDER_MARK, BadValue, read_json
@@ -151,28 +152,14 @@ async def digest_body(request: Request, limits: UploadLimits, *, start: bytes) -
 
 
 def is_ndjson(request: Request) -> bool:
-    """Whether the body is one item a line.
-
-    Raises:
-        BadInput: Neither JSON nor NDJSON.
-    """
-    media = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
-    if media in {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}:
-        return True
-    if media == "application/json" or media.endswith("+json"):
-        return False
-    raise BadInput(
-        f"Content-Type {media} is not understood; send application/json or application/x-ndjson",
-        code=ErrorCode.UNSUPPORTED_MEDIA_TYPE,
-    )
+    """Whether the body is one item a line; its route has settled that it is that or JSON."""
+    return media_type(request.headers) == NDJSON
 
 
 def _limit(request: Request, limits: UploadLimits) -> int:
     if not is_ndjson(request):
         return limits.json_bytes
-    if limits.ndjson_bytes is None:
-        raise BadInput("send application/json", code=ErrorCode.UNSUPPORTED_MEDIA_TYPE)
-    return limits.ndjson_bytes
+    return limits.json_bytes if limits.ndjson_bytes is None else limits.ndjson_bytes
 
 
 class Stager:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from clients.embedding import Embedder, make_embedder
 from contracts.errors import JobFault, NotFound
 from contracts.vectors import Collection, CollectionRef, CountAnswer, CountBody, SearchAnswer, SearchBody
 from domain.vectors.filters import Node, parse_filter, sort_field
-from domain.vectors.items import query_text
+from domain.vectors.items import entry_of, query_text, text_version
 from runtime.embedded.demand import chroma_url
 from runtime.settings import Settings
 from stores.db import Database
 from stores.vectors.collections import Collections
 from stores.vectors.index import VectorIndex
-from stores.vectors.search import Page, Search, Sort, count_matches, search_nearest, search_payload
+from stores.vectors.search import Page, Query, Search, Sort, count_matches, search_nearest, search_payload
 
 
 class VectorSearch:
@@ -34,14 +36,15 @@ class VectorSearch:
         self._made: Embedder | None = None
 
     async def search(
-        self, organization: str, name: Collection, body: SearchBody, *, by_payload: bool = False
+        self, organization: str, name: Collection, body: SearchBody, *, reader: UUID | None, by_payload: bool = False
     ) -> SearchAnswer:
-        """A page of objects.
+        """A page of objects; the pages of one search are cut from one answer.
 
         Args:
             organization: Whose.
             name: In which collection.
             body: The search.
+            reader: Who reads: others' pages are others' answers.
             by_payload: Leave the query aside.
 
         Raises:
@@ -55,10 +58,10 @@ class VectorSearch:
         if text is None and body.filter is None:
             answer.total_count = 0
             return answer
-        page = await self._page(collection, text, _search(body))
+        page = await self._page(collection, text, _search(body), _question(body, text, session, reader))
         answer.search_results, answer.total_count = page.results, page.total
         if page.more:
-            answer.next_page_offset = body.offset + len(page.results)
+            answer.next_page_offset = body.offset + body.limit
         return answer
 
     async def count(self, organization: str, name: Collection, body: CountBody) -> CountAnswer:
@@ -76,12 +79,18 @@ class VectorSearch:
                 total_count=await count_matches(connection, collection.collection_no, parse_filter(body.filter))
             )
 
-    async def _page(self, collection: CollectionRef, text: str | None, search: Search) -> Page:
+    async def _page(self, collection: CollectionRef, text: str | None, search: Search, question: bytes) -> Page:
         number = collection.collection_no
         if text is None:
-            return await search_payload(self._database, number, search)
-        query = (await self._embedder().embed([text])).vectors[0]
-        return await search_nearest(self._database, self._index, number, query, search)
+            return await search_payload(self._database, number, search, question=question)
+        embedder = self._embedder()
+        query = Query(
+            (await embedder.embed([text])).vectors[0],
+            entry=entry_of(text),
+            version=text_version(text, part_tokens=embedder.part_tokens, overlap=embedder.overlap),
+        )
+        exact = self._settings.vector_exact
+        return await search_nearest(self._database, self._index, number, query, search, question=question, exact=exact)
 
     async def _collection(self, organization: str, name: Collection) -> CollectionRef:
         return await self._collections.find(self._database, organization, name, self._settings.embedding.model)
@@ -107,3 +116,10 @@ def _search(body: SearchBody) -> Search:
         field = sort_field(body.sort_by.field, column=body.sort_by.force_not_payload)
         sort = Sort(field, body.sort_by.order, body.similarity_first)
     return Search(node, limit=body.limit, offset=body.offset, max_distance=body.max_distance, sort=sort)
+
+
+def _question(body: SearchBody, text: str | None, session: str | None, reader: UUID | None) -> bytes:
+    """What is equal for all pages of one search."""
+    asked = body.model_dump(mode="json", include={"max_distance", "filter", "sort_by", "similarity_first", "user_id"})
+    whose = [text, session, None if reader is None else str(reader)]
+    return hashlib.blake2b(json.dumps([asked, *whose], sort_keys=True).encode(), digest_size=16).digest()

@@ -10,16 +10,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from api.answers import json_answer
 from api.batches import read_deadline
 from api.idempotency import Slot
+from api.routing import invalid, refuse_unknown
 from api.state import AppState
 from api.uploads import ItemKind, Stager, UploadLimits, digest_body
 from api.webhook_targets import read_target, take_members
 from contracts.auth import Principal
+from contracts.bodies import field_names
 from contracts.errors import BadInput, Conflict
 from contracts.jobs import FailedItem, JobKind
 from contracts.json_values import parse_json, read_json
@@ -27,18 +28,22 @@ from contracts.vectors import (
     TASK_ID_FORM,
     Collection,
     DataItem,
+    DeletionBody,
     DeletionTask,
     FailedDataItem,
     FailedId,
     FailureStage,
     ObjectId,
+    TaskBody,
     TaskProgress,
+    UpsertionBody,
     UpsertionTask,
     task_status,
 )
 from domain.json_stream import Slice
 from domain.vectors.items import canonical, object_uid
 from stores import jobs as job_store
+from stores.job_ends import plain_warnings
 from stores.staging import StagedItem
 from stores.tables import JobRow
 from stores.vectors.tasks import claim_task_id, next_order, read_failed_items
@@ -58,6 +63,8 @@ class TaskKind:
     list_name: str
     read: Callable[[Any], tuple[str, bytes]]
     """Checks one item: its object id, and its bytes as they are staged."""
+    body: type[TaskBody]
+    """What the whole body may hold."""
 
 
 def _read_item(given: Any) -> tuple[str, bytes]:
@@ -70,8 +77,8 @@ def _read_id(given: Any) -> tuple[str, bytes]:
     return object_id, canonical(object_id)
 
 
-UPSERTION = TaskKind(JobKind.VECTOR_UPSERTION, "items", _read_item)
-DELETION = TaskKind(JobKind.VECTOR_DELETION, "object_ids", _read_id)
+UPSERTION = TaskKind(JobKind.VECTOR_UPSERTION, "items", _read_item, UpsertionBody)
+DELETION = TaskKind(JobKind.VECTOR_DELETION, "object_ids", _read_id, DeletionBody)
 
 
 class _Known(Exception):
@@ -125,6 +132,7 @@ async def submit_task(
             upload = await Stager(connection, job.id, limits, reader).stage(request, start=b"")
             target = await read_target(request, state, take_members(upload.options))
             task_id = _task_id(upload.options) or str(job.id)
+            refuse_unknown(upload.options, field_names(kind.body))
             if taken := await claim_task_id(connection, caller.organization, kind.kind, task_id):
                 raise _Known(taken)
             job.external_id, job.digest = task_id, digest.digest()
@@ -157,10 +165,7 @@ def _reader(kind: TaskKind, digest: Callable[[bytes], None]) -> Callable[[Slice,
         try:
             object_id, raw = kind.read(given)
         except ValidationError as error:
-            place = ("body", kind.list_name, position)
-            raise RequestValidationError(
-                [{**each, "loc": (*place, *each["loc"])} for each in error.errors(include_url=False)]
-            ) from error
+            raise invalid(kind.body, error, kind.list_name, position) from error
         digest(raw + b"\n")
         return StagedItem(raw=raw, uid=object_uid(object_id), id=object_id)
 
@@ -197,6 +202,7 @@ def view(job: JobRow, failures: list[FailedItem]) -> dict[str, Any]:
         "detail": (job.error_message or "")[:MOST_DETAIL] or None,
         "collection": job.params["collection"],
         "attempt": job.attempt,
+        "warnings": plain_warnings(job) or None,
     }
     progress = TaskProgress(total=job.total, processed=job.processed, succeeded=job.succeeded, failed=job.failed)
     task: BaseModel

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from api.requests import add_header
+from api.routing import invalid
 from api.state import AppState
 from contracts.errors import BadInput, TooLarge
 from contracts.json_values import read_json, write_json
@@ -97,6 +97,4 @@ def _fields(found: Mapping[str, Any]) -> WebhookFields:
     try:
         return WebhookFields.model_validate(found)
     except ValidationError as error:
-        raise RequestValidationError(
-            [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
-        ) from error
+        raise invalid(WebhookFields, error) from error

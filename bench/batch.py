@@ -145,7 +145,7 @@ async def plain_loop(database: Database, people: list[dict[str, Any]]) -> float:
         uids = [row[0] for row in await found.fetchall()]
     for start in range(0, len(uids), PAGE):
         async with database.transaction() as connection:
-            stored = await read_stored(connection, index.index_no, uids[start : start + PAGE])
+            stored = await read_stored(connection, index, uids[start : start + PAGE])
             pairs = await score_candidates(connection, index, model, stored, postings.candidates(stored))
             await store_scores(connection, index, pairs)
     async with database.transaction() as connection:

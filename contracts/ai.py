@@ -9,9 +9,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from contracts.bodies import Lenient, Strict
 from contracts.errors import ErrorCode
 from contracts.jobs import DeliveryRef, JobRef, JobState, RunState, Wire
 from contracts.semantics import DataType, Name, Query
+from contracts.webhooks import WebhookFields
+from contracts.words import Word
 
 MOST_PROMPT = 32_768
 MOST_ATTACHMENTS = 5
@@ -21,7 +24,7 @@ DELIVER = "deliver"
 """The phase in which the answer is stored and the notice is queued: too late for a cancel."""
 
 
-class AiState(StrEnum):
+class AiState(Word):
     """A job's state in the words of this API."""
 
     QUEUED = "QUEUED"
@@ -77,15 +80,17 @@ class ChartType(StrEnum):
     TABLE = "table"
 
 
-class Attachment(Wire):
+class Attachment(Wire, Lenient):
     """A file that goes with the prompt."""
 
     data: Annotated[str, Field(min_length=1, description="Base64, up to 10 MiB.")]
     mime_type: Annotated[str, Field(min_length=1, max_length=200)]
-    name: Annotated[str, Field(min_length=1, max_length=255)]
+    name: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        default=None, description="None: a name is made of the place and the type."
+    )
 
 
-class AiJobBody(Wire):
+class AiJobBody(Wire, WebhookFields, Lenient):
     """The body of `POST /v1/ai/jobs`; webhooks as with every start."""
 
     model_id: UUID
@@ -147,8 +152,11 @@ class StoredAction(BaseModel):
     query: Query | None = None
     columns: list[ResultColumn] = []
     csv: str | None = Field(default=None, description="With a head of labels; cut.")
-    truncated: bool = False
-    rows: int = Field(default=0, description="All rows of the result, also those that were cut.")
+    truncated: bool = Field(default=False, description="The CSV has fewer rows than `rows`.")
+    rows: int = Field(default=0, description="All rows of the result, also those behind the query's limit.")
+    brought: int | None = Field(default=None, description="How many of them the query's limit let through; None: all.")
+    exact: bool = Field(default=True, description="Unset: there are more than `rows`; they were not all counted.")
+    notes: list[str] = Field(default=[], description="Sentences: what was done otherwise than one may think.")
     error: str | None = None
     chart: ChartType | None = None
     usd: float = 0.0
@@ -156,6 +164,11 @@ class StoredAction(BaseModel):
     output_tokens: int = 0
     model_seconds: float = 0.0
     database_seconds: float = 0.0
+
+    @property
+    def limited(self) -> bool:
+        """Whether the query's limit has cut off rows."""
+        return not self.exact or (self.brought is not None and self.brought < self.rows)
 
     @property
     def drawable(self) -> bool:
@@ -195,7 +208,7 @@ class AiProgress(Wire):
     updated_at: datetime
 
 
-class QuestionBody(Wire):
+class QuestionBody(Wire, Lenient):
     """What pick-topic and generate-query share."""
 
     model_id: UUID
@@ -271,9 +284,10 @@ class Thread(BaseModel):
     conversation: Conversation
     model_name: str
     turns: list[Turn]
+    earlier: int = Field(default=0, description="How many turns before these are left out.")
 
 
-class ModelKind(StrEnum):
+class ModelKind(Word):
     """What a semantic model is to the others.
 
     A schema model is read from a database; a shared one is what questions are asked of; a branch and an extension are
@@ -288,7 +302,7 @@ class ModelKind(StrEnum):
     QUERY = "QUERY"
 
 
-class ModelBody(Wire):
+class ModelBody(Wire, Lenient):
     """The body of `POST /v1/models`."""
 
     connection_id: UUID
@@ -300,13 +314,13 @@ class ModelBody(Wire):
     content: str | dict[str, Any] | None = Field(default=None, description="YAML text, or the object itself.")
 
 
-class ModelContentBody(Wire):
+class ModelContentBody(Wire, Strict):
     """The body of `PUT /v1/models/{modelId}/content`."""
 
     content: str | dict[str, Any]
 
 
-class ConnectionBody(Wire):
+class ConnectionBody(Wire, Strict):
     """A database to ask questions of; `path` for duckdb, `url` for postgres."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]

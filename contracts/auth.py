@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from enum import StrEnum
-from typing import Annotated
-from uuid import UUID
+from datetime import UTC, datetime
+from typing import Annotated, Self
+from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field, model_validator
 
+from contracts.bodies import Strict
 from contracts.jobs import Wire
 from contracts.values import Moment
+from contracts.words import Word
+
+EMAIL_FORM = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+MOST_DAYS = 36_500
 
 
-class Role(StrEnum):
+class Role(Word):
     """What a key or a user may do; each includes the ones before it."""
 
     OPERATOR = "operator"
@@ -27,18 +31,26 @@ class Role(StrEnum):
         return order.index(self) >= order.index(other)
 
 
-class Scope(StrEnum):
+class Scope(Word):
     """What a key was made for."""
 
     READ = "read"
     WRITE = "write"
 
 
-class KeyKind(StrEnum):
+class KeyKind(Word):
     """An organization key acts for the organisation, a personal one as its user."""
 
     ORGANIZATION = "organization"
     PERSONAL = "personal"
+
+
+def organization_uuid(organization: str) -> UUID:
+    """An organization's id where a UUID is wanted: always the same one, made of its slug.
+
+    It also stands for the organization itself in the place of a user, where a key asks that is nobody's.
+    """
+    return uuid5(NAMESPACE_URL, f"towpath:organization:{organization}")
 
 
 class Principal(BaseModel):
@@ -52,16 +64,16 @@ class Principal(BaseModel):
     scopes: frozenset[Scope]
 
 
-class RegisterBody(Wire):
+class RegisterBody(Wire, Strict):
     """The body of `POST /api/auth/register`."""
 
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=320, examples=["ada@example.com"])]
+    email: Annotated[str, Field(pattern=EMAIL_FORM, max_length=320, examples=["ada@example.com"])]
     password: Annotated[str, Field(min_length=10, max_length=1024)]
     organization: Annotated[str, Field(min_length=1, max_length=100, examples=["Lamp Works"])]
     invitation: str | None = Field(default=None, description="Needed where open registration is off.")
 
 
-class LoginBody(Wire):
+class LoginBody(Wire, Strict):
     """The body of `POST /api/auth/login`."""
 
     email: str
@@ -76,7 +88,7 @@ class TokenAnswer(BaseModel):
     expires_in: int
 
 
-class ApiKeyBody(Wire):
+class ApiKeyBody(Wire, Strict):
     """The body of `POST /api/auth/api-keys`."""
 
     name: Annotated[str, Field(min_length=1, max_length=200, examples=["nightly import"])]
@@ -84,11 +96,20 @@ class ApiKeyBody(Wire):
     role: Role = Role.EDITOR
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)] = (Scope.READ, Scope.WRITE)
     expires_at: Moment | None = None
+    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = Field(
+        default=None, description="Instead of `expiresAt`; neither: the key never ends."
+    )
     user_id: UUID | None = Field(default=None, description="The user an organization key names.")
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.expires_at is not None and self.expires_in_days is not None:
+            raise ValueError("expires_in_days and expires_at: only one of them")
+        return self
 
 
 class ApiKeyView(Wire):
-    """A key without its secret."""
+    """A key without its secret; names of several words also in the spelling of the enrichment API."""
 
     id: UUID
     name: str
@@ -102,9 +123,51 @@ class ApiKeyView(Wire):
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
 
+    @computed_field(alias="key_prefix")  # type: ignore[prop-decorator]
+    @property
+    def snake_key_prefix(self) -> str:
+        """The same as `keyPrefix`."""
+        return self.key_prefix
+
+    @computed_field(alias="user_id")  # type: ignore[prop-decorator]
+    @property
+    def snake_user_id(self) -> UUID | None:
+        """The same as `userId`."""
+        return self.user_id
+
+    @computed_field(alias="created_at")  # type: ignore[prop-decorator]
+    @property
+    def snake_created_at(self) -> datetime:
+        """The same as `createdAt`."""
+        return self.created_at
+
+    @computed_field(alias="expires_at")  # type: ignore[prop-decorator]
+    @property
+    def snake_expires_at(self) -> datetime | None:
+        """The same as `expiresAt`."""
+        return self.expires_at
+
+    @computed_field(alias="last_used_at")  # type: ignore[prop-decorator]
+    @property
+    def snake_last_used_at(self) -> datetime | None:
+        """The same as `lastUsedAt`."""
+        return self.last_used_at
+
+    @computed_field(alias="revoked_at")  # type: ignore[prop-decorator]
+    @property
+    def snake_revoked_at(self) -> datetime | None:
+        """The same as `revokedAt`."""
+        return self.revoked_at
+
+    @computed_field(alias="is_active")  # type: ignore[prop-decorator]
+    @property
+    def is_active(self) -> bool:
+        """Whether the key is neither revoked nor at its end."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > datetime.now(UTC))
+
 
 class ApiKeyCreated(ApiKeyView):
-    """The answer that shows the key, once."""
+    """The answer that shows the key, once; a repeat of the request is answered without it."""
 
     key: str
 
@@ -113,6 +176,12 @@ class ApiKeyList(Wire):
     """All keys of the organisation."""
 
     api_keys: list[ApiKeyView]
+
+    @computed_field(alias="api_keys")  # type: ignore[prop-decorator]
+    @property
+    def snake_api_keys(self) -> list[ApiKeyView]:
+        """The same as `apiKeys`."""
+        return self.api_keys
 
 
 class UserView(Wire):
@@ -125,10 +194,10 @@ class UserView(Wire):
     created_at: datetime
 
 
-class InvitationBody(Wire):
+class InvitationBody(Wire, Strict):
     """The body of `POST /api/auth/invitations`."""
 
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=320)]
+    email: Annotated[str, Field(pattern=EMAIL_FORM, max_length=320)]
     role: Role = Role.OPERATOR
 
 

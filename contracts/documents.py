@@ -18,6 +18,7 @@ Box = tuple[float, float, float, float]
 """`x0, y0, x1, y1` in fractions of the page, 0..1, counted from its top left corner."""
 
 
+TRUNCATED_TAIL = b'"truncated":true}'
 PAGE_HEAD = re.compile(rb'\{"page":(\d+),"confidence":(null|[-+.\deE]+),')
 
 
@@ -78,6 +79,7 @@ class PageContent(BaseModel):
     width: float | None = Field(default=None, description="Points, or pixels of an image; null: the kind has no size.")
     height: float | None = None
     method: ReadMethod
+    # The last member: `PageBody` reads it by the end of the JSON.
     truncated: bool = Field(default=False, description="The page holds more than was kept.")
 
 
@@ -91,6 +93,11 @@ class PageBody:
     page: int
     confidence: float | None
     json: bytes
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the page holds more than was kept."""
+        return self.json.endswith(TRUNCATED_TAIL)
 
     @classmethod
     def of(cls, body: bytes) -> PageBody:

@@ -22,10 +22,13 @@ from pydantic import (
     model_validator,
 )
 
+from contracts.bodies import Strict
 from contracts.errors import ErrorCode
-from contracts.jobs import JobState
+from contracts.jobs import JobKind, JobState
 from contracts.json_values import read_json
 from contracts.llm import MODEL_KEY_FORM
+from contracts.webhooks import WebhookFields
+from contracts.words import Word
 
 MOST_ENTITIES = 10_000
 MOST_MODELS = 10
@@ -36,7 +39,8 @@ SURE = 0.8
 AUTO = "auto"
 
 ModelKey = Annotated[str, StringConstraints(pattern=MODEL_KEY_FORM)]
-Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+LANGUAGE_FORM = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+Language = Annotated[str, StringConstraints(pattern=LANGUAGE_FORM)]
 
 
 def _read(value: Any, info: ValidationInfo) -> Any:
@@ -45,7 +49,7 @@ def _read(value: Any, info: ValidationInfo) -> Any:
     return read_json(value.encode("utf-8", "surrogatepass"), info.field_name or "")
 
 
-class Strategy(StrEnum):
+class Strategy(Word):
     """How the schema is cut into calls."""
 
     SINGLE_PASS = "single_pass"
@@ -62,7 +66,7 @@ STRATEGIES: dict[Strategy, str] = {
 }
 
 
-class PublicStatus(StrEnum):
+class PublicStatus(Word):
     """A job's state in the words of this API."""
 
     PENDING = "pending"
@@ -73,6 +77,16 @@ class PublicStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+LLM_KINDS = frozenset(
+    {
+        JobKind.SINGLE_ENRICHMENT,
+        JobKind.BATCH_ENRICHMENT,
+        JobKind.EXPERTISE_RETRY,
+        JobKind.SCHEMA_GENERATION,
+        JobKind.SCHEMA_EDIT,
+        JobKind.FUSION_MERGE,
+    }
+)
 STATUS_OF: dict[JobState, PublicStatus] = {state: PublicStatus(state.lower()) for state in JobState}
 
 
@@ -99,23 +113,23 @@ class LlmEvent(StrEnum):
     CLASSIFICATION_MISMATCH_PAUSE = "classification_mismatch_pause"
 
 
-class Body(BaseModel):
+class Body(Strict):
     """Base of request bodies."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
 
-class EnrichmentOptions(Body):
+class EnrichmentOptions(Body, WebhookFields):
     """What single, batch and sync starts share."""
 
     schema_id: UUID | None = None
     target_schema: dict[str, Any] | None = None
-    models: Annotated[list[ModelKey | Literal["auto"]], Field(max_length=MOST_MODELS)] = [AUTO]
+    models: Annotated[list[ModelKey | Literal["auto"]], Field(max_length=MOST_MODELS)] = Field(default=[AUTO])
     strategy: Strategy = Strategy.AUTO
     arbitration_model: ModelKey | None = None
     classification_model: ModelKey | None = None
-    languages: Annotated[list[Language], Field(min_length=1, max_length=MOST_LANGUAGES)] = ["en"]
-    attachment_ids: Annotated[list[UUID], Field(max_length=20)] = []
+    languages: Annotated[list[Language], Field(min_length=1, max_length=MOST_LANGUAGES)] = Field(default=["en"])
+    attachment_ids: Annotated[list[UUID], Field(max_length=20)] = Field(default=[])
     enable_web_search: bool = False
     enable_strict_structured_output: bool = False
     enable_response_schema: bool = True
@@ -198,7 +212,7 @@ class EstimateBody(EnrichmentOptions):
         return self
 
 
-class RetryBody(Body):
+class RetryBody(Body, WebhookFields):
     """The failed domains of a record, once more."""
 
     record_id: UUID
@@ -209,7 +223,7 @@ class RetryBody(Body):
     languages: Annotated[list[Language], Field(min_length=1, max_length=MOST_LANGUAGES)] | None = None
 
 
-class MergeBody(Body):
+class MergeBody(Body, WebhookFields):
     """Records to fuse."""
 
     result_ids: Annotated[list[UUID], Field(min_length=2, max_length=20)]
@@ -218,20 +232,20 @@ class MergeBody(Body):
     database_sync: bool = True
 
 
-class HoldAnswer(BaseModel):
+class HoldAnswer(Strict):
     """What a person answers to a question that a job waits with."""
 
-    option_ids: list[str] = []
+    option_ids: list[str] = Field(default=[])
     text: str | None = Field(default=None, max_length=4000)
 
 
-class ContinueBody(BaseModel):
+class ContinueBody(Strict):
     """Lets a paused job go on."""
 
-    answers: dict[str, HoldAnswer] = {}
+    answers: dict[str, HoldAnswer] = Field(default={})
 
 
-class FetchAuth(BaseModel):
+class FetchAuth(Strict):
     """Credentials for one fetch; they are not stored."""
 
     auth_type: Literal["none", "bearer", "api_key", "basic"] = "none"
@@ -242,7 +256,7 @@ class FetchAuth(BaseModel):
     basic_password: str | None = Field(default=None, repr=False)
 
 
-class FetchBody(BaseModel):
+class FetchBody(Strict):
     """Where entities are read from."""
 
     url: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -427,7 +441,7 @@ class SchemaCreate(Body):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     schema_content: dict[str, Any]
-    tags: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] = []
+    tags: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] = Field(default=[])
     is_pinned: bool = False
     entity_samples: Annotated[list[dict[str, Any]], Field(max_length=100)] | None = None
 
@@ -448,7 +462,7 @@ Samples = Annotated[
 ]
 
 
-class GenerateBody(Body):
+class GenerateBody(Body, WebhookFields):
     """Samples to make a schema from."""
 
     entity_samples: Samples
@@ -459,7 +473,7 @@ class GenerateBody(Body):
     sample_commonality_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
-class PromptBody(Body):
+class PromptBody(Body, WebhookFields):
     """An instruction that changes a schema."""
 
     prompt: Annotated[str, Field(min_length=1, max_length=4000)]

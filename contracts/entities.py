@@ -7,16 +7,18 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, model_validator
 
+from contracts.bodies import Strict
 from contracts.errors import ErrorCode
-from contracts.jobs import JobError, JobState, Wire
+from contracts.jobs import JobError, JobState, JobWarning, Wire
+from contracts.words import Word
 
 IfExists = Literal["update", "error"]
+INDEX_NAME_FORM = r"^[A-Za-z0-9_.\-]{1,128}$"
 
 
-class FieldType(StrEnum):
+class FieldType(Word):
     """How a field's values are normalised and compared."""
 
     TEXT = "text"
@@ -25,13 +27,11 @@ class FieldType(StrEnum):
     DATE = "date"
 
 
-class IndexField(BaseModel):
+class IndexField(Strict):
     """One field an index matches on.
 
     ``name`` is a dotted path into the entity; ``weight`` multiplies the evidence of the field.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
     type: FieldType
@@ -46,13 +46,11 @@ def _path_part(name: str) -> str:
     return name
 
 
-IndexName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,128}$")]
+IndexName = Annotated[str, Field(pattern=INDEX_NAME_FORM)]
 
 
-class IndexConfig(BaseModel):
+class IndexConfig(Wire, Strict):
     """What a user says of an index: the body of ``POST /v1/indexes``."""
-
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
     index_name: IndexName
     fields: Annotated[list[IndexField], Field(min_length=1, max_length=100)]
@@ -227,6 +225,7 @@ class BatchView(Wire):
     errors: list[ItemError] | None = None
     errors_truncated: bool | None = None
     error: JobError | None = None
+    warnings: list[JobWarning] | None = Field(default=None, description="What was done worse than it was asked for.")
     status_url: str | None = None
 
 
@@ -238,17 +237,15 @@ class AcceptedView(Wire):
     status_url: str
 
 
-class Label(Wire):
+class Label(Wire, Strict):
     """What a person says of two entities."""
-
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
     entity_id: int | str
     duplicate_id: int | str
     duplicate: bool
 
 
-class LabelsBody(Wire):
+class LabelsBody(Wire, Strict):
     """The body of `POST /v1/indexes/{indexName}/labels`."""
 
     labels: Annotated[list[Label], Field(min_length=1, max_length=10_000)]

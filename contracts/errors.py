@@ -7,6 +7,7 @@ TowpathError
 |-- NotFound          404  unknown, or another organisation's
 |-- Conflict          409  the state does not allow it now
 |-- TooLarge          413  beyond a limit
+|-- UnsupportedMediaType 415 the body is of a type that is not taken
 |-- Unprocessable     422  the same Idempotency-Key with another body
 |-- TooMany           429  slow down; carries `retry_after`
 |-- Unavailable       503  a part is down; carries `retry_after`
@@ -31,7 +32,7 @@ from contracts.values import storable_text
 
 
 class ErrorCode(StrEnum):
-    """Every code that an answer, a job or a failed item can carry."""
+    """Every code that an answer, a job, a failed item or a warning can carry; the last block is of warnings alone."""
 
     INVALID_JSON = "INVALID_JSON"
     INVALID_VALUE = "INVALID_VALUE"
@@ -46,6 +47,7 @@ class ErrorCode(StrEnum):
     UNAUTHORIZED = "UNAUTHORIZED"
     FORBIDDEN = "FORBIDDEN"
     NOT_FOUND = "NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     CONFLICT = "CONFLICT"
     TOO_LARGE = "TOO_LARGE"
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
@@ -90,6 +92,13 @@ class ErrorCode(StrEnum):
     PAGE_TOO_LARGE = "PAGE_TOO_LARGE"
     PAGE_OUT_OF_RANGE = "PAGE_OUT_OF_RANGE"
     READER_DIED = "READER_DIED"
+    REQUIRED_MISSING = "REQUIRED_MISSING"
+    SOURCE_TRUNCATED = "SOURCE_TRUNCATED"
+    RESULT_TRUNCATED = "RESULT_TRUNCATED"
+    PAGES_LEFT_OUT = "PAGES_LEFT_OUT"
+    FIELDS_LEFT_OUT = "FIELDS_LEFT_OUT"
+    TOPIC_GUESSED = "TOPIC_GUESSED"
+    MORE_WARNINGS = "MORE_WARNINGS"
 
 
 class ErrorBody(BaseModel):
@@ -100,6 +109,24 @@ class ErrorBody(BaseModel):
     title: str = Field(examples=["Bad Request"])
     code: ErrorCode = Field(examples=[ErrorCode.MISSING_FIELD])
     request_id: str = Field(examples=["0198f0d6-3a51-7cc2-9f1e-0f6a0a1b2c3d"])
+
+
+class WrongValue(BaseModel):
+    """One value that is wrong."""
+
+    loc: list[str | int] = Field(description="Where it is.", examples=[["body", "items", 0, "object_id"]])
+    msg: str
+    type: str
+
+
+class ErrorList(BaseModel):
+    """What the embeddings API answers to values that are wrong, with 422: all of them."""
+
+    detail: list[WrongValue]
+    status: int = Field(examples=[422])
+    title: str = Field(examples=["Unprocessable Content"])
+    code: ErrorCode
+    request_id: str
 
 
 class TowpathError(Exception):
@@ -182,6 +209,14 @@ class TooLarge(TowpathError):
     status = 413
     title = "Content Too Large"
     default_code = ErrorCode.TOO_LARGE
+
+
+class UnsupportedMediaType(TowpathError):
+    """415: the body is of a type that the route does not take."""
+
+    status = 415
+    title = "Unsupported Media Type"
+    default_code = ErrorCode.UNSUPPORTED_MEDIA_TYPE
 
 
 class Unprocessable(TowpathError):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainSerializer
 
+from contracts.bodies import Strict
 from contracts.documents import Box, DocumentKind
 from contracts.jobs import JobRef, JobState, RunState, Wire
 from contracts.json_values import parse_json
+from contracts.webhooks import WebhookFields
+from contracts.words import Word
 
 MOST_SHOWN_BYTES = 64 << 10
 """A request body above that is shown by its size and digest."""
@@ -22,7 +24,7 @@ HOLD_SECONDS = 365 * 86_400.0
 REVIEW_REQUESTED = "review.requested"
 
 
-class JobStatus(StrEnum):
+class JobStatus(Word):
     """A job's state in the words of this API."""
 
     IN_PROGRESS = "IN_PROGRESS"
@@ -54,7 +56,7 @@ def job_status(state: JobState, *, retrying: bool) -> JobStatus:
     return JobStatus.RETRY if retrying and state is JobState.RUNNING else STATUS_OF[state]
 
 
-class ReviewStatus(StrEnum):
+class ReviewStatus(Word):
     """Where the human review of a job is."""
 
     APPROVED = "APPROVED"
@@ -82,7 +84,7 @@ class ExtractOptions(Wire):
     )
 
 
-class ExtractBody(ExtractOptions):
+class ExtractBody(ExtractOptions, WebhookFields, Strict):
     """The body of `POST /extract`; webhooks as with every start."""
 
     url: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
@@ -127,21 +129,21 @@ class ExtractParams(BaseModel):
     model_config = {"populate_by_name": True}
 
 
-class ClassificationOption(BaseModel):
+class ClassificationOption(Strict):
     """One class of documents, with examples of what is written in them."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    examples: Annotated[list[Annotated[str, Field(max_length=2000)]], Field(max_length=20)] = []
+    examples: Annotated[list[Annotated[str, Field(max_length=2000)]], Field(max_length=20)] = Field(default=[])
 
 
-class ClassificationBody(BaseModel):
+class ClassificationBody(Strict):
     """The body of `POST /classification`."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     options: Annotated[list[ClassificationOption], Field(min_length=2, max_length=100)]
 
 
-class TemplateBody(Wire):
+class TemplateBody(Wire, Strict):
     """Stored settings; `options` are those of `POST /extract` that are neither document nor receiver."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -149,7 +151,7 @@ class TemplateBody(Wire):
     options: dict[str, Any] = Field(default={})
 
 
-class ReviewBody(Wire):
+class ReviewBody(Wire, Strict):
     """The body of `POST /jobs/{jobId}/review`."""
 
     decision: Literal[ReviewStatus.APPROVED, ReviewStatus.REJECTED, ReviewStatus.CANCELLED]
@@ -157,7 +159,7 @@ class ReviewBody(Wire):
     annotated_data: dict[str, Any] | None = None
 
 
-class AnnotateBody(Wire):
+class AnnotateBody(Wire, Strict):
     """The body of `POST /annotate`."""
 
     job_id: UUID

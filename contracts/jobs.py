@@ -7,13 +7,14 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from contracts.errors import ErrorCode
+from contracts.words import Word
 
 
-class JobState(StrEnum):
+class JobState(Word):
     """Where a job is. The last three are final."""
 
     PENDING = "PENDING"
@@ -32,7 +33,7 @@ class JobState(StrEnum):
 FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
 
-class JobKind(StrEnum):
+class JobKind(Word):
     """Which system a job belongs to; also the workflow type that runs it."""
 
     ENTITY_BATCH = "entity_batch"
@@ -74,6 +75,34 @@ class JobError(Wire):
 
     code: ErrorCode
     message: str
+
+
+MOST_WARNING = 1000
+MOST_WARNED_ITEM = 300
+
+
+class JobWarning(Wire):
+    """Something that was done worse than it was asked for: in another way, in part, or not at all."""
+
+    code: ErrorCode
+    message: str
+    item: str | None = Field(default=None, description="The item, field or page that it is about; none: the job.")
+
+    @field_validator("message")
+    @classmethod
+    def _short(cls, message: str) -> str:
+        return bounded(message, MOST_WARNING)
+
+    @field_validator("item")
+    @classmethod
+    def _short_item(cls, item: str | None) -> str | None:
+        return None if item is None else bounded(item, MOST_WARNED_ITEM)
+
+
+def bounded(text: str, most: int) -> str:
+    """A text without NUL, of at most so many characters; one that is cut ends with an ellipsis."""
+    text = text.replace("\x00", "\ufffd")
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class Retrying(Wire):
@@ -123,6 +152,9 @@ class JobView(Wire):
     retrying: Retrying | None = Field(
         default=None, description="The step that has failed most often and is tried again; none: all goes well."
     )
+    warnings: list[JobWarning] = Field(
+        default=[], description="What was done worse than it was asked for; the first hundred, then how many more."
+    )
     cost: Cost = Cost()
     result: dict[str, Any] | None = Field(default=None, description="A small result; large ones have their own route.")
     links: JobLinks
@@ -166,6 +198,8 @@ class EventType(StrEnum):
     PAUSED = "job.paused"
     CONTINUED = "job.continued"
     CANCELLING = "job.cancelling"
+    WARNING = "job.warning"
+    PROVIDER_AWAY = "job.provider_away"
     RESTARTED = "job.restarted"
     COMPLETED = "job.completed"
     FAILED = "job.failed"

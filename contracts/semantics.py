@@ -75,12 +75,20 @@ class Dimension(Described):
     sql: Sql | None = None
 
 
+class Better(StrEnum):
+    """Which end of a measure is the good one: what `best` and `worst` mean."""
+
+    HIGH = "high"
+    LOW = "low"
+
+
 class Measure(Described):
     """A number for a group of rows."""
 
     aggregate: Aggregate
     sql: Sql | None = Field(default=None, description="What is summed up; not needed to count rows.")
     where: Sql | None = Field(default=None, description="Only rows for which this holds.")
+    better: Better | None = Field(default=None, description="Which end is the good one; none: the label's words tell.")
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:

@@ -10,8 +10,11 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
+from contracts.bodies import Strict
 from contracts.errors import ErrorCode
-from contracts.jobs import JobState
+from contracts.jobs import JobState, JobWarning
+from contracts.webhooks import WebhookFields
+from contracts.words import Word
 
 Time = Annotated[
     AwareDatetime,
@@ -22,7 +25,7 @@ LOCAL_MODEL = "local::all-minilm-l6-v2"
 TASK_ID_FORM = r"^[A-Za-z0-9._:-]{1,128}$"
 
 
-class Collection(StrEnum):
+class Collection(Word):
     """The two collections of a tenant."""
 
     DEFAULT = "default"
@@ -37,7 +40,7 @@ class Phase(StrEnum):
     DELETE = "delete"
 
 
-class TaskStatus(StrEnum):
+class TaskStatus(Word):
     """Where a task is; `canceled` with one l."""
 
     PENDING = "pending"
@@ -83,7 +86,7 @@ class FailureStage(StrEnum):
     OTHER = "other"
 
 
-class Scope(StrEnum):
+class Scope(Word):
     """What a restart takes up again."""
 
     REMAINING = "remaining"
@@ -104,7 +107,7 @@ class EmbeddingConfig(BaseModel):
     threads: int = Field(default=1, description="Threads of the local model.")
 
 
-class DataItem(BaseModel):
+class DataItem(Strict):
     """One object to store."""
 
     object_id: ObjectId = Field(description="Identity; an existing object is replaced.")
@@ -112,10 +115,16 @@ class DataItem(BaseModel):
     item_info: dict[str, Any] | None = Field(default=None, description="Internal data such as a file or source.")
 
 
-class UpsertionBody(BaseModel):
-    """The body of `run`; only for the documentation, because the body is read as a stream."""
+class TaskBody(WebhookFields, Strict):
+    """What both kinds of task take beside their items. The body is read as a stream: this only tells its names."""
 
-    task_id: str | None = Field(default=None, pattern=TASK_ID_FORM, description="Makes a repeat safe; alias `id`.")
+    task_id: str | None = Field(default=None, pattern=TASK_ID_FORM, description="Makes a repeat safe.")
+    id: str | None = Field(default=None, pattern=TASK_ID_FORM, description="The same as `task_id`.")
+
+
+class UpsertionBody(TaskBody):
+    """The body of `run`."""
+
     items: list[DataItem]
 
     model_config = ConfigDict(
@@ -128,10 +137,9 @@ class UpsertionBody(BaseModel):
     )
 
 
-class DeletionBody(BaseModel):
+class DeletionBody(TaskBody):
     """The body of a deletion's `run`."""
 
-    task_id: str | None = Field(default=None, pattern=TASK_ID_FORM, description="Makes a repeat safe; alias `id`.")
     object_ids: list[ObjectId]
 
     model_config = ConfigDict(json_schema_extra={"example": {"task_id": "purge-7", "object_ids": ["paper-9"]}})
@@ -176,6 +184,7 @@ class Task(BaseModel):
     collection: Collection
     progress: TaskProgress
     attempt: int
+    warnings: list[JobWarning] | None = Field(default=None, description="What was done worse than it was asked for.")
 
 
 class UpsertionTask(Task):
@@ -190,14 +199,14 @@ class DeletionTask(Task):
     failed_item_ids: list[FailedId] = []
 
 
-class SortOrder(StrEnum):
+class SortOrder(Word):
     """Which way to sort."""
 
     ASC = "asc"
     DESC = "desc"
 
 
-class SortBy(BaseModel):
+class SortBy(Strict):
     """Order of results; objects without the field come last."""
 
     field: Annotated[str, Field(min_length=1, max_length=512)]
@@ -205,7 +214,7 @@ class SortBy(BaseModel):
     force_not_payload: bool = Field(default=False, description="`field` is object_id, created_at or updated_at.")
 
 
-class CountBody(BaseModel):
+class CountBody(Strict):
     """The body of a count."""
 
     search_query: Any = None
@@ -274,8 +283,3 @@ class CollectionRef(BaseModel):
     organization: str
     name: Collection
     model: str
-
-    @property
-    def index_name(self) -> str:
-        """Its name in the vector index."""
-        return f"towpath-{self.collection_no}"

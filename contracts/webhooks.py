@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, Field
 
+from contracts.bodies import Strict
 from contracts.jobs import DeliveryRef, JobState, Wire
+from contracts.words import Word
 
 MOST_METADATA_BYTES = 16 << 10
 MOST_URL = 4096
 MOST_SECRET = 512
 
 
-class WebhookEvent(StrEnum):
+class WebhookEvent(Word):
     """What a receiver can be told."""
 
     COMPLETE = "job.complete"
@@ -36,7 +37,7 @@ SAME = {WebhookEvent.ERROR: WebhookEvent.FAILED}
 """Two systems' words for one event."""
 
 
-class DeliveryState(StrEnum):
+class DeliveryState(Word):
     """Where a delivery is; the receiver answered 410 in the last one."""
 
     PENDING = "PENDING"
@@ -46,20 +47,23 @@ class DeliveryState(StrEnum):
 
 
 class WebhookFields(BaseModel):
-    """What every start takes for a notice of its own job's end."""
+    """What every start takes for a notice of its own job's end; it is kept apart from the job's parameters."""
 
     webhook_url: Annotated[str, Field(min_length=1, max_length=MOST_URL)] | None = Field(
-        default=None, validation_alias=AliasChoices("webhookUrl", "webhook_url")
+        default=None, validation_alias=AliasChoices("webhookUrl", "webhook_url"), exclude=True
     )
     webhook_signing_secret: Annotated[str, Field(min_length=1, max_length=MOST_SECRET)] | None = Field(
-        default=None, validation_alias=AliasChoices("webhookSigningSecret", "webhook_signing_secret"), repr=False
+        default=None,
+        validation_alias=AliasChoices("webhookSigningSecret", "webhook_signing_secret"),
+        repr=False,
+        exclude=True,
     )
     webhook_metadata: dict[str, Any] | None = Field(
-        default=None, validation_alias=AliasChoices("webhookMetadata", "webhook_metadata")
+        default=None, validation_alias=AliasChoices("webhookMetadata", "webhook_metadata"), exclude=True
     )
 
 
-class ReceiverBody(Wire):
+class ReceiverBody(Wire, Strict):
     """A receiver to register."""
 
     url: Annotated[str, Field(min_length=1, max_length=MOST_URL, examples=["https://hooks.example.com/towpath"])]
@@ -81,7 +85,7 @@ class ReceiverView(Wire):
     previous_secret_until: datetime | None = None
 
 
-class StandingSecretBody(Wire):
+class StandingSecretBody(Wire, Strict):
     """The secret that signs for targets of single jobs which bring none."""
 
     secret: Annotated[str, Field(min_length=1, max_length=MOST_SECRET)] | None = Field(

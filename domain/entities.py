@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +129,11 @@ class ScalarFields:
 
     def extend(self, config: IndexConfig) -> IndexConfig:
         """The configuration with the new fields behind the known ones, in order of their names."""
-        known = {field.name for field in config.fields}
-        new = [IndexField(name=name, type=kind) for name, kind in sorted(self._types.items()) if name not in known]
-        fields = (config.fields + new)[:MAX_DYNAMIC_FIELDS]
-        return config if len(fields) == len(config.fields) else config.model_copy(update={"fields": fields})
+        return append_fields(config, [IndexField(name=name, type=kind) for name, kind in sorted(self._types.items())])
+
+
+def append_fields(config: IndexConfig, fields: Iterable[IndexField]) -> IndexConfig:
+    """The configuration with those fields behind its own that it does not have, as far as there is room."""
+    known = {field.name for field in config.fields}
+    grown = (config.fields + [field for field in fields if field.name not in known])[:MAX_DYNAMIC_FIELDS]
+    return config if len(grown) == len(config.fields) else config.model_copy(update={"fields": grown})

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.documents import ReadLimits
 from contracts.llm import LOCAL_LLM, LOCAL_PROVIDER, LlmConfig, OutputMode, ProviderConfig, WireFormat, split_key
+from contracts.queues import read_queues
 from contracts.vectors import LOCAL_MODEL, EmbeddingConfig
 
 
@@ -73,6 +74,9 @@ class Settings(BaseSettings):
     vector_chunk: int = Field(default=256, ge=1, le=5000, description="Items in a staged page of a task.")
     vector_max_items: int = Field(default=100_000, ge=1, description="Most items in one task.")
     vector_max_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of a task.")
+    vector_exact: int = Field(
+        default=2_000, ge=0, le=100_000, description="Up to so many vectors are searched one by one, without the index."
+    )
     files_root: Path | None = Field(
         default=None, description="The folder that items may name files in; none: no files."
     )
@@ -101,6 +105,12 @@ class Settings(BaseSettings):
     )
     llm_repairs: int = Field(default=2, ge=0, le=5, description="How often an answer of the wrong form is sent back.")
     llm_seconds: float = Field(default=120.0, gt=0, description="Longest time of one call of a language model.")
+    provider_patience_seconds: float = Field(
+        default=900.0,
+        ge=0,
+        description="How long a provider that does not answer a job is waited for: a language model, an embedding"
+        " endpoint, a database, the server of a document.",
+    )
     llm_concurrency: int = Field(
         default=8, ge=1, description="Calls at once, a provider, organization and worker process."
     )
@@ -129,6 +139,9 @@ class Settings(BaseSettings):
     )
     fetch_max_bytes: int = Field(default=50 << 20, ge=1, description="Largest list of entities read from a URL.")
     worker_pool_size: int = Field(default=8, ge=2, description="Database connections of a worker.")
+    statement_seconds: float = Field(
+        default=30.0, gt=0, le=3600, description="Longest time of one statement of the façade in Towpath's database."
+    )
     api_pool_size: int = Field(default=20, ge=4, description="Database connections of the façade.")
     uploads: int = Field(default=8, ge=1, description="Batch uploads that the façade reads at once.")
     batch_sync_limit: int = Field(default=100, ge=0, description="Batches up to this size are answered at once.")
@@ -142,6 +155,17 @@ class Settings(BaseSettings):
     )
     retention_days: int = Field(default=30, ge=1, description="How long finished jobs stay readable.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
+    request_log: bool = Field(default=True, description="Whether the façade logs a line for each request.")
+    log_bytes: int = Field(
+        default=16 << 20,
+        ge=1 << 12,
+        description="Largest log file of a part of the embedded stack; an older one is kept.",
+    )
+
+    @field_validator("queues")
+    @classmethod
+    def _known_queues(cls, names: str) -> str:
+        return ",".join(read_queues(names))
 
     @field_validator("database_url")
     @classmethod

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from urllib.parse import quote
 
 from temporalio.client import Client, Plugin
 from temporalio.envconfig import ClientConfigProfile
+from temporalio.runtime import Runtime, TelemetryConfig
 
 from runtime.settings import Settings
 
 DEFAULT_ADDRESS = "127.0.0.1:7233"
+HEARTBEAT_EVERY = timedelta(seconds=5)
 
 
-async def connect(settings: Settings, *, plugins: Sequence[Plugin] = (), lazy: bool = False) -> Client:
+def worker_runtime() -> Runtime:
+    """For a worker: it tells the server of itself, so that a dead one is told from one that is busy."""
+    return Runtime(telemetry=TelemetryConfig(), worker_heartbeat_interval=HEARTBEAT_EVERY)
+
+
+async def connect(
+    settings: Settings, *, plugins: Sequence[Plugin] = (), lazy: bool = False, runtime: Runtime | None = None
+) -> Client:
     """Connect to Temporal.
 
     The address and namespace come from `TOWPATH_TEMPORAL_*`; TLS, API key and everything else from
@@ -24,6 +34,7 @@ async def connect(settings: Settings, *, plugins: Sequence[Plugin] = (), lazy: b
         settings: The settings.
         plugins: The converter and sandbox that client and workers must share.
         lazy: Connect at the first call, so that the façade starts while Temporal is away.
+        runtime: None: the SDK's default one.
 
     Raises:
         RuntimeError: Temporal cannot be reached.
@@ -35,7 +46,7 @@ async def connect(settings: Settings, *, plugins: Sequence[Plugin] = (), lazy: b
     options.setdefault("target_host", DEFAULT_ADDRESS)
     if settings.temporal_namespace != "default" or "namespace" not in options:
         options["namespace"] = settings.temporal_namespace
-    return await Client.connect(**options, plugins=list(plugins), lazy=lazy)
+    return await Client.connect(**options, plugins=list(plugins), lazy=lazy, runtime=runtime)
 
 
 def temporal_ui_url(settings: Settings, workflow_id: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.datetime import TimestamptzLoader
 from sqlalchemy.ext.asyncio import AsyncConnection as PooledConnection
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -43,15 +44,25 @@ class BoundedTimestamptzLoader(TimestamptzLoader):
 psycopg.adapters.register_loader("timestamptz", BoundedTimestamptzLoader)
 
 
+def _options(url: str, statement_seconds: float | None) -> str:
+    """What the server is told of each connection: what the URL says, and how long a statement may take."""
+    given = str(conninfo_to_dict(url).get("options") or "")
+    if statement_seconds is None:
+        return given
+    return f"{given} -c statement_timeout={max(round(statement_seconds * 1000), 1)}".lstrip()
+
+
 class Database:
     """A pool of connections to one Postgres.
 
     Args:
         database_url: A libpq URL.
         pool_size: The most connections this process holds.
+        statement_seconds: How long one statement may take before Postgres ends it; None: as long as it wants.
+            A transaction may last longer, and so may one that waits for its client between two statements.
     """
 
-    def __init__(self, database_url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, database_url: str, *, pool_size: int = 10, statement_seconds: float | None = None) -> None:
         self.url = libpq_url(database_url)
         self._engine = create_async_engine(
             sqlalchemy_url(database_url),
@@ -60,7 +71,11 @@ class Database:
             pool_timeout=30,
             pool_pre_ping=True,
             # Postgres compiles a plan at most once for each statement that a connection repeats.
-            connect_args={"prepare_threshold": 2, "application_name": "towpath"},
+            connect_args={
+                "prepare_threshold": 2,
+                "application_name": "towpath",
+                "options": _options(self.url, statement_seconds),
+            },
         )
 
     @asynccontextmanager

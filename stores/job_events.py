@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from psycopg.types.json import Json
 
+from contracts.enrichment import LLM_KINDS
 from contracts.errors import JobNotActive
-from contracts.jobs import Hold, JobRef, JobState, NewEvent
+from contracts.jobs import EventType, Hold, JobRef, JobState, NewEvent
 from stores.db import Connection, Database
-from stores.jobs import EVENT_CHANNEL
+from stores.jobs import EVENT_CHANNEL, append_event
 
 
 async def append_events(connection: Connection, ref: JobRef, events: Sequence[NewEvent]) -> int:
@@ -66,6 +68,16 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
     )
     await connection.execute("SELECT pg_notify(%s, %s)", (EVENT_CHANNEL, str(ref.job_id)))
     return len(fresh)
+
+
+async def append_told(connection: Connection, ref: JobRef, event: EventType, data: dict[str, Any], key: str) -> None:
+    """Append an event that jobs of every kind can have; to those of the enrichment API, whose readers draw their
+    bars by each event, with a look at the job as it then is.
+    """
+    if ref.kind in LLM_KINDS:
+        await append_events(connection, ref, [NewEvent(type=event, key=key, data=data)])
+    else:
+        await append_event(connection, ref.job_id, event, data, key=f"{ref.attempt}:{key}")
 
 
 async def hold_job(database: Database, hold: Hold) -> bool:

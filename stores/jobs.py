@@ -31,6 +31,7 @@ from contracts.jobs import (
     Started,
 )
 from stores.db import Connection, Database
+from stores.job_ends import end_of
 from stores.job_starts import start_of
 from stores.tables import JobRow
 from stores.webhooks.deliveries import queue_deliveries, queued_of
@@ -323,17 +324,19 @@ async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[s
     Returns:
         The error that is told, if there is one.
     """
-    job.state, job.error_code, job.error_message = _end(job, finish)
+    job.state, job.error_code, job.error_message = await end_of(connection, job, finish)
+    # One that went through all of its items is at its end, whatever became of them.
+    through = job.state is JobState.COMPLETED or 0 < job.total <= job.processed
     await connection.execute(
         """
         UPDATE jobs SET state = %s, error_code = %s, error_message = %s, cancelling = false, phase = NULL,
                retries = '{}', retrying = false, result = %s,
-               completed_at = now(), fraction = CASE WHEN %s = 'COMPLETED' THEN 1 ELSE fraction END
+               completed_at = now(), fraction = CASE WHEN %s THEN 1 ELSE fraction END
         WHERE id = %s
         """,
         (
             job.state, job.error_code, job.error_message,
-            None if finish.result is None else Json(finish.result), job.state, job.id,
+            None if finish.result is None else Json(finish.result), through, job.id,
         ),
     )  # fmt: skip
     data: dict[str, Any] = {**progress_of(job).model_dump(), "state": job.state}
@@ -350,20 +353,6 @@ async def cancel_now(connection: Connection, job: JobRow, ref: JobRef) -> JobRow
     error = await end_job(connection, job, Finish(ref=ref, state=JobState.CANCELLED, error=stopped))
     await queue_deliveries(connection, job, error)
     return job
-
-
-def _end(job: JobRow, finish: Finish) -> tuple[JobState, str | None, str | None]:
-    state: JobState = finish.state
-    left_out = job.failed + job.skipped
-    if state is JobState.COMPLETED and left_out and left_out >= job.total and not job.succeeded:
-        told = f"all {job.failed} items failed" if not job.skipped else f"none of {job.total} items succeeded"
-        return JobState.FAILED, ErrorCode.ALL_ITEMS_FAILED, told
-    if finish.error is None:
-        return state, None, None
-    if job.cancelling and finish.error.code is ErrorCode.JOB_NOT_ACTIVE:
-        # A chunk met the wish in the row before the cancel reached its workflow.
-        return JobState.CANCELLED, ErrorCode.CANCELLED, STOPPED
-    return state, finish.error.code, finish.error.message
 
 
 def _outcome(job: JobRow, *, following: JobStart | None = None, deliveries: Sequence[DeliveryRef] = ()) -> JobOutcome:
@@ -396,7 +385,7 @@ async def _next_attempt(connection: Connection, job_id: UUID) -> None:
             """
             UPDATE jobs SET state = 'PENDING', attempt = attempt + 1, restart_requested = false, cancelling = false,
                    error_code = NULL, error_message = NULL, result = NULL, completed_at = NULL, phase = NULL,
-                   retries = '{}', retrying = false
+                   retries = '{}', retrying = false, warnings = '[]'
             WHERE id = %s
             """,
             (job_id,),

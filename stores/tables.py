@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, BigInteger, Column, LargeBinary, String, Text, Uuid, text
+from sqlalchemy import JSON, BigInteger, Column, ForeignKeyConstraint, LargeBinary, String, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -118,6 +118,7 @@ class JobRow(SQLModel, table=True):
     error_code: str | None = None
     error_message: str | None = None
     result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    warnings: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False))
     cost_usd: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -283,7 +284,10 @@ class EntityLabelRow(SQLModel, table=True):
 
 
 class VectorCollectionRow(SQLModel, table=True):
-    """A collection of a tenant: one for each kind and embedding model."""
+    """A collection of a tenant: one for each kind and embedding model.
+
+    `collected` counts what was taken out of the index; `indexed` false: the index lacks entries.
+    """
 
     __tablename__ = "vector_collections"
 
@@ -292,6 +296,8 @@ class VectorCollectionRow(SQLModel, table=True):
     name: Collection = Field(sa_column=word(Collection))
     model: str
     objects: int = 0
+    collected: int = 0
+    indexed: bool = True
     created_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
@@ -317,16 +323,45 @@ class VectorObjectRow(SQLModel, table=True):
     updated_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
+class VectorEntryRow(SQLModel, table=True):
+    """A distinct vector, little-endian float32 of length 1: the truth that the vector index is built from."""
+
+    __tablename__ = "vector_entries"
+
+    collection_no: int = Field(primary_key=True)
+    entry: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    vector: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
 class VectorPartRow(SQLModel, table=True):
-    """One vector, little-endian float32 of length 1: the truth that the vector index is built from."""
+    """A part of an object's text, and the vector that it has."""
 
     __tablename__ = "vector_parts"
+    __table_args__ = (
+        ForeignKeyConstraint(["collection_no", "entry"], ["vector_entries.collection_no", "vector_entries.entry"]),
+    )
 
     collection_no: int = Field(primary_key=True)
     uid: int = Field(sa_column=Column(BigInteger, primary_key=True))
     version: int = Field(sa_column=Column(BigInteger, primary_key=True))
     part: int = Field(primary_key=True)
-    vector: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    entry: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class VectorAnswerRow(SQLModel, table=True):
+    """The answer to a search that has more pages: which objects in which order, as far as it is known."""
+
+    __tablename__ = "vector_answers"
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True))
+    collection_no: int
+    question: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    places: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    complete: bool
+    total: int | None = Field(default=None, sa_column=Column(BigInteger))
+    served: int
+    revision: int = 0
+    expires_at: datetime = Field(sa_column=moment())
 
 
 class VectorGarbageRow(SQLModel, table=True):
@@ -419,6 +454,18 @@ class LlmAnswerRow(SQLModel, table=True):
     attempt: int
     answer: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     created_at: datetime = Field(default=None, sa_column=moment(now=True))
+
+
+class OutageRow(SQLModel, table=True):
+    """Since when a call of an attempt fails; `call` is a digest of what is called."""
+
+    __tablename__ = "outages"
+
+    job_id: UUID = Field(primary_key=True, foreign_key="jobs.id")
+    attempt: int = Field(primary_key=True)
+    call: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    since: datetime = Field(sa_column=moment())
+    tries: int = 1
 
 
 class AttachmentRow(SQLModel, table=True):

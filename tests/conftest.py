@@ -1,13 +1,18 @@
-"""Real parts for the tests: one Postgres and Temporal a session, fresh databases, own ports and folders."""
+"""Real parts for the tests: one Postgres and Temporal a session, fresh databases, own ports and folders.
+
+A test that uses none of these fixtures, and is in no room of processes, is marked `fast` by itself and held to it.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 import pytest_asyncio
@@ -16,11 +21,42 @@ from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from stores.db import Database
 from stores.migrate import migrate
+from tests import tiers
 from tests.ai.builders import make_lamps
-from tests.builders import Organization, organization, providers
+from tests.builders import Organization, organization, providers, small_provider
 from tests.llm_server import LlmServer, llm_server
 from tests.receiver import Receiver, receiver
 from tests.supervised import supervised
+
+# How long an example takes tells of the machine, not of the code.
+hypothesis.settings.register_profile(
+    "towpath",
+    deadline=None,
+    print_blob=True,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("towpath")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known, and watch what fast tests do."""
+    config.addinivalue_line("markers", "fast: starts no process, opens no connection; set by itself")
+    tiers.watch(config)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs no part of the system."""
+    for item in items:
+        if tiers.is_fast(item):
+            item.add_marker("fast")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Hold a fast test, with its fixtures, to what it says."""
+    with tiers.held(item):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +155,8 @@ def system(session_home: Path, files: Path, databases: Path, loopback: LlmServer
     settings = Settings(
         home=session_home / "system", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200, vector_chunk=50,
         max_json_bytes=2_000_000, max_ndjson_bytes=3_000_000, vector_max_items=400, files_root=files,
-        allowed_hosts="127.0.0.1", llm_providers=providers(loopback.url), llm_seconds=30.0,
+        allowed_hosts="127.0.0.1", llm_seconds=30.0, provider_patience_seconds=15.0,
+        llm_providers={**providers(loopback.url), **small_provider(loopback.url)},
         databases_root=databases, query_seconds=5.0, ai_rate=1_000_000,
     )  # fmt: skip
     with supervised(settings) as stack:

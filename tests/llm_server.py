@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.loopback import LoopbackHandler, serving
 
+GATE_SECONDS = 90
 KEY = "sk-loopback"
 TOKENS_IN, TOKENS_OUT = 100, 20
 
@@ -23,6 +24,7 @@ class Fault:
     """What the next matching call gets instead of an answer.
 
     `status` with `headers`; or `content`, sent as if it were the answer; or `hang` seconds; or `close` the connection.
+    With a `gate` it comes when that is opened.
     """
 
     status: int = 200
@@ -32,6 +34,7 @@ class Fault:
     hang: float = 0.0
     close: bool = False
     match: str = ""
+    gate: threading.Event | None = None
 
 
 @dataclass
@@ -41,18 +44,22 @@ class LlmServer:
     Attributes:
         seconds: How long each call takes.
         faults: For the next calls; each is used once.
+        away: For every call of a model, by its name, until it is taken out.
         paid: How often each prompt was answered, by model and user text.
         answer: Overrides values: gets the model, the prompt and the form.
         whole: Whether what it gives is the whole answer.
+        round: Which test it serves; a call that was left over from one before is not counted.
     """
 
     url: str = ""
     seconds: float = 0.0
     faults: list[Fault] = field(default_factory=list)
+    away: dict[str, Fault] = field(default_factory=dict)
     paid: Counter[tuple[str, str]] = field(default_factory=Counter)
     calls: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[str, str, dict[str, Any]], dict[str, Any] | None] = lambda _model, _prompt, _form: None
     whole: bool = False
+    round: int = 0
     at_once: int = 0
     most_at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -61,12 +68,16 @@ class LlmServer:
         """Forget everything, as at the start."""
         with self.lock:
             self.seconds, self.faults, self.calls, self.most_at_once = 0.0, [], [], 0
+            self.away = {}
             self.paid, self.whole = Counter(), False
+            self.round += 1
             self.answer = lambda _model, _prompt, _form: None
 
-    def fault(self, prompt: str) -> Fault:
+    def fault(self, model: str, prompt: str) -> Fault:
         """The next fault for a prompt, taken from the script."""
         with self.lock:
+            if model in self.away:
+                return self.away[model]
             for place, one in enumerate(self.faults):
                 if one.match in prompt:
                     return self.faults.pop(place)
@@ -130,9 +141,11 @@ class Handler(LoopbackHandler):
         if key != KEY:
             self._send(401, {}, {"error": {"type": "authentication_error", "message": "wrong key"}})
             return
-        prompt = _texts(body["messages"])
-        fault = served.fault(prompt)
+        prompt, began = _texts(body["messages"]), served.round
+        fault = served.fault(body["model"], prompt)
         time.sleep(served.seconds + fault.hang)
+        if fault.gate is not None:
+            fault.gate.wait(GATE_SECONDS)
         if fault.close:
             self.close_connection = True
             return
@@ -144,7 +157,8 @@ class Handler(LoopbackHandler):
         value = served.value(body["model"], prompt, form) if fault.content is None else fault.content
         text = value if isinstance(value, str) else json.dumps(value)
         with served.lock:
-            served.paid[body["model"], prompt] += 1
+            if served.round == began:
+                served.paid[body["model"], prompt] += 1
         self._send(200, {}, _anthropic(body, value, text) if anthropic else _openai(body, text))
 
     def _send(self, status: int, headers: dict[str, str], answer: dict[str, Any]) -> None:

@@ -11,8 +11,8 @@
 | WHOLE      | compute | 2 h      | 6 s       | days, to 60 s    | training and resolving look at a whole index            |
 | PAID       | llm     | 1 h      | 6 s       | days, to 60 s    | calls of language models: each answer is kept before    |
 |            |         |          |           |                  | anything else, so a repeat asks only what is missing;   |
-|            |         |          |           |                  | the provider's Retry-After is followed; after six tries |
-|            |         |          |           |                  | the activity itself counts the call as failed           |
+|            |         |          |           |                  | the provider's Retry-After is followed; after 15 minutes|
+|            |         |          |           |                  | (a setting) the activity counts the call as failed      |
 | NOTICE     | io      | 60 s     | 6 s       | days, to 60 s    | one POST of at most 15 s and two statements; what the   |
 |            |         |          |           |                  | receiver answers is a result, not a failure, so only    |
 |            |         |          |           |                  | the database is retried; the waits are the workflow's   |

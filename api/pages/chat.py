@@ -11,19 +11,21 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.ai_jobs import ask, cancel_turn, draw
+from api.ai_views import csv_headers
 from api.auth import CHAT_COOKIE, exchange_chat_link
-from api.pages.conversation import base_of, csv_of, thread_page, turn_fragment
+from api.pages.conversation import base_of, step_with_rows, thread_page, turn_fragment
 from api.pages.failures import PageRoute
 from api.pages.rendering import sentence
 from api.pages.visitors import SignInNeeded, Visitor, read_form, thread_visitor
 from api.rates import limited
 from api.state import AppState, State
-from api.streams import LONGEST_SECONDS, LastEventHeader, LastEventQuery, first_line, stream
+from api.streams import LONGEST_SECONDS, Position, first_line, has_everything, no_more, stream
 from contracts.ai import MOST_PROMPT, Turn
 from contracts.auth import Role
 from contracts.errors import BadInput, Forbidden, NotFound, TowpathError, Unauthorized
 from stores.ai.threads import read_thread, read_turn
 from stores.jobs import get_job
+from stores.tables import JobRow
 
 router = APIRouter(prefix="/chat/{conversation_id}", route_class=PageRoute, include_in_schema=False)
 PART_HEADER = "Towpath-Part"
@@ -51,15 +53,16 @@ PartVisitor = Annotated[Visitor, Depends(_visitor)]
 PageVisitor = Annotated[Visitor, Depends(_page_visitor)]
 
 
-async def _check_job(state: AppState, visitor: Visitor, conversation_id: UUID, job_id: UUID) -> None:
-    """See that a job is one of the thread's: a link opens no other."""
+async def _job_of(state: AppState, visitor: Visitor, conversation_id: UUID, job_id: UUID) -> JobRow:
+    """A job, if it is one of the thread's: a link opens no other."""
     job = await get_job(state.db, visitor.caller.organization, job_id)
     if job.conversation_id != conversation_id:
         raise NotFound(f"no job {job_id} in this conversation")
+    return job
 
 
 async def _turn(state: State, visitor: PartVisitor, conversation_id: UUID, job_id: UUID) -> Turn:
-    await _check_job(state, visitor, conversation_id, job_id)
+    await _job_of(state, visitor, conversation_id, job_id)
     return await read_turn(state.db, visitor.caller.organization, job_id, visitor.user_id)
 
 
@@ -149,7 +152,7 @@ async def cancel(
 ) -> Response:  # fmt: skip
     """Stops a question, unless its answer is being stored already."""
     visitor.check(request, await read_form(request))
-    await _check_job(state, visitor, conversation_id, job_id)
+    await _job_of(state, visitor, conversation_id, job_id)
     caller = visitor.caller
     if visitor.linked:
         # Whoever was given a link that writes may stop what is asked there, whoever has asked it.
@@ -172,13 +175,11 @@ async def follow(
     conversation_id: UUID,
     job_id: UUID,
     visitor: PartVisitor,
-    last_event_id: LastEventHeader = None,
-    last_event_query: LastEventQuery = None,
-) -> EventSourceResponse:
+    position: Position,
+) -> Response:
     """A question's events, from after `Last-Event-ID`; they tell the script when to look again."""
-    await _check_job(state, visitor, conversation_id, job_id)
-    after = last_event_id if last_event_id is not None else (last_event_query or 0)
-    return stream(_events(state, job_id, after))
+    job = await _job_of(state, visitor, conversation_id, job_id)
+    return no_more() if has_everything(job, position) else stream(_events(state, job_id, position or 0))
 
 
 async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
@@ -214,7 +215,7 @@ async def _chart(
     svg: bool,
     dark: bool,
 ) -> Response:
-    await _check_job(state, visitor, conversation_id, job_id)
+    await _job_of(state, visitor, conversation_id, job_id)
     width, height = size
     organization, user_id = visitor.caller.organization, visitor.user_id
     drawn = await draw(state, organization, user_id, job_id, width=width, height=height, svg=svg, dark=dark)
@@ -225,12 +226,12 @@ async def _chart(
 @router.get("/jobs/{job_id}/actions/{number}.csv")
 async def rows(turn: ThisTurn, number: int) -> Response:
     """The rows of one step, as they are kept."""
-    found = csv_of(turn.actions, number)
+    found = step_with_rows(turn.actions, number)
     if found is None:
         raise NotFound("this step brought no rows")
     name = f"rows-{str(turn.job_id)[:8]}-{number}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(found, media_type="text/csv; charset=utf-8", headers=headers)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', **csv_headers(found)}
+    return Response(found.csv, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/{rest:path}")

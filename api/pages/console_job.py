@@ -28,13 +28,15 @@ from api.pages.timeline import Line, timeline
 from api.pages.visitors import Visitor, read_form
 from api.routes.jobs import seen_job
 from api.state import AppState, State
-from api.streams import LONGEST_SECONDS, LastEventHeader, LastEventQuery, first_line, stream
+from api.streams import LONGEST_SECONDS, Position, first_line, has_everything, no_more, stream
 from contracts.ai import DELIVER
 from contracts.auth import KeyKind, Principal, Role
 from contracts.errors import TowpathError
-from contracts.jobs import FailedItem, JobKind, JobState, JobView
+from contracts.jobs import FailedItem, JobKind, JobState, JobView, JobWarning
 from contracts.json_values import write_json
+from stores.ai.jobs import read_ai
 from stores.events import read_events
+from stores.job_ends import warnings_of
 from stores.staging import read_failures
 from stores.tables import JobRow
 from stores.webhooks.deliveries import list_deliveries
@@ -79,6 +81,7 @@ class JobDetail:
     deliveries: list[DeliveryLine]
     extraction: ExtractionSummary | None
     result: str | None
+    warnings: list[JobWarning]
 
     @property
     def failures_pages(self) -> int:
@@ -149,12 +152,26 @@ async def read_detail(
         failures_page=failures_page,
         deliveries=[delivery_line(one) for one in deliveries],
         extraction=await extraction_summary(state, job) if job.kind in DOCUMENT_KINDS else None,
-        result=None if not job.result else _as_json(job.result),
+        result=await _result_of(state, job),
+        warnings=warnings_of(job),
     )
 
 
+async def _result_of(state: AppState, job: JobRow) -> str | None:
+    """What the job has brought: a question's answer, else its small result as JSON."""
+    if job.kind is JobKind.AI_JOB and job.state is JobState.COMPLETED:
+        async with state.db.transaction() as connection:
+            answer = (await read_ai(connection, [job.id]))[job.id].summary
+        if answer:
+            return _shortened(answer)
+    return _as_json(job.result) if job.result else None
+
+
 def _as_json(result: dict[str, Any]) -> str:
-    text = write_json(result, options=orjson.OPT_INDENT_2).decode()
+    return _shortened(write_json(result, options=orjson.OPT_INDENT_2).decode())
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= LONGEST_RESULT else f"{text[:LONGEST_RESULT]}\n…"
 
 
@@ -215,13 +232,11 @@ async def follow(
     state: State,
     visitor: PartVisitor,
     job_id: UUID,
-    last_event_id: LastEventHeader = None,
-    last_event_query: LastEventQuery = None,
-) -> EventSourceResponse:
+    position: Position,
+) -> Response:
     """The numbers of a job's events, from after `Last-Event-ID`; they tell the script when to look again."""
     job = await seen_job(state, visitor.caller, job_id)
-    after = last_event_id if last_event_id is not None else (last_event_query or 0)
-    return stream(_numbers(state, job.id, after))
+    return no_more() if has_everything(job, position) else stream(_numbers(state, job.id, position or 0))
 
 
 async def _numbers(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:

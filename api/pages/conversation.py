@@ -143,6 +143,6 @@ def base_of(conversation_id: UUID) -> str:
     return f"/chat/{conversation_id}"
 
 
-def csv_of(actions: Sequence[StoredAction], number: int) -> str | None:
-    """The rows of one step as they are kept; None: there are none."""
-    return next((action.csv for action in actions if action.number == number), None)
+def step_with_rows(actions: Sequence[StoredAction], number: int) -> StoredAction | None:
+    """A step that brought rows; None: there is none of this number."""
+    return next((action for action in actions if action.number == number and action.csv is not None), None)

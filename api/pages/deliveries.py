@@ -17,7 +17,7 @@ from api.pages.failures import PageRoute
 from api.pages.rendering import render
 from api.pages.sign_in import local_path
 from api.pages.visitors import Visitor, read_form
-from api.routes.webhooks import resend as send_again
+from api.routes.webhooks import send_again
 from api.state import AppState, State
 from contracts.errors import TowpathError
 from contracts.webhooks import DeliveryState

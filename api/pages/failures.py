@@ -40,6 +40,7 @@ TITLES = {
 }
 MISSING = "This page is not there, or it is not yours to see."
 AWAY = "This is mostly over in a moment. Try it again."
+SLOW = "The database took too long for this page and was stopped. Try it again later."
 AMISS = "Something went wrong here. The request's number below helps to find it."
 SIGN_IN = {"url": "/sign-in", "label": "Sign in"}
 CONSOLE = {"url": "/console", "label": "To the console"}
@@ -106,6 +107,9 @@ def _failure(request: Request, error: Exception) -> Failure:
     if isinstance(error, HTTPException):
         return Failure(error.status_code, MISSING if error.status_code in {404, 405} else str(error.detail))
     cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.errors.QueryCanceled):
+        logger.warning("%s %s: %s", request.method, request.url.path, cause)
+        return Failure(503, SLOW, RETRY_SECONDS)
     if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | RPCError):
         logger.warning("%s %s: a part does not answer: %s", request.method, request.url.path, error)
         return Failure(503, AWAY, RETRY_SECONDS)

@@ -16,7 +16,7 @@ from api.auth import allowed
 from api.pages.console import PageVisitor, check_editor, console_page, names_of, told_on_page
 from api.pages.failures import PageRoute
 from api.pages.visitors import Visitor, read_form, read_pairs
-from api.routes.auth import create_key, revoke_key, rotate_key
+from api.routes.auth import issue_key, replace_key, revoke_key
 from api.state import AppState, State
 from contracts.auth import ApiKeyBody, ApiKeyCreated, KeyKind, Role, Scope
 from contracts.errors import BadInput, Forbidden, TowpathError
@@ -128,7 +128,7 @@ async def make(request: Request, state: State, visitor: OwnerVisitor) -> Respons
     form, scopes = dict(pairs), [value for name, value in pairs if name == "scope"]
     check_editor(visitor, request, form, Role.OWNER)
     try:
-        made = await create_key(state, visitor.caller, _body(form, scopes))
+        made = await issue_key(state, visitor.caller, _body(form, scopes))
     except TowpathError as refused:
         if not told_on_page(refused):
             raise
@@ -161,7 +161,7 @@ def _body(form: dict[str, str], scopes: Sequence[str]) -> ApiKeyBody:
 async def rotate(request: Request, state: State, visitor: OwnerVisitor, key_id: UUID) -> Response:
     """Puts a new key in an old one's place."""
     check_editor(visitor, request, await read_form(request), Role.OWNER)
-    made = await rotate_key(state, visitor.caller, key_id)
+    made = await replace_key(state, visitor.caller, key_id)
     return await _page(state, visitor, made=made, code=201)
 
 

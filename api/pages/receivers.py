@@ -15,7 +15,7 @@ from api.pages.failures import PageRoute
 from api.pages.visitors import Visitor, read_form, read_pairs
 from api.routes.webhooks import forget as forget_receiver
 from api.routes.webhooks import register
-from api.routes.webhooks import rotate as rotate_receiver
+from api.routes.webhooks import rotate_secret as rotate_receiver
 from api.state import AppState, State
 from contracts.errors import BadInput, TowpathError
 from contracts.webhooks import ReceiverBody, ReceiverView, WebhookEvent

@@ -10,6 +10,7 @@ import orjson
 
 from contracts.jobs import EventType, JobEvent
 from contracts.json_values import write_json
+from domain.texts import shorten
 
 MOST_FACTS = 8
 LONGEST_FACT = 160
@@ -31,6 +32,8 @@ MARKS: dict[str, str] = {
     EventType.CANCELLED: "quiet",
     EventType.CANCELLING: "quiet",
     EventType.PAUSED: "warn",
+    EventType.WARNING: "warn",
+    EventType.PROVIDER_AWAY: "warn",
     EventType.PROGRESS: "small",
     EventType.RETRYING: "warn",
 }
@@ -72,7 +75,9 @@ def _line(event: JobEvent) -> Line:
 
 def _created(data: Mapping[str, Any]) -> tuple[str, str]:
     total = data.get("total")
-    return "Created", f"{total:,} items" if isinstance(total, int) and total else ""
+    if not isinstance(total, int) or not total:
+        return "Created", ""
+    return "Created", "1 item" if total == 1 else f"{total:,} items"
 
 
 def _retrying(data: Mapping[str, Any]) -> tuple[str, str]:
@@ -86,24 +91,37 @@ def _words(name: str) -> str:
 
 def _progress(data: Mapping[str, Any]) -> tuple[str, str]:
     if message := data.get("message"):
-        return f"Step {data.get('iteration', '')}".strip(), str(message)[:LONGEST_DETAIL]
+        return f"Step {data.get('iteration', '')}".strip(), shorten(str(message), LONGEST_DETAIL)
     return f"Progress in {data['phase']}" if data.get("phase") else "Progress", _counts(data)
 
 
 def _counts(data: Mapping[str, Any]) -> str:
     found = {name: data[name] for name in COUNTS if isinstance(data.get(name), int)}
     told = []
-    if found.get("total") or found.get("processed"):
-        told.append(f"{found.get('processed', 0):,} of {found.get('total', 0):,}")
+    if found.get("total"):
+        told.append(f"{found.get('processed', 0):,} of {found['total']:,}")
+    elif found.get("processed"):
+        # How many steps a question takes is not known before.
+        told.append(f"{found['processed']:,} done")
     told += [f"{found[name]:,} {name}" for name in ("failed", "skipped") if found.get(name)]
     return ", ".join(told)
+
+
+def _warning(data: Mapping[str, Any]) -> tuple[str, str]:
+    item = f"{data['item']}: " if data.get("item") else ""
+    return "Warning", f"{item}{data.get('message', '')} ({data.get('code', '')})"[:LONGEST_DETAIL]
+
+
+def _away(data: Mapping[str, Any]) -> tuple[str, str]:
+    title = f"Waiting for {data.get('provider', 'a provider')}"
+    return title, f"attempt {data.get('attempt', 1)}: {data.get('message', '')}"[:LONGEST_DETAIL]
 
 
 def _end(data: Mapping[str, Any]) -> str:
     error = data.get("error")
     if isinstance(error, Mapping):
         code, message = error.get("code", ""), error.get("message", "")
-        return f"{code}: {message}"[:LONGEST_DETAIL] if message else str(code)
+        return shorten(f"{code}: {message}", LONGEST_DETAIL) if message else str(code)
     return _counts(data)
 
 
@@ -134,5 +152,7 @@ TELLERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     EventType.STARTED: lambda data: ("Started", f"attempt {data.get('attempt', 1)}"),
     EventType.CREATED: _created,
     EventType.RETRYING: _retrying,
+    EventType.WARNING: _warning,
+    EventType.PROVIDER_AWAY: _away,
 }
 """The title and the words of the events that are told in a way of their own."""

@@ -21,6 +21,7 @@ from api.auth import (
     same_csrf,
 )
 from api.pages.rendering import Reader
+from api.requests import note_caller
 from api.state import AppState
 from contracts.ai import Conversation
 from contracts.auth import KeyKind, Principal, Role, Scope
@@ -123,6 +124,7 @@ async def thread_visitor(request: Request, state: AppState, conversation_id: UUI
         link = _link_of(request, state, conversation_id)
         if link is None:
             raise
+        note_caller(request.scope, organization=link.organization)
         return await _linked(state, link, conversation_id)
     return visitor, found
 

@@ -10,10 +10,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.ai_calls import answer_query, answer_topic
-from api.ai_jobs import cancel_turn, chat_url, draw, start, viewer
+from api.ai_jobs import acting_user, cancel_turn, chat_url, draw, start, viewer
 from api.ai_views import (
     assert_readable,
     conversation_answer,
+    csv_headers,
     job_answer,
     last_query,
     page_info,
@@ -28,7 +29,9 @@ from api.bodies import body_of
 from api.cursors import read_cursor, write_cursor
 from api.enrichments import read_body
 from api.idempotency import IdempotencyKey, slot_of
+from api.ids import ConversationId, JobId
 from api.rates import limited
+from api.routing import ApiRoute
 from api.state import State
 from contracts.ai import AiJobBody, AiState, GenerateQueryBody, PickTopicBody
 from domain.ai.charts import Undrawable
@@ -36,7 +39,7 @@ from stores.ai.jobs import state_of
 from stores.ai.lists import get_ai_job, list_ai_jobs
 from stores.ai.threads import get_conversation, list_conversations, read_thread, read_turn
 
-router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)])
+router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)], route_class=ApiRoute)
 
 Side = Annotated[int, Query(ge=50, le=4000, description="Pixels.")]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]
@@ -86,8 +89,8 @@ async def list_jobs(
     }
 
 
-@router.get("/jobs/{job_id}", summary="State and progress")
-async def get_job(request: Request, state: State, caller: Reader, job_id: UUID) -> dict[str, Any]:
+@router.get("/jobs/{jobId}", summary="State and progress")
+async def get_job(request: Request, state: State, caller: Reader, job_id: JobId) -> dict[str, Any]:
     """With `Prefer: wait=N` the answer waits for a change of state, up to N (60) seconds."""
     seconds, whose = wanted_wait(request.headers), viewer(caller)
     job, more, place = await get_ai_job(state.db, caller.organization, job_id, whose)
@@ -102,18 +105,18 @@ async def get_job(request: Request, state: State, caller: Reader, job_id: UUID) 
     return job_answer(state, request, job, more, place)
 
 
-@router.post("/jobs/{job_id}/cancel", summary="Stop a job")
-async def cancel_job(state: State, caller: Operator, job_id: UUID) -> dict[str, Any]:
+@router.post("/jobs/{jobId}/cancel", summary="Stop a job")
+async def cancel_job(state: State, caller: Operator, job_id: JobId) -> dict[str, Any]:
     """Answers CANCELLED at once; what the worker still brings is dropped. Too late while DELIVERING."""
     return {"jobId": str(job_id), "state": await cancel_turn(state, caller, job_id)}
 
 
-@router.get("/jobs/{job_id}/result", summary="The full result")
+@router.get("/jobs/{jobId}/result", summary="The full result")
 async def get_result(
     request: Request,
     state: State,
     caller: Reader,
-    job_id: UUID,
+    job_id: JobId,
     form: Annotated[
         Literal["json", "rows", "csv"], Query(alias="format", description="rows, csv: those of the last query.")
     ] = "json",
@@ -122,7 +125,8 @@ async def get_result(
     turn = await read_turn(state.db, caller.organization, job_id, viewer(caller))
     assert_readable(state, turn)
     if form == "csv":
-        return Response(last_query(turn).csv, media_type="text/csv; charset=utf-8")
+        found = last_query(turn)
+        return Response(found.csv, media_type="text/csv; charset=utf-8", headers=csv_headers(found))
     if form == "rows":
         return json_answer(rows_answer(turn))
     job, _, _ = await get_ai_job(state.db, caller.organization, job_id, viewer(caller))
@@ -130,12 +134,12 @@ async def get_result(
 
 
 @router.get(
-    "/jobs/{job_id}/vis", summary="The chart", responses={200: {"content": {"image/png": {}, "image/svg+xml": {}}}}
+    "/jobs/{jobId}/vis", summary="The chart", responses={200: {"content": {"image/png": {}, "image/svg+xml": {}}}}
 )
 async def get_chart(
     state: State,
     caller: Reader,
-    job_id: UUID,
+    job_id: JobId,
     width: Side = 800,
     height: Side = 480,
     form: Annotated[Literal["png", "svg"], Query(alias="format")] = "png",
@@ -161,12 +165,14 @@ async def get_conversations(
     cursor: CursorQuery = None,
     page_size: PageSize = 50,
 ) -> dict[str, Any]:
-    """An organization key sees all, a personal token its own."""
-    whose = viewer(caller) or user_id
+    """An organization key sees all, or those of one user; a personal token its own, and naming another is a 403."""
+    if user_id is not None:
+        # Nobody's threads would look like nobody having asked.
+        await acting_user(state, caller, user_id)
     rows, total = await list_conversations(
         state.db,
         caller.organization,
-        whose,
+        viewer(caller) or user_id,
         before=read_cursor(cursor) if cursor else None,
         limit=page_size + 1,
     )
@@ -178,19 +184,19 @@ async def get_conversations(
     }
 
 
-@router.get("/conversations/{conversation_id}", summary="One thread with its messages")
-async def get_thread(request: Request, state: State, caller: Reader, conversation_id: UUID) -> dict[str, Any]:
+@router.get("/conversations/{conversationId}", summary="One thread with its messages")
+async def get_thread(request: Request, state: State, caller: Reader, conversation_id: ConversationId) -> dict[str, Any]:
     """A question that failed or was cancelled has an answer that says so."""
     thread = await read_thread(state.db, caller.organization, conversation_id, viewer(caller))
     return thread_answer(state, request, thread)
 
 
-@router.post("/conversations/{conversation_id}/link", summary="A signed link to the page of a thread")
+@router.post("/conversations/{conversationId}/link", summary="A signed link to the page of a thread")
 async def make_link(
     request: Request,
     state: State,
     caller: Operator,
-    conversation_id: UUID,
+    conversation_id: ConversationId,
     write: Annotated[bool, Query(description="Whether who has the link may also ask and cancel.")] = False,
 ) -> dict[str, Any]:
     """Good for 24 hours and this thread only, without a sign-in."""

@@ -15,6 +15,7 @@ from api.auth import Operator
 from api.bodies import body_of
 from api.enrichments import read_body
 from api.idempotency import IdempotencyKey, once, slot_of
+from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.enrichment import AttachmentBody
 from contracts.errors import BadInput, ErrorCode, TooLarge
@@ -22,7 +23,7 @@ from contracts.json_values import assert_text
 from stores.enrichment.attachments import add_attachments, delete_attachment
 from stores.tables import AttachmentRow
 
-router = APIRouter(prefix="/api/attachments", tags=["enrichment"])
+router = APIRouter(prefix="/api/attachments", tags=["enrichment"], route_class=ApiRoute)
 
 IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 MOST_FILES = 20

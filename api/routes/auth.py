@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Request, Response, status
 from pydantic import AfterValidator, Field
 
 from api.auth import TOKEN_SECONDS, Caller, Owner, Reader, session_token
+from api.idempotency import IdempotencyKey, digest_of, once, slot_of
+from api.routing import ApiRoute
 from api.sign_ins import end_session, hash_password, open_session, user_by_password
-from api.state import State
+from api.state import AppState, State
 from contracts.auth import (
+    MOST_DAYS,
     ApiKeyBody,
     ApiKeyCreated,
     ApiKeyList,
@@ -29,6 +32,7 @@ from contracts.auth import (
     TokenAnswer,
     UserView,
 )
+from contracts.bodies import Strict
 from contracts.errors import BadInput, Forbidden, NotFound
 from contracts.jobs import Wire
 from contracts.values import Moment, not_null
@@ -36,15 +40,30 @@ from domain.auth import KEY_BYTES, make_key
 from stores import auth as store
 from stores.tables import ApiKeyRow, UserRow
 
-router = APIRouter(prefix="/api/auth", tags=["auth"])
+router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
 INVITATION_DAYS = 7
 
 
-class KeyChange(Wire):
+class KeyChange(Wire, Strict):
     """The body of `PATCH /api/auth/api-keys/{id}`."""
 
     name: Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, AfterValidator(not_null)] = None
+    role: Role = Field(default=Role.OPERATOR, description="Not above one's own; left out: it stays.")
     expires_at: Moment | None = None
+    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
+
+    def changes(self) -> dict[str, object]:
+        """What is to be changed, by column.
+
+        Raises:
+            BadInput: Two ends are given.
+        """
+        found = self.model_dump(exclude_unset=True)
+        if (days := found.pop("expires_in_days", None)) is not None:
+            if found.get("expires_at") is not None:
+                raise BadInput("expires_in_days and expires_at: only one of them", field="expires_in_days")
+            found["expires_at"] = datetime.now(UTC) + timedelta(days=days)
+        return found
 
 
 def _user(user: UserRow) -> UserView:
@@ -99,13 +118,26 @@ async def users(state: State, caller: Owner) -> list[UserView]:
     return [_user(user) for user in await store.list_users(state.db, caller.organization)]
 
 
-@router.post("/invitations", summary="Invite someone", status_code=status.HTTP_201_CREATED)
-async def invite(state: State, caller: Owner, body: InvitationBody) -> InvitationCreated:
+@router.post(
+    "/invitations",
+    summary="Invite someone",
+    status_code=status.HTTP_201_CREATED,
+    response_model=InvitationCreated,
+)
+async def invite(
+    request: Request, state: State, caller: Owner, body: InvitationBody, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Shows the invitation once; it is good for seven days and one address."""
     _not_above(caller, body.role)
-    token = secrets.token_hex(24)
-    ends = await store.invite(state.db, caller.organization, body.email, body.role, token, INVITATION_DAYS)
-    return InvitationCreated(invitation=token, email=body.email, role=body.role, expires_at=ends)
+
+    async def add(inside: AppState) -> dict[str, Any]:
+        token = secrets.token_hex(24)
+        ends = await store.invite(inside.db, caller.organization, body.email, body.role, token, INVITATION_DAYS)
+        made = InvitationCreated(invitation=token, email=body.email, role=body.role, expires_at=ends)
+        return made.model_dump(mode="json", by_alias=True)
+
+    slot = slot_of(request, caller, idempotency_key)
+    return await once(state, slot, digest_of(body), add, status=201, secret="invitation")
 
 
 def _not_above(caller: Principal, role: Role) -> None:
@@ -113,9 +145,26 @@ def _not_above(caller: Principal, role: Role) -> None:
         raise Forbidden(f"the role {role} is above your own")
 
 
-@router.post("/api-keys", summary="Make a key", status_code=status.HTTP_201_CREATED)
-async def create_key(state: State, caller: Reader, body: ApiKeyBody) -> ApiKeyCreated:
+@router.post("/api-keys", summary="Make a key", status_code=status.HTTP_201_CREATED, response_model=ApiKeyCreated)
+async def create_key(
+    request: Request, state: State, caller: Reader, body: ApiKeyBody, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Shows the key once. Organization keys are made by owners; a personal key by its user."""
+
+    async def add(inside: AppState) -> dict[str, Any]:
+        return (await issue_key(inside, caller, body)).model_dump(mode="json", by_alias=True)
+
+    slot = slot_of(request, caller, idempotency_key)
+    return await once(state, slot, digest_of(body), add, status=201, secret="key")
+
+
+async def issue_key(state: AppState, caller: Principal, body: ApiKeyBody) -> ApiKeyCreated:
+    """Make a key.
+
+    Raises:
+        Forbidden: It could do more than its maker.
+        BadInput: It has ended already.
+    """
     _not_above(caller, body.role)
     if not set(body.scopes) <= caller.scopes:
         raise Forbidden("a key cannot have a scope that its maker lacks")
@@ -129,10 +178,16 @@ async def create_key(state: State, caller: Reader, body: ApiKeyBody) -> ApiKeyCr
         role=body.role,
         scopes=body.scopes,
         user_id=await _user_of(state, caller, body),
-        expires_at=body.expires_at,
+        expires_at=_end_of(body),
     )
     row = await store.add_key(state.db, key, row)
     return ApiKeyCreated(**_key(row).model_dump(), key=key)
+
+
+def _end_of(body: ApiKeyBody) -> datetime | None:
+    if body.expires_in_days is not None:
+        return datetime.now(UTC) + timedelta(days=body.expires_in_days)
+    return body.expires_at
 
 
 async def _user_of(state: State, caller: Principal, body: ApiKeyBody) -> UUID | None:
@@ -167,11 +222,16 @@ async def get_key(state: State, caller: Owner, key_id: UUID) -> ApiKeyView:
     return _key(await store.get_key(state.db, caller.organization, key_id))
 
 
-@router.patch("/api-keys/{key_id}", summary="Rename a key or change its end")
+@router.patch("/api-keys/{key_id}", summary="Change a key's name, role or end")
 async def change_key(state: State, caller: Owner, key_id: UUID, body: KeyChange) -> ApiKeyView:
-    """Changes what the body names."""
+    """Changes what the body names. The role may be no higher than the caller's, before and after."""
+    _not_above(caller, (await store.get_key(state.db, caller.organization, key_id)).role)
+    changes = body.changes()
+    if "role" in changes:
+        _not_above(caller, body.role)
+    changed = _key(await store.change_key(state.db, caller.organization, key_id, changes))
     state.keys.forget()
-    return _key(await store.change_key(state.db, caller.organization, key_id, body.model_dump(exclude_unset=True)))
+    return changed
 
 
 @router.delete("/api-keys/{key_id}", summary="Revoke a key", status_code=status.HTTP_204_NO_CONTENT)
@@ -181,9 +241,33 @@ async def revoke_key(state: State, caller: Owner, key_id: UUID) -> None:
     state.keys.forget()
 
 
-@router.post("/api-keys/{key_id}/rotate", summary="Replace a key", status_code=status.HTTP_201_CREATED)
-async def rotate_key(state: State, caller: Owner, key_id: UUID) -> ApiKeyCreated:
+@router.post(
+    "/api-keys/{key_id}/rotate",
+    summary="Replace a key",
+    status_code=status.HTTP_201_CREATED,
+    response_model=ApiKeyCreated,
+)
+async def rotate_key(
+    request: Request, state: State, caller: Owner, key_id: UUID, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Makes a key with the same rights and revokes the old one."""
+
+    async def replace(inside: AppState) -> dict[str, Any]:
+        return (await replace_key(inside, caller, key_id)).model_dump(mode="json", by_alias=True)
+
+    slot = slot_of(request, caller, idempotency_key)
+    answer = await once(state, slot, b"", replace, status=201, secret="key")
+    state.keys.forget()
+    return answer
+
+
+async def replace_key(state: AppState, caller: Principal, key_id: UUID) -> ApiKeyCreated:
+    """Make a key with an old one's rights, and revoke that.
+
+    Raises:
+        NotFound: No such key in the organisation.
+        Forbidden: It has a higher role than the caller.
+    """
     old = await store.get_key(state.db, caller.organization, key_id)
     _not_above(caller, old.role)
     key = make_key(secrets.token_bytes(KEY_BYTES))

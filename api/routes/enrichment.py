@@ -26,6 +26,7 @@ from api.enrichments import (
 )
 from api.idempotency import IdempotencyKey
 from api.job_status import LISTED_KINDS, job_status
+from api.routing import ApiRoute
 from api.state import State
 from contracts.enrichment import (
     STRATEGIES,
@@ -45,7 +46,7 @@ from domain.languages import LANGUAGES
 from stores.enrichment.records import get_records
 from stores.jobs import get_job, list_jobs
 
-router = APIRouter(tags=["enrichment"])
+router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
 
 Origin = Annotated[str | None, Header(alias="X-Client-Origin", max_length=200)]
 LIST_KEYS = ("data", "results", "items")
@@ -133,7 +134,7 @@ async def retry_expertises(
 
 
 @router.post("/api/enrichment/batch/start", summary="Enrich many entities", openapi_extra=body_of(BatchBody))
-@router.post("/api/batch/start", include_in_schema=False)
+@router.post("/api/batch/start", include_in_schema=False, openapi_extra=body_of(BatchBody))
 async def enrich_batch(
     request: Request, state: State, caller: Operator, origin: Origin = None, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -165,7 +166,7 @@ async def estimate_cost(request: Request, state: State, caller: Reader) -> Respo
 
 
 @router.post("/api/enrichment/batch/fetch", summary="Read entities from a URL", openapi_extra=body_of(FetchBody))
-@router.post("/api/batch/fetch", include_in_schema=False)
+@router.post("/api/batch/fetch", include_in_schema=False, openapi_extra=body_of(FetchBody))
 async def fetch_entities(request: Request, state: State, caller: Operator) -> Response:
     """A list of objects, or an object that holds one under `data`, `results` or `items`. Nothing is stored."""
     body, _ = await read_body(request, state, FetchBody)

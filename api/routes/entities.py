@@ -13,6 +13,7 @@ from api.auth import Operator, Reader
 from api.batches import MOST_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
 from api.entity_answers import candidate, entity_answer, group_view, pair_view
 from api.idempotency import IdempotencyKey, Slot
+from api.routing import ApiRoute
 from api.state import State
 from api.uploads import read_whole
 from contracts.entities import BatchView, Candidate, EntityDuplicates, GroupPage, PairPage
@@ -29,7 +30,7 @@ from stores.entities.indexes import DEFAULT_INDEX, Index, find_index
 from stores.entities.records import find_entity
 from stores.entities.single import remove, upsert
 
-router = APIRouter(prefix="/v1", tags=["entities"])
+router = APIRouter(prefix="/v1", tags=["entities"], route_class=ApiRoute)
 
 IndexName = Annotated[
     str,

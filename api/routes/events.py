@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.auth import STREAM_TOKEN_SECONDS, Reader, stream_token
+from api.ids import JobId
 from api.routes.jobs import seen_job
+from api.routing import ApiRoute
 from api.state import AppState, State
 from api.streams import (
     LONGEST_SECONDS,
-    LastEventHeader,
-    LastEventQuery,
+    STREAM_ANSWERS,
+    Position,
     StreamTokenQuery,
     first_line,
+    has_everything,
+    no_more,
     stream,
     stream_reader,
 )
 from contracts.jobs import JobEvent
 from stores.jobs import get_job
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 
 
 class StreamToken(BaseModel):
@@ -34,32 +38,29 @@ class StreamToken(BaseModel):
     expires_in: int
 
 
-@router.post("/{job_id}/stream-token", summary="A token for one job's stream")
-async def make_stream_token(state: State, caller: Reader, job_id: UUID) -> StreamToken:
+@router.post("/{jobId}/stream-token", summary="A token for one job's stream")
+async def make_stream_token(state: State, caller: Reader, job_id: JobId) -> StreamToken:
     """Good for five minutes and this job only."""
     job = await seen_job(state, caller, job_id)
     return StreamToken(token=stream_token(state, caller.organization, job.id), expires_in=STREAM_TOKEN_SECONDS)
 
 
 @router.get(
-    "/{job_id}/events",
+    "/{jobId}/events",
     summary="A job's events as a stream",
     response_class=EventSourceResponse,
-    responses={200: {"content": {"text/event-stream": {"example": "id: 4\nevent: job.progress\ndata: {...}\n\n"}}}},
+    responses=STREAM_ANSWERS,
 )
 async def stream_events(
-    request: Request,
-    state: State,
-    job_id: UUID,
-    token: StreamTokenQuery = None,
-    last_event_id: LastEventHeader = None,
-    last_event_query: LastEventQuery = None,
-) -> EventSourceResponse:
-    """Replays from the start, or from after `Last-Event-ID`; a finished job's stream ends by itself."""
+    request: Request, state: State, job_id: JobId, position: Position, token: StreamTokenQuery = None
+) -> Response:
+    """Replays from the start, or from after `Last-Event-ID`; a finished job's stream ends by itself.
+
+    204 for who comes back with everything.
+    """
     organization = await stream_reader(request, state, job_id, token)
     job = await get_job(state.db, organization, job_id)
-    after = last_event_id if last_event_id is not None else (last_event_query or 0)
-    return stream(_events(state, job.id, after))
+    return no_more() if has_everything(job, position) else stream(_events(state, job.id, position or 0))
 
 
 async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:

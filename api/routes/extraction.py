@@ -24,10 +24,13 @@ from api.extractions import (
     started_answer,
 )
 from api.idempotency import IdempotencyKey, Remembered, once, slot_of
+from api.ids import ClassificationId, JobId, TemplateId
 from api.job_entries import annotation_answer, entries, extraction_answer
 from api.routes.jobs import seen_job
+from api.routing import ApiRoute, invalid, refuse_unknown
 from api.state import AppState, State
 from contracts.auth import KeyKind, Principal
+from contracts.bodies import field_names
 from contracts.errors import BadInput, Conflict, ErrorCode, TowpathError, Unavailable
 from contracts.extraction import (
     SYNC_SECONDS,
@@ -51,7 +54,7 @@ from stores.extraction.reviews import annotation_history, list_annotations, revi
 from stores.job_list import JobFilter, list_page
 from stores.tables import JobRow
 
-router = APIRouter(tags=["extraction"])
+router = APIRouter(tags=["extraction"], route_class=ApiRoute)
 DOCUMENT = body_of(ExtractBody, file=True)
 PROVIDER_AWAY = frozenset({ErrorCode.PROVIDER_DOWN, ErrorCode.PROVIDER_TIMEOUT, ErrorCode.RATE_LIMITED})
 
@@ -116,8 +119,8 @@ def _words(words: Any, given: str | None, field: str) -> tuple[Any, ...]:
     return tuple(found)
 
 
-@router.get("/jobs/{job_id}", summary="One job")
-async def get_job(state: State, caller: Reader, job_id: UUID) -> Response:
+@router.get("/jobs/{jobId}", summary="One job")
+async def get_job(state: State, caller: Reader, job_id: JobId) -> Response:
     """The shape of a list entry."""
     return await _entry(state, await seen_job(state, caller, job_id))
 
@@ -126,39 +129,42 @@ async def _entry(state: AppState, job: JobRow) -> Response:
     return json_answer((await entries(state, [job], bodies=True))[0])
 
 
-@router.post("/jobs/{job_id}/cancel", summary="Stop a job")
-async def cancel_job(state: State, caller: Operator, job_id: UUID) -> Response:
+@router.post("/jobs/{jobId}/cancel", summary="Stop a job")
+async def cancel_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """What is finished stays; a pending review is withdrawn."""
     await seen_job(state, caller, job_id)
     return await _entry(state, await cancel(state, caller, job_id))
 
 
-@router.post("/jobs/{job_id}/pause", summary="Pause a job")
-async def pause_job(state: State, caller: Operator, job_id: UUID) -> Response:
+@router.post("/jobs/{jobId}/pause", summary="Pause a job")
+async def pause_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """No new page starts; repeats change nothing."""
     await seen_job(state, caller, job_id)
     return await _entry(state, await state.gateway.pause(caller.organization, job_id))
 
 
-@router.post("/jobs/{job_id}/resume", summary="Let a paused job go on")
-async def resume_job(state: State, caller: Operator, job_id: UUID) -> Response:
+@router.post("/jobs/{jobId}/resume", summary="Let a paused job go on")
+async def resume_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """Goes on where the pause began; a job that is held for its review goes on by the review."""
     await seen_job(state, caller, job_id)
     return await _entry(state, await state.gateway.go_on(caller.organization, job_id))
 
 
-@router.post("/jobs/{job_id}/retry", summary="Run a failed job again")
-async def retry_job(state: State, caller: Operator, job_id: UUID) -> Response:
+@router.post("/jobs/{jobId}/retry", summary="Run a failed job again")
+async def retry_job(
+    request: Request, state: State, caller: Operator, job_id: JobId, idempotency_key: IdempotencyKey = None
+) -> Response:
     """From ERROR or CANCELLED; finished pages are kept."""
     job = await seen_job(state, caller, job_id)
-    if job.state not in {JobState.FAILED, JobState.CANCELLED}:
+    slot = slot_of(request, caller, idempotency_key)
+    if not await slot.is_taken(state.db) and job.state not in {JobState.FAILED, JobState.CANCELLED}:
         raise Conflict(f"only a job that failed or was cancelled is run again; this one is {job.state}")
-    return await _entry(state, await state.gateway.restart(caller.organization, job_id))
+    return await _entry(state, await state.gateway.restart(caller.organization, job_id, slot=slot))
 
 
-@router.post("/jobs/{job_id}/review", summary="Decide a review", openapi_extra=body_of(ReviewBody))
+@router.post("/jobs/{jobId}/review", summary="Decide a review", openapi_extra=body_of(ReviewBody))
 async def review_job(
-    request: Request, state: State, caller: Operator, job_id: UUID, idempotency_key: IdempotencyKey = None
+    request: Request, state: State, caller: Operator, job_id: JobId, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """APPROVED, REJECTED or CANCELLED, with a correction if one comes along; a held job goes on."""
     body, digest = await read_body(request, state, ReviewBody)
@@ -167,8 +173,8 @@ async def review_job(
     return await _entry(state, await decide_review(state, caller, job_id, body, slot, digest))
 
 
-@router.get("/jobs/{job_id}/review", summary="The history of a review")
-async def get_review(state: State, caller: Reader, job_id: UUID) -> Response:
+@router.get("/jobs/{jobId}/review", summary="The history of a review")
+async def get_review(state: State, caller: Reader, job_id: JobId) -> Response:
     """Who decided what, and every revision of the corrections."""
     job = await seen_job(state, caller, job_id)
     decided = [one.model_dump(mode="json") for one in await review_history(state.db, job.id)]
@@ -247,7 +253,7 @@ async def extract_sync(
 
 
 @router.post("/annotate", summary="Save a correction", openapi_extra=body_of(AnnotateBody))
-@router.post("/extract-annotations", include_in_schema=False)
+@router.post("/extract-annotations", include_in_schema=False, openapi_extra=body_of(AnnotateBody))
 async def post_annotation(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -284,15 +290,11 @@ async def _template_body(request: Request, state: AppState) -> tuple[TemplateBod
     body, digest = await read_body(request, state, TemplateBody)
     if body.schema_ is not None:
         check_schema(body.schema_)
-    unknown = set(body.options) - {field.alias or name for name, field in ExtractOptions.model_fields.items()}
-    if unknown:
-        raise BadInput(f"options.{min(unknown)} is no option of a template", field=f"options.{min(unknown)}")
+    refuse_unknown(body.options, field_names(ExtractOptions), within="options")
     try:
         options = ExtractOptions.model_validate(body.options)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(["options", *(str(one) for one in first["loc"])])
-        raise BadInput(f"{place}: {first['msg']}", field=place) from error
+        raise invalid(TemplateBody, error, "options") from error
     return body, options.model_dump(mode="json", by_alias=True, exclude_unset=True), digest
 
 
@@ -319,14 +321,14 @@ async def list_templates(state: State, caller: Reader) -> Response:
     return json_answer({"templates": [_template(row) for row in rows]})
 
 
-@router.get("/templates/{template_id}", summary="One template")
-async def get_template(state: State, caller: Reader, template_id: UUID) -> Response:
+@router.get("/templates/{templateId}", summary="One template")
+async def get_template(state: State, caller: Reader, template_id: TemplateId) -> Response:
     """As it is now."""
     return json_answer(_template(await catalog.get_template(state.db, caller.organization, template_id)))
 
 
-@router.put("/templates/{template_id}", summary="Change a template", openapi_extra=body_of(TemplateBody))
-async def put_template(request: Request, state: State, caller: Editor, template_id: UUID) -> Response:
+@router.put("/templates/{templateId}", summary="Change a template", openapi_extra=body_of(TemplateBody))
+async def put_template(request: Request, state: State, caller: Editor, template_id: TemplateId) -> Response:
     """As a whole; jobs that run keep what they took from it."""
     body, options, _ = await _template_body(request, state)
     row = await catalog.put_template(
@@ -340,8 +342,8 @@ async def put_template(request: Request, state: State, caller: Editor, template_
     return json_answer(_template(row))
 
 
-@router.delete("/templates/{template_id}", status_code=204, summary="Delete a template")
-async def delete_template(state: State, caller: Editor, template_id: UUID) -> None:
+@router.delete("/templates/{templateId}", status_code=204, summary="Delete a template")
+async def delete_template(state: State, caller: Editor, template_id: TemplateId) -> None:
     """Jobs that used it stay."""
     await catalog.delete_template(state.db, caller.organization, template_id)
 
@@ -372,20 +374,20 @@ def _classification(row: catalog.Classification) -> dict[str, Any]:
     return {"id": str(row.id), "name": row.name, "options": row.options, "createdAt": moment(row.created_at)}
 
 
-@router.get("/classification/{classification_id}", summary="Classes of documents")
-async def get_classification(state: State, caller: Reader, classification_id: UUID) -> Response:
+@router.get("/classification/{classificationId}", summary="Classes of documents")
+async def get_classification(state: State, caller: Reader, classification_id: ClassificationId) -> Response:
     """With their examples."""
     return json_answer(
         _classification(await catalog.get_classification(state.db, caller.organization, classification_id))
     )
 
 
-@router.post("/classification/{classification_id}/run", summary="Classify a document", openapi_extra=DOCUMENT)
+@router.post("/classification/{classificationId}/run", summary="Classify a document", openapi_extra=DOCUMENT)
 async def run_classification(
     request: Request,
     state: State,
     caller: Operator,
-    classification_id: UUID,
+    classification_id: ClassificationId,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """A job whose result is the class, how sure it is, and why."""

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Path, Query, Request, Response, status
 from api.answers import json_answer
 from api.auth import Editor, Owner, Reader
 from api.entity_answers import STATUS_PATH, index_view
-from api.idempotency import IdempotencyKey, slot_of
-from api.state import State
+from api.idempotency import IdempotencyKey, digest_of, slot_of
+from api.routing import ApiRoute
+from api.state import AppState, State
 from contracts.auth import Principal
 from contracts.entities import (
     BatchStatus,
@@ -36,13 +37,13 @@ from stores.entities.indexes import (
     find_index,
     list_indexes,
     mark_reindexing,
-    save_config,
+    replace_config,
 )
 from stores.entities.labels import StoredLabel, read_labels, save_labels
 from stores.entities.records import find_entity
 from stores.tables import JobRow
 
-router = APIRouter(prefix="/v1/indexes", tags=["indexes"])
+router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=ApiRoute)
 
 Name = Annotated[str, Path(alias="indexName", min_length=1, max_length=128)]
 
@@ -57,30 +58,45 @@ def _json(view: IndexView | IndexList, **more: Any) -> dict[str, Any]:
     response_model=IndexView,
     responses={201: {"model": IndexView, "description": "Created."}},
 )
-async def put_index(state: State, caller: Editor, body: IndexBody) -> Response:
+async def put_index(
+    request: Request, state: State, caller: Editor, body: IndexBody, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Creates the index, or changes it. A change that touches stored entities runs as a job: `reindexJobId`.
 
     Reads go on with the old configuration until that job ends; poll it like a batch.
     """
-    config = body.config()
+    slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
     async with state.db.transaction() as connection:
-        made = await create_index(connection, caller.organization, config)
-        if made is not None:
-            return json_answer(_json(index_view(made)), status.HTTP_201_CREATED)
-        if body.if_exists == "error":
-            raise Conflict(f"an index named {config.index_name} exists")
-        index = await find_index(connection, caller.organization, config.index_name, lock="exclusive")
-        if index.config == config:
-            await _refuse_while_rebuilding(connection, index)
-            return json_answer(_json(index_view(index)))
-        if index.entities == 0:
-            await _refuse_while_rebuilding(connection, index)
-            await save_config(connection, index.index_no, config)
-            changed = await find_index(connection, caller.organization, config.index_name)
-            return json_answer(_json(index_view(changed)))
-        job = await _rebuild(connection, caller, index, config, window=state.settings.window)
-    state.gateway.start_soon(job)
-    return json_answer(_json(index_view(index), reindexJobId=str(job.id)))
+        if known := await slot.open(connection):
+            return known.replay(digest)
+        answer, code, job = await _put(connection, state, caller, body)
+        await slot.keep(connection, digest, code, answer)
+    if job is not None:
+        state.gateway.start_soon(job)
+    return json_answer(answer, code)
+
+
+async def _put(
+    connection: Connection, state: AppState, caller: Principal, body: IndexBody
+) -> tuple[dict[str, Any], int, JobRow | None]:
+    """Make or change an index: the answer, its status, and the job that rebuilds it, if one is needed."""
+    config = body.config()
+    made = await create_index(connection, caller.organization, config)
+    if made is not None:
+        return _json(index_view(made)), status.HTTP_201_CREATED, None
+    if body.if_exists == "error":
+        raise Conflict(f"an index named {config.index_name} exists")
+    index = await find_index(connection, caller.organization, config.index_name, lock="exclusive")
+    if index.config == config:
+        await _refuse_while_rebuilding(connection, index)
+        return _json(index_view(index)), status.HTTP_200_OK, None
+    if index.entities == 0:
+        await _refuse_while_rebuilding(connection, index)
+        await replace_config(connection, index.index_no, config)
+        changed = await find_index(connection, caller.organization, config.index_name)
+        return _json(index_view(changed)), status.HTTP_200_OK, None
+    job = await _rebuild(connection, caller, index, config, window=state.settings.window)
+    return _json(index_view(index), reindexJobId=str(job.id)), status.HTTP_200_OK, job
 
 
 async def _refuse_while_rebuilding(connection: Connection, index: Index) -> None:
@@ -136,10 +152,24 @@ async def delete_index(state: State, caller: Owner, index_name: Name) -> None:
         await drop_index(connection, await find_index(connection, caller.organization, index_name, lock="exclusive"))
 
 
-@router.post("/{indexName}/labels", summary="Say which pairs are duplicates and which are not")
-async def add_labels(state: State, caller: Editor, index_name: Name, body: LabelsBody) -> LabelCounts:
+@router.post(
+    "/{indexName}/labels",
+    summary="Say which pairs are duplicates and which are not",
+    response_model=LabelCounts,
+)
+async def add_labels(
+    request: Request,
+    state: State,
+    caller: Editor,
+    index_name: Name,
+    body: LabelsBody,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """Stores labels; a pair that has one gets the new one. `tune` makes the index learn from them."""
+    slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
     async with state.db.transaction() as connection:
+        if known := await slot.open(connection):
+            return known.replay(digest)
         index = await find_index(connection, caller.organization, index_name)
         labels: list[StoredLabel] = []
         for place, label in enumerate(body.labels):
@@ -151,8 +181,11 @@ async def add_labels(state: State, caller: Editor, index_name: Name, body: Label
             labels.append(StoredLabel(first[0], second[0], first[1], second[1], label.duplicate))
         await save_labels(connection, caller.organization, index.name, labels)
         stored = await read_labels(connection, caller.organization, index.name)
-    duplicates = sum(label.duplicate for label in stored)
-    return LabelCounts(added=len(labels), total=len(stored), duplicates=duplicates, distinct=len(stored) - duplicates)
+        same = sum(label.duplicate for label in stored)
+        counts = LabelCounts(added=len(labels), total=len(stored), duplicates=same, distinct=len(stored) - same)
+        answer = counts.model_dump(mode="json", by_alias=True)
+        await slot.keep(connection, digest, status.HTTP_200_OK, answer)
+    return json_answer(answer)
 
 
 async def _uid(connection: Connection, index: Index, entity_id: int | str, where: str) -> int:

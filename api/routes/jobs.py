@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from api.auth import Operator, Reader
 from api.cursors import read_cursor, write_cursor
+from api.idempotency import IdempotencyKey, slot_of
+from api.ids import JobId
 from api.job_views import job_view
+from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.auth import KeyKind, Principal
 from contracts.errors import NotFound
@@ -19,7 +22,7 @@ from stores import jobs as store
 from stores.staging import read_failures
 from stores.tables import JobRow
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 
 
 async def seen_job(state: AppState, caller: Principal, job_id: UUID) -> JobRow:
@@ -66,17 +69,17 @@ async def list_jobs(
     )
 
 
-@router.get("/{job_id}", summary="One job")
-async def get_job(state: State, caller: Reader, job_id: UUID) -> JobView:
+@router.get("/{jobId}", summary="One job")
+async def get_job(state: State, caller: Reader, job_id: JobId) -> JobView:
     """State, progress, timings, error and links; answered from Postgres, so it works without a worker."""
     return job_view(await seen_job(state, caller, job_id), state.settings)
 
 
-@router.get("/{job_id}/failures", summary="Failed items of a job")
+@router.get("/{jobId}/failures", summary="Failed items of a job")
 async def get_failures(
     state: State,
     caller: Reader,
-    job_id: UUID,
+    job_id: JobId,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Offset = 0,
 ) -> FailurePage:
@@ -86,29 +89,32 @@ async def get_failures(
     return FailurePage(failures=failures, total=total, limit=limit, offset=offset)
 
 
-@router.post("/{job_id}/pause", summary="Pause a job")
-async def pause_job(state: State, caller: Operator, job_id: UUID) -> JobView:
+@router.post("/{jobId}/pause", summary="Pause a job")
+async def pause_job(state: State, caller: Operator, job_id: JobId) -> JobView:
     """Starts no further chunk; those in flight run to their end. 409 when the job has ended."""
     await seen_job(state, caller, job_id)
     return job_view(await state.gateway.pause(caller.organization, job_id), state.settings)
 
 
-@router.post("/{job_id}/continue", summary="Let a paused job go on")
-async def continue_job(state: State, caller: Operator, job_id: UUID) -> JobView:
+@router.post("/{jobId}/continue", summary="Let a paused job go on")
+async def continue_job(state: State, caller: Operator, job_id: JobId) -> JobView:
     """Goes on where the pause began. 409 when the job has ended."""
     await seen_job(state, caller, job_id)
     return job_view(await state.gateway.go_on(caller.organization, job_id), state.settings)
 
 
-@router.post("/{job_id}/cancel", summary="Cancel a job")
-async def cancel_job(state: State, caller: Operator, job_id: UUID) -> JobView:
+@router.post("/{jobId}/cancel", summary="Cancel a job")
+async def cancel_job(state: State, caller: Operator, job_id: JobId) -> JobView:
     """Stops a job; what is finished stays. A finished job answers its state unchanged."""
     await seen_job(state, caller, job_id)
     return job_view(await state.gateway.cancel(caller.organization, job_id), state.settings)
 
 
-@router.post("/{job_id}/restart", summary="Run what has not succeeded once more")
-async def restart_job(state: State, caller: Operator, job_id: UUID) -> JobView:
+@router.post("/{jobId}/restart", summary="Run what has not succeeded once more")
+async def restart_job(
+    request: Request, state: State, caller: Operator, job_id: JobId, idempotency_key: IdempotencyKey = None
+) -> JobView:
     """Starts the next attempt; during a cancel it begins when the cancel has ended. 409 while the job runs."""
     await seen_job(state, caller, job_id)
-    return job_view(await state.gateway.restart(caller.organization, job_id), state.settings)
+    slot = slot_of(request, caller, idempotency_key)
+    return job_view(await state.gateway.restart(caller.organization, job_id, slot=slot), state.settings)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Request, Response
 from psycopg.types.json import Jsonb
 from sse_starlette import EventSourceResponse
 
 from api.auth import Operator
-from api.llm_stream import llm_lines
+from api.llm_stream import has_every_message, llm_lines
+from api.routing import ApiRoute
 from api.state import State
-from api.streams import LastEventHeader, LastEventQuery, StreamTokenQuery, stream, stream_reader
+from api.streams import STREAM_ANSWERS, Position, StreamTokenQuery, no_more, stream, stream_reader
 from contracts.enrichment import STATUS_OF, ContinueBody, PublicStatus
 from contracts.errors import Conflict
 from contracts.jobs import JobState
@@ -20,23 +21,26 @@ from stores.db import Connection
 from stores.jobs import get_job
 from stores.tables import JobRow
 
-router = APIRouter(tags=["enrichment"])
+router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
 
 
-@router.get("/api/llm/stream/{job_id}", summary="A job's events", response_class=EventSourceResponse)
+@router.get(
+    "/api/llm/stream/{job_id}",
+    summary="A job's events",
+    response_class=EventSourceResponse,
+    responses=STREAM_ANSWERS,
+)
 @router.get("/api/enrichment/stream/{job_id}", include_in_schema=False, response_class=EventSourceResponse)
 async def stream_job(
-    request: Request,
-    state: State,
-    job_id: UUID,
-    token: StreamTokenQuery = None,
-    last_event_id: LastEventHeader = None,
-    last_event_query: LastEventQuery = None,
-) -> EventSourceResponse:
-    """One `data:` line a message; `completed` comes last. A reader without a position gets everything first."""
+    request: Request, state: State, job_id: UUID, position: Position, token: StreamTokenQuery = None
+) -> Response:
+    """One `data:` line a message; `completed` comes last. A reader without a position gets everything first.
+
+    204 for who comes back with everything.
+    """
     organization = await stream_reader(request, state, job_id, token)
     job = await get_job(state.db, organization, job_id)
-    return stream(llm_lines(state, job, last_event_id if last_event_id is not None else last_event_query))
+    return no_more() if await has_every_message(state, job, position) else stream(llm_lines(state, job, position))
 
 
 @router.post("/api/llm/cancel/{job_id}", summary="Cancel a job")

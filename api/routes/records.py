@@ -19,6 +19,8 @@ from api.bodies import body_of
 from api.enrichments import read_body, start_job
 from api.idempotency import IdempotencyKey
 from api.llm_stream import job_result
+from api.requests import add_header
+from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.auth import Principal, Role
 from contracts.enrichment import BatchIds, MergeBody
@@ -40,7 +42,7 @@ from stores.enrichment.records import (
 from stores.jobs import get_job
 from stores.tables import RecordRow
 
-router = APIRouter(tags=["records"])
+router = APIRouter(tags=["records"], route_class=ApiRoute)
 
 MOST_IDS = 100
 MERGE_SECONDS = 300.0
@@ -51,6 +53,7 @@ CSV_COLUMNS = [
 
 
 def record_filter(
+    request: Request,
     type: Literal["enrichment", "fusion"] | None = None,
     model: str | None = None,
     success: bool | None = None,
@@ -60,8 +63,11 @@ def record_filter(
     origin: str | None = None,
     since: Moment | None = None,
     include_deleted: bool = False,
+    capabilities: Annotated[str | None, Query(description="Taken, and without effect: records have none.")] = None,
 ) -> RecordFilter:
     """The filters of the query string."""
+    if capabilities is not None:
+        add_header(request.scope, "Warning", '199 towpath "capabilities has no effect: records have none"')
     return RecordFilter(type, model, success, search, entity_id, job_id, origin, since, include_deleted)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Request, Response
 
 from api.answers import json_answer
@@ -13,6 +14,7 @@ from api.bodies import body_of
 from api.enrichments import chosen_models, read_body, start_job
 from api.idempotency import IdempotencyKey, once, slot_of
 from api.llm_stream import job_result
+from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.auth import Principal
 from contracts.enrichment import GenerateBody, PromptBody, SchemaCreate, SchemaPatch
@@ -33,7 +35,7 @@ from stores.enrichment.schemas import (
 from stores.jobs import get_job, uses_schema
 from stores.tables import SchemaRow
 
-router = APIRouter(prefix="/api/schema", tags=["schemas"])
+router = APIRouter(prefix="/api/schema", tags=["schemas"], route_class=ApiRoute)
 
 SYNC_SECONDS = 300.0
 
@@ -161,9 +163,11 @@ async def generate_stream(
 
 
 @router.post("/generate/sync", summary="Make a schema from samples and wait", openapi_extra=body_of(GenerateBody))
-async def generate_sync(request: Request, state: State, caller: Editor) -> Response:
+async def generate_sync(
+    request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Answers the schema itself."""
-    return await _waited(state, caller, (await _generate(request, state, caller, None))[1])
+    return await _waited(state, caller, *await _generate(request, state, caller, idempotency_key))
 
 
 async def _edit(
@@ -197,14 +201,16 @@ async def prompt_stream(
 @router.post(
     "/saved/{schema_id}/prompt", summary="Change a schema by words and wait", openapi_extra=body_of(PromptBody)
 )
-async def prompt_sync(request: Request, state: State, caller: Editor, schema_id: UUID) -> Response:
+async def prompt_sync(
+    request: Request, state: State, caller: Editor, schema_id: UUID, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Answers the changed schema itself."""
-    return await _waited(state, caller, (await _edit(request, state, caller, schema_id, None))[1])
+    return await _waited(state, caller, *await _edit(request, state, caller, schema_id, idempotency_key))
 
 
-async def _waited(state: AppState, caller: Principal, job_id: UUID | None) -> Response:
-    if job_id is None:
-        raise AssertionError("without an Idempotency-Key there is always a job")
+async def _waited(state: AppState, caller: Principal, answer: Response, job_id: UUID | None) -> Response:
+    # A repeat waits for the job of the first request.
+    job_id = job_id or UUID(orjson.loads(bytes(answer.body))["job_id"])
     job = await get_job(state.db, caller.organization, job_id)
     job = await state.events.wait_for_end(job, seconds=SYNC_SECONDS)
     if not job.state.final:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -14,12 +13,16 @@ from api.auth import Editor, Reader
 from api.bodies import body_of
 from api.enrichments import read_body
 from api.idempotency import IdempotencyKey, once, slot_of
+from api.ids import ConnectionId, ModelId, TopicName
+from api.media import YAML, media_type
 from api.rates import limited
+from api.routing import ApiRoute
 from api.semantic_models import (
     change_content,
     connection_columns,
     connection_view,
     content_of,
+    forget_connection,
     forget_model,
     make_model,
     make_schema_model,
@@ -27,6 +30,7 @@ from api.semantic_models import (
     model_view,
     refresh_schema_model,
     topic_answer,
+    with_base,
 )
 from api.state import AppState, State
 from api.uploads import read_whole
@@ -37,7 +41,7 @@ from stores.ai.connections import add_connection, change_connection, get_connect
 from stores.ai.models import get_model, list_models, models_over
 from stores.ai.tables import ConnectionRow, ModelRow
 
-router = APIRouter(tags=["models"], dependencies=[Depends(limited)])
+router = APIRouter(tags=["models"], dependencies=[Depends(limited)], route_class=ApiRoute)
 
 BranchQuery = Annotated[UUID | None, Query(description="A branch of the model.")]
 MOST_BODY = 4 * MOST_BYTES
@@ -47,7 +51,7 @@ MOST_BODY = 4 * MOST_BYTES
 async def connect(request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None) -> Response:
     """A DuckDB file or a Postgres; what it is reached by is kept encrypted, and it is only ever read."""
     body, digest = await read_body(request, state, ConnectionBody)
-    columns = connection_columns(state, body)
+    columns = await connection_columns(state, body)
 
     async def add(inside: AppState) -> dict[str, Any]:
         return _shown(await add_connection(inside.db, ConnectionRow(organization=caller.organization, **columns)))
@@ -65,25 +69,24 @@ async def connections(state: State, caller: Reader) -> list[ConnectionView]:
     return [connection_view(row) for row in await list_connections(state.db, caller.organization)]
 
 
-@router.get("/v1/connections/{connection_id}", summary="One connection")
-async def connection(state: State, caller: Reader, connection_id: UUID) -> dict[str, Any]:
+@router.get("/v1/connections/{connectionId}", summary="One connection")
+async def connection(state: State, caller: Reader, connection_id: ConnectionId) -> dict[str, Any]:
     """Without its credentials."""
     return _shown(await get_connection(state.db, caller.organization, connection_id))
 
 
-@router.put("/v1/connections/{connection_id}", summary="Change a connection", openapi_extra=body_of(ConnectionBody))
-async def change(request: Request, state: State, caller: Editor, connection_id: UUID) -> dict[str, Any]:
+@router.put("/v1/connections/{connectionId}", summary="Change a connection", openapi_extra=body_of(ConnectionBody))
+async def change(request: Request, state: State, caller: Editor, connection_id: ConnectionId) -> dict[str, Any]:
     """As a whole; the models over it stay."""
     body, _ = await read_body(request, state, ConnectionBody)
-    columns = connection_columns(state, body)
+    columns = await connection_columns(state, body)
     return _shown(await change_connection(state.db, caller.organization, connection_id, columns))
 
 
-@router.delete("/v1/connections/{connection_id}", status_code=204, summary="Forget a connection")
-async def forget(state: State, caller: Editor, connection_id: UUID) -> None:
-    """Questions to the models over it fail from then on."""
-    changed: dict[str, object] = {"deleted_at": datetime.now(UTC), "config": b""}
-    await change_connection(state.db, caller.organization, connection_id, changed)
+@router.delete("/v1/connections/{connectionId}", status_code=204, summary="Forget a connection")
+async def forget(state: State, caller: Editor, connection_id: ConnectionId) -> None:
+    """409 while there are models over it."""
+    await forget_connection(state, caller, connection_id)
 
 
 @router.get("/v1/models", summary="List models")
@@ -97,7 +100,9 @@ async def models(
     kind: Annotated[ModelKind | None, Query(alias="modelKind")] = None,
     include_deleted: Annotated[bool, Query(alias="includeDeleted")] = False,
     include: Literal["activeBranches"] | None = None,
-    sort_field: Annotated[Literal["name", "createdAt", "updatedAt"], Query(alias="sortField")] = "name",
+    sort_field: Annotated[
+        Literal["name", "createdAt", "updatedAt", "modelKind", "connectionId", "baseModelId"], Query(alias="sortField")
+    ] = "name",
     sort_direction: Annotated[Literal["asc", "desc"], Query(alias="sortDirection")] = "asc",
     cursor: Annotated[str | None, Query(pattern=r"^\d{1,9}$", description="`nextCursor` of the page before.")] = None,
     page_size: Annotated[int, Query(alias="pageSize", ge=1, le=100)] = 20,
@@ -132,14 +137,17 @@ async def models(
 
 @router.post("/v1/models", summary="Make a model", openapi_extra=body_of(ModelBody))
 async def create(request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None) -> Response:
-    """A SCHEMA model is made by reading the database; SHARED, SHARED_EXTENSION and BRANCH of YAML or JSON."""
+    """A SCHEMA model is made by reading the database; SHARED, SHARED_EXTENSION and BRANCH of YAML or JSON.
+
+    A SHARED one with neither base nor content is made over the connection's schema model, which is read if need be.
+    """
     body, digest = await read_body(request, state, ModelBody)
     slot = slot_of(request, caller, idempotency_key)
     if body.model_kind is ModelKind.SCHEMA:
         return json_answer(_made(await make_schema_model(state, caller, body, slot, digest)))
 
     async def make(inside: AppState) -> dict[str, Any]:
-        return _made(await make_model(inside, caller, body))
+        return _made(await make_model(inside, caller, await with_base(inside, caller, body)))
 
     return await once(state, slot, digest, make)
 
@@ -148,20 +156,20 @@ def _made(row: ModelRow) -> dict[str, Any]:
     return {"success": True, "model": model_view(row)}
 
 
-@router.get("/v1/models/{model_id}", summary="One model")
-async def model(state: State, caller: Reader, model_id: UUID) -> dict[str, Any]:
+@router.get("/v1/models/{modelId}", summary="One model")
+async def model(state: State, caller: Reader, model_id: ModelId) -> dict[str, Any]:
     """Without its content."""
     return model_view(await get_model(state.db, caller.organization, model_id))
 
 
-@router.delete("/v1/models/{model_id}", status_code=204, summary="Delete a model")
-async def delete(state: State, caller: Editor, model_id: UUID) -> None:
+@router.delete("/v1/models/{modelId}", status_code=204, summary="Delete a model")
+async def delete(state: State, caller: Editor, model_id: ModelId) -> None:
     """409 while others are laid over it."""
     await forget_model(state, caller, model_id)
 
 
-@router.get("/v1/models/{model_id}/content", summary="What a model says")
-async def content(state: State, caller: Reader, model_id: UUID, branch_id: BranchQuery = None) -> dict[str, Any]:
+@router.get("/v1/models/{modelId}/content", summary="What a model says")
+async def content(state: State, caller: Reader, model_id: ModelId, branch_id: BranchQuery = None) -> dict[str, Any]:
     """Its own content, and the whole that it makes with what it is laid over."""
     row, whole = await content_of(state, caller.organization, model_id, branch_id)
     return {
@@ -172,14 +180,13 @@ async def content(state: State, caller: Reader, model_id: UUID, branch_id: Branc
 
 
 @router.put(
-    "/v1/models/{model_id}/content",
+    "/v1/models/{modelId}/content",
     summary="Change what a model says",
-    openapi_extra=body_of(ModelContentBody),
+    openapi_extra=body_of(ModelContentBody, text=YAML),
 )
-async def put_content(request: Request, state: State, caller: Editor, model_id: UUID) -> dict[str, Any]:
+async def put_content(request: Request, state: State, caller: Editor, model_id: ModelId) -> dict[str, Any]:
     """YAML as `application/yaml`, or JSON `{"content": ...}`. What is not valid is refused with its place."""
-    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media in {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}:
+    if media_type(request.headers) == YAML:
         raw = await read_whole(request, limit=MOST_BODY)
         try:
             given: str | dict[str, Any] = raw.decode()
@@ -190,31 +197,37 @@ async def put_content(request: Request, state: State, caller: Editor, model_id: 
     return _made(await change_content(state, caller, model_id, given))
 
 
-@router.post("/v1/models/{model_id}/refresh", summary="Read the database again")
+@router.post("/v1/models/{modelId}/refresh", summary="Read the database again")
 async def refresh(
-    request: Request, state: State, caller: Editor, model_id: UUID, idempotency_key: IdempotencyKey = None
+    request: Request, state: State, caller: Editor, model_id: ModelId, idempotency_key: IdempotencyKey = None
 ) -> dict[str, Any]:
     """Brings a SCHEMA model up to date; what is laid over it stays."""
     slot = slot_of(request, caller, idempotency_key)
     return _made(await refresh_schema_model(state, caller, model_id, slot, b""))
 
 
-@router.post("/v1/models/{model_id}/merge", summary="Merge a branch")
-async def merge(state: State, caller: Editor, model_id: UUID) -> dict[str, Any]:
+@router.post("/v1/models/{modelId}/merge", summary="Merge a branch")
+async def merge(
+    request: Request, state: State, caller: Editor, model_id: ModelId, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Into the model that it belongs to; the branch is then deleted."""
-    return _made(await merge_branch(state, caller, model_id))
+
+    async def join(inside: AppState) -> dict[str, Any]:
+        return _made(await merge_branch(inside, caller, model_id))
+
+    return await once(state, slot_of(request, caller, idempotency_key), b"", join)
 
 
-@router.get("/v1/models/{model_id}/topic", summary="Topics of a model")
-async def topics(state: State, caller: Reader, model_id: UUID, branch_id: BranchQuery = None) -> dict[str, Any]:
+@router.get("/v1/models/{modelId}/topic", summary="Topics of a model")
+async def topics(state: State, caller: Reader, model_id: ModelId, branch_id: BranchQuery = None) -> dict[str, Any]:
     """What can be asked together."""
     _, whole = await content_of(state, caller.organization, model_id, branch_id)
     return {"success": True, "topics": [topic_answer(whole, name, full=False) for name in whole.topics]}
 
 
-@router.get("/v1/models/{model_id}/topic/{topic_name}", summary="One topic")
+@router.get("/v1/models/{modelId}/topic/{topicName}", summary="One topic")
 async def topic(
-    state: State, caller: Reader, model_id: UUID, topic_name: str, branch_id: BranchQuery = None
+    state: State, caller: Reader, model_id: ModelId, topic_name: TopicName, branch_id: BranchQuery = None
 ) -> dict[str, Any]:
     """With the views that it reaches, and how."""
     _, whole = await content_of(state, caller.organization, model_id, branch_id)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
 
 from api.answers import json_answer
 from api.auth import EmbeddingsOperator, EmbeddingsReader
+from api.bodies import body_of
 from api.idempotency import IdempotencyKey
+from api.routing import ApiRoute
 from api.state import AppState, State
 from api.vector_tasks import DELETION, MOST_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
 from contracts.auth import Principal
-from contracts.errors import Conflict
+from contracts.errors import Conflict, ErrorBody, ErrorList
 from contracts.values import Offset
 from contracts.vectors import (
     Collection,
@@ -34,33 +36,33 @@ from stores.jobs import get_job
 from stores.tables import JobRow
 from stores.vectors.tasks import find_task, list_tasks, prepare_restart, read_failed_items
 
-router = APIRouter(prefix="/embeddings", tags=["embeddings"])
+WRONG = "What was sent is wrong, or this Idempotency-Key was used with another request."
+router = APIRouter(
+    prefix="/embeddings",
+    tags=["embeddings"],
+    route_class=ApiRoute,
+    responses={422: {"model": ErrorList | ErrorBody, "description": WRONG}},
+)
 
 TaskId = Annotated[str, Query(min_length=1, max_length=128, description="From the answer to `run`, or your own.")]
 CollectionName = Annotated[Collection, Query(description="Which collection.")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    example = schema.pop("example", None)
-    schema.pop("$defs", None)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
-
-
 @router.post(
     "/upsertion-tasks/run",
     summary="Insert or replace objects",
     response_model=UpsertionTask,
-    openapi_extra=_body(UpsertionBody),
+    openapi_extra=body_of(UpsertionBody),
 )
 async def run_upsertion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Accepts up to 100,000 items as a task. A repeat with the same `task_id` and body answers the same task.
 
-    Embedded is `payload.text`, else the payload's texts in the order of their keys, else the file that
-    `item_info` names (`url`, or `path` under the allowed folder). A bad item fails alone.
+    Embedded is `payload.text` (a string, a number, or a list of these), else the payload's texts in the order of
+    their keys, else the file that `item_info` names (`url`, or `path` under the allowed folder). A bad item fails
+    alone.
     """
     return await submit_task(request, state, caller, UPSERTION, Collection.DEFAULT, idempotency_key)
 
@@ -69,7 +71,7 @@ async def run_upsertion(
     "/upsertion-tasks/categories/run",
     summary="Insert or replace categories",
     response_model=UpsertionTask,
-    openapi_extra=_body(UpsertionBody),
+    openapi_extra=body_of(UpsertionBody),
 )
 async def run_categories_upsertion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
@@ -79,7 +81,7 @@ async def run_categories_upsertion(
 
 
 @router.post(
-    "/deletion-tasks/run", summary="Delete objects", response_model=DeletionTask, openapi_extra=_body(DeletionBody)
+    "/deletion-tasks/run", summary="Delete objects", response_model=DeletionTask, openapi_extra=body_of(DeletionBody)
 )
 async def run_deletion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
@@ -92,7 +94,7 @@ async def run_deletion(
     "/deletion-tasks/categories/run",
     summary="Delete categories",
     response_model=DeletionTask,
-    openapi_extra=_body(DeletionBody),
+    openapi_extra=body_of(DeletionBody),
 )
 async def run_categories_deletion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
@@ -211,6 +213,10 @@ async def cancel_deletion(state: State, caller: EmbeddingsOperator, task_id: Tas
     return await _cancel(state, caller, DELETION, task_id)
 
 
+def _reader(caller: Principal) -> UUID | None:
+    return caller.key_id or caller.user_id
+
+
 def _answer(found: SearchAnswer) -> Response:
     return json_answer(found.model_dump(mode="json", exclude_none=True))
 
@@ -219,8 +225,12 @@ def _answer(found: SearchAnswer) -> Response:
 async def similarity_search(
     body: SearchBody, state: State, caller: EmbeddingsReader, collection: CollectionName = Collection.DEFAULT
 ) -> Response:
-    """Objects by cosine distance (0 to 2) of their nearest part; without a query, by payload."""
-    return _answer(await state.vectors.search(caller.organization, collection, body))
+    """Objects by cosine distance (0 to 2) of their nearest part; without a query, by payload.
+
+    Go on with `offset` from `next_page_offset`: the pages of one search are cut from one answer, for ten minutes
+    after the last. `create_session` or a `session_id` keeps two readers with one key apart.
+    """
+    return _answer(await state.vectors.search(caller.organization, collection, body, reader=_reader(caller)))
 
 
 @router.post("/payload-search", summary="Objects by their payload", response_model=SearchAnswer)
@@ -228,7 +238,9 @@ async def payload_search(
     body: SearchBody, state: State, caller: EmbeddingsReader, collection: CollectionName = Collection.DEFAULT
 ) -> Response:
     """Objects that match the filter, by `sort_by` or id; `distance` is 1.0."""
-    return _answer(await state.vectors.search(caller.organization, collection, body, by_payload=True))
+    return _answer(
+        await state.vectors.search(caller.organization, collection, body, reader=_reader(caller), by_payload=True)
+    )
 
 
 @router.post("/payload-count", summary="How many objects match", response_model=CountAnswer)

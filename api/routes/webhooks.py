@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api.answers import json_answer
 from api.auth import Editor, Operator, Reader
 from api.cursors import read_cursor, write_cursor
-from api.idempotency import IdempotencyKey, Slot
-from api.state import State
+from api.idempotency import IdempotencyKey, Slot, digest_of, once, slot_of
+from api.ids import DeliveryId, WebhookId
+from api.routing import ApiRoute
+from api.state import AppState, State
 from api.webhook_targets import check_url
+from contracts.auth import Principal
+from contracts.jobs import DeliveryRef
 from contracts.json_values import parse_json
 from contracts.webhooks import (
     DeliveryPage,
@@ -28,7 +31,7 @@ from domain.webhooks.signing import new_secret, signing_key, standard_form
 from stores.webhooks import deliveries as log
 from stores.webhooks import receivers as store
 
-router = APIRouter(tags=["webhooks"])
+router = APIRouter(tags=["webhooks"], route_class=ApiRoute)
 
 
 def _receiver(row: store.Receiver, secret: str | None = None) -> ReceiverView:
@@ -67,7 +70,7 @@ async def register(
     await check_url(state, body.url, "url")
     secret = body.secret or new_secret()
     signing_key(secret)
-    digest = _digest(body)
+    digest = digest_of(body)
     slot = Slot(caller.organization, "POST /webhooks", idempotency_key)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
@@ -81,34 +84,47 @@ async def register(
     return json_answer(shown, 201)
 
 
-def _digest(body: ReceiverBody) -> bytes:
-    return hashlib.sha256(body.model_dump_json().encode()).digest()
-
-
 @router.get("/webhooks", summary="List receivers", response_model_exclude_none=True)
 async def receivers(state: State, caller: Reader) -> list[ReceiverView]:
     """Without their secrets."""
     return [_receiver(row) for row in await store.list_receivers(state.db, caller.organization)]
 
 
-@router.get("/webhooks/{webhook_id}", summary="One receiver", response_model_exclude_none=True)
-async def receiver(state: State, caller: Reader, webhook_id: UUID) -> ReceiverView:
+@router.get("/webhooks/{webhookId}", summary="One receiver", response_model_exclude_none=True)
+async def receiver(state: State, caller: Reader, webhook_id: WebhookId) -> ReceiverView:
     """Without its secret."""
     return _receiver(await store.get_receiver(state.db, caller.organization, webhook_id))
 
 
-@router.delete("/webhooks/{webhook_id}", status_code=204, summary="Forget a receiver")
-async def forget(state: State, caller: Editor, webhook_id: UUID) -> None:
+@router.delete("/webhooks/{webhookId}", status_code=204, summary="Forget a receiver")
+async def forget(state: State, caller: Editor, webhook_id: WebhookId) -> None:
     """What is on its way to it ends as DISABLED."""
     await store.delete_receiver(state.db, caller.organization, webhook_id)
 
 
-@router.post("/webhooks/{webhook_id}/rotate", summary="Change a receiver's secret", response_model_exclude_none=True)
-async def rotate(state: State, caller: Editor, webhook_id: UUID) -> ReceiverView:
+@router.post("/webhooks/{webhookId}/rotate", summary="Change a receiver's secret", response_model=ReceiverView)
+async def rotate(
+    request: Request, state: State, caller: Editor, webhook_id: WebhookId, idempotency_key: IdempotencyKey = None
+) -> Response:
     """The answer has the new secret, once; for 24 hours both sign."""
+
+    async def change(inside: AppState) -> dict[str, Any]:
+        changed = await rotate_secret(inside, caller, webhook_id)
+        return changed.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    return await once(state, slot_of(request, caller, idempotency_key), b"", change, secret="secret")
+
+
+async def rotate_secret(state: AppState, caller: Principal, webhook_id: UUID) -> ReceiverView:
+    """Give a receiver a new secret.
+
+    Raises:
+        NotFound: No such receiver.
+    """
     secret = new_secret()
-    row = await store.rotate_receiver(state.db, caller.organization, webhook_id, state.vault.seal(secret))
-    return _receiver(row, secret)
+    return _receiver(
+        await store.rotate_receiver(state.db, caller.organization, webhook_id, state.vault.seal(secret)), secret
+    )
 
 
 @router.put("/v1/webhooks/standing-secret", summary="Set the organization's standing secret")
@@ -157,15 +173,31 @@ async def deliveries(
     )
 
 
-@router.get("/v1/webhooks/deliveries/{delivery_id}", summary="One notice", response_model_exclude_none=True)
-async def delivery(state: State, caller: Reader, delivery_id: UUID) -> DeliveryView:
+@router.get("/v1/webhooks/deliveries/{deliveryId}", summary="One notice", response_model_exclude_none=True)
+async def delivery(state: State, caller: Reader, delivery_id: DeliveryId) -> DeliveryView:
     """With the body that is sent."""
     return _delivery(await log.get_delivery(state.db, caller.organization, delivery_id), body=True)
 
 
-@router.post("/v1/webhooks/deliveries/{delivery_id}/resend", summary="Send it again", response_model_exclude_none=True)
-async def resend(state: State, caller: Operator, delivery_id: UUID) -> DeliveryView:
+@router.post("/v1/webhooks/deliveries/{deliveryId}/resend", summary="Send it again", response_model=DeliveryView)
+async def resend(
+    request: Request, state: State, caller: Operator, delivery_id: DeliveryId, idempotency_key: IdempotencyKey = None
+) -> Response:
     """From the start of the schedule, with the same `event_id`; not while it is on its way."""
+    begun: list[DeliveryRef] = []
+
+    async def begin(inside: AppState) -> dict[str, Any]:
+        row = await log.begin_resend(inside.db, caller.organization, delivery_id)
+        begun.append(row.ref)
+        return _delivery(row, body=True).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    answer = await once(state, slot_of(request, caller, idempotency_key), b"", begin)
+    for ref in begun:
+        state.gateway.deliver_soon(ref)
+    return answer
+
+
+async def send_again(state: AppState, caller: Principal, delivery_id: UUID) -> None:
+    """Begin a delivery once more."""
     row = await log.begin_resend(state.db, caller.organization, delivery_id)
     state.gateway.deliver_soon(row.ref)
-    return _delivery(row, body=True)

@@ -14,6 +14,7 @@ import duckdb
 from clients.databases.base import Database, data_type
 from contracts.databases import ForeignKey, Limits, Rows, Table, TableColumn
 from contracts.errors import BadInput, NotFound, QueryTooSlow, Unavailable
+from domain.texts import shorten
 
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     # No file, no URL and no extension can be reached from SQL, and SQL cannot change that.
@@ -24,14 +25,26 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
     "threads": 2,
 }
+INTERRUPT_SECONDS = 0.1
 
 
-def _below(root: Path, path: str) -> Path:
+def file_below(root: Path, path: str, *, must_exist: bool = True) -> Path:
+    """A DuckDB file in the folder of databases.
+
+    Raises:
+        BadInput: The path leads out of it.
+        NotFound: There is no such file, and there must be.
+    """
     folder = root.resolve()
-    file = (folder / path).resolve()
+    try:
+        file = (folder / path).resolve()
+        absent = must_exist and not file.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        # Too long a name, a NUL in it, a link that leads to itself.
+        raise BadInput("path: no path of a file", field="path") from error
     if not file.is_relative_to(folder):
         raise BadInput("path: leads out of the folder of databases", field="path")
-    if not file.is_file():
+    if absent:
         raise NotFound(f"no database {path}")
     return file
 
@@ -57,11 +70,11 @@ class DuckDatabase(Database):
         """
         if root is None:
             raise BadInput("path: this deployment has no folder of databases", field="path")
-        file = await asyncio.to_thread(_below, root, path)
+        file = await asyncio.to_thread(file_below, root, path)
         try:
             return cls(await asyncio.to_thread(duckdb.connect, str(file), read_only=True, config=CONFIG))
         except duckdb.Error as error:
-            raise BadInput(f"path: no DuckDB database: {error}"[:300], field="path") from error
+            raise BadInput(shorten(f"path: no DuckDB database: {error}", 300), field="path") from error
 
     async def run(self, sql: str, parameters: Mapping[str, Any], limits: Limits) -> Rows:
         """Run one SELECT; it is interrupted when its time is over or its caller is gone."""
@@ -70,8 +83,10 @@ class DuckDatabase(Database):
             try:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
-                self._connection.interrupt()
-                await asyncio.wait([task])
+                # One that comes before the query has begun is lost.
+                while not task.done():
+                    self._connection.interrupt()
+                    await asyncio.wait([task], timeout=INTERRUPT_SECONDS)
                 raise
 
     def _run(self, sql: str, parameters: Mapping[str, Any], limits: Limits) -> Rows:
@@ -86,9 +101,9 @@ class DuckDatabase(Database):
         except duckdb.InterruptException as error:
             raise QueryTooSlow(f"the query took longer than {limits.seconds:g} s") from error
         except (duckdb.IOException, duckdb.FatalException) as error:
-            raise Unavailable(f"the database does not answer: {error}"[:300]) from error
+            raise Unavailable(shorten(f"the database does not answer: {error}", 300)) from error
         except duckdb.Error as error:
-            raise BadInput(f"the database refuses the query: {error}"[:500]) from error
+            raise BadInput(shorten(f"the database refuses the query: {error}", 500)) from error
         finally:
             late.cancel()
         truncated = len(rows) > limits.rows

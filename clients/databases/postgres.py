@@ -16,6 +16,7 @@ from clients.http import GuardedClient
 from contracts.databases import ForeignKey, Limits, Rows, Table, TableColumn
 from contracts.errors import BadInput, QueryTooSlow, Unavailable
 from contracts.values import MOST_PORT, is_port
+from domain.texts import shorten
 
 CONNECT_SECONDS = 10
 DEFAULT_PORT = 5432
@@ -99,7 +100,7 @@ class PostgresDatabase(Database):
                 options="-c default_transaction_read_only=on",
             )
         except psycopg.OperationalError as error:
-            raise Unavailable(f"the database cannot be reached: {str(error).splitlines()[-1]}"[:300]) from error
+            raise Unavailable(shorten(f"the database cannot be reached: {str(error).splitlines()[-1]}", 300)) from error
         return cls(connection)
 
     async def run(self, sql: str, parameters: Mapping[str, Any], limits: Limits) -> Rows:
@@ -117,9 +118,9 @@ class PostgresDatabase(Database):
         except psycopg.errors.QueryCanceled as error:
             raise QueryTooSlow(f"the query took longer than {limits.seconds:g} s") from error
         except psycopg.OperationalError as error:
-            raise Unavailable(f"the database does not answer: {error}"[:300]) from error
+            raise Unavailable(shorten(f"the database does not answer: {error}", 300)) from error
         except psycopg.Error as error:
-            raise BadInput(f"the database refuses the query: {error}"[:500]) from error
+            raise BadInput(shorten(f"the database refuses the query: {error}", 500)) from error
         truncated = len(rows) > limits.rows
         return Rows(columns=names, rows=rows[: limits.rows], truncated=truncated, seconds=time.monotonic() - started)
 

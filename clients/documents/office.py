@@ -60,7 +60,13 @@ class SheetFile(Document):
     def __init__(self, path: Path, limits: ReadLimits) -> None:
         super().__init__(limits)
         assert_sound(path, DocumentKind.XLSX, limits)
-        self._book: Any = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
+        # A stored document has a digest for its name; of a path, openpyxl would look at the suffix.
+        self._file = path.open("rb")
+        try:
+            self._book: Any = openpyxl.load_workbook(self._file, read_only=True, data_only=True, keep_links=False)
+        except BaseException:
+            self._file.close()
+            raise
         self._sheets: list[Any] = list(self._book.worksheets)
 
     @property
@@ -86,6 +92,7 @@ class SheetFile(Document):
     def close(self) -> None:
         """Let go of the file."""
         self._book.close()
+        self._file.close()
 
 
 class SlidesFile(Document):
@@ -99,7 +106,8 @@ class SlidesFile(Document):
     def __init__(self, path: Path, limits: ReadLimits) -> None:
         super().__init__(limits)
         assert_sound(path, DocumentKind.PPTX, limits)
-        self._deck: Any = pptx.Presentation(str(path))
+        with path.open("rb") as file:
+            self._deck: Any = pptx.Presentation(file)
         self._slides: list[Any] = list(self._deck.slides)
 
     @property

@@ -15,7 +15,6 @@ from domain.vectors.ranking import normalised
 BATCH = 64
 PART_TOKENS = 512
 SECONDS = 60.0
-RETRY_SECONDS = 5
 
 
 class RemoteEmbedder:
@@ -57,7 +56,8 @@ class RemoteEmbedder:
         try:
             answer = await self._client.embeddings.create(model=self._name, input=texts, encoding_format="float")
         except openai.RateLimitError as error:
-            raise TooMany(f"{self.model} asks to slow down", retry_after=_wait(error)) from error
+            told = f"{self.model} asks to slow down"
+            raise TooMany(told, code=ErrorCode.RATE_LIMITED, retry_after=_wait(error)) from error
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             raise JobFault(f"{self.model} refuses: {error.message}"[:500], code=ErrorCode.EMBEDDING_FAILED) from error
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
@@ -65,9 +65,12 @@ class RemoteEmbedder:
                 f"{self.model} refuses the text: {error.message}"[:500], code=ErrorCode.EMBEDDING_FAILED
             ) from error
         except openai.OpenAIError as error:
-            raise Unavailable(f"{self.model} does not answer: {error}"[:500], retry_after=_wait(error)) from error
+            code = ErrorCode.PROVIDER_TIMEOUT if isinstance(error, openai.APITimeoutError) else ErrorCode.PROVIDER_DOWN
+            told = f"{self.model} does not answer: {error}"[:500]
+            raise Unavailable(told, code=code, retry_after=_wait(error)) from error
         if len(answer.data) != len(texts):
-            raise Unavailable(f"{self.model} answered {len(answer.data)} vectors for {len(texts)} texts")
+            told = f"{self.model} answered {len(answer.data)} vectors for {len(texts)} texts"
+            raise Unavailable(told, code=ErrorCode.PROVIDER_DOWN)
         ordered = sorted(answer.data, key=lambda one: one.index)
         return [one.embedding for one in ordered], answer.usage.prompt_tokens if answer.usage else 0
 
@@ -76,7 +79,7 @@ class RemoteEmbedder:
         await self._client.close()
 
 
-def _wait(error: Exception) -> int:
+def _wait(error: Exception) -> int | None:
+    """How long the endpoint asks to wait; None: it does not say, and Temporal's own back-off decides."""
     response = getattr(error, "response", None)
-    asked = None if response is None else retry_after(response.headers)
-    return RETRY_SECONDS if asked is None else asked
+    return None if response is None else retry_after(response.headers)

@@ -24,6 +24,7 @@ from contracts.errors import (
     RateLimited,
     TowpathError,
 )
+from domain.texts import shorten
 
 TOO_LONG = re.compile(
     r"context[_ ]length|maximum context|prompt is too long|too many tokens|context window", re.IGNORECASE
@@ -98,5 +99,5 @@ def _reason(error: BaseException) -> str:
 def _validation(error: BaseException) -> str:
     if isinstance(error, pydantic.ValidationError):
         told = "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors(include_url=False)[:3])
-        return told[:MOST_DETAIL]
-    return str(error)[:MOST_DETAIL]
+        return shorten(told, MOST_DETAIL)
+    return shorten(str(error), MOST_DETAIL)

@@ -18,6 +18,7 @@ MOST_SEQUENCE = 60
 LIKE_SIZES = 20
 """Measures share an axis when the peaks of both are less than this factor apart."""
 NOTHING = "(none)"
+UNDRAWN = "\ufffd"
 BETWEEN = " · "
 Row = Sequence[Any]
 Key = tuple[Any, ...]
@@ -128,9 +129,16 @@ def is_number(value: Any) -> bool:
 def shown(text: str) -> str:
     """A text on one line, without characters that cannot be seen or that turn the direction of others.
 
-    A control character in a label would make the renderer abort the whole process.
+    A control character in a label would make the renderer abort the whole process. One beyond 16 bits, an emoji say, it
+    takes for two, and refuses the half that is left where a label does not fit: such a one is shown as \ufffd.
     """
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return " ".join("".join(_drawable(one) for one in text).split())
+
+
+def _drawable(character: str) -> str:
+    if ord(character) > 0xFFFF:
+        return UNDRAWN
+    return character if character.isprintable() else " "
 
 
 def cut(text: str, most: int = MOST_LABEL) -> str:

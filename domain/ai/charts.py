@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from contracts.ai import MOST_CSV_BYTES, ChartType, ResultColumn
+from contracts.ai import MOST_CSV_BYTES, ChartType, ResultColumn, StoredAction
 from contracts.errors import ErrorCode, TowpathError
 from contracts.semantics import DataType
 from domain.ai.chart_looks import Canvas
@@ -21,6 +21,15 @@ MOST_NUMBERS = 4
 """Numbers that stand side by side."""
 MOST_SLICES = 12
 MOST_TITLE = 200
+NAMES = {
+    ChartType.BAR: "bars",
+    ChartType.LINE: "a line",
+    ChartType.AREA: "an area",
+    ChartType.SCATTER: "a scatter plot",
+    ChartType.PIE: "a pie",
+    ChartType.NUMBER: "a number",
+    ChartType.TABLE: "a table",
+}
 
 
 class Undrawable(TowpathError):
@@ -97,6 +106,19 @@ def choose_chart(columns: Sequence[ResultColumn], rows: Sequence[Row], wanted: C
     return _choose(survey(columns, rows), wanted)
 
 
+def wanted_but_not_drawn(action: StoredAction, wanted: ChartType | None) -> str | None:
+    """A sentence on why rows are not drawn as somebody wants it, and how instead; None: they are."""
+    if wanted is None or wanted is ChartType.TABLE:
+        return None
+    answer = survey(action.columns, read_rows(action.columns, action.csv or ""))
+    why = _obstacle(wanted, answer)
+    if why is None:
+        return None
+    kind = _choose(answer, wanted)
+    instead = "They stay a table." if kind is ChartType.TABLE else f"They are drawn as {NAMES[kind]} instead."
+    return f"These rows cannot be drawn as {NAMES[wanted]}: {why}. {instead}"
+
+
 def chart_spec(
     columns: Sequence[ResultColumn],
     rows: Sequence[Row],
@@ -106,6 +128,7 @@ def chart_spec(
     width: int,
     height: int,
     dark: bool = False,
+    remark: str | None = None,
 ) -> dict[str, Any]:
     """A Vega-Lite spec with its data, for a picture of exactly this size.
 
@@ -117,6 +140,7 @@ def chart_spec(
         width: Pixels, all included.
         height: The same.
         dark: For a dark page.
+        remark: What is to be known of the rows, such as that there are more of them.
 
     Raises:
         Undrawable: The rows make no chart.
@@ -128,7 +152,8 @@ def chart_spec(
         raise Undrawable(f"the answer is a table: {why}")
     drawing = draw(kind, answer, canvas)
     constants = [f"{answer.label(one)}: {answer.text(one, rows[0][one])}" for one in answer.constants]
-    heading, remarks = cut(shown(title or ""), MOST_TITLE), BETWEEN.join([*constants, *drawing.notes])
+    told = [*constants, *drawing.notes, *([remark] if remark else [])]
+    heading, remarks = cut(shown(title or ""), MOST_TITLE), BETWEEN.join(told)
     spec = drawing.marks | {
         "width": width,
         "height": height,

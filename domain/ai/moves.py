@@ -12,15 +12,16 @@ from pydantic import ValidationError
 from contracts.ai import ChartType
 from contracts.errors import BadInput
 from contracts.semantics import DEFAULT_ROWS, MOST_ROWS, DataType, Query, Sort
+from domain.ai.order import order_of, undecided_note
 from domain.semantics.compile import Column
 from domain.semantics.filters import OPERATORS
+from domain.texts import shorten
 
 QUERY, CHART, ANSWER = "query", "chart", "answer"
 MOST_MOVE_FIELDS = 12
 SMALL_ROWS = 100
 SMALL_SERIES = 1000
 NOTHING = "nothing"
-LEAST = frozenset({"lowest", "least", "fewest", "smallest", "shortest", "minimum", "cheapest", "worst", "ascending"})
 NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NUMBERS = {word: number for number, word in enumerate(NUMBER_WORDS, 1)}
 MOST_TITLE = 120
@@ -160,7 +161,7 @@ def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | No
     """
     if not isinstance(data, Mapping):
         return None, None, "query is missing"
-    title = str(data.get("title") or "")[:MOST_TITLE].strip() or None
+    title = shorten(str(data.get("title") or "").strip(), MOST_TITLE) or None
     fields = list(dict.fromkeys(str(one) for one in data.get("fields") or ()))
     sorts = [
         Sort(column_name=str(one.get("field")), sort_descending=bool(one.get("descending")))
@@ -176,6 +177,17 @@ def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | No
     except BadInput as error:
         return title, None, error.detail
     return title, query, None
+
+
+def order_left_out(data: Any) -> list[str]:
+    """What must be told of a query that was read in the form of `query_form`: an order by what it does not ask for."""
+    if not isinstance(data, Mapping):
+        return []
+    fields = {str(one) for one in data.get("fields") or ()}
+    names = [str(one.get("field")) for one in data.get("sorts") or () if str(one.get("field")) not in fields]
+    if not names:
+        return []
+    return [f"The order by {', '.join(names)} was left out, because the query does not ask for it."]
 
 
 def read_small(
@@ -195,11 +207,24 @@ def read_small(
     chosen = [one for one in (by, measure) if one is not None] or [*dimensions[:1], *measures[:1]]
     temporal = by is not None and by.type in {DataType.DATE, DataType.TIMESTAMP}
     words = re.findall(r"[a-z]+|\d+", question.lower())
-    sorts = [Sort(column_name=chosen[0].name)]
+    sorts, wanted = [Sort(column_name=chosen[0].name)], _number_in(words)
     if measure is not None and not temporal:
-        sorts = [Sort(column_name=measure.name, sort_descending=not LEAST.intersection(words))]
-    limit = _number_in(words) or (SMALL_SERIES if temporal else SMALL_ROWS)
+        order = order_of(question, measure)
+        sorts = [Sort(column_name=measure.name, sort_descending=order.descending)]
+        if order.undecided is not None:
+            # A few rows of one end would decide it.
+            wanted = None
+    limit = wanted or (SMALL_SERIES if temporal else SMALL_ROWS)
     return Query(table=base, fields=[one.name for one in chosen], sorts=sorts, limit=limit)
+
+
+def order_notes(query: Query, question: str, measures: Sequence[Column]) -> list[str]:
+    """What a reader must be told of the order that `read_small` has chosen."""
+    for sort in query.sorts:
+        measure = next((one for one in measures if one.name == sort.column_name), None)
+        if measure is not None and (word := order_of(question, measure).undecided) is not None:
+            return [undecided_note(word, measure)]
+    return []
 
 
 def _number_in(words: Sequence[str]) -> int | None:

@@ -10,18 +10,21 @@ from decimal import Decimal
 from typing import Any
 
 from contracts.ai import MOST_CSV_BYTES, MOST_CSV_ROWS, ChartType, ResultColumn, StoredAction, Turn
+from domain.ai.cells import cells_of
+from domain.ai.words import more_rows
 
-TABLE_ROWS = 10
+TABLE_ROWS = 12
+"""A year of months."""
 # A cell may be as large as the whole; the default stops at 128 KiB.
 csv.field_size_limit(2 * MOST_CSV_BYTES)
 MOST_CELL = 80
 
 
-def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) -> tuple[str, bool]:
+def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) -> tuple[str, int]:
     """Rows as CSV with a head of labels, cut at 1,000 rows or 1 MiB.
 
     Returns:
-        The text, and whether rows were left out.
+        The text, and how many of the rows it holds.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -35,7 +38,7 @@ def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) ->
             break
         file.write(line.getvalue())
         kept += 1
-    return file.getvalue(), kept < len(rows)
+    return file.getvalue(), kept
 
 
 def text_of(value: Any) -> str:
@@ -56,18 +59,23 @@ def text_of(value: Any) -> str:
 def markdown_table(columns: Sequence[ResultColumn], text: str, *, most: int = TABLE_ROWS) -> str:
     """The first rows of a CSV as a Markdown table."""
     rows = list(csv.reader(io.StringIO(text)))[1 : most + 1]
+    shown = [[cell.text for cell in row] for row in cells_of(columns, rows)]
     head = [_cell(column.label) for column in columns]
     ruler = ["---:" if column.measure else "---" for column in columns]
-    lines = [head, ruler, *([_cell(one) for one in row] for row in rows)]
+    lines = [head, ruler, *([_cell(one) for one in row] for row in shown)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _cell(text: str) -> str:
     flat = " ".join(text.split())
-    shown = flat if len(flat) <= MOST_CELL else flat[: MOST_CELL - 1] + "…"
+    return escaped(flat if len(flat) <= MOST_CELL else flat[: MOST_CELL - 1] + "…")
+
+
+def escaped(text: str) -> str:
+    """A text within Markdown that shows its marks as they are."""
     for mark in "\\|`*_[]<>":
-        shown = shown.replace(mark, f"\\{mark}")
-    return shown
+        text = text.replace(mark, f"\\{mark}")
+    return text
 
 
 def plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str] = ()) -> str:
@@ -78,14 +86,35 @@ def plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str] = ()
         action: The query that answers it.
         left_out: What the question may have wanted to be narrowed to, and the query is not.
     """
-    title = _cell(action.title or (prompt.strip() or "Answer").splitlines()[0][:MOST_CELL])
+    title = _cell(action.title or (prompt.strip() or "Answer").splitlines()[0])
     if action.rows == 0:
         return f"### {title}\n\nThe query brought no rows."
     table = markdown_table(action.columns, action.csv or "")
-    more = f"\n\nThe first {TABLE_ROWS} of {action.rows:,} rows." if action.rows > TABLE_ROWS else ""
+    more = _left_out(action)
+    notes = "".join(f"\n\n{escaped(note)}" for note in action.notes)
     told = ", ".join(f"“{_cell(one)}”" for one in left_out)
     whole = f"\n\nNot narrowed to {told}: the embedded model sets no filters." if left_out else ""
-    return f"### {title}\n\n{table}{more}{whole}"
+    return f"### {title}\n\n{table}{more}{notes}{whole}"
+
+
+def unfinished_answer(prompt: str, action: StoredAction, steps: int) -> str:
+    """The rows of the last query, where a model has come to no answer."""
+    told = f"The model came to no answer within {steps} steps. These are the rows of its last query."
+    return f"{told}\n\n{plain_answer(prompt, action)}"
+
+
+def _left_out(action: StoredAction) -> str:
+    """What of a query's rows an answer's table does not show."""
+    shown = min(TABLE_ROWS, len(list(csv.reader(io.StringIO(action.csv or "")))) - 1)
+    more = more_rows(action, shown)
+    return "" if more is None else f"\n\n{more}."
+
+
+def title_of(columns: Sequence[ResultColumn]) -> str | None:
+    """What a result is called where nobody has named it: `Average departure delay by Airline`."""
+    numbers = ", ".join(column.label for column in columns if column.measure)
+    by = ", ".join(column.label for column in columns if not column.measure)
+    return f"{numbers} by {by}" if numbers and by else numbers or by or None
 
 
 def last_drawable(turns: Sequence[Turn]) -> tuple[StoredAction, ChartType | None] | None:

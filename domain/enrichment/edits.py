@@ -18,6 +18,7 @@ from domain.enrichment.forms import closed
 from domain.enrichment.schema import FLAGS, TYPES, read_content
 
 MOST_EDITS = 20
+SOURCE_CHARACTERS = 20_000
 
 
 class Operation(StrEnum):
@@ -130,7 +131,7 @@ def edit_prompt(content: Content, instruction: str, sources: Sequence[str] = ())
     fields = "\n".join(
         f"- {name}: {spec.get('type', 'object')}" for name, spec in content["root"]["properties"].items()
     )
-    extra = "".join(f"\nSource:\n{source[:20_000]}" for source in sources)
+    extra = "".join(f"\nSource:\n{source[:SOURCE_CHARACTERS]}" for source in sources)
     return Prompt(
         system="You change the schema of a record by small edits.",
         user=f"Fields of {content['root'].get('name')}:\n{fields}\nInstruction: {instruction}{extra}",

@@ -140,6 +140,11 @@ def note_of(found: Classification | None, answer: str | None) -> str | None:
     return "; ".join(parts) or None
 
 
+def source_share(sources: int) -> int:
+    """How many characters of each source a model is shown."""
+    return MOST_SOURCE_CHARACTERS // max(sources, 1)
+
+
 def count_leaves(form: Mapping[str, Any]) -> int:
     """How many values an answer of a form has; an array counts three times its item."""
     if isinstance(form.get("properties"), dict):
@@ -150,9 +155,7 @@ def count_leaves(form: Mapping[str, Any]) -> int:
 
 
 def _bounded(sources: Sequence[str]) -> list[str]:
-    if not sources:
-        return []
-    share = MOST_SOURCE_CHARACTERS // len(sources)
+    share = source_share(len(sources))
     return [text[:share] for text in sources]
 
 

@@ -71,6 +71,8 @@ def assemble(
     merged = merge_parts(plan.content, expertises)
     result = with_preserved(plan.content, entity, merged) if good else None
     failed = [one for one in expertises if not one.success]
+    # Where everything is asked at once, the name tells nothing.
+    errors = [str(one.error_message) if len(expertises) == 1 else f"{one.name}: {one.error_message}" for one in failed]
     return ModelResult(
         model=model,
         success=bool(good),
@@ -78,7 +80,7 @@ def assemble(
         result=result,
         record_id=record,
         expertises=list(expertises),
-        error_message="; ".join(f"{one.name}: {one.error_message}" for one in failed)[:2000] or None,
+        error_message="; ".join(errors)[:2000] or None,
         code=failed[0].code if failed else None,
         validation_errors=[] if result is None else form_errors(plan, result, expertises),
         processing_time_ms=milliseconds,

@@ -112,6 +112,23 @@ def without_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]
     return value
 
 
+def missing_required(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str = "") -> list[str]:
+    """The places of what the schema requires and the data do not have."""
+    spec = resolved(schema, root)
+    if isinstance(data, Mapping):
+        required = spec.get("required")
+        names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+        found = [f"{path}{name}" for name in names if name not in data]
+        properties = spec.get("properties") or {}
+        for name, each in data.items():
+            found += missing_required(each, properties.get(name, {}), root, f"{path}{name}.")
+        return found
+    if isinstance(data, list):
+        items, place = spec.get("items") or {}, path.removesuffix(".")
+        return [one for at, each in enumerate(data) for one in missing_required(each, items, root, f"{place}[{at}].")]
+    return []
+
+
 def problems_of(data: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is wrong with data by their schema: places with sentences."""
     errors = Draft202012Validator(dict(schema)).iter_errors(data)

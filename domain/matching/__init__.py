@@ -18,8 +18,15 @@ from domain.matching.candidates import (
 )
 from domain.matching.comparison import Comparison, Values, compare, compare_pool
 from domain.matching.keys import MAX_KEYS
-from domain.matching.model import FieldModel, MatchModel, default_model
-from domain.matching.preparation import MissingField, NoIndexedValue, PreparedEntity, entity_uid, prepare
+from domain.matching.model import FieldModel, MatchModel, default_model, fit_model
+from domain.matching.preparation import (
+    MissingField,
+    NoIndexedValue,
+    PreparedEntity,
+    entity_uid,
+    fit_values,
+    prepare,
+)
 from domain.matching.score import Scores, score_pairs, score_pool
 from domain.matching.training import Sample, train
 from domain.matching.tuning import LabelledPair, Quality, TuneReport, tune
@@ -53,6 +60,8 @@ __all__ = [
     "compare_pool",
     "default_model",
     "entity_uid",
+    "fit_model",
+    "fit_values",
     "groups",
     "key_weight",
     "key_weights",

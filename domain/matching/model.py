@@ -95,6 +95,19 @@ def value_hash(value: str) -> int:
     return hash_text(value) >> 12
 
 
+def fit_model(model: MatchModel, config: IndexConfig) -> MatchModel:
+    """A model in the shape of a configuration: one field model for each of its fields, in its order.
+
+    A field that came after the training has the evidence of its type.
+    """
+    known = {(field.name, field.type): field for field in model.fields}
+    fields = [known.get((field.name, field.type), field) for field in default_model(config).fields]
+    if fields == model.fields:
+        return model
+    # Validated anew: a copy would keep the arrays that were made of the old fields.
+    return MatchModel.model_validate(model.model_dump() | {"fields": [field.model_dump() for field in fields]})
+
+
 def default_model(config: IndexConfig) -> MatchModel:
     """The model of an index that has seen nothing: evidence by field type alone."""
     return MatchModel(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -80,6 +80,16 @@ def prepare(entity: Mapping[str, object], config: IndexConfig) -> PreparedEntity
         source=_source(entity, config.source_field),
         keys=entity_keys(values, [field.type for field in config.fields]),
     )
+
+
+def fit_values(values: Sequence[str | None], config: IndexConfig) -> tuple[str | None, ...]:
+    """Stored values in the shape of a configuration: one for each of its fields.
+
+    A dynamic index appends fields while entities are stored, so a row may be of a configuration that has grown since,
+    or that had grown further than the one at hand. What stood before a field came has no value in it.
+    """
+    width = len(config.fields)
+    return (*values[:width], *(None,) * (width - len(values)))
 
 
 def _source(entity: Mapping[str, object], name: str | None) -> str | None:

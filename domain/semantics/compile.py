@@ -12,6 +12,7 @@ from sqlglot import exp
 from contracts.errors import BadInput
 from contracts.semantics import (
     Aggregate,
+    Better,
     Content,
     DataType,
     Dimension,
@@ -52,12 +53,14 @@ class Column:
         label: For people.
         type: What its values are.
         measure: Whether it sums up.
+        better: Which end of it is the good one, if the model says so.
     """
 
     name: str
     label: str
     type: DataType
     measure: bool
+    better: Better | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,15 @@ def compile_query(content: Content, topic_name: str, query: Query, dialect: Dial
     return compiler.compile(query)
 
 
+def compile_count(content: Content, topic_name: str, query: Query, dialect: Dialect, *, most: int) -> Compiled:
+    """Compile how many rows a query would bring without its limit.
+
+    Args:
+        most: Counting ends there: a result one above says that there are more.
+    """
+    return _Compiler(content, topic_name, dialect).count(query, most)
+
+
 class _Compiler:
     def __init__(self, content: Content, topic_name: str, dialect: Dialect) -> None:
         topic = topic_of(content, topic_name)
@@ -114,6 +126,19 @@ class _Compiler:
         self.parameters = Parameters()
 
     def compile(self, query: Query) -> Compiled:
+        select, fields = self._select(query)
+        select = select.order_by(*self._order(query, fields)).limit(query.limit)
+        sql = self._portable(select).sql(dialect=self.dialect)
+        return Compiled(sql, self.parameters.values, [one.column for one in fields])
+
+    def count(self, query: Query, most: int) -> Compiled:
+        """How many rows there are without the limit, up to one more than `most`."""
+        select, _ = self._select(query)
+        counted = select.limit(most + 1).subquery("counted")
+        sql = self._portable(exp.Select().select(exp.Count(this=exp.Star())).from_(counted)).sql(dialect=self.dialect)
+        return Compiled(sql, self.parameters.values, [])
+
+    def _select(self, query: Query) -> tuple[exp.Select, list[_Field]]:
         fields = [self.field(name, f"fields.{place}") for place, name in enumerate(query.fields)]
         names = [field.column.name for field in fields]
         if len(set(names)) < len(names):
@@ -138,9 +163,7 @@ class _Compiler:
             select = select.group_by(*groups)
         if having:
             select = select.having(*having)
-        select = select.order_by(*self._order(query, fields)).limit(query.limit)
-        sql = self._portable(select).sql(dialect=self.dialect)
-        return Compiled(sql, self.parameters.values, [one.column for one in fields])
+        return select, fields
 
     def field(self, name: str, place: str) -> _Field:
         column, view, field, frame = self.column(name, place)
@@ -192,7 +215,8 @@ class _Compiler:
         kind = DataType.NUMBER
         if measure.aggregate in {Aggregate.MIN, Aggregate.MAX} and measure.sql in self.content.views[view].dimensions:
             kind = self.content.views[view].dimensions[measure.sql].type
-        return Column(name, measure.label or field.replace("_", " ").capitalize(), kind, measure=True)
+        label = measure.label or field.replace("_", " ").capitalize()
+        return Column(name, label, kind, measure=True, better=measure.better)
 
     def _measure(self, measure: Measure, view: str, place: str) -> exp.Expr:
         if measure.aggregate is Aggregate.EXPRESSION:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 
 from contracts.databases import ForeignKey, Table
+from contracts.errors import ErrorCode
+from contracts.jobs import JobWarning
 from contracts.semantics import Aggregate, Content, DataType, Dimension, Measure, Relationship, Topic, View
 
 WORD = re.compile(r"[^a-z0-9_]+")
@@ -32,6 +34,19 @@ def draft_model(tables: Sequence[Table]) -> Content:
                 relationships.append(one)
     topics = {name: Topic(base_view=name, label=_label(name)) for name in views}
     return Content(views=views, relationships=relationships, topics=topics)
+
+
+def left_out(tables: Sequence[Table]) -> list[JobWarning]:
+    """What of a database is beyond the limits of a draft."""
+    found = []
+    if len(tables) > MOST_VIEWS:
+        told = f"the model has the first {MOST_VIEWS} of {len(tables)} tables"
+        found.append(JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=told))
+    for table in tables[:MOST_VIEWS]:
+        if len(table.columns) > MOST_COLUMNS:
+            told = f"the model has the first {MOST_COLUMNS} of its {len(table.columns)} columns"
+            found.append(JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=told, item=table.name))
+    return found
 
 
 def word(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from contracts.errors import BadInput, ErrorCode
 from contracts.json_values import write_json
 
 URL_KEYS = ("url", "uri", "file_url", "source_url", "source", "href")
@@ -25,24 +26,54 @@ def payload_text(payload: dict[str, Any] | None) -> str | None:
     """The text that a payload asks to be embedded.
 
     Returns:
-        `text` when it is there, else all strings of the top level in the order of their keys, one a line;
-        None when there is nothing but space.
+        `text` when it is there, be it a string, a number, or a list of these, one a line; else all strings of
+        the top level in the order of their keys; None when there is nothing but space.
+
+    Raises:
+        BadInput: `text` is of a kind that is no text.
     """
-    if not payload:
-        return None
-    text = payload.get("text")
-    if isinstance(text, str) and text.strip():
+    return _text_of(payload or {}, "payload.text")
+
+
+def _text_of(payload: dict[str, Any], field: str) -> str | None:
+    text = _written(payload.get("text"), field)
+    if text.strip():
         return text
     strings = [value for _, value in sorted(payload.items()) if isinstance(value, str) and value.strip()]
     return "\n".join(strings) or None
 
 
+def _written(text: Any, field: str) -> str:
+    if text is None:
+        return ""
+    if _is_line(text):
+        return str(text)
+    if not isinstance(text, list):
+        raise _no_text(field, "true or false" if isinstance(text, bool) else "an object")
+    if not all(_is_line(each) for each in text):
+        raise _no_text(field, "a list with something else in it")
+    return "\n".join(line for line in map(str, text) if line.strip())
+
+
+def _is_line(value: Any) -> bool:
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
+def _no_text(field: str, what: str) -> BadInput:
+    detail = f"{field} is {what}; it can be a string, a number, or a list of strings and numbers"
+    return BadInput(detail, code=ErrorCode.NOTHING_TO_EMBED, field=field)
+
+
 def query_text(query: Any) -> str | None:
-    """The text of a search query: a string, or a structure read as a payload is."""
+    """The text of a search query: a string, or a structure read as a payload is.
+
+    Raises:
+        BadInput: Its `text` is of a kind that is no text.
+    """
     if isinstance(query, str):
         return query if query.strip() else None
     if isinstance(query, dict):
-        return payload_text(query)
+        return _text_of(query, "search_query.text")
     if isinstance(query, list):
         return "\n".join(part for part in query if isinstance(part, str) and part.strip()) or None
     return None if query is None else str(query)
@@ -97,12 +128,17 @@ def text_version(text: str, *, part_tokens: int, overlap: int) -> int:
     return int.from_bytes(digest, "big") % MOST_SAFE_INTEGER or 1
 
 
-def part_id(uid: int, version: int, part: int) -> str:
-    """The id of one part in the vector index: the same whenever the same text of the same object is stored."""
-    return f"{uid:016x}.{version:016x}.{part}"
+def entry_of(part: str) -> int:
+    """A 63-bit number for the text of a part: equal texts have one vector, which the index holds once."""
+    digest = hashlib.blake2b(part.encode("utf-8", "surrogatepass"), digest_size=8, person=b"entry").digest()
+    return int.from_bytes(digest, "big") % MOST_SAFE_INTEGER or 1
 
 
-def read_part_id(text: str) -> tuple[int, int, int]:
-    """`uid`, `version` and `part` of a part's id."""
-    uid, version, part = text.split(".")
-    return int(uid, 16), int(version, 16), int(part)
+def entry_id(entry: int) -> str:
+    """An entry's id in the vector index."""
+    return f"{entry:016x}"
+
+
+def read_entry_id(text: str) -> int:
+    """The entry that an id stands for."""
+    return int(text, 16)

@@ -1,15 +1,13 @@
-"""Distances of parts become distances of objects, and a page of them."""
+"""Distances between vectors."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
-PartDistance = tuple[int, int, float]
-"""`uid`, `version`, cosine distance."""
+DECIMALS = 6
+"""Of a distance, in answers and in their order: what differs beyond is rounding, and counts as equal."""
 
 
 def normalised(vectors: Vectors) -> Vectors:
@@ -20,14 +18,9 @@ def normalised(vectors: Vectors) -> Vectors:
 
 def cosine_distances(query: npt.NDArray[np.float32], vectors: Vectors) -> npt.NDArray[np.float64]:
     """1 minus the cosine, for each row of normalised `vectors`; 0 to 2."""
-    return np.asarray(np.clip(1.0 - (vectors @ query).astype(np.float64), 0.0, 2.0))
+    return rounded(1.0 - (vectors @ query).astype(np.float64))
 
 
-def nearest_parts(parts: Iterable[PartDistance]) -> dict[tuple[int, int], float]:
-    """The least distance of each version of each object."""
-    nearest: dict[tuple[int, int], float] = {}
-    for uid, version, distance in parts:
-        key = (uid, version)
-        if distance < nearest.get(key, np.inf):
-            nearest[key] = distance
-    return nearest
+def rounded(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Cosine distances without what is mere rounding."""
+    return np.asarray(np.round(np.clip(distances, 0.0, 2.0), DECIMALS), dtype=np.float64)

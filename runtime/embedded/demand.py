@@ -4,14 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 
-from runtime.embedded.home import Home, StackError
+from contracts.health import PartState
+from runtime.embedded.home import FACTS, Home, StackError
 from runtime.settings import Settings
 
 CHROMA_WANTED = "chroma.wanted"
 LLM_WANTED = "llm.wanted"
 # The part's own start, and the supervisor's look at the folder before it.
 WAIT_SECONDS = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A part that is started when it is needed, as it is without asking for it."""
+
+    url: str | None
+    state: PartState
+
+
+def chroma_demand(settings: Settings) -> Demand:
+    """Where Chroma is now, if anywhere; it is not started by that."""
+    return _demand(settings, settings.chroma_url, "chroma", CHROMA_WANTED)
+
+
+def llm_demand(settings: Settings) -> Demand:
+    """Where the embedded language model is now, if anywhere; it is not started by that."""
+    return _demand(settings, settings.local_llm_url, "llm", LLM_WANTED)
+
+
+def _demand(settings: Settings, external: str | None, part: str, mark: str) -> Demand:
+    if external is not None:
+        return Demand(external, PartState.READY)
+    if not (settings.home / FACTS).exists():
+        # No stack of ours runs here that would start it.
+        return Demand(None, PartState.NOT_CONFIGURED)
+    if url := Home(settings.home).published().get(part):
+        return Demand(str(url), PartState.READY)
+    return Demand(None, PartState.STARTING if (settings.home / mark).exists() else PartState.IDLE)
 
 
 async def chroma_url(settings: Settings) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import logging
 import os
 import secrets
 import signal
@@ -15,6 +17,9 @@ import psutil
 
 from runtime.embedded.process import end_orphan
 
+logger = logging.getLogger("towpath.stack")
+
+FACTS = "stack.json"
 KEY_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -27,22 +32,35 @@ class Home:
 
     Args:
         folder: Made with mode 0700 when it is not there.
+
+    Attributes:
+        made_key: Whether the API key was made by this object, and nobody has seen it yet.
+
+    Raises:
+        StackError: It cannot be made.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.logs = self.folder / "logs"
-        self.logs.mkdir(exist_ok=True)
+        self.made_key = False
         self._lock: TextIO | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.logs.mkdir(exist_ok=True)
+        except OSError as error:
+            raise self.unusable(error) from error
 
     def take(self) -> None:
         """Become the owner, and end what a killed owner left running.
 
         Raises:
-            StackError: Another live stack owns the folder.
+            StackError: Another live stack owns the folder, or nothing can be written there.
         """
-        lock = (self.folder / "lock").open("a+")
+        try:
+            lock = (self.folder / "lock").open("a+")
+        except OSError as error:
+            raise self.unusable(error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -59,7 +77,7 @@ class Home:
         # Last started first, as a stop does it: a server would wait for its clients.
         for name, child in reversed(self._read("children.json").items()):
             if end_orphan(int(child["pid"]), float(child["started"]), number=int(child.get("signal", signal.SIGTERM))):
-                print(f"stack     | ended {name} (pid {child['pid']}), left behind by a killed stack", flush=True)
+                logger.info("ended %s (pid %s), left behind by a killed stack", name, child["pid"])
         self._write("children.json", {})
 
     def release(self) -> None:
@@ -89,17 +107,16 @@ class Home:
         """A port for a part: the wanted one, else the one it had before, else a free one.
 
         Raises:
-            StackError: The wanted port is in use.
+            StackError: The wanted port cannot be had.
         """
         ports = self._read("ports.json")
         if wanted:
-            if not _free(host, wanted):
-                raise StackError(f"port {wanted} is in use; set TOWPATH_{name.upper()} to another one, or 0 for any")
+            check_port(name, wanted, host)
             return wanted
         before = ports.get(name)
-        if isinstance(before, int) and _free(host, before):
+        if isinstance(before, int) and _refusal(host, before) is None:
             return before
-        with socket.socket() as probe:
+        with _probe(host) as probe:
             probe.bind((host, 0))
             ports[name] = probe.getsockname()[1]
         self._write("ports.json", ports)
@@ -117,21 +134,33 @@ class Home:
         path = self.folder / "api-key"
         if not path.exists():
             self.write_private("api-key", "ent_" + "".join(secrets.choice(KEY_LETTERS) for _ in range(40)))
+            self.made_key = True
         return path.read_text().strip()
 
     def write_private(self, name: str, text: str) -> None:
-        """Write a file that only its owner can read."""
+        """Write a file that only its owner can read.
+
+        Raises:
+            StackError: It cannot be written.
+        """
         path = self.folder / name
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text + "\n")
+        try:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(text + "\n")
+        except OSError as error:
+            raise self.unusable(error) from error
 
     def publish(self, **facts: Any) -> None:
         """Write where everything is to `stack.json`."""
-        self._write("stack.json", facts)
+        self._write(FACTS, facts)
 
     def published(self) -> dict[str, Any]:
         """What the last stack published."""
-        return self._read("stack.json")
+        return self._read(FACTS)
+
+    def unusable(self, error: OSError) -> StackError:
+        """What to tell when something cannot be written there."""
+        return StackError(f"{self.folder} cannot be written to ({error.strerror}); set TOWPATH_HOME to another folder")
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
@@ -147,11 +176,32 @@ class Home:
         fresh.replace(self.folder / name)
 
 
-def _free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+def check_port(name: str, wanted: int, host: str) -> None:
+    """See that a part may listen where its setting says.
+
+    Raises:
+        StackError: It may not; the message names the setting.
+    """
+    refusal = _refusal(host, wanted)
+    if refusal is None:
+        return
+    if refusal.errno == errno.EADDRINUSE:
+        raise StackError(f"port {wanted} is in use; set TOWPATH_{name.upper()} to another one, or 0 for any")
+    if refusal.errno in {errno.EACCES, errno.EPERM}:
+        raise StackError(f"port {wanted} needs a privilege; set TOWPATH_{name.upper()} to one above 1023, or 0 for any")
+    raise StackError(f"nothing can listen on {host}:{wanted} ({refusal.strerror}); see TOWPATH_HOST")
+
+
+def _refusal(host: str, port: int) -> OSError | None:
+    """Why a port cannot be had; None: it is free."""
+    try:
+        with _probe(host) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    except OSError as error:
+        return error
+    return None
+
+
+def _probe(host: str) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -21,6 +21,8 @@ from typing import TextIO
 
 import psutil
 
+from runtime.logs import BoundedLog
+
 logger = logging.getLogger("towpath.stack")
 
 PR_SET_PDEATHSIG = 1
@@ -28,6 +30,7 @@ FIRST_BACKOFF = 0.2
 LONGEST_BACKOFF = 10.0
 STEADY_SECONDS = 30.0
 LAST_LINES = 12
+LOG_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +56,20 @@ class Child:
         spec: How it is run.
         log_folder: Its output goes to `NAME.log` there, and to `echo` with its name before each line.
         echo: None: only the file.
+        log_bytes: How large the file may grow.
     """
 
     spec: Spec
     log_folder: Path
     echo: TextIO | None = None
     on_start: Callable[[Child], Awaitable[None]] | None = None
+    log_bytes: int = LOG_BYTES
     lines: list[str] = field(default_factory=list)
     starts: int = 0
     _process: asyncio.subprocess.Process | None = None
     _keeper: asyncio.Task[None] | None = None
     _stopping: bool = False
+    _awaited: list[tuple[str, asyncio.Event]] = field(default_factory=list)
 
     @property
     def pid(self) -> int | None:
@@ -116,7 +122,7 @@ class Child:
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        with (self.log_folder / f"{self.spec.name}.log").open("a", errors="replace") as log:
+        with contextlib.closing(BoundedLog(self.log_folder / f"{self.spec.name}.log", self.log_bytes)) as log:
             while True:
                 try:
                     raw = await process.stdout.readline()
@@ -127,9 +133,22 @@ class Child:
                     return
                 line = raw.decode(errors="replace").rstrip()
                 self.lines = [*self.lines[-LAST_LINES:], line]
-                print(line, file=log, flush=True)
+                log.write(line)
+                for words, said in self._awaited:
+                    if words in line:
+                        said.set()
                 if self.echo is not None:
                     print(f"{self.spec.name:<10}| {line}", file=self.echo, flush=True)
+
+    async def said(self, words: str) -> None:
+        """Wait for a line with some words in it, of those that have not been read yet."""
+        event = asyncio.Event()
+        waiter = (words, event)
+        self._awaited.append(waiter)
+        try:
+            await event.wait()
+        finally:
+            self._awaited.remove(waiter)
 
     def kill(self) -> int:
         """End the process at once with SIGKILL; it is started again.

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Collection
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +16,7 @@ from typing import Self
 import httpx
 
 from runtime.embedded.demand import CHROMA_WANTED, LLM_WANTED
-from runtime.embedded.home import Home, StackError
+from runtime.embedded.home import Home, StackError, check_port
 from runtime.embedded.postgres import Postgres
 from runtime.embedded.process import Child, Spec
 from runtime.embedded.temporal_server import TemporalServer
@@ -29,6 +31,10 @@ MOST_STARTS = 4
 CHROMA_READY_SECONDS = 60.0
 LLM_READY_SECONDS = 60.0
 DEMAND_SECONDS = 0.5
+WORKER_READY_SECONDS = 60.0
+WORKER_READY = "ready, serving"
+
+Report = Callable[[str, str, float], None]
 
 
 class EmbeddedStack:
@@ -39,7 +45,8 @@ class EmbeddedStack:
     Args:
         settings: Ports, home and external parts.
         parts: Which parts to start; tests leave some out and start them later.
-        echo: Whether every line of every part goes to stdout.
+        echo: Whether every line of every part goes to stdout as well as to its file.
+        report: Told of each part when it is ready: its name, where it is, the seconds that it took.
         prepare: Called with the database URL before façade and workers start: runs the migrations.
         furnish: Called after that: adds what a fresh stack brings along.
         extra: Further environment for façade and workers, by setting name.
@@ -50,7 +57,8 @@ class EmbeddedStack:
         settings: Settings,
         *,
         parts: Collection[str] = PARTS,
-        echo: bool = True,
+        echo: bool = False,
+        report: Report | None = None,
         prepare: Callable[[str], None] | None = None,
         furnish: Callable[[EmbeddedStack], Awaitable[None]] | None = None,
         extra: dict[str, str | int] | None = None,
@@ -58,6 +66,8 @@ class EmbeddedStack:
         self._settings = settings
         self._parts = set(parts)
         self._echo = echo
+        self._report = report
+        self._workers: list[asyncio.Task[None]] = []
         self._prepare = prepare
         self._furnish = furnish
         self._extra = extra or {}
@@ -92,6 +102,11 @@ class EmbeddedStack:
         """The first API key."""
         return self._settings.bootstrap_key or self.home.api_key()
 
+    @property
+    def gave_key(self) -> bool:
+        """Whether the settings name the first API key."""
+        return self._settings.bootstrap_key is not None
+
     async def __aenter__(self) -> Self:
         """Start the parts.
 
@@ -112,9 +127,11 @@ class EmbeddedStack:
         await self.stop()
 
     async def _start(self) -> None:
+        self._check_ports()
         await asyncio.gather(self._start_postgres(), self._start_temporal())
         if self._prepare is not None and self.database_url:
-            await asyncio.to_thread(self._prepare, self.database_url)
+            with self._reported("schema", "up to date"):
+                await asyncio.to_thread(self._prepare, self.database_url)
         if self._furnish is not None and self.database_url:
             await self._furnish(self)
         self.api_port = self.home.port("port", self._settings.port, self._settings.host)
@@ -123,10 +140,46 @@ class EmbeddedStack:
             for number in range(self._settings.workers):
                 await self.start_worker(number)
         if "api" in self._parts:
-            await self.start_api()
+            with self._reported("api", self.api_url):
+                await self.start_api()
         self.publish()
         wanted = {CHROMA_WANTED: self.start_chroma, LLM_WANTED: self.start_llm}
         self._demand = [asyncio.create_task(self._meet_demand(mark, start)) for mark, start in wanted.items()]
+
+    def _check_ports(self) -> None:
+        """See that every port that a setting names can be had, before anything starts.
+
+        Raises:
+            StackError: One cannot, or two parts are to have the same.
+        """
+        settings, parts = self._settings, self._parts
+        wanted: dict[str, tuple[int, bool]] = {
+            "port": (settings.port, "api" in parts),
+            "postgres_port": (settings.postgres_port, settings.database_url is None and "postgres" in parts),
+            "temporal_port": (settings.temporal_port, settings.temporal_address is None and "temporal" in parts),
+            "ui_port": (settings.ui_port, settings.temporal_address is None and "temporal" in parts),
+            "chroma_port": (settings.chroma_port, settings.chroma_url is None),
+            "llm_port": (settings.llm_port, settings.local_llm_url is None),
+        }
+        owners: dict[int, str] = {}
+        for name, (port, starts) in wanted.items():
+            if not port or not starts:
+                continue
+            setting = f"TOWPATH_{name.upper()}"
+            if port in owners:
+                raise StackError(f"{owners[port]} and {setting} are both {port}; set one of them to another port")
+            owners[port] = setting
+            check_port(name, port, settings.host if name == "port" else "127.0.0.1")
+
+    @contextmanager
+    def _reported(self, name: str, address: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self._tell(name, address, began)
+
+    def _tell(self, name: str, address: str, began: float) -> None:
+        if self._report is not None:
+            self._report(name, address, time.monotonic() - began)
 
     async def _meet_demand(self, mark: str, start: Callable[[], Awaitable[str]]) -> None:
         """Start a part once a façade or a worker has asked for it by a file in the home."""
@@ -137,15 +190,16 @@ class EmbeddedStack:
             await start()
         except StackError as error:
             # Whoever asked is told by the time that passes; everything else goes on without the part.
-            logger.error("%s", error)
+            logger.error("%s its log is in %s", str(error).splitlines()[0], self.home.logs)
 
     async def _start_postgres(self) -> None:
         if self._settings.database_url is not None or "postgres" not in self._parts:
             return
         port = self.home.port("postgres_port", self._settings.postgres_port, "127.0.0.1")
         server = Postgres(self.home, port, echo=self._echo)
-        await self._run(await server.start())
-        await server.wait_ready()
+        with self._reported("postgres", f"127.0.0.1:{port}"):
+            await self._run(await server.start())
+            await server.wait_ready()
         self.database_url = server.url
 
     async def _start_temporal(self) -> None:
@@ -155,17 +209,34 @@ class EmbeddedStack:
         port = self.home.port("temporal_port", settings.temporal_port, "127.0.0.1")
         ui_port = self.home.port("ui_port", settings.ui_port, "127.0.0.1")
         server = TemporalServer(self.home, port, ui_port, retention_days=settings.retention_days, echo=self._echo)
-        child = await server.start()
-        await self._run(child)
-        await server.wait_ready(child)
+        with self._reported("temporal", server.address):
+            child = await server.start()
+            await self._run(child)
+            await server.wait_ready(child)
         self.temporal_address = server.address
         self.temporal_ui_url = f"http://127.0.0.1:{ui_port}"
 
     async def start_worker(self, number: int = 0) -> Child:
         """Start one worker process; workers are `worker-0`, `worker-1` and so on."""
-        return await self._run_ours(
-            f"worker-{number}", [sys.executable, "-m", "worker", "--queues", self._settings.queues]
-        )
+        name = f"worker-{number}"
+        child = await self._run_ours(name, [sys.executable, "-m", "worker", "--queues", self._settings.queues])
+        self._workers.append(asyncio.create_task(self._watch(child)))
+        return child
+
+    async def _watch(self, child: Child) -> None:
+        with self._reported(child.spec.name, self._settings.queues.replace(",", ", ")):
+            await child.said(WORKER_READY)
+
+    async def workers_ready(self) -> bool:
+        """Wait until every worker that was started takes work; not for ever.
+
+        Returns:
+            Whether they do.
+        """
+        if not self._workers:
+            return True
+        _, late = await asyncio.wait(self._workers, timeout=WORKER_READY_SECONDS)
+        return not late
 
     async def start_api(self) -> Child:
         """Start the façade and wait until it is ready.
@@ -173,12 +244,7 @@ class EmbeddedStack:
         Raises:
             StackError: It did not become ready.
         """
-        command = [
-            sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--host", self._settings.host,
-            "--port", str(self.api_port), "--log-level", "warning", "--no-access-log",
-            "--timeout-graceful-shutdown", "10",
-        ]  # fmt: skip
-        child = await self._run_ours("api", command)
+        child = await self._run_ours("api", [sys.executable, "-m", "cli", "api"])
         async with httpx.AsyncClient() as client:
             for _ in range(int(API_READY_SECONDS * 10)):
                 if child.starts > MOST_STARTS:
@@ -202,8 +268,10 @@ class EmbeddedStack:
         """
         async with self._starts["chroma"]:
             if not self.chroma_url:
+                began = time.monotonic()
                 self.chroma_url = await self._start_chroma()
                 self.publish()
+                self._tell("chroma", self.chroma_url, began)
         return self.chroma_url
 
     async def _start_chroma(self) -> str:
@@ -225,11 +293,13 @@ class EmbeddedStack:
         """
         async with self._starts["llm"]:
             if not self.llm_url:
+                began = time.monotonic()
                 port = self.home.port("llm_port", self._settings.llm_port, "127.0.0.1")
                 command = [sys.executable, "-m", "runtime.embedded.llm_server", "--port", str(port)]
                 spec = Spec("llm", command, environment=child_environment(), folder=ROOT, death_signal=signal.SIGKILL)
                 self.llm_url = await self._run_on_demand(spec, port, "/health", LLM_READY_SECONDS) + "/v1"
                 self.publish()
+                self._tell("llm", self.llm_url, began)
         return self.llm_url
 
     async def _run_on_demand(self, spec: Spec, port: int, path: str, seconds: float) -> str:
@@ -278,6 +348,7 @@ class EmbeddedStack:
             bootstrap_key=self.api_key,
             secret=settings.secret or self.home.secret("secret"),
             encryption_keys=",".join(self.encryption_keys),
+            host=settings.host,
             port=self.api_port,
         )
         if own:
@@ -301,6 +372,7 @@ class EmbeddedStack:
                 self.home.note_child(started.spec.name, started.pid, started.spec.stop_signal)
 
         child.on_start = note
+        child.log_bytes = self._settings.log_bytes
         self._children[child.spec.name] = child
         await child.start()
 
@@ -330,9 +402,11 @@ class EmbeddedStack:
 
     async def stop(self) -> None:
         """Stop everything: façade first, database last."""
-        for waiting in self._demand:
-            waiting.cancel()
-        await asyncio.gather(*self._demand, return_exceptions=True)
+        waiting = [*self._demand, *self._workers]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        self._workers.clear()
         first = [name for name in self._children if name not in {"postgres", "temporal"}]
         await asyncio.gather(*(self._children[name].stop() for name in first))
         for name in ("temporal", "postgres"):

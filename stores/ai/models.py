@@ -12,7 +12,7 @@ from sqlalchemy import func
 from sqlmodel import col, select
 
 from contracts.ai import ModelKind
-from contracts.errors import NotFound
+from contracts.errors import BadInput, NotFound
 from contracts.json_values import parse_json, write_json
 from contracts.semantics import Content
 from domain.semantics.content import read_model
@@ -23,7 +23,14 @@ from stores.db import Connection, Database
 MOST_LAYERS = 5
 ASKABLE = frozenset({ModelKind.SHARED, ModelKind.SHARED_EXTENSION})
 """Kinds that a question may name; a branch goes beside the one that it belongs to."""
-SORTS = {"name": ModelRow.name, "createdAt": ModelRow.created_at, "updatedAt": ModelRow.updated_at}
+SORTS: dict[str, Any] = {
+    "name": ModelRow.name,
+    "createdAt": ModelRow.created_at,
+    "updatedAt": ModelRow.updated_at,
+    "modelKind": ModelRow.kind,
+    "connectionId": ModelRow.connection_id,
+    "baseModelId": ModelRow.base_model_id,
+}
 
 
 async def add_model(database: Database, row: ModelRow) -> ModelRow:
@@ -102,6 +109,21 @@ async def models_over(database: Database, organization: str, model_ids: Sequence
         return (await session.exec(query.order_by(col(ModelRow.created_at)))).all()
 
 
+async def models_of(
+    database: Database, organization: str, connection_id: UUID, *, kind: ModelKind | None = None
+) -> Sequence[ModelRow]:
+    """The live models over a connection, of one kind or of any, the newest first."""
+    query = select(ModelRow).where(
+        ModelRow.organization == organization,
+        ModelRow.connection_id == connection_id,
+        col(ModelRow.deleted_at).is_(None),
+    )
+    if kind is not None:
+        query = query.where(ModelRow.kind == kind)
+    async with database.session() as session:
+        return (await session.exec(query.order_by(col(ModelRow.created_at).desc(), col(ModelRow.id)))).all()
+
+
 async def change_model(database: Database, organization: str, model_id: UUID, changed: dict[str, Any]) -> ModelRow:
     """Change a model's columns.
 
@@ -121,10 +143,13 @@ async def layers_of(database: Database, row: ModelRow) -> list[ModelRow]:
 
     Raises:
         NotFound: One of them was deleted.
+        BadInput: There are too many.
     """
     found = [row]
     while found[0].base_model_id is not None and len(found) < MOST_LAYERS:
         found.insert(0, await get_model(database, row.organization, found[0].base_model_id))
+    if found[0].base_model_id is not None:
+        raise BadInput(f"baseModelId: a model has at most {MOST_LAYERS} layers", field="baseModelId")
     return found
 
 

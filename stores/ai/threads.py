@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg.rows import class_row, kwargs_row
 
 from contracts.ai import Conversation, StoredAction, Thread, Turn
+from contracts.auth import organization_uuid
 from contracts.errors import NotFound
 from contracts.jobs import JobKind, JobState
 from stores.ai.jobs import AiRow, read_actions, read_ai, state_of
@@ -54,9 +55,18 @@ async def read_conversation(
 async def list_conversations(
     database: Database, organization: str, user_id: UUID | None, *, before: Cursor | None, limit: int
 ) -> tuple[list[Conversation], int]:
-    """Conversations with the latest activity first, and how many there are in all."""
-    where = "organization = %(organization)s AND (%(user)s::uuid IS NULL OR user_id = %(user)s)"
-    values: dict[str, object] = {"organization": organization, "user": user_id, "limit": limit}
+    """Conversations with the latest activity first, and how many there are in all.
+
+    Args:
+        user_id: Whose; the organization's own id: those that belong to no user; None: all.
+    """
+    where = "organization = %(organization)s AND (%(user)s::uuid IS NULL OR coalesce(user_id, %(self)s) = %(user)s)"
+    values: dict[str, object] = {
+        "organization": organization,
+        "user": user_id,
+        "self": organization_uuid(organization),
+        "limit": limit,
+    }
     async with database.transaction() as connection:
         total = await connection.execute(f"SELECT count(*) FROM conversations WHERE {where}", values)
         count = int((await total.fetchone() or (0,))[0])
@@ -87,10 +97,13 @@ async def read_thread(database: Database, organization: str, conversation_id: UU
             (conversation.model_id, organization),
         )
         model = await found.fetchone()
+        turns = await turns_of(connection, conversation_id)
+        counted = await connection.execute("SELECT count(*) FROM jobs WHERE conversation_id = %s", (conversation_id,))
         return Thread(
             conversation=conversation,
             model_name=(model[0] if model else None) or "model",
-            turns=await turns_of(connection, conversation_id),
+            turns=turns,
+            earlier=max(int((await counted.fetchone() or (0,))[0]) - len(turns), 0),
         )
 
 

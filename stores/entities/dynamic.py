@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from contracts.entities import FieldType, IndexConfig, IndexField
 from contracts.errors import BadInput, ErrorCode, NotFound
-from domain.entities import ScalarFields
+from domain.entities import ScalarFields, append_fields
 from stores.db import Connection
+from stores.entities.generations import building_of
 from stores.entities.indexes import DEFAULT_INDEX, Index, create_index, find_index, generation, save_config
 
 
@@ -25,9 +28,33 @@ async def index_for_write(connection: Connection, organization: str, name: str, 
     if not index.dynamic or fields.extend(index.config) == index.config:
         return index
     # Two writers that bring new fields at once take turns, so that neither overwrites the other's.
-    index = await find_index(connection, organization, name, lock="exclusive")
-    await save_config(connection, index.index_no, fields.extend(index.config))
+    index = await find_index(connection, organization, name, lock="extend")
+    grown = fields.extend(index.config)
+    await save_config(connection, index.index_no, grown)
+    building = await building_of(connection, organization, name)
+    if building is not None:
+        # The next generation gets what is new as well, before it can meet an entity that has it.
+        new = grown.fields[len(index.config.fields) :]
+        await save_config(connection, building.index_no, append_fields(building.config, new))
     return await generation(connection, index.index_no)
+
+
+async def next_config(connection: Connection, organization: str, name: str, params: dict[str, Any]) -> IndexConfig:
+    """What a re-index builds: what was asked for, and the fields that a dynamic index has got since.
+
+    Until the transaction ends nobody appends fields; from then on `index_for_write` appends them to both.
+
+    Args:
+        connection: In the transaction that makes the next generation.
+        organization: Whose index.
+        name: Its name.
+        params: Of the job: the configuration that was asked for, and the fields that the index had then.
+    """
+    config = IndexConfig.model_validate(params["config"])
+    live = await find_index(connection, organization, name, lock="extend")
+    if not live.dynamic or "fields" not in params:
+        return config
+    return append_fields(config, [field for field in live.config.fields if field.name not in params["fields"]])
 
 
 async def _make_default(connection: Connection, organization: str, fields: ScalarFields) -> None:

@@ -19,6 +19,14 @@ _COLUMNS = """
     i.index_no, i.organization, i.name, i.state, i.config, i.dynamic, i.model_version, i.model_entities,
     i.reindex_job, i.created_at, i.updated_at, coalesce(c.entities, 0)
 """
+# Writers hold the share while they append fields, so that lock must not wait for other writers' shares: FOR UPDATE
+# would, and two of them would wait for each other.
+_LOCKS = {
+    "": "",
+    "share": "FOR KEY SHARE OF i",
+    "extend": "FOR NO KEY UPDATE OF i",
+    "exclusive": "FOR UPDATE OF i",
+}
 _FROM = "FROM entity_indexes i LEFT JOIN entity_index_counts c USING (index_no)"
 
 
@@ -46,7 +54,7 @@ def _index(row: tuple[Any, ...]) -> Index:
 
 
 async def find_index(
-    connection: Connection, organization: str, name: str, *, lock: Literal["", "share", "exclusive"] = ""
+    connection: Connection, organization: str, name: str, *, lock: Literal["", "share", "extend", "exclusive"] = ""
 ) -> Index:
     """The live generation of an index.
 
@@ -55,12 +63,13 @@ async def find_index(
         organization: Whose index.
         name: Its name.
         lock: `share` keeps a re-index from swapping the generation before the transaction ends (writers
-            of entities take it); `exclusive` keeps such writers out (the swap and the drop take it).
+            of entities take it); `extend` is for who appends fields: one at a time, beside those writers;
+            `exclusive` keeps all writers out (the swap and the drop take it).
 
     Raises:
         NotFound: No such index.
     """
-    clause = {"": "", "share": "FOR KEY SHARE OF i", "exclusive": "FOR UPDATE OF i"}[lock]
+    clause = _LOCKS[lock]
     found = await connection.execute(
         f"SELECT {_COLUMNS} {_FROM} WHERE i.organization = %s AND i.name = %s AND i.state = 'live' {clause}",
         (organization, name),
@@ -68,7 +77,8 @@ async def find_index(
     row = await found.fetchone()
     if row is None:
         raise NotFound(f"no index named {name}")
-    return _index(row)
+    # What was waited for may have changed the count, which the statement had read before it waited.
+    return await generation(connection, row[0]) if lock == "exclusive" else _index(row)
 
 
 async def generation(connection: Connection, index_no: int) -> Index:
@@ -131,9 +141,24 @@ def _dump(config: IndexConfig) -> dict[str, Any]:
 
 
 async def save_config(connection: Connection, index_no: int, config: IndexConfig) -> None:
-    """Change the configuration of a generation in place."""
+    """Append fields to the configuration of a generation: rows stay as they are, and are read in its shape."""
     await connection.execute(
         "UPDATE entity_indexes SET config = %s, updated_at = now() WHERE index_no = %s",
+        (Jsonb(_dump(config)), index_no),
+    )
+
+
+async def replace_config(connection: Connection, index_no: int, config: IndexConfig) -> None:
+    """Give an empty generation any other configuration. What it had learnt was of the old one's fields and goes.
+
+    The version rises with it, so that no process goes on with a model that it holds.
+    """
+    await connection.execute(
+        """
+        UPDATE entity_indexes SET config = %s, updated_at = now(), model = NULL, model_entities = 0,
+               model_version = model_version + (model IS NOT NULL)::int
+        WHERE index_no = %s
+        """,
         (Jsonb(_dump(config)), index_no),
     )
 
@@ -157,11 +182,10 @@ async def save_model(connection: Connection, index_no: int, model: dict[str, Any
     return int(row[0])
 
 
-async def load_model(connection: Connection, index_no: int) -> dict[str, Any] | None:
-    """The trained model of a generation, as it was saved."""
-    found = await connection.execute("SELECT model FROM entity_indexes WHERE index_no = %s", (index_no,))
-    row = await found.fetchone()
-    return row[0] if row else None
+async def load_model(connection: Connection, index_no: int) -> tuple[int, dict[str, Any] | None]:
+    """The trained model of a generation as it was saved, after its version; None: it has none (any more)."""
+    found = await connection.execute("SELECT model_version, model FROM entity_indexes WHERE index_no = %s", (index_no,))
+    return await found.fetchone() or (0, None)
 
 
 async def add_entities(connection: Connection, index_no: int, change: int) -> None:

@@ -23,6 +23,7 @@ from domain.matching import (
     Pairs,
     closing_pairs,
     default_model,
+    fit_model,
     groups,
     resolve,
     score_pool,
@@ -69,15 +70,24 @@ class Models:
 
     def __init__(self, *, most: int = 32) -> None:
         self._most = most
-        self._held: OrderedDict[tuple[int, int], MatchModel] = OrderedDict()
+        self._held: OrderedDict[tuple[int, int, int], MatchModel] = OrderedDict()
 
     async def get(self, connection: Connection, index: Index) -> MatchModel:
-        """The trained model of a generation, or the default one while it has none."""
+        """The trained model of a generation, or the default one while it has none, in the shape of its configuration.
+
+        A dynamic index may have got fields since the training, so both are part of what is held.
+        """
         if index.model_version == 0:
             return default_model(index.config)
-        key = (index.index_no, index.model_version)
+        width = len(index.config.fields)
+        key = (index.index_no, index.model_version, width)
         if key not in self._held:
-            self._held[key] = MatchModel.model_validate(await load_model(connection, index.index_no))
+            # Another process may have trained meanwhile: what is held is named by what was read.
+            version, stored = await load_model(connection, index.index_no)
+            if stored is None:
+                return default_model(index.config)
+            key = (index.index_no, version, width)
+            self._held[key] = fit_model(MatchModel.model_validate(stored), index.config)
         self._held.move_to_end(key)
         while len(self._held) > self._most:
             self._held.popitem(last=False)
@@ -219,7 +229,7 @@ async def score_candidates(
     pairs = np.unique(np.stack([left, right], axis=1), axis=0) if len(left) else np.empty((0, 2), dtype=np.int64)
     known = {stored.uid: stored for stored in queries}
     missing = [uid for uid in np.unique(pairs).tolist() if uid not in known]
-    known.update({stored.uid: stored for stored in await read_stored(connection, index.index_no, missing)})
+    known.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
     return await asyncio.to_thread(_score, index, model, known, pairs, in_one_group=in_one_group)
 
 

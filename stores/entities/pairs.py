@@ -224,25 +224,40 @@ class PartnerRow:
     bits: bytes
 
 
+# Two ways into the pairs of an entity. `OFFSET 0` keeps the planner from looking for them by their order of
+# similarity, and a lookup by `CROSS JOIN LATERAL ... OFFSET 0` runs once for each row before it: whatever the planner
+# believes of an index, it cannot turn these around.
+_BOTH_WAYS = """
+    SELECT right_uid AS uid, similarity, duplicate, bits FROM entity_pairs
+    WHERE index_no = %(index)s AND left_uid = {uid}
+    UNION ALL
+    SELECT left_uid, similarity, duplicate, bits FROM entity_pairs
+    WHERE index_no = %(index)s AND right_uid = {uid}
+    OFFSET 0
+"""
+_NAMED = """
+    CROSS JOIN LATERAL (
+        SELECT id_json, sku FROM entities WHERE index_no = %(index)s AND uid = {uid} OFFSET 0
+    ) {name}
+"""
+
+
 async def read_partners(
-    connection: Connection, index_no: int, uids: Sequence[int], *, limit: int, minimum: float = 0.0
+    connection: Connection, index_no: int, uids: Sequence[int], *, limit: int
 ) -> dict[int, list[PartnerRow]]:
     """The best `limit` candidates of each entity, best first, ties by uid."""
     found = await connection.execute(
-        """
-        SELECT q.uid, p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits
-        FROM unnest(%(uids)b::bigint[]) q(uid) CROSS JOIN LATERAL (
-            SELECT * FROM (
-                SELECT right_uid AS uid, similarity, duplicate, bits FROM entity_pairs
-                WHERE index_no = %(index)s AND left_uid = q.uid AND similarity >= %(minimum)s
-                UNION ALL
-                SELECT left_uid, similarity, duplicate, bits FROM entity_pairs
-                WHERE index_no = %(index)s AND right_uid = q.uid AND similarity >= %(minimum)s
-            ) both_ways ORDER BY similarity DESC, uid LIMIT %(limit)s
-        ) p JOIN entities e ON e.index_no = %(index)s AND e.uid = p.uid
-        ORDER BY q.uid, p.similarity DESC, p.uid
+        f"""
+        WITH best AS MATERIALIZED (
+            SELECT q.uid AS asked, p.* FROM unnest(%(uids)b::bigint[]) q(uid) CROSS JOIN LATERAL (
+                SELECT * FROM ({_BOTH_WAYS.format(uid="q.uid")}) b ORDER BY similarity DESC, uid LIMIT %(limit)s
+            ) p
+        )
+        SELECT p.asked, p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits
+        FROM best p {_NAMED.format(uid="p.uid", name="e")}
+        ORDER BY p.asked, p.similarity DESC, p.uid
         """,
-        {"uids": list(uids), "index": index_no, "limit": limit, "minimum": minimum},
+        {"uids": list(uids), "index": index_no, "limit": limit},
         binary=True,
     )
     partners: dict[int, list[PartnerRow]] = {}
@@ -263,19 +278,18 @@ async def page_partners(
 ) -> tuple[list[PartnerRow], int]:
     """A page of one entity's candidates, best first, and how many there are."""
     arguments = {"index": index_no, "uid": uid, "minimum": minimum, "only": duplicates_only}
-    both_ways = """
-        SELECT right_uid AS uid, similarity, duplicate, bits FROM entity_pairs
-        WHERE index_no = %(index)s AND left_uid = %(uid)s
-        UNION ALL
-        SELECT left_uid, similarity, duplicate, bits FROM entity_pairs
-        WHERE index_no = %(index)s AND right_uid = %(uid)s
+    listed = f"""
+        WITH listed AS MATERIALIZED (
+            SELECT * FROM ({_BOTH_WAYS.format(uid="%(uid)s")}) b
+            WHERE similarity >= %(minimum)s AND (duplicate OR NOT %(only)s)
+        )
     """
-    where = "p.similarity >= %(minimum)s AND (p.duplicate OR NOT %(only)s)"
-    join = f"FROM ({both_ways}) p JOIN entities e ON e.index_no = %(index)s AND e.uid = p.uid WHERE {where}"
-    counted = await connection.execute(f"SELECT count(*) {join}", arguments)
+    counted = await connection.execute(f"{listed} SELECT count(*) FROM listed", arguments)
     found = await connection.execute(
         f"""
-        SELECT p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits {join}
+        {listed}
+        SELECT p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits
+        FROM listed p {_NAMED.format(uid="p.uid", name="e")}
         ORDER BY p.similarity DESC, e.id_json LIMIT %(limit)s OFFSET %(offset)s
         """,
         {**arguments, "limit": limit, "offset": offset},
@@ -290,14 +304,17 @@ async def page_pairs(
 ) -> tuple[list[tuple[str, str, float, bool, bytes]], int]:
     """A page of all pairs, best first, ties by ids: `(left id, right id, similarity, duplicate, bits)`."""
     arguments: dict[str, Any] = {"index": index_no, "minimum": minimum, "only": duplicates_only}
-    where = "p.index_no = %(index)s AND p.similarity >= %(minimum)s AND (p.duplicate OR NOT %(only)s)"
-    counted = await connection.execute(f"SELECT count(*) FROM entity_pairs p WHERE {where}", arguments)
+    where = "index_no = %(index)s AND similarity >= %(minimum)s AND (duplicate OR NOT %(only)s)"
+    counted = await connection.execute(f"SELECT count(*) FROM entity_pairs WHERE {where}", arguments)
     found = await connection.execute(
         f"""
-        SELECT l.id_json, r.id_json, p.similarity, p.duplicate, p.bits FROM entity_pairs p
-        JOIN entities l ON l.index_no = p.index_no AND l.uid = p.left_uid
-        JOIN entities r ON r.index_no = p.index_no AND r.uid = p.right_uid
-        WHERE {where} ORDER BY p.similarity DESC, l.id_json, r.id_json LIMIT %(limit)s OFFSET %(offset)s
+        WITH best AS MATERIALIZED (
+            SELECT left_uid, right_uid, similarity, duplicate, bits FROM entity_pairs WHERE {where}
+            ORDER BY similarity DESC FETCH FIRST (%(limit)s::bigint + %(offset)s::bigint) ROWS WITH TIES
+        )
+        SELECT l.id_json, r.id_json, p.similarity, p.duplicate, p.bits FROM best p
+        {_NAMED.format(uid="p.left_uid", name="l")} {_NAMED.format(uid="p.right_uid", name="r")}
+        ORDER BY p.similarity DESC, l.id_json, r.id_json LIMIT %(limit)s OFFSET %(offset)s
         """,
         {**arguments, "limit": limit, "offset": offset},
         binary=True,
@@ -311,7 +328,9 @@ async def page_groups(
 ) -> tuple[list[tuple[int, list[str]]], int]:
     """A page of groups, largest first, and how many there are: `(group uid, ids as JSON)`."""
     arguments = {"index": index_no, "group": group_uid, "limit": limit, "offset": offset}
-    where = "index_no = %(index)s AND group_uid IS NOT NULL AND (%(group)s::bigint IS NULL OR group_uid = %(group)s)"
+    where = "index_no = %(index)s AND group_uid IS NOT NULL"
+    if group_uid is not None:
+        where = "index_no = %(index)s AND group_uid = %(group)s"
     counted = await connection.execute(f"SELECT count(DISTINCT group_uid) FROM entities WHERE {where}", arguments)
     found = await connection.execute(
         f"""

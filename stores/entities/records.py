@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from contracts.entities import IndexConfig
 from domain.entities import Draft
+from domain.matching import fit_values
 from stores.db import Connection
+from stores.entities.indexes import Index
 
 Int64s = npt.NDArray[np.int64]
 
@@ -202,7 +205,7 @@ async def find_entity(connection: Connection, index_no: int, entity_id: str, uid
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What matching needs of a stored entity."""
+    """What matching needs of a stored entity; `values` has one for each field of the index that it was read for."""
 
     uid: int
     values: tuple[str | None, ...]
@@ -210,28 +213,30 @@ class Stored:
     keys: Int64s
 
 
-async def read_stored(connection: Connection, index_no: int, uids: Sequence[int]) -> list[Stored]:
+async def read_stored(connection: Connection, index: Index, uids: Sequence[int]) -> list[Stored]:
     """Read entities by uid, in the order of their uids; those that are gone are left out."""
     found = await connection.execute(
         """
         SELECT uid, values, source, keys FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[]) ORDER BY uid
         """,
-        (index_no, list(uids)),
+        (index.index_no, list(uids)),
         binary=True,
     )
-    return [_stored(row) for row in await found.fetchall()]
+    return [_stored(row, index.config) for row in await found.fetchall()]
 
 
-def _stored(row: tuple[Any, ...]) -> Stored:
+def _stored(row: tuple[Any, ...], config: IndexConfig) -> Stored:
     uid, values, source, keys = row
-    return Stored(uid, tuple(orjson.loads(values)), source, np.frombuffer(keys, dtype="<i8").astype(np.int64))
+    # The only place where values are read: nobody meets a row of another shape than the index that is asked for.
+    fitted = fit_values(orjson.loads(values), config)
+    return Stored(uid, fitted, source, np.frombuffer(keys, dtype="<i8").astype(np.int64))
 
 
-async def sample_stored(connection: Connection, index_no: int, *, limit: int) -> list[Stored]:
+async def sample_stored(connection: Connection, index: Index, *, limit: int) -> list[Stored]:
     """A sample that depends on the entities alone: uids are hashes, so the lowest ones are a random draw."""
     found = await connection.execute(
         "SELECT uid, values, source, keys FROM entities WHERE index_no = %s ORDER BY uid LIMIT %s",
-        (index_no, limit),
+        (index.index_no, limit),
         binary=True,
     )
-    return [_stored(row) for row in await found.fetchall()]
+    return [_stored(row, index.config) for row in await found.fetchall()]

@@ -39,7 +39,7 @@ async def train_model(
         asked: Its candidate index, if this process has loaded it.
     """
     async with database.transaction() as connection:
-        queries = await sample_stored(connection, index.index_no, limit=SAMPLE)
+        queries = await sample_stored(connection, index, limit=SAMPLE)
         if asked is None:
             candidates = await find_candidates(connection, index, queries)
         else:
@@ -48,7 +48,7 @@ async def train_model(
         pairs = np.unique(pairs, axis=0)
         known = {stored.uid: stored for stored in queries}
         missing = [uid for uid in np.unique(pairs).tolist() if uid not in known]
-        known.update({stored.uid: stored for stored in await read_stored(connection, index.index_no, missing)})
+        known.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
         labelled = await _labelled(connection, index)
     return await asyncio.to_thread(_train, index, known, pairs, labelled)
 
@@ -73,7 +73,7 @@ def _train(
 async def _labelled(connection: Connection, index: Index) -> list[LabelledPair]:
     labels = await read_labels(connection, index.organization, index.name)
     uids: Sequence[int] = sorted({uid for label in labels for uid in (label.left_uid, label.right_uid)})
-    known = {stored.uid: stored.values for stored in await read_stored(connection, index.index_no, uids)}
+    known = {stored.uid: stored.values for stored in await read_stored(connection, index, uids)}
     return [
         LabelledPair(known[label.left_uid], known[label.right_uid], label.duplicate)
         for label in labels

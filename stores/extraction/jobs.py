@@ -106,15 +106,6 @@ async def keep_extracted(connection: Connection, job_id: UUID, extracted: Extrac
     )
 
 
-async def set_retrying(database: Database, ref: JobRef, *, retrying: bool) -> None:
-    """Show that a step has failed and waits for its next attempt, or that it goes on."""
-    async with database.transaction() as connection:
-        await connection.execute(
-            "UPDATE jobs SET retrying = %s WHERE id = %s AND attempt = %s AND retrying <> %s",
-            (retrying, ref.job_id, ref.attempt, retrying),
-        )
-
-
 async def begin_review(connection: Connection, ref: JobRef) -> None:
     """Set a job's review to PENDING, unless it was decided already."""
     done = await connection.execute(

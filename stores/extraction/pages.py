@@ -36,10 +36,10 @@ async def keep_pages(
     async with connection.cursor() as cursor:
         await cursor.executemany(
             """
-            INSERT INTO document_pages (organization, sha256, variant, page, body, confidence)
-            VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+            INSERT INTO document_pages (organization, sha256, variant, page, body, confidence, truncated)
+            VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
             """,
-            [(organization, sha256, variant, page.page, body, page.confidence) for page, body in pages],
+            [(organization, sha256, variant, page.page, body, page.confidence, page.truncated) for page, body in pages],
         )
 
 
@@ -54,6 +54,19 @@ async def least_confidence(
             (organization, sha256, variant, list(numbers)),
         )
         return float((await found.fetchone() or (1.0,))[0])
+
+
+async def cut_numbers(
+    database: Database, organization: str, sha256: bytes, variant: str, numbers: Sequence[int]
+) -> list[int]:
+    """Which of some pages hold more than was kept of them."""
+    async with database.statement() as connection:
+        found = await connection.execute(
+            "SELECT page FROM document_pages WHERE organization = %s AND sha256 = %s AND variant = %s"
+            " AND page = ANY(%s) AND truncated ORDER BY page",
+            (organization, sha256, variant, list(numbers)),
+        )
+        return [row[0] for row in await found.fetchall()]
 
 
 async def kept_numbers(

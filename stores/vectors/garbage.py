@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 
 from stores.db import Database
+from stores.vectors.entries import drop_unused
 from stores.vectors.index import VectorIndex
-from stores.vectors.objects import part_ids
 
 VERSIONS = 500
 
 
 async def collect(database: Database, index: VectorIndex, *, collection_no: int | None = None) -> int:
-    """Delete versions that are due, from the index and from Postgres; another collector takes others.
+    """Delete versions that are due, and the entries that only they referred to; another collector takes others.
 
     A due version's row is held while the index deletes, so that a task that stores the same text again
-    waits and then finds it gone.
+    waits and then finds it gone; so is an entry.
 
     Args:
         database: Where the rows are.
@@ -31,25 +31,37 @@ async def collect(database: Database, index: VectorIndex, *, collection_no: int 
     async with database.transaction() as connection:
         found = await connection.execute(
             """
-            SELECT collection_no, uid, version, parts FROM vector_garbage
+            SELECT collection_no, uid, version FROM vector_garbage
             WHERE due_at <= now() AND (%(only)s::int IS NULL OR collection_no = %(only)s)
             ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
             """,
             {"only": collection_no, "limit": VERSIONS},
         )
-        due: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        for number, *version in await found.fetchall():
-            due[number].append((version[0], version[1], version[2]))
-        for number, versions in due.items():
-            await index.delete(number, part_ids(versions))
-            for table in ("vector_parts", "vector_garbage"):
-                await connection.execute(
-                    f"""
-                    DELETE FROM {table} t USING unnest(%s::bigint[], %s::bigint[]) AS gone (uid, version)
-                    WHERE t.collection_no = %s AND t.uid = gone.uid AND t.version = gone.version
-                    """,
-                    ([v[0] for v in versions], [v[1] for v in versions], number),
-                )
+        due: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for number, uid, version in await found.fetchall():
+            due[number].append((uid, version))
+        for number, versions in sorted(due.items()):
+            of = [uid for uid, _ in versions], [version for _, version in versions], number
+            gone = await connection.execute(
+                """
+                DELETE FROM vector_parts t USING unnest(%s::bigint[], %s::bigint[]) AS gone (uid, version)
+                WHERE t.collection_no = %s AND t.uid = gone.uid AND t.version = gone.version RETURNING entry
+                """,
+                of,
+            )
+            await drop_unused(connection, index, number, sorted({row[0] for row in await gone.fetchall()}))
+            await connection.execute(
+                """
+                DELETE FROM vector_garbage t USING unnest(%s::bigint[], %s::bigint[]) AS gone (uid, version)
+                WHERE t.collection_no = %s AND t.uid = gone.uid AND t.version = gone.version
+                """,
+                of,
+            )
+        for number in sorted(due):
+            # A search that asked the index before and Postgres after this asks both again.
+            await connection.execute(
+                "UPDATE vector_collections SET collected = collected + 1 WHERE collection_no = %s", (number,)
+            )
         return sum(len(versions) for versions in due.values())
 
 

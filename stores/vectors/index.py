@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import Unavailable
-from domain.vectors.items import read_part_id
-from domain.vectors.ranking import PartDistance
+from domain.vectors.items import entry_id, read_entry_id
+from domain.vectors.ranking import rounded
 
 # Chroma takes 5,461 in one call; smaller ones are as fast and bound what a lost call costs.
 BATCH = 1000
@@ -23,8 +24,16 @@ HNSW = {"space": "cosine", "ef_construction": 100, "max_neighbors": 16, "ef_sear
 Locate = Callable[[], Awaitable[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """Entries with their distances from a query, nearest first."""
+
+    entries: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.float64]
+
+
 class VectorIndex:
-    """Adds, deletes and finds parts; connects on first use.
+    """Adds, deletes and finds entries; connects on first use.
 
     Args:
         locate: Gives Chroma's URL; may start it.
@@ -38,44 +47,62 @@ class VectorIndex:
         self._client: Any = None
         self._collections: dict[int, Any] = {}
 
-    async def add(self, collection_no: int, ids: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
-        """Add parts; one that is there already stays as it is, for an id names its content.
+    async def add(self, collection_no: int, entries: Sequence[int], vectors: npt.NDArray[np.float32]) -> None:
+        """Add entries; one that is there already stays as it is, for it names its content.
+
+        Args:
+            collection_no: The collection.
+            entries: No one twice.
+            vectors: A row for each.
 
         Raises:
             Unavailable: Chroma does not answer.
         """
-        for start in range(0, len(ids), BATCH):
+        for start in range(0, len(entries), BATCH):
             part = slice(start, start + BATCH)
             async with self._collection(collection_no) as collection:
-                await collection.add(ids=list(ids[part]), embeddings=vectors[part])
+                await collection.add(ids=[entry_id(one) for one in entries[part]], embeddings=vectors[part])
 
-    async def delete(self, collection_no: int, ids: Sequence[str]) -> None:
-        """Delete parts; one that is not there is no error.
+    async def delete(self, collection_no: int, entries: Sequence[int]) -> None:
+        """Delete entries; one that is not there is no error.
 
         Raises:
             Unavailable: Chroma does not answer.
         """
-        for start in range(0, len(ids), BATCH):
+        for start in range(0, len(entries), BATCH):
             async with self._collection(collection_no) as collection:
-                await collection.delete(ids=list(ids[start : start + BATCH]))
+                await collection.delete(ids=[entry_id(one) for one in entries[start : start + BATCH]])
 
-    async def nearest(self, collection_no: int, query: npt.NDArray[np.float32], *, count: int) -> list[PartDistance]:
-        """The `count` parts with the least cosine distance, approximately, nearest first.
+    async def nearest(self, collection_no: int, query: npt.NDArray[np.float32], *, count: int) -> Proposals:
+        """The `count` entries with the least cosine distance, approximately, nearest first.
 
         Raises:
             Unavailable: Chroma does not answer.
         """
         async with self._collection(collection_no) as collection:
             found = await collection.query(query_embeddings=[query], n_results=count, include=["distances"])
-        return [
-            (*read_part_id(one)[:2], max(float(distance), 0.0))
-            for one, distance in zip(found["ids"][0], found["distances"][0], strict=True)
-        ]
+        entries = np.array([read_entry_id(one) for one in found["ids"][0]], dtype=np.int64)
+        return Proposals(entries, rounded(np.array(found["distances"][0], dtype=np.float64)))
 
     async def count(self, collection_no: int) -> int:
-        """How many parts the index holds."""
+        """How many entries the index holds."""
         async with self._collection(collection_no) as collection:
             return int(await collection.count())
+
+    async def delete_former(self, collection_no: int) -> None:
+        """Delete what an earlier release kept of a collection, an entry for each part of each object.
+
+        Raises:
+            Unavailable: Chroma does not answer.
+        """
+        from chromadb.errors import NotFoundError
+
+        async with self._collection(collection_no):
+            client = await self._connect()
+            try:
+                await client.delete_collection(f"towpath-{collection_no}")
+            except NotFoundError:
+                return
 
     @asynccontextmanager
     async def _collection(self, collection_no: int) -> AsyncIterator[Any]:
@@ -98,7 +125,7 @@ class VectorIndex:
         if collection_no not in self._collections:
             client = await self._connect()
             self._collections[collection_no] = await client.get_or_create_collection(
-                f"towpath-{collection_no}", configuration={"hnsw": HNSW}, embedding_function=None
+                f"towpath-entries-{collection_no}", configuration={"hnsw": HNSW}, embedding_function=None
             )
         return self._collections[collection_no]
 

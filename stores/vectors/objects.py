@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from domain.vectors.items import part_id
 from stores.db import Connection
 from stores.vectors.collections import count_objects
+from stores.vectors.entries import keep_entries
 
 Vectors = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float32]
 # A chunk's try lasts ten minutes at most; a version that no chunk made live by then never will be.
 INTENT_MINUTES = 30
 
@@ -21,7 +22,8 @@ INTENT_MINUTES = 30
 class Draft:
     """One object as a task wants it.
 
-    `vectors` are the rows of its parts; None: the version that is live stays as it is.
+    `vectors` are the rows of its parts, `entries` what they are in the index; None: the version that is live
+    stays as it is.
     """
 
     uid: int
@@ -31,6 +33,7 @@ class Draft:
     payload: str | None
     item_info: str | None
     vectors: Vectors | None = None
+    entries: list[int] = field(default_factory=list)
     parts: int = 0
 
 
@@ -99,43 +102,15 @@ async def _standings(connection: Connection, collection_no: int, uids: Sequence[
     return {row[0]: Standing(*row[1:]) for row in await found.fetchall()}
 
 
-async def read_vectors(
-    connection: Connection, collection_no: int, versions: Sequence[tuple[int, int]]
-) -> dict[tuple[int, int], Vectors]:
-    """The stored parts of versions, in order, by `(uid, version)`."""
-    if not versions:
-        return {}
-    found = await connection.execute(
-        """
-        SELECT p.uid, p.version, p.vector FROM vector_parts p
-        JOIN unnest(%s::bigint[], %s::bigint[]) AS wanted (uid, version)
-          ON p.uid = wanted.uid AND p.version = wanted.version
-        WHERE p.collection_no = %s ORDER BY p.uid, p.version, p.part
-        """,
-        ([uid for uid, _ in versions], [version for _, version in versions], collection_no),
-        binary=True,
-    )
-    rows: dict[tuple[int, int], list[bytes]] = {}
-    for uid, version, vector in await found.fetchall():
-        rows.setdefault((uid, version), []).append(vector)
-    return {key: np.stack([np.frombuffer(one, dtype=np.float32) for one in parts]) for key, parts in rows.items()}
-
-
 async def keep_vectors(connection: Connection, collection_no: int, drafts: Sequence[Draft]) -> None:
     """Store the vectors of versions that are about to go into the index, before they do.
 
     From here on they are never computed (or paid for) again, and if the task ends before they are made
     live, the collector finds them.
     """
-    rows = [
-        (draft.uid, draft.version, part, vector.tobytes())
-        for draft in drafts
-        if draft.vectors is not None
-        for part, vector in enumerate(draft.vectors)
-    ]
-    if not rows:
-        return
     kept = sorted((d for d in drafts if d.vectors is not None), key=lambda draft: (draft.uid, draft.version))
+    if not kept:
+        return
     await connection.execute(
         """
         INSERT INTO vector_garbage (collection_no, uid, version, parts, due_at)
@@ -148,15 +123,26 @@ async def keep_vectors(connection: Connection, collection_no: int, drafts: Seque
             [d.parts for d in kept],
         ),
     )  # fmt: skip
-    uids, versions, parts, vectors = (list(column) for column in zip(*rows, strict=True))
+    await keep_entries(connection, collection_no, entries_of(kept))
+    rows = [(d.uid, d.version, part, entry) for d in kept for part, entry in enumerate(d.entries)]
     await connection.execute(
         """
-        INSERT INTO vector_parts (collection_no, uid, version, part, vector)
-        SELECT %b, new.* FROM unnest(%b::bigint[], %b::bigint[], %b::int[], %b::bytea[]) AS new
+        INSERT INTO vector_parts (collection_no, uid, version, part, entry)
+        SELECT %s, new.* FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::bigint[]) AS new
         ON CONFLICT DO NOTHING
         """,
-        (collection_no, uids, versions, parts, vectors),
+        (collection_no, *([row[place] for row in rows] for place in range(4))),
     )
+
+
+def entries_of(drafts: Sequence[Draft]) -> dict[int, Vector]:
+    """What drafts need in the index: each entry once, with its vector."""
+    return {
+        entry: vector
+        for draft in drafts
+        if draft.vectors is not None
+        for entry, vector in zip(draft.entries, draft.vectors, strict=True)
+    }
 
 
 async def write_objects(
@@ -282,8 +268,3 @@ async def _settle(
         """,
         (collection_no, *([row[place] for row in written.garbage] for place in range(3))),
     )
-
-
-def part_ids(garbage: Sequence[tuple[int, int, int]]) -> list[str]:
-    """The index ids of all parts of versions."""
-    return [part_id(uid, version, part) for uid, version, parts in garbage for part in range(parts)]

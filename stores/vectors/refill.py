@@ -1,10 +1,9 @@
-"""Gives an index that has lost parts the live ones again, from Postgres."""
+"""Gives an index that lacks entries all of them, from Postgres: one that lost its data, or an earlier release made."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from domain.vectors.items import part_id
 from stores.db import Database
 from stores.vectors.index import VectorIndex
 
@@ -12,44 +11,65 @@ ROWS = 2_000
 
 
 async def poor_collections(database: Database, index: VectorIndex) -> list[int]:
-    """Collections of which the index holds fewer parts than there are objects: it has lost its data.
+    """Collections of which the index lacks entries; from now on they are searched without it.
 
     Raises:
         Unavailable: The index does not answer.
     """
     async with database.transaction() as connection:
-        found = await connection.execute("SELECT collection_no, objects FROM vector_collections WHERE objects > 0")
+        # What is not live is garbage or about to be live, and may not be in the index.
+        found = await connection.execute(
+            """
+            SELECT c.collection_no, c.indexed, entries.count - garbage.parts FROM vector_collections c
+            CROSS JOIN LATERAL (
+                SELECT count(*) FROM vector_entries e WHERE e.collection_no = c.collection_no
+            ) AS entries (count)
+            CROSS JOIN LATERAL (
+                SELECT coalesce(sum(parts), 0) FROM vector_garbage g WHERE g.collection_no = c.collection_no
+            ) AS garbage (parts)
+            WHERE c.objects > 0
+            """
+        )
         rows = await found.fetchall()
-    return [number for number, objects in rows if await index.count(number) < objects]
+    poor = [number for number, indexed, least in rows if not indexed or await index.count(number) < least]
+    async with database.transaction() as connection:
+        await connection.execute(
+            "UPDATE vector_collections SET indexed = false WHERE collection_no = ANY(%s) AND indexed", (poor,)
+        )
+    return poor
 
 
 async def refill(database: Database, index: VectorIndex, collection_no: int) -> int:
-    """Add every live part of a collection; those that are there stay.
+    """Add every entry of a collection, those that are there stay; then it is searched with the index again.
 
     Returns:
-        How many parts are live.
+        How many entries there are.
 
     Raises:
         Unavailable: The index does not answer.
     """
-    total, after = 0, (-(2**63), -1)
+    total, after = 0, -1
     while True:
         async with database.transaction() as connection:
+            # Held while they are added, so that nobody takes one out of the index just before.
             found = await connection.execute(
                 """
-                SELECT p.uid, p.part, p.version, p.vector FROM vector_objects o
-                JOIN vector_parts p USING (collection_no, uid, version)
-                WHERE o.collection_no = %s AND (p.uid, p.part) > (%s, %s)
-                ORDER BY p.uid, p.part LIMIT %s
+                SELECT entry, vector FROM vector_entries WHERE collection_no = %s AND entry > %s
+                ORDER BY entry LIMIT %s FOR KEY SHARE
                 """,
-                (collection_no, *after, ROWS),
+                (collection_no, after, ROWS),
                 binary=True,
             )
             rows = await found.fetchall()
-        if not rows:
-            return total
-        ids = [part_id(uid, version, part) for uid, part, version, _ in rows]
-        vectors = np.frombuffer(b"".join(row[3] for row in rows), dtype=np.float32).reshape(len(rows), -1)
-        await index.add(collection_no, ids, vectors)
+            if not rows:
+                break
+            vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32).reshape(len(rows), -1)
+            await index.add(collection_no, [row[0] for row in rows], vectors)
         total += len(rows)
-        after = rows[-1][0], rows[-1][1]
+        after = rows[-1][0]
+    await index.delete_former(collection_no)
+    async with database.transaction() as connection:
+        await connection.execute(
+            "UPDATE vector_collections SET indexed = true WHERE collection_no = %s", (collection_no,)
+        )
+    return total

@@ -16,6 +16,7 @@ from contracts.jobs import DeliveryRef, JobRef, JobState
 from contracts.json_values import parse_json, write_json
 from contracts.webhooks import ENDS, SAME, DeliveryState, Try, TryOutcome, TryTask, WebhookEvent
 from stores.db import Connection, Database
+from stores.job_ends import plain_warnings
 from stores.notices import own_members
 from stores.tables import JobRow
 
@@ -70,6 +71,7 @@ async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str,
     body = {
         **_body(job, event, next((text for webhook, _, text in targets if webhook is None), None)),
         "completed_at": _moment(ended),
+        "warnings": plain_warnings(job),
         **await own_members(connection, job),
     }
     body["event_id"] = f"evt_{job.id.hex[:8]}_{body['status']}_{int(ended.timestamp())}_{job.attempt}"

@@ -61,6 +61,19 @@ def test_the_example_is_there_and_the_embedded_model_makes_queries_that_run(firs
     assert found["cost"]["usd"] == 0
 
 
+def test_the_worst_delay_is_the_longest(first: Organization) -> None:
+    model = first.call("GET", "/v1/models", params={"modelKind": "SHARED"})["records"][0]["id"]
+    prompt = "Which airline has the worst average departure delay?"
+
+    job = first.call("POST", "/v1/ai/jobs", 201, json={"modelId": model, "prompt": prompt, "llm": LOCAL_LLM})["jobId"]
+    told = until(first, job, seconds=120)["resultSummary"]
+
+    # Frontier Airlines, by its name or its code.
+    assert told.splitlines()[4].startswith("| F"), told
+    assert "| 20.22 |" in told.splitlines()[4], told
+    assert "The first 12 of 16 rows." in told
+
+
 def test_a_second_start_adds_nothing(first: Organization, stack: EmbeddedStack) -> None:
     asyncio.run(cli.furnish(stack))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import threading
-import time
 from typing import Any
 from uuid import uuid4
 
@@ -14,9 +13,10 @@ import pytest
 from PIL import Image
 
 from runtime.embedded import EmbeddedStack
-from tests.ai.builders import LATE, LLM, TELL, answered, ask, lamps_model, script, state, until
+from tests.ai.builders import LATE, LLM, TELL, answered, ask, lamps_model, person_of, script, state, until
 from tests.builders import Organization, organization
 from tests.llm_server import Fault, LlmServer
+from tests.waiting import until as wait_for
 
 JOBS = "/v1/ai/jobs"
 Ids = dict[str, str]
@@ -188,6 +188,7 @@ def test_a_long_result_is_cut_and_its_count_stays_true(org: Organization, lamps:
 
     assert query["totalRowCount"] == 1500
     assert query["csvResultWasTruncated"] is True
+    assert [(one["code"], one["item"]) for one in found["warnings"]] == [("RESULT_TRUNCATED", "All")]
     assert len(query["csvResult"].splitlines()) == 1001
 
 
@@ -234,17 +235,16 @@ def test_waiting_for_a_change_of_state_takes_one_call(org: Organization, lamps: 
 
 def test_progress_is_told_while_it_executes(org: Organization, lamps: Ids, provider: LlmServer) -> None:
     script(provider, LATE, TELL)
-    provider.faults = [Fault(), Fault(hang=2.0)]
+    gate = threading.Event()
+    provider.faults = [Fault(), Fault(gate=gate)]
     job = ask(org, lamps)["jobId"]
 
-    deadline = time.monotonic() + 30
-    while not (found := state(org, job)).get("progress"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    found = wait_for(lambda: (seen := state(org, job)).get("progress") and seen, "progress")
 
     assert found["state"] == "EXECUTING"
     assert found["progress"]["iteration"] == 1
     assert found["progress"]["message"] == "Counting sales by shop. 3 rows."
+    gate.set()
     until(org, job)
 
 
@@ -252,7 +252,8 @@ def test_a_cancel_is_answered_at_once_and_what_comes_later_is_dropped(
     org: Organization, lamps: Ids, provider: LlmServer
 ) -> None:
     script(provider, LATE, TELL)
-    provider.faults = [Fault(hang=2.0)]
+    gate = threading.Event()
+    provider.faults = [Fault(gate=gate)]
     job = ask(org, lamps)["jobId"]
     until(org, job, "EXECUTING")
 
@@ -263,6 +264,7 @@ def test_a_cancel_is_answered_at_once_and_what_comes_later_is_dropped(
     found = state(org, job)
     assert found["cancelledAt"]
     assert found["cancelledBy"]
+    gate.set()
     again = answered(org, lamps, conversationId=found["conversationId"])
     assert again["state"] == "COMPLETE"
     assert state(org, job)["state"] == "CANCELLED"
@@ -279,15 +281,17 @@ def test_a_cancel_of_a_finished_job_changes_nothing(org: Organization, lamps: Id
 
 def test_a_paused_job_still_reads_executing_and_goes_on(org: Organization, lamps: Ids, provider: LlmServer) -> None:
     script(provider, LATE, TELL)
-    provider.faults = [Fault(hang=1.0)]
+    gate = threading.Event()
+    provider.faults = [Fault(gate=gate)]
     job = ask(org, lamps)["jobId"]
     until(org, job, "EXECUTING")
 
     org.call("POST", f"/v1/jobs/{job}/pause")
-    time.sleep(2)
+    gate.set()
+    wait_for(lambda: provider.paid.total() == 1, "answer of the call under way")
 
+    assert org.settled(lambda: len(provider.calls)) == 1
     assert state(org, job)["state"] == "EXECUTING"
-    assert len(provider.calls) == 1
     org.call("POST", f"/v1/jobs/{job}/continue")
     assert until(org, job)["state"] == "COMPLETE"
 
@@ -432,34 +436,21 @@ def test_a_restart_beside_an_active_job_of_the_thread_is_refused(
 ) -> None:
     script(provider, TELL)
     first = answered(org, lamps)
-    provider.faults = [Fault(hang=2.0)]
+    gate = threading.Event()
+    provider.faults = [Fault(gate=gate)]
     second = ask(org, lamps, conversationId=first["conversationId"], prompt="Else?")
 
     assert "active" in org.call("POST", f"/v1/jobs/{first['id']}/restart", 409)["detail"]
 
+    gate.set()
     assert until(org, second["jobId"])["state"] == "COMPLETE"
-
-
-def _personal(org: Organization, system: EmbeddedStack) -> tuple[Organization, str]:
-    """Another person of the organization, by a personal token; and the person's id."""
-    who = {"email": f"{uuid4().hex}@example.com", "password": "correct horse battery"}
-    token = org.call("POST", "/api/auth/invitations", 201, json={"email": who["email"], "role": "editor"})["invitation"]
-    with httpx.Client(base_url=system.api_url) as http:
-        joined = http.post("/api/auth/register", json={**who, "organization": "x", "invitation": token})
-        assert joined.status_code == 201, joined.text
-        bearer = {"Authorization": f"Bearer {http.post('/api/auth/login', json=who).json()['access_token']}"}
-        http.cookies.clear()
-        body = {"name": "mine", "kind": "personal", "role": "editor"}
-        key = http.post("/api/auth/api-keys", json=body, headers=bearer).json()["key"]
-    http = httpx.Client(base_url=system.api_url, timeout=60, headers={"Authorization": f"Bearer {key}"})
-    return Organization(http, key), joined.json()["id"]
 
 
 def test_a_personal_token_acts_as_its_user_and_sees_only_its_own(
     org: Organization, lamps: Ids, provider: LlmServer, system: EmbeddedStack
 ) -> None:
     script(provider, TELL)
-    person, user = _personal(org, system)
+    person, user = person_of(org, system.api_url)
     theirs = answered(org, lamps)
     body = {"modelId": lamps["model"], "prompt": "Mine?", "topicName": "sales", "llm": LLM}
 
@@ -475,7 +466,7 @@ def test_a_personal_token_acts_as_its_user_and_sees_only_its_own(
     as_them = org.call("POST", JOBS, 201, json=body, params={"userId": user})
     assert until(person, as_them["jobId"])["userId"] == user
     org.call("POST", JOBS, 404, json=body, params={"userId": str(uuid4())})
-    other, _ = _personal(org, system)
+    other, _ = person_of(org, system.api_url)
     other.call("GET", f"/v1/jobs/{mine['jobId']}", 404)
     other.call("POST", f"/v1/jobs/{mine['jobId']}/restart", 404)
 

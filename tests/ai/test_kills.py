@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,7 @@ from tests.builders import Organization, organization, providers
 from tests.llm_server import Fault, LlmServer, llm_server
 from tests.receiver import Script, receiver
 from tests.supervised import supervised
+from tests.waiting import until as wait_for
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +41,6 @@ def stack(session_home: Path, databases: Path, model: LlmServer) -> Iterator[Emb
 def org(stack: EmbeddedStack, model: LlmServer) -> Organization:
     model.reset()
     return organization(stack.api_url)
-
-
-def wait_until(holds: Callable[[], object], what: str) -> None:
-    ends = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < ends, what
-        time.sleep(0.01)
 
 
 def assert_answered_once(org: Organization, model: LlmServer, job: str) -> None:
@@ -74,7 +68,7 @@ def test_killed_between_iterations(org: Organization, stack: EmbeddedStack, mode
     # The second call is held up and never answered, so nothing is on its way when the kill comes.
     model.faults = [Fault(), Fault(hang=6.0, close=True)]
     job = ask(org, lamps)["jobId"]
-    wait_until(lambda: len(model.calls) == 2, "the second call is not made")
+    wait_for(lambda: len(model.calls) == 2, "the second call is not made")
 
     stack.kill("worker-0")
 
@@ -89,7 +83,7 @@ def test_killed_while_a_query_runs(org: Organization, stack: EmbeddedStack, mode
     with psycopg.connect(url) as holder, psycopg.connect(url, autocommit=True) as onlooker:
         holder.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         job = ask(org, shop, topicName="orders")["jobId"]
-        wait_until(lambda: onlooker.execute(waiting).fetchone(), "the query does not run")
+        wait_for(lambda: onlooker.execute(waiting).fetchone(), "the query does not run")
 
         stack.kill("worker-0")
 
@@ -102,13 +96,13 @@ def test_killed_while_delivering(org: Organization, stack: EmbeddedStack, model:
     with receiver() as hook:
         hook.by_path["/"] = Script(hang=3.0)
         job = ask(org, lamps, webhookUrl=hook.url + "/")["jobId"]
-        wait_until(lambda: hook.got, "the notice is not sent")
+        wait_for(lambda: hook.got, "the notice is not sent")
 
         stack.kill("worker-0")
 
         assert_answered_once(org, model, job)
         hook.by_path["/"] = Script()
-        wait_until(
+        wait_for(
             lambda: org.deliveries(jobId=job)[0]["state"] == "DELIVERED",
             "the notice is not delivered",
         )

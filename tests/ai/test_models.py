@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 
 from runtime.embedded import EmbeddedStack
-from tests.ai.builders import LATE, TELL, TOTALS, answered, ask, lamps_model, script, shop_model, until
+from tests.ai.builders import LATE, TELL, TOTALS, answered, ask, lamps_model, make_lamps, script, shop_model, until
 from tests.builders import Organization
 from tests.llm_server import LlmServer
 
@@ -155,7 +156,6 @@ def test_a_schema_model_is_brought_up_to_date_below_what_lies_on_it(org: Organiz
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"modelKind": "SHARED"}, "baseModelId"),
         ({"modelKind": "BRANCH"}, "baseModelId"),
         ({"modelKind": "WORKBOOK"}, "modelKind"),
         ({"content": {}}, "content"),
@@ -191,14 +191,65 @@ def test_a_connection_that_cannot_be_is_refused(org: Organization, body: dict[st
     assert told in org.call("POST", "/v1/connections", 400, json=body)["detail"]
 
 
-@pytest.mark.parametrize("path", ["../outside.duckdb", "/etc/passwd", "nothing.duckdb"])
-def test_no_file_outside_of_the_folder_is_opened(org: Organization, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["../outside.duckdb", "/etc/passwd", "../../../../etc/passwd", "nothing.duckdb", ".", "a" * 300, "a\0b"]
+)
+def test_a_path_that_leads_to_no_file_of_the_folder_is_refused(org: Organization, lamps: Ids, path: str) -> None:
     body = {"name": "x", "kind": "duckdb", "path": path}
+
+    for method, where in (("POST", "/v1/connections"), ("PUT", f"/v1/connections/{lamps['connection']}")):
+        assert "path: " in org.call(method, where, 400, json=body)["detail"]
+    assert [one["path"] for one in org.call("GET", "/v1/connections")] == ["lamps.duckdb"]
+
+
+def test_a_file_that_has_gone_since_is_told_when_it_is_read(org: Organization, databases: Path) -> None:
+    passing = databases / f"{uuid4().hex}.duckdb"
+    make_lamps(passing)
+    body = {"name": "x", "kind": "duckdb", "path": passing.name}
     connection = org.call("POST", "/v1/connections", 201, json=body)["id"]
+    passing.unlink()
 
     answer = org.call("POST", "/v1/models", 400, json={"connectionId": connection})
 
     assert "cannot be read" in answer["detail"]
+
+
+def test_a_shared_model_without_a_base_is_made_over_what_the_database_tells_of_itself(org: Organization) -> None:
+    body = {"name": "bare", "kind": "duckdb", "path": "lamps.duckdb"}
+    connection = org.call("POST", "/v1/connections", 201, json=body)["id"]
+    wanted = {"connectionId": connection, "modelKind": "SHARED", "modelName": "bare"}
+
+    first = org.call("POST", "/v1/models", json=wanted)["model"]
+    second = org.call("POST", "/v1/models", json={**wanted, "modelName": "other"})["model"]
+
+    schemas = org.call("GET", "/v1/models", params={"modelKind": "SCHEMA"})["records"]
+    assert [one["id"] for one in schemas] == [first["baseModelId"]] == [second["baseModelId"]]
+    assert {one["name"] for one in org.call("GET", f"/v1/models/{first['id']}/topic")["topics"]} == {"sales", "shops"}
+
+
+@pytest.mark.parametrize("field", ["name", "createdAt", "updatedAt", "modelKind", "connectionId", "baseModelId"])
+def test_models_are_sorted_by_every_field_that_the_original_names(org: Organization, lamps: Ids, field: str) -> None:
+    lamps_model(org, name="other")
+
+    up = org.call("GET", "/v1/models", params={"sortField": field, "sortDirection": "asc"})["records"]
+    down = org.call("GET", "/v1/models", params={"sortField": field, "sortDirection": "desc"})["records"]
+
+    values = [one[field] for one in up if one[field] is not None]
+    assert len(up) == len(down) == 4
+    assert values == sorted(values)
+    assert [one[field] for one in down if one[field] is not None] == sorted(values, reverse=True)
+
+
+def test_a_connection_with_models_over_it_stays(org: Organization, lamps: Ids) -> None:
+    path = f"/v1/connections/{lamps['connection']}"
+
+    assert "delete its models first" in org.call("DELETE", path, 409)["detail"]
+
+    assert org.call("GET", path)["id"] == lamps["connection"]
+    for model in (lamps["model"], lamps["schema"]):
+        org.call("DELETE", f"/v1/models/{model}", 204)
+    org.call("DELETE", path, 204)
+    org.call("GET", path, 404)
 
 
 def test_credentials_are_sealed_at_rest_and_never_shown(org: Organization, system: EmbeddedStack) -> None:
@@ -230,10 +281,12 @@ def test_postgres_is_read_and_asked_without_being_written(
 
 
 def test_a_question_over_a_connection_that_is_gone_fails_with_a_reason(
-    org: Organization, lamps: Ids, provider: LlmServer
+    org: Organization, lamps: Ids, provider: LlmServer, system: EmbeddedStack
 ) -> None:
     script(provider, LATE, TELL)
-    org.call("DELETE", f"/v1/connections/{lamps['connection']}", 204)
+    # As connections went before they were kept while there are models over them.
+    with psycopg.connect(system.database_url) as database:
+        database.execute("UPDATE connections SET deleted_at = now() WHERE id = %s", (lamps["connection"],))
     found = until(org, ask(org, lamps)["jobId"])
 
     assert found["error"]["code"] == "QUERY_EXECUTION_ERROR"

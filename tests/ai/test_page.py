@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from playwright.async_api import Page, expect
 
 from runtime.embedded import EmbeddedStack
@@ -45,7 +47,8 @@ async def test_a_question_is_cancelled_from_the_page(
     org: Organization, lamps: Ids, provider: LlmServer, browser_page: Page
 ) -> None:
     script(provider, LATE, TELL)
-    provider.faults = [Fault(hang=4.0)]
+    gate = threading.Event()
+    provider.faults = [Fault(gate=gate)]
     job = ask(org, lamps)
     await _signed_in(browser_page, job["omniChatUrl"], org.key)
 
@@ -53,6 +56,7 @@ async def test_a_question_is_cancelled_from_the_page(
 
     await expect(browser_page.get_by_text("cancelled", exact=False).first).to_be_visible()
     assert org.call("GET", f"/v1/ai/jobs/{job['jobId']}")["state"] == "CANCELLED"
+    gate.set()
 
 
 async def test_a_signed_link_opens_this_thread_alone_and_asks_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 from standardwebhooks import Webhook
 
@@ -41,6 +42,7 @@ def test_the_end_is_told_in_the_words_of_this_api(
         "status": "COMPLETE",
         "result_summary": TELL["answer"],
         "metadata": {"ticket": "OPS-311"},
+        "warnings": [],
     }
 
 
@@ -53,12 +55,14 @@ def test_a_failure_and_a_cancel_are_told(
     body = json.loads(hook.wait(path, 1)[0].body)
     assert (body["event"], body["status"], body["error"]["code"]) == ("job.failed", "FAILED", "MODEL_ERROR")
 
-    provider.faults = [Fault(hang=2.0)]
+    gate = threading.Event()
+    provider.faults = [Fault(gate=gate)]
     cancelled = ask(org, lamps, webhookUrl=hook.url + path)
     until(org, cancelled["jobId"], "EXECUTING")
     org.call("POST", f"/v1/ai/jobs/{cancelled['jobId']}/cancel")
     body = json.loads(hook.wait(path, 2)[1].body)
     assert (body["event"], body["status"], body["result_summary"]) == ("job.cancelled", "CANCELLED", None)
+    gate.set()
 
 
 def test_progress_is_told_once_for_each_iteration_and_never_again(

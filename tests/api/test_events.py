@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -13,7 +15,6 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from api.streams import COMMENT_SECONDS
 from contracts.jobs import EventType, Finish, JobKind, JobRef, JobState, NewEvent
 from runtime.embedded import EmbeddedStack
 from stores import jobs as store
@@ -23,7 +24,10 @@ from stores.events import EventHub
 from stores.job_events import append_events
 from stores.tables import JobRow
 from tests.builders import Organization
+from tests.llm_server import LlmServer
+from tests.pages.browser import NewPage, browser, new_page
 
+__all__ = ["browser", "new_page"]
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 MANY = 500
 
@@ -55,8 +59,10 @@ async def end(database: Database, ref: JobRef) -> None:
     await store.finish_job(database, Finish(ref=ref, state=JobState.COMPLETED))
 
 
-async def read(url: str, key: str, job: UUID, ready: asyncio.Semaphore | None = None) -> list[str]:
-    """Every line that a stream sends until it closes."""
+async def read(
+    url: str, key: str, job: UUID, ready: asyncio.Semaphore | None = None, seen: list[str] | None = None
+) -> list[str]:
+    """Every line that a stream sends until it closes; `seen` has them as they come."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     head = f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
@@ -64,7 +70,9 @@ async def read(url: str, key: str, job: UUID, ready: asyncio.Semaphore | None = 
     assert b" 200 " in await reader.readline()
     if ready is not None:
         ready.release()
-    lines = [line.decode().strip() async for line in reader]
+    lines = [] if seen is None else seen
+    async for line in reader:
+        lines.append(line.decode().strip())
     writer.close()
     return lines
 
@@ -111,13 +119,123 @@ async def test_a_reader_beside_a_writer_sees_the_order_of_commits(
     ]
 
 
-async def test_a_quiet_stream_is_kept_open_by_comments(system: EmbeddedStack, systems_database: Database) -> None:
+STREAMS = ("/v1/jobs/{}/events", "/api/llm/stream/{}", "/api/enrichment/stream/{}")
+SILENCE = 5.0
+"""Seconds after which httpx gives up on a connection, unless it is told otherwise."""
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_a_quiet_stream_is_kept_open_by_comments_from_its_beginning(
+    system: EmbeddedStack, systems_database: Database, path: str
+) -> None:
     ref = await running(systems_database, DEFAULT_ORGANIZATION)
-    following = asyncio.create_task(read(system.api_url, system.api_key, ref.job_id))
-    await asyncio.sleep(COMMENT_SECONDS + 2)
+    seen: list[str] = []
+    # As a client that sets no time-out has it.
+    async with (
+        httpx.AsyncClient(base_url=system.api_url, headers={"X-API-Key": system.api_key}) as client,
+        client.stream("GET", path.format(ref.job_id), params={"last_event_id": 10_000}) as answer,
+    ):
+        assert client.timeout.read == SILENCE
+        async for line in answer.aiter_lines():
+            seen.append(line)
+            if seen.count(": alive") == 2:
+                await end(systems_database, ref)
+
+    assert not any(line.startswith("data:") for line in seen)
+
+
+def seeds_example(base: str, headers: dict[str, str], body: dict[str, object]) -> Iterator[str]:
+    """The example of the seed to the letter, time-outs and all; it gives the lines that it sees."""
+    job_id = httpx.post(f"{base}/api/single/enrich/stream", headers=headers, json=body).json()["job_id"]
+    record_id = None
+    with httpx.stream("GET", f"{base}/api/llm/stream/{job_id}", headers=headers) as stream:
+        for line in stream.iter_lines():
+            yield line
+            if not line.startswith("data: "):
+                continue
+            event = json.loads(line[6:])
+            if event["type"] == "model_completed" and event.get("record_id"):
+                record_id = event["record_id"]
+            elif event["type"] == "completed":
+                break
+    assert record_id
+    record = httpx.get(f"{base}/api/records/{record_id}", headers=headers).json()
+    yield json.dumps(record["structured_output"], indent=2)
+
+
+async def test_the_seeds_own_example_outlives_a_model_that_takes_longer_than_its_time_out(
+    system: EmbeddedStack, org: Organization, provider: LlmServer
+) -> None:
+    let_go = threading.Event()
+    provider.answer = lambda _model, _prompt, _form: let_go.wait(60) and None
+    body = {"entity_data": {"name": "Orion"}, "schema_id": org.schema(), "models": ["openai::gpt-4o"]}
+
+    lines: list[str] = []
+    for line in seeds_example(system.api_url, {"X-API-Key": org.key}, body):
+        lines.append(line)
+        if lines.count(": alive") == 2:
+            let_go.set()
+
+    assert lines.count(": alive") >= 2
+    assert "slogan" in lines[-1]
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_who_comes_back_gets_what_is_left_and_then_a_204(
+    system: EmbeddedStack, systems_database: Database, path: str
+) -> None:
+    ref = await running(systems_database, DEFAULT_ORGANIZATION)
+    await tell(systems_database, ref, 1)
+    await end(systems_database, ref)
+    address = f"{system.api_url}{path.format(ref.job_id)}"
+
+    def come_back(position: str | None, **query: str) -> httpx.Response:
+        headers = {"X-API-Key": system.api_key} | ({"Last-Event-ID": position} if position else {})
+        return httpx.get(address, headers=headers, params=query)
+
+    seen = numbers(come_back(None).text.splitlines())
+    for place, number in enumerate(seen[:-1]):
+        assert numbers(come_back(str(number)).text.splitlines()) == seen[place + 1 :]
+    for answer in (
+        come_back(str(seen[-1])),
+        come_back(str(seen[-1] + 1000)),
+        come_back(None, last_event_id=str(seen[-1])),
+        come_back(str(seen[-1]), last_event_id="0"),
+    ):
+        assert (answer.status_code, answer.content) == (204, b"")
+    assert numbers(come_back(str(seen[-2]), last_event_id=str(seen[-1])).text.splitlines()) == seen[-1:]
+    assert come_back(None, last_event_id="0").status_code == 200
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_a_browser_stops_coming_back_when_a_job_has_ended(
+    system: EmbeddedStack, systems_database: Database, new_page: NewPage, path: str
+) -> None:
+    ref = await running(systems_database, DEFAULT_ORGANIZATION)
+    with httpx.Client(base_url=system.api_url, headers={"X-API-Key": system.api_key}) as client:
+        token = client.post(f"/v1/jobs/{ref.job_id}/stream-token").json()["token"]
+    page = await new_page()
+    await page.goto(f"{system.api_url}/health/live")
+    await page.evaluate(
+        """address => {
+            window.seen = [];
+            window.opened = 0;
+            window.source = new EventSource(address);
+            window.source.onopen = () => { window.opened += 1; };
+            for (const name of ["message", "told", "job.completed"])
+                window.source.addEventListener(name, event => window.seen.push(event.lastEventId));
+        }""",
+        f"{path.format(ref.job_id)}?token={token}",
+    )
+    await page.wait_for_function("window.opened === 1")
+    await tell(systems_database, ref, 1)
     await end(systems_database, ref)
 
-    assert ": alive" in await following
+    await page.wait_for_function("window.source.readyState === EventSource.CLOSED", timeout=60_000)
+
+    seen = await page.evaluate("window.seen")
+    assert len(seen) == len(set(seen)) >= 2, seen
+    assert await page.evaluate("window.opened") == 1
 
 
 async def test_an_event_without_a_notification_is_found_all_the_same(database: Database) -> None:

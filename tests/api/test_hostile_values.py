@@ -33,11 +33,17 @@ ONE_BY_ONE = "/v1/entity"
 UNDOCUMENTED = {"/openapi.json", "/docs", "/redoc"}
 """The documentation itself."""
 BODYLESS = {
+    "POST /api/auth/api-keys/{key_id}/rotate",
+    "POST /jobs/{jobId}/retry",
+    "POST /v1/ai/conversations/{conversationId}/link",
     "POST /v1/indexes/{indexName}/tune",
-    "POST /v1/models/{model_id}/refresh",
-    "POST /v1/ai/conversations/{conversation_id}/link",
+    "POST /v1/jobs/{jobId}/restart",
+    "POST /v1/models/{modelId}/merge",
+    "POST /v1/models/{modelId}/refresh",
+    "POST /v1/webhooks/deliveries/{deliveryId}/resend",
+    "POST /webhooks/{webhookId}/rotate",
 }
-"""Operations that are handed the request, and read no body from it."""
+"""Operations that are handed the request for its headers alone, and read no body from it."""
 LISTS = (
     "/v1/jobs", "/jobs", "/v1/indexes", "/embeddings/upsertion-tasks/list", "/embeddings/deletion-tasks/list",
     "/api/enrichment/jobs", "/api/schema/saved", "/api/records", "/v1/ai/conversations", "/v1/connections",

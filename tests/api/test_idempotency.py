@@ -14,7 +14,7 @@ from stores.ai.connections import add_connection
 from stores.ai.tables import ConnectionRow
 from stores.db import Database
 from tests.ai.builders import lamps_model
-from tests.builders import LAMPS, Organization
+from tests.builders import FIELDS, LAMPS, Organization, persons
 from tests.extraction.builders import SCHEMA, note_pdf, poll, send
 
 CONNECTION = {"name": "lamps", "kind": "duckdb", "path": "lamps.duckdb"}
@@ -57,7 +57,24 @@ def corrections(org: Organization) -> int:
     return len(org.call("GET", "/annotations", params={"jobId": job})["annotations"])
 
 
+def kept_index(org: Organization) -> int:
+    return len(org.call("GET", "/v1/indexes")["indexes"])
+
+
+def indexed(org: Organization) -> dict[str, Any]:
+    org.index("default")
+    org.call("POST", "/v1/entities/batch", json=[{"id": number, "name": "Ada"} for number in (1, 2, 3)])
+    return {"labels": [{"entityId": 1, "duplicateId": 2, "duplicate": True}]}
+
+
 MAKINGS = {
+    "index": Making(
+        "/v1/indexes", lambda _: {"indexName": "lamps", "fields": FIELDS}, {"duplicateThreshold": 0.5}, kept_index
+    ),
+    "labels": Making(
+        "/v1/indexes/default/labels", indexed,
+        {"labels": [{"entityId": 1, "duplicateId": 3, "duplicate": False}]}, kept_index,
+    ),
     "template": Making(
         "/templates", lambda _: {"name": "note", "schema": SCHEMA}, {"name": "other"},
         lambda org: len(org.call("GET", "/templates")["templates"]),
@@ -115,6 +132,53 @@ def test_classes_of_documents_are_made_once(org: Organization) -> None:
     first, again = (org.call("POST", "/classification", 201, json=body, headers=headers) for _ in range(2))
 
     assert first == again
+
+
+def test_what_has_a_secret_is_made_once_and_the_secret_told_once(org: Organization) -> None:
+    headers = {"Idempotency-Key": "secret"}
+    made: dict[str, Any] = {}
+    for path, body, secret, status in (
+        ("/api/auth/api-keys", {"name": "nightly"}, "key", 201),
+        ("/api/auth/invitations", {"email": "ada@example.com"}, "invitation", 201),
+        ("/webhooks", {"url": "http://127.0.0.1:1/"}, "secret", 201),
+    ):
+        made[path] = org.call("POST", path, status, json=body, headers=headers)
+        again = org.call("POST", path, status, json=body, headers=headers)
+        assert {**again, secret: made[path][secret]} == made[path]
+        assert secret not in again
+
+    assert len(org.call("GET", "/api/auth/api-keys")["apiKeys"]) == 2
+    assert len(org.call("GET", "/webhooks")) == 1
+    org.call("POST", "/api/auth/api-keys", 422, json={"name": "other"}, headers=headers)
+    rotate = f"/api/auth/api-keys/{made['/api/auth/api-keys']['id']}/rotate"
+    fresh, repeat = (org.call("POST", rotate, 201, headers=headers) for _ in range(2))
+    assert fresh["id"] == repeat["id"]
+    assert "key" not in repeat
+    turn = f"/webhooks/{made['/webhooks']['webhookId']}/rotate"
+    first, second = (org.call("POST", turn, headers=headers) for _ in range(2))
+    assert {**second, "secret": first["secret"]} == first
+
+
+def test_a_repeated_restart_restarts_nothing(org: Organization) -> None:
+    org.index()
+    job = org.done(persons(30))
+    headers = {"Idempotency-Key": "again"}
+
+    assert org.call("POST", f"/v1/jobs/{job}/restart", headers=headers)["attempt"] == 2
+    assert org.until(job)["state"] == "COMPLETED"
+    assert org.call("POST", f"/v1/jobs/{job}/restart", headers=headers)["attempt"] == 2
+    assert org.call("POST", f"/v1/jobs/{job}/restart", headers={"Idempotency-Key": "other"})["attempt"] == 3
+
+
+def test_an_index_is_not_changed_by_a_repeat_of_an_older_request(org: Organization) -> None:
+    body = {"indexName": "lamps", "fields": FIELDS}
+    first = org.call("POST", "/v1/indexes", 201, json=body, headers={"Idempotency-Key": "first"})
+    org.call("POST", "/v1/indexes", json={**body, "duplicateThreshold": 0.5}, headers={"Idempotency-Key": "second"})
+
+    again = org.call("POST", "/v1/indexes", 201, json=body, headers={"Idempotency-Key": "first"})
+
+    assert again == first
+    assert org.call("GET", "/v1/indexes/lamps")["duplicateThreshold"] == 0.5
 
 
 async def unsaved(database: Database) -> ConnectionRow:

@@ -281,12 +281,15 @@ async def test_a_post_gives_any_status_and_a_bounded_body(server: RawServer, cli
 
 
 async def test_a_call_that_is_cancelled_is_cancelled(server: RawServer, client: GuardedClient) -> None:
+    begun = asyncio.Event()
+
     async def hang(path: str, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        begun.set()
         await asyncio.sleep(30)
 
     server.answers["/"] = hang
     call = asyncio.create_task(client.fetch(server.url))
-    await asyncio.sleep(0.1)
+    await begun.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call

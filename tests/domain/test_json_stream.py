@@ -28,7 +28,7 @@ def cut(body: bytes, size: int, splitter: Splitter) -> list[bytes]:
 
 
 @given(items=st.lists(values, max_size=8), size=st.integers(1, 40), wrapped=st.booleans(), indent=st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_an_array_gives_its_items_however_it_is_cut(
     items: list[object], size: int, wrapped: bool, indent: bool
 ) -> None:
@@ -41,7 +41,7 @@ def test_an_array_gives_its_items_however_it_is_cut(
 
 
 @given(items=st.lists(values, max_size=8), size=st.integers(1, 40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_lines_give_their_items_however_they_are_cut(items: list[object], size: int) -> None:
     body = b"\n".join(json.dumps(item).encode() for item in items)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -16,6 +15,7 @@ from tests.extraction.builders import FIELDS, SCHEMA, note_pdf, poll, scan, send
 from tests.extraction.test_extract import ANSWER, LLM, says
 from tests.llm_server import Fault, LlmServer, llm_server
 from tests.supervised import supervised
+from tests.waiting import until
 
 PAGES = 300
 
@@ -41,13 +41,6 @@ def stack(settings: Settings) -> Iterator[EmbeddedStack]:
         yield running
 
 
-def wait_until(holds: Callable[[], object], what: str) -> None:
-    ends = time.monotonic() + 90
-    while not holds():
-        assert time.monotonic() < ends, what
-        time.sleep(0.01)
-
-
 def test_a_long_document_keeps_its_finished_pages_when_its_worker_is_killed(
     stack: EmbeddedStack, model: LlmServer
 ) -> None:
@@ -58,7 +51,7 @@ def test_a_long_document_keeps_its_finished_pages_when_its_worker_is_killed(
     def processed() -> int:
         return int(org.call("GET", "/extract", params={"jobId": job})["pagesProcessed"])
 
-    wait_until(lambda: processed() >= PAGES // 2, "half of the pages are not read")
+    until(lambda: processed() >= PAGES // 2, "half of the pages are not read")
     stack.kill("worker-0")
     with psycopg.connect(stack.database_url) as database:
         kept = database.execute("SELECT page, xmin::text, at FROM document_pages ORDER BY page").fetchall()
@@ -81,7 +74,7 @@ def test_a_scan_goes_on_after_a_kill_between_its_pages(stack: EmbeddedStack, mod
     says(model, ANSWER)
     model.faults = [Fault(hang=6.0, close=True)]
     job = send(org, scan(), name="scan.png", schema=SCHEMA, llm=LLM)["jobId"]
-    wait_until(lambda: model.calls, "the model is not asked")
+    until(lambda: model.calls, "the model is not asked")
 
     stack.kill("worker-0")
 
@@ -94,7 +87,7 @@ def test_a_held_job_waits_over_a_restart_of_everything(settings: Settings, model
         org = organization(first.api_url)
         job = send(org, note_pdf(), schema=SCHEMA, llm=LLM, holdForReview=True)["jobId"]
         poll(org, job, "PAUSED")
-        wait_until(lambda: org.call("GET", f"/jobs/{job}")["reviewStatus"] == "PENDING", "no review waits")
+        until(lambda: org.call("GET", f"/jobs/{job}")["reviewStatus"] == "PENDING", "no review waits")
 
     with supervised(settings) as second:
         org.http.base_url = second.api_url

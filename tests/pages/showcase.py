@@ -15,7 +15,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.pages.conversation import csv_of, thread_page, turn_fragment
+from api.pages.conversation import step_with_rows, thread_page, turn_fragment
 from api.pages.rendering import Reader, secure
 from api.pages.routes import mount_static
 from contracts.ai import AiState, Thread, Turn
@@ -130,7 +130,9 @@ def _add_parts(app: FastAPI, case: Showcase) -> None:
 
     @app.get(f"{at}/actions/{{number}}.csv")
     async def rows(job_id: UUID, number: int) -> Response:
-        return Response(csv_of(case.turn(job_id).actions, number), media_type="text/csv")
+        step = step_with_rows(case.turn(job_id).actions, number)
+        assert step is not None
+        return Response(step.csv, media_type="text/csv")
 
 
 async def _news(case: Showcase, job_id: UUID) -> AsyncIterator[ServerSentEvent]:

@@ -317,6 +317,7 @@ async def test_a_page_follows_from_where_it_was_made_and_resumes(running_site: S
 
     assert followed == [seen + 1, seen + 2]
     assert resumed == [seen + 2]
+    assert browser.get(f"{at}/events", headers={"Last-Event-ID": str(seen + 2)}).status_code == 204
     assert "event: job.failed" in browser.get(f"{at}/events").text
     assert "This question failed. The model is gone." in browser.get(f"{at}/turn").text
 

@@ -10,11 +10,13 @@ import httpx
 import pytest
 from psycopg.types.json import Json
 
-from contracts.jobs import JobKind, JobRef, JobState
+from contracts.errors import ErrorCode
+from contracts.jobs import JobKind, JobRef, JobState, JobWarning
 from contracts.webhooks import DeliveryState
 from runtime.embedded import EmbeddedStack
 from stores.db import Database
 from stores.jobs import get_job
+from stores.warnings import add_warnings
 from tests.llm_server import LlmServer
 from tests.pages.console_data import (
     delivery_of,
@@ -70,6 +72,25 @@ async def test_a_page_tells_all_of_its_job(running_site: Site, database: Databas
         assert told in page, told
     assert f'href="/v1/entities/batch/status?jobId={ref.job_id}"' in page
     assert f'href="/v1/jobs/{ref.job_id}"' in page
+
+
+async def test_warnings_are_shown_on_the_page_in_its_timeline_and_in_the_list(
+    running_site: Site, database: Database
+) -> None:
+    org = running_site.organization()
+    ref = await make_job(database, who(org), total=1)
+    cut = JobWarning(code=ErrorCode.SOURCE_TRUNCATED, message=f"its end is left out {ATTACK}", item="long.txt")
+    async with database.transaction() as connection:
+        await add_warnings(connection, ref, [cut])
+    browser = by_key(running_site, org)
+
+    page = browser.get(at(ref)).text
+
+    assert "This was done worse than it was asked for." in page
+    assert page.count("long.txt") == 2
+    assert ATTACK not in page
+    assert "1 item<" in page
+    assert "1 warning<" in browser.get("/console").text
 
 
 async def test_what_can_be_done_follows_the_state(running_site: Site, database: Database) -> None:
@@ -261,6 +282,7 @@ async def test_a_page_follows_from_where_it_was_made_and_resumes(running_site: S
     assert "data-active" in page
     assert numbers()[-1] == newest
     assert numbers(**{"Last-Event-ID": str(newest - 1)}) == [newest]
+    assert browser.get(f"{at(ref)}/events", headers={"Last-Event-ID": str(newest)}).status_code == 204
     assert "data-active" not in browser.get(f"{at(ref)}?fragment=1").text
 
 

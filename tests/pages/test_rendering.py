@@ -257,6 +257,21 @@ def test_what_was_typed_comes_back() -> None:
     assert ">\n\nAnd in\nJune?</textarea>" in page
 
 
+def test_a_page_tells_what_it_leaves_out() -> None:
+    cut = found(1, LONG, long_rows(20), truncated=True, rows=3_323, brought=20, notes=["The limit is 20."])
+    endless = found(1, LONG, long_rows(20), truncated=True, rows=20, brought=20, exact=False)
+    long_thread = thread(turn(actions=[cut])).model_copy(update={"earlier": 3})
+
+    page = thread_page(long_thread, WRITER)
+
+    assert "3,323 rows; the first 20 are kept here" in page
+    assert "The limit is 20." in page
+    assert "the first 20 of 3,323 values" in chart_in_words(cut, ChartType.BAR)
+    assert "3 earlier questions of this conversation are not shown." in page
+    assert "4 questions" in page
+    assert "more than 20 rows; the first 20 are kept here" in thread_page(thread(turn(actions=[endless])), WRITER)
+
+
 def test_a_thread_without_a_name_is_called_by_how_it_began() -> None:
     assert title_of(thread(turn("How\n many?"), name=None)) == "How many?"
     assert title_of(thread(turn("word " * 100), name=None)).endswith("word…")

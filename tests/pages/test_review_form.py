@@ -142,7 +142,7 @@ TYPES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.text("xyz~/ é", min_size=1, max_size=3), st.tuples(TYPES, VALUES), max_size=5))
 def test_data_of_any_shape_come_through_a_form_unharmed(properties: dict[str, Any]) -> None:
     schema = of(**{name: told for name, (told, _) in properties.items()})

@@ -38,7 +38,7 @@ def found(
     **more: Any,
 ) -> StoredAction:
     """A query that brought rows."""
-    text, cut = write_csv(columns, lines)
+    text, kept = write_csv(columns, lines)
     query = Query(
         table="shipments",
         fields=[one.name for one in columns],
@@ -46,7 +46,13 @@ def found(
         sorts=[Sort(column_name=columns[-1].name, sort_descending=True)],
         limit=1000,
     )
-    values = {"query": query, "columns": list(columns), "csv": text, "truncated": cut, "rows": len(lines)} | more
+    values = {
+        "query": query,
+        "columns": list(columns),
+        "csv": text,
+        "truncated": kept < len(lines),
+        "rows": len(lines),
+    } | more
     at = NOON + timedelta(seconds=number)
     return StoredAction(
         number=number, type=ActionType.GENERATE_QUERY, message=message, at=at, title=title, topic="shipments", **values

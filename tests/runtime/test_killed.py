@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from runtime.embedded.home import Home
 from runtime.embedded.process import wait_ended
 from runtime.embedded.stack import ROOT
+from tests.waiting import until
 
 START_SECONDS = 120.0
 
@@ -103,6 +105,13 @@ async def test_everything_killed_at_once_is_taken_up_and_then_stops_cleanly(home
     await begin(first)
     key = (home / "api-key").read_text()
     killed = first.everything()
+    said = until(lambda: first.log.read_text() if "\nlogs  " in first.log.read_text() else "", "list of addresses")
+    # Once, when it is made; and one line a part, nothing of what they say.
+    assert said.count(key.strip()) == 1
+    for part in ("postgres", "temporal", "schema", "worker-0", "api"):
+        assert len(re.findall(rf"^{part} +ready in +[\d.]+ s  \S", said, re.MULTILINE)) == 1
+    assert len(said.splitlines()) < 20
+    assert "INFO" in (home / "logs" / "stack.log").read_text()
 
     # The supervisor last: its end would let the kernel end the others more gently.
     for process in reversed(killed):
@@ -115,6 +124,8 @@ async def test_everything_killed_at_once_is_taken_up_and_then_stops_cleanly(home
 
     await assert_kept(second)
     assert (home / "api-key").read_text() == key
+    until(lambda: f"API key      in {home / 'api-key'}" in second.log.read_text(), "place of the key")
+    assert second.log.read_text().count(key.strip()) == 1
     assert second.facts["api"] == first.facts["api"]
 
     processes = second.everything()

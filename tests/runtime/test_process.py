@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
+import re
 import sys
 import time
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtime.embedded.process import Child, Spec
+from tests.waiting import eventually
 
 
 def child_of(code: str, folder: Path, echo: io.StringIO | None = None, **changes: float) -> Child:
@@ -18,11 +19,14 @@ def child_of(code: str, folder: Path, echo: io.StringIO | None = None, **changes
 
 
 async def until_started_again(child: Child, before: int | None) -> int:
-    async with asyncio.timeout(10):
-        while child.pid in {None, before}:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: child.pid not in {None, before}, "new process")
     assert child.pid is not None
     return child.pid
+
+
+def pauses(log: pytest.LogCaptureFixture) -> list[str]:
+    """The seconds before each restart, as the supervisor told them."""
+    return re.findall(r"starts again in ([\d.]+) s", log.text)
 
 
 async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
@@ -36,24 +40,25 @@ async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
     assert child.pid is None
 
 
-async def test_a_child_that_always_ends_is_tried_ever_more_slowly(tmp_path: Path) -> None:
+async def test_a_child_that_always_ends_is_tried_ever_more_slowly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     child = child_of("print('try')", tmp_path)
     await child.start()
 
-    await asyncio.sleep(2.0)
+    await eventually(lambda: child.starts == 4, "third start after a death")
     await child.stop()
 
-    # Without the growing pause there would be dozens; the log is also kept from start to start.
-    assert 2 <= (tmp_path / "probe.log").read_text().count("try") <= 5
+    assert pauses(caplog)[:3] == ["0.2", "0.4", "0.8"]
+    # The log is kept from start to start.
+    assert (tmp_path / "probe.log").read_text().count("try") >= 3
 
 
 async def test_each_line_has_the_name_before_it_and_is_kept_in_a_file(tmp_path: Path) -> None:
     echo = io.StringIO()
     child = child_of("print('one'); print('two'); import time; time.sleep(60)", tmp_path, echo)
     await child.start()
-    async with asyncio.timeout(10):
-        while "two" not in echo.getvalue():
-            await asyncio.sleep(0.02)
+    await eventually(lambda: "two" in echo.getvalue(), "second line")
     await child.stop()
 
     assert echo.getvalue() == "probe     | one\nprobe     | two\n"
@@ -65,9 +70,7 @@ async def test_a_line_of_a_megabyte_and_broken_utf8_do_not_end_the_reading(tmp_p
     child = child_of(code, tmp_path)
     await child.start()
 
-    async with asyncio.timeout(10):
-        while "after" not in child.lines:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: "after" in child.lines, "line after the long one")
     await child.stop()
 
 
@@ -75,9 +78,7 @@ async def test_a_child_that_ignores_the_stop_is_killed_in_time(tmp_path: Path) -
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf'); time.sleep(60)"
     child = child_of(code, tmp_path, stop=0.5)
     await child.start()
-    async with asyncio.timeout(10):
-        while "deaf" not in child.lines:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: "deaf" in child.lines, "sign that it hears nothing")
 
     began = time.monotonic()
     await child.stop()
@@ -85,14 +86,14 @@ async def test_a_child_that_ignores_the_stop_is_killed_in_time(tmp_path: Path) -
     assert time.monotonic() - began < 3
 
 
-async def test_a_stop_during_the_pause_before_a_restart_holds(tmp_path: Path) -> None:
+async def test_a_stop_during_the_pause_before_a_restart_holds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     child = child_of("pass", tmp_path)
     await child.start()
-    await asyncio.sleep(0.5)
+    await eventually(lambda: pauses(caplog), "pause")
 
     await child.stop()
-    await asyncio.sleep(1.0)
 
+    assert child._keeper is not None and child._keeper.done()
     assert child.pid is None
     with pytest.raises(ProcessLookupError):
         child.kill()

@@ -37,7 +37,7 @@ def test_a_file_named_env_is_not_read(tmp_path: Path, monkeypatch: pytest.Monkey
     [
         ("TOWPATH_PORT", "eight", "TOWPATH_PORT: Input should be a valid integer"),
         ("TOWPATH_WORKERS", "0", "TOWPATH_WORKERS: Input should be greater than or equal to 1"),
-        ("TOWPATH_DATABASE_URL", "mysql://db/x", "TOWPATH_DATABASE_URL: Value error, must begin with postgresql://"),
+        ("TOWPATH_DATABASE_URL", "mysql://db/x", "TOWPATH_DATABASE_URL: must begin with postgresql://"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(name: str, value: str, said: str, tmp_path: Path) -> None:

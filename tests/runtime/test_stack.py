@@ -24,6 +24,7 @@ from runtime.embedded.home import Home
 from runtime.embedded.postgres import binaries
 from runtime.embedded.process import has_ended
 from tests.runtime.conftest import settings_for
+from tests.waiting import eventually
 
 MakeStack = Callable[..., EmbeddedStack]
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to another user")
@@ -125,8 +126,8 @@ async def test_a_server_that_was_left_behind_is_ended_first(make_stack: MakeStac
         cwd=home / "postgres", user=owner.st_uid, group=owner.st_gid, extra_groups=[] if os.geteuid() == 0 else None,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    if left.poll() is None:
-        await asyncio.sleep(0.5)
+    pid_file = home / "postgres" / "postmaster.pid"
+    await eventually(lambda: left.poll() is not None or pid_file.exists(), "server without a supervisor")
 
     async with make_stack("postgres") as stack:
         with psycopg.connect(stack.database_url) as connection:
@@ -227,9 +228,7 @@ async def test_chroma_is_started_for_a_process_that_asks_and_then_with_the_rest(
         assert httpx.get(f"{url}/api/v2/heartbeat").status_code == 200
 
     async with make_stack("chroma") as stack:
-        async with asyncio.timeout(30):
-            while "chroma" not in pids_of(stack):
-                await asyncio.sleep(0.1)
+        await eventually(lambda: "chroma" in pids_of(stack), "Chroma")
 
 
 async def test_a_folder_that_is_no_cluster_is_not_overwritten(make_stack: MakeStack, home: Path) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest_asyncio
 
+from contracts.vectors import Collection
 from runtime.embedded import EmbeddedStack
+from stores.db import Database
+from stores.vectors.collections import Collections
 from stores.vectors.index import VectorIndex
 
 
@@ -19,3 +23,9 @@ async def index(parts: EmbeddedStack) -> AsyncIterator[VectorIndex]:
         return url
 
     yield VectorIndex(locate)
+
+
+@pytest_asyncio.fixture
+async def number(database: Database) -> int:
+    """A fresh collection."""
+    return (await Collections().ensure(database, uuid4().hex, Collection.DEFAULT, "m")).collection_no

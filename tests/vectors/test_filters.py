@@ -156,7 +156,7 @@ def test_a_filter_is_bounded_in_depth() -> None:
 NASTY = st.text(min_size=1, max_size=20).filter(lambda text: "\0" not in text and text.isprintable())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(field=NASTY, value=NASTY)
 async def test_no_name_or_value_becomes_part_of_the_query(
     database: Database, number: int, field: str, value: str

@@ -8,14 +8,12 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import Unavailable
 from contracts.vectors import Collection, SortOrder
 from domain.vectors.filters import Field, parse_filter
-from domain.vectors.items import object_uid, part_id
 from domain.vectors.ranking import normalised
 from stores.db import Database
 from stores.vectors import objects as store
@@ -23,45 +21,8 @@ from stores.vectors.collections import Collections
 from stores.vectors.garbage import collect, sweep_marks
 from stores.vectors.index import VectorIndex
 from stores.vectors.refill import poor_collections, refill
-from stores.vectors.search import EVERYTHING, Search, Sort, search_nearest
-
-DIMENSIONS = 24
-Vectors = store.Vectors
-
-
-def vectors(count: int, *, seed: int = 1, dimensions: int = DIMENSIONS) -> Vectors:
-    return normalised(np.random.default_rng(seed).normal(size=(count, dimensions)).astype(np.float32))
-
-
-def draft(name: str, version: int, rows: Vectors | None = None, payload: str | None = None) -> store.Draft:
-    parts = 1 if rows is None else len(rows)
-    return store.Draft(object_uid(name), name, version, b"d", payload, None, vectors=rows, parts=parts)
-
-
-@pytest_asyncio.fixture
-async def number(database: Database) -> int:
-    """A fresh collection."""
-    return (await Collections().ensure(database, uuid4().hex, Collection.DEFAULT, "m")).collection_no
-
-
-async def put(
-    database: Database, index: VectorIndex | None, number: int, drafts: list[store.Draft], at: int
-) -> store.Written:
-    """What a chunk does, in its order: keep, index, make live."""
-    async with database.transaction() as connection:
-        await store.keep_vectors(connection, number, drafts)
-    if index is not None:
-        ids = [part_id(d.uid, d.version, part) for d in drafts for part in range(d.parts)]
-        await index.add(number, ids, np.concatenate([d.vectors for d in drafts if d.vectors is not None]))
-    async with database.transaction() as connection:
-        standings = await store.lock_objects(connection, number, [(d.uid, d.object_id) for d in drafts])
-        return await store.write_objects(connection, number, drafts, accepted=at, standings=standings)
-
-
-async def remove(database: Database, number: int, names: list[str], at: int) -> store.Written:
-    async with database.transaction() as connection:
-        objects = [(object_uid(name), name) for name in names]
-        return await store.delete_objects(connection, number, objects, accepted=at)
+from stores.vectors.search import EVERYTHING, Search, Sort
+from tests.vectors.builders import draft, nearest, put, remove, vectors
 
 
 async def live(database: Database, number: int) -> dict[str, int]:
@@ -78,7 +39,7 @@ async def stored_count(database: Database, number: int) -> int:
         return int((await found.fetchone() or (0,))[0])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 async def test_the_last_accepted_wins_whatever_runs_first(database: Database, data: st.DataObject) -> None:
     number = (await Collections().ensure(database, uuid4().hex, Collection.DEFAULT, "m")).collection_no
@@ -127,7 +88,7 @@ async def test_a_text_that_comes_back_is_not_collected(database: Database, index
     while await collect(database, index, collection_no=number):
         pass
 
-    found = await search_nearest(database, index, number, vectors(1, seed=1)[0], Search(EVERYTHING, 5, 0))
+    found = await nearest(database, index, number, vectors(1, seed=1)[0], Search(EVERYTHING, 5, 0))
 
     assert [(one.object_id, one.distance < 1e-5) for one in found.results] == [("a", True)]
     assert await index.count(number) == 2
@@ -141,7 +102,7 @@ async def test_a_reader_between_the_steps_of_a_replacement_sees_the_old_or_the_n
     replacement = draft("a", 2, new)
 
     async def seen() -> float:
-        page = await search_nearest(database, index, number, new[0], Search(EVERYTHING, 5, 0))
+        page = await nearest(database, index, number, new[0], Search(EVERYTHING, 5, 0))
         assert [one.object_id for one in page.results] == ["a"]
         return page.results[0].distance
 
@@ -154,19 +115,19 @@ async def test_a_reader_between_the_steps_of_a_replacement_sees_the_old_or_the_n
         standings = await store.lock_objects(connection, number, [(replacement.uid, "a")])
         await store.write_objects(connection, number, [replacement], accepted=2, standings=standings)
     assert await seen() < 1e-5
-    await index.add(number, [part_id(replacement.uid, 2, 0)], new)
+    await index.add(number, replacement.entries, new)
     assert await seen() < 1e-5
     await collect(database, index, collection_no=number)
     assert await seen() < 1e-5
 
 
 async def test_adding_parts_again_changes_nothing(index: VectorIndex, number: int) -> None:
-    ids = [part_id(5, 6, part) for part in range(3)]
+    ids = [5, 6, 7]
     await index.add(number, ids, vectors(3))
     await index.add(number, ids, vectors(3))
 
     assert await index.count(number) == 3
-    await index.delete(number, [*ids, part_id(7, 8, 0)])
+    await index.delete(number, [*ids, 8])
     assert await index.count(number) == 0
 
 
@@ -175,9 +136,10 @@ async def test_an_index_that_lost_its_data_is_filled_again(database: Database, i
     await put(database, index, number, drafts, 1)
     await remove(database, number, ["o7"], 2)
     parts = sum(each.parts for each in drafts if each.object_id != "o7")
-    everything = [part_id(each.uid, each.version, part) for each in drafts for part in range(each.parts)]
+    while await collect(database, index, collection_no=number):
+        pass
     assert number not in await poor_collections(database, index)
-    await index.delete(number, everything)
+    await index.delete(number, list(store.entries_of(drafts)))
     assert number in await poor_collections(database, index)
 
     assert await refill(database, index, number) == parts
@@ -187,7 +149,7 @@ async def test_an_index_that_lost_its_data_is_filled_again(database: Database, i
     assert number not in await poor_collections(database, index)
     query = drafts[3].vectors
     assert query is not None
-    found = await search_nearest(database, index, number, query[0], Search(EVERYTHING, 1, 0))
+    found = await nearest(database, index, number, query[0], Search(EVERYTHING, 1, 0))
     assert [one.object_id for one in found.results] == ["o3"]
 
 
@@ -212,7 +174,7 @@ async def test_recall_at_10_against_exact_search(database: Database, index: Vect
     hits = 0
     for query in normalised(centres[:50] + 0.8 * vectors(50, seed=7, dimensions=384)):
         exact = set(np.argsort(1 - stored @ query)[:10].tolist())
-        page = await search_nearest(database, index, number, query, Search(EVERYTHING, 10, 0))
+        page = await nearest(database, index, number, query, Search(EVERYTHING, 10, 0))
         hits += len(exact & {int(one.object_id[1:]) for one in page.results})
 
     assert hits / 500 >= 0.95
@@ -231,7 +193,7 @@ async def test_pages_of_a_search_follow_each_other_and_know_the_total(
 
     seen: list[str] = []
     for offset in itertools.count(0, 30):
-        page = await search_nearest(database, index, number, query, Search(EVERYTHING, 30, offset))
+        page = await nearest(database, index, number, query, Search(EVERYTHING, 30, offset))
         assert page.total == 100
         seen += [one.object_id for one in page.results]
         if not page.more:
@@ -239,16 +201,16 @@ async def test_pages_of_a_search_follow_each_other_and_know_the_total(
     assert seen == expected
 
     some = parse_filter({"n": {"$lt": 2}})
-    page = await search_nearest(database, index, number, query, Search(some, 5, 0))
+    page = await nearest(database, index, number, query, Search(some, 5, 0))
     assert [one.object_id for one in page.results] == [n for n in expected if int(n[1:]) % 7 < 2][:5]
     assert page.total == sum(i % 7 < 2 for i in range(100))
 
     edge = sorted(far.values())[20]
-    page = await search_nearest(database, index, number, query, Search(EVERYTHING, 50, 0, max_distance=edge))
+    page = await nearest(database, index, number, query, Search(EVERYTHING, 50, 0, max_distance=edge))
     assert len(page.results) == 21 == page.total
 
     by_field = Search(EVERYTHING, 20, 0, sort=Sort(Field("n"), SortOrder.DESC, similarity_first=False))
-    page = await search_nearest(database, index, number, query, by_field)
+    page = await nearest(database, index, number, query, by_field)
     wanted = sorted(far, key=lambda n: (-(int(n[1:]) % 7), round(far[n], 6), n))[:20]
     assert [one.object_id for one in page.results] == wanted
 

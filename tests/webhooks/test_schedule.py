@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.testing import WorkflowEnvironment
 
 from contracts.jobs import DeliveryRef, Finish, JobKind, JobRef, JobState
 from contracts.queues import Queue
 from contracts.webhooks import DeliveryInput, DeliveryState, WebhookEvent
 from domain.webhooks.schedule import SCHEDULE
-from runtime.plugin import towpath_plugin
 from runtime.settings import Settings
-from runtime.temporal import connect
 from stores import jobs as job_store
 from stores.auth import DEFAULT_ORGANIZATION
 from stores.db import Database
@@ -30,12 +24,10 @@ from stores.webhooks.deliveries import get_delivery
 from stores.webhooks.receivers import add_receiver
 from tests.builders import organization, persons
 from tests.receiver import Script, receiver
+from tests.skipping import skipping
 from tests.supervised import supervised
-from worker import Parts, make_worker
-from workflows import search_attributes as attributes
 from workflows.webhooks import DeliveryWorkflow
 
-SERVER = str(Path(sys.executable).with_name("temporal-test-server"))
 KEY = "a passphrase"
 
 
@@ -63,25 +55,8 @@ async def test_the_whole_schedule_is_gone_through_and_no_try_is_made_twice(datab
     with receiver() as hook:
         hook.by_path["/"] = Script(status=500)
         async with AsyncExitStack() as stack:
-            server = await WorkflowEnvironment.start_time_skipping(test_server_existing_path=SERVER)
-            environment = await stack.enter_async_context(server)
-            settings = Settings(
-                database_url=database.url, webhook_allowed_hosts="127.0.0.1", encryption_keys=KEY,
-                temporal_address=environment.client.service_client.config.target_host,
-            )  # fmt: skip
-            keys = [attributes.ORGANIZATION, attributes.KIND, attributes.STATE]
-            await environment.client.operator_service.add_search_attributes(
-                AddSearchAttributesRequest(
-                    namespace="default",
-                    search_attributes={key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in keys},
-                )
-            )
-            parts = Parts.make(database, settings)
-            for part in (parts.client, parts.receivers, parts.models):
-                stack.push_async_callback(part.close)
-            client = await connect(settings, plugins=[towpath_plugin()])
-            for queue in (Queue.ENGINE, Queue.IO):
-                await stack.enter_async_context(make_worker(client, queue, parts, settings))
+            settings = Settings(database_url=database.url, webhook_allowed_hosts="127.0.0.1", encryption_keys=KEY)
+            environment, client = await stack.enter_async_context(skipping(database, settings, Queue.ENGINE, Queue.IO))
             ref = await ended_job(database, hook.url + "/")
             handle = await client.start_workflow(
                 DeliveryWorkflow.run, DeliveryInput(ref=ref), id=ref.workflow_id, task_queue=Queue.ENGINE

@@ -1,4 +1,7 @@
-"""Steps that are tried again, and times that no reader can read."""
+"""Steps of a job that have failed and are tried again.
+
+Revision ID: 0008
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute(
-        """
-        ALTER TABLE jobs ADD COLUMN retries jsonb NOT NULL DEFAULT '{}';
-
-        -- Taken from clients before they were bounded.
-        UPDATE jobs SET deadline = NULL WHERE deadline >= '9999-01-01';
-        UPDATE api_keys SET expires_at = '9998-12-31' WHERE expires_at >= '9999-01-01';
-        """
-    )
+    op.execute("ALTER TABLE jobs ADD COLUMN retries jsonb NOT NULL DEFAULT '{}'")
 
 
 def downgrade() -> None:

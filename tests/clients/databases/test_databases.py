@@ -21,6 +21,7 @@ from contracts.errors import BadInput, NotFound, QueryTooSlow, TowpathError, Una
 from contracts.semantics import DataType, Query
 from domain.semantics.compile import Dialect, compile_query
 from domain.semantics.draft import draft_model
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 DDL = """
@@ -137,7 +138,8 @@ async def test_a_caller_that_leaves_ends_its_query(tmp_path: Path, guard: Guarde
     )
     slow = "SELECT sum(a.range * b.range % 7) FROM range(1000000) a, range(1000000) b"
     task = asyncio.create_task(database.run(slow, {}, Limits(seconds=300)))
-    await asyncio.sleep(0.3)
+    # Also one that leaves before the database has begun.
+    await eventually(database._lock.locked, "query")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 20)

@@ -294,7 +294,7 @@ def sound_files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Document
     return whole_files(tmp_path_factory.mktemp("sound"))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 async def test_any_damage_to_any_file_is_an_error_of_ours(
     strict: DocumentReader,

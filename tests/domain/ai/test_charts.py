@@ -426,6 +426,15 @@ def test_hostile_values_are_as_good_as_others_as_colours() -> None:
         assert all(f">{name}<" in drawing for name in ("__proto__", "constructor", "hasOwnProperty"))
 
 
+@pytest.mark.parametrize("wanted", [ChartType.PIE, ChartType.BAR])
+def test_an_emoji_where_a_label_is_cut_does_no_harm(wanted: ChartType) -> None:
+    rows = [["aaaa\U0001f600" + "a" * 28, 1], ["other", 2]]
+
+    for width in (200, 300, 400):
+        spec = chart_spec([DEPOT, COUNT], rows, wanted=wanted, title="\U0001f680", width=width, height=200)
+        assert Image.open(io.BytesIO(render_png(spec))).size == (width, 200)
+
+
 def test_a_label_of_many_lines_takes_one() -> None:
     spec = chart_spec([dimension("De\npot\r\n"), COUNT], DEPOTS, wanted=None, title="a\nb", width=500, height=300)
 
@@ -442,7 +451,7 @@ def test_rendering_fetches_nothing(render: Callable[[dict[str, Any]], Any]) -> N
         render(spec)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(

@@ -12,7 +12,16 @@ import pytest
 from contracts.ai import ActionType, ChartType, ResultColumn, StoredAction
 from contracts.semantics import Content, DataType
 from domain.ai.linking import fields_for, rank, shares_words, small_choice, topic_texts, values_in, words_of
-from domain.ai.moves import move_form, query_form, read_move, read_query, read_small, small_form, wanted_chart
+from domain.ai.moves import (
+    move_form,
+    order_left_out,
+    query_form,
+    read_move,
+    read_query,
+    read_small,
+    small_form,
+    wanted_chart,
+)
 from domain.ai.results import markdown_table, plain_answer, write_csv
 from domain.semantics import content
 from domain.semantics.compile import Dialect, compile_query, fields_of
@@ -153,13 +162,15 @@ def test_what_is_no_query_is_told(flights: Content) -> None:
     assert read_move({"action": "query", "message": "m"}, "a").problem == "query is missing"
 
 
-def test_a_sort_by_a_field_that_is_not_asked_for_is_left_out() -> None:
+def test_a_sort_by_a_field_that_is_not_asked_for_is_left_out_and_told() -> None:
     data = {"title": "t", "fields": ["a.b"], "sorts": [{"field": "a.c", "descending": True}]}
 
     _, query, _ = read_query(data, "a")
 
     assert query is not None
     assert query.sorts == []
+    assert order_left_out(data) == ["The order by a.c was left out, because the query does not ask for it."]
+    assert order_left_out({**data, "fields": ["a.b", "a.c"]}) == order_left_out(None) == []
 
 
 @pytest.mark.parametrize(
@@ -183,14 +194,14 @@ COLUMNS = [
 
 
 def test_rows_become_csv_that_says_what_was_cut() -> None:
-    text, cut = write_csv(COLUMNS, [("a,b", Decimal("1.50")), (None, 2.0), (date(2026, 1, 2), True)])
+    text, kept = write_csv(COLUMNS, [("a,b", Decimal("1.50")), (None, 2.0), (date(2026, 1, 2), True)])
 
     assert text == '"X, or *not*",N\n"a,b",1.5\n,2\n2026-01-02,true\n'
-    assert not cut
-    assert write_csv(COLUMNS, [("x", 1)] * 1001)[1]
+    assert kept == 3
+    assert write_csv(COLUMNS, [("x", 1)] * 1001)[1] == 1000
     assert write_csv(COLUMNS, [("a\rb\r\nc", 1)])[0].endswith('"a\nb\nc",1\n')
-    wide, cut = write_csv(COLUMNS, [("x" * 200_000, 1)] * 10)
-    assert cut
+    wide, kept = write_csv(COLUMNS, [("x" * 200_000, 1)] * 10)
+    assert kept == 5
     assert len(wide.encode()) <= (1 << 20) + 100
 
 
@@ -203,12 +214,19 @@ def test_a_markdown_table_shows_marks_as_they_are() -> None:
 def test_an_answer_without_a_models_words_is_the_rows() -> None:
     action = StoredAction(
         number=1, type=ActionType.GENERATE_QUERY, message="", at="2026-01-01T00:00:00Z", columns=COLUMNS,
-        csv="X,N\n" + "a,1\n" * 12, rows=12,
+        csv="X,N\n" + "a,1234.5678\n" * 15, rows=15,
     )  # fmt: skip
 
     answer = plain_answer("How many?\nTell.", action)
 
     assert answer.startswith("### How many?\n\n|")
-    assert answer.endswith("The first 10 of 12 rows.")
+    assert "| a | 1,234.57 |" in answer
+    assert answer.endswith("The first 12 of 15 rows.")
+    limited = action.model_copy(update={"rows": 3323, "brought": 15, "notes": ["It is *so*."]})
+    assert plain_answer("x", limited).endswith("The first 12 of 3,323 rows.\n\nIt is \\*so\\*.")
+    endless = action.model_copy(update={"exact": False})
+    assert plain_answer("x", endless).endswith("The first 12 of more than 15 rows.")
+    whole = action.model_copy(update={"csv": "X,N\na,1\n", "rows": 1, "title": "N by X"})
+    assert plain_answer("x", whole) == "### N by X\n\n| X, or \\*not\\* | N |\n| --- | ---: |\n| a | 1 |"
     assert plain_answer("x", action, ["JFK", "2013"]).endswith("to “JFK”, “2013”: the embedded model sets no filters.")
     assert "no rows" in plain_answer("x", action.model_copy(update={"rows": 0}))

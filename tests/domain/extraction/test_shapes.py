@@ -10,7 +10,15 @@ from contracts.documents import PageContent, ReadMethod, Word
 from contracts.errors import BadInput
 from domain.extraction.asking import parts_of
 from domain.extraction.grounding import place_of
-from domain.extraction.shapes import asked_form, changes_between, check_schema, merged, problems_of, without_nulls
+from domain.extraction.shapes import (
+    asked_form,
+    changes_between,
+    check_schema,
+    merged,
+    missing_required,
+    problems_of,
+    without_nulls,
+)
 
 ORDER: dict[str, Any] = {
     "type": "object",
@@ -115,3 +123,19 @@ def test_pages_are_cut_into_parts_that_a_model_takes() -> None:
 
     assert parts == [[1, 2], [3, 4], [5]]
     assert [[one.page for one in part] for part in parts_of([page(1, "x" * 90_000), page(2, "y")])] == [[1], [2]]
+
+
+def test_what_is_required_and_missing_is_found_at_every_depth() -> None:
+    schema = {
+        "type": "object",
+        "required": ["number", "lines"],
+        "properties": {
+            "number": {"type": ["string", "null"]},
+            "lines": {"type": "array", "items": {"$ref": "#/$defs/line"}},
+        },
+        "$defs": {"line": {"type": "object", "required": ["price"], "properties": {"price": {"type": "number"}}}},
+    }
+
+    assert missing_required({"number": None, "lines": [{"price": 1}, {}]}, schema, schema) == ["lines[1].price"]
+    assert missing_required({}, schema, schema) == ["number", "lines"]
+    assert missing_required({"anything": 1}, {"type": "object"}, {}) == []

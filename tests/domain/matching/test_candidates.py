@@ -42,7 +42,7 @@ entities = st.dictionaries(
 
 
 @given(entities, st.integers(1, 4), st.booleans(), st.integers(1, 4), st.integers(4, 12), st.integers(12, 40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_it_equals_the_rules(held: dict[int, set[int]], k: int, clean: bool, spare: int, cap: int, budget: int) -> None:
     postings = [(key, uid) for uid, keys in held.items() for key in keys]
     uids = np.array(sorted(held), dtype=np.int64)
@@ -75,7 +75,7 @@ def test_it_equals_the_rules(held: dict[int, set[int]], k: int, clean: bool, spa
 
 
 @given(entities, st.integers(1, 7))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_batches_of_postings_make_the_same_index(held: dict[int, set[int]], size: int) -> None:
     postings = sorted((key, uid) for uid, keys in held.items() for key in keys)
     keys, uids = (np.array(side, dtype=np.int64) for side in zip(*postings, strict=True))

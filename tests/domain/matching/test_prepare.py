@@ -89,7 +89,7 @@ def test_date_becomes_eight_digits(raw: object, normal: str | None) -> None:
 
 
 @given(ANY_JSON)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_json_value_is_refused(raw: Any) -> None:
     for kind in FieldType:
         value = NORMALISERS[kind](raw)
@@ -102,7 +102,7 @@ def test_no_json_value_is_refused(raw: Any) -> None:
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_normalising_twice_changes_nothing(raw: str) -> None:
     once = normalise_text(raw)
 
@@ -110,7 +110,7 @@ def test_normalising_twice_changes_nothing(raw: str) -> None:
 
 
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_keys_are_sorted_unique_and_bounded(texts: list[str]) -> None:
     config = index(**{f"f{number}": "text" for number in range(len(texts))})
     try:

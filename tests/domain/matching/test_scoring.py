@@ -25,7 +25,7 @@ texts = (
 
 
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=5), st.sampled_from(["text", "string", "number", "date"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_two_values_score_the_same_both_ways_and_explain_themselves(
     pairs: list[tuple[str | None, str | None]], kind: str
 ) -> None:
@@ -44,7 +44,7 @@ def test_any_two_values_score_the_same_both_ways_and_explain_themselves(
 
 
 @given(st.lists(st.integers(0, len(VALUES) - 1), min_size=2, max_size=30), st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_score_does_not_depend_on_the_other_pairs_of_the_call(chosen: list[int], size: int) -> None:
     left = [VALUES[i] for i in chosen]
     right = [VALUES[i] for i in chosen[::-1]]

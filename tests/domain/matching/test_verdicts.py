@@ -46,7 +46,7 @@ def test_a_strong_pair_stands_beside_an_identical_one() -> None:
 
 
 @given(edges)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_clean_sources_get_one_partner_at_most(held: dict[tuple[int, int], float]) -> None:
     found = pairs(*((a, b, similarity) for (a, b), similarity in held.items()))
 
@@ -61,7 +61,7 @@ def test_clean_sources_get_one_partner_at_most(held: dict[tuple[int, int], float
 
 
 @given(edges, st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_order_and_sides_of_pairs_do_not_matter(held: dict[tuple[int, int], float], rng) -> None:  # type: ignore[no-untyped-def]
     rows = [(a, b, similarity) for (a, b), similarity in held.items()]
     turned = [(b, a, s) if rng.random() < 0.5 else (a, b, s) for a, b, s in rows]
@@ -78,7 +78,7 @@ def test_order_and_sides_of_pairs_do_not_matter(held: dict[tuple[int, int], floa
 
 
 @given(edges)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_component_alone_gets_the_same_answer(held: dict[tuple[int, int], float]) -> None:
     here = [(a, b, similarity) for (a, b), similarity in held.items()]
     there = [(a + 100, b + 100, similarity) for a, b, similarity in here]

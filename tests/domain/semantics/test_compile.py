@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.errors import BadInput, NotFound
 from contracts.semantics import Query
-from domain.semantics.compile import Dialect, compile_query, fields_of
+from domain.semantics.compile import Dialect, compile_count, compile_query, fields_of
 from domain.semantics.content import read_model
 
 MODEL = """
@@ -80,16 +80,22 @@ def duck() -> duckdb.DuckDBPyConnection:
 
 @pytest.fixture(scope="module", params=list(Dialect))
 def ask(request: pytest.FixtureRequest, duck: duckdb.DuckDBPyConnection, database_url: str) -> Any:
-    """Runs a query on one of both."""
+    """Runs a query on one of both, and sees that its rows are counted right, whatever its limit."""
 
     def run(query: dict[str, Any], topic: str = "shipments") -> Rows:
-        made = compile_query(CONTENT, topic, Query.model_validate(query), request.param)
+        asked = Query.model_validate(query)
+        made = compile_query(CONTENT, topic, asked, request.param)
+        counting = compile_count(CONTENT, topic, asked, request.param, most=1000)
         if request.param is Dialect.DUCKDB:
-            return duck.execute(made.sql, made.parameters).fetchall()
+            found = duck.execute(made.sql, made.parameters).fetchall()
+            assert min(duck.execute(counting.sql, counting.parameters).fetchall()[0][0], asked.limit) == len(found)
+            return found
         with psycopg.connect(database_url.replace("+psycopg", "")) as connection:
             connection.execute("CREATE SCHEMA s; SET search_path TO s")
             connection.execute(DDL)
             rows: Rows = connection.execute(made.sql, made.parameters).fetchall()  # type: ignore[call-overload]
+            counted = connection.execute(counting.sql, counting.parameters).fetchall()  # type: ignore[call-overload]
+            assert min(counted[0][0], asked.limit) == len(rows)
             connection.rollback()
             return rows
 
@@ -117,6 +123,16 @@ def test_a_chain_of_joins_filters_sorts_and_a_limit(ask: Any) -> None:
         "limit": 1,
     }
     assert plain(ask(query)) == [("Inland", 100.0)]
+
+
+@pytest.mark.parametrize(("most", "found"), [(1, 2), (3, 4), (4, 4), (1000, 4)])
+def test_counting_leaves_the_limit_aside_and_ends_one_row_above_its_own(most: int, found: int) -> None:
+    query = Query(table="shipments", fields=["depots.name", "shipments.count"], limit=1)
+    counting = compile_count(CONTENT, "shipments", query, Dialect.DUCKDB, most=most)
+
+    connection = duckdb.connect()
+    connection.execute(DDL)
+    assert connection.execute(counting.sql, counting.parameters).fetchall() == [(found,)]
 
 
 def test_time_frames(ask: Any) -> None:
@@ -213,3 +229,5 @@ def test_every_query_of_listed_fields_runs(data: st.DataObject) -> None:
     rows = connection.execute(made.sql, made.parameters).fetchall()
     assert [one.name for one in made.columns] == fields
     assert rows == connection.execute(made.sql, made.parameters).fetchall()
+    counting = compile_count(CONTENT, "shipments", query, Dialect.DUCKDB, most=1000)
+    assert min(connection.execute(counting.sql, counting.parameters).fetchall()[0][0], query.limit) == len(rows)

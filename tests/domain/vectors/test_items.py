@@ -8,15 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.errors import BadInput, ErrorCode
 from domain.vectors.items import (
     Source,
     digest_of,
+    entry_id,
+    entry_of,
     item_source,
     object_uid,
-    part_id,
     payload_text,
     query_text,
-    read_part_id,
+    read_entry_id,
     text_version,
 )
 
@@ -27,7 +29,11 @@ from domain.vectors.items import (
         ({"text": "a paper", "title": "T"}, "a paper"),
         ({"title": "T", "body": "B", "year": 2025, "tags": ["x"]}, "B\nT"),
         ({"text": " ", "title": "T"}, "T"),
-        ({"text": 5, "title": "T"}, "T"),
+        ({"text": 5, "title": "T"}, "5"),
+        ({"text": 2.5}, "2.5"),
+        ({"text": ["a line", 7, " ", "another"], "title": "T"}, "a line\n7\nanother"),
+        ({"text": [], "title": "T"}, "T"),
+        ({"text": None, "title": "T"}, "T"),
         ({"text": ""}, None),
         ({"year": 2025}, None),
         ({}, None),
@@ -36,6 +42,17 @@ from domain.vectors.items import (
 )
 def test_the_text_of_a_payload(payload: dict[str, Any] | None, text: str | None) -> None:
     assert payload_text(payload) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "what"), [({"de": "x"}, "an object"), (True, "true or false"), (["a", {}], "a list with something else")]
+)
+def test_a_text_that_is_none_is_named(text: Any, what: str) -> None:
+    with pytest.raises(BadInput, match=rf"payload\.text is {what}") as error:
+        payload_text({"text": text, "title": "T"})
+    assert error.value.code is ErrorCode.NOTHING_TO_EMBED
+    with pytest.raises(BadInput, match=r"search_query\.text is"):
+        query_text({"text": text})
 
 
 @pytest.mark.parametrize(
@@ -63,12 +80,18 @@ def test_the_file_that_an_item_names(info: dict[str, Any] | None, source: Source
     assert item_source(info) == source
 
 
-@given(st.text(min_size=1), st.integers(1, 2**63 - 1), st.integers(0, 10_000))
-def test_a_part_id_says_object_version_and_part(object_id: str, version: int, part: int) -> None:
-    uid = object_uid(object_id)
+@given(st.text(min_size=1))
+def test_an_object_has_a_number(object_id: str) -> None:
+    assert 0 < object_uid(object_id) < 2**63
 
-    assert 0 < uid < 2**63
-    assert read_part_id(part_id(uid, version, part)) == (uid, version, part)
+
+@given(st.text(), st.text())
+def test_an_entry_stands_for_the_text_of_a_part(one: str, other: str) -> None:
+    entry = entry_of(one)
+
+    assert 0 < entry < 2**63
+    assert (entry == entry_of(other)) == (one == other)
+    assert read_entry_id(entry_id(entry)) == entry
 
 
 @given(st.text(), st.text())

@@ -1,0 +1,57 @@
+"""Names that were meant: for a word that is not known, the nearest of those that are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rapidfuzz import fuzz, process
+
+NEAR = 70.0
+"""How alike two names must be, of 100, for one to be offered for the other."""
+NEAR_PATH = 80.0
+MOST_LISTED = 40
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that another one was most probably meant to be; None: nothing is near.
+
+    Case, `_` and `-` do not count: `page_size` is as near to `pageSize` as can be.
+    """
+    found = process.extractOne(name, list(known), scorer=fuzz.ratio, processor=_plain, score_cutoff=NEAR)
+    return None if found is None else str(found[0])
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What is put behind "unknown field": the nearest name, or the names that there are."""
+    names = list(known)
+    if (near := nearest(name, names)) is not None:
+        return f"did you mean {near}?"
+    if not names:
+        return "there are none here"
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return f"known are {', '.join(names[:MOST_LISTED])}{more}"
+
+
+def nearest_path(path: str, known: Iterable[str]) -> str | None:
+    """The known path template that a path was most probably meant to be; None: nothing is near.
+
+    Args:
+        path: As it was asked for.
+        known: Templates such as `/v1/jobs/{jobId}`.
+    """
+    parts = path.rstrip("/").split("/")
+    best, likeness = None, NEAR_PATH
+    for template in known:
+        places = template.split("/")
+        # What stands for a value is as good as any other: only the fixed parts are compared.
+        free = {number for number, place in enumerate(places) if place[:1] == "{" and len(places) == len(parts)}
+        asked, meant = (
+            "/".join("" if number in free else part for number, part in enumerate(words)) for words in (parts, places)
+        )
+        if (score := fuzz.ratio(_plain(asked), _plain(meant))) > likeness:
+            best, likeness = template, score
+    return best
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")

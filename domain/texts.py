@@ -1,0 +1,27 @@
+"""Texts for people: counts of things, and cuts that show that they are cuts."""
+
+from __future__ import annotations
+
+CUT = " …"
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: `1 row`, `3,323 rows`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def shorten(text: str, most: int) -> str:
+    """A text of at most so many characters; what is longer ends between two words, and with an ellipsis."""
+    if len(text) <= most:
+        return text
+    room = most - len(CUT)
+    kept, _, rest = text[: room + 1].rpartition(" ")
+    # A single long word has no place to be cut at.
+    return (kept if len(kept) > room // 2 or not rest else text[:room]).rstrip() + CUT
+
+
+def beginning(text: str, most: int, what: str) -> str:
+    """The beginning of a text, with a line behind it that says how much of it this is; all of it if it is no longer."""
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}\n[The {what} goes on: these are the first {most:,} of {len(text):,} characters.]"

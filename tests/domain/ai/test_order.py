@@ -1,0 +1,132 @@
+"""Which end of a measure a question asks for, and when that is left undecided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contracts.semantics import Better, Content, DataType
+from domain.ai.linking import small_choice
+from domain.ai.moves import order_notes, read_small
+from domain.ai.order import Order, better_end, order_of
+from domain.semantics import content
+from domain.semantics.compile import Column, fields_of
+from domain.semantics.content import read_model
+
+EXAMPLES = Path(content.__file__).parent / "examples"
+DOWN, UP = Order(descending=True), Order(descending=False)
+
+
+def measure(label: str, better: Better | None = None) -> Column:
+    name = f"things.{label.lower().replace(' ', '_')}"
+    return Column(name, label, DataType.NUMBER, measure=True, better=better)
+
+
+@pytest.fixture(scope="module")
+def flights() -> Content:
+    return read_model((EXAMPLES / "flights.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Average departure delay", "Number of cancelled flights", "Share of late flights", "Errors", "Total cost",
+        "Call duration", "Late sales", "Lost revenue", "Response time", "Complaints by rating", "Failed payments",
+        "Waiting time", "Churn rate", "Defects",
+    ],
+)  # fmt: skip
+def test_the_worst_is_the_high_end_of_what_is_bad_and_the_best_the_low_end(label: str) -> None:
+    assert order_of("Which has the worst?", measure(label)) == DOWN
+    assert order_of("Which one is best?", measure(label)) == UP
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Average rating", "Revenue", "Score", "Share on time", "On-time flights", "Profit margin", "Number of sales",
+        "Customer satisfaction", "Uptime", "Savings",
+    ],
+)  # fmt: skip
+def test_the_worst_is_the_low_end_of_what_is_good_and_the_best_the_high_end(label: str) -> None:
+    assert order_of("Which has the worst?", measure(label)) == UP
+    assert order_of("Which one is best?", measure(label)) == DOWN
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["Number of flights", "Average distance", "Altitude in feet", "Average age", "Flights without delay",
+     "Cost savings", "Mission hours", "Error-free share", "Price", "Later editions"],
+)  # fmt: skip
+def test_where_a_measure_does_not_tell_its_good_end_best_and_worst_are_left_undecided(label: str) -> None:
+    assert better_end(measure(label)) is None
+    assert order_of("Which is the worst?", measure(label)).undecided == "worst"
+    assert order_of("Which is best?", measure(label)).undecided == "best"
+
+
+@pytest.mark.parametrize(
+    ("question", "label", "order"),
+    [
+        ("the highest number of flights", "Number of flights", DOWN),
+        ("the fewest flights", "Number of flights", UP),
+        ("flights by airline", "Number of flights", DOWN),
+        ("Which has the lowest, that is the best, delay?", "Delay", UP),
+        ("the airline with at least 5 delays", "Delay", DOWN),
+        ("airlines with at most 5 flights", "Number of flights", DOWN),
+        ("the month with the highest minimum temperature", "Minimum temperature", DOWN),
+        ("the longest delay by airline", "Longest departure delay", DOWN),
+        ("Who is most reliable?", "Average delay", UP),
+        ("Who is least punctual?", "Average delay", DOWN),
+        ("Who is most delayed?", "Share on time", UP),
+        ("Who is most profitable?", "Profit", DOWN),
+        ("Which carrier is fastest?", "Average time in the air", UP),
+        ("Which carrier is slowest?", "Average time in the air", DOWN),
+        ("Which carrier is fastest?", "Average speed", DOWN),
+        ("Which carrier is fastest?", "Number of flights", Order(undecided="fastest")),
+        ("the worst rating with the most reviews", "Rating", Order(undecided="worst")),
+        ("the shortest routes with the highest delay", "Delay", Order(undecided="shortest")),
+        ("the best and the worst delay", "Delay", Order(undecided="best")),
+    ],
+)
+def test_an_order_is_read_out_of_the_words(question: str, label: str, order: Order) -> None:
+    assert order_of(question, measure(label)) == order
+
+
+def test_a_models_own_word_on_its_good_end_comes_first() -> None:
+    assert order_of("the best", measure("Number of flights", Better.HIGH)) == DOWN
+    assert order_of("the best", measure("Revenue", Better.LOW)) == UP
+    views = {
+        "v": {
+            "table": "t",
+            "dimensions": {"x": {}},
+            "measures": {"n": {"aggregate": "count", "label": "Strokes", "better": "low"}},
+        }
+    }
+    made = read_model({"views": views, "topics": {"t": {"base_view": "v"}}})
+    assert next(one for one in fields_of(made, "t") if one.measure).better is Better.LOW
+
+
+def test_the_query_of_a_small_model_puts_the_worst_delay_first(flights: Content) -> None:
+    question = "Which airline has the worst average departure delay?"
+    measures, dimensions = small_choice(question, flights, "flights")
+    chosen = {"measure": "flights.average_dep_delay", "by": dimensions[0].name}
+
+    query = read_small(chosen, question, measures, dimensions, "flights")
+
+    assert query.sorts[0].sort_descending
+    assert order_notes(query, question, measures) == []
+
+
+def test_an_order_that_is_not_decided_cuts_off_neither_end_and_is_told(flights: Content) -> None:
+    question = "Which three airlines have the worst number of flights?"
+    measures, dimensions = small_choice(question, flights, "flights")
+    count = next(one for one in fields_of(flights, "flights") if one.name == "flights.count")
+    chosen = {"measure": count.name, "by": dimensions[0].name}
+
+    query = read_small(chosen, question, [count, *measures], dimensions, "flights")
+
+    assert query.limit > 3
+    (note,) = order_notes(query, question, [count, *measures])
+    assert "“worst”" in note
+    assert "“Number of flights”" in note
+    assert "from high to low" in note
