@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,8 @@ from api.pages.review_form import (
     place_of,
     words_of,
 )
+from contracts.errors import BadInput
+from contracts.json_values import BadValue, read_json
 from domain.extraction.dates import parse_date
 from domain.extraction.numbers import parse_number
 from domain.extraction.values import resolved
@@ -182,14 +183,13 @@ def _day(node: Node) -> Any:
 
 def _of_json(node: Node) -> Any:
     try:
-        return json.loads(node.text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        return read_json(node.text.encode(), "this")
+    except BadValue as error:
+        node.error = f"{error.detail[:1].upper()}{error.detail[1:]}."
+        return ABSENT
+    except BadInput:
         node.error = "This is not JSON: a text stands between quotation marks."
         return ABSENT
-
-
-def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
 
 
 def _group(node: Node) -> Any:
