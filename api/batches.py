@@ -19,8 +19,8 @@ from api.uploads import ItemKind, Stager, Upload, UploadLimits, digest_body
 from api.webhook_targets import MEMBERS, read_target, take_members
 from contracts.auth import Principal
 from contracts.entities import BatchStatus, BatchView
-from contracts.errors import BadInput, NotFound
-from contracts.jobs import JobKind
+from contracts.errors import BadInput, ErrorCode, NotFound
+from contracts.jobs import JobKind, JobWarning
 from contracts.values import LATEST_DEADLINE, bounded_time
 from domain.entities import ScalarFields, parse_entity
 from domain.json_stream import Slice
@@ -30,8 +30,10 @@ from stores import jobs as job_store
 from stores.entities.dynamic import index_for_write
 from stores.entities.indexes import find_index
 from stores.entities.results import read_results
+from stores.job_starts import ref_of
 from stores.staging import StagedItem, read_failures
 from stores.tables import JobRow
+from stores.warnings import add_warnings
 from stores.webhooks.receivers import add_target
 
 MOST_ENTITIES = 1_000_000
@@ -138,10 +140,13 @@ async def submit_batch(
         upload = await (stager.stage(request, start=start) if single is None else stager.stage_one(single, start=start))
         target = await read_target(request, state, take_members(upload.options))
         refuse_unknown(upload.options, ["entities", *MEMBERS])
-        await index_for_write(connection, caller.organization, options.index_name, fields)
+        index = await index_for_write(connection, caller.organization, options.index_name, fields)
         job.total, job.processed, job.failed = upload.items, upload.failed, upload.failed
         job.digest = upload.digest
         await job_store.create_job(connection, job)
+        if index.dynamic and (message := fields.left_out(index.config)):
+            left_out = JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=message)
+            await add_warnings(connection, ref_of(job), [left_out])
         if target is not None:
             await add_target(connection, job.id, target)
         accepted = _accepted(job)

@@ -136,7 +136,9 @@ def _database(request: Request, error: Exception) -> JSONResponse:
     if isinstance(cause, psycopg.errors.QueryCanceled):
         logger.warning("%s %s: %s, request %s", request.method, request.url.path, cause, request_id(request.scope))
         return _answer(request, 503, ErrorCode.QUERY_TOO_SLOW, TOO_SLOW, {"Retry-After": str(RETRY_SECONDS)})
-    if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+    # Of the same class, but about the value that was sent: trying again would not help.
+    beyond = isinstance(cause, psycopg.errors.ProgramLimitExceeded | psycopg.errors.StatementTooComplex)
+    if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) and not beyond:
         return _away(request, error)
     return _unexpected(request, error)
 

@@ -28,6 +28,7 @@ from domain.suggestions import nearest, suggestion
 MULTIPART = "multipart/form-data"
 MOST_TOLD = 10
 MOST_NAME = 64
+MOST_WARNING = 1000
 UNREAD = "towpath.unread"
 
 
@@ -199,6 +200,12 @@ def warn_of_unknown(request: Request, body: BaseModel) -> None:
     if told:
         more = f" and {len(found) - len(told)} more" if len(found) > len(told) else ""
         add_header(request.scope, "Warning", f'199 towpath "unknown field(s) ignored: {", ".join(told)}{more}"')
+
+
+def warn(request: Request, message: str) -> None:
+    """Tell in the answer's `Warning` header what was done worse than asked."""
+    safe = "".join(one if " " <= one <= "~" and one not in '"\\' else "?" for one in message)
+    add_header(request.scope, "Warning", f'199 towpath "{safe[:MOST_WARNING]}"')
 
 
 def _safe(name: str) -> str:

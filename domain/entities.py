@@ -111,6 +111,9 @@ def _draft(entity: Entity, raw: bytes, prepared: PreparedEntity) -> Draft:
     )
 
 
+MOST_NAMED = 5
+
+
 class ScalarFields:
     """Collects the top-level scalars of entities, for an index that takes every field that appears."""
 
@@ -130,6 +133,14 @@ class ScalarFields:
     def extend(self, config: IndexConfig) -> IndexConfig:
         """The configuration with the new fields behind the known ones, in order of their names."""
         return append_fields(config, [IndexField(name=name, type=kind) for name, kind in sorted(self._types.items())])
+
+    def left_out(self, config: IndexConfig) -> str | None:
+        """What an index that takes every field had no room for, as a sentence; None: it has them all."""
+        left = sorted(self._types.keys() - {field.name for field in config.fields})
+        if not left:
+            return None
+        names = ", ".join(left[:MOST_NAMED]) + (", ..." if len(left) > MOST_NAMED else "")
+        return f"the index compares {MAX_DYNAMIC_FIELDS} fields at most; {len(left)} more are only stored: {names}"
 
 
 def append_fields(config: IndexConfig, fields: Iterable[IndexField]) -> IndexConfig:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection
@@ -16,6 +16,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 Connection = AsyncConnection[tuple[Any, ...]]
+Result = TypeVar("Result")
+MOST_RINGS = 10
+"""So often a transaction is begun again: each time at least one of its neighbours has gone through."""
 
 
 def sqlalchemy_url(database_url: str) -> str:
@@ -92,6 +95,24 @@ class Database:
             connection = cast(Connection, raw.driver_connection)
             async with connection.transaction():
                 yield connection
+
+    async def repeatable(self, effect: Callable[[Connection], Awaitable[Result]]) -> Result:
+        """Run an effect in a transaction, and from its beginning again where Postgres has ended it for a neighbour.
+
+        Of transactions that wait for each other in a ring Postgres ends one, whose effect is then undone: to begin
+        again is what it asks for. Whoever wrote the same rows has gone on meanwhile.
+
+        Args:
+            effect: Everything that is done; called once more for each ring, so it must depend on nothing it did before.
+        """
+        for _ in range(MOST_RINGS):
+            try:
+                async with self.transaction() as connection:
+                    return await effect(connection)
+            except psycopg.errors.DeadlockDetected:
+                continue
+        async with self.transaction() as connection:
+            return await effect(connection)
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Connection]:

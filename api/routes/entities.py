@@ -13,7 +13,7 @@ from api.auth import Operator, Reader
 from api.batches import MOST_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
 from api.entity_answers import candidate, entity_answer, group_view, pair_view
 from api.idempotency import IdempotencyKey, Slot
-from api.routing import ApiRoute
+from api.routing import ApiRoute, warn
 from api.state import State
 from api.uploads import read_whole
 from contracts.entities import BatchView, Candidate, EntityDuplicates, GroupPage, PairPage
@@ -79,15 +79,20 @@ async def upsert_entity(
     digest = hashlib.sha256(str(request.url.query).encode() + b"\n" + raw).digest()
     fields = ScalarFields()
     fields.see(entity)
-    async with state.db.transaction() as connection:
+
+    async def write(connection: Connection) -> Response:
         if known := await slot.open(connection):
             return known.replay(digest)
         index = await index_for_write(connection, caller.organization, index_name, fields)
+        if index.dynamic and (message := fields.left_out(index.config)):
+            warn(request, message)
         done = await upsert(connection, state.models, index, make_draft(entity, raw, index.config), limit=limit)
         found = [candidate(index.config, partner, explain=explain) for partner in done.partners]
         answer = entity_answer(raw, found)
         await slot.keep(connection, digest, status.HTTP_200_OK, answer)
-    return json_answer(answer)
+        return json_answer(answer)
+
+    return await state.db.repeatable(write)
 
 
 @router.get("/entity", summary="Read one entity", response_model=dict[str, Any])
@@ -106,10 +111,13 @@ async def delete_entity(
     state: State, caller: Operator, entity_id: EntityId, index_name: IndexName = DEFAULT_INDEX
 ) -> None:
     """Removes the entity, its candidates and its place in a group."""
-    async with state.db.transaction() as connection:
+
+    async def write(connection: Connection) -> None:
         index = await find_index(connection, caller.organization, index_name, lock="share")
         uid, _ = await _entity(connection, index, entity_id)
         await remove(connection, state.models, index, uid)
+
+    await state.db.repeatable(write)
 
 
 async def _entity(connection: Connection, index: Index, entity_id: str) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -196,3 +197,19 @@ def test_a_query_out_of_range_is_one_sentence_with_its_name(
 
     assert error["detail"].startswith(next(iter(query)))
     assert error["status"] == 400
+
+
+def test_entities_that_are_near_each_other_can_be_written_and_removed_at_once(org: Organization) -> None:
+    """Each write decides its neighbours anew: of two that wait for each other's rows one begins again."""
+    org.index()
+    near = [{"id": number, "name": f"Anna Berger {number % 3}", "city": "graz"} for number in range(40)]
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            written = list(
+                pool.map(lambda one: org.http.post("/v1/entity", params={"indexName": "people"}, json=one), near)
+            )
+            query = [{"indexName": "people", "entityId": str(one["id"])} for one in near]
+            removed = list(pool.map(lambda one: org.http.delete("/v1/entity", params=one), query))
+            assert {answer.status_code for answer in written} == {200}
+            assert {answer.status_code for answer in removed} == {204}

@@ -234,3 +234,16 @@ def test_values_and_models_take_the_shape_of_a_configuration() -> None:
         score_pairs(wide, rows[:1], rows[1:]).similarity[0]
         == score_pairs(trained, [rows[0][:1]], [rows[1][:1]]).similarity[0]
     )
+
+
+def test_fields_beyond_those_that_are_compared_are_told(org: Organization) -> None:
+    entity = {"id": 1, "name": "Orion", **{f"field {n:03}": f"word {n}" for n in range(120)}}
+
+    single = org.http.post("/v1/entity", json=entity)
+    job = org.call("POST", "/v1/entities/batch", 202, json=[entity], headers={"Prefer": "respond-async"})["jobId"]
+    warnings = org.until(job)["warnings"]
+
+    assert single.status_code == 200
+    assert "21 more are only stored" in single.headers["Warning"]
+    assert [one["code"] for one in warnings] == ["FIELDS_LEFT_OUT"]
+    assert "21 more are only stored: field 099" in warnings[0]["message"]
