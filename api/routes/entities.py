@@ -28,7 +28,7 @@ from stores.entities import pairs as pair_store
 from stores.entities.dynamic import index_for_write
 from stores.entities.indexes import DEFAULT_INDEX, Index, find_index
 from stores.entities.records import find_entity
-from stores.entities.single import remove, upsert
+from stores.entities.single import remove, take_turn, upsert
 
 router = APIRouter(prefix="/v1", tags=["entities"], route_class=ApiRoute)
 
@@ -83,6 +83,7 @@ async def upsert_entity(
     async def write(connection: Connection) -> Response:
         if known := await slot.open(connection):
             return known.replay(digest)
+        await take_turn(connection, caller.organization, index_name)
         index = await index_for_write(connection, caller.organization, index_name, fields)
         if index.dynamic and (message := fields.left_out(index.config)):
             warn(request, message)
@@ -92,7 +93,8 @@ async def upsert_entity(
         await slot.keep(connection, digest, status.HTTP_200_OK, answer)
         return json_answer(answer)
 
-    return await state.db.repeatable(write)
+    async with state.turns.of((caller.organization, index_name)):
+        return await state.db.repeatable(write)
 
 
 @router.get("/entity", summary="Read one entity", response_model=dict[str, Any])
@@ -113,11 +115,13 @@ async def delete_entity(
     """Removes the entity, its candidates and its place in a group."""
 
     async def write(connection: Connection) -> None:
+        await take_turn(connection, caller.organization, index_name)
         index = await find_index(connection, caller.organization, index_name, lock="share")
         uid, _ = await _entity(connection, index, entity_id)
         await remove(connection, state.models, index, uid)
 
-    await state.db.repeatable(write)
+    async with state.turns.of((caller.organization, index_name)):
+        await state.db.repeatable(write)
 
 
 async def _entity(connection: Connection, index: Index, entity_id: str) -> tuple[int, str]:

@@ -115,7 +115,11 @@ async def _rebuild(
         id=uuid4(),
         organization=caller.organization,
         kind=JobKind.ENTITY_REINDEX,
-        params={"index": index.name, "config": config.model_dump(mode="json", by_alias=True)},
+        params={
+            "index": index.name,
+            "config": config.model_dump(mode="json", by_alias=True),
+            "fields": [field.name for field in index.config.fields],
+        },
         total=index.entities,
         created_by=caller.key_id,
         window_size=window,

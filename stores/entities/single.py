@@ -12,6 +12,17 @@ from stores.entities.pairs import PartnerRow, read_partners
 from stores.entities.records import Stored, delete_entity, write_drafts
 
 
+async def take_turn(connection: Connection, organization: str, index_name: str) -> None:
+    """Wait until no other single write of an index is under way in any process: the first thing of its transaction.
+
+    Each decides its neighbours anew, in an order that depends on what is there: two at once would wait for each
+    other's pairs again and again, a second each time until Postgres sees it.
+    """
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"single/{organization}/{index_name}",)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Upserted:
     """The entity's candidates, and whether the write changed anything."""

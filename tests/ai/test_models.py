@@ -198,7 +198,7 @@ def test_a_path_that_leads_to_no_file_of_the_folder_is_refused(org: Organization
     body = {"name": "x", "kind": "duckdb", "path": path}
 
     for method, where in (("POST", "/v1/connections"), ("PUT", f"/v1/connections/{lamps['connection']}")):
-        assert "path: " in org.call(method, where, 400, json=body)["detail"]
+        assert org.call(method, where, 400, json=body)["detail"].startswith(("path: ", "path contains"))
     assert [one["path"] for one in org.call("GET", "/v1/connections")] == ["lamps.duckdb"]
 
 

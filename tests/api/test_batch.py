@@ -131,9 +131,12 @@ def test_bad_items_are_reported_and_never_fail_their_neighbours(org: Organizatio
 def test_a_batch_in_which_everything_failed_is_failed(org: Organization) -> None:
     org.index()
 
-    answer = org.call("POST", "/v1/entities/batch", params={"indexName": "people"}, json=[{"id": 1, "x": 1}])
+    one = org.call("POST", "/v1/entities/batch", params={"indexName": "people"}, json=[{"id": 1, "x": 1}])
+    both = org.call("POST", "/v1/entities/batch", params={"indexName": "people"}, json=[{"id": 1, "x": 1}, {"id": 2}])
 
-    assert (answer["status"], answer["error"]["code"]) == ("FAILED", "ALL_ITEMS_FAILED")
+    assert (one["status"], one["error"]["code"]) == ("FAILED", "NO_INDEXED_VALUE")
+    assert (both["status"], both["error"]["code"]) == ("FAILED", "ALL_ITEMS_FAILED")
+    assert "all 2 items failed" in both["error"]["message"]
 
 
 WRONG: list[tuple[bytes, dict[str, str], str, str]] = [

@@ -186,7 +186,7 @@ def test_a_batch_of_one_row_above_the_limit_is_failed(org: Organization) -> None
         "POST", "/v1/entities/batch", params={"indexName": "people"}, content=b"[" + LARGE + b"]", headers=JSON
     )
 
-    assert (answer["status"], answer["error"]["code"]) == ("FAILED", "ALL_ITEMS_FAILED")
+    assert (answer["status"], answer["error"]["code"]) == ("FAILED", "TOO_LARGE")
 
 
 def test_an_item_that_cannot_be_held_fails_alone_and_a_repeat_is_the_same_task(org: Organization) -> None:

@@ -90,7 +90,7 @@ async def test_warnings_are_shown_on_the_page_in_its_timeline_and_in_the_list(
     assert page.count("long.txt") == 2
     assert ATTACK not in page
     assert "1 item<" in page
-    assert "1 warning<" in browser.get("/console").text
+    assert "1 warning<" in browser.get("/console/jobs").text
 
 
 async def test_what_can_be_done_follows_the_state(running_site: Site, database: Database) -> None:
