@@ -31,6 +31,7 @@ from stores.db import Database
 from stores.enrichment.answers import sweep_answers
 from stores.entities.indexes import purge_dropped
 from stores.extraction.blobs import sweep_blobs
+from stores.housekeeping import open_jobs, sweep_jobs
 from stores.job_events import hold_job
 from stores.job_list import compact_counters
 from stores.job_starts import ref_of, start_of
@@ -40,6 +41,7 @@ SWEEP_ROWS = 5_000
 QUIET_SECONDS = 20.0
 RECONCILE_LIMIT = 500
 MOST_PROBLEMS = 50
+MANY_AWAY = 3
 MOST_PROBLEM = 500
 RPC_TIMEOUT = timedelta(seconds=5)
 
@@ -94,12 +96,18 @@ class JobActivities:
         Args:
             after: The last job that an earlier page has looked at; None: from the beginning.
         """
-        jobs = await store.open_jobs(self._database, quiet_seconds=QUIET_SECONDS, after=after, limit=RECONCILE_LIMIT)
+        jobs = await open_jobs(self._database, quiet_seconds=QUIET_SECONDS, after=after, limit=RECONCILE_LIMIT)
         page = ReconcilePage(next=jobs[-1][0] if len(jobs) == RECONCILE_LIMIT else None)
+        away = 0
         for job_id, organization in jobs:
             try:
                 unstarted = await self._reconcile(await store.get_job(self._database, organization, job_id))
+                away = 0
             except Exception as error:
+                away = away + 1 if judge(error).retryable else 0
+                if away >= MANY_AWAY:
+                    # It is not the rows: a part is away, and the whole look is for later.
+                    raise
                 where = f"the reconciler's look at job {job_id} of {organization}"
                 page.problems.append(f"{where}: {judge(error).message}; {report(error, where)}"[:MOST_PROBLEM])
                 continue
@@ -146,7 +154,7 @@ class JobActivities:
         # To the end, not a piece a round: after an upgrade there is a delta for each job that was there before.
         while await compact_counters(self._database, limit=SWEEP_ROWS) >= SWEEP_ROWS:
             pass
-        jobs = await store.sweep(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
+        jobs = await sweep_jobs(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
         async with self._database.transaction() as connection:
             answers = await sweep_answers(connection, days=self._answer_days, limit=SWEEP_ROWS)
             threads = await sweep_conversations(connection, days=self._retention_days, limit=SWEEP_ROWS)

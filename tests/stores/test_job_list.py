@@ -24,9 +24,10 @@ from contracts.extraction import JobStatus, ReviewStatus, job_status
 from contracts.jobs import Finish, JobKind, JobRef, JobState
 from stores import job_counters
 from stores.db import Connection, Database, sqlalchemy_url
+from stores.housekeeping import sweep_jobs
 from stores.job_counters import compact_counters
 from stores.job_list import JobFilter, list_page, totals_by_status
-from stores.jobs import begin_job, create_job, finish_job, get_job, sweep
+from stores.jobs import begin_job, create_job, finish_job, get_job
 from stores.tables import JobRow
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -409,7 +410,7 @@ async def test_the_way_of_a_job_is_followed_until_retention_takes_it(database: D
     await compact_counters(database, limit=1000)
     await finish_job(database, Finish(ref=ref, state=JobState.COMPLETED))
     await look()
-    while await sweep(database, retention_days=0, limit=1000):
+    while await sweep_jobs(database, retention_days=0, limit=1000):
         await fold_all(database)
     await look()
 
