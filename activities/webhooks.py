@@ -66,20 +66,20 @@ class WebhookActivities:
         delivery = sealed.delivery
         body = delivery.body.encode()
         made = Try(at=datetime.now(UTC))
-        headers = signature_headers(
-            [self._vault.open(one) for one in sealed.secrets],
-            message_id=delivery.event_id,
-            timestamp=int(made.at.timestamp()),
-            body=body,
-        )
         started = time.monotonic()
         waits = None
         try:
+            headers = signature_headers(
+                [self._vault.open(one) for one in sealed.secrets],
+                message_id=delivery.event_id,
+                timestamp=int(made.at.timestamp()),
+                body=body,
+            )
             answer = await self._client.post(delivery.url, body, {**headers, "Content-Type": "application/json"})
         except TowpathError as error:
             made.error = error.detail[:MOST_ERROR]
         except Exception as error:
-            # One receiver that breaks the client must not keep the others from their notices.
+            # One receiver whose secret cannot be opened, or that breaks the client, keeps no other from its notice.
             fault = judge_error(error)
             number = "" if fault.retryable else f" ({report(error, f'the delivery {delivery.id}')})"
             made.error = f"{fault.message[:MOST_ERROR]}{number}"

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 from standardwebhooks import Webhook
 
@@ -18,6 +19,7 @@ from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, organization, papers, persons
 from tests.llm_server import LlmServer
 from tests.receiver import Got, Receiver, Script
+from tests.waiting import until
 
 BATCH = "/api/enrichment/batch/start"
 
@@ -142,6 +144,29 @@ def test_a_receiver_that_is_gone_is_told_nothing_more(org: Organization, hook: R
     org.done(persons(3, seed=3, first_id=9))
     assert len(org.deliveries()) == 1
     assert org.call("GET", f"/webhooks/{made['webhookId']}")["disabledAt"]
+
+
+def test_a_receiver_whose_secret_cannot_be_opened_keeps_no_other_from_its_notice(
+    org: Organization, system: EmbeddedStack, hook: Receiver, path: str
+) -> None:
+    lost = org.call("POST", "/webhooks", 201, json={"url": f"{hook.url}{path}-lost"})["webhookId"]
+    org.call("POST", "/webhooks", 201, json={"url": hook.url + path})
+    with psycopg.connect(system.database_url) as database:
+        database.execute("UPDATE webhooks SET secret = 'sealed by another key' WHERE id = %s", (lost,))
+    org.index()
+
+    org.done(persons(3))
+
+    told(org, hook, path)
+    by_url = {one["url"]: one for one in eventually_tried(org)}
+    assert by_url[hook.url + path]["state"] == "DELIVERED"
+    assert by_url[f"{hook.url}{path}-lost"]["state"] == "PENDING"
+    assert "TOWPATH_ENCRYPTION_KEYS" in by_url[f"{hook.url}{path}-lost"]["attempts"][0]["error"]
+
+
+def eventually_tried(org: Organization) -> list[dict[str, Any]]:
+    """All deliveries, once each was tried."""
+    return until(lambda: all(one["attempts"] for one in org.deliveries()) and org.deliveries(), "attempt of each")
 
 
 def test_an_answer_that_is_no_text_stands_in_the_log_as_far_as_it_is(
