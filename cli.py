@@ -176,6 +176,7 @@ async def _up(settings: Settings, *, verbose: bool) -> None:
     await stop.wait()
     console.print("stack      stopping")
     await stack.stop()
+    console.print("stack      stopped")
 
 
 async def _started(settings: Settings, *, verbose: bool) -> EmbeddedStack:
@@ -226,6 +227,9 @@ def status(home: Home = None) -> None:
     for name, pid in (facts.get("pids", {}) | folder.children()).items():
         table.add_row(name, str(pid), "running" if pid and psutil.pid_exists(pid) else "stopped")
     console.print(table)
+    if not any(pid and psutil.pid_exists(pid) for name, pid in facts.get("pids", {}).items() if name == "api"):
+        # Whatever answers at its address now is another stack.
+        _fail("the façade of this stack does not run; `towpath up` starts it")
     try:
         answer = httpx.get(f"{facts['api']}/health", timeout=5)
         console.print(f"{facts['api']}/health: {answer.status_code} {answer.text}", highlight=False)

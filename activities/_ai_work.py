@@ -227,7 +227,8 @@ class Desk:
             action.csv, kept = write_csv(action.columns, rows)
             action.truncated = kept < action.rows or not action.exact
             action.notes += rows_notes(action, kept)
-            if action.truncated:
+            # Who asks for the first three has them; what nobody asked to leave out is told.
+            if action.truncated and (kept < len(rows) or "limit" not in query.model_fields_set):
                 more = f"{action.rows:,}" if action.exact else f"more than {action.rows:,}"
                 message = f"its result has {more} rows, of which {kept:,} are kept"
                 work.warn(ErrorCode.RESULT_TRUNCATED, message, action.title or f"query {action.number}")

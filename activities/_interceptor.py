@@ -39,7 +39,7 @@ ALWAYS_SIGNALLED = 8
 
 NEVER_ENDS = Fault(
     ErrorCode.ATTEMPT_LOST,
-    "the attempt did not end: its worker was stopped or died, or its time was over",
+    "the attempt did not tell of its end: its worker was stopped or died, its time was over, or a part was away",
     retryable=True,
 )
 

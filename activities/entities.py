@@ -31,6 +31,8 @@ from stores.staging import Page, Retake, add_failures, load_page, plan_pages, sa
 
 # Index and match each make up half of a batch, as far as its fraction done is concerned.
 PHASES = 2
+INDEX_MADE = "indexMade"
+"""The parameter that tells the index of a plan from one that was made anew under its name; a re-index keeps it."""
 
 
 @dataclass(slots=True)
@@ -57,11 +59,19 @@ class EntityActivities:
 
     @activity.defn
     async def plan_batch(self, ref: JobRef) -> PagePlan:
-        """Find the pages with work left; a later attempt takes failed items up again."""
+        """Find the pages with work left; a later attempt takes failed items up again.
+
+        It takes up all of them where the index was dropped and made again since: nothing of them is in it.
+        """
         async with self._database.transaction() as connection:
-            await job_store.lock_job(connection, ref.organization, ref.job_id)
+            job = await job_store.lock_job(connection, ref.organization, ref.job_id)
             await job_store.assert_active(connection, ref)
+            index = await _find_live(connection, ref, str(job.params["index"]))
+            made = index.created_at.isoformat()
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
+            if ref.attempt > 1 and (job.params.get(INDEX_MADE, made) != made or index.created_at > job.created_at):
+                retake = Retake.ALL
+            await job_store.merge_params(connection, ref, {INDEX_MADE: made})
             return PagePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
 
     @activity.defn
@@ -172,11 +182,18 @@ class EntityActivities:
             return await decide_all(connection, index, await self._matcher.models.get(connection, index))
 
     async def _live(self, connection: Connection, ref: JobRef, *, lock: bool = False) -> Index:
-        name = str((await job_store.params_of(connection, ref))["index"])
-        try:
-            return await find_index(connection, ref.organization, name, lock="share" if lock else "")
-        except NotFound as error:
-            raise JobFault(f"the index {name} has been dropped", code=ErrorCode.INDEX_DROPPED) from error
+        params = await job_store.params_of(connection, ref)
+        index = await _find_live(connection, ref, str(params["index"]), lock=lock)
+        if params.get(INDEX_MADE, index.created_at.isoformat()) != index.created_at.isoformat():
+            raise JobFault(f"the index {index.name} has been dropped and made again", code=ErrorCode.INDEX_DROPPED)
+        return index
+
+
+async def _find_live(connection: Connection, ref: JobRef, name: str, *, lock: bool = False) -> Index:
+    try:
+        return await find_index(connection, ref.organization, name, lock="share" if lock else "")
+    except NotFound as error:
+        raise JobFault(f"the index {name} has been dropped", code=ErrorCode.INDEX_DROPPED) from error
 
 
 async def _tell_trained(connection: Connection, ref: JobRef, key: str, report: TrainReport) -> None:

@@ -113,6 +113,9 @@ def _place(field: str | None) -> list[str | int]:
 def _http(request: Request, error: HTTPException) -> JSONResponse:
     code, detail = CODES.get(error.status_code, ErrorCode.INTERNAL), str(error.detail)
     headers = dict(error.headers or {})
+    if isinstance(error.__cause__, TowpathError):
+        # The framework was reading the body when it was refused.
+        return answer_error(request, error.__cause__)
     if isinstance(error.__cause__, RecursionError | ValueError):
         # What the framework says of a body that its JSON reader gives up on.
         detail = "the body is nested too deeply, or holds a number of too many digits, or is no text"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -191,7 +191,13 @@ class Gateway:
         return job
 
     async def restart(
-        self, organization: str, job_id: UUID, *, prepare: Prepare | None = None, slot: Slot | None = None
+        self,
+        organization: str,
+        job_id: UUID,
+        *,
+        prepare: Prepare | None = None,
+        slot: Slot | None = None,
+        deadline: datetime | None = None,
     ) -> JobRow:
         """Run a job once more, as the next attempt; by default what has not succeeded.
 
@@ -200,6 +206,7 @@ class Gateway:
             job_id: The job.
             prepare: Runs in the same transaction; None: what the kind of job does.
             slot: The place of the request's `Idempotency-Key`: a repeat restarts nothing.
+            deadline: The new deadline; None: the one it has, if that is still to come.
 
         Raises:
             Conflict: The job runs and is not being cancelled.
@@ -208,7 +215,7 @@ class Gateway:
             if slot is not None and await slot.open(connection):
                 return await store.lock_job(connection, organization, job_id)
             job = await store.lock_job(connection, organization, job_id)
-            when = await store.mark_restart(connection, job)
+            when = await store.mark_restart(connection, job, deadline=deadline)
             if slot is not None:
                 await slot.keep(connection, b"", 200, {"job": str(job_id)})
             prepare = prepare or KINDS[job.kind].prepare_restart

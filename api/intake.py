@@ -5,13 +5,16 @@ from __future__ import annotations
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from python_multipart.multipart import parse_options_header
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import answer_error
 from contracts.errors import BadInput, ErrorCode
 from contracts.json_values import read_json
 
 PAGES = ("/console", "/chat/", "/sign-")
+MOST_EPILOGUE = 1024
+"""Bytes behind the last boundary of a form, which mean nothing."""
 UNREADABLE = b"%EF%BF%BD"
 """The character that stands for what cannot be read."""
 
@@ -40,7 +43,35 @@ class Intake:
                 answer = answer_error(Request(scope), error)
                 await answer(scope, receive, send)
                 return
+            if boundary := _boundary(scope):
+                receive = _whole_form(receive, boundary)
         await self._app(scope, receive, send)
+
+
+def _boundary(scope: Scope) -> bytes | None:
+    """What divides the parts of a form; None: the body is none."""
+    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    media, options = parse_options_header(content_type)
+    return options.get(b"boundary") if media == b"multipart/form-data" else None
+
+
+def _whole_form(receive: Receive, boundary: bytes) -> Receive:
+    """Refuses a form that breaks off: its parser would take what came for the whole, and drop the field it was in."""
+    end = b"--" + boundary + b"--"
+    tail = b""
+
+    async def checked() -> Message:
+        nonlocal tail
+        message = await receive()
+        if message["type"] == "http.request":
+            tail = (tail + message.get("body", b""))[-len(end) - MOST_EPILOGUE :]
+            if not message.get("more_body", False) and end not in tail:
+                raise BadInput(
+                    "the form breaks off before its last boundary", code=ErrorCode.TRUNCATED_BODY, field="body"
+                )
+        return message
+
+    return checked
 
 
 def _check_query(raw: bytes) -> None:

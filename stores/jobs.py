@@ -315,7 +315,22 @@ async def finish_job(database: Database, finish: Finish) -> JobOutcome:
             return _outcome(job, deliveries=await queue_deliveries(connection, job, error))
         restarted = job.attempt == ref.attempt + 1 and job.state is JobState.PENDING
         queued = await queued_of(connection, job, ref.attempt)
-        return _outcome(job, following=start_of(job) if restarted else None, deliveries=queued)
+        outcome = _outcome(job, following=start_of(job) if restarted else None, deliveries=queued)
+        if job.attempt != ref.attempt:
+            # The row tells of the attempt that came after; how this one has ended stands in the stream.
+            outcome.state, outcome.error = await _end_of_attempt(connection, ref)
+        return outcome
+
+
+async def _end_of_attempt(connection: Connection, ref: JobRef) -> tuple[JobState, JobError | None]:
+    found = await connection.execute(
+        "SELECT data FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, f"{ref.attempt}:end")
+    )
+    row = await found.fetchone()
+    if row is None:
+        return JobState.CANCELLED, JobError(code=ErrorCode.CANCELLED, message=STOPPED)
+    error = row[0].get("error")
+    return JobState(row[0]["state"]), None if error is None else JobError.model_validate(error)
 
 
 async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[str, Any] | None:
@@ -379,16 +394,18 @@ def error_of(job: JobRow) -> JobError | None:
     return JobError(code=ErrorCode(job.error_code), message=job.error_message or "")
 
 
-async def _next_attempt(connection: Connection, job_id: UUID) -> None:
+async def _next_attempt(connection: Connection, job_id: UUID, *, deadline: datetime | None = None) -> None:
+    """Send a job round again; a deadline that has passed would end it at once, and holds no longer."""
     try:
         await connection.execute(
             """
             UPDATE jobs SET state = 'PENDING', attempt = attempt + 1, restart_requested = false, cancelling = false,
                    error_code = NULL, error_message = NULL, result = NULL, completed_at = NULL, phase = NULL,
-                   retries = '{}', retrying = false, warnings = '[]'
+                   retries = '{}', retrying = false, warnings = '[]',
+                   deadline = coalesce(%s, CASE WHEN deadline > now() THEN deadline END)
             WHERE id = %s
             """,
-            (job_id,),
+            (deadline, job_id),
         )
     except psycopg.errors.UniqueViolation as error:
         raise Conflict("another job of its conversation is active; wait for it, or cancel it") from error
@@ -419,21 +436,36 @@ async def mark_cancelling(connection: Connection, job: JobRow) -> JobRow:
         await connection.execute("UPDATE jobs SET cancelling = true WHERE id = %s", (job.id,))
         await append_event(connection, job.id, EventType.CANCELLING, {})
         job.cancelling = True
+    elif job.cancelling and job.restart_requested:
+        # The last word holds: what was to run again after the cancel does not.
+        await connection.execute("UPDATE jobs SET restart_requested = false WHERE id = %s", (job.id,))
+        await append_event(connection, job.id, EventType.CANCELLING, {})
+        job.restart_requested = False
     return job
 
 
-async def mark_restart(connection: Connection, job: JobRow) -> Literal["now", "after cancel"]:
+async def mark_restart(
+    connection: Connection, job: JobRow, *, deadline: datetime | None = None
+) -> Literal["now", "after cancel"]:
     """Send a finished job round again, or note it for when its cancel has ended.
+
+    Args:
+        connection: In a transaction that has locked the job.
+        job: The job.
+        deadline: Its new deadline; None: the one that it has, if that is still to come.
 
     Raises:
         Conflict: The job runs and is not being cancelled.
     """
     if job.cancelling and not job.state.final:
-        await connection.execute("UPDATE jobs SET restart_requested = true WHERE id = %s", (job.id,))
+        await connection.execute(
+            "UPDATE jobs SET restart_requested = true, deadline = coalesce(%s, deadline) WHERE id = %s",
+            (deadline, job.id),
+        )
         return "after cancel"
     if not job.state.final:
         raise Conflict(f"the job is {job.state}; cancel it first, or let it end")
-    await _next_attempt(connection, job.id)
+    await _next_attempt(connection, job.id, deadline=deadline)
     return "now"
 
 

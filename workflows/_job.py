@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from temporalio import workflow
@@ -121,7 +122,9 @@ class JobWorkflow(Generic[State]):
             finish.result = await self._within_deadline(job, phases)
         except DeadlineExceeded:
             finish.state = JobState.FAILED
-            finish.error = JobError(code=ErrorCode.DEADLINE_EXCEEDED, message=f"not finished by {job.deadline}")
+            finish.error = JobError(
+                code=ErrorCode.DEADLINE_EXCEEDED, message=f"not finished by {_moment(job.deadline)}"
+            )
         except HoldExpired as error:
             finish.state = JobState.CANCELLED
             finish.error = JobError(code=ErrorCode.CANCELLED, message=str(error))
@@ -335,6 +338,10 @@ async def _to_the_end(ending: Coroutine[Any, Any, JobOutcome]) -> JobOutcome:
         except asyncio.CancelledError:
             if task.cancelled():
                 raise
+
+
+def _moment(at: datetime | None) -> str:
+    return "its deadline" if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 async def _run(start: Callable[[int], Awaitable[object]], unit: int) -> object:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from api.answers import json_answer, moment
 from api.auth import Editor, Operator, Reader
+from api.batches import read_deadline
 from api.bodies import body_of
 from api.documents import read_start
 from api.enrichments import read_body
@@ -159,7 +160,9 @@ async def retry_job(
     slot = slot_of(request, caller, idempotency_key)
     if not await slot.is_taken(state.db) and job.state not in {JobState.FAILED, JobState.CANCELLED}:
         raise Conflict(f"only a job that failed or was cancelled is run again; this one is {job.state}")
-    return await _entry(state, await state.gateway.restart(caller.organization, job_id, slot=slot))
+    return await _entry(
+        state, await state.gateway.restart(caller.organization, job_id, slot=slot, deadline=read_deadline(request))
+    )
 
 
 @router.post("/jobs/{jobId}/review", summary="Decide a review", openapi_extra=body_of(ReviewBody))

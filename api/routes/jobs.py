@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 
 from api.auth import Operator, Reader
+from api.batches import read_deadline
 from api.cursors import read_cursor, write_cursor
 from api.idempotency import IdempotencyKey, slot_of
 from api.ids import JobId
@@ -114,7 +115,12 @@ async def cancel_job(state: State, caller: Operator, job_id: JobId) -> JobView:
 async def restart_job(
     request: Request, state: State, caller: Operator, job_id: JobId, idempotency_key: IdempotencyKey = None
 ) -> JobView:
-    """Starts the next attempt; during a cancel it begins when the cancel has ended. 409 while the job runs."""
+    """Starts the next attempt; during a cancel it begins when the cancel has ended. 409 while the job runs.
+
+    `Towpath-Deadline` gives it another deadline; one that has passed holds no longer.
+    """
     await seen_job(state, caller, job_id)
     slot = slot_of(request, caller, idempotency_key)
-    return job_view(await state.gateway.restart(caller.organization, job_id, slot=slot), state.settings)
+    deadline = read_deadline(request)
+    job = await state.gateway.restart(caller.organization, job_id, slot=slot, deadline=deadline)
+    return job_view(job, state.settings)

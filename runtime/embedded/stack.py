@@ -27,6 +27,8 @@ logger = logging.getLogger("towpath.stack")
 PARTS = frozenset({"postgres", "temporal", "worker", "api"})
 ROOT = Path(__file__).resolve().parents[2]
 API_READY_SECONDS = 60.0
+ASKED = ("chroma", "llm", "temporal", "postgres")
+"""Parts that façade and workers ask, in the order in which they stop."""
 MOST_STARTS = 4
 CHROMA_READY_SECONDS = 60.0
 LLM_READY_SECONDS = 60.0
@@ -401,15 +403,15 @@ class EmbeddedStack:
         return self._children[name].kill()
 
     async def stop(self) -> None:
-        """Stop everything: façade first, database last."""
+        """Stop everything in the order of who needs whom: façade and workers first, database last."""
         waiting = [*self._demand, *self._workers]
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         self._workers.clear()
-        first = [name for name in self._children if name not in {"postgres", "temporal"}]
-        await asyncio.gather(*(self._children[name].stop() for name in first))
-        for name in ("temporal", "postgres"):
+        asking = [name for name in self._children if name not in ASKED]
+        await asyncio.gather(*(self._children[name].stop() for name in asking))
+        for name in ASKED:
             if name in self._children:
                 await self._children[name].stop()
         self._children.clear()

@@ -70,11 +70,15 @@ async def find_index(
         NotFound: No such index.
     """
     clause = _LOCKS[lock]
-    found = await connection.execute(
-        f"SELECT {_COLUMNS} {_FROM} WHERE i.organization = %s AND i.name = %s AND i.state = 'live' {clause}",
-        (organization, name),
-    )
-    row = await found.fetchone()
+    row = None
+    # A statement that has waited for a swap finds the generation of before gone, and does not see the next: look again.
+    for _ in range(2 if lock else 1):
+        found = await connection.execute(
+            f"SELECT {_COLUMNS} {_FROM} WHERE i.organization = %s AND i.name = %s AND i.state = 'live' {clause}",
+            (organization, name),
+        )
+        if (row := await found.fetchone()) is not None:
+            break
     if row is None:
         raise NotFound(f"no index named {name}")
     # What was waited for may have changed the count, which the statement had read before it waited.

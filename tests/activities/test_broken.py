@@ -30,6 +30,7 @@ from tests.builders import FIELDS, Organization, organization, papers, persons
 from tests.extraction.builders import SCHEMA, note_pdf, poll, send
 from tests.llm_server import Fault, LlmServer
 from tests.pages.site import CSRF
+from tests.waiting import until
 from workflows.housekeeping import RECONCILE_ID
 
 LLM = "openai::gpt-4o"
@@ -362,6 +363,83 @@ def test_a_cancel_that_only_the_row_knows_cancels_the_workflow_too(
     job = org.until(job_id, "CANCELLED")
 
     assert closed(breakable, ref(org, job).workflow_id) is WorkflowExecutionStatus.CANCELED
+
+
+def test_a_job_that_missed_its_deadline_runs_when_it_is_started_again(
+    breakable: Breakable, org: Organization, provider: LlmServer
+) -> None:
+    org.index()
+    with breakable.broken("match_page", by="network"):
+        job_id = org.submit(persons(120), headers={"Towpath-Deadline": "2"})
+        missed = org.until(job_id, "FAILED")
+    org.call("POST", f"/v1/jobs/{job_id}/restart", headers={"Towpath-Deadline": "600"})
+    again = org.until(job_id, "COMPLETED")
+
+    assert missed["error"]["code"] == "DEADLINE_EXCEEDED"
+    assert missed["error"]["message"].endswith("Z")
+    assert again["deadline"] > missed["deadline"]
+    with breakable.broken("match_page", by="network"):
+        other = org.submit(persons(120, seed=9), headers={"Towpath-Deadline": "2"})
+        org.until(other, "FAILED")
+    org.call("POST", f"/v1/jobs/{other}/restart")
+    assert org.until(other, "COMPLETED")["deadline"] is None
+
+
+def test_the_last_word_of_cancel_restart_cancel_holds(
+    breakable: Breakable, org: Organization, provider: LlmServer
+) -> None:
+    with breakable.broken("finish_job", by="network"):
+        job_id = batch(org, provider)
+        for word in ("cancel", "restart", "cancel"):
+            org.call("POST", f"/v1/jobs/{job_id}/{word}")
+    job = org.until(job_id, "CANCELLED")
+
+    assert job["attempt"] == 1
+    assert closed(breakable, ref(org, job).workflow_id) is WorkflowExecutionStatus.CANCELED
+
+
+def test_a_cancelled_attempt_has_a_cancelled_workflow_although_the_next_one_runs(
+    breakable: Breakable, org: Organization, provider: LlmServer
+) -> None:
+    script(provider, LATE, TELL)
+    with breakable.broken("iterate", by="network"):
+        job_id = str(ask(org, lamps_model(org))["jobId"])
+        org.until(job_id, "RUNNING")
+        org.call("POST", f"/v1/ai/jobs/{job_id}/cancel")
+        first = ref(org, org.job(job_id)).model_copy(update={"attempt": 1})
+        org.call("POST", f"/v1/jobs/{job_id}/restart")
+    assert org.until(job_id, "COMPLETED")["attempt"] == 2
+
+    assert closed(breakable, first.workflow_id) is WorkflowExecutionStatus.CANCELED
+
+
+def test_a_restart_after_the_index_was_made_anew_takes_up_everything(
+    breakable: Breakable, org: Organization, provider: LlmServer
+) -> None:
+    with breakable.broken("resolve_batch", by="network"):
+        job_id = batch(org, provider)
+        until(lambda: org.job(job_id)["retrying"], "failed attempt")
+        org.call("POST", f"/v1/jobs/{job_id}/cancel")
+        org.until(job_id, "CANCELLED")
+        org.call("DELETE", "/v1/indexes/people", 204)
+        org.index()
+    org.call("POST", f"/v1/jobs/{job_id}/restart")
+    org.until(job_id, "COMPLETED")
+
+    assert org.call("GET", "/v1/indexes/people")["entityCount"] == 120
+
+
+def test_a_batch_whose_index_is_made_anew_meanwhile_says_so(
+    breakable: Breakable, org: Organization, provider: LlmServer
+) -> None:
+    with breakable.broken("train_index", by="network"):
+        job_id = batch(org, provider)
+        until(lambda: org.job(job_id)["retrying"], "failed attempt")
+        org.call("DELETE", "/v1/indexes/people", 204)
+        org.index()
+    job = org.until(job_id, "FAILED")
+
+    assert job["error"]["code"] == "INDEX_DROPPED"
 
 
 def test_a_restart_runs_after_a_failed_workflow(breakable: Breakable, org: Organization, provider: LlmServer) -> None:

@@ -281,3 +281,22 @@ def test_a_number_that_no_part_can_hold_in_a_schema_is_refused(org: Organization
     error = org.call("POST", "/templates", 400, content=body, headers=JSON)
 
     assert "schema.properties.a.enum[0]" in error["detail"]
+
+
+@pytest.mark.parametrize("cut", [b"--X--", b"true\r\n--X--", b'"requireReview"\r\n\r\ntrue\r\n--X--'])
+def test_a_form_that_breaks_off_is_refused(org: Organization, cut: bytes) -> None:
+    whole = (
+        b'--X\r\nContent-Disposition: form-data; name="file"; filename="note.txt"\r\n\r\nPallets: 4\r\n'
+        b'--X\r\nContent-Disposition: form-data; name="requireReview"\r\n\r\ntrue\r\n--X--\r\n'
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=X"}
+
+    refused = org.call("POST", "/extract", 400, content=whole[: whole.rindex(cut)], headers=headers)
+
+    assert refused["code"] == "TRUNCATED_BODY"
+    org.call("POST", "/extract", content=whole, headers=headers)
+    attached = whole.replace(b'name="file"', b'name="files"').split(b'--X\r\nContent-Disposition: form-data; name="r')[
+        0
+    ]
+    refused = org.call("POST", "/api/attachments", 400, content=attached, headers=headers)
+    assert refused["code"] == "TRUNCATED_BODY"
