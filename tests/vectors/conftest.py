@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -27,5 +28,10 @@ async def index(parts: EmbeddedStack) -> AsyncIterator[VectorIndex]:
 
 @pytest_asyncio.fixture
 async def number(database: Database) -> int:
-    """A fresh collection."""
+    """A fresh collection, of a number that no other database of the session has in the Chroma that they share."""
+    async with database.transaction() as connection:
+        await connection.execute(
+            "SELECT setval(pg_get_serial_sequence('vector_collections', 'collection_no'), %s)",
+            (random.randrange(1_000, 2**31 - 1_000_000),),
+        )
     return (await Collections().ensure(database, uuid4().hex, Collection.DEFAULT, "m")).collection_no
