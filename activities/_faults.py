@@ -28,6 +28,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.errors import ErrorCode, TowpathError
+from contracts.jobs import bounded
+from stores.db import is_away
 
 logger = logging.getLogger("towpath.activities")
 
@@ -55,12 +57,7 @@ PASSING_ERRNO = frozenset(
 )  # fmt: skip
 Kinds = tuple[type[BaseException], ...]
 PARTS: tuple[tuple[Kinds, str, Callable[[Any], bool]], ...] = (
-    (
-        (psycopg.OperationalError, psycopg.InterfaceError, sqlalchemy.exc.TimeoutError),
-        "the database does not answer",
-        # Of the class of operational errors, and yet about the value that was sent.
-        lambda error: not isinstance(error, psycopg.errors.ProgramLimitExceeded | psycopg.errors.StatementTooComplex),
-    ),
+    ((psycopg.Error, sqlalchemy.exc.TimeoutError), "the database does not answer", is_away),
     ((RPCError,), "Temporal does not answer", lambda error: error.status in NO_ANSWER),
     ((httpx.TransportError,), "no answer", lambda error: not isinstance(error, httpx.UnsupportedProtocol)),
     ((TimeoutError,), "no answer in time", lambda _: True),
@@ -76,7 +73,7 @@ class Fault:
 
     Attributes:
         code: The word for it that answers, jobs and items carry.
-        message: One bounded sentence.
+        message: One sentence, bounded, that can be stored: a provider's words may hold what no part can.
         retryable: Whether a later try may succeed.
         tries: After so many tries in all it counts as one that no retry mends; None: only time bounds it.
         retry_after: Seconds that the other side has asked for.
@@ -99,12 +96,14 @@ def judge(error: BaseException) -> Fault:
     """
     leaf = leaf_of(error)
     if isinstance(leaf, TowpathError):
-        return Fault(leaf.code, leaf.detail[:MOST_MESSAGE], leaf.retryable, retry_after=leaf.retry_after, known=True)
+        return Fault(
+            leaf.code, bounded(leaf.detail, MOST_MESSAGE), leaf.retryable, retry_after=leaf.retry_after, known=True
+        )
     if isinstance(leaf, MemoryError):
         return Fault(ErrorCode.INTERNAL, "out of memory", retryable=False)
     part = _part_away(leaf)
     if part is not None:
-        return Fault(ErrorCode.UNAVAILABLE, f"{part}: {_text(leaf)}"[:MOST_MESSAGE], retryable=True)
+        return Fault(ErrorCode.UNAVAILABLE, bounded(f"{part}: {_text(leaf)}", MOST_MESSAGE), retryable=True)
     if isinstance(leaf, psycopg.IntegrityError | BrokenExecutor | FileNotFoundError):
         return Fault(ErrorCode.INTERNAL, _text(leaf), retryable=True, tries=FEW_TRIES)
     return Fault(ErrorCode.INTERNAL, _text(leaf), retryable=False)
@@ -137,7 +136,7 @@ def _text(error: BaseException) -> str:
     except Exception:
         # A broken `__str__` must not hide what was raised.
         text = ""
-    return f"{type(error).__name__}: {text}"[:MOST_MESSAGE] if text else type(error).__name__
+    return bounded(f"{type(error).__name__}: {text}", MOST_MESSAGE) if text else type(error).__name__
 
 
 def report(error: BaseException, where: str) -> str:

@@ -21,6 +21,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.service import RPCError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from activities._backoff import wait_after
 from activities._faults import Fault, internal_message, judge, report, to_failure
 from contracts.errors import ErrorCode
 from contracts.jobs import JobKind, JobRef, Retrying, RetryNotice
@@ -33,7 +34,6 @@ HEARTBEAT_SECONDS = 1.0
 TELL_SECONDS = 5.0
 """So long a failed attempt may take to tell of itself; the database may be what has failed."""
 LEAST_TRIES = 20
-FIRST_RETRY = timedelta(seconds=1)
 ALWAYS_SIGNALLED = 8
 """So many failed attempts are told to the workflow one by one, then only powers of two: its history is bounded."""
 
@@ -121,7 +121,7 @@ class _Guard(ActivityInboundInterceptor):
         return None
 
     async def _note_retry(self, ref: JobRef, info: activity.Info, fault: Fault) -> None:
-        delay = timedelta(seconds=fault.retry_after) if fault.retry_after else _backoff(info)
+        delay = timedelta(seconds=fault.retry_after) if fault.retry_after else wait_after(info.attempt)
         retry = Retrying(
             activity=info.activity_type,
             attempt=info.attempt,
@@ -195,16 +195,6 @@ def _job_of(info: activity.Info) -> JobRef | None:
         return None
     job_id, _, attempt = parts[2].partition(".")
     return JobRef(organization=parts[0], kind=JobKind(parts[1]), job_id=UUID(job_id), attempt=int(attempt))
-
-
-def _backoff(info: activity.Info) -> timedelta:
-    """How long the server waits before the next attempt."""
-    policy = info.retry_policy
-    if policy is None:
-        return FIRST_RETRY
-    longest = policy.maximum_interval or policy.initial_interval * 100
-    factor = min(policy.backoff_coefficient ** (info.attempt - 1), 1e6)
-    return min(policy.initial_interval * factor, longest)
 
 
 def _days(span: timedelta) -> str:

@@ -13,8 +13,10 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
+from activities._backoff import wait_after
 from contracts.errors import ModelError, TowpathError
 from contracts.jobs import EventType, JobRef
+from domain.texts import utc_text
 from stores.db import Database
 from stores.job_events import append_told
 from stores.outages import Outage, forget_failure, note_failure
@@ -47,7 +49,7 @@ class Patience:
         """How many tries of an activity it has room for, with nothing but Temporal's own back-off between them."""
         tries, waited = 1, 0.0
         while waited < self._seconds and tries < MOST_TRIES_COUNTED:
-            waited += _backoff(tries)
+            waited += wait_after(tries).total_seconds()
             tries += 1
         return tries
 
@@ -70,7 +72,7 @@ class Patience:
         async with self._database.transaction() as connection:
             outage = await note_failure(connection, ref, _digest(call), now)
         until = outage.since + timedelta(seconds=self._seconds)
-        wait = float(error.retry_after or _backoff(activity.info().attempt))
+        wait = float(error.retry_after or wait_after(activity.info().attempt).total_seconds())
         if now >= until:
             return _final(error, outage, now)
         if error.retry_after and now + timedelta(seconds=wait) > until:
@@ -102,9 +104,9 @@ class Patience:
             "attempt": info.attempt,
             "code": error.code,
             "message": error.detail,
-            "since": _moment(outage.since),
-            "nextAttemptAt": _moment(now + timedelta(seconds=wait)),
-            "givesUpAt": _moment(until),
+            "since": utc_text(outage.since),
+            "nextAttemptAt": utc_text(now + timedelta(seconds=wait)),
+            "givesUpAt": utc_text(until),
         }
         # The run too: one that was continued as new counts its activities from 1 again.
         key = f"{info.workflow_run_id}:{info.activity_id}:{info.attempt}:away:{provider}"
@@ -122,22 +124,8 @@ def _final(error: TowpathError, outage: Outage, now: datetime, *, asks: int | No
     return TowpathError(told, code=error.code)
 
 
-def _backoff(attempt: int) -> float:
-    """Temporal's own wait after a failed attempt, by the activity's retry policy."""
-    policy = activity.info().retry_policy if activity.in_activity() else None
-    first, coefficient, longest = 0.5, 2.0, 60.0
-    if policy is not None:
-        first, coefficient = policy.initial_interval.total_seconds(), policy.backoff_coefficient
-        longest = longest if policy.maximum_interval is None else policy.maximum_interval.total_seconds()
-    return min(first * coefficient ** min(attempt - 1, 60), longest)
-
-
 def _span(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _moment(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _digest(call: bytes | str) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from fastapi import Response
 
 from contracts.json_values import write_json
+from domain.texts import utc_text
 
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -18,4 +19,4 @@ def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None 
 
 def moment(at: datetime | None) -> str | None:
     """A time as ISO 8601 in UTC, with milliseconds."""
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if at is None else utc_text(at)

@@ -21,6 +21,7 @@ from api.known_paths import either, methods_of, nothing_at
 from api.requests import request_id
 from api.wording import in_words, sentence
 from contracts.errors import BadInput, ErrorBody, ErrorCode, TowpathError
+from stores.db import is_away
 
 logger = logging.getLogger(__name__)
 
@@ -139,9 +140,7 @@ def _database(request: Request, error: Exception) -> JSONResponse:
     if isinstance(cause, psycopg.errors.QueryCanceled):
         logger.warning("%s %s: %s, request %s", request.method, request.url.path, cause, request_id(request.scope))
         return _answer(request, 503, ErrorCode.QUERY_TOO_SLOW, TOO_SLOW, {"Retry-After": str(RETRY_SECONDS)})
-    # Of the same class, but about the value that was sent: trying again would not help.
-    beyond = isinstance(cause, psycopg.errors.ProgramLimitExceeded | psycopg.errors.StatementTooComplex)
-    if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) and not beyond:
+    if is_away(cause):
         return _away(request, error)
     return _unexpected(request, error)
 

@@ -154,6 +154,8 @@ class TowpathError(Exception):
             retry_after: Seconds after which a repeat may succeed.
         """
         detail = storable_text(detail)
+        # It may quote a provider, a file or a server, and is kept with jobs, items and deliveries.
+        detail = storable_text(detail)
         super().__init__(detail)
         self.detail = detail
         self.code = code or self.default_code

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from contracts.errors import ErrorCode
+from contracts.values import storable_text
 from contracts.words import Word
 
 
@@ -100,8 +101,8 @@ class JobWarning(Wire):
 
 
 def bounded(text: str, most: int) -> str:
-    """A text without NUL, of at most so many characters; one that is cut ends with an ellipsis."""
-    text = text.replace("\x00", "\ufffd")
+    """A text that can be stored, of at most so many characters; one that is cut ends with an ellipsis."""
+    text = storable_text(text)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

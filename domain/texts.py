@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 CUT = " …"
+
+
+def utc_text(at: datetime) -> str:
+    """A time as ISO 8601 in UTC, with milliseconds: `2026-11-26T21:40:09.125Z`."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def counted(number: int, thing: str) -> str:

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.datetime import TimestamptzLoader
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection as PooledConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -32,6 +33,14 @@ def sqlalchemy_url(database_url: str) -> str:
 def libpq_url(database_url: str) -> str:
     """The same database for psycopg itself."""
     return sqlalchemy_url(database_url).replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether an error says that Postgres does not answer now, so that a later try may succeed."""
+    # These are of the same class, and about the value or the statement.
+    beyond = psycopg.errors.ProgramLimitExceeded | psycopg.errors.StatementTooComplex
+    away = psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout
+    return isinstance(error, away) and not isinstance(error, beyond)
 
 
 class BoundedTimestamptzLoader(TimestamptzLoader):
@@ -105,14 +114,15 @@ class Database:
         Args:
             effect: Everything that is done; called once more for each ring, so it must depend on nothing it did before.
         """
-        for _ in range(MOST_RINGS):
+        rings = 0
+        while True:
             try:
                 async with self.transaction() as connection:
                     return await effect(connection)
             except psycopg.errors.DeadlockDetected:
-                continue
-        async with self.transaction() as connection:
-            return await effect(connection)
+                rings += 1
+                if rings > MOST_RINGS:
+                    raise
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Connection]:

@@ -14,6 +14,7 @@ from starlette.datastructures import MutableHeaders
 
 from api.pages.markdown import markdown
 from api.pages.static_files import asset
+from domain.texts import counted
 
 TEMPLATES = Path(__file__).parent / "templates"
 POLICY = (
@@ -42,11 +43,6 @@ class Reader:
     edits: bool = False
     owns: bool = False
     waiting: int | None = None
-
-
-def counted(number: int, word: str) -> str:
-    """A number with its word: `1 row`, `2,000 rows`."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def money(usd: float) -> str:

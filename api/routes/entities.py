@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,8 +15,9 @@ from api.batches import MOST_ENTITY_BYTES, BatchOptions, answer_batch, submit_ba
 from api.entity_answers import candidate, entity_answer, group_view, pair_view
 from api.idempotency import IdempotencyKey, Slot
 from api.routing import ApiRoute, warn
-from api.state import State
+from api.state import AppState, State
 from api.uploads import read_whole
+from contracts.auth import Principal
 from contracts.entities import BatchView, Candidate, EntityDuplicates, GroupPage, PairPage
 from contracts.errors import BadInput, ErrorCode, NotFound
 from contracts.jobs import JobKind
@@ -23,7 +25,7 @@ from contracts.values import Offset
 from domain.entities import ScalarFields, make_draft, parse_entity
 from domain.matching import entity_uid
 from stores import jobs as job_store
-from stores.db import Connection
+from stores.db import Connection, Result
 from stores.entities import pairs as pair_store
 from stores.entities.dynamic import index_for_write
 from stores.entities.indexes import DEFAULT_INDEX, Index, find_index
@@ -83,7 +85,6 @@ async def upsert_entity(
     async def write(connection: Connection) -> Response:
         if known := await slot.open(connection):
             return known.replay(digest)
-        await take_turn(connection, caller.organization, index_name)
         index = await index_for_write(connection, caller.organization, index_name, fields)
         if index.dynamic and (message := fields.left_out(index.config)):
             warn(request, message)
@@ -93,8 +94,7 @@ async def upsert_entity(
         await slot.keep(connection, digest, status.HTTP_200_OK, answer)
         return json_answer(answer)
 
-    async with state.turns.of((caller.organization, index_name)):
-        return await state.db.repeatable(write)
+    return await _in_turn(state, caller, index_name, write)
 
 
 @router.get("/entity", summary="Read one entity", response_model=dict[str, Any])
@@ -115,13 +115,25 @@ async def delete_entity(
     """Removes the entity, its candidates and its place in a group."""
 
     async def write(connection: Connection) -> None:
-        await take_turn(connection, caller.organization, index_name)
         index = await find_index(connection, caller.organization, index_name, lock="share")
         uid, _ = await _entity(connection, index, entity_id)
         await remove(connection, state.models, index, uid)
 
+    await _in_turn(state, caller, index_name, write)
+
+
+async def _in_turn(
+    state: AppState, caller: Principal, index_name: str, write: Callable[[Connection], Awaitable[Result]]
+) -> Result:
+    """Write a single entity when no other single write of its index is under way, in a transaction of its own."""
+
+    async def whole(connection: Connection) -> Result:
+        await take_turn(connection, caller.organization, index_name)
+        return await write(connection)
+
+    # Within this process one waits without holding a connection.
     async with state.turns.of((caller.organization, index_name)):
-        await state.db.repeatable(write)
+        return await state.db.repeatable(whole)
 
 
 async def _entity(connection: Connection, index: Index, entity_id: str) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from contracts.errors import Conflict, NotFound
 from contracts.jobs import DeliveryRef, JobRef, JobState
 from contracts.json_values import parse_json, write_json
 from contracts.webhooks import ENDS, SAME, DeliveryState, Try, TryOutcome, TryTask, WebhookEvent
+from domain.texts import utc_text
 from stores.db import Connection, Database
 from stores.job_ends import plain_warnings
 from stores.notices import own_members
@@ -70,7 +71,7 @@ async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str,
     ended = datetime.now(UTC)
     body = {
         **_body(job, event, next((text for webhook, _, text in targets if webhook is None), None)),
-        "completed_at": _moment(ended),
+        "completed_at": utc_text(ended),
         "warnings": plain_warnings(job),
         **await own_members(connection, job),
     }
@@ -163,10 +164,6 @@ def _body(job: JobRow, event: WebhookEvent, metadata: str | None) -> dict[str, A
         "status": job.state,
         "metadata": None if metadata is None else parse_json(metadata),
     }
-
-
-def _moment(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 async def _queue(

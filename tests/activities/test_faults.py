@@ -109,6 +109,14 @@ def test_the_text_of_an_error_is_bounded_and_never_breaks() -> None:
     assert judge(Broken()).message == "Broken"
 
 
+def test_the_text_of_an_error_can_always_be_stored() -> None:
+    for error in (JobFault("a\0b\ud800"), ProviderDown("a\0b\ud800"), ValueError("a\0b\ud800"), OSError("a\0b\ud800")):
+        message = judge(error).message
+
+        assert "\0" not in message and "\0" not in getattr(error, "detail", "")
+        message.encode()
+
+
 def test_an_item_ends_by_a_defect_and_by_nothing_else() -> None:
     code, message = end_of_item(IndexError("out of range"), "an item")
 

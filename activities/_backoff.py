@@ -1,0 +1,22 @@
+"""How long Temporal waits before it runs a failed activity again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio import activity
+from temporalio.common import RetryPolicy
+
+# As the table of options has it for calls that are paid for; a server that is old does not tell its policy.
+USUAL = RetryPolicy(initial_interval=timedelta(seconds=0.5), maximum_interval=timedelta(seconds=60))
+TIMES_FIRST = 100
+"""By so much the waits grow at the most where a policy does not bound them."""
+MOST_DOUBLINGS = 60
+
+
+def wait_after(attempt: int) -> timedelta:
+    """The wait after an attempt, counted from 1, of the running activity has failed."""
+    policy = (activity.info().retry_policy if activity.in_activity() else None) or USUAL
+    longest = policy.maximum_interval or policy.initial_interval * TIMES_FIRST
+    seconds = policy.initial_interval.total_seconds() * policy.backoff_coefficient ** min(attempt - 1, MOST_DOUBLINGS)
+    return timedelta(seconds=min(seconds, longest.total_seconds()))
