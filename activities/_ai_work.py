@@ -297,7 +297,9 @@ class Desk:
 
     async def _opened(self, ref: JobRef, row: ConnectionRow) -> Opened:
         try:
-            return await open_database(opened_config(self._vault, row), root=self._root, guard=self._guard)
+            return await open_database(
+                opened_config(self._vault, row), row.organization, root=self._root, guard=self._guard
+            )
         except (BadInput, NotFound) as error:
             raise JobFault(error.detail, code=ErrorCode.QUERY_EXECUTION_ERROR) from error
         except Unavailable as error:

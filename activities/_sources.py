@@ -1,4 +1,4 @@
-"""Reads the files that items name: from the web through the guarded client, or under one local folder."""
+"""Reads the files that items name: from the web through the guarded client, or in its own local folder."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 from pathlib import Path
 
 from clients.documents import DocumentReader
+from clients.folders import own_file
 from clients.http import GuardedClient
-from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
+from contracts.errors import BadInput, ErrorCode, NotFound, TooLarge, TowpathError
 from domain.vectors.items import Source
 
 TRIES = 3
 PAUSE_SECONDS = 0.5
-MOST_SHOWN = 300
 
 
 class Sources:
@@ -21,7 +21,8 @@ class Sources:
     Args:
         client: Fetches URLs.
         reader: Reads what is found.
-        files_root: The only folder that paths may lead into; None: no paths at all.
+        files_root: The folder that has one for each organization, the only one its paths may lead into; None: no
+            paths at all.
         most_bytes: The largest file.
     """
 
@@ -30,18 +31,18 @@ class Sources:
     ) -> None:
         self._client = client
         self._reader = reader
-        self._root = None if files_root is None else files_root.resolve()
+        self._root = files_root
         self._most_bytes = most_bytes
 
-    async def read(self, source: Source) -> str:
-        """The text of a source.
+    async def read(self, organization: str, source: Source) -> str:
+        """The text of a source that an organization names.
 
         Raises:
             TowpathError: It cannot be had; a fault that passes has been tried three times.
         """
         if source.url is not None:
             return await self._fetch(source.url)
-        return await self._reader.read_text(await asyncio.to_thread(self._found, source.path or ""))
+        return await self._reader.read_text(await asyncio.to_thread(self._found, organization, source.path or ""))
 
     async def _fetch(self, url: str) -> str:
         for attempt in range(1, TRIES + 1):
@@ -56,19 +57,13 @@ class Sources:
             return await self._reader.text_of(fetched.body, name=name, media_type=fetched.media_type)
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def _found(self, name: str) -> Path:
+    def _found(self, organization: str, name: str) -> Path:
         if self._root is None:
             raise BadInput("files need TOWPATH_FILES_ROOT", code=ErrorCode.SOURCE_FAILED)
         try:
-            path = (self._root / name).resolve()
-            if not path.is_relative_to(self._root):
-                raise BadInput(f"{name} lies outside the allowed folder", code=ErrorCode.SOURCE_FAILED)
-            found = path.is_file()
-        except (OSError, ValueError, RuntimeError):
-            # Names that no file can have: too long, with a NUL, or links in a circle.
-            found = False
-        if not found:
-            raise BadInput(f"there is no file {name[:MOST_SHOWN]}", code=ErrorCode.SOURCE_FAILED)
+            path = own_file(self._root, organization, name)
+        except (BadInput, NotFound) as error:
+            raise BadInput(error.detail, code=ErrorCode.SOURCE_FAILED) from error
         if path.stat().st_size > self._most_bytes:
             raise TooLarge(f"{name} is larger than {self._most_bytes} bytes")
         return path

@@ -120,7 +120,7 @@ class VectorActivities:
         items = list(_waiting(page))
         if not items:
             return tally(page.outcomes)
-        await self._read(items, page.first_index)
+        await self._read(task.ref.organization, items, page.first_index)
         await self._compare(items, scope, embedder)
         cost = await self._embed(task, items, scope, embedder, page.first_index)
         await self._add(items, scope)
@@ -129,13 +129,13 @@ class VectorActivities:
         await self._clean(scope)
         return done
 
-    async def _read(self, items: list[Item], first_index: int) -> None:
+    async def _read(self, organization: str, items: list[Item], first_index: int) -> None:
         """Find each item's text."""
         slots = asyncio.Semaphore(FETCHES)
 
         async def read(item: Item) -> None:
             try:
-                item.text = await self._text(item, slots)
+                item.text = await self._text(organization, item, slots)
             except TowpathError as error:
                 code: ErrorCode = ErrorCode.SOURCE_FAILED
                 if error.code is ErrorCode.NOTHING_TO_EMBED:
@@ -147,14 +147,14 @@ class VectorActivities:
 
         await asyncio.gather(*(read(item) for item in items))
 
-    async def _text(self, item: Item, slots: asyncio.Semaphore) -> str:
+    async def _text(self, organization: str, item: Item, slots: asyncio.Semaphore) -> str:
         text = payload_text(item.data.get("payload"))
         if text is not None:
             return text
         source = item_source(item.data.get("item_info"))
         if source is not None:
             async with slots:
-                text = await self._sources.read(source)
+                text = await self._sources.read(organization, source)
         if not text or not text.strip():
             raise BadInput("nothing to embed", code=ErrorCode.NOTHING_TO_EMBED)
         return text

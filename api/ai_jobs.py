@@ -28,16 +28,17 @@ from contracts.ai import (
     StoredAction,
     ThreadHead,
 )
-from contracts.auth import KeyKind, Principal, Role, organization_uuid
+from contracts.auth import KeyKind, Principal, organization_uuid
 from contracts.errors import BadInput, ErrorCode, Forbidden, NotFound, TooLarge
 from contracts.jobs import JobKind
 from contracts.semantics import Content
 from domain.ai.charts import Undrawable, chart_spec, read_rows, render_png, render_svg
 from domain.ai.results import last_drawable
 from domain.ai.words import more_rows
+from domain.policy.jobs import seer_of
 from domain.semantics.content import topic_of
 from domain.texts import shorten
-from stores.ai.jobs import create_ai_job, note_canceller, state_of
+from stores.ai.jobs import create_ai_job
 from stores.ai.lists import get_ai_job
 from stores.ai.models import ASKABLE, get_model, whole_model
 from stores.ai.tables import ModelRow
@@ -52,11 +53,6 @@ from stores.webhooks.receivers import add_target
 MOST_ATTACHED_BYTES = 10 << 20
 MOST_NAME = 80
 ROUTE = "POST /v1/ai/jobs"
-
-
-def viewer(caller: Principal) -> UUID | None:
-    """Whose jobs and threads a caller sees; None: all of the organization."""
-    return caller.user_id if caller.kind is KeyKind.PERSONAL else None
 
 
 def assert_asked(prompt: str) -> None:
@@ -160,7 +156,7 @@ async def start(
     if body.progress_webhook_enabled and target is None:
         raise BadInput("progressWebhookEnabled needs a webhookUrl", field="progressWebhookEnabled")
     if body.conversation_id is not None:
-        await get_conversation(state.db, caller.organization, body.conversation_id, viewer(caller))
+        await get_conversation(state.db, caller.organization, body.conversation_id, seer_of(caller))
     files = [await _file(state, caller.organization, place, one) for place, one in enumerate(body.attachments)]
     thread_id = body.conversation_id or uuid4()
     job = _job(state, caller, body, thread_id, user, [one.id for one in files])
@@ -246,7 +242,7 @@ async def ask(state: AppState, caller: Principal, conversation_id: UUID, prompt:
     """
     if not prompt.strip() or len(prompt) > MOST_PROMPT:
         raise BadInput(f"prompt: 1 to {MOST_PROMPT:,} characters", field="prompt")
-    thread = await get_conversation(state.db, caller.organization, conversation_id, viewer(caller))
+    thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
     body = AiJobBody(model_id=thread.model_id, branch_id=thread.branch_id, prompt=prompt)
     await find_model(state, caller.organization, body.model_id, body.branch_id)
     job = _job(state, caller, body, thread.id, caller.user_id or thread.user_id, [])
@@ -254,24 +250,6 @@ async def ask(state: AppState, caller: Principal, conversation_id: UUID, prompt:
         stored = await _accept(connection, job, body, thread.user_id)
     state.gateway.start_soon(stored)
     return job.id
-
-
-async def cancel_turn(state: AppState, caller: Principal, job_id: UUID) -> AiState:
-    """Stop a job.
-
-    Raises:
-        NotFound: It is not there, or not to be seen.
-        Forbidden: It is neither the caller's own, nor is the caller an owner.
-    """
-    job, _, _ = await get_ai_job(state.db, caller.organization, job_id, viewer(caller))
-    own = {job.created_by, job.user_id} & {caller.key_id, caller.user_id} - {None}
-    if not own and not caller.role.covers(Role.OWNER):
-        raise Forbidden("only who asked, or an owner, may cancel this job")
-
-    async def note(connection: Connection, locked: JobRow) -> None:
-        await note_canceller(connection, locked.id, caller.user_id)
-
-    return state_of(await state.gateway.cancel(caller.organization, job_id, prepare=note))
 
 
 async def draw(

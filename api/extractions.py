@@ -14,6 +14,7 @@ from api.ai_jobs import chosen_llm
 from api.batches import read_deadline
 from api.documents import Sent
 from api.idempotency import Remembered, Slot
+from api.job_control import find_job
 from api.state import AppState
 from api.webhook_targets import read_target
 from contracts.auth import Principal
@@ -33,11 +34,12 @@ from contracts.jobs import JobKind
 from contracts.json_values import write_json
 from contracts.llm import LOCAL_PROVIDER, split_key
 from domain.extraction.shapes import changes_between, check_schema, problems_of
+from domain.policy.jobs import JobAction
 from stores import jobs as job_store
 from stores.db import Connection
 from stores.extraction.catalog import get_template
 from stores.extraction.jobs import create_extraction, extract_id, get_extraction
-from stores.extraction.reviews import decide, put_annotation, withdraw
+from stores.extraction.reviews import decide, put_annotation
 from stores.tables import JobRow
 from stores.webhooks.receivers import add_target, get_receiver
 
@@ -219,7 +221,7 @@ async def decide_review(
         BadInput: The correction breaks the schema.
     """
     who = caller.user_id or caller.key_id
-    job = await job_store.get_job(state.db, caller.organization, job_id)
+    job = await find_job(state, caller, job_id, JobAction.REVIEW)
     original = await _original(state, job) if body.annotated_data is not None else {}
     if body.annotated_data is not None:
         _assert_fits(job, body.annotated_data)
@@ -255,7 +257,7 @@ async def annotate(state: AppState, caller: Principal, body: AnnotateBody) -> An
         Conflict: The job has no result yet.
         BadInput: The correction breaks the schema.
     """
-    job = await job_store.get_job(state.db, caller.organization, body.job_id)
+    job = await find_job(state, caller, body.job_id, JobAction.CORRECT)
     original = await _original(state, job)
     _assert_fits(job, body.annotated_data)
     async with state.db.transaction() as connection:
@@ -285,14 +287,3 @@ def _assert_fits(job: JobRow, data: dict[str, Any]) -> None:
     if problems:
         place, what = problems[0]
         raise BadInput(f"annotatedData.{place}: {what}", code=ErrorCode.INVALID_VALUE, field=f"annotatedData.{place}")
-
-
-async def cancel(state: AppState, caller: Principal, job_id: UUID) -> JobRow:
-    """Stop a job; a review that waits is withdrawn, also that of a finished job."""
-    job = await state.gateway.cancel(caller.organization, job_id)
-    if not job.state.final:
-        job = await state.events.wait_for_end(job, seconds=state.settings.cancel_wait_seconds)
-    async with state.db.transaction() as connection:
-        await job_store.lock_job(connection, caller.organization, job_id)
-        await withdraw(connection, job_id, by=caller.user_id or caller.key_id)
-    return await job_store.get_job(state.db, caller.organization, job_id)

@@ -167,14 +167,15 @@ class Gateway:
         Args:
             organization: Whose job.
             job_id: The job.
-            prepare: Runs in the same transaction, before the job is stopped.
+            prepare: Runs in the same transaction, before the job is stopped; also where it has ended.
         """
         async with self._database.transaction() as connection:
             job = await store.lock_job(connection, organization, job_id)
-            if job.state.final or job.phase == DELIVER:
-                return job
             if prepare is not None:
                 await prepare(connection, job)
+                job = await store.lock_job(connection, organization, job_id)
+            if job.state.final or job.phase == DELIVER:
+                return job
             if KINDS[job.kind].ends_at_once:
                 job = await store.cancel_now(connection, job, ref_of(job))
             else:

@@ -6,10 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.ai import DELIVER
+from contracts.auth import Principal
 from contracts.jobs import JobInput, JobKind, JobOutcome
+from stores.ai.jobs import note_canceller
 from stores.ai.jobs import prepare_restart as prepare_answer
 from stores.db import Connection
 from stores.extraction.jobs import prepare_restart as prepare_reading
+from stores.extraction.reviews import withdraw
 from stores.tables import JobRow
 from stores.vectors.tasks import prepare_restart
 from workflows.ai import AiJobWorkflow, QueryGenerationWorkflow, SchemaReadingWorkflow, TopicChoiceWorkflow
@@ -28,6 +32,7 @@ from workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
 
 Run = Callable[[Any, JobInput], Awaitable[JobOutcome]]
 Prepare = Callable[[Connection, JobRow], Awaitable[None]]
+OnCancel = Callable[[Connection, JobRow, Principal], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,25 @@ class Kind:
         run: The workflow's run method.
         path: The job in its own API; `{id}` and `{external_id}` are filled in.
         prepare_restart: Called in the transaction that sends a job round again.
+        on_cancel: Called in the transaction of a cancel, also of a job that has ended.
         ends_at_once: Whether a cancel ends the job at once, and drops what its worker still brings.
     """
 
     run: Run
     path: str
     prepare_restart: Prepare | None = None
+    on_cancel: OnCancel | None = None
     ends_at_once: bool = False
+
+
+async def _note_canceller(connection: Connection, job: JobRow, caller: Principal) -> None:
+    if not job.state.final and job.phase != DELIVER:
+        await note_canceller(connection, job.id, caller.user_id)
+
+
+async def _withdraw_review(connection: Connection, job: JobRow, caller: Principal) -> None:
+    """Also that of a finished job."""
+    await withdraw(connection, job.id, by=caller.user_id or caller.key_id)
 
 
 STATUS_PATH = "/api/enrichment/jobs/{id}/status"
@@ -66,10 +83,10 @@ KINDS: dict[JobKind, Kind] = {
     JobKind.SCHEMA_GENERATION: Kind(SchemaGenerationWorkflow.run, STATUS_PATH),
     JobKind.SCHEMA_EDIT: Kind(SchemaEditWorkflow.run, STATUS_PATH),
     JobKind.FUSION_MERGE: Kind(FusionMergeWorkflow.run, STATUS_PATH),
-    JobKind.AI_JOB: Kind(AiJobWorkflow.run, "/v1/ai/jobs/{id}", prepare_answer, ends_at_once=True),
+    JobKind.AI_JOB: Kind(AiJobWorkflow.run, "/v1/ai/jobs/{id}", prepare_answer, _note_canceller, ends_at_once=True),
     JobKind.TOPIC_CHOICE: Kind(TopicChoiceWorkflow.run, "/v1/jobs/{id}"),
     JobKind.QUERY_GENERATION: Kind(QueryGenerationWorkflow.run, "/v1/jobs/{id}"),
-    JobKind.EXTRACTION: Kind(ExtractionWorkflow.run, "/extract?jobId={id}", prepare_reading),
+    JobKind.EXTRACTION: Kind(ExtractionWorkflow.run, "/extract?jobId={id}", prepare_reading, _withdraw_review),
     JobKind.CLASSIFICATION: Kind(ClassificationWorkflow.run, "/jobs/{id}", prepare_reading),
     JobKind.SCHEMA_READING: Kind(SchemaReadingWorkflow.run, "/v1/jobs/{id}"),
 }  # fmt: skip

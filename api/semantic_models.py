@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from api.answers import moment
 from api.idempotency import Slot, job_once
 from api.state import AppState
-from clients.databases.duck import file_below
 from clients.databases.postgres import read_url
+from clients.folders import own_file
 from contracts.ai import ConnectionBody, ConnectionView, ModelBody, ModelKind
 from contracts.auth import Principal
 from contracts.databases import DatabaseConfig, DatabaseKind
@@ -40,7 +40,7 @@ READ_FOR_SHARED = "POST /v1/models, its base"
 FIELDS = {DatabaseKind.DUCKDB: ("path", "url"), DatabaseKind.POSTGRES: ("url", "path")}
 
 
-async def connection_columns(state: AppState, body: ConnectionBody) -> dict[str, Any]:
+async def connection_columns(state: AppState, organization: str, body: ConnectionBody) -> dict[str, Any]:
     """The columns of a connection, its configuration sealed.
 
     Raises:
@@ -56,7 +56,7 @@ async def connection_columns(state: AppState, body: ConnectionBody) -> dict[str,
     if getattr(body, other) is not None:
         raise BadInput(f"{other} does not go with {kind}", field=other)
     if body.path is not None:
-        await asyncio.to_thread(_assert_path, state.settings.databases_root, body.path)
+        await asyncio.to_thread(_assert_path, state.settings.databases_root, organization, body.path)
     host = database = None
     if body.url is not None:
         parts = read_url(body.url)
@@ -73,13 +73,13 @@ async def connection_columns(state: AppState, body: ConnectionBody) -> dict[str,
     }
 
 
-def _assert_path(root: Path | None, path: str) -> None:
+def _assert_path(root: Path | None, organization: str, path: str) -> None:
     """Refuse what could never be opened.
 
     The façade may run where the workers' folder is not: then only where the path leads is looked at.
     """
     try:
-        file_below(root or Path("/databases"), path, must_exist=root is not None and root.is_dir())
+        own_file(root or Path("/databases"), organization, path, must_exist=root is not None and root.is_dir())
     except NotFound as error:
         raise BadInput(f"path: {error.detail}", field="path") from error
 

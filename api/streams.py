@@ -10,11 +10,12 @@ from fastapi import Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.auth import authenticate, require, stream_organization
+from api.job_control import find_job
 from api.requests import note_caller
-from api.routes.jobs import seen_job
 from api.state import AppState
 from contracts.auth import Role, Scope
 from contracts.values import MOST_NUMBER
+from stores.jobs import get_job
 from stores.tables import JobRow
 
 RETRY_MILLISECONDS = 3000
@@ -40,19 +41,19 @@ STREAM_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def stream_reader(request: Request, state: AppState, job_id: UUID, token: str | None) -> str:
-    """The organisation that reads, by a key or by the job's stream token.
+async def stream_reader(request: Request, state: AppState, job_id: UUID, token: str | None) -> JobRow:
+    """The job that is read, by a key or by its stream token, which was given to who may see it.
 
     Raises:
         Unauthorized: Neither is valid.
+        NotFound: The job is not there, or not to be seen.
     """
     if token is not None:
         organization = stream_organization(state, token, job_id)
         note_caller(request.scope, organization=organization)
-        return organization
+        return await get_job(state.db, organization, job_id)
     caller = await require(Role.OPERATOR, Scope.READ)(await authenticate(request, state))
-    await seen_job(state, caller, job_id)
-    return caller.organization
+    return await find_job(state, caller, job_id)
 
 
 def has_everything(job: JobRow, position: int | None) -> bool:

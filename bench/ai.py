@@ -26,6 +26,7 @@ from bench.client import Towpath
 from runtime.embedded import EmbeddedStack
 from runtime.plugin import towpath_plugin
 from runtime.settings import Settings
+from stores.auth import DEFAULT_ORGANIZATION
 from stores.migrate import migrate
 
 
@@ -69,8 +70,8 @@ async def run(count: int) -> None:
 
     with agent() as url, tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         databases = Path(folder) / "databases"
-        databases.mkdir()
-        make_lamps(databases / "lamps.duckdb")
+        (databases / DEFAULT_ORGANIZATION).mkdir(parents=True)
+        make_lamps(databases / DEFAULT_ORGANIZATION / "lamps.duckdb")
         settings = Settings(
             home=Path(folder) / "home", port=0, ui_port=0, workers=1, llm_providers=providers(url),
             databases_root=databases, ai_rate=1_000_000,

@@ -62,6 +62,7 @@ class Principal(BaseModel):
     kind: KeyKind
     role: Role
     scopes: frozenset[Scope]
+    thread_id: UUID | None = Field(default=None, description="The one thread that the bearer of a link may open.")
 
 
 class RegisterBody(Wire, Strict):

@@ -55,6 +55,10 @@ class JobKind(Word):
     CLASSIFICATION = "classification"
 
 
+QUESTIONS = frozenset({JobKind.AI_JOB, JobKind.TOPIC_CHOICE, JobKind.QUERY_GENERATION})
+"""Jobs that belong to the person who asked; one that no person has asked is for keys of the organization."""
+
+
 class Wire(BaseModel):
     """Base of what crosses HTTP in camelCase."""
 

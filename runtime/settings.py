@@ -78,7 +78,8 @@ class Settings(BaseSettings):
         default=2_000, ge=0, le=100_000, description="Up to so many vectors are searched one by one, without the index."
     )
     files_root: Path | None = Field(
-        default=None, description="The folder that items may name files in; none: no files."
+        default=None,
+        description="The folder that has one for each organization, in which its items may name files; none: no files.",
     )
     source_max_bytes: int = Field(default=32 << 20, ge=1, description="Largest file that an item may name.")
     source_seconds: float = Field(default=30.0, gt=0, description="Longest time to fetch one.")
@@ -120,7 +121,9 @@ class Settings(BaseSettings):
     enrichment_max_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of an enrichment.")
     attachment_max_bytes: int = Field(default=20 << 20, ge=1, description="Largest attachment.")
     databases_root: Path | None = Field(
-        default=None, description="The only folder that DuckDB files of connections may be in; none: no such files."
+        default=None,
+        description="The folder that has one for each organization, the only one its DuckDB files may be in; none: no"
+        " such files.",
     )
     query_seconds: float = Field(default=30.0, gt=0, le=600, description="Longest time of one query of a database.")
     document_max_bytes: int = Field(default=200 << 20, ge=1, description="Largest document of an extraction.")

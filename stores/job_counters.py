@@ -119,7 +119,7 @@ WITH counted AS (
     SELECT %(organization)s::text AS organization, kind, state, retrying, review_status, owned, own_template,
         starts[width_bucket(created_at, starts)] AS from_at, sum(jobs) AS jobs
     FROM (
-        SELECT created_at, kind, state, retrying, review_status, user_id IS NOT NULL AS owned,
+        SELECT created_at, kind, state, retrying, review_status, job_owned(user_id, kind) AS owned,
             template_id AS own_template, 1 AS jobs
         FROM jobs WHERE organization = %(organization)s AND created_at >= %(from)s AND created_at < %(last)s
         UNION ALL

@@ -21,6 +21,7 @@ from contracts.jobs import JobKind, JobState
 from stores.db import Connection, Database
 from stores.job_counters import BLOCK, SPAN, compact_counters
 from stores.tables import JobRow
+from stores.visibility import SEEN, seen_by
 
 __all__ = ["JobFilter", "JobListPage", "compact_counters", "list_page", "totals_by_status"]
 
@@ -38,8 +39,8 @@ class JobFilter:
         template_id: Jobs of this template.
         created_after: Created at that moment or later.
         created_before: Created earlier.
-        user_id: No other person's jobs: this person's, and those that are nobody's. The person's own are counted one
-            by one, which is quick up to some ten thousand; everything else is equally quick at any number.
+        user_id: Only jobs that this person sees (`domain.policy.jobs`). The person's own are counted one by one,
+            which is quick up to some ten thousand; everything else is equally quick at any number.
     """
 
     kinds: Sequence[JobKind] = ()
@@ -102,11 +103,11 @@ FROM pieces ORDER BY from_at DESC
 
 _OWN = """
     UNION ALL SELECT created_at, 1 FROM jobs
-    WHERE organization = %(organization)s AND user_id = %(user)s AND created_at >= {lo} AND created_at < {hi} {asked}
+    WHERE organization = %(organization)s AND user_id = %(seer)s AND created_at >= {lo} AND created_at < {hi} {asked}
 """
 
 _OWN_STATES = """
-    UNION ALL SELECT state, retrying, 1 FROM jobs WHERE organization = %(organization)s AND user_id = %(user)s
+    UNION ALL SELECT state, retrying, 1 FROM jobs WHERE organization = %(organization)s AND user_id = %(seer)s
 """
 
 _LO, _HI = "coalesce(%(lo)s::timestamptz, '-infinity')", "coalesce(%(hi)s::timestamptz, 'infinity')"
@@ -140,7 +141,7 @@ class _Reader:
             "states": [_STORED[status] for status in wanted.statuses],
             "reviews": [status.value for status in wanted.review_statuses],
             "template": wanted.template_id,
-            "user": wanted.user_id,
+            **({} if wanted.user_id is None else seen_by(wanted.user_id)),
         }
         asked = [
             *(["kind = ANY(%(kinds)s)"] if wanted.kinds else []),
@@ -149,7 +150,7 @@ class _Reader:
         ]
         template = [] if wanted.template_id is None else ["template_id = %(template)s"]
         of_nobody = [] if wanted.user_id is None else ["NOT owned"]
-        of_either = [] if wanted.user_id is None else ["(user_id IS NULL OR user_id = %(user)s)"]
+        of_either = [] if wanted.user_id is None else [SEEN]
         self._asked = _and(asked + template + of_either)
         own = "" if wanted.user_id is None else _OWN.format(lo=_LO, hi=_HI, asked=_and(asked + template))
         self._pieces = _PIECES.format(
@@ -274,7 +275,7 @@ async def list_page(database: Database, organization: str, wanted: JobFilter, *,
 async def totals_by_status(
     database: Database, organization: str, *, user_id: UUID | None = None
 ) -> dict[JobStatus, int]:
-    """How many jobs of an organization have each public status; with `user_id` no other person's are counted."""
+    """How many jobs of an organization have each public status; with `user_id` those that this person sees."""
     of_nobody, own = ("", "") if user_id is None else ("AND NOT owned", _OWN_STATES)
     async with database.statement() as connection:
         found = await connection.execute(
@@ -287,7 +288,7 @@ async def totals_by_status(
                 {own}
             ) kept GROUP BY state, retrying
             """,
-            {"organization": organization, "user": user_id},
+            {"organization": organization, "seer": user_id},
         )
         totals = dict.fromkeys(JobStatus, 0)
         for state, retrying, jobs in await found.fetchall():

@@ -15,6 +15,7 @@ from sqlmodel import col, select
 from contracts.errors import Conflict, ErrorCode, JobNotActive, NotFound
 from contracts.jobs import (
     END_EVENTS,
+    QUESTIONS,
     STOPPED,
     Cost,
     DeliveryRef,
@@ -124,7 +125,7 @@ async def list_jobs(
     before: Cursor | None = None,
     limit: int = 50,
 ) -> list[JobRow]:
-    """Jobs of an organisation, newest first, from just after the cursor `before`; with `user_id` no other person's."""
+    """Jobs of an organisation, newest first, from just after the cursor `before`; with `user_id` those it sees."""
     query = select(JobRow).where(JobRow.organization == organization)
     if kind is not None:
         query = query.where(JobRow.kind == kind)
@@ -137,7 +138,8 @@ async def list_jobs(
     if created_before is not None:
         query = query.where(JobRow.created_at < created_before)
     if user_id is not None:
-        query = query.where(col(JobRow.user_id).is_(None) | (JobRow.user_id == user_id))
+        of_all = col(JobRow.user_id).is_(None) & col(JobRow.kind).not_in(sorted(QUESTIONS))
+        query = query.where(of_all | (JobRow.user_id == user_id))
     if before is not None:
         moment, job_id = before
         query = query.where(

@@ -21,7 +21,7 @@ from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from stores.db import Database
 from stores.migrate import migrate
-from tests import tiers
+from tests import builders, tiers
 from tests.ai.builders import make_lamps
 from tests.builders import Organization, organization, providers, small_provider
 from tests.llm_server import LlmServer, llm_server
@@ -118,6 +118,7 @@ def databases(session_home: Path) -> Path:
     folder = session_home / "root" / "databases"
     folder.mkdir(parents=True)
     make_lamps(folder / "lamps.duckdb")
+    builders.SEEDED.append(folder)
     return folder
 
 

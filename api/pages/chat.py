@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.ai_jobs import ask, cancel_turn, draw
+from api import job_control
+from api.ai_jobs import ask, draw
 from api.ai_views import csv_headers
 from api.auth import CHAT_COOKIE, exchange_chat_link
 from api.pages.conversation import base_of, step_with_rows, thread_page, turn_fragment
@@ -21,7 +22,6 @@ from api.rates import limited
 from api.state import AppState, State
 from api.streams import LONGEST_SECONDS, Position, first_line, has_everything, no_more, stream
 from contracts.ai import MOST_PROMPT, Turn
-from contracts.auth import Role
 from contracts.errors import BadInput, Forbidden, NotFound, TowpathError, Unauthorized
 from stores.ai.threads import read_thread, read_turn
 from stores.jobs import get_job
@@ -153,11 +153,7 @@ async def cancel(
     """Stops a question, unless its answer is being stored already."""
     visitor.check(request, await read_form(request))
     await _job_of(state, visitor, conversation_id, job_id)
-    caller = visitor.caller
-    if visitor.linked:
-        # Whoever was given a link that writes may stop what is asked there, whoever has asked it.
-        caller = caller.model_copy(update={"role": Role.OWNER})
-    await cancel_turn(state, caller, job_id)
+    await job_control.cancel(state, visitor.caller, job_id)
     if PART_HEADER in request.headers:
         return Response(status_code=204)
     return RedirectResponse(f"{base_of(conversation_id)}#turn-{job_id}", 303)

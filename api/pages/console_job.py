@@ -14,9 +14,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.ai_jobs import cancel_turn
-from api.extractions import cancel as cancel_extraction
+from api import job_control
 from api.gateway import held_for_review
+from api.job_control import find_job
 from api.job_views import job_view
 from api.pages.console import PART, PageVisitor, PartVisitor, console_page, reader_of, told_on_page
 from api.pages.delivery_views import DeliveryLine, delivery_line
@@ -26,14 +26,13 @@ from api.pages.job_words import JobLine, job_line
 from api.pages.rendering import render
 from api.pages.timeline import Line, timeline
 from api.pages.visitors import Visitor, read_form
-from api.routes.jobs import seen_job
 from api.state import AppState, State
 from api.streams import LONGEST_SECONDS, Position, first_line, has_everything, no_more, stream
 from contracts.ai import DELIVER
-from contracts.auth import KeyKind, Principal, Role
 from contracts.errors import TowpathError
 from contracts.jobs import FailedItem, JobKind, JobState, JobView, JobWarning
 from contracts.json_values import write_json
+from domain.policy.jobs import JobAction, may
 from stores.ai.jobs import read_ai
 from stores.events import read_events
 from stores.job_ends import warnings_of
@@ -59,13 +58,16 @@ class Act(StrEnum):
     RESTART = "restart"
 
 
+ACTIONS = {act: JobAction(act.value) for act in Act}
+
+
 @dataclass(frozen=True, slots=True)
 class JobDetail:
     """Everything on the page of a job.
 
     Attributes:
         acts: What the state allows.
-        thread: The conversation that the job belongs to, if the visitor may see it.
+        thread: The conversation that the job belongs to.
         before: Events up to here are not shown; 0: all are.
     """
 
@@ -91,19 +93,7 @@ class JobDetail:
 
 def acts_of(job: JobRow, visitor: Visitor) -> list[Act]:
     """What a visitor can do with a job in its state, the likeliest first."""
-    hidden = {Act.CANCEL} if job.kind is JobKind.AI_JOB and not _may_cancel(visitor.caller, job) else set()
-    return [act for act in _acts(job) if act not in hidden]
-
-
-def _may_cancel(caller: Principal, job: JobRow) -> bool:
-    """Whether a question is the caller's own, or the caller an owner who sees it."""
-    own = {job.created_by, job.user_id} & {caller.key_id, caller.user_id} - {None}
-    return opens_thread(caller, job) and (bool(own) or caller.role.covers(Role.OWNER))
-
-
-def opens_thread(caller: Principal, job: JobRow) -> bool:
-    """Whether the caller may see the conversation of a job: a person sees their own."""
-    return caller.kind is not KeyKind.PERSONAL or job.user_id == caller.user_id
+    return [act for act in _acts(job) if may(visitor.caller, ACTIONS[act], job)]
 
 
 def _acts(job: JobRow) -> list[Act]:
@@ -131,20 +121,20 @@ async def read_detail(
     Raises:
         NotFound: It is not there, or not to be seen.
     """
-    job = await seen_job(state, visitor.caller, job_id)
+    job = await find_job(state, visitor.caller, job_id)
     newest = job.last_seq if before is None else min(before - 1, job.last_seq)
     after = max(newest - SHOWN_EVENTS, 0)
     events = await read_events(state.db, job.id, after=after, limit=max(newest - after, 1))
     offset = (failures_page - 1) * SHOWN_FAILURES
     failures, total = await read_failures(state.db, job.id, limit=SHOWN_FAILURES, offset=offset)
     deliveries = await list_deliveries(
-        state.db, visitor.caller.organization, job_id=job.id, state=None, before=None, limit=SHOWN_DELIVERIES
+        state.db, visitor.caller.organization, job_id=job.id, state=None, seer=None, before=None, limit=SHOWN_DELIVERIES
     )
     return JobDetail(
         line=job_line(job),
         view=job_view(job, state.settings),
         acts=acts_of(job, visitor),
-        thread=job.conversation_id if opens_thread(visitor.caller, job) else None,
+        thread=job.conversation_id,
         events=timeline(events),
         before=after + 1 if after else 0,
         failures=failures,
@@ -200,7 +190,7 @@ async def show(
 async def do(request: Request, state: State, visitor: PageVisitor, job_id: UUID, act: Act) -> Response:
     """Pauses, continues, cancels or restarts; what the state does not allow is told on the page."""
     visitor.check(request, await read_form(request))
-    job = await seen_job(state, visitor.caller, job_id)
+    job = await find_job(state, visitor.caller, job_id)
     try:
         await _do(state, visitor, job, act)
     except TowpathError as refused:
@@ -212,19 +202,15 @@ async def do(request: Request, state: State, visitor: PageVisitor, job_id: UUID,
 
 
 async def _do(state: AppState, visitor: Visitor, job: JobRow, act: Act) -> None:
-    caller = visitor.caller
     if act is Act.PAUSE:
-        await state.gateway.pause(caller.organization, job.id)
+        await job_control.pause(state, visitor.caller, job.id)
     elif act is Act.CONTINUE:
-        await state.gateway.go_on(caller.organization, job.id)
+        await job_control.go_on(state, visitor.caller, job.id)
     elif act is Act.RESTART:
-        await state.gateway.restart(caller.organization, job.id)
-    elif job.kind is JobKind.AI_JOB:
-        await cancel_turn(state, caller, job.id)
-    elif job.kind in DOCUMENT_KINDS:
-        await cancel_extraction(state, caller, job.id)
+        await job_control.restart(state, visitor.caller, job.id)
     else:
-        await state.gateway.cancel(caller.organization, job.id)
+        # Of a document a person wants to see what has become of it.
+        await job_control.cancel(state, visitor.caller, job.id, wait=job.kind in DOCUMENT_KINDS)
 
 
 @router.get("/events", response_class=EventSourceResponse)
@@ -235,7 +221,7 @@ async def follow(
     position: Position,
 ) -> Response:
     """The numbers of a job's events, from after `Last-Event-ID`; they tell the script when to look again."""
-    job = await seen_job(state, visitor.caller, job_id)
+    job = await find_job(state, visitor.caller, job_id)
     return no_more() if has_everything(job, position) else stream(_numbers(state, job.id, position or 0))
 
 

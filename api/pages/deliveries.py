@@ -56,6 +56,7 @@ async def _read(
         visitor.caller.organization,
         job_id=None,
         state=wanted,
+        seer=visitor.user_id,
         before=read_cursor(cursor) if cursor else None,
         limit=SHOWN + 1,
     )

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.extractions import annotate, decide_review
+from api.job_control import find_job
 from api.pages.console import PageVisitor, PartVisitor, console_page, reviews_waiting, told_on_page
 from api.pages.failures import PageRoute
 from api.pages.job_words import subject_of
@@ -21,7 +22,6 @@ from api.pages.review_typed import TypedForm, data_of, with_row_changed, wrong_f
 from api.pages.review_views import Reviewed, form_of, read_reviewed, review_view
 from api.pages.sheets import numbers_of, read_sheets
 from api.pages.visitors import Visitor, read_form
-from api.routes.jobs import seen_job
 from api.state import AppState, State
 from contracts.errors import BadInput, Conflict, NotFound, TowpathError
 from contracts.extraction import AnnotateBody, ReviewBody, ReviewStatus
@@ -86,7 +86,7 @@ async def queue(
         done: The job that was just decided.
     """
     seen = after or done
-    last = None if seen is None else await seen_job(state, visitor.caller, seen)
+    last = None if seen is None else await find_job(state, visitor.caller, seen)
     found = await next_waiting(state, visitor, last)
     if found is not None:
         told = f"?done={done}" if done else ""
@@ -101,7 +101,7 @@ async def _done(state: AppState, visitor: Visitor, job_id: UUID | None) -> dict[
     if job_id is None:
         return None
     try:
-        job = await seen_job(state, visitor.caller, job_id)
+        job = await find_job(state, visitor.caller, job_id)
     except NotFound:
         return None
     words = {ReviewStatus.APPROVED: "approved", ReviewStatus.REJECTED: "rejected", ReviewStatus.CANCELLED: "withdrawn"}
@@ -240,7 +240,7 @@ async def _save(state: AppState, visitor: Visitor, reviewed: Reviewed, changed: 
 @router.get("/jobs/{job_id}/pages/{number}.jpg")
 async def picture(state: State, visitor: PartVisitor, job_id: UUID, number: int) -> Response:
     """A page's picture."""
-    job = await seen_job(state, visitor.caller, job_id)
+    job = await find_job(state, visitor.caller, job_id)
     extraction = await get_extraction(state.db, job.organization, job.id)
     found = None
     if extraction.sha256 is not None and number in numbers_of(extraction):
@@ -253,7 +253,7 @@ async def picture(state: State, visitor: PartVisitor, job_id: UUID, number: int)
 @router.get("/jobs/{job_id}/pages/{number}")
 async def one_sheet(state: State, visitor: PartVisitor, job_id: UUID, number: int) -> HTMLResponse:
     """One page of the document, for the script."""
-    job = await seen_job(state, visitor.caller, job_id)
+    job = await find_job(state, visitor.caller, job_id)
     if job.kind is not JobKind.EXTRACTION:
         raise NotFound("this job has no document")
     extraction = await get_extraction(state.db, job.organization, job.id)

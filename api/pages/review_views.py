@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from api.job_control import find_job
 from api.pages.console import names_of
 from api.pages.extraction_views import Sureness, schema_of, shown, sureness
 from api.pages.job_words import JobLine, job_line
 from api.pages.review_form import FormMaker, Node, place_of
 from api.pages.sheets import LOADED_AT_FIRST, Sheet, first_marks, numbers_of, read_sheets
-from api.routes.jobs import seen_job
 from api.state import AppState
 from contracts.auth import Principal
 from contracts.errors import NotFound
@@ -118,7 +118,7 @@ async def read_reviewed(state: AppState, caller: Principal, job_id: UUID) -> Rev
     Raises:
         NotFound: It is not there, not to be seen, or a job of another kind.
     """
-    job = await seen_job(state, caller, job_id)
+    job = await find_job(state, caller, job_id)
     if job.kind is not JobKind.EXTRACTION:
         raise NotFound("this job has no document")
     extraction = await get_extraction(state.db, caller.organization, job_id)

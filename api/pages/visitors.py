@@ -27,6 +27,7 @@ from contracts.ai import Conversation
 from contracts.auth import KeyKind, Principal, Role, Scope
 from contracts.errors import BadInput, Forbidden, NotFound, TooLarge, Unauthorized
 from contracts.json_values import assert_text
+from domain.policy.jobs import seer_of
 from stores.ai.threads import get_conversation
 
 MOST_FORM_BYTES = 1 << 20
@@ -63,7 +64,7 @@ class Visitor:
     @property
     def user_id(self) -> UUID | None:
         """Whose threads alone the visitor sees; None: all of the organization."""
-        return None if self.caller.kind is KeyKind.ORGANIZATION else self.caller.user_id
+        return seer_of(self.caller)
 
     @property
     def reader(self) -> Reader:
@@ -146,6 +147,7 @@ async def _linked(state: AppState, link: ChatPass, conversation_id: UUID) -> tup
         kind=KeyKind.ORGANIZATION,
         role=Role.OPERATOR,
         scopes=frozenset(Scope) if link.write else frozenset({Scope.READ}),
+        thread_id=conversation_id,
     )
     return Visitor(caller, csrf=link.csrf, linked=True), found
 

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from api import job_control
 from api.ai_calls import answer_query, answer_topic
-from api.ai_jobs import acting_user, cancel_turn, chat_url, draw, start, viewer
+from api.ai_jobs import acting_user, chat_url, draw, start
 from api.ai_views import (
     assert_readable,
     conversation_answer,
@@ -34,7 +35,9 @@ from api.rates import limited
 from api.routing import ApiRoute
 from api.state import State
 from contracts.ai import AiJobBody, AiState, GenerateQueryBody, PickTopicBody
+from contracts.jobs import JobKind
 from domain.ai.charts import Undrawable
+from domain.policy.jobs import seer_of
 from stores.ai.jobs import state_of
 from stores.ai.lists import get_ai_job, list_ai_jobs
 from stores.ai.threads import get_conversation, list_conversations, read_thread, read_turn
@@ -44,6 +47,8 @@ router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)]
 Side = Annotated[int, Query(ge=50, le=4000, description="Pixels.")]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]
 CursorQuery = Annotated[str | None, Query(description="`nextCursor` of the page before.")]
+
+THREAD_JOBS = frozenset({JobKind.AI_JOB})
 
 
 @router.post("/jobs", status_code=201, summary="Ask a question", openapi_extra=body_of(AiJobBody))
@@ -74,7 +79,7 @@ async def list_jobs(
     rows, total = await list_ai_jobs(
         state.db,
         caller.organization,
-        viewer(caller),
+        seer_of(caller),
         state=job_state,
         conversation_id=conversation_id,
         model_id=model_id,
@@ -92,7 +97,7 @@ async def list_jobs(
 @router.get("/jobs/{jobId}", summary="State and progress")
 async def get_job(request: Request, state: State, caller: Reader, job_id: JobId) -> dict[str, Any]:
     """With `Prefer: wait=N` the answer waits for a change of state, up to N (60) seconds."""
-    seconds, whose = wanted_wait(request.headers), viewer(caller)
+    seconds, whose = wanted_wait(request.headers), seer_of(caller)
     job, more, place = await get_ai_job(state.db, caller.organization, job_id, whose)
     before = state_of(job)
     if seconds and not job.state.final:
@@ -108,7 +113,7 @@ async def get_job(request: Request, state: State, caller: Reader, job_id: JobId)
 @router.post("/jobs/{jobId}/cancel", summary="Stop a job")
 async def cancel_job(state: State, caller: Operator, job_id: JobId) -> dict[str, Any]:
     """Answers CANCELLED at once; what the worker still brings is dropped. Too late while DELIVERING."""
-    return {"jobId": str(job_id), "state": await cancel_turn(state, caller, job_id)}
+    return {"jobId": str(job_id), "state": state_of(await job_control.cancel(state, caller, job_id, kinds=THREAD_JOBS))}
 
 
 @router.get("/jobs/{jobId}/result", summary="The full result")
@@ -122,14 +127,14 @@ async def get_result(
     ] = "json",
 ) -> Response:
     """404 until COMPLETE, and from 14 days after."""
-    turn = await read_turn(state.db, caller.organization, job_id, viewer(caller))
+    turn = await read_turn(state.db, caller.organization, job_id, seer_of(caller))
     assert_readable(state, turn)
     if form == "csv":
         found = last_query(turn)
         return Response(found.csv, media_type="text/csv; charset=utf-8", headers=csv_headers(found))
     if form == "rows":
         return json_answer(rows_answer(turn))
-    job, _, _ = await get_ai_job(state.db, caller.organization, job_id, viewer(caller))
+    job, _, _ = await get_ai_job(state.db, caller.organization, job_id, seer_of(caller))
     return json_answer(result_answer(state, request, turn, str(job.conversation_id)))
 
 
@@ -149,7 +154,7 @@ async def get_chart(
     svg = form == "svg"
     try:
         drawn = await draw(
-            state, caller.organization, viewer(caller), job_id, width=width, height=height, svg=svg, dark=dark
+            state, caller.organization, seer_of(caller), job_id, width=width, height=height, svg=svg, dark=dark
         )
     except Undrawable as error:
         error.extra = {"error": error.detail}
@@ -172,7 +177,7 @@ async def get_conversations(
     rows, total = await list_conversations(
         state.db,
         caller.organization,
-        viewer(caller) or user_id,
+        seer_of(caller) or user_id,
         before=read_cursor(cursor) if cursor else None,
         limit=page_size + 1,
     )
@@ -187,7 +192,7 @@ async def get_conversations(
 @router.get("/conversations/{conversationId}", summary="One thread with its messages")
 async def get_thread(request: Request, state: State, caller: Reader, conversation_id: ConversationId) -> dict[str, Any]:
     """A question that failed or was cancelled has an answer that says so."""
-    thread = await read_thread(state.db, caller.organization, conversation_id, viewer(caller))
+    thread = await read_thread(state.db, caller.organization, conversation_id, seer_of(caller))
     return thread_answer(state, request, thread)
 
 
@@ -200,7 +205,7 @@ async def make_link(
     write: Annotated[bool, Query(description="Whether who has the link may also ask and cancel.")] = False,
 ) -> dict[str, Any]:
     """Good for 24 hours and this thread only, without a sign-in."""
-    thread = await get_conversation(state.db, caller.organization, conversation_id, viewer(caller))
+    thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
     token = chat_link_token(state, caller.organization, thread.id, write=write)
     return {"url": f"{chat_url(state, request, thread.id)}?token={token}", "expiresIn": CHAT_SECONDS}
 

@@ -25,6 +25,7 @@ from api.enrichments import (
     start_job,
 )
 from api.idempotency import IdempotencyKey
+from api.job_control import find_job
 from api.job_status import LISTED_KINDS, job_status
 from api.routing import ApiRoute
 from api.state import State
@@ -43,8 +44,9 @@ from contracts.jobs import JobKind, JobState
 from contracts.json_values import parse_json, read_json
 from domain.enrichment.estimate import estimate
 from domain.languages import LANGUAGES
+from domain.policy.jobs import seer_of
 from stores.enrichment.records import get_records
-from stores.jobs import get_job, list_jobs
+from stores.jobs import list_jobs
 
 router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
 
@@ -231,7 +233,9 @@ async def list_enrichment_jobs(
     found = []
     for kind in LISTED_KINDS:
         wanted = None if status is None else JobState(status.upper())
-        found += await list_jobs(state.db, caller.organization, kind=kind, state=wanted, limit=limit)
+        found += await list_jobs(
+            state.db, caller.organization, kind=kind, state=wanted, user_id=seer_of(caller), limit=limit
+        )
     found.sort(key=lambda job: (job.created_at, str(job.id)), reverse=True)
     return {"jobs": [await job_status(state, job) for job in found[:limit]], "total": len(found[:limit])}
 
@@ -239,4 +243,4 @@ async def list_enrichment_jobs(
 @router.get("/api/enrichment/jobs/{job_id}/status", summary="How far a job is")
 async def enrichment_status(state: State, caller: Reader, job_id: UUID) -> dict[str, Any]:
     """For those who poll; the stream tells more."""
-    return await job_status(state, await get_job(state.db, caller.organization, job_id))
+    return await job_status(state, await find_job(state, caller, job_id))

@@ -9,11 +9,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response, status
 
+from api import job_control
 from api.answers import json_answer
 from api.auth import Operator, Reader
 from api.batches import MOST_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
 from api.entity_answers import candidate, entity_answer, group_view, pair_view
 from api.idempotency import IdempotencyKey, Slot
+from api.job_control import find_job
 from api.routing import ApiRoute, warn
 from api.state import AppState, State
 from api.uploads import read_whole
@@ -24,7 +26,6 @@ from contracts.jobs import JobKind
 from contracts.values import Offset
 from domain.entities import ScalarFields, make_draft, parse_entity
 from domain.matching import entity_uid
-from stores import jobs as job_store
 from stores.db import Connection, Result
 from stores.entities import pairs as pair_store
 from stores.entities.dynamic import index_for_write
@@ -40,6 +41,8 @@ IndexName = Annotated[
 ]
 Explain = Annotated[bool, Query(description="Add why: prior and contributions by field, in bits.")]
 EntityId = Annotated[str, Query(alias="entityId", min_length=1, max_length=512, description="An `id`, or a `sku`.")]
+
+BATCHES = frozenset({JobKind.ENTITY_BATCH, JobKind.ENTITY_REINDEX})
 
 
 @router.post(
@@ -216,7 +219,7 @@ async def batch_status(
     explain: Explain = False,
 ) -> Response:
     """`results` holds what is finished so far, a page at a time; counts stand in `summary`."""
-    job = await job_store.get_job(state.db, caller.organization, _job_id(job_id))
+    job = await find_job(state, caller, _job_id(job_id), kinds=BATCHES)
     view = await answer_batch(state, job, limit=results_limit, offset=results_offset, explain=explain)
     return json_answer(view)
 
@@ -225,11 +228,7 @@ async def batch_status(
 @router.post("/entity/batch/cancel", include_in_schema=False, response_model=BatchView)
 async def cancel_batch(state: State, caller: Operator, job_id: JobId = None) -> Response:
     """Stops the batch; finished entities stay stored. A finished batch answers its state unchanged."""
-    known = await job_store.get_job(state.db, caller.organization, _job_id(job_id))
-    if known.kind not in {JobKind.ENTITY_BATCH, JobKind.ENTITY_REINDEX}:
-        raise NotFound(f"no batch {known.id}")
-    job = await state.gateway.cancel(caller.organization, known.id)
-    job = await state.events.wait_for_end(job, seconds=state.settings.cancel_wait_seconds)
+    job = await job_control.cancel(state, caller, _job_id(job_id), kinds=BATCHES, wait=True)
     return json_answer(await answer_batch(state, job, limit=0, offset=0, explain=False))
 
 

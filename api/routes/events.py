@@ -11,7 +11,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.auth import STREAM_TOKEN_SECONDS, Reader, stream_token
 from api.ids import JobId
-from api.routes.jobs import seen_job
+from api.job_control import find_job
 from api.routing import ApiRoute
 from api.state import AppState, State
 from api.streams import (
@@ -26,7 +26,6 @@ from api.streams import (
     stream_reader,
 )
 from contracts.jobs import JobEvent
-from stores.jobs import get_job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 
@@ -41,7 +40,7 @@ class StreamToken(BaseModel):
 @router.post("/{jobId}/stream-token", summary="A token for one job's stream")
 async def make_stream_token(state: State, caller: Reader, job_id: JobId) -> StreamToken:
     """Good for five minutes and this job only."""
-    job = await seen_job(state, caller, job_id)
+    job = await find_job(state, caller, job_id)
     return StreamToken(token=stream_token(state, caller.organization, job.id), expires_in=STREAM_TOKEN_SECONDS)
 
 
@@ -58,8 +57,7 @@ async def stream_events(
 
     204 for who comes back with everything.
     """
-    organization = await stream_reader(request, state, job_id, token)
-    job = await get_job(state.db, organization, job_id)
+    job = await stream_reader(request, state, job_id, token)
     return no_more() if has_everything(job, position) else stream(_events(state, job.id, position or 0))
 
 

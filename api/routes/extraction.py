@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
+from api import job_control
 from api.answers import json_answer, moment
 from api.auth import Editor, Operator, Reader
 from api.batches import read_deadline
@@ -16,7 +17,6 @@ from api.documents import read_start
 from api.enrichments import read_body
 from api.extractions import (
     annotate,
-    cancel,
     checked,
     classification_params,
     decide_review,
@@ -26,8 +26,8 @@ from api.extractions import (
 )
 from api.idempotency import IdempotencyKey, Remembered, once, slot_of
 from api.ids import ClassificationId, JobId, TemplateId
+from api.job_control import find_job
 from api.job_entries import annotation_answer, entries, extraction_answer
-from api.routes.jobs import seen_job
 from api.routing import ApiRoute, invalid, refuse_unknown
 from api.state import AppState, State
 from contracts.auth import KeyKind, Principal
@@ -49,6 +49,7 @@ from contracts.jobs import JobKind, JobState
 from contracts.json_values import parse_json
 from contracts.values import Moment
 from domain.extraction.shapes import check_schema
+from domain.policy.jobs import JobAction
 from stores.extraction import catalog
 from stores.extraction.jobs import get_extraction
 from stores.extraction.reviews import annotation_history, list_annotations, review_history
@@ -123,7 +124,7 @@ def _words(words: Any, given: str | None, field: str) -> tuple[Any, ...]:
 @router.get("/jobs/{jobId}", summary="One job")
 async def get_job(state: State, caller: Reader, job_id: JobId) -> Response:
     """The shape of a list entry."""
-    return await _entry(state, await seen_job(state, caller, job_id))
+    return await _entry(state, await find_job(state, caller, job_id))
 
 
 async def _entry(state: AppState, job: JobRow) -> Response:
@@ -133,22 +134,19 @@ async def _entry(state: AppState, job: JobRow) -> Response:
 @router.post("/jobs/{jobId}/cancel", summary="Stop a job")
 async def cancel_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """What is finished stays; a pending review is withdrawn."""
-    await seen_job(state, caller, job_id)
-    return await _entry(state, await cancel(state, caller, job_id))
+    return await _entry(state, await job_control.cancel(state, caller, job_id, wait=True))
 
 
 @router.post("/jobs/{jobId}/pause", summary="Pause a job")
 async def pause_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """No new page starts; repeats change nothing."""
-    await seen_job(state, caller, job_id)
-    return await _entry(state, await state.gateway.pause(caller.organization, job_id))
+    return await _entry(state, await job_control.pause(state, caller, job_id))
 
 
 @router.post("/jobs/{jobId}/resume", summary="Let a paused job go on")
 async def resume_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """Goes on where the pause began; a job that is held for its review goes on by the review."""
-    await seen_job(state, caller, job_id)
-    return await _entry(state, await state.gateway.go_on(caller.organization, job_id))
+    return await _entry(state, await job_control.go_on(state, caller, job_id))
 
 
 @router.post("/jobs/{jobId}/retry", summary="Run a failed job again")
@@ -156,12 +154,12 @@ async def retry_job(
     request: Request, state: State, caller: Operator, job_id: JobId, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """From ERROR or CANCELLED; finished pages are kept."""
-    job = await seen_job(state, caller, job_id)
+    job = await find_job(state, caller, job_id, JobAction.RESTART)
     slot = slot_of(request, caller, idempotency_key)
     if not await slot.is_taken(state.db) and job.state not in {JobState.FAILED, JobState.CANCELLED}:
         raise Conflict(f"only a job that failed or was cancelled is run again; this one is {job.state}")
     return await _entry(
-        state, await state.gateway.restart(caller.organization, job_id, slot=slot, deadline=read_deadline(request))
+        state, await job_control.restart(state, caller, job_id, slot=slot, deadline=read_deadline(request))
     )
 
 
@@ -171,7 +169,6 @@ async def review_job(
 ) -> Response:
     """APPROVED, REJECTED or CANCELLED, with a correction if one comes along; a held job goes on."""
     body, digest = await read_body(request, state, ReviewBody)
-    await seen_job(state, caller, job_id)
     slot = slot_of(request, caller, idempotency_key)
     return await _entry(state, await decide_review(state, caller, job_id, body, slot, digest))
 
@@ -179,7 +176,7 @@ async def review_job(
 @router.get("/jobs/{jobId}/review", summary="The history of a review")
 async def get_review(state: State, caller: Reader, job_id: JobId) -> Response:
     """Who decided what, and every revision of the corrections."""
-    job = await seen_job(state, caller, job_id)
+    job = await find_job(state, caller, job_id)
     decided = [one.model_dump(mode="json") for one in await review_history(state.db, job.id)]
     return json_answer(
         {
@@ -226,8 +223,8 @@ async def get_extract(
     partial: Annotated[bool, Query(alias="includePartial", description="Show pages that are finished.")] = False,
 ) -> Response:
     """Its status, and its result once there is one."""
+    job = await find_job(state, caller, job_id)
     extraction = await get_extraction(state.db, caller.organization, job_id)
-    job = await seen_job(state, caller, job_id)
     return json_answer(await extraction_answer(state, job, extraction, partial=partial))
 
 
@@ -238,7 +235,7 @@ async def extract_sync(
     """The result as one answer; after 300 s a 202 with the address to poll, and the job goes on."""
     found = await _started(request, state, caller, idempotency_key)
     if isinstance(found, Response):
-        job = await seen_job(state, caller, UUID(parse_json(bytes(found.body))["jobId"]))
+        job = await find_job(state, caller, UUID(parse_json(bytes(found.body))["jobId"]))
     else:
         job = found
     job = await state.events.wait_for_end(job, seconds=SYNC_SECONDS)
@@ -262,7 +259,6 @@ async def post_annotation(
 ) -> Response:
     """Creates one, or changes that of `annotationId`; the review stays as it is."""
     body, digest = await read_body(request, state, AnnotateBody)
-    await seen_job(state, caller, body.job_id)
 
     async def save(inside: AppState) -> dict[str, Any]:
         return {"success": True, "annotation": annotation_answer(await annotate(inside, caller, body))}
@@ -273,7 +269,7 @@ async def post_annotation(
 @router.get("/annotations", summary="Corrections of a job")
 async def get_annotations(state: State, caller: Reader, job_id: Annotated[UUID, Query(alias="jobId")]) -> Response:
     """Oldest first."""
-    await seen_job(state, caller, job_id)
+    await find_job(state, caller, job_id)
     found = await list_annotations(state.db, caller.organization, job_id)
     return json_answer({"annotations": [annotation_answer(one) for one in found]})
 

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
+from api import job_control
 from api.auth import Operator, Reader
 from api.batches import read_deadline
 from api.cursors import read_cursor, write_cursor
 from api.idempotency import IdempotencyKey, slot_of
 from api.ids import JobId
+from api.job_control import find_job
 from api.job_views import job_view
 from api.routing import ApiRoute
-from api.state import AppState, State
-from contracts.auth import KeyKind, Principal
-from contracts.errors import NotFound
+from api.state import State
 from contracts.jobs import FailurePage, JobKind, JobPage, JobState, JobView
 from contracts.values import Moment, Offset
+from domain.policy.jobs import seer_of
 from stores import jobs as store
 from stores.staging import read_failures
-from stores.tables import JobRow
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
-
-
-async def seen_job(state: AppState, caller: Principal, job_id: UUID) -> JobRow:
-    """A job that the caller may see: a personal token sees no other person's.
-
-    Raises:
-        NotFound: It is not there, or not to be seen.
-    """
-    job = await store.get_job(state.db, caller.organization, job_id)
-    if caller.kind is KeyKind.PERSONAL and job.user_id not in {None, caller.user_id}:
-        raise NotFound(f"no job {job_id}")
-    return job
 
 
 @router.get("", summary="List jobs, newest first")
@@ -56,7 +43,7 @@ async def list_jobs(
         caller.organization,
         kind=kind,
         state=job_state,
-        user_id=caller.user_id if caller.kind is KeyKind.PERSONAL else None,
+        user_id=seer_of(caller),
         external_id=external_id,
         created_after=created_after,
         created_before=created_before,
@@ -73,7 +60,7 @@ async def list_jobs(
 @router.get("/{jobId}", summary="One job")
 async def get_job(state: State, caller: Reader, job_id: JobId) -> JobView:
     """State, progress, timings, error and links; answered from Postgres, so it works without a worker."""
-    return job_view(await seen_job(state, caller, job_id), state.settings)
+    return job_view(await find_job(state, caller, job_id), state.settings)
 
 
 @router.get("/{jobId}/failures", summary="Failed items of a job")
@@ -85,7 +72,7 @@ async def get_failures(
     offset: Offset = 0,
 ) -> FailurePage:
     """Failed items by their position in the request."""
-    job = await seen_job(state, caller, job_id)
+    job = await find_job(state, caller, job_id)
     failures, total = await read_failures(state.db, job.id, limit=limit, offset=offset)
     return FailurePage(failures=failures, total=total, limit=limit, offset=offset)
 
@@ -93,22 +80,19 @@ async def get_failures(
 @router.post("/{jobId}/pause", summary="Pause a job")
 async def pause_job(state: State, caller: Operator, job_id: JobId) -> JobView:
     """Starts no further chunk; those in flight run to their end. 409 when the job has ended."""
-    await seen_job(state, caller, job_id)
-    return job_view(await state.gateway.pause(caller.organization, job_id), state.settings)
+    return job_view(await job_control.pause(state, caller, job_id), state.settings)
 
 
 @router.post("/{jobId}/continue", summary="Let a paused job go on")
 async def continue_job(state: State, caller: Operator, job_id: JobId) -> JobView:
     """Goes on where the pause began. 409 when the job has ended."""
-    await seen_job(state, caller, job_id)
-    return job_view(await state.gateway.go_on(caller.organization, job_id), state.settings)
+    return job_view(await job_control.go_on(state, caller, job_id), state.settings)
 
 
 @router.post("/{jobId}/cancel", summary="Cancel a job")
 async def cancel_job(state: State, caller: Operator, job_id: JobId) -> JobView:
     """Stops a job; what is finished stays. A finished job answers its state unchanged."""
-    await seen_job(state, caller, job_id)
-    return job_view(await state.gateway.cancel(caller.organization, job_id), state.settings)
+    return job_view(await job_control.cancel(state, caller, job_id), state.settings)
 
 
 @router.post("/{jobId}/restart", summary="Run what has not succeeded once more")
@@ -119,8 +103,6 @@ async def restart_job(
 
     `Towpath-Deadline` gives it another deadline; one that has passed holds no longer.
     """
-    await seen_job(state, caller, job_id)
     slot = slot_of(request, caller, idempotency_key)
-    deadline = read_deadline(request)
-    job = await state.gateway.restart(caller.organization, job_id, slot=slot, deadline=deadline)
+    job = await job_control.restart(state, caller, job_id, slot=slot, deadline=read_deadline(request))
     return job_view(job, state.settings)

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Request, Response
-from psycopg.types.json import Jsonb
 from sse_starlette import EventSourceResponse
 
+from api import job_control
 from api.auth import Operator
 from api.llm_stream import has_every_message, llm_lines
 from api.routing import ApiRoute
@@ -18,7 +18,8 @@ from contracts.enrichment import STATUS_OF, ContinueBody, PublicStatus
 from contracts.errors import Conflict
 from contracts.jobs import JobState
 from stores.db import Connection
-from stores.jobs import get_job
+from stores.job_starts import ref_of
+from stores.jobs import merge_params
 from stores.tables import JobRow
 
 router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
@@ -38,8 +39,7 @@ async def stream_job(
 
     204 for who comes back with everything.
     """
-    organization = await stream_reader(request, state, job_id, token)
-    job = await get_job(state.db, organization, job_id)
+    job = await stream_reader(request, state, job_id, token)
     return no_more() if await has_every_message(state, job, position) else stream(llm_lines(state, job, position))
 
 
@@ -47,9 +47,7 @@ async def stream_job(
 @router.post("/api/enrichment/cancel/{job_id}", include_in_schema=False)
 async def cancel_job(state: State, caller: Operator, job_id: UUID) -> dict[str, Any]:
     """Running or paused; finished records stay. Repeated, or after the end: the state as it is."""
-    job = await state.gateway.cancel(caller.organization, job_id)
-    if not job.state.final:
-        job = await state.events.wait_for_end(job, seconds=state.settings.cancel_wait_seconds)
+    job = await job_control.cancel(state, caller, job_id, wait=True)
     done = "Job cancelled" if job.state in {JobState.CANCELLED} or job.cancelling else f"Job is {STATUS_OF[job.state]}"
     status = PublicStatus.CANCELLED if job.cancelling and not job.state.final else STATUS_OF[job.state]
     return {"job_id": str(job.id), "status": status, "message": done}
@@ -65,9 +63,7 @@ async def continue_job(
     async def prepare(connection: Connection, job: JobRow) -> None:
         if job.state is not JobState.PAUSED:
             raise Conflict(f"the job is {STATUS_OF[job.state]}, not paused")
-        await connection.execute(
-            "UPDATE jobs SET params = params || %s WHERE id = %s", (Jsonb({"answers": answers}), job.id)
-        )
+        await merge_params(connection, ref_of(job), {"answers": answers})
 
-    job = await state.gateway.go_on(caller.organization, job_id, prepare=prepare)
+    job = await job_control.go_on(state, caller, job_id, prepare=prepare)
     return {"job_id": str(job.id), "status": STATUS_OF[job.state], "message": "Job resumed"}

@@ -51,7 +51,7 @@ MOST_BODY = 4 * MOST_BYTES
 async def connect(request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None) -> Response:
     """A DuckDB file or a Postgres; what it is reached by is kept encrypted, and it is only ever read."""
     body, digest = await read_body(request, state, ConnectionBody)
-    columns = await connection_columns(state, body)
+    columns = await connection_columns(state, caller.organization, body)
 
     async def add(inside: AppState) -> dict[str, Any]:
         return _shown(await add_connection(inside.db, ConnectionRow(organization=caller.organization, **columns)))
@@ -79,7 +79,7 @@ async def connection(state: State, caller: Reader, connection_id: ConnectionId) 
 async def change(request: Request, state: State, caller: Editor, connection_id: ConnectionId) -> dict[str, Any]:
     """As a whole; the models over it stay."""
     body, _ = await read_body(request, state, ConnectionBody)
-    columns = await connection_columns(state, body)
+    columns = await connection_columns(state, caller.organization, body)
     return _shown(await change_connection(state.db, caller.organization, connection_id, columns))
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api import job_control
 from api.answers import json_answer
 from api.auth import EmbeddingsOperator, EmbeddingsReader
 from api.bodies import body_of
@@ -129,13 +130,15 @@ async def _restart(state: AppState, caller: Principal, kind: TaskKind, task_id: 
     if job.cancelling and not job.state.final:
         job = await state.events.wait_for_end(job, seconds=state.settings.cancel_wait_seconds)
     if job.state.final or job.cancelling:
-        job = await _restarted(state, job, partial(prepare_restart, scope=scope))
+        job = await _restarted(state, caller, job, partial(prepare_restart, scope=scope))
     return json_answer(await read_view(state, job))
 
 
-async def _restarted(state: AppState, job: JobRow, prepare: Callable[..., Awaitable[None]]) -> JobRow:
+async def _restarted(
+    state: AppState, caller: Principal, job: JobRow, prepare: Callable[..., Awaitable[None]]
+) -> JobRow:
     try:
-        return await state.gateway.restart(job.organization, job.id, prepare=prepare)
+        return await job_control.restart(state, caller, job.id, prepare=prepare)
     except Conflict:
         # Another restart was first: it runs, and is queued once.
         return await get_job(state.db, job.organization, job.id)
@@ -143,7 +146,7 @@ async def _restarted(state: AppState, job: JobRow, prepare: Callable[..., Awaita
 
 async def _cancel(state: AppState, caller: Principal, kind: TaskKind, task_id: str) -> Response:
     known = await find_task(state.db, caller.organization, kind.kind, task_id)
-    job = await state.gateway.cancel(caller.organization, known.id)
+    job = await job_control.cancel(state, caller, known.id)
     return json_answer(await read_view(state, job))
 
 

@@ -12,6 +12,7 @@ from api.auth import Editor, Operator, Reader
 from api.cursors import read_cursor, write_cursor
 from api.idempotency import IdempotencyKey, Slot, digest_of, once, slot_of
 from api.ids import DeliveryId, WebhookId
+from api.job_control import find_job
 from api.routing import ApiRoute
 from api.state import AppState, State
 from api.webhook_targets import check_url
@@ -27,6 +28,7 @@ from contracts.webhooks import (
     StandingSecretBody,
     Try,
 )
+from domain.policy.jobs import seer_of
 from domain.webhooks.signing import new_secret, signing_key, standard_form
 from stores.webhooks import deliveries as log
 from stores.webhooks import receivers as store
@@ -163,6 +165,7 @@ async def deliveries(
         caller.organization,
         job_id=job_id,
         state=delivery_state,
+        seer=seer_of(caller),
         before=read_cursor(cursor) if cursor else None,
         limit=limit + 1,
     )
@@ -176,7 +179,7 @@ async def deliveries(
 @router.get("/v1/webhooks/deliveries/{deliveryId}", summary="One notice", response_model_exclude_none=True)
 async def delivery(state: State, caller: Reader, delivery_id: DeliveryId) -> DeliveryView:
     """With the body that is sent."""
-    return _delivery(await log.get_delivery(state.db, caller.organization, delivery_id), body=True)
+    return _delivery(await _seen(state, caller, delivery_id), body=True)
 
 
 @router.post("/v1/webhooks/deliveries/{deliveryId}/resend", summary="Send it again", response_model=DeliveryView)
@@ -184,6 +187,7 @@ async def resend(
     request: Request, state: State, caller: Operator, delivery_id: DeliveryId, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """From the start of the schedule, with the same `event_id`; not while it is on its way."""
+    await _seen(state, caller, delivery_id)
     begun: list[DeliveryRef] = []
 
     async def begin(inside: AppState) -> dict[str, Any]:
@@ -197,7 +201,19 @@ async def resend(
     return answer
 
 
+async def _seen(state: AppState, caller: Principal, delivery_id: UUID) -> log.Delivery:
+    """A delivery whose job the caller sees: its body has what the job has brought."""
+    row = await log.get_delivery(state.db, caller.organization, delivery_id)
+    await find_job(state, caller, row.job_id)
+    return row
+
+
 async def send_again(state: AppState, caller: Principal, delivery_id: UUID) -> None:
-    """Begin a delivery once more."""
+    """Begin a delivery once more.
+
+    Raises:
+        NotFound: It is not there, or tells of a job that the caller may not see.
+    """
+    await _seen(state, caller, delivery_id)
     row = await log.begin_resend(state.db, caller.organization, delivery_id)
     state.gateway.deliver_soon(row.ref)

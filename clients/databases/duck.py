@@ -13,7 +13,7 @@ import duckdb
 
 from clients.databases.base import Database, data_type
 from contracts.databases import ForeignKey, Limits, Rows, Table, TableColumn
-from contracts.errors import BadInput, NotFound, QueryTooSlow, Unavailable
+from contracts.errors import BadInput, QueryTooSlow, Unavailable
 from domain.texts import shorten
 
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
@@ -28,27 +28,6 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 INTERRUPT_SECONDS = 0.1
 
 
-def file_below(root: Path, path: str, *, must_exist: bool = True) -> Path:
-    """A DuckDB file in the folder of databases.
-
-    Raises:
-        BadInput: The path leads out of it.
-        NotFound: There is no such file, and there must be.
-    """
-    folder = root.resolve()
-    try:
-        file = (folder / path).resolve()
-        absent = must_exist and not file.is_file()
-    except (OSError, RuntimeError, ValueError) as error:
-        # Too long a name, a NUL in it, a link that leads to itself.
-        raise BadInput("path: no path of a file", field="path") from error
-    if not file.is_relative_to(folder):
-        raise BadInput("path: leads out of the folder of databases", field="path")
-    if absent:
-        raise NotFound(f"no database {path}")
-    return file
-
-
 class DuckDatabase(Database):
     """One file; its calls run one after the other in threads.
 
@@ -61,16 +40,12 @@ class DuckDatabase(Database):
         self._lock = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path: str, root: Path | None) -> DuckDatabase:
-        """Open a file below a folder.
+    async def open(cls, file: Path) -> DuckDatabase:
+        """Open a file.
 
         Raises:
-            BadInput: It leads out of the folder, or is no DuckDB file.
-            NotFound: It is not there.
+            BadInput: It is no DuckDB file.
         """
-        if root is None:
-            raise BadInput("path: this deployment has no folder of databases", field="path")
-        file = await asyncio.to_thread(file_below, root, path)
         try:
             return cls(await asyncio.to_thread(duckdb.connect, str(file), read_only=True, config=CONFIG))
         except duckdb.Error as error:

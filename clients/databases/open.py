@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from clients.databases.base import Database
 from clients.databases.duck import DuckDatabase
 from clients.databases.postgres import PostgresDatabase
+from clients.folders import own_file
 from clients.http import GuardedClient
 from contracts.databases import DatabaseConfig, DatabaseKind
 from contracts.errors import BadInput
 
 
-async def open_database(config: DatabaseConfig, *, root: Path | None, guard: GuardedClient) -> Database:
+async def open_database(
+    config: DatabaseConfig, organization: str, *, root: Path | None, guard: GuardedClient
+) -> Database:
     """Open a database for reading.
 
     Args:
         config: How it is reached.
-        root: The only folder that DuckDB files may be in.
+        organization: Whose it is.
+        root: The folder that has one with DuckDB files for each organization; None: there are no such files.
         guard: Which addresses may be reached.
 
     Raises:
@@ -28,7 +33,9 @@ async def open_database(config: DatabaseConfig, *, root: Path | None, guard: Gua
     if config.kind is DatabaseKind.DUCKDB:
         if config.path is None:
             raise BadInput("path is required for duckdb", field="path")
-        return await DuckDatabase.open(config.path, root)
+        if root is None:
+            raise BadInput("path: this deployment has no folder of databases", field="path")
+        return await DuckDatabase.open(await asyncio.to_thread(own_file, root, organization, config.path))
     if config.url is None:
         raise BadInput("url is required for postgres", field="url")
     return await PostgresDatabase.open(config.url, guard)

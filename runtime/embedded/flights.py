@@ -30,11 +30,12 @@ def source_folder() -> Path | None:
     return folder if (folder / "flights.csv.zip").exists() else None
 
 
-def make_flights(folder: Path) -> Path | None:
+def make_flights(folder: Path, *, earlier: Path | None = None) -> Path | None:
     """Make the database file, unless it is there.
 
     Args:
-        folder: The folder of databases.
+        folder: The folder of an organization's databases.
+        earlier: Where a former release has put the file; it is moved from there.
 
     Returns:
         The file; None: the package with the data is not installed.
@@ -44,6 +45,9 @@ def make_flights(folder: Path) -> Path | None:
     file = folder / FILE_NAME
     if file.exists():
         return file
+    if earlier is not None and (earlier / FILE_NAME).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        return (earlier / FILE_NAME).replace(file)
     source = source_folder()
     if source is None:
         return None

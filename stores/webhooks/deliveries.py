@@ -20,6 +20,7 @@ from stores.db import Connection, Database
 from stores.job_ends import plain_warnings
 from stores.notices import own_members
 from stores.tables import JobRow
+from stores.visibility import SEEN, seen_by
 
 COLUMNS = (
     "id, organization, job_id, webhook_id, url, event, event_id, body, state, run, tries, next_attempt_at,"
@@ -243,15 +244,19 @@ async def list_deliveries(
     job_id: UUID | None,
     state: DeliveryState | None,
     before: tuple[datetime, UUID] | None,
+    seer: UUID | None,
     limit: int,
 ) -> list[Delivery]:
-    """Deliveries, newest first."""
+    """Deliveries, newest first; with `seer` only those of jobs that this person sees."""
     conditions, values = ["organization = %(organization)s"], {"organization": organization, "limit": limit}
     given: dict[str, Any] = {"job_id": job_id, "state": state}
     for name, value in given.items():
         if value is not None:
             conditions.append(f"{name} = %({name})s")
             values[name] = value
+    if seer is not None:
+        conditions.append(f"EXISTS (SELECT 1 FROM jobs WHERE jobs.id = deliveries.job_id AND {SEEN})")
+        values |= seen_by(seer)
     if before is not None:
         conditions.append("(created_at, id) < (%(at)s, %(id)s)")
         values |= {"at": before[0], "id": before[1]}

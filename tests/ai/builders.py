@@ -145,4 +145,4 @@ def person_of(org: Organization, url: str) -> tuple[Organization, str]:
         body = {"name": "mine", "kind": "personal", "role": "editor"}
         key = http.post("/api/auth/api-keys", json=body, headers=bearer).json()["key"]
     http = httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {key}"})
-    return Organization(http, key), joined.json()["id"]
+    return Organization(http, key, org.slug), joined.json()["id"]

@@ -33,7 +33,7 @@ def stack(session_home: Path) -> Iterator[EmbeddedStack]:
 def first(stack: EmbeddedStack) -> Organization:
     """The first organization, by the first key."""
     http = httpx.Client(base_url=stack.api_url, timeout=120, headers={"X-API-Key": stack.api_key})
-    return Organization(http, stack.api_key)
+    return Organization(http, stack.api_key, "default")
 
 
 QUESTIONS = [

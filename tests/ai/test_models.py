@@ -203,7 +203,7 @@ def test_a_path_that_leads_to_no_file_of_the_folder_is_refused(org: Organization
 
 
 def test_a_file_that_has_gone_since_is_told_when_it_is_read(org: Organization, databases: Path) -> None:
-    passing = databases / f"{uuid4().hex}.duckdb"
+    passing = databases / org.slug / f"{uuid4().hex}.duckdb"
     make_lamps(passing)
     body = {"name": "x", "kind": "duckdb", "path": passing.name}
     connection = org.call("POST", "/v1/connections", 201, json=body)["id"]

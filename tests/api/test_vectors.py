@@ -510,7 +510,8 @@ def pages() -> Iterator[Pages]:
 
 def test_texts_from_the_web_and_from_files(org: Organization, pages: Pages, system: EmbeddedStack, files: Path) -> None:
     pages.answers["/page"] = [(200, b"<html><body><script>x()</script><p>Volcanoes of Iceland</p></body></html>")]
-    (files / "notes.md").write_text("# Orchids\n\nHow to water *orchids*.")
+    (files / org.slug).mkdir()
+    (files / org.slug / "notes.md").write_text("# Orchids\n\nHow to water *orchids*.")
     items = [
         {"object_id": "page", "item_info": {"url": f"{pages.url}/page"}},
         {"object_id": "file", "item_info": {"path": "notes.md"}},
@@ -534,9 +535,13 @@ def test_a_stage_that_fails_for_a_moment_is_tried_again(org: Organization, pages
 
 
 def test_sources_outside_what_is_allowed_fail_their_item_alone(org: Organization, files: Path) -> None:
-    (files.parent / "secret.txt").write_text("secret")
+    (files / "secret.txt").write_text("secret")
+    (files / "another").mkdir(exist_ok=True)
+    (files / "another" / "theirs.txt").write_text("theirs")
     items = [
         {"object_id": "up", "item_info": {"path": "../secret.txt"}},
+        {"object_id": "another's", "item_info": {"path": "../another/theirs.txt"}},
+        {"object_id": "their whole path", "item_info": {"path": "another/theirs.txt"}},
         {"object_id": "absolute", "item_info": {"path": "/etc/hostname"}},
         {"object_id": "missing", "item_info": {"path": "no.txt"}},
         {"object_id": "metadata", "item_info": {"url": "http://169.254.169.254/latest"}},
@@ -547,7 +552,7 @@ def test_sources_outside_what_is_allowed_fail_their_item_alone(org: Organization
 
     assert task["status"] == "done"
     assert {one["object_id"]: one["failure_stage"] for one in task["failed_items"]} == dict.fromkeys(
-        ["up", "absolute", "missing", "metadata"], "on_downloading"
+        ["up", "another's", "their whole path", "absolute", "missing", "metadata"], "on_downloading"
     )
     assert "secret" not in str([one["detail"] for one in task["failed_items"] if one["object_id"] != "up"])
 

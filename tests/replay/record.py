@@ -17,6 +17,7 @@ from temporalio.client import Client
 from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from stores.migrate import migrate
+from tests import builders
 from tests.ai.builders import make_lamps
 from tests.builders import FIELDS, Organization, organization, papers, persons, providers
 from tests.llm_server import llm_server
@@ -153,6 +154,7 @@ async def record(names: list[str]) -> None:
         databases = Path(folder) / "databases"
         databases.mkdir()
         make_lamps(databases / "lamps.duckdb")
+        builders.SEEDED.append(databases)
         settings = Settings(
             home=Path(folder) / "home", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=100, vector_chunk=50,
             llm_providers=providers(provider.url), databases_root=databases, ai_rate=1_000_000,

@@ -44,13 +44,19 @@ async def guard() -> AsyncIterator[GuardedClient]:
     await made.close()
 
 
+def own_folder(root: Path, organization: str = "acme") -> Path:
+    folder = root / organization
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest_asyncio.fixture(params=list(DatabaseKind), loop_scope="session")
 async def opened(
     request: pytest.FixtureRequest, tmp_path: Path, make_database: Any, guard: GuardedClient
 ) -> AsyncIterator[tuple[Database, DatabaseKind]]:
     """The same tables in each kind."""
     if request.param is DatabaseKind.DUCKDB:
-        with duckdb.connect(str(tmp_path / "data.duckdb")) as connection:
+        with duckdb.connect(str(own_folder(tmp_path) / "data.duckdb")) as connection:
             connection.execute(DDL.replace("generate_series(1, 30) AS t (i)", "range(1, 31) AS t (i)"))
         config = DatabaseConfig(kind=request.param, path="data.duckdb")
     else:
@@ -59,7 +65,7 @@ async def opened(
             writing.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
             writing.execute(DDL)
         config = DatabaseConfig(kind=request.param, url=url)
-    database = await open_database(config, root=tmp_path, guard=guard)
+    database = await open_database(config, "acme", root=tmp_path, guard=guard)
     yield database, request.param
     await database.close()
 
@@ -132,9 +138,9 @@ async def test_a_slow_query_is_ended_and_the_next_one_works(opened: tuple[Databa
 
 
 async def test_a_caller_that_leaves_ends_its_query(tmp_path: Path, guard: GuardedClient) -> None:
-    duckdb.connect(str(tmp_path / "a.duckdb")).close()
+    duckdb.connect(str(own_folder(tmp_path) / "a.duckdb")).close()
     database = await open_database(
-        DatabaseConfig(kind=DatabaseKind.DUCKDB, path="a.duckdb"), root=tmp_path, guard=guard
+        DatabaseConfig(kind=DatabaseKind.DUCKDB, path="a.duckdb"), "acme", root=tmp_path, guard=guard
     )
     slow = "SELECT sum(a.range * b.range % 7) FROM range(1000000) a, range(1000000) b"
     task = asyncio.create_task(database.run(slow, {}, Limits(seconds=300)))
@@ -157,9 +163,9 @@ async def test_a_caller_that_leaves_ends_its_query(tmp_path: Path, guard: Guarde
 )  # fmt: skip
 async def test_duckdb_has_no_way_out_of_its_file(tmp_path: Path, guard: GuardedClient, sql: str) -> None:
     (tmp_path / "secret.csv").write_text("word\nhidden\n")
-    duckdb.connect(str(tmp_path / "a.duckdb")).close()
+    duckdb.connect(str(own_folder(tmp_path) / "a.duckdb")).close()
     config = DatabaseConfig(kind=DatabaseKind.DUCKDB, path="a.duckdb")
-    database = await open_database(config, root=tmp_path, guard=guard)
+    database = await open_database(config, "acme", root=tmp_path, guard=guard)
     with pytest.raises(BadInput):
         await database.run(sql.format(secret=tmp_path / "secret.csv"), {}, Limits())
     await database.close()
@@ -169,7 +175,8 @@ async def test_duckdb_has_no_way_out_of_its_file(tmp_path: Path, guard: GuardedC
     ("config", "error"),
     [
         ({"kind": "duckdb"}, BadInput),
-        ({"kind": "duckdb", "path": "../other.duckdb"}, BadInput),
+        ({"kind": "duckdb", "path": "../other/theirs.duckdb"}, BadInput),
+        ({"kind": "duckdb", "path": "other/theirs.duckdb"}, NotFound),
         ({"kind": "duckdb", "path": "/etc/passwd"}, BadInput),
         ({"kind": "duckdb", "path": "missing.duckdb"}, NotFound),
         ({"kind": "duckdb", "path": "text.duckdb"}, BadInput),
@@ -189,9 +196,10 @@ async def test_what_may_not_be_opened(
 ) -> None:
     root = tmp_path / "root"
     root.mkdir()
-    (root / "text.duckdb").write_text("no database")
-    (tmp_path / "other.duckdb").write_text("x")
-    (root / "link.duckdb").symlink_to(tmp_path / "other.duckdb")
+    own, other = own_folder(root), own_folder(root, "other")
+    (own / "text.duckdb").write_text("no database")
+    (other / "theirs.duckdb").write_text("x")
+    (own / "link.duckdb").symlink_to(other / "theirs.duckdb")
     with pytest.raises(error) as caught:
-        await open_database(DatabaseConfig.model_validate(config), root=root, guard=guard)
+        await open_database(DatabaseConfig.model_validate(config), "acme", root=root, guard=guard)
     assert not (password := urlsplit(config.get("url", "")).password) or password not in caught.value.detail
