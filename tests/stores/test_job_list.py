@@ -21,7 +21,7 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 
 from contracts.extraction import JobStatus, ReviewStatus, job_status
-from contracts.jobs import Finish, JobKind, JobRef, JobState
+from contracts.jobs import QUESTIONS, Finish, JobKind, JobRef, JobState
 from stores import job_counters
 from stores.db import Connection, Database, sqlalchemy_url
 from stores.housekeeping import sweep_jobs
@@ -135,7 +135,7 @@ async def plainly(database: Database, organization: str, wanted: JobFilter) -> l
         and (wanted.template_id is None or template == wanted.template_id)
         and (wanted.created_after is None or created_at >= wanted.created_after)
         and (wanted.created_before is None or created_at < wanted.created_before)
-        and (wanted.user_id is None or user in {None, wanted.user_id})
+        and (wanted.user_id in {None, user} or (user is None and kind not in QUESTIONS))
     ]
     return [job for _, job in sorted(matching, reverse=True)]
 
