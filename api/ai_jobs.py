@@ -167,7 +167,7 @@ async def start(
         "omniChatUrl": chat_url(state, request, thread_id),
     }
     slot = Slot(caller.organization, ROUTE, idempotency_key)
-    async with state.db.transaction() as connection:
+    async with state.db.joined() as (inside, connection):
         if known := await slot.open(connection):
             return known.replay(digest)
         stored = await _accept(connection, job, body, user)
@@ -176,7 +176,7 @@ async def start(
         await slot.keep(connection, digest, 201, answer)
         if files:
             # Before the commit: a job must not be seen without its files.
-            await add_attachments(state.db, files)
+            await add_attachments(inside, files)
     state.gateway.start_soon(stored)
     return json_answer(answer, 201)
 
