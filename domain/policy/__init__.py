@@ -1,0 +1,1 @@
+"""What a caller may do to a thing: pure rules that every door of the system asks."""
