@@ -21,8 +21,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from contracts.auth import KeyKind, Role, Scope
-from contracts.errors import TowpathError
+from contracts.auth import KeyKind, Principal, Role, Scope
+from contracts.errors import Conflict, NotFound, TowpathError
 from contracts.queues import read_queues
 from runtime.embedded import EmbeddedStack, StackError
 from runtime.embedded.home import Home as HomeFolder
@@ -32,6 +32,7 @@ from runtime.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from stores.db import Database
+    from stores.tables import UserRow
 
 GRACE = 10
 
@@ -42,6 +43,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys of the database that TOWPATH_DATABASE_URL (or the running stack) names.")
 app.add_typer(keys, name="keys")
+users = typer.Typer(help="Users of that database: for an operator whom nobody lets in any more.")
+app.add_typer(users, name="users")
 secrets_app = typer.Typer(help="Secrets at rest: credentials of databases, secrets of webhooks.")
 app.add_typer(secrets_app, name="secrets")
 console = Console()
@@ -313,6 +316,7 @@ def api() -> None:
         "api.app:create_app", factory=True, host=settings.host, port=settings.port, timeout_graceful_shutdown=GRACE,
         # Its lines take the form of ours, and the line for each request is ours.
         log_config=None, log_level="warning", access_log=False,
+        proxy_headers=bool(settings.trusted_proxies), forwarded_allow_ips=settings.trusted_proxies or None,
     )  # fmt: skip
 
 
@@ -392,6 +396,89 @@ def revoke_key(
 
     _with_database(home, revoke)
     console.print(f"revoked {key_id}", highlight=False)
+
+
+def _machine(organization: str) -> Principal:
+    """Who has the database is above everyone in it."""
+    return Principal(
+        organization=organization, kind=KeyKind.ORGANIZATION, role=Role.ADMIN, scopes=frozenset(Scope)
+    )  # fmt: skip
+
+
+async def _user_named(database: Database, email: str) -> UserRow:
+    from stores.auth import find_user
+
+    user = await find_user(database, email)
+    if user is None:
+        raise NotFound(f"no user {email}")
+    return user
+
+
+Email = Annotated[str, typer.Argument(help="The user's e-mail address.")]
+
+
+@users.command(name="list")
+def list_users(organization: Organization = "default", home: Home = None) -> None:
+    """Show an organization's users."""
+    from stores import auth as store
+
+    table = Table("id", "e-mail", "role", "since", "state")
+
+    async def show(database: Database) -> None:
+        for row in await store.list_users(database, organization):
+            state = "active" if row.active else "deactivated"
+            table.add_row(str(row.id), row.email, row.role, f"{row.created_at:%Y-%m-%d}", state)
+
+    _with_database(home, show)
+    console.print(table)
+
+
+def _set_active(email: str, home: Path | None, *, active: bool) -> None:
+    from domain.policy.accounts import AccountAction, UserTarget, assert_may
+    from stores import accounts
+
+    async def change(database: Database) -> None:
+        user = await _user_named(database, email)
+
+        def check(row: UserRow) -> None:
+            assert_may(_machine(row.organization), AccountAction.CHANGE_USER, UserTarget(row.id, row.role))
+
+        await accounts.change_user(database, user.organization, user.id, check, active=active)
+
+    _with_database(home, change)
+
+
+@users.command(name="deactivate")
+def deactivate_user(email: Email, home: Home = None) -> None:
+    """End a user's sessions and let them in no more, until `towpath users activate`."""
+    _set_active(email, home, active=False)
+    console.print(f"deactivated {email}", highlight=False, markup=False)
+
+
+@users.command(name="activate")
+def activate_user(email: Email, home: Home = None) -> None:
+    """Let a user in again."""
+    _set_active(email, home, active=True)
+    console.print(f"activated {email}", highlight=False, markup=False)
+
+
+@users.command(name="reset-password")
+def reset_password(email: Email, home: Home = None) -> None:
+    """Make a reset and print the path of its page with the token, this once; it holds for 24 hours."""
+    from domain.policy.accounts import AccountAction, UserTarget, assert_may
+    from stores import accounts
+
+    token = secrets.token_hex(24)
+
+    async def reset(database: Database) -> None:
+        user = await _user_named(database, email)
+        if not user.may_enter:
+            raise Conflict(f"{email} is deactivated; `towpath users activate` first")
+        assert_may(_machine(user.organization), AccountAction.RESET_PASSWORD, UserTarget(user.id, user.role))
+        await accounts.make_reset(database, user.id, token, hours=24)
+
+    _with_database(home, reset)
+    console.print(f"/password-reset?token={token}", highlight=False, soft_wrap=True)
 
 
 @secrets_app.command(name="reseal")

@@ -22,6 +22,8 @@ from api.errors import add_error_handlers
 from api.gateway import Gateway
 from api.health import Probes
 from api.intake import Intake, checked_body
+from api.key_uses import KeyUses
+from api.limiter import Limiter
 from api.pages.routes import mount_static
 from api.pages.routes import router as pages
 from api.request_log import RequestLog
@@ -41,6 +43,7 @@ from api.routes import (
     records,
     schemas,
     semantic_models,
+    users,
     vectors,
     webhooks,
 )
@@ -95,6 +98,7 @@ ROUTES = (
     events,
     webhooks,
     auth,
+    users,
     health,
 )
 FETCH_SECONDS = 30.0
@@ -194,6 +198,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(reader.close)
         probes = Probes(settings, database, client)
         stack.push_async_callback(probes.close)
+        key_uses = KeyUses(database)
+        stack.push_async_callback(key_uses.close)
         app.state.ai_throttle = Throttle(most=settings.ai_rate, seconds=60)
         app.state.towpath = AppState(
             settings=settings,
@@ -210,6 +216,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             reader=reader,
             vault=Vault(settings.encryption_key_list),
             probes=probes,
+            limiter=Limiter(database),
+            key_uses=key_uses,
         )
         yield
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import secrets
 import time
@@ -22,6 +21,7 @@ from contracts.auth import KeyKind, Principal, Role, Scope
 from contracts.errors import Forbidden, Unauthorized
 from domain.auth import KEY_FORM, key_prefix
 from stores import auth as store
+from stores.sessions import find_session
 from stores.tables import ApiKeyRow, UserRow
 
 COOKIE = "towpath_session"
@@ -129,27 +129,22 @@ async def authenticate_embeddings(
 async def _by_key(state: AppState, key: str) -> Principal:
     known = state.keys.get(key)
     if known is None:
-        known = await _look_up(state, key)
+        found = await store.find_key(state.db, key)
+        if found is None:
+            raise Unauthorized("this key is not valid")
+        known = _of_key(*found)
         state.keys.put(key, known)
+    if known.key_id is not None:
+        state.key_uses.note(known.key_id)
     return known
 
 
-async def _look_up(state: AppState, key: str) -> Principal:
-    return _of_key(state, await store.find_key(state.db, key))
-
-
-def _of_key(state: AppState, found: tuple[ApiKeyRow, UserRow | None] | None) -> Principal:
-    if found is None:
-        raise Unauthorized("this key is not valid")
-    row, user = found
+def _of_key(row: ApiKeyRow, user: UserRow | None) -> Principal:
     role = row.role
     if row.kind is KeyKind.PERSONAL:
-        if user is None:
-            raise Unauthorized("this key's user is gone")
+        if user is None or not user.may_enter:
+            raise Unauthorized("this key's user was removed or is deactivated")
         role = user.role if role.covers(user.role) else role
-    now = datetime.now(UTC)
-    if row.last_used_at is None or now - row.last_used_at > store.USE_NOTED_EVERY:
-        asyncio.get_running_loop().create_task(store.note_use(state.db, row.id))
     return Principal(
         organization=row.organization,
         user_id=row.user_id,
@@ -157,6 +152,7 @@ def _of_key(state: AppState, found: tuple[ApiKeyRow, UserRow | None] | None) -> 
         kind=row.kind,
         role=role,
         scopes=frozenset(Scope(scope) for scope in row.scopes),
+        expires_at=row.expires_at,
     )
 
 
@@ -192,28 +188,51 @@ def same_csrf(given: str | None, expected: str) -> bool:
 
 
 async def _of_session(state: AppState, claims: dict[str, Any]) -> Principal:
-    if "key" in claims:
-        return _of_key(state, await store.find_key_by_id(state.db, UUID(claims["key"])))
-    user = await store.get_user(state.db, UUID(claims["sub"]))
-    if user is None:
-        raise Unauthorized("this user is gone")
+    session_id = _session_id(claims)
+    found = None if session_id is None else await find_session(state.db, session_id)
+    if found is None:
+        raise Unauthorized("this sign-in was ended")
+    key, user = found
+    if key is not None:
+        state.key_uses.note(key.id)
+        return _of_key(key, user).model_copy(update={"session_id": session_id})
+    assert user is not None
     return Principal(
         organization=user.organization,
         user_id=user.id,
         kind=KeyKind.PERSONAL,
         role=user.role,
         scopes=frozenset(Scope),
+        session_id=session_id,
     )
 
 
-def session_token(state: AppState, user: UserRow, csrf: str) -> str:
-    """A short-lived token for a signed-in user."""
-    return _sign(state, {"sub": str(user.id), "csrf": csrf}, "session", TOKEN_SECONDS)
+def _session_id(claims: dict[str, Any]) -> UUID | None:
+    try:
+        return UUID(str(claims.get("jti")))
+    except ValueError:
+        # A token from before sign-ins were kept.
+        return None
 
 
-def key_session_token(state: AppState, key_id: UUID, csrf: str) -> str:
-    """The same for a key; it holds no longer than the key does."""
-    return _sign(state, {"sub": str(key_id), "key": str(key_id), "csrf": csrf}, "session", TOKEN_SECONDS)
+def session_token(state: AppState, session_id: UUID, csrf: str) -> str:
+    """The token of a sign-in, for the header or the cookie; it is taken as long as the sign-in is there."""
+    return _sign(state, {"sub": str(session_id), "jti": str(session_id), "csrf": csrf}, "session", TOKEN_SECONDS)
+
+
+def presented_sessions(request: Request, state: AppState) -> set[UUID]:
+    """The sign-ins whose tokens a request carries, in its header or its cookie, whether they are still there or not."""
+    tokens = [value.partition(" ")[2].strip() for value in request.headers.getlist("authorization")]
+    tokens.append(request.cookies.get(COOKIE, ""))
+    found = set()
+    for token in tokens:
+        try:
+            session_id = _session_id(_claims(state, token, "session"))
+        except Unauthorized:
+            continue
+        if session_id is not None:
+            found.add(session_id)
+    return found
 
 
 def stream_token(state: AppState, organization: str, job_id: UUID) -> str:

@@ -4,44 +4,96 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
 from fastapi import Response
 
-from api.auth import COOKIE, TOKEN_SECONDS, Throttle, folded
+from api.auth import COOKIE, TOKEN_SECONDS, folded, session_token
+from api.clients import place_digest
+from api.limiter import Rate
 from api.state import AppState
-from contracts.errors import TooMany, Unauthorized
+from contracts.errors import BadInput, Unauthorized
+from contracts.names import normal_email
 from domain.auth import KEY_FORM
+from domain.passwords import why_refused
 from stores import auth as store
+from stores import sessions
 from stores.tables import ApiKeyRow, UserRow
 
 CSRF_COOKIE = "towpath_csrf"
 hasher = PasswordHasher()
-logins = Throttle(most=10, seconds=60)
-key_sign_ins = Throttle(most=20, seconds=60)
+# Only wrong passwords stay counted. An account can be closed to one who guesses, but not by them to everyone: the two
+# that others can use up are not asked of an address from which its user has signed in before.
+FROM_ONE_ADDRESS = Rate("wrong_passwords_of_an_account_from_an_address", 10, 60)
+FROM_ONE_ADDRESS_LONG = Rate("wrong_passwords_of_an_account_from_an_address_an_hour", 50, 3600)
+FROM_ANYWHERE = Rate("wrong_passwords_of_an_account", 100, 3600)
+OF_ADDRESS = Rate("wrong_passwords_from_an_address", 60, 600)
+WRONG_KEYS = Rate("wrong_keys_from_an_address", 20, 60)
+WRONG_TOKENS = Rate("wrong_tokens_from_an_address", 20, 60)
+NOBODY_ID = UUID(int=0)
 # Verified when the address is unknown, so that the answer takes as long as for a known one.
 NOBODY = hasher.hash(secrets.token_urlsafe(16))
 
 
-async def hash_password(password: str) -> str:
-    """What is stored of a password."""
+async def new_password_hash(
+    password: str, *, email: str, organization: str = "", field: str = "password"
+) -> str:  # fmt: skip
+    """What is stored of a new password.
+
+    Args:
+        password: As it was typed.
+        email: The address of its account.
+        organization: The name of its organization.
+        field: What the password is called where it was sent.
+
+    Raises:
+        BadInput: It is too easy to guess; the sentence says why.
+    """
+    if why := await asyncio.to_thread(why_refused, password, email=email, organization=organization):
+        raise BadInput(f"{field}: this password {why}", field=field)
     return await asyncio.to_thread(hasher.hash, password)
 
 
-async def user_by_password(state: AppState, email: str, password: str) -> UserRow:
+async def user_by_password(state: AppState, email: str, password: str, *, place: str) -> UserRow:
     """The user who signs in.
 
+    Args:
+        state: The parts.
+        email: In any spelling.
+        password: As it was typed.
+        place: The caller's network address.
+
     Raises:
-        TooMany: Too many attempts for this address.
-        Unauthorized: Address or password is wrong.
+        LimitReached: Too many wrong passwords, of this account or from there.
+        Unauthorized: Address or password is wrong, or the user is deactivated.
     """
-    if wait := logins.wait(email.lower()):
-        raise TooMany("too many sign-ins for this address", retry_after=wait)
     user = await store.find_user(state.db, email)
-    if not await asyncio.to_thread(_verified, user.password_hash if user else NOBODY, password) or user is None:
+    known = await sessions.knows_place(state.db, user.id if user else NOBODY_ID, place_digest(place))
+    account = str(user.id) if user else _spelling(email)
+    counted = [(FROM_ONE_ADDRESS, f"{place} {account}"), (FROM_ONE_ADDRESS_LONG, f"{place} {account}")]
+    if not known:
+        counted += [(OF_ADDRESS, place), (FROM_ANYWHERE, account)]
+    for rate, key in counted:
+        # Counted before it is tried, so that many at once are no way around.
+        await state.limiter.hit(rate, key, strict=True)
+    right = await asyncio.to_thread(_verified, user.password_hash if user else NOBODY, password)
+    if not right or user is None:
         raise Unauthorized("address or password is wrong")
+    for rate, key in counted:
+        await state.limiter.forgive(rate, key)
+    if not user.may_enter:
+        raise Unauthorized("this user is deactivated; an owner of the organization can change that")
+    await sessions.note_place(state.db, user.id, place_digest(place))
     return user
+
+
+def _spelling(email: str) -> str:
+    try:
+        return normal_email(email)
+    except ValueError:
+        return email.strip().lower()
 
 
 def _verified(hashed: str, password: str) -> bool:
@@ -51,35 +103,56 @@ def _verified(hashed: str, password: str) -> bool:
         return False
 
 
-async def key_by_secret(state: AppState, key: str, *, client: str) -> ApiKeyRow:
+async def check_own_password(state: AppState, user: UserRow, password: str, *, place: str) -> None:
+    """See that someone who is signed in knows the present password.
+
+    Raises:
+        LimitReached: Too many wrong ones from there.
+        BadInput: It is wrong.
+    """
+    key = f"{place} {user.id}"
+    await state.limiter.hit(FROM_ONE_ADDRESS, key, strict=True)
+    if not await asyncio.to_thread(_verified, user.password_hash, password):
+        raise BadInput("currentPassword: this is not your present password", field="currentPassword")
+    await state.limiter.forgive(FROM_ONE_ADDRESS, key)
+
+
+async def key_by_secret(state: AppState, key: str, *, place: str) -> ApiKeyRow:
     """The key that signs in.
 
     Args:
+        state: The parts.
         key: As it was typed.
-        client: Whose wrong keys are counted: the caller's network address, which many may share.
+        place: Whose wrong keys are counted: the caller's network address, which many may share.
 
     Raises:
-        TooMany: Too many wrong ones from there.
+        LimitReached: Too many wrong ones from there.
         Unauthorized: It is no key, or was revoked or has expired.
     """
-    if wait := key_sign_ins.wait(client):
-        raise TooMany("too many wrong keys came from here", retry_after=wait)
+    await state.limiter.hit(WRONG_KEYS, place, strict=True)
     secret = folded(key)
     found = await store.find_key(state.db, secret) if KEY_FORM.fullmatch(secret) else None
     if found is None:
         raise Unauthorized("this key is not valid")
-    key_sign_ins.forgive(client)
+    await state.limiter.forgive(WRONG_KEYS, place)
     return found[0]
 
 
-def open_session(state: AppState, response: Response, token: str, csrf: str) -> None:
-    """Set the session's cookies."""
-    secure = state.settings.cookie_secure
+async def open_session(
+    state: AppState, response: Response, *, user: UserRow | None = None, key: ApiKeyRow | None = None
+) -> str:
+    """Store a sign-in of a user or with a key and set its cookies; its token."""
+    session_id = await sessions.open_session(
+        state.db, seconds=TOKEN_SECONDS, user_id=user.id if user else None, key_id=key.id if key else None
+    )
+    csrf = secrets.token_urlsafe(24)
+    token, secure = session_token(state, session_id, csrf), state.settings.cookie_secure
     response.set_cookie(COOKIE, token, max_age=TOKEN_SECONDS, httponly=True, samesite="lax", secure=secure)
     response.set_cookie(CSRF_COOKIE, csrf, max_age=TOKEN_SECONDS, samesite="lax", secure=secure)
+    return token
 
 
-def end_session(response: Response) -> None:
-    """Clear them."""
+def clear_cookies(response: Response) -> None:
+    """Take the session's cookies back."""
     response.delete_cookie(COOKIE)
     response.delete_cookie(CSRF_COOKIE)

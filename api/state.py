@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Annotated, cast
 
 from fastapi import Depends
@@ -13,6 +14,8 @@ from temporalio.client import Client
 
 from api.gateway import Gateway
 from api.health import Probes
+from api.key_uses import KeyUses
+from api.limiter import Limiter
 from api.turns import Turns
 from api.vector_search import VectorSearch
 from clients.documents import DocumentReader
@@ -33,7 +36,8 @@ MOST_KEYS = 10_000
 class KeyCache:
     """Keys that were valid a moment ago, so that each request need not ask again.
 
-    A key that is revoked through this process is refused at once, through another one within five seconds.
+    A key that is revoked through this process is refused at once, through another one within five seconds; one that
+    expires, at that moment.
     """
 
     def __init__(self) -> None:
@@ -48,7 +52,10 @@ class KeyCache:
         """Remember a valid key for a moment."""
         if len(self._known) >= MOST_KEYS:
             self._known.clear()
-        self._known[hash_key(key)] = (time.monotonic() + KEY_SECONDS, caller)
+        seconds = KEY_SECONDS
+        if caller.expires_at is not None:
+            seconds = min(seconds, (caller.expires_at - datetime.now(UTC)).total_seconds())
+        self._known[hash_key(key)] = (time.monotonic() + seconds, caller)
 
     def forget(self) -> None:
         """Look every key up again: one has changed."""
@@ -73,6 +80,8 @@ class AppState:
     reader: DocumentReader
     vault: Vault
     probes: Probes
+    limiter: Limiter
+    key_uses: KeyUses
     models: Models = field(default_factory=Models)
     turns: Turns = field(default_factory=Turns)
     keys: KeyCache = field(default_factory=KeyCache)

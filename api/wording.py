@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contracts.auth import EMAIL_FORM
 from contracts.enrichment import LANGUAGE_FORM
 from contracts.entities import INDEX_NAME_FORM
 from contracts.errors import ErrorCode
 from contracts.llm import MODEL_KEY_FORM
+from contracts.names import EMAIL_FORM
 from contracts.vectors import TASK_ID_FORM
 
 UNKNOWN_FIELD = "unknown_field"

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pydantic import BaseModel, Field, computed_field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, computed_field, model_validator
 
 from contracts.bodies import Strict
 from contracts.jobs import Wire
-from contracts.values import Moment
+from contracts.names import Email, OrganizationName
+from contracts.values import Moment, not_null
 from contracts.words import Word
 
-EMAIL_FORM = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 MOST_DAYS = 36_500
 
 
@@ -63,14 +63,28 @@ class Principal(BaseModel):
     role: Role
     scopes: frozenset[Scope]
     thread_id: UUID | None = Field(default=None, description="The one thread that the bearer of a link may open.")
+    expires_at: datetime | None = Field(default=None, description="When the key of this call ends; none: it does not.")
+    session_id: UUID | None = Field(default=None, exclude=True)
+    """The sign-in that the call belongs to; none: it carries a key."""
+
+
+Password = Annotated[
+    str,
+    Field(
+        min_length=10,
+        max_length=1024,
+        description="Refused where it is easy to guess or holds the address or the organization's name.",
+        examples=["seven blue lanterns at dawn"],
+    ),
+]
 
 
 class RegisterBody(Wire, Strict):
     """The body of `POST /api/auth/register`."""
 
-    email: Annotated[str, Field(pattern=EMAIL_FORM, max_length=320, examples=["ada@example.com"])]
-    password: Annotated[str, Field(min_length=10, max_length=1024)]
-    organization: Annotated[str, Field(min_length=1, max_length=100, examples=["Lamp Works"])]
+    email: Annotated[Email, Field(examples=["ada@example.com"])]
+    password: Password
+    organization: Annotated[OrganizationName, Field(examples=["Lamp Works"])]
     invitation: str | None = Field(default=None, description="Needed where open registration is off.")
 
 
@@ -79,6 +93,20 @@ class LoginBody(Wire, Strict):
 
     email: str
     password: str
+
+
+class PasswordChange(Wire, Strict):
+    """The body of `POST /api/auth/password`."""
+
+    current_password: Annotated[str, Field(max_length=1024)]
+    new_password: Password
+
+
+class PasswordReset(Wire, Strict):
+    """The body of `POST /api/auth/password-reset`."""
+
+    token: Annotated[str, Field(min_length=1, max_length=200, description="What an owner was shown.")]
+    password: Password
 
 
 class TokenAnswer(BaseModel):
@@ -94,11 +122,12 @@ class ApiKeyBody(Wire, Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=200, examples=["nightly import"])]
     kind: KeyKind = KeyKind.ORGANIZATION
-    role: Role = Role.EDITOR
+    role: Role | None = Field(default=None, description="Not above its maker's; left out: its maker's.")
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)] = (Scope.READ, Scope.WRITE)
-    expires_at: Moment | None = None
+    expires_at: Moment | None = Field(default=None, description="Not after the end of the key that makes it.")
     expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = Field(
-        default=None, description="Instead of `expiresAt`; neither: the key never ends."
+        default=None,
+        description="Instead of `expiresAt`; neither: it ends with the key that makes it, if that ends.",
     )
     user_id: UUID | None = Field(default=None, description="The user an organization key names.")
 
@@ -123,6 +152,8 @@ class ApiKeyView(Wire):
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+    use_count: int = Field(default=0, description="Calls with this key; written every few seconds.")
+    parent_id: UUID | None = Field(default=None, description="The key that made this one, and takes it along.")
 
     @computed_field(alias="key_prefix")  # type: ignore[prop-decorator]
     @property
@@ -160,6 +191,12 @@ class ApiKeyView(Wire):
         """The same as `revokedAt`."""
         return self.revoked_at
 
+    @computed_field(alias="use_count")  # type: ignore[prop-decorator]
+    @property
+    def snake_use_count(self) -> int:
+        """The same as `useCount`."""
+        return self.use_count
+
     @computed_field(alias="is_active")  # type: ignore[prop-decorator]
     @property
     def is_active(self) -> bool:
@@ -192,19 +229,51 @@ class UserView(Wire):
     email: str
     organization: str
     role: Role
+    active: bool = Field(default=True, description="Whether they may sign in, and their personal keys are taken.")
     created_at: datetime
+
+
+class UserChange(Wire, Strict):
+    """The body of `PATCH /api/auth/users/{user_id}`."""
+
+    active: Annotated[bool | None, AfterValidator(not_null)] = Field(
+        default=None, strict=True, description="false: no sign-in, sessions end, personal keys are refused."
+    )
+    role: Annotated[Role | None, AfterValidator(not_null)] = Field(
+        default=None, description="Not above one's own; left out: it stays."
+    )
+
+
+class ResetCreated(Wire):
+    """The answer that shows a reset token, once; a repeat of the request is answered without it."""
+
+    token: str
+    email: str
+    expires_at: datetime
+    path: str = Field(description="The page of this site where the new password is set: `?token=` fills it in.")
 
 
 class InvitationBody(Wire, Strict):
     """The body of `POST /api/auth/invitations`."""
 
-    email: Annotated[str, Field(pattern=EMAIL_FORM, max_length=320)]
+    email: Email
     role: Role = Role.OPERATOR
+
+
+class InvitationView(Wire):
+    """An invitation that can still be used, without its secret."""
+
+    id: UUID
+    email: str
+    role: Role
+    created_at: datetime
+    expires_at: datetime
 
 
 class InvitationCreated(Wire):
     """The answer that shows the invitation, once."""
 
+    id: UUID
     invitation: str
     email: str
     role: Role

@@ -6,11 +6,15 @@ import base64
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterator
+
+from contracts.names import name_key
 
 KEY_BYTES = 25
 KEY_FORM = re.compile(r"ent_[a-z2-7]{40}")
 PREFIX_CHARACTERS = 12
 SLUG_CHARACTERS = 40
+SUFFIX_CHARACTERS = 8
 
 
 def make_key(random: bytes) -> str:
@@ -34,7 +38,21 @@ def key_prefix(key: str) -> str:
     return key.strip().lower()[:PREFIX_CHARACTERS]
 
 
-def slug(name: str) -> str:
-    """A short id for an organisation's name: ASCII letters, digits and hyphens."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:SLUG_CHARACTERS].strip("-") or "org"
+def slugs(name: str) -> Iterator[str]:
+    """Short ids for an organisation's name, the best first: ASCII letters, digits and hyphens.
+
+    The first is what the name reads like in ASCII. Where that is another organization's, or nothing of the name is
+    left, a digest of the name follows it, always the same one: so names of any script get an id of their own.
+
+    Args:
+        name: The name; two that differ only in case give the same ids.
+    """
+    key = name_key(name)
+    plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode().lower()
+    short = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:SLUG_CHARACTERS].strip("-")
+    if short:
+        yield short
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    for length in (SUFFIX_CHARACTERS, 2 * SUFFIX_CHARACTERS):
+        room = SLUG_CHARACTERS - length - 1
+        yield f"{(short or 'org')[:room].strip('-')}-{digest[:length]}"

@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     embeddings_open: bool = Field(default=False, description="Whether the embeddings API needs no key.")
     cookie_secure: bool = Field(default=True, description="Whether the session cookie needs HTTPS.")
 
+    trusted_proxies: str = Field(
+        default="",
+        description="Comma-separated addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto"
+        " are believed; * for any.",
+    )
+
     workers: int = Field(default=2, ge=1, le=64, description="Worker processes of the embedded stack.")
     queues: str = Field(default="engine,compute,llm,io", description="Task queues that a worker serves.")
     window: int = Field(default=6, ge=1, le=200, description="Chunks of one job in flight.")

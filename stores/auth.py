@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from contracts.auth import KeyKind, Role, Scope
 from contracts.errors import Conflict, NotFound
-from domain.auth import hash_key, key_prefix, slug
-from stores.db import Database
+from contracts.names import name_key, normal_email
+from domain.auth import hash_key, key_prefix, slugs
+from stores.db import Connection, Database
 from stores.tables import ApiKeyRow, InvitationRow, OrganizationRow, UserRow
 
 DEFAULT_ORGANIZATION = "default"
-USE_NOTED_EVERY = timedelta(minutes=1)
+TAKEN = "this organization or this address is taken; ask its owner for an invitation"
+KeyCheck = Callable[[ApiKeyRow], None]
+"""Raises where something must not be done to a key; asked while the key's row is locked."""
 
 
 async def ensure_bootstrap_key(database: Database, key: str) -> None:
@@ -42,28 +47,28 @@ async def find_key(database: Database, key: str) -> tuple[ApiKeyRow, UserRow | N
     return await _live_key(database, col(ApiKeyRow.key_hash) == hash_key(key))
 
 
-async def find_key_by_id(database: Database, key_id: UUID) -> tuple[ApiKeyRow, UserRow | None] | None:
-    """The same by the key's id."""
-    return await _live_key(database, col(ApiKeyRow.id) == key_id)
-
-
 async def _live_key(database: Database, which: ColumnElement[bool]) -> tuple[ApiKeyRow, UserRow | None] | None:
     async with database.session() as session:
         row = (await session.exec(select(ApiKeyRow).where(which))).one_or_none()
-        if row is None or row.revoked_at is not None:
-            return None
-        if row.expires_at is not None and row.expires_at <= datetime.now(UTC):
+        if row is None or not row.live:
             return None
         user = await session.get(UserRow, row.user_id) if row.user_id else None
     return row, user
 
 
-async def note_use(database: Database, key_id: UUID) -> None:
-    """Write when a key was last used, once a minute at most."""
-    now = datetime.now(UTC)
-    stale = col(ApiKeyRow.last_used_at).is_(None) | (col(ApiKeyRow.last_used_at) < now - USE_NOTED_EVERY)
-    async with database.session() as session:
-        await session.exec(update(ApiKeyRow).where(col(ApiKeyRow.id) == key_id, stale).values(last_used_at=now))
+async def note_uses(database: Database, uses: Mapping[UUID, int]) -> None:
+    """Add to the counts of keys how often each was used, and that it was just now."""
+    async with database.transaction() as connection:
+        await connection.execute(
+            """
+            UPDATE api_keys SET use_count = use_count + used.times, last_used_at = now()
+            FROM (
+                SELECT id FROM api_keys WHERE id = ANY(%(ids)s::uuid[]) ORDER BY id FOR UPDATE
+            ) AS locked JOIN unnest(%(ids)s::uuid[], %(times)s::bigint[]) AS used (id, times) USING (id)
+            WHERE api_keys.id = locked.id
+            """,
+            {"ids": list(uses), "times": list(uses.values())},
+        )
 
 
 async def add_key(database: Database, key: str, row: ApiKeyRow) -> ApiKeyRow:
@@ -96,42 +101,107 @@ async def get_key(database: Database, organization: str, key_id: UUID) -> ApiKey
     return row
 
 
-async def change_key(database: Database, organization: str, key_id: UUID, changes: dict[str, object]) -> ApiKeyRow:
-    """Change a key's name or end.
+async def _locked_key(session: AsyncSession, organization: str, key_id: UUID, check: KeyCheck) -> ApiKeyRow:
+    query = select(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.organization == organization).with_for_update()
+    row = (await session.exec(query)).one_or_none()
+    if row is None:
+        raise NotFound(f"no key {key_id}")
+    check(row)
+    return row
+
+
+async def change_key(
+    database: Database, organization: str, key_id: UUID, changes: dict[str, object], check: KeyCheck
+) -> ApiKeyRow:
+    """Change a key's name, role or end.
 
     Raises:
         NotFound: No such key in this organisation.
     """
-    await get_key(database, organization, key_id)
-    if changes:
-        async with database.session() as session:
-            await session.exec(update(ApiKeyRow).where(col(ApiKeyRow.id) == key_id).values(**changes))
-    return await get_key(database, organization, key_id)
-
-
-async def revoke_key(database: Database, organization: str, key_id: UUID) -> None:
-    """Make a key useless from now on.
-
-    Raises:
-        NotFound: No such key in this organisation.
-    """
-    await get_key(database, organization, key_id)
     async with database.session() as session:
-        await session.exec(
-            update(ApiKeyRow)
-            .where(col(ApiKeyRow.id) == key_id, col(ApiKeyRow.revoked_at).is_(None))
-            .values(revoked_at=datetime.now(UTC))
+        row = await _locked_key(session, organization, key_id, check)
+        for name, value in changes.items():
+            setattr(row, name, value)
+        session.add(row)
+        await session.flush()
+        await session.refresh(row)
+    return row
+
+
+async def rotate_key(database: Database, organization: str, key_id: UUID, key: str, check: KeyCheck) -> ApiKeyRow:
+    """Put a key with the same rights in an old one's place: that is revoked, and what it has made is now the new one's.
+
+    Raises:
+        NotFound: No such key in this organisation.
+    """
+    async with database.session() as session:
+        old = await _locked_key(session, organization, key_id, check)
+        row = new_key(
+            old.organization, name=old.name, kind=old.kind, role=old.role, scopes=[Scope(one) for one in old.scopes],
+            user_id=old.user_id, expires_at=old.expires_at, parent_id=old.parent_id,
+        )  # fmt: skip
+        row.key_hash, row.key_prefix = hash_key(key), key_prefix(key)
+        old.revoked_at = datetime.now(UTC)
+        session.add_all([old, row])
+        await session.flush()
+        await session.exec(update(ApiKeyRow).where(col(ApiKeyRow.parent_id) == old.id).values(parent_id=row.id))
+        await session.refresh(row)
+    return row
+
+
+async def revoke_key(
+    database: Database, organization: str, key_id: UUID, check: KeyCheck = lambda _: None, *, children: bool = True
+) -> list[UUID]:
+    """Make a key useless from now on, with those that it has made, and they in turn.
+
+    Args:
+        children: False: the key alone.
+
+    Returns:
+        The keys that were valid until now.
+
+    Raises:
+        NotFound: No such key in this organisation.
+    """
+    check(await get_key(database, organization, key_id))
+    async with database.transaction() as connection:
+        return await revoke_keys(connection, [key_id], children=children)
+
+
+async def revoke_keys(connection: Connection, roots: Sequence[UUID], *, children: bool = True) -> list[UUID]:
+    """Revoke keys, by default with all that they have made; those that were valid until now."""
+    found = await connection.execute(
+        """
+        WITH RECURSIVE tree AS (
+            SELECT id FROM api_keys WHERE id = ANY(%(roots)s::uuid[])
+            UNION SELECT made.id FROM api_keys made JOIN tree ON made.parent_id = tree.id WHERE %(children)s
         )
+        UPDATE api_keys SET revoked_at = now() WHERE id IN (SELECT id FROM tree) AND revoked_at IS NULL RETURNING id
+        """,
+        {"roots": list(roots), "children": children},
+    )
+    return [row[0] for row in await found.fetchall()]
 
 
 async def find_user(database: Database, email: str) -> UserRow | None:
-    """A user by address, whatever its case."""
+    """A user by address, in whatever spelling; one who was removed is not found."""
+    spellings = _spellings(email)
+    query = select(UserRow).where(col(UserRow.email).in_(spellings), col(UserRow.removed_at).is_(None))
     async with database.session() as session:
-        return (await session.exec(select(UserRow).where(UserRow.email == email.lower()))).one_or_none()
+        found = {user.email: user for user in (await session.exec(query)).all()}
+    return next((found[one] for one in spellings if one in found), None)
+
+
+def _spellings(email: str) -> list[str]:
+    """How an address may be stored: as it was typed before there was a normal form, or in that."""
+    try:
+        return [email.strip().lower(), normal_email(email)]
+    except ValueError:
+        return [email.strip().lower()]
 
 
 async def get_user(database: Database, user_id: UUID) -> UserRow | None:
-    """A user by id."""
+    """A user by id, also one who was removed."""
     async with database.session() as session:
         return await session.get(UserRow, user_id)
 
@@ -139,43 +209,81 @@ async def get_user(database: Database, user_id: UUID) -> UserRow | None:
 async def list_users(database: Database, organization: str) -> Sequence[UserRow]:
     """The users of an organisation."""
     async with database.session() as session:
-        query = select(UserRow).where(UserRow.organization == organization)
+        query = select(UserRow).where(UserRow.organization == organization, col(UserRow.removed_at).is_(None))
         return (await session.exec(query.order_by(col(UserRow.created_at)))).all()
+
+
+async def organization_name(database: Database, organization: str) -> str:
+    """What an organisation is called; its id where that is not known."""
+    async with database.session() as session:
+        row = await session.get(OrganizationRow, organization)
+    return organization if row is None else row.name
 
 
 async def register_owner(database: Database, email: str, password_hash: str, organization: str) -> UserRow:
     """Make an organisation and its owner.
 
+    Args:
+        email: In its normal form.
+        organization: The name; its id is made of it.
+
     Raises:
         Conflict: The name or the address is taken.
     """
-    user = UserRow(organization=slug(organization), email=email.lower(), password_hash=password_hash, role=Role.OWNER)
     try:
         async with database.session() as session:
-            session.add(OrganizationRow(id=user.organization, name=organization))
-            await session.flush()
+            user = UserRow(
+                organization=await _new_organization(session, organization),
+                email=email,
+                password_hash=password_hash,
+                role=Role.OWNER,
+            )
             session.add(user)
             await session.flush()
             await session.refresh(user)
     except IntegrityError as error:
-        raise Conflict("this organization or this address is taken; ask its owner for an invitation") from error
+        raise Conflict(TAKEN) from error
     return user
 
 
-async def invite(database: Database, organization: str, email: str, role: Role, token: str, days: int) -> datetime:
-    """Store an invitation.
+async def _new_organization(session: AsyncSession, name: str) -> str:
+    key = name_key(name)
+    same = select(OrganizationRow).where(OrganizationRow.name_key == key)
+    if key == DEFAULT_ORGANIZATION or (await session.exec(same)).first() is not None:
+        raise Conflict(TAKEN)
+    for short in slugs(name):
+        if short == DEFAULT_ORGANIZATION:
+            # The tenant of the first key, which may be made later than this.
+            continue
+        row = insert(OrganizationRow).values(id=short, name=name, name_key=key)
+        made = await session.exec(row.on_conflict_do_nothing(index_elements=["id"]).returning(col(OrganizationRow.id)))
+        if made.first() is not None:
+            return short
+    raise Conflict(TAKEN)
 
-    Returns:
-        When it ends.
-    """
-    ends = datetime.now(UTC) + timedelta(days=days)
+
+async def invitation_organization(database: Database, token: str) -> str | None:
+    """The name of the organisation that an invitation is for; None: there is no such invitation."""
     async with database.session() as session:
-        session.add(
-            InvitationRow(
-                organization=organization, email=email.lower(), role=role, token_hash=hash_key(token), expires_at=ends
-            )
+        query = (
+            select(OrganizationRow.name)
+            .join(InvitationRow, col(InvitationRow.organization) == OrganizationRow.id)
+            .where(InvitationRow.token_hash == hash_key(token))
         )
-    return ends
+        return (await session.exec(query)).first()
+
+
+async def invite(database: Database, organization: str, email: str, role: Role, token: str, days: int) -> InvitationRow:
+    """Store an invitation of an address in its normal form; it ends after some days."""
+    ends = datetime.now(UTC) + timedelta(days=days)
+    row = InvitationRow(
+        organization=organization, email=email, role=role, token_hash=hash_key(token), expires_at=ends
+    )  # fmt: skip
+    async with database.session() as session:
+        session.add(row)
+        await session.flush()
+        await session.refresh(row)
+    return row
 
 
 async def register_invited(database: Database, email: str, password_hash: str, token: str) -> UserRow | None:
@@ -189,12 +297,12 @@ async def register_invited(database: Database, email: str, password_hash: str, t
             query = select(InvitationRow).where(InvitationRow.token_hash == hash_key(token)).with_for_update()
             found = (await session.exec(query)).one_or_none()
             now = datetime.now(UTC)
-            if found is None or found.used_at is not None or found.expires_at <= now or found.email != email.lower():
+            if found is None or found.used_at is not None or found.expires_at <= now:
+                return None
+            if email not in _spellings(found.email):
                 return None
             found.used_at = now
-            user = UserRow(
-                organization=found.organization, email=found.email, password_hash=password_hash, role=found.role
-            )
+            user = UserRow(organization=found.organization, email=email, password_hash=password_hash, role=found.role)
             session.add_all([found, user])
             await session.flush()
             await session.refresh(user)
@@ -205,7 +313,7 @@ async def register_invited(database: Database, email: str, password_hash: str, t
 
 def new_key(
     organization: str, *, name: str, kind: KeyKind, role: Role, scopes: Sequence[Scope], user_id: UUID | None,
-    expires_at: datetime | None,
+    expires_at: datetime | None, parent_id: UUID | None = None,
 ) -> ApiKeyRow:  # fmt: skip
     """A key's row, before `add_key` gives it its hash."""
     return ApiKeyRow(
@@ -216,6 +324,7 @@ def new_key(
         scopes=[scope.value for scope in scopes],
         user_id=user_id,
         expires_at=expires_at,
+        parent_id=parent_id,
         key_prefix="",
         key_hash=b"",
     )

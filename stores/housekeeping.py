@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from stores.db import Database
+from stores.sessions import sweep_sign_ins
 
 
 async def open_jobs(
@@ -36,13 +37,14 @@ async def open_jobs(
 
 
 async def sweep_jobs(database: Database, *, retention_days: int, limit: int) -> int:
-    """Delete jobs past their retention, with events, pages and failures; and old Idempotency-Keys.
+    """Delete jobs past their retention, with events, pages and failures; old Idempotency-Keys, and ended sign-ins.
 
     Returns:
         How many jobs were deleted; fewer than `limit` means that none is left.
     """
     async with database.transaction() as connection:
         await connection.execute("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'")
+        await sweep_sign_ins(connection)
         gone = await connection.execute(
             """
             DELETE FROM jobs WHERE id IN (

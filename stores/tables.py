@@ -6,7 +6,7 @@ thousands of entities is written and read as a whole, and a number a row costs t
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,20 +27,54 @@ class OrganizationRow(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     name: str
+    name_key: str | None = Field(default=None, unique=True, description="the name with its case folded")
     created_at: datetime = Field(default=None, sa_column=moment(now=True))
 
 
 class UserRow(SQLModel, table=True):
-    """A person of one organisation; `email` is stored in lower case."""
+    """A person of one organisation; `email` is stored in its normal form.
+
+    One who was removed stays, so that what they did can be told, and leaves their address free for another.
+    """
 
     __tablename__ = "users"
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     organization: str = Field(foreign_key="organizations.id", index=True)
-    email: str = Field(unique=True)
+    email: str
     password_hash: str
     role: Role = Field(sa_column=word(Role))
+    active: bool = True
     created_at: datetime = Field(default=None, sa_column=moment(now=True))
+    removed_at: datetime | None = Field(default=None, sa_column=moment(required=False))
+
+    @property
+    def may_enter(self) -> bool:
+        """Whether they can sign in, and their personal keys are taken."""
+        return self.active and self.removed_at is None
+
+
+class SessionRow(SQLModel, table=True):
+    """A sign-in of a user or with a key; without its row no token or cookie of it is taken."""
+
+    __tablename__ = "sessions"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    user_id: UUID | None = Field(default=None, foreign_key="users.id")
+    key_id: UUID | None = Field(default=None, foreign_key="api_keys.id")
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
+    expires_at: datetime = Field(default=None, sa_column=moment())
+
+
+class PasswordResetRow(SQLModel, table=True):
+    """A user's one open reset; only its SHA-256 is kept."""
+
+    __tablename__ = "password_resets"
+
+    user_id: UUID = Field(primary_key=True, foreign_key="users.id")
+    token_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    created_at: datetime = Field(default=None, sa_column=moment(now=True))
+    expires_at: datetime = Field(default=None, sa_column=moment())
 
 
 class ApiKeyRow(SQLModel, table=True):
@@ -61,6 +95,13 @@ class ApiKeyRow(SQLModel, table=True):
     expires_at: datetime | None = Field(default=None, sa_column=moment(required=False))
     last_used_at: datetime | None = Field(default=None, sa_column=moment(required=False))
     revoked_at: datetime | None = Field(default=None, sa_column=moment(required=False))
+    parent_id: UUID | None = Field(default=None, description="the key that made it; is revoked with it")
+    use_count: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+
+    @property
+    def live(self) -> bool:
+        """Whether it is neither revoked nor at its end."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > datetime.now(UTC))
 
 
 class InvitationRow(SQLModel, table=True):

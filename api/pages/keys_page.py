@@ -16,7 +16,8 @@ from api.auth import allowed
 from api.pages.console import PageVisitor, check_editor, console_page, names_of, told_on_page
 from api.pages.failures import PageRoute
 from api.pages.visitors import Visitor, read_form, read_pairs
-from api.routes.auth import issue_key, replace_key, revoke_key
+from api.routes.auth import issue_key, replace_key
+from api.routes.auth import revoke as revoke_with_children
 from api.state import AppState, State
 from contracts.auth import ApiKeyBody, ApiKeyCreated, KeyKind, Role, Scope
 from contracts.errors import BadInput, Forbidden, TowpathError
@@ -63,6 +64,7 @@ class KeyLine:
     state: str
     user: str | None
     own: bool
+    rotatable: bool
 
     @property
     def live(self) -> bool:
@@ -80,7 +82,8 @@ def key_line(row: ApiKeyRow, visitor: Visitor, names: dict[UUID, str], now: date
     elif row.expires_at is not None and row.expires_at <= now + SOON:
         state = "ends soon"
     user = names.get(row.user_id) if row.user_id else None
-    return KeyLine(row, state, user, own=row.id == visitor.caller.key_id)
+    rotatable = row.kind is KeyKind.ORGANIZATION or row.user_id == visitor.user_id
+    return KeyLine(row, state, user, own=row.id == visitor.caller.key_id, rotatable=rotatable)
 
 
 async def _page(
@@ -161,7 +164,12 @@ def _body(form: dict[str, str], scopes: Sequence[str]) -> ApiKeyBody:
 async def rotate(request: Request, state: State, visitor: OwnerVisitor, key_id: UUID) -> Response:
     """Puts a new key in an old one's place."""
     check_editor(visitor, request, await read_form(request), Role.OWNER)
-    made = await replace_key(state, visitor.caller, key_id)
+    try:
+        made = await replace_key(state, visitor.caller, key_id)
+    except TowpathError as refused:
+        if not told_on_page(refused):
+            raise
+        return await _page(state, visitor, refused=refused)
     return await _page(state, visitor, made=made, code=201)
 
 
@@ -169,5 +177,5 @@ async def rotate(request: Request, state: State, visitor: OwnerVisitor, key_id: 
 async def revoke(request: Request, state: State, visitor: OwnerVisitor, key_id: UUID) -> Response:
     """Makes a key useless from now on."""
     check_editor(visitor, request, await read_form(request), Role.OWNER)
-    await revoke_key(state, visitor.caller, key_id)
+    await revoke_with_children(state, visitor.caller, key_id)
     return RedirectResponse(HERE, 303)

@@ -34,6 +34,7 @@ class Reader:
         signed_in: Whether there is a session to sign out of.
         edits: Whether the page offers what an editor does.
         owns: Whether it offers what an owner does.
+        person: Whether there is an account of their own.
         waiting: How many reviews wait, for the way to them; None: not known here.
     """
 
@@ -42,6 +43,7 @@ class Reader:
     signed_in: bool = True
     edits: bool = False
     owns: bool = False
+    person: bool = False
     waiting: int | None = None
 
 

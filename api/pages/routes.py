@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api.pages import (
+    account,
     chat,
     console,
     console_job,
@@ -15,6 +16,7 @@ from api.pages import (
     receivers,
     review,
     sign_in,
+    users_page,
 )
 from api.pages.static_files import mount_static
 
@@ -31,6 +33,8 @@ PAGES = (
     receivers,
     entities_page,
     keys_page,
+    users_page,
+    account,
 )
 router = APIRouter(include_in_schema=False)
 for pages in PAGES:

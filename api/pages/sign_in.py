@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -10,14 +9,17 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from api.auth import key_session_token, session_token
+from api.auth import presented_sessions
+from api.clients import place_of
 from api.pages.failures import PageRoute
-from api.pages.rendering import page, sentence
-from api.pages.visitors import Visitor, read_form, refuse_other_sites, signed_in
-from api.sign_ins import end_session, key_by_secret, open_session, user_by_password
+from api.pages.rendering import page, sentence, span
+from api.pages.visitors import Visitor, read_form, refuse_other_sites, signed_in, tell_origin
+from api.sign_ins import clear_cookies, key_by_secret, open_session, user_by_password
 from api.state import AppState, State
 from contracts.auth import Principal
-from contracts.errors import Forbidden, TooMany, Unauthorized
+from contracts.errors import Forbidden, LimitReached, TooMany, TowpathError, Unauthorized
+from stores.sessions import end_session
+from stores.tables import ApiKeyRow, UserRow
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 HOME = "/console"
@@ -53,9 +55,11 @@ async def show(request: Request, state: State, next_path: Annotated[str, Query(a
 def _form(
     next_path: str, *, status: int = 200, notice: str | None = None, email: str = "", by_key: bool = False
 ) -> HTMLResponse:
-    return page(
+    shown = page(
         "sign_in.html", code=status, reader=None, next=next_path, notice=notice, email=email, by_key=by_key
     )  # fmt: skip
+    tell_origin(shown)
+    return shown
 
 
 def _who(caller: Principal) -> str:
@@ -66,17 +70,16 @@ def _who(caller: Principal) -> str:
 @router.post("/sign-in")
 async def sign_in(request: Request, state: State) -> Response:
     """Opens a session and goes on to where the visitor wanted to be."""
-    refuse_other_sites(request)
+    refuse_other_sites(request, state)
     form = await read_form(request)
     next_path = local_path(form.get("next"))
-    csrf = secrets.token_urlsafe(24)
     try:
-        token = await _token(request, state, form, csrf)
+        user, key = await _who_enters(request, state, form)
     except (Unauthorized, TooMany) as refused:
         answer = _form(
             next_path,
             status=refused.status,
-            notice=sentence(refused.detail),
+            notice=refusal(refused),
             email=form.get("email", ""),
             by_key="key" in form,
         )
@@ -84,22 +87,29 @@ async def sign_in(request: Request, state: State) -> Response:
             answer.headers["Retry-After"] = str(refused.retry_after)
         return answer
     entered = RedirectResponse(next_path, 303)
-    open_session(state, entered, token, csrf)
+    await open_session(state, entered, user=user, key=key)
     return entered
 
 
-async def _token(request: Request, state: AppState, form: Mapping[str, str], csrf: str) -> str:
+def refusal(refused: TowpathError) -> str:
+    """Why an attempt was refused, for a person."""
+    if isinstance(refused, LimitReached):
+        return f"Too many attempts. Try again in {span(refused.retry_after or 1)}."
+    return sentence(refused.detail)
+
+
+async def _who_enters(
+    request: Request, state: AppState, form: Mapping[str, str]
+) -> tuple[UserRow | None, ApiKeyRow | None]:
+    place = place_of(request)
     if "key" in form:
-        client = request.client.host if request.client else ""
-        key = await key_by_secret(state, form["key"], client=client)
-        return key_session_token(state, key.id, csrf)
-    user = await user_by_password(state, form.get("email", "").strip(), form.get("password", ""))
-    return session_token(state, user, csrf)
+        return None, await key_by_secret(state, form["key"], place=place)
+    return await user_by_password(state, form.get("email", ""), form.get("password", ""), place=place), None
 
 
 @router.post("/sign-out")
 async def sign_out(request: Request, state: State) -> Response:
-    """Ends the session."""
+    """Ends the session: its cookie and its token are not taken any more."""
     left = RedirectResponse("/sign-in", 303)
     try:
         visitor: Visitor | None = await signed_in(request, state)
@@ -107,5 +117,7 @@ async def sign_out(request: Request, state: State) -> Response:
         visitor = None
     if visitor is not None:
         visitor.check_origin(request, await read_form(request))
-    end_session(left)
+        for session_id in presented_sessions(request, state):
+            await end_session(state.db, session_id)
+    clear_cookies(left)
     return left

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlsplit
 from uuid import UUID
 
-from fastapi import Request
+from fastapi import Request, Response
 
 from api.auth import (
     CHAT_COOKIE,
@@ -27,12 +27,14 @@ from contracts.ai import Conversation
 from contracts.auth import KeyKind, Principal, Role, Scope
 from contracts.errors import BadInput, Forbidden, NotFound, TooLarge, Unauthorized
 from contracts.json_values import assert_text
+from domain.policy.accounts import is_person
 from domain.policy.jobs import seer_of
 from stores.ai.threads import get_conversation
 
 MOST_FORM_BYTES = 1 << 20
 MOST_FORM_FIELDS = 20
 SAME_SITE = frozenset({"same-origin", "none"})
+OTHER_SITE = "this form came from another site"
 
 
 class SignInNeeded(Exception):
@@ -75,6 +77,7 @@ class Visitor:
             signed_in=self.csrf is not None and not self.linked,
             edits=self.writes and self.caller.role.covers(Role.EDITOR),
             owns=self.writes and self.caller.role.covers(Role.OWNER),
+            person=not self.linked and is_person(self.caller),
         )
 
     def check(self, request: Request, form: Mapping[str, str]) -> None:
@@ -152,14 +155,29 @@ async def _linked(state: AppState, link: ChatPass, conversation_id: UUID) -> tup
     return Visitor(caller, csrf=link.csrf, linked=True), found
 
 
-def refuse_other_sites(request: Request) -> None:
+def refuse_other_sites(request: Request, state: AppState) -> None:
     """For forms that have no session yet: a browser tells where they come from.
 
     Raises:
         Forbidden: From another site.
     """
-    if request.headers.get("sec-fetch-site", "none") not in SAME_SITE:
-        raise Forbidden("this form came from another site")
+    told = request.headers.get("sec-fetch-site")
+    if told is not None:
+        if told not in SAME_SITE:
+            raise Forbidden(OTHER_SITE)
+        return
+    # An older browser tells it by the origin alone; what is no browser tells nothing.
+    origin = request.headers.get("origin")
+    if origin is None:
+        return
+    own = {request.headers.get("host", "").lower(), urlsplit(state.settings.public_url or "").netloc.lower()} - {""}
+    if urlsplit(origin).netloc.lower() not in own:
+        raise Forbidden(OTHER_SITE)
+
+
+def tell_origin(response: Response) -> None:
+    """Let a browser name the origin of this page's forms, which it hides by the policy of the other pages."""
+    response.headers["Referrer-Policy"] = "same-origin"
 
 
 async def read_form(

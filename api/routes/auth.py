@@ -1,19 +1,27 @@
-"""Registration, sign-in, keys, invitations."""
+"""Registration, sign-in, one's own password and sessions, keys."""
 
 from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response, status
+from fastapi import APIRouter, Query, Request, Response, status
 from pydantic import AfterValidator, Field
 
-from api.auth import TOKEN_SECONDS, Caller, Owner, Reader, session_token
+from api.auth import TOKEN_SECONDS, Caller, Operator, Owner, presented_sessions
+from api.clients import place_of
 from api.idempotency import IdempotencyKey, digest_of, once, slot_of
 from api.routing import ApiRoute
-from api.sign_ins import end_session, hash_password, open_session, user_by_password
+from api.sign_ins import (
+    WRONG_TOKENS,
+    check_own_password,
+    clear_cookies,
+    new_password_hash,
+    open_session,
+    user_by_password,
+)
 from api.state import AppState, State
 from contracts.auth import (
     MOST_DAYS,
@@ -21,10 +29,10 @@ from contracts.auth import (
     ApiKeyCreated,
     ApiKeyList,
     ApiKeyView,
-    InvitationBody,
-    InvitationCreated,
     KeyKind,
     LoginBody,
+    PasswordChange,
+    PasswordReset,
     Principal,
     RegisterBody,
     Role,
@@ -33,15 +41,16 @@ from contracts.auth import (
     UserView,
 )
 from contracts.bodies import Strict
-from contracts.errors import BadInput, Forbidden, NotFound
+from contracts.errors import BadInput, Forbidden
 from contracts.jobs import Wire
 from contracts.values import Moment, not_null
 from domain.auth import KEY_BYTES, make_key
+from domain.policy.accounts import AccountAction, KeyTarget, assert_may
+from stores import accounts, sessions
 from stores import auth as store
 from stores.tables import ApiKeyRow, UserRow
 
 router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
-INVITATION_DAYS = 7
 
 
 class KeyChange(Wire, Strict):
@@ -66,10 +75,9 @@ class KeyChange(Wire, Strict):
         return found
 
 
-def _user(user: UserRow) -> UserView:
-    return UserView(
-        id=user.id, email=user.email, organization=user.organization, role=user.role, created_at=user.created_at
-    )
+def user_view(user: UserRow) -> UserView:
+    """A user as answers show one."""
+    return UserView.model_validate(user, from_attributes=True)
 
 
 def _key(row: ApiKeyRow) -> ApiKeyView:
@@ -77,33 +85,116 @@ def _key(row: ApiKeyRow) -> ApiKeyView:
 
 
 @router.post("/register", summary="Register", status_code=status.HTTP_201_CREATED)
-async def register(state: State, body: RegisterBody) -> UserView:
+async def register(request: Request, state: State, body: RegisterBody) -> UserView:
     """Makes an organisation and its owner where registration is open, or the user whom an owner has invited."""
-    if body.invitation is None and not state.settings.open_registration:
-        raise Forbidden("registration is by invitation of an owner")
-    hashed = await hash_password(body.password)
+    return user_view(await register_user(state, body, place=place_of(request)))
+
+
+async def register_user(state: AppState, body: RegisterBody, *, place: str) -> UserRow:
+    """Make a user, by invitation or with an organization of their own.
+
+    Raises:
+        Forbidden: Registration is by invitation.
+        BadInput: The password is refused, or the invitation is not valid.
+        Conflict: The organization or the address is taken.
+    """
     if body.invitation is None:
-        return _user(await store.register_owner(state.db, body.email, hashed, body.organization))
-    user = await store.register_invited(state.db, body.email, hashed, body.invitation)
+        if not state.settings.open_registration:
+            raise Forbidden("registration is by invitation of an owner")
+        hashed = await new_password_hash(body.password, email=body.email, organization=body.organization)
+        user: UserRow | None = await store.register_owner(state.db, body.email, hashed, body.organization)
+    else:
+        # Looked for before the password is hashed, which costs.
+        await state.limiter.hit(WRONG_TOKENS, place, strict=True)
+        organization = await store.invitation_organization(state.db, body.invitation)
+        if organization is None:
+            raise BadInput("this invitation is not valid for this address", field="invitation")
+        await state.limiter.forgive(WRONG_TOKENS, place)
+        hashed = await new_password_hash(body.password, email=body.email, organization=organization)
+        user = await store.register_invited(state.db, body.email, hashed, body.invitation)
     if user is None:
         raise BadInput("this invitation is not valid for this address", field="invitation")
-    return _user(user)
+    return user
 
 
 @router.post("/login", summary="Sign in")
-async def login(state: State, body: LoginBody, response: Response) -> TokenAnswer:
-    """Answers a short-lived token and sets the session cookie; `towpath_csrf` goes with its writes."""
-    user = await user_by_password(state, body.email, body.password)
-    csrf = secrets.token_urlsafe(24)
-    token = session_token(state, user, csrf)
-    open_session(state, response, token, csrf)
+async def login(request: Request, state: State, body: LoginBody, response: Response) -> TokenAnswer:
+    """Answers a short-lived token and sets the session cookie; `towpath_csrf` goes with its writes.
+
+    Wrong passwords are limited by account and by address (429 with the limit's name).
+    """
+    user = await user_by_password(state, body.email, body.password, place=place_of(request))
+    token = await open_session(state, response, user=user)
     return TokenAnswer(access_token=token, expires_in=TOKEN_SECONDS)
 
 
 @router.post("/logout", summary="Sign out", status_code=status.HTTP_204_NO_CONTENT)
-async def logout(response: Response) -> None:
-    """Clears the session cookie."""
-    end_session(response)
+async def logout(request: Request, state: State, response: Response) -> None:
+    """Ends the sign-in whose token or cookie comes with the request: neither is taken any more."""
+    for session_id in presented_sessions(request, state):
+        await sessions.end_session(state.db, session_id)
+    clear_cookies(response)
+
+
+@router.post("/logout-everywhere", summary="Sign out everywhere", status_code=status.HTTP_204_NO_CONTENT)
+async def logout_everywhere(state: State, caller: Operator, response: Response) -> None:
+    """Ends all sign-ins of the caller, who is a user; personal keys stay."""
+    assert_may(caller, AccountAction.END_OWN_SESSIONS)
+    assert caller.user_id is not None
+    await sessions.end_sessions(state.db, caller.user_id)
+    clear_cookies(response)
+
+
+@router.post("/password", summary="Change one's own password", status_code=status.HTTP_204_NO_CONTENT)
+async def change_password(request: Request, state: State, caller: Operator, body: PasswordChange) -> None:
+    """Needs the present one. All other sign-ins of the user end; personal keys stay."""
+    await change_own_password(state, caller, body, place=place_of(request))
+
+
+async def change_own_password(state: AppState, caller: Principal, body: PasswordChange, *, place: str) -> None:
+    """Give the caller another password.
+
+    Raises:
+        Forbidden: The caller is not signed in with a password.
+        BadInput: The present one is wrong, or the new one is refused.
+        LimitReached: Too many wrong ones.
+    """
+    assert_may(caller, AccountAction.CHANGE_OWN_PASSWORD)
+    assert caller.user_id is not None
+    user = await accounts.get_member(state.db, caller.organization, caller.user_id)
+    await check_own_password(state, user, body.current_password, place=place)
+    hashed = await new_password_hash(
+        body.new_password,
+        email=user.email,
+        organization=await store.organization_name(state.db, user.organization),
+        field="newPassword",
+    )
+    await accounts.set_password(state.db, user.id, hashed, but=caller.session_id)
+
+
+@router.post("/password-reset", summary="Set a password by a reset token", status_code=status.HTTP_204_NO_CONTENT)
+async def reset_password(request: Request, state: State, body: PasswordReset) -> None:
+    """Takes the token that an owner was shown, once. All sign-ins of the user end; personal keys stay."""
+    await use_reset(state, body, place=place_of(request))
+
+
+async def use_reset(state: AppState, body: PasswordReset, *, place: str) -> None:
+    """Set the password that a reset was made for.
+
+    Raises:
+        BadInput: The token is not valid, or the password is refused.
+        LimitReached: Too many wrong tokens.
+    """
+    invalid = BadInput("token: this reset is unknown, used or over; ask an owner for another", field="token")
+    await state.limiter.hit(WRONG_TOKENS, place, strict=True)
+    user = await accounts.reset_user(state.db, body.token)
+    if user is None:
+        raise invalid
+    await state.limiter.forgive(WRONG_TOKENS, place)
+    name = await store.organization_name(state.db, user.organization)
+    hashed = await new_password_hash(body.password, email=user.email, organization=name)
+    if not await accounts.use_reset(state.db, body.token, hashed):
+        raise invalid
 
 
 @router.get("/me", summary="Who am I?")
@@ -112,44 +203,14 @@ async def me(caller: Caller) -> Principal:
     return caller
 
 
-@router.get("/users", summary="Users of the organisation")
-async def users(state: State, caller: Owner) -> list[UserView]:
-    """Everyone who can sign in."""
-    return [_user(user) for user in await store.list_users(state.db, caller.organization)]
-
-
-@router.post(
-    "/invitations",
-    summary="Invite someone",
-    status_code=status.HTTP_201_CREATED,
-    response_model=InvitationCreated,
-)
-async def invite(
-    request: Request, state: State, caller: Owner, body: InvitationBody, idempotency_key: IdempotencyKey = None
-) -> Response:
-    """Shows the invitation once; it is good for seven days and one address."""
-    _not_above(caller, body.role)
-
-    async def add(inside: AppState) -> dict[str, Any]:
-        token = secrets.token_hex(24)
-        ends = await store.invite(inside.db, caller.organization, body.email, body.role, token, INVITATION_DAYS)
-        made = InvitationCreated(invitation=token, email=body.email, role=body.role, expires_at=ends)
-        return made.model_dump(mode="json", by_alias=True)
-
-    slot = slot_of(request, caller, idempotency_key)
-    return await once(state, slot, digest_of(body), add, status=201, secret="invitation")
-
-
-def _not_above(caller: Principal, role: Role) -> None:
-    if not caller.role.covers(role):
-        raise Forbidden(f"the role {role} is above your own")
-
-
 @router.post("/api-keys", summary="Make a key", status_code=status.HTTP_201_CREATED, response_model=ApiKeyCreated)
 async def create_key(
-    request: Request, state: State, caller: Reader, body: ApiKeyBody, idempotency_key: IdempotencyKey = None
+    request: Request, state: State, caller: Operator, body: ApiKeyBody, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Shows the key once. Organization keys are made by owners; a personal key by its user."""
+    """Shows the key once. Organization keys are made by owners; a personal key by its user.
+
+    It can do no more than the key that makes it and ends no later; when that is revoked, it is revoked too.
+    """
 
     async def add(inside: AppState) -> dict[str, Any]:
         return (await issue_key(inside, caller, body)).model_dump(mode="json", by_alias=True)
@@ -162,23 +223,35 @@ async def issue_key(state: AppState, caller: Principal, body: ApiKeyBody) -> Api
     """Make a key.
 
     Raises:
-        Forbidden: It could do more than its maker.
+        Forbidden: It could do more than its maker, or for longer.
         BadInput: It has ended already.
+        NotFound: The user whom it names is not one of the organization.
     """
-    _not_above(caller, body.role)
-    if not set(body.scopes) <= caller.scopes:
-        raise Forbidden("a key cannot have a scope that its maker lacks")
     if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
         raise BadInput("expiresAt has passed", field="expiresAt")
+    personal = body.kind is KeyKind.PERSONAL
+    if personal and caller.user_id is None:
+        raise BadInput("a personal key is made by a signed-in user", field="kind")
+    wanted = KeyTarget(
+        kind=body.kind,
+        role=body.role or caller.role,
+        scopes=frozenset(body.scopes),
+        expires_at=_end_of(body) or caller.expires_at,
+        user_id=body.user_id or (caller.user_id if personal else None),
+    )
+    assert_may(caller, AccountAction.MAKE_KEY, wanted)
+    if wanted.user_id is not None:
+        await accounts.get_member(state.db, caller.organization, wanted.user_id)
     key = make_key(secrets.token_bytes(KEY_BYTES))
     row = store.new_key(
         caller.organization,
         name=body.name,
-        kind=body.kind,
-        role=body.role,
+        kind=wanted.kind,
+        role=wanted.role,
         scopes=body.scopes,
-        user_id=await _user_of(state, caller, body),
-        expires_at=_end_of(body),
+        user_id=wanted.user_id,
+        expires_at=wanted.expires_at,
+        parent_id=caller.key_id,
     )
     row = await store.add_key(state.db, key, row)
     return ApiKeyCreated(**_key(row).model_dump(), key=key)
@@ -190,24 +263,26 @@ def _end_of(body: ApiKeyBody) -> datetime | None:
     return body.expires_at
 
 
-async def _user_of(state: State, caller: Principal, body: ApiKeyBody) -> UUID | None:
-    if body.kind is KeyKind.PERSONAL:
-        if caller.user_id is None:
-            raise BadInput("a personal key is made by a signed-in user", field="kind")
-        if body.user_id not in {None, caller.user_id}:
-            raise Forbidden("a personal key acts as its maker")
-        return caller.user_id
-    _owner_only(caller)
-    if body.user_id is not None:
-        user = await store.get_user(state.db, body.user_id)
-        if user is None or user.organization != caller.organization:
-            raise NotFound(f"no user {body.user_id}")
-    return body.user_id
+def key_target(row: ApiKeyRow, changes: dict[str, Any] | None = None) -> KeyTarget:
+    """A key for the policy.
 
-
-def _owner_only(caller: Principal) -> None:
-    if not caller.role.covers(Role.OWNER):
-        raise Forbidden(f"this needs the role {Role.OWNER}; the key has {caller.role}")
+    Args:
+        row: As it is.
+        changes: What is to be changed, by column.
+    """
+    changes = changes or {}
+    return KeyTarget(
+        id=row.id,
+        kind=row.kind,
+        role=row.role,
+        scopes=frozenset(Scope(scope) for scope in row.scopes),
+        expires_at=row.expires_at,
+        user_id=row.user_id,
+        new_role=changes.get("role"),
+        new_expires_at=changes.get("expires_at"),
+        moves_end="expires_at" in changes,
+        live=row.live,
+    )
 
 
 @router.get("/api-keys", summary="Keys of the organisation")
@@ -224,21 +299,47 @@ async def get_key(state: State, caller: Owner, key_id: UUID) -> ApiKeyView:
 
 @router.patch("/api-keys/{key_id}", summary="Change a key's name, role or end")
 async def change_key(state: State, caller: Owner, key_id: UUID, body: KeyChange) -> ApiKeyView:
-    """Changes what the body names. The role may be no higher than the caller's, before and after."""
-    _not_above(caller, (await store.get_key(state.db, caller.organization, key_id)).role)
+    """Changes what the body names. The role may be no higher than the caller's, the end no later than their key's."""
     changes = body.changes()
-    if "role" in changes:
-        _not_above(caller, body.role)
-    changed = _key(await store.change_key(state.db, caller.organization, key_id, changes))
+
+    def check(row: ApiKeyRow) -> None:
+        assert_may(caller, AccountAction.CHANGE_KEY, key_target(row, changes))
+
+    changed = _key(await store.change_key(state.db, caller.organization, key_id, changes, check))
     state.keys.forget()
     return changed
 
 
 @router.delete("/api-keys/{key_id}", summary="Revoke a key", status_code=status.HTTP_204_NO_CONTENT)
-async def revoke_key(state: State, caller: Owner, key_id: UUID) -> None:
-    """The key is refused from now on."""
-    await store.revoke_key(state.db, caller.organization, key_id)
+async def revoke_key(
+    state: State,
+    caller: Operator,
+    key_id: UUID,
+    children: Annotated[
+        Literal["revoke", "keep"], Query(description="Whether the keys that it has made are revoked with it.")
+    ] = "revoke",
+) -> None:
+    """The key is refused from now on, and by default those that it has made. Owners revoke any, users their own."""
+    await revoke(state, caller, key_id, children=children == "revoke")
+
+
+async def revoke(state: AppState, caller: Principal, key_id: UUID, *, children: bool = True) -> list[UUID]:
+    """Revoke a key, by default with those that it has made.
+
+    Returns:
+        All that were valid until now.
+
+    Raises:
+        NotFound: No such key in the organisation.
+        Forbidden: It is neither the caller's nor is the caller an owner.
+    """
+
+    def check(row: ApiKeyRow) -> None:
+        assert_may(caller, AccountAction.REVOKE_KEY, key_target(row))
+
+    gone = await store.revoke_key(state.db, caller.organization, key_id, check, children=children)
     state.keys.forget()
+    return gone
 
 
 @router.post(
@@ -248,9 +349,12 @@ async def revoke_key(state: State, caller: Owner, key_id: UUID) -> None:
     response_model=ApiKeyCreated,
 )
 async def rotate_key(
-    request: Request, state: State, caller: Owner, key_id: UUID, idempotency_key: IdempotencyKey = None
+    request: Request, state: State, caller: Operator, key_id: UUID, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Makes a key with the same rights and revokes the old one."""
+    """Makes a key with the same rights and end, and revokes the old one; what that has made stays valid.
+
+    Owners rotate the organization's keys; a personal key is rotated by its own user alone.
+    """
 
     async def replace(inside: AppState) -> dict[str, Any]:
         return (await replace_key(inside, caller, key_id)).model_dump(mode="json", by_alias=True)
@@ -266,16 +370,14 @@ async def replace_key(state: AppState, caller: Principal, key_id: UUID) -> ApiKe
 
     Raises:
         NotFound: No such key in the organisation.
-        Forbidden: It has a higher role than the caller.
+        Forbidden: It is somebody's own, or could do more than the caller.
+        Conflict: It is revoked or expired.
     """
-    old = await store.get_key(state.db, caller.organization, key_id)
-    _not_above(caller, old.role)
+
+    def check(row: ApiKeyRow) -> None:
+        assert_may(caller, AccountAction.ROTATE_KEY, key_target(row))
+
     key = make_key(secrets.token_bytes(KEY_BYTES))
-    row = store.new_key(
-        old.organization, name=old.name, kind=old.kind, role=old.role,
-        scopes=[Scope(scope) for scope in old.scopes], user_id=old.user_id, expires_at=old.expires_at,
-    )  # fmt: skip
-    row = await store.add_key(state.db, key, row)
-    await store.revoke_key(state.db, caller.organization, key_id)
+    row = await store.rotate_key(state.db, caller.organization, key_id, key, check)
     state.keys.forget()
     return ApiKeyCreated(**_key(row).model_dump(), key=key)

@@ -34,6 +34,8 @@ UNDOCUMENTED = {"/openapi.json", "/docs", "/redoc"}
 """The documentation itself."""
 BODYLESS = {
     "POST /api/auth/api-keys/{key_id}/rotate",
+    "POST /api/auth/logout",
+    "POST /api/auth/users/{user_id}/password-reset",
     "POST /jobs/{jobId}/retry",
     "POST /v1/ai/conversations/{conversationId}/link",
     "POST /v1/indexes/{indexName}/tune",
@@ -48,6 +50,7 @@ LISTS = (
     "/v1/jobs", "/jobs", "/v1/indexes", "/embeddings/upsertion-tasks/list", "/embeddings/deletion-tasks/list",
     "/api/enrichment/jobs", "/api/schema/saved", "/api/records", "/v1/ai/conversations", "/v1/connections",
     "/v1/models", "/templates", "/webhooks", "/v1/webhooks/deliveries", "/api/auth/api-keys", "/api/auth/users",
+    "/api/auth/invitations", "/console/users", "/console/account",
     "/console/jobs", "/console/keys", "/console/receivers", "/console/deliveries", "/console/entities",
 )  # fmt: skip
 

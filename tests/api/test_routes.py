@@ -25,10 +25,23 @@ from contracts.errors import ErrorCode
 from contracts.extraction import ExtractOptions
 from runtime.settings import Settings
 
-SERVED_TO_BROWSERS = ("/console", "/chat/", "/sign-in", "/sign-out", "/static/", "/docs-files")
+SERVED_TO_BROWSERS = (
+    "/console",
+    "/chat/",
+    "/sign-in",
+    "/sign-out",
+    "/password-reset",
+    "/invitation",
+    "/static/",
+    "/docs-files",
+)
 MAKES_NOTHING = {
     "/api/auth/login": "answers a token that is kept nowhere",
-    "/api/auth/logout": "takes a cookie away",
+    "/api/auth/logout": "ends what is there",
+    "/api/auth/logout-everywhere": "ends what is there",
+    "/api/auth/password": "is the same when repeated, but for the present password",
+    "/api/auth/password-reset": "takes a token that is good once",
+    "/api/auth/users/{user_id}/logout": "ends what is there",
     "/api/batch/fetch": "reads",
     "/api/enrichment/batch/fetch": "reads",
     "/api/enrichment/estimate": "reckons",

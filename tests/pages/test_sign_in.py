@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import httpx
+import psycopg
 import pytest
 
-from api import sign_ins
-from api.auth import Throttle
 from api.pages.sign_in import HOME, local_path
 from tests.pages.site import PASSWORD, Site, csrf_of, sign_in, user
 
@@ -14,10 +13,10 @@ WRONG_KEY = "ent_" + "a" * 40
 
 
 @pytest.fixture(autouse=True)
-def fresh_throttles(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh_counts(database_url: str) -> None:
     """All tests call from one address, and would be too many together."""
-    monkeypatch.setattr(sign_ins, "logins", Throttle(most=10, seconds=60))
-    monkeypatch.setattr(sign_ins, "key_sign_ins", Throttle(most=20, seconds=60))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM rate_counters")
 
 
 def test_a_user_signs_in_and_goes_on_to_where_they_wanted_to_be(running_site: Site) -> None:
@@ -131,6 +130,47 @@ def test_the_form_is_not_taken_from_another_site(running_site: Site) -> None:
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize("path", ["/sign-in", "/password-reset", "/invitation"])
+def test_a_browser_that_tells_its_origin_alone_is_believed(running_site: Site, path: str) -> None:
+    own = running_site.url
+    page = running_site.browser().get(path)
+    assert page.headers["referrer-policy"] == "same-origin", "else it would hide its own origin, too"
+
+    for origin, status in ((own, None), (own.upper(), None), ("https://evil.example", 403), ("null", 403), ("", 403)):
+        answer = running_site.browser().post(path, data={"key": "x"}, headers={"Origin": origin})
+
+        assert (answer.status_code == 403) is (status == 403), (origin, answer.status_code)
+    both = {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"}
+    assert running_site.browser().post(path, data={"key": "x"}, headers=both).status_code != 403
+
+
+def test_signing_out_ends_the_session_everywhere(running_site: Site) -> None:
+    org = running_site.organization()
+    browser, copy = running_site.browser(), running_site.browser()
+    sign_in(browser, key=org.key)
+    copy.cookies["towpath_session"] = browser.cookies["towpath_session"]
+    assert copy.get("/api/auth/me").status_code == 200
+
+    browser.post("/sign-out", data={"csrf": csrf_of(browser.get("/sign-in"))})
+
+    assert copy.get("/api/auth/me").status_code == 401
+
+
+def test_a_session_ends_with_its_rotated_or_expired_key(running_site: Site, database_url: str) -> None:
+    org = running_site.organization()
+    browsers = []
+    for _ in range(2):
+        made = org.call("POST", "/api/auth/api-keys", 201, json={"name": "k"})
+        browsers.append((running_site.browser(), made["id"]))
+        sign_in(browsers[-1][0], key=made["key"])
+
+    org.call("POST", f"/api/auth/api-keys/{browsers[0][1]}/rotate", 201)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE api_keys SET expires_at = now() WHERE id = %s", (browsers[1][1],))
+
+    assert [browser.get("/api/auth/me").status_code for browser, _ in browsers] == [401, 401]
+
+
 def test_signing_out_needs_the_token_of_the_session(running_site: Site) -> None:
     org = running_site.organization()
     browser = running_site.browser()
@@ -168,7 +208,7 @@ def test_pages_carry_their_headers(running_site: Site) -> None:
         assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self';")
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == ("same-origin" if path == "/sign-in" else "no-referrer")
         assert headers["cache-control"] == "no-store"
 
 

@@ -1,0 +1,81 @@
+"""How people and organizations are named: one spelling for what looks the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated
+
+import idna
+from pydantic import AfterValidator, Field
+
+EMAIL_FORM = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+MOST_EMAIL = 320
+MOST_ORGANIZATION = 100
+# Unicode's Default_Ignorable_Code_Point beyond the format characters: fillers, joiners and variation selectors.
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
+_SPACES = re.compile(r"\s+")
+
+
+def visible(text: str) -> str:
+    """Text in its compatibility form (NFKC), without characters that are not seen.
+
+    Raises:
+        ValueError: It holds a control character.
+    """
+    plain = _without_format(_UNSEEN.sub("", unicodedata.normalize("NFKC", _without_format(_UNSEEN.sub("", text)))))
+    if any(unicodedata.category(one) in {"Cc", "Cs"} for one in plain):
+        raise ValueError("must not hold control characters")
+    return plain
+
+
+def _without_format(text: str) -> str:
+    return "".join(one for one in text if unicodedata.category(one) != "Cf")
+
+
+def normal_email(given: str) -> str:
+    """The one spelling of an e-mail address under which an account is kept and found.
+
+    Full-width and other compatibility forms become plain ones, what is not seen is left out, the case is folded, the
+    domain is written in ASCII (IDNA).
+
+    Raises:
+        ValueError: It is no address, or its domain cannot be one.
+    """
+    plain = visible(given).strip()
+    local, _, domain = plain.rpartition("@")
+    local = unicodedata.normalize("NFKC", local.casefold())
+    if not domain.isascii():
+        try:
+            domain = idna.encode(domain, uts46=True).decode()
+        except idna.IDNAError as error:
+            raise ValueError(f"the domain of the address cannot be one: {error}") from error
+    email = f"{local}@{domain.lower().rstrip('.')}"
+    if not re.fullmatch(EMAIL_FORM, email):
+        raise ValueError("must be an e-mail address")
+    if len(email) > MOST_EMAIL:
+        raise ValueError(f"must have at most {MOST_EMAIL} characters")
+    return email
+
+
+def normal_name(given: str) -> str:
+    """An organization's name as it is shown: what is not seen is left out, spaces are single.
+
+    Raises:
+        ValueError: Nothing is left, or it holds a control character.
+    """
+    name = _SPACES.sub(" ", visible(_SPACES.sub(" ", given))).strip()
+    if not name:
+        raise ValueError("must have at least one character that is seen")
+    if len(name) > MOST_ORGANIZATION:
+        raise ValueError(f"must have at most {MOST_ORGANIZATION} characters")
+    return name
+
+
+def name_key(name: str) -> str:
+    """What two names have in common that only differ in case: the same key is the same organization."""
+    return unicodedata.normalize("NFKC", normal_name(name).casefold())
+
+
+Email = Annotated[str, Field(pattern=EMAIL_FORM, max_length=MOST_EMAIL), AfterValidator(normal_email)]
+OrganizationName = Annotated[str, Field(min_length=1, max_length=MOST_ORGANIZATION), AfterValidator(normal_name)]

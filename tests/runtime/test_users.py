@@ -1,0 +1,65 @@
+"""`towpath users`, against a real database: an operator whom nobody lets in any more."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli import app
+from stores.accounts import reset_user
+from stores.auth import find_user, register_owner
+from stores.db import Database
+from stores.sessions import find_session, open_session
+
+
+@pytest.fixture
+def run(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("TOWPATH_DATABASE_URL", database_url)
+    monkeypatch.setenv("TOWPATH_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "250")
+
+    async def call(*arguments: str) -> Result:
+        # The command runs an event loop of its own.
+        return await asyncio.to_thread(CliRunner().invoke, app, ["users", *arguments])
+
+    return call
+
+
+async def test_a_user_is_listed_deactivated_activated_and_given_a_reset(run, database: Database) -> None:
+    ada = await register_owner(database, "ada@example.com", "x", "Lamp Works")
+    bob = await register_owner(database, "bob@example.com", "x", "Other Works")
+    async with database.transaction() as connection:
+        await connection.execute("UPDATE users SET organization = 'lamp-works' WHERE id = %s", (bob.id,))
+    session = await open_session(database, seconds=60, user_id=ada.id)
+
+    listed = await run("list", "--organization", "lamp-works")
+    assert "ada@example.com" in listed.output and "bob@example.com" in listed.output
+
+    assert (await run("deactivate", "ADA@example.com")).exit_code == 0
+    assert await find_session(database, session) is None
+    assert "deactivated" in (await run("list", "--organization", "lamp-works")).output
+    last = await run("deactivate", "bob@example.com")
+    assert (last.exit_code, "last owner" in last.output) == (2, True)
+    refused = await run("reset-password", "ada@example.com")
+    assert (refused.exit_code, "towpath users activate" in refused.output) == (2, True)
+
+    assert (await run("activate", "ada@example.com")).exit_code == 0
+    made = await run("reset-password", "ada@example.com")
+    assert made.exit_code == 0, made.output
+    token = re.fullmatch(r"/password-reset\?token=([0-9a-f]{48})", made.output.strip())
+    assert token is not None
+    found = await reset_user(database, token.group(1))
+    assert found is not None and found.id == ada.id
+    assert (await find_user(database, "ada@example.com")) is not None
+
+
+@pytest.mark.parametrize("command", ["deactivate", "activate", "reset-password"])
+async def test_who_is_not_known_is_one_clear_line(run, command: str) -> None:
+    result = await run(command, "nobody@example.com")
+
+    assert result.exit_code == 2
+    assert "no user nobody@example.com" in result.output

@@ -1,0 +1,55 @@
+"""Accounts from before addresses and names had a normal form: they stay usable, and those that collide stay apart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import psycopg
+from alembic import command
+
+from contracts.auth import Role
+from stores.accounts import change_user
+from stores.auth import find_user, register_owner
+from stores.db import Database
+from tests.stores.test_job_list import at
+
+OLD = {
+    "plain@a.example": "plain@a.example",
+    "ｗide@a.example": "wide@a.example",
+    "twin@a.example": "twin@a.example",
+    "twin\u200b@a.example": "twin\u200b@a.example",
+    "ada@bücher.example": "ada@xn--bcher-kva.example",
+}
+"""Addresses as they were stored, and as they are afterwards."""
+
+
+async def test_old_accounts_are_found_by_every_spelling_that_is_theirs(make_database: Callable[[], str]) -> None:
+    url = make_database()
+    await asyncio.to_thread(at, url, lambda config: command.downgrade(config, "0014"))
+    with psycopg.connect(url) as connection:
+        connection.execute("INSERT INTO organizations (id, name) VALUES ('org', '日本'), ('acme', 'Acme')")
+        for number, email in enumerate(OLD):
+            connection.execute(
+                "INSERT INTO users (id, organization, email, password_hash, role, created_at)"
+                " VALUES (gen_random_uuid(), 'acme', %s, 'x', 'owner', now() + %s * interval '1 second')",
+                (email, number),
+            )
+
+    await asyncio.to_thread(at, url, lambda config: command.upgrade(config, "head"))
+
+    database = Database(url)
+    for before, after in OLD.items():
+        for spelling in (before, after, before.upper()):
+            found = await find_user(database, spelling)
+            assert found is not None and found.email == after, spelling
+    wide = await find_user(database, "WIDE@a.example")
+    assert wide is not None and wide.role is Role.OWNER
+    # The organization keeps its id; the next one of a name without ASCII letters gets one of its own.
+    other = await register_owner(database, "b@b.example", "x", "中国")
+    assert other.organization.startswith("org-")
+    await change_user(database, "acme", wide.id, lambda _: None, active=False)
+    await database.close()
+
+    for go, target in ((command.downgrade, "0014"), (command.upgrade, "head")):
+        await asyncio.to_thread(at, url, lambda config, go=go, target=target: go(config, target))
