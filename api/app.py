@@ -22,6 +22,7 @@ from api.errors import add_error_handlers
 from api.gateway import Gateway
 from api.health import Probes
 from api.intake import Intake, checked_body
+from api.limiter import Limiter
 from api.pages.routes import mount_static
 from api.pages.routes import router as pages
 from api.request_log import RequestLog
@@ -210,6 +211,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             reader=reader,
             vault=Vault(settings.encryption_key_list),
             probes=probes,
+            limiter=Limiter(database),
         )
         yield
 

@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from api.known_paths import either, methods_of, nothing_at
 from api.requests import request_id
 from api.wording import in_words, sentence
-from contracts.errors import BadInput, ErrorBody, ErrorCode, TowpathError
+from contracts.errors import BadInput, ErrorBody, ErrorCode, LimitReached, TowpathError
 from stores.db import is_away
 
 logger = logging.getLogger(__name__)
@@ -75,6 +75,11 @@ def answer_error(request: Request, error: TowpathError) -> JSONResponse:
     headers: dict[str, str] = {}
     if error.retry_after is not None or error.status in SLOW_DOWN:
         headers["Retry-After"] = str(error.retry_after or RETRY_SECONDS)
+    if isinstance(error, LimitReached):
+        # As draft-ietf-httpapi-ratelimit-headers-10 writes them.
+        window = "" if error.window is None else f";w={error.window}"
+        headers["RateLimit-Policy"] = f'"{error.limit}";q={error.most}{window}'
+        headers["RateLimit"] = f'"{error.limit}";r=0;t={error.retry_after}'
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status >= 500:

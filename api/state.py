@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 from api.gateway import Gateway
 from api.health import Probes
+from api.limiter import Limiter
 from api.turns import Turns
 from api.vector_search import VectorSearch
 from clients.documents import DocumentReader
@@ -73,6 +74,7 @@ class AppState:
     reader: DocumentReader
     vault: Vault
     probes: Probes
+    limiter: Limiter
     models: Models = field(default_factory=Models)
     turns: Turns = field(default_factory=Turns)
     keys: KeyCache = field(default_factory=KeyCache)

@@ -10,6 +10,7 @@ TowpathError
 |-- UnsupportedMediaType 415 the body is of a type that is not taken
 |-- Unprocessable     422  the same Idempotency-Key with another body
 |-- TooMany           429  slow down; carries `retry_after`
+|   `-- LimitReached  429  a limit of the organization, key or account is used up; names it
 |-- Unavailable       503  a part is down; carries `retry_after`
 |-- ModelError        502  a language model gave no usable answer; codes in small letters, as its users know them
 |   |-- RateLimited   429  the provider asks to slow down; carries `retry_after`
@@ -52,6 +53,7 @@ class ErrorCode(StrEnum):
     TOO_LARGE = "TOO_LARGE"
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
     TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
+    LIMIT_REACHED = "LIMIT_REACHED"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
     CANCELLED = "CANCELLED"
@@ -236,6 +238,33 @@ class TooMany(TowpathError):
     title = "Too Many Requests"
     default_code = ErrorCode.TOO_MANY_REQUESTS
     retryable = True
+
+
+class LimitReached(TooMany):
+    """429: a limit is used up.
+
+    Args:
+        limit: Its name, as `GET /v1/limits` and the settings have it.
+        most: What it allows.
+        window: The seconds that it counts over; None: what is there at the moment.
+        retry_after: Seconds after which there may be room.
+        detail: One sentence; None: the usual one.
+    """
+
+    default_code = ErrorCode.LIMIT_REACHED
+
+    def __init__(
+        self, limit: str, most: int, *, window: int | None = None, retry_after: int, detail: str | None = None
+    ) -> None:
+        span = "" if window is None else " a minute" if window == 60 else f" in {window} s"
+        super().__init__(
+            detail or f"the limit {limit} is reached: {most:,}{span}; try again in {retry_after} s",
+            retry_after=retry_after,
+        )
+        self.limit = limit
+        self.most = most
+        self.window = window
+        self.extra = {"limit": limit}
 
 
 class Unavailable(TowpathError):
