@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from api.auth import Throttle, docs_reader
+from api.body_limit import BodyLimit
 from api.disconnects import EndWithClient
 from api.errors import add_error_handlers
 from api.gateway import Gateway
@@ -47,6 +47,7 @@ from api.routes import (
 )
 from api.routing import ApiRoute
 from api.state import AppState
+from api.upload_slots import UploadSlots
 from api.vector_search import VectorSearch
 from clients.documents import DocumentReader
 from clients.http import GuardedClient
@@ -106,6 +107,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorBody, "description": "No key, or not a valid one."},
     403: {"model": ErrorBody, "description": "The key may not do this."},
     404: {"model": ErrorBody, "description": "Unknown, or another organisation's."},
+    408: {"model": ErrorBody, "description": "The body comes too slowly; `detail` tells what is needed."},
     409: {"model": ErrorBody, "description": "The present state does not allow it."},
     413: {"model": ErrorBody, "description": "Beyond a limit."},
     415: {"model": ErrorBody, "description": "The body is of a type that is not taken; `detail` names those that are."},
@@ -157,6 +159,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(EndWithClient)
     app.add_middleware(HeadRequests)
     app.add_middleware(Intake)
+    app.add_middleware(BodyLimit, settings=chosen)
     if chosen.request_log:
         app.add_middleware(RequestLog)
     # Added last, it is outermost: the log knows the id.
@@ -203,7 +206,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             gateway=gateway,
             events=hub,
             secret=settings.secret or secrets.token_urlsafe(48),
-            uploads=asyncio.Semaphore(settings.uploads),
+            uploads=UploadSlots(settings),
             vectors=search,
             catalog=Catalog(settings.llm),
             fetcher=fetcher,

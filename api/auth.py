@@ -25,6 +25,7 @@ from stores import auth as store
 from stores.tables import ApiKeyRow, UserRow
 
 COOKIE = "towpath_session"
+CALLER = "towpath.principal"
 CSRF_HEADER = "X-CSRF-Token"
 TOKEN_SECONDS = 3600
 STREAM_TOKEN_SECONDS = 300
@@ -92,6 +93,14 @@ async def authenticate(
         Unauthorized: No key, a wrong, expired or revoked one, or two different ones.
         Forbidden: A write by cookie without its CSRF token.
     """
+    # A route that takes a body has asked before it was read.
+    known: Principal | None = request.scope.get(CALLER)
+    if known is None:
+        known = request.scope[CALLER] = await _caller_of(request, state)
+    return known
+
+
+async def _caller_of(request: Request, state: AppState) -> Principal:
     credential = presented(request)
     if credential is None:
         return await _by_cookie(request, state)

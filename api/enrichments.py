@@ -47,7 +47,7 @@ async def read_body(request: Request, state: AppState, model: type[Model]) -> tu
         RequestValidationError: It is not what the route takes.
         BadInput: It is no JSON, or holds a value that no part can hold.
     """
-    raw = await read_whole(request, limit=state.settings.enrichment_max_bytes)
+    raw = await read_whole(request, limit=state.settings.enrichment_max_bytes, setting="enrichment_max_bytes")
     if not raw.strip():
         raise BadInput("the body is required", code=ErrorCode.MISSING_FIELD)
     given = read_json(raw)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Annotated, cast
@@ -15,6 +14,7 @@ from api.gateway import Gateway
 from api.health import Probes
 from api.limiter import Limiter
 from api.turns import Turns
+from api.upload_slots import UploadSlots
 from api.vector_search import VectorSearch
 from clients.documents import DocumentReader
 from clients.http import GuardedClient
@@ -66,7 +66,7 @@ class AppState:
     gateway: Gateway
     events: EventHub
     secret: str
-    uploads: asyncio.Semaphore
+    uploads: UploadSlots
     vectors: VectorSearch
     catalog: Catalog
     fetcher: GuardedClient

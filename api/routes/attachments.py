@@ -15,7 +15,7 @@ from api.auth import Operator
 from api.bodies import body_of
 from api.enrichments import read_body
 from api.idempotency import IdempotencyKey, once, slot_of
-from api.routing import ApiRoute
+from api.routing import BODY_LIMIT, ApiRoute
 from api.state import AppState, State
 from contracts.enrichment import AttachmentBody
 from contracts.errors import BadInput, ErrorCode, TooLarge
@@ -67,7 +67,7 @@ async def make_attachment(
     )
 
 
-@router.post("", summary="Upload files")
+@router.post("", summary="Upload files", openapi_extra={BODY_LIMIT: "enrichment_max_bytes"})
 async def upload(
     request: Request,
     state: State,
