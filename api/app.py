@@ -15,7 +15,7 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from api.auth import Throttle, docs_reader
+from api.auth import docs_reader
 from api.body_limit import BodyLimit
 from api.disconnects import EndWithClient
 from api.errors import add_error_handlers
@@ -23,6 +23,7 @@ from api.gateway import Gateway
 from api.health import Probes
 from api.intake import Intake, checked_body
 from api.limiter import Limiter
+from api.limits import Limits
 from api.pages.routes import mount_static
 from api.pages.routes import router as pages
 from api.request_log import RequestLog
@@ -45,8 +46,12 @@ from api.routes import (
     vectors,
     webhooks,
 )
+from api.routes import (
+    limits as limit_routes,
+)
 from api.routing import ApiRoute
 from api.state import AppState
+from api.stream_leases import StreamLeases
 from api.upload_slots import UploadSlots
 from api.vector_search import VectorSearch
 from clients.documents import DocumentReader
@@ -97,6 +102,7 @@ ROUTES = (
     events,
     webhooks,
     auth,
+    limit_routes,
     health,
 )
 FETCH_SECONDS = 30.0
@@ -198,7 +204,11 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(reader.close)
         probes = Probes(settings, database, client)
         stack.push_async_callback(probes.close)
-        app.state.ai_throttle = Throttle(most=settings.ai_rate, seconds=60)
+        limiter = Limiter(database)
+        limits = Limits(settings, database, limiter)
+        streams = StreamLeases(database, limits)
+        await streams.start()
+        stack.push_async_callback(streams.close)
         app.state.towpath = AppState(
             settings=settings,
             db=database,
@@ -206,7 +216,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             gateway=gateway,
             events=hub,
             secret=settings.secret or secrets.token_urlsafe(48),
-            uploads=UploadSlots(settings),
+            uploads=UploadSlots(settings, limits),
             vectors=search,
             catalog=Catalog(settings.llm),
             fetcher=fetcher,
@@ -214,7 +224,9 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             reader=reader,
             vault=Vault(settings.encryption_key_list),
             probes=probes,
-            limiter=Limiter(database),
+            limiter=limiter,
+            limits=limits,
+            streams=streams,
         )
         yield
 

@@ -150,7 +150,7 @@ async def submit_batch(
         index = await index_for_write(connection, caller.organization, options.index_name, fields)
         job.total, job.processed, job.failed = upload.items, upload.failed, upload.failed
         job.digest = upload.digest
-        await job_store.create_job(connection, job)
+        await job_store.create_job(connection, job, most=state.limits.most_jobs(caller.organization))
         if index.dynamic and (message := fields.left_out(index.config)):
             left_out = JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=message)
             await add_warnings(connection, ref_of(job), [left_out])

@@ -66,6 +66,12 @@ def allow(scope: Scope, limit: int, setting: str | None = None) -> None:
         meter.allow(limit, setting)
 
 
+def body_size(scope: Scope) -> int:
+    """How many bytes of the body have come."""
+    meter = cast("_Meter | None", scope.get(METER))
+    return 0 if meter is None else meter.size
+
+
 def too_large(limit: int, setting: str | None) -> TooLarge:
     """Says which limit a body is beyond."""
     told = f", the limit of TOWPATH_{setting.upper()}" if setting else ""
@@ -90,7 +96,7 @@ class _Meter:
         # Each byte that comes lets it wait a little more, up to the grace.
         self._credit = self._grace
         self._left = self._longest = settings.upload_seconds
-        self._size = 0
+        self.size = 0
         self._lingers = False
 
     def allow(self, limit: int, setting: str | None) -> None:
@@ -98,7 +104,7 @@ class _Meter:
         self._check()
 
     def _check(self) -> None:
-        if max(self._size, self._announced or 0) > self._limit:
+        if max(self.size, self._announced or 0) > self._limit:
             raise too_large(self._limit, self._setting)
 
     async def receive(self) -> Message:
@@ -118,7 +124,7 @@ class _Meter:
             self._whole = True
             return message
         came = len(message.get("body", b""))
-        self._size += came
+        self.size += came
         if self._rate:
             self._credit = min(self._grace, self._credit - waited + came / self._rate)
         self._whole = not message.get("more_body", False)
@@ -129,11 +135,11 @@ class _Meter:
         if self._left <= waited:
             return SlowBody(
                 f"the body took longer than {self._longest:g} s, the limit of TOWPATH_UPLOAD_SECONDS;"
-                f" {self._size} bytes had come"
+                f" {self.size} bytes had come"
             )
         return SlowBody(
             f"the body comes too slowly: after {self._grace:g} s at least {self._rate} bytes a second are needed"
-            f" (TOWPATH_UPLOAD_GRACE_SECONDS, TOWPATH_UPLOAD_MIN_RATE); {self._size} bytes had come"
+            f" (TOWPATH_UPLOAD_GRACE_SECONDS, TOWPATH_UPLOAD_MIN_RATE); {self.size} bytes had come"
         )
 
     async def send(self, message: Message) -> None:
@@ -150,7 +156,7 @@ class _Meter:
         """Whether so much of the body is left that the server should not read on only to throw it away."""
         if self._whole:
             return False
-        return self._announced is None or self._announced - self._size > IGNORED_BYTES or status in {408, 413}
+        return self._announced is None or self._announced - self.size > IGNORED_BYTES or status in {408, 413}
 
     async def _linger(self) -> None:
         """Throw a little away: a connection that is closed with bytes unread takes its answer with it."""

@@ -67,7 +67,7 @@ class _Watched:
         # One at a time: a body is not read faster than the handler takes it, and its limits stay the handler's.
         self._messages: asyncio.Queue[Message | Exception] = asyncio.Queue(maxsize=1)
         self._asked = asyncio.Event()
-        if not {name for name, _ in scope["headers"]} & {b"content-length", b"transfer-encoding"}:
+        if scope["method"] in SAFE_METHODS:
             self._asked.set()
         self._begun = False
         self._left = False

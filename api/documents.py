@@ -64,6 +64,8 @@ async def read_start(request: Request, state: AppState, organization: str, model
         async with state.uploads.turn(request, organization, limit=limit, setting="document_max_bytes"):
             given, document, pages = await _form(request, state, organization)
     else:
+        # The document that it names is kept as well.
+        await state.limits.room_for_bytes(organization)
         raw = b"".join([piece async for piece in body_pieces(request, limit=MOST_JSON)])
         given, document, pages = _json(raw), None, None
     body = _validated(model, given)

@@ -231,10 +231,11 @@ async def start_job(
     )
     answer = {"job_id": str(job.id), "message": message, **(extra or {})}
     target = await read_target(request, state)
+    await state.limits.room_for_bytes(caller.organization)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
             return known.replay(digest), None
-        await job_store.create_job(connection, job)
+        await job_store.create_job(connection, job, most=state.limits.most_jobs(caller.organization))
         if target is not None:
             await add_target(connection, job.id, target)
         size = state.settings.enrichment_chunk

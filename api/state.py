@@ -13,6 +13,8 @@ from temporalio.client import Client
 from api.gateway import Gateway
 from api.health import Probes
 from api.limiter import Limiter
+from api.limits import Limits
+from api.stream_leases import StreamLeases
 from api.turns import Turns
 from api.upload_slots import UploadSlots
 from api.vector_search import VectorSearch
@@ -75,6 +77,8 @@ class AppState:
     vault: Vault
     probes: Probes
     limiter: Limiter
+    limits: Limits
+    streams: StreamLeases
     models: Models = field(default_factory=Models)
     turns: Turns = field(default_factory=Turns)
     keys: KeyCache = field(default_factory=KeyCache)

@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import Request
 
-from api.body_limit import allow
+from api.body_limit import allow, body_size
+from api.limits import Limits
 from api.uploads import read_ahead
 from contracts.errors import LimitReached, TowpathError, Unavailable
 from runtime.settings import Settings
@@ -26,9 +27,11 @@ class UploadSlots:
 
     Args:
         settings: How many, the share, and how long one waits for them.
+        limits: Whether there is room for what comes.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, limits: Limits) -> None:
+        self._limits = limits
         # Half of the connections at the most: the rest answer everybody else.
         most = min(settings.uploads, max(settings.api_pool_size // 2, 1))
         share = min(settings.uploads_per_organization, most)
@@ -48,19 +51,26 @@ class UploadSlots:
             setting: The setting that says so.
 
         Raises:
-            LimitReached: The organization's share is taken, and stays so.
+            LimitReached: The organization's share is taken, and stays so; or it stores as much as it may, or has as
+                many jobs.
             Unavailable: All places are.
             TooLarge: The body says that it is larger.
             SlowBody: It does not come.
         """
+        await self._limits.room_for_bytes(organization)
         allow(request.scope, limit, setting)
-        slots = self._small if await read_ahead(request) else self._large
+        slots = self._small
+        if not await read_ahead(request):
+            await self._limits.room_for_job(organization)
+            slots = self._large
         async with slots.held(organization):
             yield
+        await self._limits.note_bytes(organization, body_size(request.scope))
 
     @asynccontextmanager
     async def brief(self, organization: str) -> AsyncIterator[None]:
         """The same for a body that has been read."""
+        await self._limits.room_for_bytes(organization)
         async with self._small.held(organization):
             yield
 

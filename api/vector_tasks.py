@@ -144,7 +144,7 @@ async def submit_task(
                 "model": settings.embedding.model,
                 "order": await next_order(connection),
             }
-            await job_store.create_job(connection, job)
+            await job_store.create_job(connection, job, most=state.limits.most_jobs(caller.organization))
             if target is not None:
                 await add_target(connection, job.id, target)
             stored = await job_store.lock_job(connection, caller.organization, job.id)

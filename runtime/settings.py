@@ -150,6 +150,10 @@ class Settings(BaseSettings):
     upload_wait_seconds: float = Field(
         default=10.0, gt=0, description="How long an upload waits for its place before it is refused."
     )
+    limit_requests: int = Field(default=30_000, ge=0, description="Requests of an organization a minute; 0: any.")
+    limit_jobs: int = Field(default=5_000, ge=0, description="Jobs of an organization in flight; 0: any.")
+    limit_bytes: int = Field(default=100 << 30, ge=0, description="Bytes that an organization stores; 0: any.")
+    limit_streams: int = Field(default=200, ge=0, description="Open event streams of an organization; 0: any.")
     batch_sync_limit: int = Field(default=100, ge=0, description="Batches up to this size are answered at once.")
     cancel_wait_seconds: float = Field(default=5.0, ge=0, description="How long a cancel waits for its end.")
     max_body_bytes: int = Field(

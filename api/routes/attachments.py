@@ -76,6 +76,7 @@ async def upload(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Text, HTML, Markdown and PDF become text; images are shown to models that see."""
+    await state.limits.room_for_bytes(caller.organization)
     if len(files) > MOST_FILES:
         raise BadInput(f"files: at most {MOST_FILES} in one call", field="files")
     rows = [
@@ -98,6 +99,7 @@ async def upload_base64(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The same for one file whose bytes are base64."""
+    await state.limits.room_for_bytes(caller.organization)
     body, digest = await read_body(request, state, AttachmentBody)
     try:
         data = base64.b64decode(body.content_base64, validate=True)

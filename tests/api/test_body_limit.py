@@ -16,11 +16,14 @@ from starlette.types import Message, Scope
 
 from api.app import create_app
 from api.body_limit import LINGER_BYTES, SIGN_IN_BYTES, BodyLimit, allow
+from api.limiter import Limiter
+from api.limits import Limits
 from api.routing import ApiRoute
 from api.upload_slots import Slots, UploadSlots
 from api.uploads import AHEAD_BYTES, body_pieces
 from contracts.errors import ErrorCode, LimitReached, SlowBody, TooLarge, Unavailable
 from runtime.settings import Settings
+from stores.db import Database
 
 PIECE = bytes(64 << 10)
 ENDLESS = 10**9
@@ -81,7 +84,7 @@ def app() -> FastAPI:
     """The application without anything that it stands on."""
     settings = Settings(database_url="postgresql://nobody@127.0.0.1:1/none")
     made = create_app(settings)
-    made.state.towpath = SimpleNamespace(settings=settings, uploads=UploadSlots(settings))
+    made.state.towpath = SimpleNamespace(settings=settings)
     return made
 
 
@@ -227,7 +230,9 @@ async def test_an_organization_holds_its_share_and_no_more() -> None:
 
 async def test_slow_beginnings_hold_no_place() -> None:
     """Twelve clients that send a space now and then: the neighbour's batch goes through beside them."""
-    slots = UploadSlots(Settings(uploads=2, uploads_per_organization=1, upload_wait_seconds=60))
+    settings = Settings(uploads=2, uploads_per_organization=1, upload_wait_seconds=60, limit_bytes=0, limit_jobs=0)
+    nowhere = Database("postgresql://nobody@127.0.0.1:1/none")
+    slots = UploadSlots(settings, Limits(settings, nowhere, Limiter(nowhere)))
     begun = asyncio.Semaphore(0)
 
     async def endless() -> AsyncIterator[bytes]:
