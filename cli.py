@@ -31,10 +31,12 @@ from runtime.logs import configure_logging
 from runtime.settings import Settings, get_settings
 
 if TYPE_CHECKING:
+    from contracts.limits import LimitName
     from stores.db import Database
     from stores.tables import UserRow
 
 GRACE = 10
+MOST_LIMIT = (1 << 63) - 1
 
 app = typer.Typer(
     help="Towpath: durable jobs over data and AI, as Temporal workflows behind a REST API.",
@@ -479,6 +481,47 @@ def reset_password(email: Email, home: Home = None) -> None:
 
     _with_database(home, reset)
     console.print(f"/password-reset?token={token}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def limits(
+    organization: Annotated[str, typer.Argument(help="The organization's id.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="name=number, 0 for no limit, or name=default; as often as needed."),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Show or change the limits of one organization; façades know of a change after ten seconds."""
+    from contracts.limits import MEANINGS, LimitName
+    from stores.usage import own_limits, set_limits
+
+    wanted = dict(_limit(change) for change in changes or [])
+    table = Table("limit", "most", "meaning")
+
+    async def show(database: Database) -> None:
+        await set_limits(database, organization, wanted)
+        own = await own_limits(database, organization)
+        for name in LimitName:
+            most = "as the settings say" if name not in own else f"{own[name]:,}" if own[name] else "none"
+            table.add_row(name, most, MEANINGS[name])
+
+    _with_database(home, show)
+    console.print(table)
+
+
+def _limit(change: str) -> tuple[LimitName, int | None]:
+    """A limit's name and number, from `name=number`."""
+    from contracts.limits import LimitName
+
+    name, separator, value = change.partition("=")
+    if not separator or name not in set(LimitName):
+        _fail(f"--set {change}: must be one of {', '.join(LimitName)}, then = and a number")
+    if value == "default":
+        return LimitName(name), None
+    if not value.isascii() or not value.isdigit() or int(value) > MOST_LIMIT:
+        _fail(f"--set {change}: must be a whole number up to {MOST_LIMIT}, or default")
+    return LimitName(name), int(value)
 
 
 @secrets_app.command(name="reseal")

@@ -35,6 +35,7 @@ from stores.housekeeping import open_jobs, sweep_jobs
 from stores.job_events import hold_job
 from stores.job_list import compact_counters
 from stores.job_starts import ref_of, start_of
+from stores.rates import sweep_counters
 from stores.tables import JobRow
 
 SWEEP_ROWS = 5_000
@@ -154,6 +155,7 @@ class JobActivities:
         # To the end, not a piece a round: after an upgrade there is a delta for each job that was there before.
         while await compact_counters(self._database, limit=SWEEP_ROWS) >= SWEEP_ROWS:
             pass
+        await sweep_counters(self._database)
         jobs = await sweep_jobs(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
         async with self._database.transaction() as connection:
             answers = await sweep_answers(connection, days=self._answer_days, limit=SWEEP_ROWS)

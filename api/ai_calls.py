@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ from contracts.errors import ErrorCode, ModelTimeout, NotFound, TowpathError
 from contracts.jobs import JobKind, JobState
 from domain.semantics.content import topic_of
 from stores.ai.jobs import create_call, read_actions
+from stores.db import Connection
 from stores.tables import JobRow
 
 WAIT_SECONDS = 120.0
@@ -22,6 +25,10 @@ WAIT_SECONDS = 120.0
 
 class AiFault(TowpathError):
     """500: the question found no answer."""
+
+
+def _create(state: AppState, caller: Principal) -> Callable[[Connection, JobRow], Awaitable[None]]:
+    return partial(create_call, most=state.limits.most_jobs(caller.organization))
 
 
 async def answer_topic(
@@ -36,7 +43,7 @@ async def answer_topic(
     job = await _question(
         state, caller, JobKind.TOPIC_CHOICE, body, known=body.current_topic_name, topics=body.potential_topic_names
     )
-    job, _ = await _ended(state, await job_once(state, slot, digest, job, create_call))
+    job, _ = await _ended(state, await job_once(state, slot, digest, job, _create(state, caller)))
     return {"topicId": (job.result or {}).get("topic")}
 
 
@@ -51,7 +58,7 @@ async def answer_query(
     """
     topic = body.topic_name or body.current_topic_name
     job = await _question(state, caller, JobKind.QUERY_GENERATION, body, topic=topic, run=body.run_query)
-    job, actions = await _ended(state, await job_once(state, slot, digest, job, create_call))
+    job, actions = await _ended(state, await job_once(state, slot, digest, job, _create(state, caller)))
     last = next((one for one in reversed(actions) if one.type is ActionType.GENERATE_QUERY), None)
     found: dict[str, Any] = {"topic": (job.result or {}).get("topic"), "query": None, "error": None}
     if last is not None:

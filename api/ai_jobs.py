@@ -170,7 +170,7 @@ async def start(
     async with state.db.joined() as (inside, connection):
         if known := await slot.open(connection):
             return known.replay(digest)
-        stored = await _accept(connection, job, body, user)
+        stored = await _accept(state, connection, job, body, user)
         if target is not None:
             await add_target(connection, job.id, target)
         await slot.keep(connection, digest, 201, answer)
@@ -205,7 +205,7 @@ def _job(
     )
 
 
-async def _accept(connection: Connection, job: JobRow, body: AiJobBody, user: UUID | None) -> JobRow:
+async def _accept(state: AppState, connection: Connection, job: JobRow, body: AiJobBody, user: UUID | None) -> JobRow:
     assert job.conversation_id is not None
     thread = ThreadHead(
         id=job.conversation_id,
@@ -216,7 +216,7 @@ async def _accept(connection: Connection, job: JobRow, body: AiJobBody, user: UU
         name=shorten(body.prompt.strip().splitlines()[0], MOST_NAME),
         last_prompt=body.prompt,
     )
-    await create_ai_job(connection, job, thread)
+    await create_ai_job(connection, job, thread, most=state.limits.most_jobs(job.organization))
     return await lock_job(connection, job.organization, job.id)
 
 
@@ -247,7 +247,7 @@ async def ask(state: AppState, caller: Principal, conversation_id: UUID, prompt:
     await find_model(state, caller.organization, body.model_id, body.branch_id)
     job = _job(state, caller, body, thread.id, caller.user_id or thread.user_id, [])
     async with state.db.transaction() as connection:
-        stored = await _accept(connection, job, body, thread.user_id)
+        stored = await _accept(state, connection, job, body, thread.user_id)
     state.gateway.start_soon(stored)
     return job.id
 

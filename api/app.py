@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator
@@ -16,7 +15,8 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from api.auth import Throttle, docs_reader
+from api.auth import docs_reader
+from api.body_limit import BodyLimit
 from api.disconnects import EndWithClient
 from api.errors import add_error_handlers
 from api.gateway import Gateway
@@ -24,6 +24,7 @@ from api.health import Probes
 from api.intake import Intake, checked_body
 from api.key_uses import KeyUses
 from api.limiter import Limiter
+from api.limits import Limits
 from api.pages.routes import mount_static
 from api.pages.routes import router as pages
 from api.request_log import RequestLog
@@ -47,8 +48,13 @@ from api.routes import (
     vectors,
     webhooks,
 )
+from api.routes import (
+    limits as limit_routes,
+)
 from api.routing import ApiRoute
 from api.state import AppState
+from api.stream_leases import StreamLeases
+from api.upload_slots import UploadSlots
 from api.vector_search import VectorSearch
 from clients.documents import DocumentReader
 from clients.http import GuardedClient
@@ -99,6 +105,7 @@ ROUTES = (
     webhooks,
     auth,
     users,
+    limit_routes,
     health,
 )
 FETCH_SECONDS = 30.0
@@ -109,6 +116,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorBody, "description": "No key, or not a valid one."},
     403: {"model": ErrorBody, "description": "The key may not do this."},
     404: {"model": ErrorBody, "description": "Unknown, or another organisation's."},
+    408: {"model": ErrorBody, "description": "The body comes too slowly; `detail` tells what is needed."},
     409: {"model": ErrorBody, "description": "The present state does not allow it."},
     413: {"model": ErrorBody, "description": "Beyond a limit."},
     415: {"model": ErrorBody, "description": "The body is of a type that is not taken; `detail` names those that are."},
@@ -160,6 +168,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(EndWithClient)
     app.add_middleware(HeadRequests)
     app.add_middleware(Intake)
+    app.add_middleware(BodyLimit, settings=chosen)
     if chosen.request_log:
         app.add_middleware(RequestLog)
     # Added last, it is outermost: the log knows the id.
@@ -200,7 +209,11 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(probes.close)
         key_uses = KeyUses(database)
         stack.push_async_callback(key_uses.close)
-        app.state.ai_throttle = Throttle(most=settings.ai_rate, seconds=60)
+        limiter = Limiter(database)
+        limits = Limits(settings, database, limiter)
+        streams = StreamLeases(database, limits)
+        await streams.start()
+        stack.push_async_callback(streams.close)
         app.state.towpath = AppState(
             settings=settings,
             db=database,
@@ -208,7 +221,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             gateway=gateway,
             events=hub,
             secret=settings.secret or secrets.token_urlsafe(48),
-            uploads=asyncio.Semaphore(settings.uploads),
+            uploads=UploadSlots(settings, limits),
             vectors=search,
             catalog=Catalog(settings.llm),
             fetcher=fetcher,
@@ -216,8 +229,10 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             reader=reader,
             vault=Vault(settings.encryption_key_list),
             probes=probes,
-            limiter=Limiter(database),
+            limiter=limiter,
             key_uses=key_uses,
+            limits=limits,
+            streams=streams,
         )
         yield
 

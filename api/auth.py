@@ -25,6 +25,7 @@ from stores.sessions import find_session
 from stores.tables import ApiKeyRow, UserRow
 
 COOKIE = "towpath_session"
+CALLER = "towpath.principal"
 CSRF_HEADER = "X-CSRF-Token"
 TOKEN_SECONDS = 3600
 STREAM_TOKEN_SECONDS = 300
@@ -91,7 +92,17 @@ async def authenticate(
     Raises:
         Unauthorized: No key, a wrong, expired or revoked one, or two different ones.
         Forbidden: A write by cookie without its CSRF token.
+        LimitReached: The organization has used up its requests.
     """
+    # A route that takes a body has asked before it was read.
+    known: Principal | None = request.scope.get(CALLER)
+    if known is None:
+        known = request.scope[CALLER] = await _caller_of(request, state)
+        await state.limits.count_request(request.scope, known.organization)
+    return known
+
+
+async def _caller_of(request: Request, state: AppState) -> Principal:
     credential = presented(request)
     if credential is None:
         return await _by_cookie(request, state)
@@ -117,6 +128,7 @@ async def authenticate_embeddings(
     keyless = presented(request) is None and COOKIE not in request.cookies
     if keyless and state.settings.embeddings_open:
         note_caller(request.scope, organization=store.DEFAULT_ORGANIZATION)
+        await state.limits.count_request(request.scope, store.DEFAULT_ORGANIZATION)
         return Principal(
             organization=store.DEFAULT_ORGANIZATION,
             kind=KeyKind.ORGANIZATION,
@@ -179,6 +191,7 @@ async def read_session(request: Request, state: AppState) -> Session:
     claims = _claims(state, token, "session")
     caller = await _of_session(state, claims)
     note_caller(request.scope, organization=caller.organization)
+    await state.limits.count_request(request.scope, caller.organization)
     return Session(caller=caller, csrf=str(claims["csrf"]))
 
 

@@ -15,7 +15,7 @@ from api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
 from api.idempotency import Slot
 from api.routing import refuse_unknown
 from api.state import AppState
-from api.uploads import ItemKind, Stager, Upload, UploadLimits, digest_body
+from api.uploads import ItemKind, Stager, Upload, UploadLimits, body_bound, digest_body
 from api.webhook_targets import MEMBERS, read_target, take_members
 from contracts.auth import Principal
 from contracts.entities import BatchStatus, BatchView
@@ -116,6 +116,7 @@ async def submit_batch(
     """Stage the body into a job and commit both at once; then start it, and wait if that was asked for."""
     limits = UploadLimits(
         json_bytes=state.settings.max_json_bytes,
+        json_setting="max_json_bytes",
         ndjson_bytes=state.settings.max_ndjson_bytes,
         items=MOST_ENTITIES,
         item_bytes=MOST_ENTITY_BYTES,
@@ -132,7 +133,13 @@ async def submit_batch(
         created_by=caller.key_id,
         window_size=state.settings.window,
     )
-    async with state.uploads, state.db.transaction() as connection:
+    limit, setting = body_bound(request, limits)
+    turn = (
+        state.uploads.turn(request, caller.organization, limit=limit, setting=setting)
+        if single is None
+        else state.uploads.brief(caller.organization)
+    )
+    async with turn, state.db.transaction() as connection:
         if known := await slot.open(connection):
             return known.replay(await digest_body(request, limits, start=start))
         fields = ScalarFields()
@@ -143,7 +150,7 @@ async def submit_batch(
         index = await index_for_write(connection, caller.organization, options.index_name, fields)
         job.total, job.processed, job.failed = upload.items, upload.failed, upload.failed
         job.digest = upload.digest
-        await job_store.create_job(connection, job)
+        await job_store.create_job(connection, job, most=state.limits.most_jobs(caller.organization))
         if index.dynamic and (message := fields.left_out(index.config)):
             left_out = JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=message)
             await add_warnings(connection, ref_of(job), [left_out])

@@ -17,6 +17,7 @@ import logging
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.requests import request_id
+from contracts.errors import TowpathError
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +65,15 @@ class _Watched:
         self._receive = receive
         self._send = send
         # One at a time: a body is not read faster than the handler takes it, and its limits stay the handler's.
-        self._messages: asyncio.Queue[Message] = asyncio.Queue(maxsize=1)
+        self._messages: asyncio.Queue[Message | Exception] = asyncio.Queue(maxsize=1)
+        self._asked = asyncio.Event()
+        if scope["method"] in SAFE_METHODS:
+            self._asked.set()
         self._begun = False
         self._left = False
 
     async def run(self, app: ASGIApp) -> None:
-        handler = asyncio.ensure_future(app(self._scope, self._messages.get, self._relay))
+        handler = asyncio.ensure_future(app(self._scope, self._hand, self._relay))
         lookout = asyncio.create_task(self._look(handler))
         try:
             await handler
@@ -87,14 +91,27 @@ class _Watched:
             with contextlib.suppress(asyncio.CancelledError):
                 await lookout
 
+    async def _hand(self) -> Message:
+        self._asked.set()
+        message = await self._messages.get()
+        if isinstance(message, Exception):
+            raise message
+        return message
+
     async def _relay(self, message: Message) -> None:
         self._begun = True
         await self._send(message)
 
     async def _look(self, handler: asyncio.Future[None]) -> None:
         """Hand the client's messages on; when it leaves before the answer has begun, end the handler."""
-        while (message := await self._receive())["type"] != "http.disconnect":
-            await self._messages.put(message)
+        # A body is not read before the handler wants it: who asks may have no key.
+        await self._asked.wait()
+        try:
+            while (message := await self._receive())["type"] != "http.disconnect":
+                await self._messages.put(message)
+        except TowpathError as error:
+            await self._messages.put(error)
+            return
         if not self._begun and not handler.done():
             self._left = True
             handler.cancel()

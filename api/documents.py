@@ -60,8 +60,12 @@ async def read_start(request: Request, state: AppState, organization: str, model
         BadInput: No form and no JSON, or a kind of file that is not read.
     """
     if media_type(request.headers) == MULTIPART:
-        given, document, pages = await _form(request, state, organization)
+        limit = state.settings.document_max_bytes + FORM_ROOM
+        async with state.uploads.turn(request, organization, limit=limit, setting="document_max_bytes"):
+            given, document, pages = await _form(request, state, organization)
     else:
+        # The document that it names is kept as well.
+        await state.limits.room_for_bytes(organization)
         raw = b"".join([piece async for piece in body_pieces(request, limit=MOST_JSON)])
         given, document, pages = _json(raw), None, None
     body = _validated(model, given)
@@ -89,10 +93,9 @@ def _validated(model: type[Model], given: Mapping[str, Any]) -> Model:
 async def _form(
     request: Request, state: AppState, organization: str
 ) -> tuple[dict[str, Any], DocumentRef | None, int | None]:
+    limit = state.settings.document_max_bytes + FORM_ROOM
     # It is made by a generator function, and closed as one.
-    pieces = cast(
-        AsyncGenerator[bytes, None], body_pieces(request, limit=state.settings.document_max_bytes + FORM_ROOM)
-    )
+    pieces = cast(AsyncGenerator[bytes, None], body_pieces(request, limit=limit, setting="document_max_bytes"))
     parser = MultiPartParser(request.headers, pieces, max_files=1, max_part_size=MOST_JSON)
     try:
         form = await parser.parse()

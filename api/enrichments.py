@@ -47,7 +47,7 @@ async def read_body(request: Request, state: AppState, model: type[Model]) -> tu
         RequestValidationError: It is not what the route takes.
         BadInput: It is no JSON, or holds a value that no part can hold.
     """
-    raw = await read_whole(request, limit=state.settings.enrichment_max_bytes)
+    raw = await read_whole(request, limit=state.settings.enrichment_max_bytes, setting="enrichment_max_bytes")
     if not raw.strip():
         raise BadInput("the body is required", code=ErrorCode.MISSING_FIELD)
     given = read_json(raw)
@@ -231,10 +231,11 @@ async def start_job(
     )
     answer = {"job_id": str(job.id), "message": message, **(extra or {})}
     target = await read_target(request, state)
+    await state.limits.room_for_bytes(caller.organization)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
             return known.replay(digest), None
-        await job_store.create_job(connection, job)
+        await job_store.create_job(connection, job, most=state.limits.most_jobs(caller.organization))
         if target is not None:
             await add_target(connection, job.id, target)
         size = state.settings.enrichment_chunk

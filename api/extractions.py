@@ -180,7 +180,7 @@ async def start(
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
             return known
-        await create_extraction(connection, job, extraction)
+        await create_extraction(connection, job, extraction, most=state.limits.most_jobs(caller.organization))
         if target is not None:
             await add_target(connection, job.id, target)
         await slot.keep(connection, sent.digest, 200, started_answer(state, request, job))

@@ -99,12 +99,9 @@ class Limiter:
         try:
             await (self._take(rate, key, amount) if rate.exact else self._spend(rate, key, amount))
         except Exception as error:
-            if not is_away(error) and not is_away(getattr(error, "orig", None)):
-                raise
+            pass_over(error, quiet=strict or self._away_until > time.monotonic())
             if strict:
                 raise Unavailable("attempts cannot be counted now; try again") from error
-            if self._away_until <= time.monotonic():
-                logger.warning("limits are not counted: the database does not answer: %s", error)
             self._away_until = time.monotonic() + PAUSE_SECONDS
 
     async def forgive(self, rate: Rate, key: str, amount: int = 1) -> None:
@@ -166,6 +163,19 @@ class Limiter:
                 self._blocks = {at: one for at, one in self._blocks.items() if one.until > now or one.lock.locked()}
             found = self._blocks[rate, key] = _Block()
         return found
+
+
+def pass_over(error: Exception, *, quiet: bool = False) -> None:
+    """Let a limit be where the database does not answer; every other error is raised again.
+
+    Args:
+        error: What went wrong.
+        quiet: Without a line in the log.
+    """
+    if not is_away(error) and not is_away(getattr(error, "orig", None)):
+        raise error
+    if not quiet:
+        logger.warning("limits are not counted: the database does not answer: %s", error)
 
 
 def _pay(block: _Block, amount: int) -> bool:

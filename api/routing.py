@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, get_origin
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form, ParamTypes
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
+from api.auth import authenticate, authenticate_embeddings
+from api.body_limit import allow
 from api.media import FORM, JSON, settle_media
 from api.requests import add_header
+from api.state import AppState, state_of
 from api.wording import UNKNOWN_FIELD, UNKNOWN_PARAMETER
+from contracts.auth import Principal
 from contracts.bodies import Lenient, names_beside, unknown_fields
 from contracts.errors import UnsupportedMediaType
 from domain.suggestions import nearest, suggestion
@@ -30,6 +35,8 @@ MOST_TOLD = 10
 MOST_NAME = 64
 MOST_WARNING = 1000
 UNREAD = "towpath.unread"
+BODY_LIMIT = "x-body-limit"
+"""In a route's `openapi_extra`: the setting that bounds its body, where the framework reads it."""
 
 
 class ApiRoute(APIRoute):
@@ -73,16 +80,31 @@ class ApiRoute(APIRoute):
         kinds = [self.body_field.field_info.annotation, *getattr(self.body_field.field_info.annotation, "__args__", ())]
         return next((one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel)), None)
 
+    @property
+    def authenticates(self) -> Callable[[Request, AppState], Coroutine[Any, Any, Principal]] | None:
+        """Who finds the caller of a route whose body the framework reads; None: anybody may call, or there is none."""
+        if self.body_field is None:
+            return None
+        calls = [one.call for one in _flat(self.dependant)]
+        return next((one for one in (authenticate, authenticate_embeddings) if one in calls), None)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler of FastAPI, with the body's type settled before it and its errors worded after it."""
         handle = super().get_route_handler()
         settled = self.media_types
+        authenticates = self.authenticates
+        limit: str | None = (self.openapi_extra or {}).get(BODY_LIMIT)
 
         async def settle(request: Request) -> Response:
             unread = settle_media(request.scope, settled) if settled else None
             if not settled and request.headers.get("content-length", "0") not in {"0", "2"}:  # nothing, or `{}`
                 add_header(request.scope, "Warning", '199 towpath "body ignored: nothing is read from one here"')
             request.scope[UNREAD] = unread
+            if authenticates is not None:
+                # The framework reads a body before it asks who sends it.
+                await authenticates(request, await state_of(request))
+            if limit is not None:
+                allow(request.scope, getattr((await state_of(request)).settings, limit), limit)
             try:
                 return await handle(request)
             except RequestValidationError as error:
@@ -95,6 +117,13 @@ class ApiRoute(APIRoute):
                 raise RequestValidationError(errors, body=error.body) from error
 
         return settle
+
+
+def _flat(dependant: Dependant) -> Iterator[Dependant]:
+    """What a route depends on, directly or not."""
+    for one in dependant.dependencies:
+        yield one
+        yield from _flat(one)
 
 
 def _careful(endpoint: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +15,10 @@ from api.gateway import Gateway
 from api.health import Probes
 from api.key_uses import KeyUses
 from api.limiter import Limiter
+from api.limits import Limits
+from api.stream_leases import StreamLeases
 from api.turns import Turns
+from api.upload_slots import UploadSlots
 from api.vector_search import VectorSearch
 from clients.documents import DocumentReader
 from clients.http import GuardedClient
@@ -72,7 +74,7 @@ class AppState:
     gateway: Gateway
     events: EventHub
     secret: str
-    uploads: asyncio.Semaphore
+    uploads: UploadSlots
     vectors: VectorSearch
     catalog: Catalog
     fetcher: GuardedClient
@@ -82,6 +84,8 @@ class AppState:
     probes: Probes
     limiter: Limiter
     key_uses: KeyUses
+    limits: Limits
+    streams: StreamLeases
     models: Models = field(default_factory=Models)
     turns: Turns = field(default_factory=Turns)
     keys: KeyCache = field(default_factory=KeyCache)

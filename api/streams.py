@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette import types
 
 from api.auth import authenticate, require, stream_organization
 from api.job_control import find_job
@@ -51,6 +53,7 @@ async def stream_reader(request: Request, state: AppState, job_id: UUID, token: 
     if token is not None:
         organization = stream_organization(state, token, job_id)
         note_caller(request.scope, organization=organization)
+        await state.limits.count_request(request.scope, organization)
         return await get_job(state.db, organization, job_id)
     caller = await require(Role.OPERATOR, Scope.READ)(await authenticate(request, state))
     return await find_job(state, caller, job_id)
@@ -71,12 +74,27 @@ def first_line() -> ServerSentEvent:
     return ServerSentEvent(comment="stream", retry=RETRY_MILLISECONDS, sep="\n")
 
 
-def stream(lines: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
-    """The answer that sends the lines, with a comment in quiet times."""
-    return EventSourceResponse(
+class _Held(EventSourceResponse):
+    """A stream that is counted as long as it lasts."""
+
+    lease: AbstractAsyncContextManager[None]
+
+    async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
+        async with self.lease:
+            await super().__call__(scope, receive, send)
+
+
+def stream(state: AppState, job: JobRow, lines: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
+    """The answer that sends a job's lines, with a comment in quiet times.
+
+    429 where the organization has as many streams open as it may.
+    """
+    answer = _Held(
         lines,
         ping=COMMENT_SECONDS,
         ping_message_factory=lambda: ServerSentEvent(comment="alive"),
         sep="\n",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+    answer.lease = state.streams.held(job.organization)
+    return answer

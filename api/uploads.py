@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +10,7 @@ from uuid import UUID
 
 from starlette.requests import ClientDisconnect, Request
 
+from api.body_limit import allow, too_large
 from api.media import NDJSON, media_type
 from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
 from contracts.jobs import FailedItem
@@ -20,7 +20,9 @@ from stores.db import Connection
 from stores.staging import StagedItem, add_failures, stage_page
 
 PAGE_BYTES = 4 << 20
-SILENCE_SECONDS = 60.0
+AHEAD = "towpath.ahead"
+AHEAD_BYTES = 1 << 20
+"""Read before a place among the uploads is taken: most bodies end before."""
 INFLATED_PIECE = 1 << 18
 MOST_IDENTITY = 512
 
@@ -30,11 +32,13 @@ class UploadLimits:
     """What one upload may hold."""
 
     json_bytes: int
+    """As the setting `json_setting` says."""
+    json_setting: str
     items: int
     item_bytes: int
     page_items: int
     ndjson_bytes: int | None = None
-    """None: one JSON object is the only form."""
+    """As `max_ndjson_bytes` says; None: one JSON object is the only form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,46 +77,69 @@ class Upload:
     """The other members of the body, as they came."""
 
 
-async def body_pieces(request: Request, *, limit: int) -> AsyncIterator[bytes]:
+async def body_pieces(request: Request, *, limit: int, setting: str | None = None) -> AsyncIterator[bytes]:
     """The body, decompressed, in pieces of bounded size.
 
     Args:
         request: The request; `Content-Encoding: gzip` is understood.
-        limit: The most bytes after decompression.
+        limit: The most bytes, as they come and after decompression.
+        setting: The setting that says so.
 
     Raises:
         TooLarge: While reading, as soon as the limit is passed.
+        SlowBody: It does not come.
         BadInput: The gzip is broken, the encoding unknown, or the client stopped sending.
     """
+    allow(request.scope, limit, setting)
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "", "gzip", "x-gzip"}:
         raise BadInput(f"Content-Encoding {encoding} is not understood; send gzip", code=ErrorCode.INVALID_ENCODING)
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        raise TooLarge(f"the body is larger than {limit} bytes")
     raw = _raw_pieces(request)
     size = 0
     async for piece in raw if encoding in {"identity", ""} else _inflated(raw):
         size += len(piece)
         if size > limit:
-            raise TooLarge(f"the body is larger than {limit} bytes")
+            raise too_large(limit, setting)
         yield piece
 
 
+async def read_ahead(request: Request) -> bool:
+    """Read the beginning of a body that has not been read; who reads the body gets it from there.
+
+    Returns:
+        Whether that was all of it.
+
+    Raises:
+        TooLarge, SlowBody: As the request's meter says.
+        BadInput: The client stopped sending.
+    """
+    rest = _stream(request)
+    ahead: list[bytes] = []
+    request.scope[AHEAD] = (ahead, rest)
+    size = 0
+    async for piece in rest:
+        ahead.append(piece)
+        size += len(piece)
+        if size >= AHEAD_BYTES:
+            return False
+    return True
+
+
 async def _raw_pieces(request: Request) -> AsyncIterator[bytes]:
-    stream = request.stream()
-    while True:
-        try:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                piece = await anext(stream, None)
-        except TimeoutError as error:
-            raise BadInput("the body stopped in the middle", code=ErrorCode.TRUNCATED_BODY) from error
-        except ClientDisconnect as error:
-            raise BadInput("the connection closed in the middle", code=ErrorCode.TRUNCATED_BODY) from error
-        if piece is None:
-            return
-        if piece:
-            yield piece
+    ahead, rest = request.scope.pop(AHEAD, ([], None))
+    while ahead:
+        yield ahead.pop(0)
+    async for piece in rest or _stream(request):
+        yield piece
+
+
+async def _stream(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for piece in request.stream():
+            if piece:
+                yield piece
+    except ClientDisconnect as error:
+        raise BadInput("the connection closed in the middle", code=ErrorCode.TRUNCATED_BODY) from error
 
 
 async def _inflated(raw: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -138,15 +165,17 @@ async def _inflated(raw: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         raise BadInput("the gzip body ends too early", code=ErrorCode.TRUNCATED_BODY)
 
 
-async def read_whole(request: Request, *, limit: int) -> bytes:
+async def read_whole(request: Request, *, limit: int, setting: str | None = None) -> bytes:
     """A small body at once; a byte order mark before it is ignored."""
-    return b"".join([piece async for piece in body_pieces(request, limit=limit)]).removeprefix(BYTE_ORDER_MARK)
+    pieces = [piece async for piece in body_pieces(request, limit=limit, setting=setting)]
+    return b"".join(pieces).removeprefix(BYTE_ORDER_MARK)
 
 
 async def digest_body(request: Request, limits: UploadLimits, *, start: bytes) -> bytes:
     """Only the digest of a body, for a request that has been answered before."""
     digest = hashlib.sha256(start)
-    async for piece in body_pieces(request, limit=_limit(request, limits)):
+    limit, setting = body_bound(request, limits)
+    async for piece in body_pieces(request, limit=limit, setting=setting):
         digest.update(piece)
     return digest.digest()
 
@@ -156,10 +185,11 @@ def is_ndjson(request: Request) -> bool:
     return media_type(request.headers) == NDJSON
 
 
-def _limit(request: Request, limits: UploadLimits) -> int:
-    if not is_ndjson(request):
-        return limits.json_bytes
-    return limits.json_bytes if limits.ndjson_bytes is None else limits.ndjson_bytes
+def body_bound(request: Request, limits: UploadLimits) -> tuple[int, str]:
+    """The most bytes of a body of its form, and the setting that says so."""
+    if is_ndjson(request) and limits.ndjson_bytes is not None:
+        return limits.ndjson_bytes, "max_ndjson_bytes"
+    return limits.json_bytes, limits.json_setting
 
 
 class Stager:
@@ -193,7 +223,7 @@ class Stager:
             BadInput: The body as a whole cannot be taken; nothing of it is.
             TooLarge: It holds too much.
         """
-        most = _limit(request, self._limits)
+        most, setting = body_bound(request, self._limits)
         self._lines = is_ndjson(request)
         splitter: Splitter
         if self._lines:
@@ -202,7 +232,7 @@ class Stager:
             bare = self._limits.ndjson_bytes is not None
             splitter = ArraySplitter(most_bytes=self._limits.item_bytes, name=self._kind.name, bare=bare)
         digest = hashlib.sha256(start)
-        async for piece in body_pieces(request, limit=most):
+        async for piece in body_pieces(request, limit=most, setting=setting):
             digest.update(piece)
             for found in splitter.feed(piece):
                 await self._take(found)

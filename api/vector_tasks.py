@@ -107,6 +107,7 @@ async def submit_task(
     settings = state.settings
     limits = UploadLimits(
         json_bytes=settings.vector_max_bytes,
+        json_setting="vector_max_bytes",
         items=settings.vector_max_items,
         item_bytes=min(MOST_ITEM_BYTES, settings.vector_max_bytes),
         page_items=settings.vector_chunk,
@@ -122,7 +123,8 @@ async def submit_task(
         window_size=settings.window,
     )
     try:
-        async with state.uploads, state.db.transaction() as connection:
+        turn = state.uploads.turn(request, caller.organization, limit=limits.json_bytes, setting=limits.json_setting)
+        async with turn, state.db.transaction() as connection:
             if known := await slot.open(connection):
                 return known.replay(await digest_body(request, limits, start=b""))
             reader = ItemKind(
@@ -142,7 +144,7 @@ async def submit_task(
                 "model": settings.embedding.model,
                 "order": await next_order(connection),
             }
-            await job_store.create_job(connection, job)
+            await job_store.create_job(connection, job, most=state.limits.most_jobs(caller.organization))
             if target is not None:
                 await add_target(connection, job.id, target)
             stored = await job_store.lock_job(connection, caller.organization, job.id)

@@ -5,6 +5,7 @@ TowpathError
 |-- Unauthorized      401  no key, a wrong key, or two different keys
 |-- Forbidden         403  the key may not do this
 |-- NotFound          404  unknown, or another organisation's
+|-- SlowBody          408  the body comes too slowly, or takes too long
 |-- Conflict          409  the state does not allow it now
 |-- TooLarge          413  beyond a limit
 |-- UnsupportedMediaType 415 the body is of a type that is not taken
@@ -44,6 +45,7 @@ class ErrorCode(StrEnum):
     EMPTY_LIST = "EMPTY_LIST"
     NULL_BYTE = "NULL_BYTE"
     TRUNCATED_BODY = "TRUNCATED_BODY"
+    BODY_TOO_SLOW = "BODY_TOO_SLOW"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
     UNAUTHORIZED = "UNAUTHORIZED"
     FORBIDDEN = "FORBIDDEN"
@@ -197,6 +199,14 @@ class NotFound(TowpathError):
     status = 404
     title = "Not Found"
     default_code = ErrorCode.NOT_FOUND
+
+
+class SlowBody(TowpathError):
+    """408: the body comes too slowly, or takes too long; nothing of it is kept."""
+
+    status = 408
+    title = "Request Timeout"
+    default_code = ErrorCode.BODY_TOO_SLOW
 
 
 class Conflict(TowpathError):

@@ -152,11 +152,31 @@ class Settings(BaseSettings):
         default=30.0, gt=0, le=3600, description="Longest time of one statement of the façade in Towpath's database."
     )
     api_pool_size: int = Field(default=20, ge=4, description="Database connections of the façade.")
-    uploads: int = Field(default=8, ge=1, description="Batch uploads that the façade reads at once.")
+    uploads: int = Field(
+        default=8, ge=1, description="Large uploads that the façade reads at once; at most half of its connections."
+    )
+    uploads_per_organization: int = Field(default=4, ge=1, description="Those of them that one organization holds.")
+    upload_wait_seconds: float = Field(
+        default=10.0, gt=0, description="How long an upload waits for its place before it is refused."
+    )
+    limit_requests: int = Field(default=30_000, ge=0, description="Requests of an organization a minute; 0: any.")
+    limit_jobs: int = Field(default=5_000, ge=0, description="Jobs of an organization in flight; 0: any.")
+    limit_bytes: int = Field(default=100 << 30, ge=0, description="Bytes that an organization stores; 0: any.")
+    limit_streams: int = Field(default=200, ge=0, description="Open event streams of an organization; 0: any.")
     batch_sync_limit: int = Field(default=100, ge=0, description="Batches up to this size are answered at once.")
     cancel_wait_seconds: float = Field(default=5.0, ge=0, description="How long a cancel waits for its end.")
-    max_json_bytes: int = Field(default=256 << 20, ge=1, description="Largest JSON body.")
-    max_ndjson_bytes: int = Field(default=1 << 30, ge=1, description="Largest NDJSON body.")
+    max_body_bytes: int = Field(
+        default=4 << 20, ge=1 << 10, description="Largest body of a request that no other setting names."
+    )
+    max_json_bytes: int = Field(default=256 << 20, ge=1, description="Largest JSON body of a batch of entities.")
+    max_ndjson_bytes: int = Field(default=1 << 30, ge=1, description="Largest NDJSON body of a batch of entities.")
+    upload_min_rate: int = Field(
+        default=1024, ge=0, description="Bytes a second that a body must bring after the grace; 0: any."
+    )
+    upload_grace_seconds: float = Field(
+        default=20.0, gt=0, description="How long a body may stand still before the smallest rate counts."
+    )
+    upload_seconds: float = Field(default=3600.0, gt=0, description="Longest time that a body may be waited for.")
     retry_days: float = Field(
         default=3.0,
         gt=0,

@@ -12,7 +12,7 @@ from psycopg.rows import kwargs_row
 from psycopg.types.json import Json, Jsonb
 from sqlmodel import col, select
 
-from contracts.errors import Conflict, ErrorCode, JobNotActive, NotFound
+from contracts.errors import Conflict, ErrorCode, JobNotActive, LimitReached, NotFound
 from contracts.jobs import (
     END_EVENTS,
     QUESTIONS,
@@ -31,15 +31,19 @@ from contracts.jobs import (
     Progress,
     Started,
 )
+from contracts.limits import LimitName
 from stores.db import Connection, Database
 from stores.job_ends import end_of
 from stores.job_starts import start_of
 from stores.tables import JobRow
+from stores.usage import count_open_jobs
 from stores.webhooks.deliveries import queue_deliveries, queued_of
 
 EVENT_CHANNEL = "towpath_job_events"
 ACTIVE = [JobState.PENDING, JobState.RUNNING, JobState.PAUSED]
 DEFAULT_WINDOW = 6
+JOBS_RETRY = 10
+"""Seconds after which one of an organization's jobs may have ended."""
 Cursor = tuple[datetime, UUID]
 
 
@@ -82,8 +86,20 @@ async def append_event(
     return True
 
 
-async def create_job(connection: Connection, job: JobRow) -> None:
-    """Insert a PENDING job and its first event; the caller's transaction makes both true at once."""
+async def create_job(connection: Connection, job: JobRow, *, most: int = 0) -> None:
+    """Insert a PENDING job and its first event; the caller's transaction makes both true at once.
+
+    Args:
+        connection: The transaction.
+        job: The job.
+        most: How many of its organization may be in flight; 0: any number. Those of transactions that run at the
+            same moment are not seen, so that as many as start at once may be too many.
+
+    Raises:
+        LimitReached: There are as many.
+    """
+    if most and await count_open_jobs(connection, job.organization, most=most) >= most:
+        raise LimitReached(LimitName.JOBS, most, retry_after=JOBS_RETRY)
     await connection.execute(
         """
         INSERT INTO jobs (id, organization, kind, external_id, state, params, digest, total, processed, failed,

@@ -7,7 +7,7 @@ one before it, so that one statement under one row lock decides.
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar
+from typing import Any
 
 from limits.aio.storage import SlidingWindowCounterSupport, Storage
 
@@ -57,7 +57,7 @@ class PostgresStorage(Storage, SlidingWindowCounterSupport):
         database: Has the table.
     """
 
-    STORAGE_SCHEME: ClassVar[list[str] | None] = ["async+postgresql"]
+    STORAGE_SCHEME: list[str] | None = ["async+postgresql"]  # noqa: RUF012 - as the library declares it
 
     def __init__(self, database: Database) -> None:
         super().__init__()

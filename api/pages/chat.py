@@ -123,7 +123,7 @@ async def send(request: Request, state: State, conversation_id: UUID, visitor: P
     visitor.check(request, form)
     typed = form.get("prompt", "").replace("\r\n", "\n")
     try:
-        await limited(request, visitor.caller)
+        await limited(state, visitor.caller)
         job_id = await ask(state, visitor.caller, conversation_id, _checked(typed))
     except (Unauthorized, Forbidden, NotFound):
         raise
@@ -175,7 +175,7 @@ async def follow(
 ) -> Response:
     """A question's events, from after `Last-Event-ID`; they tell the script when to look again."""
     job = await _job_of(state, visitor, conversation_id, job_id)
-    return no_more() if has_everything(job, position) else stream(_events(state, job_id, position or 0))
+    return no_more() if has_everything(job, position) else stream(state, job, _events(state, job_id, position or 0))
 
 
 async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:

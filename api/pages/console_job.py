@@ -222,7 +222,7 @@ async def follow(
 ) -> Response:
     """The numbers of a job's events, from after `Last-Event-ID`; they tell the script when to look again."""
     job = await find_job(state, visitor.caller, job_id)
-    return no_more() if has_everything(job, position) else stream(_numbers(state, job.id, position or 0))
+    return no_more() if has_everything(job, position) else stream(state, job, _numbers(state, job.id, position or 0))
 
 
 async def _numbers(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:

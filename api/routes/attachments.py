@@ -15,7 +15,7 @@ from api.auth import Operator
 from api.bodies import body_of
 from api.enrichments import read_body
 from api.idempotency import IdempotencyKey, once, slot_of
-from api.routing import ApiRoute
+from api.routing import BODY_LIMIT, ApiRoute
 from api.state import AppState, State
 from contracts.enrichment import AttachmentBody
 from contracts.errors import BadInput, ErrorCode, TooLarge
@@ -67,7 +67,7 @@ async def make_attachment(
     )
 
 
-@router.post("", summary="Upload files")
+@router.post("", summary="Upload files", openapi_extra={BODY_LIMIT: "enrichment_max_bytes"})
 async def upload(
     request: Request,
     state: State,
@@ -76,6 +76,7 @@ async def upload(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Text, HTML, Markdown and PDF become text; images are shown to models that see."""
+    await state.limits.room_for_bytes(caller.organization)
     if len(files) > MOST_FILES:
         raise BadInput(f"files: at most {MOST_FILES} in one call", field="files")
     rows = [
@@ -98,6 +99,7 @@ async def upload_base64(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The same for one file whose bytes are base64."""
+    await state.limits.room_for_bytes(caller.organization)
     body, digest = await read_body(request, state, AttachmentBody)
     try:
         data = base64.b64decode(body.content_base64, validate=True)

@@ -141,7 +141,8 @@ async def enrich_batch(
     request: Request, state: State, caller: Operator, origin: Origin = None, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Starts one job over up to 10,000 entities, each with every model."""
-    async with state.uploads:
+    limit = state.settings.enrichment_max_bytes
+    async with state.uploads.turn(request, caller.organization, limit=limit, setting="enrichment_max_bytes"):
         body, digest = await read_body(request, state, BatchBody)
         plan = await make_plan(state, caller, body, origin=origin, single=False)
         chosen = body.selected_indices

@@ -97,6 +97,7 @@ async def upsert_entity(
         await slot.keep(connection, digest, status.HTTP_200_OK, answer)
         return json_answer(answer)
 
+    await state.limits.room_for_bytes(caller.organization)
     return await _in_turn(state, caller, index_name, write)
 
 

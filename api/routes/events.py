@@ -58,7 +58,7 @@ async def stream_events(
     204 for who comes back with everything.
     """
     job = await stream_reader(request, state, job_id, token)
-    return no_more() if has_everything(job, position) else stream(_events(state, job.id, position or 0))
+    return no_more() if has_everything(job, position) else stream(state, job, _events(state, job.id, position or 0))
 
 
 async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:

@@ -95,7 +95,7 @@ async def _put(
         await replace_config(connection, index.index_no, config)
         changed = await find_index(connection, caller.organization, config.index_name)
         return _json(index_view(changed)), status.HTTP_200_OK, None
-    job = await _rebuild(connection, caller, index, config, window=state.settings.window)
+    job = await _rebuild(connection, state, caller, index, config)
     return _json(index_view(index), reindexJobId=str(job.id)), status.HTTP_200_OK, job
 
 
@@ -109,7 +109,7 @@ async def _refuse_while_rebuilding(connection: Connection, index: Index) -> None
 
 
 async def _rebuild(
-    connection: Connection, caller: Principal, index: Index, config: IndexConfig, *, window: int
+    connection: Connection, state: AppState, caller: Principal, index: Index, config: IndexConfig
 ) -> JobRow:
     job = JobRow(
         id=uuid4(),
@@ -122,10 +122,10 @@ async def _rebuild(
         },
         total=index.entities,
         created_by=caller.key_id,
-        window_size=window,
+        window_size=state.settings.window,
     )
     await mark_reindexing(connection, index, job.id)
-    await job_store.create_job(connection, job)
+    await job_store.create_job(connection, job, most=state.limits.most_jobs(caller.organization))
     return job
 
 
@@ -220,7 +220,7 @@ async def tune_index(
         labels = await read_labels(connection, caller.organization, index.name)
         if len({label.duplicate for label in labels}) < 2:
             raise BadInput("tuning needs labels of both kinds: duplicates and not", field="labels")
-        job = await _rebuild(connection, caller, index, index.config, window=state.settings.window)
+        job = await _rebuild(connection, state, caller, index, index.config)
         started = TuneStarted(job_id=job.id, status=BatchStatus.PENDING, status_url=f"{STATUS_PATH}{job.id}")
         answer = started.model_dump(mode="json", by_alias=True)
         await slot.keep(connection, b"", 202, answer)

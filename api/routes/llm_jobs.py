@@ -40,7 +40,11 @@ async def stream_job(
     204 for who comes back with everything.
     """
     job = await stream_reader(request, state, job_id, token)
-    return no_more() if await has_every_message(state, job, position) else stream(llm_lines(state, job, position))
+    return (
+        no_more()
+        if await has_every_message(state, job, position)
+        else stream(state, job, llm_lines(state, job, position))
+    )
 
 
 @router.post("/api/llm/cancel/{job_id}", summary="Cancel a job")

@@ -35,10 +35,11 @@ class AiRow:
     cancelled_by: UUID | None
 
 
-async def create_ai_job(connection: Connection, job: JobRow, thread: ThreadHead) -> None:
-    """Accept a job with its thread, new or not, in the caller's transaction.
+async def create_ai_job(connection: Connection, job: JobRow, thread: ThreadHead, *, most: int = 0) -> None:
+    """Accept a job with its thread, new or not, in the caller's transaction; `most` as for `create_job`.
 
     Raises:
+        LimitReached: The organization has as many jobs as it may.
         Conflict: The thread has an active job; the transaction must roll back.
     """
     await connection.execute(
@@ -54,7 +55,7 @@ async def create_ai_job(connection: Connection, job: JobRow, thread: ThreadHead)
         ),
     )  # fmt: skip
     try:
-        await create_job(connection, job)
+        await create_job(connection, job, most=most)
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name != "jobs_one_active":
             raise
@@ -71,9 +72,9 @@ async def prepare_restart(connection: Connection, job: JobRow) -> None:
     )
 
 
-async def create_call(connection: Connection, job: JobRow) -> None:
-    """Accept a single question that belongs to no thread."""
-    await create_job(connection, job)
+async def create_call(connection: Connection, job: JobRow, *, most: int = 0) -> None:
+    """Accept a single question that belongs to no thread; `most` as for `create_job`."""
+    await create_job(connection, job, most=most)
     await connection.execute("INSERT INTO ai_jobs (job_id) VALUES (%s)", (job.id,))
 
 

@@ -27,9 +27,11 @@ def extract_id(job_id: UUID) -> UUID:
     return uuid5(job_id, "extract")
 
 
-async def create_extraction(connection: Connection, job: JobRow, extraction: Extraction) -> None:
-    """Accept an extraction, in the caller's transaction."""
-    await create_job(connection, job)
+async def create_extraction(
+    connection: Connection, job: JobRow, extraction: Extraction, *, most: int = 0
+) -> None:  # fmt: skip
+    """Accept an extraction, in the caller's transaction; `most` as for `create_job`."""
+    await create_job(connection, job, most=most)
     await connection.execute(
         """
         INSERT INTO extractions (job_id, extract_id, organization, file_name, document_url, kind, sha256, size, pages,

@@ -38,6 +38,14 @@ CREATE TABLE organization_limits (
     most bigint NOT NULL CHECK (most >= 0),
     PRIMARY KEY (organization, name)
 );
+
+CREATE TABLE organization_use (
+    organization text PRIMARY KEY,
+    bytes bigint NOT NULL,
+    measured_at timestamptz NOT NULL
+);
+
+CREATE INDEX jobs_in_flight ON jobs (organization) WHERE state IN ('PENDING', 'RUNNING', 'PAUSED');
 """
 
 
@@ -46,4 +54,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE organization_limits, leases, rate_counters")
+    op.execute("DROP INDEX jobs_in_flight")
+    op.execute("DROP TABLE organization_use, organization_limits, leases, rate_counters")
