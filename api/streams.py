@@ -9,11 +9,11 @@ from uuid import UUID
 from fastapi import Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.auth import authenticate, require, stream_organization
+from api.auth import asks, authenticate, bearer, header_key, require, stream_organization
 from api.requests import note_caller
 from api.routes.jobs import seen_job
-from api.state import AppState
-from contracts.auth import Role, Scope
+from api.state import AppState, State
+from contracts.auth import Principal, Role, Scope
 from contracts.values import MOST_NUMBER
 from stores.tables import JobRow
 
@@ -40,19 +40,38 @@ STREAM_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def stream_reader(request: Request, state: AppState, job_id: UUID, token: str | None) -> str:
+@asks(Role.OPERATOR, Scope.READ, unless="a stream token opens its own job")
+async def _by_key(
+    request: Request,
+    state: State,
+    token: StreamTokenQuery = None,
+    _bearer: Annotated[Any, Depends(bearer)] = None,
+    _header: Annotated[Any, Depends(header_key)] = None,
+) -> Principal | None:
+    """The caller by a key; None: a stream token came instead, which is looked at with its job."""
+    if token is not None:
+        return None
+    return await require(Role.OPERATOR, Scope.READ)(await authenticate(request, state))
+
+
+StreamCaller = Annotated[Principal | None, Depends(_by_key)]
+
+
+async def stream_reader(
+    request: Request, state: AppState, job_id: UUID, caller: Principal | None, token: str | None
+) -> str:
     """The organisation that reads, by a key or by the job's stream token.
 
     Raises:
-        Unauthorized: Neither is valid.
+        Unauthorized: The token is not valid.
+        NotFound: The caller sees no such job.
     """
-    if token is not None:
-        organization = stream_organization(state, token, job_id)
-        note_caller(request.scope, organization=organization)
-        return organization
-    caller = await require(Role.OPERATOR, Scope.READ)(await authenticate(request, state))
-    await seen_job(state, caller, job_id)
-    return caller.organization
+    if caller is not None:
+        await seen_job(state, caller, job_id)
+        return caller.organization
+    organization = stream_organization(state, token or "", job_id)
+    note_caller(request.scope, organization=organization)
+    return organization
 
 
 def has_everything(job: JobRow, position: int | None) -> bool:

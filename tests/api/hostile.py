@@ -87,6 +87,12 @@ def requests(operation: Operation, known: dict[str, str]) -> Iterator[Sent]:
         yield from _in_forms(operation, known)
 
 
+def plain(operation: Operation, known: dict[str, str]) -> Sent:
+    """A request that has all that is required, and nothing hostile."""
+    given = {one["name"]: _plain_parameter(operation, one, known) for one in operation.parameters}
+    return _with(operation, given, "plain", _plain_body(operation))
+
+
 def _in_parameters(operation: Operation, known: dict[str, str]) -> Iterator[Sent]:
     plain = {one["name"]: _plain_parameter(operation, one, known) for one in operation.parameters}
     body = _plain_body(operation)
