@@ -122,6 +122,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     415: {"model": ErrorBody, "description": "The body is of a type that is not taken; `detail` names those that are."},
     422: {"model": ErrorBody, "description": "This Idempotency-Key was used with another request."},
     429: {"model": ErrorBody, "description": "Slow down; see `Retry-After`."},
+    502: {"model": ErrorBody, "description": "A model, or another server that was asked, gave no usable answer."},
     503: {"model": ErrorBody, "description": "A part does not answer, or not in time; see `Retry-After`."},
 }
 DESCRIPTION = """

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import jwt
@@ -334,9 +334,36 @@ def allowed(caller: Principal, role: Role, scope: Scope) -> Principal:
     return caller
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a dependency asks of the caller; `api.permissions` makes a table of it.
+
+    Attributes:
+        unless: What lets others in, too.
+    """
+
+    role: Role
+    scope: Scope
+    unless: str | None = None
+
+
+Check = TypeVar("Check", bound=Callable[..., Any])
+
+
+def asks(role: Role, scope: Scope, *, unless: str | None = None) -> Callable[[Check], Check]:
+    """Say of a dependency what it asks for, as `needs`."""
+
+    def mark(check: Check) -> Check:
+        check.needs = Needs(role, scope, unless)  # type: ignore[attr-defined]
+        return check
+
+    return mark
+
+
 def require(role: Role, scope: Scope) -> Callable[[Principal], Coroutine[Any, Any, Principal]]:
     """A dependency that asks for a role and a scope."""
 
+    @asks(role, scope)
     async def check(caller: Caller) -> Principal:
         return allowed(caller, role, scope)
 
@@ -346,6 +373,7 @@ def require(role: Role, scope: Scope) -> Callable[[Principal], Coroutine[Any, An
 def require_embeddings(scope: Scope) -> Callable[[Principal], Coroutine[Any, Any, Principal]]:
     """The same for the embeddings API, which may be open."""
 
+    @asks(Role.OPERATOR, scope, unless="`TOWPATH_EMBEDDINGS_OPEN` lets everyone in")
     async def check(caller: Annotated[Principal, Depends(authenticate_embeddings)]) -> Principal:
         return allowed(caller, Role.OPERATOR, scope)
 
@@ -360,6 +388,7 @@ EmbeddingsOperator = Annotated[Principal, Depends(require_embeddings(Scope.WRITE
 Owner = Annotated[Principal, Depends(require(Role.OWNER, Scope.WRITE))]
 
 
+@asks(Role.ADMIN, Scope.READ, unless="`TOWPATH_DOCS_OPEN` lets everyone in")
 async def docs_reader(request: Request, state: State) -> None:
     """Who may read `/docs`: everyone where the setting says so, else admins."""
     if not state.settings.docs_open:

@@ -11,11 +11,11 @@ from fastapi import Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette import types
 
-from api.auth import authenticate, require, stream_organization
+from api.auth import asks, authenticate, bearer, header_key, require, stream_organization
 from api.job_control import find_job
 from api.requests import note_caller
-from api.state import AppState
-from contracts.auth import Role, Scope
+from api.state import AppState, State
+from contracts.auth import Principal, Role, Scope
 from contracts.values import MOST_NUMBER
 from stores.jobs import get_job
 from stores.tables import JobRow
@@ -43,20 +43,38 @@ STREAM_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def stream_reader(request: Request, state: AppState, job_id: UUID, token: str | None) -> JobRow:
+@asks(Role.OPERATOR, Scope.READ, unless="a stream token opens its own job")
+async def _by_key(
+    request: Request,
+    state: State,
+    token: StreamTokenQuery = None,
+    _bearer: Annotated[Any, Depends(bearer)] = None,
+    _header: Annotated[Any, Depends(header_key)] = None,
+) -> Principal | None:
+    """The caller by a key; None: a stream token came instead, which is looked at with its job."""
+    if token is not None:
+        return None
+    return await require(Role.OPERATOR, Scope.READ)(await authenticate(request, state))
+
+
+StreamCaller = Annotated[Principal | None, Depends(_by_key)]
+
+
+async def stream_reader(
+    request: Request, state: AppState, job_id: UUID, caller: Principal | None, token: str | None
+) -> JobRow:
     """The job that is read, by a key or by its stream token, which was given to who may see it.
 
     Raises:
-        Unauthorized: Neither is valid.
+        Unauthorized: The token is not valid.
         NotFound: The job is not there, or not to be seen.
     """
-    if token is not None:
-        organization = stream_organization(state, token, job_id)
-        note_caller(request.scope, organization=organization)
-        await state.limits.count_request(request.scope, organization)
-        return await get_job(state.db, organization, job_id)
-    caller = await require(Role.OPERATOR, Scope.READ)(await authenticate(request, state))
-    return await find_job(state, caller, job_id)
+    if caller is not None:
+        return await find_job(state, caller, job_id)
+    organization = stream_organization(state, token or "", job_id)
+    note_caller(request.scope, organization=organization)
+    await state.limits.count_request(request.scope, organization)
+    return await get_job(state.db, organization, job_id)
 
 
 def has_everything(job: JobRow, position: int | None) -> bool:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from contracts.bodies import Lenient, Strict
 from contracts.errors import ErrorCode
@@ -98,7 +98,7 @@ class AiJobBody(Wire, WebhookFields, Lenient):
     conversation_id: UUID | None = None
     branch_id: UUID | None = None
     topic_name: Annotated[str, Field(max_length=256)] | None = None
-    progress_webhook_enabled: bool = False
+    progress_webhook_enabled: StrictBool = False
     attachments: list[Attachment] = Field(default=[], max_length=MOST_ATTACHMENTS)
     llm: Annotated[str, Field(max_length=300)] | None = Field(
         default=None, description="A model key `provider::model`; none: the server chooses."
@@ -228,9 +228,9 @@ class PickTopicBody(QuestionBody):
 class GenerateQueryBody(QuestionBody):
     """The body of `POST /v1/ai/generate-query`."""
 
-    run_query: bool = True
-    query_all_views: bool = False
-    workbook_url: bool = False
+    run_query: StrictBool = True
+    query_all_views: StrictBool = False
+    workbook_url: StrictBool = False
     topic_name: Annotated[str, Field(max_length=256)] | None = None
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pydantic import AfterValidator, BaseModel, Field, computed_field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from contracts.bodies import Strict
 from contracts.jobs import Wire
@@ -15,6 +16,15 @@ from contracts.values import Moment, not_null
 from contracts.words import Word
 
 MOST_DAYS = 36_500
+
+
+def shown_once(name: str) -> Callable[[dict[str, Any]], None]:
+    """What a schema needs that tells of an answer with a secret, of which a repeat is answered without it."""
+
+    def change(schema: dict[str, Any]) -> None:
+        schema["required"] = [one for one in schema["required"] if one != name]
+
+    return change
 
 
 class Role(Word):
@@ -208,6 +218,7 @@ class ApiKeyCreated(ApiKeyView):
     """The answer that shows the key, once; a repeat of the request is answered without it."""
 
     key: str
+    model_config = ConfigDict(json_schema_extra=shown_once("key"))
 
 
 class ApiKeyList(Wire):
@@ -271,10 +282,11 @@ class InvitationView(Wire):
 
 
 class InvitationCreated(Wire):
-    """The answer that shows the invitation, once."""
+    """The answer that shows the invitation, once; a repeat of the request is answered without it."""
 
     id: UUID
     invitation: str
     email: str
     role: Role
     expires_at: datetime
+    model_config = ConfigDict(json_schema_extra=shown_once("invitation"))

@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    StrictBool,
     StringConstraints,
     ValidationInfo,
     field_validator,
@@ -130,11 +131,11 @@ class EnrichmentOptions(Body, WebhookFields):
     classification_model: ModelKey | None = None
     languages: Annotated[list[Language], Field(min_length=1, max_length=MOST_LANGUAGES)] = Field(default=["en"])
     attachment_ids: Annotated[list[UUID], Field(max_length=20)] = Field(default=[])
-    enable_web_search: bool = False
-    enable_strict_structured_output: bool = False
-    enable_response_schema: bool = True
-    database_sync: bool = True
-    bypass_cache: bool = Field(default=False, description="Ask anew, whatever earlier jobs were answered.")
+    enable_web_search: StrictBool = False
+    enable_strict_structured_output: StrictBool = False
+    enable_response_schema: StrictBool = True
+    database_sync: StrictBool = True
+    bypass_cache: StrictBool = Field(default=False, description="Ask anew, whatever earlier jobs were answered.")
     max_cost_usd: float | None = Field(default=None, gt=0, description="No call is begun beyond this.")
 
     @field_validator("models", "attachment_ids", mode="before")
@@ -177,8 +178,8 @@ class SyncBody(SingleBody):
     """One entity, waited for."""
 
     timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 300
-    include_per_model_results: bool = False
-    include_profile_limits: bool = False
+    include_per_model_results: StrictBool = False
+    include_profile_limits: StrictBool = False
 
 
 class BatchBody(EnrichmentOptions):
@@ -229,7 +230,7 @@ class MergeBody(Body, WebhookFields):
     result_ids: Annotated[list[UUID], Field(min_length=2, max_length=20)]
     arbitration_model: ModelKey | None = None
     attachment_ids: list[UUID] | None = None
-    database_sync: bool = True
+    database_sync: StrictBool = True
 
 
 class HoldAnswer(Strict):
@@ -442,7 +443,7 @@ class SchemaCreate(Body):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     schema_content: dict[str, Any]
     tags: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] = Field(default=[])
-    is_pinned: bool = False
+    is_pinned: StrictBool = False
     entity_samples: Annotated[list[dict[str, Any]], Field(max_length=100)] | None = None
 
 
@@ -452,7 +453,7 @@ class SchemaPatch(Body):
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     schema_content: dict[str, Any] | None = None
     tags: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)] | None = None
-    is_pinned: bool | None = None
+    is_pinned: StrictBool | None = None
 
 
 Samples = Annotated[
@@ -467,7 +468,7 @@ class GenerateBody(Body, WebhookFields):
 
     entity_samples: Samples
     model: ModelKey | Literal["auto"] = AUTO
-    save_schema: bool = True
+    save_schema: StrictBool = True
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     language: Language = "en"
     sample_commonality_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -485,7 +486,7 @@ class BatchIds(Body):
     """Records to delete or restore."""
 
     ids: Annotated[list[UUID], Field(min_length=1)]
-    hard_delete: bool = False
+    hard_delete: StrictBool = False
 
 
 class AttachmentBody(Body):

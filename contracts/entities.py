@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from contracts.bodies import Strict
 from contracts.errors import ErrorCode
@@ -35,7 +35,7 @@ class IndexField(Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
     type: FieldType
-    required: bool = False
+    required: StrictBool = False
     weight: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
 
 
@@ -57,7 +57,7 @@ class IndexConfig(Wire, Strict):
     duplicate_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.85
     candidate_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.70
     source_field: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-    clean_sources: bool = False
+    clean_sources: StrictBool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -242,7 +242,7 @@ class Label(Wire, Strict):
 
     entity_id: int | str
     duplicate_id: int | str
-    duplicate: bool
+    duplicate: StrictBool
 
 
 class LabelsBody(Wire, Strict):

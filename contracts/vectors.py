@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StrictBool
 
 from contracts.bodies import Strict
 from contracts.errors import ErrorCode
@@ -211,7 +211,7 @@ class SortBy(Strict):
 
     field: Annotated[str, Field(min_length=1, max_length=512)]
     order: SortOrder = SortOrder.ASC
-    force_not_payload: bool = Field(default=False, description="`field` is object_id, created_at or updated_at.")
+    force_not_payload: StrictBool = Field(default=False, description="`field` is object_id, created_at or updated_at.")
 
 
 class CountBody(Strict):
@@ -234,8 +234,8 @@ class SearchBody(CountBody):
     offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     max_distance: Annotated[float, Field(ge=0)] | None = None
     sort_by: SortBy | None = None
-    similarity_first: bool = False
-    create_session: bool = False
+    similarity_first: StrictBool = False
+    create_session: StrictBool = False
     session_id: str | None = None
 
     model_config = ConfigDict(

@@ -18,6 +18,7 @@ from api.streams import (
     LONGEST_SECONDS,
     STREAM_ANSWERS,
     Position,
+    StreamCaller,
     StreamTokenQuery,
     first_line,
     has_everything,
@@ -51,13 +52,18 @@ async def make_stream_token(state: State, caller: Reader, job_id: JobId) -> Stre
     responses=STREAM_ANSWERS,
 )
 async def stream_events(
-    request: Request, state: State, job_id: JobId, position: Position, token: StreamTokenQuery = None
+    request: Request,
+    state: State,
+    caller: StreamCaller,
+    job_id: JobId,
+    position: Position,
+    token: StreamTokenQuery = None,
 ) -> Response:
     """Replays from the start, or from after `Last-Event-ID`; a finished job's stream ends by itself.
 
     204 for who comes back with everything.
     """
-    job = await stream_reader(request, state, job_id, token)
+    job = await stream_reader(request, state, job_id, caller, token)
     return no_more() if has_everything(job, position) else stream(state, job, _events(state, job.id, position or 0))
 
 

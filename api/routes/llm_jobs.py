@@ -13,7 +13,7 @@ from api.auth import Operator
 from api.llm_stream import has_every_message, llm_lines
 from api.routing import ApiRoute
 from api.state import State
-from api.streams import STREAM_ANSWERS, Position, StreamTokenQuery, no_more, stream, stream_reader
+from api.streams import STREAM_ANSWERS, Position, StreamCaller, StreamTokenQuery, no_more, stream, stream_reader
 from contracts.enrichment import STATUS_OF, ContinueBody, PublicStatus
 from contracts.errors import Conflict
 from contracts.jobs import JobState
@@ -33,13 +33,18 @@ router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
 )
 @router.get("/api/enrichment/stream/{job_id}", include_in_schema=False, response_class=EventSourceResponse)
 async def stream_job(
-    request: Request, state: State, job_id: UUID, position: Position, token: StreamTokenQuery = None
+    request: Request,
+    state: State,
+    caller: StreamCaller,
+    job_id: UUID,
+    position: Position,
+    token: StreamTokenQuery = None,
 ) -> Response:
     """One `data:` line a message; `completed` comes last. A reader without a position gets everything first.
 
     204 for who comes back with everything.
     """
-    job = await stream_reader(request, state, job_id, token)
+    job = await stream_reader(request, state, job_id, caller, token)
     return (
         no_more()
         if await has_every_message(state, job, position)

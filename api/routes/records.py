@@ -163,7 +163,12 @@ async def by_job(state: State, caller: Reader, limit: Annotated[int, Query(ge=1,
     return {"jobs": await records_by_job(state.db, caller.organization, limit=limit)}
 
 
-@router.get("/api/records/export", summary="All records of a filter as NDJSON or CSV")
+@router.get(
+    "/api/records/export",
+    summary="All records of a filter as NDJSON or CSV",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": {}, "text/csv": {}}}},
+)
 async def export(
     state: State, caller: Reader, filters: Filters, format: Literal["ndjson", "csv"] = "ndjson"
 ) -> StreamingResponse:

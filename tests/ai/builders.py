@@ -133,16 +133,16 @@ def answered(org: Organization, ids: dict[str, str], **more: Any) -> dict[str, A
     return found
 
 
-def person_of(org: Organization, url: str) -> tuple[Organization, str]:
+def person_of(org: Organization, url: str, *, role: str = "editor") -> tuple[Organization, str]:
     """Another person of the organization, by a personal token; and the person's id."""
     who = {"email": f"{uuid4().hex}@example.com", "password": "correct horse battery"}
-    token = org.call("POST", "/api/auth/invitations", 201, json={"email": who["email"], "role": "editor"})["invitation"]
+    token = org.call("POST", "/api/auth/invitations", 201, json={"email": who["email"], "role": role})["invitation"]
     with httpx.Client(base_url=url) as http:
         joined = http.post("/api/auth/register", json={**who, "organization": "x", "invitation": token})
         assert joined.status_code == 201, joined.text
         bearer = {"Authorization": f"Bearer {http.post('/api/auth/login', json=who).json()['access_token']}"}
         http.cookies.clear()
-        body = {"name": "mine", "kind": "personal", "role": "editor"}
+        body = {"name": "mine", "kind": "personal", "role": role}
         key = http.post("/api/auth/api-keys", json=body, headers=bearer).json()["key"]
     http = httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {key}"})
     return Organization(http, key, org.slug), joined.json()["id"]

@@ -40,8 +40,13 @@ class Operation:
     parameters: list[dict[str, Any]]
     body: dict[str, Any] | None
     example: Any
-    forms: bool
+    form: dict[str, Any] | None
     document: dict[str, Any] = field(repr=False)
+
+    @property
+    def forms(self) -> bool:
+        """Whether it takes a form with files."""
+        return self.form is not None
 
     @property
     def name(self) -> str:
@@ -65,10 +70,10 @@ def _operation(document: dict[str, Any], path: str, method: str, told: dict[str,
     return Operation(
         method=method.upper(),
         path=path,
-        parameters=[_resolved(document, one) for one in told.get("parameters", [])],
+        parameters=[resolved(document, one) for one in told.get("parameters", [])],
         body=body.get("schema"),
         example=body.get("example"),
-        forms="multipart/form-data" in content,
+        form=content.get("multipart/form-data", {}).get("schema"),
         document=document,
     )
 
@@ -85,6 +90,12 @@ def requests(operation: Operation, known: dict[str, str]) -> Iterator[Sent]:
         yield from _in_body(operation, known)
     if operation.forms:
         yield from _in_forms(operation, known)
+
+
+def plain(operation: Operation, known: dict[str, str]) -> Sent:
+    """A request that has all that is required, and nothing hostile."""
+    given = {one["name"]: _plain_parameter(operation, one, known) for one in operation.parameters}
+    return _with(operation, given, "plain", _plain_body(operation))
 
 
 def _in_parameters(operation: Operation, known: dict[str, str]) -> Iterator[Sent]:
@@ -214,7 +225,7 @@ def _plain_body(operation: Operation) -> bytes | None:
 
 def _plain_value(document: dict[str, Any], schema: dict[str, Any], example: Any = None) -> Any:
     """Something of the form that a schema describes."""
-    schema = _resolved(document, schema)
+    schema = resolved(document, schema)
     example = example if example is not None else schema.get("example", next(iter(schema.get("examples", [])), None))
     if example is not None:
         return example
@@ -236,7 +247,7 @@ def _plain_value(document: dict[str, Any], schema: dict[str, Any], example: Any 
 def _places(base: Any, document: dict[str, Any], schema: dict[str, Any]) -> list[Path]:
     """The members of a body: those that it has, and those that the schema knows."""
     found = dict.fromkeys(_inside(base, ()))
-    known = _resolved(document, schema)
+    known = resolved(document, schema)
     found.update(dict.fromkeys((name,) for name in known.get("properties", {})))
     return list(found)
 
@@ -271,7 +282,7 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """A schema behind its reference, and of several the first that is not null."""
     while True:
         if "$ref" in schema:
@@ -286,5 +297,5 @@ def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any
 
 def _kinds(document: dict[str, Any], schema: dict[str, Any]) -> set[str]:
     several = schema.get("anyOf") or [schema]
-    resolved = [_resolved(document, one) for one in several]
+    resolved = [resolved(document, one) for one in several]
     return {str(one.get(name)) for one in resolved for name in ("type", "format") if name in one}
