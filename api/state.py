@@ -11,6 +11,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 from temporalio.client import Client
 
+from api.checks import Checks
 from api.gateway import Gateway
 from api.health import Probes
 from api.turns import Turns
@@ -75,6 +76,7 @@ class AppState:
     probes: Probes
     models: Models = field(default_factory=Models)
     turns: Turns = field(default_factory=Turns)
+    checks: Checks = field(default_factory=Checks)
     keys: KeyCache = field(default_factory=KeyCache)
 
 
