@@ -60,9 +60,9 @@ def check_schema(schema: Mapping[str, Any], *, field: str) -> None:
         errors = meta_errors_of(dict(schema))
     except Uncheckable as error:
         raise BadInput(f"{field}: too large, or nested too deeply, to be checked", field=field) from error
-    for error in errors:
-        place = "".join(f".{part}" for part in error.absolute_path)
-        raise BadInput(f"{field}{place}: no JSON Schema: {error.message}"[:300], field=f"{field}{place}"[:200])
+    for each in errors:
+        place = "".join(f".{part}" for part in each.absolute_path)
+        raise BadInput(f"{field}{place}: no JSON Schema: {each.message}"[:300], field=f"{field}{place}"[:200])
 
 
 def check_references(schema: Mapping[str, Any], *, field: str) -> None:
