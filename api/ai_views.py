@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from fastapi import Request
+from fastapi import Request, Response
 
 from api.ai_jobs import chat_url
 from api.answers import moment
@@ -19,6 +19,7 @@ from contracts.ai import PUBLIC_CODES, ActionType, AiState, Conversation, Stored
 from contracts.auth import organization_uuid
 from contracts.errors import BadInput, ErrorCode, NotFound
 from domain.ai.results import title_of
+from domain.spreadsheets import safe_csv
 from stores.ai.jobs import AiRow, state_of
 from stores.job_ends import plain_warnings
 from stores.tables import JobRow
@@ -142,7 +143,7 @@ def query_answer(action: StoredAction) -> dict[str, Any]:
         "queryName": action.title or title_of(action.columns) or f"Query {action.number}",
         "query": None if action.query is None else action.query.model_dump(mode="json"),
         "status": "success" if action.error is None else "error",
-        "csvResult": action.csv or "",
+        "csvResult": safe_csv(action.csv or ""),
         "csvResultWasTruncated": action.truncated,
         "hasResults": action.rows > 0,
         "totalRowCount": action.rows,
@@ -171,6 +172,18 @@ def rows_answer(turn: Turn) -> dict[str, Any]:
         "totalRowCountIsExact": action.exact,
         "notes": action.notes,
     }
+
+
+def csv_response(action: StoredAction, name: str | None = None) -> Response:
+    """The rows of a step as CSV, for a spreadsheet too.
+
+    Args:
+        name: The file's, where it is to be saved.
+    """
+    headers = csv_headers(action)
+    if name is not None:
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return Response(safe_csv(action.csv or ""), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def csv_headers(action: StoredAction) -> dict[str, str]:

@@ -26,7 +26,7 @@ from contracts.json_values import read_json, write_json
 from domain.enrichment.content import Content, check_entity
 from domain.enrichment.estimate import estimate
 from domain.enrichment.runs import choose_strategy
-from domain.enrichment.schema import read_content
+from domain.enrichment.schema import MOST_BYTES, check_keywords, read_content
 from stores import jobs as job_store
 from stores.enrichment.attachments import get_attachments
 from stores.enrichment.schemas import get_schema
@@ -34,7 +34,6 @@ from stores.staging import StagedItem, stage_page
 from stores.tables import JobRow
 from stores.webhooks.receivers import add_target
 
-MOST_CONTENT_BYTES = 256 << 10
 Model = TypeVar("Model", bound=BaseModel)
 Entities = Sequence[tuple[int, dict[str, Any]]]
 """Entities with their places in the request."""
@@ -71,9 +70,10 @@ async def find_content(
     """
     if schema_id is not None:
         _, version = await get_schema(state.db, organization, schema_id)
+        await state.checks.run(organization, check_keywords, version.content)
         return version.content, version.version
     try:
-        return read_content(target), None
+        return await state.checks.run(organization, read_content, target), None
     except BadInput as error:
         detail = error.detail.replace("schema_content", "target_schema", 1)
         raise BadInput(detail, field=(error.field or "").replace("schema_content", "target_schema")) from error
@@ -91,8 +91,8 @@ async def make_plan(
     if body.enable_web_search:
         raise BadInput("enable_web_search: no provider here searches the web", field="enable_web_search")
     content, version = await find_content(state, caller.organization, body.schema_id, body.target_schema)
-    if len(write_json(content)) > MOST_CONTENT_BYTES:
-        raise TooLarge(f"the schema is larger than {MOST_CONTENT_BYTES} bytes")
+    if len(write_json(content)) > MOST_BYTES:
+        raise TooLarge(f"the schema is larger than {MOST_BYTES} bytes")
     models, chosen = chosen_models(state.catalog, body.models)
     for name in ("arbitration_model", "classification_model"):
         if (model := getattr(body, name)) is not None:

@@ -34,6 +34,7 @@ from contracts.jobs import JobKind
 from contracts.json_values import write_json
 from contracts.llm import LOCAL_PROVIDER, split_key
 from domain.extraction.shapes import changes_between, check_schema, problems_of
+from domain.json_schema import Uncheckable
 from domain.policy.jobs import JobAction
 from stores import jobs as job_store
 from stores.db import Connection
@@ -77,7 +78,7 @@ async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: S
         raise BadInput("one of file and url is needed" if body.url is None else "file and url: only one", field="url")
     options, schema = await settings_of(state, caller.organization, body)
     if schema is not None:
-        check_schema(schema)
+        await state.checks.run(caller.organization, check_schema, schema)
     llm = chosen_llm(state, options.llm, default=state.settings.extraction_model)
     seeing = options.direct_image_extraction or options.enable_hybrid_extraction
     if seeing and split_key(llm)[0] == LOCAL_PROVIDER:
@@ -224,7 +225,7 @@ async def decide_review(
     job = await find_job(state, caller, job_id, JobAction.REVIEW)
     original = await _original(state, job) if body.annotated_data is not None else {}
     if body.annotated_data is not None:
-        _assert_fits(job, body.annotated_data)
+        await _assert_fits(state, job, body.annotated_data)
 
     async def settle(connection: Connection, locked: JobRow) -> None:
         if slot is not None:
@@ -259,7 +260,7 @@ async def annotate(state: AppState, caller: Principal, body: AnnotateBody) -> An
     """
     job = await find_job(state, caller, body.job_id, JobAction.CORRECT)
     original = await _original(state, job)
-    _assert_fits(job, body.annotated_data)
+    await _assert_fits(state, job, body.annotated_data)
     async with state.db.transaction() as connection:
         return await put_annotation(
             connection,
@@ -282,8 +283,12 @@ async def _original(state: AppState, job: JobRow) -> dict[str, Any]:
     return extraction.extracted.data
 
 
-def _assert_fits(job: JobRow, data: dict[str, Any]) -> None:
-    problems = problems_of(data, ExtractParams.model_validate(job.params).schema_ or {})
+async def _assert_fits(state: AppState, job: JobRow, data: dict[str, Any]) -> None:
+    schema = ExtractParams.model_validate(job.params).schema_ or {}
+    try:
+        problems = await state.checks.run(job.organization, problems_of, data, schema)
+    except Uncheckable as error:
+        raise BadInput(f"annotatedData: {error.detail}", field="annotatedData") from error
     if problems:
         place, what = problems[0]
         raise BadInput(f"annotatedData.{place}: {what}", code=ErrorCode.INVALID_VALUE, field=f"annotatedData.{place}")

@@ -11,6 +11,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 from temporalio.client import Client
 
+from api.checks import Checks
 from api.gateway import Gateway
 from api.health import Probes
 from api.key_uses import KeyUses
@@ -88,6 +89,7 @@ class AppState:
     streams: StreamLeases
     models: Models = field(default_factory=Models)
     turns: Turns = field(default_factory=Turns)
+    checks: Checks = field(default_factory=Checks)
     keys: KeyCache = field(default_factory=KeyCache)
 
 

@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api import job_control
 from api.ai_jobs import ask, draw
-from api.ai_views import csv_headers
+from api.ai_views import csv_response
 from api.auth import CHAT_COOKIE, exchange_chat_link
 from api.pages.conversation import base_of, step_with_rows, thread_page, turn_fragment
 from api.pages.failures import PageRoute
@@ -221,13 +221,11 @@ async def _chart(
 
 @router.get("/jobs/{job_id}/actions/{number}.csv")
 async def rows(turn: ThisTurn, number: int) -> Response:
-    """The rows of one step, as they are kept."""
+    """The rows of one step; what a spreadsheet would run as a formula gets an apostrophe."""
     found = step_with_rows(turn.actions, number)
     if found is None:
         raise NotFound("this step brought no rows")
-    name = f"rows-{str(turn.job_id)[:8]}-{number}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', **csv_headers(found)}
-    return Response(found.csv, media_type="text/csv; charset=utf-8", headers=headers)
+    return csv_response(found, f"rows-{str(turn.job_id)[:8]}-{number}.csv")
 
 
 @router.get("/{rest:path}")

@@ -164,10 +164,12 @@ async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID
         raise BadInput("the form holds a NUL character")
     reviewed = await read_reviewed(state, visitor.caller, job_id)
     if "row" in sent:
-        form = _typed(reviewed, with_row_changed(sent, sent["row"]))
+        form = await _typed(state, reviewed, with_row_changed(sent, sent["row"]))
         return await _again(state, visitor, reviewed, sent, form)
-    form, wanted = _typed(reviewed, sent), sent.get("act", "")
-    data, whole = (None, "") if form is None else data_of(form, reviewed.schema or {})
+    form, wanted = await _typed(state, reviewed, sent), sent.get("act", "")
+    data, whole = None, ""
+    if form is not None:
+        data, whole = await state.checks.run(reviewed.job.organization, data_of, form, reviewed.schema or {})
     # What was extracted may break its schema, and is nobody's mistake here.
     touched = data is not None and bool(changes_between(reviewed.data, data))
     wrong = touched and (bool(whole) or (form is not None and bool(wrong_fields(form))))
@@ -186,10 +188,10 @@ async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID
         return await _again(state, visitor, now, sent, form, refused=refused)
 
 
-def _typed(reviewed: Reviewed, sent: Mapping[str, str]) -> Node | None:
+async def _typed(state: AppState, reviewed: Reviewed, sent: Mapping[str, str]) -> Node | None:
     if reviewed.schema is None or reviewed.data is None:
         return None
-    return TypedForm(reviewed.schema, sent).of_form()
+    return await state.checks.run(reviewed.job.organization, TypedForm(reviewed.schema, sent).of_form)
 
 
 async def _again(

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from api.pages.review_form import (
@@ -27,6 +26,7 @@ from contracts.json_values import BadValue, read_json
 from domain.extraction.dates import parse_date
 from domain.extraction.numbers import parse_number
 from domain.extraction.values import resolved
+from domain.json_schema import Uncheckable, errors_of
 
 LONGEST_ERROR = 200
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -140,11 +140,12 @@ def data_of(root: Node, schema: Schema) -> tuple[dict[str, Any], str]:
         return {}, ""
     whole = ""
     by_name = {node.name: node for node in root.all()}
-    spec = dict(schema)
-    for error in sorted(
-        Draft202012Validator(spec).iter_errors(data), key=lambda one: list(map(str, one.absolute_path))
-    ):
-        for name, told in _places(error):
+    try:
+        errors = errors_of(data, schema)
+    except Uncheckable as error:
+        return (data if isinstance(data, dict) else {}), f"{error.detail[:1].upper()}{error.detail[1:]}."
+    for each in sorted(errors, key=lambda one: list(map(str, one.absolute_path))):
+        for name, told in _places(each):
             node = _nearest(by_name, name)
             if node is None or not node.name:
                 whole = whole or f"{name.lstrip('/') or 'The data'}: {told}"

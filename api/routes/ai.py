@@ -15,7 +15,7 @@ from api.ai_jobs import acting_user, chat_url, draw, start
 from api.ai_views import (
     assert_readable,
     conversation_answer,
-    csv_headers,
+    csv_response,
     job_answer,
     last_query,
     page_info,
@@ -130,8 +130,7 @@ async def get_result(
     turn = await read_turn(state.db, caller.organization, job_id, seer_of(caller))
     assert_readable(state, turn)
     if form == "csv":
-        found = last_query(turn)
-        return Response(found.csv, media_type="text/csv; charset=utf-8", headers=csv_headers(found))
+        return csv_response(last_query(turn))
     if form == "rows":
         return json_answer(rows_answer(turn))
     job, _, _ = await get_ai_job(state.db, caller.organization, job_id, seer_of(caller))

@@ -285,10 +285,12 @@ def _template(row: catalog.Template) -> dict[str, Any]:
     }
 
 
-async def _template_body(request: Request, state: AppState) -> tuple[TemplateBody, dict[str, Any], bytes]:
+async def _template_body(
+    request: Request, state: AppState, caller: Principal
+) -> tuple[TemplateBody, dict[str, Any], bytes]:
     body, digest = await read_body(request, state, TemplateBody)
     if body.schema_ is not None:
-        check_schema(body.schema_)
+        await state.checks.run(caller.organization, check_schema, body.schema_)
     refuse_unknown(body.options, field_names(ExtractOptions), within="options")
     try:
         options = ExtractOptions.model_validate(body.options)
@@ -302,7 +304,7 @@ async def create_template(
     request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """A start names them by `templateId`; what it says itself overrides them."""
-    body, options, digest = await _template_body(request, state)
+    body, options, digest = await _template_body(request, state, caller)
 
     async def put(inside: AppState) -> dict[str, Any]:
         row = await catalog.put_template(
@@ -329,7 +331,7 @@ async def get_template(state: State, caller: Reader, template_id: TemplateId) ->
 @router.put("/templates/{templateId}", summary="Change a template", openapi_extra=body_of(TemplateBody))
 async def put_template(request: Request, state: State, caller: Editor, template_id: TemplateId) -> Response:
     """As a whole; jobs that run keep what they took from it."""
-    body, options, _ = await _template_body(request, state)
+    body, options, _ = await _template_body(request, state, caller)
     row = await catalog.put_template(
         state.db,
         caller.organization,

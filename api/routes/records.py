@@ -28,6 +28,7 @@ from contracts.errors import BadInput, Forbidden, ModelError
 from contracts.jobs import JobKind, JobState
 from contracts.json_values import parse_json, write_json
 from contracts.values import Moment
+from domain.spreadsheets import safe_cell
 from stores.enrichment.records import (
     RecordFilter,
     SortBy,
@@ -204,7 +205,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict | list):
         return write_json(value).decode()
     text = value.isoformat() if isinstance(value, datetime) else str(value)
-    return f"'{text}" if isinstance(value, str) and text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+    return safe_cell(text)
 
 
 @router.get("/api/records/{record_id}", summary="One record")

@@ -70,7 +70,7 @@ async def create_saved(
 ) -> Response:
     """Takes content of this API, or a plain JSON Schema of an object. A taken name gets a number."""
     body, digest = await read_body(request, state, SchemaCreate)
-    content = read_content(body.schema_content)
+    content = await state.checks.run(caller.organization, read_content, body.schema_content)
 
     async def create(inside: AppState) -> dict[str, Any]:
         row = await create_schema(
@@ -110,7 +110,9 @@ async def get_versions(state: State, caller: Reader, schema_id: UUID) -> dict[st
 async def patch_saved(request: Request, state: State, caller: Editor, schema_id: UUID) -> Response:
     """New content is a new version; jobs that run keep theirs."""
     body, _ = await read_body(request, state, SchemaPatch)
-    content = None if body.schema_content is None else read_content(body.schema_content)
+    content = None
+    if body.schema_content is not None:
+        content = await state.checks.run(caller.organization, read_content, body.schema_content)
     row = await update_schema(
         state.db,
         caller.organization,

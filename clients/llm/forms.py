@@ -1,4 +1,4 @@
-"""A pydantic model whose schema is a given JSON Schema, checked by `jsonschema` to the letter.
+"""A pydantic model whose schema is a given JSON Schema, by which an answer is checked to the letter.
 
 A class field by field could not hold property names such as `class` or `2024`, nor all words of JSON Schema.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, cast
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError as FormError
 from pydantic import GetJsonSchemaHandler, RootModel, model_validator
 from pydantic_core import CoreSchema
 
 from contracts.json_values import parse_json, problem_of, write_json
+from domain.json_schema import Uncheckable, errors_of
 
 MOST_ERRORS = 8
 
@@ -32,7 +32,6 @@ def answer_model(form: dict[str, Any]) -> type[Answered]:
 @lru_cache(maxsize=256)
 def _model(raw: bytes) -> type[Answered]:
     form = parse_json(raw)
-    validator = Draft202012Validator(form)
     described = {"title": "Answer", "description": "The answer in the asked form.", **form}
 
     class Answer(RootModel[dict[str, Any]]):
@@ -46,7 +45,10 @@ def _model(raw: bytes) -> type[Answered]:
         def _in_form(self) -> Answer:
             if problem := problem_of(self.root):
                 raise ValueError(problem)
-            errors = sorted(validator.iter_errors(self.root), key=lambda error: error.json_path)
+            try:
+                errors = sorted(errors_of(self.root, form), key=lambda error: error.json_path)
+            except Uncheckable as error:
+                raise ValueError(error.detail) from error
             if errors:
                 raise ValueError("; ".join(_told(error) for error in errors[:MOST_ERRORS]))
             return self

@@ -16,6 +16,7 @@ from domain.enrichment.content import Content
 from domain.enrichment.drafts import humanised
 from domain.enrichment.forms import closed
 from domain.enrichment.schema import FLAGS, TYPES, read_content
+from domain.marks import MATERIAL, marked, unmarked
 
 MOST_EDITS = 20
 SOURCE_CHARACTERS = 20_000
@@ -131,10 +132,12 @@ def edit_prompt(content: Content, instruction: str, sources: Sequence[str] = ())
     fields = "\n".join(
         f"- {name}: {spec.get('type', 'object')}" for name, spec in content["root"]["properties"].items()
     )
-    extra = "".join(f"\nSource:\n{source[:SOURCE_CHARACTERS]}" for source in sources)
+    extra = "".join(f"\nSource:\n{marked(source[:SOURCE_CHARACTERS])}" for source in sources)
+    asked = unmarked(f"Fields of {content['root'].get('name')}:\n{fields}\nInstruction: {instruction}")
+    system = "You change the schema of a record by small edits."
     return Prompt(
-        system="You change the schema of a record by small edits.",
-        user=f"Fields of {content['root'].get('name')}:\n{fields}\nInstruction: {instruction}{extra}",
+        system=f"{system} {MATERIAL}" if sources else system,
+        user=f"{asked}{extra}",
         form=form,
         most_tokens=2000,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from contracts.errors import BadInput
 from domain.enrichment.content import Content, resolve
 
 MOST_DEPTH = 8
+MOST_NODES = 5000
 SMALL_ITEMS = 4
 SMALL_TEXT = 160
 SCALAR_WORDS = ("enum", "format", "pattern", "minimum", "maximum", "minLength", "maxLength", "const")
@@ -36,7 +37,7 @@ def answer_form(
     chosen = content["root"]["properties"]
     if keys is not None:
         chosen = {name: chosen[name] for name in keys}
-    made = _Maker(content, tuple(languages), small).an_object(chosen, 0)
+    made = _Maker(content, tuple(languages), small, iter(range(MOST_NODES))).an_object(chosen, 0)
     if content["root"].get("description"):
         made["description"] = str(content["root"]["description"])
     return made
@@ -47,6 +48,7 @@ class _Maker:
     content: Content
     languages: tuple[str, ...]
     small: bool
+    left: Iterator[int]
 
     def an_object(self, chosen: Mapping[str, Any], depth: int) -> Form:
         return closed({name: self.a_property(spec, depth + 1) for name, spec in chosen.items()})
@@ -54,6 +56,11 @@ class _Maker:
     def a_property(self, spec: Mapping[str, Any], depth: int) -> Form:
         if depth > MOST_DEPTH:
             raise BadInput(f"schema_content is nested deeper than {MOST_DEPTH}", field="schema_content")
+        # A few definitions that each refer to the next several times are more than any memory once written out.
+        if next(self.left, None) is None:
+            raise BadInput(
+                f"schema_content: more than {MOST_NODES} properties with its references", field="schema_content"
+            )
         found = resolve(spec, self.content)
         kind, nullable = _kind(found)
         if kind == "object" and isinstance(found.get("properties"), dict):

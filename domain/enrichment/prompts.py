@@ -17,6 +17,7 @@ from domain.enrichment.content import (
     value_of,
 )
 from domain.enrichment.forms import answer_form, closed
+from domain.marks import MATERIAL, marked, unmarked
 
 MOST_SOURCE_CHARACTERS = 60_000
 FIELD_TOKENS = 60
@@ -71,9 +72,11 @@ def enrichment_prompt(
         lines.append(f"Keep these values exactly: {_json(fixed)}")
     if note:
         lines.append(f"Note: {note}")
-    lines.extend(f"Source {number}:\n{text}" for number, text in enumerate(_bounded(sources), start=1))
+    lines = [unmarked(line) for line in lines]
+    lines.extend(f"Source {number}:\n{marked(text)}" for number, text in enumerate(_bounded(sources), start=1))
+    system = f"{RULES} {MATERIAL}" if sources else RULES
     most = min(MOST_TOKENS, max(LEAST_TOKENS, FIELD_TOKENS * count_leaves(form) * (1 + len(languages) // 4)))
-    return Prompt(system=RULES, user="\n".join(lines), form=form, images=list(images), most_tokens=most, strict=strict)
+    return Prompt(system=system, user="\n".join(lines), form=form, images=list(images), most_tokens=most, strict=strict)
 
 
 def classification_prompt(content: Content, entity: Mapping[str, Any]) -> Prompt:

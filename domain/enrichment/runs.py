@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
-from jsonschema import Draft202012Validator
-
 from contracts.enrichment import ExpertiseResult, ModelResult, Plan, Strategy
 from domain.enrichment.content import (
     GENERAL,
@@ -18,6 +16,7 @@ from domain.enrichment.content import (
     with_preserved,
 )
 from domain.enrichment.forms import answer_form
+from domain.json_schema import Uncheckable, errors_of
 
 AUTO_FIELDS = 8
 MOST_ERRORS = 20
@@ -100,8 +99,11 @@ def form_errors(plan: Plan, result: Mapping[str, Any], expertises: Sequence[Expe
     known = set(result)
     keys = [name for name in properties(plan.content) if name in known]
     form = answer_form(plan.content, keys=keys, languages=plan.languages)
-    found = Draft202012Validator(form).iter_errors(dict(result))
-    return [_told(error.json_path, error.message) for error, _ in zip(found, range(MOST_ERRORS), strict=False)]
+    try:
+        found = errors_of(dict(result), form, most=MOST_ERRORS)
+    except Uncheckable as error:
+        return [_told("$.", error.detail)]
+    return [_told(error.json_path, error.message) for error in found]
 
 
 def _told(path: str, message: str) -> str:

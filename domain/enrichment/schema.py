@@ -6,21 +6,20 @@ Content is `{root, expertise_domains, $defs, $enums}`. A property is a JSON Sche
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-
-from contracts.errors import BadInput
+from contracts.errors import BadInput, TooLarge
+from contracts.json_values import write_json
+from domain import json_schema
 from domain.enrichment.content import GENERAL, Content, resolve
 from domain.enrichment.forms import MOST_DEPTH, answer_form
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object"})
 FLAGS = ("identifying", "preserve", "multilingual", "nullable")
 MOST_PROPERTIES = 500
+MOST_BYTES = 256 << 10
 
 
 def read_content(raw: Any) -> Content:
@@ -30,10 +29,23 @@ def read_content(raw: Any) -> Content:
         raw: The content as in the API, or a plain JSON Schema object.
 
     Raises:
-        BadInput: It is not a schema of objects; the message names the place.
+        BadInput: It is not a schema of objects, or leads out of itself; the message names the place.
+        TooLarge: Beyond 256 KiB.
     """
     if not isinstance(raw, dict):
         raise BadInput("schema_content must be an object", field="schema_content")
+    if len(write_json(raw)) > MOST_BYTES:
+        raise TooLarge(f"the schema is larger than {MOST_BYTES} bytes")
+    content = _whole(raw)
+    for count, (path, spec) in enumerate(_walk(content["root"]["properties"], "root.properties"), start=1):
+        if count > MOST_PROPERTIES or path.count(".properties.") > MOST_DEPTH:
+            raise _bad(f"more than {MOST_PROPERTIES} properties, or deeper than {MOST_DEPTH}", path)
+        _check_property(spec, path, content)
+    _check_json_schema(content)
+    return content
+
+
+def _whole(raw: dict[str, Any]) -> Content:
     content = deepcopy(raw) if "root" in raw else _wrapped(raw)
     root = content.get("root")
     if not isinstance(root, dict) or not isinstance(root.get("properties"), dict) or not root["properties"]:
@@ -46,18 +58,36 @@ def read_content(raw: Any) -> Content:
             content[name] = {}
         if not isinstance(content[name], dict):
             raise _bad(f"{name} must be an object", name)
-    for count, (path, spec) in enumerate(_walk(root["properties"], "root.properties"), start=1):
-        if count > MOST_PROPERTIES or path.count(".properties.") > MOST_DEPTH:
-            raise _bad(f"more than {MOST_PROPERTIES} properties, or deeper than {MOST_DEPTH}", path)
-        _check_property(spec, path, content)
-    _check_json_schema(content)
+    check_keywords(content)
+    if "root" not in raw:
+        for name in ("$schema", "$id"):
+            root.pop(name, None)
     return content
+
+
+def check_keywords(content: Content) -> None:
+    """Refuse content with references out of it or patterns that cannot be run; also such as was saved long ago.
+
+    Raises:
+        BadInput: With the place of the keyword.
+    """
+    places = dict.fromkeys(("$defs", "definitions"), content["$defs"])
+    # A list of values stands for a schema here.
+    enums: dict[str, Any] = {name: {} for name in content["$enums"]}
+    try:
+        json_schema.check_references({**content["root"], **places, "$enums": enums}, field="schema_content.root")
+    except BadInput as error:
+        detail, field = (
+            text.replace("schema_content.root.$defs", "schema_content.$defs", 1)
+            for text in (error.detail, error.field or "")
+        )
+        raise BadInput(detail, field=field) from error
 
 
 def _wrapped(raw: dict[str, Any]) -> Content:
     if not isinstance(raw.get("properties"), dict):
         raise _bad("needs a root, or the properties of a JSON Schema object", "root")
-    root = {key: deepcopy(value) for key, value in raw.items() if key not in {"$defs", "definitions", "$schema", "$id"}}
+    root = {key: deepcopy(value) for key, value in raw.items() if key not in {"$defs", "definitions"}}
     root["name"] = raw.get("title") or raw.get("name") or "Entity"
     required = set(raw.get("required") or ())
     for name, spec in root["properties"].items():
@@ -104,11 +134,6 @@ def _check_type(spec: dict[str, Any], path: str) -> str:
         spec["type"] = kind = "string" if all(isinstance(one, str) for one in spec["enum"]) else "number"
     if not isinstance(kind, str) or kind not in TYPES:
         raise _bad(f"type must be one of {', '.join(sorted(TYPES))}, not {kind!r}", f"{path}.type")
-    if isinstance(spec.get("pattern"), str):
-        try:
-            re.compile(spec["pattern"])
-        except re.error as error:
-            raise _bad(f"pattern is no regular expression: {error}", f"{path}.pattern") from error
     return kind
 
 
@@ -124,11 +149,7 @@ def _check_flags(spec: dict[str, Any], path: str, content: Content) -> None:
 
 
 def _check_json_schema(content: Content) -> None:
-    try:
-        Draft202012Validator.check_schema(answer_form(content))
-    except SchemaError as error:
-        place = ".".join(str(part) for part in error.absolute_path)
-        raise _bad(error.message[:300], place or "root") from error
+    json_schema.check_schema(answer_form(content), field="schema_content")
 
 
 def _bad(message: str, path: str) -> BadInput:

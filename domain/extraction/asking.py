@@ -8,6 +8,7 @@ from typing import Any
 from contracts.documents import PageContent
 from contracts.extraction import ClassificationOption
 from contracts.llm import ImagePart, Prompt
+from domain.marks import PAGE, marked, unmarked
 
 PART_CHARACTERS = 24_000
 SMALL_CHARACTERS = 6_000
@@ -76,10 +77,9 @@ def class_prompt(pages: Sequence[PageContent], options: Sequence[ClassificationO
         f"- {one.name}" + "".join(f"\n  example: {' '.join(text.split())[:300]}" for text in one.examples[:5])
         for one in options
     )
-    return Prompt(
-        system=CLASSES, user=f"Classes:\n{told}\n\n{_shown(pages, SMALL_CHARACTERS)}", form=form, most_tokens=400
-    )
+    user = f"Classes:\n{unmarked(told)}\n\n{_shown(pages, SMALL_CHARACTERS)}"
+    return Prompt(system=CLASSES, user=user, form=form, most_tokens=400)
 
 
 def _shown(pages: Sequence[PageContent], characters: int) -> str:
-    return "\n\n".join(f"<page number={page.page}>\n{page.content[:characters]}\n</page>" for page in pages)
+    return "\n\n".join(marked(page.content[:characters], PAGE, told=f"number={page.page}") for page in pages)

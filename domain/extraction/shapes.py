@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-
 from contracts.errors import BadInput, TooLarge
 from contracts.extraction import MOST_SCHEMA_BYTES, Change
 from contracts.json_values import write_json
+from domain import json_schema
 from domain.extraction.values import nullable, resolved, type_of
 
 MOST_PROPERTIES = 500
@@ -22,16 +20,14 @@ def check_schema(schema: Mapping[str, Any], *, field: str = "schema") -> None:
     """Refuse a schema that nothing can be extracted by.
 
     Raises:
-        BadInput: No JSON Schema of an object with properties, or one that refers to somewhere else.
+        BadInput: No JSON Schema of an object with properties, or one that leads out of itself, never ends, or has a
+            pattern that cannot be run.
         TooLarge: Beyond 64 KiB.
     """
     if len(write_json(schema)) > MOST_SCHEMA_BYTES:
         raise TooLarge(f"{field} is larger than {MOST_SCHEMA_BYTES} bytes")
-    try:
-        Draft202012Validator.check_schema(dict(schema))
-    except SchemaError as error:
-        raise BadInput(f"{field}: no JSON Schema: {error.message}"[:300], field=field) from error
-    _assert_local(schema, field, 0)
+    _assert_shallow(schema, field, 0)
+    json_schema.check_schema(schema, field=field)
     root = resolved(schema, schema)
     properties = root.get("properties")
     if type_of(root) != "object" or not isinstance(properties, Mapping) or not properties:
@@ -41,18 +37,11 @@ def check_schema(schema: Mapping[str, Any], *, field: str = "schema") -> None:
     asked_form(schema)
 
 
-def _assert_local(node: Any, field: str, depth: int) -> None:
+def _assert_shallow(node: Any, field: str, depth: int) -> None:
     if depth > MOST_DEPTH * 3:
         raise BadInput(f"{field}: nested too deeply", field=field)
-    if isinstance(node, Mapping):
-        target = node.get("$ref")
-        if isinstance(target, str) and not target.startswith("#"):
-            raise BadInput(f"{field}: $ref {target[:80]!r} leads out of the schema", field=field)
-        for value in node.values():
-            _assert_local(value, field, depth + 1)
-    elif isinstance(node, list):
-        for value in node:
-            _assert_local(value, field, depth + 1)
+    for value in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
+        _assert_shallow(value, field, depth + 1)
 
 
 def asked_form(schema: Mapping[str, Any], only: Sequence[str] | None = None) -> dict[str, Any]:
@@ -130,8 +119,12 @@ def missing_required(data: Any, schema: Mapping[str, Any], root: Mapping[str, An
 
 
 def problems_of(data: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with data by their schema: places with sentences."""
-    errors = Draft202012Validator(dict(schema)).iter_errors(data)
+    """What is wrong with data by their schema: places with sentences.
+
+    Raises:
+        Uncheckable: The schema does not allow to say it.
+    """
+    errors = json_schema.errors_of(data, schema)
     return [
         (_path(list(error.absolute_path)) or "annotatedData", error.message[:300])
         for error in sorted(errors, key=lambda error: [str(one) for one in error.absolute_path])
