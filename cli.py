@@ -24,6 +24,7 @@ from rich.table import Table
 from contracts.auth import KeyKind, Role, Scope
 from contracts.errors import TowpathError
 from contracts.queues import read_queues
+from runtime.codec import make_codec
 from runtime.embedded import EmbeddedStack, StackError
 from runtime.embedded.home import Home as HomeFolder
 from runtime.embedded.home import check_port
@@ -302,6 +303,7 @@ def api() -> None:
     configure_logging(settings.log_level)
     try:
         settings.require_database_url()
+        make_codec(settings)
         if settings.port:
             check_port("port", settings.port, settings.host)
     except (ValueError, StackError) as error:
