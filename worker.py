@@ -143,6 +143,7 @@ class Parts:
             database,
             reader,
             fetcher,
+            vault,
             most_bytes=settings.document_max_bytes,
         )
         desk = Desk(

@@ -77,7 +77,7 @@ class EncryptionCodec(PayloadCodec):
             )
         try:
             return Payload.FromString(key.decrypt(payload.data[:NONCE_BYTES], payload.data[NONCE_BYTES:], name))
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise Unavailable("a payload does not open with the key that it names: it was changed") from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
@@ -53,13 +55,15 @@ async def test_what_is_encrypted_is_not_encrypted_again() -> None:
     assert await codec.encode(sealed) == sealed
 
 
-async def test_a_changed_payload_is_refused() -> None:
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda _: b"", lambda data: data[:9]]
+)
+async def test_a_changed_payload_is_refused(change: Callable[[bytes], bytes]) -> None:
     codec = EncryptionCodec(["one"])
     (sealed,) = await codec.encode([PLAIN])
-    changed = Payload(metadata=sealed.metadata, data=sealed.data[:-1] + bytes([sealed.data[-1] ^ 1]))
 
     with pytest.raises(Unavailable, match="changed"):
-        await codec.decode([changed])
+        await codec.decode([Payload(metadata=sealed.metadata, data=change(sealed.data))])
 
 
 async def test_a_process_that_does_not_encrypt_still_decrypts() -> None:
