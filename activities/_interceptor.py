@@ -59,19 +59,26 @@ class ActivityGuard(Interceptor):
         database: Where the jobs are.
         retry_days: After so many days a step that fails again and again ends its job.
         least_tries: So often it is tried at the least, however long that takes: a machine that was off has not tried.
+        full_details: Whether the Temporal UI shows the messages of errors too, not their codes alone.
     """
 
-    def __init__(self, database: Database, *, retry_days: float, least_tries: int = LEAST_TRIES) -> None:
+    def __init__(
+        self, database: Database, *, retry_days: float, least_tries: int = LEAST_TRIES, full_details: bool = False
+    ) -> None:
         self._database = database
+        self._full = full_details
         self._patience = Patience(timedelta(days=retry_days), least_tries)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        return _Guard(next, self._database, self._patience)
+        return _Guard(next, self._database, self._patience, full=self._full)
 
 
 class _Guard(ActivityInboundInterceptor):
-    def __init__(self, following: ActivityInboundInterceptor, database: Database, patience: Patience) -> None:
+    def __init__(
+        self, following: ActivityInboundInterceptor, database: Database, patience: Patience, *, full: bool
+    ) -> None:
         super().__init__(following)
+        self._full = full
         self._database = database
         self._patience = patience
 
@@ -156,7 +163,8 @@ class _Guard(ActivityInboundInterceptor):
             activity=info.activity_type,
             key=info.activity_id,
             attempt=0 if retry is None else retry.attempt,
-            message="" if retry is None else retry.message[:500],
+            # A message may name a file or a host of the user; the row tells it to who may read the job.
+            message="" if retry is None else retry.message[:500] if self._full else retry.code,
         )
         handle = activity.client().get_workflow_handle(info.workflow_id, run_id=info.workflow_run_id)
         # One that has ended meanwhile needs to be told nothing.

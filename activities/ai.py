@@ -10,7 +10,7 @@ from temporalio import activity
 from activities._ai_work import Desk, Work
 from contracts.ai import ActionType, ChartType, IterationTask, ModelKind, Step, StoredAction
 from contracts.errors import ErrorCode, JobFault, OutputInvalid
-from contracts.jobs import JobRef
+from contracts.jobs import DeliveryRef, JobRef
 from contracts.llm import Answer
 from contracts.semantics import Query
 from domain.ai.charts import NAMES, wanted_but_not_drawn
@@ -51,10 +51,12 @@ class AiActivities:
 
     Args:
         desk: The stores, the models and the databases.
+        full_details: Whether the Temporal UI shows what a step says, not its type alone.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, full_details: bool = False) -> None:
         self._desk = desk
+        self._full = full_details
         self._database = desk.database
 
     @activity.defn
@@ -65,7 +67,7 @@ class AiActivities:
         if known is not None:
             async with self._database.transaction() as connection:
                 queued = await progress_queued(connection, task.ref, known.number)
-            return _step(known, queued)
+            return self._step(known, queued)
         _assert_not_hopeless(work)
         action = await self._next(work, task)
         summary = action.message if action.type is ActionType.SUMMARIZE else None
@@ -74,7 +76,16 @@ class AiActivities:
         async with self._database.transaction() as connection:
             queued = await keep_action(connection, task.ref, action, topic=work.topic, summary=summary)
             await add_warnings(connection, task.ref, work.warnings)
-        return _step(action, queued)
+        return self._step(action, queued)
+
+    def _step(self, action: StoredAction, queued: list[DeliveryRef]) -> Step:
+        return Step(
+            number=action.number,
+            type=action.type,
+            message=action.message if self._full else action.type,
+            done=action.type is ActionType.SUMMARIZE,
+            deliveries=queued,
+        )
 
     async def _next(self, work: Work, task: IterationTask) -> StoredAction:
         small = self._desk.is_small(work)
@@ -248,16 +259,6 @@ class AiActivities:
         async with self._database.transaction() as connection:
             await add_warnings(connection, ref, warnings)
         return {"model_id": str(model_id), "views": len(content["views"])}
-
-
-def _step(action: StoredAction, queued: list[Any]) -> Step:
-    return Step(
-        number=action.number,
-        type=action.type,
-        message=action.message,
-        done=action.type is ActionType.SUMMARIZE,
-        deliveries=queued,
-    )
 
 
 def _told(action: StoredAction) -> StoredAction:

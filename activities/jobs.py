@@ -54,10 +54,14 @@ class JobActivities:
         database: Where the jobs are.
         retention_days: How long a finished job stays readable.
         answer_days: How long a language model's answers are kept.
+        full_details: Whether the Temporal UI shows questions and file names too.
     """
 
-    def __init__(self, database: Database, *, retention_days: int, answer_days: int) -> None:
+    def __init__(
+        self, database: Database, *, retention_days: int, answer_days: int, full_details: bool = False
+    ) -> None:
         self._database = database
+        self._full = full_details
         self._answer_days = answer_days
         self._retention_days = retention_days
 
@@ -79,7 +83,7 @@ class JobActivities:
     @activity.defn
     async def finish_job(self, finish: Finish) -> JobOutcome:
         """End the run in the row and in the stream."""
-        return await store.finish_job(self._database, finish)
+        return await store.finish_job(self._database, finish, full=self._full)
 
     @activity.defn
     async def cancel_workflow(self, ref: JobRef) -> None:
@@ -127,7 +131,7 @@ class JobActivities:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            return start_of(job)
+            return start_of(job, full=self._full)
         if described.status in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
             if job.cancelling:
                 await handle.cancel(rpc_timeout=RPC_TIMEOUT)

@@ -16,9 +16,11 @@ from contracts.errors import TowpathError
 from contracts.jobs import DeliveryRef
 from contracts.values import storable_text
 from contracts.webhooks import NoticeInput, Try, TryOutcome, TryTask
+from domain.urls import receiver_shown, without_url
 from domain.webhooks.schedule import judge
 from domain.webhooks.signing import signature_headers
 from stores.db import Database
+from stores.sealed_urls import open_url, shown_url
 from stores.vault import Vault
 from stores.webhooks.deliveries import Sealed, keep_try, open_try, overdue
 
@@ -68,14 +70,16 @@ class WebhookActivities:
         made = Try(at=datetime.now(UTC))
         started = time.monotonic()
         waits = None
+        url = shown = shown_url(delivery.url, receiver_shown)
         try:
+            url = open_url(self._vault, delivery.url)
             headers = signature_headers(
                 [self._vault.open(one) for one in sealed.secrets],
                 message_id=delivery.event_id,
                 timestamp=int(made.at.timestamp()),
                 body=body,
             )
-            answer = await self._client.post(delivery.url, body, {**headers, "Content-Type": "application/json"})
+            answer = await self._client.post(url, body, {**headers, "Content-Type": "application/json"})
         except TowpathError as error:
             made.error = error.detail[:MOST_ERROR]
         except Exception as error:
@@ -87,6 +91,9 @@ class WebhookActivities:
             made.status, waits = answer.status, retry_after(answer.headers)
             if not 200 <= answer.status < 300:
                 made.error = storable_text(answer.body.decode(errors="replace"))[:MOST_ERROR] or None
+        if made.error is not None:
+            # Who may read the log may not learn the receiver's token from it.
+            made.error = without_url(made.error, url, shown)[:MOST_ERROR]
         made.duration_ms = int((time.monotonic() - started) * 1000)
         return made, waits
 

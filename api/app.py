@@ -33,6 +33,7 @@ from api.routes import (
     ai,
     attachments,
     auth,
+    codec,
     enrichment,
     entities,
     events,
@@ -160,6 +161,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_error_handlers(app)
     for module in ROUTES:
         app.include_router(module.router)
+    app.include_router(codec.router)
     app.include_router(vectors.router, prefix="/api/v1", include_in_schema=False)
     for module in (ai, semantic_models):
         app.include_router(module.router, prefix="/api", include_in_schema=False)
@@ -186,8 +188,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             statement_seconds=settings.statement_seconds,
         )
         stack.push_async_callback(database.close)
-        client = await connect(settings, plugins=[towpath_plugin()], lazy=True)
-        gateway = Gateway(database, client)
+        client = await connect(settings, plugins=[towpath_plugin(settings)], lazy=True)
+        gateway = Gateway(database, client, full_details=settings.full_details)
         stack.push_async_callback(gateway.drain)
         hub = EventHub(database)
         await hub.start()

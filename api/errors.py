@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from temporalio.service import RPCError
 
 from api.known_paths import either, methods_of, nothing_at
-from api.requests import request_id
+from api.requests import request_id, shown_path
 from api.wording import in_words, sentence
 from contracts.errors import BadInput, ErrorBody, ErrorCode, LimitReached, TowpathError
 from stores.db import is_away
@@ -83,7 +83,7 @@ def answer_error(request: Request, error: TowpathError) -> JSONResponse:
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status >= 500:
-        logger.error("%s %s: %s", request.method, request.url.path, error.detail)
+        logger.error("%s %s: %s", request.method, shown_path(request.url.path), error.detail)
     return _answer(request, error.status, error.code, error.detail, headers, title=error.title, extra=error.extra)
 
 
@@ -135,7 +135,7 @@ def _http(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _away(request: Request, error: Exception) -> JSONResponse:
-    logger.warning("%s %s: a part does not answer: %s", request.method, request.url.path, error)
+    logger.warning("%s %s: a part does not answer: %s", request.method, shown_path(request.url.path), error)
     detail = "a part of the system does not answer now; try again"
     return _answer(request, 503, ErrorCode.UNAVAILABLE, detail, {"Retry-After": str(RETRY_SECONDS)})
 
@@ -143,7 +143,9 @@ def _away(request: Request, error: Exception) -> JSONResponse:
 def _database(request: Request, error: Exception) -> JSONResponse:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, psycopg.errors.QueryCanceled):
-        logger.warning("%s %s: %s, request %s", request.method, request.url.path, cause, request_id(request.scope))
+        logger.warning(
+            "%s %s: %s, request %s", request.method, shown_path(request.url.path), cause, request_id(request.scope)
+        )
         return _answer(request, 503, ErrorCode.QUERY_TOO_SLOW, TOO_SLOW, {"Retry-After": str(RETRY_SECONDS)})
     if is_away(cause):
         return _away(request, error)
@@ -151,7 +153,7 @@ def _database(request: Request, error: Exception) -> JSONResponse:
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
+    logger.exception("%s %s failed", request.method, shown_path(request.url.path), exc_info=error)
     detail = f"something went wrong here; the request id {request_id(request.scope)} helps to find it"
     # This one is sent from outside of all that would add the header.
     return _answer(request, 500, ErrorCode.INTERNAL, detail, {"X-Request-Id": request_id(request.scope)})

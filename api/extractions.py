@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid4
 
 from fastapi import Request
@@ -36,16 +35,19 @@ from contracts.llm import LOCAL_PROVIDER, split_key
 from domain.extraction.shapes import changes_between, check_schema, problems_of
 from domain.json_schema import Uncheckable
 from domain.policy.jobs import JobAction
+from domain.urls import document_shown, receiver_shown
 from stores import jobs as job_store
 from stores.db import Connection
 from stores.extraction.catalog import get_template
 from stores.extraction.jobs import create_extraction, extract_id, get_extraction
 from stores.extraction.reviews import decide, put_annotation
+from stores.sealed_urls import seal_document, shown_url
 from stores.tables import JobRow
 from stores.webhooks.receivers import add_target, get_receiver
 
 MOST_METADATA_BYTES = 16 << 10
-SECRET_PARAMETER = re.compile(r"sig|token|key|secret|password|credential|auth", re.IGNORECASE)
+DOCUMENT_URLS = ("url", "documentUrl", "document_url")
+RECEIVER_URLS = ("webhookUrl", "webhook_url")
 SECRET_FIELDS = frozenset({"webhookSigningSecret", "webhook_signing_secret"})
 
 
@@ -102,7 +104,7 @@ async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: S
             await state.fetcher.check(body.url)
         except BadInput as error:
             raise BadInput(f"url: {error.detail}", code=error.code, field="url") from error
-        document = DocumentRef(url=body.url, file_name=name_in(body.url))
+        document = document_at(state, body.url)
     return ExtractParams(document=document, options=options, schema=schema, llm=llm)
 
 
@@ -113,27 +115,25 @@ def _assert_pages(options: ExtractOptions, pages: int | None) -> None:
         raise BadInput(detail, code=ErrorCode.PAGE_OUT_OF_RANGE, field="pageRange")
 
 
+def document_at(state: AppState, url: str) -> DocumentRef:
+    """A document that is still at its URL; what the URL proves its right by is sealed.
+
+    Raises:
+        Unavailable: It has a query, and no key is set to seal it with.
+    """
+    return DocumentRef(url=seal_document(state.vault, url), file_name=name_in(url))
+
+
 def name_in(url: str) -> str:
     """The file name that a URL tells."""
     return unquote(urlsplit(url).path.rsplit("/", 1)[-1])[:255] or "document"
 
 
-def blanked(url: str) -> str:
-    """A URL without its credentials: what a signed link proves its right by is nobody's business afterwards."""
-    parts = urlsplit(url)
-    query = "&".join(
-        f"{name}=***" if equals and SECRET_PARAMETER.search(name) else f"{name}{equals}{value}"
-        for name, equals, value in (one.partition("=") for one in parts.query.split("&"))
-    )
-    return urlunsplit(parts._replace(query=query))
-
-
 def shown_request(given: Mapping[str, Any], document: DocumentRef) -> dict[str, Any]:
     """A request as it is shown: credentials blanked, a file by its name, size and digest."""
     found = {name: value for name, value in given.items() if name not in SECRET_FIELDS and name != "file"}
-    for name in ("url", "documentUrl"):
-        if isinstance(found.get(name), str):
-            found[name] = blanked(found[name])
+    for names, shown in ((DOCUMENT_URLS, document_shown), (RECEIVER_URLS, receiver_shown)):
+        found |= {name: shown(found[name]) for name in names if isinstance(found.get(name), str)}
     if document.sha256 is not None:
         found["file"] = {"fileName": document.file_name, "sizeBytes": document.size, "sha256": document.sha256}
     return found
@@ -166,7 +166,7 @@ async def start(
         job_id=job.id,
         extract_id=extract_id(job.id),
         file_name=document.file_name,
-        document_url=None if document.url is None else blanked(document.url),
+        document_url=None if document.url is None else shown_url(document.url, document_shown),
         kind=None,
         sha256=document.sha256,
         size=document.size,

@@ -51,10 +51,12 @@ class Gateway:
     Args:
         database: Where the jobs are.
         client: Temporal.
+        full_details: Whether the Temporal UI shows questions and file names too.
     """
 
-    def __init__(self, database: Database, client: Client) -> None:
+    def __init__(self, database: Database, client: Client, *, full_details: bool = False) -> None:
         self._database = database
+        self._full = full_details
         self._client = client
         self._starting: set[asyncio.Task[None]] = set()
 
@@ -77,7 +79,7 @@ class Gateway:
 
     async def start(self, job: JobRow, *, signal: str | None = None) -> None:
         """Start the workflow of a committed job; one that runs already is left alone."""
-        start = start_of(job)
+        start = start_of(job, full=self._full)
         try:
             await self._client.start_workflow(
                 KINDS[job.kind].run, start.input, start_signal=signal, rpc_timeout=RPC_TIMEOUT, **start_options(start)

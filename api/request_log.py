@@ -18,16 +18,13 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.requests import caller_of, request_id
+from api.requests import caller_of, request_id, shown_path
 
 logger = logging.getLogger("towpath.requests")
 
 LEFT = 499
 """The client went before the answer began; no standard status says that, this one of nginx is widely known."""
-LONGEST_PATH = 300
 WORD = re.compile(r"[A-Za-z0-9._~:/{}\-]+")
-# Put there by mistake, a key would be kept in the clear.
-KEY = re.compile(r"(ent_[a-z2-7]{8})[a-z2-7]+", re.IGNORECASE)
 
 
 class RequestLog:
@@ -120,7 +117,7 @@ def _line(scope: Scope, answer: _Answer, milliseconds: float) -> str:
     fields: dict[str, Any] = {
         "method": scope["method"],
         "route": getattr(route, "path", None),
-        "path": _shown(scope["path"]),
+        "path": shown_path(scope["path"]),
         "status": answer.status,
         "ms": f"{milliseconds:.1f}",
         "organization": caller.get("organization"),
@@ -129,11 +126,6 @@ def _line(scope: Scope, answer: _Answer, milliseconds: float) -> str:
         "request_id": request_id(scope),
     }
     return " ".join(f"{name}={_value(value)}" for name, value in fields.items() if value is not None)
-
-
-def _shown(path: str) -> str:
-    shown = KEY.sub(r"\1...", path)
-    return shown if len(shown) <= LONGEST_PATH else f"{shown[:LONGEST_PATH]}..."
 
 
 def _value(value: Any) -> str:

@@ -15,6 +15,7 @@ from contracts.errors import BadInput, TooLarge
 from contracts.json_values import read_json, write_json
 from contracts.webhooks import MOST_METADATA_BYTES, WebhookFields
 from domain.webhooks.signing import PREFIX, signing_key, standard_form
+from stores.sealed_urls import seal_receiver
 from stores.webhooks.receivers import Target
 
 HEADERS = {
@@ -65,7 +66,11 @@ async def read_target(request: Request, state: AppState, fields: WebhookFields |
             add_header(request.scope, "Towpath-Webhook-Secret", standard_form(secret))
     if fields.webhook_metadata is not None and len(write_json(fields.webhook_metadata)) > MOST_METADATA_BYTES:
         raise TooLarge(f"webhookMetadata is larger than {MOST_METADATA_BYTES} bytes")
-    return Target(fields.webhook_url, None if secret is None else state.vault.seal(secret), fields.webhook_metadata)
+    return Target(
+        seal_receiver(state.vault, fields.webhook_url),
+        None if secret is None else state.vault.seal(secret),
+        fields.webhook_metadata,
+    )
 
 
 async def check_url(state: AppState, url: str, field: str) -> None:

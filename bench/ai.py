@@ -78,7 +78,8 @@ async def run(count: int) -> None:
         )  # fmt: skip
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             towpath = Towpath(stack.api_url, stack.api_key)
-            client = await Client.connect(stack.temporal_address, plugins=[towpath_plugin()])
+            plugin = towpath_plugin(Settings(encryption_keys=",".join(stack.encryption_keys)))
+            client = await Client.connect(stack.temporal_address, plugins=[plugin])
             connection = {"name": "lamps", "kind": "duckdb", "path": "lamps.duckdb"}
 
             def prepare() -> dict[str, Any]:
@@ -89,7 +90,7 @@ async def run(count: int) -> None:
                 return {"modelId": model, "topicName": "sales", "llm": "openai::gpt-4o"}
 
             body = await asyncio.to_thread(prepare)
-            with empty_worker(stack.temporal_address):
+            with empty_worker(stack.temporal_address, stack.encryption_keys):
                 ours: list[tuple[float, float]] = []
                 bare: list[float] = []
                 for number in range(count + 3):

@@ -14,6 +14,7 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from runtime.plugin import towpath_plugin
+from runtime.settings import Settings
 
 QUEUE = "bench-empty"
 ACTIVITY_QUEUE = "bench-empty-activities"
@@ -42,9 +43,10 @@ class EmptyWorkflow:
         return await workflow.execute_local_activity(nothing, given, start_to_close_timeout=LIMIT)
 
 
-def _work(address: str, pipe: Pipe) -> None:
+def _work(address: str, keys: list[str], pipe: Pipe) -> None:
     async def serve() -> None:
-        client = await Client.connect(address, plugins=[towpath_plugin()])
+        plugin = towpath_plugin(Settings(encryption_keys=",".join(keys)))
+        client = await Client.connect(address, plugins=[plugin])
         async with (
             Worker(
                 client,
@@ -63,11 +65,11 @@ def _work(address: str, pipe: Pipe) -> None:
 
 
 @contextmanager
-def empty_worker(address: str) -> Iterator[None]:
+def empty_worker(address: str, keys: list[str]) -> Iterator[None]:
     """A worker of empty workflows, in a process of its own as Towpath's is."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(address, theirs), daemon=True)
+    process = context.Process(target=_work, args=(address, keys, theirs), daemon=True)
     process.start()
     try:
         ours.recv()

@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from runtime.codec import make_codec
+from runtime.settings import Settings
 
 # Each is deterministic and holds no state that a workflow could change; loading them anew for every
 # workflow run costs a hundred times more than the run itself.
@@ -49,12 +53,28 @@ def _runner(runner: WorkflowRunner | None) -> WorkflowRunner:
     return dataclasses.replace(runner, restrictions=restrictions)
 
 
-def towpath_plugin() -> SimplePlugin:
-    """The plugin for `Client.connect`, `Worker` and `Replayer`."""
+def towpath_plugin(settings: Settings | None = None) -> SimplePlugin:
+    """The plugin for `Client.connect`, `Worker` and `Replayer`.
+
+    Args:
+        settings: Their encryption keys encrypt what Temporal stores; None: nothing is encrypted or decrypted.
+
+    Raises:
+        ValueError: Payloads are to be encrypted, and there is no key.
+    """
     return SimplePlugin(
         "towpath",
-        data_converter=pydantic_data_converter,
+        data_converter=pydantic_data_converter if settings is None else _converter(settings),
         workflow_runner=_runner,
         # A defect in a workflow ends the job with a clear failure; the default retries its task for ever.
         workflow_failure_exception_types=[Exception],
     )
+
+
+def _converter(settings: Settings) -> DataConverter:
+    codec = make_codec(settings)
+    found = dataclasses.replace(pydantic_data_converter, payload_codec=codec)
+    if not codec.encrypts:
+        return found
+    # Messages of errors and stack traces tell as much as payloads do; the type of an error, our code, stays readable.
+    return dataclasses.replace(found, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)

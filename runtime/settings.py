@@ -6,7 +6,7 @@ import json
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -101,6 +101,20 @@ class Settings(BaseSettings):
         default=None,
         repr=False,
         description="Comma-separated passphrases for secrets at rest, the newest first; the same for all processes.",
+    )
+    payload_encryption: bool | None = Field(
+        default=None,
+        description="Whether what Temporal stores is encrypted with them; by default where there are keys.",
+    )
+    codec_token: Annotated[str, Field(min_length=32, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
+        default=None,
+        repr=False,
+        description="Lets the Temporal UI decrypt: its codec endpoint is /codec/<token>; the embedded stack makes one.",
+    )
+    temporal_details: Literal["names", "full"] = Field(
+        default="names",
+        description="What the Temporal UI shows of a job: names of indexes, schemas and models, ids and counts; or also"
+        " questions, file names and messages.",
     )
     chroma_token: str | None = Field(default=None, repr=False, description="Sent to Chroma as x-chroma-token.")
     llm_providers: dict[str, ProviderConfig] = Field(
@@ -206,6 +220,11 @@ class Settings(BaseSettings):
         if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
             raise ValueError("must begin with postgresql://")
         return f"postgresql://{rest}"
+
+    @property
+    def full_details(self) -> bool:
+        """Whether `temporal_details` is `full`."""
+        return self.temporal_details == "full"
 
     @property
     def allowed_host_list(self) -> list[str]:

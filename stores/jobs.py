@@ -314,11 +314,16 @@ async def total_of(connection: Connection, ref: JobRef) -> int:
     return int((await found.fetchone() or (0,))[0])
 
 
-async def finish_job(database: Database, finish: Finish) -> JobOutcome:
+async def finish_job(database: Database, finish: Finish, *, full: bool = False) -> JobOutcome:
     """End a run: final state, timings, error, last event. A second call changes nothing.
 
     A restart that was asked for during a cancel takes effect here: the job goes back to PENDING as
     its next attempt, and the outcome tells the workflow to start it.
+
+    Args:
+        database: Where the jobs are.
+        finish: How the run ends.
+        full: What the Temporal UI shows of the next attempt: see `start_of`.
     """
     ref = finish.ref
     async with database.transaction() as connection:
@@ -328,12 +333,12 @@ async def finish_job(database: Database, finish: Finish) -> JobOutcome:
             if job.restart_requested:
                 ended = _outcome(job)
                 await _next_attempt(connection, ref.job_id)
-                ended.following = start_of(await lock_job(connection, ref.organization, ref.job_id))
+                ended.following = start_of(await lock_job(connection, ref.organization, ref.job_id), full=full)
                 return ended
             return _outcome(job, deliveries=await queue_deliveries(connection, job, error))
         restarted = job.attempt == ref.attempt + 1 and job.state is JobState.PENDING
         queued = await queued_of(connection, job, ref.attempt)
-        outcome = _outcome(job, following=start_of(job) if restarted else None, deliveries=queued)
+        outcome = _outcome(job, following=start_of(job, full=full) if restarted else None, deliveries=queued)
         if job.attempt != ref.attempt:
             # The row tells of the attempt that came after; how this one has ended stands in the stream.
             outcome.state, outcome.error = await _end_of_attempt(connection, ref)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from psycopg import sql
 
+from domain.urls import document_shown, receiver_shown
 from stores.db import Database
+from stores.sealed_urls import MARK, Show, resealed
 from stores.vault import Vault
+
+AT_ONCE = 2_000
 
 SEALED = (
     ("connections", "id", "config"),
@@ -16,9 +22,26 @@ SEALED = (
 )
 """Tables with their key and a column of sealed secrets."""
 
+IN_PARAMS = sql.SQL("params -> 'document' ->> 'url'")
+INTO_PARAMS = sql.SQL("params = jsonb_set(params, '{document,url}', to_jsonb(%s::text))")
+URLS: tuple[tuple[str, str, sql.Composable, sql.Composable, Show], ...] = (
+    *(
+        (table, key, sql.Identifier("url"), sql.SQL("url = %s"), receiver_shown)
+        for table, key in (("webhooks", "id"), ("job_webhooks", "job_id"), ("deliveries", "id"))
+    ),
+    (
+        "jobs",
+        "id",
+        IN_PARAMS,
+        sql.SQL("params = jsonb_set(params, '{document,url}', to_jsonb(%s::text))"),
+        document_shown,
+    ),
+)
+"""Tables with their key, where a URL is, how it is written, and how it is shown."""
+
 
 async def reseal(database: Database, vault: Vault) -> int:
-    """Seal everything anew, a table at a time, each in one transaction.
+    """Seal everything anew, a table at a time, each in one transaction; URLs a piece at a time.
 
     Returns:
         How many secrets there are.
@@ -38,4 +61,52 @@ async def reseal(database: Database, vault: Vault) -> int:
             async with connection.cursor() as cursor:
                 await cursor.executemany(write, [(vault.reseal(sealed), row) for row, sealed in rows])
         count += len(rows)
-    return count
+    return count + await seal_urls(database, vault, again=True)
+
+
+async def seal_urls(database: Database, vault: Vault, *, again: bool = False) -> int:
+    """Seal the URLs that an earlier version has kept in clear.
+
+    Args:
+        database: Where they are.
+        vault: With a key.
+        again: Whether those that are sealed are sealed anew, with the newest key.
+
+    Returns:
+        How many are sealed now.
+
+    Raises:
+        Unavailable: One was sealed with a key that the vault does not hold; its piece stays as it was.
+    """
+    return sum([await _seal_table(database, vault, *one, again=again) for one in URLS])
+
+
+async def _seal_table(
+    database: Database,
+    vault: Vault,
+    table: str,
+    key: str,
+    place: sql.Composable,
+    change: sql.Composable,
+    show: Show,
+    *,
+    again: bool,
+) -> int:
+    names = {"table": sql.Identifier(table), "key": sql.Identifier(key), "place": place, "change": change}
+    read = sql.SQL(
+        "SELECT {key}, {place} FROM {table} WHERE {place} IS NOT NULL AND (%(again)s OR {place} NOT LIKE %(mark)s)"
+        " AND (%(after)s::uuid IS NULL OR {key} > %(after)s) ORDER BY {key} LIMIT %(limit)s FOR UPDATE"
+    ).format(**names)
+    write = sql.SQL("UPDATE {table} SET {change} WHERE {key} = %s").format(**names)
+    values: dict[str, Any] = {"again": again, "mark": f"{MARK}%", "after": None, "limit": AT_ONCE}
+    count = 0
+    while True:
+        async with database.transaction() as connection:
+            rows = await (await connection.execute(read, values)).fetchall()
+            made = [(resealed(vault, url, show), row, url) for row, url in rows]
+            async with connection.cursor() as cursor:
+                await cursor.executemany(write, [(url, row) for url, row, before in made if url != before])
+        count += sum(url.startswith(MARK) for url, _, _ in made)
+        if len(rows) < AT_ONCE:
+            return count
+        values["after"] = rows[-1][0]

@@ -24,6 +24,11 @@ class Vault:
         made = [Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest())) for key in keys]
         self._keys = MultiFernet(made) if made else None
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether anything can be sealed."""
+        return self._keys is not None
+
     def seal(self, secret: str) -> bytes:
         """Encrypt.
 

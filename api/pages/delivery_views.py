@@ -9,6 +9,8 @@ import orjson
 
 from contracts.json_values import parse_json, write_json
 from contracts.webhooks import DeliveryState, Try
+from domain.urls import receiver_shown
+from stores.sealed_urls import shown_url
 from stores.webhooks.deliveries import Delivery
 
 STATE_WORDS: dict[DeliveryState, str] = {
@@ -43,7 +45,7 @@ def delivery_line(row: Delivery) -> DeliveryLine:
     return DeliveryLine(
         row=row,
         words=STATE_WORDS[state],
-        host=urlsplit(row.url).netloc.rpartition("@")[2] or row.url,
+        host=urlsplit(shown_url(row.url, receiver_shown)).netloc,
         tries=[Try.model_validate(one) for one in row.tries],
         body=write_json(parse_json(row.body), options=orjson.OPT_INDENT_2).decode(),
         resendable=state is not DeliveryState.PENDING,

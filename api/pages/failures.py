@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 from api.errors import RETRY_SECONDS
 from api.pages.rendering import page, secure, sentence
 from api.pages.visitors import SignInNeeded
-from api.requests import request_id
+from api.requests import request_id, shown_path
 from contracts.errors import TowpathError
 
 logger = logging.getLogger(__name__)
@@ -108,12 +108,12 @@ def _failure(request: Request, error: Exception) -> Failure:
         return Failure(error.status_code, MISSING if error.status_code in {404, 405} else str(error.detail))
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, psycopg.errors.QueryCanceled):
-        logger.warning("%s %s: %s", request.method, request.url.path, cause)
+        logger.warning("%s %s: %s", request.method, shown_path(request.url.path), cause)
         return Failure(503, SLOW, RETRY_SECONDS)
     if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | RPCError):
-        logger.warning("%s %s: a part does not answer: %s", request.method, request.url.path, error)
+        logger.warning("%s %s: a part does not answer: %s", request.method, shown_path(request.url.path), error)
         return Failure(503, AWAY, RETRY_SECONDS)
-    logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
+    logger.exception("%s %s failed", request.method, shown_path(request.url.path), exc_info=error)
     return Failure(500, AMISS)
 
 
@@ -121,6 +121,6 @@ def _of_ours(request: Request, error: TowpathError) -> Failure:
     if error.status == HTTPStatus.NOT_FOUND:
         return Failure(404, MISSING)
     if error.status >= 500:
-        logger.error("%s %s: %s", request.method, request.url.path, error.detail)
+        logger.error("%s %s: %s", request.method, shown_path(request.url.path), error.detail)
     waits = error.retry_after or (RETRY_SECONDS if error.status == HTTPStatus.SERVICE_UNAVAILABLE else None)
     return Failure(error.status, sentence(error.detail), waits)

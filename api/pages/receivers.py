@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from api.pages.console import PageVisitor, check_editor, console_page, told_on_page
 from api.pages.failures import PageRoute
 from api.pages.visitors import Visitor, read_form, read_pairs
+from api.routes.webhooks import address_of, register
 from api.routes.webhooks import forget as forget_receiver
-from api.routes.webhooks import register
 from api.routes.webhooks import rotate_secret as rotate_receiver
 from api.state import AppState, State
 from contracts.errors import BadInput, TowpathError
@@ -49,7 +49,15 @@ async def _page(
         chosen: The events of it.
     """
     rows = await list_receivers(state.db, visitor.caller.organization)
-    view: dict[str, Any] = {"rows": rows, "made": made, "typed": typed, "chosen": set(chosen), "words": EVENT_WORDS}
+    urls = {row.id: address_of(state, visitor.caller, row.url) for row in rows}
+    view: dict[str, Any] = {
+        "rows": rows,
+        "urls": urls,
+        "made": made,
+        "typed": typed,
+        "chosen": set(chosen),
+        "words": EVENT_WORDS,
+    }
     return await console_page(state, visitor, "receivers.html", refused=refused, code=code, **view)
 
 

@@ -20,7 +20,6 @@ from api.extractions import (
     checked,
     classification_params,
     decide_review,
-    name_in,
     start,
     started_answer,
 )
@@ -37,7 +36,6 @@ from contracts.extraction import (
     SYNC_SECONDS,
     AnnotateBody,
     ClassificationBody,
-    DocumentRef,
     ExtractBody,
     ExtractOptions,
     JobStatus,
@@ -394,8 +392,7 @@ async def run_classification(
     """A job whose result is the class, how sure it is, and why."""
     row = await catalog.get_classification(state.db, caller.organization, classification_id)
     body, sent = await read_start(request, state, caller.organization, ExtractBody)
-    await checked(state, caller, body, sent)
-    document = sent.document or DocumentRef(url=body.url, file_name=name_in(body.url or ""))
+    document = (await checked(state, caller, body, sent)).document
     params = classification_params(state, document, row.options)
     found = await start(
         request,

@@ -16,7 +16,7 @@ from api.job_control import find_job
 from api.routing import ApiRoute
 from api.state import AppState, State
 from api.webhook_targets import check_url
-from contracts.auth import Principal
+from contracts.auth import Principal, Role, Scope
 from contracts.jobs import DeliveryRef
 from contracts.json_values import parse_json
 from contracts.webhooks import (
@@ -29,17 +29,33 @@ from contracts.webhooks import (
     Try,
 )
 from domain.policy.jobs import seer_of
+from domain.urls import receiver_shown
 from domain.webhooks.signing import new_secret, signing_key, standard_form
+from stores.sealed_urls import seal_receiver, seen_url
 from stores.webhooks import deliveries as log
 from stores.webhooks import receivers as store
 
 router = APIRouter(tags=["webhooks"], route_class=ApiRoute)
 
 
-def _receiver(row: store.Receiver, secret: str | None = None) -> ReceiverView:
+def address_of(state: AppState, caller: Principal | None, stored: str) -> str:
+    """A receiver's URL: the whole of it for who may change receivers, for anybody else its host.
+
+    Args:
+        state: The parts that routes use.
+        caller: Who looks; None: the answer is kept for a repeat of the request.
+        stored: As the store has it.
+    """
+    whole = caller is not None and caller.role.covers(Role.EDITOR) and Scope.WRITE in caller.scopes
+    return seen_url(state.vault, stored, receiver_shown, whole=whole)
+
+
+def _receiver(
+    state: AppState, caller: Principal | None, row: store.Receiver, secret: str | None = None
+) -> ReceiverView:
     return ReceiverView(
         webhook_id=row.id,
-        url=row.url,
+        url=address_of(state, caller, row.url),
         events=row.events,
         secret=secret,
         created_at=row.created_at,
@@ -48,12 +64,12 @@ def _receiver(row: store.Receiver, secret: str | None = None) -> ReceiverView:
     )
 
 
-def _delivery(row: log.Delivery, *, body: bool = False) -> DeliveryView:
+def _delivery(state: AppState, caller: Principal | None, row: log.Delivery, *, body: bool = False) -> DeliveryView:
     return DeliveryView(
         id=row.id,
         job_id=row.job_id,
         webhook_id=row.webhook_id,
-        url=row.url,
+        url=address_of(state, caller, row.url),
         event=row.event,
         event_id=row.event_id,
         state=row.state,
@@ -78,24 +94,31 @@ async def register(
         if known := await slot.open(connection):
             return known.replay(digest)
         row = await store.add_receiver(
-            connection, caller.organization, body.url, state.vault.seal(secret), list(dict.fromkeys(body.events))
+            connection,
+            caller.organization,
+            seal_receiver(state.vault, body.url),
+            state.vault.seal(secret),
+            list(dict.fromkeys(body.events)),
         )
-        shown = _receiver(row, standard_form(secret)).model_dump(mode="json", by_alias=True, exclude_none=True)
-        # The secret is shown once: a repeat of the request names the receiver and keeps the secret to itself.
-        await slot.keep(connection, digest, 201, {name: value for name, value in shown.items() if name != "secret"})
+        made = _receiver(state, caller, row, standard_form(secret))
+        shown = made.model_dump(mode="json", by_alias=True, exclude_none=True)
+        # The secret is shown once: a repeat of the request names the receiver, and keeps its secret and the rest
+        # of its URL to itself.
+        kept = {name: value for name, value in shown.items() if name != "secret"}
+        await slot.keep(connection, digest, 201, kept | {"url": receiver_shown(body.url)})
     return json_answer(shown, 201)
 
 
 @router.get("/webhooks", summary="List receivers", response_model_exclude_none=True)
 async def receivers(state: State, caller: Reader) -> list[ReceiverView]:
     """Without their secrets."""
-    return [_receiver(row) for row in await store.list_receivers(state.db, caller.organization)]
+    return [_receiver(state, caller, row) for row in await store.list_receivers(state.db, caller.organization)]
 
 
 @router.get("/webhooks/{webhookId}", summary="One receiver", response_model_exclude_none=True)
 async def receiver(state: State, caller: Reader, webhook_id: WebhookId) -> ReceiverView:
     """Without its secret."""
-    return _receiver(await store.get_receiver(state.db, caller.organization, webhook_id))
+    return _receiver(state, caller, await store.get_receiver(state.db, caller.organization, webhook_id))
 
 
 @router.delete("/webhooks/{webhookId}", status_code=204, summary="Forget a receiver")
@@ -124,9 +147,8 @@ async def rotate_secret(state: AppState, caller: Principal, webhook_id: UUID) ->
         NotFound: No such receiver.
     """
     secret = new_secret()
-    return _receiver(
-        await store.rotate_receiver(state.db, caller.organization, webhook_id, state.vault.seal(secret)), secret
-    )
+    row = await store.rotate_receiver(state.db, caller.organization, webhook_id, state.vault.seal(secret))
+    return _receiver(state, None, row, secret)
 
 
 @router.put("/v1/webhooks/standing-secret", summary="Set the organization's standing secret")
@@ -171,7 +193,7 @@ async def deliveries(
     )
     more = len(rows) > limit
     return DeliveryPage(
-        deliveries=[_delivery(row) for row in rows[:limit]],
+        deliveries=[_delivery(state, caller, row) for row in rows[:limit]],
         next_cursor=write_cursor((rows[limit - 1].created_at, rows[limit - 1].id)) if more else None,
     )
 
@@ -179,7 +201,7 @@ async def deliveries(
 @router.get("/v1/webhooks/deliveries/{deliveryId}", summary="One notice", response_model_exclude_none=True)
 async def delivery(state: State, caller: Reader, delivery_id: DeliveryId) -> DeliveryView:
     """With the body that is sent."""
-    return _delivery(await _seen(state, caller, delivery_id), body=True)
+    return _delivery(state, caller, await _seen(state, caller, delivery_id), body=True)
 
 
 @router.post("/v1/webhooks/deliveries/{deliveryId}/resend", summary="Send it again", response_model=DeliveryView)
@@ -193,7 +215,7 @@ async def resend(
     async def begin(inside: AppState) -> dict[str, Any]:
         row = await log.begin_resend(inside.db, caller.organization, delivery_id)
         begun.append(row.ref)
-        return _delivery(row, body=True).model_dump(mode="json", by_alias=True, exclude_none=True)
+        return _delivery(state, None, row, body=True).model_dump(mode="json", by_alias=True, exclude_none=True)
 
     answer = await once(state, slot_of(request, caller, idempotency_key), b"", begin)
     for ref in begun:

@@ -90,6 +90,12 @@ class EmbeddedStack:
         return f"http://{self._settings.host}:{self.api_port}"
 
     @property
+    def _local_api_url(self) -> str:
+        """The façade, as a browser on this machine reaches it."""
+        host = "127.0.0.1" if self._settings.host in {"0.0.0.0", "::"} else self._settings.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+
+    @property
     def databases(self) -> Path:
         """The folder of DuckDB files."""
         return self._settings.databases_root or self.home.folder / "databases"
@@ -98,6 +104,11 @@ class EmbeddedStack:
     def encryption_keys(self) -> list[str]:
         """The passphrases for secrets at rest, the newest first."""
         return self._settings.encryption_key_list or [self.home.secret("encryption-key")]
+
+    @property
+    def codec_token(self) -> str:
+        """The secret in the path by which the Temporal UI has payloads decrypted."""
+        return self._settings.codec_token or self.home.secret("codec-token")
 
     @property
     def api_key(self) -> str:
@@ -130,13 +141,14 @@ class EmbeddedStack:
 
     async def _start(self) -> None:
         self._check_ports()
+        # The Temporal UI is told of the façade before that runs.
+        self.api_port = self.home.port("port", self._settings.port, self._settings.host)
         await asyncio.gather(self._start_postgres(), self._start_temporal())
         if self._prepare is not None and self.database_url:
             with self._reported("schema", "up to date"):
                 await asyncio.to_thread(self._prepare, self.database_url)
         if self._furnish is not None and self.database_url:
             await self._furnish(self)
-        self.api_port = self.home.port("port", self._settings.port, self._settings.host)
         self.publish()
         if "worker" in self._parts:
             for number in range(self._settings.workers):
@@ -210,7 +222,14 @@ class EmbeddedStack:
         settings = self._settings
         port = self.home.port("temporal_port", settings.temporal_port, "127.0.0.1")
         ui_port = self.home.port("ui_port", settings.ui_port, "127.0.0.1")
-        server = TemporalServer(self.home, port, ui_port, retention_days=settings.retention_days, echo=self._echo)
+        server = TemporalServer(
+            self.home,
+            port,
+            ui_port,
+            retention_days=settings.retention_days,
+            echo=self._echo,
+            codec_endpoint=f"{self._local_api_url}/codec/{self.codec_token}",
+        )
         with self._reported("temporal", server.address):
             child = await server.start()
             await self._run(child)
@@ -350,6 +369,7 @@ class EmbeddedStack:
             bootstrap_key=self.api_key,
             secret=settings.secret or self.home.secret("secret"),
             encryption_keys=",".join(self.encryption_keys),
+            codec_token=self.codec_token,
             host=settings.host,
             port=self.api_port,
         )

@@ -54,14 +54,25 @@ class TemporalServer:
         ui_port: Of the UI; None: no UI.
         retention_days: How long closed workflows stay.
         echo: Whether its log goes to stdout as well.
+        codec_endpoint: Where the UI has payloads decrypted; None: nowhere.
     """
 
-    def __init__(self, home: Home, port: int, ui_port: int | None, *, retention_days: int, echo: bool) -> None:
+    def __init__(
+        self,
+        home: Home,
+        port: int,
+        ui_port: int | None,
+        *,
+        retention_days: int,
+        echo: bool,
+        codec_endpoint: str | None = None,
+    ) -> None:
         self._home = home
         self._port = port
         self._ui_port = ui_port
         self._retention = timedelta(days=retention_days)
         self._echo = echo
+        self._codec_endpoint = codec_endpoint
 
     @property
     def address(self) -> str:
@@ -77,6 +88,8 @@ class TemporalServer:
             "--log-level", "error",
         ]  # fmt: skip
         command += ["--headless"] if self._ui_port is None else ["--ui-port", str(self._ui_port)]
+        if self._codec_endpoint is not None and self._ui_port is not None:
+            command += ["--ui-codec-endpoint", self._codec_endpoint]
         for entry in DYNAMIC_CONFIG:
             command += ["--dynamic-config-value", entry]
         for name in SEARCH_ATTRIBUTES:

@@ -55,7 +55,7 @@ async def test_a_job_that_nobody_lets_go_on_is_cancelled_after_an_hour(
         settings = Settings(
             home=session_home / uuid4().hex, port=0, ui_port=0, database_url=database.url, open_registration=True,
             temporal_address=environment.client.service_client.config.target_host,
-            llm_providers=providers(provider.url),
+            llm_providers=providers(provider.url), encryption_keys="k",
         )  # fmt: skip
         await environment.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(
@@ -66,7 +66,7 @@ async def test_a_job_that_nobody_lets_go_on_is_cancelled_after_an_hour(
         parts = Parts.make(database, settings)
         stack.push_async_callback(parts.client.close)
         stack.push_async_callback(parts.models.close)
-        client = await connect(settings, plugins=[towpath_plugin()])
+        client = await connect(settings, plugins=[towpath_plugin(settings)])
         # The worker is this process's: that server knows no schedules, without which a whole one does not start.
         for queue in (Queue.ENGINE, Queue.LLM):
             await stack.enter_async_context(make_worker(client, queue, parts, settings))

@@ -158,6 +158,7 @@ async def record(names: list[str]) -> None:
         settings = Settings(
             home=Path(folder) / "home", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=100, vector_chunk=50,
             llm_providers=providers(provider.url), databases_root=databases, ai_rate=1_000_000,
+            payload_encryption=False,
         )  # fmt: skip
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             client = await Client.connect(stack.temporal_address)
