@@ -144,8 +144,9 @@ def _questions(mine: Belongings, provider: LlmServer) -> None:
 def _people(mine: Belongings, system: EmbeddedStack) -> None:
     org = mine.org
     _, person = person_of(org, system.api_url)
-    org.call("POST", "/api/auth/invitations", 201, json={"email": f"{mine.mark}@example.com", "role": "operator"})
+    guest = {"email": f"{mine.mark}@example.com", "role": "operator"}
     mine.things |= {
+        "invitation": org.call("POST", "/api/auth/invitations", 201, json=guest)["id"],
         "key": org.call("POST", "/api/auth/api-keys", 201, json={"name": mine.mark})["id"], "person": person,
     }  # fmt: skip
 

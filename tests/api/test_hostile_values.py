@@ -30,8 +30,16 @@ PAGES = "api.pages."
 AT_ONCE = 4
 ONE_BY_ONE = "/v1/entity"
 """All requests are about one entity: those that write it at the same time may be told to repeat theirs."""
-UNDOCUMENTED = {"/openapi.json", "/docs", "/redoc"}
-"""The documentation itself."""
+UNDOCUMENTED = {
+    "/openapi.json",
+    "/docs",
+    "/redoc",
+    "/codec/decode",
+    "/codec/encode",
+    "/codec/{token}/decode",
+    "/codec/{token}/encode",
+}
+"""The documentation itself, and what the Temporal UI asks."""
 BODYLESS = {
     "POST /api/auth/api-keys/{key_id}/rotate",
     "POST /api/auth/logout",

@@ -29,6 +29,7 @@ REVIEWED = """
 public   POST /api/auth/register
 public   POST /api/auth/login
 public   POST /api/auth/logout
+public   POST /api/auth/password-reset
 public   GET /health
 public   GET /health/live
 # Who one is, every caller may know.
@@ -91,7 +92,7 @@ read     GET /webhooks/{webhookId}
 read     GET /v1/webhooks/standing-secret
 read     GET /v1/webhooks/deliveries
 read     GET /v1/webhooks/deliveries/{deliveryId}
-read     POST /api/auth/api-keys
+read     GET /v1/limits
 # Starts and steers jobs, puts data in and takes it out.
 operator POST /v1/entity
 operator DELETE /v1/entity
@@ -138,6 +139,12 @@ operator POST /v1/jobs/{jobId}/continue
 operator POST /v1/jobs/{jobId}/cancel
 operator POST /v1/jobs/{jobId}/restart
 operator POST /v1/webhooks/deliveries/{deliveryId}/resend
+# One's own: a key below one's own rights, a password, the sessions.
+operator POST /api/auth/api-keys
+operator DELETE /api/auth/api-keys/{key_id}
+operator POST /api/auth/api-keys/{key_id}/rotate
+operator POST /api/auth/password
+operator POST /api/auth/logout-everywhere
 # Changes what jobs of others go by: schemas, indexes, models, templates, receivers.
 editor   POST /v1/indexes
 editor   POST /v1/indexes/{indexName}/labels
@@ -170,12 +177,16 @@ editor   DELETE /v1/webhooks/standing-secret
 # Keys, users, and what cannot be got back.
 owner    DELETE /v1/indexes/{indexName}
 owner    GET /api/auth/users
+owner    PATCH /api/auth/users/{user_id}
+owner    DELETE /api/auth/users/{user_id}
+owner    POST /api/auth/users/{user_id}/logout
+owner    POST /api/auth/users/{user_id}/password-reset
+owner    GET /api/auth/invitations
+owner    DELETE /api/auth/invitations/{invitation_id}
 owner    POST /api/auth/invitations
 owner    GET /api/auth/api-keys
 owner    GET /api/auth/api-keys/{key_id}
 owner    PATCH /api/auth/api-keys/{key_id}
-owner    DELETE /api/auth/api-keys/{key_id}
-owner    POST /api/auth/api-keys/{key_id}/rotate
 """
 """What each operation asks of its caller, as it was decided; the words are those of `api.permissions`."""
 BY_NAME = {line[9:]: line[:9].strip() for line in REVIEWED.strip().splitlines() if not line.startswith("#")}
