@@ -146,9 +146,10 @@ class DuckDatabase(Database):
 
     def _has_own(self, path: Sequence[str]) -> bool:
         found = self._connection.execute(
-            "SELECT lower(database_name), lower(schema_name) FROM"
-            " (SELECT database_name, schema_name, table_name AS name, internal FROM duckdb_tables() UNION ALL SELECT database_name, schema_name, view_name, internal"
-            " FROM duckdb_views()) WHERE NOT internal AND lower(name) = $1",
+            "SELECT lower(database_name), lower(schema_name) FROM duckdb_tables()"
+            " WHERE NOT internal AND lower(table_name) = $1"
+            " UNION ALL SELECT lower(database_name), lower(schema_name) FROM duckdb_views()"
+            " WHERE NOT internal AND lower(view_name) = $1",
             [path[-1]],
         ).fetchall()
         # `x.t` may be a namespace's or a database's.
