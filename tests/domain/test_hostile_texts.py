@@ -21,7 +21,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize(
     "read",
-    [parse_date, parse_datetime, parse_number, MAIL.match, ADDRESS.match, _join_codes, *(f.fullmatch for f in FORMATS.values())],
+    [parse_date, parse_datetime, parse_number, MAIL.match, ADDRESS.match, _join_codes]
+    + [form.fullmatch for form in FORMATS.values()],
 )  # fmt: skip
 def test_a_hostile_text_is_read_in_time(read: Callable[[str], object]) -> None:
     for text in HOSTILE:
