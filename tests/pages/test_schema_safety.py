@@ -16,7 +16,7 @@ from tests.pages.console_data import make_extraction
 from tests.pages.forms import fields_of
 from tests.pages.site import Site, by_key, who
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+in_session = pytest.mark.asyncio(loop_scope="session")
 
 
 class Listener:
@@ -62,7 +62,7 @@ def refused(org: Organization, listener: Listener, word: str, node: dict[str, An
     yield send(org, note_pdf(), expect=400, schema=schema)["detail"], f"schema.{place}"
     template = {"name": f"t {word}", "schema": schema}
     yield org.call("POST", "/templates", 400, json=template)["detail"], f"schema.{place}"
-    good = {"name": f"g {word}", "schema": {"type": "object", "properties": {"a": {}}}}
+    good = {"name": f"g {word}", "schema": {"type": "object", "properties": {"a": {"type": "string"}}}}
     made = org.call("POST", "/templates", 201, json=good)["templateId"]
     yield org.call("PUT", f"/templates/{made}", 400, json=template)["detail"], f"schema.{place}"
     for content in (schema, {"root": schema}, {"root": {"properties": {"b": {"items": node}}}}):
@@ -85,6 +85,7 @@ def test_no_door_takes_a_schema_that_leads_out_of_itself(running_site: Site, lis
     listener.assert_untouched()
 
 
+@in_session
 async def test_a_stored_schema_that_leads_out_fetches_nothing_when_data_are_corrected(
     running_site: Site, database: Database, listener: Listener
 ) -> None:
@@ -110,6 +111,7 @@ async def test_a_stored_schema_that_leads_out_fetches_nothing_when_data_are_corr
     listener.assert_untouched()
 
 
+@in_session
 async def test_a_runaway_pattern_is_a_pattern_like_any_other(running_site: Site, database: Database) -> None:
     """With `re` this would keep the façade for longer than anybody lives."""
     org = running_site.organization()
