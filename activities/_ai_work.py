@@ -269,6 +269,7 @@ class Desk:
         opened = await self._opened(work.ref, work.connection)
         try:
             limits = Limits(rows=query.limit, seconds=self._seconds)
+            await opened.check_own(compiled.tables)
             found = await opened.run(compiled.sql, compiled.parameters, limits)
             action.rows = action.brought = len(found.rows)
             if found.truncated:

@@ -160,7 +160,7 @@ async def make_model(state: AppState, caller: Principal, body: ModelBody) -> Mod
         name=body.model_name or connection.name,
         kind=body.model_kind,
         base_model_id=body.base_model_id,
-        content={} if body.content is None else await asyncio.to_thread(parse_model, body.content),
+        content={} if body.content is None else await state.checks.run(caller.organization, parse_model, body.content),
     )
     await whole_model(state.db, row)
     return await add_model(state.db, row)
@@ -228,7 +228,7 @@ async def change_content(state: AppState, caller: Principal, model_id: UUID, giv
     row = await get_model(state.db, caller.organization, model_id)
     if row.kind is ModelKind.SCHEMA:
         raise BadInput("a model of kind SCHEMA is read from the database; make a SHARED one over it")
-    own = await asyncio.to_thread(parse_model, given)
+    own = await state.checks.run(caller.organization, parse_model, given)
     await whole_model(state.db, row, own)
     return await change_model(state.db, caller.organization, model_id, {"content": own})
 

@@ -44,7 +44,6 @@ from stores.ai.tables import ConnectionRow, ModelRow
 router = APIRouter(tags=["models"], dependencies=[Depends(limited)], route_class=ApiRoute)
 
 BranchQuery = Annotated[UUID | None, Query(description="A branch of the model.")]
-MOST_BODY = 4 * MOST_BYTES
 
 
 @router.post("/v1/connections", status_code=201, summary="Connect a database", openapi_extra=body_of(ConnectionBody))
@@ -187,7 +186,7 @@ async def content(state: State, caller: Reader, model_id: ModelId, branch_id: Br
 async def put_content(request: Request, state: State, caller: Editor, model_id: ModelId) -> dict[str, Any]:
     """YAML as `application/yaml`, or JSON `{"content": ...}`. What is not valid is refused with its place."""
     if media_type(request.headers) == YAML:
-        raw = await read_whole(request, limit=MOST_BODY)
+        raw = await read_whole(request, limit=MOST_BYTES)
         try:
             given: str | dict[str, Any] = raw.decode()
         except UnicodeDecodeError as error:

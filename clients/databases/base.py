@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts.databases import Limits, Rows, Table
+from contracts.errors import BadInput
 from contracts.semantics import DataType
 
 TYPES: dict[DataType, tuple[str, ...]] = {
@@ -48,6 +49,24 @@ class Database(ABC):
     @abstractmethod
     async def tables(self) -> list[Table]:
         """Every table and view that can be read, by namespace and name."""
+
+    async def check_own(self, names: Sequence[str]) -> None:
+        """Refuse tables that are none of the user's own: what the system tells of itself, or of its machine.
+
+        Args:
+            names: `table`, `namespace.table` or `database.namespace.table`.
+
+        Raises:
+            BadInput: One is not there, or the system's.
+            Unavailable: The database does not answer.
+        """
+        for name in names:
+            if not await self.has_own(name.split(".")):
+                raise BadInput(f"the database has no table {name} of its own")
+
+    @abstractmethod
+    async def has_own(self, path: Sequence[str]) -> bool:
+        """Whether a name leads to a table or a view that is not the system's."""
 
     @abstractmethod
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,27 @@ class DuckDatabase(Database):
             else:
                 keyed.foreign_keys.append(ForeignKey(columns=names, table=other, references=references))
         return list(found.values())
+
+    async def has_own(self, path: Sequence[str]) -> bool:
+        """Whether the file holds it; the system's own, functions and variables of Python are not in these lists."""
+        async with self._lock:
+            return await asyncio.to_thread(self._has_own, [part.lower() for part in path])
+
+    def _has_own(self, path: Sequence[str]) -> bool:
+        found = self._connection.execute(
+            "SELECT lower(database_name), lower(schema_name) FROM duckdb_tables()"
+            " WHERE NOT internal AND lower(table_name) = $1"
+            " UNION ALL SELECT lower(database_name), lower(schema_name) FROM duckdb_views()"
+            " WHERE NOT internal AND lower(view_name) = $1",
+            [path[-1]],
+        ).fetchall()
+        # `x.t` may be a namespace's or a database's.
+        return any(
+            (base, space)[-len(path[:-1]) :] == tuple(path[:-1]) or (len(path) == 2 and base == path[0])
+            if path[:-1]
+            else space == "main"
+            for base, space in found
+        )
 
     async def close(self) -> None:
         """Close the file."""

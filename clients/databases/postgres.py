@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
 from psycopg import sql as build
@@ -47,6 +48,11 @@ WHERE c.contype = 'f'
 ORDER BY 1, 2, c.conname
 """
 
+OWN = """
+SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = to_regclass(%s)::oid AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%%'
+"""
+
 
 def read_url(url: str) -> dict[str, str]:
     """The parts of a database's URL, each as the connection will take it.
@@ -60,6 +66,8 @@ def read_url(url: str) -> dict[str, str]:
         given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except (psycopg.Error, ValueError) as error:
         raise BadInput("url: no URL of a Postgres database", field="url") from error
+    if told := {"host", "port"} & dict(parse_qsl(urlsplit(url).query)).keys():
+        raise BadInput(f"url: its {min(told)} stands before the path, not behind it", field="url")
     if unknown := given.keys() - FIELDS:
         raise BadInput(f"url: {min(unknown)} is not allowed in it", field="url")
     host, port = given.get("host", ""), given.get("port", str(DEFAULT_PORT))
@@ -139,6 +147,19 @@ class PostgresDatabase(Database):
                     key = ForeignKey(columns=row["columns"], table=row["table"], references=row["references"])
                     found[row["namespace"], row["name"]].foreign_keys.append(key)
         return list(found.values())
+
+    async def has_own(self, path: Sequence[str]) -> bool:
+        """Whether the name leads to a relation outside of the system's namespaces, as a query would find it."""
+        quoted = ".".join('"' + part.replace('"', '""') + '"' for part in path)
+        try:
+            async with self._connection.transaction(), self._connection.cursor() as cursor:
+                await cursor.execute(OWN, [quoted])
+                return await cursor.fetchone() is not None
+        except psycopg.OperationalError as error:
+            raise Unavailable(shorten(f"the database does not answer: {error}", 300)) from error
+        except psycopg.Error:
+            # No name of a relation of this database.
+            return False
 
     async def close(self) -> None:
         """Close the connection."""

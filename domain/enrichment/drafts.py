@@ -16,7 +16,7 @@ from domain.enrichment.schema import MOST_PROPERTIES
 FORMATS = {
     "date-time": re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"),
     "date": re.compile(r"\d{4}-\d\d-\d\d"),
-    "email": re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+"),
+    "email": re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+"),
     "uri": re.compile(r"https?://\S+"),
 }
 NAMING = ("name", "title", "label", "company", "product", "email", "sku", "isbn", "id", "code")

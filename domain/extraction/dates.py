@@ -20,6 +20,8 @@ _MONTHS = (
     "december dezember décembre diciembre dicembre",
 )
 SHORTEST_MONTH = 3
+LONGEST = 100
+"""Characters of a day with its time; what is longer is a sentence, and the forms below take more than their share."""
 _NUMERIC = re.compile(r"^(\d{1,4})\s*([./-])\s*(\d{1,2})\s*\2\s*(\d{1,4})\.?$")
 _DAY_FIRST = re.compile(
     r"^(\d{1,2})(?:st|nd|rd|th|er|\.)?[\s-]+(?:de\s+)?([^\W\d_]{3,12})\.?,?[\s-]+(?:de\s+)?(\d{4})$"
@@ -33,7 +35,10 @@ _CLOCK = re.compile(
 
 def parse_date(text: str) -> date | None:
     """The day that a text names; None: none, or `04/05/2026`, which could be two."""
-    text = _WEEKDAY.sub("", text.strip())
+    text = text.strip()
+    if len(text) > LONGEST:
+        return None
+    text = _WEEKDAY.sub("", text)
     numeric = _NUMERIC.match(text)
     if numeric:
         return _from_numbers(numeric[1], numeric[2], numeric[3], numeric[4])
@@ -49,6 +54,8 @@ def parse_date(text: str) -> date | None:
 def parse_datetime(text: str) -> datetime | None:
     """The moment that a text names; a day alone is none."""
     text = text.strip()
+    if len(text) > LONGEST:
+        return None
     if text[:4].isdigit() and len(text) > 10:
         try:
             return datetime.fromisoformat(text)

@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable
+from functools import cached_property
 
 from contracts.entities import FieldType
 
@@ -28,7 +30,8 @@ _LETTERS = str.maketrans(
     {"ø": "o", "đ": "d", "ł": "l", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ß": "ss", "×": "x"}
 )
 _APOSTROPHES = re.compile(r"(?<=\w)['’`](?=\w)")
-_JOINED_CODE = re.compile(r"(?<![a-z0-9])(?=[a-z0-9]*[-/.][a-z0-9])(?=[-/.a-z]*[0-9])[a-z0-9]+(?:[-/.][a-z0-9]+)+")
+_JOINED = re.compile(r"(?<![a-z0-9])[a-z0-9]+(?:[-/.][a-z0-9]+)+")
+_BEFORE_DIGIT = re.compile(r"([-/.a-z]+)([0-9]?)")
 _DIMENSION = re.compile(r"(?<=\d)\s*x\s*(?=\d)")
 _UNIT = re.compile(
     r"(?<![a-z0-9.])(\d+(?:\.\d+)?)"
@@ -110,8 +113,31 @@ def normalise_text(value: object) -> str | None:
 def _join_codes(text: str) -> str:
     text = _DIMENSION.sub(" ", text)
     if "-" in text or "/" in text or "." in text:
-        text = _JOINED_CODE.sub(_joined, text)
+        text = _JOINED.sub(_Codes(text).joined, text)
     return _UNIT.sub(r"\1 \2", text)
+
+
+class _Codes:
+    """Which joined parts of a text are codes: those with a digit in them, or behind them after marks and letters.
+
+    What is behind is looked at once for the whole text: each part looking for itself takes the square of its length.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def _runs(self) -> tuple[list[int], list[bool]]:
+        found = list(_BEFORE_DIGIT.finditer(self._text))
+        return [run.end(1) for run in found], [bool(run[2]) for run in found]
+
+    def joined(self, match: re.Match[str]) -> str:
+        """What stands for joined parts."""
+        if not _DIGIT_RUNS.search(match[0]):
+            ends, followed = self._runs
+            if not followed[bisect_left(ends, match.end())]:
+                return match[0]
+        return _joined(match)
 
 
 def _joined(match: re.Match[str]) -> str:

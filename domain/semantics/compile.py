@@ -70,6 +70,8 @@ class Compiled:
     sql: str
     parameters: dict[str, Any]
     columns: list[Column]
+    tables: list[str]
+    """As the model names them: the database has to have each of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +126,20 @@ class _Compiler:
         self.topic = topic_name
         self.ways = views_of(content, topic)
         self.parameters = Parameters()
+        self.tables: set[str] = set()
 
     def compile(self, query: Query) -> Compiled:
         select, fields = self._select(query)
         select = select.order_by(*self._order(query, fields)).limit(query.limit)
         sql = self._portable(select).sql(dialect=self.dialect)
-        return Compiled(sql, self.parameters.values, [one.column for one in fields])
+        return Compiled(sql, self.parameters.values, [one.column for one in fields], sorted(self.tables))
 
     def count(self, query: Query, most: int) -> Compiled:
         """How many rows there are without the limit, up to one more than `most`."""
         select, _ = self._select(query)
         counted = select.limit(most + 1).subquery("counted")
         sql = self._portable(exp.Select().select(exp.Count(this=exp.Star())).from_(counted)).sql(dialect=self.dialect)
-        return Compiled(sql, self.parameters.values, [])
+        return Compiled(sql, self.parameters.values, [], sorted(self.tables))
 
     def _select(self, query: Query) -> tuple[exp.Select, list[_Field]]:
         fields = [self.field(name, f"fields.{place}") for place, name in enumerate(query.fields)]
@@ -254,6 +257,7 @@ class _Compiler:
 
     def _table(self, view: str) -> exp.Expr:
         known: View = self.content.views[view]
+        self.tables.add(known.table)
         parts = [exp.to_identifier(part, quoted=True) for part in known.table.split(".")]
         names = dict(zip(("this", "db", "catalog"), reversed(parts), strict=False))
         return exp.alias_(exp.Table(**names), view, quoted=True, table=True)

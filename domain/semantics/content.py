@@ -10,34 +10,22 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from contracts.errors import BadInput, NotFound
-from contracts.json_values import assert_text
+from contracts.errors import BadInput, NotFound, TooLarge
+from contracts.json_values import assert_text, write_json
 from contracts.semantics import Aggregate, Content, Relationship, Topic, View
 from domain.semantics.expressions import check_aggregate, check_scalar
 
-MOST_BYTES = 1 << 20
+MOST_BYTES = 256 << 10
+MOST_VALUES = 50_000
 MOST_LEVELS = 40
-"""A model has about ten; each takes several frames of the parser."""
+"""A model has about ten; each takes several frames of what follows."""
 MOST_SHOWN = 200
+SYSTEM = frozenset({"information_schema", "pg_catalog", "pg_toast", "system", "temp", "pg_temp"})
+"""Namespaces and databases of the database system itself; single names are refused by the database's own list."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as version 1.2 has it, where `on` is a word, and a date stays as it was written; without aliases."""
-
-    _levels = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        # A few lines of aliases of aliases become more than any memory once something walks through them.
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not taken", mark)
-        self._levels += 1
-        if self._levels > MOST_LEVELS:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
-        node = super().compose_node(parent, index)
-        self._levels -= 1
-        return node
+class _Loader(yaml.CSafeLoader):
+    """YAML as version 1.2 has it, where `on` is a word, and a date stays as it was written."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
@@ -52,7 +40,7 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.yaml_implicit_resolvers = {
     first: [one for one in resolvers if one[0] not in {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
 
@@ -66,11 +54,12 @@ def parse_model(given: str | Mapping[str, Any], *, field: str = "content") -> di
 
     Raises:
         BadInput: It is no YAML, no object, or holds what JSON has no form for.
+        TooLarge: Beyond 256 KiB, or 50,000 values of YAML.
     """
     if isinstance(given, str):
-        if len(given) > MOST_BYTES:
-            raise BadInput(f"{field}: larger than {MOST_BYTES} characters", field=field)
+        _assert_size(len(given.encode("utf-8", "surrogatepass")), field)
         try:
+            _check_events(given, field)
             given = yaml.load(given, _Loader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
@@ -80,7 +69,34 @@ def parse_model(given: str | Mapping[str, Any], *, field: str = "content") -> di
     if not isinstance(given, Mapping):
         raise BadInput(f"{field}: an object with views is needed", field=field)
     _assert_plain(given, field, 0)
+    _assert_size(len(write_json(given)), field)
     return dict(given)
+
+
+def _assert_size(size: int, field: str) -> None:
+    if size > MOST_BYTES:
+        raise TooLarge(f"{field}: {size:,} bytes; a model's text has at most {MOST_BYTES:,}", field=field)
+
+
+def _check_events(text: str, field: str) -> None:
+    """Refuse what becomes much more once it is put together, which libyaml does without asking.
+
+    Raises:
+        TooLarge: More values than any model has.
+        YAMLError: No YAML, an alias, or nested too deeply.
+    """
+    levels = values = 0
+    for event in yaml.parse(text, _Loader):
+        mark: Any = event.start_mark
+        # A few lines of aliases of aliases become more than any memory once something walks through them.
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases are not taken", mark)
+        values += isinstance(event, yaml.NodeEvent)
+        levels += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if levels > MOST_LEVELS:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
+        if values > MOST_VALUES:
+            raise TooLarge(f"{field}: more than {MOST_VALUES:,} values", field=field)
 
 
 def _assert_plain(value: object, place: str, level: int) -> None:
@@ -142,6 +158,8 @@ def _check(content: Content, field: str) -> None:
 
 
 def _check_view(view: View, place: str) -> None:
+    if SYSTEM & {part.lower() for part in view.table.split(".")[:-1]}:
+        raise BadInput(f"{place}.table: {view.table} is the database system's own", field=f"{place}.table")
     for name, dimension in view.dimensions.items():
         if dimension.sql is not None:
             check_scalar(dimension.sql, f"{place}.dimensions.{name}.sql")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -212,7 +213,8 @@ async def whole_model(database: Database, row: ModelRow, own: dict[str, Any] | N
     """
     layers = await layers_of(database, row)
     said = [own if own is not None and layer is layers[-1] else layer.content for layer in layers]
-    return made_of(said)
+    # Some thousand expressions may have to be parsed.
+    return await asyncio.to_thread(made_of, said)
 
 
 @lru_cache(maxsize=64)

@@ -153,6 +153,21 @@ async def test_a_caller_that_leaves_ends_its_query(tmp_path: Path, guard: Guarde
     await database.close()
 
 
+async def test_only_tables_of_the_users_own_may_be_named(opened: tuple[Database, DatabaseKind]) -> None:
+    database, kind = opened
+    space = "main" if kind is DatabaseKind.DUCKDB else "public"
+    await database.check_own(["depots", f"{space}.shipments"])
+    system = [
+        "duckdb_databases", "duckdb_settings", "pragma_database_list", "sqlite_master", "pg_settings", "pg_user",
+        "pg_catalog.pg_class", "information_schema.tables", "main.duckdb_databases", "system.main.duckdb_tables",
+        "nowhere", "nowhere.depots", "connection",
+    ]  # fmt: skip
+    for name in system:
+        with pytest.raises(BadInput, match=f"no table {name} of its own"):
+            await database.check_own([name])
+    assert (await database.run("SELECT count(*) FROM depots", {}, Limits())).rows == [(2,)]
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -185,6 +200,8 @@ async def test_duckdb_has_no_way_out_of_its_file(tmp_path: Path, guard: GuardedC
         ({"kind": "postgres", "url": "mysql://x"}, BadInput),
         ({"kind": "postgres", "url": "postgresql:///db?host=/var/run"}, BadInput),
         ({"kind": "postgres", "url": "postgresql://a@10.0.0.1/db"}, BadInput),
+        ({"kind": "postgres", "url": "postgresql://a@example.com/db?host=127.0.0.1"}, BadInput),
+        ({"kind": "postgres", "url": "postgresql://a@127.0.0.1:1/db?port=2"}, BadInput),
         ({"kind": "postgres", "url": "postgresql://a@1.1.1.1/db?hostaddr=127.0.0.1"}, BadInput),
         ({"kind": "postgres", "url": "postgresql://a@1.1.1.1/db?options=-c%20x"}, BadInput),
         ({"kind": "postgres", "url": "postgresql://a@1.1.1.1,10.0.0.1/db"}, BadInput),
