@@ -59,6 +59,7 @@ bench: $(VENV)/.dev ## Run the benchmarks; one line of JSON a figure
 	$(BIN)/python -m bench.ai
 	$(BIN)/python -m bench.extraction
 	$(BIN)/python -m bench.job_list
+	$(BIN)/python -m bench.neighbours
 
 lock: ## Pin the newest versions that fit, with hashes and without index URLs
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv

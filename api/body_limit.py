@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from math import inf
 from typing import cast
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.requests import caller_of
 from contracts.errors import SlowBody, TooLarge
 from runtime.settings import Settings
 
@@ -25,7 +27,8 @@ SIGN_IN_PATHS = ("/api/auth/", "/sign-")
 IGNORED_BYTES = 64 << 10
 """A body that nobody reads costs the connection where it is larger."""
 LINGER_BYTES = 8 << 20
-LINGER_SECONDS = 1.0
+LINGER_SECONDS = 5.0
+"""How much, and how long, is read only to be thrown away; of a caller that is known the time alone counts."""
 
 
 class BodyLimit:
@@ -84,6 +87,7 @@ class _Meter:
     def __init__(self, scope: Scope, receive: Receive, send: Send, settings: Settings) -> None:
         self._receive = receive
         self._send = send
+        self._scope = scope
         headers = Headers(scope=scope)
         length = headers.get("content-length", "")
         self._announced = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
@@ -160,10 +164,10 @@ class _Meter:
 
     async def _linger(self) -> None:
         """Throw a little away: a connection that is closed with bytes unread takes its answer with it."""
-        thrown = 0
+        thrown, most = 0, inf if caller_of(self._scope) else LINGER_BYTES
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
-                while thrown < LINGER_BYTES:
+                while thrown < most:
                     message = await self._receive()
                     thrown += len(message.get("body", b""))
                     if message["type"] != "http.request" or not message.get("more_body", False):

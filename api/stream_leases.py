@@ -68,9 +68,8 @@ class StreamLeases:
         Raises:
             LimitReached: The organization has as many open as it may.
         """
-        self._held[organization] += 1
+        await self._take(organization)
         try:
-            await self._take(organization)
             yield
         finally:
             self._held[organization] -= 1
@@ -78,16 +77,18 @@ class StreamLeases:
 
     async def _take(self, organization: str) -> None:
         most = self._limits.most(organization, LimitName.STREAMS)
-        # One after the other, for each tells how many there are by then.
+        # One after the other, for each tells how many there are with it; who waits does not count yet.
         async with self._turns.of(organization):
+            taken = True
             try:
                 taken = await hold_lease(
                     self._database, STREAMS, organization, self._holder,
-                    held=self._held[organization], most=most, seconds=LEASE_SECONDS,
+                    held=self._held[organization] + 1, most=most, seconds=LEASE_SECONDS,
                 )  # fmt: skip
             except Exception as error:
                 pass_over(error)
-                return
+            if taken:
+                self._held[organization] += 1
         if not taken:
             raise LimitReached(LimitName.STREAMS, most, retry_after=RETRY_SECONDS)
 

@@ -15,6 +15,8 @@ import httpx
 import psycopg
 import pytest
 
+from api.stream_leases import StreamLeases
+from contracts.errors import LimitReached
 from contracts.limits import LimitName
 from runtime.embedded import EmbeddedStack
 from stores.db import Database
@@ -163,6 +165,28 @@ async def test_streams_are_counted_over_all_facades_and_given_back(
             await asyncio.sleep(0.05)
         with closing(open_stream(sites[1], tenant, path)):
             pass
+
+
+async def test_those_that_wait_do_not_count(sites: list[Site], tenant: Organization, database: Database) -> None:
+    """Many at once: as many are let in as may be, not none because there are so many."""
+    leases = StreamLeases(database, sites[0].state.limits)
+    inside = asyncio.Semaphore(0)
+
+    async def one() -> None:
+        async with leases.held(who(tenant)):
+            inside.release()
+            await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(one()) for _ in range(20)]
+    for _ in range(3):
+        await inside.acquire()
+    refused_ones, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    assert all(isinstance(task.exception(), LimitReached) for task in refused_ones)
+    for task in tasks:
+        task.cancel()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(one, LimitReached) for one in done) <= 17
+    await leases.close()
 
 
 async def test_a_facade_that_is_killed_leaves_no_stream_behind(
