@@ -19,7 +19,7 @@ from api.sign_ins import (
     check_own_password,
     clear_cookies,
     new_password_hash,
-    open_session,
+    open_user_session,
     user_by_password,
 )
 from api.state import AppState, State
@@ -124,7 +124,7 @@ async def login(request: Request, state: State, body: LoginBody, response: Respo
     Wrong passwords are limited by account and by address (429 with the limit's name).
     """
     user = await user_by_password(state, body.email, body.password, place=place_of(request))
-    token = await open_session(state, response, user=user)
+    token = await open_user_session(state, response, user)
     return TokenAnswer(access_token=token, expires_in=TOKEN_SECONDS)
 
 
