@@ -31,7 +31,6 @@ FROM_ONE_ADDRESS_LONG = Rate("wrong_passwords_of_an_account_from_an_address_an_h
 FROM_ANYWHERE = Rate("wrong_passwords_of_an_account", 100, 3600)
 OF_ADDRESS = Rate("wrong_passwords_from_an_address", 60, 600)
 WRONG_KEYS = Rate("wrong_keys_from_an_address", 20, 60)
-WRONG_TOKENS = Rate("wrong_tokens_from_an_address", 20, 60)
 WRONG = "address or password is wrong"
 NOBODY_ID = UUID(int=0)
 # Verified when the address is unknown, so that the answer takes as long as for a known one.
