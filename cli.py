@@ -409,16 +409,17 @@ def list_keys(organization: Organization = "default", home: Home = None) -> None
 def revoke_key(
     key_id: Annotated[UUID, typer.Argument(help="The key's id, as `towpath keys list` shows it.")],
     organization: Organization = "default",
+    keep_children: Annotated[bool, typer.Option("--keep-children", help="Leave the keys that it has made.")] = False,
     home: Home = None,
 ) -> None:
-    """Make a key useless from now on."""
+    """Make a key useless from now on, and the keys that it has made."""
     from stores import auth as store
 
     async def revoke(database: Database) -> None:
-        await store.revoke_key(database, organization, key_id)
+        for gone in await store.revoke_key(database, organization, key_id, children=not keep_children):
+            console.print(f"revoked {gone}", highlight=False)
 
     _with_database(home, revoke)
-    console.print(f"revoked {key_id}", highlight=False)
 
 
 def _machine(organization: str) -> Principal:
@@ -498,7 +499,7 @@ def reset_password(email: Email, home: Home = None) -> None:
         if not user.may_enter:
             raise Conflict(f"{email} is deactivated; `towpath users activate` first")
         assert_may(_machine(user.organization), AccountAction.RESET_PASSWORD, UserTarget(user.id, user.role))
-        await accounts.make_reset(database, user.id, token, hours=24)
+        await accounts.make_reset(database, user.id, token)
 
     _with_database(home, reset)
     console.print(f"/password-reset?token={token}", highlight=False, soft_wrap=True)

@@ -31,7 +31,7 @@ FROM_ONE_ADDRESS_LONG = Rate("wrong_passwords_of_an_account_from_an_address_an_h
 FROM_ANYWHERE = Rate("wrong_passwords_of_an_account", 100, 3600)
 OF_ADDRESS = Rate("wrong_passwords_from_an_address", 60, 600)
 WRONG_KEYS = Rate("wrong_keys_from_an_address", 20, 60)
-WRONG_TOKENS = Rate("wrong_tokens_from_an_address", 20, 60)
+WRONG = "address or password is wrong"
 NOBODY_ID = UUID(int=0)
 # Verified when the address is unknown, so that the answer takes as long as for a known one.
 NOBODY = hasher.hash(secrets.token_urlsafe(16))
@@ -80,7 +80,7 @@ async def user_by_password(state: AppState, email: str, password: str, *, place:
         await state.limiter.hit(rate, key, strict=True)
     right = await asyncio.to_thread(_verified, user.password_hash if user else NOBODY, password)
     if not right or user is None:
-        raise Unauthorized("address or password is wrong")
+        raise Unauthorized(WRONG)
     for rate, key in counted:
         await state.limiter.forgive(rate, key)
     if not user.may_enter:
@@ -138,13 +138,24 @@ async def key_by_secret(state: AppState, key: str, *, place: str) -> ApiKeyRow:
     return found[0]
 
 
-async def open_session(
-    state: AppState, response: Response, *, user: UserRow | None = None, key: ApiKeyRow | None = None
-) -> str:
-    """Store a sign-in of a user or with a key and set its cookies; its token."""
-    session_id = await sessions.open_session(
-        state.db, seconds=TOKEN_SECONDS, user_id=user.id if user else None, key_id=key.id if key else None
-    )
+async def open_user_session(state: AppState, response: Response, user: UserRow) -> str:
+    """Store a sign-in of a user whose password was verified, and set its cookies; its token.
+
+    Raises:
+        Unauthorized: The password was changed meanwhile.
+    """
+    session_id = await sessions.open_user_session(state.db, user, seconds=TOKEN_SECONDS)
+    if session_id is None:
+        raise Unauthorized(WRONG)
+    return _set_cookies(state, response, session_id)
+
+
+async def open_key_session(state: AppState, response: Response, key: ApiKeyRow) -> str:
+    """The same with a key."""
+    return _set_cookies(state, response, await sessions.open_key_session(state.db, key.id, seconds=TOKEN_SECONDS))
+
+
+def _set_cookies(state: AppState, response: Response, session_id: UUID) -> str:
     csrf = secrets.token_urlsafe(24)
     token, secure = session_token(state, session_id, csrf), state.settings.cookie_secure
     response.set_cookie(COOKIE, token, max_age=TOKEN_SECONDS, httponly=True, samesite="lax", secure=secure)

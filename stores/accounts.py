@@ -17,6 +17,7 @@ from stores.sessions import end_sessions_in
 from stores.tables import InvitationRow, UserRow
 
 OWNERS = [role.value for role in Role if role.covers(Role.OWNER)]
+RESET_TIME = timedelta(hours=24)
 UserCheck = Callable[[UserRow], None]
 """Raises where something must not be done to a user; asked while the organization is locked."""
 
@@ -132,13 +133,13 @@ async def _set_password(connection: Connection, user_id: UUID, password_hash: st
     await connection.execute("DELETE FROM password_resets WHERE user_id = %s", (user_id,))
 
 
-async def make_reset(database: Database, user_id: UUID, token: str, *, hours: int) -> datetime:
-    """Store a user's reset, in the place of an earlier one.
+async def make_reset(database: Database, user_id: UUID, token: str) -> datetime:
+    """Store a user's reset, in the place of an earlier one; it ends after 24 hours.
 
     Returns:
         When it ends.
     """
-    ends = datetime.now(UTC) + timedelta(hours=hours)
+    ends = datetime.now(UTC) + RESET_TIME
     async with database.transaction() as connection:
         await connection.execute(
             """

@@ -16,21 +16,44 @@ PLACE_DAYS = 90
 Found = tuple[ApiKeyRow | None, UserRow | None]
 
 
-async def open_session(
-    database: Database, *, seconds: int, user_id: UUID | None = None, key_id: UUID | None = None
-) -> UUID:
-    """Store a sign-in of a user or with a key.
+async def open_key_session(database: Database, key_id: UUID, *, seconds: int) -> UUID:
+    """Store a sign-in with a key.
 
     Args:
-        seconds: How long it lasts at the most.
+        seconds: How long it lasts at the most; it ends with the key in any case.
 
     Returns:
         Its id, for the token.
     """
-    row = SessionRow(user_id=user_id, key_id=key_id, expires_at=datetime.now(UTC) + timedelta(seconds=seconds))
+    row = SessionRow(key_id=key_id, expires_at=datetime.now(UTC) + timedelta(seconds=seconds))
     async with database.session() as session:
         session.add(row)
     return row.id
+
+
+async def open_user_session(database: Database, user: UserRow, *, seconds: int) -> UUID | None:
+    """Store a sign-in of a user whose password was verified.
+
+    Args:
+        user: As they were then.
+        seconds: How long it lasts at the most.
+
+    Returns:
+        Its id, for the token; None: the password was changed meanwhile, or the user may not enter any more.
+    """
+    async with database.transaction() as connection:
+        # The lock lets a change of the password go first or see this sign-in, and end it.
+        made = await connection.execute(
+            """
+            INSERT INTO sessions (id, user_id, expires_at)
+            SELECT gen_random_uuid(), id, now() + make_interval(secs => %s) FROM (
+                SELECT id FROM users WHERE id = %s AND password_hash = %s AND active AND removed_at IS NULL FOR SHARE
+            ) AS still RETURNING id
+            """,
+            (seconds, user.id, user.password_hash),
+        )
+        row = await made.fetchone()
+        return None if row is None else row[0]
 
 
 async def find_session(database: Database, session_id: UUID) -> Found | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
@@ -51,6 +51,23 @@ async def _page_visitor(request: Request, state: State) -> Visitor:
 PartVisitor = Annotated[Visitor, Depends(_part_visitor)]
 """For what a page loads by itself: pictures, streams."""
 PageVisitor = Annotated[Visitor, Depends(_page_visitor)]
+
+
+def owners_only(refusal: str) -> Callable[[Visitor], Coroutine[Any, Any, Visitor]]:
+    """A dependency of pages that are for owners.
+
+    Args:
+        refusal: What others are told.
+    """
+
+    async def check(visitor: PageVisitor) -> Visitor:
+        try:
+            allowed(visitor.caller, Role.OWNER, Scope.WRITE)
+        except Forbidden as error:
+            raise Forbidden(refusal) from error
+        return visitor
+
+    return check
 
 
 others = APIRouter(prefix=HOME, route_class=PageRoute, include_in_schema=False)

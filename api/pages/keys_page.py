@@ -12,15 +12,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
-from api.auth import allowed
-from api.pages.console import PageVisitor, check_editor, console_page, names_of, told_on_page
+from api.pages.console import check_editor, console_page, names_of, owners_only, told_on_page
 from api.pages.failures import PageRoute
 from api.pages.visitors import Visitor, read_form, read_pairs
 from api.routes.auth import issue_key, replace_key
 from api.routes.auth import revoke as revoke_with_children
 from api.state import AppState, State
 from contracts.auth import ApiKeyBody, ApiKeyCreated, KeyKind, Role, Scope
-from contracts.errors import BadInput, Forbidden, TowpathError
+from contracts.errors import BadInput, TowpathError
 from stores.auth import list_keys
 from stores.tables import ApiKeyRow
 
@@ -40,20 +39,9 @@ ROLE_WORDS: dict[Role, str] = {
 }
 
 
-async def _owner(visitor: PageVisitor) -> Visitor:
-    """Only owners see keys.
-
-    Raises:
-        Forbidden: The visitor is none.
-    """
-    try:
-        allowed(visitor.caller, Role.OWNER, Scope.WRITE)
-    except Forbidden as error:
-        raise Forbidden("keys are seen and made by owners of the organization only; ask one of them") from error
-    return visitor
-
-
-OwnerVisitor = Annotated[Visitor, Depends(_owner)]
+OwnerVisitor = Annotated[
+    Visitor, Depends(owners_only("keys are seen and made by owners of the organization only; ask one of them"))
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,11 @@ from api.clients import place_of
 from api.pages.failures import PageRoute
 from api.pages.rendering import page, sentence, span
 from api.pages.visitors import Visitor, read_form, refuse_other_sites, signed_in, tell_origin
-from api.sign_ins import clear_cookies, key_by_secret, open_session, user_by_password
+from api.sign_ins import clear_cookies, key_by_secret, open_key_session, open_user_session, user_by_password
 from api.state import AppState, State
 from contracts.auth import Principal
 from contracts.errors import Forbidden, LimitReached, TooMany, TowpathError, Unauthorized
 from stores.sessions import end_session
-from stores.tables import ApiKeyRow, UserRow
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 HOME = "/console"
@@ -73,8 +72,9 @@ async def sign_in(request: Request, state: State) -> Response:
     refuse_other_sites(request, state)
     form = await read_form(request)
     next_path = local_path(form.get("next"))
+    entered = RedirectResponse(next_path, 303)
     try:
-        user, key = await _who_enters(request, state, form)
+        await _enter(request, state, form, entered)
     except (Unauthorized, TooMany) as refused:
         answer = _form(
             next_path,
@@ -86,8 +86,6 @@ async def sign_in(request: Request, state: State) -> Response:
         if refused.retry_after is not None:
             answer.headers["Retry-After"] = str(refused.retry_after)
         return answer
-    entered = RedirectResponse(next_path, 303)
-    await open_session(state, entered, user=user, key=key)
     return entered
 
 
@@ -98,13 +96,13 @@ def refusal(refused: TowpathError) -> str:
     return sentence(refused.detail)
 
 
-async def _who_enters(
-    request: Request, state: AppState, form: Mapping[str, str]
-) -> tuple[UserRow | None, ApiKeyRow | None]:
+async def _enter(request: Request, state: AppState, form: Mapping[str, str], entered: Response) -> None:
     place = place_of(request)
     if "key" in form:
-        return None, await key_by_secret(state, form["key"], place=place)
-    return await user_by_password(state, form.get("email", ""), form.get("password", ""), place=place), None
+        await open_key_session(state, entered, await key_by_secret(state, form["key"], place=place))
+    else:
+        user = await user_by_password(state, form.get("email", ""), form.get("password", ""), place=place)
+        await open_user_session(state, entered, user)
 
 
 @router.post("/sign-out")

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
-from api.auth import allowed
-from api.pages.console import PageVisitor, check_editor, console_page, told_on_page
+from api.pages.console import check_editor, console_page, owners_only, told_on_page
 from api.pages.failures import PageRoute
+from api.pages.keys_page import ROLE_WORDS
 from api.pages.visitors import Visitor, read_form
 from api.routes.users import (
     INVITATION_PATH,
@@ -23,36 +23,17 @@ from api.routes.users import (
     remove_user,
 )
 from api.state import AppState, State
-from contracts.auth import InvitationBody, Role, Scope, UserChange
-from contracts.errors import BadInput, Forbidden, TowpathError
+from contracts.auth import InvitationBody, Role, UserChange
+from contracts.errors import BadInput, TowpathError
 from stores.accounts import list_invitations, revoke_invitation
 from stores.auth import list_users
 from stores.tables import UserRow
 
 router = APIRouter(prefix="/console/users", route_class=PageRoute, include_in_schema=False)
 HERE = "/console/users"
-ROLE_WORDS: dict[Role, str] = {
-    Role.OPERATOR: "Operator: reads; starts, stops and reviews jobs",
-    Role.EDITOR: "Editor: also schemas, indexes, models, templates, receivers",
-    Role.OWNER: "Owner: also keys and users",
-    Role.ADMIN: "Admin: also the API's own pages",
-}
-
-
-async def _owner(visitor: PageVisitor) -> Visitor:
-    """Only owners see users.
-
-    Raises:
-        Forbidden: The visitor is none.
-    """
-    try:
-        allowed(visitor.caller, Role.OWNER, Scope.WRITE)
-    except Forbidden as error:
-        raise Forbidden("users are seen and changed by owners of the organization only; ask one of them") from error
-    return visitor
-
-
-OwnerVisitor = Annotated[Visitor, Depends(_owner)]
+OwnerVisitor = Annotated[
+    Visitor, Depends(owners_only("users are seen and changed by owners of the organization only; ask one of them"))
+]
 
 
 @dataclass(frozen=True, slots=True)

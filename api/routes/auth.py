@@ -11,15 +11,14 @@ from fastapi import APIRouter, Query, Request, Response, status
 from pydantic import AfterValidator, Field
 
 from api.auth import TOKEN_SECONDS, Caller, Operator, Owner, presented_sessions
-from api.clients import place_of
+from api.clients import place_digest, place_of
 from api.idempotency import IdempotencyKey, digest_of, once, slot_of
 from api.routing import ApiRoute
 from api.sign_ins import (
-    WRONG_TOKENS,
     check_own_password,
     clear_cookies,
     new_password_hash,
-    open_session,
+    open_user_session,
     user_by_password,
 )
 from api.state import AppState, State
@@ -105,15 +104,15 @@ async def register_user(state: AppState, body: RegisterBody, *, place: str) -> U
         user: UserRow | None = await store.register_owner(state.db, body.email, hashed, body.organization)
     else:
         # Looked for before the password is hashed, which costs.
-        await state.limiter.hit(WRONG_TOKENS, place, strict=True)
         organization = await store.invitation_organization(state.db, body.invitation)
         if organization is None:
             raise BadInput("this invitation is not valid for this address", field="invitation")
-        await state.limiter.forgive(WRONG_TOKENS, place)
         hashed = await new_password_hash(body.password, email=body.email, organization=organization)
         user = await store.register_invited(state.db, body.email, hashed, body.invitation)
     if user is None:
         raise BadInput("this invitation is not valid for this address", field="invitation")
+    # Who chose the password here knows it: others' wrong ones do not keep them out.
+    await sessions.note_place(state.db, user.id, place_digest(place))
     return user
 
 
@@ -124,7 +123,7 @@ async def login(request: Request, state: State, body: LoginBody, response: Respo
     Wrong passwords are limited by account and by address (429 with the limit's name).
     """
     user = await user_by_password(state, body.email, body.password, place=place_of(request))
-    token = await open_session(state, response, user=user)
+    token = await open_user_session(state, response, user)
     return TokenAnswer(access_token=token, expires_in=TOKEN_SECONDS)
 
 
@@ -173,24 +172,22 @@ async def change_own_password(state: AppState, caller: Principal, body: Password
 
 
 @router.post("/password-reset", summary="Set a password by a reset token", status_code=status.HTTP_204_NO_CONTENT)
-async def reset_password(request: Request, state: State, body: PasswordReset) -> None:
+async def reset_password(state: State, body: PasswordReset) -> None:
     """Takes the token that an owner was shown, once. All sign-ins of the user end; personal keys stay."""
-    await use_reset(state, body, place=place_of(request))
+    await use_reset(state, body)
 
 
-async def use_reset(state: AppState, body: PasswordReset, *, place: str) -> None:
+async def use_reset(state: AppState, body: PasswordReset) -> None:
     """Set the password that a reset was made for.
 
     Raises:
         BadInput: The token is not valid, or the password is refused.
-        LimitReached: Too many wrong tokens.
     """
     invalid = BadInput("token: this reset is unknown, used or over; ask an owner for another", field="token")
-    await state.limiter.hit(WRONG_TOKENS, place, strict=True)
+    # Looked for before the password is hashed, which costs; a token is too long to be guessed.
     user = await accounts.reset_user(state.db, body.token)
     if user is None:
         raise invalid
-    await state.limiter.forgive(WRONG_TOKENS, place)
     name = await store.organization_name(state.db, user.organization)
     hashed = await new_password_hash(body.password, email=user.email, organization=name)
     if not await accounts.use_reset(state.db, body.token, hashed):

@@ -30,7 +30,6 @@ from stores.tables import InvitationRow, UserRow
 
 router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
 INVITATION_DAYS = 7
-RESET_HOURS = 24
 RESET_PATH = "/password-reset"
 INVITATION_PATH = "/invitation"
 
@@ -142,7 +141,7 @@ async def issue_reset(state: AppState, caller: Principal, user_id: UUID) -> Rese
     user = await accounts.get_member(state.db, caller.organization, user_id)
     assert_may(caller, AccountAction.RESET_PASSWORD, UserTarget(user.id, user.role))
     token = secrets.token_hex(24)
-    ends = await accounts.make_reset(state.db, user.id, token, hours=RESET_HOURS)
+    ends = await accounts.make_reset(state.db, user.id, token)
     return ResetCreated(token=token, email=user.email, expires_at=ends, path=RESET_PATH)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from typer.testing import CliRunner, Result
 
+from cli import app
 from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
+
+Towpath = Callable[..., Awaitable[Result]]
+"""Runs the command `towpath` with some arguments."""
 
 
 def settings_for(home: Path, **changes: object) -> Settings:
@@ -45,3 +51,17 @@ async def running() -> AsyncIterator[EmbeddedStack]:
     async with EmbeddedStack(settings_for(folder / "home"), parts=("postgres", "temporal"), echo=False) as stack:
         yield stack
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def towpath(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Towpath:
+    """The command, on the module's database."""
+    monkeypatch.setenv("TOWPATH_DATABASE_URL", database_url)
+    monkeypatch.setenv("TOWPATH_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "250")
+
+    async def call(*arguments: str) -> Result:
+        # The command runs an event loop of its own.
+        return await asyncio.to_thread(CliRunner().invoke, app, list(arguments))
+
+    return call

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from pathlib import Path
+from functools import partial
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from cli import app
 from stores.auth import find_key
 from stores.db import Database
+from tests.runtime.conftest import Towpath
 
 
 @pytest.fixture
-def run(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("TOWPATH_DATABASE_URL", database_url)
-    monkeypatch.setenv("TOWPATH_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "250")
-
-    async def call(*arguments: str) -> Result:
-        # The command runs an event loop of its own.
-        return await asyncio.to_thread(CliRunner().invoke, app, ["keys", *arguments])
-
-    return call
+def run(towpath: Towpath) -> Towpath:
+    return partial(towpath, "keys")
 
 
 async def test_a_key_is_made_shown_once_listed_and_revoked(run, database: Database) -> None:

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from pathlib import Path
+from functools import partial
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from cli import app
 from stores.accounts import reset_user
 from stores.auth import find_user, register_owner
 from stores.db import Database
-from stores.sessions import find_session, open_session
+from stores.sessions import find_session, open_user_session
+from tests.runtime.conftest import Towpath
 
 
 @pytest.fixture
-def run(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("TOWPATH_DATABASE_URL", database_url)
-    monkeypatch.setenv("TOWPATH_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "250")
-
-    async def call(*arguments: str) -> Result:
-        # The command runs an event loop of its own.
-        return await asyncio.to_thread(CliRunner().invoke, app, ["users", *arguments])
-
-    return call
+def run(towpath: Towpath) -> Towpath:
+    return partial(towpath, "users")
 
 
 async def test_a_user_is_listed_deactivated_activated_and_given_a_reset(run, database: Database) -> None:
@@ -34,13 +24,13 @@ async def test_a_user_is_listed_deactivated_activated_and_given_a_reset(run, dat
     bob = await register_owner(database, "bob@example.com", "x", "Other Works")
     async with database.transaction() as connection:
         await connection.execute("UPDATE users SET organization = 'lamp-works' WHERE id = %s", (bob.id,))
-    session = await open_session(database, seconds=60, user_id=ada.id)
+    session = await open_user_session(database, ada, seconds=60)
 
     listed = await run("list", "--organization", "lamp-works")
     assert "ada@example.com" in listed.output and "bob@example.com" in listed.output
 
     assert (await run("deactivate", "ADA@example.com")).exit_code == 0
-    assert await find_session(database, session) is None
+    assert session is not None and await find_session(database, session) is None
     assert "deactivated" in (await run("list", "--organization", "lamp-works")).output
     last = await run("deactivate", "bob@example.com")
     assert (last.exit_code, "last owner" in last.output) == (2, True)

@@ -1,4 +1,4 @@
-"""Accounts from before addresses and names had a normal form: they stay usable, and those that collide stay apart."""
+"""Accounts in the database: those from before there was a normal form stay usable; a new password ends what was."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import psycopg
 from alembic import command
 
 from contracts.auth import Role
-from stores.accounts import change_user
+from stores.accounts import change_user, set_password
 from stores.auth import find_user, register_owner
 from stores.db import Database
+from stores.sessions import find_session, open_user_session
 from tests.stores.test_job_list import at
 
 OLD = {
@@ -53,3 +54,15 @@ async def test_old_accounts_are_found_by_every_spelling_that_is_theirs(make_data
 
     for go, target in ((command.downgrade, "0014"), (command.upgrade, "head")):
         await asyncio.to_thread(at, url, lambda config, go=go, target=target: go(config, target))
+
+
+async def test_a_sign_in_that_a_new_password_overtakes_is_none(database: Database) -> None:
+    """The password was right when it was verified, and is another when the sign-in is stored."""
+    ada = await register_owner(database, "ada@overtaken.example", "old", "Overtaken Works")
+    before = await open_user_session(database, ada, seconds=60)
+    assert before is not None and await find_session(database, before) is not None
+
+    await set_password(database, ada.id, "new")
+
+    assert await find_session(database, before) is None
+    assert await open_user_session(database, ada, seconds=60) is None
