@@ -166,7 +166,7 @@ def test_credentials_of_a_url_are_not_shown(org: Organization) -> None:
     shown = json.dumps(org.call("GET", f"/jobs/{job}"))
     assert "s3cret" not in shown
     assert "hush" not in shown
-    assert "X-Signature=***&page=2" in shown
+    assert "X-Signature=***&page=***" in shown
     org.call("POST", f"/jobs/{job}/cancel")
 
 
