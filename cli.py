@@ -28,6 +28,7 @@ from runtime.codec import make_codec
 from runtime.embedded import EmbeddedStack, StackError
 from runtime.embedded.home import Home as HomeFolder
 from runtime.embedded.home import check_port
+from runtime.exposure import exposed
 from runtime.logs import configure_logging
 from runtime.settings import Settings, get_settings
 
@@ -217,6 +218,7 @@ def _show(stack: EmbeddedStack) -> None:
     key = stack.api_key
     place = "TOWPATH_BOOTSTRAP_KEY" if stack.gave_key else str(stack.home.folder / "api-key")
     console.print()
+    _warn(stack.settings)
     for name, value in (
         ("API", stack.api_url),
         ("API docs", f"{stack.api_url}/docs"),
@@ -228,6 +230,17 @@ def _show(stack: EmbeddedStack) -> None:
     ):
         console.print(f"{name:<12} {value}", highlight=False, soft_wrap=True)
     console.print()
+
+
+def _warn(settings: Settings) -> None:
+    """Say loudly what others can reach."""
+    lines = exposed(settings)
+    if lines:
+        complaints.print("[bold red]WARNING: others can reach this façade[/]")
+        lines.append("whoever reads this terminal or its log has seen the first key, if it was shown; rotate it")
+        lines.append("Temporal, its UI, Postgres and Chroma stay on 127.0.0.1 of this machine; the UI has no sign-in")
+    for line in lines:
+        complaints.print(f"  - {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -324,6 +337,8 @@ def api() -> None:
             check_port("port", settings.port, settings.host)
     except (ValueError, StackError) as error:
         _fail(str(error))
+    for line in exposed(settings):
+        logging.getLogger("towpath.api").warning("%s", line)
     uvicorn.run(
         "api.app:create_app", factory=True, host=settings.host, port=settings.port, timeout_graceful_shutdown=GRACE,
         # Its lines take the form of ours, and the line for each request is ours.

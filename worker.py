@@ -46,6 +46,7 @@ from clients.http import GuardedClient
 from clients.llm import LanguageModels
 from contracts.queues import Queue, read_queues
 from runtime.embedded.demand import chroma_url, local_llm_url
+from runtime.exposure import own_endpoints
 from runtime.logs import configure_logging
 from runtime.plugin import towpath_plugin
 from runtime.settings import Settings, get_settings
@@ -119,13 +120,18 @@ class Parts:
             clock: By which a provider's outage is waited out.
         """
         matcher = Matcher(database, memory_mb=settings.match_memory_mb)
+        closed = own_endpoints(settings)
         client = GuardedClient(
+            closed=closed,
             allow_hosts=settings.allowed_host_list,
             most_bytes=settings.source_max_bytes,
             seconds=settings.source_seconds,
         )
         receivers = GuardedClient(
-            allow_hosts=settings.receiver_host_list, most_bytes=RECEIVER_BYTES, seconds=RECEIVER_SECONDS
+            allow_hosts=settings.receiver_host_list,
+            closed=closed,
+            most_bytes=RECEIVER_BYTES,
+            seconds=RECEIVER_SECONDS,
         )
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
@@ -133,6 +139,7 @@ class Parts:
         patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
         asker = Asker(database, models, patience)
         fetcher = GuardedClient(
+            closed=closed,
             allow_hosts=settings.allowed_host_list,
             most_bytes=settings.document_max_bytes,
             seconds=settings.document_seconds,

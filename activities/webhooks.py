@@ -11,7 +11,7 @@ from temporalio import activity
 
 from activities._faults import judge as judge_error
 from activities._faults import report
-from clients.http import GuardedClient, retry_after
+from clients.http import Answered, GuardedClient, retry_after
 from contracts.errors import TowpathError
 from contracts.jobs import DeliveryRef
 from contracts.values import storable_text
@@ -26,6 +26,14 @@ from stores.webhooks.deliveries import Sealed, keep_try, open_try, overdue
 
 OVERDUE_AT_ONCE = 200
 MOST_ERROR = 300
+NOT_KEPT = "what the receiver says is not kept: it is at a private address"
+
+
+def refusal_text(answer: Answered) -> str | None:
+    """What the log keeps of an answer that is no success; of a private address not what it says."""
+    if not answer.public:
+        return NOT_KEPT
+    return storable_text(answer.body.decode(errors="replace"))[:MOST_ERROR] or None
 
 
 class WebhookActivities:
@@ -90,7 +98,7 @@ class WebhookActivities:
         else:
             made.status, waits = answer.status, retry_after(answer.headers)
             if not 200 <= answer.status < 300:
-                made.error = storable_text(answer.body.decode(errors="replace"))[:MOST_ERROR] or None
+                made.error = refusal_text(answer)
         if made.error is not None:
             # Who may read the log may not learn the receiver's token from it.
             made.error = without_url(made.error, url, shown)[:MOST_ERROR]

@@ -14,6 +14,7 @@ from fastapi import Request, Response
 from api.answers import json_answer
 from api.batches import read_deadline
 from api.idempotency import Slot
+from api.links import public_base
 from api.routes.attachments import make_attachment
 from api.state import AppState
 from api.webhook_targets import read_target
@@ -130,8 +131,7 @@ def chosen_llm(state: AppState, wanted: str | None, *, default: str) -> str:
 
 def chat_url(state: AppState, request: Request, conversation_id: UUID | str) -> str:
     """The page of a conversation."""
-    base = state.settings.public_url or str(request.base_url)
-    return f"{base.rstrip('/')}/chat/{conversation_id}"
+    return f"{public_base(request, state.settings)}/chat/{conversation_id}"
 
 
 async def start(

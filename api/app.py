@@ -14,9 +14,11 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from api.auth import docs_reader
 from api.body_limit import BodyLimit
+from api.cors import with_cors
 from api.disconnects import EndWithClient
 from api.errors import add_error_handlers
 from api.gateway import Gateway
@@ -29,6 +31,7 @@ from api.pages.routes import mount_static
 from api.pages.routes import router as pages
 from api.request_log import RequestLog
 from api.requests import HeadRequests, RequestIds
+from api.response_headers import ResponseHeaders, docs_policy
 from api.routes import (
     ai,
     attachments,
@@ -61,6 +64,7 @@ from clients.documents import DocumentReader
 from clients.http import GuardedClient
 from clients.llm import Catalog
 from contracts.errors import ErrorBody
+from runtime.exposure import own_endpoints
 from runtime.plugin import towpath_plugin
 from runtime.settings import Settings, get_settings
 from runtime.temporal import connect
@@ -134,6 +138,26 @@ and `request_id`. Every POST that makes or starts something takes an `Idempotenc
 """
 
 
+class _Towpath(FastAPI):
+    """The framework's application, with what stands around all of it: also around the answer to a fault of ours.
+
+    Args:
+        settings: The settings.
+        options: Those of the framework.
+    """
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        self._settings = settings
+        super().__init__(**options)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The framework's layers, within ours."""
+        settings = self._settings
+        https = (settings.public_url or "").startswith("https://")
+        inner = with_cors(super().build_middleware_stack(), settings.cors_origin_list)
+        return ResponseHeaders(inner, https=https, cookies=settings.cookie_secure)
+
+
 DocsReader = Annotated[None, Depends(docs_reader)]
 
 
@@ -144,7 +168,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings: None: from the environment.
     """
     chosen = settings or get_settings()
-    app = FastAPI(
+    app = _Towpath(
+        chosen,
         title="Towpath",
         version="0.1.0",
         description=DESCRIPTION,
@@ -174,7 +199,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, settings=chosen)
     if chosen.request_log:
         app.add_middleware(RequestLog)
-    # Added last, it is outermost: the log knows the id.
+    # The log knows the id.
     app.add_middleware(RequestIds)
     return app
 
@@ -200,11 +225,17 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             logger.warning("TOWPATH_SECRET is not set: sign-ins end with this process and hold in no other")
         search = VectorSearch(settings, database)
         stack.push_async_callback(search.close)
+        closed = own_endpoints(settings)
         fetcher = GuardedClient(
-            allow_hosts=settings.allowed_host_list, most_bytes=settings.fetch_max_bytes, seconds=FETCH_SECONDS
+            allow_hosts=settings.allowed_host_list,
+            closed=closed,
+            most_bytes=settings.fetch_max_bytes,
+            seconds=FETCH_SECONDS,
         )
         stack.push_async_callback(fetcher.close)
-        receivers = GuardedClient(allow_hosts=settings.receiver_host_list, most_bytes=0, seconds=FETCH_SECONDS)
+        receivers = GuardedClient(
+            allow_hosts=settings.receiver_host_list, closed=closed, most_bytes=0, seconds=FETCH_SECONDS
+        )
         stack.push_async_callback(receivers.close)
         reader = DocumentReader(settings.read_limits, children=READERS)
         stack.push_async_callback(reader.close)
@@ -251,20 +282,29 @@ def _add_docs(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs(_: DocsReader) -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="Towpath API",
-            swagger_js_url="/docs-files/swagger-ui-bundle.js",
-            swagger_css_url="/docs-files/swagger-ui.css",
-            swagger_favicon_url="/docs-files/favicon.png",
+        return _page(
+            get_swagger_ui_html(
+                openapi_url="/openapi.json",
+                title="Towpath API",
+                swagger_js_url="/docs-files/swagger-ui-bundle.js",
+                swagger_css_url="/docs-files/swagger-ui.css",
+                swagger_favicon_url="/docs-files/favicon.png",
+            )
         )
 
     @app.get("/redoc", include_in_schema=False)
     async def redoc(_: DocsReader) -> HTMLResponse:
-        return get_redoc_html(
-            openapi_url="/openapi.json",
-            title="Towpath API",
-            redoc_js_url="/docs-files/redoc.standalone.js",
-            redoc_favicon_url="/docs-files/favicon.png",
-            with_google_fonts=False,
+        return _page(
+            get_redoc_html(
+                openapi_url="/openapi.json",
+                title="Towpath API",
+                redoc_js_url="/docs-files/redoc.standalone.js",
+                redoc_favicon_url="/docs-files/favicon.png",
+                with_google_fonts=False,
+            )
         )
+
+
+def _page(page: HTMLResponse) -> HTMLResponse:
+    page.headers["Content-Security-Policy"] = docs_policy(bytes(page.body).decode())
+    return page

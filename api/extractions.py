@@ -14,6 +14,7 @@ from api.batches import read_deadline
 from api.documents import Sent
 from api.idempotency import Remembered, Slot
 from api.job_control import find_job
+from api.links import public_base
 from api.state import AppState
 from api.webhook_targets import read_target
 from contracts.auth import Principal
@@ -192,9 +193,8 @@ async def start(
 
 def started_answer(state: AppState, request: Request, job: JobRow) -> dict[str, Any]:
     """What a start answers."""
-    base = (state.settings.public_url or str(request.base_url)).rstrip("/")
     path = f"/extract?jobId={job.id}" if job.kind is JobKind.EXTRACTION else f"/jobs/{job.id}"
-    return {"jobId": str(job.id), "result": base + path, "status": "PENDING"}
+    return {"jobId": str(job.id), "result": public_base(request, state.settings) + path, "status": "PENDING"}
 
 
 def classification_params(state: AppState, document: DocumentRef, options: list[dict[str, Any]]) -> ExtractParams:

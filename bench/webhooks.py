@@ -108,7 +108,7 @@ def first_deliveries(towpath: Towpath, url: str, pipe: Pipe, *, hanging: int, co
 async def run(count: int) -> None:
     """All figures."""
     with receivers() as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
-        settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=2)
+        settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=2, webhook_allowed_hosts="127.0.0.1")
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             towpath = Towpath(stack.api_url, stack.api_key)
 

@@ -23,7 +23,7 @@ import httpx
 
 from contracts.errors import BadInput, ErrorCode, NotFound, TooLarge, TowpathError, Unavailable
 from contracts.values import MOST_PORT, is_port
-from domain.addresses import is_public
+from domain.addresses import is_public, meet
 
 USER_AGENT = "Towpath"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -57,7 +57,8 @@ class Answered:
 
     Attributes:
         headers: Names in small letters.
-        body: The first bytes of the body, decompressed.
+        body: The first bytes of the body, decompressed; of an answer from a private address none.
+        public: Whether it came from a public address.
         seconds: From the start to the last byte kept.
     """
 
@@ -65,6 +66,7 @@ class Answered:
     headers: Mapping[str, str]
     body: bytes
     seconds: float
+    public: bool = True
 
 
 class Refused(BadInput):
@@ -78,18 +80,26 @@ class GuardedClient:
 
     Args:
         allow_hosts: Hosts that may be private or loopback all the same: `host`, `host:port`, or `*` for all.
+        closed: Host and port of our own parts. No request goes there, whoever is allowed: what answers there trusts
+            who reaches it.
         most_bytes: Largest body, after decompression.
         seconds: Longest time of one call, redirects included.
         most_redirects: How many are followed.
     """
 
     def __init__(
-        self, *, allow_hosts: Collection[str] = (), most_bytes: int, seconds: float, most_redirects: int = 5
+        self,
+        *,
+        allow_hosts: Collection[str] = (),
+        closed: Collection[tuple[str, int]] = (),
+        most_bytes: int,
+        seconds: float,
+        most_redirects: int = 5,
     ) -> None:
         self._most_bytes = most_bytes
         self._seconds = seconds
         self._most_redirects = most_redirects
-        self._guard = _Guard(frozenset(host.lower() for host in allow_hosts))
+        self._guard = _Guard(frozenset(host.lower() for host in allow_hosts), frozenset(closed))
         transport = _Transport(self._guard)
         self._client = httpx.AsyncClient(
             transport=transport,
@@ -141,8 +151,11 @@ class GuardedClient:
         started = time.monotonic()
         async with self._bounded(target):
             async with self._client.stream(method, target, content=body, headers=dict(headers)) as response:
-                kept = await self._body(response, keep=keep_bytes)
-            return Answered(response.status_code, dict(response.headers), kept, time.monotonic() - started)
+                public = _from_public(response)
+                # Else whoever names a URL here could read what only this network may.
+                kept = await self._body(response, keep=keep_bytes) if public else b""
+            taken = time.monotonic() - started
+            return Answered(response.status_code, dict(response.headers), kept, taken, public=public)
 
     async def check(self, url: str) -> None:
         """Look whether a URL may be called, as far as it can be told now: each call looks again.
@@ -152,7 +165,7 @@ class GuardedClient:
         """
         target = _checked(url)
         with contextlib.suppress(Unavailable):
-            await self._guard.addresses(target.host, target.port or (443 if target.scheme == "https" else 80))
+            await self._guard.open_addresses(target.host, target.port or (443 if target.scheme == "https" else 80))
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """Where a host leads, for a connection of another kind; the guard's rules hold.
@@ -227,10 +240,11 @@ class _Bounds:
 
 
 class _Guard(httpcore.AsyncNetworkBackend):
-    """Opens connections to addresses that are public, or to hosts that are allowed by name."""
+    """Opens connections to addresses that are public, or to hosts that are allowed by name, and to no part of ours."""
 
-    def __init__(self, allowed: frozenset[str]) -> None:
+    def __init__(self, allowed: frozenset[str], closed: frozenset[tuple[str, int]]) -> None:
         self._allowed = allowed
+        self._closed = closed
         self._network = httpcore.AnyIOBackend()
 
     async def addresses(self, host: str, port: int) -> list[str]:
@@ -248,6 +262,20 @@ class _Guard(httpcore.AsyncNetworkBackend):
             raise Refused(f"{host} does not lead to a public address")
         return found
 
+    async def open_addresses(self, host: str, port: int) -> list[str]:
+        """The same for a request, which no part of ours may get.
+
+        Raises:
+            Refused: As `addresses`, or a part of Towpath listens there.
+            Unavailable: Nowhere.
+        """
+        found = await self.addresses(host, port)
+        for ours in (name for name, listening in self._closed if listening == port):
+            with contextlib.suppress(Unavailable):
+                if meet(found, await _resolve(ours.lower().strip("[]"), port)):
+                    raise Refused(f"{host}:{port} is a part of Towpath itself")
+        return found
+
     async def connect_tcp(
         self,
         host: str,
@@ -256,7 +284,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        addresses = await self.addresses(host, port)
+        addresses = await self.open_addresses(host, port)
         failed: Exception | None = None
         for address in addresses[:3]:
             try:
@@ -366,6 +394,11 @@ def _checked(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
     if url.userinfo:
         raise Refused("a URL must not carry a user name or a password")
     return url
+
+
+def _from_public(response: httpx.Response) -> bool:
+    peer = response.extensions["network_stream"].get_extra_info("server_addr")
+    return bool(peer) and is_public(str(peer[0]))
 
 
 def _assert_fetched(response: httpx.Response) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 # RFC 6052: the last 32 bits are an IPv4 address.
@@ -53,3 +54,19 @@ def _carried(address: IPv6Address) -> IPv4Address | None:
     if int(address) >> 32 == 0 and int(address) > 1:
         return IPv4Address(int(address))
     return None
+
+
+def meet(left: Collection[str], right: Collection[str]) -> bool:
+    """Whether two lists of addresses lead to one machine: they share one, or both have one of the machine itself."""
+    return not _places(left).isdisjoint(_places(right))
+
+
+def _places(addresses: Collection[str]) -> set[IPv4Address | IPv6Address | None]:
+    """The addresses, in one form each; None: the machine that asks."""
+    found: set[IPv4Address | IPv6Address | None] = set()
+    for text in addresses:
+        address = ip_address(text.partition("%")[0])
+        if isinstance(address, IPv6Address):
+            address = _carried(address) or address
+        found.add(None if address.is_loopback or address.is_unspecified else address)
+    return found

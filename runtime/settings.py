@@ -7,6 +7,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +16,8 @@ from contracts.documents import ReadLimits
 from contracts.llm import LOCAL_LLM, LOCAL_PROVIDER, LlmConfig, OutputMode, ProviderConfig, WireFormat, split_key
 from contracts.queues import read_queues
 from contracts.vectors import LOCAL_MODEL, EmbeddingConfig
+
+NO_HOST = "none"
 
 
 class Settings(BaseSettings):
@@ -52,6 +55,9 @@ class Settings(BaseSettings):
         default="",
         description="Comma-separated addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto"
         " are believed; * for any.",
+    )
+    allow_insecure: bool = Field(
+        default=False, description="Whether `towpath up` starts with dangerous settings where others can reach it."
     )
 
     workers: int = Field(default=2, ge=1, le=64, description="Worker processes of the embedded stack.")
@@ -94,8 +100,8 @@ class Settings(BaseSettings):
     )
     webhook_allowed_hosts: str = Field(
         default="",
-        description="Comma-separated hosts that webhooks may go to although they are private; the embedded stack"
-        " allows this machine.",
+        description="Comma-separated hosts that webhooks may go to although they are private, as host, host:port or *;"
+        " none: none. The embedded stack allows port 9000 of this machine.",
     )
     encryption_keys: str | None = Field(
         default=None,
@@ -158,7 +164,19 @@ class Settings(BaseSettings):
     ai_rate: int = Field(default=60, ge=1, description="Requests of the AI API a minute and key.")
     ai_result_days: int = Field(default=14, ge=1, description="How long the result of an AI job can be read.")
     public_url: str | None = Field(
-        default=None, description="Where people reach the façade, for links to its pages; none: as each request did."
+        default=None,
+        description="Where people reach the façade, for links to its pages; none: as the request did, if its host is"
+        " trusted.",
+    )
+    trusted_hosts: str = Field(
+        default="",
+        description="Comma-separated hosts that links may follow, as host or host:port, besides loopback and"
+        " TOWPATH_HOST; a request with another Host gets links to the machine's own address.",
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Comma-separated origins whose scripts may call the API, such as https://app.example.com; * for"
+        " all. Never with cookies.",
     )
     fetch_max_bytes: int = Field(default=50 << 20, ge=1, description="Largest list of entities read from a URL.")
     worker_pool_size: int = Field(default=8, ge=2, description="Database connections of a worker.")
@@ -210,6 +228,24 @@ class Settings(BaseSettings):
     def _known_queues(cls, names: str) -> str:
         return ",".join(read_queues(names))
 
+    @field_validator("public_url")
+    @classmethod
+    def _known_base(cls, url: str | None) -> str | None:
+        """A base that links can begin with."""
+        if url is not None and not _is_base(url):
+            raise ValueError("must be http://host or https://host, with a port and a path at most")
+        return url
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _known_origins(cls, text: str) -> str:
+        for origin in _listed(text):
+            if origin != "*" and not (_is_base(origin) and not urlsplit(origin).path and origin == origin.lower()):
+                raise ValueError(
+                    f"{origin!r} is no origin: http:// or https://, a host in small letters, a port, nothing after it"
+                )
+        return text
+
     @field_validator("database_url")
     @classmethod
     def _known_scheme(cls, url: str | None) -> str | None:
@@ -229,7 +265,7 @@ class Settings(BaseSettings):
     @property
     def allowed_host_list(self) -> list[str]:
         """`allowed_hosts`, taken apart."""
-        return [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
+        return _listed(self.allowed_hosts)
 
     @property
     def read_limits(self) -> ReadLimits:
@@ -241,12 +277,22 @@ class Settings(BaseSettings):
     @property
     def receiver_host_list(self) -> list[str]:
         """`webhook_allowed_hosts`, taken apart."""
-        return [host.strip() for host in self.webhook_allowed_hosts.split(",") if host.strip()]
+        return [host for host in _listed(self.webhook_allowed_hosts) if host.lower() != NO_HOST]
+
+    @property
+    def trusted_host_list(self) -> list[str]:
+        """`trusted_hosts`, taken apart."""
+        return [host.lower() for host in _listed(self.trusted_hosts)]
+
+    @property
+    def cors_origin_list(self) -> list[str]:
+        """`cors_origins`, taken apart."""
+        return _listed(self.cors_origins)
 
     @property
     def encryption_key_list(self) -> list[str]:
         """`encryption_keys`, taken apart."""
-        return [key.strip() for key in (self.encryption_keys or "").split(",") if key.strip()]
+        return _listed(self.encryption_keys or "")
 
     @property
     def embedding(self) -> EmbeddingConfig:
@@ -306,6 +352,21 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()
+
+
+def _listed(text: str) -> list[str]:
+    """What a comma-separated setting lists."""
+    return [one.strip() for one in text.split(",") if one.strip()]
+
+
+def _is_base(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and plain
 
 
 def child_environment(**values: str | int | Path | dict[str, ProviderConfig] | None) -> dict[str, str]:

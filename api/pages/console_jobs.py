@@ -18,6 +18,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
+from api.links import public_base
 from api.pages.console import PART, PageVisitor, console_page, reader_of
 from api.pages.failures import PageRoute
 from api.pages.job_words import KIND_WORDS, REVIEW_WORDS, STATUS_WORDS, job_line
@@ -155,7 +156,7 @@ async def _by_id(state: AppState, visitor: Visitor, given: str) -> list[JobRow]:
 
 def _view(request: Request, state: AppState, query: JobQuery, table: JobTable | None, base: str) -> dict[str, Any]:
     now = datetime.now(UTC)
-    site = (state.settings.public_url or str(request.base_url)).rstrip("/")
+    site = public_base(request, state.settings)
     return {
         "query": query,
         "table": table,

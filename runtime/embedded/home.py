@@ -116,9 +116,14 @@ class Home:
         before = ports.get(name)
         if isinstance(before, int) and _refusal(host, before) is None:
             return before
-        with _probe(host) as probe:
-            probe.bind((host, 0))
-            ports[name] = probe.getsockname()[1]
+        taken = {port for other, port in ports.items() if other != name}
+        chosen = before
+        while chosen in {None, before} or chosen in taken:
+            # One that is kept for a part that starts later is free, yet not to be had.
+            with _probe(host) as probe:
+                probe.bind((host, 0))
+                chosen = probe.getsockname()[1]
+        ports[name] = chosen
         self._write("ports.json", ports)
         return int(ports[name])
 

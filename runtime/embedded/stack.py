@@ -20,6 +20,7 @@ from runtime.embedded.home import Home, StackError, check_port
 from runtime.embedded.postgres import Postgres
 from runtime.embedded.process import Child, Spec
 from runtime.embedded.temporal_server import TemporalServer
+from runtime.exposure import development_defaults, refusal
 from runtime.settings import Settings, child_environment
 
 logger = logging.getLogger("towpath.stack")
@@ -82,12 +83,19 @@ class EmbeddedStack:
         self.api_port = 0
         self.llm_url = settings.local_llm_url or ""
         self._starts = {"chroma": asyncio.Lock(), "llm": asyncio.Lock()}
+        self._ports: dict[str, int] = {}
         self._demand: list[asyncio.Task[None]] = []
+
+    @property
+    def settings(self) -> Settings:
+        """What the stack was told."""
+        return self._settings
 
     @property
     def api_url(self) -> str:
         """The façade."""
-        return f"http://{self._settings.host}:{self.api_port}"
+        host = self._settings.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
 
     @property
     def _local_api_url(self) -> str:
@@ -140,9 +148,11 @@ class EmbeddedStack:
         await self.stop()
 
     async def _start(self) -> None:
+        if (refused := refusal(self._settings)) is not None:
+            raise StackError(refused)
         self._check_ports()
         # The Temporal UI is told of the façade before that runs.
-        self.api_port = self.home.port("port", self._settings.port, self._settings.host)
+        self.api_port = self._port("port", self._settings.host)
         await asyncio.gather(self._start_postgres(), self._start_temporal())
         if self._prepare is not None and self.database_url:
             with self._reported("schema", "up to date"):
@@ -209,7 +219,7 @@ class EmbeddedStack:
     async def _start_postgres(self) -> None:
         if self._settings.database_url is not None or "postgres" not in self._parts:
             return
-        port = self.home.port("postgres_port", self._settings.postgres_port, "127.0.0.1")
+        port = self._port("postgres_port")
         server = Postgres(self.home, port, echo=self._echo)
         with self._reported("postgres", f"127.0.0.1:{port}"):
             await self._run(await server.start())
@@ -220,8 +230,8 @@ class EmbeddedStack:
         if self._settings.temporal_address is not None or "temporal" not in self._parts:
             return
         settings = self._settings
-        port = self.home.port("temporal_port", settings.temporal_port, "127.0.0.1")
-        ui_port = self.home.port("ui_port", settings.ui_port, "127.0.0.1")
+        port = self._port("temporal_port")
+        ui_port = self._port("ui_port")
         server = TemporalServer(
             self.home,
             port,
@@ -235,7 +245,7 @@ class EmbeddedStack:
             await self._run(child)
             await server.wait_ready(child)
         self.temporal_address = server.address
-        self.temporal_ui_url = f"http://127.0.0.1:{ui_port}"
+        self.temporal_ui_url = settings.temporal_ui_url or f"http://127.0.0.1:{ui_port}"
 
     async def start_worker(self, number: int = 0) -> Child:
         """Start one worker process; workers are `worker-0`, `worker-1` and so on."""
@@ -296,7 +306,7 @@ class EmbeddedStack:
         return self.chroma_url
 
     async def _start_chroma(self) -> str:
-        port = self.home.port("chroma_port", self._settings.chroma_port, "127.0.0.1")
+        port = self._port_now("chroma_port")
         program = Path(sys.executable).parent / "chroma"
         command = [str(program), "run", "--path", str(self.home.folder / "chroma"), "--host", "127.0.0.1"]
         environment = child_environment() | {"ANONYMIZED_TELEMETRY": "False"}
@@ -315,7 +325,7 @@ class EmbeddedStack:
         async with self._starts["llm"]:
             if not self.llm_url:
                 began = time.monotonic()
-                port = self.home.port("llm_port", self._settings.llm_port, "127.0.0.1")
+                port = self._port_now("llm_port")
                 command = [sys.executable, "-m", "runtime.embedded.llm_server", "--port", str(port)]
                 spec = Spec("llm", command, environment=child_environment(), folder=ROOT, death_signal=signal.SIGKILL)
                 self.llm_url = await self._run_on_demand(spec, port, "/health", LLM_READY_SECONDS) + "/v1"
@@ -360,6 +370,7 @@ class EmbeddedStack:
             for name in settings.model_fields_set - {"database_url", "temporal_address", "chroma_url", "local_llm_url"}
         }
         values.update(
+            self._own_ports(),
             home=self.home.folder,
             database_url=self.database_url,
             temporal_address=self.temporal_address,
@@ -374,12 +385,14 @@ class EmbeddedStack:
             port=self.api_port,
         )
         if own:
-            # On loopback, for one person: everything is open that only an operator of a server should open.
-            values.update(open_registration="true", docs_open="true", cookie_secure="false")
-            values.setdefault("webhook_allowed_hosts", "localhost,127.0.0.1")
+            values.update(development_defaults(settings))
             values.setdefault("databases_root", self.databases)
         values.update(self._extra)
         environment = child_environment(**values)
+        for name in settings.model_fields_set:
+            # What is said to be none stays none, whatever the environment says.
+            if values.get(name) is None:
+                environment.pop(f"TOWPATH_{name.upper()}", None)
         if own:
             # A key or certificate for somebody's cloud would make the client speak TLS to our own server.
             environment = {name: value for name, value in environment.items() if not name.startswith("TEMPORAL_")}
@@ -387,6 +400,29 @@ class EmbeddedStack:
         environment.setdefault("OMP_NUM_THREADS", "1")
         environment.setdefault("OPENBLAS_NUM_THREADS", "1")
         return environment
+
+    def _port(self, name: str, host: str = "127.0.0.1") -> int:
+        """A part's port, chosen once: who listens there already must not look like somebody else."""
+        if name not in self._ports:
+            self._ports[name] = self.home.port(name, getattr(self._settings, name), host)
+        return self._ports[name]
+
+    def _port_now(self, name: str) -> int:
+        """The same for a part that starts late; another one, if somebody has taken its port meanwhile."""
+        self._ports.pop(name, None)
+        return self._port(name)
+
+    def _own_ports(self) -> dict[str, int]:
+        """The ports of our parts, also of those that start when they are needed: webhooks may not go there."""
+        settings = self._settings
+        parts = {
+            "postgres_port": settings.database_url,
+            "temporal_port": settings.temporal_address,
+            "ui_port": settings.temporal_address,
+            "chroma_port": settings.chroma_url,
+            "llm_port": settings.local_llm_url,
+        }
+        return {name: self._port(name) for name, external in parts.items() if external is None}
 
     async def _run(self, child: Child) -> None:
         async def note(started: Child) -> None:

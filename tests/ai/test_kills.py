@@ -32,6 +32,7 @@ def stack(session_home: Path, databases: Path, model: LlmServer) -> Iterator[Emb
     settings = Settings(
         home=session_home / "ai-kills", port=0, ui_port=0, workers=1, llm_providers=providers(model.url),
         databases_root=databases, llm_seconds=20.0, ai_rate=1_000_000, allowed_hosts="127.0.0.1",
+        webhook_allowed_hosts="127.0.0.1",
     )  # fmt: skip
     with supervised(settings) as running:
         yield running

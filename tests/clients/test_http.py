@@ -270,7 +270,11 @@ async def test_nobody_there_and_an_answer_broken_off(server: RawServer, client: 
             await client.fetch(server.url + path)
 
 
-async def test_a_post_gives_any_status_and_a_bounded_body(server: RawServer, client: GuardedClient) -> None:
+async def test_a_post_gives_any_status_and_a_bounded_body(
+    server: RawServer, client: GuardedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No server of a test has a public address.
+    monkeypatch.setattr("clients.http.is_public", lambda address: address == "127.0.0.1")
     server.answers["/hook"] = answered(302, b"y" * 50_000, Location=f"{server.url}/other")
 
     found = await client.post(f"{server.url}/hook", b"{}", {"Content-Type": "application/json"}, keep_bytes=10)
@@ -278,6 +282,42 @@ async def test_a_post_gives_any_status_and_a_bounded_body(server: RawServer, cli
     assert (found.status, found.body, found.headers["location"]) == (302, b"y" * 10, f"{server.url}/other")
     assert [path for path, _ in server.asked] == ["/hook"]
     assert server.asked[0][1]["content-length"] == "2"
+
+
+async def test_what_a_private_address_answers_to_a_post_is_not_kept(server: RawServer, client: GuardedClient) -> None:
+    server.answers["/hook"] = answered(500, b"INTERNAL-STATE", Retry_After="7")
+
+    found = await client.post(f"{server.url}/hook", b"{}", {})
+
+    assert (found.status, found.body, found.public) == (500, b"", False)
+    assert retry_after(found.headers) == 7
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]", "0.0.0.0", "127.0.0.2"])
+async def test_no_request_reaches_a_part_of_ours_whoever_is_allowed(server: RawServer, host: str) -> None:
+    client = GuardedClient(allow_hosts=["*"], closed=[("127.0.0.1", server.port)], most_bytes=1000, seconds=3)
+    url = f"http://{host}:{server.port}/"
+
+    with pytest.raises(Refused, match="part of Towpath"):
+        await client.check(url)
+    for call in (client.fetch(url), client.post(url, b"{}", {})):
+        with pytest.raises(Refused, match="part of Towpath"):
+            await call
+
+    assert server.asked == []
+    await client.close()
+
+
+async def test_a_redirect_to_a_part_of_ours_is_refused(server: RawServer) -> None:
+    async with raw_server() as ours:
+        client = GuardedClient(allow_hosts=["*"], closed=[("localhost", ours.port)], most_bytes=1000, seconds=3)
+        server.answers["/"] = answered(302, Location=f"{ours.url}/")
+
+        with pytest.raises(Refused, match="part of Towpath"):
+            await client.fetch(server.url)
+
+        assert (len(server.asked), ours.asked) == (1, [])
+        await client.close()
 
 
 async def test_a_call_that_is_cancelled_is_cancelled(server: RawServer, client: GuardedClient) -> None:

@@ -88,7 +88,9 @@ async def test_the_whole_schedule_is_gone_through_and_no_try_is_made_twice(datab
 
 
 def test_a_worker_killed_during_a_delivery_loses_no_notice(session_home: Path) -> None:
-    settings = Settings(home=session_home / "webhook-kills", port=0, ui_port=0, workers=1)
+    settings = Settings(
+        home=session_home / "webhook-kills", port=0, ui_port=0, workers=1, webhook_allowed_hosts="127.0.0.1"
+    )
     with receiver() as hook, supervised(settings) as stack:
         org = organization(stack.api_url)
         org.call("POST", "/webhooks", 201, json={"url": hook.url + "/kept"})
@@ -118,7 +120,14 @@ def test_a_notice_whose_workflow_was_never_started_is_found(session_home: Path) 
         finally:
             await database.close()
 
-    settings = Settings(home=session_home / "webhook-lost", port=0, ui_port=0, workers=1, encryption_keys=KEY)
+    settings = Settings(
+        home=session_home / "webhook-lost",
+        port=0,
+        ui_port=0,
+        workers=1,
+        encryption_keys=KEY,
+        webhook_allowed_hosts="127.0.0.1",
+    )
     with receiver() as hook, supervised(settings) as stack:
         asyncio.run(forget(stack.database_url, hook.url + "/lost"))
         got = hook.wait("/lost", 1, seconds=60)

@@ -14,6 +14,8 @@ import psycopg
 import pytest
 from standardwebhooks import Webhook
 
+from activities.webhooks import NOT_KEPT, refusal_text
+from clients.http import Answered
 from domain.webhooks.signing import new_secret, standard_form
 from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, organization, papers, persons
@@ -169,16 +171,30 @@ def eventually_tried(org: Organization) -> list[dict[str, Any]]:
     return until(lambda: all(one["attempts"] for one in org.deliveries()) and org.deliveries(), "attempt of each")
 
 
-def test_an_answer_that_is_no_text_stands_in_the_log_as_far_as_it_is(
+def test_the_log_keeps_no_word_of_an_answer_from_a_private_address(
     org: Organization, hook: Receiver, path: str
 ) -> None:
     org.call("POST", "/webhooks", 201, json={"url": hook.url + path})
     org.index()
-    hook.scripts = [Script(status=410, body=b"gone\0 \xff")]
+    hook.scripts = [Script(status=410, body=b"INTERNAL-STATE")]
     org.done(persons(3))
 
     assert settled(org)["state"] == "DISABLED"
-    assert settled(org)["attempts"][0]["error"] == "gone\ufffd \ufffd"
+    assert settled(org)["attempts"][0]["error"] == NOT_KEPT
+    assert "INTERNAL-STATE" not in str(org.call("GET", f"/v1/webhooks/deliveries/{settled(org)['id']}"))
+
+
+def test_an_answer_that_is_no_text_stands_in_the_log_as_far_as_it_is() -> None:
+    assert refusal_text(Answered(410, {}, b"gone\0 \xff", 0.1)) == "gone\ufffd \ufffd"
+    assert refusal_text(Answered(500, {}, b"", 0.1)) is None
+    assert refusal_text(Answered(500, {}, b"x" * 5000, 0.1)) == "x" * 300
+
+
+def test_no_webhook_goes_to_a_part_of_the_stack(system: EmbeddedStack, org: Organization) -> None:
+    for url in (system.api_url, system.temporal_ui_url, f"http://{system.database_url.split('@')[1]}"):
+        refused = org.call("POST", "/webhooks", 400, json={"url": url})
+        assert refused["code"] == "ADDRESS_REFUSED"
+        assert "part of Towpath itself" in refused["detail"]
 
 
 def test_redirects_and_broken_connections_are_failures(org: Organization, hook: Receiver, path: str) -> None:
