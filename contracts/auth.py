@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validat
 
 from contracts.bodies import Strict
 from contracts.jobs import Wire
-from contracts.values import Moment, Whole
+from contracts.values import NUMBER, Moment
 from contracts.words import Word
 
 EMAIL_FORM = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
@@ -106,7 +106,7 @@ class ApiKeyBody(Wire, Strict):
     role: Role = Role.EDITOR
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)] = (Scope.READ, Scope.WRITE)
     expires_at: Moment | None = None
-    expires_in_days: Annotated[Whole, Field(ge=1, le=MOST_DAYS)] | None = Field(
+    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS), NUMBER] | None = Field(
         default=None, description="Instead of `expiresAt`; neither: the key never ends."
     )
     user_id: UUID | None = Field(default=None, description="The user an organization key names.")

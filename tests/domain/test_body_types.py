@@ -14,6 +14,7 @@ import api.app
 from contracts.bodies import Lenient, Strict
 from contracts.entities import IndexView
 from contracts.extraction import ExtractOptions
+from runtime.settings import Settings
 
 assert api.app
 """Imported, it has defined every body."""
@@ -63,3 +64,10 @@ def test_a_truth_value_is_no_number(field: FieldInfo) -> None:
     for given in (True, False):
         with pytest.raises(ValidationError, match="not true or false"):
             _adapter(field).validate_python(given)
+
+
+def test_the_document_keeps_the_bounds_of_numbers() -> None:
+    schemas = api.app.create_app(Settings(docs_open=True)).openapi()["components"]["schemas"]
+
+    assert schemas["IndexBody"]["properties"]["duplicateThreshold"]["maximum"] == 1.0
+    assert schemas["ApiKeyBody"]["properties"]["expiresInDays"]["anyOf"][0]["minimum"] == 1
