@@ -8,7 +8,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Processes of the tests; each has a system of its own.
 JOBS ?= 2
 
-.PHONY: help venv demo up test test-fast check bench lock clean format
+.PHONY: help venv demo up test test-fast check bench fuzz sbom audit lock clean format
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
@@ -60,6 +60,16 @@ bench: $(VENV)/.dev ## Run the benchmarks; one line of JSON a figure
 	$(BIN)/python -m bench.extraction
 	$(BIN)/python -m bench.job_list
 	$(BIN)/python -m bench.neighbours
+
+fuzz: $(VENV)/.dev ## Fuzz every operation of the API with schemathesis; about 3 minutes
+	$(BIN)/python -m tests.fuzz.run
+
+sbom: $(VENV)/.dev ## Write dist/towpath.cdx.json: the pinned packages with their hashes, as CycloneDX
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o dist/towpath.cdx.json
+
+audit: $(VENV)/.dev ## Look the pinned packages up in public advisories; needs the network
+	$(BIN)/python deploy/audit.py
 
 lock: ## Pin the newest versions that fit, with hashes and without index URLs
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv

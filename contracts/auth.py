@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_fiel
 from contracts.bodies import Strict
 from contracts.jobs import Wire
 from contracts.names import Email, OrganizationName
-from contracts.values import Moment, not_null
+from contracts.values import NUMBER, Moment, not_null
 from contracts.words import Word
 
 MOST_DAYS = 36_500
@@ -135,7 +135,7 @@ class ApiKeyBody(Wire, Strict):
     role: Role | None = Field(default=None, description="Not above its maker's; left out: its maker's.")
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)] = (Scope.READ, Scope.WRITE)
     expires_at: Moment | None = Field(default=None, description="Not after the end of the key that makes it.")
-    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = Field(
+    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS), NUMBER] | None = Field(
         default=None,
         description="Instead of `expiresAt`; neither: it ends with the key that makes it, if that ends.",
     )

@@ -28,6 +28,7 @@ from contracts.errors import ErrorCode
 from contracts.jobs import JobKind, JobState
 from contracts.json_values import read_json
 from contracts.llm import MODEL_KEY_FORM
+from contracts.values import NUMBER
 from contracts.webhooks import WebhookFields
 from contracts.words import Word
 
@@ -136,7 +137,9 @@ class EnrichmentOptions(Body, WebhookFields):
     enable_response_schema: StrictBool = True
     database_sync: StrictBool = True
     bypass_cache: StrictBool = Field(default=False, description="Ask anew, whatever earlier jobs were answered.")
-    max_cost_usd: float | None = Field(default=None, gt=0, description="No call is begun beyond this.")
+    max_cost_usd: Annotated[float, Field(gt=0), NUMBER] | None = Field(
+        default=None, description="No call is begun beyond this."
+    )
 
     @field_validator("models", "attachment_ids", mode="before")
     @classmethod
@@ -177,7 +180,7 @@ class SingleBody(EnrichmentOptions):
 class SyncBody(SingleBody):
     """One entity, waited for."""
 
-    timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 300
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600), NUMBER] = 300
     include_per_model_results: StrictBool = False
     include_profile_limits: StrictBool = False
 
@@ -471,7 +474,7 @@ class GenerateBody(Body, WebhookFields):
     save_schema: StrictBool = True
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     language: Language = "en"
-    sample_commonality_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    sample_commonality_threshold: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.5
 
 
 class PromptBody(Body, WebhookFields):

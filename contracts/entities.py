@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, StrictBool, model_validator
 from contracts.bodies import Strict
 from contracts.errors import ErrorCode
 from contracts.jobs import JobError, JobState, JobWarning, Wire
+from contracts.values import NUMBER
 from contracts.words import Word
 
 IfExists = Literal["update", "error"]
@@ -36,7 +37,7 @@ class IndexField(Strict):
     name: Annotated[str, Field(min_length=1, max_length=256)]
     type: FieldType
     required: StrictBool = False
-    weight: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
+    weight: Annotated[float, Field(ge=0.0, le=100.0), NUMBER] = 1.0
 
 
 def _path_part(name: str) -> str:
@@ -54,8 +55,8 @@ class IndexConfig(Wire, Strict):
 
     index_name: IndexName
     fields: Annotated[list[IndexField], Field(min_length=1, max_length=100)]
-    duplicate_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.85
-    candidate_threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.70
+    duplicate_threshold: Annotated[float, Field(ge=0.0, le=1.0), NUMBER] = 0.85
+    candidate_threshold: Annotated[float, Field(ge=0.0, le=1.0), NUMBER] = 0.70
     source_field: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     clean_sources: StrictBool = False
 

@@ -13,6 +13,7 @@ from contracts.bodies import Strict
 from contracts.documents import Box, DocumentKind
 from contracts.jobs import JobRef, JobState, RunState, Wire
 from contracts.json_values import parse_json
+from contracts.values import NUMBER
 from contracts.webhooks import WebhookFields
 from contracts.words import Word
 
@@ -78,7 +79,7 @@ class ExtractOptions(Wire):
     include_confidence: bool = False
     require_review: bool = False
     hold_for_review: bool = False
-    review_below: Annotated[float, Field(ge=0, le=1)] | None = None
+    review_below: Annotated[float, Field(ge=0, le=1), NUMBER] | None = None
     llm: Annotated[str, Field(max_length=300)] | None = Field(
         default=None, description="A model key `provider::model`; none: the server chooses."
     )

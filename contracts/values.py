@@ -63,6 +63,21 @@ def not_null(given: Any) -> Any:
     return given
 
 
+def no_truth_value(given: Any) -> Any:
+    """Refuse true and false where a number is meant: Pydantic would take them for 1 and 0.
+
+    Raises:
+        ValueError: It is one of them.
+    """
+    if isinstance(given, bool):
+        raise ValueError("must be a number, not true or false")
+    return given
+
+
+NUMBER = BeforeValidator(no_truth_value)
+"""Comes last in what a field is annotated with, so that its bounds stay in the document."""
+
+
 def is_port(port: int | None) -> bool:
     """Whether a URL's port is one; none is the scheme's own."""
     return port is None or 0 < port <= MOST_PORT

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerialize
 from contracts.bodies import Strict
 from contracts.errors import ErrorCode
 from contracts.jobs import JobState, JobWarning
+from contracts.values import NUMBER
 from contracts.webhooks import WebhookFields
 from contracts.words import Word
 
@@ -230,9 +231,9 @@ class CountBody(Strict):
 class SearchBody(CountBody):
     """The body of a search."""
 
-    limit: Annotated[int, Field(ge=1, le=1000)]
-    offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    max_distance: Annotated[float, Field(ge=0)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1000), NUMBER]
+    offset: Annotated[int, Field(ge=0, le=1_000_000), NUMBER] = 0
+    max_distance: Annotated[float, Field(ge=0), NUMBER] | None = None
     sort_by: SortBy | None = None
     similarity_first: StrictBool = False
     create_session: StrictBool = False

@@ -42,7 +42,7 @@ from contracts.auth import (
 from contracts.bodies import Strict
 from contracts.errors import BadInput, Forbidden
 from contracts.jobs import Wire
-from contracts.values import Moment, not_null
+from contracts.values import NUMBER, Moment, not_null
 from domain.auth import KEY_BYTES, make_key
 from domain.policy.accounts import AccountAction, KeyTarget, assert_may
 from stores import accounts, sessions
@@ -58,7 +58,7 @@ class KeyChange(Wire, Strict):
     name: Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, AfterValidator(not_null)] = None
     role: Role = Field(default=Role.OPERATOR, description="Not above one's own; left out: it stays.")
     expires_at: Moment | None = None
-    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
+    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS), NUMBER] | None = None
 
     def changes(self) -> dict[str, object]:
         """What is to be changed, by column.

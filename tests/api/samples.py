@@ -216,3 +216,25 @@ def body_of(operation: Operation, mine: Belongings) -> Any:
 def document() -> tuple[str, bytes, str]:
     """A file for a form."""
     return "note.pdf", note_pdf(1), "application/pdf"
+
+
+PAGE_SAMPLES = {"conversation_id": "conversation", "delivery_id": "delivery", "key_id": "key", "webhook_id": "receiver"}
+"""The thing that an id in the path of a page calls, by its name; `page_path` knows the jobs."""
+PAGE_WORDS = {"number": "1", "act": "cancel", "rest": "x"}
+"""What in the path of a page calls nothing."""
+
+
+def page_path(path: str, mine: Belongings, theirs: Belongings, *, foreign: str) -> str:
+    """The path of a page with an organization's ids, but with another's where `foreign` says.
+
+    Raises:
+        KeyError: There is no sample for an id.
+    """
+    for name in re.findall(r"{(\w+)}", path):
+        owner = theirs if name == foreign else mine
+        if name == "job_id":
+            given = owner["question" if path.startswith("/chat") else "document"]
+        else:
+            given = PAGE_WORDS[name] if name in PAGE_WORDS else owner[PAGE_SAMPLES[name]]
+        path = path.replace("{" + name + "}", given)
+    return path

@@ -6,25 +6,38 @@ needs a line in `tests.api.samples`; a test says which.
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from api.app import create_app
 from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from tests.api.belongings import Belongings, furnish, rows_of
 from tests.api.hostile import Operation, operations, plain
-from tests.api.samples import BESIDE, EXEMPT, Place, body_of, document, places
+from tests.api.samples import BESIDE, EXEMPT, PAGE_WORDS, Place, body_of, document, page_path, places
 from tests.llm_server import LlmServer
 from tests.receiver import Receiver
 
-OPERATIONS = operations(create_app(Settings(docs_open=True)).openapi())
+APP = create_app(Settings(docs_open=True))
+OPERATIONS = operations(APP.openapi())
 FOUND = [place for operation in OPERATIONS for place in places(operation)]
 PLACES = [place for place in FOUND if not place.exempt]
+PAGES = [
+    (method, one.path_format, name)
+    for one in iter_route_contexts(APP.routes)
+    if isinstance(one.original_route, APIRoute) and inspect.unwrap(one.endpoint).__module__.startswith("api.pages.")
+    for method in sorted((one.methods or set()) & {"GET", "POST"})
+    for name in re.findall(r"{(\w+)}", one.path_format)
+    if name not in PAGE_WORDS
+]
+"""Pages with an id in their path, once for each id."""
 LAST = ("/merge", "/rotate", "/revoke", "/forget", "/batch-delete", "/batch-restore")
 """Operations that end what they are called with, as DELETE does."""
 HEAD_BYTES = 4_000
@@ -69,6 +82,39 @@ def test_lists_hold_nothing_of_another_organization(both: tuple[Belongings, Belo
             shown.append(operation.name)
     # The mark is where it should be, so that it would be seen.
     assert len(shown) >= 12, shown
+
+
+@pytest.mark.parametrize(("method", "path", "name"), PAGES, ids=lambda one: str(one))
+def test_a_page_shows_nothing_of_another_organization(
+    both: tuple[Belongings, Belongings], method: str, path: str, name: str
+) -> None:
+    theirs, mine = both
+
+    def asked(foreign: str) -> httpx.Response:
+        at = page_path(path, mine, theirs, foreign=foreign)
+        form = {"content": "prompt=x", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}
+        with mine.org.http.stream(method, at, **(form if method == "POST" else {})) as answer:
+            if answer.status_code != 200 or "event-stream" not in answer.headers["content-type"]:
+                answer.read()
+                return answer
+            return httpx.Response(200)
+
+    refused = asked(name)
+    assert refused.status_code == 404, refused.text[:500]
+    assert theirs.mark not in refused.text
+    if method == "GET" and "{rest}" not in path and "chart" not in path:
+        assert asked("").status_code != 404, path
+
+
+@pytest.mark.parametrize("name", ["index", "id"])
+def test_a_page_finds_no_entity_of_another_organization(both: tuple[Belongings, Belongings], name: str) -> None:
+    theirs, mine = both
+    query = {"index": mine["index"], "id": mine["entity"]} | {name: theirs["index" if name == "index" else "entity"]}
+
+    answer = mine.org.http.get("/console/entities", params=query)
+
+    assert theirs.mark not in answer.text
+    assert answer.status_code in {200, 404}
 
 
 @pytest.fixture(scope="module")

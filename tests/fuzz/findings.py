@@ -45,9 +45,10 @@ class Explanation:
     used: int = 0
 
     def covers(self, finding: Finding) -> bool:
-        """Whether a finding is of this kind. A server error never is."""
+        """Whether a finding is of this kind. A fault of ours never is."""
         return (
-            finding.check == self.check != SERVER_ERROR
+            finding.check == self.check
+            and not finding.answer.startswith("500")
             and fnmatchcase(finding.operation, self.operation)
             and re.search(self.answer, f"{finding.answer}\n{finding.message}") is not None
         )
@@ -80,9 +81,12 @@ def _finding(check: dict[str, Any], interaction: dict[str, Any]) -> Finding:
     sent = f"{request.get('method')} {request.get('uri')} {_text(request.get('body'))}"
     message = f"{failure.get('title')}: {failure.get('message')}"
     return Finding(
-        check["name"], failure.get("operation") or "", message, sent,
+        check["name"],
+        failure.get("operation") or "",
+        message,
+        sent,
         f"{answer.get('status_code')} {_text(answer.get('content'))}",
-    )  # fmt: skip
+    )
 
 
 def _text(content: Any) -> str:

@@ -3,8 +3,8 @@
     python -m tests.fuzz.run [--max-examples 25] [--seed 1]
 
 Starts a stack of its own with one organization, and calls it with an admin's key: the examples of the document, every
-boundary that it states, and generated data, valid and not. Exits with 1 on any server error, on any finding that
-`explained.toml` does not explain, and on an explanation that explains nothing any more.
+boundary that it states, and generated data, valid and not. Exits with 1 on any finding that `explained.toml` does not
+explain, among which a 500 never is; an explanation that explains nothing any more is told.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def judge(found: list[Finding], known: list[Explanation]) -> int:
     idle = [one for one in known if not one.used]
     for one in idle:
         print(f"\nexplains nothing any more: {one.check} {one.operation} {one.answer!r}")
-    return 1 if left or idle else 0
+    return 1 if left else 0
 
 
 if __name__ == "__main__":
