@@ -30,16 +30,9 @@ PAGES = "api.pages."
 AT_ONCE = 4
 ONE_BY_ONE = "/v1/entity"
 """All requests are about one entity: those that write it at the same time may be told to repeat theirs."""
-UNDOCUMENTED = {
-    "/openapi.json",
-    "/docs",
-    "/redoc",
-    "/codec/decode",
-    "/codec/encode",
-    "/codec/{token}/decode",
-    "/codec/{token}/encode",
-}
-"""The documentation itself, and what the Temporal UI asks."""
+CODEC = {f"/codec/{token}{action}" for token in ("", "{token}/") for action in ("decode", "encode", "{action}")}
+UNDOCUMENTED = {"/openapi.json", "/docs", "/redoc", *CODEC}
+"""The documentation itself, and what the Temporal UI alone calls."""
 BODYLESS = {
     "POST /api/auth/api-keys/{key_id}/rotate",
     "POST /api/auth/logout",
