@@ -74,7 +74,7 @@ def refused(org: Organization, listener: Listener, word: str, node: dict[str, An
     changed = org.call("PATCH", f"/api/schema/saved/{own}", 400, json={"schema_content": schema})
     yield changed["detail"], f"schema_content.root.{place}"
     start = {"entity_data": {"name": "x"}, "target_schema": schema, "models": ["openai::gpt-4o"]}
-    yield org.call("POST", "/api/enrichment/batch/start", 400, json=start)["detail"], f"target_schema.root.{place}"
+    yield org.call("POST", "/api/single/enrich/stream", 400, json=start)["detail"], f"target_schema.root.{place}"
 
 
 def test_no_door_takes_a_schema_that_leads_out_of_itself(running_site: Site, listener: Listener) -> None:
