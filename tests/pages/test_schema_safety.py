@@ -74,7 +74,7 @@ def refused(org: Organization, listener: Listener, word: str, node: dict[str, An
     changed = org.call("PATCH", f"/api/schema/saved/{own}", 400, json={"schema_content": schema})
     yield changed["detail"], f"schema_content.root.{place}"
     start = {"entity_data": {"name": "x"}, "target_schema": schema, "models": ["openai::gpt-4o"]}
-    yield org.call("POST", "/api/enrichment/single/start", 400, json=start)["detail"], f"target_schema.root.{place}"
+    yield org.call("POST", "/api/single/enrich/stream", 400, json=start)["detail"], f"target_schema.root.{place}"
 
 
 def test_no_door_takes_a_schema_that_leads_out_of_itself(running_site: Site, listener: Listener) -> None:
@@ -104,7 +104,7 @@ async def test_a_stored_schema_that_leads_out_fetches_nothing_when_data_are_corr
                 assert "annotatedData: the schema refers to" in told
                 assert "not within it" in told
             page = browser.get(f"/console/jobs/{job}/review")
-            form = {**fields_of(page.text, "//form[@id='review-form']"), "/customer": "w", "act": "save"}
+            form = {**fields_of(page.text, "//form[@id='review-form']"), "/customer": '"w"', "act": "save"}
             answer = browser.post(f"/console/jobs/{job}/review", data=form)
             assert answer.status_code == 400
             assert "not within it" in answer.text
