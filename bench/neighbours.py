@@ -2,9 +2,9 @@
 
     python -m bench.neighbours --rounds 30
 
-One line of JSON a figure. Noise: 12 slow uploads, a pattern that a backtracking engine would not come back from, YAML of
-600 kB, bodies of 250 MB and 400 streams, without an end. The façade, its worker, the noise and who measures share the
-machine's cores, so that the ratio tells of these as well.
+One line of JSON a figure. Noise: 12 slow uploads, a pattern that a backtracking engine would not come back from, YAML
+of 600 kB, bodies of 250 MB and 400 streams, without an end. The façade, its worker, the noise and who measures share
+the machine's cores, so that the ratio tells of these as well.
 """
 
 from __future__ import annotations
