@@ -61,8 +61,8 @@ async def noise(url: str, key: str, database: Database, organization: str) -> As
         work = [
             *(_slow_upload(made, large=number % 2 == 0) for number in range(SLOW_UPLOADS)),
             *(_stream(made) for _ in range(STREAMS)),
-            _annotate(made, client), _yaml(made, client), _flood(made, client, "/v1/indexes"),
-            _flood(made, client, "/api/auth/login"),
+            _annotate(made, client), _yaml(made, client), _flood(made, "/v1/indexes"),
+            _flood(made, "/api/auth/login"),
         ]  # fmt: skip
         tasks = [asyncio.create_task(one) for one in work]
         try:
@@ -139,14 +139,21 @@ async def _yaml(noise: Noise, client: httpx.AsyncClient) -> None:
         await asyncio.sleep(DRIP_SECONDS)
 
 
-async def _flood(noise: Noise, client: httpx.AsyncClient, path: str) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(PIECES):
-            yield PIECE
-
+async def _flood(noise: Noise, path: str) -> None:
     while True:
-        # Of a stranger little is read after the answer: this client then sees the connection close instead.
-        with contextlib.suppress(httpx.TransportError):
-            answer = await client.post(path, content=pieces(), headers={"Content-Type": "application/json"})
-            noise.note("flood", answer.status_code, answer.content)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            reader, writer = await _open(noise, f"POST {path} HTTP/1.1")
+            writer.write(b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+            answering = asyncio.create_task(_answer(reader))
+            try:
+                with contextlib.suppress(OSError):
+                    for _ in range(PIECES):
+                        if answering.done():
+                            break
+                        writer.write(f"{len(PIECE):x}\r\n".encode() + PIECE + b"\r\n")
+                        await writer.drain()
+                noise.note("flood", *await answering)
+            finally:
+                answering.cancel()
+                writer.close()
         await asyncio.sleep(DRIP_SECONDS)

@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from contracts.jobs import EventType, Finish, JobKind, JobRef, JobState, NewEvent
+from contracts.limits import LimitName
 from runtime.embedded import EmbeddedStack
 from stores import jobs as store
 from stores.auth import DEFAULT_ORGANIZATION
@@ -23,6 +24,7 @@ from stores.db import Database
 from stores.events import EventHub
 from stores.job_events import append_events
 from stores.tables import JobRow
+from stores.usage import set_limits
 from tests.builders import Organization
 from tests.llm_server import LlmServer
 from tests.pages.browser import NewPage, browser, new_page
@@ -84,6 +86,9 @@ def numbers(lines: list[str]) -> list[int]:
 async def test_many_streams_at_once_each_miss_nothing_and_see_nothing_twice(
     system: EmbeddedStack, systems_database: Database
 ) -> None:
+    await set_limits(systems_database, DEFAULT_ORGANIZATION, {LimitName.STREAMS: 0})
+    # Who asks for the limits has the façade look them up.
+    httpx.get(f"{system.api_url}/v1/limits", headers={"X-API-Key": system.api_key}).raise_for_status()
     refs = [await running(systems_database, DEFAULT_ORGANIZATION) for _ in range(10)]
     ready = asyncio.Semaphore(0)
     readers = [
