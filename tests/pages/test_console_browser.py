@@ -67,7 +67,8 @@ async def furnished(site: Site, database: Database) -> tuple[Organization, dict[
         "notice": f"{jobs}/{ref.job_id}", "extraction": f"{jobs}/{review.job_id}",
         "review": f"{jobs}/{review.job_id}/review", "blank": f"{jobs}/{blank.job_id}/review",
         "deliveries": "/console/deliveries", "receivers": "/console/receivers", "groups": "/console/entities",
-        "entity": "/console/entities?index=people&id=2", "keys": "/console/keys", "nothing": "/console/nothing",
+        "entity": "/console/entities?index=people&id=2", "keys": "/console/keys",
+        "users": "/console/users", "account": "/console/account", "nothing": "/console/nothing",
         "unknown": "/console?q=unknown",
     }  # fmt: skip
 
@@ -425,15 +426,15 @@ async def test_keys_alone_reach_the_list_in_order(running_site: Site, database: 
     name += " document.activeElement.textContent).trim().replace(/\\s+/g, ' ')"
 
     reached = []
-    for _ in range(24):
+    for _ in range(25):
         await page.keyboard.press("Tab")
         reached.append(await page.evaluate(name))
 
-    assert reached[:13] == [
-        "Skip to the content", "Towpath", "Jobs", "Review1 waiting", "Entities", "Deliveries", "Keys",
+    assert reached[:14] == [
+        "Skip to the content", "Towpath", "Jobs", "Review1 waiting", "Entities", "Deliveries", "Keys", "Users",
         "Theme: as the system", "Sign out", "Kind", "Review", "Created", "Find by id",
     ]  # fmt: skip
-    assert reached[13:] == [
+    assert reached[14:] == [
         "All 1", "Pending 0", "In progress 0", "Retry 0", "Paused 0", "Complete 1", "Error 0", "Cancelled 0",
         "Jobs", "delivery-note.pdf", "Review pending",
     ]  # fmt: skip
