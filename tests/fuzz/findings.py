@@ -63,7 +63,12 @@ def findings(report: Path) -> Iterator[Finding]:
     """The findings in a report of schemathesis, one an operation and kind of answer."""
     seen: set[tuple[str, str, str]] = set()
     for line in report.read_text().splitlines():
-        recorder = json.loads(line).get("ScenarioFinished", {}).get("recorder") or {}
+        event = json.loads(line)
+        if error := event.get("NonFatalError"):
+            # What the tool could not try is not as it should be either.
+            told = f"{error['phase']}: {error['value'].get('type')}: {error['value'].get('message', '')[:300]}"
+            yield Finding("not_tried", error.get("label") or "", told, "", "")
+        recorder = event.get("ScenarioFinished", {}).get("recorder") or {}
         for case, checks in recorder.get("checks", {}).items():
             for check in checks:
                 if check["status"] == "success":

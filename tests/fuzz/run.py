@@ -70,7 +70,7 @@ def fuzz(folder: Path, report: Path, examples: int, seed: int) -> int:
             command = [
                 sys.executable, "-m", "schemathesis.cli", "run", f"{stack.api_url}/openapi.json", "--phases", PHASES,
                 "--max-examples", str(examples), "--seed", str(seed), "--generation-database", "none",
-                "--continue-on-failure", "--no-shrink", "--request-timeout", "60", "--workers", "2", "--no-color",
+                "--continue-on-failure", "--no-shrink", "--request-timeout", "60", "--workers", "1", "--no-color",
                 "--warnings", "off", "--generation-allow-x00", "false", "--output-sanitize", "false",
                 "--report", "ndjson", "--report-ndjson-path", str(report),
             ]  # fmt: skip
