@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
+from api.links import public_base
 from api.pages.console import check_editor, console_page, owners_only, told_on_page
 from api.pages.failures import PageRoute
 from api.pages.keys_page import ROLE_WORDS
@@ -108,7 +109,7 @@ async def invite(request: Request, state: State, visitor: OwnerVisitor) -> Respo
         return await _page(state, visitor, typed=form, refused=refused)
     shown = Shown(
         title=f"The invitation of {made.email}",
-        secret=f"{_site(request, state)}{INVITATION_PATH}?token={made.invitation}",
+        secret=f"{public_base(request, state.settings)}{INVITATION_PATH}?token={made.invitation}",
         why="Send it to this person alone: it makes them a user, once, within seven days. It is not shown again.",
     )
     return await _page(state, visitor, shown=shown, code=201)
@@ -119,10 +120,6 @@ def _invitation(form: dict[str, str]) -> InvitationBody:
         return InvitationBody.model_validate({"email": form.get("email", ""), "role": form.get("role", Role.OPERATOR)})
     except ValidationError as error:
         raise BadInput("this is no e-mail address, or the role is not one of those on the page") from error
-
-
-def _site(request: Request, state: AppState) -> str:
-    return (state.settings.public_url or str(request.base_url)).rstrip("/")
 
 
 @router.post("/invitations/{invitation_id}/revoke")
@@ -174,7 +171,7 @@ async def reset(request: Request, state: State, visitor: OwnerVisitor, user_id: 
     made = await issue_reset(state, visitor.caller, user_id)
     shown = Shown(
         title=f"A new password for {made.email}",
-        secret=f"{_site(request, state)}{made.path}?token={made.token}",
+        secret=f"{public_base(request, state.settings)}{made.path}?token={made.token}",
         why="Send it to this person alone: it sets a new password, once, within 24 hours. It is not shown again.",
     )
     return await _page(state, visitor, shown=shown, code=201)
