@@ -21,6 +21,7 @@ from contracts.auth import KeyKind, Principal, Role, Scope
 from contracts.errors import Forbidden, Unauthorized
 from domain.auth import KEY_FORM, key_prefix
 from stores import auth as store
+from stores.ai.links import link_holds
 from stores.sessions import find_session
 from stores.tables import ApiKeyRow, UserRow
 
@@ -265,43 +266,50 @@ def stream_organization(state: AppState, token: str, job_id: UUID) -> str:
     return str(claims["org"])
 
 
-def chat_link_token(state: AppState, organization: str, conversation_id: UUID, *, write: bool) -> str:
+def chat_link_token(state: AppState, organization: str, conversation_id: UUID, link_id: UUID, *, write: bool) -> str:
     """A token that opens a thread's page for 24 hours, as `?token=`.
 
     Args:
+        link_id: The link's row, by which it can be revoked.
         write: Whether its bearer may ask and cancel.
     """
-    claims = {"sub": str(conversation_id), "org": organization, "write": write}
+    claims = {"sub": str(conversation_id), "org": organization, "write": write, "jti": str(link_id)}
     return _sign(state, claims, "chat", CHAT_SECONDS)
 
 
-def exchange_chat_link(state: AppState, token: str, conversation_id: UUID) -> tuple[str, int]:
+async def exchange_chat_link(state: AppState, token: str, conversation_id: UUID) -> tuple[str, int]:
     """A cookie's value for a link's token, so that the token stays in no history.
 
     Returns:
         The value, and the seconds that are left of the link's day.
 
     Raises:
-        Unauthorized: The token is not valid, or is another thread's.
+        Unauthorized: The token is not valid or was revoked, or is another thread's.
     """
-    claims = _claims(state, token, "chat")
-    if claims["sub"] != str(conversation_id):
-        raise Unauthorized("this link is for another conversation")
+    claims = await _chat_claims(state, token, "chat", conversation_id)
     left = max(int(claims["exp"] - time.time()), 1)
-    kept = {"sub": claims["sub"], "org": claims["org"], "write": claims["write"], "csrf": secrets.token_urlsafe(24)}
+    kept = {name: claims[name] for name in ("sub", "org", "write", "jti")} | {"csrf": secrets.token_urlsafe(24)}
     return _sign(state, kept, "chat-page", left), left
 
 
-def read_chat_pass(state: AppState, cookie: str, conversation_id: UUID) -> ChatPass:
+async def read_chat_pass(state: AppState, cookie: str, conversation_id: UUID) -> ChatPass:
     """What a thread's cookie lets its bearer do.
 
     Raises:
-        Unauthorized: It is not valid, or is another thread's.
+        Unauthorized: It is not valid or its link was revoked, or it is another thread's.
     """
-    claims = _claims(state, cookie, "chat-page")
+    claims = await _chat_claims(state, cookie, "chat-page", conversation_id)
+    return ChatPass(organization=str(claims["org"]), write=bool(claims["write"]), csrf=str(claims["csrf"]))
+
+
+async def _chat_claims(state: AppState, token: str, audience: str, conversation_id: UUID) -> dict[str, Any]:
+    claims = _claims(state, token, audience)
     if claims["sub"] != str(conversation_id):
         raise Unauthorized("this link is for another conversation")
-    return ChatPass(organization=str(claims["org"]), write=bool(claims["write"]), csrf=str(claims["csrf"]))
+    # One of before links were rows has no id: it cannot be revoked, so it does not hold.
+    if "jti" not in claims or not await link_holds(state.db, UUID(claims["jti"])):
+        raise Unauthorized("this link was revoked or has expired")
+    return claims
 
 
 def _sign(state: AppState, claims: dict[str, Any], audience: str, seconds: int) -> str:

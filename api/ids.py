@@ -9,6 +9,7 @@ from fastapi import Path
 
 JobId = Annotated[UUID, Path(alias="jobId")]
 ConversationId = Annotated[UUID, Path(alias="conversationId")]
+LinkId = Annotated[UUID, Path(alias="linkId")]
 ConnectionId = Annotated[UUID, Path(alias="connectionId")]
 ModelId = Annotated[UUID, Path(alias="modelId")]
 TopicName = Annotated[str, Path(alias="topicName")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from stores.ai.links import sweep_links
 from stores.db import Database
 from stores.sessions import sweep_sign_ins
 
@@ -45,6 +46,7 @@ async def sweep_jobs(database: Database, *, retention_days: int, limit: int) -> 
     async with database.transaction() as connection:
         await connection.execute("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'")
         await sweep_sign_ins(connection)
+        await sweep_links(connection)
         gone = await connection.execute(
             """
             DELETE FROM jobs WHERE id IN (

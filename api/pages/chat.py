@@ -91,7 +91,7 @@ async def show(
         return await _page(state, visitor, conversation_id)
     clean = RedirectResponse(base_of(conversation_id), 303)
     try:
-        value, seconds = exchange_chat_link(state, token, conversation_id)
+        value, seconds = await exchange_chat_link(state, token, conversation_id)
     except Unauthorized as error:
         if await _knows(request, state, conversation_id):
             return clean

@@ -125,7 +125,7 @@ async def thread_visitor(request: Request, state: AppState, conversation_id: UUI
         visitor = await signed_in(request, state)
         found = await get_conversation(state.db, visitor.caller.organization, conversation_id, visitor.user_id)
     except (Unauthorized, Forbidden, NotFound):
-        link = _link_of(request, state, conversation_id)
+        link = await _link_of(request, state, conversation_id)
         if link is None:
             raise
         note_caller(request.scope, organization=link.organization)
@@ -133,10 +133,10 @@ async def thread_visitor(request: Request, state: AppState, conversation_id: UUI
     return visitor, found
 
 
-def _link_of(request: Request, state: AppState, conversation_id: UUID) -> ChatPass | None:
+async def _link_of(request: Request, state: AppState, conversation_id: UUID) -> ChatPass | None:
     cookie = request.cookies.get(CHAT_COOKIE)
     try:
-        return read_chat_pass(state, cookie, conversation_id) if cookie else None
+        return await read_chat_pass(state, cookie, conversation_id) if cookie else None
     except Unauthorized:
         return None
 

@@ -24,13 +24,13 @@ from api.ai_views import (
     thread_answer,
     wanted_wait,
 )
-from api.answers import json_answer
+from api.answers import json_answer, moment
 from api.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
 from api.bodies import body_of
 from api.cursors import read_cursor, write_cursor
 from api.enrichments import read_body
 from api.idempotency import IdempotencyKey, slot_of
-from api.ids import ConversationId, JobId
+from api.ids import ConversationId, JobId, LinkId
 from api.rates import limited
 from api.routing import ApiRoute
 from api.state import State
@@ -39,6 +39,7 @@ from contracts.jobs import JobKind
 from domain.ai.charts import Undrawable
 from domain.policy.jobs import seer_of
 from stores.ai.jobs import state_of
+from stores.ai.links import add_link, list_links, revoke_link
 from stores.ai.lists import get_ai_job, list_ai_jobs
 from stores.ai.threads import get_conversation, list_conversations, read_thread, read_turn
 
@@ -203,10 +204,43 @@ async def make_link(
     conversation_id: ConversationId,
     write: Annotated[bool, Query(description="Whether who has the link may also ask and cancel.")] = False,
 ) -> dict[str, Any]:
-    """Good for 24 hours and this thread only, without a sign-in."""
+    """Good for 24 hours and this thread only, without a sign-in, until it is revoked."""
     thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
-    token = chat_link_token(state, caller.organization, thread.id, write=write)
-    return {"url": f"{chat_url(state, request, thread.id)}?token={token}", "expiresIn": CHAT_SECONDS}
+    by = caller.user_id or caller.key_id
+    link = await add_link(state.db, caller.organization, thread.id, write=write, by=by, seconds=CHAT_SECONDS)
+    token = chat_link_token(state, caller.organization, thread.id, link.id, write=write)
+    return {
+        "linkId": str(link.id),
+        "url": f"{chat_url(state, request, thread.id)}?token={token}",
+        "expiresIn": CHAT_SECONDS,
+    }
+
+
+@router.get("/conversations/{conversationId}/links", summary="Links to a thread")
+async def get_links(state: State, caller: Reader, conversation_id: ConversationId) -> dict[str, Any]:
+    """Those that have not expired, newest first, without their tokens."""
+    thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
+    links = await list_links(state.db, caller.organization, thread.id)
+    return {
+        "links": [
+            {
+                "linkId": str(one.id),
+                "write": one.write,
+                "createdBy": None if one.created_by is None else str(one.created_by),
+                "createdAt": moment(one.created_at),
+                "expiresAt": moment(one.expires_at),
+                "revokedAt": moment(one.revoked_at),
+            }
+            for one in links
+        ]
+    }
+
+
+@router.delete("/conversations/{conversationId}/links/{linkId}", status_code=204, summary="Revoke a link to a thread")
+async def delete_link(state: State, caller: Operator, conversation_id: ConversationId, link_id: LinkId) -> None:
+    """Who has it is let in no more, nor by the cookie that it has become."""
+    thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
+    await revoke_link(state.db, caller.organization, thread.id, link_id)
 
 
 @router.post("/pick-topic", summary="Choose a topic for a question", openapi_extra=body_of(PickTopicBody))

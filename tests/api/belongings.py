@@ -138,6 +138,7 @@ def _questions(mine: Belongings, provider: LlmServer) -> None:
     mine.things |= {
         "connection": ids["connection"], "schema_model": ids["schema"], "model": ids["model"], "branch": branch,
         "model_name": f"lamps {mine.mark}", "question": job["jobId"], "conversation": job["conversationId"],
+        "link": org.call("POST", f"/v1/ai/conversations/{job['conversationId']}/link")["linkId"],
     }  # fmt: skip
 
 

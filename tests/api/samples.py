@@ -25,7 +25,7 @@ SAMPLES = {
     "indexName": "index", "jobId": "job", "job_id": "enrichment", "key_id": "key", "modelId": "model",
     "name": "model_name", "record_id": "record", "result_ids": "records", "schema_id": "schema",
     "templateId": "template", "userId": "person", "user_id": "person", "invitation_id": "invitation",
-    "webhookId": "receiver",
+    "webhookId": "receiver", "linkId": "link",
 }  # fmt: skip
 """The thing of `belongings` that a parameter or field calls, by its name."""
 

@@ -67,6 +67,7 @@ read     GET /v1/ai/jobs/{jobId}/result
 read     GET /v1/ai/jobs/{jobId}/vis
 read     GET /v1/ai/conversations
 read     GET /v1/ai/conversations/{conversationId}
+read     GET /v1/ai/conversations/{conversationId}/links
 read     GET /v1/connections
 read     GET /v1/connections/{connectionId}
 read     GET /v1/models
@@ -123,6 +124,7 @@ operator DELETE /api/attachments/{attachment_id}
 operator POST /v1/ai/jobs
 operator POST /v1/ai/jobs/{jobId}/cancel
 operator POST /v1/ai/conversations/{conversationId}/link
+operator DELETE /v1/ai/conversations/{conversationId}/links/{linkId}
 operator POST /v1/ai/pick-topic
 operator POST /v1/ai/generate-query
 operator POST /jobs/{jobId}/cancel

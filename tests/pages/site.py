@@ -10,10 +10,12 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import httpx
+import psycopg
 import pytest
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.auth import chat_link_token
 from api.state import AppState
 from contracts.ai import AiParams, ModelKind, StoredAction, ThreadHead
 from contracts.databases import DatabaseConfig
@@ -127,6 +129,18 @@ def csrf_of(page: httpx.Response) -> str:
     found = CSRF.search(page.text)
     assert found is not None, page.text
     return found.group(1)
+
+
+def link_token(site: Site, tenant: str, thread: UUID, *, write: bool) -> str:
+    """The token of a link to a thread."""
+    link = uuid4()
+    with psycopg.connect(site.state.settings.require_database_url()) as connection:
+        connection.execute(
+            "INSERT INTO chat_links (id, organization, conversation_id, write, expires_at)"
+            " VALUES (%s, %s, %s, %s, now() + interval '1 day')",
+            (link, tenant, thread, write),
+        )
+    return chat_link_token(site.state, tenant, thread, link, write=write)
 
 
 async def make_model(database: Database, tenant: str) -> UUID:

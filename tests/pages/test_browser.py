@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 from playwright.async_api import Page, expect
 
-from api.auth import chat_link_token
 from api.pages.rendering import Reader
 from contracts.ai import ActionType, AiState, ChartType, Thread, Turn
 from contracts.jobs import JobKind, JobRef
@@ -17,7 +16,7 @@ from stores.db import Database
 from tests.pages.audit import AUDIT
 from tests.pages.browser import NewPage
 from tests.pages.showcase import Showcase, showcase
-from tests.pages.site import Site, begin, end, keep, make_answered, make_question, who
+from tests.pages.site import Site, begin, end, keep, link_token, make_answered, make_question, who
 from tests.pages.threads import (
     BY_WAREHOUSE,
     CARRIER,
@@ -135,7 +134,7 @@ async def test_a_link_opens_a_clean_address_and_a_question_is_cancelled(
     org = running_site.organization()
     tenant = who(org)
     place, ref = await make_question(database, tenant)
-    token = chat_link_token(running_site.state, tenant, place, write=True)
+    token = link_token(running_site, tenant, place, write=True)
 
     await browser_page.goto(f"{running_site.url}/chat/{place}?token={token}")
     await browser_page.get_by_role("button", name="Cancel").click()

@@ -6,9 +6,10 @@ import re
 from uuid import UUID, uuid4
 
 import httpx
+import jwt
 import pytest
 
-from api.auth import chat_link_token, read_chat_pass, stream_token
+from api.auth import chat_link_token, stream_token
 from contracts.ai import ActionType, ChartType
 from contracts.errors import ErrorCode
 from contracts.jobs import JobError, JobRef
@@ -24,6 +25,7 @@ from tests.pages.site import (
     csrf_of,
     end,
     keep,
+    link_token,
     make_answered,
     make_question,
     sign_in,
@@ -41,7 +43,7 @@ PART = {"Towpath-Part": "turn"}
 def by_link(site: Site, tenant: str, thread: UUID, *, write: bool) -> httpx.Client:
     """A browser that has opened a link."""
     browser = site.browser()
-    token = chat_link_token(site.state, tenant, thread, write=write)
+    token = link_token(site, tenant, thread, write=write)
     assert browser.get(f"/chat/{thread}", params={"token": token}).status_code == 303
     return browser
 
@@ -99,7 +101,7 @@ async def test_a_link_opens_its_thread_and_leaves_its_token_nowhere(running_site
     _, tenant, thread, ref = await question(running_site, database)
     other, other_ref = await make_question(database, tenant)
     browser = running_site.browser()
-    token = chat_link_token(running_site.state, tenant, thread, write=False)
+    token = link_token(running_site, tenant, thread, write=False)
 
     opened = browser.get(f"/chat/{str(thread).upper()}", params={"token": token})
 
@@ -127,7 +129,7 @@ async def test_a_link_or_key_for_reading_writes_nothing(running_site: Site, data
     linked, keyed = by_link(running_site, tenant, thread, write=False), running_site.browser()
     reading = org.call("POST", "/api/auth/api-keys", 201, json={"name": "reads", "scopes": ["read"]})["key"]
     sign_in(keyed, key=reading)
-    by_cookie = read_chat_pass(running_site.state, linked.cookies["towpath_chat"], thread).csrf
+    by_cookie = jwt.decode(linked.cookies["towpath_chat"], options={"verify_signature": False})["csrf"]
     tokens = (by_cookie, csrf_of(keyed.get("/sign-in")))
 
     for browser, csrf in zip((linked, keyed), tokens, strict=True):
@@ -159,12 +161,40 @@ async def test_a_link_that_writes_asks_and_cancels(running_site: Site, database:
     assert org.call("GET", f"/v1/ai/jobs/{job}")["prompt"] == "And in June?"
 
 
-@pytest.mark.parametrize("spoil", ["cut", "another thread's", "of another kind", "empty"])
+async def test_a_link_that_is_revoked_lets_nobody_in_any_more(running_site: Site, database: Database) -> None:
+    org, _, thread, _ = await question(running_site, database)
+    stranger = running_site.organization()
+    links = f"/v1/ai/conversations/{thread}/links"
+    made = org.call("POST", links.removesuffix("s"), params={"write": True})
+    kept = org.call("POST", links.removesuffix("s"))
+    in_, out, other = running_site.browser(), running_site.browser(), running_site.browser()
+    assert in_.get(made["url"]).status_code == 303
+    assert other.get(kept["url"]).status_code == 303
+    assert in_.get(f"/chat/{thread}").status_code == 200
+
+    stranger.call("GET", links, 404)
+    stranger.call("DELETE", f"{links}/{made['linkId']}", 404)
+    org.call("DELETE", f"{links}/{uuid4()}", 404)
+    org.call("DELETE", f"{links}/{made['linkId']}", 204)
+    org.call("DELETE", f"{links}/{made['linkId']}", 204)
+
+    shown = {one["linkId"]: one for one in org.call("GET", links)["links"]}
+    assert set(shown) == {made["linkId"], kept["linkId"]}
+    assert shown[made["linkId"]]["revokedAt"] is not None
+    assert (shown[kept["linkId"]]["revokedAt"], shown[kept["linkId"]]["write"]) == (None, False)
+    # Neither the link nor the cookie that it had become.
+    assert out.get(made["url"]).status_code == 403
+    assert in_.get(f"/chat/{thread}").status_code == 303
+    assert other.get(f"/chat/{thread}").status_code == 200
+
+
+@pytest.mark.parametrize("spoil", ["cut", "another thread's", "of before links were rows", "of another kind", "empty"])
 async def test_a_spoilt_link_tells_so(running_site: Site, database: Database, spoil: str) -> None:
     org, tenant, thread, ref = await question(running_site, database)
     token = {
-        "cut": chat_link_token(running_site.state, tenant, thread, write=True)[:-3],
-        "another thread's": chat_link_token(running_site.state, tenant, uuid4(), write=True),
+        "cut": link_token(running_site, tenant, thread, write=True)[:-3],
+        "another thread's": chat_link_token(running_site.state, tenant, uuid4(), uuid4(), write=True),
+        "of before links were rows": chat_link_token(running_site.state, tenant, thread, uuid4(), write=True),
         "of another kind": stream_token(running_site.state, tenant, ref.job_id),
         "empty": "",
     }[spoil]
