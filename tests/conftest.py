@@ -156,7 +156,7 @@ def system(session_home: Path, files: Path, databases: Path, loopback: LlmServer
     settings = Settings(
         home=session_home / "system", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200, vector_chunk=50,
         max_json_bytes=2_000_000, max_ndjson_bytes=3_000_000, vector_max_items=400, files_root=files,
-        allowed_hosts="127.0.0.1", webhook_allowed_hosts="127.0.0.1", llm_seconds=30.0,
+        allowed_hosts="127.0.0.1", webhook_allowed_hosts="127.0.0.1,localhost", llm_seconds=30.0,
         provider_patience_seconds=15.0,
         llm_providers={**providers(loopback.url), **small_provider(loopback.url)},
         databases_root=databases, query_seconds=5.0, ai_rate=1_000_000,
