@@ -185,6 +185,7 @@ def body_of(operation: Operation, mine: Belongings) -> Any:
         "POST /api/single/retry-expertises/stream": {"record_id": mine["record"], "entity_data": {"name": "Vega"}},
         "POST /api/enrichment/batch/start": {**lamp, "entities": [{"name": "Vega"}]},
         "POST /api/enrichment/estimate": {**lamp, "entity_data": {"name": "Vega"}},
+        "PATCH /api/auth/users/{user_id}": {"role": "operator"},
         "PATCH /api/schema/saved/{schema_id}": {"is_pinned": True},
         "POST /api/schema/saved/{schema_id}/prompt": {"prompt": "Ask for the town", "model": LLM},
         "POST /api/schema/saved/{schema_id}/prompt/stream": {"prompt": "Ask for the town", "model": LLM},
@@ -218,7 +219,10 @@ def document() -> tuple[str, bytes, str]:
     return "note.pdf", note_pdf(1), "application/pdf"
 
 
-PAGE_SAMPLES = {"conversation_id": "conversation", "delivery_id": "delivery", "key_id": "key", "webhook_id": "receiver"}
+PAGE_SAMPLES = {
+    "conversation_id": "conversation", "delivery_id": "delivery", "key_id": "key", "webhook_id": "receiver",
+    "user_id": "person", "invitation_id": "invitation",
+}  # fmt: skip
 """The thing that an id in the path of a page calls, by its name; `page_path` knows the jobs."""
 PAGE_WORDS = {"number": "1", "act": "cancel", "rest": "x"}
 """What in the path of a page calls nothing."""

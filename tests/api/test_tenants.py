@@ -92,7 +92,7 @@ def test_a_page_shows_nothing_of_another_organization(
 
     def asked(foreign: str) -> httpx.Response:
         at = page_path(path, mine, theirs, foreign=foreign)
-        form = {"content": "prompt=x", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}
+        form = {"content": "prompt=x&role=operator", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}
         with mine.org.http.stream(method, at, **(form if method == "POST" else {})) as answer:
             if answer.status_code != 200 or "event-stream" not in answer.headers["content-type"]:
                 answer.read()
