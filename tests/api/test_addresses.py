@@ -227,9 +227,12 @@ async def test_the_door_refuses(running_site: Site) -> None:  # noqa: F811
         calls: list[tuple[str, dict[str, Any]]] = [
             ("/webhooks", {"json": {"url": url}}),
             ("/api/enrichment/batch/fetch", {"json": {"url": url}}),
-            ("/v1/entities/batch", {"json": [{"id": 1, "name": "a"}], "headers": {"Towpath-Webhook-Url": url}}),
             ("/extract", {"files": {"file": ("a.txt", b"a")}, "data": {"webhookUrl": url}}),
         ]
+        if url.isascii():
+            # A header carries no other characters.
+            headers = {"Towpath-Webhook-Url": url}
+            calls.append(("/v1/entities/batch", {"json": [{"id": 1, "name": "a"}], "headers": headers}))
         for path, options in calls:
             answer = org.http.post(path, **options)
             assert (answer.status_code, answer.json()["code"]) == (400, "ADDRESS_REFUSED"), (path, host, answer.text)
