@@ -401,37 +401,3 @@ async def docs_reader(request: Request, state: State) -> None:
     """Who may read `/docs`: everyone where the setting says so, else admins."""
     if not state.settings.docs_open:
         await require(Role.ADMIN, Scope.READ)(await authenticate(request, state))
-
-
-class Throttle:
-    """Counts attempts by name in a window of time; a process of its own memory is enough to slow guessing.
-
-    Args:
-        most: Attempts in one window.
-        seconds: The window.
-    """
-
-    def __init__(self, *, most: int, seconds: float) -> None:
-        self._most = most
-        self._seconds = seconds
-        self._attempts: dict[str, list[float]] = {}
-
-    def wait(self, name: str) -> int:
-        """Count an attempt.
-
-        Returns:
-            Seconds to wait before the next one; 0: go on.
-        """
-        now = time.monotonic()
-        recent = [at for at in self._attempts.get(name, []) if now - at < self._seconds]
-        if len(recent) >= self._most:
-            return int(self._seconds - (now - recent[0])) + 1
-        self._attempts[name] = [*recent, now]
-        if len(self._attempts) > 10_000:
-            self._attempts.pop(next(iter(self._attempts)))
-        return 0
-
-    def forgive(self, name: str) -> None:
-        """Take the last attempt back: it was no guess."""
-        if attempts := self._attempts.get(name):
-            attempts.pop()
