@@ -514,7 +514,7 @@ def reset_password(email: Email, home: Home = None) -> None:
         if not user.may_enter:
             raise Conflict(f"{email} is deactivated; `towpath users activate` first")
         assert_may(_machine(user.organization), AccountAction.RESET_PASSWORD, UserTarget(user.id, user.role))
-        await accounts.make_reset(database, user.id, token)
+        await accounts.make_reset(database, user.id, token, by=None)
 
     _with_database(home, reset)
     console.print(f"/password-reset?token={token}", highlight=False, soft_wrap=True)

@@ -22,7 +22,7 @@ from runtime.settings import Settings
 
 METER = "towpath.body"
 SIGN_IN_BYTES = 16 << 10
-SIGN_IN_PATHS = ("/api/auth/", "/sign-")
+SIGN_IN_PATHS = ("/api/auth/", "/sign-", "/password-reset", "/invitation")
 """Where anybody may send a body: it is small."""
 IGNORED_BYTES = 64 << 10
 """A body that nobody reads costs the connection where it is larger."""
@@ -89,10 +89,12 @@ class _Meter:
         self._send = send
         self._scope = scope
         headers = Headers(scope=scope)
-        length = headers.get("content-length", "")
-        self._announced = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
-        # A request without either has no body.
-        self._whole = self._announced in {None, 0} and "transfer-encoding" not in headers
+        # The parser hands on blanks behind a length, and zeros before it.
+        length = headers.get("content-length", "").strip(" \t")
+        plain = length.lstrip("0") or length[:1]
+        self._announced = int(plain) if plain.isascii() and plain.isdigit() and len(plain) < 20 else None
+        # A request without either has no body; one whose length cannot be read has a body of unknown length.
+        self._whole = "transfer-encoding" not in headers and ("content-length" not in headers or self._announced == 0)
         self._limit, self._setting = settings.max_body_bytes, cast("str | None", "max_body_bytes")
         if scope["path"].startswith(SIGN_IN_PATHS):
             self._limit, self._setting = SIGN_IN_BYTES, None

@@ -68,7 +68,8 @@ def docs_policy(page: str) -> str:
     """What a page of the documentation may load: our own files, and the script that stands in it."""
     scripts = " ".join(f"'sha256-{_digest(script)}'" for script in INLINE.findall(page))
     return (
-        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline';"
+        " img-src 'self' data: blob:;"
         " font-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none';"
         " frame-ancestors 'none'"
     )

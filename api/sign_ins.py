@@ -14,7 +14,7 @@ from api.auth import COOKIE, TOKEN_SECONDS, folded, session_token
 from api.clients import place_digest
 from api.limiter import Rate
 from api.state import AppState
-from contracts.errors import BadInput, Unauthorized
+from contracts.errors import BadInput, LimitReached, Unauthorized
 from contracts.names import normal_email
 from domain.auth import KEY_FORM
 from domain.passwords import why_refused
@@ -24,12 +24,15 @@ from stores.tables import ApiKeyRow, UserRow
 
 CSRF_COOKIE = "towpath_csrf"
 hasher = PasswordHasher()
+judging = asyncio.Semaphore(1)
 # Only wrong passwords stay counted. An account can be closed to one who guesses, but not by them to everyone: the two
 # that others can use up are not asked of an address from which its user has signed in before.
 FROM_ONE_ADDRESS = Rate("wrong_passwords_of_an_account_from_an_address", 10, 60)
 FROM_ONE_ADDRESS_LONG = Rate("wrong_passwords_of_an_account_from_an_address_an_hour", 50, 3600)
 FROM_ANYWHERE = Rate("wrong_passwords_of_an_account", 100, 3600)
 OF_ADDRESS = Rate("wrong_passwords_from_an_address", 60, 600)
+REGISTRATIONS = Rate("registrations_from_an_address", 60, 3600)
+PRESENT = Rate("wrong_present_passwords", 50, 3600)
 WRONG_KEYS = Rate("wrong_keys_from_an_address", 20, 60)
 WRONG = "address or password is wrong"
 NOBODY_ID = UUID(int=0)
@@ -51,7 +54,10 @@ async def new_password_hash(
     Raises:
         BadInput: It is too easy to guess; the sentence says why.
     """
-    if why := await asyncio.to_thread(why_refused, password, email=email, organization=organization):
+    async with judging:
+        # One after the other: the library keeps what it is told in a place of its own, and holds the interpreter.
+        why = await asyncio.to_thread(why_refused, password, email=email, organization=organization)
+    if why:
         raise BadInput(f"{field}: this password {why}", field=field)
     return await asyncio.to_thread(hasher.hash, password)
 
@@ -72,21 +78,33 @@ async def user_by_password(state: AppState, email: str, password: str, *, place:
     user = await store.find_user(state.db, email)
     known = await sessions.knows_place(state.db, user.id if user else NOBODY_ID, place_digest(place))
     account = str(user.id) if user else _spelling(email)
-    counted = [(FROM_ONE_ADDRESS, f"{place} {account}"), (FROM_ONE_ADDRESS_LONG, f"{place} {account}")]
-    if not known:
-        counted += [(OF_ADDRESS, place), (FROM_ANYWHERE, account)]
-    for rate, key in counted:
-        # Counted before it is tried, so that many at once are no way around.
-        await state.limiter.hit(rate, key, strict=True)
+    # What many share comes first: who is refused by it writes no row for each account that they name.
+    counted = [] if known else [(OF_ADDRESS, place), (FROM_ANYWHERE, account)]
+    counted += [(FROM_ONE_ADDRESS, f"{place} {account}"), (FROM_ONE_ADDRESS_LONG, f"{place} {account}")]
+    await _count(state, counted)
     right = await asyncio.to_thread(_verified, user.password_hash if user else NOBODY, password)
     if not right or user is None:
         raise Unauthorized(WRONG)
-    for rate, key in counted:
-        await state.limiter.forgive(rate, key)
+    await _forgive(state, counted)
     if not user.may_enter:
         raise Unauthorized("this user is deactivated; an owner of the organization can change that")
     await sessions.note_place(state.db, user.id, place_digest(place))
     return user
+
+
+async def _count(state: AppState, counted: list[tuple[Rate, str]]) -> None:
+    """Count a try before it is made, so that many at once are no way around; one that is refused does not count."""
+    for place, (rate, key) in enumerate(counted):
+        try:
+            await state.limiter.hit(rate, key, strict=True)
+        except LimitReached:
+            await _forgive(state, counted[:place])
+            raise
+
+
+async def _forgive(state: AppState, counted: list[tuple[Rate, str]]) -> None:
+    for rate, key in counted:
+        await state.limiter.forgive(rate, key)
 
 
 def _spelling(email: str) -> str:
@@ -110,11 +128,11 @@ async def check_own_password(state: AppState, user: UserRow, password: str, *, p
         LimitReached: Too many wrong ones from there.
         BadInput: It is wrong.
     """
-    key = f"{place} {user.id}"
-    await state.limiter.hit(FROM_ONE_ADDRESS, key, strict=True)
+    counted = [(PRESENT, str(user.id)), (FROM_ONE_ADDRESS, f"{place} {user.id}")]
+    await _count(state, counted)
     if not await asyncio.to_thread(_verified, user.password_hash, password):
         raise BadInput("currentPassword: this is not your present password", field="currentPassword")
-    await state.limiter.forgive(FROM_ONE_ADDRESS, key)
+    await _forgive(state, counted)
 
 
 async def key_by_secret(state: AppState, key: str, *, place: str) -> ApiKeyRow:

@@ -10,8 +10,8 @@ from contracts.names import visible
 
 LEAST_CHARACTERS = 10
 MOST_CHARACTERS = 1024
-LOOKED_AT = 72
-"""The estimate takes more than linear time; a password this long is judged by its beginning."""
+LOOKED_AT = 20
+"""The estimate takes much more than linear time, seconds at 72; a password is judged by its beginning."""
 LEAST_SCORE = 2
 LEAST_NAME = 4
 """A shorter name is part of too many good passwords."""

@@ -5,6 +5,7 @@ A signed link proves its right by its query, a webhook by its path as often as b
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 BLANK = "***"
@@ -36,7 +37,8 @@ def without_url(text: str, url: str, shown: str) -> str:
     parts = _split(url)
     if parts is None or url == shown:
         return text
-    text = text.replace(url, shown)
+    # A client cuts it, or writes it in another form: whatever begins with its host goes.
+    text = re.sub(rf"(?i)https?://{re.escape(_host(parts))}[^\s'\"]*", lambda _: shown, text.replace(url, shown))
     bare = urlunsplit(parts._replace(netloc=_host(parts), query="", fragment=""))
     if parts.path not in {"", "/"}:
         text = text.replace(bare, shown).replace(parts.path, f"/{BLANK}")

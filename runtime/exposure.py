@@ -93,7 +93,8 @@ def own_endpoints(settings: Settings) -> frozenset[tuple[str, int]]:
     found = {("127.0.0.1", port) for port in ports if port}
     if settings.port:
         found |= {(host, settings.port) for host in _listening(settings.host)}
-    urls = (settings.database_url, settings.temporal_ui_url, settings.chroma_url, settings.local_llm_url)
+    # Not the Temporal UI where people reach it: behind a proxy that is the address of much else.
+    urls = (settings.database_url, settings.chroma_url, settings.local_llm_url)
     for url in (*urls, f"temporal://{settings.temporal_address}" if settings.temporal_address else None):
         if url is None:
             continue

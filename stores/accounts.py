@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from contracts.auth import Role
 from contracts.errors import Conflict, NotFound
 from domain.auth import hash_key
-from stores.auth import get_user, revoke_keys
+from stores.auth import get_user, revoke_keys, take_back
 from stores.db import Connection, Database
 from stores.sessions import end_sessions_in
 from stores.tables import InvitationRow, UserRow
@@ -64,6 +64,8 @@ async def change_user(
         )
         if not after_active:
             await _shut_out(connection, user_id)
+        elif not after_role.covers(user.role):
+            await take_back(connection, [user_id])
     return await get_member(database, organization, user_id)
 
 
@@ -115,6 +117,7 @@ async def _assert_another_owner(connection: Connection, user: UserRow) -> None:
 async def _shut_out(connection: Connection, user_id: UUID) -> None:
     await end_sessions_in(connection, user_id)
     await connection.execute("DELETE FROM password_resets WHERE user_id = %s", (user_id,))
+    await take_back(connection, [user_id])
 
 
 async def set_password(database: Database, user_id: UUID, password_hash: str, *, but: UUID | None = None) -> None:
@@ -133,8 +136,11 @@ async def _set_password(connection: Connection, user_id: UUID, password_hash: st
     await connection.execute("DELETE FROM password_resets WHERE user_id = %s", (user_id,))
 
 
-async def make_reset(database: Database, user_id: UUID, token: str) -> datetime:
-    """Store a user's reset, in the place of an earlier one; it ends after 24 hours.
+async def make_reset(database: Database, user_id: UUID, token: str, *, by: UUID | None) -> datetime:
+    """Store a user's reset, in the place of an earlier one; it ends after 24 hours, or with who has made it.
+
+    Args:
+        by: The user or key that makes it; None: who has the database.
 
     Returns:
         When it ends.
@@ -143,11 +149,11 @@ async def make_reset(database: Database, user_id: UUID, token: str) -> datetime:
     async with database.transaction() as connection:
         await connection.execute(
             """
-            INSERT INTO password_resets (user_id, token_hash, expires_at) VALUES (%s, %s, %s)
-            ON CONFLICT (user_id) DO UPDATE
-            SET token_hash = excluded.token_hash, expires_at = excluded.expires_at, created_at = now()
+            INSERT INTO password_resets (user_id, token_hash, expires_at, created_by) VALUES (%s, %s, %s, %s)
+            ON CONFLICT (user_id) DO UPDATE SET token_hash = excluded.token_hash, expires_at = excluded.expires_at,
+                created_by = excluded.created_by, created_at = now()
             """,
-            (user_id, hash_key(token), ends),
+            (user_id, hash_key(token), ends, by),
         )
     return ends
 

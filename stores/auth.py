@@ -13,7 +13,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from contracts.auth import KeyKind, Role, Scope
-from contracts.errors import Conflict, NotFound
+from contracts.errors import Conflict, NotFound, Unauthorized
 from contracts.names import name_key, normal_email
 from domain.auth import hash_key, key_prefix, slugs
 from stores.db import Connection, Database
@@ -71,10 +71,18 @@ async def note_uses(database: Database, uses: Mapping[UUID, int]) -> None:
         )
 
 
-async def add_key(database: Database, key: str, row: ApiKeyRow) -> ApiKeyRow:
-    """Store a key; only its hash is kept."""
+async def add_key(database: Database, key: str, row: ApiKeyRow, *, maker: UUID | None = None) -> ApiKeyRow:
+    """Store a key; only its hash is kept.
+
+    Args:
+        maker: The key of the call, which must still be valid; None: no key makes it.
+
+    Raises:
+        Unauthorized: It was revoked or has expired meanwhile.
+    """
     row.key_hash, row.key_prefix = hash_key(key), key_prefix(key)
     async with database.session() as session:
+        await _assert_live(session, maker)
         session.add(row)
         await session.flush()
         await session.refresh(row)
@@ -101,6 +109,16 @@ async def get_key(database: Database, organization: str, key_id: UUID) -> ApiKey
     return row
 
 
+async def _assert_live(session: AsyncSession, key_id: UUID | None) -> None:
+    """Hold the key of a call while it makes another: who revokes it waits, and then finds what it has made."""
+    if key_id is None:
+        return
+    row = (await session.exec(select(ApiKeyRow).where(ApiKeyRow.id == key_id).with_for_update(read=True))).one_or_none()
+    ended = row is None or row.revoked_at is not None
+    if row is None or ended or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
+        raise Unauthorized("this key is not valid any more")
+
+
 async def _locked_key(session: AsyncSession, organization: str, key_id: UUID, check: KeyCheck) -> ApiKeyRow:
     query = select(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.organization == organization).with_for_update()
     row = (await session.exec(query)).one_or_none()
@@ -124,17 +142,39 @@ async def change_key(
             setattr(row, name, value)
         session.add(row)
         await session.flush()
+        await _bring_down(session, row)
         await session.refresh(row)
     return row
 
 
-async def rotate_key(database: Database, organization: str, key_id: UUID, key: str, check: KeyCheck) -> ApiKeyRow:
+async def _bring_down(session: AsyncSession, maker: ApiKeyRow) -> None:
+    """What a key has made, and they in turn, can do no more than it, and no longer."""
+    made = select(ApiKeyRow).where(col(ApiKeyRow.parent_id) == maker.id, col(ApiKeyRow.revoked_at).is_(None))
+    for key in (await session.exec(made.with_for_update())).all():
+        if not maker.role.covers(key.role):
+            key.role = maker.role
+        if maker.expires_at is not None and (key.expires_at is None or key.expires_at > maker.expires_at):
+            key.expires_at = maker.expires_at
+        session.add(key)
+        await session.flush()
+        await _bring_down(session, key)
+
+
+async def rotate_key(
+    database: Database, organization: str, key_id: UUID, key: str, check: KeyCheck, *, caller: UUID | None = None
+) -> ApiKeyRow:
     """Put a key with the same rights in an old one's place: that is revoked, and what it has made is now the new one's.
+
+    Args:
+        caller: The key of the call, which must still be valid; None: it is a sign-in.
 
     Raises:
         NotFound: No such key in this organisation.
+        Unauthorized: The key of the call was revoked or has expired meanwhile.
     """
     async with database.session() as session:
+        if caller != key_id:
+            await _assert_live(session, caller)
         old = await _locked_key(session, organization, key_id, check)
         row = new_key(
             old.organization, name=old.name, kind=old.kind, role=old.role, scopes=[Scope(one) for one in old.scopes],
@@ -170,17 +210,35 @@ async def revoke_key(
 
 async def revoke_keys(connection: Connection, roots: Sequence[UUID], *, children: bool = True) -> list[UUID]:
     """Revoke keys, by default with all that they have made; those that were valid until now."""
-    found = await connection.execute(
-        """
-        WITH RECURSIVE tree AS (
-            SELECT id FROM api_keys WHERE id = ANY(%(roots)s::uuid[])
-            UNION SELECT made.id FROM api_keys made JOIN tree ON made.parent_id = tree.id WHERE %(children)s
+    revoked: list[UUID] = []
+    while True:
+        found = await connection.execute(
+            """
+            WITH RECURSIVE tree AS (
+                SELECT id FROM api_keys WHERE id = ANY(%(roots)s::uuid[])
+                UNION SELECT made.id FROM api_keys made JOIN tree ON made.parent_id = tree.id WHERE %(children)s
+            )
+            UPDATE api_keys SET revoked_at = now() WHERE id IN (SELECT id FROM tree) AND revoked_at IS NULL RETURNING id
+            """,
+            {"roots": list(roots), "children": children},
         )
-        UPDATE api_keys SET revoked_at = now() WHERE id IN (SELECT id FROM tree) AND revoked_at IS NULL RETURNING id
-        """,
-        {"roots": list(roots), "children": children},
-    )
-    return [row[0] for row in await found.fetchall()]
+        more = [row[0] for row in await found.fetchall()]
+        if not more:
+            break
+        # Once more: a key that was just being made is seen only now that its maker is ours.
+        revoked += more
+    await take_back(connection, revoked)
+    return revoked
+
+
+async def take_back(connection: Connection, makers: Sequence[UUID]) -> None:
+    """Take back what users or keys have given and nobody has used yet: invitations, resets, and links to threads."""
+    for statement in (
+        "DELETE FROM invitations WHERE used_at IS NULL AND created_by = ANY(%s::uuid[])",
+        "DELETE FROM password_resets WHERE created_by = ANY(%s::uuid[])",
+        "UPDATE chat_links SET revoked_at = now() WHERE revoked_at IS NULL AND created_by = ANY(%s::uuid[])",
+    ):
+        await connection.execute(statement, (list(makers),))
 
 
 async def find_user(database: Database, email: str) -> UserRow | None:
@@ -263,21 +321,32 @@ async def _new_organization(session: AsyncSession, name: str) -> str:
 
 
 async def invitation_organization(database: Database, token: str) -> str | None:
-    """The name of the organisation that an invitation is for; None: there is no such invitation."""
+    """The name of the organisation that an invitation is for; None: there is none that can be used."""
     async with database.session() as session:
         query = (
             select(OrganizationRow.name)
             .join(InvitationRow, col(InvitationRow.organization) == OrganizationRow.id)
-            .where(InvitationRow.token_hash == hash_key(token))
+            .where(
+                InvitationRow.token_hash == hash_key(token),
+                col(InvitationRow.used_at).is_(None),
+                col(InvitationRow.expires_at) > datetime.now(UTC),
+            )
         )
         return (await session.exec(query)).first()
 
 
-async def invite(database: Database, organization: str, email: str, role: Role, token: str, days: int) -> InvitationRow:
-    """Store an invitation of an address in its normal form; it ends after some days."""
+async def invite(
+    database: Database, organization: str, email: str, role: Role, token: str, days: int, *, by: UUID | None
+) -> InvitationRow:
+    """Store an invitation of an address in its normal form; it ends after some days, or with who has made it.
+
+    Args:
+        by: The user or key that invites.
+    """
     ends = datetime.now(UTC) + timedelta(days=days)
     row = InvitationRow(
-        organization=organization, email=email, role=role, token_hash=hash_key(token), expires_at=ends
+        organization=organization, email=email, role=role, token_hash=hash_key(token), expires_at=ends,
+        created_by=by,
     )  # fmt: skip
     async with database.session() as session:
         session.add(row)

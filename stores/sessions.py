@@ -100,7 +100,12 @@ async def end_sessions(database: Database, user_id: UUID, *, but: UUID | None = 
 async def end_sessions_in(connection: Connection, user_id: UUID, *, but: UUID | None = None) -> int:
     """The same in a transaction."""
     gone = await connection.execute(
-        "DELETE FROM sessions WHERE user_id = %s AND id IS DISTINCT FROM %s::uuid", (user_id, but)
+        """
+        DELETE FROM sessions WHERE id IS DISTINCT FROM %(but)s::uuid AND (
+            user_id = %(user)s OR key_id IN (SELECT id FROM api_keys WHERE user_id = %(user)s AND kind = 'personal')
+        )
+        """,
+        {"user": user_id, "but": but},
     )
     return gone.rowcount
 

@@ -117,6 +117,7 @@ class InvitationRow(SQLModel, table=True):
     created_at: datetime = Field(default=None, sa_column=moment(now=True))
     expires_at: datetime = Field(default=None, sa_column=moment())
     used_at: datetime | None = Field(default=None, sa_column=moment(required=False))
+    created_by: UUID | None = Field(default=None, description="the user or key that invites")
 
 
 class IdempotencyRow(SQLModel, table=True):

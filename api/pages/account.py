@@ -136,7 +136,7 @@ async def reset(request: Request, state: State) -> Response:
     token = form.get("token", "").strip()
     try:
         _assert_twice(form)
-        await use_reset(state, _reset(token, form))
+        await use_reset(state, _reset(token, form), place=place_of(request))
     except TowpathError as refused:
         if not told_on_page(refused):
             raise

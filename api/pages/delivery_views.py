@@ -33,6 +33,7 @@ class DeliveryLine:
 
     row: Delivery
     words: str
+    shown: str
     host: str
     tries: list[Try]
     body: str
@@ -42,10 +43,12 @@ class DeliveryLine:
 def delivery_line(row: Delivery) -> DeliveryLine:
     """A notice in words."""
     state = DeliveryState(row.state)
+    shown = shown_url(row.url, receiver_shown)
     return DeliveryLine(
         row=row,
         words=STATE_WORDS[state],
-        host=urlsplit(shown_url(row.url, receiver_shown)).netloc,
+        shown=shown,
+        host=urlsplit(shown).netloc,
         tries=[Try.model_validate(one) for one in row.tries],
         body=write_json(parse_json(row.body), options=orjson.OPT_INDENT_2).decode(),
         resendable=state is not DeliveryState.PENDING,

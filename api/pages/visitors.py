@@ -129,6 +129,7 @@ async def thread_visitor(request: Request, state: AppState, conversation_id: UUI
         if link is None:
             raise
         note_caller(request.scope, organization=link.organization)
+        await state.limits.count_request(request.scope, link.organization)
         return await _linked(state, link, conversation_id)
     return visitor, found
 

@@ -15,6 +15,7 @@ from api.clients import place_digest, place_of
 from api.idempotency import IdempotencyKey, digest_of, once, slot_of
 from api.routing import ApiRoute
 from api.sign_ins import (
+    REGISTRATIONS,
     check_own_password,
     clear_cookies,
     new_password_hash,
@@ -45,6 +46,7 @@ from contracts.jobs import Wire
 from contracts.values import NUMBER, Moment, not_null
 from domain.auth import KEY_BYTES, make_key
 from domain.policy.accounts import AccountAction, KeyTarget, assert_may
+from runtime.exposure import is_loopback
 from stores import accounts, sessions
 from stores import auth as store
 from stores.tables import ApiKeyRow, UserRow
@@ -97,9 +99,12 @@ async def register_user(state: AppState, body: RegisterBody, *, place: str) -> U
         BadInput: The password is refused, or the invitation is not valid.
         Conflict: The organization or the address is taken.
     """
+    if body.invitation is None and not state.settings.open_registration:
+        raise Forbidden("registration is by invitation of an owner")
+    if not is_loopback(place):
+        # Each costs a hash and a row; whoever is on this machine has cheaper ways.
+        await state.limiter.hit(REGISTRATIONS, place, strict=True)
     if body.invitation is None:
-        if not state.settings.open_registration:
-            raise Forbidden("registration is by invitation of an owner")
         hashed = await new_password_hash(body.password, email=body.email, organization=body.organization)
         user: UserRow | None = await store.register_owner(state.db, body.email, hashed, body.organization)
     else:
@@ -172,12 +177,12 @@ async def change_own_password(state: AppState, caller: Principal, body: Password
 
 
 @router.post("/password-reset", summary="Set a password by a reset token", status_code=status.HTTP_204_NO_CONTENT)
-async def reset_password(state: State, body: PasswordReset) -> None:
+async def reset_password(request: Request, state: State, body: PasswordReset) -> None:
     """Takes the token that an owner was shown, once. All sign-ins of the user end; personal keys stay."""
-    await use_reset(state, body)
+    await use_reset(state, body, place=place_of(request))
 
 
-async def use_reset(state: AppState, body: PasswordReset) -> None:
+async def use_reset(state: AppState, body: PasswordReset, *, place: str) -> None:
     """Set the password that a reset was made for.
 
     Raises:
@@ -192,6 +197,8 @@ async def use_reset(state: AppState, body: PasswordReset) -> None:
     hashed = await new_password_hash(body.password, email=user.email, organization=name)
     if not await accounts.use_reset(state.db, body.token, hashed):
         raise invalid
+    # Who has set it knows it: others' wrong ones do not keep them out.
+    await sessions.note_place(state.db, user.id, place_digest(place))
 
 
 @router.get("/me", summary="Who am I?")
@@ -250,7 +257,7 @@ async def issue_key(state: AppState, caller: Principal, body: ApiKeyBody) -> Api
         expires_at=wanted.expires_at,
         parent_id=caller.key_id,
     )
-    row = await store.add_key(state.db, key, row)
+    row = await store.add_key(state.db, key, row, maker=caller.key_id)
     return ApiKeyCreated(**_key(row).model_dump(), key=key)
 
 
@@ -375,6 +382,6 @@ async def replace_key(state: AppState, caller: Principal, key_id: UUID) -> ApiKe
         assert_may(caller, AccountAction.ROTATE_KEY, key_target(row))
 
     key = make_key(secrets.token_bytes(KEY_BYTES))
-    row = await store.rotate_key(state.db, caller.organization, key_id, key, check)
+    row = await store.rotate_key(state.db, caller.organization, key_id, key, check, caller=caller.key_id)
     state.keys.forget()
     return ApiKeyCreated(**_key(row).model_dump(), key=key)

@@ -141,7 +141,7 @@ async def issue_reset(state: AppState, caller: Principal, user_id: UUID) -> Rese
     user = await accounts.get_member(state.db, caller.organization, user_id)
     assert_may(caller, AccountAction.RESET_PASSWORD, UserTarget(user.id, user.role))
     token = secrets.token_hex(24)
-    ends = await accounts.make_reset(state.db, user.id, token)
+    ends = await accounts.make_reset(state.db, user.id, token, by=caller.user_id or caller.key_id)
     return ResetCreated(token=token, email=user.email, expires_at=ends, path=RESET_PATH)
 
 
@@ -171,7 +171,15 @@ async def issue_invitation(state: AppState, caller: Principal, body: InvitationB
     """
     assert_may(caller, AccountAction.INVITE, body.role)
     token = secrets.token_hex(24)
-    row = await store.invite(state.db, caller.organization, body.email, body.role, token, INVITATION_DAYS)
+    row = await store.invite(
+        state.db,
+        caller.organization,
+        body.email,
+        body.role,
+        token,
+        INVITATION_DAYS,
+        by=caller.user_id or caller.key_id,
+    )
     return InvitationCreated(
         id=row.id, invitation=token, email=row.email, role=row.role, expires_at=row.expires_at
     )  # fmt: skip

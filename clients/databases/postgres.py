@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import psycopg
 from psycopg import sql as build
@@ -66,7 +66,7 @@ def read_url(url: str) -> dict[str, str]:
         given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except (psycopg.Error, ValueError) as error:
         raise BadInput("url: no URL of a Postgres database", field="url") from error
-    if told := {"host", "port"} & dict(parse_qsl(urlsplit(url).query)).keys():
+    if told := {"host", "port"} & dict(parse_qsl(url.partition("?")[2])).keys():
         raise BadInput(f"url: its {min(told)} stands before the path, not behind it", field="url")
     if unknown := given.keys() - FIELDS:
         raise BadInput(f"url: {min(unknown)} is not allowed in it", field="url")

@@ -98,6 +98,9 @@ def assert_may(caller: Principal, action: AccountAction, target: Target = None) 
         raise Forbidden(f"this key lacks the scope {Scope.WRITE}")
     if action in _BY_OWNERS:
         _owner(caller)
+    if action in {AccountAction.INVITE, AccountAction.RESET_PASSWORD}:
+        # Who comes in by them stays: a key that ends must not outlive itself so.
+        _not_longer(caller, None)
     if action in {AccountAction.CHANGE_OWN_PASSWORD, AccountAction.END_OWN_SESSIONS}:
         _person(caller, action)
     if isinstance(target, Role):
@@ -153,6 +156,8 @@ def _change(caller: Principal, target: KeyTarget) -> None:
     _not_above(caller, target.role)
     if target.new_role is not None:
         _not_above(caller, target.new_role)
+        if not target.role.covers(target.new_role):
+            _not_longer(caller, target.new_expires_at if target.moves_end else target.expires_at)
     if target.moves_end:
         if not target.live:
             raise Conflict("this key is revoked or expired; its end cannot be moved: make another one")

@@ -481,3 +481,17 @@ async def test_sign_ins_that_are_over_are_swept(org: Organization, system: Embed
             assert await left.fetchone() == (0,)
     finally:
         await database.close()
+
+
+def test_signing_out_everywhere_ends_what_a_personal_key_has_opened_too(org: Organization) -> None:
+    person = Person(org)
+    key = person.key()
+    by_key = httpx.Client(base_url=person.url, timeout=30)
+    opened = by_key.post("/sign-in", data={"key": key.headers["X-API-Key"]}, headers={"Origin": person.url})
+    assert opened.status_code == 303, opened.text
+    assert enters(by_key)
+
+    assert person.session().post("/api/auth/logout-everywhere").status_code == 204
+
+    assert not enters(by_key)
+    assert enters(key)

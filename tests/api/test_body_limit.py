@@ -129,6 +129,17 @@ async def test_anybody_may_send_only_a_small_body(app: FastAPI, path: str) -> No
     assert announced.headers[b"connection"] == b"close"
 
 
+@pytest.mark.parametrize("length", [f"{ENDLESS} ", f"{ENDLESS}\t", f"{ENDLESS:030}", "x", "-1"])
+async def test_a_length_that_a_parser_lets_through_bounds_the_body_all_the_same(app: FastAPI, length: str) -> None:
+    scope = scope_of("/api/auth/login", length=0)
+    scope["headers"] = [(b"content-type", b"application/json"), (b"content-length", length.encode())]
+
+    sent = await call(app, Client(PIECE for _ in range(ENDLESS)), scope)
+
+    assert (sent.status, sent.body["code"]) == (413, "TOO_LARGE")
+    assert sent.taken_before <= SIGN_IN_BYTES + len(PIECE)
+
+
 async def metered(scope: Scope, client: Client, settings: Settings, read: Callable[[Request], Any]) -> None:
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         await read(Request(scope, receive))

@@ -51,3 +51,14 @@ def test_a_message_does_not_repeat_what_is_not_shown() -> None:
 
     assert "TOKEN" not in told and "SIGN" not in told
     assert told.startswith("https://h/*** answered 404")
+
+
+def test_a_message_with_a_url_that_was_cut_or_written_anew_tells_nothing_of_it() -> None:
+    long = "https://hooks.example.com/" + "/".join(f"part-{n}-SECRET" for n in range(30))
+    strange = "https://hooks.example.com/hooks/t\u00f6k en/SECRET"
+    for url, told in ((long, long[:200]), (strange, "https://hooks.example.com/hooks/t%C3%B6k%20en/SECRET"),
+                      ("https://hooks.example.com/a/../b/SECRET", "https://HOOKS.example.com/b/SECRET")):  # fmt: skip
+        message = without_url(f"{told} did not answer within 10 s", url, receiver_shown(url))
+
+        assert "SECRET" not in message
+        assert message.endswith(" did not answer within 10 s")

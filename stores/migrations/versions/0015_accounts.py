@@ -44,9 +44,11 @@ CREATE INDEX sessions_end ON sessions (expires_at);
 CREATE TABLE password_resets (
     user_id uuid PRIMARY KEY REFERENCES users ON DELETE CASCADE,
     token_hash bytea NOT NULL UNIQUE,
+    created_by uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL
 );
+ALTER TABLE invitations ADD COLUMN created_by uuid;
 
 CREATE TABLE sign_in_places (
     user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
@@ -59,6 +61,7 @@ CREATE INDEX sign_in_places_last ON sign_in_places (last_at);
 
 DROP = """
 DROP TABLE sign_in_places, password_resets, sessions;
+ALTER TABLE invitations DROP COLUMN created_by;
 ALTER TABLE api_keys DROP COLUMN parent_id, DROP COLUMN use_count;
 DROP INDEX api_keys_user;
 DELETE FROM users WHERE removed_at IS NOT NULL;

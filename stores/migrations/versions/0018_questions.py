@@ -51,6 +51,8 @@ ORDER BY created_at;
 
 
 def upgrade() -> None:
+    # No job is counted by the functions of before while those that are there are moved.
+    op.execute("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE")
     op.execute(OWNED)
     op.execute(
         TRIGGERS.format(
@@ -63,6 +65,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE")
     op.execute(
         TRIGGERS.format(owned="user_id IS NOT NULL", old="OLD.user_id IS NOT NULL", new="NEW.user_id IS NOT NULL")
     )

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from clients.databases import Database, open_database
+from clients.databases.postgres import read_url
 from clients.http import GuardedClient
 from contracts.databases import DatabaseConfig, DatabaseKind, ForeignKey, Limits
 from contracts.errors import BadInput, NotFound, QueryTooSlow, TowpathError, Unavailable
@@ -220,3 +221,8 @@ async def test_what_may_not_be_opened(
     with pytest.raises(error) as caught:
         await open_database(DatabaseConfig.model_validate(config), "acme", root=root, guard=guard)
     assert not (password := urlsplit(config.get("url", "")).password) or password not in caught.value.detail
+
+
+@pytest.mark.parametrize("password", ["p[x]", "p]x", "S\uff03t"])
+def test_a_password_may_hold_what_no_host_may(password: str) -> None:
+    assert read_url(f"postgresql://u:{password}@db.example.com/d")["password"] == password

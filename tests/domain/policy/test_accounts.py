@@ -124,3 +124,21 @@ def test_a_password_is_changed_by_who_is_signed_in_with_it() -> None:
     assert refused(person(key_id=KEY), A.END_OWN_SESSIONS) == ""
     for action in (A.CHANGE_OWN_PASSWORD, A.END_OWN_SESSIONS):
         assert "no password and no sessions" in refused(key(Role.ADMIN, user_id=EVE), action)
+
+
+@pytest.mark.parametrize(
+    ("action", "target"), [(A.INVITE, Role.OWNER), (A.RESET_PASSWORD, UserTarget(ADA, Role.OWNER))]
+)
+def test_a_key_that_ends_lets_nobody_in_who_stays(action: AccountAction, target: Target) -> None:
+    assert refused(key(), action, target) == ""
+    assert refused(person(Role.OWNER), action, target) == ""
+    assert refused(key(expires_at=NOW), action, target).startswith("403")
+
+
+def test_a_key_that_ends_raises_no_key_that_lasts_longer() -> None:
+    raised = replace(OF_ORGANIZATION, role=Role.OPERATOR, new_role=Role.OWNER)
+
+    assert refused(key(), A.CHANGE_KEY, raised) == ""
+    assert refused(key(expires_at=NOW), A.CHANGE_KEY, raised).startswith("403")
+    assert refused(key(expires_at=NOW), A.CHANGE_KEY, replace(raised, new_role=Role.OPERATOR)) == ""
+    assert refused(key(expires_at=NOW), A.CHANGE_KEY, replace(raised, expires_at=NOW)) == ""

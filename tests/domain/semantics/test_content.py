@@ -33,7 +33,7 @@ def test_yaml_and_json_are_the_same() -> None:
         (model(table='t" --'), "content.views.t.table"),
         (model(table="pg_catalog.pg_settings"), "content.views.t.table: pg_catalog.pg_settings is the database system"),
         (model(table="Information_Schema.tables"), "content.views.t.table"),
-        (model(table="system.main.duckdb_databases"), "content.views.t.table"),
+        (model(table="pg_catalog.pg_authid"), "content.views.t.table"),
         (model(dimensions={"Bad Name": {}}), "content.views.t.dimensions"),
         (model(dimensions={"a": {"type": "blob"}}), "content.views.t.dimensions.a.type"),
         (model(dimensions={"a": {"sql": "b +"}}), "content.views.t.dimensions.a.sql: no SQL expression"),
@@ -135,3 +135,15 @@ def test_what_json_has_no_form_for_is_refused_with_its_place(given: str | dict[s
 
     assert said in refused.value.detail
     assert len(refused.value.detail) < 600
+
+
+def test_numbers_are_those_of_yaml_1_2() -> None:
+    found = parse_model("a: 1:30\nb: 010\nc: 12\nd: -1.5e3\ne: 1_000\nf: 0x1F\ng: 1.\n")
+
+    assert found == {"a": "1:30", "b": "010", "c": 12, "d": -1500.0, "e": "1_000", "f": 31, "g": 1.0}
+
+
+@pytest.mark.parametrize("text", ["a: !!int " + ":".join(["1"] * 100_000), "a: !!float " + ":".join(["1"] * 100_000)])
+def test_a_number_on_the_base_of_sixty_is_refused_before_it_is_worked_out(text: str) -> None:
+    with pytest.raises(BadInput, match="the text cannot be read as"):
+        parse_model(text)

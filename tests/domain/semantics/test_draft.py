@@ -60,3 +60,12 @@ def test_tables_of_one_name_are_told_apart() -> None:
     twin = FLIGHTS.model_copy(update={"namespace": "old"})
 
     assert list(draft_model([FLIGHTS, twin]).views) == ["flights", "old_flights"]
+
+
+def test_a_model_of_many_tables_is_read_however_long_its_text_is() -> None:
+    columns = [column(f"column_{number}", DataType.STRING) for number in range(20)]
+    tables = [Table(name=f"table_{number}", namespace="temp", columns=columns) for number in range(200)]
+
+    content = draft_model(tables)
+
+    assert read_model(content.model_dump(mode="json", by_alias=True, exclude_none=True)) == content
