@@ -21,8 +21,10 @@ from tests.waiting import until
 
 LLM = "openai::gpt-4o"
 MODELS = [LLM, "google::gemini-2.5-pro"]
-UNSTEADY = frozenset({"api_keys.last_used_at"})
+UNSTEADY = frozenset({"api_keys.last_used_at", "api_keys.use_count"})
 """Columns that a look changes."""
+COUNTED = frozenset({"job_deltas", "job_facets", "job_blocks", "organization_use"})
+"""Tables of counts, which the housekeeping folds whenever it comes by."""
 
 
 @dataclass
@@ -161,6 +163,8 @@ def rows_of(system: EmbeddedStack, slug: str) -> dict[str, str]:
         ).fetchall()
         found = {}
         for (table,) in tables:
+            if table in COUNTED:
+                continue
             left_out = [name.partition(".")[2] for name in UNSTEADY if name.startswith(f"{table}.")]
             rows = database.execute(
                 f'SELECT (to_jsonb(t) - %s::text[])::text FROM "{table}" t WHERE organization = %s ORDER BY 1',

@@ -297,5 +297,5 @@ def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 def _kinds(document: dict[str, Any], schema: dict[str, Any]) -> set[str]:
     several = schema.get("anyOf") or [schema]
-    resolved = [resolved(document, one) for one in several]
-    return {str(one.get(name)) for one in resolved for name in ("type", "format") if name in one}
+    known = [resolved(document, one) for one in several]
+    return {str(one.get(name)) for one in known for name in ("type", "format") if name in one}

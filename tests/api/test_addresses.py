@@ -43,7 +43,7 @@ URLS = [
     "gopher://127.0.0.1/", "ftp://127.0.0.1/", "dict://127.0.0.1/", "unix:///run/x.sock", "javascript:alert(1)",
     "data:text/plain,x", "//127.0.0.1/", "127.0.0.1", "http://", "http:///x", "http:127.0.0.1", "jar:http://127.0.0.1!/",
 ]  # fmt: skip
-NAMES = re.compile(r"(^|_)(url|uri|host|hostname|address|endpoint|callback|link|href)s?($|_)", re.IGNORECASE)
+NAMES = re.compile(r"(^|_)(url|uri|host|hostname|address|endpoint|callback|link|href)s?($|_(?!id))", re.IGNORECASE)
 FETCHED = {
     ("POST", "/api/enrichment/batch/fetch", "url"),
     ("POST", "/v1/connections", "url"),

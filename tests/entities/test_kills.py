@@ -91,7 +91,8 @@ def test_a_worker_killed_while_it_matches(org: Organization, stack: EmbeddedStac
 
 def test_a_facade_killed_during_the_last_page_of_an_upload(org: Organization, stack: EmbeddedStack) -> None:
     org.index()
-    lines = [json.dumps(person).encode() + b"\n" for person in PEOPLE]
+    # Together well beyond what is read before a transaction begins.
+    lines = [json.dumps(person).encode() + b" " * 2000 + b"\n" for person in PEOPLE]
 
     def upload() -> object:
         yield b"".join(lines[:1190])

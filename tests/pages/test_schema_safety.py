@@ -49,7 +49,7 @@ def leading_out(base: str) -> dict[str, dict[str, Any]]:
         "$ref": {"$ref": f"{base}a.json"},
         "$dynamicRef": {"$dynamicRef": f"{base}a.json"},
         "$recursiveRef": {"$recursiveRef": f"{base}a.json"},
-        "$id": {"$id": base, "$dynamicRef": "a.json"},
+        "$id": {"$id": base},
         "$schema": {"$schema": f"{base}a.json", "type": "string"},
         "pattern": {"type": "string", "pattern": "(?=a)b"},
     }
