@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from api.idempotency import Slot
@@ -17,7 +18,6 @@ from contracts.errors import NotFound
 from contracts.jobs import JobKind
 from domain.policy.jobs import JobAction, assert_may
 from stores import jobs as store
-from stores.db import Connection
 from stores.tables import JobRow
 
 
@@ -88,11 +88,7 @@ async def cancel(
     """
     known = await find_job(state, caller, job_id, JobAction.CANCEL, kinds=kinds)
     besides = KINDS[known.kind].on_cancel
-
-    async def prepare(connection: Connection, locked: JobRow) -> None:
-        if besides is not None:
-            await besides(connection, locked, caller)
-
+    prepare = None if besides is None else partial(besides, caller)
     job = await state.gateway.cancel(caller.organization, job_id, prepare=prepare)
     if wait and not job.state.final:
         job = await state.events.wait_for_end(job, seconds=state.settings.cancel_wait_seconds)

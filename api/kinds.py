@@ -32,7 +32,7 @@ from workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
 
 Run = Callable[[Any, JobInput], Awaitable[JobOutcome]]
 Prepare = Callable[[Connection, JobRow], Awaitable[None]]
-OnCancel = Callable[[Connection, JobRow, Principal], Awaitable[None]]
+OnCancel = Callable[[Principal, Connection, JobRow], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class Kind:
     ends_at_once: bool = False
 
 
-async def _note_canceller(connection: Connection, job: JobRow, caller: Principal) -> None:
+async def _note_canceller(caller: Principal, connection: Connection, job: JobRow) -> None:
     if not job.state.final and job.phase != DELIVER:
         await note_canceller(connection, job.id, caller.user_id)
 
 
-async def _withdraw_review(connection: Connection, job: JobRow, caller: Principal) -> None:
+async def _withdraw_review(caller: Principal, connection: Connection, job: JobRow) -> None:
     """Also that of a finished job."""
     await withdraw(connection, job.id, by=caller.user_id or caller.key_id)
 

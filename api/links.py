@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 
+from contracts.values import url_host
 from runtime.exposure import is_loopback
 from runtime.settings import Settings
 
@@ -49,5 +50,5 @@ def _trusted(host: str, settings: Settings) -> bool:
 def _own(server: tuple[str, int | None] | None, settings: Settings) -> str:
     """The address at which the request came in: the server's own, which no header changes."""
     host, port = server or (settings.host, settings.port)
-    shown = f"[{host}]" if ":" in host else host
+    shown = url_host(host)
     return f"{shown}:{port}" if port else shown

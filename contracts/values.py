@@ -81,3 +81,8 @@ NUMBER = BeforeValidator(no_truth_value)
 def is_port(port: int | None) -> bool:
     """Whether a URL's port is one; none is the scheme's own."""
     return port is None or 0 < port <= MOST_PORT
+
+
+def url_host(host: str) -> str:
+    """A host as it stands in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host

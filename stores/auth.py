@@ -114,8 +114,7 @@ async def _assert_live(session: AsyncSession, key_id: UUID | None) -> None:
     if key_id is None:
         return
     row = (await session.exec(select(ApiKeyRow).where(ApiKeyRow.id == key_id).with_for_update(read=True))).one_or_none()
-    ended = row is None or row.revoked_at is not None
-    if row is None or ended or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
+    if row is None or not row.live:
         raise Unauthorized("this key is not valid any more")
 
 

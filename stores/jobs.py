@@ -15,7 +15,6 @@ from sqlmodel import col, select
 from contracts.errors import Conflict, ErrorCode, JobNotActive, LimitReached, NotFound
 from contracts.jobs import (
     END_EVENTS,
-    QUESTIONS,
     STOPPED,
     Cost,
     DeliveryRef,
@@ -37,6 +36,7 @@ from stores.job_ends import end_of
 from stores.job_starts import start_of
 from stores.tables import JobRow
 from stores.usage import count_open_jobs
+from stores.visibility import visible_to
 from stores.webhooks.deliveries import queue_deliveries, queued_of
 
 EVENT_CHANNEL = "towpath_job_events"
@@ -154,8 +154,7 @@ async def list_jobs(
     if created_before is not None:
         query = query.where(JobRow.created_at < created_before)
     if user_id is not None:
-        of_all = col(JobRow.user_id).is_(None) & col(JobRow.kind).not_in(sorted(QUESTIONS))
-        query = query.where(of_all | (JobRow.user_id == user_id))
+        query = query.where(visible_to(user_id))
     if before is not None:
         moment, job_id = before
         query = query.where(

@@ -29,13 +29,7 @@ URLS: tuple[tuple[str, str, sql.Composable, sql.Composable, Show], ...] = (
         (table, key, sql.Identifier("url"), sql.SQL("url = %s"), receiver_shown)
         for table, key in (("webhooks", "id"), ("job_webhooks", "job_id"), ("deliveries", "id"))
     ),
-    (
-        "jobs",
-        "id",
-        IN_PARAMS,
-        sql.SQL("params = jsonb_set(params, '{document,url}', to_jsonb(%s::text))"),
-        document_shown,
-    ),
+    ("jobs", "id", IN_PARAMS, INTO_PARAMS, document_shown),
 )
 """Tables with their key, where a URL is, how it is written, and how it is shown."""
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from api.clients import place_of
 from api.pages.console import PageVisitor, console_page, told_on_page
 from api.pages.failures import PageRoute
-from api.pages.rendering import page
+from api.pages.rendering import page, tell_wait
 from api.pages.sign_in import refusal
 from api.pages.visitors import Visitor, read_form, refuse_other_sites, tell_origin
 from api.routes.auth import change_own_password, register_user, use_reset
@@ -116,8 +116,7 @@ def _new_password(
         done=done,
         notice=None if refused is None else refusal(_in_words(refused)),
     )
-    if refused is not None and refused.retry_after is not None:
-        shown.headers["Retry-After"] = str(refused.retry_after)
+    tell_wait(shown, refused)
     tell_origin(shown)
     return shown
 

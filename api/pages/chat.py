@@ -16,7 +16,7 @@ from api.ai_views import csv_response
 from api.auth import CHAT_COOKIE, exchange_chat_link
 from api.pages.conversation import base_of, step_with_rows, thread_page, turn_fragment
 from api.pages.failures import PageRoute
-from api.pages.rendering import sentence
+from api.pages.rendering import sentence, tell_wait
 from api.pages.visitors import SignInNeeded, Visitor, read_form, thread_visitor
 from api.rates import limited
 from api.state import AppState, State
@@ -76,8 +76,7 @@ async def _page(
     notice = None if refused is None else sentence(refused.detail)
     shown = thread_page(thread, visitor.reader, notice=notice, typed=typed)
     answer = HTMLResponse(shown, 200 if refused is None else refused.status)
-    if refused is not None and refused.retry_after is not None:
-        answer.headers["Retry-After"] = str(refused.retry_after)
+    tell_wait(answer, refused)
     return answer
 
 

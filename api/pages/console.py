@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.auth import allowed
 from api.pages.failures import PageRoute
-from api.pages.rendering import Reader, page, sentence
+from api.pages.rendering import Reader, page, sentence, tell_wait
 from api.pages.sign_in import HOME
 from api.pages.visitors import SignInNeeded, Visitor, signed_in
 from api.state import AppState, State
@@ -124,8 +124,7 @@ async def console_page(
     notice = None if refused is None else sentence(refused.detail)
     status = code if refused is None else refused.status
     shown = page(template, code=status, reader=await reader_of(state, visitor), notice=notice, **view)
-    if refused is not None and refused.retry_after is not None:
-        shown.headers["Retry-After"] = str(refused.retry_after)
+    tell_wait(shown, refused)
     return shown
 
 

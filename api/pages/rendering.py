@@ -8,12 +8,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.datastructures import MutableHeaders
 
 from api.pages.markdown import markdown
 from api.pages.static_files import asset
+from contracts.errors import TowpathError
 from domain.texts import counted
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -106,6 +107,12 @@ def render(template: str, /, **view: Any) -> str:
 def page(template: str, /, *, code: int = HTTPStatus.OK, **view: Any) -> HTMLResponse:
     """The same as an answer with a status, which the template knows as `code`."""
     return HTMLResponse(render(template, code=code, **view), code)
+
+
+def tell_wait(response: Response, refused: TowpathError | None) -> None:
+    """Say on the page of an error when to try again, where that is known."""
+    if refused is not None and refused.retry_after is not None:
+        response.headers["Retry-After"] = str(refused.retry_after)
 
 
 def secure(headers: MutableHeaders) -> None:

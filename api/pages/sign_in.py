@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from api.auth import presented_sessions
 from api.clients import place_of
 from api.pages.failures import PageRoute
-from api.pages.rendering import page, sentence, span
+from api.pages.rendering import page, sentence, span, tell_wait
 from api.pages.visitors import Visitor, read_form, refuse_other_sites, signed_in, tell_origin
 from api.sign_ins import clear_cookies, key_by_secret, open_key_session, open_user_session, user_by_password
 from api.state import AppState, State
@@ -83,8 +83,7 @@ async def sign_in(request: Request, state: State) -> Response:
             email=form.get("email", ""),
             by_key="key" in form,
         )
-        if refused.retry_after is not None:
-            answer.headers["Retry-After"] = str(refused.retry_after)
+        tell_wait(answer, refused)
         return answer
     return entered
 

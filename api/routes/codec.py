@@ -19,6 +19,7 @@ from api.routing import ApiRoute
 from api.state import AppState, State
 from contracts.auth import Role, Scope
 from contracts.errors import BadInput, ErrorCode, Forbidden, NotFound, TooLarge, Unavailable
+from contracts.values import url_host
 
 router = APIRouter(prefix="/codec", include_in_schema=False, route_class=ApiRoute)
 
@@ -33,8 +34,7 @@ def ui_origins(ui_url: str | None) -> frozenset[str]:
     if not ui_url:
         return frozenset()
     parts = urlsplit(ui_url)
-    host, port = parts.hostname or "", parts.port
-    host = f"[{host}]" if ":" in host else host
+    host, port = url_host(parts.hostname or ""), parts.port
     names = LOOPBACK if host in LOOPBACK else {host}
     return frozenset(f"{parts.scheme}://{name}{'' if port is None else f':{port}'}" for name in names)
 

@@ -15,6 +15,7 @@ from typing import Self
 
 import httpx
 
+from contracts.values import url_host
 from runtime.embedded.demand import CHROMA_WANTED, LLM_WANTED
 from runtime.embedded.home import Home, StackError, check_port
 from runtime.embedded.postgres import Postgres
@@ -94,14 +95,16 @@ class EmbeddedStack:
     @property
     def api_url(self) -> str:
         """The façade."""
-        host = self._settings.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+        return self._api_at(self._settings.host)
 
     @property
     def _local_api_url(self) -> str:
         """The façade, as a browser on this machine reaches it."""
         host = "127.0.0.1" if self._settings.host in {"0.0.0.0", "::"} else self._settings.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+        return self._api_at(host)
+
+    def _api_at(self, host: str) -> str:
+        return f"http://{url_host(host)}:{self.api_port}"
 
     @property
     def databases(self) -> Path:
