@@ -224,5 +224,5 @@ async def test_what_may_not_be_opened(
 
 
 @pytest.mark.parametrize("password", ["p[x]", "p]x", "S\uff03t"])
-def test_a_password_may_hold_what_no_host_may(password: str) -> None:
+async def test_a_password_may_hold_what_no_host_may(password: str) -> None:
     assert read_url(f"postgresql://u:{password}@db.example.com/d")["password"] == password
