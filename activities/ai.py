@@ -59,7 +59,7 @@ class AiActivities:
         self._full = full_details
         self._database = desk.database
 
-    @activity.defn
+    @activity.defn(name="iterate")
     async def iterate(self, task: IterationTask) -> Step:
         """Do the next thing that the question needs; what was done already is told again."""
         work = await self._desk.open(task.ref)
@@ -186,7 +186,7 @@ class AiActivities:
             return
         await self._desk.run(work, action, move.query)
 
-    @activity.defn
+    @activity.defn(name="choose_topic")
     async def choose_topic(self, ref: JobRef) -> dict[str, Any]:
         """Which topic a single question is about."""
         work = await self._desk.open(ref)
@@ -196,7 +196,7 @@ class AiActivities:
             await self._keep(work, action)
         return {"topic": work.topic}
 
-    @activity.defn
+    @activity.defn(name="generate_query")
     async def generate_query(self, ref: JobRef) -> dict[str, Any]:
         """The query of a single question, run where that is wanted; a failed one is asked for again with its error."""
         work = await self._desk.open(ref)
@@ -235,7 +235,7 @@ class AiActivities:
             await add_warnings(connection, work.ref, work.warnings)
         work.actions.append(action)
 
-    @activity.defn
+    @activity.defn(name="read_schema")
     async def read_schema(self, ref: JobRef) -> dict[str, Any]:
         """Make a schema model of what a database tells of itself, or bring one up to date."""
         async with self._database.transaction() as connection:

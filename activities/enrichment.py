@@ -43,7 +43,7 @@ class EnrichmentActivities:
         self._asker = asker
         self._reserved: dict[UUID, float] = defaultdict(float)
 
-    @activity.defn
+    @activity.defn(name="plan_enrichment")
     async def plan_enrichment(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left, and tell what was chosen for the caller."""
         async with self._database.transaction() as connection:
@@ -59,7 +59,7 @@ class EnrichmentActivities:
         await tell(self._writer, ref, _opening(plan))
         return PagePlan(pages=pages)
 
-    @activity.defn
+    @activity.defn(name="check_type")
     async def check_type(self, ref: JobRef) -> HoldCheck:
         """Whether the one entity is what the schema is for; `hold` asks for a person's word."""
         work = await self._work(ref)
@@ -74,7 +74,7 @@ class EnrichmentActivities:
             await job_store.merge_params(connection, ref, {"classification": found.model_dump(mode="json")})
         return HoldCheck(hold=found.status is not ClassificationStatus.MATCH, classification=found)
 
-    @activity.defn
+    @activity.defn(name="enrich_page")
     async def enrich_page(self, task: PageTask) -> None:
         """Enrich a page's entities."""
         async with self._database.transaction() as connection:

@@ -57,7 +57,7 @@ class EntityActivities:
         self._matcher = matcher
         self._share_size = share_size
 
-    @activity.defn
+    @activity.defn(name="plan_batch")
     async def plan_batch(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left; a later attempt takes failed items up again.
 
@@ -74,7 +74,7 @@ class EntityActivities:
             await job_store.merge_params(connection, ref, {INDEX_MADE: made})
             return PagePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
 
-    @activity.defn
+    @activity.defn(name="index_page")
     async def index_page(self, task: PageTask) -> Progress:
         """Store a page's entities with their candidate keys."""
         while (change := await self._index_page(task)) is None:
@@ -117,7 +117,7 @@ class EntityActivities:
         await add_entities(connection, index.index_no, len(written.created))
         return await record_page(connection, task, Phase.INDEX, before, tally(page.outcomes), phases=PHASES)
 
-    @activity.defn
+    @activity.defn(name="train_index")
     async def train_index(self, ref: JobRef) -> TrainReport:
         """Train the index's model when it has none or has doubled; then the whole index is matched anew."""
         key = f"{ref.attempt}:trained"
@@ -147,7 +147,7 @@ class EntityActivities:
             await _tell_trained(connection, ref, key, report)
         return report
 
-    @activity.defn
+    @activity.defn(name="match_page")
     async def match_page(self, task: PageTask) -> Progress:
         """Find and score the candidates of a page's entities."""
         ref = task.ref
@@ -170,7 +170,7 @@ class EntityActivities:
             await save_outcomes(connection, ref.job_id, page.page, page.outcomes, PHASES)
             return await record_page(connection, task, Phase.MATCH, before, tally(page.outcomes), phases=PHASES)
 
-    @activity.defn
+    @activity.defn(name="resolve_batch")
     async def resolve_batch(self, ref: JobRef) -> int:
         """Decide verdicts and groups of all that the batch touched."""
         job = await job_store.get_job(self._database, ref.organization, ref.job_id)

@@ -56,7 +56,7 @@ class ReindexActivities:
         self._matcher = matcher
         self._share_size = share_size
 
-    @activity.defn
+    @activity.defn(name="plan_reindex")
     async def plan_reindex(self, ref: JobRef) -> ReindexPlan:
         """Create the next generation, empty; an earlier attempt's is thrown away."""
         async with self._database.transaction() as connection:
@@ -84,7 +84,7 @@ class ReindexActivities:
             )
             return ReindexPlan(shares=-(-max(live.entities, 1) // self._share_size))
 
-    @activity.defn
+    @activity.defn(name="copy_share")
     async def copy_share(self, task: ShareTask) -> Progress:
         """Store the entities of one share under the new configuration."""
         ref = task.ref
@@ -105,7 +105,7 @@ class ReindexActivities:
             await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.COPY)
             return change
 
-    @activity.defn
+    @activity.defn(name="train_building")
     async def train_building(self, ref: JobRef) -> None:
         """Train the next generation's model, with the index's labels if there are enough."""
         async with self._database.transaction() as connection:
@@ -121,7 +121,7 @@ class ReindexActivities:
             if report is not None:
                 await training.keep_report(connection, ref, report)
 
-    @activity.defn
+    @activity.defn(name="match_share")
     async def match_share(self, task: ShareTask) -> Progress:
         """Find and score the candidates of one share: of the next generation, or of a retrained live one."""
         ref = task.ref
@@ -144,7 +144,7 @@ class ReindexActivities:
             await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.MATCH)
             return change
 
-    @activity.defn
+    @activity.defn(name="resolve_building")
     async def resolve_building(self, ref: JobRef) -> int:
         """Decide verdicts and groups of the next generation."""
         async with self._database.transaction() as connection:
@@ -158,7 +158,7 @@ class ReindexActivities:
             _, building = await self._both(connection, ref)
             return await decide_all(connection, building, await self._matcher.models.get(connection, building))
 
-    @activity.defn
+    @activity.defn(name="swap_index")
     async def swap_index(self, ref: JobRef) -> dict[str, Any]:
         """Catch up with what was written meanwhile, then put the next generation in the live one's place.
 

@@ -77,7 +77,7 @@ class ExtractionActivities:
         self._documents = documents
         self._chunk = chunk
 
-    @activity.defn
+    @activity.defn(name="open_document")
     async def open_document(self, ref: JobRef) -> ReadPlan:
         """Fetch the document if need be, and plan which of its pages are left to read."""
         params, extraction = await self._job(ref)
@@ -128,7 +128,7 @@ class ExtractionActivities:
             code = error.code if isinstance(error, BadInput) else ErrorCode.SOURCE_FAILED
             raise JobFault(f"the document cannot be fetched: {judged.detail}", code=code) from error
 
-    @activity.defn
+    @activity.defn(name="read_share")
     async def read_share(self, share: PageShare) -> int:
         """Read pages that are not kept yet; each is kept within half a second, whatever happens to the rest."""
         ref = share.ref
@@ -169,7 +169,7 @@ class ExtractionActivities:
         change = Progress(processed=pages, succeeded=pages)
         await job_store.record_chunk(connection, ref, key, change, fraction=pages / max(total, 1) * 0.9, phase="read")
 
-    @activity.defn
+    @activity.defn(name="extract_fields")
     async def extract_fields(self, ref: JobRef) -> ExtractionOutcome:
         """Take the fields out, and find out whether a person is to look at them."""
         params, extraction = await self._job(ref)
@@ -224,7 +224,7 @@ class ExtractionActivities:
             self._database, ref.organization, bytes.fromhex(extraction.sha256), extraction.variant, extraction.pages
         )
 
-    @activity.defn
+    @activity.defn(name="show_review")
     async def show_review(self, ref: JobRef) -> list[DeliveryRef]:
         """Make pictures of the pages for who reviews them, and say that a review waits."""
         _, extraction = await self._job(ref)
@@ -253,7 +253,7 @@ class ExtractionActivities:
                 )
                 await keep_image(self._database, ref.organization, digest, page, data)
 
-    @activity.defn
+    @activity.defn(name="settle_review")
     async def settle_review(self, ref: JobRef) -> None:
         """End a held job by what was decided."""
         async with self._database.transaction() as connection:
@@ -261,7 +261,7 @@ class ExtractionActivities:
         if status is ReviewStatus.REJECTED:
             raise JobFault("the result was rejected by its review", code=ErrorCode.REVIEW_REJECTED)
 
-    @activity.defn
+    @activity.defn(name="classify")
     async def classify(self, ref: JobRef) -> dict[str, Any]:
         """Choose the class of the document."""
         params, extraction = await self._job(ref)

@@ -45,7 +45,7 @@ class LlmTaskActivities:
         self._writer = JobWriter(database)
         self._asker = asker
 
-    @activity.defn
+    @activity.defn(name="generate_schema")
     async def generate_schema(self, ref: JobRef) -> dict[str, Any]:
         """Make a schema of samples: structure by code, wording by the model, or by code where none answers."""
         params = await self._params(ref)
@@ -91,7 +91,7 @@ class LlmTaskActivities:
         async with self._database.transaction() as connection:
             await add_warnings(connection, ref, warnings)
 
-    @activity.defn
+    @activity.defn(name="edit_schema")
     async def edit_schema(self, ref: JobRef) -> dict[str, Any]:
         """Change a schema by an instruction, in place, as its next version."""
         params = await self._params(ref)
@@ -125,7 +125,7 @@ class LlmTaskActivities:
         )
         return _edited(schema_id, content, refused)
 
-    @activity.defn
+    @activity.defn(name="retry_domains")
     async def retry_domains(self, ref: JobRef) -> dict[str, Any]:
         """Ask once more for the domains of a record that failed; the record itself is completed."""
         params = await self._params(ref)
@@ -172,7 +172,7 @@ class LlmTaskActivities:
                 await add_warnings(connection, ref, [_missing(one) for one in failed])
         return short_result(result)
 
-    @activity.defn
+    @activity.defn(name="merge_records")
     async def merge_records(self, ref: JobRef) -> dict[str, Any]:
         """Fuse records of one schema into a new one."""
         params = await self._params(ref)

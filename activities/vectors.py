@@ -96,7 +96,7 @@ class VectorActivities:
         self._collections = Collections()
         self._next_look = 0.0
 
-    @activity.defn
+    @activity.defn(name="plan_task")
     async def plan_task(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left."""
         async with self._database.transaction() as connection:
@@ -108,7 +108,7 @@ class VectorActivities:
         await self._scope(ref, params)
         return PagePlan(pages=pages)
 
-    @activity.defn
+    @activity.defn(name="upsert_page")
     async def upsert_page(self, task: PageTask) -> Progress:
         """Embed and store a page's items."""
         async with self._database.transaction() as connection:
@@ -273,7 +273,7 @@ class VectorActivities:
         if entries:
             await self._index.add(scope.collection.collection_no, list(entries), np.stack(list(entries.values())))
 
-    @activity.defn
+    @activity.defn(name="delete_page")
     async def delete_page(self, task: PageTask) -> Progress:
         """Delete a page's objects."""
         async with self._database.transaction() as connection:
@@ -303,7 +303,7 @@ class VectorActivities:
         except Unavailable as error:
             activity.logger.info("left to the housekeeping: %s", error.detail)
 
-    @activity.defn
+    @activity.defn(name="tend_index")
     async def tend_index(self) -> int:
         """Take what is not live out of the index, give back what it has lost, delete old marks and answers.
 

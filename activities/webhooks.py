@@ -50,12 +50,12 @@ class WebhookActivities:
         self._client = client
         self._vault = vault
 
-    @activity.defn
+    @activity.defn(name="try_delivery")
     async def try_delivery(self, task: TryTask) -> TryOutcome:
         """Make one attempt; one that was written already is not made again."""
         return await self._try(task)
 
-    @activity.defn
+    @activity.defn(name="try_first")
     async def try_first(self, notice: NoticeInput) -> list[TryOutcome]:
         """Make the first attempts of a notice, all at once: those who answer do not wait for those who hang."""
         tasks = [TryTask(ref=ref, number=0) for ref in notice.refs]
@@ -105,7 +105,7 @@ class WebhookActivities:
         made.duration_ms = int((time.monotonic() - started) * 1000)
         return made, waits
 
-    @activity.defn
+    @activity.defn(name="find_overdue")
     async def find_overdue(self) -> list[DeliveryRef]:
         """Deliveries that nobody works on."""
         return await overdue(self._database, limit=OVERDUE_AT_ONCE)

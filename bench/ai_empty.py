@@ -24,7 +24,7 @@ LOCAL = 2
 LIMIT = timedelta(seconds=30)
 
 
-@activity.defn
+@activity.defn(name="nothing")
 async def nothing(given: str) -> str:
     """An activity without an effect."""
     return given
