@@ -11,9 +11,10 @@ from pydantic import BaseModel, Field, StrictBool
 
 from contracts.bodies import Lenient, Strict
 from contracts.errors import ErrorCode
-from contracts.jobs import DeliveryRef, JobRef, JobState, RunState, Wire
+from contracts.jobs import DeliveryRef, JobRef, JobState, RunState
 from contracts.semantics import DataType, Name, Query
 from contracts.webhooks import WebhookFields
+from contracts.wire import Wire
 from contracts.words import Word
 
 MOST_PROMPT = 32_768

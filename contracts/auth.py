@@ -10,9 +10,9 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from contracts.bodies import Strict
-from contracts.jobs import Wire
 from contracts.names import Email, OrganizationName
 from contracts.values import NUMBER, Moment, not_null
+from contracts.wire import Wire
 from contracts.words import Word
 
 MOST_DAYS = 36_500

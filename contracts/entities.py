@@ -11,8 +11,9 @@ from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from contracts.bodies import Strict
 from contracts.errors import ErrorCode
-from contracts.jobs import JobError, JobState, JobWarning, Wire
+from contracts.jobs import JobError, JobState, JobWarning
 from contracts.values import NUMBER
+from contracts.wire import Wire
 from contracts.words import Word
 
 IfExists = Literal["update", "error"]

@@ -11,10 +11,11 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainSeria
 
 from contracts.bodies import Strict
 from contracts.documents import Box, DocumentKind
-from contracts.jobs import JobRef, JobState, RunState, Wire
+from contracts.jobs import JobRef, JobState, RunState
 from contracts.json_values import parse_json
 from contracts.values import NUMBER
 from contracts.webhooks import WebhookFields
+from contracts.wire import Wire
 from contracts.words import Word
 
 MOST_SHOWN_BYTES = 64 << 10

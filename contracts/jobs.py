@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field, field_validator
 
 from contracts.errors import ErrorCode
 from contracts.values import storable_text
+from contracts.wire import Wire
 from contracts.words import Word
 
 
@@ -57,12 +57,6 @@ class JobKind(Word):
 
 QUESTIONS = frozenset({JobKind.AI_JOB, JobKind.TOPIC_CHOICE, JobKind.QUERY_GENERATION})
 """Jobs that belong to the person who asked; one that no person has asked is for keys of the organization."""
-
-
-class Wire(BaseModel):
-    """Base of what crosses HTTP in camelCase."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class Progress(Wire):

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from contracts.jobs import Wire
+from contracts.wire import Wire
 
 
 class LimitName(StrEnum):

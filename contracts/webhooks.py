@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import AliasChoices, BaseModel, Field
 
 from contracts.bodies import Strict
-from contracts.jobs import DeliveryRef, JobState, Wire
+from contracts.jobs import DeliveryRef, JobState
+from contracts.wire import Wire
 from contracts.words import Word
 
 MOST_METADATA_BYTES = 16 << 10

@@ -42,8 +42,8 @@ from contracts.auth import (
 )
 from contracts.bodies import Strict
 from contracts.errors import BadInput, Forbidden
-from contracts.jobs import Wire
 from contracts.values import NUMBER, Moment, not_null
+from contracts.wire import Wire
 from domain.auth import KEY_BYTES, make_key
 from domain.policy.accounts import AccountAction, KeyTarget, assert_may
 from runtime.exposure import is_loopback
