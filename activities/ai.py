@@ -34,7 +34,7 @@ from towpath.ai.store.jobs import keep_action, open_run
 from towpath.ai.store.models import add_model, change_model
 from towpath.ai.store.tables import ModelRow
 from towpath.ai.types import ActionType, ChartType, IterationTask, ModelKind, Step, StoredAction
-from towpath.core.errors import ErrorCode, JobFault, OutputInvalid
+from towpath.core.errors import ErrorCode, JobFaultError, OutputInvalidError
 from towpath.core.texts import counted, shorten
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import DeliveryRef, JobRef
@@ -151,8 +151,8 @@ class AiActivities:
         )
         try:
             answer = await self._desk.ask(work, prompt)
-        except JobFault as fault:
-            if task.last and isinstance(fault.__cause__, OutputInvalid) and (rows := _last_rows(work)) is not None:
+        except JobFaultError as fault:
+            if task.last and isinstance(fault.__cause__, OutputInvalidError) and (rows := _last_rows(work)) is not None:
                 told = unfinished_answer(work.params.prompt, rows, task.step)
                 return work.action(ActionType.SUMMARIZE, told, task.step)
             raise
@@ -300,10 +300,10 @@ def _assert_not_hopeless(work: Work) -> None:
     """Stop after several failed queries in a row.
 
     Raises:
-        JobFault: With the last error.
+        JobFaultError: With the last error.
     """
     mine = [one for one in work.actions if one.attempt == work.ref.attempt and one.type is ActionType.GENERATE_QUERY]
     if len(mine) >= MOST_ERRORS and all(one.error is not None for one in mine[-MOST_ERRORS:]):
-        raise JobFault(
+        raise JobFaultError(
             f"{MOST_ERRORS} queries failed, the last one so: {mine[-1].error}", code=ErrorCode.QUERY_EXECUTION_ERROR
         )

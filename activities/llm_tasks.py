@@ -8,7 +8,7 @@ from uuid import UUID
 
 from temporalio import activity
 
-from towpath.core.errors import BadInput, ErrorCode, JobFault, ModelError
+from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, ModelError
 from towpath.db.engine import Database
 from towpath.db.tables import RecordRow
 from towpath.documents.sources import cut_sources
@@ -101,7 +101,7 @@ class LlmTaskActivities:
         if version.version != at_version:
             if version.note == str(ref.job_id):
                 return _edited(schema_id, version.content, [])
-            raise JobFault("the schema was changed meanwhile; nothing was overwritten", code=ErrorCode.CONFLICT)
+            raise JobFaultError("the schema was changed meanwhile; nothing was overwritten", code=ErrorCode.CONFLICT)
         await self._tell(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
         edits = read_instruction(body.prompt)
         if edits is None:
@@ -262,7 +262,7 @@ def names_of(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         if row.structured_output is None:
-            raise BadInput(f"the record {row.id} has no result", field="result_ids")
+            raise BadInputError(f"the record {row.id} has no result", field="result_ids")
         name = base = row.model_composite_key or "fusion"
         number = 1
         while name in found:

@@ -18,7 +18,7 @@ from towpath.api.http.routing import refuse_unknown
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import ItemKind, Stager, Upload, UploadLimits, body_bound, digest_body
 from towpath.api.webhook_targets import MEMBERS, read_target, take_members
-from towpath.core.errors import BadInput, ErrorCode, NotFound
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.json_stream import Slice
 from towpath.core.values import LATEST_DEADLINE, bounded_time
 from towpath.db.tables import JobRow
@@ -58,12 +58,12 @@ class BatchOptions:
         """Read `Prefer` and `Towpath-Deadline`.
 
         Raises:
-            BadInput: A header cannot be understood.
+            BadInputError: A header cannot be understood.
         """
         preferences = [part.strip() for part in request.headers.get("prefer", "").lower().split(",")]
         wait = next((part[5:] for part in preferences if part.startswith("wait=")), None)
         if wait is not None and not (wait.isascii() and wait.isdigit()):
-            raise BadInput("Prefer: wait must be a number of seconds", field="Prefer")
+            raise BadInputError("Prefer: wait must be a number of seconds", field="Prefer")
         asynchronous = True if "respond-async" in preferences else (False if wait is not None else None)
         return cls(
             index_name=index_name,
@@ -78,7 +78,7 @@ def read_deadline(request: Request) -> datetime | None:
     """The header `Towpath-Deadline`: seconds from now, or an ISO time.
 
     Raises:
-        BadInput: It is neither, or it has passed.
+        BadInputError: It is neither, or it has passed.
     """
     text = request.headers.get("towpath-deadline")
     if text is None:
@@ -87,12 +87,12 @@ def read_deadline(request: Request) -> datetime | None:
     try:
         moment = bounded_time(_deadline(text, now), LATEST_DEADLINE)
     except (ValueError, OverflowError) as error:
-        raise BadInput(
+        raise BadInputError(
             f"Towpath-Deadline must be seconds or an ISO time, before the year {LATEST_DEADLINE.year}",
             field="Towpath-Deadline",
         ) from error
     if moment <= now:
-        raise BadInput("Towpath-Deadline has passed", field="Towpath-Deadline")
+        raise BadInputError("Towpath-Deadline has passed", field="Towpath-Deadline")
     return moment
 
 
@@ -214,7 +214,7 @@ async def _results(state: AppState, job: JobRow, *, limit: int, offset: int, exp
     async with state.db.transaction() as connection:
         try:
             index = await find_index(connection, job.organization, str(job.params["index"]))
-        except NotFound:
+        except NotFoundError:
             index = None
         number = index.index_no if index else None
         rows = await read_results(connection, job.id, number, limit=limit, offset=offset)

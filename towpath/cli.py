@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
-from towpath.core.errors import Conflict, NotFound, TowpathError
+from towpath.core.errors import ConflictError, NotFoundError, TowpathError
 from towpath.core.queues import read_queues
 from towpath.runtime.codec import make_codec
 from towpath.runtime.embedded import EmbeddedStack, StackError
@@ -450,7 +450,7 @@ async def _user_named(database: Database, email: str) -> UserRow:
 
     user = await find_user(database, email)
     if user is None:
-        raise NotFound(f"no user {email}")
+        raise NotFoundError(f"no user {email}")
     return user
 
 
@@ -513,7 +513,7 @@ def reset_password(email: Email, home: Home = None) -> None:
     async def reset(database: Database) -> None:
         user = await _user_named(database, email)
         if not user.may_enter:
-            raise Conflict(f"{email} is deactivated; `towpath users activate` first")
+            raise ConflictError(f"{email} is deactivated; `towpath users activate` first")
         assert_may(_machine(user.organization), AccountAction.RESET_PASSWORD, UserTarget(user.id, user.role))
         await accounts.make_reset(database, user.id, token, by=None)
 

@@ -49,11 +49,11 @@ State = TypeVar("State", bound=RunState)
 Phases = Callable[[JobInput], Awaitable[dict[str, Any] | None]]
 
 
-class DeadlineExceeded(Exception):
+class DeadlineExceededError(Exception):
     """The job's deadline passed before its phases were through."""
 
 
-class HoldExpired(Exception):
+class HoldExpiredError(Exception):
     """Nobody let a waiting job go on in time."""
 
 
@@ -120,12 +120,12 @@ class JobWorkflow(Generic[State]):
         finish = Finish(ref=job.ref, state=JobState.COMPLETED)
         try:
             finish.result = await self._within_deadline(job, phases)
-        except DeadlineExceeded:
+        except DeadlineExceededError:
             finish.state = JobState.FAILED
             finish.error = JobError(
                 code=ErrorCode.DEADLINE_EXCEEDED, message=f"not finished by {_moment(job.deadline)}"
             )
-        except HoldExpired as error:
+        except HoldExpiredError as error:
             finish.state = JobState.CANCELLED
             finish.error = JobError(code=ErrorCode.CANCELLED, message=str(error))
         except BaseException as error:
@@ -178,13 +178,13 @@ class JobWorkflow(Generic[State]):
             return await self._begin(job, phases)
         left = (job.deadline - workflow.now()).total_seconds()
         if left <= 0:
-            raise DeadlineExceeded
+            raise DeadlineExceededError
         running = asyncio.create_task(self._begin(job, phases))
         try:
             await workflow.wait_condition(running.done, timeout=left, timeout_summary="deadline")
         except TimeoutError:
             running.cancel()
-            raise DeadlineExceeded from None
+            raise DeadlineExceededError from None
         except asyncio.CancelledError:
             running.cancel()
             raise
@@ -213,7 +213,7 @@ class JobWorkflow(Generic[State]):
             seconds: After so long the job is cancelled.
 
         Raises:
-            HoldExpired: Nobody did.
+            HoldExpiredError: Nobody did.
         """
         # Before the row says so: a `continue` can only come once it does, and must not be overwritten.
         self.paused = True
@@ -226,7 +226,7 @@ class JobWorkflow(Generic[State]):
                 lambda: not self.paused, timeout=seconds, timeout_summary="waits for a person"
             )
         except TimeoutError:
-            raise HoldExpired(f"nobody answered {event.type} within {seconds:g} s") from None
+            raise HoldExpiredError(f"nobody answered {event.type} within {seconds:g} s") from None
 
     @staticmethod
     async def _start_next_attempt(start: JobStart) -> None:

@@ -27,7 +27,7 @@ from towpath.api.console.sign_in import HOME
 from towpath.api.console.visitors import Visitor
 from towpath.api.http.links import public_base
 from towpath.api.http.state import AppState, State
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.tables import JobRow
 from towpath.extraction.types import JobStatus, ReviewStatus
 from towpath.jobs.store.jobs import get_job, list_jobs
@@ -148,7 +148,7 @@ async def _by_id(state: AppState, visitor: Visitor, given: str) -> list[JobRow]:
     )  # fmt: skip
     try:
         job = await get_job(state.db, caller.organization, UUID(given))
-    except (ValueError, NotFound):
+    except (ValueError, NotFoundError):
         return found
     hidden = caller.kind is KeyKind.PERSONAL and job.user_id not in {None, caller.user_id}
     return found if hidden else [job, *(one for one in found if one.id != job.id)]

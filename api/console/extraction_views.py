@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from towpath.api.http.state import AppState
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.core.json_values import write_json
 from towpath.db.tables import JobRow
 from towpath.extraction.store.jobs import get_extraction
@@ -54,7 +54,7 @@ async def extraction_summary(state: AppState, job: JobRow) -> ExtractionSummary 
     """What a job's page tells of its document; None: nothing is kept of it."""
     try:
         found = await get_extraction(state.db, job.organization, job.id)
-    except NotFound:
+    except NotFoundError:
         return None
     fields = fields_of(found, schema_of(job))
     return ExtractionSummary(found, document_facts(found, job.processed), fields)

@@ -21,9 +21,9 @@ from towpath.api.console.review_form import (
     place_of,
     words_of,
 )
-from towpath.core.errors import BadInput
-from towpath.core.json_schema import Uncheckable, errors_of
-from towpath.core.json_values import BadValue, read_json
+from towpath.core.errors import BadInputError
+from towpath.core.json_schema import UncheckableError, errors_of
+from towpath.core.json_values import BadValueError, read_json
 from towpath.extraction.domain.dates import parse_date
 from towpath.extraction.domain.numbers import parse_number
 from towpath.extraction.domain.values import resolved
@@ -142,7 +142,7 @@ def data_of(root: Node, schema: Schema) -> tuple[dict[str, Any], str]:
     by_name = {node.name: node for node in root.all()}
     try:
         errors = errors_of(data, schema)
-    except Uncheckable as error:
+    except UncheckableError as error:
         return (data if isinstance(data, dict) else {}), f"{error.detail[:1].upper()}{error.detail[1:]}."
     for each in sorted(errors, key=lambda one: list(map(str, one.absolute_path))):
         for name, told in _places(each):
@@ -185,10 +185,10 @@ def _day(node: Node) -> Any:
 def _of_json(node: Node) -> Any:
     try:
         return read_json(node.text.encode(), "this")
-    except BadValue as error:
+    except BadValueError as error:
         node.error = f"{error.detail[:1].upper()}{error.detail[1:]}."
         return ABSENT
-    except BadInput:
+    except BadInputError:
         node.error = "This is not JSON: a text stands between quotation marks."
         return ABSENT
 

@@ -17,7 +17,7 @@ from limits import RateLimitItemPerSecond
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from towpath.accounts.store.rates import PostgresStorage
-from towpath.core.errors import LimitReached, Unavailable
+from towpath.core.errors import LimitReachedError, UnavailableError
 from towpath.db.engine import Database, is_away
 
 logger = logging.getLogger(__name__)
@@ -89,8 +89,8 @@ class Limiter:
             strict: Refuse where Postgres does not answer; else it is let through, with a line in the log.
 
         Raises:
-            LimitReached: It is used up; tells when there is room again.
-            Unavailable: `strict`, and Postgres does not answer.
+            LimitReachedError: It is used up; tells when there is room again.
+            UnavailableError: `strict`, and Postgres does not answer.
         """
         if rate.most == 0:
             return
@@ -101,7 +101,7 @@ class Limiter:
         except Exception as error:
             pass_over(error, quiet=strict or self._away_until > time.monotonic())
             if strict:
-                raise Unavailable("attempts cannot be counted now; try again") from error
+                raise UnavailableError("attempts cannot be counted now; try again") from error
             self._away_until = time.monotonic() + PAUSE_SECONDS
 
     async def forgive(self, rate: Rate, key: str, amount: int = 1) -> None:
@@ -185,8 +185,8 @@ def _pay(block: _Block, amount: int) -> bool:
     return True
 
 
-def _reached(rate: Rate, wait: int) -> LimitReached:
-    return LimitReached(rate.name, rate.most, window=rate.seconds, retry_after=wait)
+def _reached(rate: Rate, wait: int) -> LimitReachedError:
+    return LimitReachedError(rate.name, rate.most, window=rate.seconds, retry_after=wait)
 
 
 def _short(key: str) -> str:

@@ -14,7 +14,7 @@ from towpath.accounts.limits import MEANINGS, RATES, WINDOW_SECONDS, LimitName, 
 from towpath.accounts.store.usage import add_bytes, count_leases, count_open_jobs, own_limits, stored_bytes
 from towpath.accounts.types import Principal
 from towpath.api.http.limiter import Limiter, Rate, pass_over
-from towpath.core.errors import LimitReached
+from towpath.core.errors import LimitReachedError
 from towpath.db.engine import Database
 from towpath.jobs.store.jobs import JOBS_RETRY
 from towpath.runtime.settings import Settings
@@ -62,7 +62,7 @@ class Limits:
         """Count a request, once however often its caller is looked up.
 
         Raises:
-            LimitReached: The organization has used up its minute.
+            LimitReachedError: The organization has used up its minute.
         """
         if scope.get(COUNTED):
             return
@@ -74,7 +74,7 @@ class Limits:
         """Count a request of the AI API.
 
         Raises:
-            LimitReached: The key has used up its minute.
+            LimitReachedError: The key has used up its minute.
         """
         await self._limiter.hit(self._rate(caller.organization, LimitName.AI_REQUESTS), _key_of(caller))
 
@@ -86,24 +86,24 @@ class Limits:
         """Look whether another job may be started, before much is read for it; not within a transaction.
 
         Raises:
-            LimitReached: As many are in flight as may be.
+            LimitReachedError: As many are in flight as may be.
         """
         most = self.most_jobs(organization)
         if not most:
             return
         async with self._database.statement() as connection:
             if await count_open_jobs(connection, organization, most=most) >= most:
-                raise LimitReached(LimitName.JOBS, most, retry_after=JOBS_RETRY)
+                raise LimitReachedError(LimitName.JOBS, most, retry_after=JOBS_RETRY)
 
     async def room_for_bytes(self, organization: str) -> None:
         """Look whether an organization may store anything more; not within a transaction.
 
         Raises:
-            LimitReached: It keeps more than it may.
+            LimitReachedError: It keeps more than it may.
         """
         most = self.most(organization, LimitName.BYTES)
         if most and await self._stored(organization) >= most:
-            raise LimitReached(
+            raise LimitReachedError(
                 LimitName.BYTES, most, retry_after=BYTES_RETRY,
                 detail=f"the limit {LimitName.BYTES} is reached: {most:,} bytes are kept; delete what is not needed",
             )  # fmt: skip

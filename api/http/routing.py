@@ -27,7 +27,7 @@ from towpath.api.http.requests import add_header
 from towpath.api.http.state import AppState, state_of
 from towpath.api.http.wording import UNKNOWN_FIELD, UNKNOWN_PARAMETER
 from towpath.core.bodies import Lenient, names_beside, unknown_fields
-from towpath.core.errors import UnsupportedMediaType
+from towpath.core.errors import UnsupportedMediaTypeError
 from towpath.core.suggestions import nearest, suggestion
 
 MULTIPART = "multipart/form-data"
@@ -155,7 +155,7 @@ async def _refuse_unknown(request: Request) -> None:
     if twice := [name for name in single if len(request.query_params.getlist(name)) > 1]:
         told = {"type": "repeated_parameter", "msg": "is there twice", "input": None}
         raise RequestValidationError([{**told, "loc": ("query", name)} for name in twice])
-    unread: UnsupportedMediaType | None = request.scope.get(UNREAD)
+    unread: UnsupportedMediaTypeError | None = request.scope.get(UNREAD)
     if unread is not None:
         raise unread
     if route.form_fields:

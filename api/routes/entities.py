@@ -20,7 +20,7 @@ from towpath.api.http.routing import ApiRoute, warn
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import read_whole
 from towpath.api.job_control import find_job
-from towpath.core.errors import BadInput, ErrorCode, NotFound
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.values import Offset
 from towpath.db.engine import Connection, Result
 from towpath.entities.domain.matching import entity_uid
@@ -143,7 +143,7 @@ async def _in_turn(
 async def _entity(connection: Connection, index: Index, entity_id: str) -> tuple[int, str]:
     found = await find_entity(connection, index.index_no, entity_id, entity_uid(entity_id))
     if found is None:
-        raise NotFound(f"no entity {entity_id} in index {index.name}")
+        raise NotFoundError(f"no entity {entity_id} in index {index.name}")
     return found
 
 
@@ -202,11 +202,11 @@ JobId = Annotated[str | None, Query(alias="jobId", description="From the answer 
 
 def _job_id(text: str | None) -> UUID:
     if not text:
-        raise BadInput("jobId is required", code=ErrorCode.MISSING_FIELD, field="jobId")
+        raise BadInputError("jobId is required", code=ErrorCode.MISSING_FIELD, field="jobId")
     try:
         return UUID(text)
     except ValueError as error:
-        raise NotFound(f"no job {text[:64]}") from error
+        raise NotFoundError(f"no job {text[:64]}") from error
 
 
 @router.get("/entities/batch/status", summary="Status and results of a batch", response_model=BatchView)

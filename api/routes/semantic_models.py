@@ -39,7 +39,7 @@ from towpath.api.semantic_models import (
     topic_answer,
     with_base,
 )
-from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.errors import BadInputError, ErrorCode
 
 router = APIRouter(tags=["models"], dependencies=[Depends(limited)], route_class=ApiRoute)
 
@@ -190,7 +190,7 @@ async def put_content(request: Request, state: State, caller: Editor, model_id: 
         try:
             given: str | dict[str, Any] = raw.decode()
         except UnicodeDecodeError as error:
-            raise BadInput("the body is not UTF-8", code=ErrorCode.INVALID_ENCODING) from error
+            raise BadInputError("the body is not UTF-8", code=ErrorCode.INVALID_ENCODING) from error
     else:
         given = (await read_body(request, state, ModelContentBody))[0].content
     return _made(await change_content(state, caller, model_id, given))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from towpath.core.errors import JobFault
+from towpath.core.errors import JobFaultError
 from towpath.core.values import MOST_OFFSET, Moment, Offset, is_port, storable_text
 
 MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
@@ -56,4 +56,4 @@ def test_a_port_is_one() -> None:
 
 def test_text_of_others_can_be_stored() -> None:
     assert storable_text("a\0b \ud800 ü😀") == "a\ufffdb ? ü😀"
-    assert JobFault("broken\0").detail == "broken\ufffd"
+    assert JobFaultError("broken\0").detail == "broken\ufffd"

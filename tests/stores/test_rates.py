@@ -9,7 +9,7 @@ import pytest
 
 from towpath.accounts.store.rates import PostgresStorage, sweep_counters
 from towpath.api.http.limiter import SMALLEST_SHARE, Limiter, Rate
-from towpath.core.errors import ErrorCode, LimitReached, Unavailable
+from towpath.core.errors import ErrorCode, LimitReachedError, UnavailableError
 from towpath.db.engine import Database
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -24,7 +24,7 @@ async def let_through(limiters: list[Limiter], rate: Rate, key: str, tries: int)
     async def attempt(place: int) -> int:
         try:
             await limiters[place % len(limiters)].hit(rate, key)
-        except LimitReached:
+        except LimitReachedError:
             return 0
         return 1
 
@@ -35,7 +35,7 @@ async def test_processes_count_together_to_the_exact_number(database: Database) 
     key, rate = uuid4().hex, Rate("exact", 10, HOUR)
     processes = [Limiter(database), Limiter(database)]
     assert await let_through(processes, rate, key, 25) == 10
-    with pytest.raises(LimitReached) as caught:
+    with pytest.raises(LimitReachedError) as caught:
         await processes[0].hit(rate, key)
     assert caught.value.code is ErrorCode.LIMIT_REACHED
     assert caught.value.limit == "exact"
@@ -72,7 +72,7 @@ async def test_what_is_refused_does_not_count_and_what_is_forgiven_is_given_back
     assert await let_through([limiter], rate, key, 9) == 1
     await limiter.forget(rate, key)
     assert await let_through([limiter], rate, key, 9) == 2
-    with pytest.raises(LimitReached):
+    with pytest.raises(LimitReachedError):
         await limiter.hit(rate, uuid4().hex, 3)
 
 
@@ -115,6 +115,6 @@ async def test_without_postgres_requests_go_on_and_sign_ins_do_not(
         await limiter.hit(rate, "one")
         await limiter.hit(Rate("blocks", 1, exact=False), "one")
     assert caplog.text.count("limits are not counted") == 1
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         await limiter.hit(rate, "one", strict=True)
     await away.close()

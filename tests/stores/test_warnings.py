@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from towpath.core.errors import ErrorCode, JobNotActive
+from towpath.core.errors import ErrorCode, JobNotActiveError
 from towpath.db.engine import Database
 from towpath.db.tables import JobRow
 from towpath.jobs.event_hub import read_events
@@ -86,14 +86,14 @@ async def test_a_restart_forgets_the_warnings_of_the_attempt_before(database: Da
     await finish_job(
         database, Finish(ref=ref, state=JobState.FAILED, error=JobError(code=ErrorCode.INTERNAL, message="x"))
     )
-    with pytest.raises(JobNotActive):
+    with pytest.raises(JobNotActiveError):
         await warn(database, ref, cut("b"))
 
     async with database.transaction() as connection:
         await mark_restart(connection, await lock_job(connection, ref.organization, ref.job_id))
 
     assert await told(database, ref) == []
-    with pytest.raises(JobNotActive):
+    with pytest.raises(JobNotActiveError):
         await warn(database, ref, cut("b"))
     await warn(database, ref.next_attempt(), cut("a"))
     assert await told(database, ref) == [cut("a")]

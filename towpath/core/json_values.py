@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.errors import BadInputError, ErrorCode
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MOST_DEPTH = 220
@@ -23,7 +23,7 @@ _LONG_NUMBER = re.compile(rb"(?<!\d)\d{19}")
 _NUL = b"\\u0000"
 
 
-class BadValue(BadInput):
+class BadValueError(BadInputError):
     """Valid JSON with a value in it that no part can hold; of a list, only the item that has it is refused."""
 
 
@@ -36,8 +36,8 @@ def read_json(raw: bytes, where: str = "", *, offset: int = 0) -> Any:
         offset: Where it begins in the body, for messages.
 
     Raises:
-        BadValue: A NUL character, half of a surrogate pair, a number beyond what a float can hold, or too many levels.
-        BadInput: No JSON; the message has the offset.
+        BadValueError: A NUL character, half of a surrogate pair, a number beyond what a float can hold, or too many levels.
+        BadInputError: No JSON; the message has the offset.
     """
     text = raw.removeprefix(BYTE_ORDER_MARK)
     try:
@@ -45,7 +45,7 @@ def read_json(raw: bytes, where: str = "", *, offset: int = 0) -> Any:
     except orjson.JSONDecodeError as error:
         _refuse_value(text, where)
         place = offset + len(raw) - len(text) + error.pos
-        raise BadInput(
+        raise BadInputError(
             f"{where or 'the body'} is not valid JSON: {error.msg} at offset {place}",
             code=ErrorCode.INVALID_JSON,
             field=where or None,
@@ -88,12 +88,12 @@ def assert_text(text: str, field: str) -> None:
     """Refuse text that no part can store.
 
     Raises:
-        BadInput: It holds a NUL character or half of a surrogate pair.
+        BadInputError: It holds a NUL character or half of a surrogate pair.
     """
     if _has_nul(text):
-        raise BadInput(f"{field} contains a null byte", code=ErrorCode.NULL_BYTE, field=field)
+        raise BadInputError(f"{field} contains a null byte", code=ErrorCode.NULL_BYTE, field=field)
     if _has_half(text):
-        raise BadInput(
+        raise BadInputError(
             f"{field} contains half of a surrogate pair, which is no character",
             code=ErrorCode.INVALID_ENCODING,
             field=field,
@@ -130,7 +130,9 @@ def _refuse_value(text: bytes, where: str) -> None:
     except ValueError as error:
         # Python reads no integer of more than 4,300 digits; its message says so.
         if "digits" in str(error):
-            raise BadValue(f"{where or 'the body'} holds a number of too many digits", field=where or None) from None
+            raise BadValueError(
+                f"{where or 'the body'} holds a number of too many digits", field=where or None
+            ) from None
         return
     _check_depth(value, where)
     _refuse(value, where, _has_half, "contains half of a surrogate pair, which is no character")
@@ -143,9 +145,9 @@ def _refuse(
     for path, one, _ in _walk(value):
         place = (f"{where}.{path}".strip(".") if path[:1] != "[" else where + path)[:_MOST_SHOWN]
         if isinstance(one, dict) and any(test(name) for name in one):
-            raise BadValue(f"a name in {place or 'the body'} {problem}", code=code, field=place or None)
+            raise BadValueError(f"a name in {place or 'the body'} {problem}", code=code, field=place or None)
         if test(one):
-            raise BadValue(f"{place or 'the body'} {problem}", code=code, field=place or None)
+            raise BadValueError(f"{place or 'the body'} {problem}", code=code, field=place or None)
 
 
 def _check_depth(value: Any, where: str) -> None:
@@ -154,7 +156,7 @@ def _check_depth(value: Any, where: str) -> None:
 
 
 def _refuse_depth(where: str) -> NoReturn:
-    raise BadValue(f"{where or 'the body'} is nested deeper than {MOST_DEPTH} levels", field=where or None)
+    raise BadValueError(f"{where or 'the body'} is nested deeper than {MOST_DEPTH} levels", field=where or None)
 
 
 def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:

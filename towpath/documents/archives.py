@@ -21,7 +21,7 @@ ENCRYPTED_FLAG = 0x1
 PIECE = 1 << 12
 
 
-class _Begun(Exception):
+class _RootBegunError(Exception):
     """The root element of an XML file has begun: the part that can hold definitions is over."""
 
 
@@ -69,7 +69,7 @@ def _assert_plain(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         with archive.open(member) as part:
             while piece := part.read(PIECE):
                 parser.Parse(piece)
-    except _Begun:
+    except _RootBegunError:
         return
     except expat.ExpatError:
         # Its reader will say so, if it is ever read.
@@ -81,4 +81,4 @@ def _refuse(*_: object) -> None:
 
 
 def _begin(*_: object) -> None:
-    raise _Begun
+    raise _RootBegunError

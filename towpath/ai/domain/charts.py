@@ -32,7 +32,7 @@ NAMES = {
 }
 
 
-class Undrawable(TowpathError):
+class UndrawableError(TowpathError):
     """422: the rows make no chart; the sentence tells why."""
 
     status = 422
@@ -143,13 +143,13 @@ def chart_spec(
         remark: What is to be known of the rows, such as that there are more of them.
 
     Raises:
-        Undrawable: The rows make no chart.
+        UndrawableError: The rows make no chart.
     """
     answer, canvas = survey(columns, rows), Canvas(width, height, dark)
     kind = _choose(answer, wanted)
     if kind is ChartType.TABLE:
         why = _obstacle(ChartType.TABLE if wanted is ChartType.TABLE else _fitting(answer), answer)
-        raise Undrawable(f"the answer is a table: {why}")
+        raise UndrawableError(f"the answer is a table: {why}")
     drawing = draw(kind, answer, canvas)
     constants = [f"{answer.label(one)}: {answer.text(one, rows[0][one])}" for one in answer.constants]
     told = [*constants, *drawing.notes, *([remark] if remark else [])]

@@ -14,7 +14,7 @@ from towpath.ai.domain.semantics.compile import Column
 from towpath.ai.domain.semantics.filters import OPERATORS
 from towpath.ai.semantic_types import DEFAULT_ROWS, MOST_ROWS, DataType, Query, Sort
 from towpath.ai.types import ChartType
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.core.texts import shorten
 
 QUERY, CHART, ANSWER = "query", "chart", "answer"
@@ -174,7 +174,7 @@ def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | No
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         return title, None, f"query.{'.'.join(str(one) for one in first['loc'])}: {first['msg']}"
-    except BadInput as error:
+    except BadInputError as error:
         return title, None, error.detail
     return title, query, None
 
@@ -243,7 +243,7 @@ def _filters(given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         several = operator in {"in", "not_in", "between"}
         if not several and len(values) != 1:
             if operator not in {"is", "is_not"}:
-                raise BadInput(f"filters: {one['field']} {operator} takes one value", field="filters")
+                raise BadInputError(f"filters: {one['field']} {operator} takes one value", field="filters")
             operator, several = {"is": "in", "is_not": "not_in"}[operator], True
         found.setdefault(str(one["field"]), {})[operator] = values if several else values[0]
     return found

@@ -18,8 +18,8 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from towpath.core.errors import BadInput
-from towpath.core.json_schema.patterns import BadPattern, Pattern, compiled
+from towpath.core.errors import BadInputError
+from towpath.core.json_schema.patterns import BadPatternError, Pattern, compiled
 
 MOST_WORK = 200_000_000
 MOST_LEVELS = 120
@@ -53,7 +53,7 @@ APPLICATORS = frozenset(
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 
-class Uncheckable(BadInput):
+class UncheckableError(BadInputError):
     """Data cannot be checked by this schema: it leads out of itself, never ends, or takes too much work."""
 
 
@@ -71,11 +71,11 @@ class _Work:
         """Take units off.
 
         Raises:
-            Uncheckable: None are left.
+            UncheckableError: None are left.
         """
         self.left -= units
         if self.left < 0:
-            raise Uncheckable(
+            raise UncheckableError(
                 "checking the data by the schema takes too much work: "
                 "it needs fewer alternatives, references or pattern checks, or less data"
             )
@@ -111,7 +111,7 @@ def errors_of(data: Any, schema: Mapping[str, Any] | bool, *, most: int = MOST_E
         most: Errors after which the check ends.
 
     Raises:
-        Uncheckable: A reference leads out of the schema, it refers to itself without end, a pattern does not run here,
+        UncheckableError: A reference leads out of the schema, it refers to itself without end, a pattern does not run here,
             or the check takes too much work.
     """
     resource = DRAFT202012.create_resource(schema if isinstance(schema, bool) else dict(schema))
@@ -122,7 +122,7 @@ def meta_errors_of(schema: Any, *, most: int = 1) -> list[ValidationError]:
     """What is wrong with a schema by the rules for schemas.
 
     Raises:
-        Uncheckable: It is too large, or nested too deeply.
+        UncheckableError: It is too large, or nested too deeply.
     """
     return _errors(schema, DRAFT202012.create_resource(dict(Draft202012Validator.META_SCHEMA)), Registry(), most)
 
@@ -136,12 +136,12 @@ def _errors(data: Any, resource: Any, registry: Any, most: int) -> list[Validati
             found.append(error)
             if len(found) >= most:
                 break
-    except BadPattern as error:
-        raise Uncheckable(f"the schema has a pattern that cannot be run: {error}"[:300]) from error
+    except BadPatternError as error:
+        raise UncheckableError(f"the schema has a pattern that cannot be run: {error}"[:300]) from error
     except Unresolvable as error:
-        raise Uncheckable(f"the schema refers to {str(error.ref)[:100]!r}, which is not within it") from error
+        raise UncheckableError(f"the schema refers to {str(error.ref)[:100]!r}, which is not within it") from error
     except UnknownType as error:
-        raise Uncheckable(f"the schema has an unknown type {str(error.type)[:80]!r}") from error
+        raise UncheckableError(f"the schema has an unknown type {str(error.type)[:80]!r}") from error
     except RecursionError as error:
         raise _too_deep() from error
     finally:
@@ -149,8 +149,8 @@ def _errors(data: Any, resource: Any, registry: Any, most: int) -> list[Validati
     return found
 
 
-def _too_deep() -> Uncheckable:
-    return Uncheckable(
+def _too_deep() -> UncheckableError:
+    return UncheckableError(
         "the schema refers to itself without end, or schema and data are nested too deeply to be checked"
     )
 

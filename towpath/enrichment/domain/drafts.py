@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.forms import closed
 from towpath.enrichment.domain.prompts import FIELD_TOKENS, LEAST_TOKENS, MOST_TOKENS
@@ -32,19 +32,19 @@ def draft_schema(samples: Sequence[Mapping[str, Any]], *, threshold: float, name
         name: The type's name; None: for the model to find.
 
     Raises:
-        BadInput: No samples, or ones of several types (some share no property with the others).
+        BadInputError: No samples, or ones of several types (some share no property with the others).
     """
     if not samples or not all(isinstance(sample, Mapping) and sample for sample in samples):
-        raise BadInput("entity_samples must hold objects with at least one property", field="entity_samples")
+        raise BadInputError("entity_samples must hold objects with at least one property", field="entity_samples")
     _refuse_mixed(samples)
     properties = _properties(samples, threshold)
     if not properties:
-        raise BadInput(
+        raise BadInputError(
             f"no property is in {threshold:.0%} of the samples; lower sample_commonality_threshold",
             field="entity_samples",
         )
     if len(properties) > MOST_PROPERTIES:
-        raise BadInput(f"the samples have more than {MOST_PROPERTIES} properties", field="entity_samples")
+        raise BadInputError(f"the samples have more than {MOST_PROPERTIES} properties", field="entity_samples")
     key = _identifying(samples, properties)
     properties[key]["identifying"] = True
     properties[key].pop("nullable", None)
@@ -56,7 +56,7 @@ def _refuse_mixed(samples: Sequence[Mapping[str, Any]]) -> None:
     for place, sample in enumerate(samples):
         others = {key for number, other in enumerate(samples) if number != place for key in other}
         if len(samples) > 1 and others.isdisjoint(sample):
-            raise BadInput(
+            raise BadInputError(
                 f"entity_samples[{place}] shares no property with the others: samples must be of one type",
                 field=f"entity_samples[{place}]",
             )

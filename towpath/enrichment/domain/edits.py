@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.drafts import humanised
 from towpath.enrichment.domain.forms import closed
@@ -150,7 +150,7 @@ def apply_edits(content: Content, edits: Sequence[Edit]) -> tuple[Content, list[
         The new content, the names of properties that were added, and what was not done and why.
 
     Raises:
-        BadInput: Nothing could be done, or nothing would be left.
+        BadInputError: Nothing could be done, or nothing would be left.
     """
     made = deepcopy(content)
     properties: dict[str, Any] = made["root"]["properties"]
@@ -161,7 +161,7 @@ def apply_edits(content: Content, edits: Sequence[Edit]) -> tuple[Content, list[
         if problem:
             refused.append(problem)
     if len(refused) == len(edits):
-        raise BadInput("the instruction changes nothing: " + "; ".join(refused), field="prompt")
+        raise BadInputError("the instruction changes nothing: " + "; ".join(refused), field="prompt")
     return read_content(made), [name for name in added if name in properties], refused
 
 

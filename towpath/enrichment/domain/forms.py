@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.enrichment.domain.content import Content, resolve
 
 MOST_DEPTH = 8
@@ -55,10 +55,10 @@ class _Maker:
 
     def a_property(self, spec: Mapping[str, Any], depth: int) -> Form:
         if depth > MOST_DEPTH:
-            raise BadInput(f"schema_content is nested deeper than {MOST_DEPTH}", field="schema_content")
+            raise BadInputError(f"schema_content is nested deeper than {MOST_DEPTH}", field="schema_content")
         # A few definitions that each refer to the next several times are more than any memory once written out.
         if next(self.left, None) is None:
-            raise BadInput(
+            raise BadInputError(
                 f"schema_content: more than {MOST_NODES} properties with its references", field="schema_content"
             )
         found = resolve(spec, self.content)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
-from towpath.core.json_schema import Uncheckable, errors_of
+from towpath.core.json_schema import UncheckableError, errors_of
 from towpath.enrichment.domain.content import GENERAL, Content, domain_name, domains, properties, with_preserved
 from towpath.enrichment.domain.forms import answer_form
 from towpath.enrichment.types import ExpertiseResult, ModelResult, Plan, Strategy
@@ -94,7 +94,7 @@ def form_errors(plan: Plan, result: Mapping[str, Any], expertises: Sequence[Expe
     form = answer_form(plan.content, keys=keys, languages=plan.languages)
     try:
         found = errors_of(dict(result), form, most=MOST_ERRORS)
-    except Uncheckable as error:
+    except UncheckableError as error:
         return [_told("$.", error.detail)]
     return [_told(error.json_path, error.message) for error in found]
 

@@ -3,7 +3,7 @@
 Start with `kinds.py` for the file, `layout.py` for a page's text, `fields.py` and `matching.py` for what it says.
 """
 
-from towpath.documents.kinds import HEAD_BYTES, UnsupportedFile, detect_kind
+from towpath.documents.kinds import HEAD_BYTES, UnsupportedFileError, detect_kind
 from towpath.documents.layout import markdown_of
 from towpath.extraction.domain.fields import PageFields, Pair, fields_of
 from towpath.extraction.domain.matching import Found, match_fields

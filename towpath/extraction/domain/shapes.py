@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from towpath.core import json_schema
-from towpath.core.errors import BadInput, TooLarge
+from towpath.core.errors import BadInputError, TooLargeError
 from towpath.core.json_values import write_json
 from towpath.extraction.domain.values import nullable, resolved, type_of
 from towpath.extraction.types import MOST_SCHEMA_BYTES, Change
@@ -20,26 +20,26 @@ def check_schema(schema: Mapping[str, Any], *, field: str = "schema") -> None:
     """Refuse a schema that nothing can be extracted by.
 
     Raises:
-        BadInput: No JSON Schema of an object with properties, or one that leads out of itself, never ends, or has a
-            pattern that cannot be run.
-        TooLarge: Beyond 64 KiB.
+        BadInputError: No JSON Schema of an object with properties, or one that leads out of itself, never ends, or has
+            a pattern that cannot be run.
+        TooLargeError: Beyond 64 KiB.
     """
     if len(write_json(schema)) > MOST_SCHEMA_BYTES:
-        raise TooLarge(f"{field} is larger than {MOST_SCHEMA_BYTES} bytes")
+        raise TooLargeError(f"{field} is larger than {MOST_SCHEMA_BYTES} bytes")
     _assert_shallow(schema, field, 0)
     json_schema.check_schema(schema, field=field)
     root = resolved(schema, schema)
     properties = root.get("properties")
     if type_of(root) != "object" or not isinstance(properties, Mapping) or not properties:
-        raise BadInput(f"{field}: an object with properties is needed", field=field)
+        raise BadInputError(f"{field}: an object with properties is needed", field=field)
     if len(properties) > MOST_PROPERTIES:
-        raise BadInput(f"{field}: at most {MOST_PROPERTIES} properties", field=field)
+        raise BadInputError(f"{field}: at most {MOST_PROPERTIES} properties", field=field)
     asked_form(schema)
 
 
 def _assert_shallow(node: Any, field: str, depth: int) -> None:
     if depth > MOST_DEPTH * 3:
-        raise BadInput(f"{field}: nested too deeply", field=field)
+        raise BadInputError(f"{field}: nested too deeply", field=field)
     for value in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
         _assert_shallow(value, field, depth + 1)
 
@@ -64,7 +64,7 @@ class _Form:
     def of(self, node: Mapping[str, Any], only: Sequence[str] | None, depth: int) -> dict[str, Any]:
         self._nodes += 1
         if self._nodes > MOST_NODES:
-            raise BadInput("schema: too many properties, or it refers to itself too often", field="schema")
+            raise BadInputError("schema: too many properties, or it refers to itself too often", field="schema")
         kind = type_of(node)
         said = {name: node[name] for name in ("title", "description", "format") if name in node}
         if kind == "object" and isinstance(node.get("properties"), Mapping) and depth < MOST_DEPTH:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from psycopg.types.json import Jsonb
 
-from towpath.core.errors import ErrorCode, JobNotActive
+from towpath.core.errors import ErrorCode, JobNotActiveError
 from towpath.db.engine import Connection
 from towpath.jobs.store.events import append_told
 from towpath.jobs.types import EventType, JobRef, JobWarning
@@ -28,7 +28,7 @@ async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[J
         How many were new.
 
     Raises:
-        JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
+        JobNotActiveError: The job has ended, or a newer attempt runs: the transaction must roll back.
     """
     if not warnings:
         return 0
@@ -39,7 +39,7 @@ async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[J
     )
     row = await found.fetchone()
     if row is None:
-        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+        raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
     kept: list[dict[str, Any]] = [one for one in row[0] if one["code"] != ErrorCode.MORE_WARNINGS]
     more = next((int(one["more"]) for one in row[0] if one["code"] == ErrorCode.MORE_WARNINGS), 0)
     known = {_digest(one) for one in kept}

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.errors import BadInputError, ErrorCode
 from towpath.core.json_values import write_json
 
 URL_KEYS = ("url", "uri", "file_url", "source_url", "source", "href")
@@ -30,7 +30,7 @@ def payload_text(payload: dict[str, Any] | None) -> str | None:
         the top level in the order of their keys; None when there is nothing but space.
 
     Raises:
-        BadInput: `text` is of a kind that is no text.
+        BadInputError: `text` is of a kind that is no text.
     """
     return _text_of(payload or {}, "payload.text")
 
@@ -59,16 +59,16 @@ def _is_line(value: Any) -> bool:
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
-def _no_text(field: str, what: str) -> BadInput:
+def _no_text(field: str, what: str) -> BadInputError:
     detail = f"{field} is {what}; it can be a string, a number, or a list of strings and numbers"
-    return BadInput(detail, code=ErrorCode.NOTHING_TO_EMBED, field=field)
+    return BadInputError(detail, code=ErrorCode.NOTHING_TO_EMBED, field=field)
 
 
 def query_text(query: Any) -> str | None:
     """The text of a search query: a string, or a structure read as a payload is.
 
     Raises:
-        BadInput: Its `text` is of a kind that is no text.
+        BadInputError: Its `text` is of a kind that is no text.
     """
     if isinstance(query, str):
         return query if query.strip() else None
