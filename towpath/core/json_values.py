@@ -36,7 +36,8 @@ def read_json(raw: bytes, where: str = "", *, offset: int = 0) -> Any:
         offset: Where it begins in the body, for messages.
 
     Raises:
-        BadValueError: A NUL character, half of a surrogate pair, a number beyond what a float can hold, or too many levels.
+        BadValueError: A NUL character, half of a surrogate pair, a number beyond what a float can hold, or too many
+            levels.
         BadInputError: No JSON; the message has the offset.
     """
     text = raw.removeprefix(BYTE_ORDER_MARK)

@@ -111,8 +111,8 @@ def errors_of(data: Any, schema: Mapping[str, Any] | bool, *, most: int = MOST_E
         most: Errors after which the check ends.
 
     Raises:
-        UncheckableError: A reference leads out of the schema, it refers to itself without end, a pattern does not run here,
-            or the check takes too much work.
+        UncheckableError: A reference leads out of the schema, it refers to itself without end, a pattern does not run
+            here, or the check takes too much work.
     """
     resource = DRAFT202012.create_resource(schema if isinstance(schema, bool) else dict(schema))
     return _errors(data, resource, Registry().with_resource("", resource), most)
