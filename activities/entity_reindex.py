@@ -111,7 +111,7 @@ class ReindexActivities:
         async with self._database.transaction() as connection:
             _, building = await self._both(connection, ref)
         await refresh_statistics(self._database, "entities", "entity_postings", entities=building.entities)
-        if building.model_version or building.entities < training.LEAST_ENTITIES:
+        if building.model_version or building.entities < training.MIN_ENTITIES:
             return
         asked = await self._matcher.candidates.get(building, ref, queries=building.entities)
         model, report = await training.train_model(self._database, building, asked)

@@ -51,7 +51,7 @@ FORMAT = "1"
 FLUSH_SECONDS = 0.5
 FLUSH_PAGES = 25
 SHARES_A_JOB = 12
-MOST_PICTURES = 50
+MAX_PICTURES = 50
 PICTURE_PIXELS = 1_600_000
 
 
@@ -231,8 +231,8 @@ class ExtractionActivities:
             job = await open_run(connection, ref)
             await begin_review(connection, ref)
             shown = len(extraction.pages or [])
-            if extraction.kind in VISIBLE_KINDS and shown > MOST_PICTURES:
-                told = f"the review shows pictures of the first {MOST_PICTURES} of {shown} pages"
+            if extraction.kind in VISIBLE_KINDS and shown > MAX_PICTURES:
+                told = f"the review shows pictures of the first {MAX_PICTURES} of {shown} pages"
                 await add_warnings(connection, ref, [_left_out(told)])
             return await queue_review(connection, job)
 
@@ -242,7 +242,7 @@ class ExtractionActivities:
         digest = bytes.fromhex(extraction.sha256)
         known = await imaged_pages(self._database, ref.organization, digest)
         path = await self._documents.path_of(ref.organization, extraction.sha256)
-        for page in (extraction.pages or [])[:MOST_PICTURES]:
+        for page in (extraction.pages or [])[:MAX_PICTURES]:
             if page not in known:
                 data = await self._documents.reader.render_page(
                     path, extraction.kind, page, most_pixels=PICTURE_PIXELS, media="image/jpeg"

@@ -24,7 +24,7 @@ from towpath.ai.store.models import ASKABLE, get_model, whole_model
 from towpath.ai.store.tables import ModelRow
 from towpath.ai.store.threads import get_conversation, read_thread, read_turn
 from towpath.ai.types import (
-    MOST_PROMPT,
+    MAX_PROMPT,
     AiJobBody,
     AiParams,
     AiState,
@@ -51,8 +51,8 @@ from towpath.jobs.types import JobKind
 from towpath.llm.store.attachments import add_attachments
 from towpath.webhooks.store.endpoints import add_target
 
-MOST_ATTACHED_BYTES = 10 << 20
-MOST_NAME = 80
+MAX_ATTACHED_BYTES = 10 << 20
+MAX_NAME = 80
 ROUTE = "POST /v1/ai/jobs"
 
 
@@ -213,7 +213,7 @@ async def _accept(state: AppState, connection: Connection, job: JobRow, body: Ai
         user_id=user,
         model_id=body.model_id,
         branch_id=body.branch_id,
-        name=shorten(body.prompt.strip().splitlines()[0], MOST_NAME),
+        name=shorten(body.prompt.strip().splitlines()[0], MAX_NAME),
         last_prompt=body.prompt,
     )
     await create_ai_job(connection, job, thread, most=state.limits.most_jobs(job.organization))
@@ -226,8 +226,8 @@ async def _file(state: AppState, organization: str, place: int, given: Attachmen
         data = base64.b64decode(given.data, validate=True)
     except binascii.Error as error:
         raise BadInputError(f"{field} is not base64: {error}", code=ErrorCode.INVALID_ENCODING, field=field) from error
-    if len(data) > MOST_ATTACHED_BYTES:
-        raise TooLargeError(f"{field} is larger than {MOST_ATTACHED_BYTES} bytes")
+    if len(data) > MAX_ATTACHED_BYTES:
+        raise TooLargeError(f"{field} is larger than {MAX_ATTACHED_BYTES} bytes")
     suffix = mimetypes.guess_extension(given.mime_type.split(";")[0].strip().lower()) or ""
     name = given.name or f"attachment-{place + 1}{suffix}"
     return await make_attachment(state, organization, name, given.mime_type, data, field=field)
@@ -240,8 +240,8 @@ async def ask(state: AppState, caller: Principal, conversation_id: UUID, prompt:
         Conflict: One is being answered.
         BadInputError: The prompt is empty or too long.
     """
-    if not prompt.strip() or len(prompt) > MOST_PROMPT:
-        raise BadInputError(f"prompt: 1 to {MOST_PROMPT:,} characters", field="prompt")
+    if not prompt.strip() or len(prompt) > MAX_PROMPT:
+        raise BadInputError(f"prompt: 1 to {MAX_PROMPT:,} characters", field="prompt")
     thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
     body = AiJobBody(model_id=thread.model_id, branch_id=thread.branch_id, prompt=prompt)
     await find_model(state, caller.organization, body.model_id, body.branch_id)

@@ -24,7 +24,7 @@ from towpath.core.spreadsheets import safe_csv
 from towpath.db.tables import JobRow
 from towpath.jobs.store.ends import plain_warnings
 
-LONGEST_WAIT = 60.0
+MAX_WAIT = 60.0
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 MODEL_CODES = re.compile(r"^[a-z_]+$")
 
@@ -258,8 +258,8 @@ def wanted_wait(headers: Mapping[str, str]) -> float:
     if found is None:
         return 0.0
     seconds = float(found[1])
-    if seconds > LONGEST_WAIT:
-        raise BadInputError(f"Prefer: wait takes up to {LONGEST_WAIT:g} seconds", field="Prefer")
+    if seconds > MAX_WAIT:
+        raise BadInputError(f"Prefer: wait takes up to {MAX_WAIT:g} seconds", field="Prefer")
     return seconds
 
 

@@ -36,11 +36,11 @@ from towpath.jobs.types import JobKind, JobWarning
 from towpath.runtime.settings import Settings
 from towpath.webhooks.store.endpoints import add_target
 
-MOST_ENTITIES = 1_000_000
-MOST_ENTITY_BYTES = 1 << 20
-MOST_ERRORS = 1000
+MAX_ENTITIES = 1_000_000
+MAX_ENTITY_BYTES = 1 << 20
+MAX_ERRORS = 1000
 DEFAULT_WAIT = 10.0
-MOST_WAIT = 60.0
+MAX_WAIT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class BatchOptions:
             index_name=index_name,
             explain=explain,
             asynchronous=asynchronous,
-            wait=min(float(wait), MOST_WAIT) if wait is not None else DEFAULT_WAIT,
+            wait=min(float(wait), MAX_WAIT) if wait is not None else DEFAULT_WAIT,
             deadline=read_deadline(request),
         )
 
@@ -118,8 +118,8 @@ async def submit_batch(
         json_bytes=state.settings.max_json_bytes,
         json_setting="max_json_bytes",
         ndjson_bytes=state.settings.max_ndjson_bytes,
-        items=MOST_ENTITIES,
-        item_bytes=MOST_ENTITY_BYTES,
+        items=MAX_ENTITIES,
+        item_bytes=MAX_ENTITY_BYTES,
         page_items=state.settings.index_chunk,
     )
     slot = Slot(caller.organization, f"POST {request.url.path}", idempotency_key)
@@ -195,7 +195,7 @@ def _accepted(job: JobRow) -> dict[str, Any]:
 
 async def answer_batch(state: AppState, job: JobRow, *, limit: int, offset: int, explain: bool) -> dict[str, Any]:
     """A batch's status with a page of its results."""
-    failures, total = await read_failures(state.db, job.id, limit=MOST_ERRORS, offset=0)
+    failures, total = await read_failures(state.db, job.id, limit=MAX_ERRORS, offset=0)
     view: BatchView = batch_view(job, failures=failures, total_failures=total)
     view.progress = job.fraction
     view.created_at, view.started_at, view.completed_at = job.created_at, job.started_at, job.completed_at

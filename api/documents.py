@@ -26,7 +26,7 @@ from towpath.documents.types import DocumentKind
 from towpath.extraction.store.blobs import add_blob
 from towpath.extraction.types import DocumentRef
 
-MOST_JSON = 2 << 20
+MAX_JSON = 2 << 20
 FORM_ROOM = 1 << 20
 PIECE = 1 << 20
 COUNTED = frozenset({DocumentKind.PDF, DocumentKind.TIFF})
@@ -66,7 +66,7 @@ async def read_start(request: Request, state: AppState, organization: str, model
     else:
         # The document that it names is kept as well.
         await state.limits.room_for_bytes(organization)
-        raw = b"".join([piece async for piece in body_pieces(request, limit=MOST_JSON)])
+        raw = b"".join([piece async for piece in body_pieces(request, limit=MAX_JSON)])
         given, document, pages = _json(raw), None, None
     body = _validated(model, given)
     note_fields(request, given)
@@ -96,7 +96,7 @@ async def _form(
     limit = state.settings.document_max_bytes + FORM_ROOM
     # It is made by a generator function, and closed as one.
     pieces = cast(AsyncGenerator[bytes, None], body_pieces(request, limit=limit, setting="document_max_bytes"))
-    parser = MultiPartParser(request.headers, pieces, max_files=1, max_part_size=MOST_JSON)
+    parser = MultiPartParser(request.headers, pieces, max_files=1, max_part_size=MAX_JSON)
     try:
         form = await parser.parse()
     except MultiPartException as error:

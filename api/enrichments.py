@@ -24,7 +24,7 @@ from towpath.db.tables import JobRow
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.runs import choose_strategy
-from towpath.enrichment.domain.schema import MOST_BYTES, check_keywords, read_content
+from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
 from towpath.enrichment.store.schemas import get_schema
 from towpath.enrichment.types import AUTO, EnrichmentOptions, Plan, Strategy
 from towpath.jobs.store import jobs as job_store
@@ -91,8 +91,8 @@ async def make_plan(
     if body.enable_web_search:
         raise BadInputError("enable_web_search: no provider here searches the web", field="enable_web_search")
     content, version = await find_content(state, caller.organization, body.schema_id, body.target_schema)
-    if len(write_json(content)) > MOST_BYTES:
-        raise TooLargeError(f"the schema is larger than {MOST_BYTES} bytes")
+    if len(write_json(content)) > MAX_BYTES:
+        raise TooLargeError(f"the schema is larger than {MAX_BYTES} bytes")
     models, chosen = chosen_models(state.catalog, body.models)
     for name in ("arbitration_model", "classification_model"):
         if (model := getattr(body, name)) is not None:

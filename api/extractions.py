@@ -46,7 +46,7 @@ from towpath.net.urls import document_shown, receiver_shown
 from towpath.secrets.urls import seal_document, shown_url
 from towpath.webhooks.store.endpoints import add_target, get_receiver
 
-MOST_METADATA_BYTES = 16 << 10
+MAX_METADATA_BYTES = 16 << 10
 DOCUMENT_URLS = ("url", "documentUrl", "document_url")
 RECEIVER_URLS = ("webhookUrl", "webhook_url")
 SECRET_FIELDS = frozenset({"webhookSigningSecret", "webhook_signing_secret"})
@@ -93,8 +93,8 @@ async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: S
     if unknown:
         raise BadInputError(f"extractPerPage: the schema has no property {min(unknown)}", field="extractPerPage")
     _assert_pages(options, sent.pages)
-    if body.metadata is not None and len(write_json(body.metadata)) > MOST_METADATA_BYTES:
-        raise BadInputError(f"metadata is larger than {MOST_METADATA_BYTES} bytes", field="metadata")
+    if body.metadata is not None and len(write_json(body.metadata)) > MAX_METADATA_BYTES:
+        raise BadInputError(f"metadata is larger than {MAX_METADATA_BYTES} bytes", field="metadata")
     if body.webhook_id is not None:
         try:
             await get_receiver(state.db, caller.organization, body.webhook_id)

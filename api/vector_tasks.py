@@ -49,9 +49,9 @@ from towpath.vectors.types import (
 )
 from towpath.webhooks.store.endpoints import add_target
 
-MOST_ITEM_BYTES = 16 << 20
-MOST_LISTED_FAILURES = 100
-MOST_DETAIL = 1500
+MAX_ITEM_BYTES = 16 << 20
+MAX_LISTED_FAILURES = 100
+MAX_DETAIL = 1500
 OBJECT_ID: TypeAdapter[str] = TypeAdapter(ObjectId)
 
 
@@ -109,7 +109,7 @@ async def submit_task(
         json_bytes=settings.vector_max_bytes,
         json_setting="vector_max_bytes",
         items=settings.vector_max_items,
-        item_bytes=min(MOST_ITEM_BYTES, settings.vector_max_bytes),
+        item_bytes=min(MAX_ITEM_BYTES, settings.vector_max_bytes),
         page_items=settings.vector_chunk,
     )
     slot = Slot(caller.organization, f"POST {request.url.path}", idempotency_key)
@@ -201,7 +201,7 @@ def view(job: JobRow, failures: list[FailedItem]) -> dict[str, Any]:
         "status": task_status(job.state, cancelling=job.cancelling, error=job.error_code),
         "created_at": job.created_at,
         "updated_at": job.updated_at,
-        "detail": (job.error_message or "")[:MOST_DETAIL] or None,
+        "detail": (job.error_message or "")[:MAX_DETAIL] or None,
         "collection": job.params["collection"],
         "attempt": job.attempt,
         "warnings": plain_warnings(job) or None,

@@ -16,7 +16,7 @@ from towpath.core.json_values import read_json, write_json
 from towpath.secrets.urls import seal_receiver
 from towpath.webhooks.domain.signing import PREFIX, signing_key, standard_form
 from towpath.webhooks.store.endpoints import Target
-from towpath.webhooks.types import MOST_METADATA_BYTES, WebhookFields
+from towpath.webhooks.types import MAX_METADATA_BYTES, WebhookFields
 
 HEADERS = {
     "webhook_url": "towpath-webhook-url",
@@ -64,8 +64,8 @@ async def read_target(request: Request, state: AppState, fields: WebhookFields |
         if not secret.startswith(PREFIX):
             # The official packages take this form alone; it is told once, to who has just sent the secret.
             add_header(request.scope, "Towpath-Webhook-Secret", standard_form(secret))
-    if fields.webhook_metadata is not None and len(write_json(fields.webhook_metadata)) > MOST_METADATA_BYTES:
-        raise TooLargeError(f"webhookMetadata is larger than {MOST_METADATA_BYTES} bytes")
+    if fields.webhook_metadata is not None and len(write_json(fields.webhook_metadata)) > MAX_METADATA_BYTES:
+        raise TooLargeError(f"webhookMetadata is larger than {MAX_METADATA_BYTES} bytes")
     return Target(
         seal_receiver(state.vault, fields.webhook_url),
         None if secret is None else state.vault.seal(secret),

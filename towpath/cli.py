@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from towpath.db.tables import UserRow
 
 GRACE = 10
-MOST_LIMIT = (1 << 63) - 1
+MAX_LIMIT = (1 << 63) - 1
 
 app = typer.Typer(
     help="Towpath: durable jobs over data and AI, as Temporal workflows behind a REST API.",
@@ -557,8 +557,8 @@ def _limit(change: str) -> tuple[LimitName, int | None]:
         _fail(f"--set {change}: must be one of {', '.join(LimitName)}, then = and a number")
     if value == "default":
         return LimitName(name), None
-    if not value.isascii() or not value.isdigit() or int(value) > MOST_LIMIT:
-        _fail(f"--set {change}: must be a whole number up to {MOST_LIMIT}, or default")
+    if not value.isascii() or not value.isdigit() or int(value) > MAX_LIMIT:
+        _fail(f"--set {change}: must be a whole number up to {MAX_LIMIT}, or default")
     return LimitName(name), int(value)
 
 

@@ -42,8 +42,8 @@ from towpath.workflows.options import PROJECTION
 from towpath.workflows.webhooks import start_notice
 
 MAX_WINDOW = 200
-MOST_MESSAGE = 2_000
-MOST_RETRIES = 5
+MAX_MESSAGE = 2_000
+MAX_RETRIES = 5
 CANCEL_SECONDS = 30.0
 State = TypeVar("State", bound=RunState)
 Phases = Callable[[JobInput], Awaitable[dict[str, Any] | None]]
@@ -324,7 +324,7 @@ class JobWorkflow(Generic[State]):
         units = f": {self._done} of {self._units} chunks" if self._units else ""
         retries = "".join(
             f"\n\n**Trying again**: {one.activity}, {one.attempt} failed attempts: {one.message}"
-            for one in sorted(self._retrying.values(), key=lambda one: -one.attempt)[:MOST_RETRIES]
+            for one in sorted(self._retrying.values(), key=lambda one: -one.attempt)[:MAX_RETRIES]
         )
         workflow.set_current_details(f"**{self._phase or 'starting'}**{units}{state}\n\nWindow: {self.window}{retries}")
 
@@ -363,8 +363,8 @@ def _cause(error: BaseException) -> JobError:
     leaf: BaseException = error
     while True:
         if isinstance(leaf, ApplicationError) and leaf.type in set(ErrorCode):
-            return JobError(code=ErrorCode(leaf.type), message=leaf.message[:MOST_MESSAGE])
+            return JobError(code=ErrorCode(leaf.type), message=leaf.message[:MAX_MESSAGE])
         if leaf.__cause__ is None:
             message = leaf.message if isinstance(leaf, FailureError) else f"{type(leaf).__name__}: {leaf}"
-            return JobError(code=ErrorCode.INTERNAL, message=message[:MOST_MESSAGE])
+            return JobError(code=ErrorCode.INTERNAL, message=message[:MAX_MESSAGE])
         leaf = leaf.__cause__

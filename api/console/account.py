@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
-from towpath.accounts.domain.passwords import LEAST_CHARACTERS, MOST_CHARACTERS
+from towpath.accounts.domain.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from towpath.accounts.domain.policy import AccountAction, assert_may, is_person
 from towpath.accounts.store.auth import get_user
 from towpath.accounts.store.sessions import end_sessions
@@ -27,7 +27,7 @@ from towpath.core.errors import BadInputError, TowpathError
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 HERE = "/console/account"
-LENGTH = f"a password has {LEAST_CHARACTERS} to {MOST_CHARACTERS:,} characters"
+LENGTH = f"a password has {MIN_CHARACTERS} to {MAX_CHARACTERS:,} characters"
 Token = Annotated[str, Query()]
 
 

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from towpath.ai.store.threads import read_thread, read_turn
-from towpath.ai.types import MOST_PROMPT, Turn
+from towpath.ai.types import MAX_PROMPT, Turn
 from towpath.api import job_control
 from towpath.api.ai_jobs import ask, draw
 from towpath.api.ai_views import csv_response
@@ -22,7 +22,7 @@ from towpath.api.console.visitors import SignInNeededError, Visitor, read_form, 
 from towpath.api.http.auth import CHAT_COOKIE, exchange_chat_link
 from towpath.api.http.rates import limited
 from towpath.api.http.state import AppState, State
-from towpath.api.http.streams import LONGEST_SECONDS, Position, first_line, has_everything, no_more, stream
+from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
 from towpath.core.errors import BadInputError, ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import get_job
@@ -138,8 +138,8 @@ def _checked(typed: str) -> str:
     prompt = typed.strip()
     if not prompt:
         raise BadInputError("type a question first", field="prompt")
-    if len(prompt) > MOST_PROMPT:
-        raise BadInputError(f"a question has at most {MOST_PROMPT:,} characters", field="prompt")
+    if len(prompt) > MAX_PROMPT:
+        raise BadInputError(f"a question has at most {MAX_PROMPT:,} characters", field="prompt")
     if "\x00" in prompt:
         raise BadInputError("the question holds a NUL character", field="prompt")
     return prompt
@@ -179,7 +179,7 @@ async def follow(
 
 async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
     yield first_line()
-    async for events in state.events.follow(job_id, after=after, seconds=LONGEST_SECONDS):
+    async for events in state.events.follow(job_id, after=after, seconds=MAX_SECONDS):
         for event in events:
             yield ServerSentEvent(
                 id=str(event.seq), event=event.type, data=event.model_dump_json(by_alias=True), sep="\n"

@@ -15,7 +15,7 @@ from towpath.extraction.types import Extraction, ExtractParams, FieldSource
 
 SURE = 0.8
 """Below that a value is marked as uncertain."""
-LONGEST_VALUE = 300
+MAX_VALUE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = value if isinstance(value, str) else write_json(value).decode()
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
 
 
 def sureness(source: FieldSource | None, *, known: bool) -> Sureness | None:

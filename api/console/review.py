@@ -34,8 +34,8 @@ from towpath.jobs.types import JobKind
 
 router = APIRouter(prefix="/console", route_class=PageRoute, include_in_schema=False)
 QUEUE_PAGE = 50
-MOST_FIELDS = 20_000
-MOST_COMMENT = 4000
+MAX_FIELDS = 20_000
+MAX_COMMENT = 4000
 KEPT_AN_HOUR = "private, max-age=3600"
 DECISIONS = {
     "approve": ReviewStatus.APPROVED,
@@ -158,7 +158,7 @@ async def _page(
 @router.post("/jobs/{job_id}/review")
 async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID) -> Response:
     """Saves corrections or decides; what is wrong comes back beside what was typed."""
-    sent = await read_form(request, most_fields=MOST_FIELDS)
+    sent = await read_form(request, most_fields=MAX_FIELDS)
     visitor.check(request, sent)
     if any("\x00" in value for value in sent.values()):
         raise BadInputError("the form holds a NUL character")
@@ -228,8 +228,8 @@ async def _act(
         raise BadInputError("choose what to do: save, approve, reject or withdraw", field="act")
     if decision is ReviewStatus.REJECTED and not comment:
         raise BadInputError("say in the comment why it is rejected", field="comment")
-    if len(comment) > MOST_COMMENT:
-        raise BadInputError(f"the comment has at most {MOST_COMMENT:,} characters", field="comment")
+    if len(comment) > MAX_COMMENT:
+        raise BadInputError(f"the comment has at most {MAX_COMMENT:,} characters", field="comment")
     body = ReviewBody.model_validate({"decision": decision, "comment": comment or None, "annotated_data": changed})
     await decide_review(state, visitor.caller, reviewed.job.id, body)
     return RedirectResponse(f"/console/review?done={reviewed.job.id}", 303)

@@ -11,7 +11,7 @@ from jsonschema.exceptions import ValidationError
 
 from towpath.api.console.review_form import (
     ABSENT,
-    MOST_ROWS,
+    MAX_ROWS,
     FormMaker,
     Kind,
     Node,
@@ -28,10 +28,10 @@ from towpath.extraction.domain.dates import parse_date
 from towpath.extraction.domain.numbers import parse_number
 from towpath.extraction.domain.values import resolved
 
-LONGEST_ERROR = 200
+MAX_ERROR = 200
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 INTEGER = re.compile(r"[-+]?\d+")
-BIGGEST_DIGITS = 400
+MAX_DIGITS = 400
 
 
 class TypedForm(FormMaker):
@@ -98,7 +98,7 @@ class TypedForm(FormMaker):
 
     def _rows(self, name: str) -> int:
         told = self._form.get(f"{name}#", "")
-        return min(int(told), MOST_ROWS) if told.isdecimal() and len(told) < 6 else 0
+        return min(int(told), MAX_ROWS) if told.isdecimal() and len(told) < 6 else 0
 
 
 def with_row_changed(form: Mapping[str, str], wanted: str) -> dict[str, str]:
@@ -114,7 +114,7 @@ def with_row_changed(form: Mapping[str, str], wanted: str) -> dict[str, str]:
 
 def _count(form: Mapping[str, str], name: str) -> int:
     told = form[f"{name}#"]
-    return min(int(told), MOST_ROWS - 1) if told.isdecimal() and len(told) < 6 else 0
+    return min(int(told), MAX_ROWS - 1) if told.isdecimal() and len(told) < 6 else 0
 
 
 def _without_row(form: Mapping[str, str], listed: str, place: int) -> dict[str, str]:
@@ -231,7 +231,7 @@ def _number(node: Node) -> Any:
 
 def _plain_number(text: str) -> int | float | None:
     """A number as JSON writes it, or as documents do where that can be read in one way only."""
-    if len(text) > BIGGEST_DIGITS:
+    if len(text) > MAX_DIGITS:
         return None
     if INTEGER.fullmatch(text):
         return int(text)
@@ -259,7 +259,7 @@ def _places(error: ValidationError) -> list[tuple[str, str]]:
     if error.validator == "required" and isinstance(error.instance, Mapping):
         needed = cast(Sequence[str], error.validator_value)
         return [(place_of(name, one), "This is needed.") for one in needed if one not in error.instance]
-    message = error.message if len(error.message) <= LONGEST_ERROR else f"{error.message[:LONGEST_ERROR]}…"
+    message = error.message if len(error.message) <= MAX_ERROR else f"{error.message[:MAX_ERROR]}…"
     return [(name, f"{message[:1].upper()}{message[1:]}.".replace("..", "."))]
 
 

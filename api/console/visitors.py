@@ -31,8 +31,8 @@ from towpath.core.errors import BadInputError, ForbiddenError, NotFoundError, To
 from towpath.core.json_values import assert_text
 from towpath.jobs.policy import seer_of
 
-MOST_FORM_BYTES = 1 << 20
-MOST_FORM_FIELDS = 20
+MAX_FORM_BYTES = 1 << 20
+MAX_FORM_FIELDS = 20
 SAME_SITE = frozenset({"same-origin", "none"})
 OTHER_SITE = "this form came from another site"
 
@@ -182,7 +182,7 @@ def tell_origin(response: Response) -> None:
 
 
 async def read_form(
-    request: Request, *, most_fields: int = MOST_FORM_FIELDS, own_checks: Collection[str] = ()
+    request: Request, *, most_fields: int = MAX_FORM_FIELDS, own_checks: Collection[str] = ()
 ) -> dict[str, str]:
     """The fields of a form, the last of each name.
 
@@ -199,7 +199,7 @@ async def read_form(
 
 
 async def read_pairs(
-    request: Request, *, most_fields: int = MOST_FORM_FIELDS, own_checks: Collection[str] = ()
+    request: Request, *, most_fields: int = MAX_FORM_FIELDS, own_checks: Collection[str] = ()
 ) -> list[tuple[str, str]]:
     """The fields of a form in order: a name comes as often as the form says it. Arguments as for `read_form`.
 
@@ -210,7 +210,7 @@ async def read_pairs(
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > MOST_FORM_BYTES:
+        if len(body) > MAX_FORM_BYTES:
             raise TooLargeError("the form is larger than 1 MiB")
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=most_fields)

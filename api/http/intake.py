@@ -13,7 +13,7 @@ from towpath.core.errors import BadInputError, ErrorCode
 from towpath.core.json_values import read_json
 
 PAGES = ("/console", "/chat/", "/sign-")
-MOST_EPILOGUE = 1024
+MAX_EPILOGUE = 1024
 """Bytes behind the last boundary of a form, which mean nothing."""
 UNREADABLE = b"%EF%BF%BD"
 """The character that stands for what cannot be read."""
@@ -64,7 +64,7 @@ def _whole_form(receive: Receive, boundary: bytes) -> Receive:
         nonlocal tail
         message = await receive()
         if message["type"] == "http.request":
-            tail = (tail + message.get("body", b""))[-len(end) - MOST_EPILOGUE :]
+            tail = (tail + message.get("body", b""))[-len(end) - MAX_EPILOGUE :]
             if not message.get("more_body", False) and end not in tail:
                 raise BadInputError(
                     "the form breaks off before its last boundary", code=ErrorCode.TRUNCATED_BODY, field="body"

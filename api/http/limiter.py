@@ -22,11 +22,11 @@ from towpath.db.engine import Database, is_away
 
 logger = logging.getLogger(__name__)
 
-LONGEST_KEY = 200
-MOST_BLOCKS = 10_000
+MAX_KEY = 200
+MAX_BLOCKS = 10_000
 BLOCKS_A_WINDOW = 10
 """A block is given up after this part of its window."""
-SMALLEST_SHARE = 200
+MIN_SHARE = 200
 """A block is at most this part of its limit."""
 PAUSE_SECONDS = 5.0
 """How long Postgres is not asked again where it did not answer."""
@@ -142,7 +142,7 @@ class Limiter:
         """Take a block: twice the last where that was spent in time, else as much as was."""
         spent = block.until > time.monotonic()
         size = 2 * block.size if spent else block.size - block.left
-        size = max(min(size, rate.most // SMALLEST_SHARE), amount, 1)
+        size = max(min(size, rate.most // MIN_SHARE), amount, 1)
         taken = await self._strategy.hit(rate.item, _short(key), cost=size)
         if not taken and size > amount:
             size = amount
@@ -158,7 +158,7 @@ class Limiter:
     def _block(self, rate: Rate, key: str) -> _Block:
         found = self._blocks.get((rate, key))
         if found is None:
-            if len(self._blocks) >= MOST_BLOCKS:
+            if len(self._blocks) >= MAX_BLOCKS:
                 now = time.monotonic()
                 self._blocks = {at: one for at, one in self._blocks.items() if one.until > now or one.lock.locked()}
             found = self._blocks[rate, key] = _Block()
@@ -191,4 +191,4 @@ def _reached(rate: Rate, wait: int) -> LimitReachedError:
 
 def _short(key: str) -> str:
     """A key of bounded length: an address typed by anybody may have any."""
-    return key if len(key) <= LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()
+    return key if len(key) <= MAX_KEY else hashlib.sha256(key.encode()).hexdigest()

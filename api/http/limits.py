@@ -23,7 +23,7 @@ COUNTED = "towpath.counted"
 KNOWN_SECONDS = 10.0
 BYTES_KNOWN_SECONDS = 5.0
 BYTES_RETRY = 60
-MOST_KNOWN = 10_000
+MAX_KNOWN = 10_000
 TOLD_BYTES = 8 << 20
 """What a process has taken in is told to the others from so much on."""
 STREAMS = "stream"
@@ -149,7 +149,7 @@ class Limits:
         until, before = self._own.get(organization, (0.0, {}))
         if until > time.monotonic():
             return
-        if len(self._own) >= MOST_KNOWN:
+        if len(self._own) >= MAX_KNOWN:
             self._own.clear()
         # Set first, so that of many requests at once one asks.
         self._own[organization] = (time.monotonic() + KNOWN_SECONDS, before)
@@ -164,7 +164,7 @@ class Limits:
     async def _stored(self, organization: str) -> int:
         until, known = self._bytes.get(organization, (0.0, 0))
         if until <= time.monotonic():
-            if len(self._bytes) >= MOST_KNOWN:
+            if len(self._bytes) >= MAX_KNOWN:
                 self._bytes.clear()
             try:
                 known = await stored_bytes(self._database, organization)

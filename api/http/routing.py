@@ -31,9 +31,9 @@ from towpath.core.errors import UnsupportedMediaTypeError
 from towpath.core.suggestions import nearest, suggestion
 
 MULTIPART = "multipart/form-data"
-MOST_TOLD = 10
-MOST_NAME = 64
-MOST_WARNING = 1000
+MAX_TOLD = 10
+MAX_NAME = 64
+MAX_WARNING = 1000
 UNREAD = "towpath.unread"
 BODY_LIMIT = "x-body-limit"
 """In a route's `openapi_extra`: the setting that bounds its body, where the framework reads it."""
@@ -223,7 +223,7 @@ def warn_of_unknown(request: Request, body: BaseModel) -> None:
         return
     told = []
     found = list(unknown_fields(body))
-    for place, names in found[:MOST_TOLD]:
+    for place, names in found[:MAX_TOLD]:
         near = nearest(place.rpartition(".")[2], names)
         told.append(_safe(place) + (f" (did you mean {near}?)" if near else ""))
     if told:
@@ -234,10 +234,10 @@ def warn_of_unknown(request: Request, body: BaseModel) -> None:
 def warn(request: Request, message: str) -> None:
     """Tell in the answer's `Warning` header what was done worse than asked."""
     safe = "".join(one if " " <= one <= "~" and one not in '"\\' else "?" for one in message)
-    add_header(request.scope, "Warning", f'199 towpath "{safe[:MOST_WARNING]}"')
+    add_header(request.scope, "Warning", f'199 towpath "{safe[:MAX_WARNING]}"')
 
 
 def _safe(name: str) -> str:
     """A client's name as it may stand in a header."""
     shown = "".join(one if one.isascii() and (one.isalnum() or one in "_.-[]") else "?" for one in name)
-    return shown if len(shown) <= MOST_NAME else f"{shown[:MOST_NAME]}..."
+    return shown if len(shown) <= MAX_NAME else f"{shown[:MAX_NAME]}..."

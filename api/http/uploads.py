@@ -24,7 +24,7 @@ AHEAD = "towpath.ahead"
 AHEAD_BYTES = 1 << 20
 """Read before a place among the uploads is taken: most bodies end before."""
 INFLATED_PIECE = 1 << 18
-MOST_IDENTITY = 512
+MAX_IDENTITY = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +342,6 @@ def _identity(raw: bytes, name: str) -> str | None:
     if found is None:
         return None
     try:
-        return str(read_json(found))[:MOST_IDENTITY]
+        return str(read_json(found))[:MAX_IDENTITY]
     except BadInputError:
         return None

@@ -26,7 +26,7 @@ from towpath.llm.store.attachments import add_attachments, delete_attachment
 router = APIRouter(prefix="/api/attachments", tags=["enrichment"], route_class=ApiRoute)
 
 IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
-MOST_FILES = 20
+MAX_FILES = 20
 
 
 def _view(row: AttachmentRow) -> dict[str, Any]:
@@ -77,8 +77,8 @@ async def upload(
 ) -> Response:
     """Text, HTML, Markdown and PDF become text; images are shown to models that see."""
     await state.limits.room_for_bytes(caller.organization)
-    if len(files) > MOST_FILES:
-        raise BadInputError(f"files: at most {MOST_FILES} in one call", field="files")
+    if len(files) > MAX_FILES:
+        raise BadInputError(f"files: at most {MAX_FILES} in one call", field="files")
     rows = [
         await make_attachment(state, caller.organization, one.filename or "file", one.content_type, await one.read())
         for one in files

@@ -15,7 +15,7 @@ from towpath.accounts.domain.policy import AccountAction, KeyTarget, assert_may
 from towpath.accounts.store import accounts, sessions
 from towpath.accounts.store import auth as store
 from towpath.accounts.types import (
-    MOST_DAYS,
+    MAX_DAYS,
     ApiKeyBody,
     ApiKeyCreated,
     ApiKeyList,
@@ -60,7 +60,7 @@ class KeyChange(Wire, Strict):
     name: Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, AfterValidator(not_null)] = None
     role: Role = Field(default=Role.OPERATOR, description="Not above one's own; left out: it stays.")
     expires_at: Moment | None = None
-    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS), NUMBER] | None = None
+    expires_in_days: Annotated[int, Field(ge=1, le=MAX_DAYS), NUMBER] | None = None
 
     def changes(self) -> dict[str, object]:
         """What is to be changed, by column.

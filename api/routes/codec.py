@@ -23,7 +23,7 @@ from towpath.core.values import url_host
 
 router = APIRouter(prefix="/codec", include_in_schema=False, route_class=ApiRoute)
 
-MOST_BYTES = 32 << 20
+MAX_BYTES = 32 << 20
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 DECODE, ENCODE = "decode", "encode"
 PREFLIGHT_SECONDS = 600
@@ -124,8 +124,8 @@ async def _read(request: Request) -> Payloads:
     raw = bytearray()
     async for piece in request.stream():
         raw += piece
-        if len(raw) > MOST_BYTES:
-            raise TooLargeError(f"the body is larger than {MOST_BYTES} bytes")
+        if len(raw) > MAX_BYTES:
+            raise TooLargeError(f"the body is larger than {MAX_BYTES} bytes")
     try:
         return Parse(bytes(raw), Payloads())
     except (ParseError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 
 from towpath.accounts.types import Principal
 from towpath.api import job_control
-from towpath.api.batches import MOST_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
+from towpath.api.batches import MAX_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
 from towpath.api.entity_answers import candidate, entity_answer, group_view, pair_view
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.idempotency import IdempotencyKey, Slot
@@ -76,7 +76,7 @@ async def upsert_entity(
     The body is the entity itself: any JSON object with an `id`; the same `id` means update.
     """
     options = BatchOptions.read(request, state.settings, index_name=index_name, explain=explain)
-    raw = await read_whole(request, limit=MOST_ENTITY_BYTES)
+    raw = await read_whole(request, limit=MAX_ENTITY_BYTES)
     if options.asynchronous:
         return await submit_batch(request, state, caller, options, idempotency_key, single=raw)
     entity = parse_entity(raw)

@@ -45,7 +45,7 @@ from towpath.jobs.types import JobKind, JobState
 
 router = APIRouter(tags=["records"], route_class=ApiRoute)
 
-MOST_IDS = 100
+MAX_IDS = 100
 MERGE_SECONDS = 300.0
 CSV_COLUMNS = [
     "id", "type", "success", "entity_id", "entity_name", "model_composite_key", "job_id", "entity_index", "origin",
@@ -215,8 +215,8 @@ async def get_one(state: State, caller: Reader, record_id: UUID) -> dict[str, An
 
 
 def _some(body: BatchIds) -> list[UUID]:
-    if len(body.ids) > MOST_IDS:
-        raise BadInputError(f"ids: at most {MOST_IDS} in one call, not {len(body.ids)}", field="ids")
+    if len(body.ids) > MAX_IDS:
+        raise BadInputError(f"ids: at most {MAX_IDS} in one call, not {len(body.ids)}", field="ids")
     return body.ids
 
 

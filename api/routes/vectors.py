@@ -17,7 +17,7 @@ from towpath.api.http.idempotency import IdempotencyKey
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.api.vector_tasks import DELETION, MOST_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
+from towpath.api.vector_tasks import DELETION, MAX_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
 from towpath.core.errors import ConflictError, ErrorBody, ErrorList
 from towpath.core.values import Offset
 from towpath.db.tables import JobRow
@@ -121,7 +121,7 @@ async def _list(
     jobs, total = await list_tasks(
         state.db, caller.organization, kind.kind, status=status, collection=collection, limit=limit, offset=offset
     )
-    failures = await read_failed_items(state.db, [job.id for job in jobs if job.failed], most=MOST_LISTED_FAILURES)
+    failures = await read_failed_items(state.db, [job.id for job in jobs if job.failed], most=MAX_LISTED_FAILURES)
     return json_answer([view(job, failures.get(job.id, [])) for job in jobs], headers={"X-Total-Count": str(total)})
 
 

@@ -20,7 +20,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
-from towpath.activities.errors import FEW_TRIES, MOST_MESSAGE, end_of_item, judge
+from towpath.activities.errors import FEW_TRIES, MAX_MESSAGE, end_of_item, judge
 from towpath.activities.interceptor import ActivityGuard
 from towpath.core.errors import (
     BadInputError,
@@ -112,7 +112,7 @@ def test_the_text_of_an_error_is_bounded_and_never_breaks() -> None:
         def __str__(self) -> str:
             raise RuntimeError("cannot be told")
 
-    assert len(judge(RuntimeError("x" * 1_000_000)).message) <= MOST_MESSAGE
+    assert len(judge(RuntimeError("x" * 1_000_000)).message) <= MAX_MESSAGE
     assert judge(BrokenError()).message == "Broken"
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from towpath.core.errors import BadInputError, ErrorCode
-from towpath.core.json_values import MOST_DEPTH, BadValueError, parse_json, read_json, write_json
+from towpath.core.json_values import MAX_DEPTH, BadValueError, parse_json, read_json, write_json
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -82,6 +82,6 @@ def test_an_escaped_backslash_before_u0000_is_no_nul() -> None:
 
 
 def test_as_many_levels_as_can_be_written_are_taken() -> None:
-    raw = b"[" * MOST_DEPTH + b"]" * MOST_DEPTH
+    raw = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
 
     assert write_json({"a": {"b": read_json(raw)}}) == b'{"a":{"b":%s}}' % raw

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from towpath.accounts.store.rates import PostgresStorage, sweep_counters
-from towpath.api.http.limiter import SMALLEST_SHARE, Limiter, Rate
+from towpath.api.http.limiter import MIN_SHARE, Limiter, Rate
 from towpath.core.errors import ErrorCode, LimitReachedError, UnavailableError
 from towpath.db.engine import Database
 
@@ -48,7 +48,7 @@ async def test_blocks_never_pass_the_limit_and_leave_little_unused(database: Dat
     key, rate = uuid4().hex, Rate("blocks", 2000, HOUR, exact=False)
     processes = [Limiter(database), Limiter(database)]
     through = await let_through(processes, rate, key, 2500)
-    assert 2000 - len(processes) * (2000 // SMALLEST_SHARE) <= through <= 2000
+    assert 2000 - len(processes) * (2000 // MIN_SHARE) <= through <= 2000
 
 
 async def test_blocks_cost_few_statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ NEAREST_TOPICS = 3
 NEARLY_ALIKE = 0.8
 EARLIER_TURNS = 7
 """One more than a prompt tells of, and the question itself."""
-MOST_COUNTED = 1_000_000
+MAX_COUNTED = 1_000_000
 DATABASE = "database"
 
 
@@ -274,8 +274,8 @@ class Desk:
             action.rows = action.brought = len(found.rows)
             if found.truncated:
                 number = await self._count(opened, work, query)
-                action.exact = number is not None and number <= MOST_COUNTED
-                action.rows = max(min(number or 0, MOST_COUNTED), len(found.rows) + (1 if action.exact else 0))
+                action.exact = number is not None and number <= MAX_COUNTED
+                action.rows = max(min(number or 0, MAX_COUNTED), len(found.rows) + (1 if action.exact else 0))
         except (QueryTooSlowError, BadInputError) as error:
             action.error = error.detail
             return None
@@ -289,7 +289,7 @@ class Desk:
     async def _count(self, opened: Opened, work: Work, query: Query) -> int | None:
         """How many rows a query has without its limit, at most one above what is counted; None: it takes too long."""
         dialect = Dialect(work.connection.kind)
-        counting = compile_count(work.content, work.chosen_topic, query, dialect, most=MOST_COUNTED)
+        counting = compile_count(work.content, work.chosen_topic, query, dialect, most=MAX_COUNTED)
         try:
             found = await opened.run(counting.sql, counting.parameters, Limits(rows=1, seconds=self._seconds))
         except QueryTooSlowError:

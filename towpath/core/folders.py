@@ -7,7 +7,7 @@ from pathlib import Path
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.texts import shorten
 
-MOST_SHOWN = 300
+MAX_SHOWN = 300
 
 
 def own_file(root: Path, organization: str, path: str, *, must_exist: bool = True) -> Path:
@@ -35,5 +35,5 @@ def own_file(root: Path, organization: str, path: str, *, must_exist: bool = Tru
             "path: leads out of the folder of this organization", code=ErrorCode.INVALID_VALUE, field="path"
         )
     if absent:
-        raise NotFoundError(f"there is no file {shorten(path, MOST_SHOWN)} in the folder of {organization}")
+        raise NotFoundError(f"there is no file {shorten(path, MAX_SHOWN)} in the folder of {organization}")
     return file

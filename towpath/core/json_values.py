@@ -16,9 +16,9 @@ import orjson
 from towpath.core.errors import BadInputError, ErrorCode
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MOST_DEPTH = 220
+MAX_DEPTH = 220
 """Below the 254 levels that orjson writes, with room for the answer around a client's value."""
-_MOST_SHOWN = 200
+_MAX_SHOWN = 200
 _LONG_NUMBER = re.compile(rb"(?<!\d)\d{19}")
 _NUL = b"\\u0000"
 
@@ -53,7 +53,7 @@ def read_json(raw: bytes, where: str = "", *, offset: int = 0) -> Any:
         ) from error
     if _NUL in text:
         _refuse(value, where, _has_nul, "contains a null byte", ErrorCode.NULL_BYTE)
-    if text.count(b"[") + text.count(b"{") > MOST_DEPTH:
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
         _check_depth(value, where)
     return _exact(text, value)
 
@@ -104,9 +104,9 @@ def assert_text(text: str, field: str) -> None:
 def problem_of(value: Any) -> str | None:
     """What no part can hold in a value that did not come through `read_json`, such as a model's answer."""
     for path, one, depth in _walk(value):
-        place = path[:_MOST_SHOWN] or "the value"
-        if depth >= MOST_DEPTH:
-            return f"{place} is nested deeper than {MOST_DEPTH} levels"
+        place = path[:_MAX_SHOWN] or "the value"
+        if depth >= MAX_DEPTH:
+            return f"{place} is nested deeper than {MAX_DEPTH} levels"
         if any(_has_nul(text) or _has_half(text) for text in (one, *(one if isinstance(one, dict) else ()))):
             return f"{place} contains a null byte or half of a surrogate pair"
         if _is_beyond(one):
@@ -144,7 +144,7 @@ def _refuse(
     value: Any, where: str, test: Callable[[Any], bool], problem: str, code: ErrorCode = ErrorCode.INVALID_ENCODING
 ) -> None:
     for path, one, _ in _walk(value):
-        place = (f"{where}.{path}".strip(".") if path[:1] != "[" else where + path)[:_MOST_SHOWN]
+        place = (f"{where}.{path}".strip(".") if path[:1] != "[" else where + path)[:_MAX_SHOWN]
         if isinstance(one, dict) and any(test(name) for name in one):
             raise BadValueError(f"a name in {place or 'the body'} {problem}", code=code, field=place or None)
         if test(one):
@@ -152,12 +152,12 @@ def _refuse(
 
 
 def _check_depth(value: Any, where: str) -> None:
-    if any(depth >= MOST_DEPTH and isinstance(one, dict | list) for _, one, depth in _walk(value)):
+    if any(depth >= MAX_DEPTH and isinstance(one, dict | list) for _, one, depth in _walk(value)):
         _refuse_depth(where)
 
 
 def _refuse_depth(where: str) -> NoReturn:
-    raise BadValueError(f"{where or 'the body'} is nested deeper than {MOST_DEPTH} levels", field=where or None)
+    raise BadValueError(f"{where or 'the body'} is nested deeper than {MAX_DEPTH} levels", field=where or None)
 
 
 def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:

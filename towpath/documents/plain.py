@@ -8,7 +8,7 @@ from typing import Any
 from towpath.core.errors import BadInputError, ErrorCode, TooLargeError
 from towpath.documents.texts import decoded, told_by_html
 
-MOST_CHARACTERS = 10_000_000
+MAX_CHARACTERS = 10_000_000
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 PDF_TYPES = frozenset({"application/pdf", "application/x-pdf"})
@@ -52,7 +52,7 @@ def plain_text(
     text = text.replace("\x00", "").strip()
     if not text:
         raise _unreadable(name, "holds no text")
-    return text[:MOST_CHARACTERS]
+    return text[:MAX_CHARACTERS]
 
 
 def _is_text(kind: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from towpath.core.errors import ErrorCode, JobFaultError, NotFoundError, TowpathError
 from towpath.documents.faults import fault
 from towpath.documents.types import ReadLimits
-from towpath.documents.wire import LENGTH_BYTES, LOAD_SECONDS, MOST_BODY, Fault, Request, Tag, frame
+from towpath.documents.wire import LENGTH_BYTES, LOAD_SECONDS, MAX_BODY, Fault, Request, Tag, frame
 
 ROOT = Path(__file__).resolve().parents[2]
 BUFFER_BYTES = 1 << 20
@@ -139,7 +139,7 @@ class Child:
         try:
             head = await out.readexactly(LENGTH_BYTES + 1)
             length = int.from_bytes(head[:LENGTH_BYTES], "big")
-            if length > MOST_BODY:
+            if length > MAX_BODY:
                 raise ChildDiedError(None)
             return Tag(head[LENGTH_BYTES]), await out.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError, ValueError) as error:

@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema
 from towpath.core.json_schema import UncheckableError, errors_of
 from towpath.core.json_values import parse_json, problem_of, write_json
 
-MOST_ERRORS = 8
+MAX_ERRORS = 8
 
 Answered = RootModel[dict[str, Any]]
 
@@ -50,7 +50,7 @@ def _model(raw: bytes) -> type[Answered]:
             except UncheckableError as error:
                 raise ValueError(error.detail) from error
             if errors:
-                raise ValueError("; ".join(_told(error) for error in errors[:MOST_ERRORS]))
+                raise ValueError("; ".join(_told(error) for error in errors[:MAX_ERRORS]))
             return self
 
     return cast(type[Answered], Answer)

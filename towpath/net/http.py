@@ -23,7 +23,7 @@ import httpcore
 import httpx
 
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, TooLargeError, TowpathError, UnavailableError
-from towpath.core.values import MOST_PORT, is_port
+from towpath.core.values import MAX_PORT, is_port
 from towpath.net.addresses import is_public, meet
 
 USER_AGENT = "Towpath"
@@ -31,9 +31,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GONE = frozenset({404, 410})
 PASSING = frozenset({408, 425, 429})
 CONNECT_SECONDS = 10.0
-MOST_CONNECTIONS = 500
-MOST_PIECE = 1 << 20
-LONGEST_WAIT_SECONDS = 86_400
+MAX_CONNECTIONS = 500
+MAX_PIECE = 1 << 20
+MAX_WAIT_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,14 +205,14 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
     """The seconds that `Retry-After` asks for, given as seconds or as a date; at most a day."""
     text = headers.get("retry-after", "").strip()
     if text.isdigit():
-        return min(int(text), LONGEST_WAIT_SECONDS)
+        return min(int(text), MAX_WAIT_SECONDS)
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0, min(int((moment - datetime.now(UTC)).total_seconds()), LONGEST_WAIT_SECONDS))
+    return max(0, min(int((moment - datetime.now(UTC)).total_seconds()), MAX_WAIT_SECONDS))
 
 
 class _Bounds:
@@ -313,7 +313,7 @@ class _Transport(httpx.AsyncBaseTransport):
     def __init__(self, guard: _Guard) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(trust_env=False),
-            max_connections=MOST_CONNECTIONS,
+            max_connections=MAX_CONNECTIONS,
             network_backend=guard,
         )
 
@@ -373,9 +373,9 @@ async def _decompressed(response: httpx.Response) -> AsyncIterator[bytes]:
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         async for piece in raw:
-            yield inflate.decompress(piece, MOST_PIECE)
+            yield inflate.decompress(piece, MAX_PIECE)
             while inflate.unconsumed_tail:
-                yield inflate.decompress(inflate.unconsumed_tail, MOST_PIECE)
+                yield inflate.decompress(inflate.unconsumed_tail, MAX_PIECE)
         yield inflate.flush()
     except zlib.error as error:
         raise UnavailableError(f"{_shown(response.url)} sent a broken {encoding} body") from error
@@ -394,7 +394,7 @@ def _checked(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
     if not url.host:
         raise BadInputError(f"{text[:200]!r} names no host")
     if not is_port(url.port):
-        raise BadInputError(f"{text[:200]!r} is no URL: its port must be from 1 to {MOST_PORT}")
+        raise BadInputError(f"{text[:200]!r} is no URL: its port must be from 1 to {MAX_PORT}")
     if url.userinfo:
         raise RefusedAddressError("a URL must not carry a user name or a password")
     return url

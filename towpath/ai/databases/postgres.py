@@ -16,7 +16,7 @@ from towpath.ai.databases.base import Database, data_type
 from towpath.ai.databases.types import ForeignKey, Limits, Rows, Table, TableColumn
 from towpath.core.errors import BadInputError, QueryTooSlowError, UnavailableError
 from towpath.core.texts import shorten
-from towpath.core.values import MOST_PORT, is_port
+from towpath.core.values import MAX_PORT, is_port
 from towpath.net.http import GuardedClient
 
 CONNECT_SECONDS = 10
@@ -74,7 +74,7 @@ def read_url(url: str) -> dict[str, str]:
     if not host or host.startswith("/") or "," in host:
         raise BadInputError("url: one host is needed", field="url")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and is_port(int(port))):
-        raise BadInputError(f"url: its port must be from 1 to {MOST_PORT}", field="url")
+        raise BadInputError(f"url: its port must be from 1 to {MAX_PORT}", field="url")
     return given
 
 

@@ -21,7 +21,7 @@ from towpath.core.errors import BadInputError, NotFoundError
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
 
-MOST_LAYERS = 5
+MAX_LAYERS = 5
 ASKABLE = frozenset({ModelKind.SHARED, ModelKind.SHARED_EXTENSION})
 """Kinds that a question may name; a branch goes beside the one that it belongs to."""
 SORTS: dict[str, Any] = {
@@ -147,10 +147,10 @@ async def layers_of(database: Database, row: ModelRow) -> list[ModelRow]:
         BadInputError: There are too many.
     """
     found = [row]
-    while found[0].base_model_id is not None and len(found) < MOST_LAYERS:
+    while found[0].base_model_id is not None and len(found) < MAX_LAYERS:
         found.insert(0, await get_model(database, row.organization, found[0].base_model_id))
     if found[0].base_model_id is not None:
-        raise BadInputError(f"baseModelId: a model has at most {MOST_LAYERS} layers", field="baseModelId")
+        raise BadInputError(f"baseModelId: a model has at most {MAX_LAYERS} layers", field="baseModelId")
     return found
 
 
@@ -178,7 +178,7 @@ async def read_layers(
         LEFT JOIN connections c ON c.id = l.connection_id AND c.organization = %(org)s AND c.deleted_at IS NULL
         ORDER BY l.depth DESC
         """,
-        {"id": model_id, "org": organization, "most": MOST_LAYERS},
+        {"id": model_id, "org": organization, "most": MAX_LAYERS},
     )
     rows = await found.fetchall()
     if not rows or rows[0][1] is not None:

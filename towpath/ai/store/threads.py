@@ -17,7 +17,7 @@ from towpath.jobs.store.jobs import Cursor
 from towpath.jobs.types import JobKind, JobState
 
 COLUMNS = "id, organization, user_id, model_id, branch_id, name, last_prompt, created_at, updated_at"
-MOST_TURNS = 200
+MAX_TURNS = 200
 CANCELLED = "The question was cancelled."
 
 
@@ -130,7 +130,7 @@ async def read_turn_in(connection: Connection, organization: str, job_id: UUID, 
     return (await _turns(connection, jobs))[0]
 
 
-async def turns_of(connection: Connection, conversation_id: UUID, *, limit: int = MOST_TURNS) -> list[Turn]:
+async def turns_of(connection: Connection, conversation_id: UUID, *, limit: int = MAX_TURNS) -> list[Turn]:
     """The newest turns of a conversation, oldest first."""
     return await _turns(
         connection, await _jobs(connection, "conversation_id = %(id)s", {"id": conversation_id}, limit=limit)

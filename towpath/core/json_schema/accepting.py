@@ -11,9 +11,9 @@ from towpath.core.errors import BadInputError, TooLargeError
 from towpath.core.json_schema.checking import UncheckableError, meta_errors_of
 from towpath.core.json_schema.patterns import BadPatternError, compiled
 
-MOST_SCHEMAS = 40_000
-MOST_LEVELS = 60
-MOST_INSTRUCTIONS = 1_000_000
+MAX_SCHEMAS = 40_000
+MAX_LEVELS = 60
+MAX_INSTRUCTIONS = 1_000_000
 """Of all patterns of a schema together; compiling them takes about a third of a second."""
 ONE = frozenset(
     {
@@ -108,10 +108,10 @@ class _Look:
     def _visit(self, node: Node, path: str, level: int) -> None:
         if id(node) in self._paths:
             return
-        if level > MOST_LEVELS:
+        if level > MAX_LEVELS:
             raise self._bad(path, "nested too deeply")
-        if len(self._paths) >= MOST_SCHEMAS:
-            raise TooLargeError(f"{self._field}: more than {MOST_SCHEMAS:,} schemas")
+        if len(self._paths) >= MAX_SCHEMAS:
+            raise TooLargeError(f"{self._field}: more than {MAX_SCHEMAS:,} schemas")
         self._paths[id(node)], self._nodes[id(node)], self._next[id(node)] = path[:1000], node, []
         self._keywords(node, path)
         for word, place, inner in _inside(node):
@@ -156,7 +156,7 @@ class _Look:
             self._instructions += compiled(pattern).size
         except BadPatternError as error:
             raise self._bad(path, f"{pattern[:SHOWN]!r} cannot be run: {error}") from error
-        if self._instructions > MOST_INSTRUCTIONS:
+        if self._instructions > MAX_INSTRUCTIONS:
             raise self._bad(path, "the patterns of the schema are too large together")
 
     def _found(self, target: str, place: str) -> Any:

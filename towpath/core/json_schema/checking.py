@@ -21,15 +21,15 @@ from referencing.jsonschema import DRAFT202012
 from towpath.core.errors import BadInputError
 from towpath.core.json_schema.patterns import BadPatternError, Pattern, compiled
 
-MOST_WORK = 200_000_000
-MOST_LEVELS = 120
+MAX_WORK = 200_000_000
+MAX_LEVELS = 120
 """Keywords within keywords; each takes three frames of Python, which has room for a thousand."""
 KEYWORD = 400
 SUBSCHEMA = 600
 STEP = 50
 PATTERN_SHARE = 10
 COMPILED = 30
-MOST_ERRORS = 1000
+MAX_ERRORS = 1000
 # Their own work is one step for each entry; what is within is counted where it is looked at.
 APPLICATORS = frozenset(
     {
@@ -61,7 +61,7 @@ class _Work:
     """What is left to be spent on one check."""
 
     def __init__(self) -> None:
-        self.left = MOST_WORK
+        self.left = MAX_WORK
         self.level = 0
         self.patterns: dict[str, Pattern] = {}
         # By identity: all that is weighed lives as long as the check.
@@ -102,7 +102,7 @@ class _Work:
 _WORK: ContextVar[_Work] = ContextVar("work of a check")
 
 
-def errors_of(data: Any, schema: Mapping[str, Any] | bool, *, most: int = MOST_ERRORS) -> list[ValidationError]:
+def errors_of(data: Any, schema: Mapping[str, Any] | bool, *, most: int = MAX_ERRORS) -> list[ValidationError]:
     """What is wrong with data by a schema, in the order of the schema.
 
     Args:
@@ -163,7 +163,7 @@ def _counted(word: str, keyword: Keyword) -> Keyword:
         work = _WORK.get()
         work.level += 1
         try:
-            if work.level > MOST_LEVELS:
+            if work.level > MAX_LEVELS:
                 raise _too_deep()
             entries = len(value) if shallow and isinstance(value, dict | list) else 0
             items = len(instance) if isinstance(instance, dict | list) else 0

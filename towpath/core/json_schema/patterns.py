@@ -13,11 +13,11 @@ from typing import Any
 
 import re2
 
-MOST_MEMORY = 8 << 20
+MAX_MEMORY = 8 << 20
 """Bytes of one compiled pattern with its states; `\\w{1,255}` just fits."""
-MOST_PATTERNS = 16
+MAX_PATTERNS = 16
 """Compiled patterns that are kept, each of up to twice that."""
-MOST_CHARACTERS = 10_000
+MAX_CHARACTERS = 10_000
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
 _BRACED = re.compile(r"\{([0-9a-fA-F]{1,6})\}")
 _UP_TO = re.compile(r"\{,([0-9]{1,4})\}")
@@ -65,8 +65,8 @@ class Pattern:
     """
 
     def __init__(self, given: str) -> None:
-        if len(given) > MOST_CHARACTERS:
-            raise BadPatternError(f"longer than {MOST_CHARACTERS:,} characters")
+        if len(given) > MAX_CHARACTERS:
+            raise BadPatternError(f"longer than {MAX_CHARACTERS:,} characters")
         self._given = given
         self._plain = _compiled(_translated(given, _PLAIN))
 
@@ -115,7 +115,7 @@ def _compiled(translated: str) -> Any:
         ) from error
 
 
-@lru_cache(maxsize=MOST_PATTERNS)
+@lru_cache(maxsize=MAX_PATTERNS)
 def _kept(given: str) -> Pattern:
     return Pattern(given)
 
@@ -131,7 +131,7 @@ def compiled(given: str) -> Pattern:
 
 def _options() -> Any:
     options = re2.Options()
-    options.max_mem = MOST_MEMORY
+    options.max_mem = MAX_MEMORY
     options.log_errors = False
     options.never_capture = True
     return options

@@ -9,7 +9,7 @@ from typing import Any
 from towpath.core.errors import BadInputError
 
 GENERAL = "general"
-MOST_REFERENCES = 20
+MAX_REFERENCES = 20
 
 Content = dict[str, Any]
 
@@ -26,9 +26,9 @@ def resolve(spec: Mapping[str, Any], content: Content, seen: frozenset[str] = fr
     found = re.fullmatch(r"#/(\$defs|\$enums|definitions)/([^/]+)", str(reference))
     place = "$defs" if found and found[1] == "definitions" else (found[1] if found else "")
     target = content.get(place, {}).get(found[2]) if found else None
-    if len(seen) >= MOST_REFERENCES:
+    if len(seen) >= MAX_REFERENCES:
         raise BadInputError(
-            f"schema_content: more than {MOST_REFERENCES} $ref follow each other at {str(reference)[:100]!r}",
+            f"schema_content: more than {MAX_REFERENCES} $ref follow each other at {str(reference)[:100]!r}",
             field="schema_content",
         )
     if target is None or reference in seen:

@@ -18,7 +18,7 @@ from towpath.enrichment.domain.schema import FLAGS, TYPES, read_content
 from towpath.llm.marks import MATERIAL, marked, unmarked
 from towpath.llm.types import Prompt
 
-MOST_EDITS = 20
+MAX_EDITS = 20
 SOURCE_CHARACTERS = 20_000
 
 
@@ -128,7 +128,7 @@ def edit_prompt(content: Content, instruction: str, sources: Sequence[str] = ())
             "description": {**optional, "description": "For add and describe: one short phrase."},
         }
     )
-    form = closed({"edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": MOST_EDITS}})
+    form = closed({"edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": MAX_EDITS}})
     fields = "\n".join(
         f"- {name}: {spec.get('type', 'object')}" for name, spec in content["root"]["properties"].items()
     )

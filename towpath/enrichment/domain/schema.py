@@ -14,12 +14,12 @@ from towpath.core import json_schema
 from towpath.core.errors import BadInputError, TooLargeError
 from towpath.core.json_values import write_json
 from towpath.enrichment.domain.content import GENERAL, Content, resolve
-from towpath.enrichment.domain.forms import MOST_DEPTH, answer_form
+from towpath.enrichment.domain.forms import MAX_DEPTH, answer_form
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object"})
 FLAGS = ("identifying", "preserve", "multilingual", "nullable")
-MOST_PROPERTIES = 500
-MOST_BYTES = 256 << 10
+MAX_PROPERTIES = 500
+MAX_BYTES = 256 << 10
 
 
 def read_content(raw: Any) -> Content:
@@ -34,12 +34,12 @@ def read_content(raw: Any) -> Content:
     """
     if not isinstance(raw, dict):
         raise BadInputError("schema_content must be an object", field="schema_content")
-    if len(write_json(raw)) > MOST_BYTES:
-        raise TooLargeError(f"the schema is larger than {MOST_BYTES} bytes")
+    if len(write_json(raw)) > MAX_BYTES:
+        raise TooLargeError(f"the schema is larger than {MAX_BYTES} bytes")
     content = _whole(raw)
     for count, (path, spec) in enumerate(_walk(content["root"]["properties"], "root.properties"), start=1):
-        if count > MOST_PROPERTIES or path.count(".properties.") > MOST_DEPTH:
-            raise _bad(f"more than {MOST_PROPERTIES} properties, or deeper than {MOST_DEPTH}", path)
+        if count > MAX_PROPERTIES or path.count(".properties.") > MAX_DEPTH:
+            raise _bad(f"more than {MAX_PROPERTIES} properties, or deeper than {MAX_DEPTH}", path)
         _check_property(spec, path, content)
     _check_json_schema(content)
     return content

@@ -112,7 +112,7 @@ def _draft(entity: Entity, raw: bytes, prepared: PreparedEntity) -> Draft:
     )
 
 
-MOST_NAMED = 5
+MAX_NAMED = 5
 
 
 class ScalarFields:
@@ -140,7 +140,7 @@ class ScalarFields:
         left = sorted(self._types.keys() - {field.name for field in config.fields})
         if not left:
             return None
-        names = ", ".join(left[:MOST_NAMED]) + (", ..." if len(left) > MOST_NAMED else "")
+        names = ", ".join(left[:MAX_NAMED]) + (", ..." if len(left) > MAX_NAMED else "")
         return f"the index compares {MAX_DYNAMIC_FIELDS} fields at most; {len(left)} more are only stored: {names}"
 
 

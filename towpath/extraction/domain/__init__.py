@@ -1,4 +1,4 @@
 """Documents as pure functions: labels to values, values to a schema's properties.
 
-Start with `fields.py` and `matching.py`; which kind a file is, and how words become a page's text, stands in `towpath.documents`.
+Start with `fields.py` and `matching.py`; kinds of files and the text of pages are in `towpath.documents`.
 """

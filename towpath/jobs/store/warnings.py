@@ -14,7 +14,7 @@ from towpath.db.engine import Connection
 from towpath.jobs.store.events import append_told
 from towpath.jobs.types import EventType, JobRef, JobWarning
 
-MOST_WARNINGS = 100
+MAX_WARNINGS = 100
 """So many of a job's attempt are kept; of the rest the number is."""
 
 
@@ -51,7 +51,7 @@ async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[J
             fresh.append(told)
     if not fresh:
         return 0
-    room = fresh[: MOST_WARNINGS - len(kept)]
+    room = fresh[: MAX_WARNINGS - len(kept)]
     left = len(fresh) - len(room)
     rest = [] if not more + left else [_rest(more + left)]
     await connection.execute("UPDATE jobs SET warnings = %s WHERE id = %s", (Jsonb([*kept, *room, *rest]), ref.job_id))

@@ -9,9 +9,9 @@ from typing import Any
 from towpath.core.errors import BadInputError
 
 COLUMNS = frozenset({"object_id", "created_at", "updated_at"})
-MOST_LEAVES = 1000
-MOST_DEPTH = 20
-MOST_FIELD = 512
+MAX_LEAVES = 1000
+MAX_DEPTH = 20
+MAX_FIELD = 512
 RANGE_KEYS = ("gte", "gt", "lte", "lt", "eq")
 GROUPS = ("must", "should", "filter", "must_not")
 
@@ -155,8 +155,8 @@ class _Reader:
 
     def _leaf(self, form: Callable[[dict[str, Any], str], Node], leaf: dict[str, Any], where: str) -> Node:
         self._leaves += 1
-        if self._leaves > MOST_LEAVES:
-            raise BadInputError(f"a filter may have {MOST_LEAVES} conditions", field=where)
+        if self._leaves > MAX_LEAVES:
+            raise BadInputError(f"a filter may have {MAX_LEAVES} conditions", field=where)
         return form(leaf, where)
 
     def _match(self, leaf: dict[str, Any], where: str) -> Node:
@@ -249,8 +249,8 @@ def _bounds(field: Field, given: dict[str, Any], keys: tuple[str, ...], where: s
 
 
 def _bound(depth: int, where: str) -> None:
-    if depth > MOST_DEPTH:
-        raise BadInputError(f"a filter may be {MOST_DEPTH} levels deep", field=where)
+    if depth > MAX_DEPTH:
+        raise BadInputError(f"a filter may be {MAX_DEPTH} levels deep", field=where)
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
@@ -262,8 +262,8 @@ def _object(value: Any, where: str) -> dict[str, Any]:
 def _list(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list):
         raise BadInputError(f"{where} must be a list", field=where)
-    if len(value) > MOST_LEAVES:
-        raise BadInputError(f"{where} may have {MOST_LEAVES} entries", field=where)
+    if len(value) > MAX_LEAVES:
+        raise BadInputError(f"{where} may have {MAX_LEAVES} entries", field=where)
     return value
 
 
@@ -295,8 +295,8 @@ def _field(leaf: dict[str, Any], where: str) -> Field:
 
 
 def _named(name: str, where: str, *, column: bool) -> Field:
-    if not name or len(name) > MOST_FIELD or "\0" in name:
-        raise BadInputError(f"{where} must be a name of 1 to {MOST_FIELD} characters", field=where)
+    if not name or len(name) > MAX_FIELD or "\0" in name:
+        raise BadInputError(f"{where} must be a name of 1 to {MAX_FIELD} characters", field=where)
     if column and name not in COLUMNS:
         raise BadInputError(
             f"{where}: with force_not_payload it must be one of {', '.join(sorted(COLUMNS))}", field=where

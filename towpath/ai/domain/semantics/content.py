@@ -15,16 +15,16 @@ from towpath.ai.semantic_types import Aggregate, Content, Relationship, Topic, V
 from towpath.core.errors import BadInputError, NotFoundError, TooLargeError
 from towpath.core.json_values import assert_text, write_json
 
-MOST_BYTES = 256 << 10
-MOST_VALUES = 50_000
-MOST_LEVELS = 40
+MAX_BYTES = 256 << 10
+MAX_VALUES = 50_000
+MAX_LEVELS = 40
 """A model has about ten; each takes several frames of what follows."""
-MOST_SHOWN = 200
+MAX_SHOWN = 200
 SYSTEM = frozenset({"information_schema", "pg_catalog", "pg_toast", "pg_temp"})
 """Namespaces of the database system itself that no user's are named like; all else the database's own list refuses."""
 
 
-MOST_DIGITS = 400
+MAX_DIGITS = 400
 INTEGER = re.compile(r"^(?:[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+)$")
 FLOAT = re.compile(
     r"^(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
@@ -38,7 +38,7 @@ class _Loader(yaml.CSafeLoader):
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         # A number on the base of 60, as version 1.1 has them, takes the square of its length.
         kind = node.tag.rpartition(":")[2]
-        if kind in {"int", "float"} and (":" in str(node.value) or len(node.value) > MOST_DIGITS):
+        if kind in {"int", "float"} and (":" in str(node.value) or len(node.value) > MAX_DIGITS):
             problem = f"the text cannot be read as {kind}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         try:
@@ -91,8 +91,8 @@ def parse_model(given: str | Mapping[str, Any], *, field: str = "content", bound
 
 
 def _assert_size(size: int, field: str) -> None:
-    if size > MOST_BYTES:
-        raise TooLargeError(f"{field}: {size:,} bytes; a model's text has at most {MOST_BYTES:,}", field=field)
+    if size > MAX_BYTES:
+        raise TooLargeError(f"{field}: {size:,} bytes; a model's text has at most {MAX_BYTES:,}", field=field)
 
 
 def _check_events(text: str, field: str) -> None:
@@ -110,16 +110,16 @@ def _check_events(text: str, field: str) -> None:
             raise yaml.composer.ComposerError(None, None, "aliases are not taken", mark)
         values += isinstance(event, yaml.NodeEvent)
         levels += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if levels > MOST_LEVELS:
+        if levels > MAX_LEVELS:
             raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
-        if values > MOST_VALUES:
-            raise TooLargeError(f"{field}: more than {MOST_VALUES:,} values", field=field)
+        if values > MAX_VALUES:
+            raise TooLargeError(f"{field}: more than {MAX_VALUES:,} values", field=field)
 
 
 def _assert_plain(value: object, place: str, level: int) -> None:
     """Refuse what has no place in JSON: YAML also knows bytes, sets, dates, and names that are no text."""
-    place = place[:MOST_SHOWN]
-    if level > MOST_LEVELS:
+    place = place[:MAX_SHOWN]
+    if level > MAX_LEVELS:
         raise BadInputError(f"{place}: nested too deeply", field=place)
     if isinstance(value, Mapping):
         for name, item in value.items():

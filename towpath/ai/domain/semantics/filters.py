@@ -13,7 +13,7 @@ from sqlglot import exp
 from towpath.ai.semantic_types import DataType
 from towpath.core.errors import BadInputError
 
-MOST_VALUES = 1000
+MAX_VALUES = 1000
 COMPARISONS: dict[str, type[exp.Binary]] = {
     "is": exp.EQ,
     "is_not": exp.NEQ,
@@ -110,8 +110,8 @@ class _Filter:
 def _values(given: Any, field: str, *, exactly: int | None = None) -> Sequence[Any]:
     if not isinstance(given, list) or not given or (exactly is not None and len(given) != exactly):
         raise BadInputError(f"{field}: a list of {exactly or 'one or more'} values is needed", field=field)
-    if len(given) > MOST_VALUES:
-        raise BadInputError(f"{field}: at most {MOST_VALUES} values", field=field)
+    if len(given) > MAX_VALUES:
+        raise BadInputError(f"{field}: at most {MAX_VALUES} values", field=field)
     return given
 
 
