@@ -31,18 +31,10 @@ from towpath.extraction.store.pages import (
     packed,
     read_pages,
 )
-from towpath.extraction.types import (
-    Extracted,
-    Extraction,
-    ExtractionOutcome,
-    ExtractParams,
-    PageShare,
-    ReadPlan,
-    ReviewStatus,
-)
+from towpath.extraction.types import Extracted, Extraction, ExtractionOutcome, ExtractParams, PageShare, ReadPlan
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.types import Cost, DeliveryRef, JobRef, JobWarning, Progress
+from towpath.jobs.types import Cost, DeliveryRef, JobRef, JobWarning, Progress, ReviewStatus
 from towpath.llm.paid import Asker
 from towpath.webhooks.store.deliveries import queue_review
 

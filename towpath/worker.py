@@ -40,6 +40,7 @@ from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.entities.candidates import Matcher
 from towpath.extraction.fetching import Documents
+from towpath.features import register_features
 from towpath.jobs.patience import Clock, Patience, wall_clock
 from towpath.llm import LanguageModels
 from towpath.llm.paid import Asker
@@ -119,6 +120,7 @@ class Parts:
             settings: The settings.
             clock: By which a provider's outage is waited out.
         """
+        register_features()
         matcher = Matcher(database, memory_mb=settings.match_memory_mb)
         closed = own_endpoints(settings)
         client = GuardedClient(

@@ -30,9 +30,9 @@ from towpath.enrichment.store.schemas import (
     set_deleted,
     update_schema,
 )
-from towpath.enrichment.types import GenerateBody, PromptBody, SchemaCreate, SchemaPatch
+from towpath.enrichment.types import SCHEMA_EDIT, SCHEMA_GENERATION, GenerateBody, PromptBody, SchemaCreate, SchemaPatch
 from towpath.jobs.store.jobs import get_job, uses_schema
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 from towpath.llm.store.attachments import get_attachments
 
 router = APIRouter(prefix="/api/schema", tags=["schemas"], route_class=ApiRoute)
@@ -151,7 +151,7 @@ async def _generate(
     models, _ = chosen_models(state.catalog, [body.model])
     params = {"model": models[0], "body": body.model_dump(mode="json")}
     return await start_job(
-        request, state, caller, JobKind.SCHEMA_GENERATION, params, digest=digest, message="Generation started",
+        request, state, caller, SCHEMA_GENERATION, params, digest=digest, message="Generation started",
         idempotency_key=idempotency_key,
     )  # fmt: skip
 
@@ -187,7 +187,7 @@ async def _edit(
         "body": body.model_dump(mode="json"),
     }
     return await start_job(
-        request, state, caller, JobKind.SCHEMA_EDIT, params, digest=digest, message="Edit started",
+        request, state, caller, SCHEMA_EDIT, params, digest=digest, message="Edit started",
         idempotency_key=idempotency_key,
     )  # fmt: skip
 
