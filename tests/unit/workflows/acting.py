@@ -252,8 +252,9 @@ class Job:
             raise
         finally:
             self._events.discard(event)
-        if faults := self.faults.get(label):
-            raise faults.pop(0)
+        faults = self.faults.get(label, [])
+        if info.attempt <= len(faults):
+            raise faults[info.attempt - 1]
 
 
 def chunks_of(events: list[HistoryEvent]) -> Chunks:
