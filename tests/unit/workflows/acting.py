@@ -20,6 +20,7 @@ from temporalio.api.enums.v1 import EventType as Kind
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.extraction import ExtractionOutcome, PageShare, ReadPlan
@@ -105,6 +106,7 @@ class Job:
         faults: What the attempts of a label raise, one each.
         review: What the extracting activity answers.
         held: What `hold_job` answers; false: the job was let go on already.
+        shares: Of pages, in an extraction's plan; none: one a chunk.
         verdict: What `finish_job` answers instead of the state that it is asked for.
         following: The next attempt, which `finish_job` gives to the first.
         deliveries: Notices, which `finish_job` gives.
@@ -121,6 +123,7 @@ class Job:
     faults: dict[str, list[Exception]] = field(default_factory=dict)
     review: ExtractionOutcome = field(default_factory=ExtractionOutcome)
     held: bool = True
+    shares: list[list[int]] = field(default_factory=list)
     verdict: JobOutcome | None = None
     following: JobStart | None = None
     deliveries: list[DeliveryRef] = field(default_factory=list)
@@ -170,6 +173,13 @@ class Job:
         for event in self._events:
             event.set()
 
+    async def strike(self) -> None:
+        """Leave nothing behind: the server's clock would wait for an activity."""
+        self.let()
+        with suppress(RPCError):
+            await self.handle.terminate()
+        await eventually(lambda: not self._events, "rest of the activities")
+
     async def end(self, *pages: int) -> Chunks:
         """Let the chunks of some pages end, and wait until the workflow has done all that follows."""
         self.let(*(f"page {page}" for page in pages))
@@ -192,6 +202,18 @@ class Job:
     async def called(self, label: str, times: int = 1) -> None:
         """Wait until an activity was called so often."""
         await eventually(lambda: self.labels.count(label) >= times, f"call of {label}")
+
+    async def stopped(self, *labels: str) -> None:
+        """Wait until activities have got their cancel."""
+        await eventually(lambda: set(labels) <= set(self.cancelled), f"cancel of {labels}")
+
+    async def until_runs(self, number: int) -> None:
+        """Wait until the workflow has continued as new."""
+
+        async def look() -> bool:
+            return len(await self.runs()) >= number
+
+        await eventually(look, f"run {number}")
 
     async def history(self, run: str | None = None) -> list[HistoryEvent]:
         """The events of a run; None: of the latest."""
@@ -342,7 +364,7 @@ class Stage:
     @activity.defn(name="open_document")
     async def open_document(self, ref: JobRef) -> ReadPlan:
         job = await self._play(ref, ref)
-        return ReadPlan(shares=[[page] for page in range(job.chunks)], total=job.chunks)
+        return ReadPlan(shares=job.shares or [[page] for page in range(job.chunks)], total=job.chunks)
 
     @activity.defn(name="read_share")
     async def read_share(self, share: PageShare) -> None:

@@ -117,7 +117,7 @@ async def make_job(skipping_server: Theatre) -> AsyncIterator[MakeJob]:
 
     yield make
     for job in made:
-        job.let()
+        await job.strike()
 
 
 @pytest.fixture
