@@ -246,6 +246,13 @@ class Job:
         """What `finish_job` was called with."""
         return [call.given for call in self.calls if call.label == "finish_job"]
 
+    @property
+    def finish(self) -> Finish:
+        """How the first attempt ended; it is written twice where Temporal refused the end for what came meanwhile."""
+        first, *again = [finish for finish in self.finishes if finish.ref.attempt == 1]
+        assert all(one == first for one in again), "the same end each time"
+        return first
+
     def __post_init__(self) -> None:
         self._opened: set[str] = set()
         self._events: set[asyncio.Event] = set()
@@ -339,10 +346,12 @@ class Stage:
         first = finish.ref.attempt == 1
         if first and job.verdict is not None:
             return job.verdict
+        # The row keeps the first end.
+        written = next(one for one in job.finishes if one.ref.attempt == finish.ref.attempt)
         return JobOutcome(
-            state=JobState(finish.state),
+            state=JobState(written.state),
             progress=Progress(),
-            error=finish.error,
+            error=written.error,
             following=job.following if first else None,
             deliveries=job.deliveries if first else [],
         )

@@ -72,9 +72,9 @@ class Theatre:
     stage: Stage
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def skipping_server() -> AsyncIterator[Theatre]:
-    """The server with a worker a queue."""
+    """The server with a worker a queue; one a module, for where a workflow has continued as new it skips no more."""
     async with AsyncExitStack() as stack:
         server = await WorkflowEnvironment.start_time_skipping(test_server_existing_path=SERVER)
         environment = await stack.enter_async_context(server)

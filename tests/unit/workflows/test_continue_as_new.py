@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 from temporalio.client import WorkflowFailureError
-from temporalio.exceptions import ApplicationError
 
-from contracts.errors import ErrorCode
 from contracts.jobs import JobKind, JobState, Started
 from tests.unit.workflows.acting import Chunks, Job, chunks_of
 from tests.unit.workflows.conftest import SHORT, MakeJob
 
 CHUNKS = 40
 HOUR = timedelta(hours=1)
+TIMER = "timer_started_event_attributes"
 
 
 async def chunks_of_runs(job: Job) -> list[Chunks]:
@@ -130,20 +129,19 @@ async def test_a_cancel_in_a_later_run_ends_the_job(make_job: MakeJob) -> None:
 
 async def test_a_later_run_keeps_the_deadline(make_job: MakeJob) -> None:
     job = make_job(organization=SHORT, chunks=CHUNKS, closed={"page"})
-    await job.start(deadline=await job.environment.get_current_time() + HOUR)
-    await to_the_cut(job)
-    await job.handle.signal("pause")
-    job.let()
+    deadline = await job.environment.get_current_time() + HOUR
+    await job.start(deadline=deadline)
+    last = await to_the_cut(job)
+    job.let(f"page {last}")
     await job.until_runs(2)
-    await job.settled()
+    await job.settled(lambda chunks: len(chunks.scheduled) == 2, "a full window")
 
-    await job.environment.sleep(2 * HOUR)
+    events = await job.history()
+    started = next(event for event in events if event.HasField("workflow_task_started_event_attributes"))
+    (timer,) = [event.timer_started_event_attributes for event in events if event.HasField(TIMER)]
 
-    with pytest.raises(WorkflowFailureError) as failed:
-        await job.handle.result()
-    assert isinstance(failed.value.cause, ApplicationError)
-    assert failed.value.cause.type == ErrorCode.DEADLINE_EXCEEDED
-    assert len(job.finishes) == 1
+    ends = started.event_time.ToDatetime(UTC) + timer.start_to_fire_timeout.ToTimedelta()
+    assert abs(ends - deadline) < timedelta(seconds=1)
 
 
 async def test_a_short_history_is_not_cut(make_job: MakeJob) -> None:

@@ -32,7 +32,7 @@ async def ends_by_deadline(job: Job) -> None:
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.type == ErrorCode.DEADLINE_EXCEEDED
     assert await job.status() is WorkflowExecutionStatus.FAILED
-    (finish,) = job.finishes
+    finish = job.finish
     assert finish.state is JobState.FAILED
     assert finish.error is not None
     assert finish.error.code is ErrorCode.DEADLINE_EXCEEDED

@@ -20,7 +20,7 @@ async def failure_of(job: Job) -> JobError:
     with pytest.raises(WorkflowFailureError) as failed:
         await job.handle.result()
     assert await job.status() is WorkflowExecutionStatus.FAILED
-    (finish,) = job.finishes
+    finish = job.finish
     assert finish.state is JobState.FAILED
     assert finish.error is not None
     cause = failed.value.cause
@@ -44,17 +44,29 @@ async def test_a_chunk_that_fails_for_good_stops_the_others_and_ends_the_job(mak
     await job.stopped("page 0", "page 2")
 
 
-async def test_a_chunk_that_fails_while_the_job_is_paused_ends_it_when_it_goes_on(make_job: MakeJob) -> None:
+async def test_a_chunk_that_fails_in_a_full_window_ends_the_job_also_while_it_is_paused(make_job: MakeJob) -> None:
     job = make_job(chunks=4, closed={"page"}, faults={"page 0": [GONE]})
     await job.start()
     await job.settled(lambda chunks: len(chunks.scheduled) == 2, "a full window")
     await job.handle.signal("pause")
-    await job.end(0)
-    await job.end(1)
-    await job.handle.signal("continue")
+
+    job.let("page 0")
 
     assert (await failure_of(job)).code is ErrorCode.NOT_FOUND
     assert (await job.settled()).scheduled == [0, 1]
+
+
+async def test_a_chunk_that_fails_beside_a_free_place_ends_a_paused_job_when_it_goes_on(make_job: MakeJob) -> None:
+    job = make_job(chunks=4, closed={"page"}, faults={"page 0": [GONE]})
+    await job.start()
+    await job.settled(lambda chunks: len(chunks.scheduled) == 2, "a full window")
+    await job.handle.signal("pause")
+    await job.end(1)
+    await job.end(0)
+
+    await job.handle.signal("continue")
+
+    assert (await failure_of(job)).code is ErrorCode.NOT_FOUND
 
 
 async def test_a_chunk_that_fails_once_is_tried_again_and_counts_once(make_job: MakeJob) -> None:

@@ -99,7 +99,7 @@ async def test_a_hold_that_nobody_answers_is_cancelled_when_its_time_is_over_and
         await held.handle.result()
     assert isinstance(cancelled.value.cause, CancelledError)
     assert await held.status() is WorkflowExecutionStatus.CANCELED
-    (finish,) = held.finishes
+    finish = held.finish
     assert finish.state is JobState.CANCELLED
     assert finish.error is not None
     assert finish.error.code is ErrorCode.CANCELLED
@@ -117,7 +117,7 @@ async def test_a_cancel_during_a_hold_ends_the_job(held: Job) -> None:
     with pytest.raises(WorkflowFailureError) as cancelled:
         await held.handle.result()
     assert isinstance(cancelled.value.cause, CancelledError)
-    (finish,) = held.finishes
+    finish = held.finish
     assert finish.state is JobState.CANCELLED
     assert finish.error is not None
     assert finish.error.message == STOPPED
