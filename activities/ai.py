@@ -7,15 +7,10 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities._ai_work import Desk, Work
-from contracts.ai import ActionType, ChartType, IterationTask, ModelKind, Step, StoredAction
-from contracts.errors import ErrorCode, JobFault, OutputInvalid
-from contracts.jobs import DeliveryRef, JobRef
-from contracts.llm import Answer
-from contracts.semantics import Query
-from domain.ai.charts import NAMES, wanted_but_not_drawn
-from domain.ai.linking import fields_for, shares_words, small_choice, values_in
-from domain.ai.moves import (
+from towpath.ai.agent import Desk, Work
+from towpath.ai.domain.charts import NAMES, wanted_but_not_drawn
+from towpath.ai.domain.linking import fields_for, shares_words, small_choice, values_in
+from towpath.ai.domain.moves import (
     ANSWER,
     CHART,
     Move,
@@ -29,17 +24,22 @@ from domain.ai.moves import (
     small_form,
     wanted_chart,
 )
-from domain.ai.prompts import SMALL_CHARACTERS, move_prompt, small_prompt
-from domain.ai.results import last_drawable, plain_answer, unfinished_answer
-from domain.ai.words import rows_brought
-from domain.semantics.compile import Column, fields_of
-from domain.texts import counted, shorten
-from stores.ai.connections import get_connection
-from stores.ai.jobs import keep_action, open_run
-from stores.ai.models import add_model, change_model
-from stores.ai.tables import ModelRow
-from stores.warnings import add_warnings
-from stores.webhooks.deliveries import progress_queued
+from towpath.ai.domain.prompts import SMALL_CHARACTERS, move_prompt, small_prompt
+from towpath.ai.domain.results import last_drawable, plain_answer, unfinished_answer
+from towpath.ai.domain.semantics.compile import Column, fields_of
+from towpath.ai.domain.words import rows_brought
+from towpath.ai.semantic_types import Query
+from towpath.ai.store.connections import get_connection
+from towpath.ai.store.jobs import keep_action, open_run
+from towpath.ai.store.models import add_model, change_model
+from towpath.ai.store.tables import ModelRow
+from towpath.ai.types import ActionType, ChartType, IterationTask, ModelKind, Step, StoredAction
+from towpath.core.errors import ErrorCode, JobFault, OutputInvalid
+from towpath.core.texts import counted, shorten
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.types import DeliveryRef, JobRef
+from towpath.llm.types import Answer
+from towpath.webhooks.store.deliveries import progress_queued
 
 MOST_FIELDS = 300
 MOST_ERRORS = 3

@@ -8,23 +8,23 @@ from uuid import UUID
 import numpy as np
 from temporalio import activity
 
-from activities._asking import Asker
-from activities._domains import Work
-from activities._entity_run import EntityRun, all_of, tell
-from activities._faults import end_of_item
-from contracts.enrichment import ClassificationStatus, HoldCheck, LlmEvent, Plan
-from contracts.errors import ErrorCode, JobFault
-from contracts.jobs import JobRef, JobWarning, NewEvent, PagePlan, PageTask
-from contracts.json_values import parse_json
-from domain.enrichment.estimate import estimate
-from domain.enrichment.prompts import note_of, source_share
-from domain.jobs import Outcome
-from domain.sources import cut_sources
-from stores import jobs as job_store
-from stores.db import Database
-from stores.job_writer import JobWriter
-from stores.staging import Page, Retake, load_page, plan_pages
-from stores.warnings import add_warnings
+from towpath.activities.errors import end_of_item
+from towpath.core.errors import ErrorCode, JobFault
+from towpath.core.json_values import parse_json
+from towpath.db.engine import Database
+from towpath.documents.sources import cut_sources
+from towpath.enrichment.domain.estimate import estimate
+from towpath.enrichment.domain.prompts import note_of, source_share
+from towpath.enrichment.expertise import Work
+from towpath.enrichment.pipeline import EntityRun, all_of, tell
+from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
+from towpath.jobs.domain import Outcome
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.store.writer import JobWriter
+from towpath.jobs.types import JobRef, JobWarning, NewEvent, PagePlan, PageTask
+from towpath.llm.paid import Asker
 
 CREDITS = "insufficient_credits"
 

@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 from temporalio import activity
 
-from activities._candidates import Matcher
-from activities._faults import end_of_item
-from activities._pages import record_page
-from contracts.entities import IndexConfig
-from contracts.entity_jobs import Phase, TrainReport
-from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
-from contracts.jobs import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress
-from domain.entities import Draft, make_draft, parse_entity
-from domain.jobs import Outcome, tally
-from stores import jobs as job_store
-from stores.db import Connection, Database
-from stores.entities import training
-from stores.entities.indexes import Index, add_entities, find_index
-from stores.entities.matching import decide_all, store_scores
-from stores.entities.pairs import drop_stale_pairs
-from stores.entities.records import write_drafts
-from stores.entities.statistics import refresh_statistics
-from stores.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
+from towpath.activities.errors import end_of_item
+from towpath.activities.pages import record_page
+from towpath.core.errors import BadInput, ErrorCode, JobFault, NotFound
+from towpath.db.engine import Connection, Database
+from towpath.entities.candidates import Matcher
+from towpath.entities.domain.parsing import Draft, make_draft, parse_entity
+from towpath.entities.params import Phase, TrainReport
+from towpath.entities.store import training
+from towpath.entities.store.indexes import Index, add_entities, find_index
+from towpath.entities.store.matching import decide_all, store_scores
+from towpath.entities.store.pairs import drop_stale_pairs
+from towpath.entities.store.records import write_drafts
+from towpath.entities.store.statistics import refresh_statistics
+from towpath.entities.types import IndexConfig
+from towpath.jobs.domain import Outcome, tally
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
+from towpath.jobs.types import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress
 
 # Index and match each make up half of a batch, as far as its fraction done is concerned.
 PHASES = 2

@@ -11,18 +11,15 @@ from typing import Any
 
 from temporalio import activity
 
-from activities._candidates import Matcher
-from contracts.entities import IndexConfig
-from contracts.entity_jobs import Phase, ReindexPlan, ShareTask
-from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
-from contracts.jobs import FailedItem, JobRef, Progress
-from contracts.json_values import parse_json
-from domain.entities import Draft, bare_draft, make_draft
-from stores import jobs as job_store
-from stores.db import Connection, Database
-from stores.entities import training
-from stores.entities.dynamic import next_config
-from stores.entities.generations import (
+from towpath.core.errors import BadInput, ErrorCode, JobFault, NotFound
+from towpath.core.json_values import parse_json
+from towpath.db.engine import Connection, Database
+from towpath.entities.candidates import Matcher
+from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
+from towpath.entities.params import Phase, ReindexPlan, ShareTask
+from towpath.entities.store import training
+from towpath.entities.store.dynamic import next_config
+from towpath.entities.store.generations import (
     ShareRow,
     behind,
     building_of,
@@ -31,11 +28,14 @@ from stores.entities.generations import (
     read_bodies,
     read_share,
 )
-from stores.entities.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
-from stores.entities.matching import decide_all, find_candidates, score_candidates, store_scores
-from stores.entities.records import Stored, delete_entity, write_drafts
-from stores.entities.statistics import refresh_statistics
-from stores.staging import add_failures
+from towpath.entities.store.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
+from towpath.entities.store.matching import decide_all, find_candidates, score_candidates, store_scores
+from towpath.entities.store.records import Stored, delete_entity, write_drafts
+from towpath.entities.store.statistics import refresh_statistics
+from towpath.entities.types import IndexConfig
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import add_failures
+from towpath.jobs.types import FailedItem, JobRef, Progress
 
 CATCH_UP = 2_000
 # A round that finds fewer than this leaves little to do under the lock that keeps writers out.

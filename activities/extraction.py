@@ -10,36 +10,18 @@ from typing import Any
 
 from temporalio import activity
 
-from activities._asking import Asker
-from activities._documents import Documents
-from activities._extracting import Extractor, asked, cut_warnings
-from contracts.documents import VISIBLE_KINDS, PageBody, PageContent
-from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError
-from contracts.extraction import (
-    Extracted,
-    Extraction,
-    ExtractionOutcome,
-    ExtractParams,
-    PageShare,
-    ReadPlan,
-    ReviewStatus,
-)
-from contracts.jobs import Cost, DeliveryRef, JobRef, JobWarning, Progress
-from domain.ai.linking import rank
-from domain.extraction.asking import CLASSIFIED_PAGES, SMALL_CHARACTERS, class_form, class_prompt
-from domain.extraction.kinds import detect_kind
-from stores import jobs as job_store
-from stores.ai.jobs import open_run
-from stores.db import Database
-from stores.extraction.blobs import get_blob
-from stores.extraction.jobs import (
-    begin_review,
-    get_extraction,
-    keep_extracted,
-    note_document,
-    review_status_of,
-)
-from stores.extraction.pages import (
+from towpath.ai.domain.linking import rank
+from towpath.ai.store.jobs import open_run
+from towpath.core.errors import BadInput, ErrorCode, JobFault, TowpathError
+from towpath.db.engine import Database
+from towpath.documents.kinds import detect_kind
+from towpath.documents.types import VISIBLE_KINDS, PageBody, PageContent
+from towpath.extraction.domain.asking import CLASSIFIED_PAGES, SMALL_CHARACTERS, class_form, class_prompt
+from towpath.extraction.extractor import Extractor, asked, cut_warnings
+from towpath.extraction.fetching import Documents
+from towpath.extraction.store.blobs import get_blob
+from towpath.extraction.store.jobs import begin_review, get_extraction, keep_extracted, note_document, review_status_of
+from towpath.extraction.store.pages import (
     cut_numbers,
     imaged_pages,
     keep_image,
@@ -49,8 +31,20 @@ from stores.extraction.pages import (
     packed,
     read_pages,
 )
-from stores.warnings import add_warnings
-from stores.webhooks.deliveries import queue_review
+from towpath.extraction.types import (
+    Extracted,
+    Extraction,
+    ExtractionOutcome,
+    ExtractParams,
+    PageShare,
+    ReadPlan,
+    ReviewStatus,
+)
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.types import Cost, DeliveryRef, JobRef, JobWarning, Progress
+from towpath.llm.paid import Asker
+from towpath.webhooks.store.deliveries import queue_review
 
 FORMAT = "1"
 """Of how pages are read; another number reads all documents anew."""

@@ -11,9 +11,20 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, Wor
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities._faults import judge, report
-from contracts.errors import ErrorCode
-from contracts.jobs import (
+from towpath.accounts.store.rates import sweep_counters
+from towpath.activities.errors import judge, report
+from towpath.ai.store.threads import sweep_conversations
+from towpath.core.errors import ErrorCode
+from towpath.db.engine import Database
+from towpath.db.tables import JobRow
+from towpath.entities.store.indexes import purge_dropped
+from towpath.extraction.store.blobs import sweep_blobs
+from towpath.jobs.store import jobs as store
+from towpath.jobs.store.events import hold_job
+from towpath.jobs.store.housekeeping import open_jobs, sweep_jobs
+from towpath.jobs.store.listing import compact_counters
+from towpath.jobs.store.starts import ref_of, start_of
+from towpath.jobs.types import (
     Finish,
     Hold,
     JobError,
@@ -25,18 +36,7 @@ from contracts.jobs import (
     ReconcilePage,
     Started,
 )
-from stores import jobs as store
-from stores.ai.threads import sweep_conversations
-from stores.db import Database
-from stores.enrichment.answers import sweep_answers
-from stores.entities.indexes import purge_dropped
-from stores.extraction.blobs import sweep_blobs
-from stores.housekeeping import open_jobs, sweep_jobs
-from stores.job_events import hold_job
-from stores.job_list import compact_counters
-from stores.job_starts import ref_of, start_of
-from stores.rates import sweep_counters
-from stores.tables import JobRow
+from towpath.llm.store.answers import sweep_answers
 
 SWEEP_ROWS = 5_000
 QUIET_SECONDS = 20.0

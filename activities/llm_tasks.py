@@ -8,28 +8,28 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities._asking import Asker
-from activities._domains import Work, ask_domain
-from activities._entity_run import short_result, tell
-from activities._fusing import fuse_results
-from activities._records import fusion_record, merged_result, result_of
-from contracts.enrichment import ExpertiseResult, GenerateBody, LlmEvent, MergeBody, Plan, PromptBody, Strategy
-from contracts.errors import BadInput, ErrorCode, JobFault, ModelError
-from contracts.jobs import Cost, JobRef, JobWarning, NewEvent, Progress
-from domain.enrichment.content import Content
-from domain.enrichment.drafts import MOST_WORDED, draft_schema, with_wording, wording_prompt
-from domain.enrichment.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
-from domain.enrichment.runs import assemble, call_key, calls_of, record_id
-from domain.enrichment.schema import read_content
-from domain.sources import cut_sources
-from stores import jobs as job_store
-from stores.db import Database
-from stores.enrichment.records import get_records, put_records
-from stores.enrichment.schemas import create_schema, get_schema, update_schema
-from stores.job_events import append_events
-from stores.job_writer import JobWriter
-from stores.tables import RecordRow
-from stores.warnings import add_warnings
+from towpath.core.errors import BadInput, ErrorCode, JobFault, ModelError
+from towpath.db.engine import Database
+from towpath.db.tables import RecordRow
+from towpath.documents.sources import cut_sources
+from towpath.enrichment.domain.content import Content
+from towpath.enrichment.domain.drafts import MOST_WORDED, draft_schema, with_wording, wording_prompt
+from towpath.enrichment.domain.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
+from towpath.enrichment.domain.runs import assemble, call_key, calls_of, record_id
+from towpath.enrichment.domain.schema import read_content
+from towpath.enrichment.expertise import Work, ask_domain
+from towpath.enrichment.fusing import fuse_results
+from towpath.enrichment.pipeline import short_result, tell
+from towpath.enrichment.records import fusion_record, merged_result, result_of
+from towpath.enrichment.store.records import get_records, put_records
+from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
+from towpath.enrichment.types import ExpertiseResult, GenerateBody, LlmEvent, MergeBody, Plan, PromptBody, Strategy
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.events import append_events
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.store.writer import JobWriter
+from towpath.jobs.types import Cost, JobRef, JobWarning, NewEvent, Progress
+from towpath.llm.paid import Asker
 
 
 class LlmTaskActivities:

@@ -9,20 +9,20 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from activities._faults import judge as judge_error
-from activities._faults import report
-from clients.http import Answered, GuardedClient, retry_after
-from contracts.errors import TowpathError
-from contracts.jobs import DeliveryRef
-from contracts.values import storable_text
-from contracts.webhooks import NoticeInput, Try, TryOutcome, TryTask
-from domain.urls import receiver_shown, without_url
-from domain.webhooks.schedule import judge
-from domain.webhooks.signing import signature_headers
-from stores.db import Database
-from stores.sealed_urls import open_url, shown_url
-from stores.vault import Vault
-from stores.webhooks.deliveries import Sealed, keep_try, open_try, overdue
+from towpath.activities.errors import judge as judge_error
+from towpath.activities.errors import report
+from towpath.core.errors import TowpathError
+from towpath.core.values import storable_text
+from towpath.db.engine import Database
+from towpath.jobs.types import DeliveryRef
+from towpath.net.http import Answered, GuardedClient, retry_after
+from towpath.net.urls import receiver_shown, without_url
+from towpath.secrets.urls import open_url, shown_url
+from towpath.secrets.vault import Vault
+from towpath.webhooks.domain.schedule import judge
+from towpath.webhooks.domain.signing import signature_headers
+from towpath.webhooks.store.deliveries import Sealed, keep_try, open_try, overdue
+from towpath.webhooks.types import NoticeInput, Try, TryOutcome, TryTask
 
 OVERDUE_AT_ONCE = 200
 MOST_ERROR = 300

@@ -13,8 +13,8 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
-from runtime.plugin import towpath_plugin
-from runtime.settings import Settings
+from towpath.runtime.plugin import towpath_plugin
+from towpath.runtime.settings import Settings
 
 QUEUE = "bench-empty"
 ACTIVITY_QUEUE = "bench-empty-activities"
