@@ -23,8 +23,10 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from contracts.extraction import ExtractionOutcome, PageShare, ReadPlan
-from contracts.jobs import (
+from tests.waiting import eventually
+from towpath.core.queues import Queue
+from towpath.extraction.types import ExtractionOutcome, PageShare, ReadPlan
+from towpath.jobs.types import (
     DeliveryRef,
     Finish,
     Hold,
@@ -40,9 +42,7 @@ from contracts.jobs import (
     Progress,
     Started,
 )
-from contracts.queues import Queue
-from contracts.webhooks import DeliveryState, NoticeInput, TryOutcome
-from tests.waiting import eventually
+from towpath.webhooks.types import DeliveryState, NoticeInput, TryOutcome
 
 BEAT = 0.05
 CHUNKS = {"delete_page", "read_share"}

@@ -23,12 +23,12 @@ from temporalio.worker import (
     WorkflowOutboundInterceptor,
 )
 
-from contracts.queues import Queue
-from runtime.plugin import towpath_plugin
 from tests.skipping import SERVER
 from tests.unit.workflows.acting import Job, Stage
-from worker import WORKFLOWS
-from workflows import search_attributes as attributes
+from towpath.core.queues import Queue
+from towpath.jobs import search_attributes as attributes
+from towpath.runtime.plugin import towpath_plugin
+from towpath.worker import WORKFLOWS
 
 SHORT = "short"
 """The organization whose histories are long at so few events; the server says so at some thousands."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from temporalio import activity
 
-from contracts.queues import Queue
+from towpath.core.queues import Queue
 
 DEFINED = ("activity.defn", "workflow.defn", "workflow.signal", "workflow.query", "workflow.update")
 """Decorators that give something its name in recorded histories."""

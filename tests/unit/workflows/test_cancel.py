@@ -8,8 +8,11 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
-from contracts.errors import ErrorCode
-from contracts.jobs import (
+from tests.unit.workflows.acting import Job
+from tests.unit.workflows.conftest import MakeJob
+from towpath.core.errors import ErrorCode
+from towpath.jobs import search_attributes as attributes
+from towpath.jobs.types import (
     STOPPED,
     DeliveryRef,
     JobInput,
@@ -20,9 +23,6 @@ from contracts.jobs import (
     Progress,
     Started,
 )
-from tests.unit.workflows.acting import Job
-from tests.unit.workflows.conftest import MakeJob
-from workflows import search_attributes as attributes
 
 
 async def ends_as_cancelled(job: Job) -> None:

@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 from temporalio import workflow
 
-import activities
-import workflows
-from contracts.jobs import JobKind
-from contracts.queues import Queue
-from runtime.settings import Settings
-from stores.db import Database
 from tests.unit.workflows.named import activity_name, modules_of, served_by, unnamed, uses_of
-from worker import WORKFLOWS, Parts
+from towpath import activities, workflows
+from towpath.core.queues import Queue
+from towpath.db.engine import Database
+from towpath.jobs.types import JobKind
+from towpath.runtime.settings import Settings
+from towpath.worker import WORKFLOWS, Parts
 
 NAMES = Path(__file__).with_name("names.txt")
 HISTORIES = Path(__file__).parents[2] / "replay" / "histories"

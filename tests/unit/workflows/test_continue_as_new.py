@@ -7,9 +7,9 @@ from datetime import UTC, timedelta
 import pytest
 from temporalio.client import WorkflowFailureError
 
-from contracts.jobs import JobKind, JobState, Started
 from tests.unit.workflows.acting import Chunks, Job, chunks_of
 from tests.unit.workflows.conftest import SHORT, MakeJob
+from towpath.jobs.types import JobKind, JobState, Started
 
 CHUNKS = 40
 HOUR = timedelta(hours=1)

@@ -8,11 +8,11 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from contracts.errors import ErrorCode
-from contracts.extraction import ExtractionOutcome
-from contracts.jobs import JobKind, JobState, Started
 from tests.unit.workflows.acting import Job
 from tests.unit.workflows.conftest import MakeJob
+from towpath.core.errors import ErrorCode
+from towpath.extraction.types import ExtractionOutcome
+from towpath.jobs.types import JobKind, JobState, Started
 
 HOUR = timedelta(hours=1)
 TEN_MINUTES = timedelta(minutes=10)

@@ -6,10 +6,10 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from contracts.errors import ErrorCode
-from contracts.jobs import JobError, JobKind, JobOutcome, JobState, Progress, RetryNotice, Started
 from tests.unit.workflows.acting import Job
 from tests.unit.workflows.conftest import MakeJob
+from towpath.core.errors import ErrorCode
+from towpath.jobs.types import JobError, JobKind, JobOutcome, JobState, Progress, RetryNotice, Started
 
 MAX_MESSAGE = 2_000
 GONE = ApplicationError("the index is gone", type=ErrorCode.NOT_FOUND, non_retryable=True)

@@ -8,11 +8,11 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
-from contracts.errors import ErrorCode
-from contracts.extraction import HOLD_SECONDS, ExtractionOutcome
-from contracts.jobs import STOPPED, JobKind, JobState
 from tests.unit.workflows.acting import Job
 from tests.unit.workflows.conftest import MakeJob
+from towpath.core.errors import ErrorCode
+from towpath.extraction.types import HOLD_SECONDS, ExtractionOutcome
+from towpath.jobs.types import STOPPED, JobKind, JobState
 
 HOLD = timedelta(seconds=HOLD_SECONDS)
 MARGIN = timedelta(hours=1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.jobs import JobKind, JobState, Started
 from tests.unit.workflows.acting import Job
 from tests.unit.workflows.conftest import MakeJob
+from towpath.jobs.types import JobKind, JobState, Started
 
 
 async def test_a_paused_job_begins_no_chunk_until_it_is_continued(make_job: MakeJob) -> None:

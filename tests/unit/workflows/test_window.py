@@ -7,10 +7,10 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from contracts.errors import ErrorCode
-from contracts.jobs import JobState, Started
 from tests.unit.workflows.acting import Job, phases
 from tests.unit.workflows.conftest import MakeJob
+from towpath.core.errors import ErrorCode
+from towpath.jobs.types import JobState, Started
 
 MAX_WINDOW = 200
 
