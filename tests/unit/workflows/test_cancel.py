@@ -5,11 +5,13 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
 from tests.unit.workflows.acting import Job
 from tests.unit.workflows.conftest import MakeJob
+from tests.waiting import eventually
 from towpath.core.errors import ErrorCode
 from towpath.jobs import search_attributes as attributes
 from towpath.jobs.types import (
@@ -116,6 +118,28 @@ async def test_a_cancel_that_comes_after_the_last_chunk_does_not_undo_the_end(ma
     assert (await job.handle.result()).state is JobState.COMPLETED
     assert await job.status() is WorkflowExecutionStatus.COMPLETED
     assert job.finishes[0].state is JobState.COMPLETED
+
+
+async def test_an_end_that_is_being_written_is_not_cut_off_by_a_cancel(make_job: MakeJob) -> None:
+    job = make_job(closed={"finish_job"})
+    await job.start()
+    await job.called("finish_job")
+
+    await job.handle.cancel()
+
+    async def heard() -> bool:
+        kinds = [event.event_type for event in await job.history()]
+        return EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED in kinds and (
+            kinds[-1] == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
+        )
+
+    # The workflow hears of it with its next task, some seconds later, while it still waits for the row.
+    await eventually(heard, "task with the cancel")
+    job.let()
+
+    assert (await job.handle.result()).state is JobState.COMPLETED
+    assert job.cancelled == []
+    assert job.labels.count("finish_job") == 1
 
 
 async def test_the_row_decides_where_a_cancel_and_the_end_meet(make_job: MakeJob) -> None:
