@@ -11,13 +11,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from towpath.cli.common import console
 from towpath.cli.keys import keys_app
 from towpath.cli.limits import show_limits
 from towpath.cli.processes import api, worker
 from towpath.cli.schema import migrate
 from towpath.cli.sealing import secrets_app
 from towpath.cli.stack import demo, status, up
+from towpath.cli.terminal import console
 from towpath.cli.users import users_app
 from towpath.runtime.settings import Settings
 

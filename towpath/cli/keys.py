@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from towpath.accounts.types import KeyKind, Role, Scope
-from towpath.cli.common import HomeOption, OrganizationOption, console, run_with_database
+from towpath.cli.terminal import HomeOption, OrganizationOption, console, run_with_database
 
 if TYPE_CHECKING:
     from towpath.db.engine import Database

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from towpath.cli.common import HomeOption, console, fail, run_with_database
+from towpath.cli.terminal import HomeOption, console, fail, run_with_database
 
 if TYPE_CHECKING:
     from towpath.accounts.limits import LimitName

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from towpath.cli.common import fail, read_settings
+from towpath.cli.terminal import fail, read_settings
 from towpath.core.queues import read_queues
 from towpath.runtime.codec import make_codec
 from towpath.runtime.embedded import StackError

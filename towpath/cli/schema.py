@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from towpath.cli.common import fail, read_settings, run_with_database
+from towpath.cli.terminal import fail, read_settings, run_with_database
 from towpath.runtime.embedded import EmbeddedStack, StackError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from towpath.cli.common import HomeOption, console, open_home, read_settings, run_with_database
+from towpath.cli.terminal import HomeOption, console, open_home, read_settings, run_with_database
 
 if TYPE_CHECKING:
     from towpath.db.engine import Database

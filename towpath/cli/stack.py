@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from towpath.cli.common import (
+from towpath.cli.schema import bring_up_to_date, furnish
+from towpath.cli.terminal import (
     HomeOption,
     PortOption,
     WorkersOption,
@@ -23,7 +24,6 @@ from towpath.cli.common import (
     open_home,
     read_settings,
 )
-from towpath.cli.schema import bring_up_to_date, furnish
 from towpath.runtime.embedded import EmbeddedStack, StackError
 from towpath.runtime.embedded.home import Home
 from towpath.runtime.exposure import exposed

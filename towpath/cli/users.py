@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
-from towpath.cli.common import HomeOption, OrganizationOption, console, run_with_database
+from towpath.cli.terminal import HomeOption, OrganizationOption, console, run_with_database
 from towpath.core.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:

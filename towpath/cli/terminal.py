@@ -1,4 +1,4 @@
-"""What the commands share: options, the terminal, settings, and the database that they work on."""
+"""What commands share: options, printing, settings, and the database that they work on."""
 
 from __future__ import annotations
 
