@@ -34,7 +34,7 @@ from towpath.ai.types import (
     StoredAction,
     ThreadHead,
 )
-from towpath.api.batches import read_deadline
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import Slot
 from towpath.api.http.links import public_base
 from towpath.api.http.responses import json_answer

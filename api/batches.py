@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ from fastapi import Request, Response
 
 from towpath.accounts.types import Principal
 from towpath.api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import Slot
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import refuse_unknown
@@ -20,7 +21,6 @@ from towpath.api.http.uploads import ItemKind, Stager, Upload, UploadLimits, bod
 from towpath.api.webhook_targets import MEMBERS, read_target, take_members
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.json_stream import Slice
-from towpath.core.values import LATEST_DEADLINE, bounded_time
 from towpath.db.tables import JobRow
 from towpath.entities.domain.matching import entity_uid
 from towpath.entities.domain.parsing import ScalarFields, parse_entity
@@ -72,36 +72,6 @@ class BatchOptions:
             wait=min(float(wait), MAX_WAIT) if wait is not None else DEFAULT_WAIT,
             deadline=read_deadline(request),
         )
-
-
-def read_deadline(request: Request) -> datetime | None:
-    """The header `Towpath-Deadline`: seconds from now, or an ISO time.
-
-    Raises:
-        BadInputError: It is neither, or it has passed.
-    """
-    text = request.headers.get("towpath-deadline")
-    if text is None:
-        return None
-    now = datetime.now(UTC)
-    try:
-        moment = bounded_time(_deadline(text, now), LATEST_DEADLINE)
-    except (ValueError, OverflowError) as error:
-        raise BadInputError(
-            f"Towpath-Deadline must be seconds or an ISO time, before the year {LATEST_DEADLINE.year}",
-            field="Towpath-Deadline",
-        ) from error
-    if moment <= now:
-        raise BadInputError("Towpath-Deadline has passed", field="Towpath-Deadline")
-    return moment
-
-
-def _deadline(text: str, now: datetime) -> datetime:
-    try:
-        seconds = float(text)
-    except ValueError:
-        return datetime.fromisoformat(text)
-    return now + timedelta(seconds=seconds)
 
 
 async def submit_batch(

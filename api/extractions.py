@@ -11,8 +11,8 @@ from fastapi import Request
 
 from towpath.accounts.types import Principal
 from towpath.api.ai_jobs import chosen_llm
-from towpath.api.batches import read_deadline
 from towpath.api.documents import Sent
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import Remembered, Slot
 from towpath.api.http.links import public_base
 from towpath.api.http.state import AppState

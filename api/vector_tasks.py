@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from towpath.accounts.types import Principal
-from towpath.api.batches import read_deadline
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import Slot
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import invalid, refuse_unknown
