@@ -12,10 +12,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from towpath.accounts.store.rates import sweep_counters
-from towpath.activities.errors import judge, report
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
 from towpath.db.tables import JobRow
+from towpath.jobs.faults import judge, report
 from towpath.jobs.registry import job_types
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.events import hold_job

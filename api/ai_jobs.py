@@ -51,6 +51,7 @@ from towpath.jobs.policy import seer_of
 from towpath.jobs.store.jobs import lock_job
 from towpath.llm.store.attachments import add_attachments
 from towpath.webhooks.store.endpoints import add_target
+from towpath.webhooks.types import WebhookFields
 
 MAX_ATTACHED_BYTES = 10 << 20
 MAX_NAME = 80
@@ -141,6 +142,7 @@ async def start(
     caller: Principal,
     body: AiJobBody,
     *,
+    webhook: WebhookFields,
     user_id: UUID | None,
     digest: bytes,
     idempotency_key: str | None,
@@ -153,7 +155,7 @@ async def start(
     user = await acting_user(state, caller, user_id)
     assert_asked(body.prompt)
     await find_model(state, caller.organization, body.model_id, body.branch_id, body.topic_name)
-    target = await read_target(request, state)
+    target = await read_target(request, state, webhook)
     if body.progress_webhook_enabled and target is None:
         raise BadInputError("progressWebhookEnabled needs a webhookUrl", field="progressWebhookEnabled")
     if body.conversation_id is not None:
