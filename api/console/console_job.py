@@ -24,6 +24,7 @@ from towpath.api.console.job_words import JobLine, job_line
 from towpath.api.console.rendering import render
 from towpath.api.console.timeline import Line, timeline
 from towpath.api.console.visitors import Visitor, read_form
+from towpath.api.http.job_views import job_view
 from towpath.api.http.state import AppState, State
 from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
 from towpath.core.errors import TowpathError
@@ -36,7 +37,6 @@ from towpath.jobs.policy import JobAction, may
 from towpath.jobs.store.ends import warnings_of
 from towpath.jobs.store.staging import read_failures
 from towpath.jobs.types import DELIVER, FailedItem, JobState, JobView, JobWarning
-from towpath.jobs.views import job_view
 from towpath.webhooks.store.deliveries import list_deliveries
 
 router = APIRouter(prefix="/console/jobs/{job_id}", route_class=PageRoute, include_in_schema=False)

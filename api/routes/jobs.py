@@ -11,6 +11,7 @@ from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, slot_of
 from towpath.api.http.ids import JobId
+from towpath.api.http.job_views import job_view
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
 from towpath.core.values import Moment, Offset
@@ -18,7 +19,6 @@ from towpath.jobs.policy import seer_of
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.staging import read_failures
 from towpath.jobs.types import FailurePage, JobKind, JobPage, JobState, JobView
-from towpath.jobs.views import job_view
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 
