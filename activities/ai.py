@@ -30,12 +30,13 @@ from towpath.ai.domain.semantics.compile import Column, fields_of
 from towpath.ai.domain.words import rows_brought
 from towpath.ai.semantic_types import Query
 from towpath.ai.store.connections import get_connection
-from towpath.ai.store.jobs import keep_action, open_run
+from towpath.ai.store.jobs import keep_action
 from towpath.ai.store.models import add_model, change_model
 from towpath.ai.store.tables import ModelRow
 from towpath.ai.types import ActionType, ChartType, IterationTask, ModelKind, Step, StoredAction
 from towpath.core.errors import ErrorCode, JobFaultError, OutputInvalidError
 from towpath.core.texts import counted, shorten
+from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import DeliveryRef, JobRef
 from towpath.llm.types import Answer
@@ -239,7 +240,7 @@ class AiActivities:
     async def read_schema(self, ref: JobRef) -> dict[str, Any]:
         """Make a schema model of what a database tells of itself, or bring one up to date."""
         async with self._database.transaction() as connection:
-            params = (await open_run(connection, ref)).params
+            params = (await lock_run(connection, ref)).params
         row = await get_connection(self._database, ref.organization, UUID(params["connection_id"]))
         drafted, warnings = await self._desk.draft(ref, row)
         content = drafted.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -39,7 +39,8 @@ from towpath.core.queues import Queue, read_queues
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.entities.candidates import Matcher
-from towpath.extraction.fetching import Documents
+from towpath.extraction.service.document_cache import DocumentCache
+from towpath.extraction.service.pipeline import ExtractionPipeline
 from towpath.jobs.patience import Clock, Patience, wall_clock
 from towpath.llm import LanguageModels
 from towpath.llm.paid import Asker
@@ -102,7 +103,7 @@ class Parts:
     tasks: LlmTaskActivities
     ai: AiActivities
     extraction: ExtractionActivities
-    documents: Documents
+    documents: DocumentCache
     guard: ActivityGuard
     fetcher: GuardedClient
     webhooks: WebhookActivities
@@ -146,7 +147,7 @@ class Parts:
         )
         reader = DocumentReader(settings.read_limits, children=COMPUTE_SLOTS)
         sources = Sources(client, reader, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
-        documents = Documents(
+        documents = DocumentCache(
             database,
             reader,
             fetcher,
@@ -174,7 +175,9 @@ class Parts:
             enrichment=EnrichmentActivities(database, asker),
             tasks=LlmTaskActivities(database, asker),
             ai=AiActivities(desk, full_details=settings.full_details),
-            extraction=ExtractionActivities(database, asker, documents, chunk=settings.extraction_chunk),
+            extraction=ExtractionActivities(
+                ExtractionPipeline(database, asker, documents, chunk=settings.extraction_chunk)
+            ),
             documents=documents,
             guard=ActivityGuard(database, retry_days=settings.retry_days, full_details=settings.full_details),
             fetcher=fetcher,

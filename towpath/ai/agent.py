@@ -13,7 +13,7 @@ from towpath.ai.databases import Database as Opened
 from towpath.ai.databases import open_database
 from towpath.ai.databases.types import Limits
 from towpath.ai.domain.charts import wanted_but_not_drawn
-from towpath.ai.domain.linking import rank, topic_texts
+from towpath.ai.domain.linking import topic_texts
 from towpath.ai.domain.moves import topic_form
 from towpath.ai.domain.prompts import ATTACHED_CHARACTERS, topic_prompt
 from towpath.ai.domain.results import title_of, write_csv
@@ -22,7 +22,7 @@ from towpath.ai.domain.semantics.draft import draft_model, left_out
 from towpath.ai.domain.words import rows_notes
 from towpath.ai.semantic_types import Content, Query
 from towpath.ai.store.connections import opened_config
-from towpath.ai.store.jobs import open_run, read_actions, read_ai
+from towpath.ai.store.jobs import read_actions, read_ai
 from towpath.ai.store.models import made_of, read_layers
 from towpath.ai.store.tables import ConnectionRow
 from towpath.ai.store.threads import turns_of
@@ -37,8 +37,10 @@ from towpath.core.errors import (
     TowpathError,
     UnavailableError,
 )
+from towpath.core.word_ranking import rank
 from towpath.db.engine import Database
 from towpath.documents.sources import cut_sources
+from towpath.jobs.store.runs import lock_run
 from towpath.jobs.types import JobRef, JobWarning
 from towpath.llm.paid import Asker
 from towpath.llm.types import Answer, ImagePart, Prompt
@@ -136,7 +138,7 @@ class Desk:
             JobFaultError: Its model is gone or has become invalid, or has no such topic.
         """
         async with self.database.transaction() as connection:
-            job = await open_run(connection, ref)
+            job = await lock_run(connection, ref)
             params = AiParams.model_validate(job.params)
             actions = (await read_actions(connection, [ref.job_id]))[ref.job_id]
             more = (await read_ai(connection, [ref.job_id]))[ref.job_id]

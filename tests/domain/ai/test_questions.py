@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from towpath.ai.domain.linking import fields_for, rank, shares_words, small_choice, topic_texts, values_in, words_of
+from towpath.ai.domain.linking import fields_for, shares_words, small_choice, topic_texts, values_in
 from towpath.ai.domain.moves import (
     move_form,
     order_left_out,
@@ -26,6 +26,7 @@ from towpath.ai.domain.semantics.compile import Dialect, compile_query, fields_o
 from towpath.ai.domain.semantics.content import read_model
 from towpath.ai.semantic_types import Content, DataType
 from towpath.ai.types import ActionType, ChartType, ResultColumn, StoredAction
+from towpath.core.word_ranking import rank, words_of
 
 EXAMPLES = Path(content.__file__).parent / "examples"
 
