@@ -34,7 +34,9 @@ from towpath.activities.jobs import JobActivities
 from towpath.activities.llm_tasks import LlmTaskActivities
 from towpath.activities.vectors import VectorActivities
 from towpath.activities.webhooks import WebhookActivities
-from towpath.ai.agent import Desk
+from towpath.ai.service.agent import Agent
+from towpath.ai.service.agent_context import AgentContext
+from towpath.ai.service.schema_reading import SchemaReader
 from towpath.core.queues import Queue, read_queues
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
@@ -154,7 +156,7 @@ class Parts:
             vault,
             most_bytes=settings.document_max_bytes,
         )
-        desk = Desk(
+        agent_context = AgentContext(
             database,
             asker,
             vault,
@@ -174,7 +176,7 @@ class Parts:
             vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources, patience),
             enrichment=EnrichmentActivities(database, asker),
             tasks=LlmTaskActivities(database, asker),
-            ai=AiActivities(desk, full_details=settings.full_details),
+            ai=AiActivities(Agent(agent_context), SchemaReader(agent_context), full_details=settings.full_details),
             extraction=ExtractionActivities(
                 ExtractionPipeline(database, asker, documents, chunk=settings.extraction_chunk)
             ),

@@ -30,7 +30,7 @@ def topic_texts(content: Content, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def described(content: Content, column: Column) -> str:
+def field_text(content: Content, column: Column) -> str:
     """What is said of a field: label, name, description, the view it is of."""
     view_name, _, rest = column.name.partition(".")
     view = content.views[view_name]
@@ -55,7 +55,7 @@ def fields_for(question: str, content: Content, topic: str, *, most: int) -> lis
     fields = fields_of(content, topic)
     if len(fields) <= most:
         return fields
-    texts = {place: described(content, column) for place, column in enumerate(fields)}
+    texts = {place: field_text(content, column) for place, column in enumerate(fields)}
     order = [place for place, _ in rank(question, texts)]
     chosen = set(order[:most])
     for measure in (True, False):
@@ -64,14 +64,14 @@ def fields_for(question: str, content: Content, topic: str, *, most: int) -> lis
     return [fields[place] for place in order if place in chosen]
 
 
-def small_choice(question: str, content: Content, topic: str) -> tuple[list[Column], list[Column]]:
+def constrained_choice(question: str, content: Content, topic: str) -> tuple[list[Column], list[Column]]:
     """What a small model chooses from: the few measures and the few dimensions that a question may be about.
 
     What follows `by`, `per`, `each` or `which` counts most for the dimensions; a number that a measure sums up is not
     something to tell it by.
     """
     fields = fields_of(content, topic)
-    texts = {place: described(content, column) for place, column in enumerate(fields)}
+    texts = {place: field_text(content, column) for place, column in enumerate(fields)}
     scores = dict(rank(question, texts))
     focus = " ".join(FOCUS.findall(question.lower()))
     nearer = dict(rank(focus, texts)) if focus else {}
@@ -92,14 +92,14 @@ def _nearest(places: list[int], scores: Mapping[int, float]) -> list[int]:
     return [place for place in order if scores[place] >= least]
 
 
-def values_in(question: str, content: Content, topic: str) -> list[str]:
+def find_values(question: str, content: Content, topic: str) -> list[str]:
     """What a question seems to narrow its answer to: names, abbreviations, years, which are the words of no field."""
-    fields = {word for column in fields_of(content, topic) for word in words_of(described(content, column))}
+    fields = {word for column in fields_of(content, topic) for word in words_of(field_text(content, column))}
     found = ("".join(groups) for groups in VALUE.findall(question))
     return [value for value in dict.fromkeys(found) if not fields.issuperset(words_of(value))]
 
 
-def shares_words(question: str, content: Content, topic: str) -> bool:
+def names_fields(question: str, content: Content, topic: str) -> bool:
     """Whether a question names any field of a topic."""
-    texts = {column.name: described(content, column) for column in fields_of(content, topic)}
+    texts = {column.name: field_text(content, column) for column in fields_of(content, topic)}
     return any(score > 0 for _, score in rank(question, texts))

@@ -96,7 +96,7 @@ async def read_actions(connection: Connection, job_ids: Sequence[UUID]) -> dict[
     return found
 
 
-async def keep_action(
+async def save_action(
     connection: Connection, ref: JobRef, action: StoredAction, *, topic: str | None, summary: str | None
 ) -> list[DeliveryRef]:
     """Store a finished iteration with its cost, its event and, where one is wanted, its notice.
