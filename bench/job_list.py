@@ -105,7 +105,7 @@ def rows(dice: random.Random, organization: str, count: int, days: float) -> Ite
         started = created + timedelta(seconds=1)
         ended = created + timedelta(seconds=dice.expovariate(1 / 40)) if state.final else None
         yield (
-            UUID(int=dice.getrandbits(128), version=4), organization, kind.value, state.value,
+            UUID(int=dice.getrandbits(128), version=4), organization, kind, state.value,
             state is JobState.RUNNING and dice.random() < 0.3,
             reviews[place].value if reviewed and reviews[place] and state.final else None,
             templates[place] if reviewed else None,

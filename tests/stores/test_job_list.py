@@ -69,7 +69,7 @@ class Chance:
 
     def columns(self) -> dict[str, Any]:
         return {
-            "kind": self.random.choice(KINDS).value,
+            "kind": self.random.choice(KINDS),
             "state": self.random.choice(list(JobState)).value,
             "retrying": self.random.random() < 0.2,
             "review_status": self.random.choice([None, None, *(status.value for status in ReviewStatus)]),

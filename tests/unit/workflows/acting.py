@@ -161,7 +161,7 @@ class Job:
         """
         given = self.input.model_copy(update={"deadline": deadline, "window": window})
         await self.client.start_workflow(
-            self.kind.value, given, id=self.ref.workflow_id, task_queue=Queue.ENGINE, **options
+            self.kind, given, id=self.ref.workflow_id, task_queue=Queue.ENGINE, **options
         )
 
     def let(self, *labels: str) -> None:

@@ -195,7 +195,7 @@ async def test_a_restart_that_was_started_already_is_left_alone(make_job: MakeJo
     await job.start()
     await job.called("page 1")
     ref = job.ref.next_attempt()
-    await job.client.start_workflow(job.kind.value, JobInput(ref=ref), id=ref.workflow_id, task_queue="engine")
+    await job.client.start_workflow(job.kind, JobInput(ref=ref), id=ref.workflow_id, task_queue="engine")
 
     await job.handle.cancel()
     await ends_as_cancelled(job)
