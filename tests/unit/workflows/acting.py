@@ -160,9 +160,7 @@ class Job:
             options: Of Temporal.
         """
         given = self.input.model_copy(update={"deadline": deadline, "window": window})
-        await self.client.start_workflow(
-            self.kind, given, id=self.ref.workflow_id, task_queue=Queue.ENGINE, **options
-        )
+        await self.client.start_workflow(self.kind, given, id=self.ref.workflow_id, task_queue=Queue.ENGINE, **options)
 
     def let(self, *labels: str) -> None:
         """Let activities through that wait, now or later; without labels all."""
