@@ -55,7 +55,7 @@ async def test_the_shell_comes_without_looking_for_jobs(
         raise AssertionError("the shell must not wait for data")
 
     for name in ("list_page", "totals_by_status"):
-        monkeypatch.setattr(f"api.pages.console_jobs.{name}", forbidden)
+        monkeypatch.setattr(f"towpath.api.console.console_jobs.{name}", forbidden)
     monkeypatch.setattr("towpath.api.console.console.list_page", forbidden)
     shell = by_key(running_site, org).get("/console?status=ERROR&q=x&page=3")
 
