@@ -11,7 +11,7 @@ from stores.entities.matching import LoadedPostings, Models, find_candidates, lo
 from stores.entities.pairs import ScoredPairs
 from stores.entities.records import read_stored
 
-# A loaded index holds the useful postings, their keys and the entities' uids: measured, see docs/performance.md.
+# A loaded index holds the useful postings, their keys and the entities' uids: measured, see docs/explanation/performance.md.
 BYTES_AN_ENTITY = 200
 # One entity by SQL costs as much as loading this many entities' postings.
 LOAD_ENTITIES_A_QUERY = 200
