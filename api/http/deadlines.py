@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from fastapi import Request
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.core.values import LATEST_DEADLINE, bounded_time
 
 
@@ -17,7 +17,7 @@ def read_deadline(request: Request) -> datetime | None:
         The time until which a job may run; None: the request sets none.
 
     Raises:
-        BadInput: It is neither, or it has passed.
+        BadInputError: It is neither, or it has passed.
     """
     text = request.headers.get("towpath-deadline")
     if text is None:
@@ -26,12 +26,12 @@ def read_deadline(request: Request) -> datetime | None:
     try:
         deadline = bounded_time(_time_of(text, now), LATEST_DEADLINE)
     except (ValueError, OverflowError) as error:
-        raise BadInput(
+        raise BadInputError(
             f"Towpath-Deadline must be seconds or an ISO time, before the year {LATEST_DEADLINE.year}",
             field="Towpath-Deadline",
         ) from error
     if deadline <= now:
-        raise BadInput("Towpath-Deadline has passed", field="Towpath-Deadline")
+        raise BadInputError("Towpath-Deadline has passed", field="Towpath-Deadline")
     return deadline
 
 
