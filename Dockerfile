@@ -9,7 +9,7 @@ RUN python -m venv /venv
 # The dependencies first: they change less often than the code, and are then taken from the layer before.
 COPY requirements.lock ./
 RUN /venv/bin/pip install --no-deps --require-hashes -r requirements.lock
-COPY pyproject.toml README.md worker.py ./
+COPY pyproject.toml README.md LICENSE worker.py ./
 COPY towpath towpath/
 COPY activities activities/
 COPY workflows workflows/

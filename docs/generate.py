@@ -16,20 +16,20 @@ import typer
 from pydantic.fields import FieldInfo
 from typer.cli import get_docs_for_click
 
-from api.app import create_app
-from api.permissions import permissions
-from cli import app as command_line
-from contracts.ai import DELIVER, ai_state
-from contracts.enrichment import STATUS_OF as ENRICHMENT_STATUS
-from contracts.enrichment import LlmEvent
-from contracts.entities import BATCH_STATUS
-from contracts.errors import ErrorCode, TowpathError
-from contracts.extraction import ReviewStatus, job_status
-from contracts.jobs import EventType, JobKind, JobState
-from contracts.vectors import task_status
-from contracts.webhooks import DeliveryState, WebhookEvent
 from docs import meanings
-from runtime.settings import Settings
+from towpath.ai.types import DELIVER, ai_state
+from towpath.api.app import create_app
+from towpath.api.http.permissions import permissions
+from towpath.cli import app as command_line
+from towpath.core.errors import ErrorCode, TowpathError
+from towpath.enrichment.types import STATUS_OF as ENRICHMENT_STATUS
+from towpath.enrichment.types import LlmEvent
+from towpath.entities.types import BATCH_STATUS
+from towpath.extraction.types import ReviewStatus, job_status
+from towpath.jobs.types import EventType, JobKind, JobState
+from towpath.runtime.settings import Settings
+from towpath.vectors.types import task_status
+from towpath.webhooks.types import DeliveryState, WebhookEvent
 
 FOLDER = Path(__file__).parent
 COMMAND = "python -m docs.generate"
