@@ -208,6 +208,15 @@ def commands() -> str:
     return text.partition("\n")[2].strip()
 
 
+def decisions() -> str:
+    """List the decision records by number and title."""
+    rows = []
+    for path in sorted((FOLDER / "decisions").glob("[0-9]*.md")):
+        number, _, title = path.read_text().partition("\n")[0].removeprefix("# ").partition(". ")
+        rows.append((number, f"[{title}]({path.name})"))
+    return table(("No.", "Decision"), rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "operations": operations,
     "errors": errors,
@@ -219,6 +228,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "other-statuses": other_statuses,
     "settings": settings,
     "commands": commands,
+    "decisions": decisions,
 }
 
 
