@@ -146,18 +146,17 @@ def _wordings(state: JobState) -> tuple[str, ...]:
     }
     answers = {ai_state(state, phase) for phase in (None, DELIVER)}
     documents = {job_status(state, retrying=retrying) for retrying in (False, True)}
-    usual = (
-        task_status(state, cancelling=False, error=None),
-        ENRICHMENT_STATUS[state],
-        ai_state(state, None),
-        job_status(state, retrying=False),
+    return (
+        _code(BATCH_STATUS[state]),
+        _one_of(task_status(state, cancelling=False, error=None), vectors),
+        _code(ENRICHMENT_STATUS[state]),
+        _one_of(ai_state(state, None), answers),
+        _one_of(job_status(state, retrying=False), documents),
     )
-    options = (vectors, {ENRICHMENT_STATUS[state]}, answers, documents)
-    special = (
-        ", ".join([_code(word), *(f"or {_code(other)}" for other in sorted(others - {word}))])
-        for word, others in zip(usual, options, strict=True)
-    )
-    return _code(BATCH_STATUS[state]), *special
+
+
+def _one_of(usual: str, words: Iterable[str]) -> str:
+    return ", ".join([_code(usual), *(f"or {_code(word)}" for word in sorted(set(words) - {usual}))])
 
 
 def job_kinds() -> str:
