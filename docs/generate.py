@@ -25,8 +25,9 @@ from towpath.core.errors import ErrorCode, TowpathError
 from towpath.enrichment.types import STATUS_OF as ENRICHMENT_STATUS
 from towpath.enrichment.types import LlmEvent
 from towpath.entities.types import BATCH_STATUS
-from towpath.extraction.types import ReviewStatus, job_status
-from towpath.jobs.types import EventType, JobKind, JobState
+from towpath.features import register_features
+from towpath.jobs.registry import job_types
+from towpath.jobs.types import EventType, JobState, ReviewStatus, job_status
 from towpath.runtime.settings import Settings
 from towpath.vectors.types import task_status
 from towpath.webhooks.types import DeliveryState, WebhookEvent
@@ -160,8 +161,13 @@ def _one_of(usual: str, words: Iterable[str]) -> str:
 
 
 def job_kinds() -> str:
-    """List the kinds of jobs."""
-    return ", ".join(map(_code, JobKind)) + "."
+    """List the kinds of jobs, as their descriptors have them."""
+    register_features()
+    rows = (
+        (_code(known.kind), known.title, _code(known.resource_path), ", ".join(sorted(map(_code, known.activities))))
+        for known in job_types()
+    )
+    return table(("Kind", "Title", "In its own API", "Queues of its activities"), rows)
 
 
 def other_statuses() -> str:
