@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -173,7 +174,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = _Towpath(
         chosen,
         title="Towpath",
-        version="0.1.0",
+        version=version("towpath"),
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=lambda app: _lifespan(app, chosen),
