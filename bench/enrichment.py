@@ -32,6 +32,7 @@ from towpath.db.migrate import migrate
 from towpath.db.tables import JobRow
 from towpath.demo.client import Towpath
 from towpath.enrichment.types import BATCH_ENRICHMENT
+from towpath.features import register_features
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.events import append_events
 from towpath.jobs.types import JobRef, NewEvent
@@ -236,6 +237,7 @@ def main() -> None:
     parser.add_argument("--entities", type=int, default=1000, help="entities of the batch (default: %(default)s)")
     parser.add_argument("--streams", type=int, default=500, help="streams at once (default: %(default)s)")
     arguments = parser.parse_args()
+    register_features()
     asyncio.run(run(arguments.entities, arguments.streams))
 
 

@@ -37,6 +37,7 @@ from towpath.db.tables import JobRow
 from towpath.enrichment.types import SCHEMA_EDIT, SINGLE_ENRICHMENT
 from towpath.entities.types import ENTITY_BATCH, ENTITY_REINDEX
 from towpath.extraction.types import EXTRACTION
+from towpath.features import register_features
 from towpath.jobs.store.jobs import begin_job, create_job, finish_job
 from towpath.jobs.store.listing import JobFilter, compact_counters, list_page
 from towpath.jobs.types import STATUS_OF, Finish, JobRef, JobState, JobStatus, ReviewStatus
@@ -340,6 +341,7 @@ def main() -> None:
     """Entry of `python -m bench.job_list`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1_000_000, help="jobs of the largest organization")
+    register_features()
     asyncio.run(run(parser.parse_args().jobs))
 
 

@@ -102,14 +102,15 @@ def test_what_was_typed_wrongly_is_not_shown_again(running_site: Site) -> None:
 
 def test_guessing_is_slowed_for_passwords_and_keys(running_site: Site) -> None:
     browser = running_site.browser()
-    for _ in range(10):
-        sign_in(browser, 401, email="ada@example.com", password="wrong")
-    for _ in range(20):
-        sign_in(browser, 401, key=WRONG_KEY)
+    for limit, form in ((10, {"email": "ada@example.com", "password": "wrong"}), (20, {"key": WRONG_KEY})):
+        tries = [browser.post("/sign-in", data=form)]
+        # Where the window of a minute turns on the way there is room for some more, never for as many again.
+        while tries[-1].status_code == 401 and len(tries) <= 2 * limit:
+            tries.append(browser.post("/sign-in", data=form))
 
-    for form in ({"email": "ada@example.com", "password": "wrong"}, {"key": WRONG_KEY}):
-        answer = sign_in(browser, 429, **form)
-
+        answer = tries[-1]
+        assert len(tries) > limit
+        assert answer.status_code == 429
         assert int(answer.headers["Retry-After"]) > 0
         assert "Too many" in answer.text
 

@@ -217,8 +217,8 @@ async def test_children_die_with_their_parent(tmp_path: Path) -> None:
     program = f"""
 import asyncio
 from pathlib import Path
-from clients.documents import DocumentReader
-from contracts.documents import DocumentKind, ReadLimits
+from towpath.documents import DocumentReader
+from towpath.documents.types import DocumentKind, ReadLimits
 
 async def main():
     reader = DocumentReader(ReadLimits(seconds_a_page=600), children=1)
