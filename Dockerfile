@@ -14,6 +14,7 @@ COPY towpath towpath/
 COPY activities activities/
 COPY workflows workflows/
 COPY api api/
+COPY LICENSE ./
 # Editable, in the place where the code stays: the migrations are files, not a package.
 RUN /venv/bin/pip install --no-deps --no-build-isolation -e . && /venv/bin/python -m compileall -q /app
 

@@ -8,7 +8,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Processes of the tests; each has a system of its own.
 JOBS ?= 2
 
-.PHONY: help venv demo up test test-fast check bench fuzz sbom audit lock clean format
+.PHONY: help venv demo up test test-fast check docs docs-serve reference bench fuzz sbom audit lock clean format
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
@@ -49,6 +49,16 @@ check: $(VENV)/.dev ## Lint, format, types, import rules
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## Build the documentation site into build/site; fails on a broken link
+	$(BIN)/python -m docs.generate --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(VENV)/.dev ## Serve the documentation on port 8001 and rebuild it on changes
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
+
+reference: $(VENV)/.dev ## Write the generated reference pages anew
+	$(BIN)/python -m docs.generate
 
 bench: $(VENV)/.dev ## Run the benchmarks; one line of JSON a figure
 	$(BIN)/python -m bench.matching

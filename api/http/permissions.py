@@ -1,6 +1,6 @@
 """What every operation asks of its caller, read from the dependencies of its route; and that as a table for people.
 
-`python -m api.permissions` writes the table between its marks in `docs/explanation/security.md`.
+`python -m towpath.api.http.permissions` writes the table between its marks in `docs/explanation/security.md`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from towpath.api.http.auth import Needs, authenticate, authenticate_embeddings
 from towpath.runtime.settings import Settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "security.md"
-BEGIN = "<!-- roles: made by `python -m api.permissions` -->"
+BEGIN = "<!-- roles: made by `python -m towpath.api.http.permissions` -->"
 END = "<!-- end of roles -->"
 READ_ONLY = "read-only"
 CALLERS = ("nobody", READ_ONLY, *(role.value for role in Role))

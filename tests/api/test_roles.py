@@ -251,7 +251,7 @@ def test_the_table_knows_the_operations_of_the_document() -> None:
 def test_the_page_tells_what_the_routes_ask_for() -> None:
     page = PAGE.read_text()
 
-    assert page == written(page, table(ASKED)), "run `python -m api.permissions`"
+    assert page == written(page, table(ASKED)), "run `python -m towpath.api.http.permissions`"
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -1,0 +1,56 @@
+"""The documentation says what the code says, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.generate import COMMAND, FOLDER, stale_pages
+
+ROOT = FOLDER.parent
+PAGES = sorted([*ROOT.glob("*.md"), *FOLDER.rglob("*.md")])
+LINK = re.compile(r"(?<!`)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+HEADING = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
+FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as both GitHub and the site make them."""
+    titles = (heading["title"] for heading in HEADING.finditer(FENCE.sub("", page.read_text())))
+    return {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", title.lower()).strip()) for title in titles}
+
+
+def broken_links(page: Path) -> list[str]:
+    """The relative links of a page that lead to no file, or to no heading of it."""
+    broken = []
+    for link in LINK.finditer(FENCE.sub("", page.read_text())):
+        path, _, anchor = link["target"].partition("#")
+        if "://" in link["target"] or path.startswith("mailto:"):
+            continue
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link["target"])
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
+    assert broken_links(page) == []
+
+
+def test_a_broken_link_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "there.md").write_text("# A heading\n")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "[a](there.md) [b](there.md#a-heading) [c](there.md#another) [d](gone.md) [e](https://example.com)\n"
+    )
+
+    assert broken_links(page) == ["there.md#another", "gone.md"]
+
+
+def test_generated_blocks_are_up_to_date() -> None:
+    stale = [str(path.relative_to(ROOT)) for path in stale_pages()]
+
+    assert stale == [], f"run `{COMMAND}`"
