@@ -50,6 +50,22 @@ async def _sweep(connection: Connection, days: int, limit: int) -> int:
     return await sweep_conversations(connection, days=days, limit=limit)
 
 
+def _part_of_a_question(kind: str, title: str, activity: str) -> JobType:
+    """Describe a job that is one step of what an AI job does, asked for by itself."""
+    return JobType(
+        kind=kind,
+        title=title,
+        params=AiParams,
+        subject="model_id",
+        headline="prompt",
+        shown_params=SHOWN,
+        resource_path="/v1/jobs/{id}",
+        statuses=WORDS,
+        activities={Queue.LLM: (activity,)},
+        is_personal=True,
+    )
+
+
 JOB_TYPES = (
     JobType(
         kind=AI_JOB,
@@ -69,30 +85,8 @@ JOB_TYPES = (
         webhook_fields=_webhook_fields,
         sweep=_sweep,
     ),
-    JobType(
-        kind=TOPIC_CHOICE,
-        title="Topic choice",
-        params=AiParams,
-        subject="model_id",
-        headline="prompt",
-        shown_params=SHOWN,
-        resource_path="/v1/jobs/{id}",
-        statuses=WORDS,
-        activities={Queue.LLM: ("choose_topic",)},
-        is_personal=True,
-    ),
-    JobType(
-        kind=QUERY_GENERATION,
-        title="Query generation",
-        params=AiParams,
-        subject="model_id",
-        headline="prompt",
-        shown_params=SHOWN,
-        resource_path="/v1/jobs/{id}",
-        statuses=WORDS,
-        activities={Queue.LLM: ("generate_query",)},
-        is_personal=True,
-    ),
+    _part_of_a_question(TOPIC_CHOICE, "Topic choice", "choose_topic"),
+    _part_of_a_question(QUERY_GENERATION, "Query generation", "generate_query"),
     JobType(
         kind=SCHEMA_READING,
         title="Schema reading",

@@ -280,7 +280,7 @@ class EmbeddedStack:
         Raises:
             StackError: It did not become ready.
         """
-        child = await self._run_ours("api", [*OURS, "towpath.cli", "api"])
+        child = await self._run_ours("api", [*OURS, "towpath", "api"])
         async with httpx.AsyncClient() as client:
             for _ in range(int(API_READY_SECONDS * 10)):
                 if child.starts > MAX_STARTS:
