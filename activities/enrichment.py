@@ -14,7 +14,7 @@ from towpath.db.engine import Database
 from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.prompts import note_of, source_share
-from towpath.enrichment.expertise import Work
+from towpath.enrichment.expertise_calls import Work
 from towpath.enrichment.pipeline import EntityRun, all_of, tell
 from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from towpath.jobs.domain import Outcome

@@ -17,10 +17,10 @@ from towpath.enrichment.domain.drafts import MAX_WORDED, draft_schema, with_word
 from towpath.enrichment.domain.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
 from towpath.enrichment.domain.runs import assemble, call_key, calls_of, record_id
 from towpath.enrichment.domain.schema import read_content
-from towpath.enrichment.expertise import Work, ask_domain
-from towpath.enrichment.fusing import fuse_results
-from towpath.enrichment.pipeline import short_result, tell
-from towpath.enrichment.records import fusion_record, merged_result, result_of
+from towpath.enrichment.expertise_calls import Work, ask_domain
+from towpath.enrichment.fusion_calls import fuse_results
+from towpath.enrichment.pipeline import tell
+from towpath.enrichment.records import fusion_record, merged_result, result_of, result_view
 from towpath.enrichment.store.records import get_records, put_records
 from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
 from towpath.enrichment.types import ExpertiseResult, GenerateBody, LlmEvent, MergeBody, Plan, PromptBody, Strategy
@@ -163,14 +163,14 @@ class LlmTaskActivities:
             result.input_tokens,
             result.output_tokens,
         )
-        event = NewEvent(type=LlmEvent.MODEL_COMPLETED, key="completed", data=short_result(result))
+        event = NewEvent(type=LlmEvent.MODEL_COMPLETED, key="completed", data=result_view(result))
         async with self._database.transaction() as connection:
             if await append_events(connection, ref, [event]):
                 await put_records(connection, [row])
                 await job_store.add_progress(connection, ref, Progress(), cost=Cost(usd=max(spent, 0.0)))
                 failed = [one for one in parts if not one.success]
                 await add_warnings(connection, ref, [_missing(one) for one in failed])
-        return short_result(result)
+        return result_view(result)
 
     @activity.defn(name="merge_records")
     async def merge_records(self, ref: JobRef) -> dict[str, Any]:

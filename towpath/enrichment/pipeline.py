@@ -15,9 +15,9 @@ from towpath.db.engine import Connection
 from towpath.enrichment.domain.content import entity_label
 from towpath.enrichment.domain.prompts import classification_prompt, note_of
 from towpath.enrichment.domain.runs import assemble, call_key, calls_of, merge_parts, record_id
-from towpath.enrichment.expertise import Work, ask_domain
-from towpath.enrichment.fusing import fuse_results
-from towpath.enrichment.records import enrichment_record, fusion_record, merged_result, result_of
+from towpath.enrichment.expertise_calls import Work, ask_domain
+from towpath.enrichment.fusion_calls import fuse_results
+from towpath.enrichment.records import enrichment_record, fusion_record, merged_result, result_of, result_view
 from towpath.enrichment.store.records import job_records, put_records
 from towpath.enrichment.types import (
     SURE,
@@ -233,7 +233,7 @@ class EntityRun:
         ref, plan = self.work.ref, self.work.plan
         cost = Cost(usd=result.cost_usd, input_tokens=result.input_tokens, output_tokens=result.output_tokens)
         breakdown = [one.model_dump(mode="json", exclude={"result"}) for one in result.expertises]
-        data = {**short_result(result), "cancelled": False, "expertise_breakdown": breakdown}
+        data = {**result_view(result), "cancelled": False, "expertise_breakdown": breakdown}
         event = self._event(LlmEvent.MODEL_COMPLETED, f"{result.model}:completed", data, current=result.model)
 
         async def write(connection: Connection) -> None:
@@ -310,7 +310,7 @@ class EntityRun:
         data = {
             "entity_label": self._label,
             "success": success,
-            "results": [short_result(result) for result in results],
+            "results": [result_view(result) for result in results],
             "error": None if success else error,
             "total_cost_usd": round(sum(one.cost_usd for one in results) + ((fused and fused.cost_usd) or 0.0), 9),
             "total_processing_time_ms": max((one.processing_time_ms for one in results), default=0),
@@ -388,23 +388,6 @@ async def tell(writer: JobWriter, ref: JobRef, events: Sequence[NewEvent]) -> No
 def _problem(one: ModelResult) -> str:
     what = "a part is missing" if one.success else "it gave no result"
     return f"{one.model}: {what}: {one.error_message}"
-
-
-def short_result(result: ModelResult) -> dict[str, Any]:
-    """A model's result as events and answers show it."""
-    return {
-        "model": result.model,
-        "success": result.success,
-        "partial_success": result.partial_success,
-        "result": result.result,
-        "record_id": str(result.record_id),
-        "cost_usd": result.cost_usd,
-        "input_tokens": result.input_tokens,
-        "output_tokens": result.output_tokens,
-        "processing_time_ms": result.processing_time_ms,
-        "error_message": result.error_message,
-        "error_code": result.code,
-    }
 
 
 async def all_of(steps: Sequence[Coroutine[Any, Any, Found]]) -> list[Found]:

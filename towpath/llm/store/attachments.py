@@ -35,6 +35,22 @@ async def get_attachments(database: Database, organization: str, ids: Sequence[U
     return [found[one] for one in ids]
 
 
+async def assert_attachments(database: Database, organization: str, ids: Sequence[UUID]) -> None:
+    """Look whether files are there, without reading them.
+
+    Raises:
+        NotFoundError: One is not there, or another organisation's.
+    """
+    if not ids:
+        return
+    query = select(AttachmentRow.id).where(AttachmentRow.organization == organization, col(AttachmentRow.id).in_(ids))
+    async with database.session() as session:
+        known = set((await session.exec(query)).all())
+    for attachment_id in ids:
+        if attachment_id not in known:
+            raise NotFoundError(f"no attachment {attachment_id}")
+
+
 async def delete_attachment(database: Database, organization: str, attachment_id: UUID) -> None:
     """Delete a file.
 
