@@ -19,7 +19,7 @@ from towpath.api.http.state import AppState, State
 from towpath.api.job_control import find_job
 from towpath.api.webhook_targets import read_start
 from towpath.core.languages import LANGUAGES
-from towpath.enrichment.service.fetching import fetch_entities
+from towpath.enrichment.service import fetching
 from towpath.enrichment.service.starts import draft_batch, draft_retry, draft_single, estimate_start
 from towpath.enrichment.service.status import job_status, list_statuses
 from towpath.enrichment.service.waiting import wait_for_enrichment
@@ -132,11 +132,11 @@ async def estimate_cost(request: Request, state: State, caller: Reader) -> Respo
 
 @router.post("/api/enrichment/batch/fetch", summary="Read entities from a URL", openapi_extra=body_of(FetchBody))
 @router.post("/api/batch/fetch", include_in_schema=False, openapi_extra=body_of(FetchBody))
-async def fetch_from_url(request: Request, state: State, caller: Operator) -> Response:
+async def fetch_entities(request: Request, state: State, caller: Operator) -> Response:
     """A list of objects, or an object that holds one under `data`, `results` or `items`. Nothing is stored."""
     body, _ = await read_body(request, state, FetchBody)
     started = time.monotonic()
-    entities = await fetch_entities(state.fetcher, body)
+    entities = await fetching.fetch_entities(state.fetcher, body)
     elapsed = int((time.monotonic() - started) * 1000)
     return json_answer({"entities": entities, "total": len(entities), "fetch_time_ms": elapsed})
 
