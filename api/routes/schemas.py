@@ -16,10 +16,10 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.webhook_targets import read_start
-from towpath.core.errors import ConflictError
 from towpath.db.tables import SchemaRow
 from towpath.enrichment.domain.content import Content, input_contract
 from towpath.enrichment.domain.schema import read_content
+from towpath.enrichment.service.schemas import change_schema, delete_schema
 from towpath.enrichment.service.starts import draft_edit, draft_generation
 from towpath.enrichment.service.waiting import wait_for_task
 from towpath.enrichment.store.schemas import (
@@ -28,10 +28,8 @@ from towpath.enrichment.store.schemas import (
     list_schemas,
     list_versions,
     set_deleted,
-    update_schema,
 )
 from towpath.enrichment.types import GenerateBody, PromptBody, SchemaCreate, SchemaPatch
-from towpath.jobs.store.jobs import uses_schema
 
 router = APIRouter(prefix="/api/schema", tags=["schemas"], route_class=ApiRoute)
 
@@ -108,29 +106,14 @@ async def get_versions(state: State, caller: Reader, schema_id: UUID) -> dict[st
 async def patch_saved(request: Request, state: State, caller: Editor, schema_id: UUID) -> Response:
     """New content is a new version; jobs that run keep theirs."""
     body, _ = await read_body(request, state, SchemaPatch)
-    content = None
-    if body.schema_content is not None:
-        content = await state.checks.run(caller.organization, read_content, body.schema_content)
-    row = await update_schema(
-        state.db,
-        caller.organization,
-        schema_id,
-        content=content,
-        name=body.name,
-        tags=body.tags,
-        is_pinned=body.is_pinned,
-    )
-    _, version = await get_schema(state.db, caller.organization, schema_id)
-    return json_answer(_full(row, version.content))
+    row, content = await change_schema(state.enrichment, caller.organization, schema_id, body)
+    return json_answer(_full(row, content))
 
 
 @router.delete("/saved/{schema_id}", summary="Delete a schema")
 async def delete_saved(state: State, caller: Editor, schema_id: UUID) -> dict[str, Any]:
     """It can be restored; records keep what they were made with. One that a running job uses: 409."""
-    await get_schema(state.db, caller.organization, schema_id)
-    if await uses_schema(state.db, caller.organization, schema_id):
-        raise ConflictError("the schema is in use by a running job")
-    row = await set_deleted(state.db, caller.organization, schema_id, deleted=True)
+    row = await delete_schema(state.enrichment, caller.organization, schema_id)
     return {"id": str(row.id), "deleted": True}
 
 
