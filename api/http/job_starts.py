@@ -9,7 +9,7 @@ from fastapi import Request, Response
 
 from towpath.accounts.types import Principal
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import slot_of
+from towpath.api.http.idempotency import replay, slot_of
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
 from towpath.api.webhook_targets import read_target
@@ -72,7 +72,7 @@ async def start_job(
     page_size, most = state.settings.enrichment_chunk, state.limits.most_jobs(caller.organization)
     async with state.db.transaction() as connection:
         if first := await slot.open(connection):
-            return StartedJob(UUID(parse_json(first.body)["job_id"]), first.replay(digest))
+            return StartedJob(UUID(parse_json(first.body)["job_id"]), replay(first, digest))
         await create_job(connection, job, draft, page_size=page_size, most=most)
         if target is not None:
             await add_target(connection, job.id, target)

@@ -16,7 +16,6 @@ from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.api.job_control import find_job
 from towpath.api.webhook_targets import read_start
 from towpath.core.languages import LANGUAGES
 from towpath.enrichment.service import fetching
@@ -157,4 +156,4 @@ async def list_enrichment_jobs(
 @router.get("/api/enrichment/jobs/{job_id}/status", summary="How far a job is")
 async def enrichment_status(state: State, caller: Reader, job_id: UUID) -> dict[str, Any]:
     """For those who poll; the stream tells more."""
-    return await job_status(state.db, await find_job(state, caller, job_id))
+    return await job_status(state.db, await state.jobs.find(caller, job_id))

@@ -12,10 +12,10 @@ from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
 from towpath.db.tables import JobRow
 from towpath.enrichment.service.results import job_result
-from towpath.enrichment.types import LLM_KINDS, STATUS_OF, LlmEvent
+from towpath.enrichment.types import BATCH_ENRICHMENT, LLM_KINDS, STATUS_OF, LlmEvent
 from towpath.jobs.event_hub import read_events
 from towpath.jobs.store.jobs import get_job
-from towpath.jobs.types import EventType, JobEvent, JobKind, JobState
+from towpath.jobs.types import EventType, JobEvent, JobState
 
 STEP = 10
 HIDDEN = frozenset({EventType.CREATED, EventType.STARTED, EventType.PHASE, EventType.PROGRESS})
@@ -106,7 +106,7 @@ async def _end(database: Database, job: JobRow, event: JobEvent) -> list[dict[st
         "last_error_summary": error.get("message"),
     }
     messages: list[tuple[str, dict[str, Any]]] = []
-    if job.kind is JobKind.BATCH_ENRICHMENT:
+    if job.kind == BATCH_ENRICHMENT:
         reason = "cancelled" if final is JobState.CANCELLED else error.get("code")
         if final is JobState.FAILED and counts["total_entities"] <= event.data.get("processed", 0):
             # All of them had their turn: nothing was stopped.

@@ -8,9 +8,11 @@ from typing import Any
 
 from towpath.db.engine import Database
 from towpath.db.tables import JobRow, RecordRow
+from towpath.enrichment.job_types import EnrichmentParams
 from towpath.enrichment.records import result_of, result_view
 from towpath.enrichment.store.records import job_records
-from towpath.jobs.types import JobKind
+from towpath.enrichment.types import BATCH_ENRICHMENT, SINGLE_ENRICHMENT
+from towpath.jobs.params import params_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class EntityResults:
 
 def results_of_single(job: JobRow, rows: Sequence[RecordRow]) -> EntityResults:
     """Return the records of a job of one entity, the models in the order in which they were asked for."""
-    order = {model: place for place, model in enumerate(job.params["plan"]["models"])}
+    order = {model: place for place, model in enumerate(params_of(job, EnrichmentParams).plan.models)}
     results = EntityResults.of(rows)
     models = sorted(results.models, key=lambda row: order.get(row.model_composite_key or "", len(order)))
     return EntityResults(models, results.fusion)
@@ -52,11 +54,11 @@ def results_of_single(job: JobRow, rows: Sequence[RecordRow]) -> EntityResults:
 
 async def job_result(database: Database, job: JobRow) -> dict[str, Any]:
     """Load what a job has brought: the models' results of one entity, a short row for each of many, or its own."""
-    if job.kind not in {JobKind.SINGLE_ENRICHMENT, JobKind.BATCH_ENRICHMENT}:
+    if job.kind not in {SINGLE_ENRICHMENT, BATCH_ENRICHMENT}:
         return job.result or {}
     async with database.transaction() as connection:
         rows = await job_records(connection, job.id)
-    if job.kind is JobKind.SINGLE_ENRICHMENT:
+    if job.kind == SINGLE_ENRICHMENT:
         return single_result(results_of_single(job, rows))
     by_entity: dict[int, list[RecordRow]] = {}
     for row in rows:

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -19,10 +18,12 @@ from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.prompts import note_of, source_share
 from towpath.enrichment.expertise_calls import EnrichmentContext
+from towpath.enrichment.job_types import EnrichmentParams
 from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
 from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from towpath.jobs.domain import Outcome
 from towpath.jobs.faults import end_of_item
+from towpath.jobs.params import load_params
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
 from towpath.jobs.store.warnings import add_warnings
@@ -74,7 +75,7 @@ class EnrichmentRuns:
             await job_store.assert_active(connection, ref)
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
             pages = await plan_pages(connection, ref.job_id, retake=retake)
-            params = await job_store.params_of(connection, ref)
+            params = await load_params(connection, ref, EnrichmentParams)
         inputs = await self._load_inputs(ref, params)
         if cut := cut_sources(inputs.texts, source_share(len(inputs.texts))):
             async with self._database.transaction() as connection:
@@ -89,8 +90,8 @@ class EnrichmentRuns:
             ModelError: The model cannot answer now, and the call will be repeated.
         """
         async with self._database.transaction() as connection:
-            params = await job_store.params_of(connection, ref)
-        plan = Plan.model_validate(params["plan"])
+            params = await load_params(connection, ref, EnrichmentParams)
+        plan = params.plan
         if plan.classification_model is None:
             return HoldCheck()
         async with self._database.transaction() as connection:
@@ -115,7 +116,7 @@ class EnrichmentRuns:
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             page = await load_page(connection, ref.job_id, task.page, lock=False)
-            params = await job_store.params_of(connection, ref)
+            params = await load_params(connection, ref, EnrichmentParams)
             total = await job_store.total_of(connection, ref)
         async with self._shared_inputs(ref, params) as inputs:
             context = EnrichmentContext(
@@ -169,7 +170,7 @@ class EnrichmentRuns:
         return float(expected["cost_usd"]["expected"])
 
     @asynccontextmanager
-    async def _shared_inputs(self, ref: JobRef, params: dict[str, Any]) -> AsyncIterator[JobInputs]:
+    async def _shared_inputs(self, ref: JobRef, params: EnrichmentParams) -> AsyncIterator[JobInputs]:
         """Lend a job's inputs: loaded by the first of the pages that run side by side, dropped with the last."""
         lease = self._leases.setdefault(ref.job_id, _Lease())
         lease.users += 1
@@ -183,17 +184,16 @@ class EnrichmentRuns:
             if not lease.users:
                 del self._leases[ref.job_id]
 
-    async def _load_inputs(self, ref: JobRef, params: dict[str, Any]) -> JobInputs:
-        plan = Plan.model_validate(params["plan"])
+    async def _load_inputs(self, ref: JobRef, params: EnrichmentParams) -> JobInputs:
+        plan = params.plan
         texts, images = await self._asker.sources(ref.organization, plan.attachment_ids)
         return JobInputs(plan, texts, images)
 
 
-def _note_of(params: dict[str, Any]) -> str | None:
+def _note_of(params: EnrichmentParams) -> str | None:
     """Return what models are told of the entity's type: the check's result, and what a person has answered to it."""
-    check = HoldCheck.model_validate({"classification": params.get("classification")}).classification
-    answers = [answer.get("text") for answer in (params.get("answers") or {}).values()]
-    return note_of(check, "; ".join(text for text in answers if text) or None)
+    answers = [answer.get("text") for answer in (params.answers or {}).values()]
+    return note_of(params.classification, "; ".join(text for text in answers if text) or None)
 
 
 def _entity_of(context: EnrichmentContext, page: Page, place: int) -> EntityEnrichment:

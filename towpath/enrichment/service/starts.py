@@ -21,6 +21,12 @@ from towpath.enrichment.store.records import get_records
 from towpath.enrichment.store.schemas import get_schema
 from towpath.enrichment.types import (
     AUTO,
+    BATCH_ENRICHMENT,
+    EXPERTISE_RETRY,
+    FUSION_MERGE,
+    SCHEMA_EDIT,
+    SCHEMA_GENERATION,
+    SINGLE_ENRICHMENT,
     BatchBody,
     EnrichmentOptions,
     EstimateBody,
@@ -34,7 +40,6 @@ from towpath.enrichment.types import (
 )
 from towpath.jobs.store.jobs import create_job as create_job_row
 from towpath.jobs.store.staging import StagedItem, stage_page
-from towpath.jobs.types import JobKind
 from towpath.llm import Catalog
 from towpath.llm.store.attachments import assert_attachments
 
@@ -68,7 +73,7 @@ class JobDraft:
         entities: What it works through; none: its parameters hold everything.
     """
 
-    kind: JobKind
+    kind: str
     params: dict[str, Any]
     message: str
     entities: Entities = ()
@@ -76,7 +81,7 @@ class JobDraft:
     @property
     def answer(self) -> dict[str, Any]:
         """What its start answers besides the id."""
-        total = {"total": len(self.entities)} if self.kind is JobKind.BATCH_ENRICHMENT else {}
+        total = {"total": len(self.entities)} if self.kind == BATCH_ENRICHMENT else {}
         return {"message": self.message, **total}
 
 
@@ -116,8 +121,8 @@ def _draft(parts: EnrichmentParts, plan: Plan, entities: Entities) -> JobDraft:
         "plan": plan.model_dump(mode="json"),
     }
     if plan.single:
-        return JobDraft(JobKind.SINGLE_ENRICHMENT, params, "Enrichment started", entities)
-    return JobDraft(JobKind.BATCH_ENRICHMENT, params, "Batch started", entities)
+        return JobDraft(SINGLE_ENRICHMENT, params, "Enrichment started", entities)
+    return JobDraft(BATCH_ENRICHMENT, params, "Batch started", entities)
 
 
 async def draft_retry(parts: EnrichmentParts, organization: str, body: RetryBody) -> JobDraft:
@@ -148,7 +153,7 @@ async def draft_retry(parts: EnrichmentParts, organization: str, body: RetryBody
     )
     check_entities(plan, [(0, body.entity_data)])
     params = {"record_id": str(record.id), "entity": body.entity_data, "plan": plan.model_dump(mode="json")}
-    return JobDraft(JobKind.EXPERTISE_RETRY, params, "Retry started")
+    return JobDraft(EXPERTISE_RETRY, params, "Retry started")
 
 
 def draft_generation(parts: EnrichmentParts, body: GenerateBody) -> JobDraft:
@@ -160,7 +165,7 @@ def draft_generation(parts: EnrichmentParts, body: GenerateBody) -> JobDraft:
     draft_schema(samples_of(body), threshold=body.sample_commonality_threshold)
     models, _ = choose_models(parts.catalog, [body.model])
     params = {"model": models[0], "body": body.model_dump(mode="json")}
-    return JobDraft(JobKind.SCHEMA_GENERATION, params, "Generation started")
+    return JobDraft(SCHEMA_GENERATION, params, "Generation started")
 
 
 def samples_of(body: GenerateBody) -> list[dict[str, Any]]:
@@ -185,7 +190,7 @@ async def draft_edit(parts: EnrichmentParts, organization: str, schema_id: UUID,
         "model": models[0],
         "body": body.model_dump(mode="json"),
     }
-    return JobDraft(JobKind.SCHEMA_EDIT, params, "Edit started")
+    return JobDraft(SCHEMA_EDIT, params, "Edit started")
 
 
 async def draft_merge(parts: EnrichmentParts, organization: str, body: MergeBody) -> JobDraft:
@@ -210,7 +215,7 @@ async def draft_merge(parts: EnrichmentParts, organization: str, body: MergeBody
         "schema_name": rows[0].schema_content["root"].get("name", ""),
         "body": body.model_dump(mode="json"),
     }
-    return JobDraft(JobKind.FUSION_MERGE, params, "Merge started")
+    return JobDraft(FUSION_MERGE, params, "Merge started")
 
 
 async def create_job(connection: Connection, job: JobRow, draft: JobDraft, *, page_size: int, most: int) -> None:

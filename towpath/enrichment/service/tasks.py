@@ -17,12 +17,14 @@ from towpath.enrichment.domain.runs import assemble, call_key, calls_of, record_
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain
 from towpath.enrichment.fusion_calls import fuse_results
+from towpath.enrichment.job_types import EditParams, GenerationParams, MergeParams, RetryParams
 from towpath.enrichment.pipeline import emit
 from towpath.enrichment.records import fusion_record, merged_result, result_of, result_view
 from towpath.enrichment.service.starts import samples_of
 from towpath.enrichment.store.records import get_records, put_records
 from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
-from towpath.enrichment.types import ExpertiseResult, GenerateBody, LlmEvent, MergeBody, Plan, PromptBody, Strategy
+from towpath.enrichment.types import ExpertiseResult, LlmEvent, Plan, Strategy
+from towpath.jobs.params import Params, load_params
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.events import append_events
 from towpath.jobs.store.warnings import add_warnings
@@ -46,11 +48,11 @@ class LlmTasks:
 
     async def generate_schema(self, ref: JobRef) -> dict[str, Any]:
         """Make a schema of samples: structure by code, wording by the model, or by code where none answers."""
-        params = await self._params(ref)
-        body = GenerateBody.model_validate(params["body"])
+        params = await self._params(ref, GenerationParams)
+        body = params.body
         samples = samples_of(body)
         draft = draft_schema(samples, threshold=body.sample_commonality_threshold, name=body.name)
-        model = str(params["model"])
+        model = params.model
         await self._emit(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
         wording, problem = await self._ask_wording(ref, model, draft, samples, body.language)
         left_out = max(len(draft["root"]["properties"]) - MAX_WORDED, 0)
@@ -91,9 +93,9 @@ class LlmTasks:
 
     async def edit_schema(self, ref: JobRef) -> dict[str, Any]:
         """Change a schema by an instruction, in place, as its next version."""
-        params = await self._params(ref)
-        body = PromptBody.model_validate(params["body"])
-        schema_id, at_version, model = UUID(params["schema_id"]), int(params["version"]), str(params["model"])
+        params = await self._params(ref, EditParams)
+        body = params.body
+        schema_id, at_version, model = params.schema_id, params.version, params.model
         _, version = await get_schema(self._database, ref.organization, schema_id)
         if version.version != at_version:
             if version.note == str(ref.job_id):
@@ -124,9 +126,9 @@ class LlmTasks:
 
     async def retry_domains(self, ref: JobRef) -> dict[str, Any]:
         """Ask once more for the domains of a record that failed; the record itself is completed."""
-        params = await self._params(ref)
-        plan, entity = Plan.model_validate(params["plan"]), dict(params["entity"])
-        row = (await get_records(self._database, ref.organization, [UUID(params["record_id"])]))[0]
+        params = await self._params(ref, RetryParams)
+        plan, entity = params.plan, params.entity
+        row = (await get_records(self._database, ref.organization, [params.record_id]))[0]
         model = plan.models[0]
         context = EnrichmentContext(self._database, self._writer, self._asker, ref, plan)
         answered = {part.key: part for part in result_of(row).expertises if part.success}
@@ -170,8 +172,8 @@ class LlmTasks:
 
     async def merge_records(self, ref: JobRef) -> dict[str, Any]:
         """Fuse records of one schema into a new one."""
-        params = await self._params(ref)
-        body = MergeBody.model_validate(params["body"])
+        params = await self._params(ref, MergeParams)
+        body = params.body
         rows = await get_records(self._database, ref.organization, body.result_ids)
         content = rows[0].schema_content
         started = time.monotonic()
@@ -232,10 +234,10 @@ class LlmTasks:
                 await add_warnings(connection, ref, warnings)
         return answer
 
-    async def _params(self, ref: JobRef) -> dict[str, Any]:
+    async def _params(self, ref: JobRef, model: type[Params]) -> Params:
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
-            return await job_store.params_of(connection, ref)
+            return await load_params(connection, ref, model)
 
     async def _emit(self, ref: JobRef, kind: LlmEvent, key: str, data: dict[str, Any]) -> None:
         await emit(self._writer, ref, [NewEvent(type=kind, key=f"{kind}:{key}", data=data)])
