@@ -7,7 +7,7 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -45,6 +45,7 @@ from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.service.pipeline import ExtractionPipeline
 from towpath.features import register_features
 from towpath.jobs.patience import Clock, Patience, wall_clock
+from towpath.jobs.registry import job_types
 from towpath.llm import LanguageModels
 from towpath.llm.paid import Asker
 from towpath.net.http import GuardedClient
@@ -60,20 +61,17 @@ from towpath.vectors.sources import Sources
 from towpath.vectors.store.index import VectorIndex
 from towpath.workflows.ai import AI_WORKFLOWS
 from towpath.workflows.enrichment import ENRICHMENT_WORKFLOWS
-from towpath.workflows.entities import EntityBatchWorkflow
-from towpath.workflows.entity_reindex import EntityReindexWorkflow
+from towpath.workflows.entity_reindex import ENTITY_WORKFLOWS
 from towpath.workflows.extraction import EXTRACTION_WORKFLOWS
 from towpath.workflows.housekeeping import RECONCILE_ID, ReconcileWorkflow
-from towpath.workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
+from towpath.workflows.vectors import VECTOR_WORKFLOWS
 from towpath.workflows.webhooks import WEBHOOK_WORKFLOWS
 
 logger = logging.getLogger("towpath.worker")
 
-WORKFLOWS = [
-    EntityBatchWorkflow,
-    EntityReindexWorkflow,
-    VectorUpsertionWorkflow,
-    VectorDeletionWorkflow,
+WORKFLOWS: list[type] = [
+    *ENTITY_WORKFLOWS,
+    *VECTOR_WORKFLOWS,
     *ENRICHMENT_WORKFLOWS,
     *AI_WORKFLOWS,
     *EXTRACTION_WORKFLOWS,
@@ -92,11 +90,23 @@ RECEIVER_SECONDS = 15.0
 RECEIVER_BYTES = 64 << 10
 
 ActivityMethod = Callable[..., Any]
+KERNEL_ACTIVITIES = {
+    Queue.ENGINE: (
+        "begin_job", "enter_phase", "finish_job", "hold_job", "cancel_workflow", "find_unstarted", "sweep",
+        "find_overdue",
+    ),
+    Queue.IO: ("try_first", "try_delivery"),
+}  # fmt: skip
+"""What serves jobs of all kinds; the rest is named by the kinds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The activity objects of a worker process, each once however many queues it serves."""
+    """The activity objects of a worker process, each once however many queues it serves.
+
+    Attributes:
+        more: Those of features that are not in the product's own list.
+    """
 
     jobs: JobActivities
     entities: EntityActivities
@@ -113,6 +123,7 @@ class Parts:
     receivers: GuardedClient
     client: GuardedClient
     models: LanguageModels
+    more: tuple[object, ...] = ()
 
     @classmethod
     def make(cls, database: Database, settings: Settings, *, clock: Clock = wall_clock) -> Parts:
@@ -192,69 +203,42 @@ class Parts:
         )
 
     def serve(self, queue: Queue) -> list[ActivityMethod]:
-        """The activities that a queue's workers serve."""
-        jobs, entities, reindex, vectors = self.jobs, self.entities, self.reindex, self.vectors
-        if queue is Queue.ENGINE:
-            return [
-                jobs.begin_job,
-                jobs.enter_phase,
-                jobs.finish_job,
-                jobs.hold_job,
-                jobs.cancel_workflow,
-                jobs.find_unstarted,
-                jobs.sweep,
-                vectors.tend_index,
-                self.webhooks.find_overdue,
-            ]
-        if queue is Queue.COMPUTE:
-            return [
-                entities.plan_batch,
-                entities.index_page,
-                entities.train_index,
-                entities.match_page,
-                entities.resolve_batch,
-                reindex.plan_reindex,
-                reindex.copy_share,
-                reindex.train_building,
-                reindex.match_share,
-                reindex.resolve_building,
-                reindex.swap_index,
-                vectors.plan_task,
-                vectors.upsert_page,
-                vectors.delete_page,
-                self.extraction.open_document,
-                self.extraction.read_share,
-                self.extraction.show_review,
-                self.extraction.settle_review,
-            ]
-        if queue is Queue.LLM:
-            enrichment, tasks = self.enrichment, self.tasks
-            return [
-                enrichment.plan_enrichment,
-                enrichment.check_type,
-                enrichment.enrich_page,
-                tasks.generate_schema,
-                tasks.edit_schema,
-                tasks.retry_domains,
-                tasks.merge_records,
-                self.ai.iterate,
-                self.ai.choose_topic,
-                self.ai.generate_query,
-                self.ai.read_schema,
-                self.extraction.extract_fields,
-                self.extraction.classify,
-            ]
-        return [self.webhooks.try_first, self.webhooks.try_delivery]
+        """Return the activities that a queue's workers serve: the kernel's own, and those of all registered kinds."""
+        names = set(KERNEL_ACTIVITIES.get(queue, ()))
+        for known in job_types():
+            names.update(known.activities.get(queue, ()))
+        methods = self._methods()
+        return [methods[name] for name in sorted(names)]
+
+    def _methods(self) -> dict[str, ActivityMethod]:
+        """All methods of the activity objects that are activities, by their names in Temporal."""
+        parts = [getattr(self, field.name) for field in fields(self) if field.name != "more"]
+        members = [getattr(part, name) for part in (*parts, *self.more) for name in vars(type(part))]
+        return {definition.name: member for member in members if (definition := _definition_of(member)) is not None}
 
 
-def make_worker(client: Client, queue: Queue, parts: Parts, settings: Settings) -> Worker:
-    """A Temporal worker for one queue."""
+def _definition_of(member: object) -> Any:
+    return getattr(member, "__temporal_activity_definition", None)
+
+
+def make_worker(
+    client: Client, queue: Queue, parts: Parts, settings: Settings, *, workflows: Sequence[type] = WORKFLOWS
+) -> Worker:
+    """Make a Temporal worker for one queue.
+
+    Args:
+        client: Temporal.
+        queue: The queue.
+        parts: The activity objects.
+        settings: The settings.
+        workflows: All workflows, where features beside the product's own are served.
+    """
     activities = parts.serve(queue)
     slots = {Queue.COMPUTE: COMPUTE_SLOTS, Queue.LLM: settings.llm_slots, Queue.IO: IO_SLOTS}
     return Worker(
         client,
         task_queue=queue,
-        workflows=WORKFLOWS if queue is Queue.ENGINE else [],
+        workflows=workflows if queue is Queue.ENGINE else [],
         activities=activities,
         interceptors=[parts.guard],
         max_concurrent_activities=slots.get(queue, ENGINE_SLOTS),

@@ -8,9 +8,10 @@ from temporalio import workflow
 
 from towpath.activities.ai import AiActivities
 from towpath.ai.types import AI_JOB, QUERY_GENERATION, SCHEMA_READING, TOPIC_CHOICE, AiRunState, IterationTask
-from towpath.jobs.types import JobInput, JobOutcome, RunState
+from towpath.jobs.types import JobInput, JobOutcome
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import PAID
+from towpath.workflows.single import single_activity_job
 from towpath.workflows.webhooks import start_notice
 
 EXECUTE = "execute"
@@ -48,51 +49,8 @@ class AiJobWorkflow(JobWorkflow[AiRunState]):
             self.tell_phase(f"{EXECUTE}, iteration {step}: {found.message[:200]}")
 
 
-class SingleAnswerWorkflow(JobWorkflow[RunState]):
-    """A job that is one activity and its result."""
+TopicChoiceWorkflow = single_activity_job(TOPIC_CHOICE, AiActivities.choose_topic, PAID, module=__name__)
+QueryGenerationWorkflow = single_activity_job(QUERY_GENERATION, AiActivities.generate_query, PAID, module=__name__)
+SchemaReadingWorkflow = single_activity_job(SCHEMA_READING, AiActivities.read_schema, PAID, module=__name__)
 
-    def __init__(self) -> None:
-        super().__init__(RunState())
-
-    async def _phases(self, job: JobInput) -> dict[str, Any]:
-        self.tell_phase(job.ref.kind.replace("_", " "))
-        await workflow.wait_condition(lambda: not self.paused)
-        methods = {
-            TOPIC_CHOICE: AiActivities.choose_topic,
-            QUERY_GENERATION: AiActivities.generate_query,
-            SCHEMA_READING: AiActivities.read_schema,
-        }
-        return await workflow.execute_activity_method(methods[job.ref.kind], job.ref, **PAID)
-
-
-@workflow.defn(name=TOPIC_CHOICE)
-class TopicChoiceWorkflow(SingleAnswerWorkflow):
-    """Chooses the topic of a question."""
-
-    @workflow.run
-    async def run(self, job: JobInput) -> JobOutcome:
-        """Run one attempt."""
-        return await self.conduct(job, self._phases)
-
-
-@workflow.defn(name=QUERY_GENERATION)
-class QueryGenerationWorkflow(SingleAnswerWorkflow):
-    """Makes the query of a question."""
-
-    @workflow.run
-    async def run(self, job: JobInput) -> JobOutcome:
-        """Run one attempt."""
-        return await self.conduct(job, self._phases)
-
-
-@workflow.defn(name=SCHEMA_READING)
-class SchemaReadingWorkflow(SingleAnswerWorkflow):
-    """Makes a semantic model of what a database holds."""
-
-    @workflow.run
-    async def run(self, job: JobInput) -> JobOutcome:
-        """Run one attempt."""
-        return await self.conduct(job, self._phases)
-
-
-AI_WORKFLOWS = [AiJobWorkflow, TopicChoiceWorkflow, QueryGenerationWorkflow, SchemaReadingWorkflow]
+AI_WORKFLOWS: list[type] = [AiJobWorkflow, TopicChoiceWorkflow, QueryGenerationWorkflow, SchemaReadingWorkflow]

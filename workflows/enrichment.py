@@ -21,6 +21,7 @@ from towpath.enrichment.types import (
 from towpath.jobs.types import JobInput, JobOutcome, NewEvent, PageTask, RunState
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import PAID
+from towpath.workflows.single import single_activity_job
 
 PLAN, CHECK, ENRICH = "plan", "check", "enrich"
 
@@ -89,65 +90,20 @@ class BatchEnrichmentWorkflow(EnrichmentWorkflow):
         return await self.conduct(job, self._phases)
 
 
-class LlmTaskWorkflow(JobWorkflow[RunState]):
-    """A job that is one activity and its result."""
+SchemaGenerationWorkflow = single_activity_job(
+    SCHEMA_GENERATION, LlmTaskActivities.generate_schema, PAID, module=__name__, shows_phase=True
+)
+SchemaEditWorkflow = single_activity_job(
+    SCHEMA_EDIT, LlmTaskActivities.edit_schema, PAID, module=__name__, shows_phase=True
+)
+ExpertiseRetryWorkflow = single_activity_job(
+    EXPERTISE_RETRY, LlmTaskActivities.retry_domains, PAID, module=__name__, shows_phase=True
+)
+FusionMergeWorkflow = single_activity_job(
+    FUSION_MERGE, LlmTaskActivities.merge_records, PAID, module=__name__, shows_phase=True
+)
 
-    def __init__(self) -> None:
-        super().__init__(RunState())
-
-    async def _phases(self, job: JobInput) -> dict[str, Any]:
-        await self.go_to(job, job.ref.kind.replace("_", " "))
-        await workflow.wait_condition(lambda: not self.paused)
-        methods = {
-            SCHEMA_GENERATION: LlmTaskActivities.generate_schema,
-            SCHEMA_EDIT: LlmTaskActivities.edit_schema,
-            EXPERTISE_RETRY: LlmTaskActivities.retry_domains,
-            FUSION_MERGE: LlmTaskActivities.merge_records,
-        }
-        return await workflow.execute_activity_method(methods[job.ref.kind], job.ref, **PAID)
-
-
-@workflow.defn(name=SCHEMA_GENERATION)
-class SchemaGenerationWorkflow(LlmTaskWorkflow):
-    """Makes a schema of samples."""
-
-    @workflow.run
-    async def run(self, job: JobInput) -> JobOutcome:
-        """Run one attempt."""
-        return await self.conduct(job, self._phases)
-
-
-@workflow.defn(name=SCHEMA_EDIT)
-class SchemaEditWorkflow(LlmTaskWorkflow):
-    """Changes a schema by an instruction."""
-
-    @workflow.run
-    async def run(self, job: JobInput) -> JobOutcome:
-        """Run one attempt."""
-        return await self.conduct(job, self._phases)
-
-
-@workflow.defn(name=EXPERTISE_RETRY)
-class ExpertiseRetryWorkflow(LlmTaskWorkflow):
-    """Asks once more for a record's failed domains."""
-
-    @workflow.run
-    async def run(self, job: JobInput) -> JobOutcome:
-        """Run one attempt."""
-        return await self.conduct(job, self._phases)
-
-
-@workflow.defn(name=FUSION_MERGE)
-class FusionMergeWorkflow(LlmTaskWorkflow):
-    """Fuses records."""
-
-    @workflow.run
-    async def run(self, job: JobInput) -> JobOutcome:
-        """Run one attempt."""
-        return await self.conduct(job, self._phases)
-
-
-ENRICHMENT_WORKFLOWS = [
+ENRICHMENT_WORKFLOWS: list[type] = [
     SingleEnrichmentWorkflow,
     BatchEnrichmentWorkflow,
     SchemaGenerationWorkflow,

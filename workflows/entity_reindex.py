@@ -10,7 +10,7 @@ from towpath.activities.entity_reindex import ReindexActivities
 from towpath.entities.params import Phase
 from towpath.entities.types import ENTITY_REINDEX
 from towpath.jobs.types import JobInput, JobOutcome
-from towpath.workflows.entities import EntityJob
+from towpath.workflows.entities import EntityBatchWorkflow, EntityJob
 from towpath.workflows.options import WHOLE
 
 
@@ -46,3 +46,6 @@ class EntityReindexWorkflow(EntityJob):
             )
             await self.go_to(job, Phase.SWAP)
         return await workflow.execute_activity_method(ReindexActivities.swap_index, job.ref, **WHOLE, summary="swap")
+
+
+ENTITY_WORKFLOWS: list[type] = [EntityBatchWorkflow, EntityReindexWorkflow]

@@ -60,3 +60,6 @@ class VectorDeletionWorkflow(VectorTaskWorkflow):
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt of a deletion task."""
         return await self.conduct(job, self._phases)
+
+
+VECTOR_WORKFLOWS: list[type] = [VectorUpsertionWorkflow, VectorDeletionWorkflow]

@@ -25,7 +25,7 @@ Sweep = Callable[[Connection, int, int], Awaitable[int]]
 class JobType:
     """One kind of job, as its feature describes it.
 
-    What needs templates or FastAPI stands in `towpath.api.console.panels`, under the same kind.
+    What needs templates or FastAPI stands in `towpath.api`, for nothing here may know either.
 
     Attributes:
         kind: The stored word; also the name of the workflow that runs it, and a part of the workflow's id.
