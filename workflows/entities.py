@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from temporalio import workflow
 
-from towpath.activities.entities import EntityActivities
-from towpath.activities.entity_reindex import ReindexActivities
-from towpath.entities.params import EntityRunState, Phase, ShareTask
+from towpath.activities.entities import EntityActivities, ReindexActivities
+from towpath.entities.types import EntityRunState, Phase, ShareTask
 from towpath.jobs.types import JobInput, JobKind, JobOutcome, PageTask
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import CHUNK, WHOLE

@@ -6,8 +6,8 @@ from typing import Any
 
 from temporalio import workflow
 
-from towpath.activities.entity_reindex import ReindexActivities
-from towpath.entities.params import Phase
+from towpath.activities.entities import ReindexActivities
+from towpath.entities.types import Phase
 from towpath.jobs.types import JobInput, JobKind, JobOutcome
 from towpath.workflows.entities import EntityJob
 from towpath.workflows.options import WHOLE

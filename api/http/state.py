@@ -22,15 +22,18 @@ from towpath.api.http.limits import Limits
 from towpath.api.http.stream_leases import StreamLeases
 from towpath.api.http.turns import Turns
 from towpath.api.http.upload_slots import UploadSlots
-from towpath.api.vector_search import VectorSearch
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
-from towpath.entities.store.matching import Models
+from towpath.entities.service.batches import BatchService
+from towpath.entities.service.entities import EntityService
+from towpath.entities.service.indexes import IndexService
 from towpath.jobs.event_hub import EventHub
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
+from towpath.vectors.service.search import SearchService
+from towpath.vectors.service.tasks import TaskService
 
 KEY_SECONDS = 5.0
 MAX_KEYS = 10_000
@@ -76,7 +79,11 @@ class AppState:
     events: EventHub
     secret: str
     uploads: UploadSlots
-    vectors: VectorSearch
+    entities: EntityService
+    batches: BatchService
+    indexes: IndexService
+    tasks: TaskService
+    search: SearchService
     catalog: Catalog
     fetcher: GuardedClient
     receivers: GuardedClient
@@ -87,7 +94,6 @@ class AppState:
     key_uses: KeyUses
     limits: Limits
     streams: StreamLeases
-    models: Models = field(default_factory=Models)
     turns: Turns = field(default_factory=Turns)
     checks: Checks = field(default_factory=Checks)
     keys: KeyCache = field(default_factory=KeyCache)

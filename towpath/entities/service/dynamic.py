@@ -7,13 +7,13 @@ from typing import Any
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.domain.parsing import ScalarFields, append_fields
-from towpath.entities.store.generations import building_of
+from towpath.entities.store.generations import find_building
 from towpath.entities.store.indexes import DEFAULT_INDEX, Index, create_index, find_index, generation, save_config
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 
 
 async def index_for_write(connection: Connection, organization: str, name: str, fields: ScalarFields) -> Index:
-    """The live generation to write to, held until the transaction ends; dynamic ones know `fields` then.
+    """Return the live generation to write to, held until the transaction ends; dynamic ones know `fields` then.
 
     Raises:
         NotFoundError: No such index, and it is not the default one.
@@ -31,7 +31,7 @@ async def index_for_write(connection: Connection, organization: str, name: str, 
     index = await find_index(connection, organization, name, lock="extend")
     grown = fields.extend(index.config)
     await save_config(connection, index.index_no, grown)
-    building = await building_of(connection, organization, name)
+    building = await find_building(connection, organization, name)
     if building is not None:
         # The next generation gets what is new as well, before it can meet an entity that has it.
         new = grown.fields[len(index.config.fields) :]
@@ -40,7 +40,7 @@ async def index_for_write(connection: Connection, organization: str, name: str, 
 
 
 async def next_config(connection: Connection, organization: str, name: str, params: dict[str, Any]) -> IndexConfig:
-    """What a re-index builds: what was asked for, and the fields that a dynamic index has got since.
+    """Return what a re-index builds: what was asked for, and the fields that a dynamic index has got since.
 
     Until the transaction ends nobody appends fields; from then on `index_for_write` appends them to both.
 
