@@ -113,7 +113,7 @@ def test_the_text_of_an_error_is_bounded_and_never_breaks() -> None:
             raise RuntimeError("cannot be told")
 
     assert len(judge(RuntimeError("x" * 1_000_000)).message) <= MAX_MESSAGE
-    assert judge(BrokenError()).message == "Broken"
+    assert judge(BrokenError()).message == "BrokenError"
 
 
 def test_the_text_of_an_error_can_always_be_stored() -> None:
