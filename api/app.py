@@ -20,7 +20,6 @@ from starlette.types import ASGIApp
 from towpath.accounts.store.auth import ensure_bootstrap_key
 from towpath.api.console.routes import mount_static
 from towpath.api.console.routes import router as pages
-from towpath.api.gateway import Gateway
 from towpath.api.http.auth import docs_reader
 from towpath.api.http.body_limit import BodyLimit
 from towpath.api.http.cors import with_cors
@@ -66,7 +65,10 @@ from towpath.entities.service.batches import BatchService
 from towpath.entities.service.entities import EntityService
 from towpath.entities.service.indexes import IndexService
 from towpath.entities.service.matching import ModelCache
+from towpath.features import register_features
 from towpath.jobs.event_hub import EventHub
+from towpath.jobs.gateway import Gateway
+from towpath.jobs.service import JobService
 from towpath.jobs.staging import UploadLimits
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
@@ -80,6 +82,7 @@ from towpath.vectors.embedding import make_embedder
 from towpath.vectors.service.search import SearchService
 from towpath.vectors.service.tasks import MAX_ITEM_BYTES, TaskService
 from towpath.vectors.store.index import VectorIndex
+from towpath.webhooks.service import WebhookService
 
 logger = logging.getLogger(__name__)
 
@@ -175,6 +178,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Args:
         settings: None: from the environment.
     """
+    register_features()
     chosen = settings or get_settings()
     app = _Towpath(
         chosen,
@@ -244,6 +248,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         gateway = Gateway(database, client, full_details=settings.full_details)
         stack.push_async_callback(gateway.drain)
         hub = EventHub(database)
+        job_service = JobService(database, gateway, hub, cancel_wait_seconds=settings.cancel_wait_seconds)
         await hub.start()
         stack.push_async_callback(hub.close)
         if settings.bootstrap_key is not None:
@@ -280,6 +285,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             db=database,
             temporal=client,
             gateway=gateway,
+            jobs=job_service,
+            webhooks=WebhookService(database, client, gateway, job_service),
             events=hub,
             secret=settings.secret or secrets.token_urlsafe(48),
             uploads=UploadSlots(settings, limits),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from temporalio import workflow
 
 from towpath.activities.entities import EntityActivities, ReindexActivities
-from towpath.entities.types import EntityRunState, Phase, ShareTask
-from towpath.jobs.types import JobInput, JobKind, JobOutcome, PageTask
+from towpath.entities.types import ENTITY_BATCH, EntityRunState, Phase, ShareTask
+from towpath.jobs.types import JobInput, JobOutcome, PageTask
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import CHUNK, WHOLE
 
@@ -42,7 +42,7 @@ class EntityJob(JobWorkflow[EntityRunState]):
         await self.through(job, chunk, shares)
 
 
-@workflow.defn(name=JobKind.ENTITY_BATCH)
+@workflow.defn(name=ENTITY_BATCH)
 class EntityBatchWorkflow(EntityJob):
     """Stores a batch of entities and finds the duplicates among them and in the index."""
 

@@ -13,7 +13,6 @@ from temporalio.client import Client
 
 from towpath.accounts.domain.keys import hash_key
 from towpath.accounts.types import Principal
-from towpath.api.gateway import Gateway
 from towpath.api.http.health import Probes
 from towpath.api.http.key_uses import KeyUses
 from towpath.api.http.limiter import Limiter
@@ -28,12 +27,15 @@ from towpath.entities.service.batches import BatchService
 from towpath.entities.service.entities import EntityService
 from towpath.entities.service.indexes import IndexService
 from towpath.jobs.event_hub import EventHub
+from towpath.jobs.gateway import Gateway
+from towpath.jobs.service import JobService
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
 from towpath.vectors.service.search import SearchService
 from towpath.vectors.service.tasks import TaskService
+from towpath.webhooks.service import WebhookService
 
 KEY_SECONDS = 5.0
 MAX_KEYS = 10_000
@@ -76,6 +78,8 @@ class AppState:
     db: Database
     temporal: Client
     gateway: Gateway
+    jobs: JobService
+    webhooks: WebhookService
     events: EventHub
     secret: str
     uploads: UploadSlots

@@ -13,15 +13,13 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Query, Request, Response, status
 
 from towpath.accounts.types import Principal
-from towpath.api import job_control
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import IdempotencyKey, Slot
+from towpath.api.http.idempotency import IdempotencyKey, replay
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute, refuse_unknown, warn
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import BodyBounds, open_body, read_whole
-from towpath.api.job_control import find_job
 from towpath.api.webhook_targets import MEMBERS, read_target, take_members
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.values import Offset
@@ -30,8 +28,8 @@ from towpath.entities.domain.parsing import parse_entity
 from towpath.entities.service.batches import MAX_ENTITY_BYTES, show_accepted
 from towpath.entities.store.indexes import DEFAULT_INDEX
 from towpath.entities.store.locks import lock_single_writes
-from towpath.entities.types import BatchView, EntityDuplicates, GroupPage, PairPage
-from towpath.jobs.types import JobKind
+from towpath.entities.types import ENTITY_BATCH, ENTITY_REINDEX, BatchView, EntityDuplicates, GroupPage, PairPage
+from towpath.jobs.idempotency import Slot
 
 router = APIRouter(prefix="/v1", tags=["entities"], route_class=ApiRoute)
 
@@ -42,7 +40,7 @@ IndexName = Annotated[
 Explain = Annotated[bool, Query(description="Add why: prior and contributions by field, in bits.")]
 EntityId = Annotated[str, Query(alias="entityId", min_length=1, max_length=512, description="An `id`, or a `sku`.")]
 
-BATCHES = frozenset({JobKind.ENTITY_BATCH, JobKind.ENTITY_REINDEX})
+BATCHES = frozenset({ENTITY_BATCH, ENTITY_REINDEX})
 DEFAULT_WAIT = 10.0
 MAX_WAIT = 60.0
 MAX_RESULTS = 10_000
@@ -127,7 +125,7 @@ async def upsert_entity(
 
     async def write(connection: Connection) -> Response:
         if known := await slot.open(connection):
-            return known.replay(digest)
+            return replay(known, digest)
         result = await state.entities.upsert(
             connection, caller.organization, index_name, entity, raw, limit=limit, explain=explain
         )
@@ -251,7 +249,7 @@ async def _submit(
     body = open_body(request, bounds)
     async with _turn(request, state, caller, bounds, entity), state.db.transaction() as connection:
         if known := await slot.open(connection):
-            return known.replay(await body.digest(start=start))
+            return replay(known, await body.digest(start=start))
         staged = await state.batches.stage(connection, uuid4(), body if entity is None else entity, start=start)
         members = staged.upload.options
         target = await read_target(request, state, take_members(members))
@@ -314,7 +312,7 @@ async def batch_status(
     explain: Explain = False,
 ) -> Response:
     """`results` holds what is finished so far, a page at a time; counts stand in `summary`."""
-    job = await find_job(state, caller, _job_id(job_id), kinds=BATCHES)
+    job = await state.jobs.find(caller, _job_id(job_id), kinds=BATCHES)
     view = await state.batches.show(job, limit=results_limit, offset=results_offset, explain=explain)
     return json_answer(view)
 
@@ -323,7 +321,7 @@ async def batch_status(
 @router.post("/entity/batch/cancel", include_in_schema=False, response_model=BatchView)
 async def cancel_batch(state: State, caller: Operator, job_id: JobId = None) -> Response:
     """Stops the batch; finished entities stay stored. A finished batch answers its state unchanged."""
-    job = await job_control.cancel(state, caller, _job_id(job_id), kinds=BATCHES, wait=True)
+    job = await state.jobs.cancel(caller, _job_id(job_id), kinds=BATCHES, wait=True)
     return json_answer(await state.batches.show(job, limit=0, offset=0, explain=False))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response, status
 
 from towpath.api.http.auth import Editor, Owner, Reader
-from towpath.api.http.idempotency import IdempotencyKey, digest_of, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, replay, slot_of
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
@@ -36,7 +36,7 @@ async def put_index(
     slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
-            return known.replay(digest)
+            return replay(known, digest)
         result = await state.indexes.put(connection, caller, body, max_jobs=state.limits.most_jobs(caller.organization))
         answer = result.view.model_dump(mode="json", by_alias=True, exclude_none=True)
         code = status.HTTP_201_CREATED if result.is_new else status.HTTP_200_OK
@@ -86,7 +86,7 @@ async def add_labels(
     slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
-            return known.replay(digest)
+            return replay(known, digest)
         counts = await state.indexes.add_labels(connection, caller.organization, index_name, body)
         answer = counts.model_dump(mode="json", by_alias=True)
         await slot.keep(connection, digest, status.HTTP_200_OK, answer)
@@ -109,7 +109,7 @@ async def tune_index(
     slot = slot_of(request, caller, idempotency_key)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
-            return known.replay(b"")
+            return replay(known, b"")
         job = await state.indexes.tune(
             connection, caller, index_name, max_jobs=state.limits.most_jobs(caller.organization)
         )

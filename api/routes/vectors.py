@@ -10,11 +10,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from towpath.accounts.types import Principal
-from towpath.api import job_control
 from towpath.api.http.auth import EmbeddingsOperator, EmbeddingsReader
 from towpath.api.http.bodies import body_of
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import IdempotencyKey, Slot
+from towpath.api.http.idempotency import IdempotencyKey, replay
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute, invalid, refuse_unknown
 from towpath.api.http.state import AppState, State
@@ -24,6 +23,7 @@ from towpath.core.bodies import field_names
 from towpath.core.errors import ConflictError, ErrorBody, ErrorList
 from towpath.core.values import Offset
 from towpath.db.tables import JobRow
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.jobs import get_job
 from towpath.vectors.service.tasks import (
     DELETION,
@@ -136,7 +136,7 @@ async def _submit(
     try:
         async with turn, state.db.transaction() as connection:
             if known := await slot.open(connection):
-                return known.replay(await body.digest(start=b""))
+                return replay(known, await body.digest(start=b""))
             staged = await state.tasks.stage(connection, kind, collection, body)
             members = staged.upload.options
             target = await read_target(request, state, take_members(members))
@@ -195,7 +195,7 @@ async def _restarted(
     state: AppState, caller: Principal, job: JobRow, prepare: Callable[..., Awaitable[None]]
 ) -> JobRow:
     try:
-        return await job_control.restart(state, caller, job.id, prepare=prepare)
+        return await state.jobs.restart(caller, job.id, prepare=prepare)
     except ConflictError:
         # Another restart was first: it runs, and is queued once.
         return await get_job(state.db, job.organization, job.id)
@@ -203,7 +203,7 @@ async def _restarted(
 
 async def _cancel(state: AppState, caller: Principal, kind: TaskKind, task_id: str) -> Response:
     known = await state.tasks.find(caller.organization, kind, task_id)
-    job = await job_control.cancel(state, caller, known.id)
+    job = await state.jobs.cancel(caller, known.id)
     return json_answer(await state.tasks.show(job))
 
 

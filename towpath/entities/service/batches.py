@@ -19,14 +19,14 @@ from towpath.entities.domain.parsing import ScalarFields, parse_entity
 from towpath.entities.service.dynamic import index_for_write
 from towpath.entities.store.indexes import find_index
 from towpath.entities.store.results import read_results
-from towpath.entities.types import BatchStatus
+from towpath.entities.types import ENTITY_BATCH, BatchStatus
 from towpath.entities.views import STATUS_PATH, batch_view, candidate_view, entity_answer
 from towpath.jobs.staging import ItemKind, StagedUpload, Stager, UploadBody, UploadLimits
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import StagedItem, read_failures
 from towpath.jobs.store.starts import ref_of
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.types import JobKind, JobWarning
+from towpath.jobs.types import JobWarning
 from towpath.webhooks.store.endpoints import Target, add_target
 
 MAX_ENTITIES = 1_000_000
@@ -115,7 +115,7 @@ class BatchService:
         job = JobRow(
             id=staged.job_id,
             organization=caller.organization,
-            kind=JobKind.ENTITY_BATCH,
+            kind=ENTITY_BATCH,
             params={"index": index_name},
             digest=upload.digest,
             total=upload.items,

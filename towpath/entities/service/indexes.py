@@ -22,10 +22,9 @@ from towpath.entities.store.indexes import (
 )
 from towpath.entities.store.labels import StoredLabel, read_labels, save_labels
 from towpath.entities.store.records import find_entity
-from towpath.entities.types import IndexBody, IndexConfig, IndexList, IndexView, LabelCounts, LabelsBody
+from towpath.entities.types import ENTITY_REINDEX, IndexBody, IndexConfig, IndexList, IndexView, LabelCounts, LabelsBody
 from towpath.entities.views import index_view
 from towpath.jobs.store import jobs as job_store
-from towpath.jobs.types import JobKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class IndexService:
         job = JobRow(
             id=uuid4(),
             organization=caller.organization,
-            kind=JobKind.ENTITY_REINDEX,
+            kind=ENTITY_REINDEX,
             params={
                 "index": index.name,
                 "config": config.model_dump(mode="json", by_alias=True),

@@ -22,11 +22,13 @@ from towpath.jobs.staging import ItemKind, StagedUpload, Stager, UploadBody, Upl
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.store.staging import StagedItem
-from towpath.jobs.types import FailedItem, JobKind
+from towpath.jobs.types import FailedItem
 from towpath.vectors.domain.items import canonical, object_uid
 from towpath.vectors.store.tasks import claim_task_id, find_task, list_tasks, next_order, read_failed_items
 from towpath.vectors.types import (
     TASK_ID_FORM,
+    VECTOR_DELETION,
+    VECTOR_UPSERTION,
     Collection,
     DataItem,
     DeletionBody,
@@ -54,7 +56,7 @@ OBJECT_ID: TypeAdapter[str] = TypeAdapter(ObjectId)
 class TaskKind:
     """What the two kinds of task differ in when they are accepted."""
 
-    kind: JobKind
+    kind: str
     list_name: str
     read: Callable[[Any], tuple[str, bytes]]
     """Checks one item: its object id, and its bytes as they are staged."""
@@ -72,8 +74,8 @@ def _read_id(given: Any) -> tuple[str, bytes]:
     return object_id, canonical(object_id)
 
 
-UPSERTION = TaskKind(JobKind.VECTOR_UPSERTION, "items", _read_item, UpsertionBody)
-DELETION = TaskKind(JobKind.VECTOR_DELETION, "object_ids", _read_id, DeletionBody)
+UPSERTION = TaskKind(VECTOR_UPSERTION, "items", _read_item, UpsertionBody)
+DELETION = TaskKind(VECTOR_DELETION, "object_ids", _read_id, DeletionBody)
 
 
 class InvalidItemError(Exception):
@@ -322,7 +324,7 @@ def show_task(job: JobRow, failures: list[FailedItem]) -> dict[str, Any]:
     }
     progress = TaskProgress(total=job.total, processed=job.processed, succeeded=job.succeeded, failed=job.failed)
     task: BaseModel
-    if job.kind is JobKind.VECTOR_DELETION:
+    if job.kind == VECTOR_DELETION:
         progress.missing = job.skipped
         failed_ids = [FailedId(object_id=failure.id or "", detail=failure.message) for failure in failures]
         task = DeletionTask(**common, progress=progress, failed_item_ids=failed_ids)
