@@ -16,11 +16,13 @@ from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
 from towpath.entities.domain.matching import entity_uid
 from towpath.entities.domain.parsing import ScalarFields, parse_entity
+from towpath.entities.job_types import BatchParams
 from towpath.entities.service.dynamic import index_for_write
 from towpath.entities.store.indexes import find_index
 from towpath.entities.store.results import read_results
 from towpath.entities.types import ENTITY_BATCH, BatchStatus
 from towpath.entities.views import STATUS_PATH, batch_view, candidate_view, entity_answer
+from towpath.jobs.params import params_of
 from towpath.jobs.staging import ItemKind, StagedUpload, Stager, UploadBody, UploadLimits
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import StagedItem, read_failures
@@ -160,7 +162,7 @@ class BatchService:
             return []
         async with self._database.transaction() as connection:
             try:
-                index = await find_index(connection, job.organization, str(job.params["index"]))
+                index = await find_index(connection, job.organization, params_of(job, BatchParams).index)
             except NotFoundError:
                 # It has been dropped: what was sent is still shown, and nobody has candidates.
                 index = None

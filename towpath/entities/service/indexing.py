@@ -13,6 +13,7 @@ import numpy as np
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import Draft, Entity, make_draft, read_checked_entity
+from towpath.entities.job_types import BatchParams
 from towpath.entities.service import training
 from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.matching import Matcher, store_scores
@@ -24,6 +25,7 @@ from towpath.entities.types import IndexConfig, Phase, TrainReport
 from towpath.jobs.domain import Outcome, tally
 from towpath.jobs.faults import end_of_item
 from towpath.jobs.pages import record_page
+from towpath.jobs.params import load_params, params_of
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.events import find_event
 from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
@@ -65,10 +67,11 @@ class BatchIndexing:
         async with self._database.transaction() as connection:
             job = await job_store.lock_job(connection, ref.organization, ref.job_id)
             await job_store.assert_active(connection, ref)
-            index = await _find_live(connection, ref, str(job.params["index"]))
+            params = params_of(job, BatchParams)
+            index = await _find_live(connection, ref, params.index)
             made = index.created_at.isoformat()
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
-            if ref.attempt > 1 and (job.params.get(INDEX_MADE, made) != made or index.created_at > job.created_at):
+            if ref.attempt > 1 and ((params.index_made or made) != made or index.created_at > job.created_at):
                 retake = Retake.ALL
             await job_store.merge_params(connection, ref, {INDEX_MADE: made})
             return PagePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
@@ -179,9 +182,9 @@ class BatchIndexing:
             return await decide_all(connection, index, await self._matcher.models.get(connection, index))
 
     async def _live(self, connection: Connection, ref: JobRef, *, lock: bool = False) -> Index:
-        params = await job_store.params_of(connection, ref)
-        index = await _find_live(connection, ref, str(params["index"]), lock=lock)
-        if params.get(INDEX_MADE, index.created_at.isoformat()) != index.created_at.isoformat():
+        params = await load_params(connection, ref, BatchParams)
+        index = await _find_live(connection, ref, params.index, lock=lock)
+        if params.index_made not in {None, index.created_at.isoformat()}:
             raise JobFaultError(f"the index {index.name} has been dropped and made again", code=ErrorCode.INDEX_DROPPED)
         return index
 

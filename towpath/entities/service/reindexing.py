@@ -13,6 +13,7 @@ from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoun
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
+from towpath.entities.job_types import ReindexParams
 from towpath.entities.service import training
 from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_all
@@ -32,6 +33,7 @@ from towpath.entities.store.indexes import Index, add_entities, create_index, fi
 from towpath.entities.store.records import Stored, delete_entity, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import IndexConfig, Phase, ReindexPlan, ShareTask
+from towpath.jobs.params import load_params, params_of
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import add_failures
 from towpath.jobs.types import FailedItem, JobRef, Progress
@@ -60,13 +62,14 @@ class Reindexing:
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             job = await job_store.lock_job(connection, ref.organization, ref.job_id)
+            params = params_of(job, ReindexParams)
             live = await self._live(connection, ref)
             known = await find_building(connection, ref.organization, live.name)
-            if known is not None and known.reindex_job == ref.job_id and job.params.get("attempt") == ref.attempt:
+            if known is not None and known.reindex_job == ref.job_id and params.attempt == ref.attempt:
                 return ReindexPlan(shares=self._count_shares(live))
             if known is not None:
                 await discard_building(connection, known)
-            config = await next_config(connection, ref.organization, live.name, job.params)
+            config = await next_config(connection, ref.organization, live.name, params)
             building = await create_index(
                 connection, ref.organization, config, dynamic=live.dynamic, state="building", job_id=ref.job_id
             )
@@ -213,12 +216,12 @@ class Reindexing:
 
 
 async def _result(connection: Connection, ref: JobRef, caught_up: int) -> dict[str, Any]:
-    report = (await job_store.params_of(connection, ref)).get("report")
+    report = (await load_params(connection, ref, ReindexParams)).report
     return {"caughtUp": caught_up} | ({"tuning": report} if report else {})
 
 
 async def _name(connection: Connection, ref: JobRef) -> str:
-    return str((await job_store.params_of(connection, ref))["index"])
+    return (await load_params(connection, ref, ReindexParams)).index
 
 
 def _redraft(rows: list[ShareRow], config: IndexConfig) -> tuple[list[Draft], list[FailedItem]]:

@@ -21,12 +21,14 @@ from towpath.db.engine import Connection, Database
 from towpath.jobs.domain import Outcome, tally
 from towpath.jobs.faults import end_of_item
 from towpath.jobs.pages import record_page
+from towpath.jobs.params import load_params
 from towpath.jobs.patience import Patience
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
 from towpath.jobs.types import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
 from towpath.vectors.domain.items import digest_of, entry_of, item_source, payload_text, text_version
 from towpath.vectors.embedding import Embedder, Splitter
+from towpath.vectors.job_types import TaskParams
 from towpath.vectors.sources import Sources
 from towpath.vectors.store import objects as store
 from towpath.vectors.store.answers import sweep_answers
@@ -35,7 +37,7 @@ from towpath.vectors.store.entries import read_entries
 from towpath.vectors.store.garbage import collect, sweep_marks
 from towpath.vectors.store.index import VectorIndex
 from towpath.vectors.store.refill import poor_collections, refill
-from towpath.vectors.types import Collection, CollectionRef, FailureStage, Phase
+from towpath.vectors.types import CollectionRef, FailureStage, Phase
 
 logger = logging.getLogger("towpath.vectors")
 
@@ -105,7 +107,7 @@ class TaskChunks:
             await job_store.assert_active(connection, ref)
             # A restart has set back what it takes up again when it was accepted.
             pages = await plan_pages(connection, ref.job_id, retake=Retake.NONE)
-            params = await job_store.params_of(connection, ref)
+            params = await load_params(connection, ref, TaskParams)
         await self._scope(ref, params)
         return PagePlan(pages=pages)
 
@@ -114,8 +116,8 @@ class TaskChunks:
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, task.ref)
             page = await load_page(connection, task.ref.job_id, task.page, lock=False)
-            params = await job_store.params_of(connection, task.ref)
-        embedder = self._open_embedder(str(params["model"]))
+            params = await load_params(connection, task.ref, TaskParams)
+        embedder = self._open_embedder(params.model)
         scope = await self._scope(task.ref, params)
         items = list(_waiting(page))
         if not items:
@@ -276,7 +278,7 @@ class TaskChunks:
     async def delete_page(self, task: PageTask) -> Progress:
         """Delete a page's objects."""
         async with self._database.transaction() as connection:
-            params = await job_store.params_of(connection, task.ref)
+            params = await load_params(connection, task.ref, TaskParams)
         scope = await self._scope(task.ref, params)
         number = scope.collection.collection_no
         async with self._database.transaction() as connection:
@@ -333,10 +335,9 @@ class TaskChunks:
             raise JobFaultError(f"no worker serves the embedding model {model}", code=ErrorCode.REFUSED)
         return self._embedder
 
-    async def _scope(self, ref: JobRef, params: dict[str, Any]) -> TaskScope:
-        name, model = Collection(params["collection"]), str(params["model"])
-        collection = await self._collections.ensure(self._database, ref.organization, name, model)
-        return TaskScope(collection, int(params["order"]))
+    async def _scope(self, ref: JobRef, params: TaskParams) -> TaskScope:
+        collection = await self._collections.ensure(self._database, ref.organization, params.collection, params.model)
+        return TaskScope(collection, params.order)
 
 
 def _draft(item: Item) -> store.Draft:

@@ -18,12 +18,14 @@ from towpath.core.json_stream import Slice
 from towpath.core.json_values import parse_json, read_json
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
+from towpath.jobs.params import params_of
 from towpath.jobs.staging import ItemKind, StagedUpload, Stager, UploadBody, UploadLimits
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.store.staging import StagedItem
 from towpath.jobs.types import FailedItem
 from towpath.vectors.domain.items import canonical, object_uid
+from towpath.vectors.job_types import TaskParams
 from towpath.vectors.store.tasks import claim_task_id, find_task, list_tasks, next_order, read_failed_items
 from towpath.vectors.types import (
     TASK_ID_FORM,
@@ -318,7 +320,7 @@ def show_task(job: JobRow, failures: list[FailedItem]) -> dict[str, Any]:
         "created_at": job.created_at,
         "updated_at": job.updated_at,
         "detail": (job.error_message or "")[:MAX_DETAIL] or None,
-        "collection": job.params["collection"],
+        "collection": params_of(job, TaskParams).collection,
         "attempt": job.attempt,
         "warnings": plain_warnings(job) or None,
     }
