@@ -40,7 +40,6 @@ from towpath.api.http.idempotency import replay
 from towpath.api.http.links import public_base
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
-from towpath.api.routes.attachments import make_attachment
 from towpath.api.webhook_targets import read_target
 from towpath.core.errors import BadInputError, ErrorCode, ForbiddenError, NotFoundError, TooLargeError
 from towpath.core.texts import shorten
@@ -49,6 +48,7 @@ from towpath.db.tables import AttachmentRow, JobRow
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.policy import seer_of
 from towpath.jobs.store.jobs import lock_job
+from towpath.llm.service import make_attachment
 from towpath.llm.store.attachments import add_attachments
 from towpath.webhooks.store.endpoints import add_target
 from towpath.webhooks.types import WebhookFields
@@ -233,7 +233,8 @@ async def _file(state: AppState, organization: str, place: int, given: Attachmen
         raise TooLargeError(f"{field} is larger than {MAX_ATTACHED_BYTES} bytes")
     suffix = mimetypes.guess_extension(given.mime_type.split(";")[0].strip().lower()) or ""
     name = given.name or f"attachment-{place + 1}{suffix}"
-    return await make_attachment(state, organization, name, given.mime_type, data, field=field)
+    limit = state.settings.attachment_max_bytes
+    return await make_attachment(state.reader, organization, name, given.mime_type, data, max_bytes=limit, field=field)
 
 
 async def ask(state: AppState, caller: Principal, conversation_id: UUID, prompt: str) -> UUID:

@@ -23,6 +23,7 @@ from towpath.core.checks import Checks
 from towpath.core.turns import Turns
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
+from towpath.enrichment.service.starts import EnrichmentParts
 from towpath.entities.service.batches import BatchService
 from towpath.entities.service.entities import EntityService
 from towpath.entities.service.indexes import IndexService
@@ -101,6 +102,11 @@ class AppState:
     turns: Turns = field(default_factory=Turns)
     checks: Checks = field(default_factory=Checks)
     keys: KeyCache = field(default_factory=KeyCache)
+
+    @property
+    def enrichment(self) -> EnrichmentParts:
+        """What enrichments and the jobs around them need before they start."""
+        return EnrichmentParts(self.db, self.catalog, self.checks)
 
 
 async def state_of(connection: HTTPConnection) -> AppState:

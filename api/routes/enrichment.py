@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from towpath.api.enrichment_sync import wait_for_result
-from towpath.api.enrichments import (
-    Entities,
-    check_cap,
-    check_entities,
-    find_content,
-    make_plan,
-    retry_plan,
-    start_enrichment,
-    start_job,
-)
+from towpath.accounts.types import Principal
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey
+from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
-from towpath.api.http.state import State
-from towpath.api.job_status import LISTED_KINDS, job_status
+from towpath.api.http.state import AppState, State
 from towpath.api.webhook_targets import read_start
-from towpath.core.errors import (
-    BadInputError,
-    ErrorCode,
-    ModelError,
-    ProviderDownError,
-    TooLargeError,
-    TowpathError,
-    UnavailableError,
-)
-from towpath.core.json_values import parse_json, read_json
 from towpath.core.languages import LANGUAGES
-from towpath.enrichment.domain.estimate import estimate
-from towpath.enrichment.store.records import get_records
+from towpath.enrichment.service import fetching
+from towpath.enrichment.service.starts import draft_batch, draft_retry, draft_single, estimate_start
+from towpath.enrichment.service.status import job_status, list_statuses
+from towpath.enrichment.service.waiting import wait_for_enrichment
 from towpath.enrichment.types import (
-    EXPERTISE_RETRY,
     STRATEGIES,
     BatchBody,
     EstimateBody,
@@ -53,13 +33,12 @@ from towpath.enrichment.types import (
     SyncBody,
 )
 from towpath.jobs.policy import seer_of
-from towpath.jobs.store.jobs import list_jobs
 from towpath.jobs.types import JobState
 
 router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
 
 Origin = Annotated[str | None, Header(alias="X-Client-Origin", max_length=200)]
-LIST_KEYS = ("data", "results", "items")
+Single = TypeVar("Single", bound=SingleBody)
 
 
 @router.get("/api/enrichment/options", summary="Models, languages, strategies")
@@ -81,16 +60,7 @@ async def enrich_single(
     request: Request, state: State, caller: Operator, origin: Origin = None, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Starts a job; its events are at `/api/llm/stream/{job_id}`."""
-    body, digest, webhook = await read_start(request, state, SingleBody)
-    plan = await make_plan(state, caller, body, origin=origin, single=True)
-    entities: Entities = [(0, body.entity_data)]
-    check_entities(plan, entities, single=True)
-    check_cap(state, plan, entities)
-    answer, _ = await start_enrichment(
-        request, state, caller, plan, entities, digest=digest, webhook=webhook, message="Enrichment started",
-        idempotency_key=idempotency_key,
-    )  # fmt: skip
-    return answer
+    return (await _start_single(request, state, caller, origin, idempotency_key, SingleBody))[0].response
 
 
 @router.post("/api/single/enrich/sync", summary="Enrich one entity and wait", openapi_extra=body_of(SyncBody))
@@ -98,17 +68,25 @@ async def enrich_sync(
     request: Request, state: State, caller: Operator, origin: Origin = None, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Answers the result itself, or with the job's id when it takes longer than `timeout_seconds`."""
-    body, digest, webhook = await read_start(request, state, SyncBody)
-    plan = await make_plan(state, caller, body, origin=origin, single=True)
-    entities: Entities = [(0, body.entity_data)]
-    check_entities(plan, entities, single=True)
-    check_cap(state, plan, entities)
-    answer, job_id = await start_enrichment(
-        request, state, caller, plan, entities, digest=digest, webhook=webhook, message="Enrichment started",
-        idempotency_key=idempotency_key,
-    )  # fmt: skip
-    job_id = job_id or UUID(parse_json(bytes(answer.body))["job_id"])
-    return json_answer(await wait_for_result(state, caller, job_id, body))
+    started, body = await _start_single(request, state, caller, origin, idempotency_key, SyncBody)
+    cancel = state.gateway.cancel
+    return json_answer(await wait_for_enrichment(state.db, state.events, cancel, caller.organization, started.id, body))
+
+
+async def _start_single(
+    request: Request,
+    state: AppState,
+    caller: Principal,
+    origin: str | None,
+    idempotency_key: str | None,
+    model: type[Single],
+) -> tuple[StartedJob, Single]:
+    body, digest, webhook = await read_start(request, state, model)
+    draft = await draft_single(state.enrichment, caller.organization, body, origin=origin)
+    started = await start_job(
+        request, state, caller, draft, digest=digest, webhook=webhook, idempotency_key=idempotency_key
+    )
+    return started, body
 
 
 @router.post(
@@ -121,26 +99,11 @@ async def retry_expertises(
 ) -> Response:
     """Completes the record itself; a job, whose events are at `/api/llm/stream/{job_id}`."""
     body, digest, webhook = await read_start(request, state, RetryBody)
-    record = (await get_records(state.db, caller.organization, [body.record_id]))[0]
-    if record.type != "enrichment":
-        raise BadInputError("record_id is a fusion; name one of its fusion_sources", field="record_id")
-    content, version = record.schema_content, None
-    if body.schema_id is not None or body.target_schema is not None:
-        content, version = await find_content(state, caller.organization, body.schema_id, body.target_schema)
-    model = body.model or record.model_composite_key or state.catalog.automatic()
-    state.catalog.check(model, "model")
-    plan = retry_plan(record, body, content, version, model)
-    check_entities(plan, [(0, body.entity_data)], single=True)
-    params = {
-        "record_id": str(record.id),
-        "entity": body.entity_data,
-        "plan": plan.model_dump(mode="json"),
-    }
-    answer, _ = await start_job(
-        request, state, caller, EXPERTISE_RETRY, params, digest=digest, webhook=webhook,
-        message="Retry started", idempotency_key=idempotency_key,
-    )  # fmt: skip
-    return answer
+    draft = await draft_retry(state.enrichment, caller.organization, body)
+    started = await start_job(
+        request, state, caller, draft, digest=digest, webhook=webhook, idempotency_key=idempotency_key
+    )
+    return started.response
 
 
 @router.post("/api/enrichment/batch/start", summary="Enrich many entities", openapi_extra=body_of(BatchBody))
@@ -152,28 +115,18 @@ async def enrich_batch(
     limit = state.settings.enrichment_max_bytes
     async with state.uploads.turn(request, caller.organization, limit=limit, setting="enrichment_max_bytes"):
         body, digest, webhook = await read_start(request, state, BatchBody)
-        plan = await make_plan(state, caller, body, origin=origin, single=False)
-        chosen = body.selected_indices
-        places = range(len(body.entities)) if chosen is None else sorted(set(chosen))
-        entities: Entities = [(place, body.entities[place]) for place in places]
-        check_entities(plan, entities, single=False)
-        check_cap(state, plan, entities)
-        answer, _ = await start_enrichment(
-            request, state, caller, plan, entities, digest=digest, webhook=webhook, message="Batch started",
-            idempotency_key=idempotency_key,
-        )  # fmt: skip
-    return answer
+        draft = await draft_batch(state.enrichment, caller.organization, body, origin=origin)
+        started = await start_job(
+            request, state, caller, draft, digest=digest, webhook=webhook, idempotency_key=idempotency_key
+        )
+    return started.response
 
 
 @router.post("/api/enrichment/estimate", summary="What a start would take", openapi_extra=body_of(EstimateBody))
 async def estimate_cost(request: Request, state: State, caller: Reader) -> Response:
     """Calls, tokens and dollars for the body of a start; nothing is asked."""
     body, _ = await read_body(request, state, EstimateBody)
-    plan = await make_plan(state, caller, body, origin=None, single=body.entity_data is not None)
-    entities = [body.entity_data] if body.entity_data is not None else body.entities or []
-    if body.selected_indices is not None and body.entities is not None:
-        entities = [entity for place, entity in enumerate(entities) if place in set(body.selected_indices)]
-    return json_answer(estimate(plan, entities, state.catalog.price))
+    return json_answer(await estimate_start(state.enrichment, caller.organization, body))
 
 
 @router.post("/api/enrichment/batch/fetch", summary="Read entities from a URL", openapi_extra=body_of(FetchBody))
@@ -182,53 +135,9 @@ async def fetch_entities(request: Request, state: State, caller: Operator) -> Re
     """A list of objects, or an object that holds one under `data`, `results` or `items`. Nothing is stored."""
     body, _ = await read_body(request, state, FetchBody)
     started = time.monotonic()
-    headers = _credentials(body)
-    try:
-        fetched = await state.fetcher.fetch(body.url, headers)
-    except UnavailableError as error:
-        raise ProviderDownError(f"url: {error.detail}") from error
-    except (BadInputError, TooLargeError) as error:
-        if error.code is ErrorCode.ADDRESS_REFUSED or "is no URL" in error.detail or "names no host" in error.detail:
-            raise BadInputError(f"url: {error.detail}", code=error.code, field="url") from error
-        raise ModelError(f"url: {error.detail}", code=ErrorCode.SOURCE_FAILED) from error
-    except TowpathError as error:
-        raise ModelError(f"url: {error.detail}", code=ErrorCode.SOURCE_FAILED) from error
-    try:
-        found = read_json(fetched.body, "the answer")
-    except BadInputError as error:
-        raise BadInputError(f"url: {error.detail}", code=error.code, field="url") from error
-    if isinstance(found, dict):
-        found = next((found[key] for key in LIST_KEYS if isinstance(found.get(key), list)), found)
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise BadInputError("url: the answer holds no list of objects", field="url")
+    entities = await fetching.fetch_entities(state.fetcher, body)
     elapsed = int((time.monotonic() - started) * 1000)
-    return json_answer({"entities": found, "total": len(found), "fetch_time_ms": elapsed})
-
-
-def _credentials(body: FetchBody) -> dict[str, str]:
-    auth = body.auth
-    needed: dict[str, tuple[str, ...]] = {
-        "none": (),
-        "bearer": ("bearer_token",),
-        "api_key": ("api_key_header", "api_key_value"),
-        "basic": ("basic_username",),
-    }
-    for name in needed[auth.auth_type]:
-        if not getattr(auth, name):
-            raise BadInputError(
-                f"auth.{name} is required for {auth.auth_type}", code=ErrorCode.MISSING_FIELD, field=f"auth.{name}"
-            )
-    headers = {"Accept": "application/json"}
-    if auth.auth_type == "bearer":
-        headers["Authorization"] = f"Bearer {auth.bearer_token}"
-    elif auth.auth_type == "api_key":
-        headers[str(auth.api_key_header)] = str(auth.api_key_value)
-    elif auth.auth_type == "basic":
-        pair = f"{auth.basic_username}:{auth.basic_password or ''}".encode()
-        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
-    if any("\r" in value or "\n" in value or not value.isascii() for value in headers.values()):
-        raise BadInputError("auth: credentials hold characters that no header takes", field="auth")
-    return headers
+    return json_answer({"entities": entities, "total": len(entities), "fetch_time_ms": elapsed})
 
 
 @router.get("/api/enrichment/jobs", summary="Enrichment jobs, newest first")
@@ -239,17 +148,12 @@ async def list_enrichment_jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> dict[str, Any]:
     """Jobs of every kind that asks language models."""
-    found = []
-    for kind in LISTED_KINDS:
-        wanted = None if status is None else JobState(status.upper())
-        found += await list_jobs(
-            state.db, caller.organization, kind=kind, state=wanted, user_id=seer_of(caller), limit=limit
-        )
-    found.sort(key=lambda job: (job.created_at, str(job.id)), reverse=True)
-    return {"jobs": [await job_status(state, job) for job in found[:limit]], "total": len(found[:limit])}
+    job_state = None if status is None else JobState(status.upper())
+    statuses = await list_statuses(state.db, caller.organization, state=job_state, user_id=seer_of(caller), limit=limit)
+    return {"jobs": statuses, "total": len(statuses)}
 
 
 @router.get("/api/enrichment/jobs/{job_id}/status", summary="How far a job is")
 async def enrichment_status(state: State, caller: Reader, job_id: UUID) -> dict[str, Any]:
     """For those who poll; the stream tells more."""
-    return await job_status(state, await state.jobs.find(caller, job_id))
+    return await job_status(state.db, await state.jobs.find(caller, job_id))

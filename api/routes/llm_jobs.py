@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Request, Response
-from sse_starlette import EventSourceResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from towpath.api.http.auth import Operator
 from towpath.api.http.routing import ApiRoute
-from towpath.api.http.state import State
+from towpath.api.http.state import AppState, State
 from towpath.api.http.streams import (
+    MAX_SECONDS,
     STREAM_ANSWERS,
     Position,
     StreamCaller,
     StreamTokenQuery,
+    first_line,
     no_more,
     stream,
     stream_reader,
 )
-from towpath.api.llm_stream import has_every_message, llm_lines
 from towpath.core.errors import ConflictError
+from towpath.core.json_values import write_json
 from towpath.db.engine import Connection
 from towpath.db.tables import JobRow
+from towpath.enrichment.service.messages import event_before, has_every_message, numbered_messages
 from towpath.enrichment.types import STATUS_OF, ContinueBody, PublicStatus
-from towpath.jobs.store.jobs import merge_params
+from towpath.jobs.store.jobs import last_restart, merge_params
 from towpath.jobs.store.starts import ref_of
 from towpath.jobs.types import JobState
 
@@ -54,9 +58,18 @@ async def stream_job(
     job = await stream_reader(request, state, job_id, caller, token)
     return (
         no_more()
-        if await has_every_message(state, job, position)
-        else stream(state, job, llm_lines(state, job, position))
+        if await has_every_message(state.db, job, position)
+        else stream(state, job, _lines(state, job, position))
     )
+
+
+async def _lines(state: AppState, job: JobRow, position: int | None) -> AsyncIterator[ServerSentEvent]:
+    """Yield the stream's lines behind a position; None: everything since the last restart."""
+    yield first_line()
+    after = await last_restart(state.db, job.id) if position is None else event_before(position)
+    async for events in state.events.follow(job.id, after=after, seconds=MAX_SECONDS):
+        async for place, message in numbered_messages(state.db, job, events, position):
+            yield ServerSentEvent(id=str(place), data=write_json(message).decode(), sep="\n")
 
 
 @router.post("/api/llm/cancel/{job_id}", summary="Cancel a job")

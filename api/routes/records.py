@@ -14,21 +14,22 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from towpath.accounts.types import Principal, Role
-from towpath.api.enrichments import start_job
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.bodies import body_of
 from towpath.api.http.idempotency import IdempotencyKey
+from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.requests import add_header
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.api.llm_stream import job_result
 from towpath.api.webhook_targets import read_start
 from towpath.core.errors import BadInputError, ForbiddenError, ModelError
-from towpath.core.json_values import parse_json, write_json
+from towpath.core.json_values import write_json
 from towpath.core.spreadsheets import safe_cell
 from towpath.core.values import Moment
 from towpath.db.tables import RecordRow
+from towpath.enrichment.service.results import job_result
+from towpath.enrichment.service.starts import draft_merge
 from towpath.enrichment.store.records import (
     RecordFilter,
     SortBy,
@@ -40,7 +41,7 @@ from towpath.enrichment.store.records import (
     records_by_job,
     restore_records,
 )
-from towpath.enrichment.types import FUSION_MERGE, BatchIds, MergeBody
+from towpath.enrichment.types import BatchIds, MergeBody
 from towpath.jobs.store.jobs import get_job
 from towpath.jobs.types import JobState
 
@@ -237,41 +238,23 @@ async def batch_restore(state: State, caller: Operator, body: BatchIds) -> dict[
     return {"restored": restored, "not_found": missing}
 
 
-async def _merge(
-    request: Request, state: AppState, caller: Principal, idempotency_key: str | None
-) -> tuple[Response, UUID | None]:
+async def _merge(request: Request, state: AppState, caller: Principal, idempotency_key: str | None) -> StartedJob:
     body, digest, webhook = await read_start(request, state, MergeBody)
-    if len(set(body.result_ids)) < 2:
-        raise BadInputError("result_ids must name two different records or more", field="result_ids")
-    rows = await get_records(state.db, caller.organization, body.result_ids)
-    for row in rows:
-        if row.deleted_at is not None or row.structured_output is None:
-            raise BadInputError(f"result_ids: the record {row.id} has no result", field="result_ids")
-        if row.schema_content != rows[0].schema_content and row.schema_id != rows[0].schema_id:
-            raise BadInputError("result_ids: the records are of different schemas", field="result_ids")
-    if body.arbitration_model is not None:
-        state.catalog.check(body.arbitration_model, "arbitration_model")
-    params = {
-        "schema_id": str(rows[0].schema_id),
-        "schema_name": rows[0].schema_content["root"].get("name", ""),
-        "body": body.model_dump(mode="json"),
-    }
+    draft = await draft_merge(state.enrichment, caller.organization, body)
     return await start_job(
-        request, state, caller, FUSION_MERGE, params, digest=digest, webhook=webhook, message="Merge started",
-        idempotency_key=idempotency_key,
-    )  # fmt: skip
+        request, state, caller, draft, digest=digest, webhook=webhook, idempotency_key=idempotency_key
+    )
 
 
 @router.post("/api/fusion/merge", summary="Fuse records", openapi_extra=body_of(MergeBody))
 async def merge(request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None) -> Response:
     """By rules, field by field; with `arbitration_model` a model decides conflicts. Answers the new record."""
-    answer, job_id = await _merge(request, state, caller, idempotency_key)
-    job_id = job_id or UUID(parse_json(bytes(answer.body))["job_id"])
+    job_id = (await _merge(request, state, caller, idempotency_key)).id
     job = await get_job(state.db, caller.organization, job_id)
     job = await state.events.wait_for_end(job, seconds=MERGE_SECONDS)
     if job.state is not JobState.COMPLETED:
         raise ModelError(job.error_message or f"the merge is {job.state}; its job is {job_id}")
-    return json_answer({"job_id": str(job_id), **await job_result(state, job)})
+    return json_answer({"job_id": str(job_id), **await job_result(state.db, job)})
 
 
 @router.post("/api/fusion/merge/stream", summary="Fuse records as a job", openapi_extra=body_of(MergeBody))
@@ -279,4 +262,4 @@ async def merge_stream(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The same; its events are at `/api/llm/stream/{job_id}`."""
-    return (await _merge(request, state, caller, idempotency_key))[0]
+    return (await _merge(request, state, caller, idempotency_key)).response

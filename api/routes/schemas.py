@@ -5,36 +5,31 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
 from towpath.accounts.types import Principal
-from towpath.api.enrichments import chosen_models, start_job
 from towpath.api.http.auth import Editor, Reader
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
+from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.api.llm_stream import job_result
 from towpath.api.webhook_targets import read_start
-from towpath.core.errors import ConflictError, ModelError, ModelTimeoutError
 from towpath.db.tables import SchemaRow
 from towpath.enrichment.domain.content import Content, input_contract
-from towpath.enrichment.domain.drafts import draft_schema
 from towpath.enrichment.domain.schema import read_content
+from towpath.enrichment.service.schemas import change_schema, delete_schema
+from towpath.enrichment.service.starts import draft_edit, draft_generation
+from towpath.enrichment.service.waiting import wait_for_task
 from towpath.enrichment.store.schemas import (
     create_schema,
     get_schema,
     list_schemas,
     list_versions,
     set_deleted,
-    update_schema,
 )
-from towpath.enrichment.types import SCHEMA_EDIT, SCHEMA_GENERATION, GenerateBody, PromptBody, SchemaCreate, SchemaPatch
-from towpath.jobs.store.jobs import get_job, uses_schema
-from towpath.jobs.types import JobState
-from towpath.llm.store.attachments import get_attachments
+from towpath.enrichment.types import GenerateBody, PromptBody, SchemaCreate, SchemaPatch
 
 router = APIRouter(prefix="/api/schema", tags=["schemas"], route_class=ApiRoute)
 
@@ -111,29 +106,14 @@ async def get_versions(state: State, caller: Reader, schema_id: UUID) -> dict[st
 async def patch_saved(request: Request, state: State, caller: Editor, schema_id: UUID) -> Response:
     """New content is a new version; jobs that run keep theirs."""
     body, _ = await read_body(request, state, SchemaPatch)
-    content = None
-    if body.schema_content is not None:
-        content = await state.checks.run(caller.organization, read_content, body.schema_content)
-    row = await update_schema(
-        state.db,
-        caller.organization,
-        schema_id,
-        content=content,
-        name=body.name,
-        tags=body.tags,
-        is_pinned=body.is_pinned,
-    )
-    _, version = await get_schema(state.db, caller.organization, schema_id)
-    return json_answer(_full(row, version.content))
+    row, content = await change_schema(state.enrichment, caller.organization, schema_id, body)
+    return json_answer(_full(row, content))
 
 
 @router.delete("/saved/{schema_id}", summary="Delete a schema")
 async def delete_saved(state: State, caller: Editor, schema_id: UUID) -> dict[str, Any]:
     """It can be restored; records keep what they were made with. One that a running job uses: 409."""
-    await get_schema(state.db, caller.organization, schema_id)
-    if await uses_schema(state.db, caller.organization, schema_id):
-        raise ConflictError("the schema is in use by a running job")
-    row = await set_deleted(state.db, caller.organization, schema_id, deleted=True)
+    row = await delete_schema(state.enrichment, caller.organization, schema_id)
     return {"id": str(row.id), "deleted": True}
 
 
@@ -143,18 +123,12 @@ async def restore_saved(state: State, caller: Editor, schema_id: UUID) -> dict[s
     return _short(await set_deleted(state.db, caller.organization, schema_id, deleted=False))
 
 
-async def _generate(
-    request: Request, state: AppState, caller: Principal, idempotency_key: str | None
-) -> tuple[Response, UUID | None]:
+async def _generate(request: Request, state: AppState, caller: Principal, idempotency_key: str | None) -> StartedJob:
     body, digest, webhook = await read_start(request, state, GenerateBody)
-    samples = body.entity_samples if isinstance(body.entity_samples, list) else [body.entity_samples]
-    draft_schema(samples, threshold=body.sample_commonality_threshold)
-    models, _ = chosen_models(state.catalog, [body.model])
-    params = {"model": models[0], "body": body.model_dump(mode="json")}
+    draft = draft_generation(state.enrichment, body)
     return await start_job(
-        request, state, caller, SCHEMA_GENERATION, params, digest=digest, webhook=webhook,
-        message="Generation started", idempotency_key=idempotency_key,
-    )  # fmt: skip
+        request, state, caller, draft, digest=digest, webhook=webhook, idempotency_key=idempotency_key
+    )
 
 
 @router.post("/generate/stream", summary="Make a schema from samples", openapi_extra=body_of(GenerateBody))
@@ -162,7 +136,7 @@ async def generate_stream(
     request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The structure is read from the samples; the model words it. Events are at `/api/llm/stream/{job_id}`."""
-    return (await _generate(request, state, caller, idempotency_key))[0]
+    return (await _generate(request, state, caller, idempotency_key)).response
 
 
 @router.post("/generate/sync", summary="Make a schema from samples and wait", openapi_extra=body_of(GenerateBody))
@@ -170,27 +144,17 @@ async def generate_sync(
     request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Answers the schema itself."""
-    return await _waited(state, caller, *await _generate(request, state, caller, idempotency_key))
+    return await _wait(state, caller, await _generate(request, state, caller, idempotency_key))
 
 
 async def _edit(
     request: Request, state: AppState, caller: Principal, schema_id: UUID, idempotency_key: str | None
-) -> tuple[Response, UUID | None]:
+) -> StartedJob:
     body, digest, webhook = await read_start(request, state, PromptBody)
-    row, _ = await get_schema(state.db, caller.organization, schema_id)
-    await get_attachments(state.db, caller.organization, body.attachment_ids or [])
-    models, _ = chosen_models(state.catalog, [body.model])
-    params = {
-        "schema_id": str(schema_id),
-        "schema_name": row.name,
-        "version": row.version,
-        "model": models[0],
-        "body": body.model_dump(mode="json"),
-    }
+    draft = await draft_edit(state.enrichment, caller.organization, schema_id, body)
     return await start_job(
-        request, state, caller, SCHEMA_EDIT, params, digest=digest, webhook=webhook, message="Edit started",
-        idempotency_key=idempotency_key,
-    )  # fmt: skip
+        request, state, caller, draft, digest=digest, webhook=webhook, idempotency_key=idempotency_key
+    )
 
 
 @router.post("/saved/{schema_id}/prompt/stream", summary="Change a schema by words", openapi_extra=body_of(PromptBody))
@@ -198,7 +162,7 @@ async def prompt_stream(
     request: Request, state: State, caller: Editor, schema_id: UUID, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Such as `add the head office city; make founded a date`. Saved in place at the end, as its next version."""
-    return (await _edit(request, state, caller, schema_id, idempotency_key))[0]
+    return (await _edit(request, state, caller, schema_id, idempotency_key)).response
 
 
 @router.post(
@@ -208,16 +172,9 @@ async def prompt_sync(
     request: Request, state: State, caller: Editor, schema_id: UUID, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Answers the changed schema itself."""
-    return await _waited(state, caller, *await _edit(request, state, caller, schema_id, idempotency_key))
+    return await _wait(state, caller, await _edit(request, state, caller, schema_id, idempotency_key))
 
 
-async def _waited(state: AppState, caller: Principal, answer: Response, job_id: UUID | None) -> Response:
-    # A repeat waits for the job of the first request.
-    job_id = job_id or UUID(orjson.loads(bytes(answer.body))["job_id"])
-    job = await get_job(state.db, caller.organization, job_id)
-    job = await state.events.wait_for_end(job, seconds=SYNC_SECONDS)
-    if not job.state.final:
-        raise ModelTimeoutError(f"not finished within {SYNC_SECONDS:g} s; the job goes on: {job_id}")
-    if job.state is not JobState.COMPLETED:
-        raise ModelError(job.error_message or f"the job is {job.state}")
-    return json_answer({"success": True, "job_id": str(job_id), **await job_result(state, job)})
+async def _wait(state: AppState, caller: Principal, started: StartedJob) -> Response:
+    result = await wait_for_task(state.db, state.events, caller.organization, started.id, seconds=SYNC_SECONDS)
+    return json_answer({"success": True, "job_id": str(started.id), **result})

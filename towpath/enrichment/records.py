@@ -107,3 +107,28 @@ def result_of(row: RecordRow) -> ModelResult:
         validation_errors=row.validation_errors,
         processing_time_ms=row.processing_time_ms,
     )
+
+
+def result_view(result: ModelResult, *, with_usage: bool = True) -> dict[str, Any]:
+    """Return a model's result as events and answers show it.
+
+    Args:
+        result: The result.
+        with_usage: Whether tokens and time are shown too.
+    """
+    usage = {
+        "input_tokens": result.input_tokens,
+        "output_tokens": result.output_tokens,
+        "processing_time_ms": result.processing_time_ms,
+    }
+    return {
+        "model": result.model,
+        "success": result.success,
+        "partial_success": result.partial_success,
+        "result": result.result,
+        "record_id": str(result.record_id),
+        "cost_usd": result.cost_usd,
+        **(usage if with_usage else {}),
+        "error_message": result.error_message,
+        "error_code": result.code,
+    }

@@ -1,4 +1,4 @@
-"""What the providers' SDKs and instructor raise, as errors of ours that Temporal's retry policy understands."""
+"""Translates what the providers' SDKs and instructor raise into errors that Temporal's retry policy understands."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ PASSING = frozenset({408, 409, 425, OVERLOADED})
 MAX_DETAIL = 500
 
 
-def translated(model: str, error: Exception, usage: tuple[int, int]) -> TowpathError:
-    """The error of ours for what a call raised.
+def translate_error(model: str, error: Exception, usage: tuple[int, int]) -> TowpathError:
+    """Translate what a call raised into an error of ours.
 
     Args:
         model: The model key, for the message.
@@ -54,33 +54,33 @@ def translated(model: str, error: Exception, usage: tuple[int, int]) -> TowpathE
             f"{model} did not come to an end of its answer", input_tokens=usage[0], output_tokens=usage[1]
         )
     if isinstance(cause, pydantic.ValidationError | json.JSONDecodeError | ValueError):
-        told = _validation(cause)
+        problem = _validation(cause)
         return OutputInvalidError(
-            f"{model} gave no valid answer: {told}", input_tokens=usage[0], output_tokens=usage[1]
+            f"{model} gave no valid answer: {problem}", input_tokens=usage[0], output_tokens=usage[1]
         )
     return ModelError(f"{model} failed: {_reason(cause)}"[:MAX_DETAIL])
 
 
 def _root(error: BaseException) -> BaseException:
-    """What went wrong in the last try: instructor wraps it."""
+    """Return what went wrong in the last try: instructor wraps it."""
     while isinstance(error, InstructorRetryException) and error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def _of_status(model: str, status: int, message: str, headers: Mapping[str, str]) -> TowpathError:
-    told = f"{model} answered {status}: {message}"[:MAX_DETAIL]
+    detail = f"{model} answered {status}: {message}"[:MAX_DETAIL]
     if status == 429:
-        return RateLimitedError(told, retry_after=retry_after(headers))
+        return RateLimitedError(detail, retry_after=retry_after(headers))
     if TOO_LONG.search(message):
-        return ContextTooLongError(told)
+        return ContextTooLongError(detail)
     if status in {404, 410}:
-        return ModelRetiredError(told)
+        return ModelRetiredError(detail)
     if status in {401, 403}:
         return ModelError(f"{model}: the provider refuses the key: {message}"[:MAX_DETAIL])
     if status >= 500 or status in PASSING:
-        return ProviderDownError(told, retry_after=retry_after(headers))
-    return ModelError(told, code=ErrorCode.MODEL_REFUSED)
+        return ProviderDownError(detail, retry_after=retry_after(headers))
+    return ModelError(detail, code=ErrorCode.MODEL_REFUSED)
 
 
 def _message(error: Any) -> str:
@@ -100,6 +100,7 @@ def _reason(error: BaseException) -> str:
 
 def _validation(error: BaseException) -> str:
     if isinstance(error, pydantic.ValidationError):
-        told = "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors(include_url=False)[:3])
-        return shorten(told, MAX_DETAIL)
+        problems = error.errors(include_url=False)[:3]
+        text = "; ".join(str(problem["msg"]).removeprefix("Value error, ") for problem in problems)
+        return shorten(text, MAX_DETAIL)
     return shorten(str(error), MAX_DETAIL)

@@ -17,11 +17,11 @@ from towpath.core.json_values import parse_json, problem_of, write_json
 
 MAX_ERRORS = 8
 
-Answered = RootModel[dict[str, Any]]
+AnswerModel = RootModel[dict[str, Any]]
 
 
-def answer_model(form: dict[str, Any]) -> type[Answered]:
-    """The model for an answer in a form.
+def answer_model(form: dict[str, Any]) -> type[AnswerModel]:
+    """Return the model for an answer in a form.
 
     Args:
         form: A JSON Schema of an object, self-contained.
@@ -30,7 +30,7 @@ def answer_model(form: dict[str, Any]) -> type[Answered]:
 
 
 @lru_cache(maxsize=256)
-def _model(raw: bytes) -> type[Answered]:
+def _model(raw: bytes) -> type[AnswerModel]:
     form = parse_json(raw)
     described = {"title": "Answer", "description": "The answer in the asked form.", **form}
 
@@ -50,11 +50,11 @@ def _model(raw: bytes) -> type[Answered]:
             except UncheckableError as error:
                 raise ValueError(error.detail) from error
             if errors:
-                raise ValueError("; ".join(_told(error) for error in errors[:MAX_ERRORS]))
+                raise ValueError("; ".join(_message(error) for error in errors[:MAX_ERRORS]))
             return self
 
-    return cast(type[Answered], Answer)
+    return cast(type[AnswerModel], Answer)
 
 
-def _told(error: FormError) -> str:
+def _message(error: FormError) -> str:
     return f"{error.json_path}: {error.message}"[:300]

@@ -66,7 +66,7 @@ class LanguageModels:
         mode = OutputMode.JSON if plain_json else known.mode
         client = await self._client(provider, known, mode)
         slot = self._slot(provider, organization, known)
-        return await self._asked(client, known, model, name, prompt, mode, slot)
+        return await self._create(client, known, model, name, prompt, mode, slot)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -79,7 +79,7 @@ class LanguageModels:
             self._slots[key] = asyncio.Semaphore(known.concurrency or self._config.concurrency)
         return self._slots[key]
 
-    async def _asked(
+    async def _create(
         self,
         client: AsyncInstructor,
         known: ProviderConfig,
@@ -91,7 +91,7 @@ class LanguageModels:
     ) -> Answer:
         from instructor.core.exceptions import IncompleteOutputException, InstructorRetryException
 
-        from towpath.llm.faults import translated
+        from towpath.llm.faults import translate_error
         from towpath.llm.forms import answer_model
         from towpath.llm.slots import CURRENT, Call
 
@@ -105,7 +105,7 @@ class LanguageModels:
             # A small model repeats itself less, and a repeat of the call gives the same answer.
             extra["temperature"] = 0.0
         try:
-            found = await client.create(
+            answer = await client.create(
                 response_model=answer_model(prompt.form),
                 messages=_messages(prompt, known.api),  # type: ignore[arg-type]
                 model=name,
@@ -114,15 +114,15 @@ class LanguageModels:
                 **extra,
             )
         except InstructorRetryException as error:
-            raise translated(model, error, _usage(error.total_usage)) from error
+            raise translate_error(model, error, _usage(error.total_usage)) from error
         except IncompleteOutputException as error:
             last = getattr(error.last_completion, "usage", None)
-            raise translated(model, error, _usage(last)) from error
+            raise translate_error(model, error, _usage(last)) from error
         except Exception as error:
-            raise translated(model, error, (0, 0)) from error
-        inputs, outputs = _usage(getattr(found, "_total_usage", None))
+            raise translate_error(model, error, (0, 0)) from error
+        inputs, outputs = _usage(getattr(answer, "_total_usage", None))
         return Answer(
-            data=found.root,
+            data=answer.root,
             input_tokens=inputs,
             output_tokens=outputs,
             usd=self.catalog.price(model, inputs, outputs),
@@ -130,19 +130,19 @@ class LanguageModels:
         )
 
     async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
-        found = self._clients.get((provider, mode))
-        if found is None:
-            url = await self._started() if provider == LOCAL_PROVIDER else known.url
-            found = self._clients.setdefault((provider, mode), self._made(known, mode, url))
-        return found
+        client = self._clients.get((provider, mode))
+        if client is None:
+            url = await self._start_local() if provider == LOCAL_PROVIDER else known.url
+            client = self._clients.setdefault((provider, mode), self._make_client(known, mode, url))
+        return client
 
-    async def _started(self) -> str:
+    async def _start_local(self) -> str:
         try:
             return await self._local_url()
         except RuntimeError as error:
             raise ProviderDownError(f"{LOCAL_PROVIDER}: {error}") from error
 
-    def _made(self, known: ProviderConfig, mode: OutputMode, url: str | None) -> AsyncInstructor:
+    def _make_client(self, known: ProviderConfig, mode: OutputMode, url: str | None) -> AsyncInstructor:
         import instructor
 
         from towpath.llm.slots import SlotClient
@@ -158,10 +158,10 @@ class LanguageModels:
         if known.api is WireFormat.ANTHROPIC:
             import anthropic
 
-            speaker = anthropic.AsyncAnthropic(**common)
-            self._sdks.append(speaker)
+            sdk_client = anthropic.AsyncAnthropic(**common)
+            self._sdks.append(sdk_client)
             form = instructor.Mode.JSON if mode is OutputMode.JSON else instructor.Mode.TOOLS
-            return instructor.from_anthropic(speaker, mode=form)
+            return instructor.from_anthropic(sdk_client, mode=form)
         import openai
 
         sdk = openai.AsyncOpenAI(**common)
@@ -189,14 +189,14 @@ def _messages(prompt: Prompt, api: WireFormat) -> list[dict[str, Any]]:
     return [{"role": "system", "content": prompt.system}, {"role": "user", "content": content}]
 
 
-def _usage(found: Any) -> tuple[int, int]:
-    """Input and output tokens, of either SDK."""
-    if found is None or isinstance(found, int):
-        return 0, int(found or 0)
-    inputs = getattr(found, "prompt_tokens", None)
+def _usage(usage: Any) -> tuple[int, int]:
+    """Return input and output tokens, of either SDK."""
+    if usage is None or isinstance(usage, int):
+        return 0, int(usage or 0)
+    inputs = getattr(usage, "prompt_tokens", None)
     if inputs is None:
-        inputs = getattr(found, "input_tokens", 0)
-    outputs = getattr(found, "completion_tokens", None)
+        inputs = getattr(usage, "input_tokens", 0)
+    outputs = getattr(usage, "completion_tokens", None)
     if outputs is None:
-        outputs = getattr(found, "output_tokens", 0)
+        outputs = getattr(usage, "output_tokens", 0)
     return int(inputs or 0), int(outputs or 0)

@@ -42,7 +42,7 @@ class ProviderConfig(BaseModel):
 
 
 class LlmConfig(BaseModel):
-    """All that the clients of language models are told."""
+    """How language models are reached and asked."""
 
     providers: dict[str, ProviderConfig] = {}
     repairs: int = Field(default=2, ge=0, le=5, description="How often an answer of the wrong form is sent back.")
@@ -94,6 +94,6 @@ class Answer(BaseModel):
 
 
 def split_key(model: str) -> tuple[str, str]:
-    """A model key's provider and model."""
+    """Split a model key into provider and model."""
     provider, _, name = model.partition("::")
     return provider, name

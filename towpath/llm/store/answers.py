@@ -1,4 +1,4 @@
-"""Paid answers: kept the moment they come, so that neither a crash nor a repeat pays twice."""
+"""Paid answers: stored the moment they come, so that neither a crash nor a repeat pays twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from towpath.llm.types import Answer, Prompt
 
 
 def answer_digest(model: str, prompt: Prompt, *, own: UUID | None = None) -> bytes:
-    """The key of an answer.
+    """Return the key of an answer.
 
     Args:
         model: The model key.
@@ -29,7 +29,7 @@ def answer_digest(model: str, prompt: Prompt, *, own: UUID | None = None) -> byt
 async def find_answer(
     database: Database, organization: str, digest: bytes, job_id: UUID, attempt: int
 ) -> Answer | None:
-    """A kept answer. One that another job or an earlier attempt has paid for is marked as cached and is free."""
+    """Load a stored answer. One that another job or an earlier attempt has paid for is marked as cached and is free."""
     async with database.statement() as connection:
         found = await connection.execute(
             "SELECT job_id, attempt, answer FROM llm_answers WHERE organization = %s AND digest = %s",
@@ -47,7 +47,7 @@ async def find_answer(
 async def keep_answer(
     database: Database, organization: str, digest: bytes, job_id: UUID, attempt: int, answer: Answer
 ) -> None:
-    """Keep an answer; the first one stays."""
+    """Store an answer; the first one stays."""
     async with database.statement() as connection:
         await connection.execute(
             """

@@ -13,13 +13,13 @@ from towpath.db.tables import AttachmentRow
 
 
 async def add_attachments(database: Database, rows: Sequence[AttachmentRow]) -> None:
-    """Keep files; all or none."""
+    """Store files; all or none."""
     async with database.session() as session:
         session.add_all(rows)
 
 
 async def get_attachments(database: Database, organization: str, ids: Sequence[UUID]) -> list[AttachmentRow]:
-    """Files in the order of their ids.
+    """Load files in the order of their ids.
 
     Raises:
         NotFoundError: One is not there, or another organisation's.
@@ -28,11 +28,27 @@ async def get_attachments(database: Database, organization: str, ids: Sequence[U
         return []
     query = select(AttachmentRow).where(AttachmentRow.organization == organization, col(AttachmentRow.id).in_(ids))
     async with database.session() as session:
-        found = {row.id: row for row in (await session.exec(query)).all()}
-    for one in ids:
-        if one not in found:
-            raise NotFoundError(f"no attachment {one}")
-    return [found[one] for one in ids]
+        known = {row.id: row for row in (await session.exec(query)).all()}
+    for attachment_id in ids:
+        if attachment_id not in known:
+            raise NotFoundError(f"no attachment {attachment_id}")
+    return [known[attachment_id] for attachment_id in ids]
+
+
+async def assert_attachments(database: Database, organization: str, ids: Sequence[UUID]) -> None:
+    """Look whether files are there, without reading them.
+
+    Raises:
+        NotFoundError: One is not there, or another organisation's.
+    """
+    if not ids:
+        return
+    query = select(AttachmentRow.id).where(AttachmentRow.organization == organization, col(AttachmentRow.id).in_(ids))
+    async with database.session() as session:
+        known = set((await session.exec(query)).all())
+    for attachment_id in ids:
+        if attachment_id not in known:
+            raise NotFoundError(f"no attachment {attachment_id}")
 
 
 async def delete_attachment(database: Database, organization: str, attachment_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""One call of a run over domains: asked, paid once, and told as a result whether it was answered or not."""
+"""One call of a run over domains: paid once, and a result whether it was answered or not."""
 
 from __future__ import annotations
 
@@ -18,8 +18,21 @@ from towpath.llm.types import ImagePart
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What all entities of a chunk share."""
+class EnrichmentContext:
+    """What all entities of a chunk share.
+
+    Attributes:
+        database: Jobs, records, paid answers.
+        writer: Writes to the job.
+        asker: The language models.
+        ref: The job.
+        plan: What it was asked to do.
+        texts: The texts of its source files.
+        images: The images among them.
+        total: How many entities the job has.
+        note: What is known of the entities' type, and what a person has said of it.
+        attempt: How often the chunk's activity was tried.
+    """
 
     database: Database
     writer: JobWriter
@@ -30,10 +43,11 @@ class Work:
     images: list[ImagePart] = field(default_factory=list)
     total: int = 1
     note: str | None = None
+    attempt: int = 1
 
 
 async def ask_domain(
-    work: Work,
+    context: EnrichmentContext,
     entity: Mapping[str, Any],
     model: str,
     domain: str | None,
@@ -46,31 +60,33 @@ async def ask_domain(
     Raises:
         ModelError: The model cannot answer now, and the call will be repeated.
     """
-    plan, asker = work.plan, work.asker
+    plan, asker = context.plan, context.asker
     prompt = enrichment_prompt(
         plan.content,
         entity,
         domain=domain,
         keys=keys,
         languages=plan.languages,
-        sources=work.texts,
-        images=work.images,
+        sources=context.texts,
+        images=context.images,
         note=note,
         small=asker.catalog.is_small(model),
         strict=plan.strict,
     )
-    one = ExpertiseResult(key=call_key(domain), name=call_name(plan.content, domain), success=False)
+    result = ExpertiseResult(key=call_key(domain), name=call_name(plan.content, domain), success=False)
     try:
-        answer = await asker.ask(work.ref, model, prompt, bypass=plan.bypass_cache, plain_json=not plan.response_schema)
+        answer = await asker.ask(
+            context.ref, model, prompt, bypass=plan.bypass_cache, plain_json=not plan.response_schema
+        )
     except ModelError as error:
         if error.retryable:
             raise
-        one.error_message, one.code = error.detail, error.code
+        result.error_message, result.code = error.detail, error.code
         if isinstance(error, OutputInvalidError):
-            one.input_tokens, one.output_tokens = error.input_tokens, error.output_tokens
-            one.cost_usd = asker.catalog.price(model, error.input_tokens, error.output_tokens)
-        return one
-    one.success, one.result, one.cached = True, answer.data, answer.cached
-    one.cost_usd, one.seconds = answer.usd, answer.seconds
-    one.input_tokens, one.output_tokens = answer.input_tokens, answer.output_tokens
-    return one
+            result.input_tokens, result.output_tokens = error.input_tokens, error.output_tokens
+            result.cost_usd = asker.catalog.price(model, error.input_tokens, error.output_tokens)
+        return result
+    result.success, result.result, result.cached = True, answer.data, answer.cached
+    result.cost_usd, result.seconds = answer.usd, answer.seconds
+    result.input_tokens, result.output_tokens = answer.input_tokens, answer.output_tokens
+    return result

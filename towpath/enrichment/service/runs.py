@@ -1,0 +1,214 @@
+"""Enrichments as they run: plan, check before spending, pages of entities."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import numpy as np
+
+from towpath.core.errors import ErrorCode, JobFaultError
+from towpath.core.json_values import parse_json
+from towpath.db.engine import Database
+from towpath.documents.sources import cut_sources
+from towpath.enrichment.domain.estimate import estimate
+from towpath.enrichment.domain.prompts import note_of, source_share
+from towpath.enrichment.expertise_calls import EnrichmentContext
+from towpath.enrichment.job_types import EnrichmentParams
+from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
+from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
+from towpath.jobs.domain import Outcome
+from towpath.jobs.faults import end_of_item
+from towpath.jobs.params import load_params
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.store.writer import JobWriter
+from towpath.jobs.types import JobRef, JobWarning, NewEvent, PagePlan, PageTask
+from towpath.llm.paid import Asker
+from towpath.llm.types import ImagePart
+
+CREDITS = "insufficient_credits"
+
+
+@dataclass(frozen=True, slots=True)
+class JobInputs:
+    """What a job's start has fixed: its plan, and its source files as they are shown to models."""
+
+    plan: Plan
+    texts: list[str]
+    images: list[ImagePart]
+
+
+@dataclass(slots=True)
+class _Lease:
+    """The inputs of a job, as long as one of its pages is worked through here."""
+
+    users: int = 0
+    inputs: JobInputs | None = None
+    loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class EnrichmentRuns:
+    """The steps of enrichments.
+
+    Args:
+        database: Jobs, pages, records, paid answers.
+        asker: The language models.
+    """
+
+    def __init__(self, database: Database, asker: Asker) -> None:
+        self._database = database
+        self._writer = JobWriter(database)
+        self._asker = asker
+        self._reserved: dict[UUID, float] = defaultdict(float)
+        self._leases: dict[UUID, _Lease] = {}
+
+    async def plan(self, ref: JobRef) -> PagePlan:
+        """Find the pages with work left, and emit what was chosen for the caller."""
+        async with self._database.transaction() as connection:
+            await job_store.lock_job(connection, ref.organization, ref.job_id)
+            await job_store.assert_active(connection, ref)
+            retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
+            pages = await plan_pages(connection, ref.job_id, retake=retake)
+            params = await load_params(connection, ref, EnrichmentParams)
+        inputs = await self._load_inputs(ref, params)
+        if cut := cut_sources(inputs.texts, source_share(len(inputs.texts))):
+            async with self._database.transaction() as connection:
+                await add_warnings(connection, ref, cut)
+        await emit(self._writer, ref, _opening(inputs.plan))
+        return PagePlan(pages=pages)
+
+    async def check_type(self, ref: JobRef, *, attempt: int) -> HoldCheck:
+        """Check whether the one entity is what the schema is for; `hold` asks for a person's decision.
+
+        Raises:
+            ModelError: The model cannot answer now, and the call will be repeated.
+        """
+        async with self._database.transaction() as connection:
+            params = await load_params(connection, ref, EnrichmentParams)
+        plan = params.plan
+        if plan.classification_model is None:
+            return HoldCheck()
+        async with self._database.transaction() as connection:
+            page = await load_page(connection, ref.job_id, 0, lock=False)
+        context = EnrichmentContext(self._database, self._writer, self._asker, ref, plan, attempt=attempt)
+        classification = await _entity_of(context, page, 0).classify()
+        if classification is None:
+            return HoldCheck()
+        async with self._database.transaction() as connection:
+            await job_store.merge_params(connection, ref, {"classification": classification.model_dump(mode="json")})
+        return HoldCheck(hold=classification.status is not ClassificationStatus.MATCH, classification=classification)
+
+    async def enrich_page(self, task: PageTask, *, attempt: int) -> None:
+        """Enrich a page's entities.
+
+        Raises:
+            ModelError: A provider cannot answer now; what was answered is kept.
+            JobNotActiveError: The job has ended.
+            JobFaultError: The cap on the job's cost is reached.
+        """
+        ref = task.ref
+        async with self._database.transaction() as connection:
+            await job_store.assert_active(connection, ref)
+            page = await load_page(connection, ref.job_id, task.page, lock=False)
+            params = await load_params(connection, ref, EnrichmentParams)
+            total = await job_store.total_of(connection, ref)
+        async with self._shared_inputs(ref, params) as inputs:
+            context = EnrichmentContext(
+                self._database,
+                self._writer,
+                self._asker,
+                ref,
+                inputs.plan,
+                inputs.texts,
+                inputs.images,
+                total,
+                _note_of(params),
+                attempt,
+            )
+            waiting = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
+            await run_all([self._enrich_or_fail(context, _entity_of(context, page, place)) for place in waiting])
+
+    async def _enrich_or_fail(self, context: EnrichmentContext, entity: EntityEnrichment) -> None:
+        """Enrich an entity; an error that nobody foresaw ends the entity, not its neighbours."""
+        try:
+            await self._enrich_within_cap(context, entity)
+        except Exception as error:
+            await entity.fail(*end_of_item(error, f"entity {entity.index} of job {context.ref.job_id}"))
+
+    async def _enrich_within_cap(self, context: EnrichmentContext, entity: EntityEnrichment) -> None:
+        cap = context.plan.max_cost_usd
+        if cap is None:
+            await entity.run()
+            return
+        job_id, expected = context.ref.job_id, self._expected_cost(context, entity)
+        async with self._database.transaction() as connection:
+            spent = await job_store.cost_of(connection, context.ref)
+        # Entities run side by side: what the others are about to spend counts as spent.
+        if spent + self._reserved[job_id] + expected > cap:
+            message = f"{spent:.4f} of {cap:.4f} US dollars are spent, and this would take about {expected:.4f}"
+            if context.plan.single:
+                raise JobFaultError(message, code=ErrorCode.COST_LIMIT)
+            left_out = f"max_cost_usd, {cap:g}, is reached; what it does not suffice for is left out"
+            await entity.skip(CREDITS, message, [JobWarning(code=ErrorCode.COST_LIMIT, message=left_out)])
+            return
+        self._reserved[job_id] += expected
+        try:
+            await entity.run()
+        finally:
+            self._reserved[job_id] -= expected
+            if not self._reserved[job_id] > 0:
+                self._reserved.pop(job_id, None)
+
+    def _expected_cost(self, context: EnrichmentContext, entity: EntityEnrichment) -> float:
+        expected = estimate(context.plan, [entity.entity], self._asker.catalog.price)
+        return float(expected["cost_usd"]["expected"])
+
+    @asynccontextmanager
+    async def _shared_inputs(self, ref: JobRef, params: EnrichmentParams) -> AsyncIterator[JobInputs]:
+        """Lend a job's inputs: loaded by the first of the pages that run side by side, dropped with the last."""
+        lease = self._leases.setdefault(ref.job_id, _Lease())
+        lease.users += 1
+        try:
+            async with lease.loading:
+                if lease.inputs is None:
+                    lease.inputs = await self._load_inputs(ref, params)
+            yield lease.inputs
+        finally:
+            lease.users -= 1
+            if not lease.users:
+                del self._leases[ref.job_id]
+
+    async def _load_inputs(self, ref: JobRef, params: EnrichmentParams) -> JobInputs:
+        plan = params.plan
+        texts, images = await self._asker.sources(ref.organization, plan.attachment_ids)
+        return JobInputs(plan, texts, images)
+
+
+def _note_of(params: EnrichmentParams) -> str | None:
+    """Return what models are told of the entity's type: the check's result, and what a person has answered to it."""
+    answers = [answer.get("text") for answer in (params.answers or {}).values()]
+    return note_of(params.classification, "; ".join(text for text in answers if text) or None)
+
+
+def _entity_of(context: EnrichmentContext, page: Page, place: int) -> EntityEnrichment:
+    item = parse_json(page.lines[place])
+    return EntityEnrichment(context=context, page=page.page, place=place, index=item["index"], entity=item["data"])
+
+
+def _opening(plan: Plan) -> list[NewEvent]:
+    events = [] if plan.single else [NewEvent(type=LlmEvent.BATCH_STARTED, key="batch_started")]
+    if plan.auto_selected:
+        chosen = {"model": plan.models[0], "task_type": "enrichment", "pinned": False}
+        events.append(NewEvent(type=LlmEvent.MODEL_AUTO_SELECTED, key="auto", data=chosen))
+    strategy = {"requested": plan.requested, "strategy": plan.strategy, "reason": plan.strategy_reason}
+    events.append(NewEvent(type=LlmEvent.STRATEGY_SELECTED, key="strategy", data=strategy))
+    return [
+        event.model_copy(update={"data": {"total_models": len(plan.models), "completed_models": 0, **event.data}})
+        for event in events
+    ]

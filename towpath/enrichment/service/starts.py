@@ -1,0 +1,362 @@
+"""Starts of jobs that ask language models: everything is checked before anything is spent or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from towpath.core.checks import Checks
+from towpath.core.errors import BadInputError, PaymentRequiredError, TooLargeError
+from towpath.core.json_values import write_json
+from towpath.db.engine import Connection, Database
+from towpath.db.tables import JobRow
+from towpath.enrichment.domain.content import Content, check_entity
+from towpath.enrichment.domain.drafts import draft_schema
+from towpath.enrichment.domain.estimate import estimate
+from towpath.enrichment.domain.runs import choose_strategy
+from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
+from towpath.enrichment.store.records import get_records
+from towpath.enrichment.store.schemas import get_schema
+from towpath.enrichment.types import (
+    AUTO,
+    BATCH_ENRICHMENT,
+    EXPERTISE_RETRY,
+    FUSION_MERGE,
+    SCHEMA_EDIT,
+    SCHEMA_GENERATION,
+    SINGLE_ENRICHMENT,
+    BatchBody,
+    EnrichmentOptions,
+    EstimateBody,
+    GenerateBody,
+    MergeBody,
+    Plan,
+    PromptBody,
+    RetryBody,
+    SingleBody,
+    Strategy,
+)
+from towpath.jobs.store.jobs import create_job as create_job_row
+from towpath.jobs.store.staging import StagedItem, stage_page
+from towpath.llm import Catalog
+from towpath.llm.store.attachments import assert_attachments
+
+Entities = Sequence[tuple[int, dict[str, Any]]]
+"""Entities with their places in the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichmentParts:
+    """What the use cases before a job need.
+
+    Attributes:
+        database: Schemas, records, jobs.
+        catalog: The language models.
+        checks: Runs what keeps a processor busy beside the event loop.
+    """
+
+    database: Database
+    catalog: Catalog
+    checks: Checks
+
+
+@dataclass(frozen=True, slots=True)
+class JobDraft:
+    """A job that has passed all checks and is not stored yet.
+
+    Attributes:
+        kind: The kind of job.
+        params: What it was asked to do, as it is stored.
+        message: What its start answers.
+        entities: What it works through; none: its parameters hold everything.
+    """
+
+    kind: str
+    params: dict[str, Any]
+    message: str
+    entities: Entities = ()
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What its start answers besides the id."""
+        total = {"total": len(self.entities)} if self.kind == BATCH_ENRICHMENT else {}
+        return {"message": self.message, **total}
+
+
+async def draft_single(parts: EnrichmentParts, organization: str, body: SingleBody, *, origin: str | None) -> JobDraft:
+    """Draft the enrichment of one entity.
+
+    Raises:
+        BadInputError: A model cannot be asked, or the schema or the entity is not valid.
+        NotFoundError: No such schema or attachment.
+        PaymentRequiredError: The cap on its cost is too low.
+    """
+    plan = await make_plan(parts, organization, body, origin=origin, single=True)
+    return _draft(parts, plan, [(0, body.entity_data)])
+
+
+async def draft_batch(parts: EnrichmentParts, organization: str, body: BatchBody, *, origin: str | None) -> JobDraft:
+    """Draft the enrichment of many entities.
+
+    Raises:
+        BadInputError: A model cannot be asked, or the schema or an entity is not valid.
+        NotFoundError: No such schema or attachment.
+        PaymentRequiredError: The cap on its cost is too low for even one entity.
+    """
+    plan = await make_plan(parts, organization, body, origin=origin, single=False)
+    selected = body.selected_indices
+    places = range(len(body.entities)) if selected is None else sorted(set(selected))
+    return _draft(parts, plan, [(place, body.entities[place]) for place in places])
+
+
+def _draft(parts: EnrichmentParts, plan: Plan, entities: Entities) -> JobDraft:
+    check_entities(plan, entities)
+    check_cap(parts.catalog, plan, entities)
+    name = plan.content["root"].get("name", "")
+    params = {
+        "schema": str(plan.schema_id or name),
+        "schema_name": name,
+        "plan": plan.model_dump(mode="json"),
+    }
+    if plan.single:
+        return JobDraft(SINGLE_ENRICHMENT, params, "Enrichment started", entities)
+    return JobDraft(BATCH_ENRICHMENT, params, "Batch started", entities)
+
+
+async def draft_retry(parts: EnrichmentParts, organization: str, body: RetryBody) -> JobDraft:
+    """Draft the repeat of a record's failed domains.
+
+    Raises:
+        BadInputError: The record is a fusion, or a model, the schema or the entity is not valid.
+        NotFoundError: No such record or schema.
+    """
+    record = (await get_records(parts.database, organization, [body.record_id]))[0]
+    if record.type != "enrichment":
+        raise BadInputError("record_id is a fusion; name one of its fusion_sources", field="record_id")
+    content, version = record.schema_content, None
+    if body.schema_id is not None or body.target_schema is not None:
+        content, version = await find_content(parts, organization, body.schema_id, body.target_schema)
+    model = body.model or record.model_composite_key or parts.catalog.automatic()
+    parts.catalog.check(model, "model")
+    # As the record was made, with what the body changes.
+    plan = Plan(
+        content=content,
+        schema_id=body.schema_id or record.schema_id,
+        schema_version=version if version is not None else record.schema_version,
+        models=[model],
+        strategy=Strategy(record.strategy or Strategy.SINGLE_PASS),
+        languages=body.languages or list(record.languages) or ["en"],
+        origin=record.origin,
+        single=True,
+    )
+    check_entities(plan, [(0, body.entity_data)])
+    params = {"record_id": str(record.id), "entity": body.entity_data, "plan": plan.model_dump(mode="json")}
+    return JobDraft(EXPERTISE_RETRY, params, "Retry started")
+
+
+def draft_generation(parts: EnrichmentParts, body: GenerateBody) -> JobDraft:
+    """Draft a job that makes a schema of samples.
+
+    Raises:
+        BadInputError: No schema can be made of the samples, or the model cannot be asked.
+    """
+    draft_schema(samples_of(body), threshold=body.sample_commonality_threshold)
+    models, _ = choose_models(parts.catalog, [body.model])
+    params = {"model": models[0], "body": body.model_dump(mode="json")}
+    return JobDraft(SCHEMA_GENERATION, params, "Generation started")
+
+
+def samples_of(body: GenerateBody) -> list[dict[str, Any]]:
+    """Return the samples that a schema is made of, also where there is only one."""
+    return body.entity_samples if isinstance(body.entity_samples, list) else [body.entity_samples]
+
+
+async def draft_edit(parts: EnrichmentParts, organization: str, schema_id: UUID, body: PromptBody) -> JobDraft:
+    """Draft a job that changes a saved schema by an instruction.
+
+    Raises:
+        BadInputError: The model cannot be asked.
+        NotFoundError: No such schema or attachment.
+    """
+    row, _ = await get_schema(parts.database, organization, schema_id)
+    await assert_attachments(parts.database, organization, body.attachment_ids or [])
+    models, _ = choose_models(parts.catalog, [body.model])
+    params = {
+        "schema_id": str(schema_id),
+        "schema_name": row.name,
+        "version": row.version,
+        "model": models[0],
+        "body": body.model_dump(mode="json"),
+    }
+    return JobDraft(SCHEMA_EDIT, params, "Edit started")
+
+
+async def draft_merge(parts: EnrichmentParts, organization: str, body: MergeBody) -> JobDraft:
+    """Draft a job that fuses records.
+
+    Raises:
+        BadInputError: They are fewer than two, of different schemas, or one has no result.
+        NotFoundError: No such record.
+    """
+    if len(set(body.result_ids)) < 2:
+        raise BadInputError("result_ids must name two different records or more", field="result_ids")
+    rows = await get_records(parts.database, organization, body.result_ids)
+    for row in rows:
+        if row.deleted_at is not None or row.structured_output is None:
+            raise BadInputError(f"result_ids: the record {row.id} has no result", field="result_ids")
+        if row.schema_content != rows[0].schema_content and row.schema_id != rows[0].schema_id:
+            raise BadInputError("result_ids: the records are of different schemas", field="result_ids")
+    if body.arbitration_model is not None:
+        parts.catalog.check(body.arbitration_model, "arbitration_model")
+    params = {
+        "schema_id": str(rows[0].schema_id),
+        "schema_name": rows[0].schema_content["root"].get("name", ""),
+        "body": body.model_dump(mode="json"),
+    }
+    return JobDraft(FUSION_MERGE, params, "Merge started")
+
+
+async def create_job(connection: Connection, job: JobRow, draft: JobDraft, *, page_size: int, most: int) -> None:
+    """Store a job with its entities, in the transaction of its start.
+
+    Args:
+        connection: The transaction.
+        job: The job's row.
+        draft: What it is made of.
+        page_size: How many entities one activity works through.
+        most: How many jobs of the organization may be in flight; 0: any number.
+
+    Raises:
+        LimitReachedError: As many are in flight as may be.
+    """
+    await create_job_row(connection, job, most=most)
+    for page, start in enumerate(range(0, len(draft.entities), page_size)):
+        items = [
+            StagedItem(raw=write_json({"index": index, "data": entity}), uid=index + 1)
+            for index, entity in draft.entities[start : start + page_size]
+        ]
+        await stage_page(connection, job.id, page, start, items)
+
+
+async def estimate_start(parts: EnrichmentParts, organization: str, body: EstimateBody) -> dict[str, Any]:
+    """Estimate calls, tokens and dollars of a start.
+
+    Raises:
+        BadInputError: A model cannot be asked, or the schema is not valid.
+        NotFoundError: No such schema or attachment.
+    """
+    plan = await make_plan(parts, organization, body, origin=None, single=body.entity_data is not None)
+    entities = [body.entity_data] if body.entity_data is not None else body.entities or []
+    if body.selected_indices is not None and body.entities is not None:
+        selected = set(body.selected_indices)
+        entities = [entity for place, entity in enumerate(entities) if place in selected]
+    return estimate(plan, entities, parts.catalog.price)
+
+
+async def find_content(
+    parts: EnrichmentParts, organization: str, schema_id: UUID | None, target: dict[str, Any] | None
+) -> tuple[Content, int | None]:
+    """Load a saved schema's content and version, or read the content of one that came along.
+
+    Raises:
+        NotFound: No such schema.
+        BadInputError: The one in the request is not valid.
+    """
+    if schema_id is not None:
+        _, version = await get_schema(parts.database, organization, schema_id)
+        await parts.checks.run(organization, check_keywords, version.content)
+        return version.content, version.version
+    try:
+        return await parts.checks.run(organization, read_content, target), None
+    except BadInputError as error:
+        detail = error.detail.replace("schema_content", "target_schema", 1)
+        raise BadInputError(detail, field=(error.field or "").replace("schema_content", "target_schema")) from error
+
+
+async def make_plan(
+    parts: EnrichmentParts, organization: str, body: EnrichmentOptions, *, origin: str | None, single: bool
+) -> Plan:
+    """Make the plan of what a body asks for, with everything chosen that it leaves open.
+
+    Raises:
+        BadInputError: A model cannot be asked, or the schema is not valid.
+        NotFound: No such schema or attachment.
+    """
+    if body.enable_web_search:
+        raise BadInputError("enable_web_search: no provider here searches the web", field="enable_web_search")
+    content, version = await find_content(parts, organization, body.schema_id, body.target_schema)
+    if len(write_json(content)) > MAX_BYTES:
+        raise TooLargeError(f"the schema is larger than {MAX_BYTES} bytes")
+    models, chosen = choose_models(parts.catalog, body.models)
+    for name in ("arbitration_model", "classification_model"):
+        if (model := getattr(body, name)) is not None:
+            parts.catalog.check(model, name)
+    await assert_attachments(parts.database, organization, body.attachment_ids)
+    strategy, reason = choose_strategy(content, body.strategy)
+    return Plan(
+        content=content,
+        schema_id=body.schema_id,
+        schema_version=version,
+        models=models,
+        auto_selected=chosen,
+        requested=body.strategy,
+        strategy=strategy,
+        strategy_reason=reason,
+        arbitration_model=body.arbitration_model,
+        classification_model=body.classification_model,
+        languages=body.languages,
+        attachment_ids=body.attachment_ids,
+        strict=body.enable_strict_structured_output,
+        response_schema=body.enable_response_schema,
+        bypass_cache=body.bypass_cache,
+        max_cost_usd=body.max_cost_usd,
+        origin=origin,
+        single=single,
+    )
+
+
+def choose_models(catalog: Catalog, requested: Sequence[str]) -> tuple[list[str], bool]:
+    """Choose the models to ask, each once.
+
+    Returns:
+        The models, and whether the server chose.
+
+    Raises:
+        BadInputError: One cannot be asked, or none is available.
+    """
+    named = list(dict.fromkeys(requested))
+    if named == [AUTO]:
+        return [catalog.automatic()], True
+    for place, model in enumerate(named):
+        if model == AUTO:
+            raise BadInputError(f"models[{place}]: auto stands alone", field=f"models[{place}]")
+        catalog.check(model, f"models[{place}]")
+    return named, False
+
+
+def check_entities(plan: Plan, entities: Entities) -> None:
+    """Refuse what the schema cannot work from, before any spend.
+
+    Raises:
+        BadInputError: The place is named.
+    """
+    for index, entity in entities:
+        check_entity(plan.content, entity, "entity_data" if plan.single else f"entities[{index}]")
+
+
+def check_cap(catalog: Catalog, plan: Plan, entities: Entities) -> None:
+    """Refuse a cap that not even one entity fits under.
+
+    Raises:
+        PaymentRequiredError: It costs more.
+    """
+    if plan.max_cost_usd is None:
+        return
+    _, first = entities[0]
+    expected = estimate(plan, [first], catalog.price)["cost_usd"]["expected"]
+    if expected > plan.max_cost_usd:
+        raise PaymentRequiredError(
+            f"max_cost_usd is {plan.max_cost_usd:.6f}, but one entity takes about {expected:.6f} US dollars"
+        )
