@@ -1,224 +1,89 @@
-"""The chunks of an entity batch: plan, index, train, match, resolve. Each is one transaction at its end."""
+"""The activities of entity batches and of re-indexes. What each does, `towpath.entities.service` says."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from temporalio import activity
 
-from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
-from towpath.db.engine import Connection, Database
-from towpath.entities.candidates import Matcher
-from towpath.entities.domain.parsing import Draft, make_draft, parse_entity
-from towpath.entities.params import Phase, TrainReport
-from towpath.entities.store import training
-from towpath.entities.store.indexes import Index, add_entities, find_index
-from towpath.entities.store.matching import decide_all, store_scores
-from towpath.entities.store.pairs import drop_stale_pairs
-from towpath.entities.store.records import write_drafts
-from towpath.entities.store.statistics import refresh_statistics
-from towpath.entities.types import IndexConfig
-from towpath.jobs.domain import Outcome, tally
-from towpath.jobs.faults import end_of_item
-from towpath.jobs.pages import record_page
-from towpath.jobs.store import jobs as job_store
-from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
-from towpath.jobs.types import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress
-
-# Index and match each make up half of a batch, as far as its fraction done is concerned.
-PHASES = 2
-INDEX_MADE = "indexMade"
-"""The parameter that tells the index of a plan from one that was made anew under its name; a re-index keeps it."""
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A page after the pure part of indexing: drafts by place, and what failed."""
-
-    drafts: dict[int, Draft]
-    failures: list[FailedItem]
+from towpath.entities.service.indexing import BatchIndexing
+from towpath.entities.service.reindexing import Reindexing
+from towpath.entities.types import ReindexPlan, ShareTask, TrainReport
+from towpath.jobs.types import JobRef, PagePlan, PageTask, Progress
 
 
 class EntityActivities:
     """The effects of entity batches.
 
     Args:
-        database: Where entities and jobs are.
-        matcher: This process's models and candidate index.
-        share_size: Entities in one share when a whole index is matched anew.
+        indexing: Does the work.
     """
 
-    def __init__(self, database: Database, matcher: Matcher, *, share_size: int) -> None:
-        self._database = database
-        self._matcher = matcher
-        self._share_size = share_size
+    def __init__(self, indexing: BatchIndexing) -> None:
+        self._indexing = indexing
 
     @activity.defn(name="plan_batch")
     async def plan_batch(self, ref: JobRef) -> PagePlan:
-        """Find the pages with work left; a later attempt takes failed items up again.
-
-        It takes up all of them where the index was dropped and made again since: nothing of them is in it.
-        """
-        async with self._database.transaction() as connection:
-            job = await job_store.lock_job(connection, ref.organization, ref.job_id)
-            await job_store.assert_active(connection, ref)
-            index = await _find_live(connection, ref, str(job.params["index"]))
-            made = index.created_at.isoformat()
-            retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
-            if ref.attempt > 1 and (job.params.get(INDEX_MADE, made) != made or index.created_at > job.created_at):
-                retake = Retake.ALL
-            await job_store.merge_params(connection, ref, {INDEX_MADE: made})
-            return PagePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
+        """Find the pages with work left."""
+        return await self._indexing.plan(ref)
 
     @activity.defn(name="index_page")
     async def index_page(self, task: PageTask) -> Progress:
         """Store a page's entities with their candidate keys."""
-        while (change := await self._index_page(task)) is None:
-            # Another writer has appended a field, or a re-index has swapped: both end.
-            pass
-        return change
-
-    async def _index_page(self, task: PageTask) -> Progress | None:
-        async with self._database.transaction() as connection:
-            index = await self._live(connection, task.ref)
-            page = await load_page(connection, task.ref.job_id, task.page, lock=False)
-        prepared = await asyncio.to_thread(_prepare, page, index.config)
-        async with self._database.transaction() as connection:
-            return await self._store_page(connection, task, index, prepared)
-
-    async def _store_page(
-        self, connection: Connection, task: PageTask, prepared_for: Index, prepared: Prepared
-    ) -> Progress | None:
-        """Store what was prepared; None: the index changed meanwhile, and it must be prepared anew."""
-        ref = task.ref
-        page = await load_page(connection, ref.job_id, task.page)
-        if page.steps >= 1:
-            return tally(page.outcomes)
-        await job_store.assert_active(connection, ref)
-        index = await self._live(connection, ref, lock=True)
-        if (index.index_no, index.config) != (prepared_for.index_no, prepared_for.config):
-            return None
-        before = tally(page.outcomes)
-        places = [place for place in prepared.drafts if page.outcomes[place] == Outcome.WAITING]
-        written = await write_drafts(connection, index.index_no, [prepared.drafts[place] for place in places])
-        touched = written.created | written.changed
-        for place in places:
-            new = prepared.drafts[place].uid in touched
-            page.outcomes[place] = Outcome.INDEXED if new else Outcome.UNCHANGED
-        failed = [f for f in prepared.failures if page.outcomes[f.index - page.first_index] == Outcome.WAITING]
-        for failure in failed:
-            page.outcomes[failure.index - page.first_index] = Outcome.FAILED
-        await add_failures(connection, ref.job_id, failed)
-        await save_outcomes(connection, ref.job_id, page.page, page.outcomes, 1)
-        await add_entities(connection, index.index_no, len(written.created))
-        return await record_page(connection, task, Phase.INDEX, before, tally(page.outcomes), phases=PHASES)
+        return await self._indexing.index_page(task)
 
     @activity.defn(name="train_index")
     async def train_index(self, ref: JobRef) -> TrainReport:
-        """Train the index's model when it has none or has doubled; then the whole index is matched anew."""
-        key = f"{ref.attempt}:trained"
-        async with self._database.transaction() as connection:
-            index = await self._live(connection, ref)
-            job = await job_store.lock_job(connection, ref.organization, ref.job_id)
-            known = await connection.execute(
-                "SELECT data FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, key)
-            )
-            if row := await known.fetchone():
-                return TrainReport.model_validate(row[0]["report"])
-        written = job.total - job.skipped
-        await refresh_statistics(self._database, "entities", "entity_postings", entities=written)
-        report = TrainReport(trained=False, shares=0)
-        if training.is_due(index):
-            asked = await self._matcher.candidates.get(index, ref, queries=training.SAMPLE)
-            model, _ = await training.train_model(self._database, index, asked)
-            older = index.model_version > 0 or job.total < index.entities
-            shares = -(-index.entities // self._share_size) if older else 0
-            report = TrainReport(trained=True, shares=shares)
-            async with self._database.transaction() as connection:
-                await job_store.assert_active(connection, ref)
-                await training.keep_model(connection, index, model)
-                await _tell_trained(connection, ref, key, report)
-            return report
-        async with self._database.transaction() as connection:
-            await _tell_trained(connection, ref, key, report)
-        return report
+        """Train the index's model when it has none or has doubled."""
+        return await self._indexing.train(ref)
 
     @activity.defn(name="match_page")
     async def match_page(self, task: PageTask) -> Progress:
         """Find and score the candidates of a page's entities."""
-        ref = task.ref
-        async with self._database.transaction() as connection:
-            page = await load_page(connection, ref.job_id, task.page, lock=False)
-            index = await self._live(connection, ref)
-            total = await job_store.total_of(connection, ref)
-        if page.steps >= PHASES:
-            return tally(page.outcomes)
-        open_uids = page.uids[page.outcomes == Outcome.INDEXED].tolist()
-        pairs = await self._matcher.pairs(index, ref, open_uids, queries=total)
-        async with self._database.transaction() as connection:
-            page = await load_page(connection, ref.job_id, task.page)
-            if page.steps >= PHASES:
-                return tally(page.outcomes)
-            await job_store.assert_active(connection, ref)
-            await store_scores(connection, index, pairs)
-            before = tally(page.outcomes)
-            page.outcomes[page.outcomes == Outcome.INDEXED] = Outcome.DONE
-            await save_outcomes(connection, ref.job_id, page.page, page.outcomes, PHASES)
-            return await record_page(connection, task, Phase.MATCH, before, tally(page.outcomes), phases=PHASES)
+        return await self._indexing.match_page(task)
 
     @activity.defn(name="resolve_batch")
     async def resolve_batch(self, ref: JobRef) -> int:
         """Decide verdicts and groups of all that the batch touched."""
-        job = await job_store.get_job(self._database, ref.organization, ref.job_id)
-        await refresh_statistics(self._database, "entity_pairs", entities=job.total - job.skipped)
-        async with self._database.transaction() as connection:
-            await job_store.assert_active(connection, ref)
-            index = await self._live(connection, ref, lock=True)
-            await drop_stale_pairs(connection, index.index_no, model_version=index.model_version)
-            return await decide_all(connection, index, await self._matcher.models.get(connection, index))
-
-    async def _live(self, connection: Connection, ref: JobRef, *, lock: bool = False) -> Index:
-        params = await job_store.params_of(connection, ref)
-        index = await _find_live(connection, ref, str(params["index"]), lock=lock)
-        if params.get(INDEX_MADE, index.created_at.isoformat()) != index.created_at.isoformat():
-            raise JobFaultError(f"the index {index.name} has been dropped and made again", code=ErrorCode.INDEX_DROPPED)
-        return index
+        return await self._indexing.resolve(ref)
 
 
-async def _find_live(connection: Connection, ref: JobRef, name: str, *, lock: bool = False) -> Index:
-    try:
-        return await find_index(connection, ref.organization, name, lock="share" if lock else "")
-    except NotFoundError as error:
-        raise JobFaultError(f"the index {name} has been dropped", code=ErrorCode.INDEX_DROPPED) from error
+class ReindexActivities:
+    """The effects of re-indexes and tunings.
 
+    Args:
+        reindexing: Does the work.
+    """
 
-async def _tell_trained(connection: Connection, ref: JobRef, key: str, report: TrainReport) -> None:
-    data = {"phase": Phase.TRAIN, "report": report.model_dump()}
-    await job_store.append_event(connection, ref.job_id, EventType.PROGRESS, data, key=key)
+    def __init__(self, reindexing: Reindexing) -> None:
+        self._reindexing = reindexing
 
+    @activity.defn(name="plan_reindex")
+    async def plan_reindex(self, ref: JobRef) -> ReindexPlan:
+        """Create the next generation, empty."""
+        return await self._reindexing.plan(ref)
 
-def _prepare(page: Page, config: IndexConfig) -> Prepared:
-    prepared = Prepared(drafts={}, failures=[])
-    for place in np.flatnonzero(page.outcomes == Outcome.WAITING).tolist():
-        raw = page.lines[place]
-        index = page.first_index + place
-        where = f"entities[{index}]"
-        entity: Mapping[str, Any] = {}
-        try:
-            entity = parse_entity(raw, where)
-            prepared.drafts[place] = make_draft(entity, raw, config, where)
-        except BadInputError as error:
-            prepared.failures.append(_failed(index, entity, error.code, error.detail))
-        except Exception as error:
-            prepared.failures.append(_failed(index, entity, *end_of_item(error, where)))
-    return prepared
+    @activity.defn(name="copy_share")
+    async def copy_share(self, task: ShareTask) -> Progress:
+        """Store the entities of one share under the new configuration."""
+        return await self._reindexing.copy_share(task)
 
+    @activity.defn(name="train_building")
+    async def train_building(self, ref: JobRef) -> None:
+        """Train the next generation's model."""
+        await self._reindexing.train(ref)
 
-def _failed(index: int, entity: Mapping[str, Any], code: ErrorCode, message: str) -> FailedItem:
-    identity = entity.get("id")
-    known = None if identity is None else str(identity)
-    return FailedItem(index=index, id=known, stage=Phase.INDEX, code=code, message=message)
+    @activity.defn(name="match_share")
+    async def match_share(self, task: ShareTask) -> Progress:
+        """Find and score the candidates of one share."""
+        return await self._reindexing.match_share(task)
+
+    @activity.defn(name="resolve_building")
+    async def resolve_building(self, ref: JobRef) -> int:
+        """Decide verdicts and groups of the next generation."""
+        return await self._reindexing.resolve(ref)
+
+    @activity.defn(name="swap_index")
+    async def swap_index(self, ref: JobRef) -> dict[str, Any]:
+        """Catch up with what was written meanwhile, then put the next generation in the live one's place."""
+        return await self._reindexing.swap(ref)

@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,21 +58,30 @@ from towpath.api.routes import (
     webhooks,
 )
 from towpath.api.routes import limits as limit_routes
-from towpath.api.vector_search import VectorSearch
 from towpath.core.errors import ErrorBody
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
+from towpath.entities.service.batches import BatchService
+from towpath.entities.service.entities import EntityService
+from towpath.entities.service.indexes import IndexService
+from towpath.entities.service.matching import ModelCache
 from towpath.features import register_features
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
 from towpath.jobs.service import JobService
+from towpath.jobs.staging import UploadLimits
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
+from towpath.runtime.embedded.demand import chroma_url
 from towpath.runtime.exposure import own_endpoints
 from towpath.runtime.plugin import towpath_plugin
 from towpath.runtime.settings import Settings, get_settings
 from towpath.runtime.temporal import connect
 from towpath.secrets.vault import Vault
+from towpath.vectors.embedding import make_embedder
+from towpath.vectors.service.search import SearchService
+from towpath.vectors.service.tasks import MAX_ITEM_BYTES, TaskService
+from towpath.vectors.store.index import VectorIndex
 from towpath.webhooks.service import WebhookService
 
 logger = logging.getLogger(__name__)
@@ -206,6 +216,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def _make_search(settings: Settings, database: Database) -> SearchService:
+    return SearchService(
+        database,
+        VectorIndex(partial(chroma_url, settings), token=settings.chroma_token),
+        partial(make_embedder, settings.embedding),
+        model=settings.embedding.model,
+        exact=settings.vector_exact,
+    )
+
+
+def _make_tasks(settings: Settings, database: Database) -> TaskService:
+    limits = UploadLimits(
+        items=settings.vector_max_items,
+        item_bytes=min(MAX_ITEM_BYTES, settings.vector_max_bytes),
+        page_items=settings.vector_chunk,
+    )
+    return TaskService(database, model=settings.embedding.model, limits=limits, window=settings.window)
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
@@ -226,7 +255,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             await ensure_bootstrap_key(database, settings.bootstrap_key)
         if settings.secret is None:
             logger.warning("TOWPATH_SECRET is not set: sign-ins end with this process and hold in no other")
-        search = VectorSearch(settings, database)
+        search = _make_search(settings, database)
         stack.push_async_callback(search.close)
         closed = own_endpoints(settings)
         fetcher = GuardedClient(
@@ -261,7 +290,11 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             events=hub,
             secret=settings.secret or secrets.token_urlsafe(48),
             uploads=UploadSlots(settings, limits),
-            vectors=search,
+            entities=EntityService(database, ModelCache()),
+            batches=BatchService(database, page_items=settings.index_chunk, window=settings.window),
+            indexes=IndexService(database, window=settings.window),
+            tasks=_make_tasks(settings, database),
+            search=search,
             catalog=Catalog(settings.llm),
             fetcher=fetcher,
             receivers=receivers,

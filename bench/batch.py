@@ -30,9 +30,11 @@ from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath
 from towpath.demo.persons import FIELDS
 from towpath.entities.domain.parsing import Draft, make_draft, parse_entity
-from towpath.entities.store import training
+from towpath.entities.service import training
+from towpath.entities.service.candidates import load_postings
+from towpath.entities.service.deciding import decide_all
+from towpath.entities.service.matching import score_candidates, store_scores
 from towpath.entities.store.indexes import add_entities, create_index, find_index
-from towpath.entities.store.matching import decide_all, load_postings, score_candidates, store_scores
 from towpath.entities.store.records import read_stored, write_drafts
 from towpath.entities.types import ENTITY_BATCH, IndexConfig
 from towpath.jobs.types import JobRef
@@ -139,14 +141,14 @@ async def plain_loop(database: Database, people: list[dict[str, Any]]) -> float:
     postings = await load_postings(database, index)
     model, _ = await training.train_model(database, index, postings)
     async with database.transaction() as connection:
-        await training.keep_model(connection, index, model)
+        await training.save_trained_model(connection, index, model)
         index = await find_index(connection, "bench", config.index_name)
         found = await connection.execute("SELECT uid FROM entities WHERE index_no = %s", (index.index_no,))
         uids = [row[0] for row in await found.fetchall()]
     for start in range(0, len(uids), PAGE):
         async with database.transaction() as connection:
             stored = await read_stored(connection, index, uids[start : start + PAGE])
-            pairs = await score_candidates(connection, index, model, stored, postings.candidates(stored))
+            pairs = await score_candidates(connection, index, model, stored, postings.find(stored))
             await store_scores(connection, index, pairs)
     async with database.transaction() as connection:
         await decide_all(connection, index, model)

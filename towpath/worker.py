@@ -26,8 +26,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from towpath.activities.ai import AiActivities
 from towpath.activities.enrichment import EnrichmentActivities
-from towpath.activities.entities import EntityActivities
-from towpath.activities.entity_reindex import ReindexActivities
+from towpath.activities.entities import EntityActivities, ReindexActivities
 from towpath.activities.extraction import ExtractionActivities
 from towpath.activities.interceptor import ActivityGuard
 from towpath.activities.jobs import JobActivities
@@ -40,7 +39,9 @@ from towpath.ai.service.schema_reading import SchemaReader
 from towpath.core.queues import Queue, read_queues
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
-from towpath.entities.candidates import Matcher
+from towpath.entities.service.indexing import BatchIndexing
+from towpath.entities.service.matching import Matcher
+from towpath.entities.service.reindexing import Reindexing
 from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.service.pipeline import ExtractionPipeline
 from towpath.features import register_features
@@ -57,6 +58,7 @@ from towpath.runtime.settings import Settings, get_settings
 from towpath.runtime.temporal import connect, worker_runtime
 from towpath.secrets.vault import Vault
 from towpath.vectors.embedding import make_embedder
+from towpath.vectors.service.chunks import TaskChunks
 from towpath.vectors.sources import Sources
 from towpath.vectors.store.index import VectorIndex
 from towpath.workflows.ai import AI_WORKFLOWS
@@ -184,9 +186,11 @@ class Parts:
                 answer_days=settings.llm_cache_days,
                 full_details=settings.full_details,
             ),
-            entities=EntityActivities(database, matcher, share_size=settings.match_chunk),
-            reindex=ReindexActivities(database, matcher, share_size=settings.match_chunk),
-            vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources, patience),
+            entities=EntityActivities(BatchIndexing(database, matcher, share_size=settings.match_chunk)),
+            reindex=ReindexActivities(Reindexing(database, matcher, share_size=settings.match_chunk)),
+            vectors=VectorActivities(
+                TaskChunks(database, index, partial(make_embedder, settings.embedding), sources, patience)
+            ),
             enrichment=EnrichmentActivities(database, asker),
             tasks=LlmTaskActivities(database, asker),
             ai=AiActivities(Agent(agent_context), SchemaReader(agent_context), full_details=settings.full_details),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from temporalio import workflow
 
-from towpath.activities.entities import EntityActivities
-from towpath.activities.entity_reindex import ReindexActivities
-from towpath.entities.params import EntityRunState, Phase, ShareTask
-from towpath.entities.types import ENTITY_BATCH
+from towpath.activities.entities import EntityActivities, ReindexActivities
+from towpath.entities.types import ENTITY_BATCH, EntityRunState, Phase, ShareTask
 from towpath.jobs.types import JobInput, JobOutcome, PageTask
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import CHUNK, WHOLE

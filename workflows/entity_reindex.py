@@ -6,9 +6,8 @@ from typing import Any
 
 from temporalio import workflow
 
-from towpath.activities.entity_reindex import ReindexActivities
-from towpath.entities.params import Phase
-from towpath.entities.types import ENTITY_REINDEX
+from towpath.activities.entities import ReindexActivities
+from towpath.entities.types import ENTITY_REINDEX, Phase
 from towpath.jobs.types import JobInput, JobOutcome
 from towpath.workflows.entities import EntityBatchWorkflow, EntityJob
 from towpath.workflows.options import WHOLE

@@ -12,14 +12,9 @@ from fastapi import APIRouter, Query, Response
 
 from towpath.api.console.console import PageVisitor, console_page
 from towpath.api.console.failures import PageRoute
-from towpath.api.entity_answers import candidate, group_view
 from towpath.api.http.state import State
-from towpath.core.json_values import parse_json, write_json
-from towpath.db.engine import Connection
-from towpath.entities.domain.matching import entity_uid
-from towpath.entities.store import pairs as pair_store
-from towpath.entities.store.indexes import Index, list_indexes
-from towpath.entities.store.records import find_entity
+from towpath.core.json_values import write_json
+from towpath.entities.service.entities import EntityDetail
 from towpath.entities.types import Candidate, Explanation, GroupView, IndexConfig
 
 router = APIRouter(prefix="/console/entities", route_class=PageRoute, include_in_schema=False)
@@ -112,39 +107,21 @@ def flat(entity: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]
             yield here, text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
 
 
-async def _entity(connection: Connection, index: Index, given: str) -> Entity | None:
-    found = await find_entity(connection, index.index_no, given, entity_uid(given))
-    if found is None:
-        return None
-    uid, body = found
-    entity = parse_json(body)
-    rows, total = await pair_store.page_partners(
-        connection, index.index_no, uid,
-        minimum=index.config.candidate_threshold, duplicates_only=False, limit=MAX_CANDIDATES, offset=0,
-    )  # fmt: skip
-    candidates = [candidate(index.config, row, explain=True) for row in rows]
-    scale = _scale(candidates)
+def _show_entity(config: IndexConfig, detail: EntityDetail) -> Entity:
+    scale = _scale(detail.candidates)
     pairs = []
-    for one in candidates:
-        assert one.explanation is not None
-        evidence, bits = evidence_of(index.config, one.explanation, scale)
-        pairs.append(Pair(one, evidence, bits))
-    looked_at = {field.name for field in index.config.fields}
+    for candidate in detail.candidates:
+        assert candidate.explanation is not None
+        evidence, bits = evidence_of(config, candidate.explanation, scale)
+        pairs.append(Pair(candidate, evidence, bits))
+    looked_at = {field.name for field in config.fields}
     return Entity(
-        id=entity.get("id"),
-        fields=[(name, text, name in looked_at) for name, text in list(flat(entity))[:MAX_FIELDS]],
+        id=detail.entity.get("id"),
+        fields=[(name, text, name in looked_at) for name, text in list(flat(detail.entity))[:MAX_FIELDS]],
         pairs=pairs,
-        total=total,
-        group=await _group(connection, index, uid),
+        total=detail.total,
+        group=detail.group,
     )
-
-
-async def _group(connection: Connection, index: Index, uid: int) -> GroupView | None:
-    group = await pair_store.group_of(connection, index.index_no, uid)
-    if group is None:
-        return None
-    rows, _ = await pair_store.page_groups(connection, index.index_no, limit=1, offset=0, group_uid=group)
-    return group_view(rows[0]) if rows else None
 
 
 @router.get("")
@@ -157,30 +134,28 @@ async def show(
 ) -> Response:
     """An index, with one of its entities if an id is given, else with its groups."""
     wanted = given.strip().replace("\x00", "")
-    async with state.db.transaction() as connection:
-        indexes, _ = await list_indexes(connection, visitor.caller.organization, limit=MAX_INDEXES, offset=0)
-        chosen = next((one for one in indexes if one.name == index), indexes[0] if indexes else None)
-        entity, groups, total = None, [], 0
-        if chosen is not None and wanted:
-            entity = await _entity(connection, chosen, wanted)
-        elif chosen is not None:
-            offset = (page - 1) * GROUPS_A_PAGE
-            rows, total = await pair_store.page_groups(
-                connection, chosen.index_no, limit=GROUPS_A_PAGE, offset=offset
-            )  # fmt: skip
-            groups = [group_view(row) for row in rows]
+    overview = await state.entities.read_overview(
+        visitor.caller.organization,
+        index,
+        wanted,
+        max_indexes=MAX_INDEXES,
+        max_candidates=MAX_CANDIDATES,
+        limit=GROUPS_A_PAGE,
+        offset=(page - 1) * GROUPS_A_PAGE,
+    )
+    chosen, detail = overview.chosen, overview.detail
     return await console_page(
         state,
         visitor,
         "entities.html",
-        indexes=indexes,
+        indexes=overview.indexes,
         chosen=chosen,
         unknown=bool(index) and (chosen is None or chosen.name != index),
         wanted=wanted,
-        entity=entity,
-        groups=groups,
-        total=total,
-        pages=max(ceil(total / GROUPS_A_PAGE), 1),
+        entity=_show_entity(chosen.config, detail) if chosen and detail else None,
+        groups=overview.groups,
+        total=overview.total,
+        pages=max(ceil(overview.total / GROUPS_A_PAGE), 1),
         place=Place(chosen.name if chosen else "", wanted, page),
         members=MEMBERS_SHOWN,
     )

@@ -19,13 +19,14 @@ from towpath.api.http.limiter import Limiter
 from towpath.api.http.limits import Limits
 from towpath.api.http.stream_leases import StreamLeases
 from towpath.api.http.upload_slots import UploadSlots
-from towpath.api.vector_search import VectorSearch
 from towpath.core.checks import Checks
 from towpath.core.turns import Turns
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.enrichment.service.starts import EnrichmentParts
-from towpath.entities.store.matching import Models
+from towpath.entities.service.batches import BatchService
+from towpath.entities.service.entities import EntityService
+from towpath.entities.service.indexes import IndexService
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
 from towpath.jobs.service import JobService
@@ -33,6 +34,8 @@ from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
+from towpath.vectors.service.search import SearchService
+from towpath.vectors.service.tasks import TaskService
 from towpath.webhooks.service import WebhookService
 
 KEY_SECONDS = 5.0
@@ -81,7 +84,11 @@ class AppState:
     events: EventHub
     secret: str
     uploads: UploadSlots
-    vectors: VectorSearch
+    entities: EntityService
+    batches: BatchService
+    indexes: IndexService
+    tasks: TaskService
+    search: SearchService
     catalog: Catalog
     fetcher: GuardedClient
     receivers: GuardedClient
@@ -92,7 +99,6 @@ class AppState:
     key_uses: KeyUses
     limits: Limits
     streams: StreamLeases
-    models: Models = field(default_factory=Models)
     turns: Turns = field(default_factory=Turns)
     checks: Checks = field(default_factory=Checks)
     keys: KeyCache = field(default_factory=KeyCache)

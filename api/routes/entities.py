@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request, Response, status
 
 from towpath.accounts.types import Principal
-from towpath.api.batches import MAX_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
-from towpath.api.entity_answers import candidate, entity_answer, group_view, pair_view
 from towpath.api.http.auth import Operator, Reader
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, replay
 from towpath.api.http.responses import json_answer
-from towpath.api.http.routing import ApiRoute, warn
+from towpath.api.http.routing import ApiRoute, refuse_unknown, warn
 from towpath.api.http.state import AppState, State
-from towpath.api.http.uploads import read_whole
+from towpath.api.http.uploads import BodyBounds, open_body, read_whole
+from towpath.api.webhook_targets import MEMBERS, read_target, take_members
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.values import Offset
 from towpath.db.engine import Connection, Result
-from towpath.entities.domain.matching import entity_uid
-from towpath.entities.domain.parsing import ScalarFields, make_draft, parse_entity
-from towpath.entities.store import pairs as pair_store
-from towpath.entities.store.dynamic import index_for_write
-from towpath.entities.store.indexes import DEFAULT_INDEX, Index, find_index
-from towpath.entities.store.records import find_entity
-from towpath.entities.store.single import remove, take_turn, upsert
-from towpath.entities.types import (
-    ENTITY_BATCH,
-    ENTITY_REINDEX,
-    BatchView,
-    Candidate,
-    EntityDuplicates,
-    GroupPage,
-    PairPage,
-)
+from towpath.entities.domain.parsing import parse_entity
+from towpath.entities.service.batches import MAX_ENTITY_BYTES, show_accepted
+from towpath.entities.store.indexes import DEFAULT_INDEX
+from towpath.entities.store.locks import lock_single_writes
+from towpath.entities.types import ENTITY_BATCH, ENTITY_REINDEX, BatchView, EntityDuplicates, GroupPage, PairPage
 from towpath.jobs.idempotency import Slot
 
 router = APIRouter(prefix="/v1", tags=["entities"], route_class=ApiRoute)
@@ -49,6 +41,48 @@ Explain = Annotated[bool, Query(description="Add why: prior and contributions by
 EntityId = Annotated[str, Query(alias="entityId", min_length=1, max_length=512, description="An `id`, or a `sku`.")]
 
 BATCHES = frozenset({ENTITY_BATCH, ENTITY_REINDEX})
+DEFAULT_WAIT = 10.0
+MAX_WAIT = 60.0
+MAX_RESULTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """What a request says besides its entities.
+
+    Attributes:
+        index_name: The index to write to.
+        explain: Whether each candidate says why.
+        is_asynchronous: Whether the answer comes before the job has ended; None: that depends on its size.
+        wait: How many seconds the end is waited for at most.
+        deadline: When the job is to have ended.
+    """
+
+    index_name: str
+    explain: bool
+    is_asynchronous: bool | None
+    wait: float
+    deadline: datetime | None
+
+    @classmethod
+    def read(cls, request: Request, *, index_name: str, explain: bool) -> BatchOptions:
+        """Read `Prefer` and `Towpath-Deadline`.
+
+        Raises:
+            BadInputError: A header cannot be understood.
+        """
+        preferences = [part.strip() for part in request.headers.get("prefer", "").lower().split(",")]
+        wait = next((part[5:] for part in preferences if part.startswith("wait=")), None)
+        if wait is not None and not (wait.isascii() and wait.isdigit()):
+            raise BadInputError("Prefer: wait must be a number of seconds", field="Prefer")
+        is_asynchronous = True if "respond-async" in preferences else (False if wait is not None else None)
+        return cls(
+            index_name=index_name,
+            explain=explain,
+            is_asynchronous=is_asynchronous,
+            wait=min(float(wait), MAX_WAIT) if wait is not None else DEFAULT_WAIT,
+            deadline=read_deadline(request),
+        )
 
 
 @router.post(
@@ -81,27 +115,24 @@ async def upsert_entity(
 
     The body is the entity itself: any JSON object with an `id`; the same `id` means update.
     """
-    options = BatchOptions.read(request, state.settings, index_name=index_name, explain=explain)
+    options = BatchOptions.read(request, index_name=index_name, explain=explain)
     raw = await read_whole(request, limit=MAX_ENTITY_BYTES)
-    if options.asynchronous:
-        return await submit_batch(request, state, caller, options, idempotency_key, single=raw)
+    if options.is_asynchronous:
+        return await _submit(request, state, caller, options, idempotency_key, entity=raw)
     entity = parse_entity(raw)
     slot = Slot(caller.organization, "POST /v1/entity", idempotency_key)
     digest = hashlib.sha256(str(request.url.query).encode() + b"\n" + raw).digest()
-    fields = ScalarFields()
-    fields.see(entity)
 
     async def write(connection: Connection) -> Response:
         if known := await slot.open(connection):
             return replay(known, digest)
-        index = await index_for_write(connection, caller.organization, index_name, fields)
-        if index.dynamic and (message := fields.left_out(index.config)):
-            warn(request, message)
-        done = await upsert(connection, state.models, index, make_draft(entity, raw, index.config), limit=limit)
-        found = [candidate(index.config, partner, explain=explain) for partner in done.partners]
-        answer = entity_answer(raw, found)
-        await slot.keep(connection, digest, status.HTTP_200_OK, answer)
-        return json_answer(answer)
+        result = await state.entities.upsert(
+            connection, caller.organization, index_name, entity, raw, limit=limit, explain=explain
+        )
+        if result.left_out is not None:
+            warn(request, result.left_out)
+        await slot.keep(connection, digest, status.HTTP_200_OK, result.answer)
+        return json_answer(result.answer)
 
     await state.limits.room_for_bytes(caller.organization)
     return await _in_turn(state, caller, index_name, write)
@@ -112,9 +143,7 @@ async def get_entity(
     state: State, caller: Reader, entity_id: EntityId, index_name: IndexName = DEFAULT_INDEX
 ) -> Response:
     """The entity as it was last sent."""
-    async with state.db.transaction() as connection:
-        index = await find_index(connection, caller.organization, index_name)
-        _, body = await _entity(connection, index, entity_id)
+    body = await state.entities.read(caller.organization, index_name, entity_id)
     return Response(body, media_type="application/json")
 
 
@@ -125,9 +154,7 @@ async def delete_entity(
     """Removes the entity, its candidates and its place in a group."""
 
     async def write(connection: Connection) -> None:
-        index = await find_index(connection, caller.organization, index_name, lock="share")
-        uid, _ = await _entity(connection, index, entity_id)
-        await remove(connection, state.models, index, uid)
+        await state.entities.remove(connection, caller.organization, index_name, entity_id)
 
     await _in_turn(state, caller, index_name, write)
 
@@ -138,19 +165,12 @@ async def _in_turn(
     """Write a single entity when no other single write of its index is under way, in a transaction of its own."""
 
     async def whole(connection: Connection) -> Result:
-        await take_turn(connection, caller.organization, index_name)
+        await lock_single_writes(connection, caller.organization, index_name)
         return await write(connection)
 
     # Within this process one waits without holding a connection.
     async with state.turns.of((caller.organization, index_name)):
         return await state.db.repeatable(whole)
-
-
-async def _entity(connection: Connection, index: Index, entity_id: str) -> tuple[int, str]:
-    found = await find_entity(connection, index.index_no, entity_id, entity_uid(entity_id))
-    if found is None:
-        raise NotFoundError(f"no entity {entity_id} in index {index.name}")
-    return found
 
 
 BATCH_BODY = {
@@ -199,8 +219,74 @@ async def upsert_batch(
     Up to 100 entities are answered in the response, more as a job. A bad entity never fails its
     neighbours; it is reported in `errors`.
     """
-    options = BatchOptions.read(request, state.settings, index_name=index_name, explain=explain)
-    return await submit_batch(request, state, caller, options, idempotency_key)
+    options = BatchOptions.read(request, index_name=index_name, explain=explain)
+    return await _submit(request, state, caller, options, idempotency_key)
+
+
+async def _submit(
+    request: Request,
+    state: AppState,
+    caller: Principal,
+    options: BatchOptions,
+    idempotency_key: str | None,
+    *,
+    entity: bytes | None = None,
+) -> Response:
+    """Stage the body into a job and commit both at once; then start it, and wait where that was asked for.
+
+    Args:
+        request: The request.
+        state: The parts that routes use.
+        caller: Who sends it.
+        options: What it says besides its entities.
+        idempotency_key: Its header.
+        entity: The one entity that it has, read already; None: the body is a list that has not been read.
+    """
+    settings = state.settings
+    bounds = BodyBounds(settings.max_json_bytes, "max_json_bytes", settings.max_ndjson_bytes)
+    slot = Slot(caller.organization, f"POST {request.url.path}", idempotency_key)
+    start = f"{request.url.query}\n".encode()
+    body = open_body(request, bounds)
+    async with _turn(request, state, caller, bounds, entity), state.db.transaction() as connection:
+        if known := await slot.open(connection):
+            return replay(known, await body.digest(start=start))
+        staged = await state.batches.stage(connection, uuid4(), body if entity is None else entity, start=start)
+        members = staged.upload.options
+        target = await read_target(request, state, take_members(members))
+        refuse_unknown(members, ["entities", *MEMBERS])
+        job = await state.batches.accept(
+            connection,
+            caller,
+            staged,
+            index_name=options.index_name,
+            deadline=options.deadline,
+            target=target,
+            max_jobs=state.limits.most_jobs(caller.organization),
+        )
+        accepted = show_accepted(job)
+        await slot.keep(connection, staged.upload.digest, 202, accepted)
+    state.gateway.start_soon(job)
+    is_small = staged.upload.items <= settings.batch_sync_limit
+    if is_small if options.is_asynchronous is None else not options.is_asynchronous:
+        job = await state.events.wait_for_end(job, seconds=options.wait)
+        if job.state.final:
+            answer = await state.batches.show(job, limit=MAX_RESULTS, offset=0, explain=options.explain)
+            async with state.db.transaction() as connection:
+                await slot.keep(connection, staged.upload.digest, 200, answer)
+            return json_answer(answer)
+    return json_answer(
+        accepted, 202, headers={"Location": accepted["statusUrl"], "Preference-Applied": "respond-async"}
+    )
+
+
+def _turn(
+    request: Request, state: AppState, caller: Principal, bounds: BodyBounds, entity: bytes | None
+) -> AbstractAsyncContextManager[None]:
+    """Take a place among the uploads: a brief one where the body has been read."""
+    if entity is not None:
+        return state.uploads.brief(caller.organization)
+    limit, setting = bounds.of(request)
+    return state.uploads.turn(request, caller.organization, limit=limit, setting=setting)
 
 
 JobId = Annotated[str | None, Query(alias="jobId", description="From the answer to the batch.")]
@@ -227,7 +313,7 @@ async def batch_status(
 ) -> Response:
     """`results` holds what is finished so far, a page at a time; counts stand in `summary`."""
     job = await state.jobs.find(caller, _job_id(job_id), kinds=BATCHES)
-    view = await answer_batch(state, job, limit=results_limit, offset=results_offset, explain=explain)
+    view = await state.batches.show(job, limit=results_limit, offset=results_offset, explain=explain)
     return json_answer(view)
 
 
@@ -236,7 +322,7 @@ async def batch_status(
 async def cancel_batch(state: State, caller: Operator, job_id: JobId = None) -> Response:
     """Stops the batch; finished entities stay stored. A finished batch answers its state unchanged."""
     job = await state.jobs.cancel(caller, _job_id(job_id), kinds=BATCHES, wait=True)
-    return json_answer(await answer_batch(state, job, limit=0, offset=0, explain=False))
+    return json_answer(await state.batches.show(job, limit=0, offset=0, explain=False))
 
 
 @router.get("/duplicates", summary="Candidates of one entity, or all pairs", response_model=EntityDuplicates | PairPage)
@@ -254,24 +340,29 @@ async def get_duplicates(
     explain: Explain = False,
 ) -> Response:
     """With `entityId` that entity's candidates; without, each pair once, most similar first."""
-    async with state.db.transaction() as connection:
-        index = await find_index(connection, caller.organization, index_name)
-        lowest = index.config.candidate_threshold if minimum is None else minimum
-        if entity_id is None:
-            rows, total = await pair_store.page_pairs(
-                connection, index.index_no, minimum=lowest, duplicates_only=duplicates_only, limit=limit, offset=offset
-            )
-            views = [pair_view(index.config, row, explain=explain) for row in rows]
-            page = PairPage(duplicates=views, limit=limit, offset=offset, total=total)
-            return json_answer(page.model_dump(mode="json", by_alias=True, exclude_none=True))
-        uid, _ = await _entity(connection, index, entity_id)
-        partners, total = await pair_store.page_partners(
-            connection, index.index_no, uid,
-            minimum=lowest, duplicates_only=duplicates_only, limit=limit, offset=offset,
-        )  # fmt: skip
-    found: list[Candidate] = [candidate(index.config, partner, explain=explain) for partner in partners]
-    answer = EntityDuplicates(entity_id=entity_id, duplicates=found, total_duplicates=total)
-    return json_answer(answer.model_dump(mode="json", by_alias=True, exclude_none=True))
+    page: EntityDuplicates | PairPage
+    if entity_id is None:
+        page = await state.entities.list_pairs(
+            caller.organization,
+            index_name,
+            min_similarity=minimum,
+            duplicates_only=duplicates_only,
+            limit=limit,
+            offset=offset,
+            explain=explain,
+        )
+    else:
+        page = await state.entities.list_duplicates(
+            caller.organization,
+            index_name,
+            entity_id,
+            min_similarity=minimum,
+            duplicates_only=duplicates_only,
+            limit=limit,
+            offset=offset,
+            explain=explain,
+        )
+    return json_answer(page.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 @router.get("/groups", summary="Groups of entities that are taken to be the same")
@@ -284,15 +375,6 @@ async def get_groups(
     offset: Offset = 0,
 ) -> GroupPage:
     """Largest first; with `entityId` only the one that holds it. One weak pair does not join two groups."""
-    async with state.db.transaction() as connection:
-        index = await find_index(connection, caller.organization, index_name)
-        group: int | None = None
-        if entity_id is not None:
-            uid, _ = await _entity(connection, index, entity_id)
-            group = await pair_store.group_of(connection, index.index_no, uid)
-            if group is None:
-                return GroupPage(groups=[], total=0, limit=limit, offset=offset)
-        rows, total = await pair_store.page_groups(
-            connection, index.index_no, limit=limit, offset=offset, group_uid=group
-        )
-    return GroupPage(groups=[group_view(row) for row in rows], total=total, limit=limit, offset=offset)
+    return await state.entities.list_groups(
+        caller.organization, index_name, entity_id=entity_id, limit=limit, offset=offset
+    )

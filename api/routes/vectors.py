@@ -12,16 +12,29 @@ from fastapi import APIRouter, Query, Request, Response
 from towpath.accounts.types import Principal
 from towpath.api.http.auth import EmbeddingsOperator, EmbeddingsReader
 from towpath.api.http.bodies import body_of
-from towpath.api.http.idempotency import IdempotencyKey
+from towpath.api.http.deadlines import read_deadline
+from towpath.api.http.idempotency import IdempotencyKey, replay
 from towpath.api.http.responses import json_answer
-from towpath.api.http.routing import ApiRoute
+from towpath.api.http.routing import ApiRoute, invalid, refuse_unknown
 from towpath.api.http.state import AppState, State
-from towpath.api.vector_tasks import DELETION, MAX_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
+from towpath.api.http.uploads import BodyBounds, open_body
+from towpath.api.webhook_targets import read_target, take_members
+from towpath.core.bodies import field_names
 from towpath.core.errors import ConflictError, ErrorBody, ErrorList
 from towpath.core.values import Offset
 from towpath.db.tables import JobRow
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.jobs import get_job
-from towpath.vectors.store.tasks import find_task, list_tasks, prepare_restart, read_failed_items
+from towpath.vectors.service.tasks import (
+    DELETION,
+    UPSERTION,
+    InvalidItemError,
+    TaskIdTakenError,
+    TaskKind,
+    read_task_id,
+    show_task,
+)
+from towpath.vectors.store.tasks import prepare_restart
 from towpath.vectors.types import (
     Collection,
     CountAnswer,
@@ -64,7 +77,7 @@ async def run_upsertion(
     their keys, else the file that `item_info` names (`url`, or `path` under the allowed folder). A bad item fails
     alone.
     """
-    return await submit_task(request, state, caller, UPSERTION, Collection.DEFAULT, idempotency_key)
+    return await _submit(request, state, caller, UPSERTION, Collection.DEFAULT, idempotency_key)
 
 
 @router.post(
@@ -77,7 +90,7 @@ async def run_categories_upsertion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The same for the categories collection."""
-    return await submit_task(request, state, caller, UPSERTION, Collection.CATEGORIES, idempotency_key)
+    return await _submit(request, state, caller, UPSERTION, Collection.CATEGORIES, idempotency_key)
 
 
 @router.post(
@@ -87,7 +100,7 @@ async def run_deletion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Accepts a task that deletes objects. One that is not stored counts as deleted (`progress.missing`)."""
-    return await submit_task(request, state, caller, DELETION, Collection.DEFAULT, idempotency_key)
+    return await _submit(request, state, caller, DELETION, Collection.DEFAULT, idempotency_key)
 
 
 @router.post(
@@ -100,12 +113,58 @@ async def run_categories_deletion(
     request: Request, state: State, caller: EmbeddingsOperator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The same for the categories collection."""
-    return await submit_task(request, state, caller, DELETION, Collection.CATEGORIES, idempotency_key)
+    return await _submit(request, state, caller, DELETION, Collection.CATEGORIES, idempotency_key)
+
+
+async def _submit(
+    request: Request,
+    state: AppState,
+    caller: Principal,
+    kind: TaskKind,
+    collection: Collection,
+    idempotency_key: str | None,
+) -> Response:
+    """Stage the body into a task and commit both at once; then start it.
+
+    A known task id with an equal body answers the task that has it.
+    """
+    bounds = BodyBounds(state.settings.vector_max_bytes, "vector_max_bytes")
+    slot = Slot(caller.organization, f"POST {request.url.path}", idempotency_key)
+    deadline = read_deadline(request)
+    body = open_body(request, bounds)
+    turn = state.uploads.turn(request, caller.organization, limit=bounds.json_bytes, setting=bounds.json_setting)
+    try:
+        async with turn, state.db.transaction() as connection:
+            if known := await slot.open(connection):
+                return replay(known, await body.digest(start=b""))
+            staged = await state.tasks.stage(connection, kind, collection, body)
+            members = staged.upload.options
+            target = await read_target(request, state, take_members(members))
+            task_id = read_task_id(members)
+            refuse_unknown(members, field_names(kind.body))
+            job = await state.tasks.accept(
+                connection,
+                caller,
+                staged,
+                task_id=task_id,
+                deadline=deadline,
+                target=target,
+                max_jobs=state.limits.most_jobs(caller.organization),
+            )
+            answer = show_task(job, [])
+            await slot.keep(connection, staged.upload.digest, 200, answer)
+    except InvalidItemError as invalid_item:
+        raise invalid(kind.body, invalid_item.error, kind.list_name, invalid_item.position) from invalid_item
+    except TaskIdTakenError as taken:
+        known_job = await state.tasks.read_repeated(caller.organization, taken)
+        return json_answer(await state.tasks.show(known_job))
+    state.gateway.start_soon(job)
+    return json_answer(answer)
 
 
 async def _info(state: AppState, caller: Principal, kind: TaskKind, task_id: str) -> Response:
-    job = await find_task(state.db, caller.organization, kind.kind, task_id)
-    return json_answer(await read_view(state, job))
+    job = await state.tasks.find(caller.organization, kind, task_id)
+    return json_answer(await state.tasks.show(job))
 
 
 async def _list(
@@ -117,20 +176,19 @@ async def _list(
     status: TaskStatus | None,
     collection: Collection | None,
 ) -> Response:
-    jobs, total = await list_tasks(
-        state.db, caller.organization, kind.kind, status=status, collection=collection, limit=limit, offset=offset
+    tasks, total = await state.tasks.show_list(
+        caller.organization, kind, status=status, collection=collection, limit=limit, offset=offset
     )
-    failures = await read_failed_items(state.db, [job.id for job in jobs if job.failed], most=MAX_LISTED_FAILURES)
-    return json_answer([view(job, failures.get(job.id, [])) for job in jobs], headers={"X-Total-Count": str(total)})
+    return json_answer(tasks, headers={"X-Total-Count": str(total)})
 
 
 async def _restart(state: AppState, caller: Principal, kind: TaskKind, task_id: str, scope: Scope) -> Response:
-    job = await find_task(state.db, caller.organization, kind.kind, task_id)
+    job = await state.tasks.find(caller.organization, kind, task_id)
     if job.cancelling and not job.state.final:
         job = await state.events.wait_for_end(job, seconds=state.settings.cancel_wait_seconds)
     if job.state.final or job.cancelling:
         job = await _restarted(state, caller, job, partial(prepare_restart, scope=scope))
-    return json_answer(await read_view(state, job))
+    return json_answer(await state.tasks.show(job))
 
 
 async def _restarted(
@@ -144,9 +202,9 @@ async def _restarted(
 
 
 async def _cancel(state: AppState, caller: Principal, kind: TaskKind, task_id: str) -> Response:
-    known = await find_task(state.db, caller.organization, kind.kind, task_id)
+    known = await state.tasks.find(caller.organization, kind, task_id)
     job = await state.jobs.cancel(caller, known.id)
-    return json_answer(await read_view(state, job))
+    return json_answer(await state.tasks.show(job))
 
 
 @router.get("/upsertion-tasks/info", summary="One task", response_model=UpsertionTask)
@@ -215,12 +273,12 @@ async def cancel_deletion(state: State, caller: EmbeddingsOperator, task_id: Tas
     return await _cancel(state, caller, DELETION, task_id)
 
 
-def _reader(caller: Principal) -> UUID | None:
+def _reader_of(caller: Principal) -> UUID | None:
     return caller.key_id or caller.user_id
 
 
-def _answer(found: SearchAnswer) -> Response:
-    return json_answer(found.model_dump(mode="json", exclude_none=True))
+def _answer(answer: SearchAnswer) -> Response:
+    return json_answer(answer.model_dump(mode="json", exclude_none=True))
 
 
 @router.post("/similarity-search", summary="The nearest objects to a query", response_model=SearchAnswer)
@@ -232,7 +290,7 @@ async def similarity_search(
     Go on with `offset` from `next_page_offset`: the pages of one search are cut from one answer, for ten minutes
     after the last. `create_session` or a `session_id` keeps two readers with one key apart.
     """
-    return _answer(await state.vectors.search(caller.organization, collection, body, reader=_reader(caller)))
+    return _answer(await state.search.search(caller.organization, collection, body, reader=_reader_of(caller)))
 
 
 @router.post("/payload-search", summary="Objects by their payload", response_model=SearchAnswer)
@@ -241,7 +299,7 @@ async def payload_search(
 ) -> Response:
     """Objects that match the filter, by `sort_by` or id; `distance` is 1.0."""
     return _answer(
-        await state.vectors.search(caller.organization, collection, body, reader=_reader(caller), by_payload=True)
+        await state.search.search(caller.organization, collection, body, reader=_reader_of(caller), by_payload=True)
     )
 
 
@@ -250,4 +308,4 @@ async def payload_count(
     body: CountBody, state: State, caller: EmbeddingsReader, collection: CollectionName = Collection.DEFAULT
 ) -> CountAnswer:
     """How many objects match the filter."""
-    return await state.vectors.count(caller.organization, collection, body)
+    return await state.search.count(caller.organization, collection, body)

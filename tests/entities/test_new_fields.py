@@ -13,7 +13,7 @@ from tests.builders import FIELDS, Organization, organization, persons
 from towpath.db.engine import Database
 from towpath.entities.domain.matching import default_model, fit_model, fit_values, score_pairs
 from towpath.entities.domain.parsing import ScalarFields
-from towpath.entities.store.dynamic import index_for_write
+from towpath.entities.service.dynamic import index_for_write
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 from towpath.runtime.embedded import EmbeddedStack
 

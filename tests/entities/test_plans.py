@@ -12,11 +12,11 @@ import pytest_asyncio
 from temporalio.testing import ActivityEnvironment
 
 from tests.stores.planned import Counting
-from towpath.activities.entities import EntityActivities
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
-from towpath.entities.candidates import Matcher
 from towpath.entities.domain.parsing import make_draft, parse_entity
+from towpath.entities.service.indexing import BatchIndexing
+from towpath.entities.service.matching import Matcher
 from towpath.entities.store import pairs as pair_store
 from towpath.entities.store.indexes import add_entities, create_index
 from towpath.entities.store.records import delete_entity, write_drafts
@@ -222,12 +222,12 @@ async def test_statistics_are_taken_when_a_batch_is_much_of_what_is_stored(make_
         )  # fmt: skip
         await create_job(connection, job)
         await connection.execute("UPDATE jobs SET state = 'RUNNING', total = 1200")
-    work = EntityActivities(database, Matcher(database, memory_mb=64), share_size=500)
+    work = BatchIndexing(database, Matcher(database, memory_mb=64), share_size=500)
     assert await known("entities") == -1
 
-    await ActivityEnvironment().run(work.train_index, ref)
+    await ActivityEnvironment().run(work.train, ref)
     assert (await known("entities"), await known("entity_pairs")) == (1_200, -1)
-    await ActivityEnvironment().run(work.resolve_batch, ref)
+    await ActivityEnvironment().run(work.resolve, ref)
     assert await known("entity_pairs") >= 0
 
     assert not await refresh_statistics(database, "entities", entities=999)

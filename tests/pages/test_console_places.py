@@ -14,9 +14,9 @@ from tests.pages.forms import fields_of
 from tests.pages.site import PASSWORD, SECRETS, Site, as_operator, by_key, csrf_of, reading, sign_in, user, who
 from towpath.accounts.store.auth import get_key, list_keys
 from towpath.api.console.entities_page import evidence_of, flat
-from towpath.api.entity_answers import explanation
 from towpath.db.engine import Database
 from towpath.entities.types import Contribution, Explanation, IndexConfig
+from towpath.entities.views import read_explanation
 from towpath.secrets.urls import open_url
 from towpath.secrets.vault import Vault
 from towpath.webhooks.store.endpoints import list_receivers
@@ -295,7 +295,7 @@ async def test_evidence_is_drawn_to_both_sides_of_nothing() -> None:
         ("before any field", 37.5, 12.5), ("name", 50.0, 50.0), ("city", 50.0, 0.0), ("born", 25.0, 25.0),
     ]  # fmt: skip
     assert total == 2.0
-    assert explanation(config, b"\0\0\0\0").prior == 0.0
+    assert read_explanation(config, b"\0\0\0\0").prior == 0.0
 
 
 async def test_keys_are_for_owners_and_others_are_told_so(running_site: Site) -> None:

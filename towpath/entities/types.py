@@ -7,14 +7,14 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, model_validator
 
 from towpath.core.bodies import Strict
 from towpath.core.errors import ErrorCode
 from towpath.core.values import NUMBER
 from towpath.core.wire import Wire
 from towpath.core.words import Word
-from towpath.jobs.types import JobError, JobState, JobWarning
+from towpath.jobs.types import JobError, JobRef, JobState, JobWarning, RunState
 
 ENTITY_BATCH = "entity_batch"
 ENTITY_REINDEX = "entity_reindex"
@@ -272,3 +272,44 @@ class TuneStarted(Wire):
     job_id: UUID
     status: BatchStatus
     status_url: str
+
+
+class Phase(StrEnum):
+    """What an entity job does now."""
+
+    PLAN = "plan"
+    COPY = "copy"
+    INDEX = "index"
+    TRAIN = "train"
+    REMATCH = "rematch"
+    MATCH = "match"
+    RESOLVE = "resolve"
+    SWAP = "swap"
+
+
+class ShareTask(BaseModel):
+    """One chunk: the entities of a generation whose uid falls into share `share` of `shares` equal ones."""
+
+    ref: JobRef
+    share: int
+    shares: int
+
+
+class TrainReport(BaseModel):
+    """What training decided."""
+
+    trained: bool
+    shares: int = Field(description="Shares of the whole index to match anew; 0: only what the job wrote.")
+
+
+class ReindexPlan(BaseModel):
+    """How a re-index cuts the index."""
+
+    shares: int
+
+
+class EntityRunState(RunState):
+    """What an entity workflow carries besides."""
+
+    phase: str = Phase.PLAN
+    shares: int = 0

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import orjson
 
 from towpath.core.errors import BadInputError, ErrorCode
-from towpath.core.json_values import read_json, write_json
+from towpath.core.json_values import BYTE_ORDER_MARK, parse_json, read_json, write_json
 from towpath.entities.domain.matching import MissingFieldError, NoIndexedValueError, PreparedEntity, entity_uid, prepare
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 
@@ -68,6 +68,12 @@ def parse_entity(raw: bytes, where: str = "", *, offset: int = 0) -> Entity:
     return entity
 
 
+def read_checked_entity(raw: bytes) -> Entity:
+    """Read an entity that `parse_entity` has accepted when it was staged, without checking it again."""
+    entity: Entity = parse_json(raw.removeprefix(BYTE_ORDER_MARK))
+    return entity
+
+
 def _is_beyond(identity: int | str) -> bool:
     return isinstance(identity, int) and not -(1 << 63) <= identity < 1 << 64
 
@@ -93,7 +99,7 @@ def make_draft(entity: Entity, raw: bytes, config: IndexConfig, where: str = "")
 
 
 def bare_draft(entity: Entity, raw: bytes, config: IndexConfig) -> Draft:
-    """An entity that a changed index can no longer match: stored as it is, with no value and no key."""
+    """Draft an entity that a changed index can no longer match: stored as it is, with no value and no key."""
     nothing = PreparedEntity(values=(None,) * len(config.fields), source=None, keys=np.empty(0, dtype=np.int64))
     return _draft(entity, raw, nothing)
 
@@ -132,11 +138,11 @@ class ScalarFields:
                 self._types[name] = FieldType.STRING if isinstance(value, bool) else FieldType.NUMBER
 
     def extend(self, config: IndexConfig) -> IndexConfig:
-        """The configuration with the new fields behind the known ones, in order of their names."""
+        """Return the configuration with the new fields behind the known ones, in order of their names."""
         return append_fields(config, [IndexField(name=name, type=kind) for name, kind in sorted(self._types.items())])
 
     def left_out(self, config: IndexConfig) -> str | None:
-        """What an index that takes every field had no room for, as a sentence; None: it has them all."""
+        """Say what an index that takes every field had no room for, as a sentence; None: it has them all."""
         left = sorted(self._types.keys() - {field.name for field in config.fields})
         if not left:
             return None
@@ -145,7 +151,7 @@ class ScalarFields:
 
 
 def append_fields(config: IndexConfig, fields: Iterable[IndexField]) -> IndexConfig:
-    """The configuration with those fields behind its own that it does not have, as far as there is room."""
+    """Return the configuration with those fields behind its own that it does not have, as far as there is room."""
     known = {field.name for field in config.fields}
     grown = (config.fields + [field for field in fields if field.name not in known])[:MAX_DYNAMIC_FIELDS]
     return config if len(grown) == len(config.fields) else config.model_copy(update={"fields": grown})

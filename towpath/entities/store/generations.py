@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.store.indexes import Index, generation
+from towpath.jobs.types import JobRef
 
 LOWEST, SPAN = -(1 << 63), 1 << 64
 
@@ -20,13 +21,13 @@ class ShareRow:
     body: str
 
 
-async def building_of(connection: Connection, organization: str, name: str) -> Index | None:
-    """The generation that is being built for an index."""
-    found = await connection.execute(
+async def find_building(connection: Connection, organization: str, name: str) -> Index | None:
+    """Find the generation that is being built for an index."""
+    selected = await connection.execute(
         "SELECT index_no FROM entity_indexes WHERE organization = %s AND name = %s AND state = 'building'",
         (organization, name),
     )
-    row = await found.fetchone()
+    row = await selected.fetchone()
     if row is None:
         return None
     try:
@@ -35,52 +36,64 @@ async def building_of(connection: Connection, organization: str, name: str) -> I
         return None
 
 
+async def start_counting(connection: Connection, ref: JobRef, *, total: int) -> None:
+    """Let a re-index count from nothing, and note the attempt that builds the generation."""
+    await connection.execute(
+        """
+        UPDATE jobs SET total = %s, processed = 0, succeeded = 0, failed = 0, skipped = 0, fraction = 0,
+               params = params || jsonb_build_object('attempt', %s::int)
+        WHERE id = %s
+        """,
+        (total, ref.attempt, ref.job_id),
+    )
+
+
 async def discard_building(connection: Connection, building: Index) -> None:
     """Give a half-built generation up; its rows are purged later."""
     await connection.execute("UPDATE entity_indexes SET state = 'dropping' WHERE index_no = %s", (building.index_no,))
 
 
 async def read_share(connection: Connection, index_no: int, share: int, shares: int) -> list[ShareRow]:
-    """The entities whose uid falls into one of `shares` equal ranges: uids are hashes, so these are even."""
+    """Read the entities whose uid falls into one of `shares` equal ranges: uids are hashes, so these are even."""
     low = LOWEST + SPAN * share // shares
     high = LOWEST + SPAN * (share + 1) // shares - 1
-    found = await connection.execute(
+    selected = await connection.execute(
         "SELECT uid, body FROM entities WHERE index_no = %s AND uid BETWEEN %s AND %s ORDER BY uid",
         (index_no, low, high),
         binary=True,
     )
-    return [ShareRow(*row) for row in await found.fetchall()]
+    return [ShareRow(*row) for row in await selected.fetchall()]
 
 
 async def read_bodies(connection: Connection, index_no: int, uids: Sequence[int]) -> list[ShareRow]:
-    """Entities by uid."""
-    found = await connection.execute(
+    """Read entities by uid."""
+    selected = await connection.execute(
         "SELECT uid, body FROM entities WHERE index_no = %s AND uid = ANY(%s) ORDER BY uid",
         (index_no, list(uids)),
         binary=True,
     )
-    return [ShareRow(*row) for row in await found.fetchall()]
+    return [ShareRow(*row) for row in await selected.fetchall()]
 
 
-async def behind(connection: Connection, live_no: int, building_no: int, *, limit: int) -> list[int]:
-    """Entities that the new generation does not have, or has in an older version."""
-    found = await connection.execute(
+async def find_stale(connection: Connection, live_no: int, building_no: int, *, limit: int) -> list[int]:
+    """Find entities that the new generation does not have, or has in an older version."""
+    selected = await connection.execute(
         """
         SELECT l.uid FROM entities l LEFT JOIN entities b ON b.index_no = %s AND b.uid = l.uid
         WHERE l.index_no = %s AND (b.uid IS NULL OR b.digest <> l.digest) LIMIT %s
         """,
         (building_no, live_no, limit),
     )
-    return [row[0] for row in await found.fetchall()]
+    return [row[0] for row in await selected.fetchall()]
 
 
-async def gone_from(connection: Connection, live_no: int, building_no: int, *, limit: int) -> list[int]:
-    """Entities that the new generation has and the live one no longer."""
-    found = await connection.execute(
+async def find_removed(connection: Connection, live_no: int, building_no: int, *, limit: int) -> list[int]:
+    """Find entities that the new generation has and the live one no longer."""
+    selected = await connection.execute(
         """
         SELECT b.uid FROM entities b LEFT JOIN entities l ON l.index_no = %s AND l.uid = b.uid
         WHERE b.index_no = %s AND l.uid IS NULL LIMIT %s
         """,
         (live_no, building_no, limit),
     )
-    return [row[0] for row in await found.fetchall()]
+    return [row[0] for row in await selected.fetchall()]

@@ -218,6 +218,16 @@ async def mark_reindexing(connection: Connection, index: Index, job_id: UUID) ->
         raise ConflictError(f"a re-index of {index.name} is running: job {index.reindex_job}")
 
 
+async def is_rebuilding(connection: Connection, index: Index) -> bool:
+    """Say whether a job that rebuilds the index is in flight."""
+    if index.reindex_job is None:
+        return False
+    selected = await connection.execute(
+        "SELECT 1 FROM jobs WHERE id = %s AND state IN ('PENDING', 'RUNNING', 'PAUSED')", (index.reindex_job,)
+    )
+    return await selected.fetchone() is not None
+
+
 async def drop_index(connection: Connection, index: Index) -> None:
     """Make an index vanish at once; `purge_dropped` removes its rows later, in pieces."""
     await connection.execute(

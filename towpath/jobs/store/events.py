@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from psycopg.types.json import Json
 
@@ -76,6 +77,13 @@ async def append_told(connection: Connection, ref: JobRef, event: EventType, dat
         await append_events(connection, ref, [NewEvent(type=event, key=key, data=data)])
     else:
         await append_event(connection, ref.job_id, event, data, key=f"{ref.attempt}:{key}")
+
+
+async def find_event(connection: Connection, job_id: UUID, key: str) -> dict[str, Any] | None:
+    """Return what an event says; None: no event with that key was written."""
+    selected = await connection.execute("SELECT data FROM job_events WHERE job_id = %s AND key = %s", (job_id, key))
+    row = await selected.fetchone()
+    return row[0] if row else None
 
 
 async def hold_job(database: Database, hold: Hold) -> bool:

@@ -9,30 +9,31 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from temporalio import activity
-
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
-from towpath.entities.candidates import Matcher
 from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
-from towpath.entities.params import Phase, ReindexPlan, ShareTask
-from towpath.entities.store import training
-from towpath.entities.store.dynamic import next_config
+from towpath.entities.job_types import ReindexParams
+from towpath.entities.service import training
+from towpath.entities.service.candidates import find_candidates
+from towpath.entities.service.deciding import decide_all
+from towpath.entities.service.dynamic import next_config
+from towpath.entities.service.matching import Matcher, score_candidates, store_scores
 from towpath.entities.store.generations import (
     ShareRow,
-    behind,
-    building_of,
     discard_building,
-    gone_from,
+    find_building,
+    find_removed,
+    find_stale,
     read_bodies,
     read_share,
+    start_counting,
 )
 from towpath.entities.store.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
-from towpath.entities.store.matching import decide_all, find_candidates, score_candidates, store_scores
 from towpath.entities.store.records import Stored, delete_entity, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
-from towpath.entities.types import IndexConfig
+from towpath.entities.types import IndexConfig, Phase, ReindexPlan, ShareTask
+from towpath.jobs.params import load_params, params_of
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import add_failures
 from towpath.jobs.types import FailedItem, JobRef, Progress
@@ -42,8 +43,8 @@ CATCH_UP = 2_000
 FEW_BEHIND = 500
 
 
-class ReindexActivities:
-    """The effects of a re-index.
+class Reindexing:
+    """Works through re-indexes.
 
     Args:
         database: Where the generations are.
@@ -56,35 +57,30 @@ class ReindexActivities:
         self._matcher = matcher
         self._share_size = share_size
 
-    @activity.defn(name="plan_reindex")
-    async def plan_reindex(self, ref: JobRef) -> ReindexPlan:
+    async def plan(self, ref: JobRef) -> ReindexPlan:
         """Create the next generation, empty; an earlier attempt's is thrown away."""
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             job = await job_store.lock_job(connection, ref.organization, ref.job_id)
+            params = params_of(job, ReindexParams)
             live = await self._live(connection, ref)
-            known = await building_of(connection, ref.organization, live.name)
-            if known is not None and known.reindex_job == ref.job_id and job.params.get("attempt") == ref.attempt:
-                return ReindexPlan(shares=-(-max(live.entities, 1) // self._share_size))
+            known = await find_building(connection, ref.organization, live.name)
+            if known is not None and known.reindex_job == ref.job_id and params.attempt == ref.attempt:
+                return ReindexPlan(shares=self._count_shares(live))
             if known is not None:
                 await discard_building(connection, known)
-            config = await next_config(connection, ref.organization, live.name, job.params)
-            made = await create_index(
+            config = await next_config(connection, ref.organization, live.name, params)
+            building = await create_index(
                 connection, ref.organization, config, dynamic=live.dynamic, state="building", job_id=ref.job_id
             )
-            if made is None:
+            if building is None:
                 raise JobFaultError(f"another re-index of {live.name} is running", code=ErrorCode.CONFLICT)
-            await connection.execute(
-                """
-                UPDATE jobs SET total = %s, processed = 0, succeeded = 0, failed = 0, skipped = 0, fraction = 0,
-                       params = params || jsonb_build_object('attempt', %s::int)
-                WHERE id = %s
-                """,
-                (live.entities, ref.attempt, ref.job_id),
-            )
-            return ReindexPlan(shares=-(-max(live.entities, 1) // self._share_size))
+            await start_counting(connection, ref, total=live.entities)
+            return ReindexPlan(shares=self._count_shares(live))
 
-    @activity.defn(name="copy_share")
+    def _count_shares(self, live: Index) -> int:
+        return -(-max(live.entities, 1) // self._share_size)
+
     async def copy_share(self, task: ShareTask) -> Progress:
         """Store the entities of one share under the new configuration."""
         ref = task.ref
@@ -105,35 +101,33 @@ class ReindexActivities:
             await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.COPY)
             return change
 
-    @activity.defn(name="train_building")
-    async def train_building(self, ref: JobRef) -> None:
+    async def train(self, ref: JobRef) -> None:
         """Train the next generation's model, with the index's labels if there are enough."""
         async with self._database.transaction() as connection:
             _, building = await self._both(connection, ref)
         await refresh_statistics(self._database, "entities", "entity_postings", entities=building.entities)
         if building.model_version or building.entities < training.MIN_ENTITIES:
             return
-        asked = await self._matcher.candidates.get(building, ref, queries=building.entities)
-        model, report = await training.train_model(self._database, building, asked)
+        postings = await self._matcher.candidates.get(building, ref, queries=building.entities)
+        model, report = await training.train_model(self._database, building, postings)
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
-            await training.keep_model(connection, building, model)
+            await training.save_trained_model(connection, building, model)
             if report is not None:
-                await training.keep_report(connection, ref, report)
+                await training.save_report(connection, ref, report)
 
-    @activity.defn(name="match_share")
     async def match_share(self, task: ShareTask) -> Progress:
         """Find and score the candidates of one share: of the next generation, or of a retrained live one."""
         ref = task.ref
         async with self._database.transaction() as connection:
-            index = await building_of(connection, ref.organization, await _name(connection, ref))
+            index = await find_building(connection, ref.organization, await _name(connection, ref))
             if index is None or index.reindex_job != ref.job_id:
                 index = await self._live(connection, ref)
                 building = False
             else:
                 building = True
             uids = [row.uid for row in await read_share(connection, index.index_no, task.share, task.shares)]
-        pairs = await self._matcher.pairs(index, ref, uids)
+        pairs = await self._matcher.score(index, ref, uids)
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             await store_scores(connection, index, pairs)
@@ -144,8 +138,7 @@ class ReindexActivities:
             await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.MATCH)
             return change
 
-    @activity.defn(name="resolve_building")
-    async def resolve_building(self, ref: JobRef) -> int:
+    async def resolve(self, ref: JobRef) -> int:
         """Decide verdicts and groups of the next generation."""
         async with self._database.transaction() as connection:
             _, building = await self._both(connection, ref)
@@ -158,43 +151,42 @@ class ReindexActivities:
             _, building = await self._both(connection, ref)
             return await decide_all(connection, building, await self._matcher.models.get(connection, building))
 
-    @activity.defn(name="swap_index")
-    async def swap_index(self, ref: JobRef) -> dict[str, Any]:
+    async def swap(self, ref: JobRef) -> dict[str, Any]:
         """Catch up with what was written meanwhile, then put the next generation in the live one's place.
 
         Returns:
             The job's result: how many entities had to be caught up with, and the report of a tuning.
         """
-        caught = 0
-        while (found := await self._catch_up(ref)) >= FEW_BEHIND:
-            caught += found
+        caught_up = 0
+        while (step := await self._catch_up(ref)) >= FEW_BEHIND:
+            caught_up += step
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             name = await _name(connection, ref)
             live = await find_index(connection, ref.organization, name, lock="exclusive")
-            building = await building_of(connection, ref.organization, name)
+            building = await find_building(connection, ref.organization, name)
             if building is None or building.reindex_job != ref.job_id:
                 # An earlier try of this activity has swapped already.
-                return await _result(connection, ref, caught)
-            while found := await self._catch_up_some(connection, live, building):
-                caught += found
+                return await _result(connection, ref, caught_up)
+            while step := await self._catch_up_some(connection, live, building):
+                caught_up += step
             await swap_generation(connection, live, building)
-            return await _result(connection, ref, caught)
+            return await _result(connection, ref, caught_up)
 
     async def _catch_up(self, ref: JobRef) -> int:
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             name = await _name(connection, ref)
-            building = await building_of(connection, ref.organization, name)
+            building = await find_building(connection, ref.organization, name)
             if building is None or building.reindex_job != ref.job_id:
                 return 0
             return await self._catch_up_some(connection, await self._live(connection, ref), building)
 
     async def _catch_up_some(self, connection: Connection, live: Index, building: Index) -> int:
-        gone = await gone_from(connection, live.index_no, building.index_no, limit=CATCH_UP)
+        gone = await find_removed(connection, live.index_no, building.index_no, limit=CATCH_UP)
         for uid in gone:
             await delete_entity(connection, building.index_no, uid)
-        uids = await behind(connection, live.index_no, building.index_no, limit=CATCH_UP)
+        uids = await find_stale(connection, live.index_no, building.index_no, limit=CATCH_UP)
         rows = await read_bodies(connection, live.index_no, uids)
         building = await generation(connection, building.index_no)
         drafts, _ = _redraft(rows, building.config)
@@ -217,19 +209,19 @@ class ReindexActivities:
 
     async def _both(self, connection: Connection, ref: JobRef) -> tuple[Index, Index]:
         live = await self._live(connection, ref)
-        building = await building_of(connection, ref.organization, live.name)
+        building = await find_building(connection, ref.organization, live.name)
         if building is None or building.reindex_job != ref.job_id:
             raise JobFaultError("the generation being built is gone", code=ErrorCode.INDEX_DROPPED)
         return live, building
 
 
-async def _result(connection: Connection, ref: JobRef, caught: int) -> dict[str, Any]:
-    report = (await job_store.params_of(connection, ref)).get("report")
-    return {"caughtUp": caught} | ({"tuning": report} if report else {})
+async def _result(connection: Connection, ref: JobRef, caught_up: int) -> dict[str, Any]:
+    report = (await load_params(connection, ref, ReindexParams)).report
+    return {"caughtUp": caught_up} | ({"tuning": report} if report else {})
 
 
 async def _name(connection: Connection, ref: JobRef) -> str:
-    return str((await job_store.params_of(connection, ref))["index"])
+    return (await load_params(connection, ref, ReindexParams)).index
 
 
 def _redraft(rows: list[ShareRow], config: IndexConfig) -> tuple[list[Draft], list[FailedItem]]:

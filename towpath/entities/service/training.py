@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from psycopg.types.json import Jsonb
 
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import LabelledPair, MatchModel, Sample, TuneReport, train, tune
+from towpath.entities.service.candidates import LoadedPostings, find_candidates
 from towpath.entities.store.indexes import Index, save_model
 from towpath.entities.store.labels import read_labels
-from towpath.entities.store.matching import LoadedPostings, find_candidates
 from towpath.entities.store.records import Stored, read_stored, sample_stored
+from towpath.jobs.store.jobs import merge_params
 from towpath.jobs.types import JobRef
 
 SAMPLE = 4_000
@@ -24,26 +24,26 @@ GROWTH = 2
 
 
 def is_due(index: Index) -> bool:
-    """Whether the index has grown enough for its model to be worth training anew."""
+    """Say whether the index has grown enough for its model to be worth training anew."""
     return index.entities >= max(MIN_ENTITIES, GROWTH * index.model_entities)
 
 
 async def train_model(
-    database: Database, index: Index, asked: LoadedPostings | None
+    database: Database, index: Index, postings: LoadedPostings | None
 ) -> tuple[MatchModel, TuneReport | None]:
     """Train on a sample that depends on the stored entities alone, then on the labels, if there are enough.
 
     Args:
         database: Where the entities are.
         index: The generation.
-        asked: Its candidate index, if this process has loaded it.
+        postings: Its postings, if this process has loaded it.
     """
     async with database.transaction() as connection:
         queries = await sample_stored(connection, index, limit=SAMPLE)
-        if asked is None:
+        if postings is None:
             candidates = await find_candidates(connection, index, queries)
         else:
-            candidates = await asyncio.to_thread(asked.candidates, queries)
+            candidates = await asyncio.to_thread(postings.find, queries)
         pairs = np.sort(np.stack([candidates.query, candidates.found], axis=1), axis=1)
         pairs = np.unique(pairs, axis=0)
         known = {stored.uid: stored for stored in queries}
@@ -81,14 +81,11 @@ async def _labelled(connection: Connection, index: Index) -> list[LabelledPair]:
     ]
 
 
-async def keep_model(connection: Connection, index: Index, model: MatchModel) -> None:
+async def save_trained_model(connection: Connection, index: Index, model: MatchModel) -> None:
     """Store a model as the generation's next version."""
     await save_model(connection, index.index_no, model.model_dump(mode="json"), entities=index.entities)
 
 
-async def keep_report(connection: Connection, ref: JobRef, report: TuneReport) -> None:
+async def save_report(connection: Connection, ref: JobRef, report: TuneReport) -> None:
     """Store what a tuning has achieved where the job's end finds it."""
-    await connection.execute(
-        "UPDATE jobs SET params = params || jsonb_build_object('report', %s::jsonb) WHERE id = %s",
-        (Jsonb(report.model_dump(mode="json")), ref.job_id),
-    )
+    await merge_params(connection, ref, {"report": report.model_dump(mode="json")})

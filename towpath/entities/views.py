@@ -1,4 +1,4 @@
-"""Turns stored rows into the answers of the entity API."""
+"""Turns stored rows into the models that API and console show."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from towpath.core.json_values import parse_json
 from towpath.db.tables import JobRow
+from towpath.entities.domain.parsing import Entity
 from towpath.entities.store.indexes import Index
 from towpath.entities.store.pairs import PartnerRow
 from towpath.entities.types import (
@@ -33,7 +34,7 @@ SIMILARITY_DIGITS = 6
 
 
 def index_view(index: Index) -> IndexView:
-    """An index for people."""
+    """Show an index."""
     return IndexView(
         **index.config.model_dump(),
         entity_count=index.entities,
@@ -44,7 +45,7 @@ def index_view(index: Index) -> IndexView:
     )
 
 
-def explanation(config: IndexConfig, bits: bytes) -> Explanation:
+def read_explanation(config: IndexConfig, bits: bytes) -> Explanation:
     """Read packed contributions: the prior, then one number a field, in bits."""
     prior, *contributions = np.frombuffer(bits, dtype="<f4").astype(float).tolist()
     named = [
@@ -60,14 +61,14 @@ def explanation(config: IndexConfig, bits: bytes) -> Explanation:
     )
 
 
-def candidate(config: IndexConfig, partner: PartnerRow, *, explain: bool) -> Candidate:
-    """One candidate of an entity."""
+def candidate_view(config: IndexConfig, partner: PartnerRow, *, explain: bool) -> Candidate:
+    """Show one candidate of an entity."""
     return Candidate(
         id=parse_json(partner.id_json),
         similarity=_similarity(partner.similarity, explain=explain),
         duplicate=partner.duplicate,
         sku=partner.sku,
-        explanation=explanation(config, partner.bits) if explain else None,
+        explanation=read_explanation(config, partner.bits) if explain else None,
     )
 
 
@@ -76,35 +77,40 @@ def _similarity(value: float, *, explain: bool) -> float:
     return value if explain else round(value, SIMILARITY_DIGITS)
 
 
-def entity_answer(raw: str | bytes, candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """The entity's own fields with its `duplicates`."""
-    entity: dict[str, Any] = parse_json(raw)
-    entity["duplicates"] = [item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in candidates]
-    return entity
+def entity_answer(entity: Entity, candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """Return the entity's own fields with its `duplicates`."""
+    duplicates = [item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in candidates]
+    return {**entity, "duplicates": duplicates}
 
 
 def pair_view(config: IndexConfig, row: tuple[str, str, float, bool, bytes], *, explain: bool) -> PairView:
-    """One pair; ids are written as strings."""
+    """Show one pair; ids are written as strings."""
     left, right, similarity, duplicate, bits = row
     return PairView(
         entity_id=str(parse_json(left)),
         duplicate_id=str(parse_json(right)),
         similarity=_similarity(similarity, explain=explain),
         duplicate=duplicate,
-        explanation=explanation(config, bits) if explain else None,
+        explanation=read_explanation(config, bits) if explain else None,
     )
 
 
 def group_view(row: tuple[int, list[str]]) -> GroupView:
-    """One group; its id is stable while its first member stays."""
+    """Show one group; its id is stable while its first member stays."""
     group_uid, ids = row
     return GroupView(
-        group_id=f"{group_uid & (1 << 64) - 1:016x}", entity_ids=[parse_json(one) for one in ids], size=len(ids)
+        group_id=f"{group_uid & (1 << 64) - 1:016x}", entity_ids=[parse_json(id_json) for id_json in ids], size=len(ids)
     )
 
 
 def batch_view(job: JobRow, *, failures: Sequence[FailedItem] = (), total_failures: int = 0) -> BatchView:
-    """A batch's state and counts."""
+    """Show a batch's state and counts.
+
+    Args:
+        job: The batch.
+        failures: The first of its failed items.
+        total_failures: How many there are.
+    """
     errors = [ItemError(index=f.index, id=f.id, code=f.code, message=f.message) for f in failures]
     return BatchView(
         job_id=job.id,

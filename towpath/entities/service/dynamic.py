@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.domain.parsing import ScalarFields, append_fields
-from towpath.entities.store.generations import building_of
+from towpath.entities.job_types import ReindexParams
+from towpath.entities.store.generations import find_building
 from towpath.entities.store.indexes import DEFAULT_INDEX, Index, create_index, find_index, generation, save_config
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 
 
 async def index_for_write(connection: Connection, organization: str, name: str, fields: ScalarFields) -> Index:
-    """The live generation to write to, held until the transaction ends; dynamic ones know `fields` then.
+    """Return the live generation to write to, held until the transaction ends; dynamic ones know `fields` then.
 
     Raises:
         NotFoundError: No such index, and it is not the default one.
@@ -31,7 +30,7 @@ async def index_for_write(connection: Connection, organization: str, name: str, 
     index = await find_index(connection, organization, name, lock="extend")
     grown = fields.extend(index.config)
     await save_config(connection, index.index_no, grown)
-    building = await building_of(connection, organization, name)
+    building = await find_building(connection, organization, name)
     if building is not None:
         # The next generation gets what is new as well, before it can meet an entity that has it.
         new = grown.fields[len(index.config.fields) :]
@@ -39,8 +38,8 @@ async def index_for_write(connection: Connection, organization: str, name: str, 
     return await generation(connection, index.index_no)
 
 
-async def next_config(connection: Connection, organization: str, name: str, params: dict[str, Any]) -> IndexConfig:
-    """What a re-index builds: what was asked for, and the fields that a dynamic index has got since.
+async def next_config(connection: Connection, organization: str, name: str, params: ReindexParams) -> IndexConfig:
+    """Return what a re-index builds: what was asked for, and the fields that a dynamic index has got since.
 
     Until the transaction ends nobody appends fields; from then on `index_for_write` appends them to both.
 
@@ -50,11 +49,11 @@ async def next_config(connection: Connection, organization: str, name: str, para
         name: Its name.
         params: Of the job: the configuration that was asked for, and the fields that the index had then.
     """
-    config = IndexConfig.model_validate(params["config"])
+    config = IndexConfig.model_validate(params.config)
     live = await find_index(connection, organization, name, lock="extend")
-    if not live.dynamic or "fields" not in params:
+    if not live.dynamic or params.fields is None:
         return config
-    return append_fields(config, [field for field in live.config.fields if field.name not in params["fields"]])
+    return append_fields(config, [field for field in live.config.fields if field.name not in params.fields])
 
 
 async def _make_default(connection: Connection, organization: str, fields: ScalarFields) -> None:

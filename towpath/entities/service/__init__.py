@@ -1,0 +1,17 @@
+"""What can be done with entities and their indexes: the use cases behind routes, console and activities.
+
+| module       | what it does                                                                            |
+|--------------|-----------------------------------------------------------------------------------------|
+| `entities`   | one entity at a time: write, read, remove; candidates, pairs and groups                 |
+| `batches`    | accepts a batch of entities as a job, and shows its status and results                  |
+| `indexes`    | creates, changes and lists indexes; labels; starts a re-index or a tuning               |
+| `indexing`   | the chunks of a batch                                                                   |
+| `reindexing` | the chunks of a re-index                                                                |
+| `candidates` | which entities are worth comparing                                                      |
+| `matching`   | the model of an index, and how candidate pairs score by it                              |
+| `deciding`   | verdicts and groups                                                                     |
+| `training`   | when and how an index's model is trained                                                |
+| `dynamic`    | the `default` index, which takes every field that appears                               |
+
+The last five are steps that the others share.
+"""

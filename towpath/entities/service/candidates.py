@@ -1,0 +1,156 @@
+"""Who may be the same as an entity: candidates, by the keys that entities share.
+
+They come from the inverted index either by one SQL query (for a single entity) or from a copy of the useful postings
+in this process's memory (for a chunk of a large job); both give the same ones, see `domain.matching`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from towpath.db.engine import Connection, Database
+from towpath.entities.domain.matching import DF_CAP, CandidateIndex, CandidateIndexBuilder
+from towpath.entities.store.indexes import Index, generation
+from towpath.entities.store.postings import decode_postings, read_postings, read_sources, stream_postings
+from towpath.entities.store.records import Stored
+from towpath.jobs.types import JobRef
+
+Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+
+QUERIES_A_LOOK = 100
+"""Entities that are looked up by one SQL statement."""
+# A loaded index holds the useful postings, their keys and the entities' uids: measured, see docs/performance.md.
+BYTES_AN_ENTITY = 200
+# One entity by SQL costs as much as loading this many entities' postings.
+LOAD_ENTITIES_A_QUERY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Pairs worth comparing: the entity `query[i]` looked for candidates, and `found[i]` came up."""
+
+    query: Int64s
+    found: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPostings:
+    """The useful postings of a generation in memory, and how its sources are numbered."""
+
+    index: CandidateIndex
+    sources: dict[str, int]
+
+    def find(self, queries: Sequence[Stored]) -> Candidates:
+        """Look for the candidates of some entities."""
+        uids = np.array([query.uid for query in queries], dtype=np.int64)
+        source_numbers = None
+        if self.sources:
+            numbers = [self.sources.get(query.source, -1) if query.source else -1 for query in queries]
+            source_numbers = np.array(numbers, dtype=np.int32)
+        top = self.index.top(uids, [query.keys for query in queries], source_numbers)
+        return Candidates(query=uids[top.rows], found=top.uids)
+
+
+async def load_postings(database: Database, index: Index) -> LoadedPostings:
+    """Read the useful postings of a generation into memory, in key order, as a stream.
+
+    Only keys that at least two and at most `DF_CAP` entities share are kept, so that memory stays far below the
+    postings' size.
+    """
+    builder = CandidateIndexBuilder()
+    async with database.transaction() as connection:
+        entities = (await generation(connection, index.index_no)).entities
+        sources = await _number_sources(connection, index, None)
+        async for block in stream_postings(connection, index.index_no):
+            await asyncio.to_thread(_add_block, builder, block)
+    candidate_index = await asyncio.to_thread(builder.finish, entities, sources.by_uid)
+    return LoadedPostings(candidate_index, sources.numbers)
+
+
+def _add_block(builder: CandidateIndexBuilder, block: bytes) -> None:
+    builder.add(*decode_postings(block))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """The number of each source by its name; the uids that have a source, and its number beside each."""
+
+    numbers: dict[str, int]
+    by_uid: tuple[Int64s, Int32s] | None
+
+
+async def _number_sources(connection: Connection, index: Index, uids: Int64s | None) -> _Sources:
+    """Number the sources of a generation's entities, or of some; only clean sources matter to candidates."""
+    if not index.config.clean_sources:
+        return _Sources({}, None)
+    rows = await read_sources(connection, index, uids)
+    numbers = {source: number for number, source in enumerate(sorted({source for _, source in rows}))}
+    with_source = np.array([uid for uid, _ in rows], dtype=np.int64)
+    return _Sources(numbers, (with_source, np.array([numbers[source] for _, source in rows], dtype=np.int32)))
+
+
+async def find_candidates(connection: Connection, index: Index, queries: Sequence[Stored]) -> Candidates:
+    """Find candidates by SQL: the postings of the queries' keys make a small index, which is asked as the large one is.
+
+    Args:
+        connection: A connection.
+        index: The generation.
+        queries: The entities whose candidates are looked for.
+    """
+    parts: list[Candidates] = []
+    for start in range(0, len(queries), QUERIES_A_LOOK):
+        some = queries[start : start + QUERIES_A_LOOK]
+        wanted = np.unique(np.concatenate([query.keys for query in some]))
+        # One posting beyond the cap shows that a key is too frequent.
+        keys, uids = await read_postings(connection, index.index_no, wanted, limit=DF_CAP + 1)
+        sources = await _number_sources(connection, index, np.unique(uids))
+        small = CandidateIndex.build(keys, uids, index.entities, sources.by_uid)
+        parts.append(LoadedPostings(small, sources.numbers).find(some))
+    if not parts:
+        return Candidates(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    return Candidates(np.concatenate([part.query for part in parts]), np.concatenate([part.found for part in parts]))
+
+
+class CandidateCache:
+    """Holds one candidate index: that of the last generation asked for, as of one run of one job.
+
+    Args:
+        database: Where the postings are.
+        memory_mb: Beyond this the chunk asks Postgres instead, which is slower and needs no memory.
+    """
+
+    def __init__(self, database: Database, *, memory_mb: int) -> None:
+        self._database = database
+        self._max_entities = memory_mb * 1024 * 1024 // BYTES_AN_ENTITY
+        self._lock = asyncio.Lock()
+        self._held: tuple[tuple[int, str], LoadedPostings] | None = None
+
+    async def get(self, index: Index, ref: JobRef, *, queries: int) -> LoadedPostings | None:
+        """Return the loaded postings for a job, loading them where that pays.
+
+        Args:
+            index: The generation.
+            ref: The run of a job that looks for candidates.
+            queries: How many entities the whole run looks up.
+
+        Returns:
+            None: Postgres is to be asked, by `find_candidates`.
+        """
+        key = (index.index_no, ref.workflow_id)
+        if self._held is not None and self._held[0] == key:
+            return self._held[1]
+        too_few = queries * LOAD_ENTITIES_A_QUERY < index.entities
+        if index.entities > self._max_entities or too_few:
+            return None
+        async with self._lock:
+            if self._held is None or self._held[0] != key:
+                # The old one goes first, so that there are never two in memory.
+                self._held = None
+                self._held = (key, await load_postings(self._database, index))
+            return self._held[1]

@@ -1,0 +1,192 @@
+"""Indexes: created, changed, dropped, listed; their labels; and the job that rebuilds one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from towpath.accounts.types import Principal
+from towpath.core.errors import BadInputError, ConflictError, NotFoundError
+from towpath.db.engine import Connection, Database
+from towpath.db.tables import JobRow
+from towpath.entities.domain.matching import entity_uid
+from towpath.entities.store.indexes import (
+    Index,
+    create_index,
+    drop_index,
+    find_index,
+    is_rebuilding,
+    list_indexes,
+    mark_reindexing,
+    replace_config,
+)
+from towpath.entities.store.labels import StoredLabel, read_labels, save_labels
+from towpath.entities.store.records import find_entity
+from towpath.entities.types import ENTITY_REINDEX, IndexBody, IndexConfig, IndexList, IndexView, LabelCounts, LabelsBody
+from towpath.entities.views import index_view
+from towpath.jobs.store import jobs as job_store
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """What came of putting an index.
+
+    Attributes:
+        view: The index as it is now; while a job rebuilds it, as it was.
+        is_new: Whether it was created.
+        job: The job that rebuilds it, to be started after the commit; None: none is needed.
+    """
+
+    view: IndexView
+    is_new: bool = False
+    job: JobRow | None = None
+
+
+class IndexService:
+    """Creates, changes and describes indexes.
+
+    Args:
+        database: Where they are.
+        window: The chunks that a job which rebuilds an index has under way at once.
+    """
+
+    def __init__(self, database: Database, *, window: int) -> None:
+        self._database = database
+        self._window = window
+
+    async def put(self, connection: Connection, caller: Principal, body: IndexBody, *, max_jobs: int) -> PutResult:
+        """Create an index or change it.
+
+        Args:
+            connection: In the caller's transaction.
+            caller: Who asks.
+            body: The configuration.
+            max_jobs: How many jobs the organization may have in flight; 0: any number.
+
+        Raises:
+            ConflictError: It exists and must not, or a job rebuilds it.
+            LimitReachedError: A job is needed, and there are as many as may be.
+        """
+        config = body.config()
+        created = await create_index(connection, caller.organization, config)
+        if created is not None:
+            return PutResult(index_view(created), is_new=True)
+        if body.if_exists == "error":
+            raise ConflictError(f"an index named {config.index_name} exists")
+        index = await find_index(connection, caller.organization, config.index_name, lock="exclusive")
+        if index.config == config:
+            await _refuse_while_rebuilding(connection, index)
+            return PutResult(index_view(index))
+        if index.entities == 0:
+            # Nothing is stored in the old shape, so nothing has to be rebuilt.
+            await _refuse_while_rebuilding(connection, index)
+            await replace_config(connection, index.index_no, config)
+            return PutResult(index_view(await find_index(connection, caller.organization, config.index_name)))
+        job = await self._rebuild(connection, caller, index, config, max_jobs=max_jobs)
+        view = index_view(index)
+        view.reindex_job_id = job.id
+        return PutResult(view, job=job)
+
+    async def _rebuild(
+        self, connection: Connection, caller: Principal, index: Index, config: IndexConfig, *, max_jobs: int
+    ) -> JobRow:
+        job = JobRow(
+            id=uuid4(),
+            organization=caller.organization,
+            kind=ENTITY_REINDEX,
+            params={
+                "index": index.name,
+                "config": config.model_dump(mode="json", by_alias=True),
+                "fields": [field.name for field in index.config.fields],
+            },
+            total=index.entities,
+            created_by=caller.key_id,
+            window_size=self._window,
+        )
+        await mark_reindexing(connection, index, job.id)
+        await job_store.create_job(connection, job, most=max_jobs)
+        return job
+
+    async def list_all(self, organization: str, *, limit: int, offset: int) -> IndexList:
+        """List an organization's indexes by name."""
+        async with self._database.transaction() as connection:
+            indexes, total = await list_indexes(connection, organization, limit=limit, offset=offset)
+        return IndexList(indexes=[index_view(index) for index in indexes], limit=limit, offset=offset, total=total)
+
+    async def read(self, organization: str, name: str) -> IndexView:
+        """Show one index.
+
+        Raises:
+            NotFoundError: No such index.
+        """
+        async with self._database.transaction() as connection:
+            return index_view(await find_index(connection, organization, name))
+
+    async def drop(self, organization: str, name: str) -> None:
+        """Drop an index with its entities, pairs and labels.
+
+        Raises:
+            NotFoundError: No such index.
+        """
+        async with self._database.transaction() as connection:
+            await drop_index(connection, await find_index(connection, organization, name, lock="exclusive"))
+
+    async def add_labels(self, connection: Connection, organization: str, name: str, body: LabelsBody) -> LabelCounts:
+        """Store labels; a pair that has one gets the new one.
+
+        Args:
+            connection: In the caller's transaction.
+            organization: Whose index.
+            name: Its name.
+            body: The labels.
+
+        Raises:
+            NotFoundError: No such index, or no such entity in it.
+            BadInputError: A label names one entity twice.
+        """
+        index = await find_index(connection, organization, name)
+        labels: list[StoredLabel] = []
+        for place, label in enumerate(body.labels):
+            left = await _uid_of(connection, index, label.entity_id, f"labels[{place}].entityId")
+            right = await _uid_of(connection, index, label.duplicate_id, f"labels[{place}].duplicateId")
+            if left == right:
+                raise BadInputError(f"labels[{place}] names one entity twice", field=f"labels[{place}].duplicateId")
+            first, second = sorted([(left, str(label.entity_id)), (right, str(label.duplicate_id))])
+            labels.append(StoredLabel(first[0], second[0], first[1], second[1], label.duplicate))
+        await save_labels(connection, organization, index.name, labels)
+        stored = await read_labels(connection, organization, index.name)
+        same = sum(label.duplicate for label in stored)
+        return LabelCounts(added=len(labels), total=len(stored), duplicates=same, distinct=len(stored) - same)
+
+    async def tune(self, connection: Connection, caller: Principal, name: str, *, max_jobs: int) -> JobRow:
+        """Accept the job that learns from the labels of an index; it is to be started after the commit.
+
+        Args:
+            connection: In the caller's transaction.
+            caller: Who asks.
+            name: The index.
+            max_jobs: How many jobs the organization may have in flight; 0: any number.
+
+        Raises:
+            NotFoundError: No such index.
+            BadInputError: There are not labels of both kinds.
+            ConflictError: A job rebuilds the index already.
+            LimitReachedError: There are as many jobs as may be.
+        """
+        index = await find_index(connection, caller.organization, name, lock="exclusive")
+        labels = await read_labels(connection, caller.organization, index.name)
+        if len({label.duplicate for label in labels}) < 2:
+            raise BadInputError("tuning needs labels of both kinds: duplicates and not", field="labels")
+        return await self._rebuild(connection, caller, index, index.config, max_jobs=max_jobs)
+
+
+async def _refuse_while_rebuilding(connection: Connection, index: Index) -> None:
+    if await is_rebuilding(connection, index):
+        raise ConflictError(f"a re-index of {index.name} is running: job {index.reindex_job}")
+
+
+async def _uid_of(connection: Connection, index: Index, entity_id: int | str, where: str) -> int:
+    stored = await find_entity(connection, index.index_no, str(entity_id), entity_uid(entity_id))
+    if stored is None:
+        raise NotFoundError(f"{where}: no entity {entity_id} in index {index.name}", field=where)
+    return stored[0]

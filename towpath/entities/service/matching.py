@@ -1,0 +1,149 @@
+"""How sure it is that two entities are the same: the model of an index, and the scores of candidate pairs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from towpath.db.engine import Connection, Database
+from towpath.entities.domain.matching import MatchModel, default_model, fit_model, score_pool
+from towpath.entities.service.candidates import CandidateCache, Candidates, find_candidates
+from towpath.entities.store.indexes import Index, load_model
+from towpath.entities.store.pairs import ScoredPairs, write_pairs
+from towpath.entities.store.records import Stored, read_stored
+from towpath.jobs.types import JobRef
+
+Int64s = npt.NDArray[np.int64]
+
+
+class ModelCache:
+    """The models of the indexes that this process works with, parsed once a version."""
+
+    def __init__(self, *, size: int = 32) -> None:
+        self._size = size
+        self._held: OrderedDict[tuple[int, int, int], MatchModel] = OrderedDict()
+
+    async def get(self, connection: Connection, index: Index) -> MatchModel:
+        """Return the model of a generation, in the shape of its configuration; the default one while it has none.
+
+        A dynamic index may have got fields since the training, so both are part of what is held.
+        """
+        if index.model_version == 0:
+            return default_model(index.config)
+        width = len(index.config.fields)
+        key = (index.index_no, index.model_version, width)
+        if key not in self._held:
+            # Another process may have trained meanwhile: what is held is named by what was read.
+            version, stored = await load_model(connection, index.index_no)
+            if stored is None:
+                return default_model(index.config)
+            key = (index.index_no, version, width)
+            self._held[key] = fit_model(MatchModel.model_validate(stored), index.config)
+        self._held.move_to_end(key)
+        while len(self._held) > self._size:
+            self._held.popitem(last=False)
+        return self._held[key]
+
+
+class Matcher:
+    """Finds and scores the candidates of stored entities; one a worker process, so that a model is parsed once.
+
+    Args:
+        database: Where the entities are.
+        memory_mb: See `CandidateCache`.
+    """
+
+    def __init__(self, database: Database, *, memory_mb: int) -> None:
+        self._database = database
+        self.candidates = CandidateCache(database, memory_mb=memory_mb)
+        self.models = ModelCache()
+
+    async def score(self, index: Index, ref: JobRef, uids: list[int], *, queries: int | None = None) -> ScoredPairs:
+        """Find and score the candidates of stored entities, with the index's current model; writes nothing.
+
+        Args:
+            index: The generation.
+            ref: The run that asks.
+            uids: Who looks for candidates.
+            queries: How many entities the whole run asks for; None: all of the index.
+        """
+        postings = await self.candidates.get(index, ref, queries=index.entities if queries is None else queries)
+        async with self._database.transaction() as connection:
+            model = await self.models.get(connection, index)
+            stored = await read_stored(connection, index, uids)
+            if postings is None:
+                candidates = await find_candidates(connection, index, stored)
+            else:
+                candidates = await asyncio.to_thread(postings.find, stored)
+            return await score_candidates(connection, index, model, stored, candidates)
+
+
+async def score_candidates(
+    connection: Connection,
+    index: Index,
+    model: MatchModel,
+    queries: Sequence[Stored],
+    candidates: Candidates,
+    *,
+    in_one_group: bool = False,
+) -> ScoredPairs:
+    """Compare and score candidate pairs, each once, and keep those that the index lists.
+
+    Args:
+        connection: Where the found entities are read.
+        index: The generation.
+        model: Its model.
+        queries: Who asked; what is known of them is not read again.
+        candidates: The pairs.
+        in_one_group: The pairs stand in one group already: a prior of their own, and the higher threshold.
+    """
+    left = np.minimum(candidates.query, candidates.found)
+    right = np.maximum(candidates.query, candidates.found)
+    pairs = np.unique(np.stack([left, right], axis=1), axis=0) if len(left) else np.empty((0, 2), dtype=np.int64)
+    known = {stored.uid: stored for stored in queries}
+    missing = [uid for uid in np.unique(pairs).tolist() if uid not in known]
+    known.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
+    return await asyncio.to_thread(_score, index, model, known, pairs, in_one_group=in_one_group)
+
+
+def _score(
+    index: Index, model: MatchModel, known: dict[int, Stored], pairs: Int64s, *, in_one_group: bool
+) -> ScoredPairs:
+    uids = np.array(sorted(known), dtype=np.int64)
+    # An entity that went meanwhile takes its pairs along.
+    pairs = pairs[np.isin(pairs, uids).all(axis=1)]
+    places = np.searchsorted(uids, pairs)
+    if index.config.clean_sources:
+        sources = np.array([known[uid].source or "" for uid in uids.tolist()], dtype=object)[places]
+        apart = (sources[:, 0] != sources[:, 1]) | (sources[:, 0] == "")
+        pairs, places = pairs[apart], places[apart]
+    records = [known[uid].values for uid in uids.tolist()]
+    scores = score_pool(model, records, places[:, 0], places[:, 1], in_one_group)
+    # What is stored is what is explained: the similarity is computed from the rounded contributions.
+    prior = np.full((len(pairs), 1), scores.prior_bits, dtype=np.float32)
+    bits = np.concatenate([prior, scores.contributions.astype(np.float32)], axis=1)
+    similarity = similarity_of(bits)
+    config = index.config
+    keep = similarity >= (config.duplicate_threshold if in_one_group else config.candidate_threshold)
+    return ScoredPairs(left=pairs[keep, 0], right=pairs[keep, 1], similarity=similarity[keep], bits=bits[keep])
+
+
+def similarity_of(bits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """The probability whose log-odds, in bits, a row of prior and contributions adds up to."""
+    total = bits.astype(np.float64).sum(axis=1)
+    return np.asarray(1.0 / (1.0 + np.exp2(-total)), dtype=np.float64)
+
+
+async def store_scores(connection: Connection, index: Index, pairs: ScoredPairs) -> None:
+    """Write scored pairs with the verdict of the threshold alone; `decide` has the last word."""
+    await write_pairs(
+        connection,
+        index.index_no,
+        pairs,
+        duplicate=pairs.similarity >= index.config.duplicate_threshold,
+        model_version=index.model_version,
+    )
