@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 from towpath.accounts.domain.keys import hash_key
 from towpath.accounts.types import Principal
+from towpath.ai.service.parts import AiParts
 from towpath.api.gateway import Gateway
 from towpath.api.http.health import Probes
 from towpath.api.http.key_uses import KeyUses
@@ -26,6 +27,7 @@ from towpath.core.turns import Turns
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.entities.store.matching import Models
+from towpath.extraction.service.parts import ExtractionParts
 from towpath.jobs.event_hub import EventHub
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
@@ -91,6 +93,38 @@ class AppState:
     turns: Turns = field(default_factory=Turns)
     checks: Checks = field(default_factory=Checks)
     keys: KeyCache = field(default_factory=KeyCache)
+
+    @property
+    def ai(self) -> AiParts:
+        """Return what the use cases of AI jobs need."""
+        return AiParts(
+            database=self.db,
+            events=self.events,
+            catalog=self.catalog,
+            checks=self.checks,
+            reader=self.reader,
+            vault=self.vault,
+            default_llm=self.settings.ai_model,
+            databases_root=self.settings.databases_root,
+            attachment_max_bytes=self.settings.attachment_max_bytes,
+            max_jobs=self.limits.most_jobs,
+        )
+
+    @property
+    def extraction(self) -> ExtractionParts:
+        """Return what the use cases of extraction need."""
+        return ExtractionParts(
+            database=self.db,
+            catalog=self.catalog,
+            checks=self.checks,
+            fetcher=self.fetcher,
+            reader=self.reader,
+            vault=self.vault,
+            default_llm=self.settings.extraction_model,
+            document_max_bytes=self.settings.document_max_bytes,
+            window=self.settings.window,
+            decide=self.gateway.decide,
+        )
 
 
 async def state_of(connection: HTTPConnection) -> AppState:
