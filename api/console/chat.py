@@ -13,7 +13,6 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from towpath.ai.service.questions import ask_in_thread, draw_chart
 from towpath.ai.store.threads import read_thread, read_turn
 from towpath.ai.types import MAX_PROMPT, Turn
-from towpath.api import job_control
 from towpath.api.console.conversation import base_of, step_with_rows, thread_page, turn_fragment
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.rendering import sentence, tell_wait
@@ -153,7 +152,7 @@ async def cancel(
     """Stops a question, unless its answer is being stored already."""
     visitor.check(request, await read_form(request))
     await _job_of(state, visitor, conversation_id, job_id)
-    await job_control.cancel(state, visitor.caller, job_id)
+    await state.jobs.cancel(visitor.caller, job_id)
     if PART_HEADER in request.headers:
         return Response(status_code=204)
     return RedirectResponse(f"{base_of(conversation_id)}#turn-{job_id}", 303)

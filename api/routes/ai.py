@@ -26,14 +26,13 @@ from towpath.ai.store.jobs import state_of
 from towpath.ai.store.links import add_link, list_links, revoke_link
 from towpath.ai.store.lists import get_ai_job, list_ai_jobs
 from towpath.ai.store.threads import get_conversation, list_conversations, read_thread, read_turn
-from towpath.ai.types import AiJobBody, AiState, GenerateQueryBody, PickTopicBody
-from towpath.api import job_control
+from towpath.ai.types import AI_JOB, AiJobBody, AiState, GenerateQueryBody, PickTopicBody
 from towpath.api.http.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.csv_responses import csv_response
 from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import IdempotencyKey, Slot, job_once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, job_once, replay, slot_of
 from towpath.api.http.ids import ConversationId, JobId, LinkId
 from towpath.api.http.rates import limited
 from towpath.api.http.responses import json_answer, moment
@@ -54,8 +53,8 @@ from towpath.api.routes.ai_views import (
 )
 from towpath.api.webhook_targets import read_start, read_target
 from towpath.db.tables import JobRow
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.policy import seer_of
-from towpath.jobs.types import JobKind
 
 router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)], route_class=ApiRoute)
 
@@ -63,7 +62,7 @@ Side = Annotated[int, Query(ge=50, le=4000, description="Pixels.")]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]
 CursorQuery = Annotated[str | None, Query(description="`nextCursor` of the page before.")]
 
-THREAD_JOBS = frozenset({JobKind.AI_JOB})
+THREAD_JOBS = frozenset({AI_JOB})
 START = "POST /v1/ai/jobs"
 
 
@@ -89,7 +88,7 @@ async def create_job(
     slot = Slot(caller.organization, START, idempotency_key)
     async with state.db.joined() as (database, connection):
         if known := await slot.open(connection):
-            return known.replay(digest)
+            return replay(known, digest)
         job = await accept_question(database, connection, draft, max_jobs=state.limits.most_jobs(caller.organization))
         await slot.keep(connection, digest, 201, answer)
     state.gateway.start_soon(job)
@@ -145,7 +144,7 @@ async def get_job(request: Request, state: State, caller: Reader, job_id: JobId)
 @router.post("/jobs/{jobId}/cancel", summary="Stop a job")
 async def cancel_job(state: State, caller: Operator, job_id: JobId) -> dict[str, Any]:
     """Answers CANCELLED at once; what the worker still brings is dropped. Too late while DELIVERING."""
-    return {"jobId": str(job_id), "state": state_of(await job_control.cancel(state, caller, job_id, kinds=THREAD_JOBS))}
+    return {"jobId": str(job_id), "state": state_of(await state.jobs.cancel(caller, job_id, kinds=THREAD_JOBS))}
 
 
 @router.get("/jobs/{jobId}/result", summary="The full result")

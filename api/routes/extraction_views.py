@@ -19,12 +19,12 @@ from towpath.db.tables import JobRow
 from towpath.documents.types import PageContent
 from towpath.extraction.store.jobs import extract_id, read_extractions
 from towpath.extraction.store.pages import read_pages
-from towpath.extraction.types import MAX_SHOWN_BYTES, Annotation, Extraction, job_status
+from towpath.extraction.types import CLASSIFICATION, EXTRACTION, MAX_SHOWN_BYTES, Annotation, Extraction
 from towpath.jobs.store.ends import plain_warnings
-from towpath.jobs.types import JobKind
+from towpath.jobs.types import job_status
 
 PAGE_NUMBER = re.compile(r"\bpage (\d+)\b")
-DOCUMENTS = frozenset({JobKind.EXTRACTION, JobKind.CLASSIFICATION})
+DOCUMENTS = frozenset({EXTRACTION, CLASSIFICATION})
 HIDDEN = frozenset({"plan", "webhook"})
 
 
@@ -86,7 +86,7 @@ def _bounded(body: dict[str, Any], job: JobRow) -> dict[str, Any]:
 
 
 async def _response(database: Database, job: JobRow, extraction: Extraction | None) -> Any:
-    if extraction is None or job.kind is JobKind.CLASSIFICATION:
+    if extraction is None or job.kind == CLASSIFICATION:
         return job.result
     if not job.state.final and job.review_status is None:
         return None
@@ -99,7 +99,7 @@ async def result_of(database: Database, job: JobRow, extraction: Extraction, *, 
     Args:
         partial: Whether pages are shown that a job which still runs has finished.
     """
-    if job.kind is JobKind.CLASSIFICATION:
+    if job.kind == CLASSIFICATION:
         return job.result
     done = extraction.extracted is not None or job.state.final
     opened = extraction.opened
@@ -172,7 +172,7 @@ async def extraction_answer(
 
 def started_answer(state: AppState, request: Request, job: JobRow) -> dict[str, Any]:
     """Show what a start answers: the job, and the address to poll."""
-    path = f"/extract?jobId={job.id}" if job.kind is JobKind.EXTRACTION else f"/jobs/{job.id}"
+    path = f"/extract?jobId={job.id}" if job.kind == EXTRACTION else f"/jobs/{job.id}"
     return {"jobId": str(job.id), "result": public_base(request, state.settings) + path, "status": "PENDING"}
 
 

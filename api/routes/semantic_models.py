@@ -27,7 +27,7 @@ from towpath.ai.store.tables import ConnectionRow, ModelRow
 from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelContentBody, ModelKind
 from towpath.api.http.auth import Editor, Reader
 from towpath.api.http.bodies import body_of, read_body
-from towpath.api.http.idempotency import IdempotencyKey, Slot, job_once, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, job_once, once, slot_of
 from towpath.api.http.ids import ConnectionId, ModelId, TopicName
 from towpath.api.http.media import YAML, media_type
 from towpath.api.http.rates import limited
@@ -39,6 +39,7 @@ from towpath.api.routes.ai_views import page_info
 from towpath.api.routes.semantic_model_views import connection_view, model_view, topic_answer
 from towpath.core.errors import BadInputError, ErrorCode
 from towpath.db.tables import JobRow
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.jobs import create_job
 
 router = APIRouter(tags=["models"], dependencies=[Depends(limited)], route_class=ApiRoute)

@@ -18,11 +18,12 @@ from towpath.ai.service.parts import AiParts
 from towpath.ai.store.connections import change_connection, get_connection, seal_config
 from towpath.ai.store.models import ASKABLE, add_model, change_model, get_model, models_of, models_over, whole_model
 from towpath.ai.store.tables import ModelRow
-from towpath.ai.types import ConnectionBody, ModelBody, ModelKind, SchemaReadingParams
+from towpath.ai.types import SCHEMA_READING, ConnectionBody, ModelBody, ModelKind, SchemaReadingParams
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
 from towpath.core.folders import own_file
 from towpath.db.tables import JobRow
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.params import params_of
+from towpath.jobs.types import JobState
 
 WAIT_SECONDS = 60.0
 FIELDS = {DatabaseKind.DUCKDB: ("path", "url"), DatabaseKind.POSTGRES: ("url", "path")}
@@ -167,7 +168,7 @@ def _draft_reading(
     return JobRow(
         id=uuid4(),
         organization=caller.organization,
-        kind=JobKind.SCHEMA_READING,
+        kind=SCHEMA_READING,
         params=params.model_dump(mode="json"),
         created_by=caller.key_id,
     )
@@ -188,7 +189,7 @@ async def wait_for_schema(parts: AiParts, job: JobRow) -> ModelRow:
         raise UnavailableError(f"the database is still being read by the job /v1/jobs/{job.id}", retry_after=10)
     if job.state is not JobState.COMPLETED:
         raise BadInputError(f"the database cannot be read: {job.error_message}")
-    params = SchemaReadingParams.model_validate(job.params)
+    params = params_of(job, SchemaReadingParams)
     return await get_model(parts.database, job.organization, params.model_id)
 
 

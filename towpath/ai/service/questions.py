@@ -24,7 +24,10 @@ from towpath.ai.store.models import ASKABLE, get_model, whole_model
 from towpath.ai.store.tables import ModelRow
 from towpath.ai.store.threads import get_conversation, read_thread, read_turn
 from towpath.ai.types import (
+    AI_JOB,
     MAX_PROMPT,
+    QUERY_GENERATION,
+    TOPIC_CHOICE,
     ActionType,
     AiJobBody,
     AiParams,
@@ -53,7 +56,7 @@ from towpath.db.engine import Connection, Database
 from towpath.db.tables import AttachmentRow, JobRow
 from towpath.jobs.policy import seer_of
 from towpath.jobs.store.jobs import lock_job
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 from towpath.llm.service import make_attachment
 from towpath.llm.store.attachments import add_attachments
 from towpath.webhooks.store.endpoints import Target, add_target
@@ -244,7 +247,7 @@ def _question_job(
     return JobRow(
         id=uuid4(),
         organization=caller.organization,
-        kind=JobKind.AI_JOB,
+        kind=AI_JOB,
         params=params.model_dump(mode="json"),
         created_by=caller.key_id,
         conversation_id=thread_id,
@@ -293,7 +296,7 @@ async def draft_topic_choice(parts: AiParts, caller: Principal, body: PickTopicB
         BadInputError: The prompt is blank, or no language model can be asked.
     """
     return await _draft_call(
-        parts, caller, JobKind.TOPIC_CHOICE, body, known=body.current_topic_name, topics=body.potential_topic_names
+        parts, caller, TOPIC_CHOICE, body, known=body.current_topic_name, topics=body.potential_topic_names
     )
 
 
@@ -305,7 +308,7 @@ async def draft_query_generation(parts: AiParts, caller: Principal, body: Genera
         BadInputError: The prompt is blank, or no language model can be asked.
     """
     topic = body.topic_name or body.current_topic_name
-    return await _draft_call(parts, caller, JobKind.QUERY_GENERATION, body, topic=topic, run=body.run_query)
+    return await _draft_call(parts, caller, QUERY_GENERATION, body, topic=topic, run=body.run_query)
 
 
 async def accept_call(connection: Connection, job: JobRow, *, max_jobs: int) -> None:
@@ -320,7 +323,7 @@ async def accept_call(connection: Connection, job: JobRow, *, max_jobs: int) -> 
 async def _draft_call(
     parts: AiParts,
     caller: Principal,
-    kind: JobKind,
+    kind: str,
     body: QuestionBody,
     *,
     topic: str | None = None,

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from uuid import UUID
 
 from towpath.core.checks import Checks
-from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
+from towpath.db.engine import Database
 from towpath.documents import DocumentReader
+from towpath.jobs.gateway import Gateway
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.secrets.vault import Vault
-
-Settle = Callable[[Connection, JobRow], Awaitable[None]]
-"""Writes a decision, in the transaction in which the job goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +27,7 @@ class ExtractionParts:
         default_llm: The model that extracts where a request names none; auto: the server's choice.
         document_max_bytes: Size of a document, at most.
         window: Shares of a job that are read at once.
-        decide: Decides the review of an organization's job: what it is given is done while the job is locked.
+        gateway: Lets a held job go on.
     """
 
     database: Database
@@ -44,4 +39,4 @@ class ExtractionParts:
     default_llm: str
     document_max_bytes: int
     window: int
-    decide: Callable[[str, UUID, Settle], Awaitable[JobRow]]
+    gateway: Gateway

@@ -14,8 +14,8 @@ from towpath.extraction.domain.shapes import changes_between, problems_of
 from towpath.extraction.service.parts import ExtractionParts
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.store.reviews import decide, put_annotation
-from towpath.extraction.types import AnnotateBody, Annotation, ExtractParams, ReviewBody
-from towpath.jobs.types import JobKind
+from towpath.extraction.types import EXTRACTION, AnnotateBody, Annotation, ExtractParams, ReviewBody
+from towpath.jobs.params import params_of
 
 
 async def decide_review(
@@ -58,7 +58,7 @@ async def decide_review(
                 by=decided_by,
             )
 
-    return await parts.decide(job.organization, job.id, settle)
+    return await parts.gateway.decide(job.organization, job.id, settle)
 
 
 async def save_correction(parts: ExtractionParts, caller: Principal, job: JobRow, body: AnnotateBody) -> Annotation:
@@ -100,12 +100,12 @@ async def _check_correction(parts: ExtractionParts, job: JobRow, data: dict[str,
         ConflictError: The job has no result yet.
         BadInputError: With the place that breaks the schema.
     """
-    if job.kind is not JobKind.EXTRACTION:
+    if job.kind != EXTRACTION:
         raise NotFoundError(f"no extraction {job.id}")
     extraction = await get_extraction(parts.database, job.organization, job.id)
     if extraction.extracted is None:
         raise ConflictError("the job has no extracted data yet")
-    schema = ExtractParams.model_validate(job.params).schema_ or {}
+    schema = params_of(job, ExtractParams).schema_ or {}
     try:
         problems = await parts.checks.run(job.organization, problems_of, data, schema)
     except UncheckableError as error:

@@ -22,6 +22,7 @@ from towpath.extraction.store.blobs import add_blob
 from towpath.extraction.store.catalog import get_template
 from towpath.extraction.store.jobs import create_extraction, extract_id
 from towpath.extraction.types import (
+    EXTRACTION,
     ClassificationOption,
     DocumentRef,
     ExtractBody,
@@ -30,7 +31,6 @@ from towpath.extraction.types import (
     ExtractParams,
 )
 from towpath.jobs.store.jobs import lock_job
-from towpath.jobs.types import JobKind
 from towpath.llm.types import LOCAL_PROVIDER, split_key
 from towpath.net.urls import document_shown, receiver_shown
 from towpath.secrets.urls import seal_document, shown_url
@@ -243,7 +243,7 @@ def draft_job(
     params: ExtractParams,
     request: Mapping[str, Any],
     *,
-    kind: JobKind = JobKind.EXTRACTION,
+    kind: str = EXTRACTION,
     metadata: dict[str, Any] | None = None,
     template_id: UUID | None = None,
 ) -> ExtractionDraft:
