@@ -333,8 +333,8 @@ def test_measures_of_other_sizes_and_constants_are_told_in_the_subtitle() -> Non
 def test_hours_are_those_of_the_database_wherever_the_server_is() -> None:
     """The picture's clock is that of its process, so one is started far from Greenwich."""
     program = """
-from contracts.ai import ResultColumn
-from domain.ai.charts import chart_spec, render_svg
+from towpath.ai.types import ResultColumn
+from towpath.ai.domain.charts import chart_spec, render_svg
 at = ResultColumn(name="v.at", label="At", type="timestamp", measure=False)
 count = ResultColumn(name="v.n", label="N", type="number", measure=True)
 rows = [[f"2025-03-01T{hour:02}:00:00+05:00", hour] for hour in range(10, 14)]
