@@ -10,15 +10,15 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from towpath.ai.service.questions import ask_in_thread, draw_chart
 from towpath.ai.store.threads import read_thread, read_turn
 from towpath.ai.types import MAX_PROMPT, Turn
-from towpath.api.ai_jobs import ask, draw
-from towpath.api.ai_views import csv_response
 from towpath.api.console.conversation import base_of, step_with_rows, thread_page, turn_fragment
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.rendering import sentence, tell_wait
 from towpath.api.console.visitors import SignInNeededError, Visitor, read_form, thread_visitor
 from towpath.api.http.auth import CHAT_COOKIE, exchange_chat_link
+from towpath.api.http.csv_responses import csv_response
 from towpath.api.http.rates import limited
 from towpath.api.http.state import AppState, State
 from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
@@ -122,18 +122,19 @@ async def send(request: Request, state: State, conversation_id: UUID, visitor: P
     typed = form.get("prompt", "").replace("\r\n", "\n")
     try:
         await limited(state, visitor.caller)
-        job_id = await ask(state, visitor.caller, conversation_id, _checked(typed))
+        job = await ask_in_thread(state.ai, visitor.caller, conversation_id, _read_prompt(typed))
+        state.gateway.start_soon(job)
     except (UnauthorizedError, ForbiddenError, NotFoundError):
         raise
     except TowpathError as refused:
         return await _page(state, visitor, conversation_id, refused, typed)
     if PART_HEADER in request.headers:
-        turn = await read_turn(state.db, visitor.caller.organization, job_id, visitor.user_id)
+        turn = await read_turn(state.db, visitor.caller.organization, job.id, visitor.user_id)
         return HTMLResponse(turn_fragment(turn, conversation_id, visitor.reader), 201)
-    return RedirectResponse(f"{base_of(conversation_id)}#turn-{job_id}", 303)
+    return RedirectResponse(f"{base_of(conversation_id)}#turn-{job.id}", 303)
 
 
-def _checked(typed: str) -> str:
+def _read_prompt(typed: str) -> str:
     prompt = typed.strip()
     if not prompt:
         raise BadInputError("type a question first", field="prompt")
@@ -212,7 +213,7 @@ async def _chart(
     await _job_of(state, visitor, conversation_id, job_id)
     width, height = size
     organization, user_id = visitor.caller.organization, visitor.user_id
-    drawn = await draw(state, organization, user_id, job_id, width=width, height=height, svg=svg, dark=dark)
+    drawn = await draw_chart(state.db, organization, user_id, job_id, width=width, height=height, svg=svg, dark=dark)
     headers = {"Cache-Control": KEPT_AN_HOUR, "Content-Security-Policy": CHART_POLICY}
     return Response(drawn, media_type="image/svg+xml" if svg else "image/png", headers=headers)
 

@@ -20,14 +20,15 @@ from towpath.api.console.review_typed import TypedForm, data_of, with_row_change
 from towpath.api.console.review_views import Reviewed, form_of, read_reviewed, review_view
 from towpath.api.console.sheets import read_sheets
 from towpath.api.console.visitors import Visitor, read_form
-from towpath.api.extractions import annotate, decide_review
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, TowpathError
 from towpath.db.tables import JobRow
 from towpath.extraction.domain.shapes import changes_between
+from towpath.extraction.service.reviews import decide_review, save_correction
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.store.pages import read_image
 from towpath.extraction.types import EXTRACTION, AnnotateBody, ReviewBody
+from towpath.jobs.policy import JobAction
 from towpath.jobs.store.listing import JobFilter, list_page
 from towpath.jobs.types import ReviewStatus
 
@@ -230,14 +231,16 @@ async def _act(
     if len(comment) > MAX_COMMENT:
         raise BadInputError(f"the comment has at most {MAX_COMMENT:,} characters", field="comment")
     body = ReviewBody.model_validate({"decision": decision, "comment": comment or None, "annotated_data": changed})
-    await decide_review(state, visitor.caller, reviewed.job.id, body)
+    job = await state.jobs.find(visitor.caller, reviewed.job.id, JobAction.REVIEW)
+    await decide_review(state.extraction, visitor.caller, job, body)
     return RedirectResponse(f"/console/review?done={reviewed.job.id}", 303)
 
 
 async def _save(state: AppState, visitor: Visitor, reviewed: Reviewed, changed: dict[str, Any]) -> None:
     known = None if reviewed.annotation is None else reviewed.annotation.id
     body = AnnotateBody(job_id=reviewed.job.id, annotated_data=changed, annotation_id=known)
-    await annotate(state, visitor.caller, body)
+    job = await state.jobs.find(visitor.caller, reviewed.job.id, JobAction.CORRECT)
+    await save_correction(state.extraction, visitor.caller, job, body)
 
 
 @router.get("/jobs/{job_id}/pages/{number}.jpg")

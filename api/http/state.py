@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 from towpath.accounts.domain.keys import hash_key
 from towpath.accounts.types import Principal
+from towpath.ai.service.parts import AiParts
 from towpath.api.http.health import Probes
 from towpath.api.http.key_uses import KeyUses
 from towpath.api.http.limiter import Limiter
@@ -27,6 +28,7 @@ from towpath.enrichment.service.starts import EnrichmentParts
 from towpath.entities.service.batches import BatchService
 from towpath.entities.service.entities import EntityService
 from towpath.entities.service.indexes import IndexService
+from towpath.extraction.service.parts import ExtractionParts
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
 from towpath.jobs.service import JobService
@@ -107,6 +109,38 @@ class AppState:
     def enrichment(self) -> EnrichmentParts:
         """What enrichments and the jobs around them need before they start."""
         return EnrichmentParts(self.db, self.catalog, self.checks)
+
+    @property
+    def ai(self) -> AiParts:
+        """Return what the use cases of AI jobs need."""
+        return AiParts(
+            database=self.db,
+            events=self.events,
+            catalog=self.catalog,
+            checks=self.checks,
+            reader=self.reader,
+            vault=self.vault,
+            default_llm=self.settings.ai_model,
+            databases_root=self.settings.databases_root,
+            attachment_max_bytes=self.settings.attachment_max_bytes,
+            max_jobs=self.limits.most_jobs,
+        )
+
+    @property
+    def extraction(self) -> ExtractionParts:
+        """Return what the use cases of extraction need."""
+        return ExtractionParts(
+            database=self.db,
+            catalog=self.catalog,
+            checks=self.checks,
+            fetcher=self.fetcher,
+            reader=self.reader,
+            vault=self.vault,
+            default_llm=self.settings.extraction_model,
+            document_max_bytes=self.settings.document_max_bytes,
+            window=self.settings.window,
+            gateway=self.gateway,
+        )
 
 
 async def state_of(connection: HTTPConnection) -> AppState:

@@ -4,41 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from towpath.ai.domain.charts import UndrawableError
+from towpath.ai.service.questions import (
+    accept_call,
+    accept_question,
+    check_question,
+    draft_query_generation,
+    draft_question,
+    draft_topic_choice,
+    draw_chart,
+    resolve_user,
+    wait_for_call,
+)
 from towpath.ai.store.jobs import state_of
 from towpath.ai.store.links import add_link, list_links, revoke_link
 from towpath.ai.store.lists import get_ai_job, list_ai_jobs
 from towpath.ai.store.threads import get_conversation, list_conversations, read_thread, read_turn
 from towpath.ai.types import AI_JOB, AiJobBody, AiState, GenerateQueryBody, PickTopicBody
-from towpath.api.ai_calls import answer_query, answer_topic
-from towpath.api.ai_jobs import acting_user, chat_url, draw, start
-from towpath.api.ai_views import (
-    assert_readable,
-    conversation_answer,
-    csv_response,
-    job_answer,
-    last_query,
-    page_info,
-    result_answer,
-    rows_answer,
-    thread_answer,
-    wanted_wait,
-)
 from towpath.api.http.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
 from towpath.api.http.bodies import body_of, read_body
+from towpath.api.http.csv_responses import csv_response
 from towpath.api.http.cursors import read_cursor, write_cursor
-from towpath.api.http.idempotency import IdempotencyKey, slot_of
+from towpath.api.http.deadlines import read_deadline
+from towpath.api.http.idempotency import IdempotencyKey, job_once, replay, slot_of
 from towpath.api.http.ids import ConversationId, JobId, LinkId
 from towpath.api.http.rates import limited
 from towpath.api.http.responses import json_answer, moment
 from towpath.api.http.routing import ApiRoute
-from towpath.api.http.state import State
-from towpath.api.webhook_targets import read_start
+from towpath.api.http.state import AppState, State
+from towpath.api.routes.ai_views import (
+    assert_readable,
+    call_answer,
+    chat_url,
+    conversation_answer,
+    job_answer,
+    last_query,
+    page_info,
+    read_wait,
+    result_answer,
+    rows_answer,
+    thread_answer,
+)
+from towpath.api.webhook_targets import read_start, read_target
+from towpath.db.tables import JobRow
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.policy import seer_of
 
 router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)], route_class=ApiRoute)
@@ -48,6 +63,7 @@ PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]
 CursorQuery = Annotated[str | None, Query(description="`nextCursor` of the page before.")]
 
 THREAD_JOBS = frozenset({AI_JOB})
+START = "POST /v1/ai/jobs"
 
 
 @router.post("/jobs", status_code=201, summary="Ask a question", openapi_extra=body_of(AiJobBody))
@@ -60,9 +76,23 @@ async def create_job(
 ) -> Response:
     """Starts an agent that picks a topic, queries the database read-only and answers. 409 while its thread is busy."""
     body, digest, webhook = await read_start(request, state, AiJobBody)
-    return await start(
-        request, state, caller, body, webhook=webhook, user_id=user_id, digest=digest, idempotency_key=idempotency_key
-    )
+    user = await check_question(state.ai, caller, body, user_id)
+    target = await read_target(request, state, webhook)
+    draft = await draft_question(state.ai, caller, body, user=user, target=target)
+    draft.job.deadline = read_deadline(request)
+    answer = {
+        "jobId": str(draft.job.id),
+        "conversationId": str(draft.thread.id),
+        "omniChatUrl": chat_url(state, request, draft.thread.id),
+    }
+    slot = Slot(caller.organization, START, idempotency_key)
+    async with state.db.joined() as (database, connection):
+        if known := await slot.open(connection):
+            return replay(known, digest)
+        job = await accept_question(database, connection, draft, max_jobs=state.limits.most_jobs(caller.organization))
+        await slot.keep(connection, digest, 201, answer)
+    state.gateway.start_soon(job)
+    return json_answer(answer, 201)
 
 
 @router.get("/jobs", summary="List jobs, newest first")
@@ -98,7 +128,7 @@ async def list_jobs(
 @router.get("/jobs/{jobId}", summary="State and progress")
 async def get_job(request: Request, state: State, caller: Reader, job_id: JobId) -> dict[str, Any]:
     """With `Prefer: wait=N` the answer waits for a change of state, up to N (60) seconds."""
-    seconds, whose = wanted_wait(request.headers), seer_of(caller)
+    seconds, whose = read_wait(request.headers), seer_of(caller)
     job, more, place = await get_ai_job(state.db, caller.organization, job_id, whose)
     before = state_of(job)
     if seconds and not job.state.final:
@@ -153,8 +183,8 @@ async def get_chart(
     """Of the last query that can be drawn; a job that only changed the style draws what its thread has found."""
     svg = form == "svg"
     try:
-        drawn = await draw(
-            state, caller.organization, seer_of(caller), job_id, width=width, height=height, svg=svg, dark=dark
+        drawn = await draw_chart(
+            state.db, caller.organization, seer_of(caller), job_id, width=width, height=height, svg=svg, dark=dark
         )
     except UndrawableError as error:
         error.extra = {"error": error.detail}
@@ -173,7 +203,7 @@ async def get_conversations(
     """An organization key sees all, or those of one user; a personal token its own, and naming another is a 403."""
     if user_id is not None:
         # Nobody's threads would look like nobody having asked.
-        await acting_user(state, caller, user_id)
+        await resolve_user(state.db, caller, user_id)
     rows, total = await list_conversations(
         state.db,
         caller.organization,
@@ -249,7 +279,10 @@ async def pick_topic(
 ) -> dict[str, Any]:
     """The name of a topic, to be used as `topicName`."""
     body, digest = await read_body(request, state, PickTopicBody)
-    return await answer_topic(state, caller, body, slot_of(request, caller, idempotency_key), digest)
+    slot = slot_of(request, caller, idempotency_key)
+    job = await _run_call(state, slot, digest, await draft_topic_choice(state.ai, caller, body))
+    job, _ = await wait_for_call(state.ai, job)
+    return {"topicId": (job.result or {}).get("topic")}
 
 
 @router.post(
@@ -260,4 +293,12 @@ async def generate_query(
 ) -> dict[str, Any]:
     """A query that fails is asked for again with its error; the last error is told in `error`."""
     body, digest = await read_body(request, state, GenerateQueryBody)
-    return await answer_query(state, caller, body, slot_of(request, caller, idempotency_key), digest)
+    slot = slot_of(request, caller, idempotency_key)
+    job = await _run_call(state, slot, digest, await draft_query_generation(state.ai, caller, body))
+    return call_answer(body, *await wait_for_call(state.ai, job))
+
+
+async def _run_call(state: AppState, slot: Slot, digest: bytes, job: JobRow) -> JobRow:
+    """Start a single question, or find the job of the first request with its key."""
+    create = partial(accept_call, max_jobs=state.limits.most_jobs(job.organization))
+    return await job_once(state, slot, digest, job, create)

@@ -9,8 +9,6 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
 from towpath.accounts.types import KeyKind, Principal
-from towpath.api.documents import read_start
-from towpath.api.extractions import annotate, checked, classification_params, decide_review, start, started_answer
 from towpath.api.http.auth import Editor, Operator, Reader
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.deadlines import read_deadline
@@ -19,13 +17,24 @@ from towpath.api.http.ids import ClassificationId, JobId, TemplateId
 from towpath.api.http.responses import json_answer, moment
 from towpath.api.http.routing import ApiRoute, invalid, refuse_unknown
 from towpath.api.http.state import AppState, State
-from towpath.api.job_entries import annotation_answer, entries, extraction_answer
+from towpath.api.routes.extraction_bodies import StartRequest, read_start
+from towpath.api.routes.extraction_views import annotation_answer, extraction_answer, job_entries, started_answer
+from towpath.api.webhook_targets import read_target
 from towpath.core.bodies import field_names
 from towpath.core.errors import BadInputError, ConflictError, ErrorCode, TowpathError, UnavailableError
 from towpath.core.json_values import parse_json
 from towpath.core.values import Moment
+from towpath.db.engine import Connection
 from towpath.db.tables import JobRow
 from towpath.extraction.domain.shapes import check_schema
+from towpath.extraction.service.reviews import decide_review, save_correction
+from towpath.extraction.service.starts import (
+    ExtractionDraft,
+    accept_job,
+    check_classification,
+    check_start,
+    draft_job,
+)
 from towpath.extraction.store import catalog
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.store.reviews import annotation_history, list_annotations, review_history
@@ -39,7 +48,6 @@ from towpath.extraction.types import (
     ReviewBody,
     TemplateBody,
 )
-from towpath.jobs.idempotency import Remembered
 from towpath.jobs.policy import JobAction
 from towpath.jobs.registry import kinds
 from towpath.jobs.store.listing import JobFilter, list_page
@@ -85,7 +93,7 @@ async def list_jobs(
     pages = -(-found.total // size)
     return json_answer(
         {
-            "jobs": await entries(state, found.jobs, bodies=include_bodies),
+            "jobs": await job_entries(state.db, found.jobs, bodies=include_bodies),
             "pagination": {
                 "currentPage": page,
                 "pageSize": size,
@@ -133,7 +141,7 @@ async def get_job(state: State, caller: Reader, job_id: JobId) -> Response:
 
 
 async def _entry(state: AppState, job: JobRow) -> Response:
-    return json_answer((await entries(state, [job], bodies=True))[0])
+    return json_answer((await job_entries(state.db, [job], bodies=True))[0])
 
 
 @router.post("/jobs/{jobId}/cancel", summary="Stop a job")
@@ -173,7 +181,16 @@ async def review_job(
     """APPROVED, REJECTED or CANCELLED, with a correction if one comes along; a held job goes on."""
     body, digest = await read_body(request, state, ReviewBody)
     slot = slot_of(request, caller, idempotency_key)
-    return await _entry(state, await decide_review(state, caller, job_id, body, slot, digest))
+    job = await state.jobs.find(caller, job_id, JobAction.REVIEW)
+    async with state.db.transaction() as connection:
+        if known := await slot.open(connection):
+            known.check(digest)
+            return await _entry(state, job)
+
+    async def claim(connection: Connection) -> None:
+        await slot.keep(connection, digest, 200, {"job": str(job_id)})
+
+    return await _entry(state, await decide_review(state.extraction, caller, job, body, before=claim))
 
 
 @router.get("/jobs/{jobId}/review", summary="The history of a review")
@@ -194,28 +211,42 @@ async def get_review(state: State, caller: Reader, job_id: JobId) -> Response:
 @router.post("/extract", summary="Extract a document", openapi_extra=DOCUMENT)
 async def extract(request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None) -> Response:
     """By its URL, or as a file of a form; the answer is the address to poll."""
-    found = await _started(request, state, caller, idempotency_key)
-    return found if isinstance(found, Response) else json_answer(started_answer(state, request, found))
+    started = await _start_extraction(request, state, caller, idempotency_key)
+    return started if isinstance(started, Response) else json_answer(started_answer(state, request, started))
 
 
-async def _started(
+async def _start_extraction(
     request: Request, state: AppState, caller: Principal, idempotency_key: str | None
 ) -> JobRow | Response:
     body, sent = await read_start(request, state, caller.organization, ExtractBody)
-    params = await checked(state, caller, body, sent)
+    params = await check_start(state.extraction, caller.organization, body, sent.document)
     if request.url.path.endswith("/sync") and params.options.hold_for_review:
         raise BadInputError("holdForReview: nobody can wait for a person here", field="holdForReview")
-    found = await start(
-        request,
-        state,
-        caller,
-        params,
-        sent,
-        metadata=body.metadata,
-        template_id=body.template_id,
-        idempotency_key=idempotency_key,
+    draft = draft_job(
+        state.extraction, caller, params, sent.given, metadata=body.metadata, template_id=body.template_id
     )
-    return replay(found, sent.digest) if isinstance(found, Remembered) else found
+    return await _accept(request, state, caller, sent, draft, idempotency_key)
+
+
+async def _accept(
+    request: Request,
+    state: AppState,
+    caller: Principal,
+    sent: StartRequest,
+    draft: ExtractionDraft,
+    idempotency_key: str | None,
+) -> JobRow | Response:
+    """Store a job and start it, or give the first answer to a repeated request."""
+    draft.job.deadline = read_deadline(request)
+    target = await read_target(request, state, sent.webhook)
+    slot = slot_of(request, caller, idempotency_key)
+    async with state.db.transaction() as connection:
+        if known := await slot.open(connection):
+            return replay(known, sent.digest)
+        job = await accept_job(connection, draft, target, max_jobs=state.limits.most_jobs(caller.organization))
+        await slot.keep(connection, sent.digest, 200, started_answer(state, request, draft.job))
+    state.gateway.start_soon(job)
+    return job
 
 
 @router.get("/extract", summary="One extraction")
@@ -228,7 +259,7 @@ async def get_extract(
     """Its status, and its result once there is one."""
     job = await state.jobs.find(caller, job_id)
     extraction = await get_extraction(state.db, caller.organization, job_id)
-    return json_answer(await extraction_answer(state, job, extraction, partial=partial))
+    return json_answer(await extraction_answer(state.db, job, extraction, partial=partial))
 
 
 @router.post("/extract/sync", summary="Extract a document and wait", openapi_extra=DOCUMENT)
@@ -236,11 +267,11 @@ async def extract_sync(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The result as one answer; after 300 s a 202 with the address to poll, and the job goes on."""
-    found = await _started(request, state, caller, idempotency_key)
-    if isinstance(found, Response):
-        job = await state.jobs.find(caller, UUID(parse_json(bytes(found.body))["jobId"]))
+    started = await _start_extraction(request, state, caller, idempotency_key)
+    if isinstance(started, Response):
+        job = await state.jobs.find(caller, UUID(parse_json(bytes(started.body))["jobId"]))
     else:
-        job = found
+        job = started
     job = await state.events.wait_for_end(job, seconds=SYNC_SECONDS)
     if not job.state.final:
         return json_answer(started_answer(state, request, job), 202)
@@ -251,7 +282,7 @@ async def extract_sync(
             raise UnavailableError(detail, code=code)
         raise ExtractionFailedError(detail, code=code)
     extraction = await get_extraction(state.db, caller.organization, job.id)
-    shown = await extraction_answer(state, job, extraction)
+    shown = await extraction_answer(state.db, job, extraction)
     return json_answer({name: shown[name] for name in ("result", "jobId", "status", "reviewStatus")})
 
 
@@ -264,7 +295,9 @@ async def post_annotation(
     body, digest = await read_body(request, state, AnnotateBody)
 
     async def save(inside: AppState) -> dict[str, Any]:
-        return {"success": True, "annotation": annotation_answer(await annotate(inside, caller, body))}
+        job = await inside.jobs.find(caller, body.job_id, JobAction.CORRECT)
+        annotation = await save_correction(inside.extraction, caller, job, body)
+        return {"success": True, "annotation": annotation_answer(annotation)}
 
     return await once(state, slot_of(request, caller, idempotency_key), digest, save)
 
@@ -397,18 +430,7 @@ async def run_classification(
     """A job whose result is the class, how sure it is, and why."""
     row = await catalog.get_classification(state.db, caller.organization, classification_id)
     body, sent = await read_start(request, state, caller.organization, ExtractBody)
-    document = (await checked(state, caller, body, sent)).document
-    params = classification_params(state, document, row.options)
-    found = await start(
-        request,
-        state,
-        caller,
-        params,
-        sent,
-        kind=CLASSIFICATION,
-        metadata=body.metadata,
-        idempotency_key=idempotency_key,
-    )
-    if isinstance(found, Remembered):
-        return replay(found, sent.digest)
-    return json_answer(started_answer(state, request, found))
+    params = await check_classification(state.extraction, caller.organization, body, sent.document, row.options)
+    draft = draft_job(state.extraction, caller, params, sent.given, kind=CLASSIFICATION, metadata=body.metadata)
+    started = await _accept(request, state, caller, sent, draft, idempotency_key)
+    return started if isinstance(started, Response) else json_answer(started_answer(state, request, started))

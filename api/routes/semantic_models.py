@@ -8,14 +8,26 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from towpath.ai.domain.semantics.content import MAX_BYTES, topic_of
+from towpath.ai.service.models import (
+    change_content,
+    create_model,
+    delete_connection,
+    delete_model,
+    draft_schema_model,
+    draft_schema_refresh,
+    find_base,
+    load_content,
+    merge_branch,
+    read_connection,
+    wait_for_schema,
+)
 from towpath.ai.store.connections import add_connection, change_connection, get_connection, list_connections
 from towpath.ai.store.models import get_model, list_models, models_over
 from towpath.ai.store.tables import ConnectionRow, ModelRow
 from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelContentBody, ModelKind
-from towpath.api.ai_views import page_info
 from towpath.api.http.auth import Editor, Reader
 from towpath.api.http.bodies import body_of, read_body
-from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, job_once, once, slot_of
 from towpath.api.http.ids import ConnectionId, ModelId, TopicName
 from towpath.api.http.media import YAML, media_type
 from towpath.api.http.rates import limited
@@ -23,25 +35,16 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import read_whole
-from towpath.api.semantic_models import (
-    change_content,
-    connection_columns,
-    connection_view,
-    content_of,
-    forget_connection,
-    forget_model,
-    make_model,
-    make_schema_model,
-    merge_branch,
-    model_view,
-    refresh_schema_model,
-    topic_answer,
-    with_base,
-)
+from towpath.api.routes.ai_views import page_info
+from towpath.api.routes.semantic_model_views import connection_view, model_view, topic_answer
 from towpath.core.errors import BadInputError, ErrorCode
+from towpath.db.tables import JobRow
+from towpath.jobs.idempotency import Slot
+from towpath.jobs.store.jobs import create_job
 
 router = APIRouter(tags=["models"], dependencies=[Depends(limited)], route_class=ApiRoute)
 
+READ_FOR_SHARED = "POST /v1/models, its base"
 BranchQuery = Annotated[UUID | None, Query(description="A branch of the model.")]
 
 
@@ -49,7 +52,7 @@ BranchQuery = Annotated[UUID | None, Query(description="A branch of the model.")
 async def connect(request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None) -> Response:
     """A DuckDB file or a Postgres; what it is reached by is kept encrypted, and it is only ever read."""
     body, digest = await read_body(request, state, ConnectionBody)
-    columns = await connection_columns(state, caller.organization, body)
+    columns = await read_connection(state.ai, caller.organization, body)
 
     async def add(inside: AppState) -> dict[str, Any]:
         return _shown(await add_connection(inside.db, ConnectionRow(organization=caller.organization, **columns)))
@@ -77,14 +80,14 @@ async def connection(state: State, caller: Reader, connection_id: ConnectionId) 
 async def change(request: Request, state: State, caller: Editor, connection_id: ConnectionId) -> dict[str, Any]:
     """As a whole; the models over it stay."""
     body, _ = await read_body(request, state, ConnectionBody)
-    columns = await connection_columns(state, caller.organization, body)
+    columns = await read_connection(state.ai, caller.organization, body)
     return _shown(await change_connection(state.db, caller.organization, connection_id, columns))
 
 
 @router.delete("/v1/connections/{connectionId}", status_code=204, summary="Forget a connection")
 async def forget(state: State, caller: Editor, connection_id: ConnectionId) -> None:
     """409 while there are models over it."""
-    await forget_connection(state, caller, connection_id)
+    await delete_connection(state.ai, caller, connection_id)
 
 
 @router.get("/v1/models", summary="List models")
@@ -142,15 +145,25 @@ async def create(request: Request, state: State, caller: Editor, idempotency_key
     body, digest = await read_body(request, state, ModelBody)
     slot = slot_of(request, caller, idempotency_key)
     if body.model_kind is ModelKind.SCHEMA:
-        return json_answer(_made(await make_schema_model(state, caller, body, slot, digest)))
+        row = await _read_schema(state, slot, digest, await draft_schema_model(state.ai, caller, body))
+        return json_answer(_changed(row))
 
     async def make(inside: AppState) -> dict[str, Any]:
-        return _made(await make_model(inside, caller, await with_base(inside, caller, body)))
+        base = await find_base(inside.ai, caller, body)
+        if isinstance(base, JobRow):
+            schema = await _read_schema(inside, Slot(caller.organization, READ_FOR_SHARED, None), b"", base)
+            base = body.model_copy(update={"base_model_id": schema.id})
+        return _changed(await create_model(inside.ai, caller, base))
 
     return await once(state, slot, digest, make)
 
 
-def _made(row: ModelRow) -> dict[str, Any]:
+async def _read_schema(state: AppState, slot: Slot, digest: bytes, job: JobRow) -> ModelRow:
+    """Read a database by a job, or wait for that of the first request with its key."""
+    return await wait_for_schema(state.ai, await job_once(state, slot, digest, job, create_job))
+
+
+def _changed(row: ModelRow) -> dict[str, Any]:
     return {"success": True, "model": model_view(row)}
 
 
@@ -163,13 +176,13 @@ async def model(state: State, caller: Reader, model_id: ModelId) -> dict[str, An
 @router.delete("/v1/models/{modelId}", status_code=204, summary="Delete a model")
 async def delete(state: State, caller: Editor, model_id: ModelId) -> None:
     """409 while others are laid over it."""
-    await forget_model(state, caller, model_id)
+    await delete_model(state.ai, caller, model_id)
 
 
 @router.get("/v1/models/{modelId}/content", summary="What a model says")
 async def content(state: State, caller: Reader, model_id: ModelId, branch_id: BranchQuery = None) -> dict[str, Any]:
     """Its own content, and the whole that it makes with what it is laid over."""
-    row, whole = await content_of(state, caller.organization, model_id, branch_id)
+    row, whole = await load_content(state.ai, caller.organization, model_id, branch_id)
     return {
         "model": model_view(row),
         "content": row.content,
@@ -192,7 +205,7 @@ async def put_content(request: Request, state: State, caller: Editor, model_id: 
             raise BadInputError("the body is not UTF-8", code=ErrorCode.INVALID_ENCODING) from error
     else:
         given = (await read_body(request, state, ModelContentBody))[0].content
-    return _made(await change_content(state, caller, model_id, given))
+    return _changed(await change_content(state.ai, caller, model_id, given))
 
 
 @router.post("/v1/models/{modelId}/refresh", summary="Read the database again")
@@ -201,7 +214,7 @@ async def refresh(
 ) -> dict[str, Any]:
     """Brings a SCHEMA model up to date; what is laid over it stays."""
     slot = slot_of(request, caller, idempotency_key)
-    return _made(await refresh_schema_model(state, caller, model_id, slot, b""))
+    return _changed(await _read_schema(state, slot, b"", await draft_schema_refresh(state.ai, caller, model_id)))
 
 
 @router.post("/v1/models/{modelId}/merge", summary="Merge a branch")
@@ -211,7 +224,7 @@ async def merge(
     """Into the model that it belongs to; the branch is then deleted."""
 
     async def join(inside: AppState) -> dict[str, Any]:
-        return _made(await merge_branch(inside, caller, model_id))
+        return _changed(await merge_branch(inside.ai, caller, model_id))
 
     return await once(state, slot_of(request, caller, idempotency_key), b"", join)
 
@@ -219,7 +232,7 @@ async def merge(
 @router.get("/v1/models/{modelId}/topic", summary="Topics of a model")
 async def topics(state: State, caller: Reader, model_id: ModelId, branch_id: BranchQuery = None) -> dict[str, Any]:
     """What can be asked together."""
-    _, whole = await content_of(state, caller.organization, model_id, branch_id)
+    _, whole = await load_content(state.ai, caller.organization, model_id, branch_id)
     return {"success": True, "topics": [topic_answer(whole, name, full=False) for name in whole.topics]}
 
 
@@ -228,6 +241,6 @@ async def topic(
     state: State, caller: Reader, model_id: ModelId, topic_name: TopicName, branch_id: BranchQuery = None
 ) -> dict[str, Any]:
     """With the views that it reaches, and how."""
-    _, whole = await content_of(state, caller.organization, model_id, branch_id)
+    _, whole = await load_content(state.ai, caller.organization, model_id, branch_id)
     topic_of(whole, topic_name)
     return {"success": True, "topic": topic_answer(whole, topic_name, full=True)}

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
-
-from pydantic import BaseModel
 
 from towpath.accounts.types import Principal
 from towpath.ai.store.jobs import note_canceller, prepare_restart
 from towpath.ai.store.links import sweep_links
 from towpath.ai.store.threads import sweep_conversations
-from towpath.ai.types import AI_JOB, QUERY_GENERATION, SCHEMA_READING, TOPIC_CHOICE, WORDS, AiParams
+from towpath.ai.types import (
+    AI_JOB,
+    QUERY_GENERATION,
+    SCHEMA_READING,
+    TOPIC_CHOICE,
+    WORDS,
+    AiParams,
+    SchemaReadingParams,
+)
 from towpath.core.queues import Queue
 from towpath.db.engine import Connection
 from towpath.db.tables import JobRow
@@ -19,15 +24,6 @@ from towpath.jobs.job_type import JobType
 from towpath.jobs.types import DELIVER, JobState
 
 SHOWN = frozenset({"branch_id", "conversation_id", "llm", "model_id", "run", "topic_name"})
-
-
-class ReadingParams(BaseModel):
-    """Which database is read, into which semantic model."""
-
-    connection_id: UUID
-    model_id: UUID
-    name: str = ""
-    refresh: bool = False
 
 
 async def _note_canceller(caller: Principal, connection: Connection, job: JobRow) -> None:
@@ -90,7 +86,7 @@ JOB_TYPES = (
     JobType(
         kind=SCHEMA_READING,
         title="Schema reading",
-        params=ReadingParams,
+        params=SchemaReadingParams,
         subject="name",
         shown_params=frozenset({"connection_id", "model_id", "name", "refresh"}),
         resource_path="/v1/jobs/{id}",

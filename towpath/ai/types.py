@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -62,6 +63,7 @@ def ai_state(state: JobState, phase: str | None) -> AiState:
     return WORDS[state]
 
 
+MODEL_CODES = re.compile(r"^[a-z_]+$")
 PUBLIC_CODES = frozenset(
     {
         ErrorCode.QUERY_EXECUTION_ERROR,
@@ -71,6 +73,14 @@ PUBLIC_CODES = frozenset(
         ErrorCode.INTERNAL,
     }
 )
+
+
+def public_code(code: str) -> str:
+    """Translate the code of a job's error into the codes of this API."""
+    if code in PUBLIC_CODES:
+        return code
+    # The codes of language models are written in small letters.
+    return ErrorCode.MODEL_ERROR if MODEL_CODES.match(code) else ErrorCode.INTERNAL
 
 
 class ChartType(StrEnum):

@@ -54,6 +54,22 @@ class Catalog:
         elif known.prices is not None and self._priced(known.prices, name) is None:
             raise BadInputError(f"{field}: {provider} has no model {name}", field=field)
 
+    def choose(self, model: str | None, *, default: str) -> str:
+        """Choose the model that answers.
+
+        Args:
+            model: What a request names; None: the default.
+            default: What a setting says; auto: the server's choice.
+
+        Raises:
+            BadInputError: It cannot be asked, or there is none.
+        """
+        chosen = model or default
+        if chosen == "auto":
+            return self.automatic()
+        self.check(chosen, "llm")
+        return chosen
+
     def automatic(self) -> str:
         """The model that the server chooses: a cheap one that has a key, else the local one.
 

@@ -40,6 +40,7 @@ from towpath.core.errors import (
 from towpath.core.word_ranking import rank
 from towpath.db.engine import Database
 from towpath.documents.sources import cut_sources
+from towpath.jobs.params import params_of
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.types import JobRef, JobWarning
 from towpath.llm.paid import Asker
@@ -147,7 +148,7 @@ class AgentContext:
         """
         async with self.database.transaction() as connection:
             job = await lock_run(connection, ref)
-            params = AiParams.model_validate(job.params)
+            params = params_of(job, AiParams)
             actions = (await read_actions(connection, [ref.job_id]))[ref.job_id]
             more = (await read_ai(connection, [ref.job_id]))[ref.job_id]
             earlier: list[Turn] = []

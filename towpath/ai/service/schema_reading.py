@@ -9,6 +9,7 @@ from towpath.ai.store.connections import get_connection
 from towpath.ai.store.models import add_model, change_model
 from towpath.ai.store.tables import ModelRow
 from towpath.ai.types import ModelKind, SchemaReadingParams
+from towpath.jobs.params import params_of
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import JobRef
@@ -33,7 +34,7 @@ class SchemaReader:
         """
         async with self._database.transaction() as connection:
             job = await lock_run(connection, ref)
-        params = SchemaReadingParams.model_validate(job.params)
+        params = params_of(job, SchemaReadingParams)
         row = await get_connection(self._database, ref.organization, params.connection_id)
         draft, warnings = await self._context.draft_content(ref, row)
         content = draft.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -41,6 +41,7 @@ from towpath.extraction.types import (
     PageShare,
     ReadPlan,
 )
+from towpath.jobs.params import params_of
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.warnings import add_warnings
@@ -279,7 +280,7 @@ class ExtractionPipeline:
         async with self._database.transaction() as connection:
             job = await lock_run(connection, ref)
         extraction = await get_extraction(self._database, ref.organization, ref.job_id)
-        return ExtractParams.model_validate(job.params), extraction
+        return params_of(job, ExtractParams), extraction
 
     async def _load_opened(self, ref: JobRef) -> tuple[ExtractParams, Extraction, OpenedDocument]:
         params, extraction = await self._load_job(ref)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import orjson
 from fastapi import Request
@@ -18,25 +18,19 @@ from towpath.api.http.routing import MULTIPART, invalid, warn_of_unknown
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import body_pieces
 from towpath.api.webhook_targets import webhook_fields
-from towpath.core.errors import BadInputError, ErrorCode, TooLargeError, TowpathError
+from towpath.core.errors import BadInputError, ErrorCode
 from towpath.core.json_values import assert_text, read_json, write_json
-from towpath.documents.files import on_disk
-from towpath.documents.kinds import HEAD_BYTES, detect_kind
-from towpath.documents.types import DocumentKind
-from towpath.extraction.store.blobs import add_blob
+from towpath.extraction.service.starts import store_upload
 from towpath.extraction.types import DocumentRef
 from towpath.webhooks.types import WebhookFields
 
 MAX_JSON = 2 << 20
 FORM_ROOM = 1 << 20
-PIECE = 1 << 20
-COUNTED = frozenset({DocumentKind.PDF, DocumentKind.TIFF})
-"""Kinds whose pages are counted in no time."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class StartRequest:
     """A start as it was sent.
 
     Attributes:
@@ -52,8 +46,10 @@ class Sent:
     webhook: WebhookFields
 
 
-async def read_start(request: Request, state: AppState, organization: str, model: type[Model]) -> tuple[Model, Sent]:
-    """The body as a model, with its file in the store.
+async def read_start(
+    request: Request, state: AppState, organization: str, model: type[Model]
+) -> tuple[Model, StartRequest]:
+    """Read the body as a model, and its file into the store.
 
     Raises:
         RequestValidationError: It is not what the route takes.
@@ -73,14 +69,14 @@ async def read_start(request: Request, state: AppState, organization: str, model
     warn_of_unknown(request, body)
     sha256 = None if document is None else document.sha256
     digest = hashlib.sha256(write_json([given, sha256], options=orjson.OPT_SORT_KEYS)).digest()
-    return body, Sent(given, document, digest, webhook_fields(given))
+    return body, StartRequest(given, document, digest, webhook_fields(given))
 
 
 def _json(raw: bytes) -> dict[str, Any]:
-    found = read_json(raw or b"null")
-    if not isinstance(found, dict):
+    members = read_json(raw or b"null")
+    if not isinstance(members, dict):
         raise BadInputError("the body must be an object", code=ErrorCode.INVALID_VALUE)
-    return found
+    return members
 
 
 def _validated(model: type[Model], given: Mapping[str, Any]) -> Model:
@@ -106,7 +102,7 @@ async def _form(request: Request, state: AppState, organization: str) -> tuple[d
             if isinstance(value, UploadFile):
                 if name != "file":
                     raise BadInputError(f"{name}: the document goes into the field file", field=name)
-                document = await _stored(state, organization, value)
+                document = await _store_file(state, organization, value)
             else:
                 given[name] = _value(name, value)
     finally:
@@ -115,7 +111,7 @@ async def _form(request: Request, state: AppState, organization: str) -> tuple[d
 
 
 def _value(name: str, text: str) -> Any:
-    """A field of a form: JSON where it is, else the text itself."""
+    """Read a field of a form: JSON where it is, else the text itself."""
     assert_text(name, "a field's name")
     assert_text(text, name)
     if text[:1] in {"{", "[", '"'} or text in {"true", "false", "null"} or text.replace(".", "", 1).isdigit():
@@ -128,42 +124,8 @@ def _value(name: str, text: str) -> Any:
     return text
 
 
-async def _stored(state: AppState, organization: str, file: UploadFile) -> DocumentRef:
+async def _store_file(state: AppState, organization: str, file: UploadFile) -> DocumentRef:
     name = (file.filename or "document")[:255]
     for text in (name, file.content_type or ""):
         assert_text(text, "file")
-    head = await file.read(HEAD_BYTES)
-    # A kind that is not read is refused before anything of it is kept.
-    kind = detect_kind(name, file.content_type, head)
-    await file.seek(0)
-    pages = await _counted(state, file.file, kind) if kind in COUNTED else None
-    await file.seek(0)
-
-    async def pieces() -> AsyncIterator[bytes]:
-        while piece := await file.read(PIECE):
-            yield piece
-
-    blob = await add_blob(state.db, organization, pieces(), most_bytes=state.settings.document_max_bytes, name=name)
-    return DocumentRef(
-        file_name=name,
-        media_type=file.content_type,
-        size=blob.size,
-        sha256=blob.sha256.hex(),
-        kind=kind,
-        pages=pages,
-    )
-
-
-async def _counted(state: AppState, file: BinaryIO, kind: DocumentKind) -> int | None:
-    """How many pages a file has; None: that it cannot be read is for its job to tell.
-
-    Raises:
-        TooLargeError: It has more than are read.
-    """
-    async with on_disk(file) as path:
-        try:
-            return (await state.reader.describe(path, kind)).pages
-        except TooLargeError:
-            raise
-        except TowpathError:
-            return None
+    return await store_upload(state.extraction, organization, file, name=name, media_type=file.content_type)

@@ -10,13 +10,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Request
 
 from towpath.accounts.types import organization_uuid
 from towpath.ai.domain.results import title_of
 from towpath.ai.store.jobs import AiRow, state_of
-from towpath.ai.types import PUBLIC_CODES, ActionType, AiState, Conversation, StoredAction, Thread, Turn
-from towpath.api.ai_jobs import chat_url
+from towpath.ai.types import (
+    ActionType,
+    AiState,
+    Conversation,
+    GenerateQueryBody,
+    StoredAction,
+    Thread,
+    Turn,
+    public_code,
+)
+from towpath.api.http.links import public_base
 from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
@@ -26,11 +35,15 @@ from towpath.jobs.store.ends import plain_warnings
 
 MAX_WAIT = 60.0
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
-MODEL_CODES = re.compile(r"^[a-z_]+$")
+
+
+def chat_url(state: AppState, request: Request, conversation_id: UUID | str) -> str:
+    """Return the address of a conversation's page."""
+    return f"{public_base(request, state.settings)}/chat/{conversation_id}"
 
 
 def job_answer(state: AppState, request: Request, job: JobRow, more: AiRow, place: int | None = None) -> dict[str, Any]:
-    """A job's state and progress."""
+    """Show a job's state and progress."""
     word = state_of(job)
     found: dict[str, Any] = {
         "id": str(job.id),
@@ -69,7 +82,7 @@ def job_answer(state: AppState, request: Request, job: JobRow, more: AiRow, plac
 
 
 def _who(job: JobRow, user_id: UUID | None) -> str:
-    """A user's id; the organization's own where nobody in person has acted."""
+    """Return a user's id; the organization's own where nobody in person has acted."""
     return str(user_id or organization_uuid(job.organization))
 
 
@@ -80,18 +93,15 @@ def _progress(more: AiRow) -> dict[str, Any] | None:
 
 
 def public_error(job: JobRow) -> dict[str, Any]:
-    """A failed job's error in the codes of this API; `detail` is the inner one where they differ."""
+    """Show a failed job's error in the codes of this API; `detail` is the inner one where they differ."""
     code = job.error_code or ErrorCode.INTERNAL
-    public: str = code
-    if code not in PUBLIC_CODES:
-        # The codes of language models are written in small letters.
-        public = ErrorCode.MODEL_ERROR if MODEL_CODES.match(code) else ErrorCode.INTERNAL
+    public = public_code(code)
     error = {"message": job.error_message or "the job failed", "code": public}
     return error if public == code else {**error, "detail": code}
 
 
 def result_answer(state: AppState, request: Request, turn: Turn, thread: str) -> dict[str, Any]:
-    """A job's full result.
+    """Show a job's full result.
 
     Raises:
         NotFoundError: It is not COMPLETE, or its time is over.
@@ -120,7 +130,7 @@ def assert_readable(state: AppState, turn: Turn) -> None:
 
 
 def action_answer(action: StoredAction) -> dict[str, Any]:
-    """One action of a result."""
+    """Show one action of a result."""
     found: dict[str, Any] = {
         "type": action.type,
         "message": action.message,
@@ -138,7 +148,7 @@ def action_answer(action: StoredAction) -> dict[str, Any]:
 
 
 def query_answer(action: StoredAction) -> dict[str, Any]:
-    """What a query brought."""
+    """Show what a query brought."""
     found = {
         "queryName": action.title or title_of(action.columns) or f"Query {action.number}",
         "query": None if action.query is None else action.query.model_dump(mode="json"),
@@ -153,8 +163,28 @@ def query_answer(action: StoredAction) -> dict[str, Any]:
     return found if action.error is None else {**found, "error": action.error}
 
 
+def call_answer(body: GenerateQueryBody, job: JobRow, action: StoredAction | None) -> dict[str, Any]:
+    """Show the query of a single question, and what it brought.
+
+    Args:
+        body: What was asked.
+        job: Its job.
+        action: Its last query; None: there is none.
+    """
+    answer: dict[str, Any] = {"topic": (job.result or {}).get("topic"), "query": None, "error": None}
+    if action is not None:
+        answer["query"] = None if action.query is None else action.query.model_dump(mode="json")
+        if action.error is not None:
+            answer["error"] = {"message": "the query does not run", "detail": action.error}
+        elif body.run_query:
+            answer["result"] = query_answer(action)
+    if body.workbook_url:
+        answer["notes"] = ["workbookUrl: there are no workbooks here, so that none is given"]
+    return answer
+
+
 def rows_answer(turn: Turn) -> dict[str, Any]:
-    """The rows of the last query as objects, by the names of their fields.
+    """Show the rows of the last query as objects, by the names of their fields.
 
     Raises:
         NotFoundError: No query brought rows.
@@ -174,29 +204,8 @@ def rows_answer(turn: Turn) -> dict[str, Any]:
     }
 
 
-def csv_response(action: StoredAction, name: str | None = None) -> Response:
-    """The rows of a step as CSV, for a spreadsheet too.
-
-    Args:
-        name: The file's, where it is to be saved.
-    """
-    headers = csv_headers(action)
-    if name is not None:
-        headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return Response(safe_csv(action.csv or ""), media_type="text/csv; charset=utf-8", headers=headers)
-
-
-def csv_headers(action: StoredAction) -> dict[str, str]:
-    """What a CSV cannot say of itself: how many rows there are, and whether it has them all."""
-    return {
-        "Towpath-Total-Rows": str(action.rows),
-        "Towpath-Total-Rows-Exact": str(action.exact).lower(),
-        "Towpath-Truncated": str(action.truncated).lower(),
-    }
-
-
 def last_query(turn: Turn) -> StoredAction:
-    """The last query that ran.
+    """Return the last query that ran.
 
     Raises:
         NotFoundError: There is none.
@@ -219,7 +228,7 @@ def _value(kind: str, text: str) -> Any:
 
 
 def conversation_answer(one: Conversation) -> dict[str, Any]:
-    """A thread in a list."""
+    """Show a thread in a list."""
     return {
         "id": str(one.id),
         "name": one.name,
@@ -230,7 +239,7 @@ def conversation_answer(one: Conversation) -> dict[str, Any]:
 
 
 def thread_answer(state: AppState, request: Request, thread: Thread) -> dict[str, Any]:
-    """A thread with its messages, `user` and `assistant` in turn."""
+    """Show a thread with its messages, `user` and `assistant` in turn."""
     messages: list[dict[str, Any]] = []
     url = chat_url(state, request, thread.conversation.id)
     for turn in thread.turns:
@@ -248,8 +257,8 @@ def thread_answer(state: AppState, request: Request, thread: Thread) -> dict[str
     return {**conversation_answer(thread.conversation), "messages": messages, "earlierTurns": thread.earlier}
 
 
-def wanted_wait(headers: Mapping[str, str]) -> float:
-    """Seconds of `Prefer: wait=N`; 0: none.
+def read_wait(headers: Mapping[str, str]) -> float:
+    """Read the seconds of `Prefer: wait=N`; 0: none.
 
     Raises:
         BadInputError: More than 60.
@@ -264,5 +273,5 @@ def wanted_wait(headers: Mapping[str, str]) -> float:
 
 
 def page_info(*, more: bool, cursor: str | None, size: int, total: int) -> dict[str, Any]:
-    """What a page tells of itself."""
+    """Describe a page of a list."""
     return {"hasNextPage": more, "nextCursor": cursor if more else None, "pageSize": size, "totalRecords": total}

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from fastapi import Request
+
+from towpath.api.http.links import public_base
 from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.json_values import write_json
+from towpath.db.engine import Database
 from towpath.db.tables import JobRow
 from towpath.documents.types import PageContent
 from towpath.extraction.store.jobs import extract_id, read_extractions
@@ -19,25 +23,25 @@ from towpath.extraction.types import CLASSIFICATION, EXTRACTION, MAX_SHOWN_BYTES
 from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.types import job_status
 
-PAGE_TOLD = re.compile(r"\bpage (\d+)\b")
+PAGE_NUMBER = re.compile(r"\bpage (\d+)\b")
 DOCUMENTS = frozenset({EXTRACTION, CLASSIFICATION})
 HIDDEN = frozenset({"plan", "webhook"})
 
 
-async def entries(state: AppState, jobs: Sequence[JobRow], *, bodies: bool) -> list[dict[str, Any]]:
-    """Jobs in a list.
+async def job_entries(database: Database, jobs: Sequence[JobRow], *, bodies: bool) -> list[dict[str, Any]]:
+    """Show jobs in a list.
 
     Args:
         bodies: Whether requests and responses are shown.
     """
-    async with state.db.transaction() as connection:
+    async with database.transaction() as connection:
         known = await read_extractions(connection, [job.id for job in jobs if job.kind in DOCUMENTS])
-    return [await entry(state, job, known.get(job.id), bodies=bodies) for job in jobs]
+    return [await job_entry(database, job, known.get(job.id), bodies=bodies) for job in jobs]
 
 
-async def entry(state: AppState, job: JobRow, extraction: Extraction | None, *, bodies: bool) -> dict[str, Any]:
-    """One job."""
-    found: dict[str, Any] = {
+async def job_entry(database: Database, job: JobRow, extraction: Extraction | None, *, bodies: bool) -> dict[str, Any]:
+    """Show one job."""
+    answer: dict[str, Any] = {
         "jobId": str(job.id),
         "kind": job.kind,
         "createdAt": moment(job.created_at),
@@ -53,18 +57,18 @@ async def entry(state: AppState, job: JobRow, extraction: Extraction | None, *, 
         "attempt": job.attempt,
     }
     if bodies:
-        found["requestBody"] = _request(job, extraction)
-        found["responseBody"] = await _response(state, job, extraction)
-    return found
+        answer["requestBody"] = _request(job, extraction)
+        answer["responseBody"] = await _response(database, job, extraction)
+    return answer
 
 
 def error_of(job: JobRow) -> dict[str, Any] | None:
-    """Why a job failed or was stopped, with the page where one is to blame."""
+    """Show why a job failed or was stopped, with the page where one is to blame."""
     if job.error_code is None:
         return None
-    found: dict[str, Any] = {"code": job.error_code, "message": job.error_message or ""}
-    page = PAGE_TOLD.search(job.error_message or "") if job.kind in DOCUMENTS else None
-    return found if page is None else {**found, "page": int(page[1])}
+    answer: dict[str, Any] = {"code": job.error_code, "message": job.error_message or ""}
+    page = PAGE_NUMBER.search(job.error_message or "") if job.kind in DOCUMENTS else None
+    return answer if page is None else {**answer, "page": int(page[1])}
 
 
 def _request(job: JobRow, extraction: Extraction | None) -> Any:
@@ -81,16 +85,16 @@ def _bounded(body: dict[str, Any], job: JobRow) -> dict[str, Any]:
     return {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest(), "items": job.total}
 
 
-async def _response(state: AppState, job: JobRow, extraction: Extraction | None) -> Any:
+async def _response(database: Database, job: JobRow, extraction: Extraction | None) -> Any:
     if extraction is None or job.kind == CLASSIFICATION:
         return job.result
     if not job.state.final and job.review_status is None:
         return None
-    return await result_of(state, job, extraction, partial=False)
+    return await result_of(database, job, extraction, partial=False)
 
 
-async def result_of(state: AppState, job: JobRow, extraction: Extraction, *, partial: bool) -> dict[str, Any] | None:
-    """What an extraction brought.
+async def result_of(database: Database, job: JobRow, extraction: Extraction, *, partial: bool) -> dict[str, Any] | None:
+    """Show what an extraction brought.
 
     Args:
         partial: Whether pages are shown that a job which still runs has finished.
@@ -104,22 +108,22 @@ async def result_of(state: AppState, job: JobRow, extraction: Extraction, *, par
     options = job.params.get("options", {})
     pages: list[PageContent] = []
     if not options.get("excludeOCRResult"):
-        pages = await read_pages(state.db, job.organization, opened.digest, opened.variant, opened.pages)
-    found: dict[str, Any] = {"inputTokens": job.input_tokens, "outputTokens": job.output_tokens}
+        pages = await read_pages(database, job.organization, opened.digest, opened.variant, opened.pages)
+    answer: dict[str, Any] = {"inputTokens": job.input_tokens, "outputTokens": job.output_tokens}
     if not options.get("excludeOCRResult"):
-        found["ocr"] = _ocr(job, extraction, pages)
+        answer["ocr"] = _ocr(job, extraction, pages)
     if extraction.extracted is not None:
-        found["extracted"] = extraction.extracted.data
+        answer["extracted"] = extraction.extracted.data
         if options.get("includeConfidence"):
-            found["confidence"] = _confidence(extraction, pages)
-            found["sources"] = {
-                name: {"page": one.page, "boxes": one.boxes}
-                for name, one in extraction.extracted.sources.items()
-                if one.page is not None
+            answer["confidence"] = _confidence(extraction, pages)
+            answer["sources"] = {
+                name: {"page": source.page, "boxes": source.boxes}
+                for name, source in extraction.extracted.sources.items()
+                if source.page is not None
             }
     elif options.get("includeConfidence"):
-        found["confidence"] = _confidence(extraction, pages)
-    return found
+        answer["confidence"] = _confidence(extraction, pages)
+    return answer
 
 
 def _ocr(job: JobRow, extraction: Extraction, pages: Sequence[PageContent]) -> dict[str, Any]:
@@ -134,13 +138,13 @@ def _ocr(job: JobRow, extraction: Extraction, pages: Sequence[PageContent]) -> d
 
 
 def _confidence(extraction: Extraction, pages: Sequence[PageContent]) -> dict[str, Any]:
-    sure = {} if extraction.extracted is None else extraction.extracted.sources
+    sources = {} if extraction.extracted is None else extraction.extracted.sources
     return {
         "ocr": [
             {"page": page.page, "confidence": 1.0 if page.confidence is None else round(page.confidence, 4)}
             for page in pages
         ],
-        "extracted": {name: one.confidence for name, one in sure.items()},
+        "extracted": {name: source.confidence for name, source in sources.items()},
     }
 
 
@@ -149,9 +153,9 @@ def _milliseconds(start: datetime | None, end: datetime) -> int:
 
 
 async def extraction_answer(
-    state: AppState, job: JobRow, extraction: Extraction, *, partial: bool = False
+    database: Database, job: JobRow, extraction: Extraction, *, partial: bool = False
 ) -> dict[str, Any]:
-    """What `GET /extract` shows."""
+    """Show one extraction as `GET /extract` does."""
     return {
         "jobId": str(job.id),
         "status": job_status(job.state, retrying=job.retrying),
@@ -162,19 +166,25 @@ async def extraction_answer(
         "pagesTotal": None if extraction.opened is None else len(extraction.opened.pages),
         "error": error_of(job),
         "warnings": plain_warnings(job),
-        "result": await result_of(state, job, extraction, partial=partial),
+        "result": await result_of(database, job, extraction, partial=partial),
     }
 
 
-def annotation_answer(one: Annotation) -> dict[str, Any]:
-    """A correction."""
+def started_answer(state: AppState, request: Request, job: JobRow) -> dict[str, Any]:
+    """Show what a start answers: the job, and the address to poll."""
+    path = f"/extract?jobId={job.id}" if job.kind == EXTRACTION else f"/jobs/{job.id}"
+    return {"jobId": str(job.id), "result": public_base(request, state.settings) + path, "status": "PENDING"}
+
+
+def annotation_answer(annotation: Annotation) -> dict[str, Any]:
+    """Show a correction."""
     return {
-        "annotationId": str(one.id),
-        "jobId": str(one.job_id),
-        "documentUrl": one.document_url,
-        "originalData": one.original,
-        "annotatedData": one.annotated,
-        "changes": [change.model_dump(mode="json", by_alias=True) for change in one.changes],
-        "createdAt": moment(one.created_at),
-        "updatedAt": moment(one.updated_at),
+        "annotationId": str(annotation.id),
+        "jobId": str(annotation.job_id),
+        "documentUrl": annotation.document_url,
+        "originalData": annotation.original,
+        "annotatedData": annotation.annotated,
+        "changes": [change.model_dump(mode="json", by_alias=True) for change in annotation.changes],
+        "createdAt": moment(annotation.created_at),
+        "updatedAt": moment(annotation.updated_at),
     }

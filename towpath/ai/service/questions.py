@@ -1,0 +1,420 @@
+"""Questions over semantic models: who may ask what, and how a question becomes a job."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import mimetypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from towpath.accounts.store.auth import get_user
+from towpath.accounts.types import KeyKind, Principal, organization_uuid
+from towpath.ai.domain.charts import UndrawableError, chart_spec, read_rows, render_png, render_svg
+from towpath.ai.domain.results import last_drawable
+from towpath.ai.domain.semantics.content import topic_of
+from towpath.ai.domain.words import more_rows
+from towpath.ai.semantic_types import Content
+from towpath.ai.service.parts import AiParts
+from towpath.ai.store.jobs import create_ai_job, create_call, read_actions
+from towpath.ai.store.lists import get_ai_job
+from towpath.ai.store.models import ASKABLE, get_model, whole_model
+from towpath.ai.store.tables import ModelRow
+from towpath.ai.store.threads import get_conversation, read_thread, read_turn
+from towpath.ai.types import (
+    AI_JOB,
+    MAX_PROMPT,
+    QUERY_GENERATION,
+    TOPIC_CHOICE,
+    ActionType,
+    AiJobBody,
+    AiParams,
+    AiState,
+    Attachment,
+    ChartType,
+    GenerateQueryBody,
+    ModelKind,
+    PickTopicBody,
+    QuestionBody,
+    StoredAction,
+    ThreadHead,
+    public_code,
+)
+from towpath.core.errors import (
+    BadInputError,
+    ErrorCode,
+    ForbiddenError,
+    ModelTimeoutError,
+    NotFoundError,
+    TooLargeError,
+    TowpathError,
+)
+from towpath.core.texts import shorten
+from towpath.db.engine import Connection, Database
+from towpath.db.tables import AttachmentRow, JobRow
+from towpath.jobs.policy import seer_of
+from towpath.jobs.store.jobs import lock_job
+from towpath.jobs.types import JobState
+from towpath.llm.service import make_attachment
+from towpath.llm.store.attachments import add_attachments
+from towpath.webhooks.store.endpoints import Target, add_target
+
+MAX_ATTACHED_BYTES = 10 << 20
+MAX_NAME = 80
+WAIT_SECONDS = 120.0
+
+
+class AiFaultError(TowpathError):
+    """500: the question found no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionDraft:
+    """A question that has passed all checks and is not stored yet.
+
+    Attributes:
+        job: Its job.
+        thread: The conversation that it begins or goes on with.
+        files: What came with it.
+        target: Where its end is announced.
+    """
+
+    job: JobRow
+    thread: ThreadHead
+    files: Sequence[AttachmentRow] = ()
+    target: Target | None = None
+
+
+def assert_prompt(prompt: str) -> None:
+    """Refuse a prompt that asks nothing.
+
+    Raises:
+        BadInputError: It is blank.
+    """
+    if not prompt.strip():
+        raise BadInputError("prompt is empty", field="prompt")
+
+
+async def resolve_user(database: Database, caller: Principal, user_id: UUID | None) -> UUID | None:
+    """Decide as whom a caller acts.
+
+    Returns:
+        A user; None: the organization itself.
+
+    Raises:
+        ForbiddenError: A personal token names another user.
+        NotFoundError: No such user in the organization.
+    """
+    if user_id is None or user_id == caller.user_id:
+        return caller.user_id
+    if caller.kind is KeyKind.PERSONAL:
+        raise ForbiddenError("userId: a personal access token acts as its own user")
+    if user_id == organization_uuid(caller.organization):
+        # The organization itself, as answers name it where nobody in person has asked.
+        return None
+    user = await get_user(database, user_id)
+    if user is None or user.organization != caller.organization:
+        raise NotFoundError(f"userId: no user {user_id}")
+    return user_id
+
+
+async def find_model(
+    database: Database, organization: str, model_id: UUID, branch_id: UUID | None, *topics: str | None
+) -> tuple[ModelRow, Content]:
+    """Find the model that a question is asked of, a branch where one is named, and its content.
+
+    Args:
+        database: Holds the models.
+        organization: Whose.
+        model_id: The model.
+        branch_id: A branch of it.
+        topics: Names that must be among its topics.
+
+    Raises:
+        NotFoundError: No such shared model, branch of it, or topic.
+        BadInputError: Its layers do not make a valid model.
+    """
+    row = await get_model(database, organization, model_id, kinds=ASKABLE)
+    if branch_id is not None:
+        branch = await get_model(database, organization, branch_id, kinds=(ModelKind.BRANCH,))
+        if branch.base_model_id != row.id:
+            raise NotFoundError(f"branchId: {branch_id} is no branch of the model {model_id}")
+        row = branch
+    content = await whole_model(database, row)
+    for name in topics:
+        if name is not None:
+            topic_of(content, name)
+    return row, content
+
+
+async def check_question(parts: AiParts, caller: Principal, body: AiJobBody, user_id: UUID | None) -> UUID | None:
+    """Check who asks and what is asked, before anything else of a request is read.
+
+    Returns:
+        The user as whom the caller acts; None: the organization.
+
+    Raises:
+        ForbiddenError: A personal token names another user.
+        NotFoundError: No such user, model, branch or topic.
+        BadInputError: The prompt is blank, or the model is not valid.
+    """
+    user = await resolve_user(parts.database, caller, user_id)
+    assert_prompt(body.prompt)
+    await find_model(parts.database, caller.organization, body.model_id, body.branch_id, body.topic_name)
+    return user
+
+
+async def draft_question(
+    parts: AiParts, caller: Principal, body: AiJobBody, *, user: UUID | None, target: Target | None
+) -> QuestionDraft:
+    """Make the job of a checked question, with its thread and its files.
+
+    Raises:
+        NotFoundError: No such conversation.
+        BadInputError: An attached file or the language model is not usable, or progress has nowhere to go to.
+        TooLargeError: An attached file is too large.
+    """
+    if body.progress_webhook_enabled and target is None:
+        raise BadInputError("progressWebhookEnabled needs a webhookUrl", field="progressWebhookEnabled")
+    if body.conversation_id is not None:
+        await get_conversation(parts.database, caller.organization, body.conversation_id, seer_of(caller))
+    files = [
+        await _read_attachment(parts, caller.organization, place, attachment)
+        for place, attachment in enumerate(body.attachments)
+    ]
+    thread = _thread_head(caller, body, body.conversation_id or uuid4(), user)
+    job = _question_job(parts, caller, body, thread.id, user, [file.id for file in files])
+    return QuestionDraft(job, thread, files, target)
+
+
+async def accept_question(database: Database, connection: Connection, draft: QuestionDraft, *, max_jobs: int) -> JobRow:
+    """Store a question with everything that belongs to it, in the caller's transaction.
+
+    Args:
+        database: The transaction as a database.
+        connection: The transaction.
+        draft: The question.
+        max_jobs: How many jobs of the organization may be in flight.
+
+    Raises:
+        ConflictError: The thread has an active job; the transaction must roll back.
+        LimitReachedError: The organization has as many jobs as it may.
+    """
+    await create_ai_job(connection, draft.job, draft.thread, most=max_jobs)
+    stored = await lock_job(connection, draft.job.organization, draft.job.id)
+    if draft.target is not None:
+        await add_target(connection, draft.job.id, draft.target)
+    if draft.files:
+        # Before the commit: a job must not be seen without its files.
+        await add_attachments(database, draft.files)
+    return stored
+
+
+async def ask_in_thread(parts: AiParts, caller: Principal, conversation_id: UUID, prompt: str) -> JobRow:
+    """Accept the next question of a thread, of the model that it was about; its job is to be started.
+
+    Raises:
+        ConflictError: One is being answered.
+        BadInputError: The prompt is empty or too long.
+    """
+    if not prompt.strip() or len(prompt) > MAX_PROMPT:
+        raise BadInputError(f"prompt: 1 to {MAX_PROMPT:,} characters", field="prompt")
+    database = parts.database
+    thread = await get_conversation(database, caller.organization, conversation_id, seer_of(caller))
+    body = AiJobBody(model_id=thread.model_id, branch_id=thread.branch_id, prompt=prompt)
+    await find_model(database, caller.organization, body.model_id, body.branch_id)
+    job = _question_job(parts, caller, body, thread.id, caller.user_id or thread.user_id, [])
+    draft = QuestionDraft(job, _thread_head(caller, body, thread.id, thread.user_id))
+    async with database.joined() as (inside, connection):
+        return await accept_question(inside, connection, draft, max_jobs=parts.max_jobs(caller.organization))
+
+
+def _question_job(
+    parts: AiParts, caller: Principal, body: AiJobBody, thread_id: UUID, user: UUID | None, files: Sequence[UUID]
+) -> JobRow:
+    params = AiParams(
+        prompt=body.prompt,
+        llm=parts.catalog.choose(body.llm, default=parts.default_llm),
+        model_id=body.model_id,
+        branch_id=body.branch_id,
+        topic_name=body.topic_name,
+        conversation_id=thread_id,
+        progress_webhook=body.progress_webhook_enabled,
+        attachment_ids=list(files),
+    )
+    return JobRow(
+        id=uuid4(),
+        organization=caller.organization,
+        kind=AI_JOB,
+        params=params.model_dump(mode="json"),
+        created_by=caller.key_id,
+        conversation_id=thread_id,
+        user_id=user,
+    )
+
+
+def _thread_head(caller: Principal, body: AiJobBody, thread_id: UUID, user: UUID | None) -> ThreadHead:
+    return ThreadHead(
+        id=thread_id,
+        organization=caller.organization,
+        user_id=user,
+        model_id=body.model_id,
+        branch_id=body.branch_id,
+        name=shorten(body.prompt.strip().splitlines()[0], MAX_NAME),
+        last_prompt=body.prompt,
+    )
+
+
+async def _read_attachment(parts: AiParts, organization: str, place: int, attachment: Attachment) -> AttachmentRow:
+    field = f"attachments[{place}].data"
+    try:
+        data = base64.b64decode(attachment.data, validate=True)
+    except binascii.Error as error:
+        raise BadInputError(f"{field} is not base64: {error}", code=ErrorCode.INVALID_ENCODING, field=field) from error
+    if len(data) > MAX_ATTACHED_BYTES:
+        raise TooLargeError(f"{field} is larger than {MAX_ATTACHED_BYTES} bytes")
+    suffix = mimetypes.guess_extension(attachment.mime_type.split(";")[0].strip().lower()) or ""
+    name = attachment.name or f"attachment-{place + 1}{suffix}"
+    return await make_attachment(
+        parts.reader,
+        organization,
+        name,
+        attachment.mime_type,
+        data,
+        max_bytes=parts.attachment_max_bytes,
+        field=field,
+    )
+
+
+async def draft_topic_choice(parts: AiParts, caller: Principal, body: PickTopicBody) -> JobRow:
+    """Make the job that chooses the topic of a single question.
+
+    Raises:
+        NotFoundError: No such model or topic.
+        BadInputError: The prompt is blank, or no language model can be asked.
+    """
+    return await _draft_call(
+        parts, caller, TOPIC_CHOICE, body, known=body.current_topic_name, topics=body.potential_topic_names
+    )
+
+
+async def draft_query_generation(parts: AiParts, caller: Principal, body: GenerateQueryBody) -> JobRow:
+    """Make the job that finds the query of a single question.
+
+    Raises:
+        NotFoundError: No such model or topic.
+        BadInputError: The prompt is blank, or no language model can be asked.
+    """
+    topic = body.topic_name or body.current_topic_name
+    return await _draft_call(parts, caller, QUERY_GENERATION, body, topic=topic, run=body.run_query)
+
+
+async def accept_call(connection: Connection, job: JobRow, *, max_jobs: int) -> None:
+    """Store a single question, in the caller's transaction.
+
+    Raises:
+        LimitReachedError: The organization has as many jobs as it may.
+    """
+    await create_call(connection, job, most=max_jobs)
+
+
+async def _draft_call(
+    parts: AiParts,
+    caller: Principal,
+    kind: str,
+    body: QuestionBody,
+    *,
+    topic: str | None = None,
+    known: str | None = None,
+    topics: list[str] | None = None,
+    run: bool = True,
+) -> JobRow:
+    user = await resolve_user(parts.database, caller, body.user_id)
+    await find_model(parts.database, caller.organization, body.model_id, body.branch_id, topic, known, *(topics or ()))
+    assert_prompt(body.prompt)
+    params = AiParams(
+        prompt=body.prompt,
+        llm=parts.catalog.choose(body.llm, default=parts.default_llm),
+        model_id=body.model_id,
+        branch_id=body.branch_id,
+        topic_name=topic,
+        topics=topics,
+        run=run,
+    )
+    return JobRow(
+        id=uuid4(),
+        organization=caller.organization,
+        kind=kind,
+        params=params.model_dump(mode="json"),
+        created_by=caller.key_id,
+        user_id=user,
+    )
+
+
+async def wait_for_call(parts: AiParts, job: JobRow) -> tuple[JobRow, StoredAction | None]:
+    """Wait for the answer to a single question.
+
+    Returns:
+        The job, and the last query that it has generated.
+
+    Raises:
+        ModelTimeoutError: There is no answer in time; the job goes on.
+        NotFoundError: There is no topic.
+        AiFaultError: The language model gives no answer.
+    """
+    job = await parts.events.wait_for_end(job, seconds=WAIT_SECONDS)
+    if not job.state.final:
+        raise ModelTimeoutError(f"not finished within {WAIT_SECONDS:g} s; the job goes on: /v1/jobs/{job.id}")
+    if job.state is not JobState.COMPLETED:
+        if job.error_code == ErrorCode.TOPIC_NOT_FOUND:
+            raise NotFoundError(job.error_message or "no topic", code=ErrorCode.TOPIC_NOT_FOUND)
+        code = public_code(job.error_code or ErrorCode.INTERNAL)
+        raise AiFaultError(job.error_message or "the question failed", code=ErrorCode(code))
+    async with parts.database.transaction() as connection:
+        actions = (await read_actions(connection, [job.id]))[job.id]
+    return job, next((action for action in reversed(actions) if action.type is ActionType.GENERATE_QUERY), None)
+
+
+async def draw_chart(
+    database: Database,
+    organization: str,
+    user_id: UUID | None,
+    job_id: UUID,
+    *,
+    width: int,
+    height: int,
+    svg: bool,
+    dark: bool = False,
+) -> bytes | str:
+    """Draw the chart of a job: its last drawable query, or that of its thread where it only changed the style.
+
+    Raises:
+        NotFoundError: No such job, or it is not COMPLETE.
+        UndrawableError: There is nothing to draw.
+    """
+    turn = await read_turn(database, organization, job_id, user_id)
+    if turn.state is not AiState.COMPLETE:
+        raise NotFoundError(f"the job {job_id} is {turn.state}; there is a chart when it is COMPLETE")
+    job, _, _ = await get_ai_job(database, organization, job_id, user_id)
+    turns = [turn]
+    if job.conversation_id is not None and not any(action.drawable for action in turn.actions):
+        thread = await read_thread(database, organization, job.conversation_id, user_id)
+        turns = [earlier for earlier in thread.turns if earlier.created_at <= turn.created_at]
+    drawable = last_drawable(turns)
+    if drawable is None:
+        raise UndrawableError("no query of this thread brought rows")
+    action, chart = drawable
+    return await asyncio.to_thread(_render, action, chart, width=width, height=height, svg=svg, dark=dark)
+
+
+def _render(
+    action: StoredAction, chart: ChartType | None, *, width: int, height: int, svg: bool, dark: bool
+) -> bytes | str:
+    rows = read_rows(action.columns, action.csv or "")
+    spec = chart_spec(
+        action.columns, rows, wanted=chart, title=action.title or "", width=width, height=height, dark=dark,
+        remark=more_rows(action, len(rows)),
+    )  # fmt: skip
+    return render_svg(spec) if svg else render_png(spec)
