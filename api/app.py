@@ -16,6 +16,8 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from towpath.accounts.key_uses import KeyUses
+from towpath.accounts.rate_limiter import Limiter
 from towpath.accounts.store.auth import ensure_bootstrap_key
 from towpath.api.console.routes import mount_static
 from towpath.api.console.routes import router as pages
@@ -27,8 +29,6 @@ from towpath.api.http.disconnects import EndWithClient
 from towpath.api.http.errors import add_error_handlers
 from towpath.api.http.health import Probes
 from towpath.api.http.intake import Intake, checked_body
-from towpath.api.http.key_uses import KeyUses
-from towpath.api.http.limiter import Limiter
 from towpath.api.http.limits import Limits
 from towpath.api.http.request_log import RequestLog
 from towpath.api.http.requests import HeadRequests, RequestIds

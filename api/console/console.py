@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from towpath.accounts.store.auth import get_key, get_user
 from towpath.accounts.types import Role, Scope
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.rendering import Reader, page, sentence, tell_wait
@@ -131,18 +129,3 @@ async def console_page(
 def told_on_page(error: TowpathError) -> bool:
     """Whether an error belongs onto the page that was used; the others have a page of their own."""
     return not isinstance(error, UnauthorizedError | ForbiddenError | NotFoundError)
-
-
-async def names_of(state: AppState, organization: str, ids: set[UUID]) -> dict[UUID, str]:
-    """What people and keys are called; one that is gone is left out."""
-    names: dict[UUID, str] = {}
-    for one in ids:
-        user = await get_user(state.db, one)
-        if user is not None and user.organization == organization:
-            names[one] = user.email
-            continue
-        try:
-            names[one] = f"the key {(await get_key(state.db, organization, one)).name}"
-        except NotFoundError:
-            continue
-    return names

@@ -9,20 +9,14 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from towpath.accounts.store.sessions import end_session
+from towpath.accounts.service import sign_ins
 from towpath.accounts.types import Principal
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.rendering import page, sentence, span, tell_wait
 from towpath.api.console.visitors import Visitor, read_form, refuse_other_sites, signed_in, tell_origin
-from towpath.api.http.auth import presented_sessions
+from towpath.api.http.auth import presented_tokens
 from towpath.api.http.clients import place_of
-from towpath.api.http.sign_ins import (
-    clear_cookies,
-    key_by_secret,
-    open_key_session,
-    open_user_session,
-    user_by_password,
-)
+from towpath.api.http.session_cookies import clear_session_cookies, set_session_cookies
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import ForbiddenError, LimitReachedError, TooManyError, TowpathError, UnauthorizedError
 
@@ -102,12 +96,14 @@ def refusal(refused: TowpathError) -> str:
 
 
 async def _enter(request: Request, state: AppState, form: Mapping[str, str], entered: Response) -> None:
-    place = place_of(request)
+    accounts, place = state.accounts, place_of(request)
     if "key" in form:
-        await open_key_session(state, entered, await key_by_secret(state, form["key"], place=place))
+        key = await sign_ins.verify_key(accounts, form["key"], place=place)
+        sign_in = await sign_ins.sign_in_key(accounts, key)
     else:
-        user = await user_by_password(state, form.get("email", ""), form.get("password", ""), place=place)
-        await open_user_session(state, entered, user)
+        user = await sign_ins.verify_user(accounts, form.get("email", ""), form.get("password", ""), place=place)
+        sign_in = await sign_ins.sign_in_user(accounts, user)
+    set_session_cookies(state, entered, sign_in)
 
 
 @router.post("/sign-out")
@@ -120,7 +116,6 @@ async def sign_out(request: Request, state: State) -> Response:
         visitor = None
     if visitor is not None:
         visitor.check_origin(request, await read_form(request))
-        for session_id in presented_sessions(request, state):
-            await end_session(state.db, session_id)
-    clear_cookies(left)
+        await sign_ins.sign_out(state.accounts, presented_tokens(request))
+    clear_session_cookies(left)
     return left

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from ipaddress import IPv4Address, ip_address, ip_network
 
 from starlette.requests import HTTPConnection
@@ -26,8 +25,3 @@ def place_of(connection: HTTPConnection) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ip_network((address, HOME_BITS), strict=False))
-
-
-def place_digest(place: str) -> bytes:
-    """What is kept of the places that a user has signed in from."""
-    return hashlib.sha256(place.encode()).digest()

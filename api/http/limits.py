@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from starlette.types import Scope
 
 from towpath.accounts.limits import MEANINGS, RATES, WINDOW_SECONDS, LimitName, LimitView
+from towpath.accounts.rate_limiter import Limiter, Rate, pass_over
 from towpath.accounts.store.usage import add_bytes, count_leases, count_open_jobs, own_limits, stored_bytes
 from towpath.accounts.types import Principal
-from towpath.api.http.limiter import Limiter, Rate, pass_over
 from towpath.core.errors import LimitReachedError
 from towpath.db.engine import Database
 from towpath.jobs.store.jobs import JOBS_RETRY

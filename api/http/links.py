@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 
 from towpath.core.values import url_host
-from towpath.runtime.exposure import is_loopback
+from towpath.net.addresses import is_loopback
 from towpath.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)

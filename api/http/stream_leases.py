@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from towpath.accounts.limits import LimitName
+from towpath.accounts.rate_limiter import pass_over
 from towpath.accounts.store.usage import drop_leases, hold_lease, renew_leases
-from towpath.api.http.limiter import pass_over
 from towpath.api.http.limits import STREAMS, Limits
 from towpath.api.http.turns import Turns
 from towpath.core.errors import LimitReachedError

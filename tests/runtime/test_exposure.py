@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.runtime.conftest import settings_for
+from towpath.net.addresses import is_loopback
 from towpath.runtime.embedded import EmbeddedStack, StackError
 from towpath.runtime.embedded.home import Home
-from towpath.runtime.exposure import DEVELOPMENT, WEBHOOK_HOSTS, exposed, is_loopback, own_endpoints, refusal
+from towpath.runtime.exposure import DEVELOPMENT, WEBHOOK_HOSTS, exposed, own_endpoints, refusal
 from towpath.runtime.settings import Settings
 
 EXPLICIT: dict[str, Any] = {

@@ -70,3 +70,14 @@ def _places(addresses: Collection[str]) -> set[IPv4Address | IPv6Address | None]
             address = _carried(address) or address
         found.add(None if address.is_loopback or address.is_unspecified else address)
     return found
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, by name or address, is this machine, so that no other reaches what listens there."""
+    name = host.strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from towpath.net.addresses import is_loopback
 from towpath.runtime.settings import Settings
 
 WEBHOOK_HOSTS = "localhost:9000,127.0.0.1:9000"
@@ -20,17 +21,6 @@ DEVELOPMENT: dict[str, str] = {
 }
 """Defaults of the embedded stack on loopback, for one person."""
 PORTS = {"postgresql": 5432, "http": 80, "https": 443}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
-    name = host.strip("[]").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def development_defaults(settings: Settings) -> dict[str, str]:
