@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response, status
 
-from towpath.accounts.service import users
+from towpath.accounts.service import users as service
 from towpath.accounts.types import (
     InvitationBody,
     InvitationCreated,
@@ -26,32 +26,32 @@ router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
 
 
 @router.get("/users", summary="Users of the organisation")
-async def list_users(state: State, caller: Owner) -> list[UserView]:
+async def users(state: State, caller: Owner) -> list[UserView]:
     """Everyone who belongs to it, also who is deactivated."""
-    return [users.user_view(user) for user in await users.list_users(state.accounts, caller.organization)]
+    return [service.user_view(user) for user in await service.list_users(state.accounts, caller.organization)]
 
 
 @router.patch("/users/{user_id}", summary="Deactivate a user, or change their role")
-async def change_user(state: State, caller: Owner, user_id: UUID, body: UserChange) -> UserView:
+async def patch_user(state: State, caller: Owner, user_id: UUID, body: UserChange) -> UserView:
     """Who is deactivated cannot sign in, loses all sessions, and has personal keys refused until they are active again.
 
     Nobody changes a user of a higher role, or gives one above their own; the last owner stays one (409).
     """
     if not body.model_fields_set:
         raise BadInputError("name what is to be changed: active or role")
-    return users.user_view(await users.change_user(state.accounts, caller, user_id, body))
+    return service.user_view(await service.change_user(state.accounts, caller, user_id, body))
 
 
 @router.delete("/users/{user_id}", summary="Remove a user", status_code=status.HTTP_204_NO_CONTENT)
-async def remove_user(state: State, caller: Owner, user_id: UUID) -> None:
+async def delete_user(state: State, caller: Owner, user_id: UUID) -> None:
     """Ends their sessions, revokes their personal keys; what they asked and decided stays. Not the last owner (409)."""
-    await users.remove_user(state.accounts, caller, user_id)
+    await service.remove_user(state.accounts, caller, user_id)
 
 
 @router.post("/users/{user_id}/logout", summary="End a user's sessions", status_code=status.HTTP_204_NO_CONTENT)
-async def end_user_sessions(state: State, caller: Owner, user_id: UUID) -> None:
+async def logout_user(state: State, caller: Owner, user_id: UUID) -> None:
     """Ends all sign-ins of a user; their password and personal keys stay."""
-    await users.end_user_sessions(state.accounts, caller, user_id)
+    await service.end_user_sessions(state.accounts, caller, user_id)
 
 
 @router.post(
@@ -69,7 +69,7 @@ async def create_reset(
     """
 
     async def add(inside: AppState) -> dict[str, Any]:
-        return (await users.issue_reset(inside.accounts, caller, user_id)).model_dump(mode="json", by_alias=True)
+        return (await service.issue_reset(inside.accounts, caller, user_id)).model_dump(mode="json", by_alias=True)
 
     slot = slot_of(request, caller, idempotency_key)
     return await once(state, slot, b"", add, status=201, secret="token")
@@ -87,20 +87,20 @@ async def invite(
     """Shows the invitation once; it is good for seven days and one address."""
 
     async def add(inside: AppState) -> dict[str, Any]:
-        return (await users.issue_invitation(inside.accounts, caller, body)).model_dump(mode="json", by_alias=True)
+        return (await service.issue_invitation(inside.accounts, caller, body)).model_dump(mode="json", by_alias=True)
 
     slot = slot_of(request, caller, idempotency_key)
     return await once(state, slot, digest_of(body), add, status=201, secret="invitation")
 
 
 @router.get("/invitations", summary="Open invitations")
-async def list_invitations(state: State, caller: Owner) -> list[InvitationView]:
+async def invitations(state: State, caller: Owner) -> list[InvitationView]:
     """Those that can still be used, newest first, without their secrets."""
-    open_invitations = await users.list_invitations(state.accounts, caller.organization)
+    open_invitations = await service.list_invitations(state.accounts, caller.organization)
     return [InvitationView.model_validate(invitation, from_attributes=True) for invitation in open_invitations]
 
 
 @router.delete("/invitations/{invitation_id}", summary="Revoke an invitation", status_code=status.HTTP_204_NO_CONTENT)
-async def revoke_invitation(state: State, caller: Owner, invitation_id: UUID) -> None:
+async def delete_invitation(state: State, caller: Owner, invitation_id: UUID) -> None:
     """It is refused from now on. One that was used is not found: it is a user by now."""
-    await users.revoke_invitation(state.accounts, caller.organization, invitation_id)
+    await service.revoke_invitation(state.accounts, caller.organization, invitation_id)
