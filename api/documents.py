@@ -17,7 +17,7 @@ from towpath.api.http.media import media_type
 from towpath.api.http.routing import MULTIPART, invalid, warn_of_unknown
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import body_pieces
-from towpath.api.webhook_targets import note_fields
+from towpath.api.webhook_targets import webhook_fields
 from towpath.core.errors import BadInputError, ErrorCode, TooLargeError, TowpathError
 from towpath.core.json_values import assert_text, read_json, write_json
 from towpath.documents.files import on_disk
@@ -25,6 +25,7 @@ from towpath.documents.kinds import HEAD_BYTES, detect_kind
 from towpath.documents.types import DocumentKind
 from towpath.extraction.store.blobs import add_blob
 from towpath.extraction.types import DocumentRef
+from towpath.webhooks.types import WebhookFields
 
 MAX_JSON = 2 << 20
 FORM_ROOM = 1 << 20
@@ -42,13 +43,13 @@ class Sent:
         given: Its members; objects and arrays of a form are read from their JSON text.
         document: The file, stored; None: there was none.
         digest: Of everything.
-        pages: Of the file, where they can be counted at once.
+        webhook: Where its end is told.
     """
 
     given: dict[str, Any]
     document: DocumentRef | None
     digest: bytes
-    pages: int | None = None
+    webhook: WebhookFields
 
 
 async def read_start(request: Request, state: AppState, organization: str, model: type[Model]) -> tuple[Model, Sent]:
@@ -62,18 +63,17 @@ async def read_start(request: Request, state: AppState, organization: str, model
     if media_type(request.headers) == MULTIPART:
         limit = state.settings.document_max_bytes + FORM_ROOM
         async with state.uploads.turn(request, organization, limit=limit, setting="document_max_bytes"):
-            given, document, pages = await _form(request, state, organization)
+            given, document = await _form(request, state, organization)
     else:
         # The document that it names is kept as well.
         await state.limits.room_for_bytes(organization)
         raw = b"".join([piece async for piece in body_pieces(request, limit=MAX_JSON)])
-        given, document, pages = _json(raw), None, None
+        given, document = _json(raw), None
     body = _validated(model, given)
-    note_fields(request, given)
     warn_of_unknown(request, body)
     sha256 = None if document is None else document.sha256
     digest = hashlib.sha256(write_json([given, sha256], options=orjson.OPT_SORT_KEYS)).digest()
-    return body, Sent(given, document, digest, pages)
+    return body, Sent(given, document, digest, webhook_fields(given))
 
 
 def _json(raw: bytes) -> dict[str, Any]:
@@ -90,9 +90,7 @@ def _validated(model: type[Model], given: Mapping[str, Any]) -> Model:
         raise invalid(model, error) from error
 
 
-async def _form(
-    request: Request, state: AppState, organization: str
-) -> tuple[dict[str, Any], DocumentRef | None, int | None]:
+async def _form(request: Request, state: AppState, organization: str) -> tuple[dict[str, Any], DocumentRef | None]:
     limit = state.settings.document_max_bytes + FORM_ROOM
     # It is made by a generator function, and closed as one.
     pieces = cast(AsyncGenerator[bytes, None], body_pieces(request, limit=limit, setting="document_max_bytes"))
@@ -102,18 +100,18 @@ async def _form(
     except MultiPartException as error:
         raise BadInputError(f"the form cannot be read: {error.message}") from error
     given: dict[str, Any] = {}
-    document = pages = None
+    document = None
     try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name != "file":
                     raise BadInputError(f"{name}: the document goes into the field file", field=name)
-                document, pages = await _stored(state, organization, value)
+                document = await _stored(state, organization, value)
             else:
                 given[name] = _value(name, value)
     finally:
         await form.close()
-    return given, document, pages
+    return given, document
 
 
 def _value(name: str, text: str) -> Any:
@@ -130,7 +128,7 @@ def _value(name: str, text: str) -> Any:
     return text
 
 
-async def _stored(state: AppState, organization: str, file: UploadFile) -> tuple[DocumentRef, int | None]:
+async def _stored(state: AppState, organization: str, file: UploadFile) -> DocumentRef:
     name = (file.filename or "document")[:255]
     for text in (name, file.content_type or ""):
         assert_text(text, "file")
@@ -146,8 +144,14 @@ async def _stored(state: AppState, organization: str, file: UploadFile) -> tuple
             yield piece
 
     blob = await add_blob(state.db, organization, pieces(), most_bytes=state.settings.document_max_bytes, name=name)
-    ref = DocumentRef(file_name=name, media_type=file.content_type, size=blob.size, sha256=blob.sha256.hex())
-    return ref, pages
+    return DocumentRef(
+        file_name=name,
+        media_type=file.content_type,
+        size=blob.size,
+        sha256=blob.sha256.hex(),
+        kind=kind,
+        pages=pages,
+    )
 
 
 async def _counted(state: AppState, file: BinaryIO, kind: DocumentKind) -> int | None:

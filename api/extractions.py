@@ -92,7 +92,7 @@ async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: S
     unknown = set(options.extract_per_page) - set((schema or {}).get("properties", {}))
     if unknown:
         raise BadInputError(f"extractPerPage: the schema has no property {min(unknown)}", field="extractPerPage")
-    _assert_pages(options, sent.pages)
+    _assert_pages(options, None if sent.document is None else sent.document.pages)
     if body.metadata is not None and len(write_json(body.metadata)) > MAX_METADATA_BYTES:
         raise BadInputError(f"metadata is larger than {MAX_METADATA_BYTES} bytes", field="metadata")
     if body.webhook_id is not None:
@@ -170,16 +170,14 @@ async def start(
         extract_id=extract_id(job.id),
         file_name=document.file_name,
         document_url=None if document.url is None else shown_url(document.url, document_shown),
-        kind=None,
         sha256=document.sha256,
         size=document.size,
-        pages_total=None,
         request=shown_request(sent.given, document),
         metadata=metadata,
         extracted=None,
         template_id=template_id,
     )
-    target = await read_target(request, state)
+    target = await read_target(request, state, sent.webhook)
     slot = Slot(caller.organization, f"POST {request.url.path}", idempotency_key)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):

@@ -98,13 +98,13 @@ async def result_of(state: AppState, job: JobRow, extraction: Extraction, *, par
     if job.kind is JobKind.CLASSIFICATION:
         return job.result
     done = extraction.extracted is not None or job.state.final
-    if (not done and not partial) or extraction.sha256 is None or extraction.variant is None:
+    opened = extraction.opened
+    if (not done and not partial) or opened is None:
         return None
     options = job.params.get("options", {})
     pages: list[PageContent] = []
     if not options.get("excludeOCRResult"):
-        digest = bytes.fromhex(extraction.sha256)
-        pages = await read_pages(state.db, job.organization, digest, extraction.variant, extraction.pages)
+        pages = await read_pages(state.db, job.organization, opened.digest, opened.variant, opened.pages)
     found: dict[str, Any] = {"inputTokens": job.input_tokens, "outputTokens": job.output_tokens}
     if not options.get("excludeOCRResult"):
         found["ocr"] = _ocr(job, extraction, pages)
@@ -159,7 +159,7 @@ async def extraction_answer(
         "metadata": extraction.metadata,
         "reviewStatus": job.review_status,
         "pagesProcessed": job.processed,
-        "pagesTotal": None if extraction.pages is None else len(extraction.pages),
+        "pagesTotal": None if extraction.opened is None else len(extraction.opened.pages),
         "error": error_of(job),
         "warnings": plain_warnings(job),
         "result": await result_of(state, job, extraction, partial=partial),

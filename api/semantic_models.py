@@ -14,7 +14,7 @@ from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
 from towpath.ai.domain.semantics.content import parse_model, views_of
 from towpath.ai.domain.semantics.overlay import overlay
 from towpath.ai.semantic_types import Content
-from towpath.ai.store.connections import change_connection, get_connection, sealed_config
+from towpath.ai.store.connections import change_connection, get_connection, seal_config
 from towpath.ai.store.models import ASKABLE, add_model, change_model, get_model, models_of, models_over, whole_model
 from towpath.ai.store.tables import ConnectionRow, ModelRow
 from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelKind
@@ -58,7 +58,7 @@ async def connection_columns(state: AppState, organization: str, body: Connectio
     return {
         "name": body.name,
         "kind": kind,
-        "config": sealed_config(state.vault, config),
+        "config": seal_config(state.vault, config),
         "path": body.path,
         "host": host,
         "database": database,

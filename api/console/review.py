@@ -18,7 +18,7 @@ from towpath.api.console.rendering import render
 from towpath.api.console.review_form import Node
 from towpath.api.console.review_typed import TypedForm, data_of, with_row_changed, wrong_fields
 from towpath.api.console.review_views import Reviewed, form_of, read_reviewed, review_view
-from towpath.api.console.sheets import numbers_of, read_sheets
+from towpath.api.console.sheets import read_sheets
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.extractions import annotate, decide_review
 from towpath.api.http.state import AppState, State
@@ -246,12 +246,12 @@ async def picture(state: State, visitor: PartVisitor, job_id: UUID, number: int)
     """A page's picture."""
     job = await find_job(state, visitor.caller, job_id)
     extraction = await get_extraction(state.db, job.organization, job.id)
-    found = None
-    if extraction.sha256 is not None and number in numbers_of(extraction):
-        found = await read_image(state.db, job.organization, bytes.fromhex(extraction.sha256), number)
-    if found is None:
+    opened, image = extraction.opened, None
+    if opened is not None and number in opened.pages:
+        image = await read_image(state.db, job.organization, opened.digest, number)
+    if image is None:
         raise NotFoundError("this page has no picture")
-    return Response(found, media_type="image/jpeg", headers={"Cache-Control": KEPT_AN_HOUR})
+    return Response(image, media_type="image/jpeg", headers={"Cache-Control": KEPT_AN_HOUR})
 
 
 @router.get("/jobs/{job_id}/pages/{number}")
@@ -265,5 +265,5 @@ async def one_sheet(state: State, visitor: PartVisitor, job_id: UUID, number: in
     found = next((sheet for sheet in sheets if sheet.number == number), None)
     if found is None:
         raise NotFoundError("the document has no such page")
-    total = extraction.pages_total or len(sheets)
+    total = len(sheets) if extraction.opened is None else extraction.opened.pages_total
     return HTMLResponse(render("sheet.html", sheet=found, total=total, at=f"/console/jobs/{job_id}"))

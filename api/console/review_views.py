@@ -13,7 +13,7 @@ from towpath.accounts.types import Principal
 from towpath.api.console.extraction_views import Sureness, schema_of, shown, sureness
 from towpath.api.console.job_words import JobLine, job_line
 from towpath.api.console.review_form import FormMaker, Node, place_of
-from towpath.api.console.sheets import LOADED_AT_FIRST, Sheet, first_marks, numbers_of, read_sheets
+from towpath.api.console.sheets import LOADED_AT_FIRST, Sheet, first_marks, page_numbers, read_sheets
 from towpath.api.http.state import AppState
 from towpath.api.job_control import find_job
 from towpath.core.errors import NotFoundError
@@ -141,7 +141,7 @@ async def review_view(state: AppState, reviewed: Reviewed, form: Node | None, *,
         form: As it was sent, or with the present data in it.
         page: The page of the document whose words are there from the start, with the first ones.
     """
-    numbers = numbers_of(reviewed.extraction)
+    numbers = page_numbers(reviewed.extraction)
     loaded = {*numbers[:LOADED_AT_FIRST], page}
     organization = reviewed.job.organization
     return ReviewView(

@@ -14,9 +14,17 @@ from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
 from towpath.db.tables import JobRow
 from towpath.documents.types import DocumentKind, PageBody, PageContent, ReadMethod, Word
-from towpath.extraction.store.jobs import begin_review, create_extraction, extract_id, keep_extracted, note_document
+from towpath.extraction.store.jobs import begin_review, create_extraction, extract_id, save_extracted, save_opened
 from towpath.extraction.store.pages import keep_image, keep_pages, packed
-from towpath.extraction.types import DocumentRef, Extracted, Extraction, ExtractOptions, ExtractParams, FieldSource
+from towpath.extraction.types import (
+    DocumentRef,
+    Extracted,
+    Extraction,
+    ExtractOptions,
+    ExtractParams,
+    FieldSource,
+    OpenedDocument,
+)
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import add_failures
 from towpath.jobs.types import (
@@ -254,18 +262,19 @@ async def make_extraction(
         id=uuid4(), organization=tenant, kind=JobKind.EXTRACTION, params=params.model_dump(mode="json", by_alias=True)
     )
     extraction = Extraction(
-        job_id=job.id, extract_id=extract_id(job.id), file_name=name, document_url=None, kind=DocumentKind.PDF,
-        sha256=digest.hex(), size=48_213, pages_total=None, request={"schema": schema}, metadata=None, extracted=None,
+        job_id=job.id, extract_id=extract_id(job.id), file_name=name, document_url=None,
+        sha256=digest.hex(), size=48_213, request={"schema": schema}, metadata=None, extracted=None,
     )  # fmt: skip
     ref = JobRef(organization=tenant, kind=JobKind.EXTRACTION, job_id=job.id)
     numbers = [page.page for page in found]
     bodies = await packed([PageBody.of(page.model_dump_json().encode()) for page in found])
     async with database.transaction() as connection:
         await create_extraction(connection, job, extraction)
-        await note_document(
-            connection, job.id, kind="pdf", sha256=digest.hex(), size=48_213, pages_total=len(found), pages=numbers,
+        opened = OpenedDocument(
+            kind=DocumentKind.PDF, sha256=digest.hex(), size=48_213, pages_total=len(found), pages=numbers,
             variant=VARIANT,
         )  # fmt: skip
+        await save_opened(connection, job.id, opened)
         await keep_pages(connection, tenant, digest, VARIANT, bodies)
     for number in pictures:
         await keep_image(database, tenant, digest, number, picture())
@@ -273,7 +282,7 @@ async def make_extraction(
     async with database.transaction() as connection:
         if data is not None:
             known = SOURCES if sources is None else sources
-            await keep_extracted(connection, job.id, Extracted(data=data, sources=known))
+            await save_extracted(connection, job.id, Extracted(data=data, sources=known))
         if review:
             await begin_review(connection, ref)
     if ended:

@@ -18,8 +18,8 @@ from tests.builders import Organization, organization, providers
 from tests.llm_server import LlmServer
 from tests.pages.serving import served
 from towpath.ai.databases.types import DatabaseConfig
-from towpath.ai.store.connections import add_connection, sealed_config
-from towpath.ai.store.jobs import create_ai_job, keep_action
+from towpath.ai.store.connections import add_connection, seal_config
+from towpath.ai.store.jobs import create_ai_job, save_action
 from towpath.ai.store.models import add_model
 from towpath.ai.store.tables import ConnectionRow, ModelRow
 from towpath.ai.types import AiParams, ModelKind, StoredAction, ThreadHead
@@ -147,7 +147,7 @@ async def make_model(database: Database, tenant: str) -> UUID:
     """A model that questions can be asked of."""
     config = DatabaseConfig.model_validate({"kind": "duckdb", "path": "lamps.duckdb"})
     connection = ConnectionRow(
-        organization=tenant, name="lamps", kind="duckdb", config=sealed_config(Vault([SECRETS]), config)
+        organization=tenant, name="lamps", kind="duckdb", config=seal_config(Vault([SECRETS]), config)
     )
     await add_connection(database, connection)
     content = MODEL | {"topics": {"shipments": {"base_view": "shipments"}}}
@@ -188,7 +188,7 @@ async def begin(database: Database, ref: JobRef) -> None:
 async def keep(database: Database, ref: JobRef, action: StoredAction, *, answer: str | None = None) -> None:
     """A worker has finished an iteration; with an answer, the last one."""
     async with database.transaction() as connection:
-        await keep_action(connection, ref, action, topic=action.topic, summary=answer)
+        await save_action(connection, ref, action, topic=action.topic, summary=answer)
 
 
 async def end(database: Database, ref: JobRef, error: JobError | None = None) -> None:

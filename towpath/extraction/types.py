@@ -106,7 +106,8 @@ class DocumentRef(BaseModel):
     media_type: str | None = None
     size: int | None = None
     sha256: str | None = Field(default=None, description="Hex; None until it was fetched.")
-    kind: DocumentKind | None = None
+    kind: DocumentKind | None = Field(default=None, description="None: found out when the document is opened.")
+    pages: int | None = Field(default=None, description="How many it has; None: counted when it is opened.")
 
 
 def _opened(value: Any) -> Any:
@@ -250,23 +251,36 @@ class ReviewNote(BaseModel):
     comment: str | None = None
 
 
+class OpenedDocument(BaseModel):
+    """What the document of an extraction turned out to be once it was opened."""
+
+    kind: DocumentKind
+    sha256: str = Field(description="Hex.")
+    size: int
+    pages_total: int
+    pages: list[int] = Field(description="The numbers of the chosen pages.")
+    variant: str = Field(description="Under which the pages are kept.")
+
+    @property
+    def digest(self) -> bytes:
+        """The key under which the store keeps the document, its pages and their pictures."""
+        return bytes.fromhex(self.sha256)
+
+
 class Extraction(BaseModel):
-    """An extraction as it is stored, beside its job."""
+    """An extraction as it was accepted and is stored, beside its job."""
 
     job_id: UUID
     extract_id: UUID
     file_name: str
     document_url: str | None
-    kind: DocumentKind | None
-    sha256: str | None
-    size: int | None
-    pages_total: int | None
-    pages: list[int] | None = Field(default=None, description="The chosen pages; None: all.")
-    variant: str | None = Field(default=None, description="Under which the pages are kept.")
+    sha256: str | None = Field(default=None, description="Hex; None until a document at a URL was fetched.")
+    size: int | None = None
     request: dict[str, Any]
     metadata: dict[str, Any] | None
     extracted: Extracted | None
     template_id: UUID | None = None
+    opened: OpenedDocument | None = Field(default=None, description="None until its job has opened the document.")
 
 
 ExtractParams.model_rebuild()

@@ -97,7 +97,7 @@ async def read_thread(database: Database, organization: str, conversation_id: UU
             (conversation.model_id, organization),
         )
         model = await found.fetchone()
-        turns = await turns_of(connection, conversation_id)
+        turns = await read_turns(connection, conversation_id)
         counted = await connection.execute("SELECT count(*) FROM jobs WHERE conversation_id = %s", (conversation_id,))
         return Thread(
             conversation=conversation,
@@ -130,7 +130,7 @@ async def read_turn_in(connection: Connection, organization: str, job_id: UUID, 
     return (await _turns(connection, jobs))[0]
 
 
-async def turns_of(connection: Connection, conversation_id: UUID, *, limit: int = MAX_TURNS) -> list[Turn]:
+async def read_turns(connection: Connection, conversation_id: UUID, *, limit: int = MAX_TURNS) -> list[Turn]:
     """The newest turns of a conversation, oldest first."""
     return await _turns(
         connection, await _jobs(connection, "conversation_id = %(id)s", {"id": conversation_id}, limit=limit)
