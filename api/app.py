@@ -149,7 +149,7 @@ class _Towpath(FastAPI):
         super().__init__(**options)
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The framework's layers, within ours."""
+        """Return the framework's layers, within ours."""
         settings = self._settings
         https = (settings.public_url or "").startswith("https://")
         inner = with_cors(super().build_middleware_stack(), settings.cors_origin_list)
@@ -160,7 +160,7 @@ DocsReader = Annotated[None, Depends(docs_reader)]
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application.
+    """Return the application.
 
     Args:
         settings: None: from the environment.

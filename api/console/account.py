@@ -82,7 +82,7 @@ def _assert_twice(form: dict[str, str]) -> None:
 
 
 def _in_words(refused: TowpathError) -> TowpathError:
-    """An error about a field without its name, which is that of the API."""
+    """Return an error about a field without its name, which is that of the API."""
     if isinstance(refused, BadInputError) and refused.field:
         return BadInputError(refused.detail.removeprefix(f"{refused.field}: "), field=refused.field)
     return refused

@@ -52,7 +52,7 @@ PageVisitor = Annotated[Visitor, Depends(_page_visitor)]
 
 
 def owners_only(refusal: str) -> Callable[[Visitor], Coroutine[Any, Any, Visitor]]:
-    """A dependency of pages that are for owners.
+    """Return a dependency of pages that are for owners.
 
     Args:
         refusal: What others are told.
@@ -93,12 +93,12 @@ def check_editor(visitor: Visitor, request: Request, form: Mapping[str, str], ro
 
 
 def reviews_waiting(visitor: Visitor) -> JobFilter:
-    """The jobs whose review the visitor could decide."""
+    """Return the jobs whose review the visitor could decide."""
     return JobFilter(review_statuses=[ReviewStatus.PENDING], user_id=visitor.user_id)
 
 
 async def reader_of(state: AppState, visitor: Visitor) -> Reader:
-    """The visitor for a template, with the count of reviews that wait."""
+    """Return the visitor for a template, with the count of reviews that wait."""
     found = await list_page(state.db, visitor.caller.organization, reviews_waiting(visitor), page=1, size=1)
     return replace(visitor.reader, waiting=found.total)
 
@@ -112,7 +112,7 @@ async def console_page(
     code: int = 200,
     **view: Any,
 ) -> HTMLResponse:
-    """A page of the console.
+    """Return a page of the console.
 
     Args:
         refused: Why what was sent was not done; its status is the page's.
@@ -127,5 +127,5 @@ async def console_page(
 
 
 def told_on_page(error: TowpathError) -> bool:
-    """Whether an error belongs onto the page that was used; the others have a page of their own."""
+    """Return whether an error belongs onto the page that was used; the others have a page of their own."""
     return not isinstance(error, UnauthorizedError | ForbiddenError | NotFoundError)

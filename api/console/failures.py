@@ -59,7 +59,7 @@ class PageRoute(APIRoute):
     """A route for people: its answers carry the headers of pages, its errors are pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, with errors turned into pages."""
+        """Return the handler, with errors turned into pages."""
         handle = super().get_route_handler()
 
         async def handled(request: Request) -> Response:
@@ -76,7 +76,7 @@ class PageRoute(APIRoute):
 
 
 def failure_page(request: Request, failure: Failure) -> Response:
-    """An error's page."""
+    """Return an error's page."""
     answer = page(
         "error.html",
         code=failure.status,

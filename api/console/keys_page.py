@@ -60,7 +60,7 @@ class KeyLine:
 
 
 def key_line(row: ApiKeyRow, visitor: Visitor, names: dict[UUID, str], now: datetime) -> KeyLine:
-    """A key in words."""
+    """Return a key in words."""
     state = "live"
     if row.revoked_at is not None:
         state = "revoked"
@@ -83,7 +83,7 @@ async def _page(
     refused: TowpathError | None = None,
     code: int = 200,
 ) -> HTMLResponse:
-    """The page.
+    """Return the page.
 
     Args:
         made: A key that was just made, the one time that it is shown.

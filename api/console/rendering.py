@@ -56,17 +56,17 @@ def money(usd: float) -> str:
 
 
 def iso(at: datetime) -> str:
-    """A time for machines, in UTC."""
+    """Return a time for machines, in UTC."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def readable(at: datetime) -> str:
-    """A time for people, in UTC; the script puts the reader's own in its place."""
+    """Return a time for people, in UTC; the script puts the reader's own in its place."""
     return f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
 
 
 def span(seconds: float) -> str:
-    """How long something took: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`."""
+    """Return how long something took: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`."""
     if seconds < 10:
         return f"{max(seconds, 0):.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -77,7 +77,7 @@ def span(seconds: float) -> str:
 
 
 def sentence(detail: str) -> str:
-    """An error's words as a sentence of a page."""
+    """Return an error's words as a sentence of a page."""
     text = detail.strip()
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
 
@@ -100,12 +100,12 @@ _templates = _environment()
 
 
 def render(template: str, /, **view: Any) -> str:
-    """A template filled with values, each of them escaped."""
+    """Return a template filled with values, each of them escaped."""
     return _templates.get_template(template).render(view)
 
 
 def page(template: str, /, *, code: int = HTTPStatus.OK, **view: Any) -> HTMLResponse:
-    """The same as an answer with a status, which the template knows as `code`."""
+    """Return the same as an answer with a status, which the template knows as `code`."""
     return HTMLResponse(render(template, code=code, **view), code)
 
 

@@ -26,7 +26,7 @@ HOME = "/console"
 
 
 def local_path(given: str | None) -> str:
-    """A path of this site to go on to; anything else leads home."""
+    """Return a path of this site to go on to; anything else leads home."""
     if not given or not given.startswith("/") or given.startswith("//"):
         return HOME
     # Browsers read a backslash as a slash, and leave out line ends and tabs.
@@ -89,7 +89,7 @@ async def sign_in(request: Request, state: State) -> Response:
 
 
 def refusal(refused: TowpathError) -> str:
-    """Why an attempt was refused, for a person."""
+    """Return why an attempt was refused, for a person."""
     if isinstance(refused, LimitReachedError):
         return f"Too many attempts. Try again in {span(refused.retry_after or 1)}."
     return sentence(refused.detail)

@@ -60,7 +60,7 @@ async def _page(
     refused: TowpathError | None = None,
     code: int = 200,
 ) -> HTMLResponse:
-    """The page.
+    """Return the page.
 
     Args:
         shown: A link that was just made, the one time that it is shown.

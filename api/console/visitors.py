@@ -102,7 +102,7 @@ class Visitor:
 
 
 async def signed_in(request: Request, state: AppState) -> Visitor:
-    """The visitor by session, or by a key in a header.
+    """Return the visitor by session, or by a key in a header.
 
     Raises:
         UnauthorizedError: Neither is there, or it is not valid.
@@ -115,7 +115,7 @@ async def signed_in(request: Request, state: AppState) -> Visitor:
 
 
 async def thread_visitor(request: Request, state: AppState, conversation_id: UUID) -> tuple[Visitor, Conversation]:
-    """Who looks at a thread: by session where that may see it, else by the cookie of a link.
+    """Return who looks at a thread: by session where that may see it, else by the cookie of a link.
 
     Raises:
         UnauthorizedError: There is neither.
@@ -184,7 +184,7 @@ def tell_origin(response: Response) -> None:
 async def read_form(
     request: Request, *, most_fields: int = MAX_FORM_FIELDS, own_checks: Collection[str] = ()
 ) -> dict[str, str]:
-    """The fields of a form, the last of each name.
+    """Return the fields of a form, the last of each name.
 
     Args:
         request: The request.
@@ -201,7 +201,7 @@ async def read_form(
 async def read_pairs(
     request: Request, *, most_fields: int = MAX_FORM_FIELDS, own_checks: Collection[str] = ()
 ) -> list[tuple[str, str]]:
-    """The fields of a form in order: a name comes as often as the form says it. Arguments as for `read_form`.
+    """Return the fields of a form in order: a name comes as often as the form says it. Arguments as for `read_form`.
 
     Raises:
         TooLargeError: Beyond 1 MiB.

@@ -46,7 +46,7 @@ class ChatPass:
 
 
 def presented(request: Request) -> str | None:
-    """The one credential in a request's headers.
+    """Return the one credential in a request's headers.
 
     Raises:
         UnauthorizedError: Two different ones, or an Authorization header of another kind.
@@ -69,12 +69,12 @@ async def authenticate(
     _bearer: Annotated[Any, Depends(bearer)] = None,
     _header: Annotated[Any, Depends(header_key)] = None,
 ) -> Principal:
-    """The caller of a request.
+    """Return the caller of a request.
 
     Raises:
         UnauthorizedError: No key, a wrong, expired or revoked one, or two different ones.
         ForbiddenError: A write by cookie without its CSRF token.
-        LimitReached: The organization has used up its requests.
+        LimitReachedError: The organization has used up its requests.
     """
     # A route that takes a body has asked before it was read.
     known: Principal | None = request.scope.get(CALLER)
@@ -106,7 +106,7 @@ async def authenticate_embeddings(
     _bearer: Annotated[Any, Depends(bearer)] = None,
     _header: Annotated[Any, Depends(header_key)] = None,
 ) -> Principal:
-    """The caller of the embeddings API: without a key the default tenant, where the setting opens it."""
+    """Return the caller of the embeddings API: without a key the default tenant, where the setting opens it."""
     keyless = presented(request) is None and COOKIE not in request.cookies
     if keyless and state.settings.embeddings_open:
         note_caller(request.scope, organization=DEFAULT_ORGANIZATION)
@@ -128,7 +128,7 @@ async def _by_cookie(request: Request, state: AppState) -> Principal:
 
 
 async def read_session(request: Request, state: AppState) -> Session:
-    """The session of a request's cookie. Whether a write carries the CSRF token is the reader's to check.
+    """Return the session of a request's cookie. Whether a write carries the CSRF token is the reader's to check.
 
     Raises:
         UnauthorizedError: There is none, it has ended, or its user or key is gone.
@@ -143,7 +143,7 @@ async def read_session(request: Request, state: AppState) -> Session:
 
 
 def same_csrf(given: str | None, expected: str) -> bool:
-    """Whether a write carries its session's CSRF token; takes as long for every wrong one."""
+    """Return whether a write carries its session's CSRF token; takes as long for every wrong one."""
     return hmac.compare_digest((given or "").encode(), expected.encode())
 
 
@@ -154,12 +154,12 @@ def presented_tokens(request: Request) -> list[str]:
 
 
 def stream_token(state: AppState, organization: str, job_id: UUID) -> str:
-    """A token that opens one job's stream for five minutes."""
+    """Return a token that opens one job's stream for five minutes."""
     return sign_token(state.secret, {"sub": str(job_id), "org": organization}, "stream", STREAM_TOKEN_SECONDS)
 
 
 def stream_organization(state: AppState, token: str, job_id: UUID) -> str:
-    """The organisation that a stream token speaks for.
+    """Return the organisation that a stream token speaks for.
 
     Raises:
         UnauthorizedError: The token is not valid, or is another job's.
@@ -171,7 +171,7 @@ def stream_organization(state: AppState, token: str, job_id: UUID) -> str:
 
 
 def chat_link_token(state: AppState, organization: str, conversation_id: UUID, link_id: UUID, *, write: bool) -> str:
-    """A token that opens a thread's page for 24 hours, as `?token=`.
+    """Return a token that opens a thread's page for 24 hours, as `?token=`.
 
     Args:
         link_id: The link's row, by which it can be revoked.
@@ -182,7 +182,7 @@ def chat_link_token(state: AppState, organization: str, conversation_id: UUID, l
 
 
 async def exchange_chat_link(state: AppState, token: str, conversation_id: UUID) -> tuple[str, int]:
-    """A cookie's value for a link's token, so that the token stays in no history.
+    """Return a cookie's value for a link's token, so that the token stays in no history.
 
     Returns:
         The value, and the seconds that are left of the link's day.
@@ -197,7 +197,7 @@ async def exchange_chat_link(state: AppState, token: str, conversation_id: UUID)
 
 
 async def read_chat_pass(state: AppState, cookie: str, conversation_id: UUID) -> ChatPass:
-    """What a thread's cookie lets its bearer do.
+    """Return what a thread's cookie lets its bearer do.
 
     Raises:
         UnauthorizedError: It is not valid or its link was revoked, or it is another thread's.
@@ -220,7 +220,7 @@ Caller = Annotated[Principal, Depends(authenticate)]
 
 
 def allowed(caller: Principal, role: Role, scope: Scope) -> Principal:
-    """The caller, who has a role and a scope.
+    """Return the caller, who has a role and a scope.
 
     Raises:
         ForbiddenError: One of them is lacking.
@@ -259,7 +259,7 @@ def asks(role: Role, scope: Scope, *, unless: str | None = None) -> Callable[[Ch
 
 
 def require(role: Role, scope: Scope) -> Callable[[Principal], Coroutine[Any, Any, Principal]]:
-    """A dependency that asks for a role and a scope."""
+    """Return a dependency that asks for a role and a scope."""
 
     @asks(role, scope)
     async def check(caller: Caller) -> Principal:
@@ -269,7 +269,7 @@ def require(role: Role, scope: Scope) -> Callable[[Principal], Coroutine[Any, An
 
 
 def require_embeddings(scope: Scope) -> Callable[[Principal], Coroutine[Any, Any, Principal]]:
-    """The same for the embeddings API, which may be open."""
+    """Return the same for the embeddings API, which may be open."""
 
     @asks(Role.OPERATOR, scope, unless="`TOWPATH_EMBEDDINGS_OPEN` lets everyone in")
     async def check(caller: Annotated[Principal, Depends(authenticate_embeddings)]) -> Principal:

@@ -58,7 +58,7 @@ async def read_body_with_members(
 
 
 def body_of(model: type[BaseModel], *, file: bool = False, text: str | None = None) -> dict[str, Any]:
-    """The OpenAPI entry of a body; also the types of body that the route takes.
+    """Return the OpenAPI entry of a body; also the types of body that the route takes.
 
     Args:
         model: Its type.
@@ -79,7 +79,7 @@ def body_of(model: type[BaseModel], *, file: bool = False, text: str | None = No
 
 
 def _inlined(node: Any, known: dict[str, Any], depth: int) -> Any:
-    """A schema without references: what nobody else uses has no place among the document's components."""
+    """Return a schema without references: what nobody else uses has no place among the document's components."""
     if isinstance(node, list):
         return [_inlined(one, known, depth) for one in node]
     if not isinstance(node, dict):

@@ -11,7 +11,7 @@ HOME_BITS = 64
 
 
 def place_of(connection: HTTPConnection) -> str:
-    """The caller's network address; of an IPv6 one its network, because a caller has a whole one.
+    """Return the caller's network address; of an IPv6 one its network, because a caller has a whole one.
 
     `X-Forwarded-For` is believed from TOWPATH_TRUSTED_PROXIES alone: the server puts it in the peer's place there.
     """

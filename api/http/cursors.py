@@ -14,12 +14,12 @@ Cursor = tuple[datetime, UUID]
 
 
 def write_cursor(cursor: Cursor) -> str:
-    """Where a page ends, for the next one."""
+    """Return where a page ends, for the next one."""
     return base64.urlsafe_b64encode(f"{cursor[0].isoformat()} {cursor[1]}".encode()).decode()
 
 
 def read_cursor(text: str) -> Cursor:
-    """What `write_cursor` wrote.
+    """Return what `write_cursor` wrote.
 
     Raises:
         BadInputError: It did not.

@@ -68,7 +68,7 @@ def _answer(
 
 
 def answer_error(request: Request, error: TowpathError) -> JSONResponse:
-    """The answer to one of our own errors."""
+    """Return the answer to one of our own errors."""
     if isinstance(error, BadInputError) and _lists(request):
         kind = "missing" if error.code is ErrorCode.MISSING_FIELD else error.code.lower()
         return _list(request, error.code, [{"loc": ["body", *_place(error.field)], "msg": error.detail, "type": kind}])
@@ -96,7 +96,7 @@ def _validation(request: Request, error: RequestValidationError) -> JSONResponse
 
 
 def _lists(request: Request) -> bool:
-    """Whether the route belongs to an API whose users expect a list of what is wrong, with 422."""
+    """Return whether the route belongs to an API whose users expect a list of what is wrong, with 422."""
     return request.url.path.removeprefix("/api/v1").startswith("/embeddings/")
 
 

@@ -16,7 +16,7 @@ MAX_SHOWN = 200
 
 
 def methods_of(request: Request) -> list[str]:
-    """All methods that a request's path is served with, by whichever routes."""
+    """Return all methods that a request's path is served with, by whichever routes."""
     scope: Scope = {
         "type": "http",
         "path": request.scope["path"],

@@ -54,7 +54,7 @@ class Limits:
         self._added: dict[str, int] = {}
 
     def most(self, organization: str, name: LimitName) -> int:
-        """A limit, as it was known when the request at hand was counted; 0: none."""
+        """Return a limit, as it was known when the request at hand was counted; 0: none."""
         own = self._own.get(organization, (0.0, {}))[1]
         return own.get(name, self._defaults[name])
 
@@ -79,7 +79,7 @@ class Limits:
         await self._limiter.hit(self._rate(caller.organization, LimitName.AI_REQUESTS), _key_of(caller))
 
     def most_jobs(self, organization: str) -> int:
-        """How many jobs may be in flight, for whoever creates one; 0: any number."""
+        """Return how many jobs may be in flight, for whoever creates one; 0: any number."""
         return self.most(organization, LimitName.JOBS)
 
     async def room_for_job(self, organization: str) -> None:
@@ -117,7 +117,7 @@ class Limits:
             await add_bytes(self._database, organization, added)
 
     async def view(self, caller: Principal) -> list[LimitView]:
-        """All limits, with what is used."""
+        """Return all limits, with what is used."""
         organization = caller.organization
         own = await own_limits(self._database, organization)
         self._own[organization] = (time.monotonic() + KNOWN_SECONDS, own)

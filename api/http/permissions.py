@@ -50,7 +50,7 @@ class Permission:
         return scope.value if role is Role.OPERATOR else f"{role} {scope}"
 
     def allows(self, caller: str) -> bool:
-        """Whether one of `CALLERS` may call it."""
+        """Return whether one of `CALLERS` may call it."""
         if caller == "nobody":
             return not self.asked
         if self.needs is None:
@@ -61,7 +61,7 @@ class Permission:
 
 
 def permissions(app: FastAPI) -> dict[str, Permission]:
-    """What each operation of the OpenAPI document asks for, by its method and path."""
+    """Return what each operation of the OpenAPI document asks for, by its method and path."""
     return {
         f"{method} {one.path_format}": _permission(one.dependant)
         for one in iter_route_contexts(app.routes)
@@ -96,7 +96,7 @@ def table(found: dict[str, Permission]) -> str:
 
 
 def written(page: str, made: str) -> str:
-    """A page with the table between its marks.
+    """Return a page with the table between its marks.
 
     Raises:
         ValueError: The marks are not there.

@@ -10,6 +10,6 @@ async def limited(state: State, caller: Caller) -> None:
     """Count a call.
 
     Raises:
-        LimitReached: The key has used up its minute.
+        LimitReachedError: The key has used up its minute.
     """
     await state.limits.count_ai_request(caller)

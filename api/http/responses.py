@@ -13,10 +13,10 @@ from towpath.core.texts import utc_text
 
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer whose body is ready for JSON."""
+    """Return an answer whose body is ready for JSON."""
     return Response(write_json(body), status, dict(headers or {}), media_type="application/json")
 
 
 def moment(at: datetime | None) -> str | None:
-    """A time as ISO 8601 in UTC, with milliseconds."""
+    """Return a time as ISO 8601 in UTC, with milliseconds."""
     return None if at is None else utc_text(at)

@@ -89,7 +89,7 @@ class ApiRoute(APIRoute):
         return next((one for one in (authenticate, authenticate_embeddings) if one in calls), None)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler of FastAPI, with the body's type settled before it and its errors worded after it."""
+        """Return the handler of FastAPI, with the body's type settled before it and its errors worded after it."""
         handle = super().get_route_handler()
         settled = self.media_types
         authenticates = self.authenticates
@@ -191,7 +191,7 @@ def _unknown(given: Iterable[str], known: Iterable[str], *place: str) -> list[An
 
 
 def invalid(model: type[BaseModel], error: ValidationError, *place: str | int) -> RequestValidationError:
-    """What is wrong with a body that a route reads itself, as if FastAPI had read it.
+    """Return what is wrong with a body that a route reads itself, as if FastAPI had read it.
 
     Args:
         model: The whole body.
@@ -203,7 +203,7 @@ def invalid(model: type[BaseModel], error: ValidationError, *place: str | int) -
 
 
 def _named(model: type[BaseModel] | None, error: RequestValidationError) -> list[Any]:
-    """What is wrong, with the nearest known name beside each field that is unknown."""
+    """Return what is wrong, with the nearest known name beside each field that is unknown."""
     return [
         _with_suggestion(model, one) if model is not None and one["type"] == "extra_forbidden" else one
         for one in error.errors()
@@ -238,6 +238,6 @@ def warn(request: Request, message: str) -> None:
 
 
 def _safe(name: str) -> str:
-    """A client's name as it may stand in a header."""
+    """Return a client's name as it may stand in a header."""
     shown = "".join(one if one.isascii() and (one.isalnum() or one in "_.-[]") else "?" for one in name)
     return shown if len(shown) <= MAX_NAME else f"{shown[:MAX_NAME]}..."

@@ -72,7 +72,7 @@ class AppState:
 
 
 async def state_of(connection: HTTPConnection) -> AppState:
-    """The state of the application that a request belongs to."""
+    """Return the state of the application that a request belongs to."""
     return cast(AppState, connection.app.state.towpath)
 
 

@@ -51,7 +51,7 @@ async def _by_key(
     _bearer: Annotated[Any, Depends(bearer)] = None,
     _header: Annotated[Any, Depends(header_key)] = None,
 ) -> Principal | None:
-    """The caller by a key; None: a stream token came instead, which is looked at with its job."""
+    """Return the caller by a key; None: a stream token came instead, which is looked at with its job."""
     if token is not None:
         return None
     return await require(Role.OPERATOR, Scope.READ)(await authenticate(request, state))
@@ -63,11 +63,11 @@ StreamCaller = Annotated[Principal | None, Depends(_by_key)]
 async def stream_reader(
     request: Request, state: AppState, job_id: UUID, caller: Principal | None, token: str | None
 ) -> JobRow:
-    """The job that is read, by a key or by its stream token, which was given to who may see it.
+    """Return the job that is read, by a key or by its stream token, which was given to who may see it.
 
     Raises:
-        Unauthorized: The token is not valid.
-        NotFound: The job is not there, or not to be seen.
+        UnauthorizedError: The token is not valid.
+        NotFoundError: The job is not there, or not to be seen.
     """
     if caller is not None:
         return await find_job(state, caller, job_id)
@@ -83,7 +83,7 @@ def has_everything(job: JobRow, position: int | None) -> bool:
 
 
 def no_more() -> Response:
-    """The answer that ends the coming back: an EventSource takes any other for a broken connection."""
+    """Return the answer that ends the coming back: an EventSource takes any other for a broken connection."""
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
@@ -103,7 +103,7 @@ class _Held(EventSourceResponse):
 
 
 def stream(state: AppState, job: JobRow, lines: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
-    """The answer that sends a job's lines, with a comment in quiet times.
+    """Return the answer that sends a job's lines, with a comment in quiet times.
 
     429 where the organization has as many streams open as it may.
     """

@@ -68,7 +68,7 @@ FROM_PYDANTIC = re.compile(r"^(input|value|string|list|dictionary) should (be |h
 
 
 def in_words(error: Mapping[str, Any]) -> str:
-    """What is wrong with one value, without its name."""
+    """Return what is wrong with one value, without its name."""
     kind, facts = str(error["type"]), error.get("ctx") or {}
     if kind in WORDS:
         return WORDS[kind]

@@ -30,7 +30,7 @@ PREFLIGHT_SECONDS = 600
 
 
 def ui_origins(ui_url: str | None) -> frozenset[str]:
-    """The origins of the Temporal UI's pages; on this machine by each of its names."""
+    """Return the origins of the Temporal UI's pages; on this machine by each of its names."""
     if not ui_url:
         return frozenset()
     parts = urlsplit(ui_url)
@@ -40,7 +40,7 @@ def ui_origins(ui_url: str | None) -> frozenset[str]:
 
 
 def _cors(request: Request, state: AppState) -> dict[str, str]:
-    """The headers that let the UI's pages read the answer; none: no browser asks.
+    """Return the headers that let the UI's pages read the answer; none: no browser asks.
 
     Raises:
         ForbiddenError: A page of another origin asks.

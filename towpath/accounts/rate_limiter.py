@@ -113,7 +113,7 @@ class Limiter:
         await self._strategy.clear(rate.item, _short(key))
 
     async def used(self, rate: Rate, key: str) -> int:
-        """How many of the limit are used; with blocks, what the processes have taken."""
+        """Return how many of the limit are used; with blocks, what the processes have taken."""
         if rate.most == 0:
             return 0
         return rate.most - (await self._strategy.get_window_stats(rate.item, _short(key))).remaining
@@ -190,5 +190,5 @@ def _reached(rate: Rate, wait: int) -> LimitReachedError:
 
 
 def _short(key: str) -> str:
-    """A key of bounded length: an address typed by anybody may have any."""
+    """Return a key of bounded length: an address typed by anybody may have any."""
     return key if len(key) <= MAX_KEY else hashlib.sha256(key.encode()).hexdigest()

@@ -19,7 +19,7 @@ MAX_DAYS = 36_500
 
 
 def shown_once(name: str) -> Callable[[dict[str, Any]], None]:
-    """What a schema needs that tells of an answer with a secret, of which a repeat is answered without it."""
+    """Return what a schema needs that tells of an answer with a secret, of which a repeat is answered without it."""
 
     def change(schema: dict[str, Any]) -> None:
         schema["required"] = [one for one in schema["required"] if one != name]
@@ -36,7 +36,7 @@ class Role(Word):
     ADMIN = "admin"
 
     def covers(self, other: Role) -> bool:
-        """Whether this role may do what `other` may."""
+        """Return whether this role may do what `other` may."""
         order = list(Role)
         return order.index(self) >= order.index(other)
 
@@ -56,7 +56,7 @@ class KeyKind(Word):
 
 
 def organization_uuid(organization: str) -> UUID:
-    """An organization's id where a UUID is wanted: always the same one, made of its slug.
+    """Return an organization's id where a UUID is wanted: always the same one, made of its slug.
 
     It also stands for the organization itself in the place of a user, where a key asks that is nobody's.
     """

@@ -11,7 +11,7 @@ MAX_SHOWN = 300
 
 
 def own_file(root: Path, organization: str, path: str, *, must_exist: bool = True) -> Path:
-    """A file in `root/organization`.
+    """Return a file in `root/organization`.
 
     Args:
         root: The folder that has one for each organization.

@@ -34,7 +34,7 @@ def _without_format(text: str) -> str:
 
 
 def normal_email(given: str) -> str:
-    """The one spelling of an e-mail address under which an account is kept and found.
+    """Return the one spelling of an e-mail address under which an account is kept and found.
 
     Full-width and other compatibility forms become plain ones, what is not seen is left out, the case is folded, the
     domain is written in ASCII (IDNA).
@@ -59,7 +59,7 @@ def normal_email(given: str) -> str:
 
 
 def normal_name(given: str) -> str:
-    """An organization's name as it is shown: what is not seen is left out, spaces are single.
+    """Return an organization's name as it is shown: what is not seen is left out, spaces are single.
 
     Raises:
         ValueError: Nothing is left, or it holds a control character.
@@ -73,7 +73,7 @@ def normal_name(given: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """What two names have in common that only differ in case: the same key is the same organization."""
+    """Return what two names have in common that only differ in case: the same key is the same organization."""
     return unicodedata.normalize("NFKC", normal_name(name).casefold())
 
 

@@ -13,7 +13,7 @@ MAX_LISTED = 40
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that another one was most probably meant to be; None: nothing is near.
+    """Return the known name that another one was most probably meant to be; None: nothing is near.
 
     Case, `_` and `-` do not count: `page_size` is as near to `pageSize` as can be.
     """
@@ -22,7 +22,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """What is put behind "unknown field": the nearest name, or the names that there are."""
+    """Return what is put behind "unknown field": the nearest name, or the names that there are."""
     names = list(known)
     if (near := nearest(name, names)) is not None:
         return f"did you mean {near}?"
@@ -33,7 +33,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def nearest_path(path: str, known: Iterable[str]) -> str | None:
-    """The known path template that a path was most probably meant to be; None: nothing is near.
+    """Return the known path template that a path was most probably meant to be; None: nothing is near.
 
     Args:
         path: As it was asked for.

@@ -8,17 +8,17 @@ CUT = " …"
 
 
 def utc_text(at: datetime) -> str:
-    """A time as ISO 8601 in UTC, with milliseconds: `2026-11-26T21:40:09.125Z`."""
+    """Return a time as ISO 8601 in UTC, with milliseconds: `2026-11-26T21:40:09.125Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def counted(number: int, thing: str) -> str:
-    """A number of things: `1 row`, `3,323 rows`."""
+    """Return a number of things: `1 row`, `3,323 rows`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def shorten(text: str, most: int) -> str:
-    """A text of at most so many characters; what is longer ends between two words, and with an ellipsis."""
+    """Return a text of at most so many characters; what is longer ends between two words, and with an ellipsis."""
     if len(text) <= most:
         return text
     room = most - len(CUT)

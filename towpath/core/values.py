@@ -19,7 +19,7 @@ MAX_PORT = 65_535
 
 
 def bounded_time(moment: datetime, latest: datetime = LATEST) -> datetime:
-    """A time in UTC; one that names no time zone is taken to be in UTC.
+    """Return a time in UTC; one that names no time zone is taken to be in UTC.
 
     Raises:
         ValueError: Before 1970, or not before `latest`.
@@ -79,10 +79,10 @@ NUMBER = BeforeValidator(no_truth_value)
 
 
 def is_port(port: int | None) -> bool:
-    """Whether a URL's port is one; none is the scheme's own."""
+    """Return whether a URL's port is one; none is the scheme's own."""
     return port is None or 0 < port <= MAX_PORT
 
 
 def url_host(host: str) -> str:
-    """A host as it stands in a URL: an IPv6 address in brackets."""
+    """Return a host as it stands in a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host

@@ -62,7 +62,7 @@ def meet(left: Collection[str], right: Collection[str]) -> bool:
 
 
 def _places(addresses: Collection[str]) -> set[IPv4Address | IPv6Address | None]:
-    """The addresses, in one form each; None: the machine that asks."""
+    """Return the addresses, in one form each; None: the machine that asks."""
     found: set[IPv4Address | IPv6Address | None] = set()
     for text in addresses:
         address = ip_address(text.partition("%")[0])

@@ -170,7 +170,7 @@ class GuardedClient:
             await self._guard.open_addresses(target.host, target.port or (443 if target.scheme == "https" else 80))
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """Where a host leads, for a connection of another kind; the guard's rules hold.
+        """Return where a host leads, for a connection of another kind; the guard's rules hold.
 
         Raises:
             BadInputError: To a refused address.
@@ -186,7 +186,7 @@ class GuardedClient:
         return _Bounds(self._seconds, _shown(url))
 
     async def _body(self, response: httpx.Response, *, keep: int | None = None) -> bytes:
-        """The decompressed body: whole or refused without `keep`, cut off with it."""
+        """Return the decompressed body: whole or refused without `keep`, cut off with it."""
         most = self._most_bytes if keep is None else keep
         told = response.headers.get("content-length", "")
         if keep is None and told.isdigit() and int(told) > most:
@@ -202,7 +202,7 @@ class GuardedClient:
 
 
 def retry_after(headers: Mapping[str, str]) -> int | None:
-    """The seconds that `Retry-After` asks for, given as seconds or as a date; at most a day."""
+    """Return the seconds that `Retry-After` asks for, given as seconds or as a date; at most a day."""
     text = headers.get("retry-after", "").strip()
     if text.isdigit():
         return min(int(text), MAX_WAIT_SECONDS)
@@ -250,7 +250,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
         self._network = httpcore.AnyIOBackend()
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """Where a host leads.
+        """Return where a host leads.
 
         Raises:
             RefusedAddressError: To an address that is not public, and the host is not allowed by name.
@@ -265,7 +265,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
         return found
 
     async def open_addresses(self, host: str, port: int) -> list[str]:
-        """The same for a request, which no part of ours may get.
+        """Return the same for a request, which no part of ours may get.
 
         Raises:
             RefusedAddressError: As `addresses`, or a part of Towpath listens there.
@@ -382,7 +382,7 @@ async def _decompressed(response: httpx.Response) -> AsyncIterator[bytes]:
 
 
 def _checked(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
-    """A URL that may be called."""
+    """Return a URL that may be called."""
     try:
         url = httpx.URL(text) if base is None else base.join(text)
         # What follows reads it by the standard library, which takes less.
@@ -418,7 +418,7 @@ def _assert_fetched(response: httpx.Response) -> None:
 
 
 def _shown(url: httpx.URL) -> str:
-    """A URL for a message: what follows `?` may hold a secret."""
+    """Return a URL for a message: what follows `?` may hold a secret."""
     return str(url.copy_with(query=None, fragment=None, userinfo=b""))[:200]
 
 

@@ -47,7 +47,7 @@ def dangers(settings: Settings) -> list[str]:
 
 
 def refusal(settings: Settings) -> str | None:
-    """Why `towpath up` does not start with these settings; None: it does."""
+    """Return why `towpath up` does not start with these settings; None: it does."""
     found = dangers(settings)
     if not found or settings.allow_insecure:
         return None
@@ -59,7 +59,7 @@ def refusal(settings: Settings) -> str | None:
 
 
 def exposed(settings: Settings) -> list[str]:
-    """What an operator should know whose façade others can reach; nothing on loopback."""
+    """Return what an operator should know whose façade others can reach; nothing on loopback."""
     if is_loopback(settings.host):
         return []
     told = [
@@ -78,7 +78,7 @@ def exposed(settings: Settings) -> list[str]:
 
 
 def own_endpoints(settings: Settings) -> frozenset[tuple[str, int]]:
-    """Where our own parts answer, host and port: no request that comes from outside may be sent there."""
+    """Return where our own parts answer, host and port: no request that comes from outside may be sent there."""
     ports = (settings.postgres_port, settings.temporal_port, settings.ui_port, settings.chroma_port, settings.llm_port)
     found = {("127.0.0.1", port) for port in ports if port}
     if settings.port:
@@ -95,7 +95,7 @@ def own_endpoints(settings: Settings) -> frozenset[tuple[str, int]]:
 
 
 def _listening(host: str) -> set[str]:
-    """The addresses of a host that something listens on: all of the machine's, where it listens on all."""
+    """Return the addresses of a host that something listens on: all of the machine's, where it listens on all."""
     try:
         if not ip_address(host.strip("[]")).is_unspecified:
             return {host}

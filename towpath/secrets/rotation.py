@@ -41,7 +41,7 @@ async def reseal(database: Database, vault: Vault) -> int:
         How many secrets there are.
 
     Raises:
-        Unavailable: One was sealed with a key that the vault does not hold; its table stays as it was.
+        UnavailableError: One was sealed with a key that the vault does not hold; its table stays as it was.
     """
     count = 0
     for table, key, column in SEALED:
@@ -70,7 +70,7 @@ async def seal_urls(database: Database, vault: Vault, *, again: bool = False) ->
         How many are sealed now.
 
     Raises:
-        Unavailable: One was sealed with a key that the vault does not hold; its piece stays as it was.
+        UnavailableError: One was sealed with a key that the vault does not hold; its piece stays as it was.
     """
     return sum([await _seal_table(database, vault, *one, again=again) for one in URLS])
 

@@ -18,7 +18,7 @@ MIN_NAME = 4
 
 
 def why_refused(password: str, *, email: str, organization: str = "") -> str | None:
-    """Why a password is not taken; None: it is.
+    """Return why a password is not taken; None: it is.
 
     Args:
         password: As it was typed.

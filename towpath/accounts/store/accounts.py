@@ -23,7 +23,7 @@ UserCheck = Callable[[UserRow], None]
 
 
 async def get_member(database: Database, organization: str, user_id: UUID) -> UserRow:
-    """A user of an organisation who was not removed.
+    """Return a user of an organisation who was not removed.
 
     Raises:
         NotFoundError: There is none.
@@ -159,7 +159,7 @@ async def make_reset(database: Database, user_id: UUID, token: str, *, by: UUID 
 
 
 async def reset_user(database: Database, token: str) -> UserRow | None:
-    """The user whom a reset is for; None: it is unknown, used or over, or its user may not enter."""
+    """Return the user whom a reset is for; None: it is unknown, used or over, or its user may not enter."""
     async with database.statement() as connection:
         found = await connection.execute(
             "SELECT user_id FROM password_resets WHERE token_hash = %s AND expires_at > now()", (hash_key(token),)

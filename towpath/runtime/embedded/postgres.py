@@ -55,7 +55,7 @@ SETTINGS = {
 
 
 def binaries() -> Path:
-    """The folder of `postgres` and `initdb` inside the wheel.
+    """Return the folder of `postgres` and `initdb` inside the wheel.
 
     Raises:
         StackError: The package is not installed.
@@ -70,7 +70,7 @@ def binaries() -> Path:
 
 
 def _unprivileged() -> tuple[int, int] | None:
-    """The user to drop to: Postgres refuses to run as root."""
+    """Return the user to drop to: Postgres refuses to run as root."""
     if os.geteuid() != 0:
         return None
     nobody = pwd.getpwnam("nobody")
@@ -78,12 +78,12 @@ def _unprivileged() -> tuple[int, int] | None:
 
 
 def _reachable(folder: Path) -> bool:
-    """Whether any user may walk down to a folder."""
+    """Return whether any user may walk down to a folder."""
     return all(parent.stat().st_mode & 0o001 for parent in [folder, *folder.parents])
 
 
 def _binaries_for_nobody() -> Path:
-    """The binaries where `nobody` can run them: copied once a version if they are below a closed folder."""
+    """Return the binaries where `nobody` can run them: copied once a version if they are below a closed folder."""
     found = binaries()
     if _reachable(found):
         return found
@@ -190,7 +190,7 @@ class Postgres:
         return binaries() if self._identity is None else _binaries_for_nobody()
 
     def _seen(self, folder: Path) -> str:
-        """A data directory as the program that is started inside it is told it."""
+        """Return a data directory as the program that is started inside it is told it."""
         return str(folder) if self._identity is None else "/proc/self/cwd"
 
     def _clear_leftovers(self) -> None:

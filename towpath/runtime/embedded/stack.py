@@ -407,18 +407,18 @@ class EmbeddedStack:
         return environment
 
     def _port(self, name: str, host: str = "127.0.0.1") -> int:
-        """A part's port, chosen once: who listens there already must not look like somebody else."""
+        """Return a part's port, chosen once: who listens there already must not look like somebody else."""
         if name not in self._ports:
             self._ports[name] = self.home.port(name, getattr(self._settings, name), host)
         return self._ports[name]
 
     def _port_now(self, name: str) -> int:
-        """The same for a part that starts late; another one, if somebody has taken its port meanwhile."""
+        """Return the same for a part that starts late; another one, if somebody has taken its port meanwhile."""
         self._ports.pop(name, None)
         return self._port(name)
 
     def _own_ports(self) -> dict[str, int]:
-        """The ports of our parts, also of those that start when they are needed: webhooks may not go there."""
+        """Return the ports of our parts, also of those that start when they are needed: webhooks may not go there."""
         settings = self._settings
         parts = {
             "postgres_port": settings.database_url,
@@ -452,7 +452,7 @@ class EmbeddedStack:
         )
 
     def child(self, name: str) -> Child:
-        """A supervised child by its name."""
+        """Return a supervised child by its name."""
         return self._children[name]
 
     def kill(self, name: str) -> int:
