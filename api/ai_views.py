@@ -20,7 +20,7 @@ from towpath.api.ai_jobs import chat_url
 from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
-from towpath.core.spreadsheets import safe_csv
+from towpath.core.spreadsheets import escape_csv
 from towpath.db.tables import JobRow
 from towpath.jobs.store.ends import plain_warnings
 
@@ -143,7 +143,7 @@ def query_answer(action: StoredAction) -> dict[str, Any]:
         "queryName": action.title or title_of(action.columns) or f"Query {action.number}",
         "query": None if action.query is None else action.query.model_dump(mode="json"),
         "status": "success" if action.error is None else "error",
-        "csvResult": safe_csv(action.csv or ""),
+        "csvResult": escape_csv(action.csv or ""),
         "csvResultWasTruncated": action.truncated,
         "hasResults": action.rows > 0,
         "totalRowCount": action.rows,
@@ -183,7 +183,7 @@ def csv_response(action: StoredAction, name: str | None = None) -> Response:
     headers = csv_headers(action)
     if name is not None:
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return Response(safe_csv(action.csv or ""), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(escape_csv(action.csv or ""), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def csv_headers(action: StoredAction) -> dict[str, str]:

@@ -65,7 +65,7 @@ from towpath.documents import DocumentReader
 from towpath.jobs.event_hub import EventHub
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
-from towpath.runtime.exposure import own_endpoints
+from towpath.runtime.exposure import list_own_endpoints
 from towpath.runtime.plugin import towpath_plugin
 from towpath.runtime.settings import Settings, get_settings
 from towpath.runtime.temporal import connect
@@ -223,7 +223,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             logger.warning("TOWPATH_SECRET is not set: sign-ins end with this process and hold in no other")
         search = VectorSearch(settings, database)
         stack.push_async_callback(search.close)
-        closed = own_endpoints(settings)
+        closed = list_own_endpoints(settings)
         fetcher = GuardedClient(
             allow_hosts=settings.allowed_host_list,
             closed=closed,

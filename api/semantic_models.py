@@ -22,7 +22,7 @@ from towpath.api.http.idempotency import Slot, job_once
 from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
-from towpath.core.folders import own_file
+from towpath.core.folders import find_own_file
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import create_job
 from towpath.jobs.types import JobKind, JobState
@@ -71,7 +71,7 @@ def _assert_path(root: Path | None, organization: str, path: str) -> None:
     The façade may run where the workers' folder is not: then only where the path leads is looked at.
     """
     try:
-        own_file(root or Path("/databases"), organization, path, must_exist=root is not None and root.is_dir())
+        find_own_file(root or Path("/databases"), organization, path, must_exist=root is not None and root.is_dir())
     except NotFoundError as error:
         raise BadInputError(f"path: {error.detail}", field="path") from error
 

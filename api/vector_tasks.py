@@ -16,7 +16,7 @@ from towpath.accounts.types import Principal
 from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import Slot
 from towpath.api.http.responses import json_answer
-from towpath.api.http.routing import invalid, refuse_unknown
+from towpath.api.http.routing import make_validation_error, refuse_unknown
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import ItemKind, Stager, UploadLimits, digest_body
 from towpath.api.webhook_targets import read_target, take_members
@@ -167,7 +167,7 @@ def _reader(kind: TaskKind, digest: Callable[[bytes], None]) -> Callable[[Slice,
         try:
             object_id, raw = kind.read(given)
         except ValidationError as error:
-            raise invalid(kind.body, error, kind.list_name, position) from error
+            raise make_validation_error(kind.body, error, kind.list_name, position) from error
         digest(raw + b"\n")
         return StagedItem(raw=raw, uid=object_uid(object_id), id=object_id)
 

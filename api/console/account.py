@@ -13,12 +13,12 @@ from towpath.accounts.domain.policy import is_person
 from towpath.accounts.service import registration, sign_ins
 from towpath.accounts.service.users import INVITATION_PATH, RESET_PATH, get_user
 from towpath.accounts.types import PasswordChange, PasswordReset, RegisterBody
-from towpath.api.console.console import PageVisitor, console_page, told_on_page
+from towpath.api.console.console import PageVisitor, console_page, is_shown_on_page
 from towpath.api.console.failures import PageRoute
-from towpath.api.console.rendering import page, tell_wait
-from towpath.api.console.sign_in import refusal
-from towpath.api.console.visitors import Visitor, read_form, refuse_other_sites, tell_origin
-from towpath.api.http.clients import place_of
+from towpath.api.console.rendering import page, set_retry_after
+from towpath.api.console.sign_in import describe_refusal
+from towpath.api.console.visitors import Visitor, read_form, refuse_other_sites, send_origin_with_forms
+from towpath.api.http.clients import get_client_address
 from towpath.api.http.session_cookies import clear_session_cookies
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError, TowpathError
@@ -59,9 +59,9 @@ async def change(request: Request, state: State, visitor: PageVisitor) -> Respon
     try:
         _assert_twice(form)
         body = _body(form)
-        await registration.change_own_password(state.accounts, visitor.caller, body, place=place_of(request))
+        await registration.change_own_password(state.accounts, visitor.caller, body, place=get_client_address(request))
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, refused=_in_words(refused))
     return await _page(state, visitor, done="The password is changed. All other sessions have ended.")
@@ -110,10 +110,10 @@ def _new_password(
         token=token,
         email=email,
         done=done,
-        notice=None if refused is None else refusal(_in_words(refused)),
+        notice=None if refused is None else describe_refusal(_in_words(refused)),
     )
-    tell_wait(shown, refused)
-    tell_origin(shown)
+    set_retry_after(shown, refused)
+    send_origin_with_forms(shown)
     return shown
 
 
@@ -131,9 +131,9 @@ async def reset(request: Request, state: State) -> Response:
     token = form.get("token", "").strip()
     try:
         _assert_twice(form)
-        await registration.reset_password(state.accounts, _reset(token, form), place=place_of(request))
+        await registration.reset_password(state.accounts, _reset(token, form), place=get_client_address(request))
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return _new_password(token=token, invited=False, refused=refused)
     return _new_password(token="", invited=False, done=True)
@@ -160,9 +160,11 @@ async def accept(request: Request, state: State) -> Response:
     token, email = form.get("token", "").strip(), form.get("email", "").strip()
     try:
         _assert_twice(form)
-        await registration.register_user(state.accounts, _registration(token, email, form), place=place_of(request))
+        await registration.register_user(
+            state.accounts, _registration(token, email, form), place=get_client_address(request)
+        )
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return _new_password(token=token, invited=True, email=email, refused=refused)
     return _new_password(token="", invited=True, done=True)

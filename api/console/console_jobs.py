@@ -19,7 +19,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from towpath.accounts.types import KeyKind
-from towpath.api.console.console import PART, PageVisitor, console_page, reader_of
+from towpath.api.console.console import PART, PageVisitor, console_page, load_reader
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.job_words import KIND_WORDS, REVIEW_WORDS, STATUS_WORDS, job_line
 from towpath.api.console.rendering import page, render
@@ -187,5 +187,5 @@ async def jobs(request: Request, state: State, visitor: PageVisitor) -> Response
         return await console_page(
             state, visitor, "console_jobs.html", **_view(request, state, query, table, f"{HOME}/jobs")
         )
-    reader = await reader_of(state, visitor)
+    reader = await load_reader(state, visitor)
     return HTMLResponse(render("jobs_part.html", reader=reader, **_view(request, state, query, table, HOME)))

@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from temporalio.service import RPCError
 
-from towpath.api.console.rendering import page, secure, sentence
+from towpath.api.console.rendering import page, sentence, set_page_headers
 from towpath.api.console.visitors import SignInNeededError
 from towpath.api.http.errors import RETRY_SECONDS
 from towpath.api.http.requests import request_id, shown_path
@@ -69,7 +69,7 @@ class PageRoute(APIRoute):
                 answer = RedirectResponse(needed.url, HTTPStatus.SEE_OTHER)
             except Exception as error:
                 answer = failure_page(request, _failure(request, error))
-            secure(answer.headers)
+            set_page_headers(answer.headers)
             return answer
 
         return handled

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from towpath.accounts.service import keys
 from towpath.accounts.service.users import get_names
 from towpath.accounts.types import ApiKeyBody, ApiKeyCreated, KeyKind, Role, Scope
-from towpath.api.console.console import check_editor, console_page, owners_only, told_on_page
+from towpath.api.console.console import check_editor, console_page, is_shown_on_page, owners_only
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.visitors import Visitor, read_form, read_pairs
 from towpath.api.http.state import AppState, State
@@ -59,7 +59,7 @@ class KeyLine:
         return self.state in {"live", "ends soon"}
 
 
-def key_line(row: ApiKeyRow, visitor: Visitor, names: dict[UUID, str], now: datetime) -> KeyLine:
+def make_key_line(row: ApiKeyRow, visitor: Visitor, names: dict[UUID, str], now: datetime) -> KeyLine:
     """Return a key in words."""
     state = "live"
     if row.revoked_at is not None:
@@ -92,7 +92,7 @@ async def _page(
     rows = await keys.list_keys(state.accounts, visitor.caller.organization)
     names = await get_names(state.accounts, visitor.caller.organization, {row.user_id for row in rows if row.user_id})
     now = datetime.now(UTC)
-    lines = [key_line(row, visitor, names, now) for row in rows]
+    lines = [make_key_line(row, visitor, names, now) for row in rows]
     view: dict[str, Any] = {
         "made": made,
         "typed": typed or {},
@@ -120,7 +120,7 @@ async def make(request: Request, state: State, visitor: OwnerVisitor) -> Respons
     try:
         made = await keys.issue_key(state.accounts, visitor.caller, _body(form, scopes))
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, typed=form, scopes=scopes, refused=refused)
     return await _page(state, visitor, made=made, code=201)
@@ -154,7 +154,7 @@ async def rotate(request: Request, state: State, visitor: OwnerVisitor, key_id: 
     try:
         made = await keys.rotate_key(state.accounts, visitor.caller, key_id)
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, refused=refused)
     return await _page(state, visitor, made=made, code=201)

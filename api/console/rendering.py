@@ -13,9 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.datastructures import MutableHeaders
 
 from towpath.api.console.markdown import markdown
-from towpath.api.console.static_files import asset
+from towpath.api.console.static_files import asset_url
 from towpath.core.errors import TowpathError
-from towpath.core.texts import counted
+from towpath.core.texts import format_count
 
 TEMPLATES = Path(__file__).parent / "templates"
 POLICY = (
@@ -90,7 +90,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"asset": asset, "counted": counted, "span": span}
+    environment.globals |= {"asset": asset_url, "counted": format_count, "span": span}
     filters = {"markdown": markdown, "money": money, "iso": iso, "readable": readable, "sentence": sentence}
     environment.filters |= filters
     return environment
@@ -109,13 +109,13 @@ def page(template: str, /, *, code: int = HTTPStatus.OK, **view: Any) -> HTMLRes
     return HTMLResponse(render(template, code=code, **view), code)
 
 
-def tell_wait(response: Response, refused: TowpathError | None) -> None:
+def set_retry_after(response: Response, refused: TowpathError | None) -> None:
     """Say on the page of an error when to try again, where that is known."""
     if refused is not None and refused.retry_after is not None:
         response.headers["Retry-After"] = str(refused.retry_after)
 
 
-def secure(headers: MutableHeaders) -> None:
+def set_page_headers(headers: MutableHeaders) -> None:
     """Give an answer the headers of every page; what it has set itself stays."""
     headers.setdefault("Content-Security-Policy", POLICY)
     headers.setdefault("X-Content-Type-Options", "nosniff")

@@ -73,7 +73,7 @@ def _columns(action: StoredAction, head: Sequence[str]) -> list[ResultColumn]:
     return known + [ResultColumn(name=label, label=label, type=DataType.STRING, measure=False) for label in unknown]
 
 
-def chart_in_words(action: StoredAction, kind: ChartType) -> str:
+def describe_chart(action: StoredAction, kind: ChartType) -> str:
     """Return what a chart of an action's rows shows, for those who do not see it."""
     head, rows = _read(action)
     columns = _columns(action, head)

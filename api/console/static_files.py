@@ -47,7 +47,7 @@ def _read(path: Path) -> StaticFile:
     return StaticFile(path.name, path.read_bytes(), guessed)
 
 
-def asset(name: str) -> str:
+def asset_url(name: str) -> str:
     """Return the address of a file for a template.
 
     Raises:

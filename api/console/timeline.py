@@ -58,7 +58,7 @@ class Line:
     mark: str
 
 
-def timeline(events: Sequence[JobEvent]) -> list[Line]:
+def build_timeline(events: Sequence[JobEvent]) -> list[Line]:
     """Events as lines, the newest first."""
     return [_line(event) for event in sorted(events, key=lambda event: -event.seq)]
 

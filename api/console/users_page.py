@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from towpath.accounts.service import users
 from towpath.accounts.types import InvitationBody, Role, UserChange
-from towpath.api.console.console import check_editor, console_page, owners_only, told_on_page
+from towpath.api.console.console import check_editor, console_page, is_shown_on_page, owners_only
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.keys_page import ROLE_WORDS
 from towpath.api.console.visitors import Visitor, read_form
@@ -95,7 +95,7 @@ async def invite(request: Request, state: State, visitor: OwnerVisitor) -> Respo
     try:
         made = await users.issue_invitation(state.accounts, visitor.caller, _invitation(form))
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, typed=form, refused=refused)
     shown = Shown(
@@ -129,7 +129,7 @@ async def change(request: Request, state: State, visitor: OwnerVisitor, user_id:
     try:
         await users.change_user(state.accounts, visitor.caller, user_id, _change(form))
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, refused=refused)
     return RedirectResponse(HERE, 303)
@@ -175,7 +175,7 @@ async def remove(request: Request, state: State, visitor: OwnerVisitor, user_id:
     try:
         await users.remove_user(state.accounts, visitor.caller, user_id)
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, refused=refused)
     return RedirectResponse(HERE, 303)

@@ -45,7 +45,7 @@ class ChatPass:
     csrf: str
 
 
-def presented(request: Request) -> str | None:
+def read_credential(request: Request) -> str | None:
     """Return the one credential in a request's headers.
 
     Raises:
@@ -85,7 +85,7 @@ async def authenticate(
 
 
 async def _caller_of(request: Request, state: AppState) -> Principal:
-    credential = presented(request)
+    credential = read_credential(request)
     if credential is None:
         return await _by_cookie(request, state)
     if KEY_FORM.fullmatch(credential):
@@ -107,7 +107,7 @@ async def authenticate_embeddings(
     _header: Annotated[Any, Depends(header_key)] = None,
 ) -> Principal:
     """Return the caller of the embeddings API: without a key the default tenant, where the setting opens it."""
-    keyless = presented(request) is None and COOKIE not in request.cookies
+    keyless = read_credential(request) is None and COOKIE not in request.cookies
     if keyless and state.settings.embeddings_open:
         note_caller(request.scope, organization=DEFAULT_ORGANIZATION)
         await state.limits.count_request(request.scope, DEFAULT_ORGANIZATION)
@@ -122,7 +122,7 @@ async def authenticate_embeddings(
 
 async def _by_cookie(request: Request, state: AppState) -> Principal:
     session = await read_session(request, state)
-    if request.method not in SAFE_METHODS and not same_csrf(request.headers.get(CSRF_HEADER), session.csrf):
+    if request.method not in SAFE_METHODS and not is_same_csrf(request.headers.get(CSRF_HEADER), session.csrf):
         raise ForbiddenError(f"a write by cookie needs the header {CSRF_HEADER}")
     return session.caller
 
@@ -142,23 +142,23 @@ async def read_session(request: Request, state: AppState) -> Session:
     return session
 
 
-def same_csrf(given: str | None, expected: str) -> bool:
+def is_same_csrf(given: str | None, expected: str) -> bool:
     """Return whether a write carries its session's CSRF token; takes as long for every wrong one."""
     return hmac.compare_digest((given or "").encode(), expected.encode())
 
 
-def presented_tokens(request: Request) -> list[str]:
+def read_session_tokens(request: Request) -> list[str]:
     """Return what may be tokens of sessions in a request, in its headers and its cookie."""
     tokens = [value.partition(" ")[2].strip() for value in request.headers.getlist("authorization")]
     return [*tokens, request.cookies.get(COOKIE, "")]
 
 
-def stream_token(state: AppState, organization: str, job_id: UUID) -> str:
+def sign_stream_token(state: AppState, organization: str, job_id: UUID) -> str:
     """Return a token that opens one job's stream for five minutes."""
     return sign_token(state.secret, {"sub": str(job_id), "org": organization}, "stream", STREAM_TOKEN_SECONDS)
 
 
-def stream_organization(state: AppState, token: str, job_id: UUID) -> str:
+def read_stream_token(state: AppState, token: str, job_id: UUID) -> str:
     """Return the organisation that a stream token speaks for.
 
     Raises:
@@ -170,7 +170,7 @@ def stream_organization(state: AppState, token: str, job_id: UUID) -> str:
     return str(claims["org"])
 
 
-def chat_link_token(state: AppState, organization: str, conversation_id: UUID, link_id: UUID, *, write: bool) -> str:
+def sign_chat_link(state: AppState, organization: str, conversation_id: UUID, link_id: UUID, *, write: bool) -> str:
     """Return a token that opens a thread's page for 24 hours, as `?token=`.
 
     Args:
@@ -219,7 +219,7 @@ async def _chat_claims(state: AppState, token: str, audience: str, conversation_
 Caller = Annotated[Principal, Depends(authenticate)]
 
 
-def allowed(caller: Principal, role: Role, scope: Scope) -> Principal:
+def assert_allowed(caller: Principal, role: Role, scope: Scope) -> Principal:
     """Return the caller, who has a role and a scope.
 
     Raises:
@@ -248,7 +248,7 @@ class Needs:
 Check = TypeVar("Check", bound=Callable[..., Any])
 
 
-def asks(role: Role, scope: Scope, *, unless: str | None = None) -> Callable[[Check], Check]:
+def declare_needs(role: Role, scope: Scope, *, unless: str | None = None) -> Callable[[Check], Check]:
     """Say of a dependency what it asks for, as `needs`."""
 
     def mark(check: Check) -> Check:
@@ -261,9 +261,9 @@ def asks(role: Role, scope: Scope, *, unless: str | None = None) -> Callable[[Ch
 def require(role: Role, scope: Scope) -> Callable[[Principal], Coroutine[Any, Any, Principal]]:
     """Return a dependency that asks for a role and a scope."""
 
-    @asks(role, scope)
+    @declare_needs(role, scope)
     async def check(caller: Caller) -> Principal:
-        return allowed(caller, role, scope)
+        return assert_allowed(caller, role, scope)
 
     return check
 
@@ -271,9 +271,9 @@ def require(role: Role, scope: Scope) -> Callable[[Principal], Coroutine[Any, An
 def require_embeddings(scope: Scope) -> Callable[[Principal], Coroutine[Any, Any, Principal]]:
     """Return the same for the embeddings API, which may be open."""
 
-    @asks(Role.OPERATOR, scope, unless="`TOWPATH_EMBEDDINGS_OPEN` lets everyone in")
+    @declare_needs(Role.OPERATOR, scope, unless="`TOWPATH_EMBEDDINGS_OPEN` lets everyone in")
     async def check(caller: Annotated[Principal, Depends(authenticate_embeddings)]) -> Principal:
-        return allowed(caller, Role.OPERATOR, scope)
+        return assert_allowed(caller, Role.OPERATOR, scope)
 
     return check
 
@@ -286,7 +286,7 @@ EmbeddingsOperator = Annotated[Principal, Depends(require_embeddings(Scope.WRITE
 Owner = Annotated[Principal, Depends(require(Role.OWNER, Scope.WRITE))]
 
 
-@asks(Role.ADMIN, Scope.READ, unless="`TOWPATH_DOCS_OPEN` lets everyone in")
+@declare_needs(Role.ADMIN, Scope.READ, unless="`TOWPATH_DOCS_OPEN` lets everyone in")
 async def docs_reader(request: Request, state: State) -> None:
     """Who may read `/docs`: everyone where the setting says so, else admins."""
     if not state.settings.docs_open:

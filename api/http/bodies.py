@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from towpath.api.http.routing import invalid, warn_of_unknown
+from towpath.api.http.routing import make_validation_error, warn_of_unknown_fields
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import read_whole
 from towpath.core.errors import BadInputError, ErrorCode
@@ -52,8 +52,8 @@ async def read_body_with_members(
     try:
         body = model.model_validate(members)
     except ValidationError as error:
-        raise invalid(model, error) from error
-    warn_of_unknown(request, body)
+        raise make_validation_error(model, error) from error
+    warn_of_unknown_fields(request, body)
     return body, hashlib.sha256(raw).digest(), members
 
 

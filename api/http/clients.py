@@ -10,7 +10,7 @@ HOME_BITS = 64
 """Of an IPv6 address that one household or machine has all the rest of."""
 
 
-def place_of(connection: HTTPConnection) -> str:
+def get_client_address(connection: HTTPConnection) -> str:
     """Return the caller's network address; of an IPv6 one its network, because a caller has a whole one.
 
     `X-Forwarded-For` is believed from TOWPATH_TRUSTED_PROXIES alone: the server puts it in the peer's place there.

@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from towpath.core.errors import BadInputError
-from towpath.core.values import bounded_time
+from towpath.core.values import clamp_time
 
 Cursor = tuple[datetime, UUID]
 
@@ -26,6 +26,6 @@ def read_cursor(text: str) -> Cursor:
     """
     try:
         moment, job_id = base64.urlsafe_b64decode(text).decode().rsplit(" ", 1)
-        return bounded_time(datetime.fromisoformat(moment)), UUID(job_id)
+        return clamp_time(datetime.fromisoformat(moment)), UUID(job_id)
     except (ValueError, binascii.Error) as error:
         raise BadInputError("cursor is not one that a page before has given", field="cursor") from error

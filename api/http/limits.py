@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from starlette.types import Scope
 
 from towpath.accounts.limits import MEANINGS, RATES, WINDOW_SECONDS, LimitName, LimitView
-from towpath.accounts.rate_limiter import Limiter, Rate, pass_over
-from towpath.accounts.store.usage import add_bytes, count_leases, count_open_jobs, own_limits, stored_bytes
+from towpath.accounts.rate_limiter import Limiter, Rate, raise_unless_away
+from towpath.accounts.store.usage import add_bytes, count_leases, count_open_jobs, get_own_limits, measure_stored_bytes
 from towpath.accounts.types import Principal
 from towpath.core.errors import LimitReachedError
 from towpath.db.engine import Database
@@ -119,7 +119,7 @@ class Limits:
     async def view(self, caller: Principal) -> list[LimitView]:
         """Return all limits, with what is used."""
         organization = caller.organization
-        own = await own_limits(self._database, organization)
+        own = await get_own_limits(self._database, organization)
         self._own[organization] = (time.monotonic() + KNOWN_SECONDS, own)
         async with self._database.statement() as connection:
             jobs = await count_open_jobs(connection, organization)
@@ -129,7 +129,7 @@ class Limits:
                 self._rate(organization, LimitName.AI_REQUESTS), _key_of(caller)
             ),
             LimitName.JOBS: jobs,
-            LimitName.BYTES: await stored_bytes(self._database, organization),
+            LimitName.BYTES: await measure_stored_bytes(self._database, organization),
             LimitName.STREAMS: await count_leases(self._database, STREAMS, organization),
         }
         return [
@@ -156,10 +156,10 @@ class Limits:
         try:
             self._own[organization] = (
                 time.monotonic() + KNOWN_SECONDS,
-                await own_limits(self._database, organization),
+                await get_own_limits(self._database, organization),
             )
         except Exception as error:
-            pass_over(error)
+            raise_unless_away(error)
 
     async def _stored(self, organization: str) -> int:
         until, known = self._bytes.get(organization, (0.0, 0))
@@ -167,9 +167,9 @@ class Limits:
             if len(self._bytes) >= MAX_KNOWN:
                 self._bytes.clear()
             try:
-                known = await stored_bytes(self._database, organization)
+                known = await measure_stored_bytes(self._database, organization)
             except Exception as error:
-                pass_over(error)
+                raise_unless_away(error)
             self._bytes[organization] = (time.monotonic() + BYTES_KNOWN_SECONDS, known)
         return known + self._added.get(organization, 0)
 

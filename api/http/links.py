@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 
-from towpath.core.values import url_host
+from towpath.core.values import format_url_host
 from towpath.net.addresses import is_loopback
 from towpath.runtime.settings import Settings
 
@@ -50,5 +50,5 @@ def _trusted(host: str, settings: Settings) -> bool:
 def _own(server: tuple[str, int | None] | None, settings: Settings) -> str:
     """Return the address at which the request came in: the server's own, which no header changes."""
     host, port = server or (settings.host, settings.port)
-    shown = url_host(host)
+    shown = format_url_host(host)
     return f"{shown}:{port}" if port else shown

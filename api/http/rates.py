@@ -6,7 +6,7 @@ from towpath.api.http.auth import Caller
 from towpath.api.http.state import State
 
 
-async def limited(state: State, caller: Caller) -> None:
+async def limit_ai_requests(state: State, caller: Caller) -> None:
     """Count a call.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Response
 
 from towpath.core.json_values import write_json
-from towpath.core.texts import utc_text
+from towpath.core.texts import format_utc
 
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -19,4 +19,4 @@ def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None 
 
 def moment(at: datetime | None) -> str | None:
     """Return a time as ISO 8601 in UTC, with milliseconds."""
-    return None if at is None else utc_text(at)
+    return None if at is None else format_utc(at)

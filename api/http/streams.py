@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette import types
 
 from towpath.accounts.types import Principal, Role, Scope
-from towpath.api.http.auth import asks, authenticate, bearer, header_key, require, stream_organization
+from towpath.api.http.auth import authenticate, bearer, declare_needs, header_key, read_stream_token, require
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
 from towpath.api.job_control import find_job
@@ -43,7 +43,7 @@ STREAM_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@asks(Role.OPERATOR, Scope.READ, unless="a stream token opens its own job")
+@declare_needs(Role.OPERATOR, Scope.READ, unless="a stream token opens its own job")
 async def _by_key(
     request: Request,
     state: State,
@@ -71,7 +71,7 @@ async def stream_reader(
     """
     if caller is not None:
         return await find_job(state, caller, job_id)
-    organization = stream_organization(state, token or "", job_id)
+    organization = read_stream_token(state, token or "", job_id)
     note_caller(request.scope, organization=organization)
     await state.limits.count_request(request.scope, organization)
     return await get_job(state.db, organization, job_id)

@@ -30,12 +30,12 @@ from towpath.api.ai_views import (
     thread_answer,
     wanted_wait,
 )
-from towpath.api.http.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
+from towpath.api.http.auth import CHAT_SECONDS, Operator, Reader, sign_chat_link
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.idempotency import IdempotencyKey, slot_of
 from towpath.api.http.ids import ConversationId, JobId, LinkId
-from towpath.api.http.rates import limited
+from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.responses import json_answer, moment
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
@@ -43,7 +43,7 @@ from towpath.api.webhook_targets import read_start
 from towpath.jobs.policy import seer_of
 from towpath.jobs.types import JobKind
 
-router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)], route_class=ApiRoute)
+router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limit_ai_requests)], route_class=ApiRoute)
 
 Side = Annotated[int, Query(ge=50, le=4000, description="Pixels.")]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]
@@ -210,7 +210,7 @@ async def make_link(
     thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
     by = caller.user_id or caller.key_id
     link = await add_link(state.db, caller.organization, thread.id, write=write, by=by, seconds=CHAT_SECONDS)
-    token = chat_link_token(state, caller.organization, thread.id, link.id, write=write)
+    token = sign_chat_link(state, caller.organization, thread.id, link.id, write=write)
     return {
         "linkId": str(link.id),
         "url": f"{chat_url(state, request, thread.id)}?token={token}",

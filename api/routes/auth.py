@@ -27,15 +27,15 @@ from towpath.accounts.types import (
     TokenAnswer,
     UserView,
 )
-from towpath.api.http.auth import Caller, Operator, Owner, presented_tokens
-from towpath.api.http.clients import place_of
+from towpath.api.http.auth import Caller, Operator, Owner, read_session_tokens
+from towpath.api.http.clients import get_client_address
 from towpath.api.http.idempotency import IdempotencyKey, digest_of, once, slot_of
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.session_cookies import clear_session_cookies, set_session_cookies
 from towpath.api.http.state import AppState, State
 from towpath.core.bodies import Strict
 from towpath.core.errors import BadInputError
-from towpath.core.values import NUMBER, Moment, not_null
+from towpath.core.values import NUMBER, Moment, refuse_null
 from towpath.core.wire import Wire
 
 router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
@@ -44,7 +44,7 @@ router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
 class KeyChange(Wire, Strict):
     """The body of `PATCH /api/auth/api-keys/{id}`."""
 
-    name: Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, AfterValidator(not_null)] = None
+    name: Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, AfterValidator(refuse_null)] = None
     role: Role = Field(default=Role.OPERATOR, description="Not above one's own; left out: it stays.")
     expires_at: Moment | None = None
     expires_in_days: Annotated[int, Field(ge=1, le=MAX_DAYS), NUMBER] | None = None
@@ -66,7 +66,7 @@ class KeyChange(Wire, Strict):
 @router.post("/register", summary="Register", status_code=status.HTTP_201_CREATED)
 async def register(request: Request, state: State, body: RegisterBody) -> UserView:
     """Makes an organisation and its owner where registration is open, or the user whom an owner has invited."""
-    return user_view(await registration.register_user(state.accounts, body, place=place_of(request)))
+    return user_view(await registration.register_user(state.accounts, body, place=get_client_address(request)))
 
 
 @router.post("/login", summary="Sign in")
@@ -75,7 +75,7 @@ async def login(request: Request, state: State, body: LoginBody, response: Respo
 
     Wrong passwords are limited by account and by address (429 with the limit's name).
     """
-    user = await sign_ins.verify_user(state.accounts, body.email, body.password, place=place_of(request))
+    user = await sign_ins.verify_user(state.accounts, body.email, body.password, place=get_client_address(request))
     sign_in = await sign_ins.sign_in_user(state.accounts, user)
     set_session_cookies(state, response, sign_in)
     return TokenAnswer(access_token=sign_in.token, expires_in=SESSION_SECONDS)
@@ -84,7 +84,7 @@ async def login(request: Request, state: State, body: LoginBody, response: Respo
 @router.post("/logout", summary="Sign out", status_code=status.HTTP_204_NO_CONTENT)
 async def logout(request: Request, state: State, response: Response) -> None:
     """Ends the sign-in whose token or cookie comes with the request: neither is taken any more."""
-    await sign_ins.sign_out(state.accounts, presented_tokens(request))
+    await sign_ins.sign_out(state.accounts, read_session_tokens(request))
     clear_session_cookies(response)
 
 
@@ -98,13 +98,13 @@ async def logout_everywhere(state: State, caller: Operator, response: Response) 
 @router.post("/password", summary="Change one's own password", status_code=status.HTTP_204_NO_CONTENT)
 async def change_password(request: Request, state: State, caller: Operator, body: PasswordChange) -> None:
     """Needs the present one. All other sign-ins of the user end; personal keys stay."""
-    await registration.change_own_password(state.accounts, caller, body, place=place_of(request))
+    await registration.change_own_password(state.accounts, caller, body, place=get_client_address(request))
 
 
 @router.post("/password-reset", summary="Set a password by a reset token", status_code=status.HTTP_204_NO_CONTENT)
 async def reset_password(request: Request, state: State, body: PasswordReset) -> None:
     """Takes the token that an owner was shown, once. All sign-ins of the user end; personal keys stay."""
-    await registration.reset_password(state.accounts, body, place=place_of(request))
+    await registration.reset_password(state.accounts, body, place=get_client_address(request))
 
 
 @router.get("/me", summary="Who am I?")

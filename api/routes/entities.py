@@ -16,7 +16,7 @@ from towpath.api.entity_answers import candidate, entity_answer, group_view, pai
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.idempotency import IdempotencyKey, Slot
 from towpath.api.http.responses import json_answer
-from towpath.api.http.routing import ApiRoute, warn
+from towpath.api.http.routing import ApiRoute, add_warning
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import read_whole
 from towpath.api.job_control import find_job
@@ -90,7 +90,7 @@ async def upsert_entity(
             return known.replay(digest)
         index = await index_for_write(connection, caller.organization, index_name, fields)
         if index.dynamic and (message := fields.left_out(index.config)):
-            warn(request, message)
+            add_warning(request, message)
         done = await upsert(connection, state.models, index, make_draft(entity, raw, index.config), limit=limit)
         found = [candidate(index.config, partner, explain=explain) for partner in done.partners]
         answer = entity_answer(raw, found)

@@ -18,7 +18,7 @@ from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, Remembered, once, slot_of
 from towpath.api.http.ids import ClassificationId, JobId, TemplateId
 from towpath.api.http.responses import json_answer, moment
-from towpath.api.http.routing import ApiRoute, invalid, refuse_unknown
+from towpath.api.http.routing import ApiRoute, make_validation_error, refuse_unknown
 from towpath.api.http.state import AppState, State
 from towpath.api.job_control import find_job
 from towpath.api.job_entries import annotation_answer, entries, extraction_answer
@@ -287,7 +287,7 @@ async def _template_body(
     try:
         options = ExtractOptions.model_validate(body.options)
     except ValidationError as error:
-        raise invalid(TemplateBody, error, "options") from error
+        raise make_validation_error(TemplateBody, error, "options") from error
     return body, options.model_dump(mode="json", by_alias=True, exclude_unset=True), digest
 
 

@@ -26,7 +26,7 @@ from towpath.api.llm_stream import job_result
 from towpath.api.webhook_targets import read_start
 from towpath.core.errors import BadInputError, ForbiddenError, ModelError
 from towpath.core.json_values import parse_json, write_json
-from towpath.core.spreadsheets import safe_cell
+from towpath.core.spreadsheets import escape_cell
 from towpath.core.values import Moment
 from towpath.db.tables import RecordRow
 from towpath.enrichment.store.records import (
@@ -206,7 +206,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict | list):
         return write_json(value).decode()
     text = value.isoformat() if isinstance(value, datetime) else str(value)
-    return safe_cell(text)
+    return escape_cell(text)
 
 
 @router.get("/api/records/{record_id}", summary="One record")

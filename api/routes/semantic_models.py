@@ -18,7 +18,7 @@ from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
 from towpath.api.http.ids import ConnectionId, ModelId, TopicName
 from towpath.api.http.media import YAML, media_type
-from towpath.api.http.rates import limited
+from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
@@ -40,7 +40,7 @@ from towpath.api.semantic_models import (
 )
 from towpath.core.errors import BadInputError, ErrorCode
 
-router = APIRouter(tags=["models"], dependencies=[Depends(limited)], route_class=ApiRoute)
+router = APIRouter(tags=["models"], dependencies=[Depends(limit_ai_requests)], route_class=ApiRoute)
 
 BranchQuery = Annotated[UUID | None, Query(description="A branch of the model.")]
 

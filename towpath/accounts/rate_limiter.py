@@ -99,7 +99,7 @@ class Limiter:
         try:
             await (self._take(rate, key, amount) if rate.exact else self._spend(rate, key, amount))
         except Exception as error:
-            pass_over(error, quiet=strict or self._away_until > time.monotonic())
+            raise_unless_away(error, quiet=strict or self._away_until > time.monotonic())
             if strict:
                 raise UnavailableError("attempts cannot be counted now; try again") from error
             self._away_until = time.monotonic() + PAUSE_SECONDS
@@ -165,7 +165,7 @@ class Limiter:
         return found
 
 
-def pass_over(error: Exception, *, quiet: bool = False) -> None:
+def raise_unless_away(error: Exception, *, quiet: bool = False) -> None:
     """Let a limit be where the database does not answer; every other error is raised again.
 
     Args:

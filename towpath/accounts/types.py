@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_fiel
 
 from towpath.core.bodies import Strict
 from towpath.core.names import Email, OrganizationName
-from towpath.core.values import NUMBER, Moment, not_null
+from towpath.core.values import NUMBER, Moment, refuse_null
 from towpath.core.wire import Wire
 from towpath.core.words import Word
 
@@ -247,10 +247,10 @@ class UserView(Wire):
 class UserChange(Wire, Strict):
     """The body of `PATCH /api/auth/users/{user_id}`."""
 
-    active: Annotated[bool | None, AfterValidator(not_null)] = Field(
+    active: Annotated[bool | None, AfterValidator(refuse_null)] = Field(
         default=None, strict=True, description="false: no sign-in, sessions end, personal keys are refused."
     )
-    role: Annotated[Role | None, AfterValidator(not_null)] = Field(
+    role: Annotated[Role | None, AfterValidator(refuse_null)] = Field(
         default=None, description="Not above one's own; left out: it stays."
     )
 

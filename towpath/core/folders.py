@@ -10,7 +10,7 @@ from towpath.core.texts import shorten
 MAX_SHOWN = 300
 
 
-def own_file(root: Path, organization: str, path: str, *, must_exist: bool = True) -> Path:
+def find_own_file(root: Path, organization: str, path: str, *, must_exist: bool = True) -> Path:
     """Return a file in `root/organization`.
 
     Args:

@@ -101,7 +101,7 @@ def assert_text(text: str, field: str) -> None:
         )
 
 
-def problem_of(value: Any) -> str | None:
+def find_problem(value: Any) -> str | None:
     """Return what no part can hold in a value that did not come through `read_json`, such as a model's answer."""
     for path, one, depth in _walk(value):
         place = path[:_MAX_SHOWN] or "the value"

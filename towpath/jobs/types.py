@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field, field_validator
 
 from towpath.core.errors import ErrorCode
-from towpath.core.values import storable_text
+from towpath.core.values import make_storable
 from towpath.core.wire import Wire
 from towpath.core.words import Word
 
@@ -100,7 +100,7 @@ class JobWarning(Wire):
 
 def bounded(text: str, most: int) -> str:
     """A text that can be stored, of at most so many characters; one that is cut ends with an ellipsis."""
-    text = storable_text(text)
+    text = make_storable(text)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -37,7 +37,7 @@ MAX_WAIT_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedBody:
     """What a GET brought, after redirects.
 
     Attributes:
@@ -53,7 +53,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class PostAnswer:
     """What a POST was answered; any status.
 
     Attributes:
@@ -110,7 +110,7 @@ class GuardedClient:
             headers={"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"},
         )
 
-    async def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> Fetched:
+    async def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> FetchedBody:
         """GET a URL.
 
         Args:
@@ -120,7 +120,7 @@ class GuardedClient:
             BadInputError: No URL of http or https, a refused address, or an answer that a repeat does not change.
             NotFoundError: It is not there.
             TooLargeError: The body is beyond the limit.
-            UnavailableError: It does not answer now; `retry_after` as the answer tells it.
+            UnavailableError: It does not answer now; `parse_retry_after` as the answer tells it.
         """
         current, sent = _checked(url), dict(headers or {})
         async with self._bounded(current):
@@ -129,7 +129,7 @@ class GuardedClient:
                     if response.status_code not in REDIRECTS or "location" not in response.headers:
                         _assert_fetched(response)
                         body = await self._body(response)
-                        return Fetched(str(current), _media_type(response), response.charset_encoding, body)
+                        return FetchedBody(str(current), _media_type(response), response.charset_encoding, body)
                     target = _checked(response.headers["location"], base=current)
                 if _origin(target) != _origin(current):
                     sent = {}
@@ -138,7 +138,7 @@ class GuardedClient:
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, keep_bytes: int = 4096, method: str = "POST"
-    ) -> Answered:
+    ) -> PostAnswer:
         """POST to a URL; redirects are not followed and every status is an answer.
 
         Args:
@@ -156,7 +156,7 @@ class GuardedClient:
                 # Else whoever names a URL here could read what only this network may.
                 kept = await self._body(response, keep=keep_bytes) if public else b""
             taken = time.monotonic() - started
-            return Answered(response.status_code, dict(response.headers), kept, taken, public=public)
+            return PostAnswer(response.status_code, dict(response.headers), kept, taken, public=public)
 
     async def check(self, url: str) -> None:
         """Look whether a URL may be called, as far as it can be told now: each call looks again.
@@ -201,7 +201,7 @@ class GuardedClient:
         return bytes(found[:most])
 
 
-def retry_after(headers: Mapping[str, str]) -> int | None:
+def parse_retry_after(headers: Mapping[str, str]) -> int | None:
     """Return the seconds that `Retry-After` asks for, given as seconds or as a date; at most a day."""
     text = headers.get("retry-after", "").strip()
     if text.isdigit():
@@ -413,7 +413,7 @@ def _assert_fetched(response: httpx.Response) -> None:
     if status in GONE:
         raise NotFoundError(told)
     if status in PASSING or status >= 500:
-        raise UnavailableError(told, retry_after=retry_after(response.headers))
+        raise UnavailableError(told, retry_after=parse_retry_after(response.headers))
     raise BadInputError(told)
 
 

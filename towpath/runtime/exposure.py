@@ -30,7 +30,7 @@ def development_defaults(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in DEVELOPMENT.items() if name not in settings.model_fields_set}
 
 
-def dangers(settings: Settings) -> list[str]:
+def list_dangers(settings: Settings) -> list[str]:
     """The settings that are for loopback alone, where the façade listens elsewhere: each as a line for people."""
     if is_loopback(settings.host):
         return []
@@ -46,9 +46,9 @@ def dangers(settings: Settings) -> list[str]:
     return found
 
 
-def refusal(settings: Settings) -> str | None:
+def explain_refusal(settings: Settings) -> str | None:
     """Return why `towpath up` does not start with these settings; None: it does."""
-    found = dangers(settings)
+    found = list_dangers(settings)
     if not found or settings.allow_insecure:
         return None
     return (
@@ -58,7 +58,7 @@ def refusal(settings: Settings) -> str | None:
     )
 
 
-def exposed(settings: Settings) -> list[str]:
+def list_exposures(settings: Settings) -> list[str]:
     """Return what an operator should know whose façade others can reach; nothing on loopback."""
     if is_loopback(settings.host):
         return []
@@ -74,10 +74,10 @@ def exposed(settings: Settings) -> list[str]:
         told.append("TOWPATH_PUBLIC_URL is not set: links lead to the address of this machine")
     if "*" in settings.cors_origin_list:
         told.append("TOWPATH_CORS_ORIGINS=*: scripts of every web site may call the API with a key that they have")
-    return [*told, *dangers(settings)]
+    return [*told, *list_dangers(settings)]
 
 
-def own_endpoints(settings: Settings) -> frozenset[tuple[str, int]]:
+def list_own_endpoints(settings: Settings) -> frozenset[tuple[str, int]]:
     """Return where our own parts answer, host and port: no request that comes from outside may be sent there."""
     ports = (settings.postgres_port, settings.temporal_port, settings.ui_port, settings.chroma_port, settings.llm_port)
     found = {("127.0.0.1", port) for port in ports if port}

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from towpath.db.engine import Database
 from towpath.net.urls import document_shown, receiver_shown
-from towpath.secrets.urls import MARK, Show, resealed
+from towpath.secrets.urls import MARK, Show, reseal_url
 from towpath.secrets.vault import Vault
 
 AT_ONCE = 2_000
@@ -97,7 +97,7 @@ async def _seal_table(
     while True:
         async with database.transaction() as connection:
             rows = await (await connection.execute(read, values)).fetchall()
-            made = [(resealed(vault, url, show), row, url) for row, url in rows]
+            made = [(reseal_url(vault, url, show), row, url) for row, url in rows]
             async with connection.cursor() as cursor:
                 await cursor.executemany(write, [(url, row) for url, row, before in made if url != before])
         count += sum(url.startswith(MARK) for url, _, _ in made)

@@ -70,7 +70,7 @@ def seen_url(vault: Vault, stored: str, show: Show, *, whole: bool) -> str:
     return shown_url(stored, show)
 
 
-def resealed(vault: Vault, stored: str, show: Show) -> str:
+def reseal_url(vault: Vault, stored: str, show: Show) -> str:
     """Return the same URL under the newest key; one that was kept in clear is sealed, where it needs to be.
 
     Raises:

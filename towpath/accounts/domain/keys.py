@@ -38,7 +38,7 @@ def key_prefix(key: str) -> str:
     return key.strip().lower()[:PREFIX_CHARACTERS]
 
 
-def slugs(name: str) -> Iterator[str]:
+def generate_slugs(name: str) -> Iterator[str]:
     """Short ids for an organisation's name, the best first: ASCII letters, digits and hyphens.
 
     The first is what the name reads like in ASCII. Where that is another organization's, or nothing of the name is

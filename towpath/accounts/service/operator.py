@@ -113,7 +113,7 @@ async def set_limits(
         All limits that are its own.
     """
     await usage.set_limits(database, organization, changes)
-    return dict(await usage.own_limits(database, organization))
+    return dict(await usage.get_own_limits(database, organization))
 
 
 def _operator_of(organization: str) -> Principal:

@@ -8,7 +8,7 @@ import secrets
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
 
-from towpath.accounts.domain.passwords import why_refused
+from towpath.accounts.domain.passwords import find_weakness
 from towpath.core.errors import BadInputError
 
 _hasher = PasswordHasher()
@@ -31,7 +31,7 @@ async def hash_new_password(password: str, *, email: str, organization: str = ""
     """
     async with _strength_check:
         # One at a time: zxcvbn keeps its user inputs in a module global, and holds the interpreter.
-        reason = await asyncio.to_thread(why_refused, password, email=email, organization=organization)
+        reason = await asyncio.to_thread(find_weakness, password, email=email, organization=organization)
     if reason:
         raise BadInputError(f"{field}: this password {reason}", field=field)
     return await asyncio.to_thread(_hasher.hash, password)

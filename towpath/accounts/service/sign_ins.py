@@ -23,7 +23,7 @@ from towpath.accounts.store import auth as store
 from towpath.accounts.store import sessions
 from towpath.accounts.types import Principal
 from towpath.core.errors import BadInputError, LimitReachedError, UnauthorizedError
-from towpath.core.names import normal_email
+from towpath.core.names import normalize_email
 from towpath.db.tables import ApiKeyRow, UserRow
 
 # Only wrong passwords stay counted. An account can be closed to one who guesses, but not by them to everyone: the two
@@ -65,7 +65,7 @@ async def verify_user(accounts: Accounts, email: str, password: str, *, place: s
         UnauthorizedError: Address or password is wrong, or the user is deactivated.
     """
     user = await store.find_user(accounts.db, email)
-    is_known_place = await sessions.knows_place(accounts.db, user.id if user else NO_USER_ID, place_digest(place))
+    is_known_place = await sessions.is_known_place(accounts.db, user.id if user else NO_USER_ID, place_digest(place))
     account = str(user.id) if user else _spelling_of(email)
     # What many share comes first: who is refused by it writes no row for each account that they name.
     attempts = [] if is_known_place else [(OF_ADDRESS, place), (FROM_ANYWHERE, account)]
@@ -177,6 +177,6 @@ async def _forgive(accounts: Accounts, attempts: list[tuple[Rate, str]]) -> None
 
 def _spelling_of(email: str) -> str:
     try:
-        return normal_email(email)
+        return normalize_email(email)
     except ValueError:
         return email.strip().lower()

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlmodel import col, select
 
 from towpath.accounts.domain.keys import hash_key
-from towpath.accounts.store.auth import get_user, revoke_keys, take_back
+from towpath.accounts.store.auth import get_user, revoke_keys, revoke_unused_grants
 from towpath.accounts.store.sessions import end_sessions_in
 from towpath.accounts.types import Role
 from towpath.core.errors import ConflictError, NotFoundError
@@ -65,7 +65,7 @@ async def change_user(
         if not after_active:
             await _shut_out(connection, user_id)
         elif not after_role.covers(user.role):
-            await take_back(connection, [user_id])
+            await revoke_unused_grants(connection, [user_id])
     return await get_member(database, organization, user_id)
 
 
@@ -117,7 +117,7 @@ async def _assert_another_owner(connection: Connection, user: UserRow) -> None:
 async def _shut_out(connection: Connection, user_id: UUID) -> None:
     await end_sessions_in(connection, user_id)
     await connection.execute("DELETE FROM password_resets WHERE user_id = %s", (user_id,))
-    await take_back(connection, [user_id])
+    await revoke_unused_grants(connection, [user_id])
 
 
 async def set_password(database: Database, user_id: UUID, password_hash: str, *, but: UUID | None = None) -> None:

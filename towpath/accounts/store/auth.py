@@ -12,10 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towpath.accounts.domain.keys import hash_key, key_prefix, slugs
+from towpath.accounts.domain.keys import generate_slugs, hash_key, key_prefix
 from towpath.accounts.types import KeyKind, Role, Scope
 from towpath.core.errors import ConflictError, NotFoundError, UnauthorizedError
-from towpath.core.names import name_key, normal_email
+from towpath.core.names import name_key, normalize_email
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import ApiKeyRow, InvitationRow, OrganizationRow, UserRow
 
@@ -226,11 +226,11 @@ async def revoke_keys(connection: Connection, roots: Sequence[UUID], *, children
             break
         # Once more: a key that was just being made is seen only now that its maker is ours.
         revoked += more
-    await take_back(connection, revoked)
+    await revoke_unused_grants(connection, revoked)
     return revoked
 
 
-async def take_back(connection: Connection, makers: Sequence[UUID]) -> None:
+async def revoke_unused_grants(connection: Connection, makers: Sequence[UUID]) -> None:
     """Take back what users or keys have given and nobody has used yet: invitations, resets, and links to threads."""
     for statement in (
         "DELETE FROM invitations WHERE used_at IS NULL AND created_by = ANY(%s::uuid[])",
@@ -252,7 +252,7 @@ async def find_user(database: Database, email: str) -> UserRow | None:
 def _spellings(email: str) -> list[str]:
     """Return how an address may be stored: as it was typed before there was a normal form, or in that."""
     try:
-        return [email.strip().lower(), normal_email(email)]
+        return [email.strip().lower(), normalize_email(email)]
     except ValueError:
         return [email.strip().lower()]
 
@@ -308,7 +308,7 @@ async def _new_organization(session: AsyncSession, name: str) -> str:
     same = select(OrganizationRow).where(OrganizationRow.name_key == key)
     if key == DEFAULT_ORGANIZATION or (await session.exec(same)).first() is not None:
         raise ConflictError(TAKEN)
-    for short in slugs(name):
+    for short in generate_slugs(name):
         if short == DEFAULT_ORGANIZATION:
             # The tenant of the first key, which may be made later than this.
             continue

@@ -122,7 +122,7 @@ async def note_place(database: Database, user_id: UUID, place: bytes) -> None:
         )
 
 
-async def knows_place(database: Database, user_id: UUID, place: bytes) -> bool:
+async def is_known_place(database: Database, user_id: UUID, place: bytes) -> bool:
     """Return whether a user has signed in from there in the last 90 days."""
     async with database.statement() as connection:
         found = await connection.execute(

