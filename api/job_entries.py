@@ -15,12 +15,12 @@ from towpath.db.tables import JobRow
 from towpath.documents.types import PageContent
 from towpath.extraction.store.jobs import extract_id, read_extractions
 from towpath.extraction.store.pages import read_pages
-from towpath.extraction.types import MAX_SHOWN_BYTES, Annotation, Extraction, job_status
+from towpath.extraction.types import CLASSIFICATION, EXTRACTION, MAX_SHOWN_BYTES, Annotation, Extraction
 from towpath.jobs.store.ends import plain_warnings
-from towpath.jobs.types import JobKind
+from towpath.jobs.types import job_status
 
 PAGE_TOLD = re.compile(r"\bpage (\d+)\b")
-DOCUMENTS = frozenset({JobKind.EXTRACTION, JobKind.CLASSIFICATION})
+DOCUMENTS = frozenset({EXTRACTION, CLASSIFICATION})
 HIDDEN = frozenset({"plan", "webhook"})
 
 
@@ -82,7 +82,7 @@ def _bounded(body: dict[str, Any], job: JobRow) -> dict[str, Any]:
 
 
 async def _response(state: AppState, job: JobRow, extraction: Extraction | None) -> Any:
-    if extraction is None or job.kind is JobKind.CLASSIFICATION:
+    if extraction is None or job.kind == CLASSIFICATION:
         return job.result
     if not job.state.final and job.review_status is None:
         return None
@@ -95,7 +95,7 @@ async def result_of(state: AppState, job: JobRow, extraction: Extraction, *, par
     Args:
         partial: Whether pages are shown that a job which still runs has finished.
     """
-    if job.kind is JobKind.CLASSIFICATION:
+    if job.kind == CLASSIFICATION:
         return job.result
     done = extraction.extracted is not None or job.state.final
     opened = extraction.opened

@@ -17,15 +17,16 @@ from towpath.ai.semantic_types import Content
 from towpath.ai.store.connections import change_connection, get_connection, seal_config
 from towpath.ai.store.models import ASKABLE, add_model, change_model, get_model, models_of, models_over, whole_model
 from towpath.ai.store.tables import ConnectionRow, ModelRow
-from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelKind
-from towpath.api.http.idempotency import Slot, job_once
+from towpath.ai.types import SCHEMA_READING, ConnectionBody, ConnectionView, ModelBody, ModelKind
+from towpath.api.http.idempotency import job_once
 from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
 from towpath.core.folders import find_own_file
 from towpath.db.tables import JobRow
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.jobs import create_job
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 
 WAIT_SECONDS = 60.0
 READ_FOR_SHARED = "POST /v1/models, its base"
@@ -198,7 +199,7 @@ def _reading(
     return JobRow(
         id=uuid4(),
         organization=caller.organization,
-        kind=JobKind.SCHEMA_READING,
+        kind=SCHEMA_READING,
         params=params,
         created_by=caller.key_id,
     )

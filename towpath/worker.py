@@ -43,6 +43,7 @@ from towpath.documents import DocumentReader
 from towpath.entities.candidates import Matcher
 from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.service.pipeline import ExtractionPipeline
+from towpath.features import register_features
 from towpath.jobs.patience import Clock, Patience, wall_clock
 from towpath.llm import LanguageModels
 from towpath.llm.paid import Asker
@@ -122,6 +123,7 @@ class Parts:
             settings: The settings.
             clock: By which a provider's outage is waited out.
         """
+        register_features()
         matcher = Matcher(database, memory_mb=settings.match_memory_mb)
         closed = list_own_endpoints(settings)
         client = GuardedClient(

@@ -22,15 +22,14 @@ from towpath.api.console.sheets import read_sheets
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.extractions import annotate, decide_review
 from towpath.api.http.state import AppState, State
-from towpath.api.job_control import find_job
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, TowpathError
 from towpath.db.tables import JobRow
 from towpath.extraction.domain.shapes import changes_between
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.store.pages import read_image
-from towpath.extraction.types import AnnotateBody, ReviewBody, ReviewStatus
+from towpath.extraction.types import EXTRACTION, AnnotateBody, ReviewBody
 from towpath.jobs.store.listing import JobFilter, list_page
-from towpath.jobs.types import JobKind
+from towpath.jobs.types import ReviewStatus
 
 router = APIRouter(prefix="/console", route_class=PageRoute, include_in_schema=False)
 QUEUE_PAGE = 50
@@ -86,7 +85,7 @@ async def queue(
         done: The job that was just decided.
     """
     seen = after or done
-    last = None if seen is None else await find_job(state, visitor.caller, seen)
+    last = None if seen is None else await state.jobs.find(visitor.caller, seen)
     found = await next_waiting(state, visitor, last)
     if found is not None:
         told = f"?done={done}" if done else ""
@@ -101,7 +100,7 @@ async def _done(state: AppState, visitor: Visitor, job_id: UUID | None) -> dict[
     if job_id is None:
         return None
     try:
-        job = await find_job(state, visitor.caller, job_id)
+        job = await state.jobs.find(visitor.caller, job_id)
     except NotFoundError:
         return None
     words = {ReviewStatus.APPROVED: "approved", ReviewStatus.REJECTED: "rejected", ReviewStatus.CANCELLED: "withdrawn"}
@@ -244,7 +243,7 @@ async def _save(state: AppState, visitor: Visitor, reviewed: Reviewed, changed: 
 @router.get("/jobs/{job_id}/pages/{number}.jpg")
 async def picture(state: State, visitor: PartVisitor, job_id: UUID, number: int) -> Response:
     """A page's picture."""
-    job = await find_job(state, visitor.caller, job_id)
+    job = await state.jobs.find(visitor.caller, job_id)
     extraction = await get_extraction(state.db, job.organization, job.id)
     opened, image = extraction.opened, None
     if opened is not None and number in opened.pages:
@@ -257,8 +256,8 @@ async def picture(state: State, visitor: PartVisitor, job_id: UUID, number: int)
 @router.get("/jobs/{job_id}/pages/{number}")
 async def one_sheet(state: State, visitor: PartVisitor, job_id: UUID, number: int) -> HTMLResponse:
     """One page of the document, for the script."""
-    job = await find_job(state, visitor.caller, job_id)
-    if job.kind is not JobKind.EXTRACTION:
+    job = await state.jobs.find(visitor.caller, job_id)
+    if job.kind != EXTRACTION:
         raise NotFoundError("this job has no document")
     extraction = await get_extraction(state.db, job.organization, job.id)
     sheets = await read_sheets(state, job.organization, job.id, extraction, {number})

@@ -13,7 +13,6 @@ from towpath.accounts.key_cache import KeyCache
 from towpath.accounts.key_uses import KeyUses
 from towpath.accounts.rate_limiter import Limiter
 from towpath.accounts.service import Accounts
-from towpath.api.gateway import Gateway
 from towpath.api.http.health import Probes
 from towpath.api.http.limits import Limits
 from towpath.api.http.stream_leases import StreamLeases
@@ -25,10 +24,13 @@ from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.entities.store.matching import Models
 from towpath.jobs.event_hub import EventHub
+from towpath.jobs.gateway import Gateway
+from towpath.jobs.service import JobService
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
+from towpath.webhooks.service import WebhookService
 
 
 @dataclass(slots=True)
@@ -39,6 +41,8 @@ class AppState:
     db: Database
     temporal: Client
     gateway: Gateway
+    jobs: JobService
+    webhooks: WebhookService
     events: EventHub
     secret: str
     uploads: UploadSlots

@@ -22,14 +22,14 @@ from towpath.ai.store.connections import add_connection, seal_config
 from towpath.ai.store.jobs import create_ai_job, save_action
 from towpath.ai.store.models import add_model
 from towpath.ai.store.tables import ConnectionRow, ModelRow
-from towpath.ai.types import AiParams, ModelKind, StoredAction, ThreadHead
+from towpath.ai.types import AI_JOB, AiParams, ModelKind, StoredAction, ThreadHead
 from towpath.api.app import create_app
 from towpath.api.http.auth import sign_chat_link
 from towpath.api.http.state import AppState
 from towpath.db.engine import Database
 from towpath.db.tables import JobRow
 from towpath.jobs.store import jobs as job_store
-from towpath.jobs.types import Finish, JobError, JobKind, JobRef, JobState
+from towpath.jobs.types import Finish, JobError, JobRef, JobState
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
@@ -172,12 +172,12 @@ async def make_question(
     )
     params = AiParams(prompt=prompt, llm="openai::gpt-4o", model_id=model, conversation_id=thread_id)
     job = JobRow(
-        id=uuid4(), organization=tenant, kind=JobKind.AI_JOB, params=params.model_dump(mode="json"),
+        id=uuid4(), organization=tenant, kind=AI_JOB, params=params.model_dump(mode="json"),
         conversation_id=thread_id, user_id=user_id,
     )  # fmt: skip
     async with database.transaction() as connection:
         await create_ai_job(connection, job, head)
-    return thread_id, JobRef(organization=tenant, kind=JobKind.AI_JOB, job_id=job.id)
+    return thread_id, JobRef(organization=tenant, kind=AI_JOB, job_id=job.id)
 
 
 async def begin(database: Database, ref: JobRef) -> None:

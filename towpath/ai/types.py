@@ -14,15 +14,19 @@ from towpath.core.bodies import Lenient, Strict
 from towpath.core.errors import ErrorCode
 from towpath.core.wire import Wire
 from towpath.core.words import Word
-from towpath.jobs.types import DeliveryRef, JobRef, JobState, RunState
+from towpath.jobs.types import DELIVER, DeliveryRef, JobRef, JobState, RunState
 from towpath.webhooks.types import WebhookFields
+
+AI_JOB = "ai_job"
+TOPIC_CHOICE = "topic_choice"
+QUERY_GENERATION = "query_generation"
+SCHEMA_READING = "schema_reading"
+"""The kinds of jobs: stored words, and names of workflows."""
 
 MAX_PROMPT = 32_768
 MAX_ATTACHMENTS = 5
 MAX_CSV_ROWS = 1000
 MAX_CSV_BYTES = 1 << 20
-DELIVER = "deliver"
-"""The phase in which the answer is stored and the notice is queued: too late for a cancel."""
 
 
 class AiState(Word):

@@ -16,7 +16,7 @@ from sqlmodel import Field, SQLModel
 
 from towpath.accounts.types import KeyKind, Role
 from towpath.db.columns import moment, word
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 from towpath.vectors.types import Collection
 
 
@@ -141,7 +141,7 @@ class JobRow(SQLModel, table=True):
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     organization: str
-    kind: JobKind = Field(sa_column=word(JobKind))
+    kind: str
     external_id: str | None = None
     state: JobState = Field(default=JobState.PENDING, sa_column=word(JobState))
     attempt: int = 1

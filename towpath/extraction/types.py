@@ -13,10 +13,13 @@ from towpath.core.bodies import Strict
 from towpath.core.json_values import parse_json
 from towpath.core.values import NUMBER
 from towpath.core.wire import Wire
-from towpath.core.words import Word
 from towpath.documents.types import Box, DocumentKind
-from towpath.jobs.types import JobRef, JobState, RunState
+from towpath.jobs.types import JobRef, ReviewStatus, RunState
 from towpath.webhooks.types import WebhookFields
+
+EXTRACTION = "extraction"
+CLASSIFICATION = "classification"
+"""The kinds of jobs: stored words, and names of workflows."""
 
 MAX_SHOWN_BYTES = 64 << 10
 """A request body above that is shown by its size and digest."""
@@ -24,47 +27,6 @@ MAX_SCHEMA_BYTES = 64 << 10
 SYNC_SECONDS = 300.0
 HOLD_SECONDS = 365 * 86_400.0
 REVIEW_REQUESTED = "review.requested"
-
-
-class JobStatus(Word):
-    """A job's state in the words of this API."""
-
-    IN_PROGRESS = "IN_PROGRESS"
-    COMPLETE = "COMPLETE"
-    CANCELLED = "CANCELLED"
-    ERROR = "ERROR"
-    PAUSED = "PAUSED"
-    PENDING = "PENDING"
-    RETRY = "RETRY"
-
-
-STATUS_OF: dict[JobState, JobStatus] = {
-    JobState.PENDING: JobStatus.PENDING,
-    JobState.RUNNING: JobStatus.IN_PROGRESS,
-    JobState.PAUSED: JobStatus.PAUSED,
-    JobState.COMPLETED: JobStatus.COMPLETE,
-    JobState.FAILED: JobStatus.ERROR,
-    JobState.CANCELLED: JobStatus.CANCELLED,
-}
-
-
-def job_status(state: JobState, *, retrying: bool) -> JobStatus:
-    """The public status.
-
-    Args:
-        state: The job's.
-        retrying: Whether a step has failed and waits for its next attempt.
-    """
-    return JobStatus.RETRY if retrying and state is JobState.RUNNING else STATUS_OF[state]
-
-
-class ReviewStatus(Word):
-    """Where the human review of a job is."""
-
-    APPROVED = "APPROVED"
-    REJECTED = "REJECTED"
-    PENDING = "PENDING"
-    CANCELLED = "CANCELLED"
 
 
 class ExtractOptions(Wire):

@@ -11,12 +11,12 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Json
 
-from towpath.ai.types import DELIVER, AiParams, AiState, StoredAction, ThreadHead, ai_state
+from towpath.ai.types import AiParams, AiState, StoredAction, ThreadHead, ai_state
 from towpath.core.errors import ConflictError
 from towpath.db.engine import Connection
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import add_progress, append_event, create_job, lock_job
-from towpath.jobs.types import Cost, DeliveryRef, EventType, JobRef, JobState, Progress
+from towpath.jobs.types import DELIVER, Cost, DeliveryRef, EventType, JobRef, JobState, Progress
 from towpath.webhooks.store.deliveries import queue_progress
 
 ACTIVE_ALREADY = "the conversation has an active job; wait for it, or cancel it"

@@ -9,12 +9,12 @@ from psycopg.rows import class_row, kwargs_row
 
 from towpath.accounts.types import organization_uuid
 from towpath.ai.store.jobs import AiRow, read_actions, read_ai, state_of
-from towpath.ai.types import Conversation, StoredAction, Thread, Turn
+from towpath.ai.types import AI_JOB, Conversation, StoredAction, Thread, Turn
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import Cursor
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 
 COLUMNS = "id, organization, user_id, model_id, branch_id, name, last_prompt, created_at, updated_at"
 MAX_TURNS = 200
@@ -123,7 +123,7 @@ async def read_turn_in(connection: Connection, organization: str, job_id: UUID, 
         connection,
         "id = %(id)s AND organization = %(organization)s AND kind = %(kind)s"
         " AND (%(user)s::uuid IS NULL OR user_id = %(user)s)",
-        {"id": job_id, "organization": organization, "kind": JobKind.AI_JOB, "user": user_id},
+        {"id": job_id, "organization": organization, "kind": AI_JOB, "user": user_id},
     )
     if not jobs:
         raise NotFoundError(f"no job {job_id}")

@@ -40,12 +40,11 @@ from towpath.extraction.types import (
     OpenedDocument,
     PageShare,
     ReadPlan,
-    ReviewStatus,
 )
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.types import Cost, DeliveryRef, JobRef, JobWarning, Progress
+from towpath.jobs.types import Cost, DeliveryRef, JobRef, JobWarning, Progress, ReviewStatus
 from towpath.llm.paid import Asker
 from towpath.llm.types import Answer
 from towpath.webhooks.store.deliveries import queue_review

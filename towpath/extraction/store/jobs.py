@@ -12,9 +12,9 @@ from psycopg.types.json import Json
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
-from towpath.extraction.types import Extracted, Extraction, OpenedDocument, ReviewStatus
+from towpath.extraction.types import Extracted, Extraction, OpenedDocument
 from towpath.jobs.store.jobs import create_job
-from towpath.jobs.types import JobRef
+from towpath.jobs.types import JobRef, ReviewStatus
 
 COLUMNS = (
     "job_id, extract_id, file_name, document_url, kind, sha256, size, pages_total, pages, variant, request, metadata,"
