@@ -28,9 +28,10 @@ from towpath.ai.semantic_types import DataType
 from towpath.ai.types import ActionType, AiState, ChartType
 from towpath.api.console.conversation import thread_page, title_of, turn_fragment
 from towpath.api.console.markdown import markdown
-from towpath.api.console.rendering import Reader, counted, money, span
+from towpath.api.console.rendering import Reader, money, span
 from towpath.api.console.results import FIRST_ROWS, describe_chart, table_of
 from towpath.api.console.static_files import FOLDER, static_files
+from towpath.core.texts import format_count
 
 WRITER = Reader(writes=True, csrf="the-token")
 ATTACK = "<script>alert(1)</script>"
@@ -294,7 +295,11 @@ def test_small_sums_keep_their_digits(usd: float, words: str) -> None:
 
 
 def test_one_is_not_many() -> None:
-    assert (counted(1, "row"), counted(0, "row"), counted(2000, "row")) == ("1 row", "0 rows", "2,000 rows")
+    assert (format_count(1, "row"), format_count(0, "row"), format_count(2000, "row")) == (
+        "1 row",
+        "0 rows",
+        "2,000 rows",
+    )
 
 
 def test_files_have_addresses_of_their_content() -> None:
