@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from towpath.core.errors import TowpathError
-from towpath.core.values import storable_text
+from towpath.core.values import make_storable
 from towpath.db.engine import Database
 from towpath.jobs.faults import judge as judge_error
 from towpath.jobs.faults import report
 from towpath.jobs.types import DeliveryRef
-from towpath.net.http import Answered, GuardedClient, retry_after
+from towpath.net.http import GuardedClient, PostAnswer, parse_retry_after
 from towpath.net.urls import receiver_shown, without_url
 from towpath.secrets.urls import open_url, shown_url
 from towpath.secrets.vault import Vault
@@ -29,11 +29,11 @@ MAX_ERROR = 300
 NOT_KEPT = "what the receiver says is not kept: it is at a private address"
 
 
-def refusal_text(answer: Answered) -> str | None:
+def refusal_text(answer: PostAnswer) -> str | None:
     """What the log keeps of an answer that is no success; of a private address not what it says."""
     if not answer.public:
         return NOT_KEPT
-    return storable_text(answer.body.decode(errors="replace"))[:MAX_ERROR] or None
+    return make_storable(answer.body.decode(errors="replace"))[:MAX_ERROR] or None
 
 
 class WebhookActivities:
@@ -96,7 +96,7 @@ class WebhookActivities:
             number = "" if fault.retryable else f" ({report(error, f'the delivery {delivery.id}')})"
             made.error = f"{fault.message[:MAX_ERROR]}{number}"
         else:
-            made.status, waits = answer.status, retry_after(answer.headers)
+            made.status, waits = answer.status, parse_retry_after(answer.headers)
             if not 200 <= answer.status < 300:
                 made.error = refusal_text(answer)
         if made.error is not None:

@@ -17,6 +17,8 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from towpath.accounts.key_uses import KeyUses
+from towpath.accounts.rate_limiter import Limiter
 from towpath.accounts.store.auth import ensure_bootstrap_key
 from towpath.api.console.routes import mount_static
 from towpath.api.console.routes import router as pages
@@ -27,8 +29,6 @@ from towpath.api.http.disconnects import EndWithClient
 from towpath.api.http.errors import add_error_handlers
 from towpath.api.http.health import Probes
 from towpath.api.http.intake import Intake, checked_body
-from towpath.api.http.key_uses import KeyUses
-from towpath.api.http.limiter import Limiter
 from towpath.api.http.limits import Limits
 from towpath.api.http.request_log import RequestLog
 from towpath.api.http.requests import HeadRequests, RequestIds
@@ -73,7 +73,7 @@ from towpath.jobs.staging import UploadLimits
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url
-from towpath.runtime.exposure import own_endpoints
+from towpath.runtime.exposure import list_own_endpoints
 from towpath.runtime.plugin import towpath_plugin
 from towpath.runtime.settings import Settings, get_settings
 from towpath.runtime.temporal import connect
@@ -162,7 +162,7 @@ class _Towpath(FastAPI):
         super().__init__(**options)
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The framework's layers, within ours."""
+        """Return the framework's layers, within ours."""
         settings = self._settings
         https = (settings.public_url or "").startswith("https://")
         inner = with_cors(super().build_middleware_stack(), settings.cors_origin_list)
@@ -173,7 +173,7 @@ DocsReader = Annotated[None, Depends(docs_reader)]
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application.
+    """Return the application.
 
     Args:
         settings: None: from the environment.
@@ -257,7 +257,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             logger.warning("TOWPATH_SECRET is not set: sign-ins end with this process and hold in no other")
         search = _make_search(settings, database)
         stack.push_async_callback(search.close)
-        closed = own_endpoints(settings)
+        closed = list_own_endpoints(settings)
         fetcher = GuardedClient(
             allow_hosts=settings.allowed_host_list,
             closed=closed,

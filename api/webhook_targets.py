@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from towpath.api.http.bodies import read_body_with_members
 from towpath.api.http.requests import add_header
-from towpath.api.http.routing import invalid
+from towpath.api.http.routing import make_validation_error
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, TooLargeError
 from towpath.core.json_values import read_json, write_json
@@ -116,4 +116,4 @@ def _fields(found: Mapping[str, Any]) -> WebhookFields:
     try:
         return WebhookFields.model_validate(found)
     except ValidationError as error:
-        raise invalid(WebhookFields, error) from error
+        raise make_validation_error(WebhookFields, error) from error

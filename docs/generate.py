@@ -19,7 +19,7 @@ from typer.cli import get_docs_for_click
 from docs import meanings
 from towpath.ai.types import DELIVER, ai_state
 from towpath.api.app import create_app
-from towpath.api.http.permissions import permissions
+from towpath.api.http.permissions import collect_permissions
 from towpath.cli import app as command_line
 from towpath.core.errors import ErrorCode, TowpathError
 from towpath.enrichment.types import STATUS_OF as ENRICHMENT_STATUS
@@ -70,7 +70,7 @@ def operations() -> str:
     """List every operation of the OpenAPI document, by tag."""
     application = create_app(Settings(docs_open=True))
     document = application.openapi()
-    callers = permissions(application)
+    callers = collect_permissions(application)
     by_tag: dict[str, list[tuple[str, str, str, str]]] = {}
     for path, item in document["paths"].items():
         for method in (method for method in METHODS if method in item):

@@ -51,7 +51,7 @@ from towpath.llm import LanguageModels
 from towpath.llm.paid import Asker
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url, local_llm_url
-from towpath.runtime.exposure import own_endpoints
+from towpath.runtime.exposure import list_own_endpoints
 from towpath.runtime.logs import configure_logging
 from towpath.runtime.plugin import towpath_plugin
 from towpath.runtime.settings import Settings, get_settings
@@ -138,7 +138,7 @@ class Parts:
         """
         register_features()
         matcher = Matcher(database, memory_mb=settings.match_memory_mb)
-        closed = own_endpoints(settings)
+        closed = list_own_endpoints(settings)
         client = GuardedClient(
             closed=closed,
             allow_hosts=settings.allowed_host_list,

@@ -9,20 +9,18 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
 from towpath.accounts.domain.passwords import MAX_CHARACTERS, MIN_CHARACTERS
-from towpath.accounts.domain.policy import AccountAction, assert_may, is_person
-from towpath.accounts.store.auth import get_user
-from towpath.accounts.store.sessions import end_sessions
+from towpath.accounts.domain.policy import is_person
+from towpath.accounts.service import registration, sign_ins
+from towpath.accounts.service.users import INVITATION_PATH, RESET_PATH, get_user
 from towpath.accounts.types import PasswordChange, PasswordReset, RegisterBody
-from towpath.api.console.console import PageVisitor, console_page, told_on_page
+from towpath.api.console.console import PageVisitor, console_page, is_shown_on_page
 from towpath.api.console.failures import PageRoute
-from towpath.api.console.rendering import page, tell_wait
-from towpath.api.console.sign_in import refusal
-from towpath.api.console.visitors import Visitor, read_form, refuse_other_sites, tell_origin
-from towpath.api.http.clients import place_of
-from towpath.api.http.sign_ins import clear_cookies
+from towpath.api.console.rendering import page, set_retry_after
+from towpath.api.console.sign_in import describe_refusal
+from towpath.api.console.visitors import Visitor, read_form, refuse_other_sites, send_origin_with_forms
+from towpath.api.http.clients import get_client_address
+from towpath.api.http.session_cookies import clear_session_cookies
 from towpath.api.http.state import AppState, State
-from towpath.api.routes.auth import change_own_password, register_user, use_reset
-from towpath.api.routes.users import INVITATION_PATH, RESET_PATH
 from towpath.core.errors import BadInputError, TowpathError
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -35,7 +33,7 @@ async def _page(
     state: AppState, visitor: Visitor, *, done: str = "", refused: TowpathError | None = None
 ) -> HTMLResponse:
     caller = visitor.caller
-    user = None if caller.user_id is None or not is_person(caller) else await get_user(state.db, caller.user_id)
+    user = None if caller.user_id is None or not is_person(caller) else await get_user(state.accounts, caller.user_id)
     return await console_page(
         state,
         visitor,
@@ -61,9 +59,9 @@ async def change(request: Request, state: State, visitor: PageVisitor) -> Respon
     try:
         _assert_twice(form)
         body = _body(form)
-        await change_own_password(state, visitor.caller, body, place=place_of(request))
+        await registration.change_own_password(state.accounts, visitor.caller, body, place=get_client_address(request))
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, refused=_in_words(refused))
     return await _page(state, visitor, done="The password is changed. All other sessions have ended.")
@@ -84,7 +82,7 @@ def _assert_twice(form: dict[str, str]) -> None:
 
 
 def _in_words(refused: TowpathError) -> TowpathError:
-    """An error about a field without its name, which is that of the API."""
+    """Return an error about a field without its name, which is that of the API."""
     if isinstance(refused, BadInputError) and refused.field:
         return BadInputError(refused.detail.removeprefix(f"{refused.field}: "), field=refused.field)
     return refused
@@ -94,11 +92,9 @@ def _in_words(refused: TowpathError) -> TowpathError:
 async def logout_everywhere(request: Request, state: State, visitor: PageVisitor) -> Response:
     """Ends all sessions of who is signed in, this one too."""
     visitor.check(request, await read_form(request))
-    assert_may(visitor.caller, AccountAction.END_OWN_SESSIONS)
-    assert visitor.caller.user_id is not None
-    await end_sessions(state.db, visitor.caller.user_id)
+    await sign_ins.sign_out_everywhere(state.accounts, visitor.caller)
     left = RedirectResponse("/sign-in", 303)
-    clear_cookies(left)
+    clear_session_cookies(left)
     return left
 
 
@@ -114,10 +110,10 @@ def _new_password(
         token=token,
         email=email,
         done=done,
-        notice=None if refused is None else refusal(_in_words(refused)),
+        notice=None if refused is None else describe_refusal(_in_words(refused)),
     )
-    tell_wait(shown, refused)
-    tell_origin(shown)
+    set_retry_after(shown, refused)
+    send_origin_with_forms(shown)
     return shown
 
 
@@ -135,9 +131,9 @@ async def reset(request: Request, state: State) -> Response:
     token = form.get("token", "").strip()
     try:
         _assert_twice(form)
-        await use_reset(state, _reset(token, form), place=place_of(request))
+        await registration.reset_password(state.accounts, _reset(token, form), place=get_client_address(request))
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return _new_password(token=token, invited=False, refused=refused)
     return _new_password(token="", invited=False, done=True)
@@ -164,9 +160,11 @@ async def accept(request: Request, state: State) -> Response:
     token, email = form.get("token", "").strip(), form.get("email", "").strip()
     try:
         _assert_twice(form)
-        await register_user(state, _registration(token, email, form), place=place_of(request))
+        await registration.register_user(
+            state.accounts, _registration(token, email, form), place=get_client_address(request)
+        )
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return _new_password(token=token, invited=True, email=email, refused=refused)
     return _new_password(token="", invited=True, done=True)

@@ -15,11 +15,11 @@ from towpath.ai.store.threads import read_thread, read_turn
 from towpath.ai.types import MAX_PROMPT, Turn
 from towpath.api.console.conversation import base_of, step_with_rows, thread_page, turn_fragment
 from towpath.api.console.failures import PageRoute
-from towpath.api.console.rendering import sentence, tell_wait
-from towpath.api.console.visitors import SignInNeededError, Visitor, read_form, thread_visitor
+from towpath.api.console.rendering import sentence, set_retry_after
+from towpath.api.console.visitors import SignInNeededError, Visitor, read_form, read_thread_visitor
 from towpath.api.http.auth import CHAT_COOKIE, exchange_chat_link
 from towpath.api.http.csv_responses import csv_response
-from towpath.api.http.rates import limited
+from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.state import AppState, State
 from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
 from towpath.core.errors import BadInputError, ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
@@ -37,7 +37,7 @@ CHART_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 
 async def _visitor(request: Request, state: State, conversation_id: UUID) -> Visitor:
-    return (await thread_visitor(request, state, conversation_id))[0]
+    return (await read_thread_visitor(request, state, conversation_id))[0]
 
 
 async def _page_visitor(request: Request, state: State, conversation_id: UUID) -> Visitor:
@@ -75,7 +75,7 @@ async def _page(
     notice = None if refused is None else sentence(refused.detail)
     shown = thread_page(thread, visitor.reader, notice=notice, typed=typed)
     answer = HTMLResponse(shown, 200 if refused is None else refused.status)
-    tell_wait(answer, refused)
+    set_retry_after(answer, refused)
     return answer
 
 
@@ -108,7 +108,7 @@ async def show(
 
 async def _knows(request: Request, state: AppState, conversation_id: UUID) -> bool:
     try:
-        await thread_visitor(request, state, conversation_id)
+        await read_thread_visitor(request, state, conversation_id)
     except (UnauthorizedError, ForbiddenError, NotFoundError):
         return False
     return True
@@ -121,7 +121,7 @@ async def send(request: Request, state: State, conversation_id: UUID, visitor: P
     visitor.check(request, form)
     typed = form.get("prompt", "").replace("\r\n", "\n")
     try:
-        await limited(state, visitor.caller)
+        await limit_ai_requests(state, visitor.caller)
         job = await ask_in_thread(state.ai, visitor.caller, conversation_id, _read_prompt(typed))
         state.gateway.start_soon(job)
     except (UnauthorizedError, ForbiddenError, NotFoundError):

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from towpath.accounts.store.auth import get_key, get_user
 from towpath.accounts.types import Role, Scope
 from towpath.api.console.failures import PageRoute
-from towpath.api.console.rendering import Reader, page, sentence, tell_wait
+from towpath.api.console.rendering import Reader, page, sentence, set_retry_after
 from towpath.api.console.sign_in import HOME
-from towpath.api.console.visitors import SignInNeededError, Visitor, signed_in
-from towpath.api.http.auth import allowed
+from towpath.api.console.visitors import SignInNeededError, Visitor, read_visitor
+from towpath.api.http.auth import assert_allowed
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
 from towpath.jobs.store.listing import JobFilter, list_page
@@ -34,13 +32,13 @@ async def root() -> RedirectResponse:
 
 
 async def _part_visitor(request: Request, state: State) -> Visitor:
-    return await signed_in(request, state)
+    return await read_visitor(request, state)
 
 
 async def _page_visitor(request: Request, state: State) -> Visitor:
     """Who opens a page; who is not signed in is led there, and back. A part is refused: its page reloads then."""
     try:
-        return await signed_in(request, state)
+        return await read_visitor(request, state)
     except UnauthorizedError as error:
         if PART in request.query_params:
             raise
@@ -54,7 +52,7 @@ PageVisitor = Annotated[Visitor, Depends(_page_visitor)]
 
 
 def owners_only(refusal: str) -> Callable[[Visitor], Coroutine[Any, Any, Visitor]]:
-    """A dependency of pages that are for owners.
+    """Return a dependency of pages that are for owners.
 
     Args:
         refusal: What others are told.
@@ -62,7 +60,7 @@ def owners_only(refusal: str) -> Callable[[Visitor], Coroutine[Any, Any, Visitor
 
     async def check(visitor: PageVisitor) -> Visitor:
         try:
-            allowed(visitor.caller, Role.OWNER, Scope.WRITE)
+            assert_allowed(visitor.caller, Role.OWNER, Scope.WRITE)
         except ForbiddenError as error:
             raise ForbiddenError(refusal) from error
         return visitor
@@ -75,7 +73,7 @@ others = APIRouter(prefix=HOME, route_class=PageRoute, include_in_schema=False)
 
 
 @others.get("/{rest:path}")
-async def nothing(_: PageVisitor) -> None:
+async def refuse_unknown_page(_: PageVisitor) -> None:
     """What is no part of the console.
 
     Raises:
@@ -91,17 +89,17 @@ def check_editor(visitor: Visitor, request: Request, form: Mapping[str, str], ro
         ForbiddenError: It is not so.
     """
     visitor.check(request, form)
-    allowed(visitor.caller, role, Scope.WRITE)
+    assert_allowed(visitor.caller, role, Scope.WRITE)
 
 
-def reviews_waiting(visitor: Visitor) -> JobFilter:
-    """The jobs whose review the visitor could decide."""
+def pending_reviews(visitor: Visitor) -> JobFilter:
+    """Return the jobs whose review the visitor could decide."""
     return JobFilter(review_statuses=[ReviewStatus.PENDING], user_id=visitor.user_id)
 
 
-async def reader_of(state: AppState, visitor: Visitor) -> Reader:
-    """The visitor for a template, with the count of reviews that wait."""
-    found = await list_page(state.db, visitor.caller.organization, reviews_waiting(visitor), page=1, size=1)
+async def load_reader(state: AppState, visitor: Visitor) -> Reader:
+    """Return the visitor for a template, with the count of reviews that wait."""
+    found = await list_page(state.db, visitor.caller.organization, pending_reviews(visitor), page=1, size=1)
     return replace(visitor.reader, waiting=found.total)
 
 
@@ -114,7 +112,7 @@ async def console_page(
     code: int = 200,
     **view: Any,
 ) -> HTMLResponse:
-    """A page of the console.
+    """Return a page of the console.
 
     Args:
         refused: Why what was sent was not done; its status is the page's.
@@ -123,26 +121,11 @@ async def console_page(
     """
     notice = None if refused is None else sentence(refused.detail)
     status = code if refused is None else refused.status
-    shown = page(template, code=status, reader=await reader_of(state, visitor), notice=notice, **view)
-    tell_wait(shown, refused)
+    shown = page(template, code=status, reader=await load_reader(state, visitor), notice=notice, **view)
+    set_retry_after(shown, refused)
     return shown
 
 
-def told_on_page(error: TowpathError) -> bool:
-    """Whether an error belongs onto the page that was used; the others have a page of their own."""
+def is_shown_on_page(error: TowpathError) -> bool:
+    """Return whether an error belongs onto the page that was used; the others have a page of their own."""
     return not isinstance(error, UnauthorizedError | ForbiddenError | NotFoundError)
-
-
-async def names_of(state: AppState, organization: str, ids: set[UUID]) -> dict[UUID, str]:
-    """What people and keys are called; one that is gone is left out."""
-    names: dict[UUID, str] = {}
-    for one in ids:
-        user = await get_user(state.db, one)
-        if user is not None and user.organization == organization:
-            names[one] = user.email
-            continue
-        try:
-            names[one] = f"the key {(await get_key(state.db, organization, one)).name}"
-        except NotFoundError:
-            continue
-    return names

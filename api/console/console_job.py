@@ -16,13 +16,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from towpath.ai.store.jobs import read_ai
 from towpath.ai.types import AI_JOB
-from towpath.api.console.console import PART, PageVisitor, PartVisitor, console_page, reader_of, told_on_page
+from towpath.api.console.console import PART, PageVisitor, PartVisitor, console_page, is_shown_on_page, load_reader
 from towpath.api.console.delivery_views import DeliveryLine, delivery_line
 from towpath.api.console.extraction_views import ExtractionSummary, extraction_summary
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.job_words import JobLine, job_line
 from towpath.api.console.rendering import render
-from towpath.api.console.timeline import Line, timeline
+from towpath.api.console.timeline import Line, build_timeline
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.job_views import job_view
 from towpath.api.http.state import AppState, State
@@ -134,7 +134,7 @@ async def read_detail(
         view=job_view(job, state.settings),
         acts=acts_of(job, visitor),
         thread=job.conversation_id,
-        events=timeline(events),
+        events=build_timeline(events),
         before=after + 1 if after else 0,
         failures=failures,
         failures_total=total,
@@ -180,7 +180,7 @@ async def show(
     """The page, or for its script the part that changes."""
     detail = await read_detail(state, visitor, job_id, failures_page=failures_page, before=before)
     if PART in request.query_params:
-        reader = await reader_of(state, visitor)
+        reader = await load_reader(state, visitor)
         return HTMLResponse(render("job_part.html", reader=reader, detail=detail, past=before is not None))
     return await console_page(state, visitor, "console_job.html", detail=detail, past=before is not None)
 
@@ -193,7 +193,7 @@ async def do(request: Request, state: State, visitor: PageVisitor, job_id: UUID,
     try:
         await _do(state, visitor, job, act)
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         detail = await read_detail(state, visitor, job_id)
         return await console_page(state, visitor, "console_job.html", refused=refused, detail=detail, past=False)

@@ -19,7 +19,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from towpath.accounts.types import KeyKind
-from towpath.api.console.console import PART, PageVisitor, console_page, reader_of
+from towpath.api.console.console import PART, PageVisitor, console_page, load_reader
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.job_words import REVIEW_WORDS, STATUS_WORDS, job_line
 from towpath.api.console.rendering import page, render
@@ -73,7 +73,7 @@ class JobQuery:
         )
 
     def at(self, base: str, **changes: Any) -> str:
-        """The address of the list with some things changed; another filter begins on its first page."""
+        """Return the address of the list with some things changed; another filter begins on its first page."""
         changed = replace(self, **({"page": 1} | changes))
         told = {"status": changed.status, "kind": changed.kind, "review": changed.review, "since": changed.since,
                 "q": changed.q, "page": changed.page if changed.page > 1 else None}  # fmt: skip
@@ -81,7 +81,7 @@ class JobQuery:
         return f"{base}?{query}" if query else base
 
     def part(self, **changes: Any) -> str:
-        """The address of the list's part."""
+        """Return the address of the list's part."""
         address = self.at(f"{HOME}/jobs", **changes)
         return f"{address}{'&' if '?' in address else '?'}{PART}=1"
 
@@ -91,7 +91,7 @@ class JobQuery:
         return bool(self.kind or self.review or self.since or self.q)
 
     def wanted(self, user_id: UUID | None) -> JobFilter:
-        """The same for the store."""
+        """Return the same for the store."""
         after = datetime.now(UTC) - WINDOWS[self.since][1] if self.since else None
         return JobFilter(
             kinds=[self.kind] if self.kind else [],
@@ -128,7 +128,7 @@ class JobTable:
 
 
 async def read_table(state: AppState, visitor: Visitor, query: JobQuery) -> JobTable:
-    """A page of jobs, with the totals of the tabs."""
+    """Return a page of jobs, with the totals of the tabs."""
     organization, user_id = visitor.caller.organization, visitor.user_id
     if query.q:
         found = await _by_id(state, visitor, query.q)
@@ -139,7 +139,7 @@ async def read_table(state: AppState, visitor: Visitor, query: JobQuery) -> JobT
 
 
 async def _by_id(state: AppState, visitor: Visitor, given: str) -> list[JobRow]:
-    """The job of an id of ours, and those that clients call so."""
+    """Return the job of an id of ours, and those that clients call so."""
     caller = visitor.caller
     if "\x00" in given:
         return []
@@ -187,5 +187,5 @@ async def jobs(request: Request, state: State, visitor: PageVisitor) -> Response
         return await console_page(
             state, visitor, "console_jobs.html", **_view(request, state, query, table, f"{HOME}/jobs")
         )
-    reader = await reader_of(state, visitor)
+    reader = await load_reader(state, visitor)
     return HTMLResponse(render("jobs_part.html", reader=reader, **_view(request, state, query, table, HOME)))

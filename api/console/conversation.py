@@ -10,7 +10,7 @@ from towpath.ai.domain.charts import choose_chart, read_rows
 from towpath.ai.domain.results import last_drawable
 from towpath.ai.types import MAX_PROMPT, ActionType, AiState, ChartType, StoredAction, Thread, Turn
 from towpath.api.console.rendering import Reader, render
-from towpath.api.console.results import Table, chart_in_words, table_of
+from towpath.api.console.results import Table, describe_chart, table_of
 from towpath.jobs.types import EventType
 
 LONG_PROMPT = 1200
@@ -100,7 +100,7 @@ def _chart(turn: Turn) -> tuple[int | None, str | None]:
     kind = choose_chart(action.columns, read_rows(action.columns, action.csv or ""), wanted)
     if kind is ChartType.TABLE:
         return None, None
-    return max([action.number, *styled]), chart_in_words(action, kind)
+    return max([action.number, *styled]), describe_chart(action, kind)
 
 
 def title_of(thread: Thread) -> str:

@@ -10,11 +10,11 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from towpath.api.console.console import PART, PageVisitor, console_page, reader_of, told_on_page
+from towpath.api.console.console import PART, PageVisitor, console_page, is_shown_on_page, load_reader
 from towpath.api.console.delivery_views import STATE_WORDS, delivery_line
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.rendering import render
-from towpath.api.console.sign_in import local_path
+from towpath.api.console.sign_in import require_local_path
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.state import AppState, State
@@ -79,7 +79,7 @@ async def show(
     rows, query = await _read(state, visitor, _word(wanted), cursor or None)
     view: dict[str, Any] = {"query": query, "lines": [delivery_line(row) for row in rows], "words": STATE_WORDS}
     if PART in request.query_params:
-        return HTMLResponse(render("deliveries_part.html", reader=await reader_of(state, visitor), **view))
+        return HTMLResponse(render("deliveries_part.html", reader=await load_reader(state, visitor), **view))
     return await console_page(state, visitor, "deliveries.html", **view)
 
 
@@ -91,11 +91,11 @@ async def resend(request: Request, state: State, visitor: PageVisitor, delivery_
     try:
         await state.webhooks.resend(visitor.caller, delivery_id)
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         rows, query = await _read(state, visitor, None, None)
         lines = [delivery_line(row) for row in rows]
         return await console_page(
             state, visitor, "deliveries.html", refused=refused, query=query, lines=lines, words=STATE_WORDS
         )  # fmt: skip
-    return RedirectResponse(f"{local_path(form.get('back') or HERE)}#delivery-{delivery_id}", 303)
+    return RedirectResponse(f"{require_local_path(form.get('back') or HERE)}#delivery-{delivery_id}", 303)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from temporalio.service import RPCError
 
-from towpath.api.console.rendering import page, secure, sentence
+from towpath.api.console.rendering import page, sentence, set_page_headers
 from towpath.api.console.visitors import SignInNeededError
 from towpath.api.http.errors import RETRY_SECONDS
 from towpath.api.http.requests import request_id, shown_path
@@ -59,7 +59,7 @@ class PageRoute(APIRoute):
     """A route for people: its answers carry the headers of pages, its errors are pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, with errors turned into pages."""
+        """Return the handler, with errors turned into pages."""
         handle = super().get_route_handler()
 
         async def handled(request: Request) -> Response:
@@ -69,14 +69,14 @@ class PageRoute(APIRoute):
                 answer = RedirectResponse(needed.url, HTTPStatus.SEE_OTHER)
             except Exception as error:
                 answer = failure_page(request, _failure(request, error))
-            secure(answer.headers)
+            set_page_headers(answer.headers)
             return answer
 
         return handled
 
 
 def failure_page(request: Request, failure: Failure) -> Response:
-    """An error's page."""
+    """Return an error's page."""
     answer = page(
         "error.html",
         code=failure.status,

@@ -12,14 +12,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
-from towpath.accounts.store.auth import list_keys
+from towpath.accounts.service import keys
+from towpath.accounts.service.users import get_names
 from towpath.accounts.types import ApiKeyBody, ApiKeyCreated, KeyKind, Role, Scope
-from towpath.api.console.console import check_editor, console_page, names_of, owners_only, told_on_page
+from towpath.api.console.console import check_editor, console_page, is_shown_on_page, owners_only
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.visitors import Visitor, read_form, read_pairs
 from towpath.api.http.state import AppState, State
-from towpath.api.routes.auth import issue_key, replace_key
-from towpath.api.routes.auth import revoke as revoke_with_children
 from towpath.core.errors import BadInputError, TowpathError
 from towpath.db.tables import ApiKeyRow
 
@@ -60,8 +59,8 @@ class KeyLine:
         return self.state in {"live", "ends soon"}
 
 
-def key_line(row: ApiKeyRow, visitor: Visitor, names: dict[UUID, str], now: datetime) -> KeyLine:
-    """A key in words."""
+def make_key_line(row: ApiKeyRow, visitor: Visitor, names: dict[UUID, str], now: datetime) -> KeyLine:
+    """Return a key in words."""
     state = "live"
     if row.revoked_at is not None:
         state = "revoked"
@@ -84,16 +83,16 @@ async def _page(
     refused: TowpathError | None = None,
     code: int = 200,
 ) -> HTMLResponse:
-    """The page.
+    """Return the page.
 
     Args:
         made: A key that was just made, the one time that it is shown.
         typed: What was sent with a form that was refused.
     """
-    rows = await list_keys(state.db, visitor.caller.organization)
-    names = await names_of(state, visitor.caller.organization, {row.user_id for row in rows if row.user_id})
+    rows = await keys.list_keys(state.accounts, visitor.caller.organization)
+    names = await get_names(state.accounts, visitor.caller.organization, {row.user_id for row in rows if row.user_id})
     now = datetime.now(UTC)
-    lines = [key_line(row, visitor, names, now) for row in rows]
+    lines = [make_key_line(row, visitor, names, now) for row in rows]
     view: dict[str, Any] = {
         "made": made,
         "typed": typed or {},
@@ -119,9 +118,9 @@ async def make(request: Request, state: State, visitor: OwnerVisitor) -> Respons
     form, scopes = dict(pairs), [value for name, value in pairs if name == "scope"]
     check_editor(visitor, request, form, Role.OWNER)
     try:
-        made = await issue_key(state, visitor.caller, _body(form, scopes))
+        made = await keys.issue_key(state.accounts, visitor.caller, _body(form, scopes))
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, typed=form, scopes=scopes, refused=refused)
     return await _page(state, visitor, made=made, code=201)
@@ -153,9 +152,9 @@ async def rotate(request: Request, state: State, visitor: OwnerVisitor, key_id: 
     """Puts a new key in an old one's place."""
     check_editor(visitor, request, await read_form(request), Role.OWNER)
     try:
-        made = await replace_key(state, visitor.caller, key_id)
+        made = await keys.rotate_key(state.accounts, visitor.caller, key_id)
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, refused=refused)
     return await _page(state, visitor, made=made, code=201)
@@ -165,5 +164,5 @@ async def rotate(request: Request, state: State, visitor: OwnerVisitor, key_id: 
 async def revoke(request: Request, state: State, visitor: OwnerVisitor, key_id: UUID) -> Response:
     """Makes a key useless from now on."""
     check_editor(visitor, request, await read_form(request), Role.OWNER)
-    await revoke_with_children(state, visitor.caller, key_id)
+    await keys.revoke_key(state.accounts, visitor.caller, key_id)
     return RedirectResponse(HERE, 303)

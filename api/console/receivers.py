@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
-from towpath.api.console.console import PageVisitor, check_editor, console_page, told_on_page
+from towpath.api.console.console import PageVisitor, check_editor, console_page, is_shown_on_page
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.visitors import Visitor, read_form, read_pairs
 from towpath.api.http.state import AppState, State
@@ -77,7 +77,7 @@ async def add(request: Request, state: State, visitor: PageVisitor) -> Response:
     try:
         answer = await register(state, visitor.caller, _body(url, chosen, form.get("secret", "").strip()))
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, typed=url, chosen=chosen, refused=refused)
     return await _page(state, visitor, made=ReceiverView.model_validate_json(bytes(answer.body)), code=201)

@@ -13,9 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.datastructures import MutableHeaders
 
 from towpath.api.console.markdown import markdown
-from towpath.api.console.static_files import asset
+from towpath.api.console.static_files import asset_url
 from towpath.core.errors import TowpathError
-from towpath.core.texts import counted
+from towpath.core.texts import format_count
 
 TEMPLATES = Path(__file__).parent / "templates"
 POLICY = (
@@ -56,17 +56,17 @@ def money(usd: float) -> str:
 
 
 def iso(at: datetime) -> str:
-    """A time for machines, in UTC."""
+    """Return a time for machines, in UTC."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def readable(at: datetime) -> str:
-    """A time for people, in UTC; the script puts the reader's own in its place."""
+    """Return a time for people, in UTC; the script puts the reader's own in its place."""
     return f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
 
 
 def span(seconds: float) -> str:
-    """How long something took: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`."""
+    """Return how long something took: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`."""
     if seconds < 10:
         return f"{max(seconds, 0):.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -77,7 +77,7 @@ def span(seconds: float) -> str:
 
 
 def sentence(detail: str) -> str:
-    """An error's words as a sentence of a page."""
+    """Return an error's words as a sentence of a page."""
     text = detail.strip()
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
 
@@ -90,7 +90,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"asset": asset, "counted": counted, "span": span}
+    environment.globals |= {"asset": asset_url, "counted": format_count, "span": span}
     filters = {"markdown": markdown, "money": money, "iso": iso, "readable": readable, "sentence": sentence}
     environment.filters |= filters
     return environment
@@ -100,22 +100,22 @@ _templates = _environment()
 
 
 def render(template: str, /, **view: Any) -> str:
-    """A template filled with values, each of them escaped."""
+    """Return a template filled with values, each of them escaped."""
     return _templates.get_template(template).render(view)
 
 
 def page(template: str, /, *, code: int = HTTPStatus.OK, **view: Any) -> HTMLResponse:
-    """The same as an answer with a status, which the template knows as `code`."""
+    """Return the same as an answer with a status, which the template knows as `code`."""
     return HTMLResponse(render(template, code=code, **view), code)
 
 
-def tell_wait(response: Response, refused: TowpathError | None) -> None:
+def set_retry_after(response: Response, refused: TowpathError | None) -> None:
     """Say on the page of an error when to try again, where that is known."""
     if refused is not None and refused.retry_after is not None:
         response.headers["Retry-After"] = str(refused.retry_after)
 
 
-def secure(headers: MutableHeaders) -> None:
+def set_page_headers(headers: MutableHeaders) -> None:
     """Give an answer the headers of every page; what it has set itself stays."""
     headers.setdefault("Content-Security-Policy", POLICY)
     headers.setdefault("X-Content-Type-Options", "nosniff")

@@ -45,7 +45,7 @@ class Table:
 
 
 def table_of(action: StoredAction) -> Table | None:
-    """The rows that an action brought; None: it brought none."""
+    """Return the rows that an action brought; None: it brought none."""
     head, rows = _read(action)
     if not head:
         return None
@@ -67,14 +67,14 @@ def _read(action: StoredAction) -> tuple[list[str], list[list[str]]]:
 
 
 def _columns(action: StoredAction, head: Sequence[str]) -> list[ResultColumn]:
-    """What is known of each column; one of which nothing is known holds text."""
+    """Return what is known of each column; one of which nothing is known holds text."""
     known = list(action.columns[: len(head)])
     unknown = head[len(known) :]
     return known + [ResultColumn(name=label, label=label, type=DataType.STRING, measure=False) for label in unknown]
 
 
-def chart_in_words(action: StoredAction, kind: ChartType) -> str:
-    """What a chart of an action's rows shows, for those who do not see it."""
+def describe_chart(action: StoredAction, kind: ChartType) -> str:
+    """Return what a chart of an action's rows shows, for those who do not see it."""
     head, rows = _read(action)
     columns = _columns(action, head)
     measures = [place for place, column in enumerate(columns) if column.measure]

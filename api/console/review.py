@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from towpath.api.console.console import PageVisitor, PartVisitor, console_page, reviews_waiting, told_on_page
+from towpath.api.console.console import PageVisitor, PartVisitor, console_page, is_shown_on_page, pending_reviews
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.job_words import subject_of
 from towpath.api.console.rendering import render
@@ -51,7 +51,7 @@ OVERTAKEN = (
 
 async def next_waiting(state: AppState, visitor: Visitor, after: JobRow | None) -> JobRow | None:
     """The oldest job that waits for its review: the first after another one, else the first of all."""
-    wanted = reviews_waiting(visitor)
+    wanted = pending_reviews(visitor)
     if after is not None:
         newer = await _oldest(state, visitor, replace(wanted, created_after=after.created_at), after)
         if newer is not None:
@@ -183,7 +183,7 @@ async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID
     try:
         return await _act(state, visitor, reviewed, sent, changed)
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         # Somebody else may have been quicker: the page says how it is now, around what was typed.
         now = await read_reviewed(state, visitor.caller, job_id)

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from towpath.accounts.service.users import get_names
 from towpath.accounts.types import Principal
-from towpath.api.console.console import names_of
 from towpath.api.console.extraction_views import Sureness, schema_of, shown, sureness
 from towpath.api.console.job_words import JobLine, job_line
 from towpath.api.console.review_form import FormMaker, Node, place_of
@@ -181,7 +181,7 @@ async def _history(state: AppState, organization: str, job_id: UUID) -> list[His
     notes = await review_history(state.db, job_id)
     revisions = await annotation_history(state.db, job_id)
     people = {one.by for one in notes if one.by} | {one["by"] for one in revisions if one["by"]}
-    names = await names_of(state, organization, people)
+    names = await get_names(state.accounts, organization, people)
     lines = [
         HistoryLine(one.at, NOTE_WORDS[one.status], names.get(one.by) if one.by else None, one.comment, [])
         for one in notes

@@ -9,20 +9,14 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from towpath.accounts.store.sessions import end_session
+from towpath.accounts.service import sign_ins
 from towpath.accounts.types import Principal
 from towpath.api.console.failures import PageRoute
-from towpath.api.console.rendering import page, sentence, span, tell_wait
-from towpath.api.console.visitors import Visitor, read_form, refuse_other_sites, signed_in, tell_origin
-from towpath.api.http.auth import presented_sessions
-from towpath.api.http.clients import place_of
-from towpath.api.http.sign_ins import (
-    clear_cookies,
-    key_by_secret,
-    open_key_session,
-    open_user_session,
-    user_by_password,
-)
+from towpath.api.console.rendering import page, sentence, set_retry_after, span
+from towpath.api.console.visitors import Visitor, read_form, read_visitor, refuse_other_sites, send_origin_with_forms
+from towpath.api.http.auth import read_session_tokens
+from towpath.api.http.clients import get_client_address
+from towpath.api.http.session_cookies import clear_session_cookies, set_session_cookies
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import ForbiddenError, LimitReachedError, TooManyError, TowpathError, UnauthorizedError
 
@@ -31,8 +25,8 @@ HOME = "/console"
 """Where a sign-in leads that came from nowhere."""
 
 
-def local_path(given: str | None) -> str:
-    """A path of this site to go on to; anything else leads home."""
+def require_local_path(given: str | None) -> str:
+    """Return a path of this site to go on to; anything else leads home."""
     if not given or not given.startswith("/") or given.startswith("//"):
         return HOME
     # Browsers read a backslash as a slash, and leave out line ends and tabs.
@@ -49,11 +43,11 @@ def local_path(given: str | None) -> str:
 async def show(request: Request, state: State, next_path: Annotated[str, Query(alias="next")] = "") -> Response:
     """The form, or who is signed in."""
     try:
-        visitor = await signed_in(request, state)
+        visitor = await read_visitor(request, state)
     except (UnauthorizedError, ForbiddenError):
-        return _form(local_path(next_path))
+        return _form(require_local_path(next_path))
     if next_path:
-        return RedirectResponse(local_path(next_path), 303)
+        return RedirectResponse(require_local_path(next_path), 303)
     return page("sign_in.html", reader=visitor.reader, who=_who(visitor.caller))
 
 
@@ -63,7 +57,7 @@ def _form(
     shown = page(
         "sign_in.html", code=status, reader=None, next=next_path, notice=notice, email=email, by_key=by_key
     )  # fmt: skip
-    tell_origin(shown)
+    send_origin_with_forms(shown)
     return shown
 
 
@@ -77,7 +71,7 @@ async def sign_in(request: Request, state: State) -> Response:
     """Opens a session and goes on to where the visitor wanted to be."""
     refuse_other_sites(request, state)
     form = await read_form(request)
-    next_path = local_path(form.get("next"))
+    next_path = require_local_path(form.get("next"))
     entered = RedirectResponse(next_path, 303)
     try:
         await _enter(request, state, form, entered)
@@ -85,29 +79,31 @@ async def sign_in(request: Request, state: State) -> Response:
         answer = _form(
             next_path,
             status=refused.status,
-            notice=refusal(refused),
+            notice=describe_refusal(refused),
             email=form.get("email", ""),
             by_key="key" in form,
         )
-        tell_wait(answer, refused)
+        set_retry_after(answer, refused)
         return answer
     return entered
 
 
-def refusal(refused: TowpathError) -> str:
-    """Why an attempt was refused, for a person."""
+def describe_refusal(refused: TowpathError) -> str:
+    """Return why an attempt was refused, for a person."""
     if isinstance(refused, LimitReachedError):
         return f"Too many attempts. Try again in {span(refused.retry_after or 1)}."
     return sentence(refused.detail)
 
 
 async def _enter(request: Request, state: AppState, form: Mapping[str, str], entered: Response) -> None:
-    place = place_of(request)
+    accounts, place = state.accounts, get_client_address(request)
     if "key" in form:
-        await open_key_session(state, entered, await key_by_secret(state, form["key"], place=place))
+        key = await sign_ins.verify_key(accounts, form["key"], place=place)
+        sign_in = await sign_ins.sign_in_key(accounts, key)
     else:
-        user = await user_by_password(state, form.get("email", ""), form.get("password", ""), place=place)
-        await open_user_session(state, entered, user)
+        user = await sign_ins.verify_user(accounts, form.get("email", ""), form.get("password", ""), place=place)
+        sign_in = await sign_ins.sign_in_user(accounts, user)
+    set_session_cookies(state, entered, sign_in)
 
 
 @router.post("/sign-out")
@@ -115,12 +111,11 @@ async def sign_out(request: Request, state: State) -> Response:
     """Ends the session: its cookie and its token are not taken any more."""
     left = RedirectResponse("/sign-in", 303)
     try:
-        visitor: Visitor | None = await signed_in(request, state)
+        visitor: Visitor | None = await read_visitor(request, state)
     except (UnauthorizedError, ForbiddenError):
         visitor = None
     if visitor is not None:
         visitor.check_origin(request, await read_form(request))
-        for session_id in presented_sessions(request, state):
-            await end_session(state.db, session_id)
-    clear_cookies(left)
+        await sign_ins.sign_out(state.accounts, read_session_tokens(request))
+    clear_session_cookies(left)
     return left

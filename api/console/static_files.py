@@ -38,7 +38,7 @@ class StaticFile:
 
 @cache
 def static_files() -> dict[str, StaticFile]:
-    """Every file by name, read once a process."""
+    """Return every file by name, read once a process."""
     return {path.name: _read(path) for path in sorted(FOLDER.iterdir()) if path.is_file()}
 
 
@@ -47,8 +47,8 @@ def _read(path: Path) -> StaticFile:
     return StaticFile(path.name, path.read_bytes(), guessed)
 
 
-def asset(name: str) -> str:
-    """The address of a file for a template.
+def asset_url(name: str) -> str:
+    """Return the address of a file for a template.
 
     Raises:
         KeyError: There is no such file.
@@ -57,7 +57,7 @@ def asset(name: str) -> str:
 
 
 async def serve(request: Request) -> Response:
-    """A file; one that is asked for by an old address is the present one, and is not kept.
+    """Return a file; one that is asked for by an old address is the present one, and is not kept.
 
     Raises:
         HTTPException: 404, there is no such file.

@@ -58,7 +58,7 @@ class Line:
     mark: str
 
 
-def timeline(events: Sequence[JobEvent]) -> list[Line]:
+def build_timeline(events: Sequence[JobEvent]) -> list[Line]:
     """Events as lines, the newest first."""
     return [_line(event) for event in sorted(events, key=lambda event: -event.seq)]
 
@@ -126,7 +126,7 @@ def _end(data: Mapping[str, Any]) -> str:
 
 
 def _facts(data: Mapping[str, Any]) -> tuple[str, bool]:
-    """The plain values of an event, and whether that is all it says."""
+    """Return the plain values of an event, and whether that is all it says."""
     plain = {name: value for name, value in data.items() if isinstance(value, str | int | float) and value != ""}
     told = [f"{_words(name).lower()} {_value(value)}" for name, value in plain.items()][:MAX_FACTS]
     short = all(len(str(value)) <= MAX_FACT for value in plain.values())

@@ -10,23 +10,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
-from towpath.accounts.store.accounts import list_invitations, revoke_invitation
-from towpath.accounts.store.auth import list_users
+from towpath.accounts.service import users
 from towpath.accounts.types import InvitationBody, Role, UserChange
-from towpath.api.console.console import check_editor, console_page, owners_only, told_on_page
+from towpath.api.console.console import check_editor, console_page, is_shown_on_page, owners_only
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.keys_page import ROLE_WORDS
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.links import public_base
 from towpath.api.http.state import AppState, State
-from towpath.api.routes.users import (
-    INVITATION_PATH,
-    change_user,
-    end_user_sessions,
-    issue_invitation,
-    issue_reset,
-    remove_user,
-)
 from towpath.core.errors import BadInputError, TowpathError
 from towpath.db.tables import UserRow
 
@@ -69,7 +60,7 @@ async def _page(
     refused: TowpathError | None = None,
     code: int = 200,
 ) -> HTMLResponse:
-    """The page.
+    """Return the page.
 
     Args:
         shown: A link that was just made, the one time that it is shown.
@@ -78,13 +69,13 @@ async def _page(
     caller = visitor.caller
     lines = [
         UserLine(row, own=row.id == caller.user_id, changeable=caller.role.covers(row.role))
-        for row in await list_users(state.db, caller.organization)
+        for row in await users.list_users(state.accounts, caller.organization)
     ]
     view: dict[str, Any] = {
         "shown": shown,
         "typed": typed or {},
         "lines": sorted(lines, key=lambda line: not line.row.active),
-        "invitations": await list_invitations(state.db, caller.organization),
+        "invitations": await users.list_invitations(state.accounts, caller.organization),
         "roles": {role: words for role, words in ROLE_WORDS.items() if caller.role.covers(role)},
     }
     return await console_page(state, visitor, "users.html", refused=refused, code=code, **view)
@@ -102,14 +93,14 @@ async def invite(request: Request, state: State, visitor: OwnerVisitor) -> Respo
     form = await read_form(request)
     check_editor(visitor, request, form, Role.OWNER)
     try:
-        made = await issue_invitation(state, visitor.caller, _invitation(form))
+        made = await users.issue_invitation(state.accounts, visitor.caller, _invitation(form))
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, typed=form, refused=refused)
     shown = Shown(
         title=f"The invitation of {made.email}",
-        secret=f"{public_base(request, state.settings)}{INVITATION_PATH}?token={made.invitation}",
+        secret=f"{public_base(request, state.settings)}{users.INVITATION_PATH}?token={made.invitation}",
         why="Send it to this person alone: it makes them a user, once, within seven days. It is not shown again.",
     )
     return await _page(state, visitor, shown=shown, code=201)
@@ -126,7 +117,7 @@ def _invitation(form: dict[str, str]) -> InvitationBody:
 async def revoke(request: Request, state: State, visitor: OwnerVisitor, invitation_id: UUID) -> Response:
     """Makes an invitation useless."""
     check_editor(visitor, request, await read_form(request), Role.OWNER)
-    await revoke_invitation(state.db, visitor.caller.organization, invitation_id)
+    await users.revoke_invitation(state.accounts, visitor.caller.organization, invitation_id)
     return RedirectResponse(HERE, 303)
 
 
@@ -136,9 +127,9 @@ async def change(request: Request, state: State, visitor: OwnerVisitor, user_id:
     form = await read_form(request)
     check_editor(visitor, request, form, Role.OWNER)
     try:
-        await change_user(state, visitor.caller, user_id, _change(form))
+        await users.change_user(state.accounts, visitor.caller, user_id, _change(form))
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, refused=refused)
     return RedirectResponse(HERE, 303)
@@ -160,7 +151,7 @@ def _change(form: dict[str, str]) -> UserChange:
 async def logout(request: Request, state: State, visitor: OwnerVisitor, user_id: UUID) -> Response:
     """Ends all sessions of a user."""
     check_editor(visitor, request, await read_form(request), Role.OWNER)
-    await end_user_sessions(state, visitor.caller, user_id)
+    await users.end_user_sessions(state.accounts, visitor.caller, user_id)
     return RedirectResponse(HERE, 303)
 
 
@@ -168,7 +159,7 @@ async def logout(request: Request, state: State, visitor: OwnerVisitor, user_id:
 async def reset(request: Request, state: State, visitor: OwnerVisitor, user_id: UUID) -> Response:
     """Makes a reset, whose link is on this page and nowhere else."""
     check_editor(visitor, request, await read_form(request), Role.OWNER)
-    made = await issue_reset(state, visitor.caller, user_id)
+    made = await users.issue_reset(state.accounts, visitor.caller, user_id)
     shown = Shown(
         title=f"A new password for {made.email}",
         secret=f"{public_base(request, state.settings)}{made.path}?token={made.token}",
@@ -182,9 +173,9 @@ async def remove(request: Request, state: State, visitor: OwnerVisitor, user_id:
     """Removes a user."""
     check_editor(visitor, request, await read_form(request), Role.OWNER)
     try:
-        await remove_user(state, visitor.caller, user_id)
+        await users.remove_user(state.accounts, visitor.caller, user_id)
     except TowpathError as refused:
-        if not told_on_page(refused):
+        if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, refused=refused)
     return RedirectResponse(HERE, 303)

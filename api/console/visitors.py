@@ -18,12 +18,12 @@ from towpath.api.http.auth import (
     CHAT_COOKIE,
     CSRF_HEADER,
     ChatPass,
-    allowed,
+    assert_allowed,
     authenticate,
-    presented,
+    is_same_csrf,
     read_chat_pass,
+    read_credential,
     read_session,
-    same_csrf,
 )
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState
@@ -97,32 +97,32 @@ class Visitor:
             ForbiddenError: The CSRF token is not the session's.
         """
         given = request.headers.get(CSRF_HEADER) or form.get("csrf")
-        if self.csrf is not None and not same_csrf(given, self.csrf):
+        if self.csrf is not None and not is_same_csrf(given, self.csrf):
             raise ForbiddenError("this form is too old; open the page again and repeat it")
 
 
-async def signed_in(request: Request, state: AppState) -> Visitor:
-    """The visitor by session, or by a key in a header.
+async def read_visitor(request: Request, state: AppState) -> Visitor:
+    """Return the visitor by session, or by a key in a header.
 
     Raises:
         UnauthorizedError: Neither is there, or it is not valid.
         ForbiddenError: The key may not read.
     """
-    if presented(request) is not None:
-        return Visitor(allowed(await authenticate(request, state), Role.OPERATOR, Scope.READ), csrf=None)
+    if read_credential(request) is not None:
+        return Visitor(assert_allowed(await authenticate(request, state), Role.OPERATOR, Scope.READ), csrf=None)
     session = await read_session(request, state)
-    return Visitor(allowed(session.caller, Role.OPERATOR, Scope.READ), csrf=session.csrf)
+    return Visitor(assert_allowed(session.caller, Role.OPERATOR, Scope.READ), csrf=session.csrf)
 
 
-async def thread_visitor(request: Request, state: AppState, conversation_id: UUID) -> tuple[Visitor, Conversation]:
-    """Who looks at a thread: by session where that may see it, else by the cookie of a link.
+async def read_thread_visitor(request: Request, state: AppState, conversation_id: UUID) -> tuple[Visitor, Conversation]:
+    """Return who looks at a thread: by session where that may see it, else by the cookie of a link.
 
     Raises:
         UnauthorizedError: There is neither.
         NotFoundError: The session may not see the thread, or there is none.
     """
     try:
-        visitor = await signed_in(request, state)
+        visitor = await read_visitor(request, state)
         found = await get_conversation(state.db, visitor.caller.organization, conversation_id, visitor.user_id)
     except (UnauthorizedError, ForbiddenError, NotFoundError):
         link = await _link_of(request, state, conversation_id)
@@ -176,7 +176,7 @@ def refuse_other_sites(request: Request, state: AppState) -> None:
         raise ForbiddenError(OTHER_SITE)
 
 
-def tell_origin(response: Response) -> None:
+def send_origin_with_forms(response: Response) -> None:
     """Let a browser name the origin of this page's forms, which it hides by the policy of the other pages."""
     response.headers["Referrer-Policy"] = "same-origin"
 
@@ -184,7 +184,7 @@ def tell_origin(response: Response) -> None:
 async def read_form(
     request: Request, *, most_fields: int = MAX_FORM_FIELDS, own_checks: Collection[str] = ()
 ) -> dict[str, str]:
-    """The fields of a form, the last of each name.
+    """Return the fields of a form, the last of each name.
 
     Args:
         request: The request.
@@ -201,7 +201,7 @@ async def read_form(
 async def read_pairs(
     request: Request, *, most_fields: int = MAX_FORM_FIELDS, own_checks: Collection[str] = ()
 ) -> list[tuple[str, str]]:
-    """The fields of a form in order: a name comes as often as the form says it. Arguments as for `read_form`.
+    """Return the fields of a form in order: a name comes as often as the form says it. Arguments as for `read_form`.
 
     Raises:
         TooLargeError: Beyond 1 MiB.

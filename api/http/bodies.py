@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from towpath.api.http.routing import invalid, warn_of_unknown
+from towpath.api.http.routing import make_validation_error, warn_of_unknown_fields
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import read_whole
 from towpath.core.errors import BadInputError, ErrorCode
@@ -52,13 +52,13 @@ async def read_body_with_members(
     try:
         body = model.model_validate(members)
     except ValidationError as error:
-        raise invalid(model, error) from error
-    warn_of_unknown(request, body)
+        raise make_validation_error(model, error) from error
+    warn_of_unknown_fields(request, body)
     return body, hashlib.sha256(raw).digest(), members
 
 
 def body_of(model: type[BaseModel], *, file: bool = False, text: str | None = None) -> dict[str, Any]:
-    """The OpenAPI entry of a body; also the types of body that the route takes.
+    """Return the OpenAPI entry of a body; also the types of body that the route takes.
 
     Args:
         model: Its type.
@@ -79,7 +79,7 @@ def body_of(model: type[BaseModel], *, file: bool = False, text: str | None = No
 
 
 def _inlined(node: Any, known: dict[str, Any], depth: int) -> Any:
-    """A schema without references: what nobody else uses has no place among the document's components."""
+    """Return a schema without references: what nobody else uses has no place among the document's components."""
     if isinstance(node, list):
         return [_inlined(one, known, depth) for one in node]
     if not isinstance(node, dict):

@@ -70,7 +70,7 @@ def allow(scope: Scope, limit: int, setting: str | None = None) -> None:
 
 
 def body_size(scope: Scope) -> int:
-    """How many bytes of the body have come."""
+    """Return how many bytes of the body have come."""
     meter = cast("_Meter | None", scope.get(METER))
     return 0 if meter is None else meter.size
 
@@ -159,7 +159,7 @@ class _Meter:
         await self._send(message)
 
     def _is_unread(self, status: int) -> bool:
-        """Whether so much of the body is left that the server should not read on only to throw it away."""
+        """Return whether so much of the body is left that the server should not read on only to throw it away."""
         if self._whole:
             return False
         return self._announced is None or self._announced - self.size > IGNORED_BYTES or status in {408, 413}

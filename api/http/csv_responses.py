@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import Response
 
 from towpath.ai.types import StoredAction
-from towpath.core.spreadsheets import safe_csv
+from towpath.core.spreadsheets import escape_csv
 
 
 def csv_response(action: StoredAction, name: str | None = None) -> Response:
@@ -23,4 +23,4 @@ def csv_response(action: StoredAction, name: str | None = None) -> Response:
     }
     if name is not None:
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return Response(safe_csv(action.csv or ""), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(escape_csv(action.csv or ""), media_type="text/csv; charset=utf-8", headers=headers)

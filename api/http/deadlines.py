@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import Request
 
 from towpath.core.errors import BadInputError
-from towpath.core.values import LATEST_DEADLINE, bounded_time
+from towpath.core.values import LATEST_DEADLINE, clamp_time
 
 
 def read_deadline(request: Request) -> datetime | None:
@@ -24,7 +24,7 @@ def read_deadline(request: Request) -> datetime | None:
         return None
     now = datetime.now(UTC)
     try:
-        deadline = bounded_time(_time_of(text, now), LATEST_DEADLINE)
+        deadline = clamp_time(_time_of(text, now), LATEST_DEADLINE)
     except (ValueError, OverflowError) as error:
         raise BadInputError(
             f"Towpath-Deadline must be seconds or an ISO time, before the year {LATEST_DEADLINE.year}",

@@ -17,9 +17,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from temporalio.service import RPCError
 
-from towpath.api.http.known_paths import either, methods_of, nothing_at
+from towpath.api.http.known_paths import describe_unknown_path, find_methods, join_with_or
 from towpath.api.http.requests import request_id, shown_path
-from towpath.api.http.wording import in_words, sentence
+from towpath.api.http.wording import describe_error, summarize_errors
 from towpath.core.errors import BadInputError, ErrorBody, ErrorCode, LimitReachedError, TowpathError
 from towpath.db.engine import is_away
 
@@ -68,7 +68,7 @@ def _answer(
 
 
 def answer_error(request: Request, error: TowpathError) -> JSONResponse:
-    """The answer to one of our own errors."""
+    """Return the answer to one of our own errors."""
     if isinstance(error, BadInputError) and _lists(request):
         kind = "missing" if error.code is ErrorCode.MISSING_FIELD else error.code.lower()
         return _list(request, error.code, [{"loc": ["body", *_place(error.field)], "msg": error.detail, "type": kind}])
@@ -88,15 +88,15 @@ def answer_error(request: Request, error: TowpathError) -> JSONResponse:
 
 
 def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
-    code, detail = sentence(error.errors())
+    code, detail = summarize_errors(error.errors())
     if _lists(request):
-        told = [{"loc": each["loc"], "msg": in_words(each), "type": each["type"]} for each in error.errors()]
+        told = [{"loc": each["loc"], "msg": describe_error(each), "type": each["type"]} for each in error.errors()]
         return _list(request, code, told)
     return _answer(request, 400, code, detail)
 
 
 def _lists(request: Request) -> bool:
-    """Whether the route belongs to an API whose users expect a list of what is wrong, with 422."""
+    """Return whether the route belongs to an API whose users expect a list of what is wrong, with 422."""
     return request.url.path.removeprefix("/api/v1").startswith("/embeddings/")
 
 
@@ -126,11 +126,11 @@ def _http(request: Request, error: HTTPException) -> JSONResponse:
         # What the framework says of a body that its JSON reader gives up on.
         detail = "the body is nested too deeply, or holds a number of too many digits, or is no text"
         return answer_error(request, BadInputError(detail, code=ErrorCode.INVALID_JSON))
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := methods_of(request)):
-        detail = f"{request.method} is not served here; use {either(methods)}"
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := find_methods(request)):
+        detail = f"{request.method} is not served here; use {join_with_or(methods)}"
         headers["Allow"] = ", ".join(methods)
     elif error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
-        detail = nothing_at(request)
+        detail = describe_unknown_path(request)
     return _answer(request, error.status_code, code, detail, headers)
 
 

@@ -67,7 +67,7 @@ class Probes:
         await self._http.aclose()
 
     async def ask(self) -> Health:
-        """How everything is."""
+        """Return how everything is."""
         async with self._asking:
             if self._last is None or time.monotonic() - self._at > SAME_SECONDS:
                 found = await self._ask()
@@ -152,7 +152,7 @@ class Probes:
         }
 
     async def _beats(self) -> Beats:
-        """The workers that have told the server of themselves; none from a server that does not take it."""
+        """Return the workers that have told the server of themselves; none from a server that does not take it."""
         found: Beats = {}
         page = b""
         while True:
@@ -173,7 +173,7 @@ class Probes:
                 return found
 
     async def _polls(self, queue: Queue) -> set[str]:
-        """The workers that have asked for each kind of a queue's tasks a moment ago."""
+        """Return the workers that have asked for each kind of a queue's tasks a moment ago."""
         return set.intersection(*await asyncio.gather(*(self._polled(queue, kind) for kind in KINDS[queue])))
 
     async def _polled(self, queue: Queue, kind: TaskQueueType.ValueType) -> set[str]:

@@ -9,14 +9,14 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import Match
 from starlette.types import Scope
 
-from towpath.core.suggestions import nearest_path
+from towpath.core.suggestions import find_nearest_path
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MAX_SHOWN = 200
 
 
-def methods_of(request: Request) -> list[str]:
-    """All methods that a request's path is served with, by whichever routes."""
+def find_methods(request: Request) -> list[str]:
+    """Return all methods that a request's path is served with, by whichever routes."""
     scope: Scope = {
         "type": "http",
         "path": request.scope["path"],
@@ -34,17 +34,17 @@ def methods_of(request: Request) -> list[str]:
     return [method for method in METHODS if method in served or (method == "HEAD" and "GET" in served)]
 
 
-def either(words: Sequence[str]) -> str:
+def join_with_or(words: Sequence[str]) -> str:
     """Words of which one is to be chosen: `GET, POST or DELETE`."""
     shown = [word for word in words if word != "HEAD"] or list(words)
     return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def nothing_at(request: Request) -> str:
+def describe_unknown_path(request: Request) -> str:
     """That a path is not served, and which one may have been meant."""
     path = request.scope["path"]
     found = iter_route_contexts(request.app.routes)
     known = [str(one.path) for one in found if getattr(one, "include_in_schema", False)]
-    near = nearest_path(path[:MAX_SHOWN], known)
+    near = find_nearest_path(path[:MAX_SHOWN], known)
     shown = path if len(path) <= MAX_SHOWN else f"{path[:MAX_SHOWN]}..."
     return f"nothing is served at {shown}" + (f"; did you mean {near}?" if near else "")

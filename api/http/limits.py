@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from starlette.types import Scope
 
 from towpath.accounts.limits import MEANINGS, RATES, WINDOW_SECONDS, LimitName, LimitView
-from towpath.accounts.store.usage import add_bytes, count_leases, count_open_jobs, own_limits, stored_bytes
+from towpath.accounts.rate_limiter import Limiter, Rate, raise_unless_away
+from towpath.accounts.store.usage import add_bytes, count_leases, count_open_jobs, get_own_limits, measure_stored_bytes
 from towpath.accounts.types import Principal
-from towpath.api.http.limiter import Limiter, Rate, pass_over
 from towpath.core.errors import LimitReachedError
 from towpath.db.engine import Database
 from towpath.jobs.store.jobs import JOBS_RETRY
@@ -54,7 +54,7 @@ class Limits:
         self._added: dict[str, int] = {}
 
     def most(self, organization: str, name: LimitName) -> int:
-        """A limit, as it was known when the request at hand was counted; 0: none."""
+        """Return a limit, as it was known when the request at hand was counted; 0: none."""
         own = self._own.get(organization, (0.0, {}))[1]
         return own.get(name, self._defaults[name])
 
@@ -79,7 +79,7 @@ class Limits:
         await self._limiter.hit(self._rate(caller.organization, LimitName.AI_REQUESTS), _key_of(caller))
 
     def most_jobs(self, organization: str) -> int:
-        """How many jobs may be in flight, for whoever creates one; 0: any number."""
+        """Return how many jobs may be in flight, for whoever creates one; 0: any number."""
         return self.most(organization, LimitName.JOBS)
 
     async def room_for_job(self, organization: str) -> None:
@@ -117,9 +117,9 @@ class Limits:
             await add_bytes(self._database, organization, added)
 
     async def view(self, caller: Principal) -> list[LimitView]:
-        """All limits, with what is used."""
+        """Return all limits, with what is used."""
         organization = caller.organization
-        own = await own_limits(self._database, organization)
+        own = await get_own_limits(self._database, organization)
         self._own[organization] = (time.monotonic() + KNOWN_SECONDS, own)
         async with self._database.statement() as connection:
             jobs = await count_open_jobs(connection, organization)
@@ -129,7 +129,7 @@ class Limits:
                 self._rate(organization, LimitName.AI_REQUESTS), _key_of(caller)
             ),
             LimitName.JOBS: jobs,
-            LimitName.BYTES: await stored_bytes(self._database, organization),
+            LimitName.BYTES: await measure_stored_bytes(self._database, organization),
             LimitName.STREAMS: await count_leases(self._database, STREAMS, organization),
         }
         return [
@@ -156,10 +156,10 @@ class Limits:
         try:
             self._own[organization] = (
                 time.monotonic() + KNOWN_SECONDS,
-                await own_limits(self._database, organization),
+                await get_own_limits(self._database, organization),
             )
         except Exception as error:
-            pass_over(error)
+            raise_unless_away(error)
 
     async def _stored(self, organization: str) -> int:
         until, known = self._bytes.get(organization, (0.0, 0))
@@ -167,9 +167,9 @@ class Limits:
             if len(self._bytes) >= MAX_KNOWN:
                 self._bytes.clear()
             try:
-                known = await stored_bytes(self._database, organization)
+                known = await measure_stored_bytes(self._database, organization)
             except Exception as error:
-                pass_over(error)
+                raise_unless_away(error)
             self._bytes[organization] = (time.monotonic() + BYTES_KNOWN_SECONDS, known)
         return known + self._added.get(organization, 0)
 

@@ -7,15 +7,15 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 
-from towpath.core.values import url_host
-from towpath.runtime.exposure import is_loopback
+from towpath.core.values import format_url_host
+from towpath.net.addresses import is_loopback
 from towpath.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
 def public_base(request: Request, settings: Settings) -> str:
-    """What a link to this façade begins with, without a slash at its end.
+    """Return what a link to this façade begins with, without a slash at its end.
 
     Args:
         request: Its `Host` is taken where it is a trusted one; else the address at which the façade was reached.
@@ -48,7 +48,7 @@ def _trusted(host: str, settings: Settings) -> bool:
 
 
 def _own(server: tuple[str, int | None] | None, settings: Settings) -> str:
-    """The address at which the request came in: the server's own, which no header changes."""
+    """Return the address at which the request came in: the server's own, which no header changes."""
     host, port = server or (settings.host, settings.port)
-    shown = url_host(host)
+    shown = format_url_host(host)
     return f"{shown}:{port}" if port else shown

@@ -25,7 +25,7 @@ SAME = {
 
 
 def media_type(headers: Headers) -> str:
-    """The type of a body without its parameters; empty: none is told."""
+    """Return the type of a body without its parameters; empty: none is told."""
     media = headers.get("content-type", "").split(";")[0].strip().lower()
     return SAME.get(media, media)
 

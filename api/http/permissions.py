@@ -50,7 +50,7 @@ class Permission:
         return scope.value if role is Role.OPERATOR else f"{role} {scope}"
 
     def allows(self, caller: str) -> bool:
-        """Whether one of `CALLERS` may call it."""
+        """Return whether one of `CALLERS` may call it."""
         if caller == "nobody":
             return not self.asked
         if self.needs is None:
@@ -60,8 +60,8 @@ class Permission:
         return Role(caller).covers(self.needs.role)
 
 
-def permissions(app: FastAPI) -> dict[str, Permission]:
-    """What each operation of the OpenAPI document asks for, by its method and path."""
+def collect_permissions(app: FastAPI) -> dict[str, Permission]:
+    """Return what each operation of the OpenAPI document asks for, by its method and path."""
     return {
         f"{method} {one.path_format}": _permission(one.dependant)
         for one in iter_route_contexts(app.routes)
@@ -85,7 +85,7 @@ def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
         yield from _calls(one)
 
 
-def table(found: dict[str, Permission]) -> str:
+def render_table(found: dict[str, Permission]) -> str:
     """Markdown: an operation a line, and who may call it."""
     lines = [f"| Operation | {' | '.join(CALLERS)} | Besides |", f"|---|{'---|' * len(CALLERS)}---|"]
     for name, one in found.items():
@@ -95,8 +95,8 @@ def table(found: dict[str, Permission]) -> str:
     return "\n".join(lines)
 
 
-def written(page: str, made: str) -> str:
-    """A page with the table between its marks.
+def insert_table(page: str, made: str) -> str:
+    """Return a page with the table between its marks.
 
     Raises:
         ValueError: The marks are not there.
@@ -110,8 +110,8 @@ def written(page: str, made: str) -> str:
 
 def main() -> None:
     """Write the table into its page."""
-    made = table(permissions(create_app(Settings(docs_open=True))))
-    PAGE.write_text(written(PAGE.read_text(), made))
+    made = render_table(collect_permissions(create_app(Settings(docs_open=True))))
+    PAGE.write_text(insert_table(PAGE.read_text(), made))
     print(f"{PAGE}: {made.count(chr(10)) - 1} operations")
 
 

@@ -6,10 +6,10 @@ from towpath.api.http.auth import Caller
 from towpath.api.http.state import State
 
 
-async def limited(state: State, caller: Caller) -> None:
+async def limit_ai_requests(state: State, caller: Caller) -> None:
     """Count a call.
 
     Raises:
-        LimitReached: The key has used up its minute.
+        LimitReachedError: The key has used up its minute.
     """
     await state.limits.count_ai_request(caller)

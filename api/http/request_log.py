@@ -129,6 +129,6 @@ def _line(scope: Scope, answer: _Answer, milliseconds: float) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value as one word, or quoted with everything escaped that could end the line or begin a field."""
+    """Return a value as one word, or quoted with everything escaped that could end the line or begin a field."""
     text = str(value)
     return text if WORD.fullmatch(text) else json.dumps(text)

@@ -27,18 +27,18 @@ def note_caller(scope: Scope, **facts: str) -> None:
 
 
 def caller_of(scope: Scope) -> dict[str, str]:
-    """What is known of who makes the request at hand."""
+    """Return what is known of who makes the request at hand."""
     facts: dict[str, str] = scope.setdefault("towpath.caller", {})
     return facts
 
 
 def request_id(scope: Scope) -> str:
-    """The id of the request at hand."""
+    """Return the id of the request at hand."""
     return str(scope.get("towpath.request_id", ""))
 
 
 def shown_path(path: str) -> str:
-    """A path as it may stand in a log: without keys and tokens, and not endless."""
+    """Return a path as it may stand in a log: without keys and tokens, and not endless."""
     shown = CODEC_TOKEN.sub("/codec/.../", KEY.sub(r"\1...", path))
     return shown if len(shown) <= MAX_PATH else f"{shown[:MAX_PATH]}..."
 

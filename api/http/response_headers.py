@@ -65,7 +65,7 @@ def _keep_here(scope: Scope, headers: MutableHeaders) -> None:
 
 
 def docs_policy(page: str) -> str:
-    """What a page of the documentation may load: our own files, and the script that stands in it."""
+    """Return what a page of the documentation may load: our own files, and the script that stands in it."""
     scripts = " ".join(f"'sha256-{_digest(script)}'" for script in INLINE.findall(page))
     return (
         f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline';"

@@ -9,14 +9,14 @@ from typing import Any
 from fastapi import Response
 
 from towpath.core.json_values import write_json
-from towpath.core.texts import utc_text
+from towpath.core.texts import format_utc
 
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer whose body is ready for JSON."""
+    """Return an answer whose body is ready for JSON."""
     return Response(write_json(body), status, dict(headers or {}), media_type="application/json")
 
 
 def moment(at: datetime | None) -> str | None:
-    """A time as ISO 8601 in UTC, with milliseconds."""
-    return None if at is None else utc_text(at)
+    """Return a time as ISO 8601 in UTC, with milliseconds."""
+    return None if at is None else format_utc(at)

@@ -28,7 +28,7 @@ from towpath.api.http.state import AppState, state_of
 from towpath.api.http.wording import UNKNOWN_FIELD, UNKNOWN_PARAMETER
 from towpath.core.bodies import Lenient, names_beside, unknown_fields
 from towpath.core.errors import UnsupportedMediaTypeError
-from towpath.core.suggestions import nearest, suggestion
+from towpath.core.suggestions import find_nearest, suggest_name
 
 MULTIPART = "multipart/form-data"
 MAX_TOLD = 10
@@ -89,7 +89,7 @@ class ApiRoute(APIRoute):
         return next((one for one in (authenticate, authenticate_embeddings) if one in calls), None)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler of FastAPI, with the body's type settled before it and its errors worded after it."""
+        """Return the handler of FastAPI, with the body's type settled before it and its errors worded after it."""
         handle = super().get_route_handler()
         settled = self.media_types
         authenticates = self.authenticates
@@ -138,7 +138,7 @@ def _careful(endpoint: Callable[..., Any]) -> Callable[..., Any]:
         await _refuse_unknown(request)
         for value in values.values():
             if isinstance(value, Lenient):
-                warn_of_unknown(request, value)
+                warn_of_unknown_fields(request, value)
         return await endpoint(**values)
 
     if own is None:
@@ -184,14 +184,14 @@ def _unknown(given: Iterable[str], known: Iterable[str], *place: str) -> list[An
     names = list(known)
     kind, word = (UNKNOWN_PARAMETER, "query parameter") if place == ("query",) else (UNKNOWN_FIELD, "field")
     return [
-        {"type": kind, "loc": (*place, name), "msg": f"unknown {word}; {suggestion(name, names)}", "input": None}
+        {"type": kind, "loc": (*place, name), "msg": f"unknown {word}; {suggest_name(name, names)}", "input": None}
         for name in given
         if name not in names
     ]
 
 
-def invalid(model: type[BaseModel], error: ValidationError, *place: str | int) -> RequestValidationError:
-    """What is wrong with a body that a route reads itself, as if FastAPI had read it.
+def make_validation_error(model: type[BaseModel], error: ValidationError, *place: str | int) -> RequestValidationError:
+    """Return what is wrong with a body that a route reads itself, as if FastAPI had read it.
 
     Args:
         model: The whole body.
@@ -203,7 +203,7 @@ def invalid(model: type[BaseModel], error: ValidationError, *place: str | int) -
 
 
 def _named(model: type[BaseModel] | None, error: RequestValidationError) -> list[Any]:
-    """What is wrong, with the nearest known name beside each field that is unknown."""
+    """Return what is wrong, with the nearest known name beside each field that is unknown."""
     return [
         _with_suggestion(model, one) if model is not None and one["type"] == "extra_forbidden" else one
         for one in error.errors()
@@ -213,31 +213,31 @@ def _named(model: type[BaseModel] | None, error: RequestValidationError) -> list
 def _with_suggestion(model: type[BaseModel], error: Any) -> Any:
     place = list(error["loc"][1:])
     names = names_beside(model, place)
-    told = f"unknown field; {suggestion(str(place[-1]), names)}" if names else "unknown field"
+    told = f"unknown field; {suggest_name(str(place[-1]), names)}" if names else "unknown field"
     return {**error, "type": UNKNOWN_FIELD, "msg": told}
 
 
-def warn_of_unknown(request: Request, body: BaseModel) -> None:
+def warn_of_unknown_fields(request: Request, body: BaseModel) -> None:
     """Name the fields that were ignored in the answer's `Warning` header."""
     if not isinstance(body, Lenient):
         return
     told = []
     found = list(unknown_fields(body))
     for place, names in found[:MAX_TOLD]:
-        near = nearest(place.rpartition(".")[2], names)
+        near = find_nearest(place.rpartition(".")[2], names)
         told.append(_safe(place) + (f" (did you mean {near}?)" if near else ""))
     if told:
         more = f" and {len(found) - len(told)} more" if len(found) > len(told) else ""
         add_header(request.scope, "Warning", f'199 towpath "unknown field(s) ignored: {", ".join(told)}{more}"')
 
 
-def warn(request: Request, message: str) -> None:
+def add_warning(request: Request, message: str) -> None:
     """Tell in the answer's `Warning` header what was done worse than asked."""
     safe = "".join(one if " " <= one <= "~" and one not in '"\\' else "?" for one in message)
     add_header(request.scope, "Warning", f'199 towpath "{safe[:MAX_WARNING]}"')
 
 
 def _safe(name: str) -> str:
-    """A client's name as it may stand in a header."""
+    """Return a client's name as it may stand in a header."""
     shown = "".join(one if one.isascii() and (one.isalnum() or one in "_.-[]") else "?" for one in name)
     return shown if len(shown) <= MAX_NAME else f"{shown[:MAX_NAME]}..."

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Annotated, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 from temporalio.client import Client
 
-from towpath.accounts.domain.keys import hash_key
-from towpath.accounts.types import Principal
+from towpath.accounts.key_cache import KeyCache
+from towpath.accounts.key_uses import KeyUses
+from towpath.accounts.rate_limiter import Limiter
+from towpath.accounts.service import Accounts
 from towpath.ai.service.parts import AiParts
 from towpath.api.http.health import Probes
-from towpath.api.http.key_uses import KeyUses
-from towpath.api.http.limiter import Limiter
 from towpath.api.http.limits import Limits
 from towpath.api.http.stream_leases import StreamLeases
 from towpath.api.http.upload_slots import UploadSlots
@@ -39,38 +37,6 @@ from towpath.secrets.vault import Vault
 from towpath.vectors.service.search import SearchService
 from towpath.vectors.service.tasks import TaskService
 from towpath.webhooks.service import WebhookService
-
-KEY_SECONDS = 5.0
-MAX_KEYS = 10_000
-
-
-class KeyCache:
-    """Keys that were valid a moment ago, so that each request need not ask again.
-
-    A key that is revoked through this process is refused at once, through another one within five seconds; one that
-    expires, at that moment.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, tuple[float, Principal]] = {}
-
-    def get(self, key: str) -> Principal | None:
-        """The caller that a key stands for, if it was looked up in the last seconds."""
-        until, caller = self._known.get(hash_key(key), (0.0, None))
-        return caller if until > time.monotonic() else None
-
-    def put(self, key: str, caller: Principal) -> None:
-        """Remember a valid key for a moment."""
-        if len(self._known) >= MAX_KEYS:
-            self._known.clear()
-        seconds = KEY_SECONDS
-        if caller.expires_at is not None:
-            seconds = min(seconds, (caller.expires_at - datetime.now(UTC)).total_seconds())
-        self._known[hash_key(key)] = (time.monotonic() + seconds, caller)
-
-    def forget(self) -> None:
-        """Look every key up again: one has changed."""
-        self._known.clear()
 
 
 @dataclass(slots=True)
@@ -107,7 +73,7 @@ class AppState:
 
     @property
     def enrichment(self) -> EnrichmentParts:
-        """What enrichments and the jobs around them need before they start."""
+        """Return what enrichments and the jobs around them need before they start."""
         return EnrichmentParts(self.db, self.catalog, self.checks)
 
     @property
@@ -142,9 +108,21 @@ class AppState:
             gateway=self.gateway,
         )
 
+    @property
+    def accounts(self) -> Accounts:
+        """Return what the use cases of accounts need."""
+        return Accounts(
+            db=self.db,
+            limiter=self.limiter,
+            keys=self.keys,
+            key_uses=self.key_uses,
+            secret=self.secret,
+            open_registration=self.settings.open_registration,
+        )
+
 
 async def state_of(connection: HTTPConnection) -> AppState:
-    """The state of the application that a request belongs to."""
+    """Return the state of the application that a request belongs to."""
     return cast(AppState, connection.app.state.towpath)
 
 

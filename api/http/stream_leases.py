@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from towpath.accounts.limits import LimitName
+from towpath.accounts.rate_limiter import raise_unless_away
 from towpath.accounts.store.usage import drop_leases, hold_lease, renew_leases
-from towpath.api.http.limiter import pass_over
 from towpath.api.http.limits import STREAMS, Limits
 from towpath.core.errors import LimitReachedError
 from towpath.core.turns import Turns
@@ -59,7 +59,7 @@ class StreamLeases:
         try:
             await drop_leases(self._database, STREAMS, self._holder)
         except Exception as error:
-            pass_over(error)
+            raise_unless_away(error)
 
     @asynccontextmanager
     async def held(self, organization: str) -> AsyncIterator[None]:
@@ -86,7 +86,7 @@ class StreamLeases:
                     held=self._held[organization] + 1, most=most, seconds=LEASE_SECONDS,
                 )  # fmt: skip
             except Exception as error:
-                pass_over(error)
+                raise_unless_away(error)
             if taken:
                 self._held[organization] += 1
         if not taken:

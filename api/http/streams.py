@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette import types
 
 from towpath.accounts.types import Principal, Role, Scope
-from towpath.api.http.auth import asks, authenticate, bearer, header_key, require, stream_organization
+from towpath.api.http.auth import authenticate, bearer, declare_needs, header_key, read_stream_token, require
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
 from towpath.core.values import MAX_NUMBER
@@ -42,7 +42,7 @@ STREAM_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@asks(Role.OPERATOR, Scope.READ, unless="a stream token opens its own job")
+@declare_needs(Role.OPERATOR, Scope.READ, unless="a stream token opens its own job")
 async def _by_key(
     request: Request,
     state: State,
@@ -50,7 +50,7 @@ async def _by_key(
     _bearer: Annotated[Any, Depends(bearer)] = None,
     _header: Annotated[Any, Depends(header_key)] = None,
 ) -> Principal | None:
-    """The caller by a key; None: a stream token came instead, which is looked at with its job."""
+    """Return the caller by a key; None: a stream token came instead, which is looked at with its job."""
     if token is not None:
         return None
     return await require(Role.OPERATOR, Scope.READ)(await authenticate(request, state))
@@ -62,15 +62,15 @@ StreamCaller = Annotated[Principal | None, Depends(_by_key)]
 async def stream_reader(
     request: Request, state: AppState, job_id: UUID, caller: Principal | None, token: str | None
 ) -> JobRow:
-    """The job that is read, by a key or by its stream token, which was given to who may see it.
+    """Return the job that is read, by a key or by its stream token, which was given to who may see it.
 
     Raises:
-        Unauthorized: The token is not valid.
-        NotFound: The job is not there, or not to be seen.
+        UnauthorizedError: The token is not valid.
+        NotFoundError: The job is not there, or not to be seen.
     """
     if caller is not None:
         return await state.jobs.find(caller, job_id)
-    organization = stream_organization(state, token or "", job_id)
+    organization = read_stream_token(state, token or "", job_id)
     note_caller(request.scope, organization=organization)
     await state.limits.count_request(request.scope, organization)
     return await get_job(state.db, organization, job_id)
@@ -82,7 +82,7 @@ def has_everything(job: JobRow, position: int | None) -> bool:
 
 
 def no_more() -> Response:
-    """The answer that ends the coming back: an EventSource takes any other for a broken connection."""
+    """Return the answer that ends the coming back: an EventSource takes any other for a broken connection."""
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
@@ -102,7 +102,7 @@ class _Held(EventSourceResponse):
 
 
 def stream(state: AppState, job: JobRow, lines: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
-    """The answer that sends a job's lines, with a comment in quiet times.
+    """Return the answer that sends a job's lines, with a comment in quiet times.
 
     429 where the organization has as many streams open as it may.
     """

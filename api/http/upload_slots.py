@@ -54,8 +54,8 @@ class UploadSlots:
             LimitReachedError: The organization's share is taken, and stays so; or it stores as much as it may, or has
                 as many jobs.
             UnavailableError: All places are.
-            TooLarge: The body says that it is larger.
-            SlowBody: It does not come.
+            TooLargeError: The body says that it is larger.
+            SlowBodyError: It does not come.
         """
         await self._limits.room_for_bytes(organization)
         allow(request.scope, limit, setting)

@@ -67,8 +67,8 @@ MEMBER = re.compile(r"<[\w.]+: ('[^']*')>")
 FROM_PYDANTIC = re.compile(r"^(input|value|string|list|dictionary) should (be |have )?(a valid )?", re.IGNORECASE)
 
 
-def in_words(error: Mapping[str, Any]) -> str:
-    """What is wrong with one value, without its name."""
+def describe_error(error: Mapping[str, Any]) -> str:
+    """Return what is wrong with one value, without its name."""
     kind, facts = str(error["type"]), error.get("ctx") or {}
     if kind in WORDS:
         return WORDS[kind]
@@ -85,7 +85,7 @@ def in_words(error: Mapping[str, Any]) -> str:
     return message[:1].lower() + message[1:]
 
 
-def sentence(errors: Sequence[Any]) -> tuple[ErrorCode, str]:
+def summarize_errors(errors: Sequence[Any]) -> tuple[ErrorCode, str]:
     """One readable sentence for a list of validation errors, naming the first field that is wrong.
 
     A name that is not known comes first: that another one is missing may be just the other side of it.
@@ -101,7 +101,7 @@ def sentence(errors: Sequence[Any]) -> tuple[ErrorCode, str]:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
     if kind == "missing":
         return ErrorCode.MISSING_FIELD, f"{path or 'the body'} is required"
-    message, given = in_words(first), first.get("input")
+    message, given = describe_error(first), first.get("input")
     if path:
         message = f"{path}: {message}"
     elif message.startswith("must "):

@@ -27,14 +27,14 @@ from towpath.ai.store.links import add_link, list_links, revoke_link
 from towpath.ai.store.lists import get_ai_job, list_ai_jobs
 from towpath.ai.store.threads import get_conversation, list_conversations, read_thread, read_turn
 from towpath.ai.types import AI_JOB, AiJobBody, AiState, GenerateQueryBody, PickTopicBody
-from towpath.api.http.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
+from towpath.api.http.auth import CHAT_SECONDS, Operator, Reader, sign_chat_link
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.csv_responses import csv_response
 from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, job_once, replay, slot_of
 from towpath.api.http.ids import ConversationId, JobId, LinkId
-from towpath.api.http.rates import limited
+from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.responses import json_answer, moment
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
@@ -56,7 +56,7 @@ from towpath.db.tables import JobRow
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.policy import seer_of
 
-router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)], route_class=ApiRoute)
+router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limit_ai_requests)], route_class=ApiRoute)
 
 Side = Annotated[int, Query(ge=50, le=4000, description="Pixels.")]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]
@@ -238,7 +238,7 @@ async def make_link(
     thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
     by = caller.user_id or caller.key_id
     link = await add_link(state.db, caller.organization, thread.id, write=write, by=by, seconds=CHAT_SECONDS)
-    token = chat_link_token(state, caller.organization, thread.id, link.id, write=write)
+    token = sign_chat_link(state, caller.organization, thread.id, link.id, write=write)
     return {
         "linkId": str(link.id),
         "url": f"{chat_url(state, request, thread.id)}?token={token}",

@@ -29,7 +29,7 @@ from towpath.api.http.links import public_base
 from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
-from towpath.core.spreadsheets import safe_csv
+from towpath.core.spreadsheets import escape_csv
 from towpath.db.tables import JobRow
 from towpath.jobs.store.ends import plain_warnings
 
@@ -153,7 +153,7 @@ def query_answer(action: StoredAction) -> dict[str, Any]:
         "queryName": action.title or title_of(action.columns) or f"Query {action.number}",
         "query": None if action.query is None else action.query.model_dump(mode="json"),
         "status": "success" if action.error is None else "error",
-        "csvResult": safe_csv(action.csv or ""),
+        "csvResult": escape_csv(action.csv or ""),
         "csvResultWasTruncated": action.truncated,
         "hasResults": action.rows > 0,
         "totalRowCount": action.rows,

@@ -19,7 +19,7 @@ from towpath.api.http.auth import authenticate, require
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError, ErrorCode, ForbiddenError, NotFoundError, TooLargeError, UnavailableError
-from towpath.core.values import url_host
+from towpath.core.values import format_url_host
 
 router = APIRouter(prefix="/codec", include_in_schema=False, route_class=ApiRoute)
 
@@ -30,17 +30,17 @@ PREFLIGHT_SECONDS = 600
 
 
 def ui_origins(ui_url: str | None) -> frozenset[str]:
-    """The origins of the Temporal UI's pages; on this machine by each of its names."""
+    """Return the origins of the Temporal UI's pages; on this machine by each of its names."""
     if not ui_url:
         return frozenset()
     parts = urlsplit(ui_url)
-    host, port = url_host(parts.hostname or ""), parts.port
+    host, port = format_url_host(parts.hostname or ""), parts.port
     names = LOOPBACK if host in LOOPBACK else {host}
     return frozenset(f"{parts.scheme}://{name}{'' if port is None else f':{port}'}" for name in names)
 
 
 def _cors(request: Request, state: AppState) -> dict[str, str]:
-    """The headers that let the UI's pages read the answer; none: no browser asks.
+    """Return the headers that let the UI's pages read the answer; none: no browser asks.
 
     Raises:
         ForbiddenError: A page of another origin asks.

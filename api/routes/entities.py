@@ -17,7 +17,7 @@ from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, replay
 from towpath.api.http.responses import json_answer
-from towpath.api.http.routing import ApiRoute, refuse_unknown, warn
+from towpath.api.http.routing import ApiRoute, add_warning, refuse_unknown
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import BodyBounds, open_body, read_whole
 from towpath.api.webhook_targets import MEMBERS, read_target, take_members
@@ -130,7 +130,7 @@ async def upsert_entity(
             connection, caller.organization, index_name, entity, raw, limit=limit, explain=explain
         )
         if result.left_out is not None:
-            warn(request, result.left_out)
+            add_warning(request, result.left_out)
         await slot.keep(connection, digest, status.HTTP_200_OK, result.answer)
         return json_answer(result.answer)
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from towpath.api.http.auth import STREAM_TOKEN_SECONDS, Reader, stream_token
+from towpath.api.http.auth import STREAM_TOKEN_SECONDS, Reader, sign_stream_token
 from towpath.api.http.ids import JobId
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
@@ -41,7 +41,7 @@ class StreamToken(BaseModel):
 async def make_stream_token(state: State, caller: Reader, job_id: JobId) -> StreamToken:
     """Good for five minutes and this job only."""
     job = await state.jobs.find(caller, job_id)
-    return StreamToken(token=stream_token(state, caller.organization, job.id), expires_in=STREAM_TOKEN_SECONDS)
+    return StreamToken(token=sign_stream_token(state, caller.organization, job.id), expires_in=STREAM_TOKEN_SECONDS)
 
 
 @router.get(

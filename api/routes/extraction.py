@@ -15,7 +15,7 @@ from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, once, replay, slot_of
 from towpath.api.http.ids import ClassificationId, JobId, TemplateId
 from towpath.api.http.responses import json_answer, moment
-from towpath.api.http.routing import ApiRoute, invalid, refuse_unknown
+from towpath.api.http.routing import ApiRoute, make_validation_error, refuse_unknown
 from towpath.api.http.state import AppState, State
 from towpath.api.routes.extraction_bodies import StartRequest, read_start
 from towpath.api.routes.extraction_views import annotation_answer, extraction_answer, job_entries, started_answer
@@ -331,7 +331,7 @@ async def _template_body(
     try:
         options = ExtractOptions.model_validate(body.options)
     except ValidationError as error:
-        raise invalid(TemplateBody, error, "options") from error
+        raise make_validation_error(TemplateBody, error, "options") from error
     return body, options.model_dump(mode="json", by_alias=True, exclude_unset=True), digest
 
 

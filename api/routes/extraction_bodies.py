@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from towpath.api.http.media import media_type
-from towpath.api.http.routing import MULTIPART, invalid, warn_of_unknown
+from towpath.api.http.routing import MULTIPART, make_validation_error, warn_of_unknown_fields
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import body_pieces
 from towpath.api.webhook_targets import webhook_fields
@@ -66,7 +66,7 @@ async def read_start(
         raw = b"".join([piece async for piece in body_pieces(request, limit=MAX_JSON)])
         given, document = _json(raw), None
     body = _validated(model, given)
-    warn_of_unknown(request, body)
+    warn_of_unknown_fields(request, body)
     sha256 = None if document is None else document.sha256
     digest = hashlib.sha256(write_json([given, sha256], options=orjson.OPT_SORT_KEYS)).digest()
     return body, StartRequest(given, document, digest, webhook_fields(given))
@@ -83,7 +83,7 @@ def _validated(model: type[Model], given: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise invalid(model, error) from error
+        raise make_validation_error(model, error) from error
 
 
 async def _form(request: Request, state: AppState, organization: str) -> tuple[dict[str, Any], DocumentRef | None]:

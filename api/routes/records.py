@@ -25,7 +25,7 @@ from towpath.api.http.state import AppState, State
 from towpath.api.webhook_targets import read_start
 from towpath.core.errors import BadInputError, ForbiddenError, ModelError
 from towpath.core.json_values import write_json
-from towpath.core.spreadsheets import safe_cell
+from towpath.core.spreadsheets import escape_cell
 from towpath.core.values import Moment
 from towpath.db.tables import RecordRow
 from towpath.enrichment.service.results import job_result
@@ -207,7 +207,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict | list):
         return write_json(value).decode()
     text = value.isoformat() if isinstance(value, datetime) else str(value)
-    return safe_cell(text)
+    return escape_cell(text)
 
 
 @router.get("/api/records/{record_id}", summary="One record")

@@ -30,7 +30,7 @@ from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey, job_once, once, slot_of
 from towpath.api.http.ids import ConnectionId, ModelId, TopicName
 from towpath.api.http.media import YAML, media_type
-from towpath.api.http.rates import limited
+from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
@@ -42,7 +42,7 @@ from towpath.db.tables import JobRow
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.jobs import create_job
 
-router = APIRouter(tags=["models"], dependencies=[Depends(limited)], route_class=ApiRoute)
+router = APIRouter(tags=["models"], dependencies=[Depends(limit_ai_requests)], route_class=ApiRoute)
 
 READ_FOR_SHARED = "POST /v1/models, its base"
 BranchQuery = Annotated[UUID | None, Query(description="A branch of the model.")]

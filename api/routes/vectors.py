@@ -15,7 +15,7 @@ from towpath.api.http.bodies import body_of
 from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, replay
 from towpath.api.http.responses import json_answer
-from towpath.api.http.routing import ApiRoute, invalid, refuse_unknown
+from towpath.api.http.routing import ApiRoute, make_validation_error, refuse_unknown
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import BodyBounds, open_body
 from towpath.api.webhook_targets import read_target, take_members
@@ -153,8 +153,8 @@ async def _submit(
             )
             answer = show_task(job, [])
             await slot.keep(connection, staged.upload.digest, 200, answer)
-    except InvalidItemError as invalid_item:
-        raise invalid(kind.body, invalid_item.error, kind.list_name, invalid_item.position) from invalid_item
+    except InvalidItemError as invalid:
+        raise make_validation_error(kind.body, invalid.error, kind.list_name, invalid.position) from invalid
     except TaskIdTakenError as taken:
         known_job = await state.tasks.read_repeated(caller.organization, taken)
         return json_answer(await state.tasks.show(known_job))

@@ -13,8 +13,14 @@ import psycopg
 import pytest
 
 from tests.builders import Organization, organization
-from towpath.api.http.limiter import Limiter
-from towpath.api.http.sign_ins import FROM_ANYWHERE, FROM_ONE_ADDRESS, FROM_ONE_ADDRESS_LONG, OF_ADDRESS, PRESENT
+from towpath.accounts.rate_limiter import Limiter
+from towpath.accounts.service.sign_ins import (
+    FROM_ANYWHERE,
+    FROM_ONE_ADDRESS,
+    FROM_ONE_ADDRESS_LONG,
+    OF_ADDRESS,
+    PRESENT,
+)
 from towpath.db.engine import Database
 from towpath.jobs.store.housekeeping import sweep_jobs
 from towpath.runtime.embedded import EmbeddedStack

@@ -14,9 +14,9 @@ from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
 from starlette.types import Message, Scope
 
+from towpath.accounts.rate_limiter import Limiter
 from towpath.api.app import create_app
 from towpath.api.http.body_limit import LINGER_BYTES, SIGN_IN_BYTES, BodyLimit, allow
-from towpath.api.http.limiter import Limiter
 from towpath.api.http.limits import Limits
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.upload_slots import Slots, UploadSlots

@@ -9,7 +9,7 @@ import uvicorn
 from starlette.requests import Request
 from typer.testing import CliRunner
 
-from towpath.api.http.clients import place_of
+from towpath.api.http.clients import get_client_address
 from towpath.cli import app
 from towpath.runtime.settings import get_settings
 
@@ -33,7 +33,7 @@ def request(host: str | None) -> Request:
     ],
 )
 def test_an_address_stands_for_one_caller(host: str | None, place: str) -> None:
-    assert place_of(request(host)) == place
+    assert get_client_address(request(host)) == place
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ async def test_a_forwarded_address_is_believed_from_trusted_proxies_alone(
     seen: list[str] = []
 
     async def served(scope: Any, receive: Any, send: Any) -> None:
-        seen.append(place_of(Request(scope)))
+        seen.append(get_client_address(Request(scope)))
 
     names = ("host", "port", "proxy_headers", "forwarded_allow_ips")
     config = uvicorn.Config(served, **{name: told[name] for name in names}, lifespan="off", log_config=None)

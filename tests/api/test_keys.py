@@ -14,9 +14,9 @@ from tests.api.test_accounts import Person, enters, refused
 from tests.builders import Organization, organization
 from tests.waiting import until
 from towpath.accounts.domain.keys import make_key
+from towpath.accounts.key_cache import KeyCache
 from towpath.accounts.store.auth import add_key, new_key
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
-from towpath.api.http.state import KeyCache
 from towpath.core.errors import UnauthorizedError
 from towpath.db.engine import Database
 from towpath.runtime.embedded import EmbeddedStack

@@ -19,7 +19,7 @@ from tests.builders import Organization
 from tests.llm_server import LlmServer
 from tests.pages.site import Site, site, who
 from towpath.accounts.limits import LimitName
-from towpath.accounts.store.usage import count_leases, hold_lease, set_limits, stored_bytes
+from towpath.accounts.store.usage import count_leases, hold_lease, measure_stored_bytes, set_limits
 from towpath.api.http.stream_leases import StreamLeases
 from towpath.core.errors import LimitReachedError
 from towpath.db.engine import Database
@@ -118,7 +118,7 @@ async def test_stored_bytes_are_bounded(sites: list[Site], tenant: Organization,
     with at(sites[0], tenant) as client:
         made = client.post("/api/attachments", files={"files": ("a.txt", text)})
         assert made.status_code == 200, made.text
-        assert await stored_bytes(database, who(tenant)) >= len(text)
+        assert await measure_stored_bytes(database, who(tenant)) >= len(text)
         await give(database, tenant, LimitName.BYTES, len(text))
         sites[0].state.limits._own.clear()
         refused(client.post("/api/attachments", files={"files": ("b.txt", b"b")}), LimitName.BYTES, len(text))
@@ -137,7 +137,7 @@ async def test_stored_bytes_count_every_kind(database: Database, sites: list[Sit
         assert client.post("/v1/entities/batch", json=BATCH).status_code == 202
         entity = client.post("/v1/entity", json={"id": 1, "name": "x" * 50_000})
         assert entity.status_code == 200, entity.text
-    assert 1_050_000 < await stored_bytes(database, who(tenant)) < 1_200_000
+    assert 1_050_000 < await measure_stored_bytes(database, who(tenant)) < 1_200_000
 
 
 def open_stream(place: Site, org: Organization, path: str) -> socket.socket:

@@ -17,13 +17,13 @@ from tests.ai.builders import person_of
 from tests.api.hostile import Operation, operations, plain
 from tests.builders import Organization, organization
 from towpath.api.app import create_app
-from towpath.api.http.permissions import PAGE, Permission, permissions, table, written
+from towpath.api.http.permissions import PAGE, Permission, collect_permissions
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 
 APP = create_app(Settings(docs_open=True))
 OPERATIONS = operations(APP.openapi())
-ASKED = permissions(APP)
+ASKED = collect_permissions(APP)
 REVIEWED = """
 # Nobody has a key yet, or probes that have none.
 public   POST /api/auth/register
@@ -251,7 +251,7 @@ def test_the_table_knows_the_operations_of_the_document() -> None:
 def test_the_page_tells_what_the_routes_ask_for() -> None:
     page = PAGE.read_text()
 
-    assert page == written(page, table(ASKED)), "run `python -m towpath.api.http.permissions`"
+    assert page == insert_table(page, render_table(ASKED)), "run `python -m towpath.api.http.permissions`"
 
 
 @pytest.mark.parametrize("name", REFUSED)

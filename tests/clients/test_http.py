@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from tests.clients.raw_server import RawServer, answered, raw_server
 from towpath.core.errors import BadInputError, NotFoundError, TooLargeError, UnavailableError
-from towpath.net.http import GuardedClient, RefusedAddressError, retry_after
+from towpath.net.http import GuardedClient, RefusedAddressError, parse_retry_after
 
 
 @pytest_asyncio.fixture
@@ -260,9 +260,9 @@ async def test_the_wait_that_an_answer_asks_for_is_told(server: RawServer, clien
         await client.fetch(server.url)
     assert caught.value.retry_after == 7
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    assert 27 <= (retry_after({"retry-after": soon}) or 0) <= 30
-    assert retry_after({"retry-after": "soon"}) is None
-    assert retry_after({"retry-after": "9" * 30}) == 86_400
+    assert 27 <= (parse_retry_after({"retry-after": soon}) or 0) <= 30
+    assert parse_retry_after({"retry-after": "soon"}) is None
+    assert parse_retry_after({"retry-after": "9" * 30}) == 86_400
 
 
 async def test_nobody_there_and_an_answer_broken_off(server: RawServer, client: GuardedClient) -> None:
@@ -297,7 +297,7 @@ async def test_what_a_private_address_answers_to_a_post_is_not_kept(server: RawS
     found = await client.post(f"{server.url}/hook", b"{}", {})
 
     assert (found.status, found.body, found.public) == (500, b"", False)
-    assert retry_after(found.headers) == 7
+    assert parse_retry_after(found.headers) == 7
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]", "0.0.0.0", "127.0.0.2"])

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from towpath.core.errors import JobFaultError
-from towpath.core.values import MAX_OFFSET, Moment, Offset, is_port, storable_text
+from towpath.core.values import MAX_OFFSET, Moment, Offset, is_port, make_storable
 
 MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 
@@ -55,5 +55,5 @@ def test_a_port_is_one() -> None:
 
 
 def test_text_of_others_can_be_stored() -> None:
-    assert storable_text("a\0b \ud800 ü😀") == "a\ufffdb ? ü😀"
+    assert make_storable("a\0b \ud800 ü😀") == "a\ufffdb ? ü😀"
     assert JobFaultError("broken\0").detail == "broken\ufffd"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from towpath.accounts.domain.keys import SLUG_CHARACTERS, slugs
-from towpath.accounts.domain.passwords import LOOKED_AT, why_refused
-from towpath.core.names import name_key, normal_email, normal_name
+from towpath.accounts.domain.keys import SLUG_CHARACTERS, generate_slugs
+from towpath.accounts.domain.passwords import LOOKED_AT, find_weakness
+from towpath.core.names import name_key, normalize_email, normalize_name
 
 
 @pytest.mark.parametrize(
@@ -22,12 +22,12 @@ from towpath.core.names import name_key, normal_email, normal_name
     ],
 )  # fmt: skip
 def test_look_alikes_are_one_address(spelling: str) -> None:
-    assert normal_email(spelling) == "owner@a.example"
+    assert normalize_email(spelling) == "owner@a.example"
 
 
 def test_a_domain_is_written_in_ascii() -> None:
-    assert normal_email("Ada@BÜCHER.example") == "ada@xn--bcher-kva.example"
-    assert normal_email("ада@пример.example") == "ада@xn--e1afmkfd.example"
+    assert normalize_email("Ada@BÜCHER.example") == "ada@xn--bcher-kva.example"
+    assert normalize_email("ада@пример.example") == "ада@xn--e1afmkfd.example"
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ def test_a_domain_is_written_in_ascii() -> None:
 )
 def test_what_is_no_address_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"must|cannot"):
-        normal_email(wrong)
+        normalize_email(wrong)
 
 
 @given(some.text())
 def test_a_normal_form_is_its_own(text: str) -> None:
-    for normal in (normal_email, normal_name, name_key):
+    for normal in (normalize_email, normalize_name, name_key):
         try:
             once = normal(text)
         except ValueError:
@@ -51,36 +51,40 @@ def test_a_normal_form_is_its_own(text: str) -> None:
 @given(some.text(min_size=1), some.text(min_size=1))
 def test_a_normal_address_is_its_own(local: str, host: str) -> None:
     try:
-        once = normal_email(f"{local}@{host}.example")
+        once = normalize_email(f"{local}@{host}.example")
     except ValueError:
         return
-    assert normal_email(once) == once
+    assert normalize_email(once) == once
 
 
 def test_names_differ_in_more_than_case_and_what_is_not_seen() -> None:
-    assert normal_name("  Lamp\u200b \n Works ") == "Lamp Works"
+    assert normalize_name("  Lamp\u200b \n Works ") == "Lamp Works"
     assert name_key("LAMP\u200d  works") == name_key("Lamp Works") == name_key("Ｌamp Works")
     for nothing in ("", " ", "\u200b", "\u2060 \ufe0f"):
         with pytest.raises(ValueError, match=r"must|cannot"):
-            normal_name(nothing)
+            normalize_name(nothing)
 
 
 def test_every_script_has_ids_of_its_own() -> None:
     names = ["日本", "中国", "Ελλάδα", "Россия", "!!", "??"]
-    firsts = [next(slugs(name)) for name in names]
+    firsts = [next(generate_slugs(name)) for name in names]
 
     assert len(set(firsts)) == len(names)
     assert all(one.startswith("org-") for one in firsts)
-    assert next(slugs("日本")) == firsts[0]
-    assert next(slugs("Café Müller & Söhne")) == "cafe-muller-sohne"
-    assert next(slugs("Lamp Works")) == next(slugs("lamp works")) == "lamp-works"
-    assert list(slugs("Lamp Works"))[1] == list(slugs("LAMP works"))[1] != list(slugs("Lamp-Works"))[1]
+    assert next(generate_slugs("日本")) == firsts[0]
+    assert next(generate_slugs("Café Müller & Söhne")) == "cafe-muller-sohne"
+    assert next(generate_slugs("Lamp Works")) == next(generate_slugs("lamp works")) == "lamp-works"
+    assert (
+        list(generate_slugs("Lamp Works"))[1]
+        == list(generate_slugs("LAMP works"))[1]
+        != list(generate_slugs("Lamp-Works"))[1]
+    )
 
 
 @given(some.text(min_size=1, max_size=100))
 def test_an_id_is_short_and_plain(name: str) -> None:
     try:
-        found = list(slugs(name))
+        found = list(generate_slugs(name))
     except ValueError:
         return
     assert len(set(found)) == len(found) >= 2
@@ -109,7 +113,7 @@ WHO = {"email": "ada.lovelace@engines.example", "organization": "Difference Work
     ],
 )
 def test_a_weak_password_is_refused_with_the_reason(password: str, why: str) -> None:
-    assert (why_refused(password, **WHO) or "").startswith(why)
+    assert (find_weakness(password, **WHO) or "").startswith(why)
 
 
 @pytest.mark.parametrize(
@@ -117,11 +121,11 @@ def test_a_weak_password_is_refused_with_the_reason(password: str, why: str) -> 
     ["correct horse battery", "tr4verse\u0000-Qu1lt", "日本語のながい秘密の言葉です", "x7!mq,vt9 wld;3rpz" * 50],
 )
 def test_a_good_password_is_taken(password: str) -> None:
-    assert why_refused(password, **WHO) is None
+    assert find_weakness(password, **WHO) is None
 
 
 def test_a_short_name_is_no_reason() -> None:
-    assert why_refused("correct horse battery", email="ho@engines.example", organization="Or") is None
+    assert find_weakness("correct horse battery", email="ho@engines.example", organization="Or") is None
 
 
 def test_a_long_password_is_judged_by_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,5 +135,5 @@ def test_a_long_password_is_judged_by_its_beginning(monkeypatch: pytest.MonkeyPa
         lambda text, user_inputs: seen.append(len(text)) or {"score": 4, "feedback": {"warning": ""}},
     )
 
-    assert why_refused("ab3$" * 250, **WHO) is None
+    assert find_weakness("ab3$" * 250, **WHO) is None
     assert seen == [LOOKED_AT]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from towpath.core.suggestions import nearest, nearest_path, suggestion
+from towpath.core.suggestions import find_nearest, find_nearest_path, suggest_name
 
 PATHS = ["/v1/jobs", "/v1/jobs/{jobId}", "/v1/jobs/{jobId}/events", "/templates/{templateId}", "/jobs"]
 
@@ -23,13 +23,13 @@ PATHS = ["/v1/jobs", "/v1/jobs/{jobId}", "/v1/jobs/{jobId}/events", "/templates/
     ],
 )
 def test_the_nearest_name_is_found_or_none_is(name: str, known: list[str], meant: str | None) -> None:
-    assert nearest(name, known) == meant
+    assert find_nearest(name, known) == meant
 
 
 def test_a_name_near_to_none_is_told_all_of_them() -> None:
-    assert suggestion("from", ["status", "size"]) == "known are status, size"
-    assert suggestion("from", []) == "there are none here"
-    assert suggestion("zzz", [f"name{number}" for number in range(50)]).endswith("and 10 more")
+    assert suggest_name("from", ["status", "size"]) == "known are status, size"
+    assert suggest_name("from", []) == "there are none here"
+    assert suggest_name("zzz", [f"name{number}" for number in range(50)]).endswith("and 10 more")
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_a_name_near_to_none_is_told_all_of_them() -> None:
     ],
 )
 def test_the_nearest_path_looks_at_its_fixed_parts_alone(path: str, meant: str | None) -> None:
-    assert nearest_path(path, PATHS) == meant
+    assert find_nearest_path(path, PATHS) == meant

@@ -15,7 +15,7 @@ from tests.builders import Organization, organization, persons
 from tests.supervised import supervised
 from tests.waiting import until
 from towpath.runtime.embedded import EmbeddedStack
-from towpath.runtime.embedded.process import wait_ended
+from towpath.runtime.embedded.process import wait_until_ended
 from towpath.runtime.settings import Settings
 
 PEOPLE = persons(1200, seed=3)
@@ -97,7 +97,7 @@ def test_a_facade_killed_during_the_last_page_of_an_upload(org: Organization, st
     def upload() -> object:
         yield b"".join(lines[:1190])
         until(lambda: in_a_transaction(stack), "pages of the upload")
-        assert wait_ended([psutil.Process(stack.kill("api"))], 30)
+        assert wait_until_ended([psutil.Process(stack.kill("api"))], 30)
         yield b"".join(lines[1190:])
 
     headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": "once"}

@@ -20,7 +20,7 @@ from towpath.ai.domain.charts import chart_spec, read_rows, render_png, render_s
 from towpath.ai.domain.results import last_drawable
 from towpath.ai.types import AiState, Thread, Turn
 from towpath.api.console.conversation import step_with_rows, thread_page, turn_fragment
-from towpath.api.console.rendering import Reader, secure
+from towpath.api.console.rendering import Reader, set_page_headers
 from towpath.api.console.routes import mount_static
 from towpath.jobs.types import EventType
 
@@ -36,7 +36,7 @@ class _Secured:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                secure(MutableHeaders(scope=message))
+                set_page_headers(MutableHeaders(scope=message))
             await send(message)
 
         await self._app(scope, receive, secured)

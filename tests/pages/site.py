@@ -24,7 +24,7 @@ from towpath.ai.store.models import add_model
 from towpath.ai.store.tables import ConnectionRow, ModelRow
 from towpath.ai.types import AI_JOB, AiParams, ModelKind, StoredAction, ThreadHead
 from towpath.api.app import create_app
-from towpath.api.http.auth import chat_link_token
+from towpath.api.http.auth import sign_chat_link
 from towpath.api.http.state import AppState
 from towpath.db.engine import Database
 from towpath.db.tables import JobRow
@@ -140,7 +140,7 @@ def link_token(site: Site, tenant: str, thread: UUID, *, write: bool) -> str:
             " VALUES (%s, %s, %s, %s, now() + interval '1 day')",
             (link, tenant, thread, write),
         )
-    return chat_link_token(site.state, tenant, thread, link, write=write)
+    return sign_chat_link(site.state, tenant, thread, link, write=write)
 
 
 async def make_model(database: Database, tenant: str) -> UUID:

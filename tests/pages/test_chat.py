@@ -29,7 +29,7 @@ from tests.pages.site import (
 )
 from tests.pages.threads import BY_WAREHOUSE, LATE, WAREHOUSE, did, found
 from towpath.ai.types import ActionType, ChartType
-from towpath.api.http.auth import chat_link_token, stream_token
+from towpath.api.http.auth import sign_chat_link, sign_stream_token
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
 from towpath.jobs.types import JobError, JobRef
@@ -193,9 +193,9 @@ async def test_a_spoilt_link_tells_so(running_site: Site, database: Database, sp
     org, tenant, thread, ref = await question(running_site, database)
     token = {
         "cut": link_token(running_site, tenant, thread, write=True)[:-3],
-        "another thread's": chat_link_token(running_site.state, tenant, uuid4(), uuid4(), write=True),
-        "of before links were rows": chat_link_token(running_site.state, tenant, thread, uuid4(), write=True),
-        "of another kind": stream_token(running_site.state, tenant, ref.job_id),
+        "another thread's": sign_chat_link(running_site.state, tenant, uuid4(), uuid4(), write=True),
+        "of before links were rows": sign_chat_link(running_site.state, tenant, thread, uuid4(), write=True),
+        "of another kind": sign_stream_token(running_site.state, tenant, ref.job_id),
         "empty": "",
     }[spoil]
 

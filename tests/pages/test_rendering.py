@@ -28,9 +28,10 @@ from towpath.ai.semantic_types import DataType
 from towpath.ai.types import ActionType, AiState, ChartType
 from towpath.api.console.conversation import thread_page, title_of, turn_fragment
 from towpath.api.console.markdown import markdown
-from towpath.api.console.rendering import Reader, counted, money, span
-from towpath.api.console.results import FIRST_ROWS, chart_in_words, table_of
+from towpath.api.console.rendering import Reader, money, span
+from towpath.api.console.results import FIRST_ROWS, describe_chart, table_of
 from towpath.api.console.static_files import FOLDER, static_files
+from towpath.core.texts import format_count
 
 WRITER = Reader(writes=True, csrf="the-token")
 ATTACK = "<script>alert(1)</script>"
@@ -181,12 +182,12 @@ def test_a_text_may_be_longer_than_a_csv_reader_likes() -> None:
 def test_a_chart_is_told_in_words() -> None:
     action = found(1, (WAREHOUSE, LATE, SHARE), BY_WAREHOUSE)
 
-    assert chart_in_words(action, ChartType.BAR) == (
+    assert describe_chart(action, ChartType.BAR) == (
         "Bar chart: Late shipments by warehouse. Late shipments and Share late by Warehouse, 4 values."
         " Highest is North with 41, lowest is Harbour with 12."
     )
     one = found(1, (LATE,), [[1041]], title="All late")
-    assert chart_in_words(one, ChartType.NUMBER) == "Number: All late. Late shipments 1,041."
+    assert describe_chart(one, ChartType.NUMBER) == "Number: All late. Late shipments 1,041."
 
 
 def test_a_job_has_one_chart_and_it_stands_where_it_was_last_decided_on() -> None:
@@ -266,7 +267,7 @@ def test_a_page_tells_what_it_leaves_out() -> None:
 
     assert "3,323 rows; the first 20 are kept here" in page
     assert "The limit is 20." in page
-    assert "the first 20 of 3,323 values" in chart_in_words(cut, ChartType.BAR)
+    assert "the first 20 of 3,323 values" in describe_chart(cut, ChartType.BAR)
     assert "3 earlier questions of this conversation are not shown." in page
     assert "4 questions" in page
     assert "more than 20 rows; the first 20 are kept here" in thread_page(thread(turn(actions=[endless])), WRITER)
@@ -294,7 +295,11 @@ def test_small_sums_keep_their_digits(usd: float, words: str) -> None:
 
 
 def test_one_is_not_many() -> None:
-    assert (counted(1, "row"), counted(0, "row"), counted(2000, "row")) == ("1 row", "0 rows", "2,000 rows")
+    assert (format_count(1, "row"), format_count(0, "row"), format_count(2000, "row")) == (
+        "1 row",
+        "0 rows",
+        "2,000 rows",
+    )
 
 
 def test_files_have_addresses_of_their_content() -> None:

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.pages.site import PASSWORD, Site, csrf_of, sign_in, user
-from towpath.api.console.sign_in import HOME, local_path
+from towpath.api.console.sign_in import HOME, require_local_path
 
 WRONG_KEY = "ent_" + "a" * 40
 
@@ -194,12 +194,12 @@ def test_signing_out_needs_the_token_of_the_session(running_site: Site) -> None:
     ],
 )  # fmt: skip
 def test_a_sign_in_leads_to_this_site_only(given: str | None) -> None:
-    assert local_path(given) == HOME
+    assert require_local_path(given) == HOME
 
 
 @pytest.mark.parametrize("given", ["/chat/1", "/chat/1?a=b#c", "/a//b", "/?next=https://example.com"])
 def test_a_sign_in_leads_to_any_path_of_this_site(given: str) -> None:
-    assert local_path(given) == given
+    assert require_local_path(given) == given
 
 
 def test_pages_carry_their_headers(running_site: Site) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.runtime.conftest import settings_for
+from towpath.net.addresses import is_loopback
 from towpath.runtime.embedded import EmbeddedStack, StackError
 from towpath.runtime.embedded.home import Home
-from towpath.runtime.exposure import DEVELOPMENT, WEBHOOK_HOSTS, exposed, is_loopback, own_endpoints, refusal
+from towpath.runtime.exposure import DEVELOPMENT, WEBHOOK_HOSTS, explain_refusal, list_exposures, list_own_endpoints
 from towpath.runtime.settings import Settings
 
 EXPLICIT: dict[str, Any] = {
@@ -108,8 +109,8 @@ def test_beyond_loopback_the_safe_defaults_hold(host: str, tmp_path: Path, monke
 
     assert (child.open_registration, child.docs_open, child.cookie_secure) == (False, False, True)
     assert child.receiver_host_list == []
-    assert any("WITHOUT TLS" in line for line in exposed(settings))
-    assert refusal(settings) is None
+    assert any("WITHOUT TLS" in line for line in list_exposures(settings))
+    assert explain_refusal(settings) is None
 
 
 @pytest.mark.parametrize(
@@ -129,9 +130,9 @@ async def test_what_is_dangerous_beyond_loopback_must_be_said_twice(
         await make_stack(host="0.0.0.0", **{name: value}).__aenter__()
 
     meant = settings_for(home, host="0.0.0.0", allow_insecure=True, **{name: value})
-    assert refusal(meant) is None
-    assert any(name.upper() in line for line in exposed(meant))
-    assert refusal(settings_for(home, **{name: value})) is None
+    assert explain_refusal(meant) is None
+    assert any(name.upper() in line for line in list_exposures(meant))
+    assert explain_refusal(settings_for(home, **{name: value})) is None
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_a_child_knows_every_part_that_no_webhook_may_reach(tmp_path: Path, monk
 
     child = read_back(environment, monkeypatch)
 
-    ports = {port for _, port in own_endpoints(child)}
+    ports = {port for _, port in list_own_endpoints(child)}
     named = ("port", "ui_port", "temporal_port", "postgres_port", "llm_port", "chroma_port")
     assert ports == {int(environment[f"TOWPATH_{name.upper()}"]) for name in named}
     assert len(ports) == len(named)
@@ -167,7 +168,7 @@ def test_external_parts_are_closed_too() -> None:
         temporal_ui_url="https://ui.internal", chroma_url="http://chroma:8001", local_llm_url="http://llm:9/v1",
     )  # fmt: skip
 
-    found = own_endpoints(settings)
+    found = list_own_endpoints(settings)
 
     parts = {("db", 5432), ("temporal", 7233), ("chroma", 8001), ("llm", 9), ("127.0.0.1", 8000)}
     assert found >= parts

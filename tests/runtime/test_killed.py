@@ -21,7 +21,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from tests.waiting import until
 from towpath.runtime.embedded.home import Home
-from towpath.runtime.embedded.process import wait_ended
+from towpath.runtime.embedded.process import wait_until_ended
 from towpath.runtime.embedded.stack import ROOT
 
 START_SECONDS = 120.0
@@ -71,7 +71,7 @@ class Up:
 
 
 def gone(processes: list[psutil.Process], *, seconds: float) -> bool:
-    return wait_ended(processes, seconds)
+    return wait_until_ended(processes, seconds)
 
 
 @pytest.fixture

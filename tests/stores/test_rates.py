@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from towpath.accounts.rate_limiter import MIN_SHARE, Limiter, Rate
 from towpath.accounts.store.rates import PostgresStorage, sweep_counters
-from towpath.api.http.limiter import MIN_SHARE, Limiter, Rate
 from towpath.core.errors import ErrorCode, LimitReachedError, UnavailableError
 from towpath.db.engine import Database
 

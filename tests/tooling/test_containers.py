@@ -18,7 +18,7 @@ from tests.tooling.compose_model import Compose, Service
 from towpath.cli import app
 from towpath.core.queues import Queue
 from towpath.runtime.embedded import EmbeddedStack
-from towpath.runtime.embedded.temporal_server import DYNAMIC_CONFIG, SEARCH_ATTRIBUTES, binary
+from towpath.runtime.embedded.temporal_server import DYNAMIC_CONFIG, SEARCH_ATTRIBUTES, find_binary
 from towpath.runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,7 +189,7 @@ def test_every_script_is_valid_shell(script: Path) -> None:
 
 async def test_the_namespace_script_makes_what_the_embedded_server_has_and_can_run_twice(parts: EmbeddedStack) -> None:
     environment = {
-        "PATH": f"{Path(binary()).parent}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{Path(find_binary()).parent}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(parts.home.folder),
         "TEMPORAL_ADDRESS": parts.temporal_address,
         "TEMPORAL_NAMESPACE": "made-by-script",
@@ -201,10 +201,10 @@ async def test_the_namespace_script_makes_what_the_embedded_server_has_and_can_r
         done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    show = [binary(), "operator", "search-attribute", "list", "--namespace", "made-by-script"]
+    show = [find_binary(), "operator", "search-attribute", "list", "--namespace", "made-by-script"]
     shown = subprocess.run(show, env=environment, capture_output=True, text=True, check=True).stdout
     assert all(name in shown for name in SEARCH_ATTRIBUTES)
-    show = [binary(), "operator", "namespace", "describe", "--namespace", "made-by-script"]
+    show = [find_binary(), "operator", "namespace", "describe", "--namespace", "made-by-script"]
     assert "720h" in subprocess.run(show, env=environment, capture_output=True, text=True, check=True).stdout
 
 

@@ -19,7 +19,7 @@ from tests.llm_server import LlmServer
 from tests.receiver import Got, Receiver, Script
 from tests.waiting import until
 from towpath.activities.webhooks import NOT_KEPT, refusal_text
-from towpath.net.http import Answered
+from towpath.net.http import PostAnswer
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.webhooks.domain.signing import new_secret, standard_form
 
@@ -185,9 +185,9 @@ def test_the_log_keeps_no_word_of_an_answer_from_a_private_address(
 
 
 def test_an_answer_that_is_no_text_stands_in_the_log_as_far_as_it_is() -> None:
-    assert refusal_text(Answered(410, {}, b"gone\0 \xff", 0.1)) == "gone\ufffd \ufffd"
-    assert refusal_text(Answered(500, {}, b"", 0.1)) is None
-    assert refusal_text(Answered(500, {}, b"x" * 5000, 0.1)) == "x" * 300
+    assert refusal_text(PostAnswer(410, {}, b"gone\0 \xff", 0.1)) == "gone\ufffd \ufffd"
+    assert refusal_text(PostAnswer(500, {}, b"", 0.1)) is None
+    assert refusal_text(PostAnswer(500, {}, b"x" * 5000, 0.1)) == "x" * 300
 
 
 def test_no_webhook_goes_to_a_part_of_the_stack(system: EmbeddedStack, org: Organization) -> None:

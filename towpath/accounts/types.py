@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_fiel
 
 from towpath.core.bodies import Strict
 from towpath.core.names import Email, OrganizationName
-from towpath.core.values import NUMBER, Moment, not_null
+from towpath.core.values import NUMBER, Moment, refuse_null
 from towpath.core.wire import Wire
 from towpath.core.words import Word
 
@@ -19,7 +19,7 @@ MAX_DAYS = 36_500
 
 
 def shown_once(name: str) -> Callable[[dict[str, Any]], None]:
-    """What a schema needs that tells of an answer with a secret, of which a repeat is answered without it."""
+    """Return what a schema needs that tells of an answer with a secret, of which a repeat is answered without it."""
 
     def change(schema: dict[str, Any]) -> None:
         schema["required"] = [one for one in schema["required"] if one != name]
@@ -36,7 +36,7 @@ class Role(Word):
     ADMIN = "admin"
 
     def covers(self, other: Role) -> bool:
-        """Whether this role may do what `other` may."""
+        """Return whether this role may do what `other` may."""
         order = list(Role)
         return order.index(self) >= order.index(other)
 
@@ -56,7 +56,7 @@ class KeyKind(Word):
 
 
 def organization_uuid(organization: str) -> UUID:
-    """An organization's id where a UUID is wanted: always the same one, made of its slug.
+    """Return an organization's id where a UUID is wanted: always the same one, made of its slug.
 
     It also stands for the organization itself in the place of a user, where a key asks that is nobody's.
     """
@@ -247,10 +247,10 @@ class UserView(Wire):
 class UserChange(Wire, Strict):
     """The body of `PATCH /api/auth/users/{user_id}`."""
 
-    active: Annotated[bool | None, AfterValidator(not_null)] = Field(
+    active: Annotated[bool | None, AfterValidator(refuse_null)] = Field(
         default=None, strict=True, description="false: no sign-in, sessions end, personal keys are refused."
     )
-    role: Annotated[Role | None, AfterValidator(not_null)] = Field(
+    role: Annotated[Role | None, AfterValidator(refuse_null)] = Field(
         default=None, description="Not above one's own; left out: it stays."
     )
 

@@ -11,7 +11,6 @@ from towpath.cli.terminal import HomeOption, console, fail, run_with_database
 
 if TYPE_CHECKING:
     from towpath.accounts.limits import LimitName
-    from towpath.db.engine import Database
 
 MAX_LIMIT = (1 << 63) - 1
 
@@ -26,19 +25,15 @@ def show_limits(
 ) -> None:
     """Show or change the limits of one organization; façades know of a change after ten seconds."""
     from towpath.accounts.limits import MEANINGS, LimitName
-    from towpath.accounts.store.usage import own_limits, set_limits
+    from towpath.accounts.service import operator
 
     changed = dict(_read_limit(change) for change in changes or [])
     table = Table("limit", "most", "meaning")
 
-    async def show(database: Database) -> None:
-        await set_limits(database, organization, changed)
-        own = await own_limits(database, organization)
-        for name in LimitName:
-            maximum = "as the settings say" if name not in own else f"{own[name]:,}" if own[name] else "none"
-            table.add_row(name, maximum, MEANINGS[name])
-
-    run_with_database(home, show)
+    own = run_with_database(home, lambda database: operator.set_limits(database, organization, changed))
+    for name in LimitName:
+        maximum = "as the settings say" if name not in own else f"{own[name]:,}" if own[name] else "none"
+        table.add_row(name, maximum, MEANINGS[name])
     console.print(table)
 
 

@@ -12,7 +12,7 @@ from towpath.core.queues import read_queues
 from towpath.runtime.codec import make_codec
 from towpath.runtime.embedded import StackError
 from towpath.runtime.embedded.home import check_port
-from towpath.runtime.exposure import exposed
+from towpath.runtime.exposure import list_exposures
 from towpath.runtime.logs import configure_logging
 
 SHUTDOWN_SECONDS = 10
@@ -45,7 +45,7 @@ def api() -> None:
             check_port("port", settings.port, settings.host)
     except (ValueError, StackError) as error:
         fail(str(error))
-    for line in exposed(settings):
+    for line in list_exposures(settings):
         logging.getLogger("towpath.api").warning("%s", line)
     uvicorn.run(
         "towpath.api.app:create_app",

@@ -26,7 +26,7 @@ from towpath.cli.terminal import (
 )
 from towpath.runtime.embedded import EmbeddedStack, StackError
 from towpath.runtime.embedded.home import Home
-from towpath.runtime.exposure import exposed
+from towpath.runtime.exposure import list_exposures
 from towpath.runtime.logs import configure_logging
 from towpath.runtime.settings import Settings
 
@@ -121,7 +121,7 @@ def _show_addresses(stack: EmbeddedStack) -> None:
 
 def _warn_if_exposed(settings: Settings) -> None:
     """Say loudly what others can reach."""
-    lines = exposed(settings)
+    lines = list_exposures(settings)
     if lines:
         error_console.print("[bold red]WARNING: others can reach this façade[/]")
         lines.append("whoever reads this terminal or its log has seen the first key, if it was shown; rotate it")

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -19,6 +19,8 @@ from towpath.runtime.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from towpath.db.engine import Database
+
+Result = TypeVar("Result")
 
 console = Console()
 error_console = Console(stderr=True)
@@ -58,7 +60,7 @@ def open_home(settings: Settings) -> Home:
         fail(str(error))
 
 
-def run_with_database(home: Path | None, work: Callable[[Database], Awaitable[None]]) -> None:
+def run_with_database(home: Path | None, work: Callable[[Database], Awaitable[Result]]) -> Result:
     """Run a command on the database that the settings name, or else on that of the stack that runs here.
 
     An error that a user can mend ends the process with its message instead of a traceback.
@@ -72,15 +74,15 @@ def run_with_database(home: Path | None, work: Callable[[Database], Awaitable[No
     if not url:
         fail("no database: set TOWPATH_DATABASE_URL, or start the stack with `towpath up`")
 
-    async def run() -> None:
+    async def run() -> Result:
         database = Handle(str(url), pool_size=1)
         try:
-            await work(database)
+            return await work(database)
         finally:
             await database.close()
 
     try:
-        asyncio.run(run())
+        return asyncio.run(run())
     except OperationalError as error:
         fail(f"the database does not answer: {error.orig}")
     except IntegrityError:

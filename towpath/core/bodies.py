@@ -23,13 +23,13 @@ class Lenient(BaseModel):
 
 
 def field_names(model: type[BaseModel]) -> list[str]:
-    """The fields of a body, as they are written on the wire; those that it shares with all others come last."""
+    """Return the fields of a body, as they are written on the wire; those that it shares with all others come last."""
     fields = sorted(model.model_fields.items(), key=lambda one: bool(one[1].exclude))
     return [_wire_name(name, field) for name, field in fields]
 
 
 def names_beside(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
-    """The fields of the object that holds a place within a body; none: the place cannot be followed."""
+    """Return the fields of the object that holds a place within a body; none: the place cannot be followed."""
     inner = next(_models_at(model, list(place[:-1])), None)
     return [] if inner is None else field_names(inner)
 

@@ -30,7 +30,7 @@ class Checks:
     async def run(
         self, organization: str, work: Callable[Given, Made], *given: Given.args, **named: Given.kwargs
     ) -> Made:
-        """The result of work, or its error.
+        """Return the result of work, or its error.
 
         Args:
             organization: Whose turn it takes; not released before the work is over, also when nobody waits for it.

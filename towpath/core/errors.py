@@ -30,7 +30,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from towpath.core.values import storable_text
+from towpath.core.values import make_storable
 
 
 class ErrorCode(StrEnum):
@@ -157,9 +157,9 @@ class TowpathError(Exception):
             field: The path of the value that is wrong, such as `entities[3].id`.
             retry_after: Seconds after which a repeat may succeed.
         """
-        detail = storable_text(detail)
+        detail = make_storable(detail)
         # It may quote a provider, a file or a server, and is kept with jobs, items and deliveries.
-        detail = storable_text(detail)
+        detail = make_storable(detail)
         super().__init__(detail)
         self.detail = detail
         self.code = code or self.default_code

@@ -10,8 +10,8 @@ from towpath.core.texts import shorten
 MAX_SHOWN = 300
 
 
-def own_file(root: Path, organization: str, path: str, *, must_exist: bool = True) -> Path:
-    """A file in `root/organization`.
+def find_own_file(root: Path, organization: str, path: str, *, must_exist: bool = True) -> Path:
+    """Return a file in `root/organization`.
 
     Args:
         root: The folder that has one for each organization.

@@ -47,7 +47,7 @@ class Slice:
 
 
 def scalar_member(raw: bytes, name: str) -> bytes | None:
-    """A string or whole number among the members of an object of which only the beginning may be there."""
+    """Return a string or whole number among the members of an object of which only the beginning may be there."""
     depth, wanted = 0, f'"{name}"'.encode()
     for token in _TOKEN.finditer(raw):
         mark = token.group()

@@ -101,8 +101,8 @@ def assert_text(text: str, field: str) -> None:
         )
 
 
-def problem_of(value: Any) -> str | None:
-    """What no part can hold in a value that did not come through `read_json`, such as a model's answer."""
+def find_problem(value: Any) -> str | None:
+    """Return what no part can hold in a value that did not come through `read_json`, such as a model's answer."""
     for path, one, depth in _walk(value):
         place = path[:_MAX_SHOWN] or "the value"
         if depth >= MAX_DEPTH:
@@ -197,7 +197,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _finite(value: Any) -> Any:
-    """The value with null for what is no number, as orjson writes it."""
+    """Return the value with null for what is no number, as orjson writes it."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -17,7 +17,7 @@ _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\
 _SPACES = re.compile(r"\s+")
 
 
-def visible(text: str) -> str:
+def normalize_text(text: str) -> str:
     """Text in its compatibility form (NFKC), without characters that are not seen.
 
     Raises:
@@ -33,8 +33,8 @@ def _without_format(text: str) -> str:
     return "".join(one for one in text if unicodedata.category(one) != "Cf")
 
 
-def normal_email(given: str) -> str:
-    """The one spelling of an e-mail address under which an account is kept and found.
+def normalize_email(given: str) -> str:
+    """Return the one spelling of an e-mail address under which an account is kept and found.
 
     Full-width and other compatibility forms become plain ones, what is not seen is left out, the case is folded, the
     domain is written in ASCII (IDNA).
@@ -42,7 +42,7 @@ def normal_email(given: str) -> str:
     Raises:
         ValueError: It is no address, or its domain cannot be one.
     """
-    plain = visible(given).strip()
+    plain = normalize_text(given).strip()
     local, _, domain = plain.rpartition("@")
     local = unicodedata.normalize("NFKC", local.casefold())
     if not domain.isascii():
@@ -58,13 +58,13 @@ def normal_email(given: str) -> str:
     return email
 
 
-def normal_name(given: str) -> str:
-    """An organization's name as it is shown: what is not seen is left out, spaces are single.
+def normalize_name(given: str) -> str:
+    """Return an organization's name as it is shown: what is not seen is left out, spaces are single.
 
     Raises:
         ValueError: Nothing is left, or it holds a control character.
     """
-    name = _SPACES.sub(" ", visible(_SPACES.sub(" ", given))).strip()
+    name = _SPACES.sub(" ", normalize_text(_SPACES.sub(" ", given))).strip()
     if not name:
         raise ValueError("must have at least one character that is seen")
     if len(name) > MAX_ORGANIZATION:
@@ -73,9 +73,9 @@ def normal_name(given: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """What two names have in common that only differ in case: the same key is the same organization."""
-    return unicodedata.normalize("NFKC", normal_name(name).casefold())
+    """Return what two names have in common that only differ in case: the same key is the same organization."""
+    return unicodedata.normalize("NFKC", normalize_name(name).casefold())
 
 
-Email = Annotated[str, Field(pattern=EMAIL_FORM, max_length=MAX_EMAIL), AfterValidator(normal_email)]
-OrganizationName = Annotated[str, Field(min_length=1, max_length=MAX_ORGANIZATION), AfterValidator(normal_name)]
+Email = Annotated[str, Field(pattern=EMAIL_FORM, max_length=MAX_EMAIL), AfterValidator(normalize_email)]
+OrganizationName = Annotated[str, Field(min_length=1, max_length=MAX_ORGANIZATION), AfterValidator(normalize_name)]

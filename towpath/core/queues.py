@@ -19,7 +19,7 @@ class Queue(StrEnum):
 
 
 def read_queues(text: str) -> list[Queue]:
-    """The queues that a comma-separated list names, each once.
+    """Return the queues that a comma-separated list names, each once.
 
     Raises:
         ValueError: One is unknown, or there is none.

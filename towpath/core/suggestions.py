@@ -12,8 +12,8 @@ NEAR_PATH = 80.0
 MAX_LISTED = 40
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that another one was most probably meant to be; None: nothing is near.
+def find_nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that another one was most probably meant to be; None: nothing is near.
 
     Case, `_` and `-` do not count: `page_size` is as near to `pageSize` as can be.
     """
@@ -21,10 +21,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return None if found is None else str(found[0])
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """What is put behind "unknown field": the nearest name, or the names that there are."""
+def suggest_name(name: str, known: Iterable[str]) -> str:
+    """Return what is put behind "unknown field": the nearest name, or the names that there are."""
     names = list(known)
-    if (near := nearest(name, names)) is not None:
+    if (near := find_nearest(name, names)) is not None:
         return f"did you mean {near}?"
     if not names:
         return "there are none here"
@@ -32,8 +32,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"known are {', '.join(names[:MAX_LISTED])}{more}"
 
 
-def nearest_path(path: str, known: Iterable[str]) -> str | None:
-    """The known path template that a path was most probably meant to be; None: nothing is near.
+def find_nearest_path(path: str, known: Iterable[str]) -> str | None:
+    """Return the known path template that a path was most probably meant to be; None: nothing is near.
 
     Args:
         path: As it was asked for.

@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 CUT = " …"
 
 
-def utc_text(at: datetime) -> str:
-    """A time as ISO 8601 in UTC, with milliseconds: `2026-11-26T21:40:09.125Z`."""
+def format_utc(at: datetime) -> str:
+    """Return a time as ISO 8601 in UTC, with milliseconds: `2026-11-26T21:40:09.125Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def counted(number: int, thing: str) -> str:
-    """A number of things: `1 row`, `3,323 rows`."""
+def format_count(number: int, thing: str) -> str:
+    """Return a number of things: `1 row`, `3,323 rows`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def shorten(text: str, most: int) -> str:
-    """A text of at most so many characters; what is longer ends between two words, and with an ellipsis."""
+    """Return a text of at most so many characters; what is longer ends between two words, and with an ellipsis."""
     if len(text) <= most:
         return text
     room = most - len(CUT)
@@ -27,7 +27,7 @@ def shorten(text: str, most: int) -> str:
     return (kept if len(kept) > room // 2 or not rest else text[:room]).rstrip() + CUT
 
 
-def beginning(text: str, most: int, what: str) -> str:
+def cut_with_note(text: str, most: int, what: str) -> str:
     """The beginning of a text, with a line behind it that says how much of it this is; all of it if it is no longer."""
     if len(text) <= most:
         return text

@@ -18,8 +18,8 @@ MAX_NUMBER = 2**53 - 1
 MAX_PORT = 65_535
 
 
-def bounded_time(moment: datetime, latest: datetime = LATEST) -> datetime:
-    """A time in UTC; one that names no time zone is taken to be in UTC.
+def clamp_time(moment: datetime, latest: datetime = LATEST) -> datetime:
+    """Return a time in UTC; one that names no time zone is taken to be in UTC.
 
     Raises:
         ValueError: Before 1970, or not before `latest`.
@@ -41,18 +41,18 @@ def _iso(given: Any) -> Any:
     return given
 
 
-Moment = Annotated[datetime, BeforeValidator(_iso), AfterValidator(lambda moment: bounded_time(moment))]
+Moment = Annotated[datetime, BeforeValidator(_iso), AfterValidator(lambda moment: clamp_time(moment))]
 """A time that a client gives: ISO 8601, in UTC from here on."""
 Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET)]
 """How many entries of a list to pass over."""
 
 
-def storable_text(text: str) -> str:
+def make_storable(text: str) -> str:
     """Text of others, such as a server's answer, without what no part can hold."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def not_null(given: Any) -> Any:
+def refuse_null(given: Any) -> Any:
     """For a member of a change that may be left out, but has no empty value.
 
     Raises:
@@ -63,7 +63,7 @@ def not_null(given: Any) -> Any:
     return given
 
 
-def no_truth_value(given: Any) -> Any:
+def refuse_booleans(given: Any) -> Any:
     """Refuse true and false where a number is meant: Pydantic would take them for 1 and 0.
 
     Raises:
@@ -74,15 +74,15 @@ def no_truth_value(given: Any) -> Any:
     return given
 
 
-NUMBER = BeforeValidator(no_truth_value)
+NUMBER = BeforeValidator(refuse_booleans)
 """Comes last in what a field is annotated with, so that its bounds stay in the document."""
 
 
 def is_port(port: int | None) -> bool:
-    """Whether a URL's port is one; none is the scheme's own."""
+    """Return whether a URL's port is one; none is the scheme's own."""
     return port is None or 0 < port <= MAX_PORT
 
 
-def url_host(host: str) -> str:
-    """A host as it stands in a URL: an IPv6 address in brackets."""
+def format_url_host(host: str) -> str:
+    """Return a host as it stands in a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host

@@ -31,7 +31,7 @@ Key = TypeVar("Key")
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text as stems, without those that say nothing."""
+    """Return the words of a text as stems, without those that say nothing."""
     found = [_stem(word) for word in WORD.findall(text.lower()) if word not in STOP]
     return [SAME.get(word, word) for word in found]
 

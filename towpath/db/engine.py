@@ -23,7 +23,7 @@ MAX_RINGS = 10
 
 
 def sqlalchemy_url(database_url: str) -> str:
-    """The same database for SQLAlchemy: `postgresql://...` becomes `postgresql+psycopg://...`."""
+    """Return the same database for SQLAlchemy: `postgresql://...` becomes `postgresql+psycopg://...`."""
     scheme, _, rest = database_url.partition("://")
     if scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
         raise ValueError(f"TOWPATH_DATABASE_URL must begin with postgresql://, not {scheme}://")
@@ -31,12 +31,12 @@ def sqlalchemy_url(database_url: str) -> str:
 
 
 def libpq_url(database_url: str) -> str:
-    """The same database for psycopg itself."""
+    """Return the same database for psycopg itself."""
     return sqlalchemy_url(database_url).replace("postgresql+psycopg://", "postgresql://", 1)
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether an error says that Postgres does not answer now, so that a later try may succeed."""
+    """Return whether an error says that Postgres does not answer now, so that a later try may succeed."""
     # These are of the same class, and about the value or the statement.
     beyond = psycopg.errors.ProgramLimitExceeded | psycopg.errors.StatementTooComplex
     away = psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout
@@ -57,7 +57,7 @@ psycopg.adapters.register_loader("timestamptz", BoundedTimestamptzLoader)
 
 
 def _options(url: str, statement_seconds: float | None) -> str:
-    """What the server is told of each connection: what the URL says, and how long a statement may take."""
+    """Return what the server is told of each connection: what the URL says, and how long a statement may take."""
     given = str(conninfo_to_dict(url).get("options") or "")
     if statement_seconds is None:
         return given
@@ -151,7 +151,7 @@ class Database:
             yield _Joined(self, pooled, connection), connection
 
     async def listen(self) -> Connection:
-        """A connection of its own, outside the pool, for LISTEN."""
+        """Return a connection of its own, outside the pool, for LISTEN."""
         return await AsyncConnection.connect(self.url, autocommit=True)
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 
 from towpath.core.errors import ModelError, TowpathError
-from towpath.core.texts import utc_text
+from towpath.core.texts import format_utc
 from towpath.db.engine import Database
 from towpath.jobs.backoff import wait_after
 from towpath.jobs.store.events import append_told
@@ -104,9 +104,9 @@ class Patience:
             "attempt": info.attempt,
             "code": error.code,
             "message": error.detail,
-            "since": utc_text(outage.since),
-            "nextAttemptAt": utc_text(now + timedelta(seconds=wait)),
-            "givesUpAt": utc_text(until),
+            "since": format_utc(outage.since),
+            "nextAttemptAt": format_utc(now + timedelta(seconds=wait)),
+            "givesUpAt": format_utc(until),
         }
         # The run too: one that was continued as new counts its activities from 1 again.
         key = f"{info.workflow_run_id}:{info.activity_id}:{info.attempt}:away:{provider}"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandle
 from pydantic_core import PydanticCustomError, core_schema
 
 from towpath.core.errors import ErrorCode
-from towpath.core.values import storable_text
+from towpath.core.values import make_storable
 from towpath.core.wire import Wire
 from towpath.core.words import Word
 from towpath.jobs.registry import is_kind, kinds
@@ -160,7 +160,7 @@ class JobWarning(Wire):
 
 def bounded(text: str, most: int) -> str:
     """A text that can be stored, of at most so many characters; one that is cut ends with an ellipsis."""
-    text = storable_text(text)
+    text = make_storable(text)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -24,7 +24,6 @@ from towpath.core.errors import (
     TowpathError,
 )
 from towpath.core.texts import shorten
-from towpath.net.http import retry_after
 
 TOO_LONG = re.compile(
     r"context[_ ]length|maximum context|prompt is too long|too many tokens|context window", re.IGNORECASE
@@ -71,7 +70,7 @@ def _root(error: BaseException) -> BaseException:
 def _of_status(model: str, status: int, message: str, headers: Mapping[str, str]) -> TowpathError:
     detail = f"{model} answered {status}: {message}"[:MAX_DETAIL]
     if status == 429:
-        return RateLimitedError(detail, retry_after=retry_after(headers))
+        return RateLimitedError(detail, retry_after=parse_retry_after(headers))
     if TOO_LONG.search(message):
         return ContextTooLongError(detail)
     if status in {404, 410}:
@@ -79,7 +78,7 @@ def _of_status(model: str, status: int, message: str, headers: Mapping[str, str]
     if status in {401, 403}:
         return ModelError(f"{model}: the provider refuses the key: {message}"[:MAX_DETAIL])
     if status >= 500 or status in PASSING:
-        return ProviderDownError(detail, retry_after=retry_after(headers))
+        return ProviderDownError(detail, retry_after=parse_retry_after(headers))
     return ModelError(detail, code=ErrorCode.MODEL_REFUSED)
 
 

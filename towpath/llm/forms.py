@@ -13,7 +13,7 @@ from pydantic import GetJsonSchemaHandler, RootModel, model_validator
 from pydantic_core import CoreSchema
 
 from towpath.core.json_schema import UncheckableError, errors_of
-from towpath.core.json_values import parse_json, problem_of, write_json
+from towpath.core.json_values import find_problem, parse_json, write_json
 
 MAX_ERRORS = 8
 
@@ -43,7 +43,7 @@ def _model(raw: bytes) -> type[AnswerModel]:
 
         @model_validator(mode="after")
         def _in_form(self) -> Answer:
-            if problem := problem_of(self.root):
+            if problem := find_problem(self.root):
                 raise ValueError(problem)
             try:
                 errors = sorted(errors_of(self.root, form), key=lambda error: error.json_path)

@@ -62,7 +62,7 @@ def meet(left: Collection[str], right: Collection[str]) -> bool:
 
 
 def _places(addresses: Collection[str]) -> set[IPv4Address | IPv6Address | None]:
-    """The addresses, in one form each; None: the machine that asks."""
+    """Return the addresses, in one form each; None: the machine that asks."""
     found: set[IPv4Address | IPv6Address | None] = set()
     for text in addresses:
         address = ip_address(text.partition("%")[0])
@@ -70,3 +70,14 @@ def _places(addresses: Collection[str]) -> set[IPv4Address | IPv6Address | None]
             address = _carried(address) or address
         found.add(None if address.is_loopback or address.is_unspecified else address)
     return found
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, by name or address, is this machine, so that no other reaches what listens there."""
+    name = host.strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

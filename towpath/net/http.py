@@ -37,7 +37,7 @@ MAX_WAIT_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedBody:
     """What a GET brought, after redirects.
 
     Attributes:
@@ -53,7 +53,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class PostAnswer:
     """What a POST was answered; any status.
 
     Attributes:
@@ -110,7 +110,7 @@ class GuardedClient:
             headers={"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"},
         )
 
-    async def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> Fetched:
+    async def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> FetchedBody:
         """GET a URL.
 
         Args:
@@ -120,7 +120,7 @@ class GuardedClient:
             BadInputError: No URL of http or https, a refused address, or an answer that a repeat does not change.
             NotFoundError: It is not there.
             TooLargeError: The body is beyond the limit.
-            UnavailableError: It does not answer now; `retry_after` as the answer tells it.
+            UnavailableError: It does not answer now; `parse_retry_after` as the answer tells it.
         """
         current, sent = _checked(url), dict(headers or {})
         async with self._bounded(current):
@@ -129,7 +129,7 @@ class GuardedClient:
                     if response.status_code not in REDIRECTS or "location" not in response.headers:
                         _assert_fetched(response)
                         body = await self._body(response)
-                        return Fetched(str(current), _media_type(response), response.charset_encoding, body)
+                        return FetchedBody(str(current), _media_type(response), response.charset_encoding, body)
                     target = _checked(response.headers["location"], base=current)
                 if _origin(target) != _origin(current):
                     sent = {}
@@ -138,7 +138,7 @@ class GuardedClient:
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, keep_bytes: int = 4096, method: str = "POST"
-    ) -> Answered:
+    ) -> PostAnswer:
         """POST to a URL; redirects are not followed and every status is an answer.
 
         Args:
@@ -156,7 +156,7 @@ class GuardedClient:
                 # Else whoever names a URL here could read what only this network may.
                 kept = await self._body(response, keep=keep_bytes) if public else b""
             taken = time.monotonic() - started
-            return Answered(response.status_code, dict(response.headers), kept, taken, public=public)
+            return PostAnswer(response.status_code, dict(response.headers), kept, taken, public=public)
 
     async def check(self, url: str) -> None:
         """Look whether a URL may be called, as far as it can be told now: each call looks again.
@@ -170,7 +170,7 @@ class GuardedClient:
             await self._guard.open_addresses(target.host, target.port or (443 if target.scheme == "https" else 80))
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """Where a host leads, for a connection of another kind; the guard's rules hold.
+        """Return where a host leads, for a connection of another kind; the guard's rules hold.
 
         Raises:
             BadInputError: To a refused address.
@@ -186,7 +186,7 @@ class GuardedClient:
         return _Bounds(self._seconds, _shown(url))
 
     async def _body(self, response: httpx.Response, *, keep: int | None = None) -> bytes:
-        """The decompressed body: whole or refused without `keep`, cut off with it."""
+        """Return the decompressed body: whole or refused without `keep`, cut off with it."""
         most = self._most_bytes if keep is None else keep
         told = response.headers.get("content-length", "")
         if keep is None and told.isdigit() and int(told) > most:
@@ -201,8 +201,8 @@ class GuardedClient:
         return bytes(found[:most])
 
 
-def retry_after(headers: Mapping[str, str]) -> int | None:
-    """The seconds that `Retry-After` asks for, given as seconds or as a date; at most a day."""
+def parse_retry_after(headers: Mapping[str, str]) -> int | None:
+    """Return the seconds that `Retry-After` asks for, given as seconds or as a date; at most a day."""
     text = headers.get("retry-after", "").strip()
     if text.isdigit():
         return min(int(text), MAX_WAIT_SECONDS)
@@ -250,7 +250,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
         self._network = httpcore.AnyIOBackend()
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """Where a host leads.
+        """Return where a host leads.
 
         Raises:
             RefusedAddressError: To an address that is not public, and the host is not allowed by name.
@@ -265,7 +265,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
         return found
 
     async def open_addresses(self, host: str, port: int) -> list[str]:
-        """The same for a request, which no part of ours may get.
+        """Return the same for a request, which no part of ours may get.
 
         Raises:
             RefusedAddressError: As `addresses`, or a part of Towpath listens there.
@@ -382,7 +382,7 @@ async def _decompressed(response: httpx.Response) -> AsyncIterator[bytes]:
 
 
 def _checked(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
-    """A URL that may be called."""
+    """Return a URL that may be called."""
     try:
         url = httpx.URL(text) if base is None else base.join(text)
         # What follows reads it by the standard library, which takes less.
@@ -413,12 +413,12 @@ def _assert_fetched(response: httpx.Response) -> None:
     if status in GONE:
         raise NotFoundError(told)
     if status in PASSING or status >= 500:
-        raise UnavailableError(told, retry_after=retry_after(response.headers))
+        raise UnavailableError(told, retry_after=parse_retry_after(response.headers))
     raise BadInputError(told)
 
 
 def _shown(url: httpx.URL) -> str:
-    """A URL for a message: what follows `?` may hold a secret."""
+    """Return a URL for a message: what follows `?` may hold a secret."""
     return str(url.copy_with(query=None, fragment=None, userinfo=b""))[:200]
 
 

@@ -12,13 +12,13 @@ BLANK = "***"
 
 
 def document_shown(url: str) -> str:
-    """A document's URL without user name, password and the values of its query; its path names it."""
+    """Return a document's URL without user name, password and the values of its query; its path names it."""
     parts = _split(url)
     return BLANK if parts is None else urlunsplit(parts._replace(netloc=_host(parts), query=_names(parts), fragment=""))
 
 
 def receiver_shown(url: str) -> str:
-    """A receiver's URL down to its host: a token may be anywhere behind it."""
+    """Return a receiver's URL down to its host: a token may be anywhere behind it."""
     parts = _split(url)
     if parts is None:
         return BLANK
@@ -27,13 +27,13 @@ def receiver_shown(url: str) -> str:
 
 
 def has_credentials(url: str) -> bool:
-    """Whether a URL has a part that is there for secrets: a query, a user name or a password."""
+    """Return whether a URL has a part that is there for secrets: a query, a user name or a password."""
     parts = _split(url)
     return parts is None or bool(parts.query) or "@" in parts.netloc
 
 
 def without_url(text: str, url: str, shown: str) -> str:
-    """A message in which a URL, and what of it a client repeats, stand as shown."""
+    """Return a message in which a URL, and what of it a client repeats, stand as shown."""
     parts = _split(url)
     if parts is None or url == shown:
         return text
@@ -57,6 +57,6 @@ def _host(parts: SplitResult) -> str:
 
 
 def _names(parts: SplitResult) -> str:
-    """The query with each value blanked; a part without a name is all value."""
+    """Return the query with each value blanked; a part without a name is all value."""
     pairs = (one.partition("=") for one in parts.query.split("&") if one)
     return "&".join(f"{name}={BLANK}" if equals else BLANK for name, equals, _ in pairs)

@@ -1,4 +1,5 @@
-"""Settings for all, the Temporal client and its plugin, telemetry, the embedded stack.
+"""What a process needs around the features: settings, the Temporal client and its plugin, logs, the embedded stack.
 
-May import contracts only: it knows processes, not features. Start with `settings.py`.
+It stands above the features, whose configuration types the settings are made of; they are handed what they need and
+never read a setting. Start with `settings.py`.
 """

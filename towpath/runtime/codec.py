@@ -82,7 +82,7 @@ class EncryptionCodec(PayloadCodec):
 
 
 def make_codec(settings: Settings) -> EncryptionCodec:
-    """The codec that the settings ask for.
+    """Return the codec that the settings ask for.
 
     Raises:
         ValueError: Payloads are to be encrypted, and there is no key.

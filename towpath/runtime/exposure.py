@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from towpath.net.addresses import is_loopback
 from towpath.runtime.settings import Settings
 
 WEBHOOK_HOSTS = "localhost:9000,127.0.0.1:9000"
@@ -22,17 +23,6 @@ DEVELOPMENT: dict[str, str] = {
 PORTS = {"postgresql": 5432, "http": 80, "https": 443}
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
-    name = host.strip("[]").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def development_defaults(settings: Settings) -> dict[str, str]:
     """What the embedded stack opens by itself: nothing where others can reach it, nor what a setting has decided."""
     if not is_loopback(settings.host):
@@ -40,7 +30,7 @@ def development_defaults(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in DEVELOPMENT.items() if name not in settings.model_fields_set}
 
 
-def dangers(settings: Settings) -> list[str]:
+def list_dangers(settings: Settings) -> list[str]:
     """The settings that are for loopback alone, where the façade listens elsewhere: each as a line for people."""
     if is_loopback(settings.host):
         return []
@@ -56,9 +46,9 @@ def dangers(settings: Settings) -> list[str]:
     return found
 
 
-def refusal(settings: Settings) -> str | None:
-    """Why `towpath up` does not start with these settings; None: it does."""
-    found = dangers(settings)
+def explain_refusal(settings: Settings) -> str | None:
+    """Return why `towpath up` does not start with these settings; None: it does."""
+    found = list_dangers(settings)
     if not found or settings.allow_insecure:
         return None
     return (
@@ -68,8 +58,8 @@ def refusal(settings: Settings) -> str | None:
     )
 
 
-def exposed(settings: Settings) -> list[str]:
-    """What an operator should know whose façade others can reach; nothing on loopback."""
+def list_exposures(settings: Settings) -> list[str]:
+    """Return what an operator should know whose façade others can reach; nothing on loopback."""
     if is_loopback(settings.host):
         return []
     told = [
@@ -84,11 +74,11 @@ def exposed(settings: Settings) -> list[str]:
         told.append("TOWPATH_PUBLIC_URL is not set: links lead to the address of this machine")
     if "*" in settings.cors_origin_list:
         told.append("TOWPATH_CORS_ORIGINS=*: scripts of every web site may call the API with a key that they have")
-    return [*told, *dangers(settings)]
+    return [*told, *list_dangers(settings)]
 
 
-def own_endpoints(settings: Settings) -> frozenset[tuple[str, int]]:
-    """Where our own parts answer, host and port: no request that comes from outside may be sent there."""
+def list_own_endpoints(settings: Settings) -> frozenset[tuple[str, int]]:
+    """Return where our own parts answer, host and port: no request that comes from outside may be sent there."""
     ports = (settings.postgres_port, settings.temporal_port, settings.ui_port, settings.chroma_port, settings.llm_port)
     found = {("127.0.0.1", port) for port in ports if port}
     if settings.port:
@@ -105,7 +95,7 @@ def own_endpoints(settings: Settings) -> frozenset[tuple[str, int]]:
 
 
 def _listening(host: str) -> set[str]:
-    """The addresses of a host that something listens on: all of the machine's, where it listens on all."""
+    """Return the addresses of a host that something listens on: all of the machine's, where it listens on all."""
     try:
         if not ip_address(host.strip("[]")).is_unspecified:
             return {host}

@@ -41,7 +41,7 @@ class OneLine(logging.Formatter):
     """A message is one line, whatever strangers put into it; only a traceback has more."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """The line, with everything escaped that could begin another one or move the cursor."""
+        """Return the line, with everything escaped that could begin another one or move the cursor."""
         return super().formatMessage(record).translate(ESCAPES)
 
 

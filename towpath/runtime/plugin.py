@@ -64,7 +64,7 @@ def _runner(runner: WorkflowRunner | None) -> WorkflowRunner:
 
 
 def towpath_plugin(settings: Settings | None = None) -> SimplePlugin:
-    """The plugin for `Client.connect`, `Worker` and `Replayer`.
+    """Return the plugin for `Client.connect`, `Worker` and `Replayer`.
 
     Args:
         settings: Their encryption keys encrypt what Temporal stores; None: nothing is encrypted or decrypted.

@@ -338,7 +338,7 @@ class Settings(BaseSettings):
         )
 
     def require_database_url(self) -> str:
-        """The database to use.
+        """Return the database to use.
 
         Raises:
             ValueError: None is set; the embedded stack sets it for its children.
@@ -350,12 +350,12 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read once."""
+    """Return the settings of this process, read once."""
     return Settings()
 
 
 def _listed(text: str) -> list[str]:
-    """What a comma-separated setting lists."""
+    """Return what a comma-separated setting lists."""
     return [one.strip() for one in text.split(",") if one.strip()]
 
 

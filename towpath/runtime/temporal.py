@@ -50,7 +50,7 @@ async def connect(
 
 
 def temporal_ui_url(settings: Settings, workflow_id: str) -> str | None:
-    """The page of a workflow in the Temporal UI; None where no UI is known."""
+    """Return the page of a workflow in the Temporal UI; None where no UI is known."""
     if settings.temporal_ui_url is None:
         return None
     base = settings.temporal_ui_url.rstrip("/")

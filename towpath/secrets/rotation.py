@@ -8,7 +8,7 @@ from psycopg import sql
 
 from towpath.db.engine import Database
 from towpath.net.urls import document_shown, receiver_shown
-from towpath.secrets.urls import MARK, Show, resealed
+from towpath.secrets.urls import MARK, Show, reseal_url
 from towpath.secrets.vault import Vault
 
 AT_ONCE = 2_000
@@ -41,7 +41,7 @@ async def reseal(database: Database, vault: Vault) -> int:
         How many secrets there are.
 
     Raises:
-        Unavailable: One was sealed with a key that the vault does not hold; its table stays as it was.
+        UnavailableError: One was sealed with a key that the vault does not hold; its table stays as it was.
     """
     count = 0
     for table, key, column in SEALED:
@@ -70,7 +70,7 @@ async def seal_urls(database: Database, vault: Vault, *, again: bool = False) ->
         How many are sealed now.
 
     Raises:
-        Unavailable: One was sealed with a key that the vault does not hold; its piece stays as it was.
+        UnavailableError: One was sealed with a key that the vault does not hold; its piece stays as it was.
     """
     return sum([await _seal_table(database, vault, *one, again=again) for one in URLS])
 
@@ -97,7 +97,7 @@ async def _seal_table(
     while True:
         async with database.transaction() as connection:
             rows = await (await connection.execute(read, values)).fetchall()
-            made = [(resealed(vault, url, show), row, url) for row, url in rows]
+            made = [(reseal_url(vault, url, show), row, url) for row, url in rows]
             async with connection.cursor() as cursor:
                 await cursor.executemany(write, [(url, row) for url, row, before in made if url != before])
         count += sum(url.startswith(MARK) for url, _, _ in made)

@@ -17,7 +17,7 @@ Show = Callable[[str], str]
 
 
 def seal_document(vault: Vault, url: str) -> str:
-    """A document's URL for the store.
+    """Return a document's URL for the store.
 
     Raises:
         UnavailableError: It has a query, and no key is set to seal it with.
@@ -26,7 +26,7 @@ def seal_document(vault: Vault, url: str) -> str:
 
 
 def seal_receiver(vault: Vault, url: str) -> str:
-    """A receiver's URL for the store.
+    """Return a receiver's URL for the store.
 
     Raises:
         UnavailableError: It has a query, and no key is set to seal it with.
@@ -35,7 +35,7 @@ def seal_receiver(vault: Vault, url: str) -> str:
 
 
 def open_url(vault: Vault, stored: str) -> str:
-    """The URL that is called.
+    """Return the URL that is called.
 
     Raises:
         UnavailableError: No key is set, or none that fits.
@@ -44,7 +44,7 @@ def open_url(vault: Vault, stored: str) -> str:
 
 
 def shown_url(stored: str, show: Show) -> str:
-    """A stored URL as it is shown; needs no key.
+    """Return a stored URL as it is shown; needs no key.
 
     Args:
         stored: As the store has it.
@@ -54,7 +54,7 @@ def shown_url(stored: str, show: Show) -> str:
 
 
 def seen_url(vault: Vault, stored: str, show: Show, *, whole: bool) -> str:
-    """A stored URL for somebody.
+    """Return a stored URL for somebody.
 
     Args:
         vault: Opens it.
@@ -70,8 +70,8 @@ def seen_url(vault: Vault, stored: str, show: Show, *, whole: bool) -> str:
     return shown_url(stored, show)
 
 
-def resealed(vault: Vault, stored: str, show: Show) -> str:
-    """The same URL under the newest key; one that was kept in clear is sealed, where it needs to be.
+def reseal_url(vault: Vault, stored: str, show: Show) -> str:
+    """Return the same URL under the newest key; one that was kept in clear is sealed, where it needs to be.
 
     Raises:
         UnavailableError: No key is set, or none that fits.

@@ -49,7 +49,7 @@ class Vault:
             raise UnavailableError(LOST) from error
 
     def reseal(self, sealed: bytes) -> bytes:
-        """The same secret under the newest key.
+        """Return the same secret under the newest key.
 
         Raises:
             UnavailableError: No key is set, or none that fits.

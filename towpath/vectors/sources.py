@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, TooLargeError, TowpathError
-from towpath.core.folders import own_file
+from towpath.core.folders import find_own_file
 from towpath.documents import DocumentReader
 from towpath.net.http import GuardedClient
 from towpath.vectors.domain.items import Source
@@ -61,7 +61,7 @@ class Sources:
         if self._root is None:
             raise BadInputError("files need TOWPATH_FILES_ROOT", code=ErrorCode.SOURCE_FAILED)
         try:
-            path = own_file(self._root, organization, name)
+            path = find_own_file(self._root, organization, name)
         except (BadInputError, NotFoundError) as error:
             raise BadInputError(error.detail, code=ErrorCode.SOURCE_FAILED) from error
         if path.stat().st_size > self._most_bytes:

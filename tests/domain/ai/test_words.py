@@ -16,7 +16,7 @@ from towpath.ai.domain.semantics.content import read_model
 from towpath.ai.domain.words import more_rows, rows_brought, rows_notes
 from towpath.ai.semantic_types import Content, DataType, Query
 from towpath.ai.types import ActionType, AiState, ChartType, ResultColumn, StoredAction, Turn
-from towpath.core.texts import counted, shorten
+from towpath.core.texts import format_count, shorten
 
 EXAMPLES = Path(content.__file__).parent / "examples"
 COLUMNS = [
@@ -40,7 +40,7 @@ def query(rows: int, kept: int | None = None, **more: Any) -> StoredAction:
 
 
 def test_one_thing_is_one_thing() -> None:
-    assert [counted(number, "row") for number in (0, 1, 2, 3323)] == ["0 rows", "1 row", "2 rows", "3,323 rows"]
+    assert [format_count(number, "row") for number in (0, 1, 2, 3323)] == ["0 rows", "1 row", "2 rows", "3,323 rows"]
 
 
 def test_a_text_is_cut_between_words_and_shows_it() -> None:

@@ -18,7 +18,7 @@ SUFFIX_CHARACTERS = 8
 
 
 def make_key(random: bytes) -> str:
-    """An API key of 200 random bits: `ent_` and 40 characters of `a-z2-7`.
+    """Return an API key of 200 random bits: `ent_` and 40 characters of `a-z2-7`.
 
     Raises:
         ValueError: Not 25 bytes.
@@ -29,16 +29,16 @@ def make_key(random: bytes) -> str:
 
 
 def hash_key(key: str) -> bytes:
-    """What is stored of a key; keys are not case-sensitive."""
+    """Return what is stored of a key; keys are not case-sensitive."""
     return hashlib.sha256(key.strip().lower().encode()).digest()
 
 
 def key_prefix(key: str) -> str:
-    """What is shown of a key."""
+    """Return what is shown of a key."""
     return key.strip().lower()[:PREFIX_CHARACTERS]
 
 
-def slugs(name: str) -> Iterator[str]:
+def generate_slugs(name: str) -> Iterator[str]:
     """Short ids for an organisation's name, the best first: ASCII letters, digits and hyphens.
 
     The first is what the name reads like in ASCII. Where that is another organization's, or nothing of the name is

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from zxcvbn import zxcvbn
 
-from towpath.core.names import visible
+from towpath.core.names import normalize_text
 
 MIN_CHARACTERS = 10
 MAX_CHARACTERS = 1024
@@ -17,8 +17,8 @@ MIN_NAME = 4
 """A shorter name is part of too many good passwords."""
 
 
-def why_refused(password: str, *, email: str, organization: str = "") -> str | None:
-    """Why a password is not taken; None: it is.
+def find_weakness(password: str, *, email: str, organization: str = "") -> str | None:
+    """Return why a password is not taken; None: it is.
 
     Args:
         password: As it was typed.
@@ -50,5 +50,5 @@ def _in(name: str, password: str) -> bool:
 def _folded(text: str) -> str:
     # A password may hold any character; a name with such a one is not stored.
     with suppress(ValueError):
-        text = visible(text)
+        text = normalize_text(text)
     return "".join(text.casefold().split())

@@ -112,7 +112,7 @@ def assert_may(caller: Principal, action: AccountAction, target: Target = None) 
 
 
 def is_person(caller: Principal) -> bool:
-    """Whether a caller is a user, by a session or a personal key, and not an organization's key."""
+    """Return whether a caller is a user, by a session or a personal key, and not an organization's key."""
     return caller.kind is KeyKind.PERSONAL and caller.user_id is not None
 
 
@@ -189,7 +189,7 @@ _KEY_RULES: dict[AccountAction, Callable[[Principal, KeyTarget], None]] = {
 
 
 def _own(caller: Principal, target: KeyTarget) -> bool:
-    """Whether a key is the caller's personal one, or the very key of the call."""
+    """Return whether a key is the caller's personal one, or the very key of the call."""
     if target.id is not None and target.id == caller.key_id:
         return True
     return target.kind is KeyKind.PERSONAL and is_person(caller) and target.user_id == caller.user_id

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlmodel import col, select
 
 from towpath.accounts.domain.keys import hash_key
-from towpath.accounts.store.auth import get_user, revoke_keys, take_back
+from towpath.accounts.store.auth import get_user, revoke_keys, revoke_unused_grants
 from towpath.accounts.store.sessions import end_sessions_in
 from towpath.accounts.types import Role
 from towpath.core.errors import ConflictError, NotFoundError
@@ -23,7 +23,7 @@ UserCheck = Callable[[UserRow], None]
 
 
 async def get_member(database: Database, organization: str, user_id: UUID) -> UserRow:
-    """A user of an organisation who was not removed.
+    """Return a user of an organisation who was not removed.
 
     Raises:
         NotFoundError: There is none.
@@ -65,7 +65,7 @@ async def change_user(
         if not after_active:
             await _shut_out(connection, user_id)
         elif not after_role.covers(user.role):
-            await take_back(connection, [user_id])
+            await revoke_unused_grants(connection, [user_id])
     return await get_member(database, organization, user_id)
 
 
@@ -117,7 +117,7 @@ async def _assert_another_owner(connection: Connection, user: UserRow) -> None:
 async def _shut_out(connection: Connection, user_id: UUID) -> None:
     await end_sessions_in(connection, user_id)
     await connection.execute("DELETE FROM password_resets WHERE user_id = %s", (user_id,))
-    await take_back(connection, [user_id])
+    await revoke_unused_grants(connection, [user_id])
 
 
 async def set_password(database: Database, user_id: UUID, password_hash: str, *, but: UUID | None = None) -> None:
@@ -159,7 +159,7 @@ async def make_reset(database: Database, user_id: UUID, token: str, *, by: UUID 
 
 
 async def reset_user(database: Database, token: str) -> UserRow | None:
-    """The user whom a reset is for; None: it is unknown, used or over, or its user may not enter."""
+    """Return the user whom a reset is for; None: it is unknown, used or over, or its user may not enter."""
     async with database.statement() as connection:
         found = await connection.execute(
             "SELECT user_id FROM password_resets WHERE token_hash = %s AND expires_at > now()", (hash_key(token),)

@@ -12,10 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towpath.accounts.domain.keys import hash_key, key_prefix, slugs
+from towpath.accounts.domain.keys import generate_slugs, hash_key, key_prefix
 from towpath.accounts.types import KeyKind, Role, Scope
 from towpath.core.errors import ConflictError, NotFoundError, UnauthorizedError
-from towpath.core.names import name_key, normal_email
+from towpath.core.names import name_key, normalize_email
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import ApiKeyRow, InvitationRow, OrganizationRow, UserRow
 
@@ -43,7 +43,7 @@ async def ensure_bootstrap_key(database: Database, key: str) -> None:
 
 
 async def find_key(database: Database, key: str) -> tuple[ApiKeyRow, UserRow | None] | None:
-    """A key that is neither revoked nor expired, with its user."""
+    """Return a key that is neither revoked nor expired, with its user."""
     return await _live_key(database, col(ApiKeyRow.key_hash) == hash_key(key))
 
 
@@ -90,7 +90,7 @@ async def add_key(database: Database, key: str, row: ApiKeyRow, *, maker: UUID |
 
 
 async def list_keys(database: Database, organization: str) -> list[ApiKeyRow]:
-    """The keys of an organisation, newest first."""
+    """Return the keys of an organisation, newest first."""
     async with database.session() as session:
         query = select(ApiKeyRow).where(ApiKeyRow.organization == organization)
         return list((await session.exec(query.order_by(col(ApiKeyRow.created_at).desc()))).all())
@@ -226,11 +226,11 @@ async def revoke_keys(connection: Connection, roots: Sequence[UUID], *, children
             break
         # Once more: a key that was just being made is seen only now that its maker is ours.
         revoked += more
-    await take_back(connection, revoked)
+    await revoke_unused_grants(connection, revoked)
     return revoked
 
 
-async def take_back(connection: Connection, makers: Sequence[UUID]) -> None:
+async def revoke_unused_grants(connection: Connection, makers: Sequence[UUID]) -> None:
     """Take back what users or keys have given and nobody has used yet: invitations, resets, and links to threads."""
     for statement in (
         "DELETE FROM invitations WHERE used_at IS NULL AND created_by = ANY(%s::uuid[])",
@@ -241,7 +241,7 @@ async def take_back(connection: Connection, makers: Sequence[UUID]) -> None:
 
 
 async def find_user(database: Database, email: str) -> UserRow | None:
-    """A user by address, in whatever spelling; one who was removed is not found."""
+    """Return a user by address, in whatever spelling; one who was removed is not found."""
     spellings = _spellings(email)
     query = select(UserRow).where(col(UserRow.email).in_(spellings), col(UserRow.removed_at).is_(None))
     async with database.session() as session:
@@ -250,28 +250,28 @@ async def find_user(database: Database, email: str) -> UserRow | None:
 
 
 def _spellings(email: str) -> list[str]:
-    """How an address may be stored: as it was typed before there was a normal form, or in that."""
+    """Return how an address may be stored: as it was typed before there was a normal form, or in that."""
     try:
-        return [email.strip().lower(), normal_email(email)]
+        return [email.strip().lower(), normalize_email(email)]
     except ValueError:
         return [email.strip().lower()]
 
 
 async def get_user(database: Database, user_id: UUID) -> UserRow | None:
-    """A user by id, also one who was removed."""
+    """Return a user by id, also one who was removed."""
     async with database.session() as session:
         return await session.get(UserRow, user_id)
 
 
 async def list_users(database: Database, organization: str) -> Sequence[UserRow]:
-    """The users of an organisation."""
+    """Return the users of an organisation."""
     async with database.session() as session:
         query = select(UserRow).where(UserRow.organization == organization, col(UserRow.removed_at).is_(None))
         return (await session.exec(query.order_by(col(UserRow.created_at)))).all()
 
 
 async def organization_name(database: Database, organization: str) -> str:
-    """What an organisation is called; its id where that is not known."""
+    """Return what an organisation is called; its id where that is not known."""
     async with database.session() as session:
         row = await session.get(OrganizationRow, organization)
     return organization if row is None else row.name
@@ -308,7 +308,7 @@ async def _new_organization(session: AsyncSession, name: str) -> str:
     same = select(OrganizationRow).where(OrganizationRow.name_key == key)
     if key == DEFAULT_ORGANIZATION or (await session.exec(same)).first() is not None:
         raise ConflictError(TAKEN)
-    for short in slugs(name):
+    for short in generate_slugs(name):
         if short == DEFAULT_ORGANIZATION:
             # The tenant of the first key, which may be made later than this.
             continue
@@ -320,7 +320,7 @@ async def _new_organization(session: AsyncSession, name: str) -> str:
 
 
 async def invitation_organization(database: Database, token: str) -> str | None:
-    """The name of the organisation that an invitation is for; None: there is none that can be used."""
+    """Return the name of the organisation that an invitation is for; None: there is none that can be used."""
     async with database.session() as session:
         query = (
             select(OrganizationRow.name)
@@ -383,7 +383,7 @@ def new_key(
     organization: str, *, name: str, kind: KeyKind, role: Role, scopes: Sequence[Scope], user_id: UUID | None,
     expires_at: datetime | None, parent_id: UUID | None = None,
 ) -> ApiKeyRow:  # fmt: skip
-    """A key's row, before `add_key` gives it its hash."""
+    """Return a key's row, before `add_key` gives it its hash."""
     return ApiKeyRow(
         organization=organization,
         kind=kind,

@@ -78,17 +78,17 @@ class PostgresStorage(Storage, SlidingWindowCounterSupport):
         return int(row[0])
 
     async def get(self, key: str) -> int:
-        """The count of a fixed window."""
+        """Return the count of a fixed window."""
         row = await self._row(PRESENT, (key,))
         return int(row[0]) if row else 0
 
     async def get_expiry(self, key: str) -> float:
-        """When a fixed window ends, in seconds of the epoch."""
+        """Return when a fixed window ends, in seconds of the epoch."""
         row = await self._row(PRESENT, (key,))
         return float(row[1]) if row else time.time()
 
     async def check(self) -> bool:
-        """Whether the counters can be read."""
+        """Return whether the counters can be read."""
         return await self._row("SELECT count(*) FROM (SELECT 1 FROM rate_counters LIMIT 1) one", ()) is not None
 
     async def reset(self) -> int | None:

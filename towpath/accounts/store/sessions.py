@@ -57,7 +57,7 @@ async def open_user_session(database: Database, user: UserRow, *, seconds: int) 
 
 
 async def find_session(database: Database, session_id: UUID) -> Found | None:
-    """Who is signed in: a user, or a key with its user. One read by primary keys.
+    """Return who is signed in: a user, or a key with its user. One read by primary keys.
 
     Returns:
         None: it was ended or is over, the user may not enter any more, or the key is revoked or expired.
@@ -98,7 +98,7 @@ async def end_sessions(database: Database, user_id: UUID, *, but: UUID | None = 
 
 
 async def end_sessions_in(connection: Connection, user_id: UUID, *, but: UUID | None = None) -> int:
-    """The same in a transaction."""
+    """Return the same in a transaction."""
     gone = await connection.execute(
         """
         DELETE FROM sessions WHERE id IS DISTINCT FROM %(but)s::uuid AND (
@@ -122,8 +122,8 @@ async def note_place(database: Database, user_id: UUID, place: bytes) -> None:
         )
 
 
-async def knows_place(database: Database, user_id: UUID, place: bytes) -> bool:
-    """Whether a user has signed in from there in the last 90 days."""
+async def is_known_place(database: Database, user_id: UUID, place: bytes) -> bool:
+    """Return whether a user has signed in from there in the last 90 days."""
     async with database.statement() as connection:
         found = await connection.execute(
             """

@@ -45,8 +45,8 @@ SELECT coalesce(sum(bytes), 0)::bigint FROM (
 """
 
 
-async def own_limits(database: Database, organization: str) -> dict[LimitName, int]:
-    """The limits that an organization has instead of the settings'; 0: none at all."""
+async def get_own_limits(database: Database, organization: str) -> dict[LimitName, int]:
+    """Return the limits that an organization has instead of the settings'; 0: none at all."""
     async with database.statement() as connection:
         found = await connection.execute(
             "SELECT name, most FROM organization_limits WHERE organization = %s", (organization,)
@@ -85,7 +85,7 @@ async def set_limits(database: Database, organization: str, changes: Mapping[Lim
 
 
 async def count_open_jobs(connection: Connection, organization: str, *, most: int | None = None) -> int:
-    """How many jobs are in flight; with `most` no more are counted than that."""
+    """Return how many jobs are in flight; with `most` no more are counted than that."""
     found = await connection.execute(
         """
         SELECT count(*) FROM (
@@ -98,8 +98,8 @@ async def count_open_jobs(connection: Connection, organization: str, *, most: in
     return int(row[0]) if row else 0
 
 
-async def stored_bytes(database: Database, organization: str) -> int:
-    """The bytes that an organization keeps here: measured at most once a minute, by one of all façades.
+async def measure_stored_bytes(database: Database, organization: str) -> int:
+    """Return the bytes that an organization keeps here: measured at most once a minute, by one of all façades.
 
     Files, attachments and staged items are counted, entities, vectors and records taken from a sample. Beside them
     counts what `add_bytes` has told since.
@@ -194,7 +194,7 @@ async def drop_leases(database: Database, kind: str, holder: UUID) -> None:
 
 
 async def count_leases(database: Database, kind: str, organization: str) -> int:
-    """How many all processes hold for an organization."""
+    """Return how many all processes hold for an organization."""
     async with database.statement() as connection:
         found = await connection.execute(
             """

@@ -10,7 +10,7 @@ from towpath.ai.databases.duck import DuckDatabase
 from towpath.ai.databases.postgres import PostgresDatabase
 from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
 from towpath.core.errors import BadInputError
-from towpath.core.folders import own_file
+from towpath.core.folders import find_own_file
 from towpath.net.http import GuardedClient
 
 
@@ -35,7 +35,7 @@ async def open_database(
             raise BadInputError("path is required for duckdb", field="path")
         if root is None:
             raise BadInputError("path: this deployment has no folder of databases", field="path")
-        return await DuckDatabase.open(await asyncio.to_thread(own_file, root, organization, config.path))
+        return await DuckDatabase.open(await asyncio.to_thread(find_own_file, root, organization, config.path))
     if config.url is None:
         raise BadInputError("url is required for postgres", field="url")
     return await PostgresDatabase.open(config.url, guard)

@@ -10,7 +10,7 @@ from towpath.ai.domain.semantics.compile import Column, fields_of
 from towpath.ai.domain.words import rows_brought
 from towpath.ai.semantic_types import Content
 from towpath.ai.types import ActionType, StoredAction, Turn
-from towpath.core.texts import beginning, shorten
+from towpath.core.texts import cut_with_note, shorten
 from towpath.llm.marks import MATERIAL, marked, unmarked
 from towpath.llm.types import ImagePart, Prompt
 
@@ -79,7 +79,7 @@ def action_prompt(
         attempt: A later attempt is a new question, also where all else is the same.
     """
     parts = [unmarked(one) for one in (_topic(content, topic), _fields(content, topic, fields), _earlier(earlier))]
-    parts += [f"Attached file:\n{marked(beginning(text, ATTACHED_CHARACTERS, 'file'))}" for text in attached]
+    parts += [f"Attached file:\n{marked(cut_with_note(text, ATTACHED_CHARACTERS, 'file'))}" for text in attached]
     parts.append(f"Question: {unmarked(question)}" + (f" (attempt {attempt})" if attempt > 1 else ""))
     parts += [_done(one) for one in actions]
     return Prompt(system=SYSTEM, user="\n\n".join(part for part in parts if part), form=form, images=list(images))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from towpath.ai.types import StoredAction
-from towpath.core.texts import counted
+from towpath.core.texts import format_count
 
 
 def all_rows(action: StoredAction) -> str:
     """How many rows a query has in all: `3,323 rows`, `more than 1,000,000 rows`."""
-    return counted(action.rows, "row") if action.exact else f"more than {counted(action.rows, 'row')}"
+    return format_count(action.rows, "row") if action.exact else f"more than {format_count(action.rows, 'row')}"
 
 
 def rows_brought(action: StoredAction) -> str:
     """What a query brought: `16 rows`, or `the first 500 of 3,323 rows`, where its limit has cut off the rest."""
     if not action.limited:
-        return counted(action.rows, "row")
+        return format_count(action.rows, "row")
     return f"the first {action.brought or 0:,} of {all_rows(action)}"
 
 

@@ -29,7 +29,7 @@ from towpath.ai.service.agent_context import AgentContext, AgentRun
 from towpath.ai.store.jobs import save_action
 from towpath.ai.types import ActionType, ChartType, IterationTask, StoredAction
 from towpath.core.errors import ErrorCode, JobFaultError, OutputInvalidError
-from towpath.core.texts import counted, shorten
+from towpath.core.texts import format_count, shorten
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import DeliveryRef, JobRef
 from towpath.llm.types import Answer
@@ -270,7 +270,7 @@ def _unread_notes(run: AgentRun) -> list[str]:
     notes = []
     if files := len(run.texts) + len(run.images):
         were = "was" if files == 1 else "were"
-        notes.append(f"{counted(files, 'attached file')} {were} not read by the embedded model.")
+        notes.append(f"{format_count(files, 'attached file')} {were} not read by the embedded model.")
     if len(run.params.prompt) > SMALL_CHARACTERS:
         notes.append(f"The embedded model was shown the first {SMALL_CHARACTERS:,} characters of the question.")
     return notes

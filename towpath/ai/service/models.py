@@ -20,7 +20,7 @@ from towpath.ai.store.models import ASKABLE, add_model, change_model, get_model,
 from towpath.ai.store.tables import ModelRow
 from towpath.ai.types import SCHEMA_READING, ConnectionBody, ModelBody, ModelKind, SchemaReadingParams
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
-from towpath.core.folders import own_file
+from towpath.core.folders import find_own_file
 from towpath.db.tables import JobRow
 from towpath.jobs.params import params_of
 from towpath.jobs.types import JobState
@@ -68,7 +68,7 @@ def _assert_path(root: Path | None, organization: str, path: str) -> None:
     The façade may run where the workers' folder is not: then only where the path leads is looked at.
     """
     try:
-        own_file(root or Path("/databases"), organization, path, must_exist=root is not None and root.is_dir())
+        find_own_file(root or Path("/databases"), organization, path, must_exist=root is not None and root.is_dir())
     except NotFoundError as error:
         raise BadInputError(f"path: {error.detail}", field="path") from error
 

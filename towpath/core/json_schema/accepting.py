@@ -160,7 +160,7 @@ class _Look:
             raise self._bad(path, "the patterns of the schema are too large together")
 
     def _found(self, target: str, place: str) -> Any:
-        """What a local reference leads to, by the rules of JSON pointers."""
+        """Return what a local reference leads to, by the rules of JSON pointers."""
         pointer = unquote(target[1:])
         if pointer and not pointer.startswith("/"):
             if pointer not in self._anchors:

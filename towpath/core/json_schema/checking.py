@@ -103,7 +103,7 @@ _WORK: ContextVar[_Work] = ContextVar("work of a check")
 
 
 def errors_of(data: Any, schema: Mapping[str, Any] | bool, *, most: int = MAX_ERRORS) -> list[ValidationError]:
-    """What is wrong with data by a schema, in the order of the schema.
+    """Return what is wrong with data by a schema, in the order of the schema.
 
     Args:
         data: As JSON gives it.
@@ -119,7 +119,7 @@ def errors_of(data: Any, schema: Mapping[str, Any] | bool, *, most: int = MAX_ER
 
 
 def meta_errors_of(schema: Any, *, most: int = 1) -> list[ValidationError]:
-    """What is wrong with a schema by the rules for schemas.
+    """Return what is wrong with a schema by the rules for schemas.
 
     Raises:
         UncheckableError: It is too large, or nested too deeply.
@@ -156,7 +156,7 @@ def _too_deep() -> UncheckableError:
 
 
 def _counted(word: str, keyword: Keyword) -> Keyword:
-    """A keyword that spends what it takes."""
+    """Return a keyword that spends what it takes."""
     shallow = word in APPLICATORS
 
     def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
@@ -280,7 +280,7 @@ def _evaluated(validator: Any, instance: Mapping[str, Any], schema: Any) -> set[
 
 
 def _evaluated_items(validator: Any, instance: Sequence[Any], schema: Any) -> set[int]:
-    """The same for the items of a list; the library's own looks each up in a list."""
+    """Return the same for the items of a list; the library's own looks each up in a list."""
     if not isinstance(schema, Mapping):
         return set()
     if "items" in schema:
@@ -317,7 +317,7 @@ def _fits(validator: Any, value: Any, schema: Any) -> bool:
 
 
 def _evolve(self: Any, **changes: Any) -> Any:
-    """A validator for a part of a schema: always a bounded one, whatever `$schema` the part names."""
+    """Return a validator for a part of a schema: always a bounded one, whatever `$schema` the part names."""
     schema = changes.get("schema", self.schema)
     _WORK.get().spend(SUBSCHEMA + 10 * (len(schema) if isinstance(schema, Mapping) else 0))
     kept = {"schema": self.schema, "registry": self._registry, "_resolver": self._resolver}

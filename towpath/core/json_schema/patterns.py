@@ -84,7 +84,7 @@ class Pattern:
         return int(self._plain.programsize) + int(self._whole.programsize)
 
     def steps(self, text: str) -> int:
-        """What a search takes at most, in steps of about five nanoseconds; measured with patterns made for it.
+        """Return what a search takes at most, in steps of about five nanoseconds; measured with patterns made for it.
 
         Raises:
             BadPatternError: It is too large for texts that are not ASCII.
@@ -94,7 +94,7 @@ class Pattern:
         return (int(self._plain.programsize) + more) * (len(text) + 1)
 
     def found_in(self, text: str) -> bool:
-        """Whether it matches anywhere in a text.
+        """Return whether it matches anywhere in a text.
 
         Raises:
             BadPatternError: It is too large for texts that are not ASCII.
@@ -121,7 +121,7 @@ def _kept(given: str) -> Pattern:
 
 
 def compiled(given: str) -> Pattern:
-    """A pattern, compiled once.
+    """Return a pattern, compiled once.
 
     Raises:
         BadPatternError: It is no regular expression, or none of linear time.
@@ -148,7 +148,7 @@ def _reason(told: str) -> str:
 
 
 def _translated(given: str, classes: Mapping[str, str]) -> str:
-    """A pattern in the words of RE2, with the same meaning."""
+    """Return a pattern in the words of RE2, with the same meaning."""
     made: list[str] = []
     place, within = 0, False
     while place < len(given):
@@ -177,7 +177,7 @@ def _translated(given: str, classes: Mapping[str, str]) -> str:
 
 
 def _escape(given: str, place: int, classes: Mapping[str, str], *, within: bool) -> tuple[str, int]:
-    """What stands for a backslash and what follows, and where to go on."""
+    """Return what stands for a backslash and what follows, and where to go on."""
     char = given[place : place + 1]
     if char in classes:
         return (classes[char] if within else f"[{classes[char]}]"), place + 1

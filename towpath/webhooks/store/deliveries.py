@@ -13,7 +13,7 @@ from psycopg.types.json import Json
 
 from towpath.core.errors import ConflictError, NotFoundError
 from towpath.core.json_values import parse_json, write_json
-from towpath.core.texts import utc_text
+from towpath.core.texts import format_utc
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
 from towpath.jobs.registry import job_type
@@ -72,7 +72,7 @@ async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str,
     ended = datetime.now(UTC)
     body = {
         **_body(job, event, next((text for webhook, _, text in targets if webhook is None), None)),
-        "completed_at": utc_text(ended),
+        "completed_at": format_utc(ended),
         "warnings": plain_warnings(job),
         **await _own_fields(connection, job),
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from towpath.core.names import name_key, normal_email
+from towpath.core.names import name_key, normalize_email
 
 revision = "0015"
 down_revision = "0014"
@@ -84,7 +84,7 @@ def _normalise_emails() -> None:
     taken = {email for _, email in rows}
     for user_id, email in rows:
         try:
-            normal = normal_email(email)
+            normal = normalize_email(email)
         except ValueError:
             continue
         if normal not in taken:

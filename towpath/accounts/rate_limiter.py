@@ -99,7 +99,7 @@ class Limiter:
         try:
             await (self._take(rate, key, amount) if rate.exact else self._spend(rate, key, amount))
         except Exception as error:
-            pass_over(error, quiet=strict or self._away_until > time.monotonic())
+            raise_unless_away(error, quiet=strict or self._away_until > time.monotonic())
             if strict:
                 raise UnavailableError("attempts cannot be counted now; try again") from error
             self._away_until = time.monotonic() + PAUSE_SECONDS
@@ -113,7 +113,7 @@ class Limiter:
         await self._strategy.clear(rate.item, _short(key))
 
     async def used(self, rate: Rate, key: str) -> int:
-        """How many of the limit are used; with blocks, what the processes have taken."""
+        """Return how many of the limit are used; with blocks, what the processes have taken."""
         if rate.most == 0:
             return 0
         return rate.most - (await self._strategy.get_window_stats(rate.item, _short(key))).remaining
@@ -165,7 +165,7 @@ class Limiter:
         return found
 
 
-def pass_over(error: Exception, *, quiet: bool = False) -> None:
+def raise_unless_away(error: Exception, *, quiet: bool = False) -> None:
     """Let a limit be where the database does not answer; every other error is raised again.
 
     Args:
@@ -190,5 +190,5 @@ def _reached(rate: Rate, wait: int) -> LimitReachedError:
 
 
 def _short(key: str) -> str:
-    """A key of bounded length: an address typed by anybody may have any."""
+    """Return a key of bounded length: an address typed by anybody may have any."""
     return key if len(key) <= MAX_KEY else hashlib.sha256(key.encode()).hexdigest()
