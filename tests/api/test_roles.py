@@ -190,7 +190,7 @@ owner    GET /api/auth/api-keys
 owner    GET /api/auth/api-keys/{key_id}
 owner    PATCH /api/auth/api-keys/{key_id}
 """
-"""What each operation asks of its caller, as it was decided; the words are those of `api.permissions`."""
+"""What each operation asks of its caller, as it was decided; the words are those of `towpath.api.http.permissions`."""
 BY_NAME = {line[9:]: line[:9].strip() for line in REVIEWED.strip().splitlines() if not line.startswith("#")}
 OF_PERSONS = {"POST /api/auth/logout-everywhere"}
 """For keys of the organization there is nothing to do: 403, whatever their role."""

@@ -24,6 +24,7 @@ from towpath.core.errors import (
     TowpathError,
 )
 from towpath.core.texts import shorten
+from towpath.net.http import parse_retry_after
 
 TOO_LONG = re.compile(
     r"context[_ ]length|maximum context|prompt is too long|too many tokens|context window", re.IGNORECASE
