@@ -34,8 +34,8 @@ from runtime.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from contracts.limits import LimitName
+    from stores.account_tables import UserRow
     from stores.db import Database
-    from stores.tables import UserRow
 
 GRACE = 10
 MOST_LIMIT = (1 << 63) - 1

@@ -11,7 +11,7 @@ from contracts.errors import ErrorCode
 from contracts.jobs import JobRef
 from domain.enrichment.content import entity_label, flagged, value_of
 from domain.enrichment.fusion import normal
-from stores.tables import RecordRow
+from stores.enrichment.tables import RecordRow
 
 
 def entity_id(organization: str, plan: Plan, entity: Mapping[str, Any]) -> UUID:

@@ -26,9 +26,9 @@ from stores import jobs as job_store
 from stores.db import Database
 from stores.enrichment.records import get_records, put_records
 from stores.enrichment.schemas import create_schema, get_schema, update_schema
+from stores.enrichment.tables import RecordRow
 from stores.job_events import append_events
 from stores.job_writer import JobWriter
-from stores.tables import RecordRow
 from stores.warnings import add_warnings
 
 

@@ -47,8 +47,9 @@ from stores.ai.threads import get_conversation, read_thread, read_turn
 from stores.auth import get_user
 from stores.db import Connection
 from stores.enrichment.attachments import add_attachments
+from stores.enrichment.tables import AttachmentRow
 from stores.jobs import lock_job
-from stores.tables import AttachmentRow, JobRow
+from stores.tables import JobRow
 from stores.webhooks.receivers import add_target
 
 MOST_ATTACHED_BYTES = 10 << 20

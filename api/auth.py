@@ -21,9 +21,9 @@ from contracts.auth import KeyKind, Principal, Role, Scope
 from contracts.errors import Forbidden, Unauthorized
 from domain.auth import KEY_FORM, key_prefix
 from stores import auth as store
+from stores.account_tables import ApiKeyRow, UserRow
 from stores.ai.links import link_holds
 from stores.sessions import find_session
-from stores.tables import ApiKeyRow, UserRow
 
 COOKIE = "towpath_session"
 CALLER = "towpath.principal"

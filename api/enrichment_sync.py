@@ -23,8 +23,9 @@ from contracts.errors import (
 )
 from contracts.jobs import JobState
 from stores.enrichment.records import job_records
+from stores.enrichment.tables import RecordRow
 from stores.jobs import get_job
-from stores.tables import JobRow, RecordRow
+from stores.tables import JobRow
 
 ERRORS: dict[str, type[TowpathError]] = {
     ErrorCode.RATE_LIMITED: RateLimited,

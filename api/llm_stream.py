@@ -17,9 +17,10 @@ from contracts.errors import ErrorCode
 from contracts.jobs import EventType, JobEvent, JobKind, JobState
 from contracts.json_values import write_json
 from stores.enrichment.records import job_records
+from stores.enrichment.tables import RecordRow
 from stores.events import read_events
 from stores.jobs import get_job, last_restart
-from stores.tables import JobRow, RecordRow
+from stores.tables import JobRow
 
 STEP = 10
 HIDDEN = frozenset({EventType.CREATED, EventType.STARTED, EventType.PHASE, EventType.PROGRESS})

@@ -20,7 +20,7 @@ from domain.auth import KEY_FORM
 from domain.passwords import why_refused
 from stores import auth as store
 from stores import sessions
-from stores.tables import ApiKeyRow, UserRow
+from stores.account_tables import ApiKeyRow, UserRow
 
 CSRF_COOKIE = "towpath_csrf"
 hasher = PasswordHasher()

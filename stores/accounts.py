@@ -11,10 +11,10 @@ from sqlmodel import col, select
 from contracts.auth import Role
 from contracts.errors import Conflict, NotFound
 from domain.auth import hash_key
+from stores.account_tables import InvitationRow, UserRow
 from stores.auth import get_user, revoke_keys, take_back
 from stores.db import Connection, Database
 from stores.sessions import end_sessions_in
-from stores.tables import InvitationRow, UserRow
 
 OWNERS = [role.value for role in Role if role.covers(Role.OWNER)]
 RESET_TIME = timedelta(hours=24)

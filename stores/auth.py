@@ -16,8 +16,8 @@ from contracts.auth import KeyKind, Role, Scope
 from contracts.errors import Conflict, NotFound, Unauthorized
 from contracts.names import name_key, normal_email
 from domain.auth import hash_key, key_prefix, slugs
+from stores.account_tables import ApiKeyRow, InvitationRow, OrganizationRow, UserRow
 from stores.db import Connection, Database
-from stores.tables import ApiKeyRow, InvitationRow, OrganizationRow, UserRow
 
 DEFAULT_ORGANIZATION = "default"
 TAKEN = "this organization or this address is taken; ask its owner for an invitation"

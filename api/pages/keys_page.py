@@ -20,8 +20,8 @@ from api.routes.auth import revoke as revoke_with_children
 from api.state import AppState, State
 from contracts.auth import ApiKeyBody, ApiKeyCreated, KeyKind, Role, Scope
 from contracts.errors import BadInput, TowpathError
+from stores.account_tables import ApiKeyRow
 from stores.auth import list_keys
-from stores.tables import ApiKeyRow
 
 router = APIRouter(prefix="/console/keys", route_class=PageRoute, include_in_schema=False)
 HERE = "/console/keys"

@@ -26,9 +26,9 @@ from api.routes.users import (
 from api.state import AppState, State
 from contracts.auth import InvitationBody, Role, UserChange
 from contracts.errors import BadInput, TowpathError
+from stores.account_tables import UserRow
 from stores.accounts import list_invitations, revoke_invitation
 from stores.auth import list_users
-from stores.tables import UserRow
 
 router = APIRouter(prefix="/console/users", route_class=PageRoute, include_in_schema=False)
 HERE = "/console/users"

@@ -21,7 +21,7 @@ from contracts.enrichment import AttachmentBody
 from contracts.errors import BadInput, ErrorCode, TooLarge
 from contracts.json_values import assert_text
 from stores.enrichment.attachments import add_attachments, delete_attachment
-from stores.tables import AttachmentRow
+from stores.enrichment.tables import AttachmentRow
 
 router = APIRouter(prefix="/api/attachments", tags=["enrichment"], route_class=ApiRoute)
 

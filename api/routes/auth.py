@@ -49,7 +49,7 @@ from domain.policy.accounts import AccountAction, KeyTarget, assert_may
 from runtime.exposure import is_loopback
 from stores import accounts, sessions
 from stores import auth as store
-from stores.tables import ApiKeyRow, UserRow
+from stores.account_tables import ApiKeyRow, UserRow
 
 router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
 

@@ -40,8 +40,8 @@ from stores.enrichment.records import (
     records_by_job,
     restore_records,
 )
+from stores.enrichment.tables import RecordRow
 from stores.jobs import get_job
-from stores.tables import RecordRow
 
 router = APIRouter(tags=["records"], route_class=ApiRoute)
 

@@ -32,8 +32,8 @@ from stores.enrichment.schemas import (
     set_deleted,
     update_schema,
 )
+from stores.enrichment.tables import SchemaRow
 from stores.jobs import get_job, uses_schema
-from stores.tables import SchemaRow
 
 router = APIRouter(prefix="/api/schema", tags=["schemas"], route_class=ApiRoute)
 

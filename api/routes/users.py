@@ -26,7 +26,7 @@ from contracts.errors import BadInput
 from domain.policy.accounts import AccountAction, UserTarget, assert_may
 from stores import accounts, sessions
 from stores import auth as store
-from stores.tables import InvitationRow, UserRow
+from stores.account_tables import InvitationRow, UserRow
 
 router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
 INVITATION_DAYS = 7

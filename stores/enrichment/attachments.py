@@ -9,7 +9,7 @@ from sqlmodel import col, select
 
 from contracts.errors import NotFound
 from stores.db import Database
-from stores.tables import AttachmentRow
+from stores.enrichment.tables import AttachmentRow
 
 
 async def add_attachments(database: Database, rows: Sequence[AttachmentRow]) -> None:

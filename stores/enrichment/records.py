@@ -16,7 +16,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from contracts.errors import NotFound
 from stores.db import Connection, Database
-from stores.tables import RecordRow
+from stores.enrichment.tables import RecordRow
 
 JSON_COLUMNS = frozenset(
     {"schema_content", "structured_output", "entity_input_data", "expertises", "validation_errors", "fusion"}

@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from contracts.errors import NotFound
 from domain.enrichment.content import Content
 from stores.db import Database
-from stores.tables import SchemaRow, SchemaVersionRow
+from stores.enrichment.tables import SchemaRow, SchemaVersionRow
 
 
 async def create_schema(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from alembic import context
-from sqlmodel import SQLModel
 
-import stores.tables  # noqa: F401  (fills SQLModel.metadata)
+from stores.schema import metadata
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=SQLModel.metadata)
+context.configure(connection=connection, target_metadata=metadata, compare_type=True, compare_server_default=True)
 with context.begin_transaction():
     context.run_migrations()

@@ -7,7 +7,7 @@ from sqlmodel import select
 from contracts.errors import NotFound
 from contracts.vectors import Collection, CollectionRef
 from stores.db import Connection, Database
-from stores.tables import VectorCollectionRow
+from stores.vectors.tables import VectorCollectionRow
 
 
 def _ref(row: VectorCollectionRow) -> CollectionRef:
