@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from stores.db import Database, NestedConnectionError
+from towpath.db.engine import Database, NestedConnectionError
 
 WAYS = ["session", "transaction", "statement", "joined"]
 Way = Callable[[], AbstractAsyncContextManager[Any]]

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clients.documents import DocumentReader
-from clients.documents.process import ROOT
-from contracts.documents import MEBIBYTE, DocumentKind, ReadLimits
-from contracts.errors import ErrorCode, TowpathError, Unavailable
 from tests.clients.documents import made
 from tests.domain.pdfs import Sheet, pdf_of, text_at
+from towpath.core.errors import ErrorCode, TowpathError, Unavailable
+from towpath.documents import DocumentReader
+from towpath.documents.process import ROOT
+from towpath.documents.types import MEBIBYTE, DocumentKind, ReadLimits
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits of processes are Linux's")
 

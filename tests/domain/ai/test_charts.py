@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from contracts.ai import ChartType, ResultColumn
-from contracts.errors import ErrorCode
-from contracts.semantics import DataType
-from domain.ai.chart_names import Side, place_names
-from domain.ai.charts import Undrawable, chart_spec, choose_chart, read_rows, render_png, render_svg
-from domain.ai.results import write_csv
+from towpath.ai.domain.chart_names import Side, place_names
+from towpath.ai.domain.charts import Undrawable, chart_spec, choose_chart, read_rows, render_png, render_svg
+from towpath.ai.domain.results import write_csv
+from towpath.ai.semantic_types import DataType
+from towpath.ai.types import ChartType, ResultColumn
+from towpath.core.errors import ErrorCode
 
 Rows = list[list[Any]]
 
