@@ -26,6 +26,7 @@ from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import IndexConfig
 from towpath.jobs.domain import Outcome, tally
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.event_log import read_event_data
 from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
 from towpath.jobs.types import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress
 
@@ -124,11 +125,9 @@ class EntityActivities:
         async with self._database.transaction() as connection:
             index = await self._live(connection, ref)
             job = await job_store.lock_job(connection, ref.organization, ref.job_id)
-            known = await connection.execute(
-                "SELECT data FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, key)
-            )
-            if row := await known.fetchone():
-                return TrainReport.model_validate(row[0]["report"])
+            known = await read_event_data(connection, ref.job_id, key)
+            if known is not None:
+                return TrainReport.model_validate(known["report"])
         written = job.total - job.skipped
         await refresh_statistics(self._database, "entities", "entity_postings", entities=written)
         report = TrainReport(trained=False, shares=0)

@@ -74,14 +74,7 @@ class ReindexActivities:
             )
             if made is None:
                 raise JobFault(f"another re-index of {live.name} is running", code=ErrorCode.CONFLICT)
-            await connection.execute(
-                """
-                UPDATE jobs SET total = %s, processed = 0, succeeded = 0, failed = 0, skipped = 0, fraction = 0,
-                       params = params || jsonb_build_object('attempt', %s::int)
-                WHERE id = %s
-                """,
-                (live.entities, ref.attempt, ref.job_id),
-            )
+            await job_store.reset_counts(connection, ref, total=live.entities, params={"attempt": ref.attempt})
             return ReindexPlan(shares=-(-max(live.entities, 1) // self._share_size))
 
     @activity.defn(name="copy_share")

@@ -6,8 +6,8 @@ from typing import Any
 
 from towpath.api.http.state import AppState
 from towpath.enrichment.types import LLM_KINDS, STATUS_OF
-from towpath.jobs.event_hub import last_of
 from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.store.event_log import read_last_value
 from towpath.jobs.store.staging import read_failures
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
@@ -22,7 +22,7 @@ async def job_status(state: AppState, job: JobRow) -> dict[str, Any]:
     errors = [f"{one.id or one.index}: {one.message}" for one in failures]
     if job.error_message and not errors:
         errors = [job.error_message]
-    current = None if job.state.final else await last_of(state.db, job.id, "current_model")
+    current = None if job.state.final else await read_last_value(state.db, job.id, "current_model")
     return {
         "job_id": str(job.id),
         "job_type": job.kind,

@@ -17,7 +17,7 @@ from towpath.core.json_values import write_json
 from towpath.enrichment.store.records import job_records
 from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import LLM_KINDS, STATUS_OF, LlmEvent
-from towpath.jobs.event_hub import read_events
+from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.jobs import get_job, last_restart
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import EventType, JobEvent, JobKind, JobState

@@ -362,7 +362,7 @@ def migrate() -> None:
 
 async def _seal_urls(database: Database, passphrases: Sequence[str]) -> None:
     """Seal what an earlier version has kept in clear; a migration has no key."""
-    from towpath.secrets.rotation import seal_urls
+    from towpath.secrets.store.rotation import seal_urls
     from towpath.secrets.vault import Vault
 
     if count := await seal_urls(database, Vault(passphrases)):
@@ -565,7 +565,7 @@ def _limit(change: str) -> tuple[LimitName, int | None]:
 @secrets_app.command(name="reseal")
 def reseal_secrets(home: Home = None) -> None:
     """Encrypt all stored secrets with the first of TOWPATH_ENCRYPTION_KEYS; after it the others can be let go."""
-    from towpath.secrets.rotation import reseal
+    from towpath.secrets.store.rotation import reseal
     from towpath.secrets.vault import Vault
 
     settings = _settings(home)

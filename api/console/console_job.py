@@ -32,9 +32,9 @@ from towpath.api.job_control import find_job
 from towpath.api.job_views import job_view
 from towpath.core.errors import TowpathError
 from towpath.core.json_values import write_json
-from towpath.jobs.event_hub import read_events
 from towpath.jobs.policy import JobAction, may
 from towpath.jobs.store.ends import warnings_of
+from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.staging import read_failures
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import FailedItem, JobKind, JobState, JobView, JobWarning

@@ -19,11 +19,12 @@ from pydantic import BaseModel
 from towpath.accounts.types import Principal
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
-from towpath.core.errors import BadInput, Conflict, Unprocessable
+from towpath.core.errors import BadInput, Unprocessable
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
+from towpath.jobs.store.idempotency import claim_key, keep_answer
 from towpath.jobs.store.jobs import lock_job
-from towpath.jobs.store.tables import JobRow
+from towpath.jobs.store.tables import IdempotencyRow, JobRow
 
 IdempotencyKey = Annotated[
     str | None,
@@ -87,20 +88,8 @@ class Slot:
             return None
         if not self.key.strip():
             raise BadInput("Idempotency-Key must not be empty", field="Idempotency-Key")
-        name = f"{self.organization}\n{self.route}\n{self.key}".encode()
-        lock = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True)
-        claimed = await connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (lock,))
-        if not (await claimed.fetchone() or (False,))[0]:
-            raise Conflict("the first request with this Idempotency-Key is still running")
-        found = await connection.execute(
-            """
-            SELECT digest, status, body FROM idempotency_keys
-            WHERE organization = %s AND route = %s AND key = %s AND created_at > now() - interval '24 hours'
-            """,
-            (self.organization, self.route, self.key),
-        )
-        row = await found.fetchone()
-        return Remembered(*row) if row else None
+        answer = await claim_key(connection, self.organization, self.route, self.key)
+        return None if answer is None else Remembered(answer.digest, answer.status, answer.body)
 
     async def is_taken(self, database: Database) -> bool:
         """Whether the key's first request has had its effect."""
@@ -111,15 +100,11 @@ class Slot:
         """Remember the answer, in the transaction of the effect."""
         if self.key is None:
             return
-        await connection.execute(
-            """
-            INSERT INTO idempotency_keys (organization, route, key, digest, status, body)
-            VALUES (%s, %s, %s, %s, %s, %s)
-            ON CONFLICT (organization, route, key) DO UPDATE
-            SET digest = excluded.digest, status = excluded.status, body = excluded.body, created_at = now()
-            """,
-            (self.organization, self.route, self.key, digest, status, write_json(body).decode()),
-        )
+        answer = IdempotencyRow(
+            organization=self.organization, route=self.route, key=self.key,
+            digest=digest, status=status, body=write_json(body).decode(),
+        )  # fmt: skip
+        await keep_answer(connection, answer)
 
 
 def slot_of(request: Request, caller: Principal, key: str | None) -> Slot:

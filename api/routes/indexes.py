@@ -100,12 +100,8 @@ async def _put(
 
 
 async def _refuse_while_rebuilding(connection: Connection, index: Index) -> None:
-    if index.reindex_job is not None:
-        job = await connection.execute(
-            "SELECT 1 FROM jobs WHERE id = %s AND state IN ('PENDING', 'RUNNING', 'PAUSED')", (index.reindex_job,)
-        )
-        if await job.fetchone():
-            raise Conflict(f"a re-index of {index.name} is running: job {index.reindex_job}")
+    if index.reindex_job is not None and await job_store.is_open(connection, index.reindex_job):
+        raise Conflict(f"a re-index of {index.name} is running: job {index.reindex_job}")
 
 
 async def _rebuild(

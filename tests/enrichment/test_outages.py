@@ -24,8 +24,8 @@ from towpath.core.queues import Queue
 from towpath.db.engine import Database
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.types import Plan, Strategy
-from towpath.jobs.event_hub import read_events
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.staging import StagedItem, read_failures, stage_page
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobEvent, JobInput, JobKind, JobOutcome, JobRef, JobState

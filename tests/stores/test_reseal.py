@@ -11,7 +11,7 @@ from towpath.ai.store.connections import add_connection, get_connection, opened_
 from towpath.ai.store.tables import ConnectionRow
 from towpath.core.errors import Unavailable
 from towpath.db.engine import Database
-from towpath.secrets.rotation import reseal
+from towpath.secrets.store.rotation import reseal
 from towpath.secrets.vault import Vault
 from towpath.webhooks.store.endpoints import add_receiver, get_receiver, set_standing_secret
 from towpath.webhooks.types import WebhookEvent

@@ -8,8 +8,8 @@ import pytest
 
 from towpath.core.errors import ErrorCode, JobNotActive
 from towpath.db.engine import Database
-from towpath.jobs.event_hub import read_events
 from towpath.jobs.store.ends import warnings_of
+from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.jobs import add_progress, begin_job, create_job, finish_job, get_job, lock_job, mark_restart
 from towpath.jobs.store.staging import add_failures
 from towpath.jobs.store.tables import JobRow

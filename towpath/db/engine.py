@@ -186,6 +186,11 @@ class Database:
             await connection.execute("SELECT 1")
             yield _Joined(self, pooled, connection), connection
 
+    async def ping(self) -> None:
+        """Ask Postgres for nothing, to see whether it answers."""
+        async with self.transaction() as connection:
+            await connection.execute("SELECT 1")
+
     async def listen(self) -> Connection:
         """A connection of its own, outside the pool, for LISTEN."""
         return await AsyncConnection.connect(self.url, autocommit=True)

@@ -30,6 +30,7 @@ from towpath.enrichment.types import (
     Verdict,
 )
 from towpath.jobs.domain import Outcome
+from towpath.jobs.store.event_log import find_written_keys
 from towpath.jobs.store.events import append_events
 from towpath.jobs.store.jobs import add_progress
 from towpath.jobs.store.staging import add_failures, settle_item
@@ -97,11 +98,8 @@ class EntityRun:
         ref = self.work.ref
         async with self.work.database.transaction() as connection:
             rows = await job_records(connection, ref.job_id, self.index)
-            found = await connection.execute(
-                "SELECT key FROM job_events WHERE job_id = %s AND key = ANY(%s)",
-                (ref.job_id, [f"{ref.attempt}:{self._key(f'{model}:completed')}" for model in self.work.plan.models]),
-            )
-            done = {row[0] async for row in found}
+            keys = [f"{ref.attempt}:{self._key(f'{model}:completed')}" for model in self.work.plan.models]
+            done = await find_written_keys(connection, ref.job_id, keys)
         for row in rows:
             model = row.model_composite_key
             if model is None:

@@ -286,6 +286,31 @@ async def assert_active(connection: Connection, ref: JobRef) -> None:
         raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
 
 
+async def is_open(connection: Connection, job_id: UUID) -> bool:
+    """Tell whether a job has not ended."""
+    found = await connection.execute("SELECT 1 FROM jobs WHERE id = %s AND state = ANY(%s)", (job_id, ACTIVE))
+    return await found.fetchone() is not None
+
+
+async def reset_counts(connection: Connection, ref: JobRef, *, total: int, params: dict[str, Any]) -> None:
+    """Let a job count from nothing.
+
+    Args:
+        connection: The transaction.
+        ref: The run.
+        total: How many items there are.
+        params: What to add to what the job knows of itself.
+    """
+    await connection.execute(
+        """
+        UPDATE jobs SET total = %s, processed = 0, succeeded = 0, failed = 0, skipped = 0, fraction = 0,
+               params = params || %s
+        WHERE id = %s
+        """,
+        (total, Jsonb(params), ref.job_id),
+    )
+
+
 async def params_of(connection: Connection, ref: JobRef) -> dict[str, Any]:
     """What a job was asked to do."""
     found = await connection.execute("SELECT params FROM jobs WHERE id = %s", (ref.job_id,))
