@@ -8,8 +8,7 @@ from uuid import UUID
 import numpy as np
 from temporalio import activity
 
-from towpath.activities.errors import end_of_item
-from towpath.core.errors import ErrorCode, JobFault
+from towpath.core.errors import ErrorCode, JobFaultError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Database
 from towpath.documents.sources import cut_sources
@@ -19,6 +18,7 @@ from towpath.enrichment.expertise import Work
 from towpath.enrichment.pipeline import EntityRun, all_of, tell
 from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from towpath.jobs.domain import Outcome
+from towpath.jobs.faults import end_of_item
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
 from towpath.jobs.store.warnings import add_warnings
@@ -102,7 +102,7 @@ class EnrichmentActivities:
         if spent + self._reserved[job] + expected > cap:
             message = f"{spent:.4f} of {cap:.4f} US dollars are spent, and this would take about {expected:.4f}"
             if work.plan.single:
-                raise JobFault(message, code=ErrorCode.COST_LIMIT)
+                raise JobFaultError(message, code=ErrorCode.COST_LIMIT)
             left_out = f"max_cost_usd, {cap:g}, is reached; what it does not suffice for is left out"
             await run.skip(CREDITS, message, [JobWarning(code=ErrorCode.COST_LIMIT, message=left_out)])
             return

@@ -21,10 +21,10 @@ from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.service import RPCError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from towpath.activities.errors import Fault, internal_message, judge, report, to_failure
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
 from towpath.jobs.backoff import wait_after
+from towpath.jobs.faults import Fault, internal_message, judge, report, to_failure
 from towpath.jobs.store.retries import clear_retry, note_lost, note_retry
 from towpath.jobs.types import JobKind, JobRef, Retrying, RetryNotice
 
@@ -33,7 +33,7 @@ logger = logging.getLogger("towpath.activities")
 HEARTBEAT_SECONDS = 1.0
 TELL_SECONDS = 5.0
 """So long a failed attempt may take to tell of itself; the database may be what has failed."""
-LEAST_TRIES = 20
+MIN_TRIES = 20
 ALWAYS_SIGNALLED = 8
 """So many failed attempts are told to the workflow one by one, then only powers of two: its history is bounded."""
 
@@ -63,7 +63,7 @@ class ActivityGuard(Interceptor):
     """
 
     def __init__(
-        self, database: Database, *, retry_days: float, least_tries: int = LEAST_TRIES, full_details: bool = False
+        self, database: Database, *, retry_days: float, least_tries: int = MIN_TRIES, full_details: bool = False
     ) -> None:
         self._database = database
         self._full = full_details

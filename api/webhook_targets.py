@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from towpath.api.http.bodies import read_body_with_members
 from towpath.api.http.requests import add_header
 from towpath.api.http.routing import invalid
 from towpath.api.http.state import AppState
-from towpath.core.errors import BadInput, TooLarge
+from towpath.core.errors import BadInputError, TooLargeError
 from towpath.core.json_values import read_json, write_json
 from towpath.secrets.urls import seal_receiver
 from towpath.webhooks.domain.signing import PREFIX, signing_key, standard_form
 from towpath.webhooks.store.endpoints import Target
-from towpath.webhooks.types import MOST_METADATA_BYTES, WebhookFields
+from towpath.webhooks.types import MAX_METADATA_BYTES, WebhookFields
 
 HEADERS = {
     "webhook_url": "towpath-webhook-url",
@@ -25,12 +26,26 @@ HEADERS = {
 }
 MEMBERS = ("webhookUrl", "webhookSigningSecret", "webhookMetadata")
 NAMES = (*MEMBERS, *HEADERS)
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def note_fields(request: Request, given: Any) -> None:
-    """Remember what a whole JSON body says of webhooks, for `read_target`."""
-    if isinstance(given, dict) and any(name in given for name in NAMES):
-        request.state.webhook = _fields(given)
+async def read_start(request: Request, state: AppState, model: type[Model]) -> tuple[Model, bytes, WebhookFields]:
+    """Read the JSON body of a start.
+
+    Returns:
+        The body as a model, the digest of its bytes, and what it says of webhooks.
+
+    Raises:
+        RequestValidationError: It is not what the route takes.
+        BadInputError: It is no JSON, or holds a value that no part can hold.
+    """
+    body, digest, members = await read_body_with_members(request, state, model)
+    return body, digest, webhook_fields(members)
+
+
+def webhook_fields(members: Mapping[str, Any]) -> WebhookFields:
+    """Read what the members of a whole body say of webhooks."""
+    return _fields({name: value for name, value in members.items() if name in NAMES})
 
 
 def take_members(options: dict[str, bytes]) -> WebhookFields:
@@ -39,23 +54,22 @@ def take_members(options: dict[str, bytes]) -> WebhookFields:
     return _fields({name: read_json(raw, name) for name, raw in found.items()})
 
 
-async def read_target(request: Request, state: AppState, fields: WebhookFields | None = None) -> Target | None:
+async def read_target(request: Request, state: AppState, fields: WebhookFields) -> Target | None:
     """The target of a start; none: nobody is told.
 
     Args:
         request: Its headers are looked at where the body says nothing.
         state: The façade's parts.
-        fields: What the body says; None: what `note_fields` has noted.
+        fields: What the body says.
 
     Raises:
-        BadInput: No URL, one that leads to a private address, a broken secret, or companions without a URL.
+        BadInputError: No URL, one that leads to a private address, a broken secret, or companions without a URL.
     """
-    fields = fields or getattr(request.state, "webhook", None) or WebhookFields()
     if fields.webhook_url is None:
         fields = _of_headers(request, fields)
     if fields.webhook_url is None:
         if fields.webhook_signing_secret is not None or fields.webhook_metadata is not None:
-            raise BadInput("webhookUrl is required with the other webhook fields", field="webhookUrl")
+            raise BadInputError("webhookUrl is required with the other webhook fields", field="webhookUrl")
         return None
     await check_url(state, fields.webhook_url, "webhookUrl")
     secret = fields.webhook_signing_secret
@@ -64,8 +78,8 @@ async def read_target(request: Request, state: AppState, fields: WebhookFields |
         if not secret.startswith(PREFIX):
             # The official packages take this form alone; it is told once, to who has just sent the secret.
             add_header(request.scope, "Towpath-Webhook-Secret", standard_form(secret))
-    if fields.webhook_metadata is not None and len(write_json(fields.webhook_metadata)) > MOST_METADATA_BYTES:
-        raise TooLarge(f"webhookMetadata is larger than {MOST_METADATA_BYTES} bytes")
+    if fields.webhook_metadata is not None and len(write_json(fields.webhook_metadata)) > MAX_METADATA_BYTES:
+        raise TooLargeError(f"webhookMetadata is larger than {MAX_METADATA_BYTES} bytes")
     return Target(
         seal_receiver(state.vault, fields.webhook_url),
         None if secret is None else state.vault.seal(secret),
@@ -77,12 +91,12 @@ async def check_url(state: AppState, url: str, field: str) -> None:
     """Refuse a URL that no notice may go to.
 
     Raises:
-        BadInput: With the field's name.
+        BadInputError: With the field's name.
     """
     try:
         await state.receivers.check(url)
-    except BadInput as error:
-        raise BadInput(f"{field}: {error.detail}", code=error.code, field=field) from error
+    except BadInputError as error:
+        raise BadInputError(f"{field}: {error.detail}", code=error.code, field=field) from error
 
 
 def _of_headers(request: Request, fields: WebhookFields) -> WebhookFields:

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from towpath.accounts.types import Principal
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
-from towpath.core.errors import BadInput, Unprocessable
+from towpath.core.errors import BadInputError, UnprocessableError
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
 from towpath.jobs.store.idempotency import claim_key, keep_answer
@@ -48,7 +48,7 @@ class Remembered:
         """The first answer again.
 
         Raises:
-            Unprocessable: The key came with another body.
+            UnprocessableError: The key came with another body.
         """
         self.check(digest)
         return Response(self.body, self.status, media_type="application/json", headers={"Idempotency-Replayed": "true"})
@@ -57,10 +57,10 @@ class Remembered:
         """Refuse another request under the same key.
 
         Raises:
-            Unprocessable: The key came with another body.
+            UnprocessableError: The key came with another body.
         """
         if digest != self.digest:
-            raise Unprocessable("this Idempotency-Key was used with another request")
+            raise UnprocessableError("this Idempotency-Key was used with another request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,13 @@ class Slot:
         """Claim the key until the transaction ends, and look for a first answer.
 
         Raises:
-            Conflict: The first request with this key is still running.
-            BadInput: The key is empty.
+            ConflictError: The first request with this key is still running.
+            BadInputError: The key is empty.
         """
         if self.key is None:
             return None
         if not self.key.strip():
-            raise BadInput("Idempotency-Key must not be empty", field="Idempotency-Key")
+            raise BadInputError("Idempotency-Key must not be empty", field="Idempotency-Key")
         answer = await claim_key(connection, self.organization, self.route, self.key)
         return None if answer is None else Remembered(answer.digest, answer.status, answer.body)
 

@@ -14,15 +14,15 @@ from temporalio.client import Client
 from towpath.accounts.domain.keys import hash_key
 from towpath.accounts.types import Principal
 from towpath.api.gateway import Gateway
-from towpath.api.http.checks import Checks
 from towpath.api.http.health import Probes
 from towpath.api.http.key_uses import KeyUses
 from towpath.api.http.limiter import Limiter
 from towpath.api.http.limits import Limits
 from towpath.api.http.stream_leases import StreamLeases
-from towpath.api.http.turns import Turns
 from towpath.api.http.upload_slots import UploadSlots
 from towpath.api.vector_search import VectorSearch
+from towpath.core.checks import Checks
+from towpath.core.turns import Turns
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.entities.store.matching import Models
@@ -33,7 +33,7 @@ from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
 
 KEY_SECONDS = 5.0
-MOST_KEYS = 10_000
+MAX_KEYS = 10_000
 
 
 class KeyCache:
@@ -53,7 +53,7 @@ class KeyCache:
 
     def put(self, key: str, caller: Principal) -> None:
         """Remember a valid key for a moment."""
-        if len(self._known) >= MOST_KEYS:
+        if len(self._known) >= MAX_KEYS:
             self._known.clear()
         seconds = KEY_SECONDS
         if caller.expires_at is not None:

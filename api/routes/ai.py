@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from towpath.ai.domain.charts import Undrawable
+from towpath.ai.domain.charts import UndrawableError
 from towpath.ai.store.jobs import state_of
 from towpath.ai.store.links import add_link, list_links, revoke_link
 from towpath.ai.store.lists import get_ai_job, list_ai_jobs
@@ -30,9 +30,8 @@ from towpath.api.ai_views import (
     thread_answer,
     wanted_wait,
 )
-from towpath.api.enrichments import read_body
 from towpath.api.http.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
-from towpath.api.http.bodies import body_of
+from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.idempotency import IdempotencyKey, slot_of
 from towpath.api.http.ids import ConversationId, JobId, LinkId
@@ -40,6 +39,7 @@ from towpath.api.http.rates import limited
 from towpath.api.http.responses import json_answer, moment
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
+from towpath.api.webhook_targets import read_start
 from towpath.jobs.policy import seer_of
 from towpath.jobs.types import JobKind
 
@@ -61,8 +61,10 @@ async def create_job(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Starts an agent that picks a topic, queries the database read-only and answers. 409 while its thread is busy."""
-    body, digest = await read_body(request, state, AiJobBody)
-    return await start(request, state, caller, body, user_id=user_id, digest=digest, idempotency_key=idempotency_key)
+    body, digest, webhook = await read_start(request, state, AiJobBody)
+    return await start(
+        request, state, caller, body, webhook=webhook, user_id=user_id, digest=digest, idempotency_key=idempotency_key
+    )
 
 
 @router.get("/jobs", summary="List jobs, newest first")
@@ -156,7 +158,7 @@ async def get_chart(
         drawn = await draw(
             state, caller.organization, seer_of(caller), job_id, width=width, height=height, svg=svg, dark=dark
         )
-    except Undrawable as error:
+    except UndrawableError as error:
         error.extra = {"error": error.detail}
         raise
     return Response(drawn, media_type="image/svg+xml" if svg else "image/png")

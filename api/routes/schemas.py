@@ -9,15 +9,16 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from towpath.accounts.types import Principal
-from towpath.api.enrichments import chosen_models, read_body, start_job
+from towpath.api.enrichments import chosen_models, start_job
 from towpath.api.http.auth import Editor, Reader
-from towpath.api.http.bodies import body_of
+from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.llm_stream import job_result
-from towpath.core.errors import Conflict, ModelError, ModelTimeout
+from towpath.api.webhook_targets import read_start
+from towpath.core.errors import ConflictError, ModelError, ModelTimeoutError
 from towpath.enrichment.domain.content import Content, input_contract
 from towpath.enrichment.domain.drafts import draft_schema
 from towpath.enrichment.domain.schema import read_content
@@ -131,7 +132,7 @@ async def delete_saved(state: State, caller: Editor, schema_id: UUID) -> dict[st
     """It can be restored; records keep what they were made with. One that a running job uses: 409."""
     await get_schema(state.db, caller.organization, schema_id)
     if await uses_schema(state.db, caller.organization, schema_id):
-        raise Conflict("the schema is in use by a running job")
+        raise ConflictError("the schema is in use by a running job")
     row = await set_deleted(state.db, caller.organization, schema_id, deleted=True)
     return {"id": str(row.id), "deleted": True}
 
@@ -145,14 +146,14 @@ async def restore_saved(state: State, caller: Editor, schema_id: UUID) -> dict[s
 async def _generate(
     request: Request, state: AppState, caller: Principal, idempotency_key: str | None
 ) -> tuple[Response, UUID | None]:
-    body, digest = await read_body(request, state, GenerateBody)
+    body, digest, webhook = await read_start(request, state, GenerateBody)
     samples = body.entity_samples if isinstance(body.entity_samples, list) else [body.entity_samples]
     draft_schema(samples, threshold=body.sample_commonality_threshold)
     models, _ = chosen_models(state.catalog, [body.model])
     params = {"model": models[0], "body": body.model_dump(mode="json")}
     return await start_job(
-        request, state, caller, JobKind.SCHEMA_GENERATION, params, digest=digest, message="Generation started",
-        idempotency_key=idempotency_key,
+        request, state, caller, JobKind.SCHEMA_GENERATION, params, digest=digest, webhook=webhook,
+        message="Generation started", idempotency_key=idempotency_key,
     )  # fmt: skip
 
 
@@ -175,7 +176,7 @@ async def generate_sync(
 async def _edit(
     request: Request, state: AppState, caller: Principal, schema_id: UUID, idempotency_key: str | None
 ) -> tuple[Response, UUID | None]:
-    body, digest = await read_body(request, state, PromptBody)
+    body, digest, webhook = await read_start(request, state, PromptBody)
     row, _ = await get_schema(state.db, caller.organization, schema_id)
     await get_attachments(state.db, caller.organization, body.attachment_ids or [])
     models, _ = chosen_models(state.catalog, [body.model])
@@ -187,7 +188,7 @@ async def _edit(
         "body": body.model_dump(mode="json"),
     }
     return await start_job(
-        request, state, caller, JobKind.SCHEMA_EDIT, params, digest=digest, message="Edit started",
+        request, state, caller, JobKind.SCHEMA_EDIT, params, digest=digest, webhook=webhook, message="Edit started",
         idempotency_key=idempotency_key,
     )  # fmt: skip
 
@@ -216,7 +217,7 @@ async def _waited(state: AppState, caller: Principal, answer: Response, job_id: 
     job = await get_job(state.db, caller.organization, job_id)
     job = await state.events.wait_for_end(job, seconds=SYNC_SECONDS)
     if not job.state.final:
-        raise ModelTimeout(f"not finished within {SYNC_SECONDS:g} s; the job goes on: {job_id}")
+        raise ModelTimeoutError(f"not finished within {SYNC_SECONDS:g} s; the job goes on: {job_id}")
     if job.state is not JobState.COMPLETED:
         raise ModelError(job.error_message or f"the job is {job.state}")
     return json_answer({"success": True, "job_id": str(job_id), **await job_result(state, job)})

@@ -169,7 +169,7 @@ class TowpathError(Exception):
         """Further members of the answer."""
 
 
-class BadInput(TowpathError):
+class BadInputError(TowpathError):
     """400: what the caller sent is wrong."""
 
     status = 400
@@ -177,7 +177,7 @@ class BadInput(TowpathError):
     default_code = ErrorCode.INVALID_VALUE
 
 
-class Unauthorized(TowpathError):
+class UnauthorizedError(TowpathError):
     """401: no key, a wrong key, or two different keys."""
 
     status = 401
@@ -185,7 +185,7 @@ class Unauthorized(TowpathError):
     default_code = ErrorCode.UNAUTHORIZED
 
 
-class Forbidden(TowpathError):
+class ForbiddenError(TowpathError):
     """403: the key may not do this."""
 
     status = 403
@@ -193,7 +193,7 @@ class Forbidden(TowpathError):
     default_code = ErrorCode.FORBIDDEN
 
 
-class NotFound(TowpathError):
+class NotFoundError(TowpathError):
     """404: unknown here, or another organisation's."""
 
     status = 404
@@ -201,7 +201,7 @@ class NotFound(TowpathError):
     default_code = ErrorCode.NOT_FOUND
 
 
-class SlowBody(TowpathError):
+class SlowBodyError(TowpathError):
     """408: the body comes too slowly, or takes too long; nothing of it is kept."""
 
     status = 408
@@ -209,7 +209,7 @@ class SlowBody(TowpathError):
     default_code = ErrorCode.BODY_TOO_SLOW
 
 
-class Conflict(TowpathError):
+class ConflictError(TowpathError):
     """409: the present state does not allow it."""
 
     status = 409
@@ -217,7 +217,7 @@ class Conflict(TowpathError):
     default_code = ErrorCode.CONFLICT
 
 
-class TooLarge(TowpathError):
+class TooLargeError(TowpathError):
     """413: the body is beyond a limit."""
 
     status = 413
@@ -225,7 +225,7 @@ class TooLarge(TowpathError):
     default_code = ErrorCode.TOO_LARGE
 
 
-class UnsupportedMediaType(TowpathError):
+class UnsupportedMediaTypeError(TowpathError):
     """415: the body is of a type that the route does not take."""
 
     status = 415
@@ -233,7 +233,7 @@ class UnsupportedMediaType(TowpathError):
     default_code = ErrorCode.UNSUPPORTED_MEDIA_TYPE
 
 
-class Unprocessable(TowpathError):
+class UnprocessableError(TowpathError):
     """422: the same Idempotency-Key came with another body."""
 
     status = 422
@@ -241,7 +241,7 @@ class Unprocessable(TowpathError):
     default_code = ErrorCode.IDEMPOTENCY_MISMATCH
 
 
-class TooMany(TowpathError):
+class TooManyError(TowpathError):
     """429: slow down."""
 
     status = 429
@@ -250,7 +250,7 @@ class TooMany(TowpathError):
     retryable = True
 
 
-class LimitReached(TooMany):
+class LimitReachedError(TooManyError):
     """429: a limit is used up.
 
     Args:
@@ -277,7 +277,7 @@ class LimitReached(TooMany):
         self.extra = {"limit": limit}
 
 
-class Unavailable(TowpathError):
+class UnavailableError(TowpathError):
     """503: a part of the system does not answer now."""
 
     status = 503
@@ -286,19 +286,19 @@ class Unavailable(TowpathError):
     retryable = True
 
 
-class QueryTooSlow(BadInput):
+class QueryTooSlowError(BadInputError):
     """A query of a user's database took longer than it may."""
 
     default_code = ErrorCode.QUERY_TOO_SLOW
 
 
-class JobFault(TowpathError):
+class JobFaultError(TowpathError):
     """A job cannot go on; Temporal must not retry."""
 
     default_code = ErrorCode.INTERNAL
 
 
-class JobNotActive(JobFault):
+class JobNotActiveError(JobFaultError):
     """A chunk came to write after its job had ended; its transaction is rolled back."""
 
     default_code = ErrorCode.JOB_NOT_ACTIVE
@@ -312,7 +312,7 @@ class ModelError(TowpathError):
     default_code = ErrorCode.MODEL_REFUSED
 
 
-class RateLimited(ModelError):
+class RateLimitedError(ModelError):
     """429: the provider asks to slow down."""
 
     status = 429
@@ -321,14 +321,14 @@ class RateLimited(ModelError):
     retryable = True
 
 
-class ProviderDown(ModelError):
+class ProviderDownError(ModelError):
     """502: the provider does not answer now."""
 
     default_code = ErrorCode.PROVIDER_DOWN
     retryable = True
 
 
-class ModelTimeout(ModelError):
+class ModelTimeoutError(ModelError):
     """504: the provider took too long."""
 
     status = 504
@@ -337,7 +337,7 @@ class ModelTimeout(ModelError):
     retryable = True
 
 
-class ContextTooLong(ModelError):
+class ContextTooLongError(ModelError):
     """422: the prompt is longer than the model takes."""
 
     status = 422
@@ -345,7 +345,7 @@ class ContextTooLong(ModelError):
     default_code = ErrorCode.CONTEXT_TOO_LONG
 
 
-class ModelRetired(ModelError):
+class ModelRetiredError(ModelError):
     """422: the provider no longer has the model."""
 
     status = 422
@@ -353,7 +353,7 @@ class ModelRetired(ModelError):
     default_code = ErrorCode.MODEL_RETIRED
 
 
-class OutputInvalid(ModelError):
+class OutputInvalidError(ModelError):
     """502: the answer has not the form that was asked for, also after repairs.
 
     Args:
@@ -370,7 +370,7 @@ class OutputInvalid(ModelError):
         self.output_tokens = output_tokens
 
 
-class PaymentRequired(TowpathError):
+class PaymentRequiredError(TowpathError):
     """402: a limit of models, jobs or money is reached."""
 
     status = 402

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from towpath.core.errors import JobFault
+from towpath.core.errors import JobFaultError
 from towpath.documents.types import Box, Word
 
 # The longest side that is looked at, in pixels: a letter at 180 dots an inch.
-LONGEST_SIDE = 2_000
-SHORTEST_SIDE = 30
+MAX_SIDE = 2_000
+MIN_SIDE = 30
 DIGITS = 5
 _WORD = re.compile(r"\S+")
 
@@ -28,18 +28,18 @@ class Recogniser:
         threads: Of one page.
 
     Raises:
-        JobFault: The package is not installed.
+        JobFaultError: The package is not installed.
     """
 
     def __init__(self, threads: int) -> None:
         try:
             from rapidocr import RapidOCR
         except ModuleNotFoundError as error:
-            raise JobFault("the package rapidocr, which reads scanned pages, is not installed") from error
+            raise JobFaultError("the package rapidocr, which reads scanned pages, is not installed") from error
         self._engine: Any = RapidOCR(
             params={
                 "Global.log_level": "critical",
-                "Global.max_side_len": LONGEST_SIDE,
+                "Global.max_side_len": MAX_SIDE,
                 "Global.return_word_box": True,
                 "EngineConfig.onnxruntime.intra_op_num_threads": threads,
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from towpath.core.errors import ErrorCode, NotFound
+from towpath.core.errors import ErrorCode, NotFoundError
 from towpath.documents.base import Document
 from towpath.documents.faults import damaged, fault
 from towpath.documents.ocr import Recogniser
@@ -42,7 +42,7 @@ class Opener:
         Raises:
             BadInput: Encrypted or damaged.
             TooLarge: Beyond a limit.
-            NotFound: It is not there any more.
+            NotFoundError: It is not there any more.
         """
         seen = self._seen(path, kind)
         if self._open is not None and self._open[0] == seen:
@@ -82,7 +82,7 @@ class Opener:
         try:
             found = Path(path).stat()
         except OSError as error:
-            raise NotFound("the document's file is not there") from error
+            raise NotFoundError("the document's file is not there") from error
         if found.st_size == 0:
             raise damaged("the document is empty")
         if found.st_size > self._limits.most_bytes:

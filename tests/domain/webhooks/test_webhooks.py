@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.webhooks.domain.schedule import SCHEDULE, judge
 from towpath.webhooks.domain.signing import new_secret, signature_headers, signing_key, standard_form
 from towpath.webhooks.types import DeliveryState
@@ -53,7 +53,7 @@ def test_without_a_secret_nothing_is_signed() -> None:
 @pytest.mark.parametrize("wrong", ["whsec_", "whsec_%%%", "whsec_" + base64.b64encode(b"x" * 23).decode(),
                                    "whsec_" + base64.b64encode(b"x" * 65).decode()])  # fmt: skip
 def test_a_broken_secret_is_refused(wrong: str) -> None:
-    with pytest.raises(BadInput, match="whsec_") as caught:
+    with pytest.raises(BadInputError, match="whsec_") as caught:
         signing_key(wrong, field="webhookSigningSecret")
     assert caught.value.field == "webhookSigningSecret"
 

@@ -6,7 +6,7 @@ import hashlib
 
 from psycopg.rows import class_row
 
-from towpath.core.errors import Conflict
+from towpath.core.errors import ConflictError
 from towpath.db.engine import Connection
 from towpath.jobs.store.tables import IdempotencyRow
 
@@ -30,7 +30,7 @@ async def claim_key(connection: Connection, organization: str, route: str, key: 
     lock = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True)
     claimed = await connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (lock,))
     if not (await claimed.fetchone() or (False,))[0]:
-        raise Conflict("the first request with this Idempotency-Key is still running")
+        raise ConflictError("the first request with this Idempotency-Key is still running")
     async with connection.cursor(row_factory=class_row(IdempotencyRow)) as cursor:
         await cursor.execute(
             """
