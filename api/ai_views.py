@@ -14,7 +14,8 @@ from fastapi import Request, Response
 
 from towpath.accounts.types import organization_uuid
 from towpath.ai.domain.results import title_of
-from towpath.ai.store.jobs import AiRow, state_of
+from towpath.ai.store.jobs import state_of
+from towpath.ai.store.tables import AiJobRow
 from towpath.ai.types import PUBLIC_CODES, ActionType, AiState, Conversation, StoredAction, Thread, Turn
 from towpath.api.ai_jobs import chat_url
 from towpath.api.http.responses import moment
@@ -29,7 +30,9 @@ PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 MODEL_CODES = re.compile(r"^[a-z_]+$")
 
 
-def job_answer(state: AppState, request: Request, job: JobRow, more: AiRow, place: int | None = None) -> dict[str, Any]:
+def job_answer(
+    state: AppState, request: Request, job: JobRow, more: AiJobRow, place: int | None = None
+) -> dict[str, Any]:
     """A job's state and progress."""
     word = state_of(job)
     found: dict[str, Any] = {
@@ -73,7 +76,7 @@ def _who(job: JobRow, user_id: UUID | None) -> str:
     return str(user_id or organization_uuid(job.organization))
 
 
-def _progress(more: AiRow) -> dict[str, Any] | None:
+def _progress(more: AiJobRow) -> dict[str, Any] | None:
     if more.progress_at is None:
         return None
     return {"iteration": more.iteration, "message": more.message, "updatedAt": moment(more.progress_at)}
