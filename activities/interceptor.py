@@ -25,8 +25,9 @@ from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
 from towpath.jobs.backoff import wait_after
 from towpath.jobs.faults import Fault, internal_message, judge, report, to_failure
+from towpath.jobs.registry import is_kind
 from towpath.jobs.store.retries import clear_retry, note_lost, note_retry
-from towpath.jobs.types import JobKind, JobRef, Retrying, RetryNotice
+from towpath.jobs.types import JobRef, Retrying, RetryNotice
 
 logger = logging.getLogger("towpath.activities")
 
@@ -199,10 +200,10 @@ async def _beat() -> None:
 def _job_of(info: activity.Info) -> JobRef | None:
     """The run whose workflow has ordered the activity; None: a workflow of another sort."""
     parts = (info.workflow_id or "").split("/")
-    if len(parts) != 3 or parts[1] not in set(JobKind):
+    if len(parts) != 3 or not is_kind(parts[1]):
         return None
     job_id, _, attempt = parts[2].partition(".")
-    return JobRef(organization=parts[0], kind=JobKind(parts[1]), job_id=UUID(job_id), attempt=int(attempt))
+    return JobRef(organization=parts[0], kind=parts[1], job_id=UUID(job_id), attempt=int(attempt))
 
 
 def _days(span: timedelta) -> str:

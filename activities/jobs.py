@@ -12,12 +12,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from towpath.accounts.store.rates import sweep_counters
-from towpath.ai.store.threads import sweep_conversations
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
-from towpath.entities.store.indexes import purge_dropped
-from towpath.extraction.store.blobs import sweep_blobs
 from towpath.jobs.faults import judge, report
+from towpath.jobs.registry import job_types
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.events import hold_job
 from towpath.jobs.store.housekeeping import open_jobs, sweep_jobs
@@ -162,10 +160,11 @@ class JobActivities:
         await sweep_counters(self._database)
         jobs = await sweep_jobs(self._database, retention_days=self._retention_days, limit=SWEEP_ROWS)
         async with self._database.transaction() as connection:
-            answers = await sweep_answers(connection, days=self._answer_days, limit=SWEEP_ROWS)
-            threads = await sweep_conversations(connection, days=self._retention_days, limit=SWEEP_ROWS)
-            files = await sweep_blobs(connection, days=self._retention_days, limit=SWEEP_ROWS)
-            return jobs + answers + threads + files + await purge_dropped(connection, limit=SWEEP_ROWS * 10)
+            rows = jobs + await sweep_answers(connection, days=self._answer_days, limit=SWEEP_ROWS)
+            for described in job_types():
+                if described.sweep is not None:
+                    rows += await described.sweep(connection, self._retention_days, SWEEP_ROWS)
+            return rows
 
 
 async def _cause_of(handle: WorkflowHandle[Any, Any]) -> str:

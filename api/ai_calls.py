@@ -10,15 +10,25 @@ from uuid import uuid4
 from towpath.accounts.types import Principal
 from towpath.ai.domain.semantics.content import topic_of
 from towpath.ai.store.jobs import create_call, read_actions
-from towpath.ai.types import ActionType, AiParams, GenerateQueryBody, PickTopicBody, QuestionBody, StoredAction
+from towpath.ai.types import (
+    QUERY_GENERATION,
+    TOPIC_CHOICE,
+    ActionType,
+    AiParams,
+    GenerateQueryBody,
+    PickTopicBody,
+    QuestionBody,
+    StoredAction,
+)
 from towpath.api.ai_jobs import acting_user, assert_asked, chosen_llm, find_model
 from towpath.api.ai_views import public_error, query_answer
-from towpath.api.http.idempotency import Slot, job_once
+from towpath.api.http.idempotency import job_once
 from towpath.api.http.state import AppState
 from towpath.core.errors import ErrorCode, ModelTimeoutError, NotFoundError, TowpathError
 from towpath.db.engine import Connection
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 
 WAIT_SECONDS = 120.0
 
@@ -41,7 +51,7 @@ async def answer_topic(
         AiFaultError: The language model gives no answer.
     """
     job = await _question(
-        state, caller, JobKind.TOPIC_CHOICE, body, known=body.current_topic_name, topics=body.potential_topic_names
+        state, caller, TOPIC_CHOICE, body, known=body.current_topic_name, topics=body.potential_topic_names
     )
     job, _ = await _ended(state, await job_once(state, slot, digest, job, _create(state, caller)))
     return {"topicId": (job.result or {}).get("topic")}
@@ -57,7 +67,7 @@ async def answer_query(
         AiFaultError: The language model gives no answer.
     """
     topic = body.topic_name or body.current_topic_name
-    job = await _question(state, caller, JobKind.QUERY_GENERATION, body, topic=topic, run=body.run_query)
+    job = await _question(state, caller, QUERY_GENERATION, body, topic=topic, run=body.run_query)
     job, actions = await _ended(state, await job_once(state, slot, digest, job, _create(state, caller)))
     last = next((one for one in reversed(actions) if one.type is ActionType.GENERATE_QUERY), None)
     found: dict[str, Any] = {"topic": (job.result or {}).get("topic"), "query": None, "error": None}
@@ -75,7 +85,7 @@ async def answer_query(
 async def _question(
     state: AppState,
     caller: Principal,
-    kind: JobKind,
+    kind: str,
     body: QuestionBody,
     *,
     topic: str | None = None,

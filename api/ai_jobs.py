@@ -24,6 +24,7 @@ from towpath.ai.store.models import ASKABLE, get_model, whole_model
 from towpath.ai.store.tables import ModelRow
 from towpath.ai.store.threads import get_conversation, read_thread, read_turn
 from towpath.ai.types import (
+    AI_JOB,
     MAX_PROMPT,
     AiJobBody,
     AiParams,
@@ -35,7 +36,7 @@ from towpath.ai.types import (
     ThreadHead,
 )
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import Slot
+from towpath.api.http.idempotency import replay
 from towpath.api.http.links import public_base
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
@@ -44,10 +45,10 @@ from towpath.api.webhook_targets import read_target
 from towpath.core.errors import BadInputError, ErrorCode, ForbiddenError, NotFoundError, TooLargeError
 from towpath.core.texts import shorten
 from towpath.db.engine import Connection
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.policy import seer_of
 from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind
 from towpath.llm.store.attachments import add_attachments
 from towpath.llm.store.tables import AttachmentRow
 from towpath.webhooks.store.endpoints import add_target
@@ -172,7 +173,7 @@ async def start(
     slot = Slot(caller.organization, ROUTE, idempotency_key)
     async with state.db.joined() as (inside, connection):
         if known := await slot.open(connection):
-            return known.replay(digest)
+            return replay(known, digest)
         stored = await _accept(state, connection, job, body, user)
         if target is not None:
             await add_target(connection, job.id, target)
@@ -200,7 +201,7 @@ def _job(
     return JobRow(
         id=uuid4(),
         organization=caller.organization,
-        kind=JobKind.AI_JOB,
+        kind=AI_JOB,
         params=params.model_dump(mode="json"),
         created_by=caller.key_id,
         conversation_id=thread,

@@ -19,7 +19,6 @@ from starlette.types import ASGIApp
 from towpath.accounts.store.auth import ensure_bootstrap_key
 from towpath.api.console.routes import mount_static
 from towpath.api.console.routes import router as pages
-from towpath.api.gateway import Gateway
 from towpath.api.http.auth import docs_reader
 from towpath.api.http.body_limit import BodyLimit
 from towpath.api.http.cors import with_cors
@@ -62,7 +61,10 @@ from towpath.api.vector_search import VectorSearch
 from towpath.core.errors import ErrorBody
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
+from towpath.features import register_features
 from towpath.jobs.event_hub import EventHub
+from towpath.jobs.gateway import Gateway
+from towpath.jobs.service import JobService
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.exposure import own_endpoints
@@ -70,6 +72,7 @@ from towpath.runtime.plugin import towpath_plugin
 from towpath.runtime.settings import Settings, get_settings
 from towpath.runtime.temporal import connect
 from towpath.secrets.vault import Vault
+from towpath.webhooks.service import WebhookService
 
 logger = logging.getLogger(__name__)
 
@@ -165,6 +168,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Args:
         settings: None: from the environment.
     """
+    register_features()
     chosen = settings or get_settings()
     app = _Towpath(
         chosen,
@@ -215,6 +219,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         gateway = Gateway(database, client, full_details=settings.full_details)
         stack.push_async_callback(gateway.drain)
         hub = EventHub(database)
+        job_service = JobService(database, gateway, hub, cancel_wait_seconds=settings.cancel_wait_seconds)
         await hub.start()
         stack.push_async_callback(hub.close)
         if settings.bootstrap_key is not None:
@@ -251,6 +256,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             db=database,
             temporal=client,
             gateway=gateway,
+            jobs=job_service,
+            webhooks=WebhookService(database, client, gateway, job_service),
             events=hub,
             secret=settings.secret or secrets.token_urlsafe(48),
             uploads=UploadSlots(settings, limits),

@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from towpath.accounts.types import Principal
 from towpath.api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import Slot
+from towpath.api.http.idempotency import replay
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import refuse_unknown
 from towpath.api.http.state import AppState
@@ -26,13 +26,14 @@ from towpath.entities.domain.parsing import ScalarFields, parse_entity
 from towpath.entities.store.dynamic import index_for_write
 from towpath.entities.store.indexes import find_index
 from towpath.entities.store.results import read_results
-from towpath.entities.types import BatchStatus, BatchView
+from towpath.entities.types import ENTITY_BATCH, BatchStatus, BatchView
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import StagedItem, read_failures
 from towpath.jobs.store.starts import ref_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.types import JobKind, JobWarning
+from towpath.jobs.types import JobWarning
 from towpath.runtime.settings import Settings
 from towpath.webhooks.store.endpoints import add_target
 
@@ -97,7 +98,7 @@ async def submit_batch(
     job = JobRow(
         id=uuid4(),
         organization=caller.organization,
-        kind=JobKind.ENTITY_BATCH,
+        kind=ENTITY_BATCH,
         params={"index": options.index_name},
         deadline=options.deadline,
         created_by=caller.key_id,
@@ -111,7 +112,7 @@ async def submit_batch(
     )
     async with turn, state.db.transaction() as connection:
         if known := await slot.open(connection):
-            return known.replay(await digest_body(request, limits, start=start))
+            return replay(known, await digest_body(request, limits, start=start))
         fields = ScalarFields()
         stager = Stager(connection, job.id, limits, ItemKind("entities", "id", _reader(fields)))
         upload = await (stager.stage(request, start=start) if single is None else stager.stage_one(single, start=start))

@@ -44,14 +44,12 @@ class Sent:
         document: The file, stored; None: there was none.
         digest: Of everything.
         webhook: Where its end is told.
-        pages: Of the file, where they can be counted at once.
     """
 
     given: dict[str, Any]
     document: DocumentRef | None
     digest: bytes
     webhook: WebhookFields
-    pages: int | None = None
 
 
 async def read_start(request: Request, state: AppState, organization: str, model: type[Model]) -> tuple[Model, Sent]:
@@ -65,17 +63,17 @@ async def read_start(request: Request, state: AppState, organization: str, model
     if media_type(request.headers) == MULTIPART:
         limit = state.settings.document_max_bytes + FORM_ROOM
         async with state.uploads.turn(request, organization, limit=limit, setting="document_max_bytes"):
-            given, document, pages = await _form(request, state, organization)
+            given, document = await _form(request, state, organization)
     else:
         # The document that it names is kept as well.
         await state.limits.room_for_bytes(organization)
         raw = b"".join([piece async for piece in body_pieces(request, limit=MAX_JSON)])
-        given, document, pages = _json(raw), None, None
+        given, document = _json(raw), None
     body = _validated(model, given)
     warn_of_unknown(request, body)
     sha256 = None if document is None else document.sha256
     digest = hashlib.sha256(write_json([given, sha256], options=orjson.OPT_SORT_KEYS)).digest()
-    return body, Sent(given, document, digest, webhook_fields(given), pages)
+    return body, Sent(given, document, digest, webhook_fields(given))
 
 
 def _json(raw: bytes) -> dict[str, Any]:
@@ -92,9 +90,7 @@ def _validated(model: type[Model], given: Mapping[str, Any]) -> Model:
         raise invalid(model, error) from error
 
 
-async def _form(
-    request: Request, state: AppState, organization: str
-) -> tuple[dict[str, Any], DocumentRef | None, int | None]:
+async def _form(request: Request, state: AppState, organization: str) -> tuple[dict[str, Any], DocumentRef | None]:
     limit = state.settings.document_max_bytes + FORM_ROOM
     # It is made by a generator function, and closed as one.
     pieces = cast(AsyncGenerator[bytes, None], body_pieces(request, limit=limit, setting="document_max_bytes"))
@@ -104,18 +100,18 @@ async def _form(
     except MultiPartException as error:
         raise BadInputError(f"the form cannot be read: {error.message}") from error
     given: dict[str, Any] = {}
-    document = pages = None
+    document = None
     try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name != "file":
                     raise BadInputError(f"{name}: the document goes into the field file", field=name)
-                document, pages = await _stored(state, organization, value)
+                document = await _stored(state, organization, value)
             else:
                 given[name] = _value(name, value)
     finally:
         await form.close()
-    return given, document, pages
+    return given, document
 
 
 def _value(name: str, text: str) -> Any:
@@ -132,7 +128,7 @@ def _value(name: str, text: str) -> Any:
     return text
 
 
-async def _stored(state: AppState, organization: str, file: UploadFile) -> tuple[DocumentRef, int | None]:
+async def _stored(state: AppState, organization: str, file: UploadFile) -> DocumentRef:
     name = (file.filename or "document")[:255]
     for text in (name, file.content_type or ""):
         assert_text(text, "file")
@@ -148,8 +144,14 @@ async def _stored(state: AppState, organization: str, file: UploadFile) -> tuple
             yield piece
 
     blob = await add_blob(state.db, organization, pieces(), most_bytes=state.settings.document_max_bytes, name=name)
-    ref = DocumentRef(file_name=name, media_type=file.content_type, size=blob.size, sha256=blob.sha256.hex())
-    return ref, pages
+    return DocumentRef(
+        file_name=name,
+        media_type=file.content_type,
+        size=blob.size,
+        sha256=blob.sha256.hex(),
+        kind=kind,
+        pages=pages,
+    )
 
 
 async def _counted(state: AppState, file: BinaryIO, kind: DocumentKind) -> int | None:

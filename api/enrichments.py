@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from towpath.accounts.types import Principal
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import Slot
+from towpath.api.http.idempotency import replay
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
 from towpath.api.webhook_targets import read_target
@@ -22,11 +22,11 @@ from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.runs import choose_strategy
 from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
 from towpath.enrichment.store.schemas import get_schema
-from towpath.enrichment.types import AUTO, EnrichmentOptions, Plan, Strategy
+from towpath.enrichment.types import AUTO, BATCH_ENRICHMENT, SINGLE_ENRICHMENT, EnrichmentOptions, Plan, Strategy
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import StagedItem, stage_page
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind
 from towpath.llm import Catalog
 from towpath.llm.store.attachments import get_attachments
 from towpath.webhooks.store.endpoints import add_target
@@ -158,7 +158,7 @@ async def start_enrichment(
     Returns:
         The answer, and the job unless the answer is a repeated one.
     """
-    kind = JobKind.SINGLE_ENRICHMENT if plan.single else JobKind.BATCH_ENRICHMENT
+    kind = SINGLE_ENRICHMENT if plan.single else BATCH_ENRICHMENT
     params = {
         "schema": str(plan.schema_id or plan.content["root"].get("name", "")),
         "schema_name": plan.content["root"].get("name", ""),
@@ -184,7 +184,7 @@ async def start_job(
     request: Request,
     state: AppState,
     caller: Principal,
-    kind: JobKind,
+    kind: str,
     params: dict[str, Any],
     *,
     digest: bytes,
@@ -215,7 +215,7 @@ async def start_job(
     await state.limits.room_for_bytes(caller.organization)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
-            return known.replay(digest), None
+            return replay(known, digest), None
         await job_store.create_job(connection, job, most=state.limits.most_jobs(caller.organization))
         if target is not None:
             await add_target(connection, job.id, target)

@@ -13,10 +13,8 @@ from towpath.accounts.types import Principal
 from towpath.api.ai_jobs import chosen_llm
 from towpath.api.documents import Sent
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import Remembered, Slot
 from towpath.api.http.links import public_base
 from towpath.api.http.state import AppState
-from towpath.api.job_control import find_job
 from towpath.api.webhook_targets import read_target
 from towpath.core.errors import BadInputError, ConflictError, ErrorCode, NotFoundError
 from towpath.core.json_schema import UncheckableError
@@ -27,6 +25,7 @@ from towpath.extraction.store.catalog import get_template
 from towpath.extraction.store.jobs import create_extraction, extract_id, get_extraction
 from towpath.extraction.store.reviews import decide, put_annotation
 from towpath.extraction.types import (
+    EXTRACTION,
     AnnotateBody,
     Annotation,
     ClassificationOption,
@@ -37,10 +36,10 @@ from towpath.extraction.types import (
     ExtractParams,
     ReviewBody,
 )
+from towpath.jobs.idempotency import Remembered, Slot
 from towpath.jobs.policy import JobAction
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind
 from towpath.llm.types import LOCAL_PROVIDER, split_key
 from towpath.net.urls import document_shown, receiver_shown
 from towpath.secrets.urls import seal_document, shown_url
@@ -92,7 +91,7 @@ async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: S
     unknown = set(options.extract_per_page) - set((schema or {}).get("properties", {}))
     if unknown:
         raise BadInputError(f"extractPerPage: the schema has no property {min(unknown)}", field="extractPerPage")
-    _assert_pages(options, sent.pages)
+    _assert_pages(options, None if sent.document is None else sent.document.pages)
     if body.metadata is not None and len(write_json(body.metadata)) > MAX_METADATA_BYTES:
         raise BadInputError(f"metadata is larger than {MAX_METADATA_BYTES} bytes", field="metadata")
     if body.webhook_id is not None:
@@ -149,7 +148,7 @@ async def start(
     params: ExtractParams,
     sent: Sent,
     *,
-    kind: JobKind = JobKind.EXTRACTION,
+    kind: str = EXTRACTION,
     metadata: dict[str, Any] | None = None,
     template_id: UUID | None = None,
     idempotency_key: str | None,
@@ -170,10 +169,8 @@ async def start(
         extract_id=extract_id(job.id),
         file_name=document.file_name,
         document_url=None if document.url is None else shown_url(document.url, document_shown),
-        kind=None,
         sha256=document.sha256,
         size=document.size,
-        pages_total=None,
         request=shown_request(sent.given, document),
         metadata=metadata,
         extracted=None,
@@ -195,7 +192,7 @@ async def start(
 
 def started_answer(state: AppState, request: Request, job: JobRow) -> dict[str, Any]:
     """What a start answers."""
-    path = f"/extract?jobId={job.id}" if job.kind is JobKind.EXTRACTION else f"/jobs/{job.id}"
+    path = f"/extract?jobId={job.id}" if job.kind == EXTRACTION else f"/jobs/{job.id}"
     return {"jobId": str(job.id), "result": public_base(request, state.settings) + path, "status": "PENDING"}
 
 
@@ -224,7 +221,7 @@ async def decide_review(
         BadInputError: The correction breaks the schema.
     """
     who = caller.user_id or caller.key_id
-    job = await find_job(state, caller, job_id, JobAction.REVIEW)
+    job = await state.jobs.find(caller, job_id, JobAction.REVIEW)
     original = await _original(state, job) if body.annotated_data is not None else {}
     if body.annotated_data is not None:
         await _assert_fits(state, job, body.annotated_data)
@@ -260,7 +257,7 @@ async def annotate(state: AppState, caller: Principal, body: AnnotateBody) -> An
         ConflictError: The job has no result yet.
         BadInputError: The correction breaks the schema.
     """
-    job = await find_job(state, caller, body.job_id, JobAction.CORRECT)
+    job = await state.jobs.find(caller, body.job_id, JobAction.CORRECT)
     original = await _original(state, job)
     await _assert_fits(state, job, body.annotated_data)
     async with state.db.transaction() as connection:
@@ -277,7 +274,7 @@ async def annotate(state: AppState, caller: Principal, body: AnnotateBody) -> An
 
 
 async def _original(state: AppState, job: JobRow) -> dict[str, Any]:
-    if job.kind is not JobKind.EXTRACTION:
+    if job.kind != EXTRACTION:
         raise NotFoundError(f"no extraction {job.id}")
     extraction = await get_extraction(state.db, job.organization, job.id)
     if extraction.extracted is None:

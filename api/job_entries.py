@@ -14,13 +14,13 @@ from towpath.core.json_values import write_json
 from towpath.documents.types import PageContent
 from towpath.extraction.store.jobs import extract_id, read_extractions
 from towpath.extraction.store.pages import read_pages
-from towpath.extraction.types import MAX_SHOWN_BYTES, Annotation, Extraction, job_status
+from towpath.extraction.types import CLASSIFICATION, EXTRACTION, MAX_SHOWN_BYTES, Annotation, Extraction
 from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind
+from towpath.jobs.types import job_status
 
 PAGE_TOLD = re.compile(r"\bpage (\d+)\b")
-DOCUMENTS = frozenset({JobKind.EXTRACTION, JobKind.CLASSIFICATION})
+DOCUMENTS = frozenset({EXTRACTION, CLASSIFICATION})
 HIDDEN = frozenset({"plan", "webhook"})
 
 
@@ -82,7 +82,7 @@ def _bounded(body: dict[str, Any], job: JobRow) -> dict[str, Any]:
 
 
 async def _response(state: AppState, job: JobRow, extraction: Extraction | None) -> Any:
-    if extraction is None or job.kind is JobKind.CLASSIFICATION:
+    if extraction is None or job.kind == CLASSIFICATION:
         return job.result
     if not job.state.final and job.review_status is None:
         return None
@@ -95,16 +95,16 @@ async def result_of(state: AppState, job: JobRow, extraction: Extraction, *, par
     Args:
         partial: Whether pages are shown that a job which still runs has finished.
     """
-    if job.kind is JobKind.CLASSIFICATION:
+    if job.kind == CLASSIFICATION:
         return job.result
     done = extraction.extracted is not None or job.state.final
-    if (not done and not partial) or extraction.sha256 is None or extraction.variant is None:
+    opened = extraction.opened
+    if (not done and not partial) or opened is None:
         return None
     options = job.params.get("options", {})
     pages: list[PageContent] = []
     if not options.get("excludeOCRResult"):
-        digest = bytes.fromhex(extraction.sha256)
-        pages = await read_pages(state.db, job.organization, digest, extraction.variant, extraction.pages)
+        pages = await read_pages(state.db, job.organization, opened.digest, opened.variant, opened.pages)
     found: dict[str, Any] = {"inputTokens": job.input_tokens, "outputTokens": job.output_tokens}
     if not options.get("excludeOCRResult"):
         found["ocr"] = _ocr(job, extraction, pages)
@@ -159,7 +159,7 @@ async def extraction_answer(
         "metadata": extraction.metadata,
         "reviewStatus": job.review_status,
         "pagesProcessed": job.processed,
-        "pagesTotal": None if extraction.pages is None else len(extraction.pages),
+        "pagesTotal": None if extraction.opened is None else len(extraction.opened.pages),
         "error": error_of(job),
         "warnings": plain_warnings(job),
         "result": await result_of(state, job, extraction, partial=partial),

@@ -16,11 +16,11 @@ from towpath.core.errors import ErrorCode
 from towpath.core.json_values import write_json
 from towpath.enrichment.store.records import job_records
 from towpath.enrichment.store.tables import RecordRow
-from towpath.enrichment.types import LLM_KINDS, STATUS_OF, LlmEvent
+from towpath.enrichment.types import BATCH_ENRICHMENT, LLM_KINDS, SINGLE_ENRICHMENT, STATUS_OF, LlmEvent
 from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.jobs import get_job, last_restart
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import EventType, JobEvent, JobKind, JobState
+from towpath.jobs.types import EventType, JobEvent, JobState
 
 STEP = 10
 HIDDEN = frozenset({EventType.CREATED, EventType.STARTED, EventType.PHASE, EventType.PROGRESS})
@@ -126,7 +126,7 @@ async def _end(state: AppState, job: JobRow, event: JobEvent) -> list[dict[str, 
         "last_error_summary": error.get("message"),
     }
     told: list[tuple[str, dict[str, Any]]] = []
-    if job.kind is JobKind.BATCH_ENRICHMENT:
+    if job.kind == BATCH_ENRICHMENT:
         reason = "cancelled" if final is JobState.CANCELLED else error.get("code")
         if final is JobState.FAILED and counts["total_entities"] <= event.data.get("processed", 0):
             # All of them had their turn: nothing was stopped.
@@ -161,11 +161,11 @@ def _message(job: JobRow, event: JobEvent, name: str, at: JobState, data: dict[s
 
 async def job_result(state: AppState, job: JobRow) -> dict[str, Any]:
     """What a job has brought: the models' results of one entity, a short row for each of many, or the job's own."""
-    if job.kind not in {JobKind.SINGLE_ENRICHMENT, JobKind.BATCH_ENRICHMENT}:
+    if job.kind not in {SINGLE_ENRICHMENT, BATCH_ENRICHMENT}:
         return job.result or {}
     async with state.db.transaction() as connection:
         rows = await job_records(connection, job.id)
-    if job.kind is JobKind.SINGLE_ENRICHMENT:
+    if job.kind == SINGLE_ENRICHMENT:
         return single_result(job, rows)
     by_entity: dict[int, list[RecordRow]] = {}
     for row in rows:

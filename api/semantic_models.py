@@ -14,18 +14,19 @@ from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
 from towpath.ai.domain.semantics.content import parse_model, views_of
 from towpath.ai.domain.semantics.overlay import overlay
 from towpath.ai.semantic_types import Content
-from towpath.ai.store.connections import change_connection, get_connection, sealed_config
+from towpath.ai.store.connections import change_connection, get_connection, seal_config
 from towpath.ai.store.models import ASKABLE, add_model, change_model, get_model, models_of, models_over, whole_model
 from towpath.ai.store.tables import ConnectionRow, ModelRow
-from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelKind
-from towpath.api.http.idempotency import Slot, job_once
+from towpath.ai.types import SCHEMA_READING, ConnectionBody, ConnectionView, ModelBody, ModelKind
+from towpath.api.http.idempotency import job_once
 from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
 from towpath.core.folders import own_file
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.jobs import create_job
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 
 WAIT_SECONDS = 60.0
 READ_FOR_SHARED = "POST /v1/models, its base"
@@ -58,7 +59,7 @@ async def connection_columns(state: AppState, organization: str, body: Connectio
     return {
         "name": body.name,
         "kind": kind,
-        "config": sealed_config(state.vault, config),
+        "config": seal_config(state.vault, config),
         "path": body.path,
         "host": host,
         "database": database,
@@ -198,7 +199,7 @@ def _reading(
     return JobRow(
         id=uuid4(),
         organization=caller.organization,
-        kind=JobKind.SCHEMA_READING,
+        kind=SCHEMA_READING,
         params=params,
         created_by=caller.key_id,
     )

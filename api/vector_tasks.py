@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from towpath.accounts.types import Principal
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import Slot
+from towpath.api.http.idempotency import replay
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import invalid, refuse_unknown
 from towpath.api.http.state import AppState
@@ -24,15 +24,18 @@ from towpath.core.bodies import field_names
 from towpath.core.errors import BadInputError, ConflictError
 from towpath.core.json_stream import Slice
 from towpath.core.json_values import parse_json, read_json
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.store.staging import StagedItem
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import FailedItem, JobKind
+from towpath.jobs.types import FailedItem
 from towpath.vectors.domain.items import canonical, object_uid
 from towpath.vectors.store.tasks import claim_task_id, next_order, read_failed_items
 from towpath.vectors.types import (
     TASK_ID_FORM,
+    VECTOR_DELETION,
+    VECTOR_UPSERTION,
     Collection,
     DataItem,
     DeletionBody,
@@ -59,7 +62,7 @@ OBJECT_ID: TypeAdapter[str] = TypeAdapter(ObjectId)
 class TaskKind:
     """What the two kinds of task differ in at the door."""
 
-    kind: JobKind
+    kind: str
     list_name: str
     read: Callable[[Any], tuple[str, bytes]]
     """Checks one item: its object id, and its bytes as they are staged."""
@@ -77,8 +80,8 @@ def _read_id(given: Any) -> tuple[str, bytes]:
     return object_id, canonical(object_id)
 
 
-UPSERTION = TaskKind(JobKind.VECTOR_UPSERTION, "items", _read_item, UpsertionBody)
-DELETION = TaskKind(JobKind.VECTOR_DELETION, "object_ids", _read_id, DeletionBody)
+UPSERTION = TaskKind(VECTOR_UPSERTION, "items", _read_item, UpsertionBody)
+DELETION = TaskKind(VECTOR_DELETION, "object_ids", _read_id, DeletionBody)
 
 
 class _KnownTaskError(Exception):
@@ -126,7 +129,7 @@ async def submit_task(
         turn = state.uploads.turn(request, caller.organization, limit=limits.json_bytes, setting=limits.json_setting)
         async with turn, state.db.transaction() as connection:
             if known := await slot.open(connection):
-                return known.replay(await digest_body(request, limits, start=b""))
+                return replay(known, await digest_body(request, limits, start=b""))
             reader = ItemKind(
                 kind.list_name, "object_id", _reader(kind, digest.update), alone=False, may_be_empty=True,
                 note_failed=lambda found: digest.update((found.digest or found.raw) + b"\n"), shown=True,
@@ -208,7 +211,7 @@ def view(job: JobRow, failures: list[FailedItem]) -> dict[str, Any]:
     }
     progress = TaskProgress(total=job.total, processed=job.processed, succeeded=job.succeeded, failed=job.failed)
     task: BaseModel
-    if job.kind is JobKind.VECTOR_DELETION:
+    if job.kind == VECTOR_DELETION:
         progress.missing = job.skipped
         gone = [FailedId(object_id=failure.id or "", detail=failure.message) for failure in failures]
         task = DeletionTask(**common, progress=progress, failed_item_ids=gone)

@@ -34,8 +34,8 @@ from towpath.entities.store import training
 from towpath.entities.store.indexes import add_entities, create_index, find_index
 from towpath.entities.store.matching import decide_all, load_postings, score_candidates, store_scores
 from towpath.entities.store.records import read_stored, write_drafts
-from towpath.entities.types import IndexConfig
-from towpath.jobs.types import JobKind, JobRef
+from towpath.entities.types import ENTITY_BATCH, IndexConfig
+from towpath.jobs.types import JobRef
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 
@@ -170,7 +170,7 @@ async def history_events(stack: EmbeddedStack, job_id: str) -> int:
 
     client = await Client.connect(stack.temporal_address)
     count = 0
-    ref = JobRef(organization="default", kind=JobKind.ENTITY_BATCH, job_id=UUID(job_id))
+    ref = JobRef(organization="default", kind=ENTITY_BATCH, job_id=UUID(job_id))
     async for run in client.list_workflows(f'WorkflowId = "{ref.workflow_id}"'):
         handle = client.get_workflow_handle(run.id, run_id=run.run_id)
         count += len((await handle.fetch_history()).events)

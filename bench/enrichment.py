@@ -30,10 +30,11 @@ from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath
+from towpath.enrichment.types import BATCH_ENRICHMENT
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.events import append_events
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind, JobRef, NewEvent
+from towpath.jobs.types import JobRef, NewEvent
 from towpath.llm.types import ProviderConfig
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
@@ -152,9 +153,7 @@ class Readers:
 async def _running_jobs(database: Database, count: int) -> list[JobRef]:
     refs = []
     for _ in range(count):
-        job = JobRow(
-            id=uuid4(), organization=DEFAULT_ORGANIZATION, kind=JobKind.BATCH_ENRICHMENT, total=1000, params={}
-        )
+        job = JobRow(id=uuid4(), organization=DEFAULT_ORGANIZATION, kind=BATCH_ENRICHMENT, total=1000, params={})
         async with database.transaction() as connection:
             await job_store.create_job(connection, job)
         ref = JobRef(organization=job.organization, job_id=job.id, kind=job.kind, attempt=1)

@@ -30,15 +30,19 @@ from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import col, select
 
 from bench._figures import tell
+from towpath.ai.types import AI_JOB, QUERY_GENERATION
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
-from towpath.extraction.types import STATUS_OF, JobStatus, ReviewStatus
+from towpath.enrichment.types import SCHEMA_EDIT, SINGLE_ENRICHMENT
+from towpath.entities.types import ENTITY_BATCH, ENTITY_REINDEX
+from towpath.extraction.types import EXTRACTION
 from towpath.jobs.store.jobs import begin_job, create_job, finish_job
 from towpath.jobs.store.listing import JobFilter, compact_counters, list_page
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import Finish, JobKind, JobRef, JobState
+from towpath.jobs.types import STATUS_OF, Finish, JobRef, JobState, JobStatus, ReviewStatus
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
+from towpath.vectors.types import VECTOR_DELETION, VECTOR_UPSERTION
 
 Given = TypeVar("Given")
 
@@ -51,11 +55,11 @@ FOLD = 5_000
 END = datetime(2026, 6, 1, tzinfo=UTC)
 DAYS = 90
 # The kind that is reviewed and has templates; the others have neither.
-REVIEWED = JobKind.EXTRACTION
+REVIEWED = EXTRACTION
 KINDS = {
-    REVIEWED: 30, JobKind.ENTITY_BATCH: 20, JobKind.VECTOR_UPSERTION: 20, JobKind.AI_JOB: 15,
-    JobKind.SINGLE_ENRICHMENT: 8, JobKind.VECTOR_DELETION: 4, JobKind.QUERY_GENERATION: 2, JobKind.SCHEMA_EDIT: 0.99,
-    JobKind.ENTITY_REINDEX: 0.01,
+    REVIEWED: 30, ENTITY_BATCH: 20, VECTOR_UPSERTION: 20, AI_JOB: 15,
+    SINGLE_ENRICHMENT: 8, VECTOR_DELETION: 4, QUERY_GENERATION: 2, SCHEMA_EDIT: 0.99,
+    ENTITY_REINDEX: 0.01,
 }  # fmt: skip
 STATES = {
     JobState.COMPLETED: 90, JobState.FAILED: 6, JobState.CANCELLED: 3.95, JobState.PAUSED: 0.04, JobState.RUNNING: 0.01,
@@ -104,7 +108,7 @@ def rows(dice: random.Random, organization: str, count: int, days: float) -> Ite
             state is JobState.RUNNING and dice.random() < 0.3,
             reviews[place].value if reviewed and reviews[place] and state.final else None,
             templates[place] if reviewed else None,
-            dice.choice(PEOPLE) if kind is JobKind.AI_JOB and dice.random() < 0.6 else None,
+            dice.choice(PEOPLE) if kind == AI_JOB and dice.random() < 0.6 else None,
             created, started, ended, ended or started, ended or started, 200, 200, 200, PARAMS, RESULT,
         )  # fmt: skip
 
@@ -177,8 +181,8 @@ def filters() -> dict[str, JobFilter]:
         "RETRY": JobFilter(statuses=[JobStatus.RETRY]),
         "PAUSED": JobFilter(statuses=[JobStatus.PAUSED]),
         "a frequent kind": JobFilter(kinds=[REVIEWED]),
-        "two kinds": JobFilter(kinds=[JobKind.ENTITY_BATCH, JobKind.AI_JOB]),
-        "a kind of one in 10,000": JobFilter(kinds=[JobKind.ENTITY_REINDEX]),
+        "two kinds": JobFilter(kinds=[ENTITY_BATCH, AI_JOB]),
+        "a kind of one in 10,000": JobFilter(kinds=[ENTITY_REINDEX]),
         "review PENDING": JobFilter(review_statuses=[ReviewStatus.PENDING]),
         "review APPROVED or REJECTED": JobFilter(review_statuses=[ReviewStatus.APPROVED, ReviewStatus.REJECTED]),
         "a popular template": JobFilter(template_id=TEMPLATES[0]),
@@ -187,7 +191,7 @@ def filters() -> dict[str, JobFilter]:
             kinds=[REVIEWED], statuses=[JobStatus.ERROR], review_statuses=[ReviewStatus.REJECTED],
             template_id=TEMPLATES[3],
         ),
-        "a seldom kind that failed": JobFilter(kinds=[JobKind.SCHEMA_EDIT], statuses=[JobStatus.ERROR]),
+        "a seldom kind that failed": JobFilter(kinds=[SCHEMA_EDIT], statuses=[JobStatus.ERROR]),
         "50 days": JobFilter(created_after=after, created_before=before),
         "50 days, COMPLETE": JobFilter(statuses=[JobStatus.COMPLETE], created_after=after, created_before=before),
         "50 days, review PENDING": JobFilter(
@@ -227,7 +231,7 @@ async def compare(database: Database, organization: str, name: str, wanted: JobF
 
 async def _write(database: Database) -> tuple[float, float]:
     """Milliseconds of a job's insert, and of its start and end together."""
-    ref = JobRef(organization="writes", kind=JobKind.ENTITY_BATCH, job_id=uuid4())
+    ref = JobRef(organization="writes", kind=ENTITY_BATCH, job_id=uuid4())
 
     async def create(job: JobRow) -> None:
         async with database.transaction() as connection:

@@ -25,8 +25,11 @@ from tests.receiver import Receiver, receiver
 from tests.supervised import supervised
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
+from towpath.features import register_features
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
+
+register_features()
 
 # How long an example takes tells of the machine, not of the code.
 hypothesis.settings.register_profile(

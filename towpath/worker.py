@@ -34,12 +34,16 @@ from towpath.activities.jobs import JobActivities
 from towpath.activities.llm_tasks import LlmTaskActivities
 from towpath.activities.vectors import VectorActivities
 from towpath.activities.webhooks import WebhookActivities
-from towpath.ai.agent import Desk
+from towpath.ai.service.agent import Agent
+from towpath.ai.service.agent_context import AgentContext
+from towpath.ai.service.schema_reading import SchemaReader
 from towpath.core.queues import Queue, read_queues
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.entities.candidates import Matcher
-from towpath.extraction.fetching import Documents
+from towpath.extraction.service.document_cache import DocumentCache
+from towpath.extraction.service.pipeline import ExtractionPipeline
+from towpath.features import register_features
 from towpath.jobs.patience import Clock, Patience, wall_clock
 from towpath.llm import LanguageModels
 from towpath.llm.paid import Asker
@@ -102,7 +106,7 @@ class Parts:
     tasks: LlmTaskActivities
     ai: AiActivities
     extraction: ExtractionActivities
-    documents: Documents
+    documents: DocumentCache
     guard: ActivityGuard
     fetcher: GuardedClient
     webhooks: WebhookActivities
@@ -119,6 +123,7 @@ class Parts:
             settings: The settings.
             clock: By which a provider's outage is waited out.
         """
+        register_features()
         matcher = Matcher(database, memory_mb=settings.match_memory_mb)
         closed = own_endpoints(settings)
         client = GuardedClient(
@@ -146,14 +151,14 @@ class Parts:
         )
         reader = DocumentReader(settings.read_limits, children=COMPUTE_SLOTS)
         sources = Sources(client, reader, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
-        documents = Documents(
+        documents = DocumentCache(
             database,
             reader,
             fetcher,
             vault,
             most_bytes=settings.document_max_bytes,
         )
-        desk = Desk(
+        agent_context = AgentContext(
             database,
             asker,
             vault,
@@ -173,8 +178,10 @@ class Parts:
             vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources, patience),
             enrichment=EnrichmentActivities(database, asker),
             tasks=LlmTaskActivities(database, asker),
-            ai=AiActivities(desk, full_details=settings.full_details),
-            extraction=ExtractionActivities(database, asker, documents, chunk=settings.extraction_chunk),
+            ai=AiActivities(Agent(agent_context), SchemaReader(agent_context), full_details=settings.full_details),
+            extraction=ExtractionActivities(
+                ExtractionPipeline(database, asker, documents, chunk=settings.extraction_chunk)
+            ),
             documents=documents,
             guard=ActivityGuard(database, retry_days=settings.retry_days, full_details=settings.full_details),
             fetcher=fetcher,

@@ -7,8 +7,8 @@ from typing import Any
 from temporalio import workflow
 
 from towpath.activities.ai import AiActivities
-from towpath.ai.types import AiRunState, IterationTask
-from towpath.jobs.types import JobInput, JobKind, JobOutcome, RunState
+from towpath.ai.types import AI_JOB, QUERY_GENERATION, SCHEMA_READING, TOPIC_CHOICE, AiRunState, IterationTask
+from towpath.jobs.types import JobInput, JobOutcome, RunState
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import PAID
 from towpath.workflows.webhooks import start_notice
@@ -17,7 +17,7 @@ EXECUTE = "execute"
 MAX_ITERATIONS = 10
 
 
-@workflow.defn(name=JobKind.AI_JOB)
+@workflow.defn(name=AI_JOB)
 class AiJobWorkflow(JobWorkflow[AiRunState]):
     """Answers one question of a conversation."""
 
@@ -58,14 +58,14 @@ class SingleAnswerWorkflow(JobWorkflow[RunState]):
         self.tell_phase(job.ref.kind.replace("_", " "))
         await workflow.wait_condition(lambda: not self.paused)
         methods = {
-            JobKind.TOPIC_CHOICE: AiActivities.choose_topic,
-            JobKind.QUERY_GENERATION: AiActivities.generate_query,
-            JobKind.SCHEMA_READING: AiActivities.read_schema,
+            TOPIC_CHOICE: AiActivities.choose_topic,
+            QUERY_GENERATION: AiActivities.generate_query,
+            SCHEMA_READING: AiActivities.read_schema,
         }
         return await workflow.execute_activity_method(methods[job.ref.kind], job.ref, **PAID)
 
 
-@workflow.defn(name=JobKind.TOPIC_CHOICE)
+@workflow.defn(name=TOPIC_CHOICE)
 class TopicChoiceWorkflow(SingleAnswerWorkflow):
     """Chooses the topic of a question."""
 
@@ -75,7 +75,7 @@ class TopicChoiceWorkflow(SingleAnswerWorkflow):
         return await self.conduct(job, self._phases)
 
 
-@workflow.defn(name=JobKind.QUERY_GENERATION)
+@workflow.defn(name=QUERY_GENERATION)
 class QueryGenerationWorkflow(SingleAnswerWorkflow):
     """Makes the query of a question."""
 
@@ -85,7 +85,7 @@ class QueryGenerationWorkflow(SingleAnswerWorkflow):
         return await self.conduct(job, self._phases)
 
 
-@workflow.defn(name=JobKind.SCHEMA_READING)
+@workflow.defn(name=SCHEMA_READING)
 class SchemaReadingWorkflow(SingleAnswerWorkflow):
     """Makes a semantic model of what a database holds."""
 

@@ -8,8 +8,17 @@ from temporalio import workflow
 
 from towpath.activities.enrichment import EnrichmentActivities
 from towpath.activities.llm_tasks import LlmTaskActivities
-from towpath.enrichment.types import HOLD_SECONDS, LlmEvent
-from towpath.jobs.types import JobInput, JobKind, JobOutcome, NewEvent, PageTask, RunState
+from towpath.enrichment.types import (
+    BATCH_ENRICHMENT,
+    EXPERTISE_RETRY,
+    FUSION_MERGE,
+    HOLD_SECONDS,
+    SCHEMA_EDIT,
+    SCHEMA_GENERATION,
+    SINGLE_ENRICHMENT,
+    LlmEvent,
+)
+from towpath.jobs.types import JobInput, JobOutcome, NewEvent, PageTask, RunState
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import PAID
 
@@ -31,7 +40,7 @@ class EnrichmentWorkflow(JobWorkflow[RunState]):
             state.pages = plan.pages
             if not state.pages:
                 return
-            if job.ref.kind is JobKind.SINGLE_ENRICHMENT:
+            if job.ref.kind == SINGLE_ENRICHMENT:
                 await self._check(job)
             await self.go_to(job, ENRICH, len(state.pages))
         pages = state.pages
@@ -60,7 +69,7 @@ class EnrichmentWorkflow(JobWorkflow[RunState]):
         await self.hold(job, event, seconds=HOLD_SECONDS)
 
 
-@workflow.defn(name=JobKind.SINGLE_ENRICHMENT)
+@workflow.defn(name=SINGLE_ENRICHMENT)
 class SingleEnrichmentWorkflow(EnrichmentWorkflow):
     """Enriches one entity."""
 
@@ -70,7 +79,7 @@ class SingleEnrichmentWorkflow(EnrichmentWorkflow):
         return await self.conduct(job, self._phases)
 
 
-@workflow.defn(name=JobKind.BATCH_ENRICHMENT)
+@workflow.defn(name=BATCH_ENRICHMENT)
 class BatchEnrichmentWorkflow(EnrichmentWorkflow):
     """Enriches many entities."""
 
@@ -90,15 +99,15 @@ class LlmTaskWorkflow(JobWorkflow[RunState]):
         await self.go_to(job, job.ref.kind.replace("_", " "))
         await workflow.wait_condition(lambda: not self.paused)
         methods = {
-            JobKind.SCHEMA_GENERATION: LlmTaskActivities.generate_schema,
-            JobKind.SCHEMA_EDIT: LlmTaskActivities.edit_schema,
-            JobKind.EXPERTISE_RETRY: LlmTaskActivities.retry_domains,
-            JobKind.FUSION_MERGE: LlmTaskActivities.merge_records,
+            SCHEMA_GENERATION: LlmTaskActivities.generate_schema,
+            SCHEMA_EDIT: LlmTaskActivities.edit_schema,
+            EXPERTISE_RETRY: LlmTaskActivities.retry_domains,
+            FUSION_MERGE: LlmTaskActivities.merge_records,
         }
         return await workflow.execute_activity_method(methods[job.ref.kind], job.ref, **PAID)
 
 
-@workflow.defn(name=JobKind.SCHEMA_GENERATION)
+@workflow.defn(name=SCHEMA_GENERATION)
 class SchemaGenerationWorkflow(LlmTaskWorkflow):
     """Makes a schema of samples."""
 
@@ -108,7 +117,7 @@ class SchemaGenerationWorkflow(LlmTaskWorkflow):
         return await self.conduct(job, self._phases)
 
 
-@workflow.defn(name=JobKind.SCHEMA_EDIT)
+@workflow.defn(name=SCHEMA_EDIT)
 class SchemaEditWorkflow(LlmTaskWorkflow):
     """Changes a schema by an instruction."""
 
@@ -118,7 +127,7 @@ class SchemaEditWorkflow(LlmTaskWorkflow):
         return await self.conduct(job, self._phases)
 
 
-@workflow.defn(name=JobKind.EXPERTISE_RETRY)
+@workflow.defn(name=EXPERTISE_RETRY)
 class ExpertiseRetryWorkflow(LlmTaskWorkflow):
     """Asks once more for a record's failed domains."""
 
@@ -128,7 +137,7 @@ class ExpertiseRetryWorkflow(LlmTaskWorkflow):
         return await self.conduct(job, self._phases)
 
 
-@workflow.defn(name=JobKind.FUSION_MERGE)
+@workflow.defn(name=FUSION_MERGE)
 class FusionMergeWorkflow(LlmTaskWorkflow):
     """Fuses records."""
 

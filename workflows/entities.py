@@ -7,7 +7,8 @@ from temporalio import workflow
 from towpath.activities.entities import EntityActivities
 from towpath.activities.entity_reindex import ReindexActivities
 from towpath.entities.params import EntityRunState, Phase, ShareTask
-from towpath.jobs.types import JobInput, JobKind, JobOutcome, PageTask
+from towpath.entities.types import ENTITY_BATCH
+from towpath.jobs.types import JobInput, JobOutcome, PageTask
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import CHUNK, WHOLE
 
@@ -43,7 +44,7 @@ class EntityJob(JobWorkflow[EntityRunState]):
         await self.through(job, chunk, shares)
 
 
-@workflow.defn(name=JobKind.ENTITY_BATCH)
+@workflow.defn(name=ENTITY_BATCH)
 class EntityBatchWorkflow(EntityJob):
     """Stores a batch of entities and finds the duplicates among them and in the index."""
 

@@ -8,12 +8,13 @@ from temporalio import workflow
 
 from towpath.activities.entity_reindex import ReindexActivities
 from towpath.entities.params import Phase
-from towpath.jobs.types import JobInput, JobKind, JobOutcome
+from towpath.entities.types import ENTITY_REINDEX
+from towpath.jobs.types import JobInput, JobOutcome
 from towpath.workflows.entities import EntityJob
 from towpath.workflows.options import WHOLE
 
 
-@workflow.defn(name=JobKind.ENTITY_REINDEX)
+@workflow.defn(name=ENTITY_REINDEX)
 class EntityReindexWorkflow(EntityJob):
     """Rebuilds an index under a new configuration, or with a model tuned by labels."""
 

@@ -7,8 +7,15 @@ from typing import Any
 from temporalio import workflow
 
 from towpath.activities.extraction import ExtractionActivities
-from towpath.extraction.types import HOLD_SECONDS, REVIEW_REQUESTED, ExtractionState, PageShare
-from towpath.jobs.types import JobInput, JobKind, JobOutcome, NewEvent
+from towpath.extraction.types import (
+    CLASSIFICATION,
+    EXTRACTION,
+    HOLD_SECONDS,
+    REVIEW_REQUESTED,
+    ExtractionState,
+    PageShare,
+)
+from towpath.jobs.types import JobInput, JobOutcome, NewEvent
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import CHUNK, PAID
 from towpath.workflows.webhooks import start_notice
@@ -53,7 +60,7 @@ class DocumentWorkflow(JobWorkflow[ExtractionState]):
         await self.go_to(job, then)
 
 
-@workflow.defn(name=JobKind.EXTRACTION)
+@workflow.defn(name=EXTRACTION)
 class ExtractionWorkflow(DocumentWorkflow):
     """Reads a document and takes its fields out."""
 
@@ -84,7 +91,7 @@ class ExtractionWorkflow(DocumentWorkflow):
             )
 
 
-@workflow.defn(name=JobKind.CLASSIFICATION)
+@workflow.defn(name=CLASSIFICATION)
 class ClassificationWorkflow(DocumentWorkflow):
     """Reads the beginning of a document and chooses its class."""
 

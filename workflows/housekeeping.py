@@ -71,7 +71,7 @@ class ReconcileWorkflow:
     async def _start(start: JobStart, done: Reconciled) -> None:
         try:
             await workflow.start_child_workflow(
-                start.input.ref.kind.value,
+                start.input.ref.kind,
                 start.input,
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 **start_options(start),

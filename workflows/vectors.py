@@ -5,8 +5,8 @@ from __future__ import annotations
 from temporalio import workflow
 
 from towpath.activities.vectors import VectorActivities
-from towpath.jobs.types import JobInput, JobKind, JobOutcome, PageTask, RunState
-from towpath.vectors.types import Phase
+from towpath.jobs.types import JobInput, JobOutcome, PageTask, RunState
+from towpath.vectors.types import VECTOR_DELETION, VECTOR_UPSERTION, Phase
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import CHUNK
 
@@ -38,7 +38,7 @@ class VectorTaskWorkflow(JobWorkflow[RunState]):
         await self.through(job, chunk, len(pages))
 
 
-@workflow.defn(name=JobKind.VECTOR_UPSERTION)
+@workflow.defn(name=VECTOR_UPSERTION)
 class VectorUpsertionWorkflow(VectorTaskWorkflow):
     """Embeds items and stores them in a collection."""
 
@@ -50,7 +50,7 @@ class VectorUpsertionWorkflow(VectorTaskWorkflow):
         return await self.conduct(job, self._phases)
 
 
-@workflow.defn(name=JobKind.VECTOR_DELETION)
+@workflow.defn(name=VECTOR_DELETION)
 class VectorDeletionWorkflow(VectorTaskWorkflow):
     """Deletes objects from a collection."""
 

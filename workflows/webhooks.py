@@ -18,11 +18,18 @@ from towpath.activities.webhooks import WebhookActivities
 from towpath.core.queues import Queue
 from towpath.jobs import search_attributes as attributes
 from towpath.jobs.types import DeliveryRef, JobRef
-from towpath.webhooks.types import DeliveryInput, DeliveryOutcome, DeliveryState, NoticeInput, NoticeOutcome, TryTask
+from towpath.webhooks.types import (
+    DELIVERY,
+    DeliveryInput,
+    DeliveryOutcome,
+    DeliveryState,
+    NoticeInput,
+    NoticeOutcome,
+    TryTask,
+)
+from towpath.webhooks.types import NOTICE as NOTICE_WORKFLOW
 from towpath.workflows.options import NOTICE
 
-DELIVERY = "delivery"
-NOTICE_KIND = "notice"
 FIRST_AT_ONCE = 200
 
 Run = Callable[[Any, Any], Awaitable[Any]]
@@ -51,7 +58,7 @@ class DeliveryWorkflow:
             await workflow.sleep(outcome.wait, summary=f"before attempt {number + 1}")
 
 
-@workflow.defn(name=NOTICE_KIND)
+@workflow.defn(name=NOTICE_WORKFLOW)
 class NoticeWorkflow:
     """Tells all receivers of one job's end."""
 
@@ -79,8 +86,8 @@ class NoticeWorkflow:
 async def start_notice(job: JobRef, refs: list[DeliveryRef], *, step: int = 0) -> None:
     """Start a notice from within a job's workflow: of its end, or of a step's progress."""
     if refs:
-        identity = f"{job.organization}/{NOTICE_KIND}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
-        await _start(NoticeWorkflow.run, NoticeInput(refs=refs), identity, job.organization, NOTICE_KIND)
+        identity = f"{job.organization}/{NOTICE_WORKFLOW}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
+        await _start(NoticeWorkflow.run, NoticeInput(refs=refs), identity, job.organization, NOTICE_WORKFLOW)
 
 
 async def start_delivery(given: DeliveryInput) -> bool:

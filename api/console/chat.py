@@ -12,7 +12,6 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from towpath.ai.store.threads import read_thread, read_turn
 from towpath.ai.types import MAX_PROMPT, Turn
-from towpath.api import job_control
 from towpath.api.ai_jobs import ask, draw
 from towpath.api.ai_views import csv_response
 from towpath.api.console.conversation import base_of, step_with_rows, thread_page, turn_fragment
@@ -152,7 +151,7 @@ async def cancel(
     """Stops a question, unless its answer is being stored already."""
     visitor.check(request, await read_form(request))
     await _job_of(state, visitor, conversation_id, job_id)
-    await job_control.cancel(state, visitor.caller, job_id)
+    await state.jobs.cancel(visitor.caller, job_id)
     if PART_HEADER in request.headers:
         return Response(status_code=204)
     return RedirectResponse(f"{base_of(conversation_id)}#turn-{job_id}", 303)

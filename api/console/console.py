@@ -19,8 +19,8 @@ from towpath.api.console.visitors import SignInNeededError, Visitor, signed_in
 from towpath.api.http.auth import allowed
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
-from towpath.extraction.types import ReviewStatus
 from towpath.jobs.store.listing import JobFilter, list_page
+from towpath.jobs.types import ReviewStatus
 
 PART = "fragment"
 """The query parameter by which the script asks for a part of a page instead of the page."""

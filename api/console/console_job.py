@@ -15,8 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from towpath.ai.store.jobs import read_ai
-from towpath.ai.types import DELIVER
-from towpath.api import job_control
+from towpath.ai.types import AI_JOB
 from towpath.api.console.console import PART, PageVisitor, PartVisitor, console_page, reader_of, told_on_page
 from towpath.api.console.delivery_views import DeliveryLine, delivery_line
 from towpath.api.console.extraction_views import ExtractionSummary, extraction_summary
@@ -25,19 +24,19 @@ from towpath.api.console.job_words import JobLine, job_line
 from towpath.api.console.rendering import render
 from towpath.api.console.timeline import Line, timeline
 from towpath.api.console.visitors import Visitor, read_form
-from towpath.api.gateway import held_for_review
+from towpath.api.http.job_views import job_view
 from towpath.api.http.state import AppState, State
 from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
-from towpath.api.job_control import find_job
-from towpath.api.job_views import job_view
 from towpath.core.errors import TowpathError
 from towpath.core.json_values import write_json
+from towpath.extraction.types import CLASSIFICATION, EXTRACTION
+from towpath.jobs.gateway import held_for_review
 from towpath.jobs.policy import JobAction, may
 from towpath.jobs.store.ends import warnings_of
 from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.staging import read_failures
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import FailedItem, JobKind, JobState, JobView, JobWarning
+from towpath.jobs.types import DELIVER, FailedItem, JobState, JobView, JobWarning
 from towpath.webhooks.store.deliveries import list_deliveries
 
 router = APIRouter(prefix="/console/jobs/{job_id}", route_class=PageRoute, include_in_schema=False)
@@ -46,7 +45,7 @@ SHOWN_FAILURES = 25
 SHOWN_DELIVERIES = 50
 MAX_PAGE = 1_000_000
 MAX_RESULT = 20_000
-DOCUMENT_KINDS = frozenset({JobKind.EXTRACTION, JobKind.CLASSIFICATION})
+DOCUMENT_KINDS = frozenset({EXTRACTION, CLASSIFICATION})
 
 
 class Act(StrEnum):
@@ -121,7 +120,7 @@ async def read_detail(
     Raises:
         NotFound: It is not there, or not to be seen.
     """
-    job = await find_job(state, visitor.caller, job_id)
+    job = await state.jobs.find(visitor.caller, job_id)
     newest = job.last_seq if before is None else min(before - 1, job.last_seq)
     after = max(newest - SHOWN_EVENTS, 0)
     events = await read_events(state.db, job.id, after=after, limit=max(newest - after, 1))
@@ -149,7 +148,7 @@ async def read_detail(
 
 async def _result_of(state: AppState, job: JobRow) -> str | None:
     """What the job has brought: a question's answer, else its small result as JSON."""
-    if job.kind is JobKind.AI_JOB and job.state is JobState.COMPLETED:
+    if job.kind == AI_JOB and job.state is JobState.COMPLETED:
         async with state.db.transaction() as connection:
             answer = (await read_ai(connection, [job.id]))[job.id].summary
         if answer:
@@ -190,7 +189,7 @@ async def show(
 async def do(request: Request, state: State, visitor: PageVisitor, job_id: UUID, act: Act) -> Response:
     """Pauses, continues, cancels or restarts; what the state does not allow is told on the page."""
     visitor.check(request, await read_form(request))
-    job = await find_job(state, visitor.caller, job_id)
+    job = await state.jobs.find(visitor.caller, job_id)
     try:
         await _do(state, visitor, job, act)
     except TowpathError as refused:
@@ -203,14 +202,14 @@ async def do(request: Request, state: State, visitor: PageVisitor, job_id: UUID,
 
 async def _do(state: AppState, visitor: Visitor, job: JobRow, act: Act) -> None:
     if act is Act.PAUSE:
-        await job_control.pause(state, visitor.caller, job.id)
+        await state.jobs.pause(visitor.caller, job.id)
     elif act is Act.CONTINUE:
-        await job_control.go_on(state, visitor.caller, job.id)
+        await state.jobs.resume(visitor.caller, job.id)
     elif act is Act.RESTART:
-        await job_control.restart(state, visitor.caller, job.id)
+        await state.jobs.restart(visitor.caller, job.id)
     else:
         # Of a document a person wants to see what has become of it.
-        await job_control.cancel(state, visitor.caller, job.id, wait=job.kind in DOCUMENT_KINDS)
+        await state.jobs.cancel(visitor.caller, job.id, wait=job.kind in DOCUMENT_KINDS)
 
 
 @router.get("/events", response_class=EventSourceResponse)
@@ -221,7 +220,7 @@ async def follow(
     position: Position,
 ) -> Response:
     """The numbers of a job's events, from after `Last-Event-ID`; they tell the script when to look again."""
-    job = await find_job(state, visitor.caller, job_id)
+    job = await state.jobs.find(visitor.caller, job_id)
     return no_more() if has_everything(job, position) else stream(state, job, _numbers(state, job.id, position or 0))
 
 

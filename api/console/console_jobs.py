@@ -21,18 +21,18 @@ from fastapi.responses import HTMLResponse
 from towpath.accounts.types import KeyKind
 from towpath.api.console.console import PART, PageVisitor, console_page, reader_of
 from towpath.api.console.failures import PageRoute
-from towpath.api.console.job_words import KIND_WORDS, REVIEW_WORDS, STATUS_WORDS, job_line
+from towpath.api.console.job_words import REVIEW_WORDS, STATUS_WORDS, job_line
 from towpath.api.console.rendering import page, render
 from towpath.api.console.sign_in import HOME
 from towpath.api.console.visitors import Visitor
 from towpath.api.http.links import public_base
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import NotFoundError
-from towpath.extraction.types import JobStatus, ReviewStatus
+from towpath.jobs.registry import is_kind, job_types
 from towpath.jobs.store.jobs import get_job, list_jobs
 from towpath.jobs.store.listing import JobFilter, list_page, totals_by_status
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind
+from towpath.jobs.types import JobStatus, ReviewStatus
 
 router = APIRouter(prefix="/console", route_class=PageRoute, include_in_schema=False)
 PAGE_SIZE = 50
@@ -52,7 +52,7 @@ Word = TypeVar("Word", bound=StrEnum)
 class JobQuery:
     """What the list was asked for; words that it does not know are as if they were not there."""
 
-    kind: JobKind | None = None
+    kind: str | None = None
     status: JobStatus | None = None
     review: ReviewStatus | None = None
     since: str = ""
@@ -64,7 +64,7 @@ class JobQuery:
         """Out of an address."""
         number = given.get("page", "")
         return cls(
-            kind=_word(JobKind, given.get("kind")),
+            kind=kind if is_kind(kind := given.get("kind", "").lower()) else None,
             status=_word(JobStatus, given.get("status")),
             review=_word(ReviewStatus, given.get("review")),
             since=since if (since := given.get("since", "")) in WINDOWS else "",
@@ -163,7 +163,7 @@ def _view(request: Request, state: AppState, query: JobQuery, table: JobTable | 
         "base": base,
         "lines": [] if table is None else [job_line(job, now) for job in table.jobs],
         "tabs": STATUS_WORDS,
-        "kinds": KIND_WORDS,
+        "kinds": {known.kind: known.title for known in job_types()},
         "reviews": REVIEW_WORDS,
         "windows": {name: words for name, (words, _) in WINDOWS.items()},
         "site": site,

@@ -18,7 +18,6 @@ from towpath.api.console.sign_in import local_path
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.state import AppState, State
-from towpath.api.routes.webhooks import send_again
 from towpath.core.errors import TowpathError
 from towpath.webhooks.store.deliveries import Delivery, list_deliveries
 from towpath.webhooks.types import DeliveryState
@@ -90,7 +89,7 @@ async def resend(request: Request, state: State, visitor: PageVisitor, delivery_
     form = await read_form(request)
     visitor.check(request, form)
     try:
-        await send_again(state, visitor.caller, delivery_id)
+        await state.webhooks.resend(visitor.caller, delivery_id)
     except TowpathError as refused:
         if not told_on_page(refused):
             raise

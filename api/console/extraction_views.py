@@ -66,13 +66,18 @@ def schema_of(job: JobRow) -> Mapping[str, Any] | None:
 
 
 def document_facts(extraction: Extraction, read: int) -> list[str]:
-    """Kind, size and pages of a document, in words."""
-    facts = [extraction.kind.value.upper()] if extraction.kind else []
+    """Describe kind, size and pages of a document in words.
+
+    Args:
+        read: How many of its pages are read.
+    """
+    opened = extraction.opened
+    facts = [] if opened is None else [opened.kind.value.upper()]
     if extraction.size is not None:
         facts.append(size_in_words(extraction.size))
-    if extraction.pages_total is not None:
-        chosen = len(extraction.pages) if extraction.pages is not None else extraction.pages_total
-        of_all = f" of {extraction.pages_total:,}" if chosen != extraction.pages_total else ""
+    if opened is not None:
+        chosen = len(opened.pages)
+        of_all = f" of {opened.pages_total:,}" if chosen != opened.pages_total else ""
         pages = "page" if chosen == 1 and not of_all else "pages"
         facts.append(f"{chosen:,}{of_all} {pages}, {min(read, chosen):,} read")
     return facts

@@ -6,16 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from towpath.extraction.types import JobStatus, ReviewStatus, job_status
-from towpath.jobs.domain import SUBJECTS
+from towpath.jobs.registry import job_type
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState, JobStatus, ReviewStatus, job_status
 
 SUBJECT_CHARACTERS = 120
-KIND_WORDS: dict[JobKind, str] = {kind: kind.replace("_", " ").capitalize() for kind in JobKind} | {
-    JobKind.AI_JOB: "AI job",
-    JobKind.ENTITY_REINDEX: "Entity re-index",
-}
 STATUS_WORDS: dict[JobStatus, str] = {
     JobStatus.PENDING: "Pending",
     JobStatus.IN_PROGRESS: "In progress",
@@ -67,7 +62,7 @@ def job_line(job: JobRow, now: datetime | None = None) -> JobLine:
     cancelling = job.cancelling and not job.state.final
     return JobLine(
         job=job,
-        kind=KIND_WORDS[job.kind],
+        kind=job_type(job.kind).title,
         subject=subject_of(job),
         status=status,
         status_words="Cancelling" if cancelling else STATUS_WORDS[status],
@@ -79,10 +74,12 @@ def job_line(job: JobRow, now: datetime | None = None) -> JobLine:
 
 def subject_of(job: JobRow) -> str:
     """What a job works on: a question, a document's name, an index; its short id where nothing is known."""
-    found = job.params.get("prompt") or job.params.get(SUBJECTS[job.kind])
-    if isinstance(found, Mapping):
-        found = found.get("file_name")
-    words = " ".join(str(found or f"Job {str(job.id)[:8]}").split())
+    described = job_type(job.kind)
+    subject = job.params.get(described.headline) if described.headline else None
+    subject = subject or job.params.get(described.subject)
+    if isinstance(subject, Mapping):
+        subject = subject.get("file_name")
+    words = " ".join(str(subject or f"Job {str(job.id)[:8]}").split())
     return words if len(words) <= SUBJECT_CHARACTERS else f"{words[: SUBJECT_CHARACTERS - 1].rstrip()}…"
 
 

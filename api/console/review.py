@@ -18,19 +18,18 @@ from towpath.api.console.rendering import render
 from towpath.api.console.review_form import Node
 from towpath.api.console.review_typed import TypedForm, data_of, with_row_changed, wrong_fields
 from towpath.api.console.review_views import Reviewed, form_of, read_reviewed, review_view
-from towpath.api.console.sheets import numbers_of, read_sheets
+from towpath.api.console.sheets import read_sheets
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.extractions import annotate, decide_review
 from towpath.api.http.state import AppState, State
-from towpath.api.job_control import find_job
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, TowpathError
 from towpath.extraction.domain.shapes import changes_between
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.store.pages import read_image
-from towpath.extraction.types import AnnotateBody, ReviewBody, ReviewStatus
+from towpath.extraction.types import EXTRACTION, AnnotateBody, ReviewBody
 from towpath.jobs.store.listing import JobFilter, list_page
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind
+from towpath.jobs.types import ReviewStatus
 
 router = APIRouter(prefix="/console", route_class=PageRoute, include_in_schema=False)
 QUEUE_PAGE = 50
@@ -86,7 +85,7 @@ async def queue(
         done: The job that was just decided.
     """
     seen = after or done
-    last = None if seen is None else await find_job(state, visitor.caller, seen)
+    last = None if seen is None else await state.jobs.find(visitor.caller, seen)
     found = await next_waiting(state, visitor, last)
     if found is not None:
         told = f"?done={done}" if done else ""
@@ -101,7 +100,7 @@ async def _done(state: AppState, visitor: Visitor, job_id: UUID | None) -> dict[
     if job_id is None:
         return None
     try:
-        job = await find_job(state, visitor.caller, job_id)
+        job = await state.jobs.find(visitor.caller, job_id)
     except NotFoundError:
         return None
     words = {ReviewStatus.APPROVED: "approved", ReviewStatus.REJECTED: "rejected", ReviewStatus.CANCELLED: "withdrawn"}
@@ -244,26 +243,26 @@ async def _save(state: AppState, visitor: Visitor, reviewed: Reviewed, changed: 
 @router.get("/jobs/{job_id}/pages/{number}.jpg")
 async def picture(state: State, visitor: PartVisitor, job_id: UUID, number: int) -> Response:
     """A page's picture."""
-    job = await find_job(state, visitor.caller, job_id)
+    job = await state.jobs.find(visitor.caller, job_id)
     extraction = await get_extraction(state.db, job.organization, job.id)
-    found = None
-    if extraction.sha256 is not None and number in numbers_of(extraction):
-        found = await read_image(state.db, job.organization, bytes.fromhex(extraction.sha256), number)
-    if found is None:
+    opened, image = extraction.opened, None
+    if opened is not None and number in opened.pages:
+        image = await read_image(state.db, job.organization, opened.digest, number)
+    if image is None:
         raise NotFoundError("this page has no picture")
-    return Response(found, media_type="image/jpeg", headers={"Cache-Control": KEPT_AN_HOUR})
+    return Response(image, media_type="image/jpeg", headers={"Cache-Control": KEPT_AN_HOUR})
 
 
 @router.get("/jobs/{job_id}/pages/{number}")
 async def one_sheet(state: State, visitor: PartVisitor, job_id: UUID, number: int) -> HTMLResponse:
     """One page of the document, for the script."""
-    job = await find_job(state, visitor.caller, job_id)
-    if job.kind is not JobKind.EXTRACTION:
+    job = await state.jobs.find(visitor.caller, job_id)
+    if job.kind != EXTRACTION:
         raise NotFoundError("this job has no document")
     extraction = await get_extraction(state.db, job.organization, job.id)
     sheets = await read_sheets(state, job.organization, job.id, extraction, {number})
     found = next((sheet for sheet in sheets if sheet.number == number), None)
     if found is None:
         raise NotFoundError("the document has no such page")
-    total = extraction.pages_total or len(sheets)
+    total = len(sheets) if extraction.opened is None else extraction.opened.pages_total
     return HTMLResponse(render("sheet.html", sheet=found, total=total, at=f"/console/jobs/{job_id}"))

@@ -13,16 +13,15 @@ from towpath.api.console.console import names_of
 from towpath.api.console.extraction_views import Sureness, schema_of, shown, sureness
 from towpath.api.console.job_words import JobLine, job_line
 from towpath.api.console.review_form import FormMaker, Node, place_of
-from towpath.api.console.sheets import LOADED_AT_FIRST, Sheet, first_marks, numbers_of, read_sheets
+from towpath.api.console.sheets import LOADED_AT_FIRST, Sheet, first_marks, page_numbers, read_sheets
 from towpath.api.http.state import AppState
-from towpath.api.job_control import find_job
 from towpath.core.errors import NotFoundError
 from towpath.extraction.domain.shapes import changes_between
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.store.reviews import annotation_history, list_annotations, review_history
-from towpath.extraction.types import Annotation, Extracted, Extraction, ReviewStatus
+from towpath.extraction.types import EXTRACTION, Annotation, Extracted, Extraction
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind
+from towpath.jobs.types import ReviewStatus
 
 NOTE_WORDS: dict[ReviewStatus, str] = {
     ReviewStatus.PENDING: "Review asked for",
@@ -118,8 +117,8 @@ async def read_reviewed(state: AppState, caller: Principal, job_id: UUID) -> Rev
     Raises:
         NotFoundError: It is not there, not to be seen, or a job of another kind.
     """
-    job = await find_job(state, caller, job_id)
-    if job.kind is not JobKind.EXTRACTION:
+    job = await state.jobs.find(caller, job_id)
+    if job.kind != EXTRACTION:
         raise NotFoundError("this job has no document")
     extraction = await get_extraction(state.db, caller.organization, job_id)
     schema = schema_of(job)
@@ -141,7 +140,7 @@ async def review_view(state: AppState, reviewed: Reviewed, form: Node | None, *,
         form: As it was sent, or with the present data in it.
         page: The page of the document whose words are there from the start, with the first ones.
     """
-    numbers = numbers_of(reviewed.extraction)
+    numbers = page_numbers(reviewed.extraction)
     loaded = {*numbers[:LOADED_AT_FIRST], page}
     organization = reviewed.job.organization
     return ReviewView(

@@ -76,11 +76,9 @@ class Sheet:
     truncated: bool = False
 
 
-def numbers_of(extraction: Extraction) -> list[int]:
-    """The pages of a document that were to be read, in order."""
-    if extraction.pages is not None:
-        return extraction.pages
-    return list(range(1, (extraction.pages_total or 0) + 1))
+def page_numbers(extraction: Extraction) -> list[int]:
+    """List the pages of a document that were to be read, in order; none before it is opened."""
+    return [] if extraction.opened is None else extraction.opened.pages
 
 
 def first_marks(extraction: Extraction) -> dict[str, str]:
@@ -133,14 +131,14 @@ async def read_sheets(
     state: AppState, organization: str, job_id: UUID, extraction: Extraction, loaded: Collection[int]
 ) -> list[Sheet]:
     """All pages of a document; the words of some of them."""
-    numbers = numbers_of(extraction)
-    if extraction.sha256 is None or extraction.variant is None:
+    opened = extraction.opened
+    if opened is None:
         return []
-    digest = bytes.fromhex(extraction.sha256)
-    wanted = [number for number in numbers if number in loaded]
-    found = await read_pages(state.db, organization, digest, extraction.variant, wanted)
-    pictured = await imaged_pages(state.db, organization, digest)
-    contents = {page.page: page for page in found}
+    numbers = opened.pages
+    to_load = [number for number in numbers if number in loaded]
+    pages = await read_pages(state.db, organization, opened.digest, opened.variant, to_load)
+    pictured = await imaged_pages(state.db, organization, opened.digest)
+    contents = {page.page: page for page in pages}
     known = [
         _sheet(job_id, extraction, contents[number], number in pictured) for number in numbers if number in contents
     ]

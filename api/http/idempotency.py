@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,12 +19,11 @@ from pydantic import BaseModel
 from towpath.accounts.types import Principal
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
-from towpath.core.errors import BadInputError, UnprocessableError
-from towpath.core.json_values import parse_json, write_json
-from towpath.db.engine import Connection, Database
-from towpath.jobs.store.idempotency import claim_key, keep_answer
+from towpath.core.json_values import parse_json
+from towpath.db.engine import Connection
+from towpath.jobs.idempotency import Remembered, Slot
 from towpath.jobs.store.jobs import lock_job
-from towpath.jobs.store.tables import IdempotencyRow, JobRow
+from towpath.jobs.store.tables import JobRow
 
 IdempotencyKey = Annotated[
     str | None,
@@ -36,75 +35,14 @@ IdempotencyKey = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """The first answer to a key."""
+def replay(known: Remembered, digest: bytes) -> Response:
+    """Give the first answer to a key again.
 
-    digest: bytes
-    status: int
-    body: str
-
-    def replay(self, digest: bytes) -> Response:
-        """The first answer again.
-
-        Raises:
-            UnprocessableError: The key came with another body.
-        """
-        self.check(digest)
-        return Response(self.body, self.status, media_type="application/json", headers={"Idempotency-Replayed": "true"})
-
-    def check(self, digest: bytes) -> None:
-        """Refuse another request under the same key.
-
-        Raises:
-            UnprocessableError: The key came with another body.
-        """
-        if digest != self.digest:
-            raise UnprocessableError("this Idempotency-Key was used with another request")
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """The place of one key; does nothing when the request has none.
-
-    Args:
-        organization: Whose key.
-        route: Method and path: the same key on two routes is two keys.
-        key: The header.
+    Raises:
+        UnprocessableError: The key came with another body.
     """
-
-    organization: str
-    route: str
-    key: str | None
-
-    async def open(self, connection: Connection) -> Remembered | None:
-        """Claim the key until the transaction ends, and look for a first answer.
-
-        Raises:
-            ConflictError: The first request with this key is still running.
-            BadInputError: The key is empty.
-        """
-        if self.key is None:
-            return None
-        if not self.key.strip():
-            raise BadInputError("Idempotency-Key must not be empty", field="Idempotency-Key")
-        answer = await claim_key(connection, self.organization, self.route, self.key)
-        return None if answer is None else Remembered(answer.digest, answer.status, answer.body)
-
-    async def is_taken(self, database: Database) -> bool:
-        """Whether the key's first request has had its effect."""
-        async with database.transaction() as connection:
-            return await self.open(connection) is not None
-
-    async def keep(self, connection: Connection, digest: bytes, status: int, body: object) -> None:
-        """Remember the answer, in the transaction of the effect."""
-        if self.key is None:
-            return
-        answer = IdempotencyRow(
-            organization=self.organization, route=self.route, key=self.key,
-            digest=digest, status=status, body=write_json(body).decode(),
-        )  # fmt: skip
-        await keep_answer(connection, answer)
+    known.check(digest)
+    return Response(known.body, known.status, media_type="application/json", headers={"Idempotency-Replayed": "true"})
 
 
 def slot_of(request: Request, caller: Principal, key: str | None) -> Slot:
@@ -141,7 +79,7 @@ async def once(
         return json_answer(await effect(state), status)
     async with state.db.joined() as (db, connection):
         if known := await slot.open(connection):
-            return known.replay(digest)
+            return replay(known, digest)
         body = await effect(replace(state, db=db))
         kept = body if secret is None else {name: value for name, value in body.items() if name != secret}
         await slot.keep(connection, digest, status, kept)

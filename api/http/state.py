@@ -13,7 +13,6 @@ from temporalio.client import Client
 
 from towpath.accounts.domain.keys import hash_key
 from towpath.accounts.types import Principal
-from towpath.api.gateway import Gateway
 from towpath.api.http.health import Probes
 from towpath.api.http.key_uses import KeyUses
 from towpath.api.http.limiter import Limiter
@@ -27,10 +26,13 @@ from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.entities.store.matching import Models
 from towpath.jobs.event_hub import EventHub
+from towpath.jobs.gateway import Gateway
+from towpath.jobs.service import JobService
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
+from towpath.webhooks.service import WebhookService
 
 KEY_SECONDS = 5.0
 MAX_KEYS = 10_000
@@ -73,6 +75,8 @@ class AppState:
     db: Database
     temporal: Client
     gateway: Gateway
+    jobs: JobService
+    webhooks: WebhookService
     events: EventHub
     secret: str
     uploads: UploadSlots

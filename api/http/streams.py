@@ -15,7 +15,6 @@ from towpath.accounts.types import Principal, Role, Scope
 from towpath.api.http.auth import asks, authenticate, bearer, header_key, require, stream_organization
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
-from towpath.api.job_control import find_job
 from towpath.core.values import MAX_NUMBER
 from towpath.jobs.store.jobs import get_job
 from towpath.jobs.store.tables import JobRow
@@ -70,7 +69,7 @@ async def stream_reader(
         NotFound: The job is not there, or not to be seen.
     """
     if caller is not None:
-        return await find_job(state, caller, job_id)
+        return await state.jobs.find(caller, job_id)
     organization = stream_organization(state, token or "", job_id)
     note_caller(request.scope, organization=organization)
     await state.limits.count_request(request.scope, organization)

@@ -14,8 +14,7 @@ from towpath.ai.store.jobs import state_of
 from towpath.ai.store.links import add_link, list_links, revoke_link
 from towpath.ai.store.lists import get_ai_job, list_ai_jobs
 from towpath.ai.store.threads import get_conversation, list_conversations, read_thread, read_turn
-from towpath.ai.types import AiJobBody, AiState, GenerateQueryBody, PickTopicBody
-from towpath.api import job_control
+from towpath.ai.types import AI_JOB, AiJobBody, AiState, GenerateQueryBody, PickTopicBody
 from towpath.api.ai_calls import answer_query, answer_topic
 from towpath.api.ai_jobs import acting_user, chat_url, draw, start
 from towpath.api.ai_views import (
@@ -41,7 +40,6 @@ from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
 from towpath.api.webhook_targets import read_start
 from towpath.jobs.policy import seer_of
-from towpath.jobs.types import JobKind
 
 router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)], route_class=ApiRoute)
 
@@ -49,7 +47,7 @@ Side = Annotated[int, Query(ge=50, le=4000, description="Pixels.")]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]
 CursorQuery = Annotated[str | None, Query(description="`nextCursor` of the page before.")]
 
-THREAD_JOBS = frozenset({JobKind.AI_JOB})
+THREAD_JOBS = frozenset({AI_JOB})
 
 
 @router.post("/jobs", status_code=201, summary="Ask a question", openapi_extra=body_of(AiJobBody))
@@ -116,7 +114,7 @@ async def get_job(request: Request, state: State, caller: Reader, job_id: JobId)
 @router.post("/jobs/{jobId}/cancel", summary="Stop a job")
 async def cancel_job(state: State, caller: Operator, job_id: JobId) -> dict[str, Any]:
     """Answers CANCELLED at once; what the worker still brings is dropped. Too late while DELIVERING."""
-    return {"jobId": str(job_id), "state": state_of(await job_control.cancel(state, caller, job_id, kinds=THREAD_JOBS))}
+    return {"jobId": str(job_id), "state": state_of(await state.jobs.cancel(caller, job_id, kinds=THREAD_JOBS))}
 
 
 @router.get("/jobs/{jobId}/result", summary="The full result")

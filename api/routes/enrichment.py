@@ -26,7 +26,6 @@ from towpath.api.http.idempotency import IdempotencyKey
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
-from towpath.api.job_control import find_job
 from towpath.api.job_status import LISTED_KINDS, job_status
 from towpath.api.webhook_targets import read_start
 from towpath.core.errors import (
@@ -43,6 +42,7 @@ from towpath.core.languages import LANGUAGES
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.store.records import get_records
 from towpath.enrichment.types import (
+    EXPERTISE_RETRY,
     STRATEGIES,
     BatchBody,
     EstimateBody,
@@ -54,7 +54,7 @@ from towpath.enrichment.types import (
 )
 from towpath.jobs.policy import seer_of
 from towpath.jobs.store.jobs import list_jobs
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 
 router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
 
@@ -137,7 +137,7 @@ async def retry_expertises(
         "plan": plan.model_dump(mode="json"),
     }
     answer, _ = await start_job(
-        request, state, caller, JobKind.EXPERTISE_RETRY, params, digest=digest, webhook=webhook,
+        request, state, caller, EXPERTISE_RETRY, params, digest=digest, webhook=webhook,
         message="Retry started", idempotency_key=idempotency_key,
     )  # fmt: skip
     return answer
@@ -252,4 +252,4 @@ async def list_enrichment_jobs(
 @router.get("/api/enrichment/jobs/{job_id}/status", summary="How far a job is")
 async def enrichment_status(state: State, caller: Reader, job_id: UUID) -> dict[str, Any]:
     """For those who poll; the stream tells more."""
-    return await job_status(state, await find_job(state, caller, job_id))
+    return await job_status(state, await state.jobs.find(caller, job_id))

@@ -10,16 +10,14 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response, status
 
 from towpath.accounts.types import Principal
-from towpath.api import job_control
 from towpath.api.batches import MAX_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
 from towpath.api.entity_answers import candidate, entity_answer, group_view, pair_view
 from towpath.api.http.auth import Operator, Reader
-from towpath.api.http.idempotency import IdempotencyKey, Slot
+from towpath.api.http.idempotency import IdempotencyKey, replay
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute, warn
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import read_whole
-from towpath.api.job_control import find_job
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.values import Offset
 from towpath.db.engine import Connection, Result
@@ -30,8 +28,16 @@ from towpath.entities.store.dynamic import index_for_write
 from towpath.entities.store.indexes import DEFAULT_INDEX, Index, find_index
 from towpath.entities.store.records import find_entity
 from towpath.entities.store.single import remove, take_turn, upsert
-from towpath.entities.types import BatchView, Candidate, EntityDuplicates, GroupPage, PairPage
-from towpath.jobs.types import JobKind
+from towpath.entities.types import (
+    ENTITY_BATCH,
+    ENTITY_REINDEX,
+    BatchView,
+    Candidate,
+    EntityDuplicates,
+    GroupPage,
+    PairPage,
+)
+from towpath.jobs.idempotency import Slot
 
 router = APIRouter(prefix="/v1", tags=["entities"], route_class=ApiRoute)
 
@@ -42,7 +48,7 @@ IndexName = Annotated[
 Explain = Annotated[bool, Query(description="Add why: prior and contributions by field, in bits.")]
 EntityId = Annotated[str, Query(alias="entityId", min_length=1, max_length=512, description="An `id`, or a `sku`.")]
 
-BATCHES = frozenset({JobKind.ENTITY_BATCH, JobKind.ENTITY_REINDEX})
+BATCHES = frozenset({ENTITY_BATCH, ENTITY_REINDEX})
 
 
 @router.post(
@@ -87,7 +93,7 @@ async def upsert_entity(
 
     async def write(connection: Connection) -> Response:
         if known := await slot.open(connection):
-            return known.replay(digest)
+            return replay(known, digest)
         index = await index_for_write(connection, caller.organization, index_name, fields)
         if index.dynamic and (message := fields.left_out(index.config)):
             warn(request, message)
@@ -220,7 +226,7 @@ async def batch_status(
     explain: Explain = False,
 ) -> Response:
     """`results` holds what is finished so far, a page at a time; counts stand in `summary`."""
-    job = await find_job(state, caller, _job_id(job_id), kinds=BATCHES)
+    job = await state.jobs.find(caller, _job_id(job_id), kinds=BATCHES)
     view = await answer_batch(state, job, limit=results_limit, offset=results_offset, explain=explain)
     return json_answer(view)
 
@@ -229,7 +235,7 @@ async def batch_status(
 @router.post("/entity/batch/cancel", include_in_schema=False, response_model=BatchView)
 async def cancel_batch(state: State, caller: Operator, job_id: JobId = None) -> Response:
     """Stops the batch; finished entities stay stored. A finished batch answers its state unchanged."""
-    job = await job_control.cancel(state, caller, _job_id(job_id), kinds=BATCHES, wait=True)
+    job = await state.jobs.cancel(caller, _job_id(job_id), kinds=BATCHES, wait=True)
     return json_answer(await answer_batch(state, job, limit=0, offset=0, explain=False))
 
 

@@ -25,7 +25,6 @@ from towpath.api.http.streams import (
     stream,
     stream_reader,
 )
-from towpath.api.job_control import find_job
 from towpath.jobs.types import JobEvent
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
@@ -41,7 +40,7 @@ class StreamToken(BaseModel):
 @router.post("/{jobId}/stream-token", summary="A token for one job's stream")
 async def make_stream_token(state: State, caller: Reader, job_id: JobId) -> StreamToken:
     """Good for five minutes and this job only."""
-    job = await find_job(state, caller, job_id)
+    job = await state.jobs.find(caller, job_id)
     return StreamToken(token=stream_token(state, caller.organization, job.id), expires_in=STREAM_TOKEN_SECONDS)
 
 

@@ -9,18 +9,16 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
 from towpath.accounts.types import KeyKind, Principal
-from towpath.api import job_control
 from towpath.api.documents import read_start
 from towpath.api.extractions import annotate, checked, classification_params, decide_review, start, started_answer
 from towpath.api.http.auth import Editor, Operator, Reader
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import IdempotencyKey, Remembered, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, once, replay, slot_of
 from towpath.api.http.ids import ClassificationId, JobId, TemplateId
 from towpath.api.http.responses import json_answer, moment
 from towpath.api.http.routing import ApiRoute, invalid, refuse_unknown
 from towpath.api.http.state import AppState, State
-from towpath.api.job_control import find_job
 from towpath.api.job_entries import annotation_answer, entries, extraction_answer
 from towpath.core.bodies import field_names
 from towpath.core.errors import BadInputError, ConflictError, ErrorCode, TowpathError, UnavailableError
@@ -31,20 +29,21 @@ from towpath.extraction.store import catalog
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.store.reviews import annotation_history, list_annotations, review_history
 from towpath.extraction.types import (
+    CLASSIFICATION,
     SYNC_SECONDS,
     AnnotateBody,
     ClassificationBody,
     ExtractBody,
     ExtractOptions,
-    JobStatus,
     ReviewBody,
-    ReviewStatus,
     TemplateBody,
 )
+from towpath.jobs.idempotency import Remembered
 from towpath.jobs.policy import JobAction
+from towpath.jobs.registry import kinds
 from towpath.jobs.store.listing import JobFilter, list_page
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState, JobStatus, ReviewStatus, read_kind
 
 router = APIRouter(tags=["extraction"], route_class=ApiRoute)
 DOCUMENT = body_of(ExtractBody, file=True)
@@ -74,7 +73,7 @@ async def list_jobs(
 ) -> Response:
     """Newest first, counted exactly, stable while jobs come in."""
     wanted = JobFilter(
-        kinds=_words(JobKind, kind, "kind"),
+        kinds=_kinds(kind),
         statuses=_words(JobStatus, status, "status"),
         review_statuses=_words(ReviewStatus, review_status, "reviewStatus"),
         template_id=template_id,
@@ -99,13 +98,27 @@ async def list_jobs(
     )
 
 
+def _kinds(given: str | None) -> tuple[str, ...]:
+    found = []
+    for word in (given or "").split(","):
+        if not word.strip():
+            continue
+        try:
+            found.append(read_kind(word.strip()))
+        except ValueError as error:
+            raise BadInputError(
+                f"kind: {word.strip()[:40]!r} is not one of {', '.join(kinds())}", field="kind"
+            ) from error
+    return tuple(found)
+
+
 def _words(words: Any, given: str | None, field: str) -> tuple[Any, ...]:
     found = []
     for one in (given or "").split(","):
         if not one.strip():
             continue
         try:
-            found.append(words(one.strip() if words is JobKind else one.strip().upper()))
+            found.append(words(one.strip().upper()))
         except ValueError as error:
             raise BadInputError(
                 f"{field}: {one.strip()[:40]!r} is not one of {', '.join(words)}", field=field
@@ -116,7 +129,7 @@ def _words(words: Any, given: str | None, field: str) -> tuple[Any, ...]:
 @router.get("/jobs/{jobId}", summary="One job")
 async def get_job(state: State, caller: Reader, job_id: JobId) -> Response:
     """The shape of a list entry."""
-    return await _entry(state, await find_job(state, caller, job_id))
+    return await _entry(state, await state.jobs.find(caller, job_id))
 
 
 async def _entry(state: AppState, job: JobRow) -> Response:
@@ -126,19 +139,19 @@ async def _entry(state: AppState, job: JobRow) -> Response:
 @router.post("/jobs/{jobId}/cancel", summary="Stop a job")
 async def cancel_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """What is finished stays; a pending review is withdrawn."""
-    return await _entry(state, await job_control.cancel(state, caller, job_id, wait=True))
+    return await _entry(state, await state.jobs.cancel(caller, job_id, wait=True))
 
 
 @router.post("/jobs/{jobId}/pause", summary="Pause a job")
 async def pause_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """No new page starts; repeats change nothing."""
-    return await _entry(state, await job_control.pause(state, caller, job_id))
+    return await _entry(state, await state.jobs.pause(caller, job_id))
 
 
 @router.post("/jobs/{jobId}/resume", summary="Let a paused job go on")
 async def resume_job(state: State, caller: Operator, job_id: JobId) -> Response:
     """Goes on where the pause began; a job that is held for its review goes on by the review."""
-    return await _entry(state, await job_control.go_on(state, caller, job_id))
+    return await _entry(state, await state.jobs.resume(caller, job_id))
 
 
 @router.post("/jobs/{jobId}/retry", summary="Run a failed job again")
@@ -146,13 +159,11 @@ async def retry_job(
     request: Request, state: State, caller: Operator, job_id: JobId, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """From ERROR or CANCELLED; finished pages are kept."""
-    job = await find_job(state, caller, job_id, JobAction.RESTART)
+    job = await state.jobs.find(caller, job_id, JobAction.RESTART)
     slot = slot_of(request, caller, idempotency_key)
     if not await slot.is_taken(state.db) and job.state not in {JobState.FAILED, JobState.CANCELLED}:
         raise ConflictError(f"only a job that failed or was cancelled is run again; this one is {job.state}")
-    return await _entry(
-        state, await job_control.restart(state, caller, job_id, slot=slot, deadline=read_deadline(request))
-    )
+    return await _entry(state, await state.jobs.restart(caller, job_id, slot=slot, deadline=read_deadline(request)))
 
 
 @router.post("/jobs/{jobId}/review", summary="Decide a review", openapi_extra=body_of(ReviewBody))
@@ -168,7 +179,7 @@ async def review_job(
 @router.get("/jobs/{jobId}/review", summary="The history of a review")
 async def get_review(state: State, caller: Reader, job_id: JobId) -> Response:
     """Who decided what, and every revision of the corrections."""
-    job = await find_job(state, caller, job_id)
+    job = await state.jobs.find(caller, job_id)
     decided = [one.model_dump(mode="json") for one in await review_history(state.db, job.id)]
     return json_answer(
         {
@@ -204,7 +215,7 @@ async def _started(
         template_id=body.template_id,
         idempotency_key=idempotency_key,
     )
-    return found.replay(sent.digest) if isinstance(found, Remembered) else found
+    return replay(found, sent.digest) if isinstance(found, Remembered) else found
 
 
 @router.get("/extract", summary="One extraction")
@@ -215,7 +226,7 @@ async def get_extract(
     partial: Annotated[bool, Query(alias="includePartial", description="Show pages that are finished.")] = False,
 ) -> Response:
     """Its status, and its result once there is one."""
-    job = await find_job(state, caller, job_id)
+    job = await state.jobs.find(caller, job_id)
     extraction = await get_extraction(state.db, caller.organization, job_id)
     return json_answer(await extraction_answer(state, job, extraction, partial=partial))
 
@@ -227,7 +238,7 @@ async def extract_sync(
     """The result as one answer; after 300 s a 202 with the address to poll, and the job goes on."""
     found = await _started(request, state, caller, idempotency_key)
     if isinstance(found, Response):
-        job = await find_job(state, caller, UUID(parse_json(bytes(found.body))["jobId"]))
+        job = await state.jobs.find(caller, UUID(parse_json(bytes(found.body))["jobId"]))
     else:
         job = found
     job = await state.events.wait_for_end(job, seconds=SYNC_SECONDS)
@@ -261,7 +272,7 @@ async def post_annotation(
 @router.get("/annotations", summary="Corrections of a job")
 async def get_annotations(state: State, caller: Reader, job_id: Annotated[UUID, Query(alias="jobId")]) -> Response:
     """Oldest first."""
-    await find_job(state, caller, job_id)
+    await state.jobs.find(caller, job_id)
     found = await list_annotations(state.db, caller.organization, job_id)
     return json_answer({"annotations": [annotation_answer(one) for one in found]})
 
@@ -394,10 +405,10 @@ async def run_classification(
         caller,
         params,
         sent,
-        kind=JobKind.CLASSIFICATION,
+        kind=CLASSIFICATION,
         metadata=body.metadata,
         idempotency_key=idempotency_key,
     )
     if isinstance(found, Remembered):
-        return found.replay(sent.digest)
+        return replay(found, sent.digest)
     return json_answer(started_answer(state, request, found))

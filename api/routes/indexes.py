@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response, status
 from towpath.accounts.types import Principal
 from towpath.api.entity_answers import STATUS_PATH, index_view
 from towpath.api.http.auth import Editor, Owner, Reader
-from towpath.api.http.idempotency import IdempotencyKey, digest_of, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, replay, slot_of
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
@@ -30,6 +30,7 @@ from towpath.entities.store.indexes import (
 from towpath.entities.store.labels import StoredLabel, read_labels, save_labels
 from towpath.entities.store.records import find_entity
 from towpath.entities.types import (
+    ENTITY_REINDEX,
     BatchStatus,
     IndexBody,
     IndexConfig,
@@ -41,7 +42,6 @@ from towpath.entities.types import (
 )
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind
 
 router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=ApiRoute)
 
@@ -68,7 +68,7 @@ async def put_index(
     slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
-            return known.replay(digest)
+            return replay(known, digest)
         answer, code, job = await _put(connection, state, caller, body)
         await slot.keep(connection, digest, code, answer)
     if job is not None:
@@ -110,7 +110,7 @@ async def _rebuild(
     job = JobRow(
         id=uuid4(),
         organization=caller.organization,
-        kind=JobKind.ENTITY_REINDEX,
+        kind=ENTITY_REINDEX,
         params={
             "index": index.name,
             "config": config.model_dump(mode="json", by_alias=True),
@@ -169,7 +169,7 @@ async def add_labels(
     slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
-            return known.replay(digest)
+            return replay(known, digest)
         index = await find_index(connection, caller.organization, index_name)
         labels: list[StoredLabel] = []
         for place, label in enumerate(body.labels):
@@ -211,7 +211,7 @@ async def tune_index(
     slot = slot_of(request, caller, idempotency_key)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
-            return known.replay(b"")
+            return replay(known, b"")
         index = await find_index(connection, caller.organization, index_name, lock="exclusive")
         labels = await read_labels(connection, caller.organization, index.name)
         if len({label.duplicate for label in labels}) < 2:

@@ -6,16 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from towpath.api import job_control
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, slot_of
 from towpath.api.http.ids import JobId
+from towpath.api.http.job_views import job_view
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
-from towpath.api.job_control import find_job
-from towpath.api.job_views import job_view
 from towpath.core.values import Moment, Offset
 from towpath.jobs.policy import seer_of
 from towpath.jobs.store import jobs as store
@@ -60,7 +58,7 @@ async def list_jobs(
 @router.get("/{jobId}", summary="One job")
 async def get_job(state: State, caller: Reader, job_id: JobId) -> JobView:
     """State, progress, timings, error and links; answered from Postgres, so it works without a worker."""
-    return job_view(await find_job(state, caller, job_id), state.settings)
+    return job_view(await state.jobs.find(caller, job_id), state.settings)
 
 
 @router.get("/{jobId}/failures", summary="Failed items of a job")
@@ -72,7 +70,7 @@ async def get_failures(
     offset: Offset = 0,
 ) -> FailurePage:
     """Failed items by their position in the request."""
-    job = await find_job(state, caller, job_id)
+    job = await state.jobs.find(caller, job_id)
     failures, total = await read_failures(state.db, job.id, limit=limit, offset=offset)
     return FailurePage(failures=failures, total=total, limit=limit, offset=offset)
 
@@ -80,19 +78,19 @@ async def get_failures(
 @router.post("/{jobId}/pause", summary="Pause a job")
 async def pause_job(state: State, caller: Operator, job_id: JobId) -> JobView:
     """Starts no further chunk; those in flight run to their end. 409 when the job has ended."""
-    return job_view(await job_control.pause(state, caller, job_id), state.settings)
+    return job_view(await state.jobs.pause(caller, job_id), state.settings)
 
 
 @router.post("/{jobId}/continue", summary="Let a paused job go on")
 async def continue_job(state: State, caller: Operator, job_id: JobId) -> JobView:
     """Goes on where the pause began. 409 when the job has ended."""
-    return job_view(await job_control.go_on(state, caller, job_id), state.settings)
+    return job_view(await state.jobs.resume(caller, job_id), state.settings)
 
 
 @router.post("/{jobId}/cancel", summary="Cancel a job")
 async def cancel_job(state: State, caller: Operator, job_id: JobId) -> JobView:
     """Stops a job; what is finished stays. A finished job answers its state unchanged."""
-    return job_view(await job_control.cancel(state, caller, job_id), state.settings)
+    return job_view(await state.jobs.cancel(caller, job_id), state.settings)
 
 
 @router.post("/{jobId}/restart", summary="Run what has not succeeded once more")
@@ -104,5 +102,5 @@ async def restart_job(
     `Towpath-Deadline` gives it another deadline; one that has passed holds no longer.
     """
     slot = slot_of(request, caller, idempotency_key)
-    job = await job_control.restart(state, caller, job_id, slot=slot, deadline=read_deadline(request))
+    job = await state.jobs.restart(caller, job_id, slot=slot, deadline=read_deadline(request))
     return job_view(job, state.settings)

@@ -8,7 +8,6 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Request, Response
 from sse_starlette import EventSourceResponse
 
-from towpath.api import job_control
 from towpath.api.http.auth import Operator
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
@@ -64,7 +63,7 @@ async def stream_job(
 @router.post("/api/enrichment/cancel/{job_id}", include_in_schema=False)
 async def cancel_job(state: State, caller: Operator, job_id: UUID) -> dict[str, Any]:
     """Running or paused; finished records stay. Repeated, or after the end: the state as it is."""
-    job = await job_control.cancel(state, caller, job_id, wait=True)
+    job = await state.jobs.cancel(caller, job_id, wait=True)
     done = "Job cancelled" if job.state in {JobState.CANCELLED} or job.cancelling else f"Job is {STATUS_OF[job.state]}"
     status = PublicStatus.CANCELLED if job.cancelling and not job.state.final else STATUS_OF[job.state]
     return {"job_id": str(job.id), "status": status, "message": done}
@@ -82,5 +81,5 @@ async def continue_job(
             raise ConflictError(f"the job is {STATUS_OF[job.state]}, not paused")
         await merge_params(connection, ref_of(job), {"answers": answers})
 
-    job = await job_control.go_on(state, caller, job_id, prepare=prepare)
+    job = await state.jobs.resume(caller, job_id, prepare=prepare)
     return {"job_id": str(job.id), "status": STATUS_OF[job.state], "message": "Job resumed"}

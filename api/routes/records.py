@@ -40,9 +40,9 @@ from towpath.enrichment.store.records import (
     restore_records,
 )
 from towpath.enrichment.store.tables import RecordRow
-from towpath.enrichment.types import BatchIds, MergeBody
+from towpath.enrichment.types import FUSION_MERGE, BatchIds, MergeBody
 from towpath.jobs.store.jobs import get_job
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 
 router = APIRouter(tags=["records"], route_class=ApiRoute)
 
@@ -257,7 +257,7 @@ async def _merge(
         "body": body.model_dump(mode="json"),
     }
     return await start_job(
-        request, state, caller, JobKind.FUSION_MERGE, params, digest=digest, webhook=webhook, message="Merge started",
+        request, state, caller, FUSION_MERGE, params, digest=digest, webhook=webhook, message="Merge started",
         idempotency_key=idempotency_key,
     )  # fmt: skip
 

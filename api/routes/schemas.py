@@ -31,9 +31,9 @@ from towpath.enrichment.store.schemas import (
     update_schema,
 )
 from towpath.enrichment.store.tables import SchemaRow
-from towpath.enrichment.types import GenerateBody, PromptBody, SchemaCreate, SchemaPatch
+from towpath.enrichment.types import SCHEMA_EDIT, SCHEMA_GENERATION, GenerateBody, PromptBody, SchemaCreate, SchemaPatch
 from towpath.jobs.store.jobs import get_job, uses_schema
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 from towpath.llm.store.attachments import get_attachments
 
 router = APIRouter(prefix="/api/schema", tags=["schemas"], route_class=ApiRoute)
@@ -152,7 +152,7 @@ async def _generate(
     models, _ = chosen_models(state.catalog, [body.model])
     params = {"model": models[0], "body": body.model_dump(mode="json")}
     return await start_job(
-        request, state, caller, JobKind.SCHEMA_GENERATION, params, digest=digest, webhook=webhook,
+        request, state, caller, SCHEMA_GENERATION, params, digest=digest, webhook=webhook,
         message="Generation started", idempotency_key=idempotency_key,
     )  # fmt: skip
 
@@ -188,7 +188,7 @@ async def _edit(
         "body": body.model_dump(mode="json"),
     }
     return await start_job(
-        request, state, caller, JobKind.SCHEMA_EDIT, params, digest=digest, webhook=webhook, message="Edit started",
+        request, state, caller, SCHEMA_EDIT, params, digest=digest, webhook=webhook, message="Edit started",
         idempotency_key=idempotency_key,
     )  # fmt: skip
 

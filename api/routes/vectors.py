@@ -10,7 +10,6 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from towpath.accounts.types import Principal
-from towpath.api import job_control
 from towpath.api.http.auth import EmbeddingsOperator, EmbeddingsReader
 from towpath.api.http.bodies import body_of
 from towpath.api.http.idempotency import IdempotencyKey
@@ -138,7 +137,7 @@ async def _restarted(
     state: AppState, caller: Principal, job: JobRow, prepare: Callable[..., Awaitable[None]]
 ) -> JobRow:
     try:
-        return await job_control.restart(state, caller, job.id, prepare=prepare)
+        return await state.jobs.restart(caller, job.id, prepare=prepare)
     except ConflictError:
         # Another restart was first: it runs, and is queued once.
         return await get_job(state.db, job.organization, job.id)
@@ -146,7 +145,7 @@ async def _restarted(
 
 async def _cancel(state: AppState, caller: Principal, kind: TaskKind, task_id: str) -> Response:
     known = await find_task(state.db, caller.organization, kind.kind, task_id)
-    job = await job_control.cancel(state, caller, known.id)
+    job = await state.jobs.cancel(caller, known.id)
     return json_answer(await read_view(state, job))
 
 

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Query, Request, Response
 from towpath.accounts.types import Principal, Role, Scope
 from towpath.api.http.auth import Editor, Operator, Reader
 from towpath.api.http.cursors import read_cursor, write_cursor
-from towpath.api.http.idempotency import IdempotencyKey, Slot, digest_of, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, once, replay, slot_of
 from towpath.api.http.ids import DeliveryId, WebhookId
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.api.job_control import find_job
 from towpath.api.webhook_targets import check_url
 from towpath.core.json_values import parse_json
+from towpath.jobs.idempotency import Slot
 from towpath.jobs.policy import seer_of
 from towpath.jobs.types import DeliveryRef
 from towpath.net.urls import receiver_shown
@@ -92,7 +92,7 @@ async def register(
     slot = Slot(caller.organization, "POST /webhooks", idempotency_key)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
-            return known.replay(digest)
+            return replay(known, digest)
         row = await store.add_receiver(
             connection,
             caller.organization,
@@ -201,7 +201,7 @@ async def deliveries(
 @router.get("/v1/webhooks/deliveries/{deliveryId}", summary="One notice", response_model_exclude_none=True)
 async def delivery(state: State, caller: Reader, delivery_id: DeliveryId) -> DeliveryView:
     """With the body that is sent."""
-    return _delivery(state, caller, await _seen(state, caller, delivery_id), body=True)
+    return _delivery(state, caller, await state.webhooks.find(caller, delivery_id), body=True)
 
 
 @router.post("/v1/webhooks/deliveries/{deliveryId}/resend", summary="Send it again", response_model=DeliveryView)
@@ -209,7 +209,7 @@ async def resend(
     request: Request, state: State, caller: Operator, delivery_id: DeliveryId, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """From the start of the schedule, with the same `event_id`; not while it is on its way."""
-    await _seen(state, caller, delivery_id)
+    await state.webhooks.find(caller, delivery_id)
     begun: list[DeliveryRef] = []
 
     async def begin(inside: AppState) -> dict[str, Any]:
@@ -219,23 +219,5 @@ async def resend(
 
     answer = await once(state, slot_of(request, caller, idempotency_key), b"", begin)
     for ref in begun:
-        state.gateway.deliver_soon(ref)
+        state.webhooks.deliver_soon(ref)
     return answer
-
-
-async def _seen(state: AppState, caller: Principal, delivery_id: UUID) -> log.Delivery:
-    """A delivery whose job the caller sees: its body has what the job has brought."""
-    row = await log.get_delivery(state.db, caller.organization, delivery_id)
-    await find_job(state, caller, row.job_id)
-    return row
-
-
-async def send_again(state: AppState, caller: Principal, delivery_id: UUID) -> None:
-    """Begin a delivery once more.
-
-    Raises:
-        NotFound: It is not there, or tells of a job that the caller may not see.
-    """
-    await _seen(state, caller, delivery_id)
-    row = await log.begin_resend(state.db, caller.organization, delivery_id)
-    state.gateway.deliver_soon(row.ref)

@@ -22,11 +22,12 @@ from towpath.accounts.limits import LimitName
 from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
 from towpath.accounts.store.usage import set_limits
 from towpath.db.engine import Database
+from towpath.enrichment.types import BATCH_ENRICHMENT
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.events import append_events
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import EventType, Finish, JobKind, JobRef, JobState, NewEvent
+from towpath.jobs.types import EventType, Finish, JobRef, JobState, NewEvent
 from towpath.runtime.embedded import EmbeddedStack
 
 __all__ = ["browser", "new_page"]
@@ -44,7 +45,7 @@ async def systems_database(system: EmbeddedStack) -> AsyncIterator[Database]:
 
 async def running(database: Database, organization: str) -> JobRef:
     """A job that runs, without a workflow."""
-    job = JobRow(id=uuid4(), organization=organization, kind=JobKind.BATCH_ENRICHMENT, total=10, params={})
+    job = JobRow(id=uuid4(), organization=organization, kind=BATCH_ENRICHMENT, total=10, params={})
     async with database.transaction() as connection:
         await store.create_job(connection, job)
     ref = JobRef(organization=organization, job_id=job.id, kind=job.kind, attempt=1)

@@ -31,7 +31,7 @@ from tests.llm_server import KEY, Fault, LlmServer
 from tests.loopback import LoopbackHandler, serving
 from tests.receiver import Receiver, Script
 from tests.replay.llm_paths import LlmPaths
-from towpath.jobs.types import JobKind
+from towpath.jobs import registry
 from towpath.runtime.codec import EncryptionCodec
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.embedded.temporal_server import SEARCH_ATTRIBUTES
@@ -285,7 +285,7 @@ async def temporal(planted: Planted) -> list[tuple[str, str]]:
             for payload in payloads_of(message):
                 (opened,) = await codec.decode([payload])
                 found += ((name, DECODED) for name in found_in(opened.data.decode("latin-1"), planted.marks))
-    assert kinds == {*JobKind, "notice", "delivery"}
+    assert kinds == {*registry.kinds(), "notice", "delivery"}
     for name in ("temporal.db", "temporal.db-wal"):
         text = (planted.stack.home.folder / name).read_bytes().decode("latin-1")
         found += ((one, RAW) for one in found_in(text, planted.marks))

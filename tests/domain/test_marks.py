@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from towpath.ai.domain.prompts import move_prompt, small_prompt, topic_prompt
+from towpath.ai.domain.prompts import action_prompt, constrained_prompt, topic_prompt
 from towpath.ai.domain.semantics.compile import fields_of
 from towpath.ai.semantic_types import Content
 from towpath.ai.types import ActionType, AiState, StoredAction, Turn
@@ -66,7 +66,7 @@ def _prompts() -> list[tuple[Prompt, int]]:
         }
     )
     fields = fields_of(model, "t")
-    move = move_prompt(
+    move = action_prompt(
         EVIL, model, "t", fields, [action, failed, drawn], FORM, earlier=[turn], attached=[f"{EVIL}.txt\n{EVIL}"]
     )
     options = [ClassificationOption(name="b", examples=[EVIL])]
@@ -76,7 +76,7 @@ def _prompts() -> list[tuple[Prompt, int]]:
         (fields_prompt(pages, FORM), 4),
         (class_prompt(pages, options, FORM), 4),
         (topic_prompt(EVIL, {"t": EVIL}, FORM, [turn]), 0),
-        (small_prompt(EVIL, fields, fields, FORM, [EVIL]), 0),
+        (constrained_prompt(EVIL, fields, fields, FORM, [EVIL]), 0),
         (move, 4),
     ]
 

@@ -20,10 +20,10 @@ from towpath.entities.store import pairs as pair_store
 from towpath.entities.store.indexes import add_entities, create_index
 from towpath.entities.store.records import delete_entity, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
-from towpath.entities.types import FieldType, IndexConfig, IndexField
+from towpath.entities.types import ENTITY_BATCH, FieldType, IndexConfig, IndexField
 from towpath.jobs.store.jobs import create_job
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind, JobRef, JobState
+from towpath.jobs.types import JobRef, JobState
 
 OLD = range(1, 8)
 FRESH = 8
@@ -208,7 +208,7 @@ async def test_statistics_are_taken_when_a_batch_is_much_of_what_is_stored(make_
 
     config = IndexConfig(index_name="people", fields=[IndexField(name="name", type=FieldType.TEXT)])
     raws = [b'{"id":%d,"name":"person %d"}' % (number, number) for number in range(1_200)]
-    ref = JobRef(organization="acme", kind=JobKind.ENTITY_BATCH, job_id=uuid4())
+    ref = JobRef(organization="acme", kind=ENTITY_BATCH, job_id=uuid4())
     async with database.transaction() as connection:
         for table in TABLES:
             await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")

@@ -13,9 +13,20 @@ from PIL import Image, ImageDraw, ImageFont
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
 from towpath.documents.types import DocumentKind, PageBody, PageContent, ReadMethod, Word
-from towpath.extraction.store.jobs import begin_review, create_extraction, extract_id, keep_extracted, note_document
+from towpath.enrichment.types import BATCH_ENRICHMENT
+from towpath.entities.types import ENTITY_BATCH
+from towpath.extraction.store.jobs import begin_review, create_extraction, extract_id, save_extracted, save_opened
 from towpath.extraction.store.pages import keep_image, keep_pages, packed
-from towpath.extraction.types import DocumentRef, Extracted, Extraction, ExtractOptions, ExtractParams, FieldSource
+from towpath.extraction.types import (
+    EXTRACTION,
+    DocumentRef,
+    Extracted,
+    Extraction,
+    ExtractOptions,
+    ExtractParams,
+    FieldSource,
+    OpenedDocument,
+)
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import add_failures
 from towpath.jobs.store.tables import JobRow
@@ -25,12 +36,12 @@ from towpath.jobs.types import (
     FailedItem,
     Finish,
     JobError,
-    JobKind,
     JobRef,
     JobState,
     PhaseChange,
     Progress,
 )
+from towpath.vectors.types import VECTOR_UPSERTION
 from towpath.webhooks.store.deliveries import keep_try
 from towpath.webhooks.store.endpoints import Target, add_target
 from towpath.webhooks.types import DeliveryState, Try, TryOutcome, TryTask
@@ -162,7 +173,7 @@ def page_of(number: int, lines: Sequence[tuple[float, float, str]] = TEXT, **mor
 
 
 async def make_job(
-    database: Database, tenant: str, kind: JobKind = JobKind.ENTITY_BATCH, *, target: str | None = None, **columns: Any
+    database: Database, tenant: str, kind: str = ENTITY_BATCH, *, target: str | None = None, **columns: Any
 ) -> JobRef:
     """A job that waits for a worker."""
     values: dict[str, Any] = {"params": {"index": "people"}, "total": 1000} | columns
@@ -222,10 +233,10 @@ async def of_every_state(database: Database, tenant: str) -> dict[str, JobRef]:
     await run(database, made["failed"], done=90, failed=0, share=0.09)
     await finish(database, made["failed"], JobState.FAILED, "the deadline passed before the job was through")
     made["cancelled"] = await make_job(
-        database, tenant, JobKind.VECTOR_UPSERTION, params={"collection": "default"}, total=40, external_id="import-7"
+        database, tenant, VECTOR_UPSERTION, params={"collection": "default"}, total=40, external_id="import-7"
     )
     await finish(database, made["cancelled"], JobState.CANCELLED)
-    made["retry"] = await make_job(database, tenant, JobKind.BATCH_ENRICHMENT, params={"schema_name": "Lighting maker"})
+    made["retry"] = await make_job(database, tenant, BATCH_ENRICHMENT, params={"schema_name": "Lighting maker"})
     await run(database, made["retry"], done=5, share=0.1, phase="enrich")
     async with database.transaction() as connection:
         await connection.execute("UPDATE jobs SET retrying = true WHERE id = %s", (made["retry"].job_id,))
@@ -250,22 +261,21 @@ async def make_extraction(
     found = list(pages) if pages is not None else [page_of(1)]
     document = DocumentRef(file_name=name, size=48_213, sha256=digest.hex(), kind=DocumentKind.PDF)
     params = ExtractParams(document=document, options=ExtractOptions(), schema=schema, llm="openai::gpt-4o")
-    job = JobRow(
-        id=uuid4(), organization=tenant, kind=JobKind.EXTRACTION, params=params.model_dump(mode="json", by_alias=True)
-    )
+    job = JobRow(id=uuid4(), organization=tenant, kind=EXTRACTION, params=params.model_dump(mode="json", by_alias=True))
     extraction = Extraction(
-        job_id=job.id, extract_id=extract_id(job.id), file_name=name, document_url=None, kind=DocumentKind.PDF,
-        sha256=digest.hex(), size=48_213, pages_total=None, request={"schema": schema}, metadata=None, extracted=None,
+        job_id=job.id, extract_id=extract_id(job.id), file_name=name, document_url=None,
+        sha256=digest.hex(), size=48_213, request={"schema": schema}, metadata=None, extracted=None,
     )  # fmt: skip
-    ref = JobRef(organization=tenant, kind=JobKind.EXTRACTION, job_id=job.id)
+    ref = JobRef(organization=tenant, kind=EXTRACTION, job_id=job.id)
     numbers = [page.page for page in found]
     bodies = await packed([PageBody.of(page.model_dump_json().encode()) for page in found])
     async with database.transaction() as connection:
         await create_extraction(connection, job, extraction)
-        await note_document(
-            connection, job.id, kind="pdf", sha256=digest.hex(), size=48_213, pages_total=len(found), pages=numbers,
+        opened = OpenedDocument(
+            kind=DocumentKind.PDF, sha256=digest.hex(), size=48_213, pages_total=len(found), pages=numbers,
             variant=VARIANT,
         )  # fmt: skip
+        await save_opened(connection, job.id, opened)
         await keep_pages(connection, tenant, digest, VARIANT, bodies)
     for number in pictures:
         await keep_image(database, tenant, digest, number, picture())
@@ -273,7 +283,7 @@ async def make_extraction(
     async with database.transaction() as connection:
         if data is not None:
             known = SOURCES if sources is None else sources
-            await keep_extracted(connection, job.id, Extracted(data=data, sources=known))
+            await save_extracted(connection, job.id, Extracted(data=data, sources=known))
         if review:
             await begin_review(connection, ref)
     if ended:

@@ -18,18 +18,18 @@ from tests.builders import Organization, organization, providers
 from tests.llm_server import LlmServer
 from tests.pages.serving import served
 from towpath.ai.databases.types import DatabaseConfig
-from towpath.ai.store.connections import add_connection, sealed_config
-from towpath.ai.store.jobs import create_ai_job, keep_action
+from towpath.ai.store.connections import add_connection, seal_config
+from towpath.ai.store.jobs import create_ai_job, save_action
 from towpath.ai.store.models import add_model
 from towpath.ai.store.tables import ConnectionRow, ModelRow
-from towpath.ai.types import AiParams, ModelKind, StoredAction, ThreadHead
+from towpath.ai.types import AI_JOB, AiParams, ModelKind, StoredAction, ThreadHead
 from towpath.api.app import create_app
 from towpath.api.http.auth import chat_link_token
 from towpath.api.http.state import AppState
 from towpath.db.engine import Database
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import Finish, JobError, JobKind, JobRef, JobState
+from towpath.jobs.types import Finish, JobError, JobRef, JobState
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
@@ -147,7 +147,7 @@ async def make_model(database: Database, tenant: str) -> UUID:
     """A model that questions can be asked of."""
     config = DatabaseConfig.model_validate({"kind": "duckdb", "path": "lamps.duckdb"})
     connection = ConnectionRow(
-        organization=tenant, name="lamps", kind="duckdb", config=sealed_config(Vault([SECRETS]), config)
+        organization=tenant, name="lamps", kind="duckdb", config=seal_config(Vault([SECRETS]), config)
     )
     await add_connection(database, connection)
     content = MODEL | {"topics": {"shipments": {"base_view": "shipments"}}}
@@ -172,12 +172,12 @@ async def make_question(
     )
     params = AiParams(prompt=prompt, llm="openai::gpt-4o", model_id=model, conversation_id=thread_id)
     job = JobRow(
-        id=uuid4(), organization=tenant, kind=JobKind.AI_JOB, params=params.model_dump(mode="json"),
+        id=uuid4(), organization=tenant, kind=AI_JOB, params=params.model_dump(mode="json"),
         conversation_id=thread_id, user_id=user_id,
     )  # fmt: skip
     async with database.transaction() as connection:
         await create_ai_job(connection, job, head)
-    return thread_id, JobRef(organization=tenant, kind=JobKind.AI_JOB, job_id=job.id)
+    return thread_id, JobRef(organization=tenant, kind=AI_JOB, job_id=job.id)
 
 
 async def begin(database: Database, ref: JobRef) -> None:
@@ -188,7 +188,7 @@ async def begin(database: Database, ref: JobRef) -> None:
 async def keep(database: Database, ref: JobRef, action: StoredAction, *, answer: str | None = None) -> None:
     """A worker has finished an iteration; with an answer, the last one."""
     async with database.transaction() as connection:
-        await keep_action(connection, ref, action, topic=action.topic, summary=answer)
+        await save_action(connection, ref, action, topic=action.topic, summary=answer)
 
 
 async def end(database: Database, ref: JobRef, error: JobError | None = None) -> None:

@@ -27,10 +27,10 @@ from tests.pages.threads import (
     turn,
     unfinished,
 )
-from towpath.ai.types import ActionType, AiState, ChartType, Thread, Turn
+from towpath.ai.types import AI_JOB, ActionType, AiState, ChartType, Thread, Turn
 from towpath.api.console.rendering import Reader
 from towpath.db.engine import Database
-from towpath.jobs.types import JobKind, JobRef
+from towpath.jobs.types import JobRef
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ROWS = found(1, (WAREHOUSE, LATE), [line[:2] for line in BY_WAREHOUSE], chart=ChartType.BAR)
@@ -111,7 +111,7 @@ async def test_a_person_signs_in_asks_and_sees_the_answer_grow_without_a_reload(
     await expect(page.get_by_text("The next question can be asked when this one has its answer.")).to_be_visible()
 
     job = UUID((await latest.get_attribute("id") or "").removeprefix("turn-"))
-    ref = JobRef(organization=tenant, kind=JobKind.AI_JOB, job_id=job)
+    ref = JobRef(organization=tenant, kind=AI_JOB, job_id=job)
     await begin(database, ref)
     await expect(latest).to_contain_text("Working on it")
     await keep(database, ref, ROWS.model_copy(update={"message": "Counting June."}))

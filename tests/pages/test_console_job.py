@@ -36,9 +36,10 @@ from tests.pages.site import (
 )
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
+from towpath.entities.types import ENTITY_REINDEX
 from towpath.jobs.store.jobs import get_job
 from towpath.jobs.store.warnings import add_warnings
-from towpath.jobs.types import JobKind, JobRef, JobState, JobWarning
+from towpath.jobs.types import JobRef, JobState, JobWarning
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.webhooks.types import DeliveryState
 
@@ -414,7 +415,7 @@ async def test_a_cancelled_extraction_takes_its_review_along(running_site: Site,
 
 async def test_a_result_that_a_job_has_is_shown(running_site: Site, database: Database) -> None:
     org = running_site.organization()
-    ref = await make_job(database, who(org), JobKind.ENTITY_REINDEX)
+    ref = await make_job(database, who(org), ENTITY_REINDEX)
     await run(database, ref)
     await finish(database, ref, result={"precision": 0.97, "told": ATTACK})
 

@@ -14,10 +14,11 @@ from tests.pages.console_data import DATA, SCHEMA, finish, make_extraction, make
 from tests.pages.forms import fields_of
 from tests.pages.site import Site, as_operator, by_key, reading, site, user, who
 from towpath.db.engine import Database
+from towpath.entities.types import ENTITY_BATCH
 from towpath.extraction.store.reviews import list_annotations
 from towpath.extraction.types import FieldSource
 from towpath.jobs.store.jobs import get_job, lock_job, mark_paused
-from towpath.jobs.types import JobKind, JobRef, JobState
+from towpath.jobs.types import JobRef, JobState
 from towpath.runtime.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -453,7 +454,7 @@ async def test_jobs_without_fields_have_their_page_too(running_site: Site, datab
     plain = await make_extraction(database, who(org), schema=None, data=None, review=False)
     working = await make_extraction(database, who(org), data=None, review=False, ended=False)
     unread = await make_extraction(database, who(org), pages=[], data=None, review=False)
-    batch = await make_job(database, who(org), JobKind.ENTITY_BATCH)
+    batch = await make_job(database, who(org), ENTITY_BATCH)
     browser = by_key(running_site, org)
 
     assert "its job was given no schema" in browser.get(at(plain)).text

@@ -7,10 +7,11 @@ from uuid import uuid4
 import pytest
 
 from towpath.db.engine import Database
+from towpath.extraction.types import EXTRACTION
 from towpath.jobs.store.events import hold_job
 from towpath.jobs.store.jobs import begin_job, create_job
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import Hold, JobKind, JobRef, NewEvent
+from towpath.jobs.types import Hold, JobRef, NewEvent
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def running(database: Database) -> Hold:
     """What a running job asks to be held for."""
     organization = uuid4().hex
-    job = JobRow(id=uuid4(), organization=organization, kind=JobKind.EXTRACTION, params={})
+    job = JobRow(id=uuid4(), organization=organization, kind=EXTRACTION, params={})
     async with database.transaction() as connection:
         await connection.execute("INSERT INTO organizations (id, name) VALUES (%s, 'x')", (organization,))
         await create_job(connection, job)

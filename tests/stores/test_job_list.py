@@ -19,21 +19,24 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
+from towpath.ai.types import AI_JOB
 from towpath.db.engine import Connection, Database, sqlalchemy_url
 from towpath.db.migrate import MIGRATIONS
-from towpath.extraction.types import JobStatus, ReviewStatus, job_status
+from towpath.entities.types import ENTITY_BATCH
+from towpath.jobs.registry import personal_kinds
 from towpath.jobs.store import counters as job_counters
 from towpath.jobs.store.counters import compact_counters
 from towpath.jobs.store.housekeeping import sweep_jobs
 from towpath.jobs.store.jobs import begin_job, create_job, finish_job, get_job
 from towpath.jobs.store.listing import JobFilter, list_page, totals_by_status
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import QUESTIONS, Finish, JobKind, JobRef, JobState
+from towpath.jobs.types import Finish, JobRef, JobState, JobStatus, ReviewStatus, job_status
+from towpath.vectors.types import VECTOR_UPSERTION
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-KINDS = [JobKind.ENTITY_BATCH, JobKind.AI_JOB, JobKind.VECTOR_UPSERTION]
+KINDS = [ENTITY_BATCH, AI_JOB, VECTOR_UPSERTION]
 TEMPLATES = [UUID(int=number) for number in (1, 2)]
 PEOPLE = [UUID(int=number) for number in (11, 12)]
 
@@ -92,7 +95,7 @@ class Chance:
 async def put(connection: Connection, organization: str, created_at: datetime, **columns: Any) -> UUID:
     job = uuid4()
     values = {
-        "id": job, "organization": organization, "created_at": created_at, "kind": JobKind.ENTITY_BATCH.value,
+        "id": job, "organization": organization, "created_at": created_at, "kind": ENTITY_BATCH,
         "state": "PENDING", **columns,
     }  # fmt: skip
     names, places = ", ".join(values), ", ".join(["%s"] * len(values))
@@ -135,7 +138,7 @@ async def plainly(database: Database, organization: str, wanted: JobFilter) -> l
         and (wanted.template_id is None or template == wanted.template_id)
         and (wanted.created_after is None or created_at >= wanted.created_after)
         and (wanted.created_before is None or created_at < wanted.created_before)
-        and (wanted.user_id in {None, user} or (user is None and kind not in QUESTIONS))
+        and (wanted.user_id in {None, user} or (user is None and kind not in personal_kinds()))
     ]
     return [job for _, job in sorted(matching, reverse=True)]
 
@@ -382,7 +385,7 @@ async def test_totals_by_status_are_those_of_the_list(database: Database, neighb
 
 async def test_a_row_of_the_list_is_the_whole_job(database: Database) -> None:
     organization = uuid4().hex
-    job = JobRow(organization=organization, kind=JobKind.AI_JOB, params={"prompt": "how many lamps"}, total=3)
+    job = JobRow(organization=organization, kind=AI_JOB, params={"prompt": "how many lamps"}, total=3)
     async with database.transaction() as connection:
         await create_job(connection, job)
 
@@ -394,7 +397,7 @@ async def test_a_row_of_the_list_is_the_whole_job(database: Database) -> None:
 
 async def test_the_way_of_a_job_is_followed_until_retention_takes_it(database: Database) -> None:
     organization = uuid4().hex
-    job = JobRow(organization=organization, kind=JobKind.ENTITY_BATCH)
+    job = JobRow(organization=organization, kind=ENTITY_BATCH)
     ref = JobRef(organization=organization, kind=job.kind, job_id=job.id)
     seen = []
 

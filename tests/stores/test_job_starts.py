@@ -7,21 +7,22 @@ from uuid import uuid4
 
 import pytest
 
-from towpath.jobs.domain import SUBJECTS
+from towpath.ai.types import AI_JOB
+from towpath.extraction.types import EXTRACTION
+from towpath.jobs.registry import job_type, kinds
 from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind
 
 MARK = "what a user has typed"
 
 
-def shown(kind: JobKind, params: dict[str, Any], *, full: bool = False) -> str:
+def shown(kind: str, params: dict[str, Any], *, full: bool = False) -> str:
     start = start_of(JobRow(id=uuid4(), organization="o", kind=kind, params=params, total=3), full=full)
     return f"{start.summary}\n{start.details}"
 
 
-@pytest.mark.parametrize("kind", list(JobKind))
-def test_of_no_kind_of_job_is_shown_what_was_typed(kind: JobKind) -> None:
+@pytest.mark.parametrize("kind", kinds())
+def test_of_no_kind_of_job_is_shown_what_was_typed(kind: str) -> None:
     params = {"prompt": MARK, "entity": MARK, "body": {"prompt": MARK}, "topics": [MARK], "added_later": MARK}
     params["document"] = {"file_name": MARK, "url": MARK}
 
@@ -30,11 +31,11 @@ def test_of_no_kind_of_job_is_shown_what_was_typed(kind: JobKind) -> None:
     assert "3 items" in shown(kind, params)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in JobKind if SUBJECTS[kind] != "document"])
-def test_what_it_works_on_is_named(kind: JobKind) -> None:
-    assert "lamps" in shown(kind, {SUBJECTS[kind]: "lamps"}).splitlines()[0]
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if job_type(kind).subject != "document"])
+def test_what_it_works_on_is_named(kind: str) -> None:
+    assert "lamps" in shown(kind, {job_type(kind).subject: "lamps"}).splitlines()[0]
 
 
 def test_the_setting_puts_questions_and_file_names_back() -> None:
-    assert MARK in shown(JobKind.AI_JOB, {"prompt": MARK}, full=True)
-    assert MARK in shown(JobKind.EXTRACTION, {"document": {"file_name": MARK}}, full=True).splitlines()[0]
+    assert MARK in shown(AI_JOB, {"prompt": MARK}, full=True)
+    assert MARK in shown(EXTRACTION, {"document": {"file_name": MARK}}, full=True).splitlines()[0]

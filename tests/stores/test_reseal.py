@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
-from towpath.ai.store.connections import add_connection, get_connection, opened_config, sealed_config
+from towpath.ai.store.connections import add_connection, get_connection, open_config, seal_config
 from towpath.ai.store.tables import ConnectionRow
 from towpath.core.errors import UnavailableError
 from towpath.db.engine import Database
@@ -29,7 +29,7 @@ async def test_after_a_change_of_key_the_old_one_is_not_needed_any_more(database
         )
     row = await add_connection(
         database,
-        ConnectionRow(organization=organization, name="x", kind="postgres", config=sealed_config(old, config)),
+        ConnectionRow(organization=organization, name="x", kind="postgres", config=seal_config(old, config)),
     )
     await set_standing_secret(database, organization, old.seal("standing"))
     with pytest.raises(UnavailableError, match="TOWPATH_ENCRYPTION_KEYS"):
@@ -37,6 +37,6 @@ async def test_after_a_change_of_key_the_old_one_is_not_needed_any_more(database
 
     assert await reseal(database, both) == 3
 
-    assert opened_config(new, await get_connection(database, organization, row.id)) == config
+    assert open_config(new, await get_connection(database, organization, row.id)) == config
     assert new.open((await get_receiver(database, organization, receiver.id)).secret) == "s"
     assert await reseal(database, new) == 3

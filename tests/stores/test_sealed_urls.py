@@ -8,9 +8,9 @@ import pytest
 
 from towpath.core.errors import UnavailableError
 from towpath.db.engine import Database
+from towpath.extraction.types import EXTRACTION
 from towpath.jobs.store.jobs import create_job, get_job
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind
 from towpath.net.urls import document_shown, receiver_shown
 from towpath.secrets.store.rotation import reseal, seal_urls
 from towpath.secrets.urls import open_url, seal_document, seal_receiver, seen_url, shown_url
@@ -55,7 +55,7 @@ async def test_what_was_kept_in_clear_is_sealed_and_takes_part_in_a_change_of_ke
     params = {"document": {"url": SIGNED, "file_name": "a b.pdf"}, "llm": "x"}
     other = {"document": {"url": None, "file_name": "b.pdf"}, "llm": "x"}
     rows = [
-        JobRow(id=uuid4(), organization=organization, kind=JobKind.EXTRACTION, params=given)
+        JobRow(id=uuid4(), organization=organization, kind=EXTRACTION, params=given)
         for given in (params, other, {**params, "document": {"url": "https://files.example/c", "file_name": "c"}})
     ]
     async with database.transaction() as connection:

@@ -8,13 +8,14 @@ import pytest
 
 from towpath.core.errors import ErrorCode, JobNotActiveError
 from towpath.db.engine import Database
+from towpath.enrichment.types import BATCH_ENRICHMENT
 from towpath.jobs.store.ends import warnings_of
 from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.jobs import add_progress, begin_job, create_job, finish_job, get_job, lock_job, mark_restart
 from towpath.jobs.store.staging import add_failures
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.warnings import MAX_WARNINGS, add_warnings
-from towpath.jobs.types import FailedItem, Finish, JobError, JobKind, JobOutcome, JobRef, JobState, JobWarning, Progress
+from towpath.jobs.types import FailedItem, Finish, JobError, JobOutcome, JobRef, JobState, JobWarning, Progress
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def running(database: Database, total: int = 0) -> JobRef:
     """A job that runs."""
     organization = uuid4().hex
-    job = JobRow(id=uuid4(), organization=organization, kind=JobKind.BATCH_ENRICHMENT, params={}, total=total)
+    job = JobRow(id=uuid4(), organization=organization, kind=BATCH_ENRICHMENT, params={}, total=total)
     async with database.transaction() as connection:
         await connection.execute("INSERT INTO organizations (id, name) VALUES (%s, 'x')", (organization,))
         await create_job(connection, job)

@@ -17,9 +17,10 @@ from tests.supervised import supervised
 from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
+from towpath.entities.types import ENTITY_BATCH
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import DeliveryRef, Finish, JobKind, JobRef, JobState
+from towpath.jobs.types import DeliveryRef, Finish, JobRef, JobState
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
 from towpath.webhooks.domain.schedule import SCHEDULE
@@ -39,7 +40,7 @@ async def ended_job(database: Database, url: str) -> DeliveryRef:
         )
         sealed = Vault([KEY]).seal("secret")
         await add_receiver(connection, DEFAULT_ORGANIZATION, url, sealed, [WebhookEvent.COMPLETE])
-        job = JobRow(id=uuid4(), organization=DEFAULT_ORGANIZATION, kind=JobKind.ENTITY_BATCH, total=1, params={})
+        job = JobRow(id=uuid4(), organization=DEFAULT_ORGANIZATION, kind=ENTITY_BATCH, total=1, params={})
         await job_store.create_job(connection, job)
     ref = JobRef(organization=job.organization, job_id=job.id, kind=job.kind, attempt=1)
     finish = Finish(ref=ref, state=JobState.COMPLETED)

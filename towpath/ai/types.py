@@ -9,20 +9,24 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StrictBool
 
-from towpath.ai.semantic_types import DataType, Name, Query
+from towpath.ai.semantic_types import DataType, Query
 from towpath.core.bodies import Lenient, Strict
 from towpath.core.errors import ErrorCode
 from towpath.core.wire import Wire
 from towpath.core.words import Word
-from towpath.jobs.types import DeliveryRef, JobRef, JobState, RunState
+from towpath.jobs.types import DELIVER, DeliveryRef, JobRef, JobState, RunState
 from towpath.webhooks.types import WebhookFields
+
+AI_JOB = "ai_job"
+TOPIC_CHOICE = "topic_choice"
+QUERY_GENERATION = "query_generation"
+SCHEMA_READING = "schema_reading"
+"""The kinds of jobs: stored words, and names of workflows."""
 
 MAX_PROMPT = 32_768
 MAX_ATTACHMENTS = 5
 MAX_CSV_ROWS = 1000
 MAX_CSV_BYTES = 1 << 20
-DELIVER = "deliver"
-"""The phase in which the answer is stored and the notice is queued: too late for a cancel."""
 
 
 class AiState(Word):
@@ -343,26 +347,10 @@ class ConnectionView(Wire):
     updated_at: datetime
 
 
-class TopicView(BaseModel):
-    """A topic in a list; snake_case, as its users know it."""
+class SchemaReadingParams(BaseModel):
+    """Which database is read into which model: the parameters of a schema reading in the store."""
 
-    name: Name
-    base_view_name: str
-    label: str | None = None
-    description: str | None = None
-    group_label: str | None = None
-    hidden: bool | None = None
-
-
-class CallOutcome(BaseModel):
-    """What a single question brought: the result of its job."""
-
-    topic: str
-    title: str | None = None
-    query: Query | None = None
-    columns: list[ResultColumn] = []
-    csv: str | None = None
-    truncated: bool = False
-    rows: int = 0
-    error: str | None = None
-    ran: bool = False
+    connection_id: UUID
+    model_id: UUID
+    name: str = Field(default="", description="Of a new model; empty: that of its connection.")
+    refresh: bool = Field(default=False, description="The model is there, and is brought up to date.")

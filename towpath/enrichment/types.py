@@ -28,9 +28,17 @@ from towpath.core.errors import ErrorCode
 from towpath.core.json_values import read_json
 from towpath.core.values import NUMBER
 from towpath.core.words import Word
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 from towpath.llm.types import MODEL_KEY_FORM
 from towpath.webhooks.types import WebhookFields
+
+SINGLE_ENRICHMENT = "single_enrichment"
+BATCH_ENRICHMENT = "batch_enrichment"
+EXPERTISE_RETRY = "expertise_retry"
+SCHEMA_GENERATION = "schema_generation"
+SCHEMA_EDIT = "schema_edit"
+FUSION_MERGE = "fusion_merge"
+"""The kinds of jobs: stored words, and names of workflows."""
 
 MAX_ENTITIES = 10_000
 MAX_MODELS = 10
@@ -81,12 +89,12 @@ class PublicStatus(Word):
 
 LLM_KINDS = frozenset(
     {
-        JobKind.SINGLE_ENRICHMENT,
-        JobKind.BATCH_ENRICHMENT,
-        JobKind.EXPERTISE_RETRY,
-        JobKind.SCHEMA_GENERATION,
-        JobKind.SCHEMA_EDIT,
-        JobKind.FUSION_MERGE,
+        SINGLE_ENRICHMENT,
+        BATCH_ENRICHMENT,
+        EXPERTISE_RETRY,
+        SCHEMA_GENERATION,
+        SCHEMA_EDIT,
+        FUSION_MERGE,
     }
 )
 STATUS_OF: dict[JobState, PublicStatus] = {state: PublicStatus(state.lower()) for state in JobState}

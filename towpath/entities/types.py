@@ -16,6 +16,10 @@ from towpath.core.wire import Wire
 from towpath.core.words import Word
 from towpath.jobs.types import JobError, JobState, JobWarning
 
+ENTITY_BATCH = "entity_batch"
+ENTITY_REINDEX = "entity_reindex"
+"""The kinds of jobs: stored words, and names of workflows."""
+
 IfExists = Literal["update", "error"]
 INDEX_NAME_FORM = r"^[A-Za-z0-9_.\-]{1,128}$"
 

@@ -13,10 +13,13 @@ from towpath.core.bodies import Strict
 from towpath.core.json_values import parse_json
 from towpath.core.values import NUMBER
 from towpath.core.wire import Wire
-from towpath.core.words import Word
 from towpath.documents.types import Box, DocumentKind
-from towpath.jobs.types import JobRef, JobState, RunState
+from towpath.jobs.types import JobRef, ReviewStatus, RunState
 from towpath.webhooks.types import WebhookFields
+
+EXTRACTION = "extraction"
+CLASSIFICATION = "classification"
+"""The kinds of jobs: stored words, and names of workflows."""
 
 MAX_SHOWN_BYTES = 64 << 10
 """A request body above that is shown by its size and digest."""
@@ -24,47 +27,6 @@ MAX_SCHEMA_BYTES = 64 << 10
 SYNC_SECONDS = 300.0
 HOLD_SECONDS = 365 * 86_400.0
 REVIEW_REQUESTED = "review.requested"
-
-
-class JobStatus(Word):
-    """A job's state in the words of this API."""
-
-    IN_PROGRESS = "IN_PROGRESS"
-    COMPLETE = "COMPLETE"
-    CANCELLED = "CANCELLED"
-    ERROR = "ERROR"
-    PAUSED = "PAUSED"
-    PENDING = "PENDING"
-    RETRY = "RETRY"
-
-
-STATUS_OF: dict[JobState, JobStatus] = {
-    JobState.PENDING: JobStatus.PENDING,
-    JobState.RUNNING: JobStatus.IN_PROGRESS,
-    JobState.PAUSED: JobStatus.PAUSED,
-    JobState.COMPLETED: JobStatus.COMPLETE,
-    JobState.FAILED: JobStatus.ERROR,
-    JobState.CANCELLED: JobStatus.CANCELLED,
-}
-
-
-def job_status(state: JobState, *, retrying: bool) -> JobStatus:
-    """The public status.
-
-    Args:
-        state: The job's.
-        retrying: Whether a step has failed and waits for its next attempt.
-    """
-    return JobStatus.RETRY if retrying and state is JobState.RUNNING else STATUS_OF[state]
-
-
-class ReviewStatus(Word):
-    """Where the human review of a job is."""
-
-    APPROVED = "APPROVED"
-    REJECTED = "REJECTED"
-    PENDING = "PENDING"
-    CANCELLED = "CANCELLED"
 
 
 class ExtractOptions(Wire):
@@ -106,7 +68,8 @@ class DocumentRef(BaseModel):
     media_type: str | None = None
     size: int | None = None
     sha256: str | None = Field(default=None, description="Hex; None until it was fetched.")
-    kind: DocumentKind | None = None
+    kind: DocumentKind | None = Field(default=None, description="None: found out when the document is opened.")
+    pages: int | None = Field(default=None, description="How many it has; None: counted when it is opened.")
 
 
 def _opened(value: Any) -> Any:
@@ -250,23 +213,36 @@ class ReviewNote(BaseModel):
     comment: str | None = None
 
 
+class OpenedDocument(BaseModel):
+    """What the document of an extraction turned out to be once it was opened."""
+
+    kind: DocumentKind
+    sha256: str = Field(description="Hex.")
+    size: int
+    pages_total: int
+    pages: list[int] = Field(description="The numbers of the chosen pages.")
+    variant: str = Field(description="Under which the pages are kept.")
+
+    @property
+    def digest(self) -> bytes:
+        """The key under which the store keeps the document, its pages and their pictures."""
+        return bytes.fromhex(self.sha256)
+
+
 class Extraction(BaseModel):
-    """An extraction as it is stored, beside its job."""
+    """An extraction as it was accepted and is stored, beside its job."""
 
     job_id: UUID
     extract_id: UUID
     file_name: str
     document_url: str | None
-    kind: DocumentKind | None
-    sha256: str | None
-    size: int | None
-    pages_total: int | None
-    pages: list[int] | None = Field(default=None, description="The chosen pages; None: all.")
-    variant: str | None = Field(default=None, description="Under which the pages are kept.")
+    sha256: str | None = Field(default=None, description="Hex; None until a document at a URL was fetched.")
+    size: int | None = None
     request: dict[str, Any]
     metadata: dict[str, Any] | None
     extracted: Extracted | None
     template_id: UUID | None = None
+    opened: OpenedDocument | None = Field(default=None, description="None until its job has opened the document.")
 
 
 ExtractParams.model_rebuild()

@@ -7,29 +7,9 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from towpath.jobs.types import JobKind, Progress
+from towpath.jobs.types import Progress
 
 Outcomes = npt.NDArray[np.uint8]
-
-SUBJECTS: dict[JobKind, str] = {
-    JobKind.ENTITY_BATCH: "index",
-    JobKind.ENTITY_REINDEX: "index",
-    JobKind.VECTOR_UPSERTION: "collection",
-    JobKind.VECTOR_DELETION: "collection",
-    JobKind.SINGLE_ENRICHMENT: "schema_name",
-    JobKind.BATCH_ENRICHMENT: "schema_name",
-    JobKind.EXPERTISE_RETRY: "record_id",
-    JobKind.SCHEMA_GENERATION: "model",
-    JobKind.SCHEMA_EDIT: "schema_name",
-    JobKind.FUSION_MERGE: "schema_name",
-    JobKind.AI_JOB: "topic_name",
-    JobKind.TOPIC_CHOICE: "model_id",
-    JobKind.QUERY_GENERATION: "model_id",
-    JobKind.EXTRACTION: "document",
-    JobKind.CLASSIFICATION: "document",
-    JobKind.SCHEMA_READING: "name",
-}
-"""The parameter of each kind of job that says what it works on, for people who look at lists."""
 
 
 class Outcome(IntEnum):

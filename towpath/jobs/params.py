@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from towpath.core.errors import JobNotActiveError
 from towpath.db.engine import Connection
+from towpath.jobs.store import jobs as store
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobRef
 
@@ -25,8 +25,4 @@ async def load_params(connection: Connection, ref: JobRef, model: type[Params]) 
     Raises:
         JobNotActiveError: The job is gone.
     """
-    found = await connection.execute("SELECT params FROM jobs WHERE id = %s", (ref.job_id,))
-    row = await found.fetchone()
-    if row is None:
-        raise JobNotActiveError(f"job {ref.job_id} is gone")
-    return model.model_validate(row[0])
+    return model.model_validate(await store.params_of(connection, ref))

@@ -13,7 +13,7 @@ from uuid import UUID
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
 from towpath.core.errors import ForbiddenError, NotFoundError
 from towpath.core.words import Word
-from towpath.jobs.types import QUESTIONS, JobKind
+from towpath.jobs.registry import personal_kinds
 
 
 class JobAction(Word):
@@ -39,7 +39,7 @@ class Owned(Protocol):
     @property
     def organization(self) -> str: ...
     @property
-    def kind(self) -> JobKind: ...
+    def kind(self) -> str: ...
     @property
     def user_id(self) -> UUID | None: ...
     @property
@@ -60,7 +60,7 @@ def assert_may(caller: Principal, action: JobAction, job: Owned) -> None:
         raise ForbiddenError(f"this key lacks the scope {scope}")
     if not _sees(caller, job):
         raise NotFoundError(f"no job {job.id}")
-    if action in MOVES and job.kind in QUESTIONS and not _owns(caller, job):
+    if action in MOVES and job.kind in personal_kinds() and not _owns(caller, job):
         raise ForbiddenError(f"only who asked, or an owner, may {action} this job")
 
 
@@ -86,7 +86,7 @@ def _sees(caller: Principal, job: Owned) -> bool:
     seer = seer_of(caller)
     if seer is None or job.user_id == seer:
         return True
-    return job.user_id is None and job.kind not in QUESTIONS
+    return job.user_id is None and job.kind not in personal_kinds()
 
 
 def _owns(caller: Principal, job: Owned) -> bool:

@@ -1,7 +1,7 @@
 """The kinds of jobs that this process knows: each feature registers its own, and everything else iterates.
 
 What a kind is, its `JobType` says. `towpath.features` lists the features of the product; a process that serves jobs
-imports it before anything asks here.
+registers them at its start.
 """
 
 from __future__ import annotations

@@ -7,12 +7,14 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, field_validator
+from pydantic_core import PydanticCustomError, core_schema
 
 from towpath.core.errors import ErrorCode
 from towpath.core.values import storable_text
 from towpath.core.wire import Wire
 from towpath.core.words import Word
+from towpath.jobs.registry import is_kind, kinds
 
 
 class JobState(Word):
@@ -34,29 +36,87 @@ class JobState(Word):
 FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 
 
-class JobKind(Word):
-    """Which system a job belongs to; also the workflow type that runs it."""
+class _KindOfJob:
+    """Makes a text the kind of a job, in any case; the schema lists what is registered when it is asked for."""
 
-    ENTITY_BATCH = "entity_batch"
-    ENTITY_REINDEX = "entity_reindex"
-    VECTOR_UPSERTION = "vector_upsertion"
-    VECTOR_DELETION = "vector_deletion"
-    SINGLE_ENRICHMENT = "single_enrichment"
-    BATCH_ENRICHMENT = "batch_enrichment"
-    EXPERTISE_RETRY = "expertise_retry"
-    SCHEMA_GENERATION = "schema_generation"
-    SCHEMA_EDIT = "schema_edit"
-    FUSION_MERGE = "fusion_merge"
-    AI_JOB = "ai_job"
-    TOPIC_CHOICE = "topic_choice"
-    QUERY_GENERATION = "query_generation"
-    SCHEMA_READING = "schema_reading"
-    EXTRACTION = "extraction"
-    CLASSIFICATION = "classification"
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        # The name keeps it a component of its own in the OpenAPI document.
+        return core_schema.no_info_after_validator_function(
+            read_kind, core_schema.str_schema(), ref=f"{__name__}.JobKind:{id(self)}"
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        shown = handler(schema)
+        handler.resolve_ref_schema(shown).update(
+            {
+                "type": "string",
+                "enum": list(kinds()),
+                "title": "JobKind",
+                "description": "Which system a job belongs to; also the workflow type that runs it.",
+            }
+        )
+        return shown
 
 
-QUESTIONS = frozenset({JobKind.AI_JOB, JobKind.TOPIC_CHOICE, JobKind.QUERY_GENERATION})
-"""Jobs that belong to the person who asked; one that no person has asked is for keys of the organization."""
+def read_kind(word: str) -> str:
+    """Return the registered kind that a word names, in whatever case.
+
+    Raises:
+        PydanticCustomError: There is none; a `ValueError`.
+    """
+    kind = word.lower()
+    if not is_kind(kind):
+        names = [repr(known) for known in kinds()]
+        expected = f"{', '.join(names[:-1])} or {names[-1]}"
+        raise PydanticCustomError("enum", "Input should be {expected}", {"expected": expected})
+    return kind
+
+
+JobKind = Annotated[str, _KindOfJob()]
+"""The kind of a job on the wire."""
+
+
+class JobStatus(Word):
+    """A job's state in the words of the list of all jobs."""
+
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETE = "COMPLETE"
+    CANCELLED = "CANCELLED"
+    ERROR = "ERROR"
+    PAUSED = "PAUSED"
+    PENDING = "PENDING"
+    RETRY = "RETRY"
+
+
+STATUS_OF: dict[JobState, JobStatus] = {
+    JobState.PENDING: JobStatus.PENDING,
+    JobState.RUNNING: JobStatus.IN_PROGRESS,
+    JobState.PAUSED: JobStatus.PAUSED,
+    JobState.COMPLETED: JobStatus.COMPLETE,
+    JobState.FAILED: JobStatus.ERROR,
+    JobState.CANCELLED: JobStatus.CANCELLED,
+}
+
+
+def job_status(state: JobState, *, retrying: bool) -> JobStatus:
+    """The public status.
+
+    Args:
+        state: The job's.
+        retrying: Whether a step has failed and waits for its next attempt.
+    """
+    return JobStatus.RETRY if retrying and state is JobState.RUNNING else STATUS_OF[state]
+
+
+class ReviewStatus(Word):
+    """Where the human review of a job is."""
+
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+    PENDING = "PENDING"
+    CANCELLED = "CANCELLED"
 
 
 class Progress(Wire):
@@ -206,6 +266,8 @@ class EventType(StrEnum):
 
 
 STOPPED = "stopped by the caller"
+DELIVER = "deliver"
+"""The phase in which an answer is stored and its deliveries are queued: too late for a cancel."""
 END_EVENTS: dict[JobState, EventType] = {
     JobState.COMPLETED: EventType.COMPLETED,
     JobState.FAILED: EventType.FAILED,
@@ -226,7 +288,7 @@ class JobRef(BaseModel):
     """Which run of which job: the key of everything an activity writes."""
 
     organization: str
-    kind: JobKind
+    kind: str
     job_id: UUID
     attempt: int = 1
 

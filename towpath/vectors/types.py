@@ -17,6 +17,10 @@ from towpath.core.words import Word
 from towpath.jobs.types import JobState, JobWarning
 from towpath.webhooks.types import WebhookFields
 
+VECTOR_UPSERTION = "vector_upsertion"
+VECTOR_DELETION = "vector_deletion"
+"""The kinds of jobs: stored words, and names of workflows."""
+
 Time = Annotated[
     AwareDatetime,
     PlainSerializer(lambda moment: moment.isoformat().replace("+00:00", "Z"), return_type=str, when_used="json"),

@@ -18,6 +18,11 @@ MAX_URL = 4096
 MAX_SECRET = 512
 
 
+DELIVERY = "delivery"
+NOTICE = "notice"
+"""Names of the workflows."""
+
+
 class WebhookEvent(Word):
     """What a receiver can be told."""
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from towpath.ai.domain.linking import small_choice
-from towpath.ai.domain.moves import order_notes, read_small
+from towpath.ai.domain.agent_actions import order_notes, read_constrained
+from towpath.ai.domain.linking import constrained_choice
 from towpath.ai.domain.order import Order, better_end, order_of
 from towpath.ai.domain.semantics import content
 from towpath.ai.domain.semantics.compile import Column, fields_of
@@ -108,10 +108,10 @@ def test_a_models_own_word_on_its_good_end_comes_first() -> None:
 
 def test_the_query_of_a_small_model_puts_the_worst_delay_first(flights: Content) -> None:
     question = "Which airline has the worst average departure delay?"
-    measures, dimensions = small_choice(question, flights, "flights")
+    measures, dimensions = constrained_choice(question, flights, "flights")
     chosen = {"measure": "flights.average_dep_delay", "by": dimensions[0].name}
 
-    query = read_small(chosen, question, measures, dimensions, "flights")
+    query = read_constrained(chosen, question, measures, dimensions, "flights")
 
     assert query.sorts[0].sort_descending
     assert order_notes(query, question, measures) == []
@@ -119,11 +119,11 @@ def test_the_query_of_a_small_model_puts_the_worst_delay_first(flights: Content)
 
 def test_an_order_that_is_not_decided_cuts_off_neither_end_and_is_told(flights: Content) -> None:
     question = "Which three airlines have the worst number of flights?"
-    measures, dimensions = small_choice(question, flights, "flights")
+    measures, dimensions = constrained_choice(question, flights, "flights")
     count = next(one for one in fields_of(flights, "flights") if one.name == "flights.count")
     chosen = {"measure": count.name, "by": dimensions[0].name}
 
-    query = read_small(chosen, question, [count, *measures], dimensions, "flights")
+    query = read_constrained(chosen, question, [count, *measures], dimensions, "flights")
 
     assert query.limit > 3
     (note,) = order_notes(query, question, [count, *measures])

@@ -9,23 +9,24 @@ from typing import Any
 
 import pytest
 
-from towpath.ai.domain.linking import fields_for, rank, shares_words, small_choice, topic_texts, values_in, words_of
-from towpath.ai.domain.moves import (
-    move_form,
-    order_left_out,
-    query_form,
-    read_move,
+from towpath.ai.domain.agent_actions import (
+    action_schema,
+    constrained_schema,
+    dropped_order_notes,
+    query_schema,
+    read_action,
+    read_constrained,
     read_query,
-    read_small,
-    small_form,
-    wanted_chart,
+    requested_chart,
 )
+from towpath.ai.domain.linking import constrained_choice, fields_for, find_values, names_fields, topic_texts
 from towpath.ai.domain.results import markdown_table, plain_answer, write_csv
 from towpath.ai.domain.semantics import content
 from towpath.ai.domain.semantics.compile import Dialect, compile_query, fields_of
 from towpath.ai.domain.semantics.content import read_model
 from towpath.ai.semantic_types import Content, DataType
 from towpath.ai.types import ActionType, ChartType, ResultColumn, StoredAction
+from towpath.core.word_ranking import rank, words_of
 
 EXAMPLES = Path(content.__file__).parent / "examples"
 
@@ -49,7 +50,7 @@ def test_words_are_told_alike_whatever_their_ending() -> None:
     ],
 )
 def test_a_question_leads_to_the_fields_it_names(flights: Content, question: str, measure: str, by: str) -> None:
-    measures, dimensions = small_choice(question, flights, "flights")
+    measures, dimensions = constrained_choice(question, flights, "flights")
 
     assert measures[0].name == measure
     assert by in dimensions[0].name
@@ -65,7 +66,7 @@ def test_a_question_leads_to_the_fields_it_names(flights: Content, question: str
     ],
 )
 def test_what_a_question_narrows_its_answer_to_is_seen(flights: Content, question: str, values: list[str]) -> None:
-    assert values_in(question, flights, "flights") == values
+    assert find_values(question, flights, "flights") == values
 
 
 def test_topics_are_ranked_by_what_is_asked(flights: Content) -> None:
@@ -83,8 +84,8 @@ def test_a_choice_of_fields_has_a_measure_and_a_dimension_whatever_is_asked(flig
 
 
 def test_whether_a_question_names_a_field(flights: Content) -> None:
-    assert shares_words("by airline", flights, "flights")
-    assert not shares_words("as a pie please", flights, "flights")
+    assert names_fields("by airline", flights, "flights")
+    assert not names_fields("as a pie please", flights, "flights")
 
 
 @pytest.mark.parametrize(
@@ -98,10 +99,10 @@ def test_whether_a_question_names_a_field(flights: Content) -> None:
 def test_order_and_number_of_rows_are_read_out_of_the_words(
     flights: Content, question: str, limit: int, descending: bool
 ) -> None:
-    measures, dimensions = small_choice(question, flights, "flights")
+    measures, dimensions = constrained_choice(question, flights, "flights")
     chosen = {"measure": measures[0].name, "by": dimensions[0].name}
 
-    query = read_small(chosen, question, measures, dimensions, "flights")
+    query = read_constrained(chosen, question, measures, dimensions, "flights")
 
     assert query.limit == limit
     assert query.sorts[0].sort_descending is descending
@@ -113,22 +114,22 @@ def test_every_choice_of_a_small_model_compiles(flights: Content) -> None:
         base = flights.topics[topic].base_view
         measures = [one for one in fields_of(flights, topic) if one.measure]
         dimensions = [one for one in fields_of(flights, topic) if not one.measure]
-        form = small_form(measures, dimensions)
+        form = constrained_schema(measures, dimensions)
         for measure in form["properties"]["measure"]["enum"]:
             for by in form["properties"]["by"]["enum"]:
-                query = read_small({"measure": measure, "by": by}, "x", measures, dimensions, base)
+                query = read_constrained({"measure": measure, "by": by}, "x", measures, dimensions, base)
                 compile_query(flights, topic, query, Dialect.DUCKDB)
 
 
 def test_a_form_names_the_topics_fields_and_no_other(flights: Content) -> None:
     fields = fields_of(flights, "planes")
 
-    form = move_form(fields, charts=False, last=False)
+    form = action_schema(fields, charts=False, last=False)
 
     assert form["properties"]["action"]["enum"] == ["query", "answer"]
     named = form["properties"]["query"]["properties"]["fields"]["items"]["enum"]
     assert named == [field.name for field in fields]
-    assert query_form(fields)["properties"]["sorts"]["items"]["properties"]["field"]["enum"] == named
+    assert query_schema(fields)["properties"]["sorts"]["items"]["properties"]["field"]["enum"] == named
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_what_is_no_query_is_told(flights: Content) -> None:
     assert "fields" in str(read_query({"title": "t", "fields": []}, "a")[2])
     several = {"fields": ["a.b"], "filters": [{"field": "a.b", "operator": "gt", "values": [1, 2]}]}
     assert "takes one value" in str(read_query(several, "a")[2])
-    assert read_move({"action": "query", "message": "m"}, "a").problem == "query is missing"
+    assert read_action({"action": "query", "message": "m"}, "a").problem == "query is missing"
 
 
 def test_a_sort_by_a_field_that_is_not_asked_for_is_left_out_and_told() -> None:
@@ -169,8 +170,8 @@ def test_a_sort_by_a_field_that_is_not_asked_for_is_left_out_and_told() -> None:
 
     assert query is not None
     assert query.sorts == []
-    assert order_left_out(data) == ["The order by a.c was left out, because the query does not ask for it."]
-    assert order_left_out({**data, "fields": ["a.b", "a.c"]}) == order_left_out(None) == []
+    assert dropped_order_notes(data) == ["The order by a.c was left out, because the query does not ask for it."]
+    assert dropped_order_notes({**data, "fields": ["a.b", "a.c"]}) == dropped_order_notes(None) == []
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_a_sort_by_a_field_that_is_not_asked_for_is_left_out_and_told() -> None:
     ],
 )
 def test_a_chart_is_wanted_where_it_is_named(prompt: str, chart: ChartType | None) -> None:
-    assert wanted_chart(prompt) is chart
+    assert requested_chart(prompt) is chart
 
 
 COLUMNS = [

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from towpath.ai.domain.charts import chart_spec, read_rows, wanted_but_not_drawn
-from towpath.ai.domain.prompts import move_prompt, small_prompt
+from towpath.ai.domain.charts import chart_spec, read_rows, undrawable_reason
+from towpath.ai.domain.prompts import action_prompt, constrained_prompt
 from towpath.ai.domain.semantics import content
 from towpath.ai.domain.semantics.compile import Column, fields_of
 from towpath.ai.domain.semantics.content import read_model
@@ -65,7 +65,7 @@ def test_what_a_limit_has_cut_off_is_told() -> None:
 def prompted(flights: Content, **more: Any) -> str:
     fields = fields_of(flights, "planes")
     given = {"actions": (), "fields": fields, **more}
-    return move_prompt("How many planes?", flights, "planes", form={}, **given).user
+    return action_prompt("How many planes?", flights, "planes", form={}, **given).user
 
 
 def test_a_prompt_tells_what_was_cut_of_its_rows(flights: Content) -> None:
@@ -105,19 +105,19 @@ def test_a_prompt_tells_what_was_cut_of_files_fields_and_earlier_questions(fligh
 def test_a_small_model_sees_where_its_question_was_cut() -> None:
     column = Column("a.b", "B", DataType.NUMBER, measure=True)
 
-    asked = small_prompt("word " * 1000, [column], [column], {}, []).user
+    asked = constrained_prompt("word " * 1000, [column], [column], {}, []).user
 
     assert asked.endswith("word …")
 
 
 def test_a_wish_that_the_rows_do_not_allow_is_told_with_its_reason() -> None:
-    assert wanted_but_not_drawn(query(12), ChartType.PIE) is None
-    assert wanted_but_not_drawn(query(16), ChartType.PIE) == (
+    assert undrawable_reason(query(12), ChartType.PIE) is None
+    assert undrawable_reason(query(16), ChartType.PIE) == (
         "These rows cannot be drawn as a pie: a pie needs one to 12 rows. They are drawn as bars instead."
     )
-    assert wanted_but_not_drawn(query(16), ChartType.BAR) is None
-    assert wanted_but_not_drawn(query(16), ChartType.TABLE) is None
-    assert wanted_but_not_drawn(query(16), None) is None
+    assert undrawable_reason(query(16), ChartType.BAR) is None
+    assert undrawable_reason(query(16), ChartType.TABLE) is None
+    assert undrawable_reason(query(16), None) is None
 
 
 def test_a_chart_of_a_part_of_the_rows_says_so() -> None:

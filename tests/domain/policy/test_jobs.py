@@ -8,9 +8,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
+from towpath.ai.types import AI_JOB
 from towpath.core.errors import ForbiddenError, NotFoundError
+from towpath.entities.types import ENTITY_BATCH
 from towpath.jobs.policy import MOVES, JobAction, assert_may, may, seer_of
-from towpath.jobs.types import QUESTIONS, JobKind
+from towpath.jobs.registry import kinds, personal_kinds
 
 ANNA, BORIS, THREAD = uuid4(), uuid4(), uuid4()
 KEY = uuid4()
@@ -19,7 +21,7 @@ OTHERS = [action for action in JobAction if action not in MOVES]
 
 @dataclass(frozen=True)
 class Job:
-    kind: JobKind = JobKind.AI_JOB
+    kind: str = AI_JOB
     user_id: UUID | None = None
     created_by: UUID | None = None
     conversation_id: UUID | None = THREAD
@@ -42,15 +44,15 @@ def link(thread: UUID = THREAD, *, write: bool = True) -> Principal:
     )
 
 
-@pytest.mark.parametrize("kind", sorted(set(JobKind) - QUESTIONS))
+@pytest.mark.parametrize("kind", sorted(set(kinds()) - personal_kinds()))
 @pytest.mark.parametrize("action", list(JobAction))
-def test_a_job_of_the_organization_is_everybodys(kind: JobKind, action: JobAction) -> None:
+def test_a_job_of_the_organization_is_everybodys(kind: str, action: JobAction) -> None:
     for caller in (key(), person(ANNA), person(BORIS, Role.OWNER)):
         assert may(caller, action, Job(kind, created_by=uuid4()))
 
 
-@pytest.mark.parametrize("kind", sorted(QUESTIONS))
-def test_a_question_is_seen_by_who_asked_and_by_keys_of_the_organization(kind: JobKind) -> None:
+@pytest.mark.parametrize("kind", sorted(personal_kinds()))
+def test_a_question_is_seen_by_who_asked_and_by_keys_of_the_organization(kind: str) -> None:
     asked = Job(kind, user_id=ANNA)
 
     assert may(person(ANNA), JobAction.SEE, asked)
@@ -61,8 +63,8 @@ def test_a_question_is_seen_by_who_asked_and_by_keys_of_the_organization(kind: J
         assert not may(other, JobAction.CANCEL, asked)
 
 
-@pytest.mark.parametrize("kind", sorted(QUESTIONS))
-def test_a_question_of_nobody_is_for_keys(kind: JobKind) -> None:
+@pytest.mark.parametrize("kind", sorted(personal_kinds()))
+def test_a_question_of_nobody_is_for_keys(kind: str) -> None:
     assert may(key(), JobAction.SEE, Job(kind))
     assert not may(person(ANNA, Role.OWNER), JobAction.SEE, Job(kind))
 
@@ -83,7 +85,7 @@ def test_a_question_is_moved_by_who_asked_or_an_owner(action: JobAction) -> None
 def test_a_link_is_for_its_thread_alone(action: JobAction) -> None:
     assert may(link(), action, Job(user_id=ANNA))
     assert not may(link(uuid4()), action, Job(user_id=ANNA))
-    assert not may(link(), action, Job(JobKind.ENTITY_BATCH, conversation_id=None))
+    assert not may(link(), action, Job(ENTITY_BATCH, conversation_id=None))
     assert may(link(write=False), action, Job(user_id=ANNA)) is (action is JobAction.SEE)
 
 
@@ -97,9 +99,9 @@ def test_another_organizations_job_is_not_there(action: JobAction) -> None:
 @pytest.mark.parametrize("action", [one for one in JobAction if one is not JobAction.SEE])
 def test_a_key_for_reading_moves_nothing(action: JobAction) -> None:
     with pytest.raises(ForbiddenError, match="scope write"):
-        assert_may(key(Role.OWNER, scopes=frozenset({Scope.READ})), action, Job(JobKind.ENTITY_BATCH))
+        assert_may(key(Role.OWNER, scopes=frozenset({Scope.READ})), action, Job(ENTITY_BATCH))
     with pytest.raises(ForbiddenError, match="scope read"):
-        assert_may(key(Role.OWNER, scopes=frozenset({Scope.WRITE})), JobAction.SEE, Job(JobKind.ENTITY_BATCH))
+        assert_may(key(Role.OWNER, scopes=frozenset({Scope.WRITE})), JobAction.SEE, Job(ENTITY_BATCH))
 
 
 def test_lists_show_a_person_what_single_jobs_show() -> None:

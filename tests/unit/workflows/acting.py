@@ -31,7 +31,6 @@ from towpath.jobs.types import (
     Finish,
     Hold,
     JobInput,
-    JobKind,
     JobOutcome,
     JobRef,
     JobStart,
@@ -42,6 +41,7 @@ from towpath.jobs.types import (
     Progress,
     Started,
 )
+from towpath.vectors.types import VECTOR_DELETION
 from towpath.webhooks.types import DeliveryState, NoticeInput, TryOutcome
 
 BEAT = 0.05
@@ -115,7 +115,7 @@ class Job:
 
     environment: WorkflowEnvironment
     client: Client
-    kind: JobKind = JobKind.VECTOR_DELETION
+    kind: str = VECTOR_DELETION
     organization: str = "acme"
     chunks: int = 3
     begin: Started = field(default_factory=lambda: Started(window=2))

@@ -18,13 +18,13 @@ from towpath.jobs.types import (
     STOPPED,
     DeliveryRef,
     JobInput,
-    JobKind,
     JobOutcome,
     JobStart,
     JobState,
     Progress,
     Started,
 )
+from towpath.vectors.types import VECTOR_DELETION
 
 
 async def ends_as_cancelled(job: Job) -> None:
@@ -184,9 +184,9 @@ async def test_a_restart_that_waits_for_the_cancel_is_started_by_it(make_job: Ma
     assert sorted(second[3:-1]) == ["page 0", "page 1", "page 2"]
     assert second[-1] == "finish_job"
     described = await again.describe()
-    assert described.workflow_type == JobKind.VECTOR_DELETION
+    assert described.workflow_type == VECTOR_DELETION
     assert described.typed_search_attributes[attributes.ORGANIZATION] == job.organization
-    assert described.typed_search_attributes[attributes.KIND] == JobKind.VECTOR_DELETION
+    assert described.typed_search_attributes[attributes.KIND] == VECTOR_DELETION
 
 
 async def test_a_restart_that_was_started_already_is_left_alone(make_job: MakeJob) -> None:

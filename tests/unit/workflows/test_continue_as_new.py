@@ -9,7 +9,8 @@ from temporalio.client import WorkflowFailureError
 
 from tests.unit.workflows.acting import Chunks, Job, chunks_of
 from tests.unit.workflows.conftest import SHORT, MakeJob
-from towpath.jobs.types import JobKind, JobState, Started
+from towpath.extraction.types import EXTRACTION
+from towpath.jobs.types import JobState, Started
 
 CHUNKS = 40
 HOUR = timedelta(hours=1)
@@ -58,7 +59,7 @@ async def test_the_job_is_begun_planned_and_ended_once(make_job: MakeJob) -> Non
 
 
 async def test_what_a_phase_has_found_reaches_the_result_in_a_later_run(make_job: MakeJob) -> None:
-    job = make_job(organization=SHORT, kind=JobKind.EXTRACTION, chunks=CHUNKS)
+    job = make_job(organization=SHORT, kind=EXTRACTION, chunks=CHUNKS)
     await job.start()
     await job.handle.result()
 

@@ -11,8 +11,8 @@ from temporalio.exceptions import ApplicationError
 from tests.unit.workflows.acting import Job
 from tests.unit.workflows.conftest import MakeJob
 from towpath.core.errors import ErrorCode
-from towpath.extraction.types import ExtractionOutcome
-from towpath.jobs.types import JobKind, JobState, Started
+from towpath.extraction.types import EXTRACTION, ExtractionOutcome
+from towpath.jobs.types import JobState, Started
 
 HOUR = timedelta(hours=1)
 TEN_MINUTES = timedelta(minutes=10)
@@ -85,7 +85,7 @@ async def test_a_pause_does_not_stop_the_clock(make_job: MakeJob) -> None:
 
 
 async def test_a_deadline_before_the_end_of_a_hold_fails_the_job(make_job: MakeJob) -> None:
-    job = make_job(kind=JobKind.EXTRACTION, review=ExtractionOutcome(review=True, hold=True))
+    job = make_job(kind=EXTRACTION, review=ExtractionOutcome(review=True, hold=True))
     await start(job)
     await job.called("hold_job")
     await job.settled()

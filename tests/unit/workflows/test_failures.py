@@ -9,7 +9,8 @@ from temporalio.exceptions import ApplicationError
 from tests.unit.workflows.acting import Job
 from tests.unit.workflows.conftest import MakeJob
 from towpath.core.errors import ErrorCode
-from towpath.jobs.types import JobError, JobKind, JobOutcome, JobState, Progress, RetryNotice, Started
+from towpath.extraction.types import EXTRACTION
+from towpath.jobs.types import JobError, JobOutcome, JobState, Progress, RetryNotice, Started
 
 MAX_MESSAGE = 2_000
 GONE = ApplicationError("the index is gone", type=ErrorCode.NOT_FOUND, non_retryable=True)
@@ -115,7 +116,7 @@ async def test_a_long_message_is_cut(make_job: MakeJob) -> None:
 
 async def test_a_defect_of_the_workflow_itself_fails_the_job_at_once(make_job: MakeJob) -> None:
     # A share without pages, which no plan has: the workflow cannot name it.
-    job = make_job(kind=JobKind.EXTRACTION, chunks=1, shares=[[]])
+    job = make_job(kind=EXTRACTION, chunks=1, shares=[[]])
     await job.start()
 
     error = await failure_of(job)

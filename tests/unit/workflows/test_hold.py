@@ -11,8 +11,8 @@ from temporalio.exceptions import CancelledError
 from tests.unit.workflows.acting import Job
 from tests.unit.workflows.conftest import MakeJob
 from towpath.core.errors import ErrorCode
-from towpath.extraction.types import HOLD_SECONDS, ExtractionOutcome
-from towpath.jobs.types import STOPPED, JobKind, JobState
+from towpath.extraction.types import EXTRACTION, HOLD_SECONDS, ExtractionOutcome
+from towpath.jobs.types import STOPPED, JobState
 
 HOLD = timedelta(seconds=HOLD_SECONDS)
 MARGIN = timedelta(hours=1)
@@ -21,7 +21,7 @@ MARGIN = timedelta(hours=1)
 @pytest.fixture
 def held(make_job: MakeJob) -> Job:
     """An extraction whose fields a person is to review."""
-    return make_job(kind=JobKind.EXTRACTION, chunks=1, review=ExtractionOutcome(review=True, hold=True))
+    return make_job(kind=EXTRACTION, chunks=1, review=ExtractionOutcome(review=True, hold=True))
 
 
 async def until_held(job: Job) -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.unit.workflows.acting import Job
 from tests.unit.workflows.conftest import MakeJob
-from towpath.jobs.types import JobKind, JobState, Started
+from towpath.extraction.types import EXTRACTION
+from towpath.jobs.types import JobState, Started
 
 
 async def test_a_paused_job_begins_no_chunk_until_it_is_continued(make_job: MakeJob) -> None:
@@ -86,7 +87,7 @@ async def test_a_pause_that_comes_with_the_start_is_kept(job: Job) -> None:
 
 
 async def test_a_pause_in_the_last_chunks_holds_what_follows_them(make_job: MakeJob) -> None:
-    job = make_job(kind=JobKind.EXTRACTION, chunks=2, closed={"page"})
+    job = make_job(kind=EXTRACTION, chunks=2, closed={"page"})
     await job.start()
     await job.settled(lambda chunks: len(chunks.scheduled) == 2, "a full window")
 

@@ -106,7 +106,7 @@ def choose_chart(columns: Sequence[ResultColumn], rows: Sequence[Row], wanted: C
     return _choose(survey(columns, rows), wanted)
 
 
-def wanted_but_not_drawn(action: StoredAction, wanted: ChartType | None) -> str | None:
+def undrawable_reason(action: StoredAction, wanted: ChartType | None) -> str | None:
     """A sentence on why rows are not drawn as somebody wants it, and how instead; None: they are."""
     if wanted is None or wanted is ChartType.TABLE:
         return None

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 from towpath.ai.domain.semantics.compile import Column, fields_of
 from towpath.ai.semantic_types import Content
+from towpath.core.word_ranking import rank, words_of
 
-WORD = re.compile(r"[^\W_]+")
-ENDINGS = ("ings", "ing", "ied", "ies", "es", "ed", "s", "e", "y")
-STOP = frozenset(
-    [
-        "the", "a", "an", "of", "in", "on", "for", "to", "by", "with", "and", "or", "is", "are", "was", "were", "what",
-        "which", "who", "how", "many", "much", "show", "me", "list", "give", "all", "each", "per", "had", "have", "has",
-        "did", "do", "does", "that", "this", "from", "at", "it", "its", "their", "there", "most", "top", "best", "be",
-    ]
-)  # fmt: skip
-SYNONYMS: dict[str, tuple[str, ...]] = {
-    "average": ("avg", "mean"),
-    "total": ("sum",),
-    "number": ("count", "many", "often"),
-    "maximum": ("max", "highest", "largest"),
-    "minimum": ("min", "lowest", "smallest"),
-    "departure": ("dep", "depart"),
-    "arrival": ("arr", "arrive"),
-    "destination": ("dest",),
-}
 FOCUS = re.compile(r"\b(?:by|per|each|every|which|what)\s+((?:\w+\s*){1,3})")
 # A name within a sentence, an abbreviation, a year, something in quotes.
 VALUE = re.compile(
@@ -37,45 +16,6 @@ VALUE = re.compile(
 )
 SMALL_MEASURES, SMALL_DIMENSIONS = 4, 5
 NEAR = 0.75
-Key = TypeVar("Key")
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a text as stems, without those that say nothing."""
-    found = [_stem(word) for word in WORD.findall(text.lower()) if word not in STOP]
-    return [SAME.get(word, word) for word in found]
-
-
-def _stem(word: str) -> str:
-    for ending in ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            # Once more, so that `delays` and `delay` come to the same.
-            return _stem(word[: -len(ending)])
-    return word
-
-
-SAME = {_stem(word): _stem(name) for name, others in SYNONYMS.items() for word in others}
-
-
-def rank(question: str, texts: Mapping[Key, str]) -> list[tuple[Key, float]]:
-    """Texts by how much they share with a question, best first; rare words count more.
-
-    Args:
-        question: In words.
-        texts: What is said of each candidate.
-
-    Returns:
-        Each candidate with its score, 0 where nothing is shared; equal ones in the order given.
-    """
-    asked = set(words_of(question))
-    words = {key: Counter(words_of(text)) for key, text in texts.items()}
-    seen = Counter(word for each in words.values() for word in each)
-    weight = {word: math.log(1 + len(words) / count) for word, count in seen.items()}
-    scores = {
-        key: sum(weight[word] for word in each if word in asked) / math.sqrt(1 + 0.2 * len(each))
-        for key, each in words.items()
-    }
-    return sorted(scores.items(), key=lambda one: -one[1])
 
 
 def topic_texts(content: Content, names: Sequence[str]) -> dict[str, str]:
@@ -90,7 +30,7 @@ def topic_texts(content: Content, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def described(content: Content, column: Column) -> str:
+def field_text(content: Content, column: Column) -> str:
     """What is said of a field: label, name, description, the view it is of."""
     view_name, _, rest = column.name.partition(".")
     view = content.views[view_name]
@@ -115,7 +55,7 @@ def fields_for(question: str, content: Content, topic: str, *, most: int) -> lis
     fields = fields_of(content, topic)
     if len(fields) <= most:
         return fields
-    texts = {place: described(content, column) for place, column in enumerate(fields)}
+    texts = {place: field_text(content, column) for place, column in enumerate(fields)}
     order = [place for place, _ in rank(question, texts)]
     chosen = set(order[:most])
     for measure in (True, False):
@@ -124,14 +64,14 @@ def fields_for(question: str, content: Content, topic: str, *, most: int) -> lis
     return [fields[place] for place in order if place in chosen]
 
 
-def small_choice(question: str, content: Content, topic: str) -> tuple[list[Column], list[Column]]:
+def constrained_choice(question: str, content: Content, topic: str) -> tuple[list[Column], list[Column]]:
     """What a small model chooses from: the few measures and the few dimensions that a question may be about.
 
     What follows `by`, `per`, `each` or `which` counts most for the dimensions; a number that a measure sums up is not
     something to tell it by.
     """
     fields = fields_of(content, topic)
-    texts = {place: described(content, column) for place, column in enumerate(fields)}
+    texts = {place: field_text(content, column) for place, column in enumerate(fields)}
     scores = dict(rank(question, texts))
     focus = " ".join(FOCUS.findall(question.lower()))
     nearer = dict(rank(focus, texts)) if focus else {}
@@ -152,14 +92,14 @@ def _nearest(places: list[int], scores: Mapping[int, float]) -> list[int]:
     return [place for place in order if scores[place] >= least]
 
 
-def values_in(question: str, content: Content, topic: str) -> list[str]:
+def find_values(question: str, content: Content, topic: str) -> list[str]:
     """What a question seems to narrow its answer to: names, abbreviations, years, which are the words of no field."""
-    fields = {word for column in fields_of(content, topic) for word in words_of(described(content, column))}
+    fields = {word for column in fields_of(content, topic) for word in words_of(field_text(content, column))}
     found = ("".join(groups) for groups in VALUE.findall(question))
     return [value for value in dict.fromkeys(found) if not fields.issuperset(words_of(value))]
 
 
-def shares_words(question: str, content: Content, topic: str) -> bool:
+def names_fields(question: str, content: Content, topic: str) -> bool:
     """Whether a question names any field of a topic."""
-    texts = {column.name: described(content, column) for column in fields_of(content, topic)}
+    texts = {column.name: field_text(content, column) for column in fields_of(content, topic)}
     return any(score > 0 for _, score in rank(question, texts))

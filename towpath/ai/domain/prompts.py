@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from towpath.ai.domain.linking import described
+from towpath.ai.domain.linking import field_text
 from towpath.ai.domain.semantics.compile import Column, fields_of
 from towpath.ai.domain.words import rows_brought
 from towpath.ai.semantic_types import Content
@@ -51,7 +51,7 @@ def topic_prompt(question: str, texts: Mapping[str, str], form: dict[str, Any], 
     return Prompt(system=TOPICS, user=user, form=form, most_tokens=100)
 
 
-def move_prompt(
+def action_prompt(
     question: str,
     content: Content,
     topic: str,
@@ -85,7 +85,7 @@ def move_prompt(
     return Prompt(system=SYSTEM, user="\n\n".join(part for part in parts if part), form=form, images=list(images))
 
 
-def small_prompt(
+def constrained_prompt(
     question: str,
     measures: Sequence[Column],
     dimensions: Sequence[Column],
@@ -112,7 +112,7 @@ def _fields(content: Content, topic: str, fields: Sequence[Column]) -> str:
     lines = []
     for field in fields:
         kind = "measure" if field.measure else str(field.type)
-        lines.append(f"- {field.name} ({kind}): {shorten(described(content, field), FIELD_CHARACTERS)}")
+        lines.append(f"- {field.name} ({kind}): {shorten(field_text(content, field), FIELD_CHARACTERS)}")
     there_are = len(fields_of(content, topic))
     head = (
         "Fields" if there_are == len(fields) else f"Fields (the {len(fields)} nearest to the question, of {there_are})"

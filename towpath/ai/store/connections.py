@@ -15,12 +15,12 @@ from towpath.db.engine import Database
 from towpath.secrets.vault import Vault
 
 
-def sealed_config(vault: Vault, config: DatabaseConfig) -> bytes:
+def seal_config(vault: Vault, config: DatabaseConfig) -> bytes:
     """A configuration, sealed."""
     return vault.seal(config.model_dump_json())
 
 
-def opened_config(vault: Vault, row: ConnectionRow) -> DatabaseConfig:
+def open_config(vault: Vault, row: ConnectionRow) -> DatabaseConfig:
     """How a connection is reached.
 
     Raises:

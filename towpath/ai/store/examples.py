@@ -10,7 +10,7 @@ from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
 from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
 from towpath.ai.domain.semantics import content
 from towpath.ai.domain.semantics.content import parse_model, read_model
-from towpath.ai.store.connections import sealed_config
+from towpath.ai.store.connections import seal_config
 from towpath.ai.store.models import add_model
 from towpath.ai.store.tables import ConnectionRow, ModelRow
 from towpath.ai.types import ModelKind
@@ -42,7 +42,7 @@ async def add_flights(database: Database, vault: Vault, path: str, schema: dict[
         organization=DEFAULT_ORGANIZATION,
         name="flights",
         kind=DatabaseKind.DUCKDB,
-        config=sealed_config(vault, DatabaseConfig(kind=DatabaseKind.DUCKDB, path=path)),
+        config=seal_config(vault, DatabaseConfig(kind=DatabaseKind.DUCKDB, path=path)),
         path=path,
     )
     async with database.session() as session:

@@ -10,12 +10,12 @@ from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from towpath.ai.store.tables import AiJobRow
-from towpath.ai.types import DELIVER, AiParams, AiState, StoredAction, ThreadHead, ai_state
-from towpath.core.errors import ConflictError, JobNotActiveError
+from towpath.ai.types import AiParams, AiState, StoredAction, ThreadHead, ai_state
+from towpath.core.errors import ConflictError
 from towpath.db.engine import Connection
 from towpath.jobs.store.jobs import add_progress, append_event, create_job, lock_job
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import Cost, DeliveryRef, EventType, JobRef, JobState, Progress
+from towpath.jobs.types import DELIVER, Cost, DeliveryRef, EventType, JobRef, JobState, Progress
 from towpath.webhooks.store.deliveries import queue_progress
 
 ACTIVE_ALREADY = "the conversation has an active job; wait for it, or cancel it"
@@ -82,7 +82,7 @@ async def read_actions(connection: Connection, job_ids: Sequence[UUID]) -> dict[
     return found
 
 
-async def keep_action(
+async def save_action(
     connection: Connection, ref: JobRef, action: StoredAction, *, topic: str | None, summary: str | None
 ) -> list[DeliveryRef]:
     """Store a finished iteration with its cost, its event and, where one is wanted, its notice.
@@ -128,18 +128,6 @@ async def keep_action(
     if AiParams.model_validate(job.params).progress_webhook:
         return await queue_progress(connection, job, action.number, told)
     return []
-
-
-async def open_run(connection: Connection, ref: JobRef) -> JobRow:
-    """The job of a run that goes on.
-
-    Raises:
-        JobNotActiveError: It has ended, or a newer attempt runs.
-    """
-    job = await lock_job(connection, ref.organization, ref.job_id)
-    if job.attempt != ref.attempt or job.state.final or job.cancelling:
-        raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
-    return job
 
 
 async def note_canceller(connection: Connection, job_id: UUID, who: UUID | None) -> None:

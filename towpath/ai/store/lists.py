@@ -9,12 +9,12 @@ from psycopg.rows import kwargs_row
 
 from towpath.ai.store.jobs import read_ai
 from towpath.ai.store.tables import AiJobRow
-from towpath.ai.types import DELIVER, AiState
+from towpath.ai.types import AI_JOB, AiState
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.jobs.store.jobs import Cursor
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind
+from towpath.jobs.types import DELIVER
 
 CONDITIONS: dict[AiState, str] = {
     AiState.QUEUED: "state = 'PENDING'",
@@ -46,7 +46,7 @@ async def get_ai_job(
             await cursor.execute(
                 "SELECT * FROM jobs WHERE id = %s AND organization = %s AND kind = %s"
                 " AND (%s::uuid IS NULL OR user_id = %s)",
-                (job_id, organization, JobKind.AI_JOB, user_id, user_id),
+                (job_id, organization, AI_JOB, user_id, user_id),
             )
             job = await cursor.fetchone()
         if job is None:
@@ -77,7 +77,7 @@ async def list_ai_jobs(
 ) -> tuple[list[tuple[JobRow, AiJobRow]], int]:
     """Jobs, newest first, and how many there are in all."""
     conditions = ["organization = %(organization)s", "kind = %(kind)s"]
-    values: dict[str, Any] = {"organization": organization, "kind": JobKind.AI_JOB, "limit": limit}
+    values: dict[str, Any] = {"organization": organization, "kind": AI_JOB, "limit": limit}
     if state is not None:
         conditions.append(CONDITIONS[state])
     for name, column, value in (

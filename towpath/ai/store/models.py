@@ -192,7 +192,7 @@ async def read_layers(
     return reached, [row[0] for row in rows]
 
 
-def made_of(layers: Sequence[dict[str, Any]]) -> Content:
+def merge_layers(layers: Sequence[dict[str, Any]]) -> Content:
     """The model that some layers make, the lowest first.
 
     Raises:
@@ -214,7 +214,7 @@ async def whole_model(database: Database, row: ModelRow, own: dict[str, Any] | N
     layers = await layers_of(database, row)
     said = [own if own is not None and layer is layers[-1] else layer.content for layer in layers]
     # Some thousand expressions may have to be parsed.
-    return await asyncio.to_thread(made_of, said)
+    return await asyncio.to_thread(merge_layers, said)
 
 
 @lru_cache(maxsize=64)

@@ -10,12 +10,12 @@ from psycopg.rows import class_row, kwargs_row
 from towpath.accounts.types import organization_uuid
 from towpath.ai.store.jobs import read_actions, read_ai, state_of
 from towpath.ai.store.tables import AiJobRow
-from towpath.ai.types import Conversation, StoredAction, Thread, Turn
+from towpath.ai.types import AI_JOB, Conversation, StoredAction, Thread, Turn
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.jobs.store.jobs import Cursor
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 
 COLUMNS = "id, organization, user_id, model_id, branch_id, name, last_prompt, created_at, updated_at"
 MAX_TURNS = 200
@@ -98,7 +98,7 @@ async def read_thread(database: Database, organization: str, conversation_id: UU
             (conversation.model_id, organization),
         )
         model = await found.fetchone()
-        turns = await turns_of(connection, conversation_id)
+        turns = await read_turns(connection, conversation_id)
         counted = await connection.execute("SELECT count(*) FROM jobs WHERE conversation_id = %s", (conversation_id,))
         return Thread(
             conversation=conversation,
@@ -124,14 +124,14 @@ async def read_turn_in(connection: Connection, organization: str, job_id: UUID, 
         connection,
         "id = %(id)s AND organization = %(organization)s AND kind = %(kind)s"
         " AND (%(user)s::uuid IS NULL OR user_id = %(user)s)",
-        {"id": job_id, "organization": organization, "kind": JobKind.AI_JOB, "user": user_id},
+        {"id": job_id, "organization": organization, "kind": AI_JOB, "user": user_id},
     )
     if not jobs:
         raise NotFoundError(f"no job {job_id}")
     return (await _turns(connection, jobs))[0]
 
 
-async def turns_of(connection: Connection, conversation_id: UUID, *, limit: int = MAX_TURNS) -> list[Turn]:
+async def read_turns(connection: Connection, conversation_id: UUID, *, limit: int = MAX_TURNS) -> list[Turn]:
     """The newest turns of a conversation, oldest first."""
     return await _turns(
         connection, await _jobs(connection, "conversation_id = %(id)s", {"id": conversation_id}, limit=limit)

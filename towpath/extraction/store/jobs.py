@@ -11,10 +11,10 @@ from psycopg.types.json import Json
 
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.extraction.types import Extracted, Extraction, ReviewStatus
+from towpath.extraction.types import Extracted, Extraction, OpenedDocument
 from towpath.jobs.store.jobs import create_job
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobRef
+from towpath.jobs.types import JobRef, ReviewStatus
 
 COLUMNS = (
     "job_id, extract_id, file_name, document_url, kind, sha256, size, pages_total, pages, variant, request, metadata,"
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def extract_id(job_id: UUID) -> UUID:
-    """The id of a job's extraction, the same over all attempts."""
+    """Return the id of a job's extraction, the same over all attempts."""
     return uuid5(job_id, "extract")
 
 
@@ -34,13 +34,13 @@ async def create_extraction(
     await create_job(connection, job, most=most)
     await connection.execute(
         """
-        INSERT INTO extractions (job_id, extract_id, organization, file_name, document_url, kind, sha256, size, pages,
-                                 request, metadata, template_id)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        INSERT INTO extractions (job_id, extract_id, organization, file_name, document_url, sha256, size, request,
+                                 metadata, template_id)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         (
             job.id, extraction.extract_id, job.organization, extraction.file_name, extraction.document_url,
-            extraction.kind, _bytes(extraction.sha256), extraction.size, extraction.pages, Json(extraction.request),
+            _bytes(extraction.sha256), extraction.size, Json(extraction.request),
             None if extraction.metadata is None else Json(extraction.metadata), extraction.template_id,
         ),
     )  # fmt: skip
@@ -52,19 +52,21 @@ def _bytes(sha256: str | None) -> bytes | None:
 
 
 async def read_extractions(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, Extraction]:
-    """The extractions of some jobs; jobs of other kinds have none."""
+    """Load the extractions of some jobs; jobs of other kinds have none."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(f"SELECT {COLUMNS} FROM extractions WHERE job_id = ANY(%s)", (list(job_ids),))
         return {row["job_id"]: _extraction(row) for row in await cursor.fetchall()}
 
 
 def _extraction(row: dict[str, Any]) -> Extraction:
-    sha = row["sha256"]
-    return Extraction.model_validate({**row, "sha256": None if sha is None else bytes(sha).hex()})
+    values = {**row, "sha256": None if row["sha256"] is None else bytes(row["sha256"]).hex()}
+    # The variant is written with everything else that opening the document brings.
+    opened = None if row["variant"] is None else OpenedDocument.model_validate(values)
+    return Extraction.model_validate({**values, "opened": opened})
 
 
 async def get_extraction(database: Database, organization: str, job_id: UUID) -> Extraction:
-    """One extraction.
+    """Load one extraction.
 
     Raises:
         NotFoundError: It is not there, or another organization's.
@@ -79,29 +81,19 @@ async def get_extraction(database: Database, organization: str, job_id: UUID) ->
     return _extraction(row)
 
 
-async def note_document(
-    connection: Connection,
-    job_id: UUID,
-    *,
-    kind: str,
-    sha256: str,
-    size: int,
-    pages_total: int,
-    pages: list[int],
-    variant: str,
-) -> None:
+async def save_opened(connection: Connection, job_id: UUID, opened: OpenedDocument) -> None:
     """Write what the document turned out to be."""
     await connection.execute(
         """
         UPDATE extractions SET kind = %s, sha256 = %s, size = %s, pages_total = %s, pages = %s, variant = %s
         WHERE job_id = %s
         """,
-        (kind, _bytes(sha256), size, pages_total, pages, variant, job_id),
+        (opened.kind, opened.digest, opened.size, opened.pages_total, opened.pages, opened.variant, job_id),
     )
-    await connection.execute("UPDATE jobs SET total = %s WHERE id = %s", (len(pages), job_id))
+    await connection.execute("UPDATE jobs SET total = %s WHERE id = %s", (len(opened.pages), job_id))
 
 
-async def keep_extracted(connection: Connection, job_id: UUID, extracted: Extracted) -> None:
+async def save_extracted(connection: Connection, job_id: UUID, extracted: Extracted) -> None:
     """Store what was taken out of the document."""
     await connection.execute(
         "UPDATE extractions SET extracted = %s WHERE job_id = %s", (Json(extracted.model_dump(mode="json")), job_id)
@@ -121,11 +113,20 @@ async def begin_review(connection: Connection, ref: JobRef) -> None:
         )
 
 
-async def review_status_of(connection: Connection, job_id: UUID) -> ReviewStatus | None:
-    """Where a job's review is."""
+async def get_review_status(connection: Connection, job_id: UUID) -> ReviewStatus | None:
+    """Return where a job's review stands; None: it has none."""
     found = await connection.execute("SELECT review_status FROM jobs WHERE id = %s", (job_id,))
     row = await found.fetchone()
     return None if row is None or row[0] is None else ReviewStatus(row[0])
+
+
+async def read_notice_fields(connection: Connection, job_id: UUID) -> tuple[dict[str, Any] | None, str | None]:
+    """Read what a notice says of an extraction: the client's own data, and where its review is now."""
+    cursor = await connection.execute(
+        "SELECT e.metadata, j.review_status FROM extractions e JOIN jobs j ON j.id = e.job_id WHERE e.job_id = %s",
+        (job_id,),
+    )
+    return await cursor.fetchone() or (None, None)
 
 
 async def prepare_restart(connection: Connection, job: JobRow) -> None:

@@ -10,8 +10,9 @@ from psycopg.types.json import Json
 
 from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.extraction.types import Annotation, Change, ReviewNote, ReviewStatus
+from towpath.extraction.types import Annotation, Change, ReviewNote
 from towpath.jobs.store.jobs import ACTIVE
+from towpath.jobs.types import ReviewStatus
 
 ANNOTATION = """
 SELECT a.id, a.job_id, e.document_url, a.original, a.annotated, a.changes, a.created_at, a.updated_at

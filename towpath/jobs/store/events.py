@@ -9,7 +9,7 @@ from psycopg.types.json import Json
 
 from towpath.core.errors import JobNotActiveError
 from towpath.db.engine import Connection, Database
-from towpath.enrichment.types import LLM_KINDS
+from towpath.jobs.registry import job_type
 from towpath.jobs.store.event_log import find_written_keys
 from towpath.jobs.store.jobs import EVENT_CHANNEL, append_event
 from towpath.jobs.types import EventType, Hold, JobRef, JobState, NewEvent
@@ -69,10 +69,8 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
 
 
 async def append_told(connection: Connection, ref: JobRef, event: EventType, data: dict[str, Any], key: str) -> None:
-    """Append an event that jobs of every kind can have; to those of the enrichment API, whose readers draw their
-    bars by each event, with a look at the job as it then is.
-    """
-    if ref.kind in LLM_KINDS:
+    """Append an event that jobs of every kind can have, with the job's counts where its kind wants them."""
+    if job_type(ref.kind).counts_in_events:
         await append_events(connection, ref, [NewEvent(type=event, key=key, data=data)])
     else:
         await append_event(connection, ref.job_id, event, data, key=f"{ref.attempt}:{key}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from towpath.accounts.store.sessions import sweep_sign_ins
-from towpath.ai.store.links import sweep_links
 from towpath.db.engine import Database
 from towpath.jobs.store.idempotency import delete_old_answers
 
@@ -47,7 +46,6 @@ async def sweep_jobs(database: Database, *, retention_days: int, limit: int) -> 
     async with database.transaction() as connection:
         await delete_old_answers(connection)
         await sweep_sign_ins(connection)
-        await sweep_links(connection)
         gone = await connection.execute(
             """
             DELETE FROM jobs WHERE id IN (

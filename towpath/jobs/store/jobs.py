@@ -16,6 +16,8 @@ from towpath.accounts.limits import LimitName
 from towpath.accounts.store.usage import count_open_jobs
 from towpath.core.errors import ConflictError, ErrorCode, JobNotActiveError, LimitReachedError, NotFoundError
 from towpath.db.engine import Connection, Database
+from towpath.jobs.hooks import queue_deliveries, queued_deliveries
+from towpath.jobs.registry import job_type
 from towpath.jobs.store.ends import end_of
 from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
@@ -28,7 +30,6 @@ from towpath.jobs.types import (
     EventType,
     Finish,
     JobError,
-    JobKind,
     JobOutcome,
     JobRef,
     JobStart,
@@ -37,7 +38,6 @@ from towpath.jobs.types import (
     Progress,
     Started,
 )
-from towpath.webhooks.store.deliveries import queue_deliveries, queued_of
 
 EVENT_CHANNEL = "towpath_job_events"
 ACTIVE = [JobState.PENDING, JobState.RUNNING, JobState.PAUSED]
@@ -132,7 +132,7 @@ async def list_jobs(
     database: Database,
     organization: str,
     *,
-    kind: JobKind | None = None,
+    kind: str | None = None,
     state: JobState | None = None,
     external_id: str | None = None,
     created_after: datetime | None = None,
@@ -356,12 +356,12 @@ async def finish_job(database: Database, finish: Finish, *, full: bool = False) 
             error = await end_job(connection, job, finish)
             if job.restart_requested:
                 ended = _outcome(job)
-                await _next_attempt(connection, ref.job_id)
+                await _next_attempt(connection, job)
                 ended.following = start_of(await lock_job(connection, ref.organization, ref.job_id), full=full)
                 return ended
             return _outcome(job, deliveries=await queue_deliveries(connection, job, error))
         restarted = job.attempt == ref.attempt + 1 and job.state is JobState.PENDING
-        queued = await queued_of(connection, job, ref.attempt)
+        queued = await queued_deliveries(connection, job, ref.attempt)
         outcome = _outcome(job, following=start_of(job, full=full) if restarted else None, deliveries=queued)
         if job.attempt != ref.attempt:
             # The row tells of the attempt that came after; how this one has ended stands in the stream.
@@ -441,7 +441,7 @@ def error_of(job: JobRow) -> JobError | None:
     return JobError(code=ErrorCode(job.error_code), message=job.error_message or "")
 
 
-async def _next_attempt(connection: Connection, job_id: UUID, *, deadline: datetime | None = None) -> None:
+async def _next_attempt(connection: Connection, job: JobRow, *, deadline: datetime | None = None) -> None:
     """Send a job round again; a deadline that has passed would end it at once, and holds no longer."""
     try:
         await connection.execute(
@@ -452,11 +452,11 @@ async def _next_attempt(connection: Connection, job_id: UUID, *, deadline: datet
                    deadline = coalesce(%s, CASE WHEN deadline > now() THEN deadline END)
             WHERE id = %s
             """,
-            (deadline, job_id),
+            (deadline, job.id),
         )
     except psycopg.errors.UniqueViolation as error:
-        raise ConflictError("another job of its conversation is active; wait for it, or cancel it") from error
-    await append_event(connection, job_id, EventType.RESTARTED, {})
+        raise ConflictError(job_type(job.kind).is_busy) from error
+    await append_event(connection, job.id, EventType.RESTARTED, {})
 
 
 async def mark_paused(connection: Connection, job: JobRow, *, paused: bool) -> JobRow:
@@ -512,7 +512,7 @@ async def mark_restart(
         return "after cancel"
     if not job.state.final:
         raise ConflictError(f"the job is {job.state}; cancel it first, or let it end")
-    await _next_attempt(connection, job.id, deadline=deadline)
+    await _next_attempt(connection, job, deadline=deadline)
     return "now"
 
 

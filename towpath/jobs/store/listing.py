@@ -17,11 +17,10 @@ from uuid import UUID
 from sqlmodel import col, select
 
 from towpath.db.engine import Connection, Database
-from towpath.extraction.types import STATUS_OF, JobStatus, ReviewStatus, job_status
 from towpath.jobs.store.counters import BLOCK, SPAN, compact_counters
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import SEEN, seen_by
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import STATUS_OF, JobState, JobStatus, ReviewStatus, job_status
 
 __all__ = ["JobFilter", "JobListPage", "compact_counters", "list_page", "totals_by_status"]
 
@@ -43,7 +42,7 @@ class JobFilter:
             which is quick up to some ten thousand; everything else is equally quick at any number.
     """
 
-    kinds: Sequence[JobKind] = ()
+    kinds: Sequence[str] = ()
     statuses: Sequence[JobStatus] = ()
     review_statuses: Sequence[ReviewStatus] = ()
     template_id: UUID | None = None
@@ -137,7 +136,7 @@ class _Reader:
         self._connection = connection
         self._params: dict[str, Any] = {
             "organization": organization,
-            "kinds": [kind.value for kind in wanted.kinds],
+            "kinds": list(wanted.kinds),
             "states": [_STORED[status] for status in wanted.statuses],
             "reviews": [status.value for status in wanted.review_statuses],
             "template": wanted.template_id,

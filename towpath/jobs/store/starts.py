@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from towpath.jobs.domain import SUBJECTS
+from towpath.jobs.registry import job_type
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobInput, JobRef, JobStart
 
 MAX_SUMMARY = 200
 MAX_PARAMETER = 200
-NAMES = frozenset(
-    {
-        "attempt", "branch_id", "collection", "connection_id", "conversation_id", "index", "llm", "model", "model_id",
-        "name", "order", "record_id", "refresh", "run", "schema", "schema_id", "schema_name", "topic_name", "version",
-    }
-)  # fmt: skip
-"""Parameters that name something the organization keeps, or count; any other may hold what a user has typed."""
 
 
 def ref_of(job: JobRow) -> JobRef:
@@ -38,8 +31,8 @@ def start_of(job: JobRow, *, full: bool = False) -> JobStart:
 
 
 def _summary(job: JobRow, *, full: bool) -> str:
-    name = SUBJECTS[job.kind]
-    subject = job.params.get(name, "") if full or name in NAMES else ""
+    described = job_type(job.kind)
+    subject = job.params.get(described.subject, "") if full or described.subject in described.shown_params else ""
     if isinstance(subject, dict):
         subject = subject.get("file_name", "")
     items = f": {job.total:,} items" if job.total else ""
@@ -47,6 +40,7 @@ def _summary(job: JobRow, *, full: bool) -> str:
 
 
 def _details(job: JobRow, *, full: bool) -> str:
+    shown = job_type(job.kind).shown_params
     return "\n".join(
         [
             f"- organization: `{job.organization}`",
@@ -55,7 +49,7 @@ def _details(job: JobRow, *, full: bool) -> str:
             *(
                 f"- {name}: `{str(value)[:MAX_PARAMETER]}`"
                 for name, value in job.params.items()
-                if isinstance(value, str | int | bool) and (full or name in NAMES)
+                if isinstance(value, str | int | bool) and (full or name in shown)
             ),
         ]
     )

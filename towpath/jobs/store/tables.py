@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from towpath.db.columns import column, enum_text, timestamptz
-from towpath.jobs.types import JobKind, JobState
+from towpath.jobs.types import JobState
 
 
 def references_job(*, deferred: bool = False) -> ForeignKey:
@@ -101,7 +101,7 @@ class JobRow(SQLModel, table=True):
 
     id: UUID = Field(default_factory=uuid4, sa_column=column(Uuid, primary_key=True))
     organization: str = Field(sa_column=column(Text))
-    kind: JobKind = Field(sa_column=enum_text(JobKind))
+    kind: str = Field(sa_column=column(Text))
     external_id: str | None = Field(default=None, sa_column=column(Text, nullable=True))
     state: JobState = Field(default=JobState.PENDING, sa_column=enum_text(JobState))
     attempt: int = Field(default=1, sa_column=column(Integer, default="1"))

@@ -13,7 +13,7 @@ from towpath.core.errors import ErrorCode, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.jobs.store.staging import Retake, plan_pages, unfinished
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import FailedItem, JobKind, JobState
+from towpath.jobs.types import FailedItem, JobState
 from towpath.vectors.types import Collection, Scope, TaskStatus
 
 
@@ -23,7 +23,7 @@ async def next_order(connection: Connection) -> int:
     return int((await found.fetchone() or (0,))[0])
 
 
-async def find_task(database: Database, organization: str, kind: JobKind, task_id: str) -> JobRow:
+async def find_task(database: Database, organization: str, kind: str, task_id: str) -> JobRow:
     """A task by its own id.
 
     Raises:
@@ -39,7 +39,7 @@ async def find_task(database: Database, organization: str, kind: JobKind, task_i
     return row
 
 
-async def claim_task_id(connection: Connection, organization: str, kind: JobKind, task_id: str) -> UUID | None:
+async def claim_task_id(connection: Connection, organization: str, kind: str, task_id: str) -> UUID | None:
     """Hold a task id until the transaction ends, so that two requests with it run one after the other.
 
     Returns:
@@ -73,7 +73,7 @@ async def prepare_restart(connection: Connection, job: JobRow, scope: Scope = Sc
 async def list_tasks(
     database: Database,
     organization: str,
-    kind: JobKind,
+    kind: str,
     *,
     status: TaskStatus | None,
     collection: Collection | None,

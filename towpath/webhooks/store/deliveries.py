@@ -15,11 +15,11 @@ from towpath.core.errors import ConflictError, NotFoundError
 from towpath.core.json_values import parse_json, write_json
 from towpath.core.texts import utc_text
 from towpath.db.engine import Connection, Database
+from towpath.jobs.registry import job_type
 from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import SEEN, seen_by
 from towpath.jobs.types import DeliveryRef, JobRef, JobState
-from towpath.webhooks.store.notices import own_members
 from towpath.webhooks.types import ENDS, SAME, DeliveryState, Try, TryOutcome, TryTask, WebhookEvent
 
 COLUMNS = (
@@ -74,7 +74,7 @@ async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str,
         **_body(job, event, next((text for webhook, _, text in targets if webhook is None), None)),
         "completed_at": utc_text(ended),
         "warnings": plain_warnings(job),
-        **await own_members(connection, job),
+        **await _own_fields(connection, job),
     }
     body["event_id"] = f"evt_{job.id.hex[:8]}_{body['status']}_{int(ended.timestamp())}_{job.attempt}"
     if job.state is JobState.FAILED:
@@ -105,7 +105,7 @@ async def queue_progress(connection: Connection, job: JobRow, step: int, told: d
         return []
     body = {
         **_body(job, WebhookEvent.PROGRESS, target[1]),
-        **await own_members(connection, job),
+        **await _own_fields(connection, job),
         "event_id": f"evt_{job.id.hex[:8]}_PROGRESS_{job.attempt}_{step}",
         "progress": told,
     }
@@ -123,7 +123,7 @@ async def queue_review(connection: Connection, job: JobRow) -> list[DeliveryRef]
     targets = await _targets(connection, job, [WebhookEvent.REVIEW])
     body = {
         **_body(job, WebhookEvent.REVIEW, next((text for webhook, _, text in targets if webhook is None), None)),
-        **await own_members(connection, job),
+        **await _own_fields(connection, job),
         "event_id": f"evt_{job.id.hex[:8]}_REVIEW_{job.attempt}",
     }
     return [
@@ -165,6 +165,12 @@ def _body(job: JobRow, event: WebhookEvent, metadata: str | None) -> dict[str, A
         "status": job.state,
         "metadata": None if metadata is None else parse_json(metadata),
     }
+
+
+async def _own_fields(connection: Connection, job: JobRow) -> dict[str, Any]:
+    """What the API that the job belongs to promises of a body, over what is in every one."""
+    own = job_type(job.kind).webhook_fields
+    return {} if own is None else await own(connection, job)
 
 
 async def _queue(

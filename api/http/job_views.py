@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from towpath.api.kinds import system_path
+from towpath.jobs.registry import job_type
 from towpath.jobs.store.ends import warnings_of
 from towpath.jobs.store.jobs import error_of, progress_of
 from towpath.jobs.store.retries import retrying_of
@@ -38,7 +38,7 @@ def job_view(job: JobRow, settings: Settings) -> JobView:
             self_=base,
             events=f"{base}/events",
             failures=f"{base}/failures",
-            system=system_path(job),
+            system=job_type(job.kind).path_of(job),
             temporal=temporal_ui_url(settings, ref_of(job).workflow_id),
         ),
     )

@@ -1,4 +1,4 @@
-"""The form that a model's next move must have, bound to the fields that there are; and how it is read."""
+"""The JSON schemas of an agent's next action, bound to the fields that there are, and how answers are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from towpath.core.errors import BadInputError
 from towpath.core.texts import shorten
 
 QUERY, CHART, ANSWER = "query", "chart", "answer"
-MAX_MOVE_FIELDS = 12
+MAX_QUERY_FIELDS = 12
 SMALL_ROWS = 100
 SMALL_SERIES = 1000
 NOTHING = "nothing"
@@ -40,8 +40,8 @@ CHART_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """What a model wants next.
+class AgentAction:
+    """What a model chooses to do next.
 
     Attributes:
         action: `query`, `chart` or `answer`.
@@ -59,8 +59,8 @@ class Move:
     answer: str | None = None
 
 
-def topic_form(names: Sequence[str]) -> dict[str, Any]:
-    """The form of a choice among topics."""
+def topic_schema(names: Sequence[str]) -> dict[str, Any]:
+    """Make the schema of a choice among topics."""
     return {
         "type": "object",
         "properties": {"topic": {"type": "string", "enum": list(names)}},
@@ -69,13 +69,13 @@ def topic_form(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def query_form(fields: Sequence[Column]) -> dict[str, Any]:
-    """The form of a query over some fields; a model that is made to keep to it can name nothing else."""
+def query_schema(fields: Sequence[Column]) -> dict[str, Any]:
+    """Make the schema of a query over some fields; a model that is made to keep to it can name nothing else."""
     any_field = {"type": "string", "enum": [field.name for field in fields]}
     value = {"type": ["string", "number", "boolean"]}
     properties: dict[str, Any] = {
         "title": {"type": "string", "maxLength": MAX_TITLE, "description": "A short name of the result, for people."},
-        "fields": {"type": "array", "items": any_field, "minItems": 1, "maxItems": MAX_MOVE_FIELDS},
+        "fields": {"type": "array", "items": any_field, "minItems": 1, "maxItems": MAX_QUERY_FIELDS},
         "filters": {
             "type": "array",
             "maxItems": 20,
@@ -98,8 +98,8 @@ def query_form(fields: Sequence[Column]) -> dict[str, Any]:
     return _object(properties, ["title", "fields"])
 
 
-def small_form(measures: Sequence[Column], dimensions: Sequence[Column]) -> dict[str, Any]:
-    """The form for a small model: one number, and what it is told by; the rest follows from the question's words."""
+def constrained_schema(measures: Sequence[Column], dimensions: Sequence[Column]) -> dict[str, Any]:
+    """Make the schema for a small model: one measure and what to group it by; the question's words say the rest."""
     properties: dict[str, Any] = {}
     if measures:
         properties["measure"] = {"type": "string", "enum": [one.name for one in measures]}
@@ -107,8 +107,8 @@ def small_form(measures: Sequence[Column], dimensions: Sequence[Column]) -> dict
     return _object(properties, list(properties))
 
 
-def move_form(fields: Sequence[Column], *, charts: bool, last: bool) -> dict[str, Any]:
-    """The form of the next move.
+def action_schema(fields: Sequence[Column], *, charts: bool, last: bool) -> dict[str, Any]:
+    """Make the schema of the next action.
 
     Args:
         fields: What a query may name.
@@ -127,7 +127,7 @@ def move_form(fields: Sequence[Column], *, charts: bool, last: bool) -> dict[str
         "answer": {"type": "string", "description": "With action answer: the answer in Markdown, by the rows alone."},
     }
     if not last:
-        properties["query"] = query_form(fields)
+        properties["query"] = query_schema(fields)
     return _object(properties, ["action", "message"])
 
 
@@ -135,26 +135,26 @@ def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-def read_move(data: Mapping[str, Any], base: str) -> Move:
-    """Read a move.
+def read_action(data: Mapping[str, Any], base: str) -> AgentAction:
+    """Read an action.
 
     Args:
-        data: In the form of `move_form`.
+        data: In the form of `action_schema`.
         base: The topic's base view.
     """
     action, message = str(data.get("action", ANSWER)), str(data.get("message", "")).strip()
     chart = ChartType(data["chart"]) if data.get("chart") in list(ChartType) else None
     if action == QUERY:
         title, query, problem = read_query(data.get("query"), base)
-        return Move(QUERY, message or "Asking the database.", title, query, problem, chart)
+        return AgentAction(QUERY, message or "Asking the database.", title, query, problem, chart)
     if action == CHART:
-        return Move(CHART, message or "Drawing the rows.", chart=chart or ChartType.BAR)
+        return AgentAction(CHART, message or "Drawing the rows.", chart=chart or ChartType.BAR)
     answer = str(data.get("answer") or message or "There is nothing to tell.")
-    return Move(ANSWER, message or "Answering.", answer=answer)
+    return AgentAction(ANSWER, message or "Answering.", answer=answer)
 
 
 def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | None]:
-    """Read a query in the form of `query_form`.
+    """Read a query in the form of `query_schema`.
 
     Returns:
         Its title, the query, and what is wrong with it where there is none.
@@ -179,8 +179,8 @@ def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | No
     return title, query, None
 
 
-def order_left_out(data: Any) -> list[str]:
-    """What must be told of a query that was read in the form of `query_form`: an order by what it does not ask for."""
+def dropped_order_notes(data: Any) -> list[str]:
+    """Say which sorts of a query in the form of `query_schema` were dropped: those by what it does not ask for."""
     if not isinstance(data, Mapping):
         return []
     fields = {str(one) for one in data.get("fields") or ()}
@@ -190,13 +190,13 @@ def order_left_out(data: Any) -> list[str]:
     return [f"The order by {', '.join(names)} was left out, because the query does not ask for it."]
 
 
-def read_small(
+def read_constrained(
     data: Mapping[str, Any], question: str, measures: Sequence[Column], dimensions: Sequence[Column], base: str
 ) -> Query:
     """Make a query of a small model's choice: order and number of rows are read out of the question.
 
     Args:
-        data: In the form of `small_form`.
+        data: In the form of `constrained_schema`.
         question: In words.
         measures: What it could choose from.
         dimensions: The same.
@@ -219,7 +219,7 @@ def read_small(
 
 
 def order_notes(query: Query, question: str, measures: Sequence[Column]) -> list[str]:
-    """What a reader must be told of the order that `read_small` has chosen."""
+    """Say what a reader must know of the order that `read_constrained` has chosen."""
     for sort in query.sorts:
         measure = next((one for one in measures if one.name == sort.column_name), None)
         if measure is not None and (word := order_of(question, measure).undecided) is not None:
@@ -228,7 +228,7 @@ def order_notes(query: Query, question: str, measures: Sequence[Column]) -> list
 
 
 def _number_in(words: Sequence[str]) -> int | None:
-    """How many rows a question wants: `top 5`, `which three ...`; a year is no such number."""
+    """Find how many rows a question asks for: `top 5`, `which three ...`; a year is no such number."""
     for word in words:
         number = NUMBERS.get(word) or (int(word) if word.isdigit() else 0)
         if 1 < number <= SMALL_ROWS:
@@ -249,8 +249,8 @@ def _filters(given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def wanted_chart(prompt: str) -> ChartType | None:
-    """The kind of chart that a prompt names; `bar chart`, `as a line`, `pie`."""
+def requested_chart(prompt: str) -> ChartType | None:
+    """Find the kind of chart that a prompt names; `bar chart`, `as a line`, `pie`."""
     words = re.findall(r"[a-z]+", prompt.lower())
     for place, word in enumerate(words):
         following = words[place + 1] if place + 1 < len(words) else ""

@@ -1,4 +1,7 @@
-"""Fields of a document: by its own layout first, then by a model, each value with its place and how sure it is."""
+"""Extracts the fields of a document: by its own layout first, then by a model.
+
+Each value comes with its place and with how sure it is.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ from towpath.extraction.domain.grounding import AGREED, is_said, place_of
 from towpath.extraction.domain.matching import Found, match_fields
 from towpath.extraction.domain.shapes import asked_form, merged, missing_required, without_nulls
 from towpath.extraction.domain.values import resolved, type_of
-from towpath.extraction.fetching import Documents
-from towpath.extraction.types import Extracted, Extraction, ExtractParams, FieldSource
+from towpath.extraction.service.document_cache import DocumentCache
+from towpath.extraction.types import Extracted, ExtractParams, FieldSource, OpenedDocument
 from towpath.jobs.types import JobRef, JobWarning
 from towpath.llm.paid import Asker
 from towpath.llm.types import Answer, ImagePart, Prompt
@@ -32,7 +35,7 @@ IMAGE_PIXELS = 1_600_000
 SCALARS = frozenset({"string", "integer", "number"})
 
 
-class Extractor:
+class FieldExtractor:
     """Takes the fields of one job's schema out of its document.
 
     Args:
@@ -40,39 +43,39 @@ class Extractor:
         documents: For pictures of pages.
         ref: The job.
         params: What it was asked for.
-        extraction: What its document is.
+        opened: Its document.
     """
 
     def __init__(
-        self, asker: Asker, documents: Documents, ref: JobRef, params: ExtractParams, extraction: Extraction
+        self, asker: Asker, documents: DocumentCache, ref: JobRef, params: ExtractParams, opened: OpenedDocument
     ) -> None:
         self._asker = asker
         self._documents = documents
         self._ref = ref
         self._params = params
-        self._extraction = extraction
+        self._opened = opened
         self._schema = params.schema_ or {}
         self.spent = Answer(data={})
         self.warnings: list[JobWarning] = []
 
     async def extract(self, pages: Sequence[PageContent]) -> Extracted:
-        """The fields, each with where it stands and how sure it is.
+        """Extract the fields, each with where it stands and how sure it is.
 
         Raises:
             ModelError: The model does not answer now.
             JobFaultError: It gives no usable answer.
         """
         self.warnings = []
-        found = await asyncio.to_thread(_matched, self._schema, pages)
+        matches = await asyncio.to_thread(_match_layout, self._schema, pages)
         if self._asker.catalog.is_small(self._params.llm):
-            told = await self._small(pages, found)
+            answers = await self._ask_small_model(pages, matches)
         else:
-            told = await self._asked(pages)
-        settled, sources = self._settled(told, found, pages)
-        data = without_nulls(settled, self._schema, self._schema)
+            answers = await self._ask_model(pages)
+        chosen, sources = self._combine(answers, matches, pages)
+        data = without_nulls(chosen, self._schema, self._schema)
         for name in missing_required(data, self._schema, self._schema):
-            told_so = f"the required field {name} was not found in the document"
-            self.warnings.append(JobWarning(code=ErrorCode.REQUIRED_MISSING, message=told_so, item=name))
+            message = f"the required field {name} was not found in the document"
+            self.warnings.append(JobWarning(code=ErrorCode.REQUIRED_MISSING, message=message, item=name))
         return Extracted(
             data=data,
             sources=sources,
@@ -80,40 +83,39 @@ class Extractor:
             output_tokens=self.spent.output_tokens,
         )
 
-    def _settled(
-        self, told: dict[str, Any], found: dict[str, Found], pages: Sequence[PageContent]
+    def _combine(
+        self, answers: dict[str, Any], matches: dict[str, Found], pages: Sequence[PageContent]
     ) -> tuple[dict[str, Any], dict[str, FieldSource]]:
+        """Choose the value of each field: the model's where it gave one, else that of the layout."""
         properties = resolved(self._schema, self._schema)["properties"]
         data: dict[str, Any] = {}
         sources: dict[str, FieldSource] = {}
         for name in properties:
-            value, seen = told.get(name), found.get(name)
-            if value is None and seen is None:
-                sources[name] = FieldSource(confidence=0.0)
-                continue
-            if value is None or (seen is not None and seen.value == value):
-                assert seen is not None
-                sure = seen.confidence if value is None else max(seen.confidence, AGREED)
-                data[name] = seen.value
-                sources[name] = FieldSource(confidence=round(sure, 4), page=seen.page, boxes=list(seen.boxes))
+            answer, match = answers.get(name), matches.get(name)
+            if match is not None and (answer is None or match.value == answer):
+                confidence = match.confidence if answer is None else max(match.confidence, AGREED)
+                data[name] = match.value
+                sources[name] = FieldSource(confidence=round(confidence, 4), page=match.page, boxes=list(match.boxes))
+            elif answer is not None:
+                data[name], sources[name] = answer, place_of(answer, pages)
             else:
-                data[name], sources[name] = value, place_of(value, pages)
+                sources[name] = FieldSource(confidence=0.0)
         return data, sources
 
-    async def _small(self, pages: Sequence[PageContent], found: dict[str, Found]) -> dict[str, Any]:
-        """What the layout does not say, a small model is asked for; what it says counts if the document says it too."""
+    async def _ask_small_model(self, pages: Sequence[PageContent], matches: dict[str, Found]) -> dict[str, Any]:
+        """Ask a small model for what the layout does not say; its answers count if the document says them too."""
         properties = resolved(self._schema, self._schema)["properties"]
         missing = [
             name
-            for name, told in properties.items()
-            if name not in found and type_of(resolved(told, self._schema)) in SCALARS
+            for name, definition in properties.items()
+            if name not in matches and type_of(resolved(definition, self._schema)) in SCALARS
         ]
         if not missing or not pages:
             return {}
         form = asked_form(self._schema, missing)
-        for told in form["properties"].values():
-            if "string" in told.get("type", ()):
-                told["maxLength"] = SMALL_TEXT
+        for definition in form["properties"].values():
+            if "string" in definition.get("type", ()):
+                definition["maxLength"] = SMALL_TEXT
         first = next(parts_of(pages, characters=SMALL_CHARACTERS))
         prompt = fields_prompt(first, form, characters=SMALL_CHARACTERS, attempt=self._ref.attempt)
         model, names = self._params.llm, ", ".join(missing)
@@ -123,26 +125,26 @@ class Extractor:
             if error.retryable:
                 raise
             # It is asked for what is left over; without it the fields that the layout tells are still right.
-            told_so = (
+            message = (
                 f"{model} was asked for {names} and gave no answer; what is there, the layout says: {error.detail}"
             )
-            self.warnings.append(JobWarning(code=error.code, message=told_so))
+            self.warnings.append(JobWarning(code=error.code, message=message))
             return {}
         if len(first) < len(pages):
-            told_so = f"{model} was asked for {names} by {_pages(first)} of the {len(pages)}"
-            self.warnings.append(JobWarning(code=ErrorCode.PAGES_LEFT_OUT, message=told_so))
+            message = f"{model} was asked for {names} by {_pages(first)} of the {len(pages)}"
+            self.warnings.append(JobWarning(code=ErrorCode.PAGES_LEFT_OUT, message=message))
         self._warn_of_cut(first, SMALL_CHARACTERS)
         return {name: value for name, value in answer.items() if value is not None and is_said(value, pages)}
 
-    async def _asked(self, pages: Sequence[PageContent]) -> dict[str, Any]:
+    async def _ask_model(self, pages: Sequence[PageContent]) -> dict[str, Any]:
         by_page = list(self._params.options.extract_per_page)
         names = [name for name in resolved(self._schema, self._schema)["properties"] if name not in by_page]
-        told: dict[str, Any] = {}
+        answers: dict[str, Any] = {}
         if names:
-            told = await self._over([list(part) for part in self._parts(pages)], names)
+            answers = await self._ask_by_parts([list(part) for part in self._parts(pages)], names)
         if by_page:
-            told |= await self._over([[page] for page in pages], by_page)
-        return told
+            answers |= await self._ask_by_parts([[page] for page in pages], by_page)
+        return answers
 
     def _parts(self, pages: Sequence[PageContent]) -> list[list[PageContent]]:
         options = self._params.options
@@ -151,9 +153,9 @@ class Extractor:
             return parts
         return [part[at : at + PART_IMAGES] for part in parts for at in range(0, len(part), PART_IMAGES)]
 
-    async def _over(self, parts: Sequence[Sequence[PageContent]], names: Sequence[str]) -> dict[str, Any]:
+    async def _ask_by_parts(self, parts: Sequence[Sequence[PageContent]], names: Sequence[str]) -> dict[str, Any]:
         form = asked_form(self._schema, names)
-        told: dict[str, Any] = {}
+        answers: dict[str, Any] = {}
         options = self._params.options
         seeing = options.direct_image_extraction or options.enable_hybrid_extraction
         for part in parts:
@@ -168,26 +170,23 @@ class Extractor:
                 attempt=self._ref.attempt,
             )
             try:
-                told = merged(told, await self._ask(prompt))
+                answers = merged(answers, await self._ask(prompt))
             except ModelError as error:
-                raise unanswered(error) from error
-        return told
+                raise unanswered_error(error) from error
+        return answers
 
-    def _warn_of_cut(self, pages: Sequence[PageContent], most: int) -> None:
-        self.warnings += cut_warnings(self._params.llm, pages, most)
+    def _warn_of_cut(self, pages: Sequence[PageContent], max_characters: int) -> None:
+        self.warnings += warnings_of_cut_pages(self._params.llm, pages, max_characters)
 
     async def _pictures(self, pages: Sequence[PageContent]) -> list[ImagePart]:
-        kind, sha = self._extraction.kind, self._extraction.sha256
-        assert kind is not None
-        assert sha is not None
-        path = await self._documents.path_of(self._ref.organization, sha)
-        found = []
+        path = await self._documents.path_of(self._ref.organization, self._opened.sha256)
+        images = []
         for page in pages:
             data = await self._documents.reader.render_page(
-                path, kind, page.page, most_pixels=IMAGE_PIXELS, media="image/jpeg"
+                path, self._opened.kind, page.page, most_pixels=IMAGE_PIXELS, media="image/jpeg"
             )
-            found.append(ImagePart(media_type="image/jpeg", base64=base64.b64encode(data).decode()))
-        return found
+            images.append(ImagePart(media_type="image/jpeg", base64=base64.b64encode(data).decode()))
+        return images
 
     async def _ask(self, prompt: Prompt) -> dict[str, Any]:
         bypass = self._params.options.bypass_cache
@@ -198,7 +197,7 @@ class Extractor:
         return answer.data
 
 
-async def asked(asker: Asker, ref: JobRef, params: ExtractParams, prompt: Prompt) -> Answer:
+async def ask_model(asker: Asker, ref: JobRef, params: ExtractParams, prompt: Prompt) -> Answer:
     """Ask the job's model, once for each question.
 
     Raises:
@@ -208,24 +207,27 @@ async def asked(asker: Asker, ref: JobRef, params: ExtractParams, prompt: Prompt
     try:
         return await asker.ask(ref, params.llm, prompt, bypass=params.options.bypass_cache)
     except ModelError as error:
-        raise unanswered(error) from error
+        raise unanswered_error(error) from error
 
 
-def unanswered(error: ModelError) -> TowpathError:
-    """What to raise where a job cannot do without its model's answer."""
+def unanswered_error(error: ModelError) -> TowpathError:
+    """Return what to raise where a job cannot do without its model's answer."""
     return error if error.retryable else JobFaultError(error.detail, code=ErrorCode.MODEL_ERROR)
 
 
-def cut_warnings(model: str, pages: Sequence[PageContent], most: int) -> list[JobWarning]:
-    """A warning for each page of which a model is shown the beginning only."""
+def warnings_of_cut_pages(model: str, pages: Sequence[PageContent], max_characters: int) -> list[JobWarning]:
+    """Warn of each page of which a model is shown the beginning only."""
     return [
         JobWarning(
             code=ErrorCode.SOURCE_TRUNCATED,
-            message=f"{model} was shown the first {most:,} of the {len(page.content):,} characters of page {page.page}",
+            message=(
+                f"{model} was shown the first {max_characters:,} of the {len(page.content):,} characters"
+                f" of page {page.page}"
+            ),
             item=f"page {page.page}",
         )
         for page in pages
-        if len(page.content) > most
+        if len(page.content) > max_characters
     ]
 
 
@@ -234,5 +236,5 @@ def _pages(pages: Sequence[PageContent]) -> str:
     return f"page {first}" if first == last else f"pages {first} to {last}"
 
 
-def _matched(schema: dict[str, Any], pages: Sequence[PageContent]) -> dict[str, Found]:
+def _match_layout(schema: dict[str, Any], pages: Sequence[PageContent]) -> dict[str, Found]:
     return match_fields(schema, [fields_of(page) for page in pages])

@@ -21,8 +21,8 @@ from towpath.secrets.vault import Vault
 MAX_KEPT_BYTES = 2 << 30
 
 
-class Documents:
-    """The documents that a worker has on its disk.
+class DocumentCache:
+    """Keeps the documents that a worker reads on its disk.
 
     Args:
         database: Holds all documents.
@@ -48,26 +48,31 @@ class Documents:
         """Fetch a document from its URL into the store.
 
         Returns:
-            The stored document, and the media type that was told.
+            The stored document, and the media type that the server names.
 
         Raises:
-            BadInput: A refused address, or an answer that a repeat does not change.
-            NotFound: It is not there.
-            TooLarge: It is beyond the limit.
-            Unavailable: It does not answer now, or no key opens its URL.
+            BadInputError: A refused address, or an answer that a repeat does not change.
+            NotFoundError: It is not there.
+            TooLargeError: It is beyond the limit.
+            UnavailableError: It does not answer now, or no key opens its URL.
         """
-        assert document.url is not None
-        found = await self._client.fetch(open_url(self._vault, document.url))
+        if document.url is None:
+            raise ValueError("the document has no URL")
+        response = await self._client.fetch(open_url(self._vault, document.url))
         blob = await add_blob(
-            self.database, organization, _once(found.body), most_bytes=self._most_bytes, name=document.file_name
+            self.database,
+            organization,
+            _single_piece(response.body),
+            most_bytes=self._most_bytes,
+            name=document.file_name,
         )
-        return blob, found.media_type
+        return blob, response.media_type
 
     async def path_of(self, organization: str, sha256: str) -> Path:
-        """Where a document lies on this disk; it is brought there if it is not.
+        """Return where a document lies on this disk; it is brought there if it is not.
 
         Raises:
-            NotFound: It is not kept any more.
+            NotFoundError: It is not kept any more.
         """
         async with self._lock:
             if self._folder is None:
@@ -84,7 +89,7 @@ class Documents:
             return path
 
     async def head_of(self, path: Path) -> bytes:
-        """The first bytes of a document."""
+        """Return the first bytes of a document, enough to tell its kind."""
 
         def read() -> bytes:
             with path.open("rb") as file:
@@ -99,5 +104,5 @@ class Documents:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
+async def _single_piece(body: bytes) -> AsyncIterator[bytes]:
     yield body

@@ -1,4 +1,6 @@
-"""The only place that talks to Temporal on behalf of a request: start, pause, continue, cancel, restart.
+"""The only place that moves jobs in Temporal on behalf of a request: start, pause, resume, cancel, restart.
+
+It starts a workflow by the name of its kind, and knows none of them.
 
 The job's row is committed before Temporal is asked to start its workflow. If Temporal is away, or this
 process dies between the two, the reconciler starts it; so an accepted job is never lost.
@@ -8,36 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 from uuid import UUID
 
 from temporalio.client import Client
-from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from towpath.ai.types import DELIVER
-from towpath.api.kinds import KINDS, Prepare
 from towpath.core.errors import ConflictError, UnavailableError
-from towpath.core.queues import Queue
-from towpath.db.engine import Database
-from towpath.extraction.types import ReviewStatus
-from towpath.jobs import search_attributes as attributes
+from towpath.db.engine import Connection, Database
+from towpath.jobs.idempotency import Slot
+from towpath.jobs.registry import job_type
 from towpath.jobs.starting import start_options
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.starts import ref_of, start_of
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import DeliveryRef, JobState
-from towpath.webhooks.types import DeliveryInput
-from towpath.workflows.webhooks import DELIVERY, DeliveryWorkflow
-
-if TYPE_CHECKING:
-    from towpath.api.http.idempotency import Slot
+from towpath.jobs.types import DELIVER, JobState, ReviewStatus
 
 logger = logging.getLogger(__name__)
 
 RPC_TIMEOUT = timedelta(seconds=5)
+Prepare = Callable[[Connection, JobRow], Awaitable[None]]
 
 
 def held_for_review(job: JobRow) -> bool:
@@ -62,9 +57,7 @@ class Gateway:
 
     def start_soon(self, job: JobRow) -> None:
         """Start the workflow of a committed job without making the caller wait."""
-        task = asyncio.create_task(self._start_or_leave(job))
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+        self.run_soon(self._start_or_leave(job))
 
     async def drain(self) -> None:
         """Wait for the starts under way; at shutdown."""
@@ -82,35 +75,16 @@ class Gateway:
         start = start_of(job, full=self._full)
         try:
             await self._client.start_workflow(
-                KINDS[job.kind].run, start.input, start_signal=signal, rpc_timeout=RPC_TIMEOUT, **start_options(start)
+                job.kind, start.input, start_signal=signal, rpc_timeout=RPC_TIMEOUT, **start_options(start)
             )
         except WorkflowAlreadyStartedError:
             logger.info("job %s attempt %d runs already", job.id, job.attempt)
 
-    def deliver_soon(self, ref: DeliveryRef) -> None:
-        """Start a delivery without making the caller wait; one that cannot be started waits for the reconciler."""
-        task = asyncio.create_task(self._deliver(ref))
+    def run_soon(self, step: Coroutine[Any, Any, None]) -> None:
+        """Do something with Temporal without making the caller wait; `drain` waits for it."""
+        task = asyncio.create_task(step)
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
-
-    async def _deliver(self, ref: DeliveryRef) -> None:
-        try:
-            await self._client.start_workflow(
-                DeliveryWorkflow.run,
-                DeliveryInput(ref=ref),
-                id=ref.workflow_id,
-                task_queue=Queue.ENGINE,
-                search_attributes=TypedSearchAttributes(
-                    [
-                        SearchAttributePair(attributes.ORGANIZATION, ref.organization),
-                        SearchAttributePair(attributes.KIND, DELIVERY),
-                    ]
-                ),
-                static_summary="tells a receiver of a job's end, once more",
-                rpc_timeout=RPC_TIMEOUT,
-            )
-        except (RPCError, RuntimeError, WorkflowAlreadyStartedError) as error:
-            logger.warning("delivery %s waits for the reconciler: %s", ref.delivery_id, error)
 
     async def pause(self, organization: str, job_id: UUID) -> JobRow:
         """Pause a job; chunks in flight run to their end."""
@@ -120,7 +94,7 @@ class Gateway:
             await self._signal(job, "pause")
         return job
 
-    async def go_on(self, organization: str, job_id: UUID, *, prepare: Prepare | None = None) -> JobRow:
+    async def resume(self, organization: str, job_id: UUID, *, prepare: Prepare | None = None) -> JobRow:
         """Let a paused job go on.
 
         Args:
@@ -178,7 +152,7 @@ class Gateway:
                 job = await store.lock_job(connection, organization, job_id)
             if job.state.final or job.phase == DELIVER:
                 return job
-            if KINDS[job.kind].ends_at_once:
+            if job_type(job.kind).ends_at_once:
                 job = await store.cancel_now(connection, job, ref_of(job))
             else:
                 job = await store.mark_cancelling(connection, job)
@@ -221,7 +195,7 @@ class Gateway:
             when = await store.mark_restart(connection, job, deadline=deadline)
             if slot is not None:
                 await slot.keep(connection, b"", 200, {"job": str(job_id)})
-            prepare = prepare or KINDS[job.kind].prepare_restart
+            prepare = prepare or job_type(job.kind).on_restart
             if prepare is not None:
                 await prepare(connection, job)
         job = await store.get_job(self._database, organization, job_id)

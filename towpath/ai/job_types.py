@@ -1,0 +1,105 @@
+"""What a question and the small jobs around it are, for everything that serves jobs of all kinds."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from towpath.accounts.types import Principal
+from towpath.ai.store.jobs import note_canceller, prepare_restart, read_ai
+from towpath.ai.store.links import sweep_links
+from towpath.ai.store.threads import sweep_conversations
+from towpath.ai.types import AI_JOB, QUERY_GENERATION, SCHEMA_READING, TOPIC_CHOICE, WORDS, AiParams
+from towpath.core.queues import Queue
+from towpath.db.engine import Connection
+from towpath.jobs.job_type import JobType
+from towpath.jobs.store.tables import JobRow
+from towpath.jobs.types import DELIVER, JobState
+
+SHOWN = frozenset({"branch_id", "conversation_id", "llm", "model_id", "run", "topic_name"})
+
+
+class ReadingParams(BaseModel):
+    """Which database is read, into which semantic model."""
+
+    connection_id: UUID
+    model_id: UUID
+    name: str = ""
+    refresh: bool = False
+
+
+async def _note_canceller(caller: Principal, connection: Connection, job: JobRow) -> None:
+    if not job.state.final and job.phase != DELIVER:
+        await note_canceller(connection, job.id, caller.user_id)
+
+
+async def _webhook_fields(connection: Connection, job: JobRow) -> dict[str, Any]:
+    row = (await read_ai(connection, [job.id])).get(job.id)
+    return {
+        "status": WORDS[job.state],
+        "conversationId": str(job.conversation_id),
+        "result_summary": row.summary if row is not None and job.state is JobState.COMPLETED else None,
+    }
+
+
+async def _sweep(connection: Connection, days: int, limit: int) -> int:
+    await sweep_links(connection)
+    return await sweep_conversations(connection, days=days, limit=limit)
+
+
+JOB_TYPES = (
+    JobType(
+        kind=AI_JOB,
+        title="AI job",
+        params=AiParams,
+        subject="topic_name",
+        headline="prompt",
+        shown_params=SHOWN,
+        resource_path="/v1/ai/jobs/{id}",
+        statuses=WORDS,
+        activities={Queue.LLM: ("iterate",)},
+        is_personal=True,
+        ends_at_once=True,
+        is_busy="another job of its conversation is active; wait for it, or cancel it",
+        on_cancel=_note_canceller,
+        on_restart=prepare_restart,
+        webhook_fields=_webhook_fields,
+        sweep=_sweep,
+    ),
+    JobType(
+        kind=TOPIC_CHOICE,
+        title="Topic choice",
+        params=AiParams,
+        subject="model_id",
+        headline="prompt",
+        shown_params=SHOWN,
+        resource_path="/v1/jobs/{id}",
+        statuses=WORDS,
+        activities={Queue.LLM: ("choose_topic",)},
+        is_personal=True,
+    ),
+    JobType(
+        kind=QUERY_GENERATION,
+        title="Query generation",
+        params=AiParams,
+        subject="model_id",
+        headline="prompt",
+        shown_params=SHOWN,
+        resource_path="/v1/jobs/{id}",
+        statuses=WORDS,
+        activities={Queue.LLM: ("generate_query",)},
+        is_personal=True,
+    ),
+    JobType(
+        kind=SCHEMA_READING,
+        title="Schema reading",
+        params=ReadingParams,
+        subject="name",
+        shown_params=frozenset({"connection_id", "model_id", "name", "refresh"}),
+        resource_path="/v1/jobs/{id}",
+        statuses=WORDS,
+        activities={Queue.LLM: ("read_schema",)},
+    ),
+)

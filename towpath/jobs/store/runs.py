@@ -1,0 +1,21 @@
+"""The run of a job that goes on: an attempt that has neither ended nor been overtaken."""
+
+from __future__ import annotations
+
+from towpath.core.errors import JobNotActiveError
+from towpath.db.engine import Connection
+from towpath.jobs.store.jobs import lock_job
+from towpath.jobs.store.tables import JobRow
+from towpath.jobs.types import JobRef
+
+
+async def lock_run(connection: Connection, ref: JobRef) -> JobRow:
+    """Load the job of a run that goes on, and lock its row.
+
+    Raises:
+        JobNotActiveError: It has ended, is being cancelled, or a newer attempt runs.
+    """
+    job = await lock_job(connection, ref.organization, ref.job_id)
+    if job.attempt != ref.attempt or job.state.final or job.cancelling:
+        raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
+    return job
