@@ -14,7 +14,6 @@ from temporalio.service import RPCError, RPCStatusCode
 from towpath.accounts.store.rates import sweep_counters
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.jobs.faults import judge, report
 from towpath.jobs.registry import job_types
 from towpath.jobs.store import jobs as store
@@ -22,6 +21,7 @@ from towpath.jobs.store.events import hold_job
 from towpath.jobs.store.housekeeping import open_jobs, sweep_jobs
 from towpath.jobs.store.listing import compact_counters
 from towpath.jobs.store.starts import ref_of, start_of
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import (
     Finish,
     Hold,

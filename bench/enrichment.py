@@ -29,12 +29,12 @@ from tests.llm_server import KEY, llm_server
 from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
-from towpath.db.tables import JobRow
 from towpath.demo.client import Towpath
 from towpath.enrichment.types import BATCH_ENRICHMENT
 from towpath.features import register_features
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.events import append_events
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobRef, NewEvent
 from towpath.llm.types import ProviderConfig
 from towpath.runtime.embedded import EmbeddedStack

@@ -33,13 +33,13 @@ from bench._figures import tell
 from towpath.ai.types import AI_JOB, QUERY_GENERATION
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
-from towpath.db.tables import JobRow
 from towpath.enrichment.types import SCHEMA_EDIT, SINGLE_ENRICHMENT
 from towpath.entities.types import ENTITY_BATCH, ENTITY_REINDEX
 from towpath.extraction.types import EXTRACTION
 from towpath.features import register_features
 from towpath.jobs.store.jobs import begin_job, create_job, finish_job
 from towpath.jobs.store.listing import JobFilter, compact_counters, list_page
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import STATUS_OF, Finish, JobRef, JobState, JobStatus, ReviewStatus
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings

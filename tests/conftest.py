@@ -107,6 +107,14 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await handle.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def neighbour(database_url: str) -> AsyncIterator[Database]:
+    """A second handle on it, as another process has, for what is done while a transaction of the first is open."""
+    handle = Database(database_url)
+    yield handle
+    await handle.close()
+
+
 @pytest.fixture(scope="session")
 def files(session_home: Path) -> Path:
     """The folder that items may name files in."""

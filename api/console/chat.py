@@ -23,8 +23,8 @@ from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.state import AppState, State
 from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
 from towpath.core.errors import BadInputError, ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
-from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import get_job
+from towpath.jobs.store.tables import JobRow
 
 router = APIRouter(prefix="/chat/{conversation_id}", route_class=PageRoute, include_in_schema=False)
 PART_HEADER = "Towpath-Part"

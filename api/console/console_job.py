@@ -29,13 +29,13 @@ from towpath.api.http.state import AppState, State
 from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
 from towpath.core.errors import TowpathError
 from towpath.core.json_values import write_json
-from towpath.db.tables import JobRow
 from towpath.extraction.types import CLASSIFICATION, EXTRACTION
-from towpath.jobs.event_hub import read_events
 from towpath.jobs.gateway import held_for_review
 from towpath.jobs.policy import JobAction, may
 from towpath.jobs.store.ends import warnings_of
+from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.staging import read_failures
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER, FailedItem, JobState, JobView, JobWarning
 from towpath.webhooks.store.deliveries import list_deliveries
 

@@ -28,10 +28,10 @@ from towpath.api.console.visitors import Visitor
 from towpath.api.http.links import public_base
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import NotFoundError
-from towpath.db.tables import JobRow
 from towpath.jobs.registry import is_kind, job_types
 from towpath.jobs.store.jobs import get_job, list_jobs
 from towpath.jobs.store.listing import JobFilter, list_page, totals_by_status
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobStatus, ReviewStatus
 
 router = APIRouter(prefix="/console", route_class=PageRoute, include_in_schema=False)

@@ -9,9 +9,9 @@ from typing import Any
 from towpath.api.http.state import AppState
 from towpath.core.errors import NotFoundError
 from towpath.core.json_values import write_json
-from towpath.db.tables import JobRow
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.types import Extraction, ExtractParams, FieldSource
+from towpath.jobs.store.tables import JobRow
 
 SURE = 0.8
 """Below that a value is marked as uncertain."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from towpath.db.tables import JobRow
 from towpath.jobs.registry import job_type
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState, JobStatus, ReviewStatus, job_status
 
 SUBJECT_CHARACTERS = 120

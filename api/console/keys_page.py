@@ -14,13 +14,13 @@ from pydantic import ValidationError
 
 from towpath.accounts.service import keys
 from towpath.accounts.service.users import get_names
+from towpath.accounts.store.tables import ApiKeyRow
 from towpath.accounts.types import ApiKeyBody, ApiKeyCreated, KeyKind, Role, Scope
 from towpath.api.console.console import check_editor, console_page, is_shown_on_page, owners_only
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.visitors import Visitor, read_form, read_pairs
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError, TowpathError
-from towpath.db.tables import ApiKeyRow
 
 router = APIRouter(prefix="/console/keys", route_class=PageRoute, include_in_schema=False)
 HERE = "/console/keys"

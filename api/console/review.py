@@ -22,7 +22,6 @@ from towpath.api.console.sheets import read_sheets
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, TowpathError
-from towpath.db.tables import JobRow
 from towpath.extraction.domain.shapes import changes_between
 from towpath.extraction.service.reviews import decide_review, save_correction
 from towpath.extraction.store.jobs import get_extraction
@@ -30,6 +29,7 @@ from towpath.extraction.store.pages import read_image
 from towpath.extraction.types import EXTRACTION, AnnotateBody, ReviewBody
 from towpath.jobs.policy import JobAction
 from towpath.jobs.store.listing import JobFilter, list_page
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import ReviewStatus
 
 router = APIRouter(prefix="/console", route_class=PageRoute, include_in_schema=False)

@@ -16,11 +16,11 @@ from towpath.api.console.review_form import FormMaker, Node, place_of
 from towpath.api.console.sheets import LOADED_AT_FIRST, Sheet, first_marks, page_numbers, read_sheets
 from towpath.api.http.state import AppState
 from towpath.core.errors import NotFoundError
-from towpath.db.tables import JobRow
 from towpath.extraction.domain.shapes import changes_between
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.store.reviews import annotation_history, list_annotations, review_history
 from towpath.extraction.types import EXTRACTION, Annotation, Extracted, Extraction
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import ReviewStatus
 
 NOTE_WORDS: dict[ReviewStatus, str] = {

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
 from towpath.accounts.service import users
+from towpath.accounts.store.tables import UserRow
 from towpath.accounts.types import InvitationBody, Role, UserChange
 from towpath.api.console.console import check_editor, console_page, is_shown_on_page, owners_only
 from towpath.api.console.failures import PageRoute
@@ -19,7 +20,6 @@ from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.links import public_base
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError, TowpathError
-from towpath.db.tables import UserRow
 
 router = APIRouter(prefix="/console/users", route_class=PageRoute, include_in_schema=False)
 HERE = "/console/users"

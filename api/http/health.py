@@ -119,8 +119,7 @@ class Probes:
             logger.warning("%s does not answer: %s", name, cause)
 
     async def _postgres(self) -> None:
-        async with self._database.transaction() as connection:
-            await connection.execute("SELECT 1")
+        await self._database.ping()
 
     async def _temporal(self) -> None:
         if not await self._client.service_client.check_health(timeout=RPC):

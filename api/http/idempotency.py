@@ -21,9 +21,9 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection
-from towpath.db.tables import JobRow
 from towpath.jobs.idempotency import Remembered, Slot
 from towpath.jobs.store.jobs import lock_job
+from towpath.jobs.store.tables import JobRow
 
 IdempotencyKey = Annotated[
     str | None,

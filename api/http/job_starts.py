@@ -14,9 +14,9 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
 from towpath.api.webhook_targets import read_target
 from towpath.core.json_values import parse_json
-from towpath.db.tables import JobRow
 from towpath.enrichment.service.starts import JobDraft, create_job
 from towpath.jobs.store.jobs import lock_job
+from towpath.jobs.store.tables import JobRow
 from towpath.webhooks.store.endpoints import add_target
 from towpath.webhooks.types import WebhookFields
 

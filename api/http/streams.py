@@ -16,8 +16,8 @@ from towpath.api.http.auth import authenticate, bearer, declare_needs, header_ke
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
 from towpath.core.values import MAX_NUMBER
-from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import get_job
+from towpath.jobs.store.tables import JobRow
 
 RETRY_MILLISECONDS = 3000
 COMMENT_SECONDS = 3

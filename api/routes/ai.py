@@ -52,9 +52,9 @@ from towpath.api.routes.ai_views import (
     thread_answer,
 )
 from towpath.api.webhook_targets import read_start, read_target
-from towpath.db.tables import JobRow
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.policy import seer_of
+from towpath.jobs.store.tables import JobRow
 
 router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limit_ai_requests)], route_class=ApiRoute)
 

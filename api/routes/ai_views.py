@@ -14,7 +14,8 @@ from fastapi import Request
 
 from towpath.accounts.types import organization_uuid
 from towpath.ai.domain.results import title_of
-from towpath.ai.store.jobs import AiRow, state_of
+from towpath.ai.store.jobs import state_of
+from towpath.ai.store.tables import AiJobRow
 from towpath.ai.types import (
     ActionType,
     AiState,
@@ -30,8 +31,8 @@ from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.spreadsheets import escape_csv
-from towpath.db.tables import JobRow
 from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.store.tables import JobRow
 
 MAX_WAIT = 60.0
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
@@ -42,7 +43,9 @@ def chat_url(state: AppState, request: Request, conversation_id: UUID | str) -> 
     return f"{public_base(request, state.settings)}/chat/{conversation_id}"
 
 
-def job_answer(state: AppState, request: Request, job: JobRow, more: AiRow, place: int | None = None) -> dict[str, Any]:
+def job_answer(
+    state: AppState, request: Request, job: JobRow, more: AiJobRow, place: int | None = None
+) -> dict[str, Any]:
     """Show a job's state and progress."""
     word = state_of(job)
     found: dict[str, Any] = {
@@ -86,7 +89,7 @@ def _who(job: JobRow, user_id: UUID | None) -> str:
     return str(user_id or organization_uuid(job.organization))
 
 
-def _progress(more: AiRow) -> dict[str, Any] | None:
+def _progress(more: AiJobRow) -> dict[str, Any] | None:
     if more.progress_at is None:
         return None
     return {"iteration": more.iteration, "message": more.message, "updatedAt": moment(more.progress_at)}

@@ -25,7 +25,6 @@ from towpath.core.errors import BadInputError, ConflictError, ErrorCode, Towpath
 from towpath.core.json_values import parse_json
 from towpath.core.values import Moment
 from towpath.db.engine import Connection
-from towpath.db.tables import JobRow
 from towpath.extraction.domain.shapes import check_schema
 from towpath.extraction.service.reviews import decide_review, save_correction
 from towpath.extraction.service.starts import (
@@ -51,6 +50,7 @@ from towpath.extraction.types import (
 from towpath.jobs.policy import JobAction
 from towpath.jobs.registry import kinds
 from towpath.jobs.store.listing import JobFilter, list_page
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState, JobStatus, ReviewStatus, read_kind
 
 router = APIRouter(tags=["extraction"], route_class=ApiRoute)

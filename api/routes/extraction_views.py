@@ -15,12 +15,12 @@ from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.json_values import write_json
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.documents.types import PageContent
 from towpath.extraction.store.jobs import extract_id, read_extractions
 from towpath.extraction.store.pages import read_pages
 from towpath.extraction.types import CLASSIFICATION, EXTRACTION, MAX_SHOWN_BYTES, Annotation, Extraction
 from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import job_status
 
 PAGE_NUMBER = re.compile(r"\bpage (\d+)\b")

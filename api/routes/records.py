@@ -27,7 +27,6 @@ from towpath.core.errors import BadInputError, ForbiddenError, ModelError
 from towpath.core.json_values import write_json
 from towpath.core.spreadsheets import escape_cell
 from towpath.core.values import Moment
-from towpath.db.tables import RecordRow
 from towpath.enrichment.service.results import job_result
 from towpath.enrichment.service.starts import draft_merge
 from towpath.enrichment.store.records import (
@@ -41,6 +40,7 @@ from towpath.enrichment.store.records import (
     records_by_job,
     restore_records,
 )
+from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import BatchIds, MergeBody
 from towpath.jobs.store.jobs import get_job
 from towpath.jobs.types import JobState

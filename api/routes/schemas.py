@@ -16,7 +16,6 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.webhook_targets import read_start
-from towpath.db.tables import SchemaRow
 from towpath.enrichment.domain.content import Content, input_contract
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.service.schemas import change_schema, delete_schema
@@ -29,6 +28,7 @@ from towpath.enrichment.store.schemas import (
     list_versions,
     set_deleted,
 )
+from towpath.enrichment.store.tables import SchemaRow
 from towpath.enrichment.types import GenerateBody, PromptBody, SchemaCreate, SchemaPatch
 
 router = APIRouter(prefix="/api/schema", tags=["schemas"], route_class=ApiRoute)

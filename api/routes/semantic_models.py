@@ -38,9 +38,9 @@ from towpath.api.http.uploads import read_whole
 from towpath.api.routes.ai_views import page_info
 from towpath.api.routes.semantic_model_views import connection_view, model_view, topic_answer
 from towpath.core.errors import BadInputError, ErrorCode
-from towpath.db.tables import JobRow
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.jobs import create_job
+from towpath.jobs.store.tables import JobRow
 
 router = APIRouter(tags=["models"], dependencies=[Depends(limit_ai_requests)], route_class=ApiRoute)
 

@@ -22,9 +22,9 @@ from towpath.api.webhook_targets import read_target, take_members
 from towpath.core.bodies import field_names
 from towpath.core.errors import ConflictError, ErrorBody, ErrorList
 from towpath.core.values import Offset
-from towpath.db.tables import JobRow
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.jobs import get_job
+from towpath.jobs.store.tables import JobRow
 from towpath.vectors.service.tasks import (
     DELETION,
     UPSERTION,

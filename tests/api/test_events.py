@@ -22,11 +22,11 @@ from towpath.accounts.limits import LimitName
 from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
 from towpath.accounts.store.usage import set_limits
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.enrichment.types import BATCH_ENRICHMENT
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.events import append_events
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import EventType, Finish, JobRef, JobState, NewEvent
 from towpath.runtime.embedded import EmbeddedStack
 

@@ -209,14 +209,14 @@ async def test_an_effect_that_fails_in_the_middle_leaves_nothing(database: Datab
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_effects_that_succeed_are_kept_together(database: Database) -> None:
+async def test_effects_that_succeed_are_kept_together(database: Database, neighbour: Database) -> None:
     row = await unsaved(database)
 
     async with database.joined() as (inside, _):
         await add_connection(inside, row)
         async with inside.transaction() as part:
             await part.execute("UPDATE connections SET name = 'y' WHERE id = %s", (row.id,))
-        async with database.transaction() as elsewhere:
+        async with neighbour.transaction() as elsewhere:
             seen = await elsewhere.execute("SELECT count(*) FROM connections WHERE id = %s", (row.id,))
             assert await seen.fetchone() == (0,)
 

@@ -17,7 +17,7 @@ from tests.ai.builders import person_of
 from tests.api.hostile import Operation, operations, plain
 from tests.builders import Organization, organization
 from towpath.api.app import create_app
-from towpath.api.http.permissions import PAGE, Permission, collect_permissions
+from towpath.api.http.permissions import PAGE, Permission, collect_permissions, insert_table, render_table
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 

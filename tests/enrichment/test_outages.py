@@ -22,12 +22,12 @@ from tests.skipping import skipping
 from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.types import BATCH_ENRICHMENT, Plan, Strategy
-from towpath.jobs.event_hub import read_events
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.staging import StagedItem, read_failures, stage_page
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobEvent, JobInput, JobOutcome, JobRef, JobState
 from towpath.runtime.settings import Settings
 from towpath.workflows.enrichment import BatchEnrichmentWorkflow

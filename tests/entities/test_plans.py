@@ -13,7 +13,6 @@ from temporalio.testing import ActivityEnvironment
 
 from tests.stores.planned import Counting
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.entities.domain.parsing import make_draft, parse_entity
 from towpath.entities.service.indexing import BatchIndexing
 from towpath.entities.service.matching import Matcher
@@ -23,6 +22,7 @@ from towpath.entities.store.records import delete_entity, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import ENTITY_BATCH, FieldType, IndexConfig, IndexField
 from towpath.jobs.store.jobs import create_job
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobRef, JobState
 
 OLD = range(1, 8)

@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.documents.types import DocumentKind, PageBody, PageContent, ReadMethod, Word
 from towpath.enrichment.types import BATCH_ENRICHMENT
 from towpath.entities.types import ENTITY_BATCH
@@ -30,6 +29,7 @@ from towpath.extraction.types import (
 )
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import add_failures
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import (
     Cost,
     DeliveryRef,

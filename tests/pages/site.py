@@ -27,8 +27,8 @@ from towpath.api.app import create_app
 from towpath.api.http.auth import sign_chat_link
 from towpath.api.http.state import AppState
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Finish, JobError, JobRef, JobState
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings

@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.extraction.types import EXTRACTION
 from towpath.jobs.store.events import hold_job
 from towpath.jobs.store.jobs import begin_job, create_job
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Hold, JobRef, NewEvent
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -22,7 +22,6 @@ from sqlalchemy import create_engine
 from towpath.ai.types import AI_JOB
 from towpath.db.engine import Connection, Database, sqlalchemy_url
 from towpath.db.migrate import MIGRATIONS
-from towpath.db.tables import JobRow
 from towpath.entities.types import ENTITY_BATCH
 from towpath.jobs.registry import personal_kinds
 from towpath.jobs.store import counters as job_counters
@@ -30,6 +29,7 @@ from towpath.jobs.store.counters import compact_counters
 from towpath.jobs.store.housekeeping import sweep_jobs
 from towpath.jobs.store.jobs import begin_job, create_job, finish_job, get_job
 from towpath.jobs.store.listing import JobFilter, list_page, totals_by_status
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Finish, JobRef, JobState, JobStatus, ReviewStatus, job_status
 from towpath.vectors.types import VECTOR_UPSERTION
 
@@ -364,14 +364,14 @@ async def test_retry_is_apart_from_in_progress(database: Database) -> None:
         await fold_all(database)
 
 
-async def test_totals_by_status_are_those_of_the_list(database: Database) -> None:
+async def test_totals_by_status_are_those_of_the_list(database: Database, neighbour: Database) -> None:
     organization, chance = uuid4().hex, Chance(random.Random(8))
     async with database.transaction() as connection:
         for place in range(80):
             user = chance.random.choice([None, *PEOPLE])
             await put(connection, organization, chance.moment(), user_id=user, **chance.columns())
             if place == 50:
-                await compact_counters(database, limit=1000)
+                await compact_counters(neighbour, limit=1000)
 
     for user in (None, PEOPLE[0]):
         for _ in range(2):

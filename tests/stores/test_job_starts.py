@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 
 from towpath.ai.types import AI_JOB
-from towpath.db.tables import JobRow
 from towpath.extraction.types import EXTRACTION
 from towpath.jobs.registry import job_type, kinds
 from towpath.jobs.store.starts import start_of
+from towpath.jobs.store.tables import JobRow
 
 MARK = "what a user has typed"
 

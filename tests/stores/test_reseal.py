@@ -11,7 +11,7 @@ from towpath.ai.store.connections import add_connection, get_connection, open_co
 from towpath.ai.store.tables import ConnectionRow
 from towpath.core.errors import UnavailableError
 from towpath.db.engine import Database
-from towpath.secrets.rotation import reseal
+from towpath.secrets.store.rotation import reseal
 from towpath.secrets.vault import Vault
 from towpath.webhooks.store.endpoints import add_receiver, get_receiver, set_standing_secret
 from towpath.webhooks.types import WebhookEvent

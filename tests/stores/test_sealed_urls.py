@@ -8,11 +8,11 @@ import pytest
 
 from towpath.core.errors import UnavailableError
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.extraction.types import EXTRACTION
 from towpath.jobs.store.jobs import create_job, get_job
+from towpath.jobs.store.tables import JobRow
 from towpath.net.urls import document_shown, receiver_shown
-from towpath.secrets.rotation import reseal, seal_urls
+from towpath.secrets.store.rotation import reseal, seal_urls
 from towpath.secrets.urls import open_url, seal_document, seal_receiver, seen_url, shown_url
 from towpath.secrets.vault import Vault
 from towpath.webhooks.store.endpoints import Target, add_receiver, add_target, get_receiver

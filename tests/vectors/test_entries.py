@@ -80,7 +80,7 @@ async def test_the_index_holds_what_is_live_and_each_vector_once(
 
 
 async def test_a_collector_waits_for_a_writer_of_the_same_vector_and_leaves_it(
-    database: Database, index: VectorIndex, number: int
+    database: Database, neighbour: Database, index: VectorIndex, number: int
 ) -> None:
     await put(database, index, number, [draft("a", 1, POOL[:1])], 1)
     await remove(database, number, ["a"], 2)
@@ -88,7 +88,7 @@ async def test_a_collector_waits_for_a_writer_of_the_same_vector_and_leaves_it(
     async with database.transaction() as connection:
         await store.keep_vectors(connection, number, [draft("b", 1, POOL[:1])])
         collecting = asyncio.create_task(collect(database, index, collection_no=number))
-        await waiting_for_a_lock(database)
+        await waiting_for_a_lock(neighbour)
     assert await collecting == 1
 
     assert await indexed(index, number) == {entry_of_vector(POOL[0])}

@@ -17,9 +17,9 @@ from tests.supervised import supervised
 from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.entities.types import ENTITY_BATCH
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DeliveryRef, Finish, JobRef, JobState
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault

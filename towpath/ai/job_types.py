@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from towpath.accounts.types import Principal
-from towpath.ai.store.jobs import note_canceller, prepare_restart
+from towpath.ai.store.jobs import note_canceller, prepare_restart, read_ai
 from towpath.ai.store.links import sweep_links
 from towpath.ai.store.threads import sweep_conversations
 from towpath.ai.types import (
@@ -19,8 +19,8 @@ from towpath.ai.types import (
 )
 from towpath.core.queues import Queue
 from towpath.db.engine import Connection
-from towpath.db.tables import JobRow
 from towpath.jobs.job_type import JobType
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER, JobState
 
 SHOWN = frozenset({"branch_id", "conversation_id", "llm", "model_id", "run", "topic_name"})
@@ -32,12 +32,11 @@ async def _note_canceller(caller: Principal, connection: Connection, job: JobRow
 
 
 async def _webhook_fields(connection: Connection, job: JobRow) -> dict[str, Any]:
-    found = await connection.execute("SELECT summary FROM ai_jobs WHERE job_id = %s", (job.id,))
-    row = await found.fetchone()
+    row = (await read_ai(connection, [job.id])).get(job.id)
     return {
         "status": WORDS[job.state],
         "conversationId": str(job.conversation_id),
-        "result_summary": row[0] if row is not None and job.state is JobState.COMPLETED else None,
+        "result_summary": row.summary if row is not None and job.state is JobState.COMPLETED else None,
     }
 
 

@@ -43,7 +43,7 @@ def bring_up_to_date(database_url: str) -> None:
 
 async def seal_plain_urls(database: Database, passphrases: Sequence[str]) -> None:
     """Encrypt the URLs that an earlier version stored in plain text; a migration cannot, it has no key."""
-    from towpath.secrets.rotation import seal_urls
+    from towpath.secrets.store.rotation import seal_urls
     from towpath.secrets.vault import Vault
 
     if count := await seal_urls(database, Vault(passphrases)):

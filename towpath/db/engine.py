@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
@@ -20,6 +21,14 @@ Connection = AsyncConnection[tuple[Any, ...]]
 Result = TypeVar("Result")
 MAX_RINGS = 10
 """So often a transaction is begun again: each time at least one of its neighbours has gone through."""
+
+
+class NestedConnectionError(RuntimeError):
+    """A task that holds a connection of a pool has asked the same pool for another one.
+
+    As many such tasks as the pool has connections would wait for each other until the pool gives up. What belongs
+    to an open transaction is done on its connection, or with the handle that `Database.joined` gives.
+    """
 
 
 def sqlalchemy_url(database_url: str) -> str:
@@ -76,6 +85,7 @@ class Database:
 
     def __init__(self, database_url: str, *, pool_size: int = 10, statement_seconds: float | None = None) -> None:
         self.url = libpq_url(database_url)
+        self._holders: set[asyncio.Task[Any]] = set()
         self._engine = create_async_engine(
             sqlalchemy_url(database_url),
             pool_size=pool_size,
@@ -90,16 +100,42 @@ class Database:
             },
         )
 
+    @contextmanager
+    def _only_connection(self) -> Iterator[None]:
+        """Refuse the current task a second connection, as long as it holds this one.
+
+        A task is looked at by itself: one that it has started may ask, since it need not be waited for.
+
+        Raises:
+            NestedConnectionError: The task holds a connection of this pool already.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        if task in self._holders:
+            raise NestedConnectionError("this task holds a connection of the pool and asks for another one")
+        self._holders.add(task)
+        try:
+            yield
+        finally:
+            self._holders.discard(task)
+
+    @asynccontextmanager
+    async def _connection_of_pool(self) -> AsyncIterator[PooledConnection]:
+        with self._only_connection():
+            async with self._engine.connect() as pooled:
+                yield pooled
+
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """A session in one transaction, committed at the end, rolled back on an error."""
-        async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        with self._only_connection():
+            async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+                yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A psycopg connection in one transaction, committed at the end, rolled back on an error."""
-        async with self._engine.connect() as pooled:
+        async with self._connection_of_pool() as pooled:
             raw = await pooled.get_raw_connection()
             connection = cast(Connection, raw.driver_connection)
             async with connection.transaction():
@@ -127,7 +163,7 @@ class Database:
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Connection]:
         """A psycopg connection that commits each statement by itself: for reads that want few round trips."""
-        async with self._engine.connect() as pooled:
+        async with self._connection_of_pool() as pooled:
             raw = await pooled.get_raw_connection()
             connection = cast(Connection, raw.driver_connection)
             await connection.set_autocommit(True)
@@ -143,12 +179,17 @@ class Database:
         Yields:
             A handle whose sessions and transactions are parts of the one, and the connection that they share.
         """
-        async with self._engine.begin() as pooled:
+        async with self._connection_of_pool() as pooled, pooled.begin():
             raw = await pooled.get_raw_connection()
             connection = cast(Connection, raw.driver_connection)
             # The transaction begins with its first statement; before that, psycopg would take a part for the whole.
             await connection.execute("SELECT 1")
             yield _Joined(self, pooled, connection), connection
+
+    async def ping(self) -> None:
+        """Ask Postgres for nothing, to see whether it answers."""
+        async with self.transaction() as connection:
+            await connection.execute("SELECT 1")
 
     async def listen(self) -> Connection:
         """Return a connection of its own, outside the pool, for LISTEN."""
@@ -184,3 +225,8 @@ class _Joined(Database):
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Connection]:
         yield self._connection
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[tuple[Database, Connection]]:
+        async with self._connection.transaction():
+            yield self, self._connection

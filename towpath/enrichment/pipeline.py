@@ -28,6 +28,7 @@ from towpath.enrichment.types import (
     Verdict,
 )
 from towpath.jobs.domain import Outcome
+from towpath.jobs.store.event_log import find_written_keys
 from towpath.jobs.store.events import append_events
 from towpath.jobs.store.jobs import add_progress
 from towpath.jobs.store.staging import add_failures, settle_item
@@ -95,14 +96,8 @@ class EntityEnrichment:
         ref = self.context.ref
         async with self.context.database.transaction() as connection:
             rows = await job_records(connection, ref.job_id, self.index)
-            completed = await connection.execute(
-                "SELECT key FROM job_events WHERE job_id = %s AND key = ANY(%s)",
-                (
-                    ref.job_id,
-                    [f"{ref.attempt}:{self._key(f'{model}:completed')}" for model in self.context.plan.models],
-                ),
-            )
-            done = {row[0] async for row in completed}
+            keys = [f"{ref.attempt}:{self._key(f'{model}:completed')}" for model in self.context.plan.models]
+            done = await find_written_keys(connection, ref.job_id, keys)
         for row in rows:
             model = row.model_composite_key
             if model is None:

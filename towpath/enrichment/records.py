@@ -7,9 +7,9 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from towpath.core.errors import ErrorCode
-from towpath.db.tables import RecordRow
 from towpath.enrichment.domain.content import entity_label, flagged, value_of
 from towpath.enrichment.domain.fusion import normal
+from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import ExpertiseResult, Fusion, ModelResult, Plan
 from towpath.jobs.types import JobRef
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from towpath.core.json_values import parse_json
-from towpath.db.tables import JobRow
 from towpath.entities.domain.parsing import Entity
 from towpath.entities.store.indexes import Index
 from towpath.entities.store.pairs import PartnerRow
@@ -27,6 +26,7 @@ from towpath.entities.types import (
 )
 from towpath.jobs.store.ends import warnings_of
 from towpath.jobs.store.jobs import error_of
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import FailedItem
 
 STATUS_PATH = "/v1/entities/batch/status?jobId="

@@ -7,12 +7,12 @@ from typing import Any
 from towpath.accounts.types import Principal
 from towpath.core.queues import Queue
 from towpath.db.engine import Connection
-from towpath.db.tables import JobRow
 from towpath.extraction.store.blobs import sweep_blobs
-from towpath.extraction.store.jobs import prepare_restart
+from towpath.extraction.store.jobs import prepare_restart, read_notice_fields
 from towpath.extraction.store.reviews import withdraw
 from towpath.extraction.types import CLASSIFICATION, EXTRACTION, ExtractParams
 from towpath.jobs.job_type import JobType
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import STATUS_OF
 
 SHOWN = frozenset({"llm"})
@@ -24,11 +24,7 @@ async def _withdraw_review(caller: Principal, connection: Connection, job: JobRo
 
 
 async def _webhook_fields(connection: Connection, job: JobRow) -> dict[str, Any]:
-    found = await connection.execute(
-        "SELECT e.metadata, j.review_status FROM extractions e JOIN jobs j ON j.id = e.job_id WHERE e.job_id = %s",
-        (job.id,),
-    )
-    metadata, review = await found.fetchone() or (None, None)
+    metadata, review = await read_notice_fields(connection, job.id)
     fields: dict[str, Any] = {"status": STATUS_OF[job.state], "reviewStatus": review}
     return fields if metadata is None else {**fields, "metadata": metadata}
 

@@ -1,4 +1,4 @@
-"""Reading a job's events, and being woken when there are new ones: one LISTEN connection a process."""
+"""Follows the events of jobs, and wakes who waits for new ones: one LISTEN connection a process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from uuid import UUID
 import psycopg
 
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
-from towpath.jobs.store.jobs import EVENT_CHANNEL, get_job
-from towpath.jobs.types import JobEvent, JobState
+from towpath.jobs.store.event_log import listen_for_events, read_events, read_events_in, read_positions
+from towpath.jobs.store.jobs import get_job
+from towpath.jobs.store.tables import JobRow
+from towpath.jobs.types import JobEvent
 
 logger = logging.getLogger(__name__)
 
@@ -25,33 +26,6 @@ POLL_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
 TAIL_START = 100
 TAIL_EVENTS = 1000
-
-
-async def read_events(database: Database, job_id: UUID, *, after: int, limit: int = 500) -> list[JobEvent]:
-    """Events of a job with a number above `after`, rising. The caller has checked whose job it is."""
-    async with database.transaction() as connection:
-        return await _read(connection, job_id, after=after, limit=limit)
-
-
-async def _read(connection: Connection, job_id: UUID, *, after: int, limit: int) -> list[JobEvent]:
-    found = await connection.execute(
-        "SELECT seq, at, type, data FROM job_events WHERE job_id = %s AND seq > %s ORDER BY seq LIMIT %s",
-        (job_id, after, limit),
-    )
-    rows = await found.fetchall()
-    return [JobEvent(seq=seq, at=at, type=kind, data=data) for seq, at, kind, data in rows]
-
-
-async def last_of(database: Database, job_id: UUID, name: str) -> str | None:
-    """The newest value that a job's events tell under a name."""
-    async with database.statement() as connection:
-        found = await connection.execute(
-            "SELECT data ->> %(name)s FROM job_events WHERE job_id = %(job)s AND data ->> %(name)s IS NOT NULL"
-            " ORDER BY seq DESC LIMIT 1",
-            {"job": job_id, "name": name},
-        )
-        row = await found.fetchone()
-    return row[0] if row else None
 
 
 class Tail:
@@ -78,12 +52,13 @@ class Tail:
             self.stale = False
             async with database.transaction() as connection:
                 # In this order: a job that was final before an empty read has nothing more to tell.
-                found = await connection.execute("SELECT state, last_seq FROM jobs WHERE id = %s", (job_id,))
-                state, newest = await found.fetchone() or (JobState.FAILED, 0)
+                positions = await read_positions(connection, [job_id])
                 if self.base is None:
+                    newest = positions[0].last_seq if positions else 0
                     self.base = max(0, newest - TAIL_START)
-                fresh = await _read(connection, job_id, after=self.position or 0, limit=TAIL_EVENTS)
-            self.final = JobState(state).final
+                fresh = await read_events_in(connection, job_id, after=self.position or 0, limit=TAIL_EVENTS)
+            # A job that is gone has nothing more to tell either.
+            self.final = positions[0].state.final if positions else True
             self.stale = len(fresh) == TAIL_EVENTS
             self.events += fresh
             if len(self.events) > TAIL_EVENTS:
@@ -135,7 +110,7 @@ class EventHub:
         while True:
             try:
                 async with await self._database.listen() as connection:
-                    await connection.execute(f"LISTEN {EVENT_CHANNEL}")
+                    await listen_for_events(connection)
                     # What came while nobody listened is found by reading.
                     self._wake_all()
                     await self._relay(connection)
@@ -153,15 +128,12 @@ class EventHub:
     async def _wake_behind(self) -> None:
         """Wake those whose job has moved on unheard: one statement, however many wait."""
         async with self._database.statement() as connection:
-            found = await connection.execute(
-                "SELECT id, last_seq, state FROM jobs WHERE id = ANY(%s)", (list(self._waiting),)
-            )
-            rows = await found.fetchall()
-        for job_id, newest, state in rows:
-            tail = self._tails.get(job_id)
-            if tail is None or tail.position != newest or (JobState(state).final and not tail.final):
-                self._wake(job_id)
-        for job_id in self._waiting.keys() - {row[0] for row in rows}:
+            positions = await read_positions(connection, self._waiting)
+        for now in positions:
+            tail = self._tails.get(now.job_id)
+            if tail is None or tail.position != now.last_seq or (now.state.final and not tail.final):
+                self._wake(now.job_id)
+        for job_id in self._waiting.keys() - {now.job_id for now in positions}:
             self._wake(job_id)
 
     def _wake(self, job_id: UUID) -> None:

@@ -21,12 +21,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from towpath.core.errors import ConflictError, UnavailableError
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.registry import job_type
 from towpath.jobs.starting import start_options
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.starts import ref_of, start_of
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER, JobState, ReviewStatus
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from towpath.db.engine import Connection
-from towpath.db.tables import JobRow
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DeliveryRef
 
 

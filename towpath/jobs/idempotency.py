@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
-from towpath.core.errors import BadInputError, ConflictError, UnprocessableError
+from towpath.core.errors import BadInputError, UnprocessableError
 from towpath.core.json_values import write_json
 from towpath.db.engine import Connection, Database
+from towpath.jobs.store.idempotency import claim_key, keep_answer
+from towpath.jobs.store.tables import IdempotencyRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +54,8 @@ class Slot:
             return None
         if not self.key.strip():
             raise BadInputError("Idempotency-Key must not be empty", field="Idempotency-Key")
-        name = f"{self.organization}\n{self.route}\n{self.key}".encode()
-        lock = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True)
-        claimed = await connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (lock,))
-        if not (await claimed.fetchone() or (False,))[0]:
-            raise ConflictError("the first request with this Idempotency-Key is still running")
-        found = await connection.execute(
-            """
-            SELECT digest, status, body FROM idempotency_keys
-            WHERE organization = %s AND route = %s AND key = %s AND created_at > now() - interval '24 hours'
-            """,
-            (self.organization, self.route, self.key),
-        )
-        row = await found.fetchone()
-        return Remembered(*row) if row else None
+        answer = await claim_key(connection, self.organization, self.route, self.key)
+        return None if answer is None else Remembered(answer.digest, answer.status, answer.body)
 
     async def is_taken(self, database: Database) -> bool:
         """Whether the key's first request has had its effect."""
@@ -77,12 +66,8 @@ class Slot:
         """Remember the answer, in the transaction of the effect."""
         if self.key is None:
             return
-        await connection.execute(
-            """
-            INSERT INTO idempotency_keys (organization, route, key, digest, status, body)
-            VALUES (%s, %s, %s, %s, %s, %s)
-            ON CONFLICT (organization, route, key) DO UPDATE
-            SET digest = excluded.digest, status = excluded.status, body = excluded.body, created_at = now()
-            """,
-            (self.organization, self.route, self.key, digest, status, write_json(body).decode()),
-        )
+        answer = IdempotencyRow(
+            organization=self.organization, route=self.route, key=self.key,
+            digest=digest, status=status, body=write_json(body).decode(),
+        )  # fmt: skip
+        await keep_answer(connection, answer)

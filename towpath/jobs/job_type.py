@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from towpath.accounts.types import Principal
 from towpath.core.queues import Queue
 from towpath.db.engine import Connection
-from towpath.db.tables import JobRow
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
 
 OnCancel = Callable[[Principal, Connection, JobRow], Awaitable[None]]

@@ -7,8 +7,8 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from towpath.db.engine import Connection
-from towpath.db.tables import JobRow
 from towpath.jobs.store import jobs as store
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobRef
 
 Params = TypeVar("Params", bound=BaseModel)

@@ -13,13 +13,13 @@ from uuid import UUID
 from towpath.accounts.types import Principal
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway, Prepare
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.policy import JobAction, assert_may
 from towpath.jobs.registry import job_type
 from towpath.jobs.store import jobs as store
+from towpath.jobs.store.tables import JobRow
 
 
 class JobService:

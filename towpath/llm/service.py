@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from towpath.core.errors import BadInputError, ErrorCode, TooLargeError
 from towpath.core.json_values import assert_text
-from towpath.db.tables import AttachmentRow
+from towpath.llm.store.tables import AttachmentRow
 
 IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 

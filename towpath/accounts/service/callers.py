@@ -9,10 +9,10 @@ from uuid import UUID
 from towpath.accounts.service import Accounts
 from towpath.accounts.store import auth as store
 from towpath.accounts.store.sessions import find_session
+from towpath.accounts.store.tables import ApiKeyRow, UserRow
 from towpath.accounts.tokens import read_token, sign_token
 from towpath.accounts.types import KeyKind, Principal, Scope
 from towpath.core.errors import UnauthorizedError
-from towpath.db.tables import ApiKeyRow, UserRow
 
 SESSION_SECONDS = 3600
 SESSION_AUDIENCE = "session"

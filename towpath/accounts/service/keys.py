@@ -12,9 +12,9 @@ from towpath.accounts.domain.policy import AccountAction, KeyTarget, assert_may
 from towpath.accounts.service import Accounts
 from towpath.accounts.store import accounts as users
 from towpath.accounts.store import auth as store
+from towpath.accounts.store.tables import ApiKeyRow
 from towpath.accounts.types import ApiKeyBody, ApiKeyCreated, ApiKeyView, KeyKind, Principal, Scope
 from towpath.core.errors import BadInputError
-from towpath.db.tables import ApiKeyRow
 
 
 def key_view(key: ApiKeyRow) -> ApiKeyView:

@@ -12,10 +12,10 @@ from towpath.accounts.domain.policy import AccountAction, UserTarget, assert_may
 from towpath.accounts.limits import LimitName
 from towpath.accounts.store import accounts as store
 from towpath.accounts.store import auth, usage
+from towpath.accounts.store.tables import ApiKeyRow, UserRow
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
 from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Database
-from towpath.db.tables import ApiKeyRow, UserRow
 
 
 async def create_key(

@@ -9,9 +9,9 @@ from towpath.accounts.service.passwords import hash_new_password
 from towpath.accounts.service.sign_ins import place_digest, verify_present_password
 from towpath.accounts.store import accounts as store
 from towpath.accounts.store import auth, sessions
+from towpath.accounts.store.tables import UserRow
 from towpath.accounts.types import PasswordChange, PasswordReset, Principal, RegisterBody
 from towpath.core.errors import BadInputError, ForbiddenError
-from towpath.db.tables import UserRow
 from towpath.net.addresses import is_loopback
 
 REGISTRATIONS = Rate("registrations_from_an_address", 60, 3600)

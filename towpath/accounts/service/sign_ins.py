@@ -21,10 +21,10 @@ from towpath.accounts.service.callers import (
 from towpath.accounts.service.passwords import UNKNOWN_USER_HASH, is_right_password
 from towpath.accounts.store import auth as store
 from towpath.accounts.store import sessions
+from towpath.accounts.store.tables import ApiKeyRow, UserRow
 from towpath.accounts.types import Principal
 from towpath.core.errors import BadInputError, LimitReachedError, UnauthorizedError
 from towpath.core.names import normalize_email
-from towpath.db.tables import ApiKeyRow, UserRow
 
 # Only wrong passwords stay counted. An account can be closed to one who guesses, but not by them to everyone: the two
 # that others can use up are not asked of an address from which its user has signed in before.

@@ -10,6 +10,7 @@ from towpath.accounts.domain.policy import AccountAction, UserTarget, assert_may
 from towpath.accounts.service import Accounts
 from towpath.accounts.store import accounts as store
 from towpath.accounts.store import auth, sessions
+from towpath.accounts.store.tables import InvitationRow, UserRow
 from towpath.accounts.types import (
     InvitationBody,
     InvitationCreated,
@@ -19,7 +20,6 @@ from towpath.accounts.types import (
     UserView,
 )
 from towpath.core.errors import NotFoundError
-from towpath.db.tables import InvitationRow, UserRow
 
 INVITATION_DAYS = 7
 RESET_PATH = "/password-reset"

@@ -11,10 +11,10 @@ from sqlmodel import col, select
 from towpath.accounts.domain.keys import hash_key
 from towpath.accounts.store.auth import get_user, revoke_keys, revoke_unused_grants
 from towpath.accounts.store.sessions import end_sessions_in
+from towpath.accounts.store.tables import InvitationRow, UserRow
 from towpath.accounts.types import Role
 from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import InvitationRow, UserRow
 
 OWNERS = [role.value for role in Role if role.covers(Role.OWNER)]
 RESET_TIME = timedelta(hours=24)

@@ -13,11 +13,11 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towpath.accounts.domain.keys import generate_slugs, hash_key, key_prefix
+from towpath.accounts.store.tables import ApiKeyRow, InvitationRow, OrganizationRow, UserRow
 from towpath.accounts.types import KeyKind, Role, Scope
 from towpath.core.errors import ConflictError, NotFoundError, UnauthorizedError
 from towpath.core.names import name_key, normalize_email
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import ApiKeyRow, InvitationRow, OrganizationRow, UserRow
 
 DEFAULT_ORGANIZATION = "default"
 TAKEN = "this organization or this address is taken; ask its owner for an invitation"

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import delete, func
 from sqlmodel import col, select
 
+from towpath.accounts.store.tables import ApiKeyRow, SessionRow, UserRow
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import ApiKeyRow, SessionRow, UserRow
 
 PLACE_DAYS = 90
 """So long an address from which a user has signed in counts as known."""

@@ -21,8 +21,8 @@ from towpath.ai.store.tables import ModelRow
 from towpath.ai.types import SCHEMA_READING, ConnectionBody, ModelBody, ModelKind, SchemaReadingParams
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
 from towpath.core.folders import find_own_file
-from towpath.db.tables import JobRow
 from towpath.jobs.params import params_of
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
 
 WAIT_SECONDS = 60.0

@@ -53,12 +53,13 @@ from towpath.core.errors import (
 )
 from towpath.core.texts import shorten
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import AttachmentRow, JobRow
 from towpath.jobs.policy import seer_of
 from towpath.jobs.store.jobs import lock_job
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
 from towpath.llm.service import make_attachment
 from towpath.llm.store.attachments import add_attachments
+from towpath.llm.store.tables import AttachmentRow
 from towpath.webhooks.store.endpoints import Target, add_target
 
 MAX_ATTACHED_BYTES = 10 << 20

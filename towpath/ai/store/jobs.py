@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Json
 
+from towpath.ai.store.tables import AiJobRow
 from towpath.ai.types import AiParams, AiState, StoredAction, ThreadHead, ai_state
 from towpath.core.errors import ConflictError
 from towpath.db.engine import Connection
-from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import add_progress, append_event, create_job, lock_job
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER, Cost, DeliveryRef, EventType, JobRef, JobState, Progress
 from towpath.webhooks.store.deliveries import queue_progress
 
 ACTIVE_ALREADY = "the conversation has an active job; wait for it, or cancel it"
-
-
-@dataclass(slots=True)
-class AiRow:
-    """What an AI job has beside its job's row."""
-
-    job_id: UUID
-    topic: str | None
-    iteration: int
-    message: str | None
-    progress_at: datetime | None
-    summary: str | None
-    cancelled_by: UUID | None
 
 
 async def create_ai_job(connection: Connection, job: JobRow, thread: ThreadHead, *, most: int = 0) -> None:
@@ -78,9 +64,9 @@ async def create_call(connection: Connection, job: JobRow, *, most: int = 0) -> 
     await connection.execute("INSERT INTO ai_jobs (job_id) VALUES (%s)", (job.id,))
 
 
-async def read_ai(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, AiRow]:
+async def read_ai(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, AiJobRow]:
     """What some jobs have beside their rows."""
-    async with connection.cursor(row_factory=class_row(AiRow)) as cursor:
+    async with connection.cursor(row_factory=class_row(AiJobRow)) as cursor:
         await cursor.execute("SELECT * FROM ai_jobs WHERE job_id = ANY(%s)", (list(job_ids),))
         return {row.job_id: row for row in await cursor.fetchall()}
 

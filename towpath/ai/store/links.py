@@ -2,65 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid4
+from typing import cast
+from uuid import UUID
 
-from psycopg.rows import class_row
+from sqlalchemy import func
+from sqlmodel import col, select
 
+from towpath.ai.store.tables import ChatLinkRow
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
-
-COLUMNS = "id, write, created_by, created_at, expires_at, revoked_at"
-
-
-@dataclass(frozen=True, slots=True)
-class ChatLink:
-    """A link.
-
-    Attributes:
-        write: Whether its bearer may ask and cancel.
-        created_by: The user or key that made it.
-    """
-
-    id: UUID
-    write: bool
-    created_by: UUID | None
-    created_at: datetime
-    expires_at: datetime
-    revoked_at: datetime | None
 
 
 async def add_link(
     database: Database, organization: str, conversation_id: UUID, *, write: bool, by: UUID | None, seconds: int
-) -> ChatLink:
+) -> ChatLinkRow:
     """Make a link to a thread, which the caller has seen.
 
     Args:
         seconds: How long it holds.
     """
-    async with database.transaction() as connection, connection.cursor(row_factory=class_row(ChatLink)) as cursor:
-        await cursor.execute(
-            f"""
-            INSERT INTO chat_links (id, organization, conversation_id, write, created_by, expires_at)
-            VALUES (%s, %s, %s, %s, %s, now() + make_interval(secs => %s)) RETURNING {COLUMNS}
-            """,
-            (uuid4(), organization, conversation_id, write, by, seconds),
-        )
-        made = await cursor.fetchone()
-    assert made is not None
-    return made
+    row = ChatLinkRow(
+        organization=organization, conversation_id=conversation_id, write=write, created_by=by,
+        # By the clock of Postgres, which also tells when it is over.
+        expires_at=cast(datetime, func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)),
+    )  # fmt: skip
+    async with database.session() as session:
+        session.add(row)
+        await session.flush()
+        await session.refresh(row)
+    return row
 
 
-async def list_links(database: Database, organization: str, conversation_id: UUID) -> list[ChatLink]:
+async def list_links(database: Database, organization: str, conversation_id: UUID) -> list[ChatLinkRow]:
     """The links to a thread that have not expired, newest first; revoked ones too."""
-    async with database.transaction() as connection, connection.cursor(row_factory=class_row(ChatLink)) as cursor:
-        await cursor.execute(
-            f"SELECT {COLUMNS} FROM chat_links WHERE organization = %s AND conversation_id = %s AND expires_at > now()"
-            " ORDER BY created_at DESC, id",
-            (organization, conversation_id),
-        )
-        return await cursor.fetchall()
+    query = select(ChatLinkRow).where(
+        ChatLinkRow.organization == organization,
+        ChatLinkRow.conversation_id == conversation_id,
+        col(ChatLinkRow.expires_at) > func.now(),
+    )
+    async with database.session() as session:
+        rows = await session.exec(query.order_by(col(ChatLinkRow.created_at).desc(), col(ChatLinkRow.id)))
+        return list(rows.all())
 
 
 async def revoke_link(database: Database, organization: str, conversation_id: UUID, link_id: UUID) -> None:

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from psycopg.rows import kwargs_row
 
-from towpath.ai.store.jobs import AiRow, read_ai
+from towpath.ai.store.jobs import read_ai
+from towpath.ai.store.tables import AiJobRow
 from towpath.ai.types import AI_JOB, AiState
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import Cursor
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER
 
 CONDITIONS: dict[AiState, str] = {
@@ -31,7 +32,7 @@ def _job_row(**columns: Any) -> JobRow:
 
 async def get_ai_job(
     database: Database, organization: str, job_id: UUID, user_id: UUID | None
-) -> tuple[JobRow, AiRow, int | None]:
+) -> tuple[JobRow, AiJobRow, int | None]:
     """One job, with its place in the queue while it waits, from 1.
 
     Args:
@@ -73,7 +74,7 @@ async def list_ai_jobs(
     model_id: UUID | None,
     before: Cursor | None,
     limit: int,
-) -> tuple[list[tuple[JobRow, AiRow]], int]:
+) -> tuple[list[tuple[JobRow, AiJobRow]], int]:
     """Jobs, newest first, and how many there are in all."""
     conditions = ["organization = %(organization)s", "kind = %(kind)s"]
     values: dict[str, Any] = {"organization": organization, "kind": AI_JOB, "limit": limit}

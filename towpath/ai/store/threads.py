@@ -8,12 +8,13 @@ from uuid import UUID
 from psycopg.rows import class_row, kwargs_row
 
 from towpath.accounts.types import organization_uuid
-from towpath.ai.store.jobs import AiRow, read_actions, read_ai, state_of
+from towpath.ai.store.jobs import read_actions, read_ai, state_of
+from towpath.ai.store.tables import AiJobRow
 from towpath.ai.types import AI_JOB, Conversation, StoredAction, Thread, Turn
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import Cursor
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
 
 COLUMNS = "id, organization, user_id, model_id, branch_id, name, last_prompt, created_at, updated_at"
@@ -170,7 +171,7 @@ async def _turns(connection: Connection, jobs: Sequence[JobRow]) -> list[Turn]:
     return [_turn(job, more[job.id], actions[job.id]) for job in jobs if job.id in more]
 
 
-def _turn(job: JobRow, more: AiRow, actions: list[StoredAction]) -> Turn:
+def _turn(job: JobRow, more: AiJobRow, actions: list[StoredAction]) -> Turn:
     error = None
     if job.state is JobState.FAILED:
         error = job.error_message or "The question failed."

@@ -1,13 +1,12 @@
-"""Alembic's entry: runs the migrations on the connection that `stores.migrate` hands over."""
+"""Alembic's entry: runs the migrations on the connection that `towpath.db.migrate` hands over."""
 
 from __future__ import annotations
 
 from alembic import context
-from sqlmodel import SQLModel
 
-import towpath.db.tables  # noqa: F401  (fills SQLModel.metadata)
+from towpath.schema import metadata
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=SQLModel.metadata)
+context.configure(connection=connection, target_metadata=metadata, compare_type=True, compare_server_default=True)
 with context.begin_transaction():
     context.run_migrations()

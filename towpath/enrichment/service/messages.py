@@ -10,11 +10,11 @@ from typing import Any
 
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.enrichment.service.results import job_result
 from towpath.enrichment.types import BATCH_ENRICHMENT, LLM_KINDS, STATUS_OF, LlmEvent
-from towpath.jobs.event_hub import read_events
+from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.jobs import get_job
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import EventType, JobEvent, JobState
 
 STEP = 10

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow, RecordRow
 from towpath.enrichment.job_types import EnrichmentParams
 from towpath.enrichment.records import result_of, result_view
 from towpath.enrichment.store.records import job_records
+from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import BATCH_ENRICHMENT, SINGLE_ENRICHMENT
 from towpath.jobs.params import params_of
+from towpath.jobs.store.tables import JobRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from towpath.core.errors import ConflictError
-from towpath.db.tables import SchemaRow
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.service.starts import EnrichmentParts
 from towpath.enrichment.store import schemas as store
+from towpath.enrichment.store.tables import SchemaRow
 from towpath.enrichment.types import SchemaPatch
 from towpath.jobs.store.jobs import uses_schema
 

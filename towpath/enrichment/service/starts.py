@@ -11,7 +11,6 @@ from towpath.core.checks import Checks
 from towpath.core.errors import BadInputError, PaymentRequiredError, TooLargeError
 from towpath.core.json_values import write_json
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.drafts import draft_schema
 from towpath.enrichment.domain.estimate import estimate
@@ -40,6 +39,7 @@ from towpath.enrichment.types import (
 )
 from towpath.jobs.store.jobs import create_job as create_job_row
 from towpath.jobs.store.staging import StagedItem, stage_page
+from towpath.jobs.store.tables import JobRow
 from towpath.llm import Catalog
 from towpath.llm.store.attachments import assert_attachments
 

@@ -6,12 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow
 from towpath.enrichment.types import LLM_KINDS, STATUS_OF
-from towpath.jobs.event_hub import last_of
 from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.store.event_log import read_last_value
 from towpath.jobs.store.jobs import list_jobs
 from towpath.jobs.store.staging import read_failures
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
 
 MAX_ERRORS = 50
@@ -24,7 +24,7 @@ async def job_status(database: Database, job: JobRow) -> dict[str, Any]:
     errors = [f"{failure.id or failure.index}: {failure.message}" for failure in failures]
     if job.error_message and not errors:
         errors = [job.error_message]
-    current = None if job.state.final else await last_of(database, job.id, "current_model")
+    current = None if job.state.final else await read_last_value(database, job.id, "current_model")
     return {
         "job_id": str(job.id),
         "job_type": job.kind,

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, ModelError
 from towpath.db.engine import Database
-from towpath.db.tables import RecordRow
 from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.drafts import MAX_WORDED, draft_schema, with_wording, wording_prompt
@@ -23,6 +22,7 @@ from towpath.enrichment.records import fusion_record, merged_result, result_of, 
 from towpath.enrichment.service.starts import samples_of
 from towpath.enrichment.store.records import get_records, put_records
 from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
+from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import ExpertiseResult, LlmEvent, Plan, Strategy
 from towpath.jobs.params import Params, load_params
 from towpath.jobs.store import jobs as job_store

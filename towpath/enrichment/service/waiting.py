@@ -19,12 +19,13 @@ from towpath.core.errors import (
     TowpathError,
 )
 from towpath.db.engine import Database
-from towpath.db.tables import JobRow, RecordRow
 from towpath.enrichment.service.results import EntityResults, job_result, results_of_single, single_result
 from towpath.enrichment.store.records import job_records
+from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import SyncBody
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.store.jobs import get_job
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
 
 ERRORS: dict[str, type[TowpathError]] = {

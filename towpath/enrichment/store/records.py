@@ -16,7 +16,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import RecordRow
+from towpath.enrichment.store.tables import RecordRow
 
 JSON_COLUMNS = frozenset(
     {"schema_content", "structured_output", "entity_input_data", "expertises", "validation_errors", "fusion"}

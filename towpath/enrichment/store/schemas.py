@@ -13,8 +13,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Database
-from towpath.db.tables import SchemaRow, SchemaVersionRow
 from towpath.enrichment.domain.content import Content
+from towpath.enrichment.store.tables import SchemaRow, SchemaVersionRow
 
 
 async def create_schema(

@@ -13,7 +13,6 @@ from towpath.core.errors import ErrorCode, NotFoundError
 from towpath.core.json_stream import Slice
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.entities.domain.matching import entity_uid
 from towpath.entities.domain.parsing import ScalarFields, parse_entity
 from towpath.entities.job_types import BatchParams
@@ -27,6 +26,7 @@ from towpath.jobs.staging import ItemKind, StagedUpload, Stager, UploadBody, Upl
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import StagedItem, read_failures
 from towpath.jobs.store.starts import ref_of
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import JobWarning
 from towpath.webhooks.store.endpoints import Target, add_target

@@ -8,7 +8,6 @@ from uuid import uuid4
 from towpath.accounts.types import Principal
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.entities.domain.matching import entity_uid
 from towpath.entities.store.indexes import (
     Index,
@@ -25,6 +24,7 @@ from towpath.entities.store.records import find_entity
 from towpath.entities.types import ENTITY_REINDEX, IndexBody, IndexConfig, IndexList, IndexView, LabelCounts, LabelsBody
 from towpath.entities.views import index_view
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.tables import JobRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from towpath.accounts.types import Principal
 from towpath.core.errors import BadInputError, ConflictError, ErrorCode, NotFoundError
 from towpath.core.json_schema import UncheckableError
 from towpath.db.engine import Connection
-from towpath.db.tables import JobRow
 from towpath.extraction.domain.shapes import changes_between, problems_of
 from towpath.extraction.service.parts import ExtractionParts
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.store.reviews import decide, put_annotation
 from towpath.extraction.types import EXTRACTION, AnnotateBody, Annotation, ExtractParams, ReviewBody
 from towpath.jobs.params import params_of
+from towpath.jobs.store.tables import JobRow
 
 
 async def decide_review(

@@ -12,7 +12,6 @@ from towpath.accounts.types import Principal
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, TooLargeError, TowpathError
 from towpath.core.json_values import write_json
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.documents.files import on_disk
 from towpath.documents.kinds import HEAD_BYTES, detect_kind
 from towpath.documents.types import DocumentKind
@@ -31,6 +30,7 @@ from towpath.extraction.types import (
     ExtractParams,
 )
 from towpath.jobs.store.jobs import lock_job
+from towpath.jobs.store.tables import JobRow
 from towpath.llm.types import LOCAL_PROVIDER, split_key
 from towpath.net.urls import document_shown, receiver_shown
 from towpath.secrets.urls import seal_document, shown_url

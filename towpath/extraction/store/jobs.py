@@ -11,9 +11,9 @@ from psycopg.types.json import Json
 
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.extraction.types import Extracted, Extraction, OpenedDocument
 from towpath.jobs.store.jobs import create_job
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobRef, ReviewStatus
 
 COLUMNS = (
@@ -118,6 +118,15 @@ async def get_review_status(connection: Connection, job_id: UUID) -> ReviewStatu
     found = await connection.execute("SELECT review_status FROM jobs WHERE id = %s", (job_id,))
     row = await found.fetchone()
     return None if row is None or row[0] is None else ReviewStatus(row[0])
+
+
+async def read_notice_fields(connection: Connection, job_id: UUID) -> tuple[dict[str, Any] | None, str | None]:
+    """Read what a notice says of an extraction: the client's own data, and where its review is now."""
+    cursor = await connection.execute(
+        "SELECT e.metadata, j.review_status FROM extractions e JOIN jobs j ON j.id = e.job_id WHERE e.job_id = %s",
+        (job_id,),
+    )
+    return await cursor.fetchone() or (None, None)
 
 
 async def prepare_restart(connection: Connection, job: JobRow) -> None:

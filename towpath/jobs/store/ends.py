@@ -6,7 +6,7 @@ from typing import Any
 
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Connection
-from towpath.db.tables import JobRow
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import STOPPED, Finish, JobState, JobWarning, bounded
 
 MAX_MESSAGE = 2000

@@ -11,6 +11,7 @@ from psycopg.types.json import Json
 from towpath.core.errors import JobNotActiveError
 from towpath.db.engine import Connection, Database
 from towpath.jobs.registry import job_type
+from towpath.jobs.store.event_log import find_written_keys
 from towpath.jobs.store.jobs import EVENT_CHANNEL, append_event
 from towpath.jobs.types import EventType, Hold, JobRef, JobState, NewEvent
 
@@ -41,10 +42,7 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
         raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
     last, state, total, succeeded, failed, skipped = job
     keys = [f"{ref.attempt}:{event.key}" for event in events]
-    known = await connection.execute(
-        "SELECT key FROM job_events WHERE job_id = %s AND key = ANY(%s)", (ref.job_id, keys)
-    )
-    told = {row[0] async for row in known}
+    told = await find_written_keys(connection, ref.job_id, keys)
     seen = {
         "status": str(state).lower(),
         "is_paused": state == JobState.PAUSED,

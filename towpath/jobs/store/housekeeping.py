@@ -6,6 +6,7 @@ from uuid import UUID
 
 from towpath.accounts.store.sessions import sweep_sign_ins
 from towpath.db.engine import Database
+from towpath.jobs.store.idempotency import delete_old_answers
 
 
 async def open_jobs(
@@ -43,7 +44,7 @@ async def sweep_jobs(database: Database, *, retention_days: int, limit: int) -> 
         How many jobs were deleted; fewer than `limit` means that none is left.
     """
     async with database.transaction() as connection:
-        await connection.execute("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'")
+        await delete_old_answers(connection)
         await sweep_sign_ins(connection)
         gone = await connection.execute(
             """

@@ -16,11 +16,11 @@ from towpath.accounts.limits import LimitName
 from towpath.accounts.store.usage import count_open_jobs
 from towpath.core.errors import ConflictError, ErrorCode, JobNotActiveError, LimitReachedError, NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.jobs.hooks import queue_deliveries, queued_deliveries
 from towpath.jobs.registry import job_type
 from towpath.jobs.store.ends import end_of
 from towpath.jobs.store.starts import start_of
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import visible_to
 from towpath.jobs.types import (
     END_EVENTS,
@@ -284,6 +284,31 @@ async def assert_active(connection: Connection, ref: JobRef) -> None:
     )
     if await found.fetchone() is None:
         raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
+
+
+async def is_open(connection: Connection, job_id: UUID) -> bool:
+    """Tell whether a job has not ended."""
+    found = await connection.execute("SELECT 1 FROM jobs WHERE id = %s AND state = ANY(%s)", (job_id, ACTIVE))
+    return await found.fetchone() is not None
+
+
+async def reset_counts(connection: Connection, ref: JobRef, *, total: int, params: dict[str, Any]) -> None:
+    """Let a job count from nothing.
+
+    Args:
+        connection: The transaction.
+        ref: The run.
+        total: How many items there are.
+        params: What to add to what the job knows of itself.
+    """
+    await connection.execute(
+        """
+        UPDATE jobs SET total = %s, processed = 0, succeeded = 0, failed = 0, skipped = 0, fraction = 0,
+               params = params || %s
+        WHERE id = %s
+        """,
+        (total, Jsonb(params), ref.job_id),
+    )
 
 
 async def params_of(connection: Connection, ref: JobRef) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from uuid import UUID
 from sqlmodel import col, select
 
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.jobs.store.counters import BLOCK, SPAN, compact_counters
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import SEEN, seen_by
 from towpath.jobs.types import STATUS_OF, JobState, JobStatus, ReviewStatus, job_status
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from psycopg.types.json import Jsonb
 
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import append_event
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import EventType, JobRef, Retrying
 
 FIRST_EVENTS = 20

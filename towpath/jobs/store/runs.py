@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from towpath.core.errors import JobNotActiveError
 from towpath.db.engine import Connection
-from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import lock_job
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobRef
 
 

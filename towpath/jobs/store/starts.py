@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from towpath.db.tables import JobRow
 from towpath.jobs.registry import job_type
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobInput, JobRef, JobStart
 
 MAX_SUMMARY = 200

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, or_
 from sqlmodel import col
 
-from towpath.db.tables import JobRow
 from towpath.jobs.registry import personal_kinds
+from towpath.jobs.store.tables import JobRow
 
 SEEN = "(user_id = %(seer)s OR (user_id IS NULL AND kind <> ALL(%(questions)s)))"
 """Of rows of `jobs`: the person's own, and those of nobody that are no questions."""

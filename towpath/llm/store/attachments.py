@@ -9,7 +9,7 @@ from sqlmodel import col, select
 
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Database
-from towpath.db.tables import AttachmentRow
+from towpath.llm.store.tables import AttachmentRow
 
 
 async def add_attachments(database: Database, rows: Sequence[AttachmentRow]) -> None:

@@ -6,7 +6,7 @@ from sqlmodel import select
 
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import VectorCollectionRow
+from towpath.vectors.store.tables import VectorCollectionRow
 from towpath.vectors.types import Collection, CollectionRef
 
 

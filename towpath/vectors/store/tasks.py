@@ -11,8 +11,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from towpath.core.errors import ErrorCode, NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.db.tables import JobRow
 from towpath.jobs.store.staging import Retake, plan_pages, unfinished
+from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import FailedItem, JobState
 from towpath.vectors.types import Collection, Scope, TaskStatus
 

@@ -1,0 +1,158 @@
+"""The tables of entities: indexes by generation, their entities, keys, pairs and labels."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Sequence,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from towpath.db.columns import column, timestamptz
+
+REVISIONS = Sequence("entity_revisions", metadata=SQLModel.metadata)
+"""Counts what is written to entities, over all indexes."""
+
+
+class EntityIndexRow(SQLModel, table=True):
+    """One generation of an index. A re-index builds the next generation beside the live one."""
+
+    __tablename__ = "entity_indexes"
+    __table_args__ = (
+        Index(
+            "entity_indexes_live", "organization", "name", unique=True, postgresql_where=text("state = 'live'")
+        ),
+        Index(
+            "entity_indexes_building", "organization", "name", unique=True, postgresql_where=text("state = 'building'")
+        ),
+    )  # fmt: skip
+
+    index_no: int | None = Field(default=None, sa_column=column(Integer, Identity(always=True), primary_key=True))
+    organization: str = Field(sa_column=column(Text))
+    name: str = Field(sa_column=column(Text))
+    state: str = Field(
+        default="live", description="live, building, dropping", sa_column=column(Text, default="'live'::text")
+    )
+    config: dict[str, Any] = Field(sa_column=column(JSONB))
+    dynamic: bool = Field(
+        default=False,
+        description="the `default` index: fields are added as they appear",
+        sa_column=column(Boolean, default="false"),
+    )
+    model: dict[str, Any] | None = Field(default=None, sa_column=column(JSONB, nullable=True))
+    model_version: int = Field(default=0, sa_column=column(Integer, default="0"))
+    model_entities: int = Field(
+        default=0, description="entities stored when the model was trained", sa_column=column(BigInteger, default="0")
+    )
+    reindex_job: UUID | None = Field(default=None, sa_column=column(Uuid, nullable=True))
+    created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
+    updated_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
+
+
+class EntityIndexCountRow(SQLModel, table=True):
+    """How many entities a generation holds; apart, so that counting never blocks who reads the index."""
+
+    __tablename__ = "entity_index_counts"
+    __table_args__ = ({"postgresql_with": {"fillfactor": 50}},)
+
+    index_no: int = Field(
+        sa_column=column(Integer, ForeignKey("entity_indexes.index_no", ondelete="CASCADE"), primary_key=True)
+    )
+    entities: int = Field(default=0, sa_column=column(BigInteger, default="0"))
+
+
+class EntityRow(SQLModel, table=True):
+    """A stored entity. `id_json` keeps the type the id came in; `keys` are packed int64."""
+
+    __tablename__ = "entities"
+    __table_args__ = (
+        Index("entities_sku", "index_no", "sku", postgresql_where=text("sku IS NOT NULL")),
+        Index("entities_group", "index_no", "group_uid", postgresql_where=text("group_uid IS NOT NULL")),
+    )
+
+    index_no: int = Field(sa_column=column(Integer, primary_key=True))
+    uid: int = Field(sa_column=column(BigInteger, primary_key=True))
+    id_json: str = Field(sa_column=column(Text))
+    sku: str | None = Field(default=None, sa_column=column(Text, nullable=True))
+    body: str = Field(sa_column=column(Text))
+    digest: bytes = Field(sa_column=column(LargeBinary))
+    values: str = Field(sa_column=column(Text))
+    source: str | None = Field(default=None, sa_column=column(Text, nullable=True))
+    keys: bytes = Field(sa_column=column(LargeBinary))
+    group_uid: int | None = Field(default=None, sa_column=column(BigInteger, nullable=True))
+    revision: int = Field(default=None, sa_column=column(BigInteger, default="nextval('entity_revisions')"))
+
+
+class EntityPostingRow(SQLModel, table=True):
+    """One candidate key of one entity: the inverted index."""
+
+    __tablename__ = "entity_postings"
+
+    index_no: int = Field(sa_column=column(Integer, primary_key=True))
+    key: int = Field(sa_column=column(BigInteger, primary_key=True))
+    uid: int = Field(sa_column=column(BigInteger, primary_key=True))
+
+
+class EntityPairRow(SQLModel, table=True):
+    """A scored pair, `left_uid < right_uid`; `bits` are the packed float32 contributions by field."""
+
+    __tablename__ = "entity_pairs"
+    __table_args__ = (
+        CheckConstraint("left_uid < right_uid"),
+        Index("entity_pairs_right", "index_no", "right_uid", "left_uid"),
+        Index("entity_pairs_closed", "index_no", "left_uid", postgresql_where=text("closed")),
+        Index("entity_pairs_similarity", "index_no", text("similarity DESC"), "left_uid", "right_uid"),
+    )
+
+    index_no: int = Field(sa_column=column(Integer, primary_key=True))
+    left_uid: int = Field(sa_column=column(BigInteger, primary_key=True))
+    right_uid: int = Field(sa_column=column(BigInteger, primary_key=True))
+    similarity: float = Field(sa_column=column(Double))
+    bits: bytes = Field(sa_column=column(LargeBinary))
+    duplicate: bool = Field(default=False, sa_column=column(Boolean, default="false"))
+    closed: bool = Field(
+        default=False,
+        description="follows from the group alone; nothing is decided from it",
+        sa_column=column(Boolean, default="false"),
+    )
+    model_version: int = Field(default=0, sa_column=column(Integer, default="0"))
+
+
+class EntityDirtyRow(SQLModel, table=True):
+    """An entity whose pairs have changed since the verdicts of its component were last decided."""
+
+    __tablename__ = "entity_dirty"
+
+    index_no: int = Field(sa_column=column(Integer, primary_key=True))
+    uid: int = Field(sa_column=column(BigInteger, primary_key=True))
+
+
+class EntityLabelRow(SQLModel, table=True):
+    """What a user says of a pair; belongs to the index's name and outlives its generations."""
+
+    __tablename__ = "entity_labels"
+
+    organization: str = Field(sa_column=column(Text, primary_key=True))
+    index_name: str = Field(sa_column=column(Text, primary_key=True))
+    left_uid: int = Field(sa_column=column(BigInteger, primary_key=True))
+    right_uid: int = Field(sa_column=column(BigInteger, primary_key=True))
+    left_id: str = Field(sa_column=column(Text))
+    right_id: str = Field(sa_column=column(Text))
+    duplicate: bool = Field(sa_column=column(Boolean))
+    created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))

@@ -1,0 +1,1 @@
+"""What is sealed in Postgres, as a whole."""
