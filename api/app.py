@@ -30,7 +30,7 @@ from api.limits import Limits
 from api.pages.routes import mount_static
 from api.pages.routes import router as pages
 from api.request_log import RequestLog
-from api.requests import HeadRequests, RequestIds
+from api.requests import HeadRequests, add_request_ids
 from api.response_headers import ResponseHeaders, docs_policy
 from api.routes import (
     ai,
@@ -200,7 +200,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if chosen.request_log:
         app.add_middleware(RequestLog)
     # The log knows the id.
-    app.add_middleware(RequestIds)
+    add_request_ids(app)
     return app
 
 

@@ -21,6 +21,7 @@ TowpathError
 |   |-- ModelRetired  422  the provider no longer has the model
 |   `-- OutputInvalid 502  not the asked form, also after repairs
 `-- JobFault          500  a job cannot go on; never retried
+    `-- MissingExtraError 501 an optional part is not installed; names the extra
 """
 
 from __future__ import annotations
@@ -302,6 +303,21 @@ class JobNotActive(JobFault):
     """A chunk came to write after its job had ended; its transaction is rolled back."""
 
     default_code = ErrorCode.JOB_NOT_ACTIVE
+
+
+class MissingExtraError(JobFault):
+    """501: an optional part is not installed.
+
+    Args:
+        extra: The extra of the package that brings it.
+        purpose: What it is needed for, as the subject of a sentence.
+    """
+
+    status = 501
+    title = "Not Implemented"
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs an optional part that is not installed: pip install 'towpath[{extra}]'")
 
 
 class ModelError(TowpathError):

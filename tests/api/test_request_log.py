@@ -18,7 +18,7 @@ from fastapi.responses import StreamingResponse
 from api.app import create_app
 from api.errors import add_error_handlers
 from api.request_log import RequestLog
-from api.requests import RequestIds
+from api.requests import add_request_ids
 from runtime.embedded import EmbeddedStack
 from runtime.settings import Settings
 from tests.builders import Organization
@@ -89,7 +89,7 @@ def probe() -> Iterator[Probe]:
 
     add_error_handlers(app)
     app.add_middleware(RequestLog)
-    app.add_middleware(RequestIds)
+    add_request_ids(app)
     logger = logging.getLogger("towpath.requests")
     keeper = Keeper(given.lines)
     logger.addHandler(keeper)
