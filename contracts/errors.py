@@ -317,6 +317,8 @@ class MissingExtraError(JobFault):
     title = "Not Implemented"
 
     def __init__(self, extra: str, purpose: str) -> None:
+        self.missing = extra
+        self.purpose = purpose
         super().__init__(f"{purpose} needs an optional part that is not installed: pip install 'towpath[{extra}]'")
 
 

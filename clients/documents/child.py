@@ -19,7 +19,7 @@ from clients.documents.opening import Opener
 from clients.documents.plain import plain_text
 from clients.documents.wire import LOAD_SECONDS, Fault, Request, Tag, read, write
 from contracts.documents import PageContent, ReadLimits
-from contracts.errors import ErrorCode, TowpathError
+from contracts.errors import ErrorCode, MissingExtraError, TowpathError
 
 COLLECTED_AFTER = 50_000
 # How libraries say in their own words that there is no memory.
@@ -72,6 +72,8 @@ class _Reader:
         try:
             for tag, body in self._answers(request):
                 self._send(tag, body)
+        except MissingExtraError as error:
+            return Fault(code=error.code, detail=error.detail, missing=(error.missing, error.purpose))
         except TowpathError as error:
             page = error.extra.get("page", self._page)
             return Fault(code=error.code, detail=error.detail, page=page if isinstance(page, int) else None)

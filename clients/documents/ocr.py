@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.documents import Box, Word
-from contracts.errors import JobFault
+from contracts.extras import Extra, using
 
 # The longest side that is looked at, in pixels: a letter at 180 dots an inch.
 LONGEST_SIDE = 2_000
@@ -28,14 +28,12 @@ class Recogniser:
         threads: Of one page.
 
     Raises:
-        JobFault: The package is not installed.
+        MissingExtraError: The extra `documents` is not installed.
     """
 
     def __init__(self, threads: int) -> None:
-        try:
+        with using(Extra.DOCUMENTS, "reading a scanned page"):
             from rapidocr import RapidOCR
-        except ModuleNotFoundError as error:
-            raise JobFault("the package rapidocr, which reads scanned pages, is not installed") from error
         self._engine: Any = RapidOCR(
             params={
                 "Global.log_level": "critical",

@@ -13,7 +13,8 @@ import pptx
 
 from clients.documents.archives import assert_sound
 from clients.documents.base import Document
-from clients.documents.texts import MOST_COLUMNS, html_markdown, rows_markdown
+from clients.documents.markup import html_markdown
+from clients.documents.texts import MOST_COLUMNS, rows_markdown
 from contracts.documents import DocumentKind, OcrMode, PageContent, ReadLimits, ReadMethod
 from domain.extraction.layout import table_markdown
 

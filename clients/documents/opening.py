@@ -12,6 +12,7 @@ from clients.documents.faults import damaged, fault
 from clients.documents.ocr import Recogniser
 from contracts.documents import IMAGE_KINDS, OFFICE_KINDS, DocumentInfo, DocumentKind, ReadLimits
 from contracts.errors import ErrorCode, NotFound
+from contracts.extras import Extra, using
 
 PIECE = 1 << 20
 
@@ -43,13 +44,14 @@ class Opener:
             BadInput: Encrypted or damaged.
             TooLarge: Beyond a limit.
             NotFound: It is not there any more.
+            MissingExtraError: The kind is read with the extra `documents`, which is not installed.
         """
         seen = self._seen(path, kind)
         if self._open is not None and self._open[0] == seen:
             return self._open[1]
         self._forget()
         if kind not in self._openers:
-            with self._loading():
+            with self._loading(), using(Extra.DOCUMENTS, f"reading a document of the kind {kind.upper()}"):
                 self._openers[kind] = self._opener(kind)
         document = self._openers[kind](Path(path))
         try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from clients.documents.texts import decoded, told_by_html
 from contracts.errors import BadInput, ErrorCode, TooLarge
+from contracts.extras import Extra, using
 
 MOST_CHARACTERS = 10_000_000
 
@@ -34,6 +35,7 @@ def plain_text(
     Raises:
         BadInput: Empty, encrypted, broken, or of a kind that is not read.
         TooLarge: A PDF of too many pages.
+        MissingExtraError: HTML or a PDF, and the extra `documents` is not installed.
     """
     if not data:
         raise _unreadable(name, "is empty")
@@ -72,11 +74,12 @@ def _decode(data: bytes, name: str, charset: str | None) -> str:
 
 
 def _html_text(page: str) -> str:
-    import lxml.html
-    from inscriptis import Inscriptis
-    from inscriptis.css_profiles import CSS_PROFILES
-    from inscriptis.model.config import ParserConfig
-    from lxml.etree import ParserError
+    with using(Extra.DOCUMENTS, "reading HTML"):
+        import lxml.html
+        from inscriptis import Inscriptis
+        from inscriptis.css_profiles import CSS_PROFILES
+        from inscriptis.model.config import ParserConfig
+        from lxml.etree import ParserError
 
     try:
         # An encoding in the page's own XML declaration no longer holds, and lxml refuses text with one.
@@ -87,7 +90,8 @@ def _html_text(page: str) -> str:
 
 
 def _pdf_text(data: bytes, name: str, most_pages: int) -> str:
-    import pypdfium2
+    with using(Extra.DOCUMENTS, "reading a PDF"):
+        import pypdfium2
 
     try:
         document = pypdfium2.PdfDocument(data)

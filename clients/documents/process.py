@@ -13,7 +13,7 @@ from pathlib import Path
 from clients.documents.faults import fault
 from clients.documents.wire import LENGTH_BYTES, LOAD_SECONDS, MOST_BODY, Fault, Request, Tag, frame
 from contracts.documents import ReadLimits
-from contracts.errors import ErrorCode, JobFault, NotFound, TowpathError
+from contracts.errors import ErrorCode, JobFault, MissingExtraError, NotFound, TowpathError
 
 ROOT = Path(__file__).resolve().parents[2]
 BUFFER_BYTES = 1 << 20
@@ -153,6 +153,8 @@ class Child:
 def _error(told: Fault) -> TowpathError:
     if told.code == ErrorCode.NOT_FOUND:
         return NotFound(told.detail)
+    if told.missing is not None:
+        return MissingExtraError(*told.missing)
     if told.code == ErrorCode.INTERNAL:
         return JobFault(told.detail)
     made = fault(told.code, told.detail, told.page)

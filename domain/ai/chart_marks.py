@@ -1,4 +1,4 @@
-"""Draws an answer's rows as marks: bars, lines, areas, points, slices and numbers.
+"""Draws an answer's rows as marks: bars, lines, areas, points, slices and numbers. Needs the extra `charts`.
 
 Nothing of the data becomes part of a Vega expression: columns are called c0, c1, ..., labels are titles of axes and
 legends alone, and values are put in the order of the rows, never in that of a list.
@@ -19,10 +19,20 @@ from contracts.ai import ChartType, ResultColumn
 from contracts.semantics import DataType
 from domain.ai.chart_looks import FRAME, LEGEND, Canvas
 from domain.ai.chart_names import GAP, LETTER, Side, place_names
-from domain.ai.chart_rows import Answer, Row, amount, amounts, cut, is_number, moment_of, told_apart
+from domain.ai.chart_rows import (
+    MOST_SERIES,
+    Answer,
+    Row,
+    amount,
+    amounts,
+    cut,
+    is_number,
+    moment_of,
+    sequence_of,
+    told_apart,
+)
 
 MOST_BARS = 50
-MOST_SERIES = 12
 MOST_NAMED_POINTS = 30
 MOST_VALUED_BARS = 24
 """So many bars get their value written beside them."""
@@ -89,12 +99,6 @@ def draw(kind: ChartType, answer: Answer, canvas: Canvas) -> Drawing:
             return _lines(answer, canvas, filled=kind is ChartType.AREA)
         case _:
             return _bars(answer, canvas)
-
-
-def sequence_of(answer: Answer) -> int | None:
-    """The column that a line can go along: time, or steps such as the months 1 to 12."""
-    steps = [place for place in answer.dimensions if answer.is_sequence(place)]
-    return next(iter(answer.times + steps), None)
 
 
 def _chart(values: Sequence[Value]) -> alt.Chart:
