@@ -7,18 +7,14 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 RUN python -m venv /venv
 # The dependencies first: they change less often than the code, and are then taken from the layer before.
-COPY requirements.lock ./
-RUN /venv/bin/pip install --no-deps --require-hashes -r requirements.lock
-COPY pyproject.toml README.md cli.py worker.py ./
-COPY contracts contracts/
-COPY domain domain/
-COPY stores stores/
-COPY clients clients/
+# Postgres, Temporal and language models are services of their own here: nothing of the embedded stack comes along.
+COPY requirements-server.lock ./
+RUN /venv/bin/pip install --no-deps --require-hashes -r requirements-server.lock
+COPY pyproject.toml README.md worker.py ./
+COPY towpath towpath/
 COPY activities activities/
 COPY workflows workflows/
-COPY runtime runtime/
 COPY api api/
-COPY bench bench/
 # Editable, in the place where the code stays: the migrations are files, not a package.
 RUN /venv/bin/pip install --no-deps --no-build-isolation -e . && /venv/bin/python -m compileall -q /app
 

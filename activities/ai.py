@@ -7,15 +7,10 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities._ai_work import Desk, Work
-from contracts.ai import ActionType, ChartType, IterationTask, ModelKind, Step, StoredAction
-from contracts.errors import ErrorCode, JobFault, OutputInvalid
-from contracts.jobs import DeliveryRef, JobRef
-from contracts.llm import Answer
-from contracts.semantics import Query
-from domain.ai.charts import NAMES, wanted_but_not_drawn
-from domain.ai.linking import fields_for, shares_words, small_choice, values_in
-from domain.ai.moves import (
+from towpath.ai.agent import Desk, Work
+from towpath.ai.domain.charts import NAMES, wanted_but_not_drawn
+from towpath.ai.domain.linking import fields_for, shares_words, small_choice, values_in
+from towpath.ai.domain.moves import (
     ANSWER,
     CHART,
     Move,
@@ -29,17 +24,22 @@ from domain.ai.moves import (
     small_form,
     wanted_chart,
 )
-from domain.ai.prompts import SMALL_CHARACTERS, move_prompt, small_prompt
-from domain.ai.results import last_drawable, plain_answer, unfinished_answer
-from domain.ai.words import rows_brought
-from domain.semantics.compile import Column, fields_of
-from domain.texts import counted, shorten
-from stores.ai.connections import get_connection
-from stores.ai.jobs import keep_action, open_run
-from stores.ai.models import add_model, change_model
-from stores.ai.tables import ModelRow
-from stores.warnings import add_warnings
-from stores.webhooks.deliveries import progress_queued
+from towpath.ai.domain.prompts import SMALL_CHARACTERS, move_prompt, small_prompt
+from towpath.ai.domain.results import last_drawable, plain_answer, unfinished_answer
+from towpath.ai.domain.semantics.compile import Column, fields_of
+from towpath.ai.domain.words import rows_brought
+from towpath.ai.semantic_types import Query
+from towpath.ai.store.connections import get_connection
+from towpath.ai.store.jobs import keep_action, open_run
+from towpath.ai.store.models import add_model, change_model
+from towpath.ai.store.tables import ModelRow
+from towpath.ai.types import ActionType, ChartType, IterationTask, ModelKind, Step, StoredAction
+from towpath.core.errors import ErrorCode, JobFault, OutputInvalid
+from towpath.core.texts import counted, shorten
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.types import DeliveryRef, JobRef
+from towpath.llm.types import Answer
+from towpath.webhooks.store.deliveries import progress_queued
 
 MOST_FIELDS = 300
 MOST_ERRORS = 3
@@ -59,7 +59,7 @@ class AiActivities:
         self._full = full_details
         self._database = desk.database
 
-    @activity.defn
+    @activity.defn(name="iterate")
     async def iterate(self, task: IterationTask) -> Step:
         """Do the next thing that the question needs; what was done already is told again."""
         work = await self._desk.open(task.ref)
@@ -186,7 +186,7 @@ class AiActivities:
             return
         await self._desk.run(work, action, move.query)
 
-    @activity.defn
+    @activity.defn(name="choose_topic")
     async def choose_topic(self, ref: JobRef) -> dict[str, Any]:
         """Which topic a single question is about."""
         work = await self._desk.open(ref)
@@ -196,7 +196,7 @@ class AiActivities:
             await self._keep(work, action)
         return {"topic": work.topic}
 
-    @activity.defn
+    @activity.defn(name="generate_query")
     async def generate_query(self, ref: JobRef) -> dict[str, Any]:
         """The query of a single question, run where that is wanted; a failed one is asked for again with its error."""
         work = await self._desk.open(ref)
@@ -235,7 +235,7 @@ class AiActivities:
             await add_warnings(connection, work.ref, work.warnings)
         work.actions.append(action)
 
-    @activity.defn
+    @activity.defn(name="read_schema")
     async def read_schema(self, ref: JobRef) -> dict[str, Any]:
         """Make a schema model of what a database tells of itself, or bring one up to date."""
         async with self._database.transaction() as connection:

@@ -8,23 +8,23 @@ from uuid import UUID
 import numpy as np
 from temporalio import activity
 
-from activities._asking import Asker
-from activities._domains import Work
-from activities._entity_run import EntityRun, all_of, tell
-from activities._faults import end_of_item
-from contracts.enrichment import ClassificationStatus, HoldCheck, LlmEvent, Plan
-from contracts.errors import ErrorCode, JobFault
-from contracts.jobs import JobRef, JobWarning, NewEvent, PagePlan, PageTask
-from contracts.json_values import parse_json
-from domain.enrichment.estimate import estimate
-from domain.enrichment.prompts import note_of, source_share
-from domain.jobs import Outcome
-from domain.sources import cut_sources
-from stores import jobs as job_store
-from stores.db import Database
-from stores.job_writer import JobWriter
-from stores.staging import Page, Retake, load_page, plan_pages
-from stores.warnings import add_warnings
+from towpath.activities.errors import end_of_item
+from towpath.core.errors import ErrorCode, JobFault
+from towpath.core.json_values import parse_json
+from towpath.db.engine import Database
+from towpath.documents.sources import cut_sources
+from towpath.enrichment.domain.estimate import estimate
+from towpath.enrichment.domain.prompts import note_of, source_share
+from towpath.enrichment.expertise import Work
+from towpath.enrichment.pipeline import EntityRun, all_of, tell
+from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
+from towpath.jobs.domain import Outcome
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.store.writer import JobWriter
+from towpath.jobs.types import JobRef, JobWarning, NewEvent, PagePlan, PageTask
+from towpath.llm.paid import Asker
 
 CREDITS = "insufficient_credits"
 
@@ -43,7 +43,7 @@ class EnrichmentActivities:
         self._asker = asker
         self._reserved: dict[UUID, float] = defaultdict(float)
 
-    @activity.defn
+    @activity.defn(name="plan_enrichment")
     async def plan_enrichment(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left, and tell what was chosen for the caller."""
         async with self._database.transaction() as connection:
@@ -59,7 +59,7 @@ class EnrichmentActivities:
         await tell(self._writer, ref, _opening(plan))
         return PagePlan(pages=pages)
 
-    @activity.defn
+    @activity.defn(name="check_type")
     async def check_type(self, ref: JobRef) -> HoldCheck:
         """Whether the one entity is what the schema is for; `hold` asks for a person's word."""
         work = await self._work(ref)
@@ -74,7 +74,7 @@ class EnrichmentActivities:
             await job_store.merge_params(connection, ref, {"classification": found.model_dump(mode="json")})
         return HoldCheck(hold=found.status is not ClassificationStatus.MATCH, classification=found)
 
-    @activity.defn
+    @activity.defn(name="enrich_page")
     async def enrich_page(self, task: PageTask) -> None:
         """Enrich a page's entities."""
         async with self._database.transaction() as connection:

@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 from temporalio import activity
 
-from activities._candidates import Matcher
-from activities._faults import end_of_item
-from activities._pages import record_page
-from contracts.entities import IndexConfig
-from contracts.entity_jobs import Phase, TrainReport
-from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
-from contracts.jobs import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress
-from domain.entities import Draft, make_draft, parse_entity
-from domain.jobs import Outcome, tally
-from stores import jobs as job_store
-from stores.db import Connection, Database
-from stores.entities import training
-from stores.entities.indexes import Index, add_entities, find_index
-from stores.entities.matching import decide_all, store_scores
-from stores.entities.pairs import drop_stale_pairs
-from stores.entities.records import write_drafts
-from stores.entities.statistics import refresh_statistics
-from stores.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
+from towpath.activities.errors import end_of_item
+from towpath.activities.pages import record_page
+from towpath.core.errors import BadInput, ErrorCode, JobFault, NotFound
+from towpath.db.engine import Connection, Database
+from towpath.entities.candidates import Matcher
+from towpath.entities.domain.parsing import Draft, make_draft, parse_entity
+from towpath.entities.params import Phase, TrainReport
+from towpath.entities.store import training
+from towpath.entities.store.indexes import Index, add_entities, find_index
+from towpath.entities.store.matching import decide_all, store_scores
+from towpath.entities.store.pairs import drop_stale_pairs
+from towpath.entities.store.records import write_drafts
+from towpath.entities.store.statistics import refresh_statistics
+from towpath.entities.types import IndexConfig
+from towpath.jobs.domain import Outcome, tally
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
+from towpath.jobs.types import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress
 
 # Index and match each make up half of a batch, as far as its fraction done is concerned.
 PHASES = 2
@@ -57,7 +57,7 @@ class EntityActivities:
         self._matcher = matcher
         self._share_size = share_size
 
-    @activity.defn
+    @activity.defn(name="plan_batch")
     async def plan_batch(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left; a later attempt takes failed items up again.
 
@@ -74,7 +74,7 @@ class EntityActivities:
             await job_store.merge_params(connection, ref, {INDEX_MADE: made})
             return PagePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
 
-    @activity.defn
+    @activity.defn(name="index_page")
     async def index_page(self, task: PageTask) -> Progress:
         """Store a page's entities with their candidate keys."""
         while (change := await self._index_page(task)) is None:
@@ -117,7 +117,7 @@ class EntityActivities:
         await add_entities(connection, index.index_no, len(written.created))
         return await record_page(connection, task, Phase.INDEX, before, tally(page.outcomes), phases=PHASES)
 
-    @activity.defn
+    @activity.defn(name="train_index")
     async def train_index(self, ref: JobRef) -> TrainReport:
         """Train the index's model when it has none or has doubled; then the whole index is matched anew."""
         key = f"{ref.attempt}:trained"
@@ -147,7 +147,7 @@ class EntityActivities:
             await _tell_trained(connection, ref, key, report)
         return report
 
-    @activity.defn
+    @activity.defn(name="match_page")
     async def match_page(self, task: PageTask) -> Progress:
         """Find and score the candidates of a page's entities."""
         ref = task.ref
@@ -170,7 +170,7 @@ class EntityActivities:
             await save_outcomes(connection, ref.job_id, page.page, page.outcomes, PHASES)
             return await record_page(connection, task, Phase.MATCH, before, tally(page.outcomes), phases=PHASES)
 
-    @activity.defn
+    @activity.defn(name="resolve_batch")
     async def resolve_batch(self, ref: JobRef) -> int:
         """Decide verdicts and groups of all that the batch touched."""
         job = await job_store.get_job(self._database, ref.organization, ref.job_id)

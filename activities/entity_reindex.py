@@ -11,18 +11,15 @@ from typing import Any
 
 from temporalio import activity
 
-from activities._candidates import Matcher
-from contracts.entities import IndexConfig
-from contracts.entity_jobs import Phase, ReindexPlan, ShareTask
-from contracts.errors import BadInput, ErrorCode, JobFault, NotFound
-from contracts.jobs import FailedItem, JobRef, Progress
-from contracts.json_values import parse_json
-from domain.entities import Draft, bare_draft, make_draft
-from stores import jobs as job_store
-from stores.db import Connection, Database
-from stores.entities import training
-from stores.entities.dynamic import next_config
-from stores.entities.generations import (
+from towpath.core.errors import BadInput, ErrorCode, JobFault, NotFound
+from towpath.core.json_values import parse_json
+from towpath.db.engine import Connection, Database
+from towpath.entities.candidates import Matcher
+from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
+from towpath.entities.params import Phase, ReindexPlan, ShareTask
+from towpath.entities.store import training
+from towpath.entities.store.dynamic import next_config
+from towpath.entities.store.generations import (
     ShareRow,
     behind,
     building_of,
@@ -31,11 +28,14 @@ from stores.entities.generations import (
     read_bodies,
     read_share,
 )
-from stores.entities.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
-from stores.entities.matching import decide_all, find_candidates, score_candidates, store_scores
-from stores.entities.records import Stored, delete_entity, write_drafts
-from stores.entities.statistics import refresh_statistics
-from stores.staging import add_failures
+from towpath.entities.store.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
+from towpath.entities.store.matching import decide_all, find_candidates, score_candidates, store_scores
+from towpath.entities.store.records import Stored, delete_entity, write_drafts
+from towpath.entities.store.statistics import refresh_statistics
+from towpath.entities.types import IndexConfig
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import add_failures
+from towpath.jobs.types import FailedItem, JobRef, Progress
 
 CATCH_UP = 2_000
 # A round that finds fewer than this leaves little to do under the lock that keeps writers out.
@@ -56,7 +56,7 @@ class ReindexActivities:
         self._matcher = matcher
         self._share_size = share_size
 
-    @activity.defn
+    @activity.defn(name="plan_reindex")
     async def plan_reindex(self, ref: JobRef) -> ReindexPlan:
         """Create the next generation, empty; an earlier attempt's is thrown away."""
         async with self._database.transaction() as connection:
@@ -84,7 +84,7 @@ class ReindexActivities:
             )
             return ReindexPlan(shares=-(-max(live.entities, 1) // self._share_size))
 
-    @activity.defn
+    @activity.defn(name="copy_share")
     async def copy_share(self, task: ShareTask) -> Progress:
         """Store the entities of one share under the new configuration."""
         ref = task.ref
@@ -105,7 +105,7 @@ class ReindexActivities:
             await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.COPY)
             return change
 
-    @activity.defn
+    @activity.defn(name="train_building")
     async def train_building(self, ref: JobRef) -> None:
         """Train the next generation's model, with the index's labels if there are enough."""
         async with self._database.transaction() as connection:
@@ -121,7 +121,7 @@ class ReindexActivities:
             if report is not None:
                 await training.keep_report(connection, ref, report)
 
-    @activity.defn
+    @activity.defn(name="match_share")
     async def match_share(self, task: ShareTask) -> Progress:
         """Find and score the candidates of one share: of the next generation, or of a retrained live one."""
         ref = task.ref
@@ -144,7 +144,7 @@ class ReindexActivities:
             await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.MATCH)
             return change
 
-    @activity.defn
+    @activity.defn(name="resolve_building")
     async def resolve_building(self, ref: JobRef) -> int:
         """Decide verdicts and groups of the next generation."""
         async with self._database.transaction() as connection:
@@ -158,7 +158,7 @@ class ReindexActivities:
             _, building = await self._both(connection, ref)
             return await decide_all(connection, building, await self._matcher.models.get(connection, building))
 
-    @activity.defn
+    @activity.defn(name="swap_index")
     async def swap_index(self, ref: JobRef) -> dict[str, Any]:
         """Catch up with what was written meanwhile, then put the next generation in the live one's place.
 

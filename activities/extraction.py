@@ -10,36 +10,18 @@ from typing import Any
 
 from temporalio import activity
 
-from activities._asking import Asker
-from activities._documents import Documents
-from activities._extracting import Extractor, asked, cut_warnings
-from contracts.documents import VISIBLE_KINDS, PageBody, PageContent
-from contracts.errors import BadInput, ErrorCode, JobFault, TowpathError
-from contracts.extraction import (
-    Extracted,
-    Extraction,
-    ExtractionOutcome,
-    ExtractParams,
-    PageShare,
-    ReadPlan,
-    ReviewStatus,
-)
-from contracts.jobs import Cost, DeliveryRef, JobRef, JobWarning, Progress
-from domain.ai.linking import rank
-from domain.extraction.asking import CLASSIFIED_PAGES, SMALL_CHARACTERS, class_form, class_prompt
-from domain.extraction.kinds import detect_kind
-from stores import jobs as job_store
-from stores.ai.jobs import open_run
-from stores.db import Database
-from stores.extraction.blobs import get_blob
-from stores.extraction.jobs import (
-    begin_review,
-    get_extraction,
-    keep_extracted,
-    note_document,
-    review_status_of,
-)
-from stores.extraction.pages import (
+from towpath.ai.domain.linking import rank
+from towpath.ai.store.jobs import open_run
+from towpath.core.errors import BadInput, ErrorCode, JobFault, TowpathError
+from towpath.db.engine import Database
+from towpath.documents.kinds import detect_kind
+from towpath.documents.types import VISIBLE_KINDS, PageBody, PageContent
+from towpath.extraction.domain.asking import CLASSIFIED_PAGES, SMALL_CHARACTERS, class_form, class_prompt
+from towpath.extraction.extractor import Extractor, asked, cut_warnings
+from towpath.extraction.fetching import Documents
+from towpath.extraction.store.blobs import get_blob
+from towpath.extraction.store.jobs import begin_review, get_extraction, keep_extracted, note_document, review_status_of
+from towpath.extraction.store.pages import (
     cut_numbers,
     imaged_pages,
     keep_image,
@@ -49,8 +31,20 @@ from stores.extraction.pages import (
     packed,
     read_pages,
 )
-from stores.warnings import add_warnings
-from stores.webhooks.deliveries import queue_review
+from towpath.extraction.types import (
+    Extracted,
+    Extraction,
+    ExtractionOutcome,
+    ExtractParams,
+    PageShare,
+    ReadPlan,
+    ReviewStatus,
+)
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.types import Cost, DeliveryRef, JobRef, JobWarning, Progress
+from towpath.llm.paid import Asker
+from towpath.webhooks.store.deliveries import queue_review
 
 FORMAT = "1"
 """Of how pages are read; another number reads all documents anew."""
@@ -77,7 +71,7 @@ class ExtractionActivities:
         self._documents = documents
         self._chunk = chunk
 
-    @activity.defn
+    @activity.defn(name="open_document")
     async def open_document(self, ref: JobRef) -> ReadPlan:
         """Fetch the document if need be, and plan which of its pages are left to read."""
         params, extraction = await self._job(ref)
@@ -128,7 +122,7 @@ class ExtractionActivities:
             code = error.code if isinstance(error, BadInput) else ErrorCode.SOURCE_FAILED
             raise JobFault(f"the document cannot be fetched: {judged.detail}", code=code) from error
 
-    @activity.defn
+    @activity.defn(name="read_share")
     async def read_share(self, share: PageShare) -> int:
         """Read pages that are not kept yet; each is kept within half a second, whatever happens to the rest."""
         ref = share.ref
@@ -169,7 +163,7 @@ class ExtractionActivities:
         change = Progress(processed=pages, succeeded=pages)
         await job_store.record_chunk(connection, ref, key, change, fraction=pages / max(total, 1) * 0.9, phase="read")
 
-    @activity.defn
+    @activity.defn(name="extract_fields")
     async def extract_fields(self, ref: JobRef) -> ExtractionOutcome:
         """Take the fields out, and find out whether a person is to look at them."""
         params, extraction = await self._job(ref)
@@ -224,7 +218,7 @@ class ExtractionActivities:
             self._database, ref.organization, bytes.fromhex(extraction.sha256), extraction.variant, extraction.pages
         )
 
-    @activity.defn
+    @activity.defn(name="show_review")
     async def show_review(self, ref: JobRef) -> list[DeliveryRef]:
         """Make pictures of the pages for who reviews them, and say that a review waits."""
         _, extraction = await self._job(ref)
@@ -253,7 +247,7 @@ class ExtractionActivities:
                 )
                 await keep_image(self._database, ref.organization, digest, page, data)
 
-    @activity.defn
+    @activity.defn(name="settle_review")
     async def settle_review(self, ref: JobRef) -> None:
         """End a held job by what was decided."""
         async with self._database.transaction() as connection:
@@ -261,7 +255,7 @@ class ExtractionActivities:
         if status is ReviewStatus.REJECTED:
             raise JobFault("the result was rejected by its review", code=ErrorCode.REVIEW_REJECTED)
 
-    @activity.defn
+    @activity.defn(name="classify")
     async def classify(self, ref: JobRef) -> dict[str, Any]:
         """Choose the class of the document."""
         params, extraction = await self._job(ref)

@@ -11,9 +11,20 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, Wor
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities._faults import judge, report
-from contracts.errors import ErrorCode
-from contracts.jobs import (
+from towpath.accounts.store.rates import sweep_counters
+from towpath.activities.errors import judge, report
+from towpath.ai.store.threads import sweep_conversations
+from towpath.core.errors import ErrorCode
+from towpath.db.engine import Database
+from towpath.db.tables import JobRow
+from towpath.entities.store.indexes import purge_dropped
+from towpath.extraction.store.blobs import sweep_blobs
+from towpath.jobs.store import jobs as store
+from towpath.jobs.store.events import hold_job
+from towpath.jobs.store.housekeeping import open_jobs, sweep_jobs
+from towpath.jobs.store.listing import compact_counters
+from towpath.jobs.store.starts import ref_of, start_of
+from towpath.jobs.types import (
     Finish,
     Hold,
     JobError,
@@ -25,18 +36,7 @@ from contracts.jobs import (
     ReconcilePage,
     Started,
 )
-from stores import jobs as store
-from stores.ai.threads import sweep_conversations
-from stores.db import Database
-from stores.enrichment.answers import sweep_answers
-from stores.entities.indexes import purge_dropped
-from stores.extraction.blobs import sweep_blobs
-from stores.housekeeping import open_jobs, sweep_jobs
-from stores.job_events import hold_job
-from stores.job_list import compact_counters
-from stores.job_starts import ref_of, start_of
-from stores.rates import sweep_counters
-from stores.tables import JobRow
+from towpath.llm.store.answers import sweep_answers
 
 SWEEP_ROWS = 5_000
 QUIET_SECONDS = 20.0
@@ -65,32 +65,32 @@ class JobActivities:
         self._answer_days = answer_days
         self._retention_days = retention_days
 
-    @activity.defn
+    @activity.defn(name="begin_job")
     async def begin_job(self, ref: JobRef) -> Started:
         """Move the job to RUNNING and read how it wants to begin."""
         return await store.begin_job(self._database, ref)
 
-    @activity.defn
+    @activity.defn(name="enter_phase")
     async def enter_phase(self, change: PhaseChange) -> None:
         """Show what the job does now."""
         await store.enter_phase(self._database, change)
 
-    @activity.defn
+    @activity.defn(name="hold_job")
     async def hold_job(self, hold: Hold) -> bool:
         """Show the job as waiting for a person; false: it was let go on already."""
         return await hold_job(self._database, hold)
 
-    @activity.defn
+    @activity.defn(name="finish_job")
     async def finish_job(self, finish: Finish) -> JobOutcome:
         """End the run in the row and in the stream."""
         return await store.finish_job(self._database, finish, full=self._full)
 
-    @activity.defn
+    @activity.defn(name="cancel_workflow")
     async def cancel_workflow(self, ref: JobRef) -> None:
         """Ask Temporal to cancel a job's workflow, for an end that nobody has asked Temporal for."""
         await activity.client().get_workflow_handle(ref.workflow_id).cancel(rpc_timeout=RPC_TIMEOUT)
 
-    @activity.defn
+    @activity.defn(name="find_unstarted")
     async def find_unstarted(self, after: UUID | None) -> ReconcilePage:
         """Compare quiet, unfinished jobs with Temporal, each by itself: one that cannot be read hides no other.
 
@@ -149,7 +149,7 @@ class JobActivities:
         await store.finish_job(self._database, lost)
         return None
 
-    @activity.defn
+    @activity.defn(name="sweep")
     async def sweep(self) -> int:
         """Delete what is past its retention and the rows of dropped indexes, a piece at a time.
 

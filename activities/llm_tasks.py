@@ -8,28 +8,28 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities._asking import Asker
-from activities._domains import Work, ask_domain
-from activities._entity_run import short_result, tell
-from activities._fusing import fuse_results
-from activities._records import fusion_record, merged_result, result_of
-from contracts.enrichment import ExpertiseResult, GenerateBody, LlmEvent, MergeBody, Plan, PromptBody, Strategy
-from contracts.errors import BadInput, ErrorCode, JobFault, ModelError
-from contracts.jobs import Cost, JobRef, JobWarning, NewEvent, Progress
-from domain.enrichment.content import Content
-from domain.enrichment.drafts import MOST_WORDED, draft_schema, with_wording, wording_prompt
-from domain.enrichment.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
-from domain.enrichment.runs import assemble, call_key, calls_of, record_id
-from domain.enrichment.schema import read_content
-from domain.sources import cut_sources
-from stores import jobs as job_store
-from stores.db import Database
-from stores.enrichment.records import get_records, put_records
-from stores.enrichment.schemas import create_schema, get_schema, update_schema
-from stores.job_events import append_events
-from stores.job_writer import JobWriter
-from stores.tables import RecordRow
-from stores.warnings import add_warnings
+from towpath.core.errors import BadInput, ErrorCode, JobFault, ModelError
+from towpath.db.engine import Database
+from towpath.db.tables import RecordRow
+from towpath.documents.sources import cut_sources
+from towpath.enrichment.domain.content import Content
+from towpath.enrichment.domain.drafts import MOST_WORDED, draft_schema, with_wording, wording_prompt
+from towpath.enrichment.domain.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
+from towpath.enrichment.domain.runs import assemble, call_key, calls_of, record_id
+from towpath.enrichment.domain.schema import read_content
+from towpath.enrichment.expertise import Work, ask_domain
+from towpath.enrichment.fusing import fuse_results
+from towpath.enrichment.pipeline import short_result, tell
+from towpath.enrichment.records import fusion_record, merged_result, result_of
+from towpath.enrichment.store.records import get_records, put_records
+from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
+from towpath.enrichment.types import ExpertiseResult, GenerateBody, LlmEvent, MergeBody, Plan, PromptBody, Strategy
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.events import append_events
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.store.writer import JobWriter
+from towpath.jobs.types import Cost, JobRef, JobWarning, NewEvent, Progress
+from towpath.llm.paid import Asker
 
 
 class LlmTaskActivities:
@@ -45,7 +45,7 @@ class LlmTaskActivities:
         self._writer = JobWriter(database)
         self._asker = asker
 
-    @activity.defn
+    @activity.defn(name="generate_schema")
     async def generate_schema(self, ref: JobRef) -> dict[str, Any]:
         """Make a schema of samples: structure by code, wording by the model, or by code where none answers."""
         params = await self._params(ref)
@@ -91,7 +91,7 @@ class LlmTaskActivities:
         async with self._database.transaction() as connection:
             await add_warnings(connection, ref, warnings)
 
-    @activity.defn
+    @activity.defn(name="edit_schema")
     async def edit_schema(self, ref: JobRef) -> dict[str, Any]:
         """Change a schema by an instruction, in place, as its next version."""
         params = await self._params(ref)
@@ -125,7 +125,7 @@ class LlmTaskActivities:
         )
         return _edited(schema_id, content, refused)
 
-    @activity.defn
+    @activity.defn(name="retry_domains")
     async def retry_domains(self, ref: JobRef) -> dict[str, Any]:
         """Ask once more for the domains of a record that failed; the record itself is completed."""
         params = await self._params(ref)
@@ -172,7 +172,7 @@ class LlmTaskActivities:
                 await add_warnings(connection, ref, [_missing(one) for one in failed])
         return short_result(result)
 
-    @activity.defn
+    @activity.defn(name="merge_records")
     async def merge_records(self, ref: JobRef) -> dict[str, Any]:
         """Fuse records of one schema into a new one."""
         params = await self._params(ref)

@@ -15,27 +15,27 @@ from typing import Any
 import numpy as np
 from temporalio import activity
 
-from activities._faults import end_of_item
-from activities._pages import record_page
-from activities._patience import Patience
-from activities._sources import Sources
-from clients.embedding import Embedder, Splitter
-from contracts.errors import BadInput, ErrorCode, JobFault, TooMany, TowpathError, Unavailable
-from contracts.jobs import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
-from contracts.json_values import parse_json, write_json
-from contracts.vectors import Collection, CollectionRef, FailureStage, Phase
-from domain.jobs import Outcome, tally
-from domain.vectors.items import digest_of, entry_of, item_source, payload_text, text_version
-from stores import jobs as job_store
-from stores.db import Connection, Database
-from stores.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
-from stores.vectors import objects as store
-from stores.vectors.answers import sweep_answers
-from stores.vectors.collections import Collections
-from stores.vectors.entries import read_entries
-from stores.vectors.garbage import collect, sweep_marks
-from stores.vectors.index import VectorIndex
-from stores.vectors.refill import poor_collections, refill
+from towpath.activities.errors import end_of_item
+from towpath.activities.pages import record_page
+from towpath.core.errors import BadInput, ErrorCode, JobFault, TooMany, TowpathError, Unavailable
+from towpath.core.json_values import parse_json, write_json
+from towpath.db.engine import Connection, Database
+from towpath.jobs.domain import Outcome, tally
+from towpath.jobs.patience import Patience
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
+from towpath.jobs.types import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
+from towpath.vectors.domain.items import digest_of, entry_of, item_source, payload_text, text_version
+from towpath.vectors.embedding import Embedder, Splitter
+from towpath.vectors.sources import Sources
+from towpath.vectors.store import objects as store
+from towpath.vectors.store.answers import sweep_answers
+from towpath.vectors.store.collections import Collections
+from towpath.vectors.store.entries import read_entries
+from towpath.vectors.store.garbage import collect, sweep_marks
+from towpath.vectors.store.index import VectorIndex
+from towpath.vectors.store.refill import poor_collections, refill
+from towpath.vectors.types import Collection, CollectionRef, FailureStage, Phase
 
 FETCHES = 8
 # Between two looks whether the index still holds what it was given.
@@ -96,7 +96,7 @@ class VectorActivities:
         self._collections = Collections()
         self._next_look = 0.0
 
-    @activity.defn
+    @activity.defn(name="plan_task")
     async def plan_task(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left."""
         async with self._database.transaction() as connection:
@@ -108,7 +108,7 @@ class VectorActivities:
         await self._scope(ref, params)
         return PagePlan(pages=pages)
 
-    @activity.defn
+    @activity.defn(name="upsert_page")
     async def upsert_page(self, task: PageTask) -> Progress:
         """Embed and store a page's items."""
         async with self._database.transaction() as connection:
@@ -273,7 +273,7 @@ class VectorActivities:
         if entries:
             await self._index.add(scope.collection.collection_no, list(entries), np.stack(list(entries.values())))
 
-    @activity.defn
+    @activity.defn(name="delete_page")
     async def delete_page(self, task: PageTask) -> Progress:
         """Delete a page's objects."""
         async with self._database.transaction() as connection:
@@ -303,7 +303,7 @@ class VectorActivities:
         except Unavailable as error:
             activity.logger.info("left to the housekeeping: %s", error.detail)
 
-    @activity.defn
+    @activity.defn(name="tend_index")
     async def tend_index(self) -> int:
         """Take what is not live out of the index, give back what it has lost, delete old marks and answers.
 

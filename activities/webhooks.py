@@ -9,20 +9,20 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from activities._faults import judge as judge_error
-from activities._faults import report
-from clients.http import Answered, GuardedClient, retry_after
-from contracts.errors import TowpathError
-from contracts.jobs import DeliveryRef
-from contracts.values import storable_text
-from contracts.webhooks import NoticeInput, Try, TryOutcome, TryTask
-from domain.urls import receiver_shown, without_url
-from domain.webhooks.schedule import judge
-from domain.webhooks.signing import signature_headers
-from stores.db import Database
-from stores.sealed_urls import open_url, shown_url
-from stores.vault import Vault
-from stores.webhooks.deliveries import Sealed, keep_try, open_try, overdue
+from towpath.activities.errors import judge as judge_error
+from towpath.activities.errors import report
+from towpath.core.errors import TowpathError
+from towpath.core.values import storable_text
+from towpath.db.engine import Database
+from towpath.jobs.types import DeliveryRef
+from towpath.net.http import Answered, GuardedClient, retry_after
+from towpath.net.urls import receiver_shown, without_url
+from towpath.secrets.urls import open_url, shown_url
+from towpath.secrets.vault import Vault
+from towpath.webhooks.domain.schedule import judge
+from towpath.webhooks.domain.signing import signature_headers
+from towpath.webhooks.store.deliveries import Sealed, keep_try, open_try, overdue
+from towpath.webhooks.types import NoticeInput, Try, TryOutcome, TryTask
 
 OVERDUE_AT_ONCE = 200
 MOST_ERROR = 300
@@ -50,12 +50,12 @@ class WebhookActivities:
         self._client = client
         self._vault = vault
 
-    @activity.defn
+    @activity.defn(name="try_delivery")
     async def try_delivery(self, task: TryTask) -> TryOutcome:
         """Make one attempt; one that was written already is not made again."""
         return await self._try(task)
 
-    @activity.defn
+    @activity.defn(name="try_first")
     async def try_first(self, notice: NoticeInput) -> list[TryOutcome]:
         """Make the first attempts of a notice, all at once: those who answer do not wait for those who hang."""
         tasks = [TryTask(ref=ref, number=0) for ref in notice.refs]
@@ -105,7 +105,7 @@ class WebhookActivities:
         made.duration_ms = int((time.monotonic() - started) * 1000)
         return made, waits
 
-    @activity.defn
+    @activity.defn(name="find_overdue")
     async def find_overdue(self) -> list[DeliveryRef]:
         """Deliveries that nobody works on."""
         return await overdue(self._database, limit=OVERDUE_AT_ONCE)

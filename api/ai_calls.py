@@ -7,18 +7,18 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from api.ai_jobs import acting_user, assert_asked, chosen_llm, find_model
-from api.ai_views import public_error, query_answer
-from api.idempotency import Slot, job_once
-from api.state import AppState
-from contracts.ai import ActionType, AiParams, GenerateQueryBody, PickTopicBody, QuestionBody, StoredAction
-from contracts.auth import Principal
-from contracts.errors import ErrorCode, ModelTimeout, NotFound, TowpathError
-from contracts.jobs import JobKind, JobState
-from domain.semantics.content import topic_of
-from stores.ai.jobs import create_call, read_actions
-from stores.db import Connection
-from stores.tables import JobRow
+from towpath.accounts.types import Principal
+from towpath.ai.domain.semantics.content import topic_of
+from towpath.ai.store.jobs import create_call, read_actions
+from towpath.ai.types import ActionType, AiParams, GenerateQueryBody, PickTopicBody, QuestionBody, StoredAction
+from towpath.api.ai_jobs import acting_user, assert_asked, chosen_llm, find_model
+from towpath.api.ai_views import public_error, query_answer
+from towpath.api.http.idempotency import Slot, job_once
+from towpath.api.http.state import AppState
+from towpath.core.errors import ErrorCode, ModelTimeout, NotFound, TowpathError
+from towpath.db.engine import Connection
+from towpath.db.tables import JobRow
+from towpath.jobs.types import JobKind, JobState
 
 WAIT_SECONDS = 120.0
 

@@ -11,14 +11,19 @@ from uuid import UUID, uuid4
 
 from fastapi import Request, Response
 
-from api.answers import json_answer
-from api.batches import read_deadline
-from api.idempotency import Slot
-from api.links import public_base
-from api.routes.attachments import make_attachment
-from api.state import AppState
-from api.webhook_targets import read_target
-from contracts.ai import (
+from towpath.accounts.store.auth import get_user
+from towpath.accounts.types import KeyKind, Principal, organization_uuid
+from towpath.ai.domain.charts import Undrawable, chart_spec, read_rows, render_png, render_svg
+from towpath.ai.domain.results import last_drawable
+from towpath.ai.domain.semantics.content import topic_of
+from towpath.ai.domain.words import more_rows
+from towpath.ai.semantic_types import Content
+from towpath.ai.store.jobs import create_ai_job
+from towpath.ai.store.lists import get_ai_job
+from towpath.ai.store.models import ASKABLE, get_model, whole_model
+from towpath.ai.store.tables import ModelRow
+from towpath.ai.store.threads import get_conversation, read_thread, read_turn
+from towpath.ai.types import (
     MOST_PROMPT,
     AiJobBody,
     AiParams,
@@ -29,27 +34,22 @@ from contracts.ai import (
     StoredAction,
     ThreadHead,
 )
-from contracts.auth import KeyKind, Principal, organization_uuid
-from contracts.errors import BadInput, ErrorCode, Forbidden, NotFound, TooLarge
-from contracts.jobs import JobKind
-from contracts.semantics import Content
-from domain.ai.charts import Undrawable, chart_spec, read_rows, render_png, render_svg
-from domain.ai.results import last_drawable
-from domain.ai.words import more_rows
-from domain.policy.jobs import seer_of
-from domain.semantics.content import topic_of
-from domain.texts import shorten
-from stores.ai.jobs import create_ai_job
-from stores.ai.lists import get_ai_job
-from stores.ai.models import ASKABLE, get_model, whole_model
-from stores.ai.tables import ModelRow
-from stores.ai.threads import get_conversation, read_thread, read_turn
-from stores.auth import get_user
-from stores.db import Connection
-from stores.enrichment.attachments import add_attachments
-from stores.jobs import lock_job
-from stores.tables import AttachmentRow, JobRow
-from stores.webhooks.receivers import add_target
+from towpath.api.batches import read_deadline
+from towpath.api.http.idempotency import Slot
+from towpath.api.http.links import public_base
+from towpath.api.http.responses import json_answer
+from towpath.api.http.state import AppState
+from towpath.api.routes.attachments import make_attachment
+from towpath.api.webhook_targets import read_target
+from towpath.core.errors import BadInput, ErrorCode, Forbidden, NotFound, TooLarge
+from towpath.core.texts import shorten
+from towpath.db.engine import Connection
+from towpath.db.tables import AttachmentRow, JobRow
+from towpath.jobs.policy import seer_of
+from towpath.jobs.store.jobs import lock_job
+from towpath.jobs.types import JobKind
+from towpath.llm.store.attachments import add_attachments
+from towpath.webhooks.store.endpoints import add_target
 
 MOST_ATTACHED_BYTES = 10 << 20
 MOST_NAME = 80

@@ -12,17 +12,17 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from api.ai_jobs import chat_url
-from api.answers import moment
-from api.state import AppState
-from contracts.ai import PUBLIC_CODES, ActionType, AiState, Conversation, StoredAction, Thread, Turn
-from contracts.auth import organization_uuid
-from contracts.errors import BadInput, ErrorCode, NotFound
-from domain.ai.results import title_of
-from domain.spreadsheets import safe_csv
-from stores.ai.jobs import AiRow, state_of
-from stores.job_ends import plain_warnings
-from stores.tables import JobRow
+from towpath.accounts.types import organization_uuid
+from towpath.ai.domain.results import title_of
+from towpath.ai.store.jobs import AiRow, state_of
+from towpath.ai.types import PUBLIC_CODES, ActionType, AiState, Conversation, StoredAction, Thread, Turn
+from towpath.api.ai_jobs import chat_url
+from towpath.api.http.responses import moment
+from towpath.api.http.state import AppState
+from towpath.core.errors import BadInput, ErrorCode, NotFound
+from towpath.core.spreadsheets import safe_csv
+from towpath.db.tables import JobRow
+from towpath.jobs.store.ends import plain_warnings
 
 LONGEST_WAIT = 60.0
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")

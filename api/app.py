@@ -16,23 +16,28 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from api.auth import docs_reader
-from api.body_limit import BodyLimit
-from api.cors import with_cors
-from api.disconnects import EndWithClient
-from api.errors import add_error_handlers
-from api.gateway import Gateway
-from api.health import Probes
-from api.intake import Intake, checked_body
-from api.key_uses import KeyUses
-from api.limiter import Limiter
-from api.limits import Limits
-from api.pages.routes import mount_static
-from api.pages.routes import router as pages
-from api.request_log import RequestLog
-from api.requests import HeadRequests, add_request_ids
-from api.response_headers import ResponseHeaders, docs_policy
-from api.routes import (
+from towpath.accounts.store.auth import ensure_bootstrap_key
+from towpath.api.console.routes import mount_static
+from towpath.api.console.routes import router as pages
+from towpath.api.gateway import Gateway
+from towpath.api.http.auth import docs_reader
+from towpath.api.http.body_limit import BodyLimit
+from towpath.api.http.cors import with_cors
+from towpath.api.http.disconnects import EndWithClient
+from towpath.api.http.errors import add_error_handlers
+from towpath.api.http.health import Probes
+from towpath.api.http.intake import Intake, checked_body
+from towpath.api.http.key_uses import KeyUses
+from towpath.api.http.limiter import Limiter
+from towpath.api.http.limits import Limits
+from towpath.api.http.request_log import RequestLog
+from towpath.api.http.requests import HeadRequests, add_request_ids
+from towpath.api.http.response_headers import ResponseHeaders, docs_policy
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import AppState
+from towpath.api.http.stream_leases import StreamLeases
+from towpath.api.http.upload_slots import UploadSlots
+from towpath.api.routes import (
     ai,
     attachments,
     auth,
@@ -52,26 +57,19 @@ from api.routes import (
     vectors,
     webhooks,
 )
-from api.routes import (
-    limits as limit_routes,
-)
-from api.routing import ApiRoute
-from api.state import AppState
-from api.stream_leases import StreamLeases
-from api.upload_slots import UploadSlots
-from api.vector_search import VectorSearch
-from clients.documents import DocumentReader
-from clients.http import GuardedClient
-from clients.llm import Catalog
-from contracts.errors import ErrorBody
-from runtime.exposure import own_endpoints
-from runtime.plugin import towpath_plugin
-from runtime.settings import Settings, get_settings
-from runtime.temporal import connect
-from stores.auth import ensure_bootstrap_key
-from stores.db import Database
-from stores.events import EventHub
-from stores.vault import Vault
+from towpath.api.routes import limits as limit_routes
+from towpath.api.vector_search import VectorSearch
+from towpath.core.errors import ErrorBody
+from towpath.db.engine import Database
+from towpath.documents import DocumentReader
+from towpath.jobs.event_hub import EventHub
+from towpath.llm import Catalog
+from towpath.net.http import GuardedClient
+from towpath.runtime.exposure import own_endpoints
+from towpath.runtime.plugin import towpath_plugin
+from towpath.runtime.settings import Settings, get_settings
+from towpath.runtime.temporal import connect
+from towpath.secrets.vault import Vault
 
 logger = logging.getLogger(__name__)
 

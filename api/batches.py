@@ -10,31 +10,31 @@ from uuid import uuid4
 
 from fastapi import Request, Response
 
-from api.answers import json_answer
-from api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
-from api.idempotency import Slot
-from api.routing import refuse_unknown
-from api.state import AppState
-from api.uploads import ItemKind, Stager, Upload, UploadLimits, body_bound, digest_body
-from api.webhook_targets import MEMBERS, read_target, take_members
-from contracts.auth import Principal
-from contracts.entities import BatchStatus, BatchView
-from contracts.errors import BadInput, ErrorCode, NotFound
-from contracts.jobs import JobKind, JobWarning
-from contracts.values import LATEST_DEADLINE, bounded_time
-from domain.entities import ScalarFields, parse_entity
-from domain.json_stream import Slice
-from domain.matching import entity_uid
-from runtime.settings import Settings
-from stores import jobs as job_store
-from stores.entities.dynamic import index_for_write
-from stores.entities.indexes import find_index
-from stores.entities.results import read_results
-from stores.job_starts import ref_of
-from stores.staging import StagedItem, read_failures
-from stores.tables import JobRow
-from stores.warnings import add_warnings
-from stores.webhooks.receivers import add_target
+from towpath.accounts.types import Principal
+from towpath.api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
+from towpath.api.http.idempotency import Slot
+from towpath.api.http.responses import json_answer
+from towpath.api.http.routing import refuse_unknown
+from towpath.api.http.state import AppState
+from towpath.api.http.uploads import ItemKind, Stager, Upload, UploadLimits, body_bound, digest_body
+from towpath.api.webhook_targets import MEMBERS, read_target, take_members
+from towpath.core.errors import BadInput, ErrorCode, NotFound
+from towpath.core.json_stream import Slice
+from towpath.core.values import LATEST_DEADLINE, bounded_time
+from towpath.db.tables import JobRow
+from towpath.entities.domain.matching import entity_uid
+from towpath.entities.domain.parsing import ScalarFields, parse_entity
+from towpath.entities.store.dynamic import index_for_write
+from towpath.entities.store.indexes import find_index
+from towpath.entities.store.results import read_results
+from towpath.entities.types import BatchStatus, BatchView
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import StagedItem, read_failures
+from towpath.jobs.store.starts import ref_of
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.types import JobKind, JobWarning
+from towpath.runtime.settings import Settings
+from towpath.webhooks.store.endpoints import add_target
 
 MOST_ENTITIES = 1_000_000
 MOST_ENTITY_BYTES = 1 << 20

@@ -13,18 +13,18 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from api.media import media_type
-from api.routing import MULTIPART, invalid, warn_of_unknown
-from api.state import AppState
-from api.uploads import body_pieces
-from api.webhook_targets import note_fields
-from clients.documents.files import on_disk
-from contracts.documents import DocumentKind
-from contracts.errors import BadInput, ErrorCode, TooLarge, TowpathError
-from contracts.extraction import DocumentRef
-from contracts.json_values import assert_text, read_json, write_json
-from domain.extraction.kinds import HEAD_BYTES, detect_kind
-from stores.extraction.blobs import add_blob
+from towpath.api.http.media import media_type
+from towpath.api.http.routing import MULTIPART, invalid, warn_of_unknown
+from towpath.api.http.state import AppState
+from towpath.api.http.uploads import body_pieces
+from towpath.api.webhook_targets import note_fields
+from towpath.core.errors import BadInput, ErrorCode, TooLarge, TowpathError
+from towpath.core.json_values import assert_text, read_json, write_json
+from towpath.documents.files import on_disk
+from towpath.documents.kinds import HEAD_BYTES, detect_kind
+from towpath.documents.types import DocumentKind
+from towpath.extraction.store.blobs import add_blob
+from towpath.extraction.types import DocumentRef
 
 MOST_JSON = 2 << 20
 FORM_ROOM = 1 << 20

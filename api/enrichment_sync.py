@@ -7,11 +7,10 @@ import contextlib
 from typing import Any
 from uuid import UUID
 
-from api.llm_stream import by_model, single_result
-from api.state import AppState
-from contracts.auth import Principal
-from contracts.enrichment import SyncBody
-from contracts.errors import (
+from towpath.accounts.types import Principal
+from towpath.api.http.state import AppState
+from towpath.api.llm_stream import by_model, single_result
+from towpath.core.errors import (
     ContextTooLong,
     ErrorCode,
     ModelError,
@@ -21,10 +20,11 @@ from contracts.errors import (
     RateLimited,
     TowpathError,
 )
-from contracts.jobs import JobState
-from stores.enrichment.records import job_records
-from stores.jobs import get_job
-from stores.tables import JobRow, RecordRow
+from towpath.db.tables import JobRow, RecordRow
+from towpath.enrichment.store.records import job_records
+from towpath.enrichment.types import SyncBody
+from towpath.jobs.store.jobs import get_job
+from towpath.jobs.types import JobState
 
 ERRORS: dict[str, type[TowpathError]] = {
     ErrorCode.RATE_LIMITED: RateLimited,

@@ -10,29 +10,29 @@ from uuid import UUID, uuid4
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
-from api.answers import json_answer
-from api.batches import read_deadline
-from api.idempotency import Slot
-from api.routing import invalid, warn_of_unknown
-from api.state import AppState
-from api.uploads import read_whole
-from api.webhook_targets import note_fields, read_target
-from clients.llm import Catalog
-from contracts.auth import Principal
-from contracts.enrichment import AUTO, EnrichmentOptions, Plan, Strategy
-from contracts.errors import BadInput, ErrorCode, PaymentRequired, TooLarge
-from contracts.jobs import JobKind
-from contracts.json_values import read_json, write_json
-from domain.enrichment.content import Content, check_entity
-from domain.enrichment.estimate import estimate
-from domain.enrichment.runs import choose_strategy
-from domain.enrichment.schema import MOST_BYTES, check_keywords, read_content
-from stores import jobs as job_store
-from stores.enrichment.attachments import get_attachments
-from stores.enrichment.schemas import get_schema
-from stores.staging import StagedItem, stage_page
-from stores.tables import JobRow
-from stores.webhooks.receivers import add_target
+from towpath.accounts.types import Principal
+from towpath.api.batches import read_deadline
+from towpath.api.http.idempotency import Slot
+from towpath.api.http.responses import json_answer
+from towpath.api.http.routing import invalid, warn_of_unknown
+from towpath.api.http.state import AppState
+from towpath.api.http.uploads import read_whole
+from towpath.api.webhook_targets import note_fields, read_target
+from towpath.core.errors import BadInput, ErrorCode, PaymentRequired, TooLarge
+from towpath.core.json_values import read_json, write_json
+from towpath.db.tables import JobRow
+from towpath.enrichment.domain.content import Content, check_entity
+from towpath.enrichment.domain.estimate import estimate
+from towpath.enrichment.domain.runs import choose_strategy
+from towpath.enrichment.domain.schema import MOST_BYTES, check_keywords, read_content
+from towpath.enrichment.store.schemas import get_schema
+from towpath.enrichment.types import AUTO, EnrichmentOptions, Plan, Strategy
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import StagedItem, stage_page
+from towpath.jobs.types import JobKind
+from towpath.llm import Catalog
+from towpath.llm.store.attachments import get_attachments
+from towpath.webhooks.store.endpoints import add_target
 
 Model = TypeVar("Model", bound=BaseModel)
 Entities = Sequence[tuple[int, dict[str, Any]]]

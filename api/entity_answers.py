@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from contracts.entities import (
+from towpath.core.json_values import parse_json
+from towpath.db.tables import JobRow
+from towpath.entities.store.indexes import Index
+from towpath.entities.store.pairs import PartnerRow
+from towpath.entities.types import (
     BATCH_STATUS,
     BatchSummary,
     BatchView,
@@ -20,13 +24,9 @@ from contracts.entities import (
     ItemError,
     PairView,
 )
-from contracts.jobs import FailedItem
-from contracts.json_values import parse_json
-from stores.entities.indexes import Index
-from stores.entities.pairs import PartnerRow
-from stores.job_ends import warnings_of
-from stores.jobs import error_of
-from stores.tables import JobRow
+from towpath.jobs.store.ends import warnings_of
+from towpath.jobs.store.jobs import error_of
+from towpath.jobs.types import FailedItem
 
 STATUS_PATH = "/v1/entities/batch/status?jobId="
 SIMILARITY_DIGITS = 6

@@ -9,17 +9,25 @@ from uuid import UUID, uuid4
 
 from fastapi import Request
 
-from api.ai_jobs import chosen_llm
-from api.batches import read_deadline
-from api.documents import Sent
-from api.idempotency import Remembered, Slot
-from api.job_control import find_job
-from api.links import public_base
-from api.state import AppState
-from api.webhook_targets import read_target
-from contracts.auth import Principal
-from contracts.errors import BadInput, Conflict, ErrorCode, NotFound
-from contracts.extraction import (
+from towpath.accounts.types import Principal
+from towpath.api.ai_jobs import chosen_llm
+from towpath.api.batches import read_deadline
+from towpath.api.documents import Sent
+from towpath.api.http.idempotency import Remembered, Slot
+from towpath.api.http.links import public_base
+from towpath.api.http.state import AppState
+from towpath.api.job_control import find_job
+from towpath.api.webhook_targets import read_target
+from towpath.core.errors import BadInput, Conflict, ErrorCode, NotFound
+from towpath.core.json_schema import Uncheckable
+from towpath.core.json_values import write_json
+from towpath.db.engine import Connection
+from towpath.db.tables import JobRow
+from towpath.extraction.domain.shapes import changes_between, check_schema, problems_of
+from towpath.extraction.store.catalog import get_template
+from towpath.extraction.store.jobs import create_extraction, extract_id, get_extraction
+from towpath.extraction.store.reviews import decide, put_annotation
+from towpath.extraction.types import (
     AnnotateBody,
     Annotation,
     ClassificationOption,
@@ -30,21 +38,13 @@ from contracts.extraction import (
     ExtractParams,
     ReviewBody,
 )
-from contracts.jobs import JobKind
-from contracts.json_values import write_json
-from contracts.llm import LOCAL_PROVIDER, split_key
-from domain.extraction.shapes import changes_between, check_schema, problems_of
-from domain.json_schema import Uncheckable
-from domain.policy.jobs import JobAction
-from domain.urls import document_shown, receiver_shown
-from stores import jobs as job_store
-from stores.db import Connection
-from stores.extraction.catalog import get_template
-from stores.extraction.jobs import create_extraction, extract_id, get_extraction
-from stores.extraction.reviews import decide, put_annotation
-from stores.sealed_urls import seal_document, shown_url
-from stores.tables import JobRow
-from stores.webhooks.receivers import add_target, get_receiver
+from towpath.jobs.policy import JobAction
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.types import JobKind
+from towpath.llm.types import LOCAL_PROVIDER, split_key
+from towpath.net.urls import document_shown, receiver_shown
+from towpath.secrets.urls import seal_document, shown_url
+from towpath.webhooks.store.endpoints import add_target, get_receiver
 
 MOST_METADATA_BYTES = 16 << 10
 DOCUMENT_URLS = ("url", "documentUrl", "document_url")

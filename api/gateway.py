@@ -17,23 +17,23 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.kinds import KINDS, Prepare
-from contracts.ai import DELIVER
-from contracts.errors import Conflict, Unavailable
-from contracts.extraction import ReviewStatus
-from contracts.jobs import DeliveryRef, JobState
-from contracts.queues import Queue
-from contracts.webhooks import DeliveryInput
-from stores import jobs as store
-from stores.db import Database
-from stores.job_starts import ref_of, start_of
-from stores.tables import JobRow
-from workflows import search_attributes as attributes
-from workflows.job_start import start_options
-from workflows.webhooks import DELIVERY, DeliveryWorkflow
+from towpath.ai.types import DELIVER
+from towpath.api.kinds import KINDS, Prepare
+from towpath.core.errors import Conflict, Unavailable
+from towpath.core.queues import Queue
+from towpath.db.engine import Database
+from towpath.db.tables import JobRow
+from towpath.extraction.types import ReviewStatus
+from towpath.jobs import search_attributes as attributes
+from towpath.jobs.starting import start_options
+from towpath.jobs.store import jobs as store
+from towpath.jobs.store.starts import ref_of, start_of
+from towpath.jobs.types import DeliveryRef, JobState
+from towpath.webhooks.types import DeliveryInput
+from towpath.workflows.webhooks import DELIVERY, DeliveryWorkflow
 
 if TYPE_CHECKING:
-    from api.idempotency import Slot
+    from towpath.api.http.idempotency import Slot
 
 logger = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from api.idempotency import Slot
-from api.kinds import KINDS, Prepare
-from api.state import AppState
-from contracts.auth import Principal
-from contracts.errors import NotFound
-from contracts.jobs import JobKind
-from domain.policy.jobs import JobAction, assert_may
-from stores import jobs as store
-from stores.tables import JobRow
+from towpath.accounts.types import Principal
+from towpath.api.http.idempotency import Slot
+from towpath.api.http.state import AppState
+from towpath.api.kinds import KINDS, Prepare
+from towpath.core.errors import NotFound
+from towpath.db.tables import JobRow
+from towpath.jobs.policy import JobAction, assert_may
+from towpath.jobs.store import jobs as store
+from towpath.jobs.types import JobKind
 
 
 async def find_job(

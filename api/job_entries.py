@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from api.answers import moment
-from api.state import AppState
-from contracts.documents import PageContent
-from contracts.extraction import MOST_SHOWN_BYTES, Annotation, Extraction, job_status
-from contracts.jobs import JobKind
-from contracts.json_values import write_json
-from stores.extraction.jobs import extract_id, read_extractions
-from stores.extraction.pages import read_pages
-from stores.job_ends import plain_warnings
-from stores.tables import JobRow
+from towpath.api.http.responses import moment
+from towpath.api.http.state import AppState
+from towpath.core.json_values import write_json
+from towpath.db.tables import JobRow
+from towpath.documents.types import PageContent
+from towpath.extraction.store.jobs import extract_id, read_extractions
+from towpath.extraction.store.pages import read_pages
+from towpath.extraction.types import MOST_SHOWN_BYTES, Annotation, Extraction, job_status
+from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.types import JobKind
 
 PAGE_TOLD = re.compile(r"\bpage (\d+)\b")
 DOCUMENTS = frozenset({JobKind.EXTRACTION, JobKind.CLASSIFICATION})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.state import AppState
-from contracts.enrichment import LLM_KINDS, STATUS_OF
-from contracts.jobs import JobState
-from stores.events import last_of
-from stores.job_ends import plain_warnings
-from stores.staging import read_failures
-from stores.tables import JobRow
+from towpath.api.http.state import AppState
+from towpath.db.tables import JobRow
+from towpath.enrichment.types import LLM_KINDS, STATUS_OF
+from towpath.jobs.event_hub import last_of
+from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.store.staging import read_failures
+from towpath.jobs.types import JobState
 
 MOST_ERRORS = 50
 LISTED_KINDS = sorted(LLM_KINDS)

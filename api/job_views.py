@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from api.kinds import system_path
-from contracts.jobs import Cost, JobLinks, JobView
-from runtime.settings import Settings
-from runtime.temporal import temporal_ui_url
-from stores.job_ends import warnings_of
-from stores.job_starts import ref_of
-from stores.jobs import error_of, progress_of
-from stores.retries import retrying_of
-from stores.tables import JobRow
+from towpath.api.kinds import system_path
+from towpath.db.tables import JobRow
+from towpath.jobs.store.ends import warnings_of
+from towpath.jobs.store.jobs import error_of, progress_of
+from towpath.jobs.store.retries import retrying_of
+from towpath.jobs.store.starts import ref_of
+from towpath.jobs.types import Cost, JobLinks, JobView
+from towpath.runtime.settings import Settings
+from towpath.runtime.temporal import temporal_ui_url
 
 
 def job_view(job: JobRow, settings: Settings) -> JobView:

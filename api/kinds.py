@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.ai import DELIVER
-from contracts.auth import Principal
-from contracts.jobs import JobInput, JobKind, JobOutcome
-from stores.ai.jobs import note_canceller
-from stores.ai.jobs import prepare_restart as prepare_answer
-from stores.db import Connection
-from stores.extraction.jobs import prepare_restart as prepare_reading
-from stores.extraction.reviews import withdraw
-from stores.tables import JobRow
-from stores.vectors.tasks import prepare_restart
-from workflows.ai import AiJobWorkflow, QueryGenerationWorkflow, SchemaReadingWorkflow, TopicChoiceWorkflow
-from workflows.enrichment import (
+from towpath.accounts.types import Principal
+from towpath.ai.store.jobs import note_canceller
+from towpath.ai.store.jobs import prepare_restart as prepare_answer
+from towpath.ai.types import DELIVER
+from towpath.db.engine import Connection
+from towpath.db.tables import JobRow
+from towpath.extraction.store.jobs import prepare_restart as prepare_reading
+from towpath.extraction.store.reviews import withdraw
+from towpath.jobs.types import JobInput, JobKind, JobOutcome
+from towpath.vectors.store.tasks import prepare_restart
+from towpath.workflows.ai import AiJobWorkflow, QueryGenerationWorkflow, SchemaReadingWorkflow, TopicChoiceWorkflow
+from towpath.workflows.enrichment import (
     BatchEnrichmentWorkflow,
     ExpertiseRetryWorkflow,
     FusionMergeWorkflow,
@@ -25,10 +25,10 @@ from workflows.enrichment import (
     SchemaGenerationWorkflow,
     SingleEnrichmentWorkflow,
 )
-from workflows.entities import EntityBatchWorkflow
-from workflows.entity_reindex import EntityReindexWorkflow
-from workflows.extraction import ClassificationWorkflow, ExtractionWorkflow
-from workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
+from towpath.workflows.entities import EntityBatchWorkflow
+from towpath.workflows.entity_reindex import EntityReindexWorkflow
+from towpath.workflows.extraction import ClassificationWorkflow, ExtractionWorkflow
+from towpath.workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
 
 Run = Callable[[Any, JobInput], Awaitable[JobOutcome]]
 Prepare = Callable[[Connection, JobRow], Awaitable[None]]

@@ -10,16 +10,16 @@ from typing import Any
 
 from sse_starlette import ServerSentEvent
 
-from api.state import AppState
-from api.streams import LONGEST_SECONDS, first_line
-from contracts.enrichment import LLM_KINDS, STATUS_OF, LlmEvent
-from contracts.errors import ErrorCode
-from contracts.jobs import EventType, JobEvent, JobKind, JobState
-from contracts.json_values import write_json
-from stores.enrichment.records import job_records
-from stores.events import read_events
-from stores.jobs import get_job, last_restart
-from stores.tables import JobRow, RecordRow
+from towpath.api.http.state import AppState
+from towpath.api.http.streams import LONGEST_SECONDS, first_line
+from towpath.core.errors import ErrorCode
+from towpath.core.json_values import write_json
+from towpath.db.tables import JobRow, RecordRow
+from towpath.enrichment.store.records import job_records
+from towpath.enrichment.types import LLM_KINDS, STATUS_OF, LlmEvent
+from towpath.jobs.event_hub import read_events
+from towpath.jobs.store.jobs import get_job, last_restart
+from towpath.jobs.types import EventType, JobEvent, JobKind, JobState
 
 STEP = 10
 HIDDEN = frozenset({EventType.CREATED, EventType.STARTED, EventType.PHASE, EventType.PROGRESS})

@@ -8,32 +8,24 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from api.answers import moment
-from api.idempotency import Slot, job_once
-from api.state import AppState
-from clients.databases.postgres import read_url
-from clients.folders import own_file
-from contracts.ai import ConnectionBody, ConnectionView, ModelBody, ModelKind
-from contracts.auth import Principal
-from contracts.databases import DatabaseConfig, DatabaseKind
-from contracts.errors import BadInput, Conflict, NotFound, Unavailable
-from contracts.jobs import JobKind, JobState
-from contracts.semantics import Content
-from domain.semantics.content import parse_model, views_of
-from domain.semantics.overlay import overlay
-from stores.ai.connections import change_connection, get_connection, sealed_config
-from stores.ai.models import (
-    ASKABLE,
-    add_model,
-    change_model,
-    get_model,
-    models_of,
-    models_over,
-    whole_model,
-)
-from stores.ai.tables import ConnectionRow, ModelRow
-from stores.jobs import create_job
-from stores.tables import JobRow
+from towpath.accounts.types import Principal
+from towpath.ai.databases.postgres import read_url
+from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
+from towpath.ai.domain.semantics.content import parse_model, views_of
+from towpath.ai.domain.semantics.overlay import overlay
+from towpath.ai.semantic_types import Content
+from towpath.ai.store.connections import change_connection, get_connection, sealed_config
+from towpath.ai.store.models import ASKABLE, add_model, change_model, get_model, models_of, models_over, whole_model
+from towpath.ai.store.tables import ConnectionRow, ModelRow
+from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelKind
+from towpath.api.http.idempotency import Slot, job_once
+from towpath.api.http.responses import moment
+from towpath.api.http.state import AppState
+from towpath.core.errors import BadInput, Conflict, NotFound, Unavailable
+from towpath.core.folders import own_file
+from towpath.db.tables import JobRow
+from towpath.jobs.store.jobs import create_job
+from towpath.jobs.types import JobKind, JobState
 
 WAIT_SECONDS = 60.0
 READ_FOR_SHARED = "POST /v1/models, its base"

@@ -7,17 +7,17 @@ import json
 from functools import partial
 from uuid import UUID, uuid4
 
-from clients.embedding import Embedder, make_embedder
-from contracts.errors import JobFault, NotFound
-from contracts.vectors import Collection, CollectionRef, CountAnswer, CountBody, SearchAnswer, SearchBody
-from domain.vectors.filters import Node, parse_filter, sort_field
-from domain.vectors.items import entry_of, query_text, text_version
-from runtime.embedded.demand import chroma_url
-from runtime.settings import Settings
-from stores.db import Database
-from stores.vectors.collections import Collections
-from stores.vectors.index import VectorIndex
-from stores.vectors.search import Page, Query, Search, Sort, count_matches, search_nearest, search_payload
+from towpath.core.errors import JobFault, NotFound
+from towpath.db.engine import Database
+from towpath.runtime.embedded.demand import chroma_url
+from towpath.runtime.settings import Settings
+from towpath.vectors.domain.filters import Node, parse_filter, sort_field
+from towpath.vectors.domain.items import entry_of, query_text, text_version
+from towpath.vectors.embedding import Embedder, make_embedder
+from towpath.vectors.store.collections import Collections
+from towpath.vectors.store.index import VectorIndex
+from towpath.vectors.store.search import Page, Query, Search, Sort, count_matches, search_nearest, search_payload
+from towpath.vectors.types import Collection, CollectionRef, CountAnswer, CountBody, SearchAnswer, SearchBody
 
 
 class VectorSearch:

@@ -12,19 +12,26 @@ from uuid import UUID, uuid4
 from fastapi import Request, Response
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from api.answers import json_answer
-from api.batches import read_deadline
-from api.idempotency import Slot
-from api.routing import invalid, refuse_unknown
-from api.state import AppState
-from api.uploads import ItemKind, Stager, UploadLimits, digest_body
-from api.webhook_targets import read_target, take_members
-from contracts.auth import Principal
-from contracts.bodies import field_names
-from contracts.errors import BadInput, Conflict
-from contracts.jobs import FailedItem, JobKind
-from contracts.json_values import parse_json, read_json
-from contracts.vectors import (
+from towpath.accounts.types import Principal
+from towpath.api.batches import read_deadline
+from towpath.api.http.idempotency import Slot
+from towpath.api.http.responses import json_answer
+from towpath.api.http.routing import invalid, refuse_unknown
+from towpath.api.http.state import AppState
+from towpath.api.http.uploads import ItemKind, Stager, UploadLimits, digest_body
+from towpath.api.webhook_targets import read_target, take_members
+from towpath.core.bodies import field_names
+from towpath.core.errors import BadInput, Conflict
+from towpath.core.json_stream import Slice
+from towpath.core.json_values import parse_json, read_json
+from towpath.db.tables import JobRow
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.store.staging import StagedItem
+from towpath.jobs.types import FailedItem, JobKind
+from towpath.vectors.domain.items import canonical, object_uid
+from towpath.vectors.store.tasks import claim_task_id, next_order, read_failed_items
+from towpath.vectors.types import (
     TASK_ID_FORM,
     Collection,
     DataItem,
@@ -40,14 +47,7 @@ from contracts.vectors import (
     UpsertionTask,
     task_status,
 )
-from domain.json_stream import Slice
-from domain.vectors.items import canonical, object_uid
-from stores import jobs as job_store
-from stores.job_ends import plain_warnings
-from stores.staging import StagedItem
-from stores.tables import JobRow
-from stores.vectors.tasks import claim_task_id, next_order, read_failed_items
-from stores.webhooks.receivers import add_target
+from towpath.webhooks.store.endpoints import add_target
 
 MOST_ITEM_BYTES = 16 << 20
 MOST_LISTED_FAILURES = 100

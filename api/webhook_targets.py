@@ -8,15 +8,15 @@ from typing import Any
 from fastapi import Request
 from pydantic import ValidationError
 
-from api.requests import add_header
-from api.routing import invalid
-from api.state import AppState
-from contracts.errors import BadInput, TooLarge
-from contracts.json_values import read_json, write_json
-from contracts.webhooks import MOST_METADATA_BYTES, WebhookFields
-from domain.webhooks.signing import PREFIX, signing_key, standard_form
-from stores.sealed_urls import seal_receiver
-from stores.webhooks.receivers import Target
+from towpath.api.http.requests import add_header
+from towpath.api.http.routing import invalid
+from towpath.api.http.state import AppState
+from towpath.core.errors import BadInput, TooLarge
+from towpath.core.json_values import read_json, write_json
+from towpath.secrets.urls import seal_receiver
+from towpath.webhooks.domain.signing import PREFIX, signing_key, standard_form
+from towpath.webhooks.store.endpoints import Target
+from towpath.webhooks.types import MOST_METADATA_BYTES, WebhookFields
 
 HEADERS = {
     "webhook_url": "towpath-webhook-url",

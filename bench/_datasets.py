@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contracts.entities import FieldType, IndexConfig, IndexField
+from towpath.entities.types import FieldType, IndexConfig, IndexField
 
 Row = dict[str, Any]
 

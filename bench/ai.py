@@ -22,12 +22,12 @@ from temporalio.client import Client
 from bench._figures import tell
 from bench.ai_empty import ITERATIONS, LOCAL, QUEUE, EmptyWorkflow, empty_worker
 from bench.ai_provider import agent
-from bench.client import Towpath
-from runtime.embedded import EmbeddedStack
-from runtime.plugin import towpath_plugin
-from runtime.settings import Settings
-from stores.auth import DEFAULT_ORGANIZATION
-from stores.migrate import migrate
+from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from towpath.db.migrate import migrate
+from towpath.demo.client import Towpath
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.plugin import towpath_plugin
+from towpath.runtime.settings import Settings
 
 
 async def _seconds(client: Client, workflow_id: str) -> float:

@@ -13,8 +13,8 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
-from runtime.plugin import towpath_plugin
-from runtime.settings import Settings
+from towpath.runtime.plugin import towpath_plugin
+from towpath.runtime.settings import Settings
 
 QUEUE = "bench-empty"
 ACTIVITY_QUEUE = "bench-empty-activities"
@@ -24,7 +24,7 @@ LOCAL = 2
 LIMIT = timedelta(seconds=30)
 
 
-@activity.defn
+@activity.defn(name="nothing")
 async def nothing(given: str) -> str:
     """An activity without an effect."""
     return given

@@ -25,19 +25,19 @@ import orjson
 import psutil
 
 from bench._figures import tell
-from bench.client import Towpath
-from bench.persons import FIELDS
-from contracts.entities import IndexConfig
-from contracts.jobs import JobKind, JobRef
-from domain.entities import Draft, make_draft, parse_entity
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores.db import Database
-from stores.entities import training
-from stores.entities.indexes import add_entities, create_index, find_index
-from stores.entities.matching import decide_all, load_postings, score_candidates, store_scores
-from stores.entities.records import read_stored, write_drafts
-from stores.migrate import migrate
+from towpath.db.engine import Database
+from towpath.db.migrate import migrate
+from towpath.demo.client import Towpath
+from towpath.demo.persons import FIELDS
+from towpath.entities.domain.parsing import Draft, make_draft, parse_entity
+from towpath.entities.store import training
+from towpath.entities.store.indexes import add_entities, create_index, find_index
+from towpath.entities.store.matching import decide_all, load_postings, score_candidates, store_scores
+from towpath.entities.store.records import read_stored, write_drafts
+from towpath.entities.types import IndexConfig
+from towpath.jobs.types import JobKind, JobRef
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 PAGE = 4000
 TWINS = 0.3

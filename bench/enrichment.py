@@ -25,18 +25,18 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from bench._figures import tell
-from bench.client import Towpath
-from contracts.jobs import JobKind, JobRef, NewEvent
-from contracts.llm import ProviderConfig
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores import jobs as job_store
-from stores.auth import DEFAULT_ORGANIZATION
-from stores.db import Database
-from stores.job_events import append_events
-from stores.migrate import migrate
-from stores.tables import JobRow
 from tests.llm_server import KEY, llm_server
+from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from towpath.db.engine import Database
+from towpath.db.migrate import migrate
+from towpath.db.tables import JobRow
+from towpath.demo.client import Towpath
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.events import append_events
+from towpath.jobs.types import JobKind, JobRef, NewEvent
+from towpath.llm.types import ProviderConfig
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 LATENCY = 0.2
 AT_ONCE = 20

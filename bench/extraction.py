@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from bench._figures import tell
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores.migrate import migrate
+from towpath.db.migrate import migrate
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 SAID = "the lamp that stands in the window of the northern shop was sold twice before it reached the harbour"
 WORDS = SAID.split(" ")

@@ -21,12 +21,12 @@ from typing import Any
 
 from bench import _datasets as datasets
 from bench._figures import tell
-from bench.client import Towpath
-from bench.persons import Score, ordered, score
-from contracts.entities import FieldType
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores.migrate import migrate
+from towpath.db.migrate import migrate
+from towpath.demo.client import Towpath
+from towpath.demo.persons import Score, ordered, score
+from towpath.entities.types import FieldType
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 SPLINK_THRESHOLD = 0.9
 SPLINK_MOST_TEXT = 200

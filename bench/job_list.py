@@ -30,15 +30,15 @@ from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import col, select
 
 from bench._figures import tell
-from contracts.extraction import STATUS_OF, JobStatus, ReviewStatus
-from contracts.jobs import Finish, JobKind, JobRef, JobState
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores.db import Database
-from stores.job_list import JobFilter, compact_counters, list_page
-from stores.jobs import begin_job, create_job, finish_job
-from stores.migrate import migrate
-from stores.tables import JobRow
+from towpath.db.engine import Database
+from towpath.db.migrate import migrate
+from towpath.db.tables import JobRow
+from towpath.extraction.types import STATUS_OF, JobStatus, ReviewStatus
+from towpath.jobs.store.jobs import begin_job, create_job, finish_job
+from towpath.jobs.store.listing import JobFilter, compact_counters, list_page
+from towpath.jobs.types import Finish, JobKind, JobRef, JobState
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 Given = TypeVar("Given")
 

@@ -28,8 +28,8 @@ import numpy.typing as npt
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import _datasets as datasets
-from contracts.entities import IndexConfig
-from domain import matching as m
+from towpath.entities.domain import matching as m
+from towpath.entities.types import IndexConfig
 
 CHUNK = 4_000
 TRAINING_QUERIES = 20_000

@@ -21,10 +21,10 @@ from typing import Any
 import httpx
 
 from bench._figures import tell
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores.db import Database
-from stores.migrate import migrate
+from towpath.db.engine import Database
+from towpath.db.migrate import migrate
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 MOST_RATIO = 2.0
 BATCH = [{"id": number, "name": f"lamp {number}"} for number in range(3)]

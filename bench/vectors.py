@@ -23,13 +23,13 @@ import numpy as np
 
 from bench import _datasets
 from bench._figures import tell
-from bench.client import Towpath
-from clients.embedding import Embedder, make_embedder
-from clients.embedding.local import TOKENIZER, packaged
-from contracts.vectors import LOCAL_MODEL, EmbeddingConfig
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores.migrate import migrate
+from towpath.db.migrate import migrate
+from towpath.demo.client import Towpath
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
+from towpath.vectors.embedding import Embedder, make_embedder
+from towpath.vectors.embedding.local import TOKENIZER, packaged
+from towpath.vectors.types import LOCAL_MODEL, EmbeddingConfig
 
 RUN = "/embeddings/upsertion-tasks/run"
 CHUNK = 256

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from bench._figures import tell
-from bench.client import Towpath
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores.migrate import migrate
+from towpath.db.migrate import migrate
+from towpath.demo.client import Towpath
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 HANG = 60.0
 

@@ -14,8 +14,8 @@ from uuid import uuid4
 
 import httpx
 
-from contracts.llm import ProviderConfig
 from tests.llm_server import KEY
+from towpath.llm.types import ProviderConfig
 
 T = TypeVar("T")
 

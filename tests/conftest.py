@@ -17,16 +17,16 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores.db import Database
-from stores.migrate import migrate
 from tests import builders, tiers
 from tests.ai.builders import make_lamps
 from tests.builders import Organization, organization, providers, small_provider
 from tests.llm_server import LlmServer, llm_server
 from tests.receiver import Receiver, receiver
 from tests.supervised import supervised
+from towpath.db.engine import Database
+from towpath.db.migrate import migrate
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 # How long an example takes tells of the machine, not of the code.
 hypothesis.settings.register_profile(

@@ -14,9 +14,9 @@ from uuid import UUID
 import httpx
 import orjson
 
-from stores.db import Database
 from tests.pages.console_data import make_extraction
 from tests.pages.site import make_model
+from towpath.db.engine import Database
 
 RUNAWAY = {"type": "object", "properties": {"customer": {"type": "string", "pattern": "^(a+)+$"}}}
 MATCHED = "a" * 30 + "!"

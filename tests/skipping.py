@@ -12,14 +12,14 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from activities._patience import Clock, wall_clock
-from contracts.queues import Queue
-from runtime.plugin import towpath_plugin
-from runtime.settings import Settings
-from runtime.temporal import connect
-from stores.db import Database
-from worker import Parts, make_worker
-from workflows import search_attributes as attributes
+from towpath.core.queues import Queue
+from towpath.db.engine import Database
+from towpath.jobs import search_attributes as attributes
+from towpath.jobs.patience import Clock, wall_clock
+from towpath.runtime.plugin import towpath_plugin
+from towpath.runtime.settings import Settings
+from towpath.runtime.temporal import connect
+from towpath.worker import Parts, make_worker
 
 SERVER = str(Path(sys.executable).with_name("temporal-test-server"))
 

@@ -11,9 +11,9 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores.migrate import migrate
+from towpath.db.migrate import migrate
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 START_SECONDS = 180
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from temporalio.client import Client
 
-from runtime.embedded import EmbeddedStack
-from runtime.plugin import towpath_plugin
-from runtime.settings import Settings
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.plugin import towpath_plugin
+from towpath.runtime.settings import Settings
 
 
 async def client_of(stack: EmbeddedStack) -> Client:

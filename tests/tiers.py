@@ -17,11 +17,13 @@ import pytest
 HERE = Path(__file__).parent
 ROOMS = (
     "ai/",
+    "api/test_addresses.py",
     "api/test_request_log.py",
     "clients/",
     "domain/ai/test_charts.py::test_hours_are_those_of_the_database_wherever_the_server_is",
     "enrichment/",
     "extraction/",
+    "pages/test_schema_safety.py",
     "replay/",
     "runtime/",
     "tooling/test_containers.py::test_every_script_is_valid_shell",

@@ -6,12 +6,12 @@ from typing import Any
 
 from temporalio import workflow
 
-from activities.ai import AiActivities
-from contracts.ai import AiRunState, IterationTask
-from contracts.jobs import JobInput, JobKind, JobOutcome, RunState
-from workflows._job import JobWorkflow
-from workflows._options import PAID
-from workflows.webhooks import start_notice
+from towpath.activities.ai import AiActivities
+from towpath.ai.types import AiRunState, IterationTask
+from towpath.jobs.types import JobInput, JobKind, JobOutcome, RunState
+from towpath.workflows.job import JobWorkflow
+from towpath.workflows.options import PAID
+from towpath.workflows.webhooks import start_notice
 
 EXECUTE = "execute"
 MOST_ITERATIONS = 10

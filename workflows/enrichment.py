@@ -6,12 +6,12 @@ from typing import Any
 
 from temporalio import workflow
 
-from activities.enrichment import EnrichmentActivities
-from activities.llm_tasks import LlmTaskActivities
-from contracts.enrichment import HOLD_SECONDS, LlmEvent
-from contracts.jobs import JobInput, JobKind, JobOutcome, NewEvent, PageTask, RunState
-from workflows._job import JobWorkflow
-from workflows._options import PAID
+from towpath.activities.enrichment import EnrichmentActivities
+from towpath.activities.llm_tasks import LlmTaskActivities
+from towpath.enrichment.types import HOLD_SECONDS, LlmEvent
+from towpath.jobs.types import JobInput, JobKind, JobOutcome, NewEvent, PageTask, RunState
+from towpath.workflows.job import JobWorkflow
+from towpath.workflows.options import PAID
 
 PLAN, CHECK, ENRICH = "plan", "check", "enrich"
 

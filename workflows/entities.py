@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from temporalio import workflow
 
-from activities.entities import EntityActivities
-from activities.entity_reindex import ReindexActivities
-from contracts.entity_jobs import EntityRunState, Phase, ShareTask
-from contracts.jobs import JobInput, JobKind, JobOutcome, PageTask
-from workflows._job import JobWorkflow
-from workflows._options import CHUNK, WHOLE
+from towpath.activities.entities import EntityActivities
+from towpath.activities.entity_reindex import ReindexActivities
+from towpath.entities.params import EntityRunState, Phase, ShareTask
+from towpath.jobs.types import JobInput, JobKind, JobOutcome, PageTask
+from towpath.workflows.job import JobWorkflow
+from towpath.workflows.options import CHUNK, WHOLE
 
 
 class EntityJob(JobWorkflow[EntityRunState]):

@@ -6,11 +6,11 @@ from typing import Any
 
 from temporalio import workflow
 
-from activities.entity_reindex import ReindexActivities
-from contracts.entity_jobs import Phase
-from contracts.jobs import JobInput, JobKind, JobOutcome
-from workflows._options import WHOLE
-from workflows.entities import EntityJob
+from towpath.activities.entity_reindex import ReindexActivities
+from towpath.entities.params import Phase
+from towpath.jobs.types import JobInput, JobKind, JobOutcome
+from towpath.workflows.entities import EntityJob
+from towpath.workflows.options import WHOLE
 
 
 @workflow.defn(name=JobKind.ENTITY_REINDEX)

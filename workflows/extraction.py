@@ -6,12 +6,12 @@ from typing import Any
 
 from temporalio import workflow
 
-from activities.extraction import ExtractionActivities
-from contracts.extraction import HOLD_SECONDS, REVIEW_REQUESTED, ExtractionState, PageShare
-from contracts.jobs import JobInput, JobKind, JobOutcome, NewEvent
-from workflows._job import JobWorkflow
-from workflows._options import CHUNK, PAID
-from workflows.webhooks import start_notice
+from towpath.activities.extraction import ExtractionActivities
+from towpath.extraction.types import HOLD_SECONDS, REVIEW_REQUESTED, ExtractionState, PageShare
+from towpath.jobs.types import JobInput, JobKind, JobOutcome, NewEvent
+from towpath.workflows.job import JobWorkflow
+from towpath.workflows.options import CHUNK, PAID
+from towpath.workflows.webhooks import start_notice
 
 PLAN, READ, EXTRACT, REVIEW = "plan", "read", "extract", "review"
 REVIEW_STEP = 1_000_000

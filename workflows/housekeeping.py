@@ -7,14 +7,14 @@ from uuid import UUID
 from temporalio import workflow
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
-from activities.jobs import JobActivities
-from activities.vectors import VectorActivities
-from activities.webhooks import WebhookActivities
-from contracts.jobs import JobStart, Reconciled
-from contracts.webhooks import DeliveryInput
-from workflows._options import HOUSE
-from workflows.job_start import start_options
-from workflows.webhooks import start_delivery
+from towpath.activities.jobs import JobActivities
+from towpath.activities.vectors import VectorActivities
+from towpath.activities.webhooks import WebhookActivities
+from towpath.jobs.starting import start_options
+from towpath.jobs.types import JobStart, Reconciled
+from towpath.webhooks.types import DeliveryInput
+from towpath.workflows.options import HOUSE
+from towpath.workflows.webhooks import start_delivery
 
 RECONCILE_ID = "towpath/reconcile"
 SWEEPS_A_RUN = 50

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from temporalio import workflow
 
-from activities.vectors import VectorActivities
-from contracts.jobs import JobInput, JobKind, JobOutcome, PageTask, RunState
-from contracts.vectors import Phase
-from workflows._job import JobWorkflow
-from workflows._options import CHUNK
+from towpath.activities.vectors import VectorActivities
+from towpath.jobs.types import JobInput, JobKind, JobOutcome, PageTask, RunState
+from towpath.vectors.types import Phase
+from towpath.workflows.job import JobWorkflow
+from towpath.workflows.options import CHUNK
 
 
 class VectorTaskWorkflow(JobWorkflow[RunState]):

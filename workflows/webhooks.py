@@ -14,12 +14,12 @@ from temporalio import workflow
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from activities.webhooks import WebhookActivities
-from contracts.jobs import DeliveryRef, JobRef
-from contracts.queues import Queue
-from contracts.webhooks import DeliveryInput, DeliveryOutcome, DeliveryState, NoticeInput, NoticeOutcome, TryTask
-from workflows import search_attributes as attributes
-from workflows._options import NOTICE
+from towpath.activities.webhooks import WebhookActivities
+from towpath.core.queues import Queue
+from towpath.jobs import search_attributes as attributes
+from towpath.jobs.types import DeliveryRef, JobRef
+from towpath.webhooks.types import DeliveryInput, DeliveryOutcome, DeliveryState, NoticeInput, NoticeOutcome, TryTask
+from towpath.workflows.options import NOTICE
 
 DELIVERY = "delivery"
 NOTICE_KIND = "notice"

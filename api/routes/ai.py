@@ -9,10 +9,16 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api import job_control
-from api.ai_calls import answer_query, answer_topic
-from api.ai_jobs import acting_user, chat_url, draw, start
-from api.ai_views import (
+from towpath.ai.domain.charts import Undrawable
+from towpath.ai.store.jobs import state_of
+from towpath.ai.store.links import add_link, list_links, revoke_link
+from towpath.ai.store.lists import get_ai_job, list_ai_jobs
+from towpath.ai.store.threads import get_conversation, list_conversations, read_thread, read_turn
+from towpath.ai.types import AiJobBody, AiState, GenerateQueryBody, PickTopicBody
+from towpath.api import job_control
+from towpath.api.ai_calls import answer_query, answer_topic
+from towpath.api.ai_jobs import acting_user, chat_url, draw, start
+from towpath.api.ai_views import (
     assert_readable,
     conversation_answer,
     csv_response,
@@ -24,24 +30,18 @@ from api.ai_views import (
     thread_answer,
     wanted_wait,
 )
-from api.answers import json_answer, moment
-from api.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
-from api.bodies import body_of
-from api.cursors import read_cursor, write_cursor
-from api.enrichments import read_body
-from api.idempotency import IdempotencyKey, slot_of
-from api.ids import ConversationId, JobId, LinkId
-from api.rates import limited
-from api.routing import ApiRoute
-from api.state import State
-from contracts.ai import AiJobBody, AiState, GenerateQueryBody, PickTopicBody
-from contracts.jobs import JobKind
-from domain.ai.charts import Undrawable
-from domain.policy.jobs import seer_of
-from stores.ai.jobs import state_of
-from stores.ai.links import add_link, list_links, revoke_link
-from stores.ai.lists import get_ai_job, list_ai_jobs
-from stores.ai.threads import get_conversation, list_conversations, read_thread, read_turn
+from towpath.api.enrichments import read_body
+from towpath.api.http.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
+from towpath.api.http.bodies import body_of
+from towpath.api.http.cursors import read_cursor, write_cursor
+from towpath.api.http.idempotency import IdempotencyKey, slot_of
+from towpath.api.http.ids import ConversationId, JobId, LinkId
+from towpath.api.http.rates import limited
+from towpath.api.http.responses import json_answer, moment
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import State
+from towpath.jobs.policy import seer_of
+from towpath.jobs.types import JobKind
 
 router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limited)], route_class=ApiRoute)
 

@@ -11,17 +11,17 @@ from uuid import UUID, uuid4
 import orjson
 from fastapi import APIRouter, File, Request, Response, UploadFile
 
-from api.auth import Operator
-from api.bodies import body_of
-from api.enrichments import read_body
-from api.idempotency import IdempotencyKey, once, slot_of
-from api.routing import BODY_LIMIT, ApiRoute
-from api.state import AppState, State
-from contracts.enrichment import AttachmentBody
-from contracts.errors import BadInput, ErrorCode, TooLarge
-from contracts.json_values import assert_text
-from stores.enrichment.attachments import add_attachments, delete_attachment
-from stores.tables import AttachmentRow
+from towpath.api.enrichments import read_body
+from towpath.api.http.auth import Operator
+from towpath.api.http.bodies import body_of
+from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
+from towpath.api.http.routing import BODY_LIMIT, ApiRoute
+from towpath.api.http.state import AppState, State
+from towpath.core.errors import BadInput, ErrorCode, TooLarge
+from towpath.core.json_values import assert_text
+from towpath.db.tables import AttachmentRow
+from towpath.enrichment.types import AttachmentBody
+from towpath.llm.store.attachments import add_attachments, delete_attachment
 
 router = APIRouter(prefix="/api/attachments", tags=["enrichment"], route_class=ApiRoute)
 

@@ -10,20 +10,11 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response, status
 from pydantic import AfterValidator, Field
 
-from api.auth import TOKEN_SECONDS, Caller, Operator, Owner, presented_sessions
-from api.clients import place_digest, place_of
-from api.idempotency import IdempotencyKey, digest_of, once, slot_of
-from api.routing import ApiRoute
-from api.sign_ins import (
-    REGISTRATIONS,
-    check_own_password,
-    clear_cookies,
-    new_password_hash,
-    open_user_session,
-    user_by_password,
-)
-from api.state import AppState, State
-from contracts.auth import (
+from towpath.accounts.domain.keys import KEY_BYTES, make_key
+from towpath.accounts.domain.policy import AccountAction, KeyTarget, assert_may
+from towpath.accounts.store import accounts, sessions
+from towpath.accounts.store import auth as store
+from towpath.accounts.types import (
     MOST_DAYS,
     ApiKeyBody,
     ApiKeyCreated,
@@ -40,16 +31,25 @@ from contracts.auth import (
     TokenAnswer,
     UserView,
 )
-from contracts.bodies import Strict
-from contracts.errors import BadInput, Forbidden
-from contracts.jobs import Wire
-from contracts.values import NUMBER, Moment, not_null
-from domain.auth import KEY_BYTES, make_key
-from domain.policy.accounts import AccountAction, KeyTarget, assert_may
-from runtime.exposure import is_loopback
-from stores import accounts, sessions
-from stores import auth as store
-from stores.tables import ApiKeyRow, UserRow
+from towpath.api.http.auth import TOKEN_SECONDS, Caller, Operator, Owner, presented_sessions
+from towpath.api.http.clients import place_digest, place_of
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, once, slot_of
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.sign_ins import (
+    REGISTRATIONS,
+    check_own_password,
+    clear_cookies,
+    new_password_hash,
+    open_user_session,
+    user_by_password,
+)
+from towpath.api.http.state import AppState, State
+from towpath.core.bodies import Strict
+from towpath.core.errors import BadInput, Forbidden
+from towpath.core.values import NUMBER, Moment, not_null
+from towpath.core.wire import Wire
+from towpath.db.tables import ApiKeyRow, UserRow
+from towpath.runtime.exposure import is_loopback
 
 router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
 

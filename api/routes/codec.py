@@ -14,12 +14,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from temporalio.api.common.v1 import Payloads
 
-from api.auth import authenticate, require
-from api.routing import ApiRoute
-from api.state import AppState, State
-from contracts.auth import Role, Scope
-from contracts.errors import BadInput, ErrorCode, Forbidden, NotFound, TooLarge, Unavailable
-from contracts.values import url_host
+from towpath.accounts.types import Role, Scope
+from towpath.api.http.auth import authenticate, require
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import AppState, State
+from towpath.core.errors import BadInput, ErrorCode, Forbidden, NotFound, TooLarge, Unavailable
+from towpath.core.values import url_host
 
 router = APIRouter(prefix="/codec", include_in_schema=False, route_class=ApiRoute)
 

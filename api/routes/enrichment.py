@@ -9,11 +9,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from api.answers import json_answer
-from api.auth import Operator, Reader
-from api.bodies import body_of
-from api.enrichment_sync import wait_for_result
-from api.enrichments import (
+from towpath.api.enrichment_sync import wait_for_result
+from towpath.api.enrichments import (
     Entities,
     check_cap,
     check_entities,
@@ -24,12 +21,20 @@ from api.enrichments import (
     start_enrichment,
     start_job,
 )
-from api.idempotency import IdempotencyKey
-from api.job_control import find_job
-from api.job_status import LISTED_KINDS, job_status
-from api.routing import ApiRoute
-from api.state import State
-from contracts.enrichment import (
+from towpath.api.http.auth import Operator, Reader
+from towpath.api.http.bodies import body_of
+from towpath.api.http.idempotency import IdempotencyKey
+from towpath.api.http.responses import json_answer
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import State
+from towpath.api.job_control import find_job
+from towpath.api.job_status import LISTED_KINDS, job_status
+from towpath.core.errors import BadInput, ErrorCode, ModelError, ProviderDown, TooLarge, TowpathError, Unavailable
+from towpath.core.json_values import parse_json, read_json
+from towpath.core.languages import LANGUAGES
+from towpath.enrichment.domain.estimate import estimate
+from towpath.enrichment.store.records import get_records
+from towpath.enrichment.types import (
     STRATEGIES,
     BatchBody,
     EstimateBody,
@@ -39,14 +44,9 @@ from contracts.enrichment import (
     SingleBody,
     SyncBody,
 )
-from contracts.errors import BadInput, ErrorCode, ModelError, ProviderDown, TooLarge, TowpathError, Unavailable
-from contracts.jobs import JobKind, JobState
-from contracts.json_values import parse_json, read_json
-from domain.enrichment.estimate import estimate
-from domain.languages import LANGUAGES
-from domain.policy.jobs import seer_of
-from stores.enrichment.records import get_records
-from stores.jobs import list_jobs
+from towpath.jobs.policy import seer_of
+from towpath.jobs.store.jobs import list_jobs
+from towpath.jobs.types import JobKind, JobState
 
 router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
 

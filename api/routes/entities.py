@@ -9,29 +9,29 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from api import job_control
-from api.answers import json_answer
-from api.auth import Operator, Reader
-from api.batches import MOST_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
-from api.entity_answers import candidate, entity_answer, group_view, pair_view
-from api.idempotency import IdempotencyKey, Slot
-from api.job_control import find_job
-from api.routing import ApiRoute, warn
-from api.state import AppState, State
-from api.uploads import read_whole
-from contracts.auth import Principal
-from contracts.entities import BatchView, Candidate, EntityDuplicates, GroupPage, PairPage
-from contracts.errors import BadInput, ErrorCode, NotFound
-from contracts.jobs import JobKind
-from contracts.values import Offset
-from domain.entities import ScalarFields, make_draft, parse_entity
-from domain.matching import entity_uid
-from stores.db import Connection, Result
-from stores.entities import pairs as pair_store
-from stores.entities.dynamic import index_for_write
-from stores.entities.indexes import DEFAULT_INDEX, Index, find_index
-from stores.entities.records import find_entity
-from stores.entities.single import remove, take_turn, upsert
+from towpath.accounts.types import Principal
+from towpath.api import job_control
+from towpath.api.batches import MOST_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
+from towpath.api.entity_answers import candidate, entity_answer, group_view, pair_view
+from towpath.api.http.auth import Operator, Reader
+from towpath.api.http.idempotency import IdempotencyKey, Slot
+from towpath.api.http.responses import json_answer
+from towpath.api.http.routing import ApiRoute, warn
+from towpath.api.http.state import AppState, State
+from towpath.api.http.uploads import read_whole
+from towpath.api.job_control import find_job
+from towpath.core.errors import BadInput, ErrorCode, NotFound
+from towpath.core.values import Offset
+from towpath.db.engine import Connection, Result
+from towpath.entities.domain.matching import entity_uid
+from towpath.entities.domain.parsing import ScalarFields, make_draft, parse_entity
+from towpath.entities.store import pairs as pair_store
+from towpath.entities.store.dynamic import index_for_write
+from towpath.entities.store.indexes import DEFAULT_INDEX, Index, find_index
+from towpath.entities.store.records import find_entity
+from towpath.entities.store.single import remove, take_turn, upsert
+from towpath.entities.types import BatchView, Candidate, EntityDuplicates, GroupPage, PairPage
+from towpath.jobs.types import JobKind
 
 router = APIRouter(prefix="/v1", tags=["entities"], route_class=ApiRoute)
 

@@ -9,12 +9,11 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from api.auth import STREAM_TOKEN_SECONDS, Reader, stream_token
-from api.ids import JobId
-from api.job_control import find_job
-from api.routing import ApiRoute
-from api.state import AppState, State
-from api.streams import (
+from towpath.api.http.auth import STREAM_TOKEN_SECONDS, Reader, stream_token
+from towpath.api.http.ids import JobId
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import AppState, State
+from towpath.api.http.streams import (
     LONGEST_SECONDS,
     STREAM_ANSWERS,
     Position,
@@ -26,7 +25,8 @@ from api.streams import (
     stream,
     stream_reader,
 )
-from contracts.jobs import JobEvent
+from towpath.api.job_control import find_job
+from towpath.jobs.types import JobEvent
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 

@@ -8,31 +8,31 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
-from api import job_control
-from api.answers import json_answer, moment
-from api.auth import Editor, Operator, Reader
-from api.batches import read_deadline
-from api.bodies import body_of
-from api.documents import read_start
-from api.enrichments import read_body
-from api.extractions import (
-    annotate,
-    checked,
-    classification_params,
-    decide_review,
-    start,
-    started_answer,
-)
-from api.idempotency import IdempotencyKey, Remembered, once, slot_of
-from api.ids import ClassificationId, JobId, TemplateId
-from api.job_control import find_job
-from api.job_entries import annotation_answer, entries, extraction_answer
-from api.routing import ApiRoute, invalid, refuse_unknown
-from api.state import AppState, State
-from contracts.auth import KeyKind, Principal
-from contracts.bodies import field_names
-from contracts.errors import BadInput, Conflict, ErrorCode, TowpathError, Unavailable
-from contracts.extraction import (
+from towpath.accounts.types import KeyKind, Principal
+from towpath.api import job_control
+from towpath.api.batches import read_deadline
+from towpath.api.documents import read_start
+from towpath.api.enrichments import read_body
+from towpath.api.extractions import annotate, checked, classification_params, decide_review, start, started_answer
+from towpath.api.http.auth import Editor, Operator, Reader
+from towpath.api.http.bodies import body_of
+from towpath.api.http.idempotency import IdempotencyKey, Remembered, once, slot_of
+from towpath.api.http.ids import ClassificationId, JobId, TemplateId
+from towpath.api.http.responses import json_answer, moment
+from towpath.api.http.routing import ApiRoute, invalid, refuse_unknown
+from towpath.api.http.state import AppState, State
+from towpath.api.job_control import find_job
+from towpath.api.job_entries import annotation_answer, entries, extraction_answer
+from towpath.core.bodies import field_names
+from towpath.core.errors import BadInput, Conflict, ErrorCode, TowpathError, Unavailable
+from towpath.core.json_values import parse_json
+from towpath.core.values import Moment
+from towpath.db.tables import JobRow
+from towpath.extraction.domain.shapes import check_schema
+from towpath.extraction.store import catalog
+from towpath.extraction.store.jobs import get_extraction
+from towpath.extraction.store.reviews import annotation_history, list_annotations, review_history
+from towpath.extraction.types import (
     SYNC_SECONDS,
     AnnotateBody,
     ClassificationBody,
@@ -43,16 +43,9 @@ from contracts.extraction import (
     ReviewStatus,
     TemplateBody,
 )
-from contracts.jobs import JobKind, JobState
-from contracts.json_values import parse_json
-from contracts.values import Moment
-from domain.extraction.shapes import check_schema
-from domain.policy.jobs import JobAction
-from stores.extraction import catalog
-from stores.extraction.jobs import get_extraction
-from stores.extraction.reviews import annotation_history, list_annotations, review_history
-from stores.job_list import JobFilter, list_page
-from stores.tables import JobRow
+from towpath.jobs.policy import JobAction
+from towpath.jobs.store.listing import JobFilter, list_page
+from towpath.jobs.types import JobKind, JobState
 
 router = APIRouter(tags=["extraction"], route_class=ApiRoute)
 DOCUMENT = body_of(ExtractBody, file=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.routing import ApiRoute
-from api.state import State
-from contracts.health import Health, Live, Readiness
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import State
+from towpath.runtime.health import Health, Live, Readiness
 
 router = APIRouter(tags=["health"], route_class=ApiRoute)
 

@@ -7,14 +7,30 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Path, Query, Request, Response, status
 
-from api.answers import json_answer
-from api.auth import Editor, Owner, Reader
-from api.entity_answers import STATUS_PATH, index_view
-from api.idempotency import IdempotencyKey, digest_of, slot_of
-from api.routing import ApiRoute
-from api.state import AppState, State
-from contracts.auth import Principal
-from contracts.entities import (
+from towpath.accounts.types import Principal
+from towpath.api.entity_answers import STATUS_PATH, index_view
+from towpath.api.http.auth import Editor, Owner, Reader
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, slot_of
+from towpath.api.http.responses import json_answer
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import AppState, State
+from towpath.core.errors import BadInput, Conflict, NotFound
+from towpath.core.values import Offset
+from towpath.db.engine import Connection
+from towpath.db.tables import JobRow
+from towpath.entities.domain.matching import entity_uid
+from towpath.entities.store.indexes import (
+    Index,
+    create_index,
+    drop_index,
+    find_index,
+    list_indexes,
+    mark_reindexing,
+    replace_config,
+)
+from towpath.entities.store.labels import StoredLabel, read_labels, save_labels
+from towpath.entities.store.records import find_entity
+from towpath.entities.types import (
     BatchStatus,
     IndexBody,
     IndexConfig,
@@ -24,24 +40,8 @@ from contracts.entities import (
     LabelsBody,
     TuneStarted,
 )
-from contracts.errors import BadInput, Conflict, NotFound
-from contracts.jobs import JobKind
-from contracts.values import Offset
-from domain.matching import entity_uid
-from stores import jobs as job_store
-from stores.db import Connection
-from stores.entities.indexes import (
-    Index,
-    create_index,
-    drop_index,
-    find_index,
-    list_indexes,
-    mark_reindexing,
-    replace_config,
-)
-from stores.entities.labels import StoredLabel, read_labels, save_labels
-from stores.entities.records import find_entity
-from stores.tables import JobRow
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.types import JobKind
 
 router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=ApiRoute)
 

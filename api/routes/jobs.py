@@ -6,21 +6,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from api import job_control
-from api.auth import Operator, Reader
-from api.batches import read_deadline
-from api.cursors import read_cursor, write_cursor
-from api.idempotency import IdempotencyKey, slot_of
-from api.ids import JobId
-from api.job_control import find_job
-from api.job_views import job_view
-from api.routing import ApiRoute
-from api.state import State
-from contracts.jobs import FailurePage, JobKind, JobPage, JobState, JobView
-from contracts.values import Moment, Offset
-from domain.policy.jobs import seer_of
-from stores import jobs as store
-from stores.staging import read_failures
+from towpath.api import job_control
+from towpath.api.batches import read_deadline
+from towpath.api.http.auth import Operator, Reader
+from towpath.api.http.cursors import read_cursor, write_cursor
+from towpath.api.http.idempotency import IdempotencyKey, slot_of
+from towpath.api.http.ids import JobId
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import State
+from towpath.api.job_control import find_job
+from towpath.api.job_views import job_view
+from towpath.core.values import Moment, Offset
+from towpath.jobs.policy import seer_of
+from towpath.jobs.store import jobs as store
+from towpath.jobs.store.staging import read_failures
+from towpath.jobs.types import FailurePage, JobKind, JobPage, JobState, JobView
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 

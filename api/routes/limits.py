@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.auth import Reader
-from api.routing import ApiRoute
-from api.state import State
-from contracts.limits import LimitsView
+from towpath.accounts.limits import LimitsView
+from towpath.api.http.auth import Reader
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import State
 
 router = APIRouter(tags=["auth"], route_class=ApiRoute)
 

@@ -8,19 +8,27 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Request, Response
 from sse_starlette import EventSourceResponse
 
-from api import job_control
-from api.auth import Operator
-from api.llm_stream import has_every_message, llm_lines
-from api.routing import ApiRoute
-from api.state import State
-from api.streams import STREAM_ANSWERS, Position, StreamCaller, StreamTokenQuery, no_more, stream, stream_reader
-from contracts.enrichment import STATUS_OF, ContinueBody, PublicStatus
-from contracts.errors import Conflict
-from contracts.jobs import JobState
-from stores.db import Connection
-from stores.job_starts import ref_of
-from stores.jobs import merge_params
-from stores.tables import JobRow
+from towpath.api import job_control
+from towpath.api.http.auth import Operator
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import State
+from towpath.api.http.streams import (
+    STREAM_ANSWERS,
+    Position,
+    StreamCaller,
+    StreamTokenQuery,
+    no_more,
+    stream,
+    stream_reader,
+)
+from towpath.api.llm_stream import has_every_message, llm_lines
+from towpath.core.errors import Conflict
+from towpath.db.engine import Connection
+from towpath.db.tables import JobRow
+from towpath.enrichment.types import STATUS_OF, ContinueBody, PublicStatus
+from towpath.jobs.store.jobs import merge_params
+from towpath.jobs.store.starts import ref_of
+from towpath.jobs.types import JobState
 
 router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
 

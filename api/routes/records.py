@@ -13,23 +13,22 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.answers import json_answer
-from api.auth import Operator, Reader
-from api.bodies import body_of
-from api.enrichments import read_body, start_job
-from api.idempotency import IdempotencyKey
-from api.llm_stream import job_result
-from api.requests import add_header
-from api.routing import ApiRoute
-from api.state import AppState, State
-from contracts.auth import Principal, Role
-from contracts.enrichment import BatchIds, MergeBody
-from contracts.errors import BadInput, Forbidden, ModelError
-from contracts.jobs import JobKind, JobState
-from contracts.json_values import parse_json, write_json
-from contracts.values import Moment
-from domain.spreadsheets import safe_cell
-from stores.enrichment.records import (
+from towpath.accounts.types import Principal, Role
+from towpath.api.enrichments import read_body, start_job
+from towpath.api.http.auth import Operator, Reader
+from towpath.api.http.bodies import body_of
+from towpath.api.http.idempotency import IdempotencyKey
+from towpath.api.http.requests import add_header
+from towpath.api.http.responses import json_answer
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import AppState, State
+from towpath.api.llm_stream import job_result
+from towpath.core.errors import BadInput, Forbidden, ModelError
+from towpath.core.json_values import parse_json, write_json
+from towpath.core.spreadsheets import safe_cell
+from towpath.core.values import Moment
+from towpath.db.tables import RecordRow
+from towpath.enrichment.store.records import (
     RecordFilter,
     SortBy,
     delete_records,
@@ -40,8 +39,9 @@ from stores.enrichment.records import (
     records_by_job,
     restore_records,
 )
-from stores.jobs import get_job
-from stores.tables import RecordRow
+from towpath.enrichment.types import BatchIds, MergeBody
+from towpath.jobs.store.jobs import get_job
+from towpath.jobs.types import JobKind, JobState
 
 router = APIRouter(tags=["records"], route_class=ApiRoute)
 

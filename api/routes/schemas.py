@@ -8,23 +8,21 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from api.answers import json_answer
-from api.auth import Editor, Reader
-from api.bodies import body_of
-from api.enrichments import chosen_models, read_body, start_job
-from api.idempotency import IdempotencyKey, once, slot_of
-from api.llm_stream import job_result
-from api.routing import ApiRoute
-from api.state import AppState, State
-from contracts.auth import Principal
-from contracts.enrichment import GenerateBody, PromptBody, SchemaCreate, SchemaPatch
-from contracts.errors import Conflict, ModelError, ModelTimeout
-from contracts.jobs import JobKind, JobState
-from domain.enrichment.content import Content, input_contract
-from domain.enrichment.drafts import draft_schema
-from domain.enrichment.schema import read_content
-from stores.enrichment.attachments import get_attachments
-from stores.enrichment.schemas import (
+from towpath.accounts.types import Principal
+from towpath.api.enrichments import chosen_models, read_body, start_job
+from towpath.api.http.auth import Editor, Reader
+from towpath.api.http.bodies import body_of
+from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
+from towpath.api.http.responses import json_answer
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import AppState, State
+from towpath.api.llm_stream import job_result
+from towpath.core.errors import Conflict, ModelError, ModelTimeout
+from towpath.db.tables import SchemaRow
+from towpath.enrichment.domain.content import Content, input_contract
+from towpath.enrichment.domain.drafts import draft_schema
+from towpath.enrichment.domain.schema import read_content
+from towpath.enrichment.store.schemas import (
     create_schema,
     get_schema,
     list_schemas,
@@ -32,8 +30,10 @@ from stores.enrichment.schemas import (
     set_deleted,
     update_schema,
 )
-from stores.jobs import get_job, uses_schema
-from stores.tables import SchemaRow
+from towpath.enrichment.types import GenerateBody, PromptBody, SchemaCreate, SchemaPatch
+from towpath.jobs.store.jobs import get_job, uses_schema
+from towpath.jobs.types import JobKind, JobState
+from towpath.llm.store.attachments import get_attachments
 
 router = APIRouter(prefix="/api/schema", tags=["schemas"], route_class=ApiRoute)
 

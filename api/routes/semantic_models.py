@@ -7,17 +7,24 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api.ai_views import page_info
-from api.answers import json_answer
-from api.auth import Editor, Reader
-from api.bodies import body_of
-from api.enrichments import read_body
-from api.idempotency import IdempotencyKey, once, slot_of
-from api.ids import ConnectionId, ModelId, TopicName
-from api.media import YAML, media_type
-from api.rates import limited
-from api.routing import ApiRoute
-from api.semantic_models import (
+from towpath.ai.domain.semantics.content import MOST_BYTES, topic_of
+from towpath.ai.store.connections import add_connection, change_connection, get_connection, list_connections
+from towpath.ai.store.models import get_model, list_models, models_over
+from towpath.ai.store.tables import ConnectionRow, ModelRow
+from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelContentBody, ModelKind
+from towpath.api.ai_views import page_info
+from towpath.api.enrichments import read_body
+from towpath.api.http.auth import Editor, Reader
+from towpath.api.http.bodies import body_of
+from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
+from towpath.api.http.ids import ConnectionId, ModelId, TopicName
+from towpath.api.http.media import YAML, media_type
+from towpath.api.http.rates import limited
+from towpath.api.http.responses import json_answer
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import AppState, State
+from towpath.api.http.uploads import read_whole
+from towpath.api.semantic_models import (
     change_content,
     connection_columns,
     connection_view,
@@ -32,14 +39,7 @@ from api.semantic_models import (
     topic_answer,
     with_base,
 )
-from api.state import AppState, State
-from api.uploads import read_whole
-from contracts.ai import ConnectionBody, ConnectionView, ModelBody, ModelContentBody, ModelKind
-from contracts.errors import BadInput, ErrorCode
-from domain.semantics.content import MOST_BYTES, topic_of
-from stores.ai.connections import add_connection, change_connection, get_connection, list_connections
-from stores.ai.models import get_model, list_models, models_over
-from stores.ai.tables import ConnectionRow, ModelRow
+from towpath.core.errors import BadInput, ErrorCode
 
 router = APIRouter(tags=["models"], dependencies=[Depends(limited)], route_class=ApiRoute)
 

@@ -8,12 +8,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response, status
 
-from api.auth import Owner
-from api.idempotency import IdempotencyKey, digest_of, once, slot_of
-from api.routes.auth import user_view
-from api.routing import ApiRoute
-from api.state import AppState, State
-from contracts.auth import (
+from towpath.accounts.domain.policy import AccountAction, UserTarget, assert_may
+from towpath.accounts.store import accounts, sessions
+from towpath.accounts.store import auth as store
+from towpath.accounts.types import (
     InvitationBody,
     InvitationCreated,
     InvitationView,
@@ -22,11 +20,13 @@ from contracts.auth import (
     UserChange,
     UserView,
 )
-from contracts.errors import BadInput
-from domain.policy.accounts import AccountAction, UserTarget, assert_may
-from stores import accounts, sessions
-from stores import auth as store
-from stores.tables import InvitationRow, UserRow
+from towpath.api.http.auth import Owner
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, once, slot_of
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import AppState, State
+from towpath.api.routes.auth import user_view
+from towpath.core.errors import BadInput
+from towpath.db.tables import InvitationRow, UserRow
 
 router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
 INVITATION_DAYS = 7

@@ -9,18 +9,21 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api import job_control
-from api.answers import json_answer
-from api.auth import EmbeddingsOperator, EmbeddingsReader
-from api.bodies import body_of
-from api.idempotency import IdempotencyKey
-from api.routing import ApiRoute
-from api.state import AppState, State
-from api.vector_tasks import DELETION, MOST_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
-from contracts.auth import Principal
-from contracts.errors import Conflict, ErrorBody, ErrorList
-from contracts.values import Offset
-from contracts.vectors import (
+from towpath.accounts.types import Principal
+from towpath.api import job_control
+from towpath.api.http.auth import EmbeddingsOperator, EmbeddingsReader
+from towpath.api.http.bodies import body_of
+from towpath.api.http.idempotency import IdempotencyKey
+from towpath.api.http.responses import json_answer
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import AppState, State
+from towpath.api.vector_tasks import DELETION, MOST_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
+from towpath.core.errors import Conflict, ErrorBody, ErrorList
+from towpath.core.values import Offset
+from towpath.db.tables import JobRow
+from towpath.jobs.store.jobs import get_job
+from towpath.vectors.store.tasks import find_task, list_tasks, prepare_restart, read_failed_items
+from towpath.vectors.types import (
     Collection,
     CountAnswer,
     CountBody,
@@ -33,9 +36,6 @@ from contracts.vectors import (
     UpsertionBody,
     UpsertionTask,
 )
-from stores.jobs import get_job
-from stores.tables import JobRow
-from stores.vectors.tasks import find_task, list_tasks, prepare_restart, read_failed_items
 
 WRONG = "What was sent is wrong, or this Idempotency-Key was used with another request."
 router = APIRouter(

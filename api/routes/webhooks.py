@@ -7,19 +7,25 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.answers import json_answer
-from api.auth import Editor, Operator, Reader
-from api.cursors import read_cursor, write_cursor
-from api.idempotency import IdempotencyKey, Slot, digest_of, once, slot_of
-from api.ids import DeliveryId, WebhookId
-from api.job_control import find_job
-from api.routing import ApiRoute
-from api.state import AppState, State
-from api.webhook_targets import check_url
-from contracts.auth import Principal, Role, Scope
-from contracts.jobs import DeliveryRef
-from contracts.json_values import parse_json
-from contracts.webhooks import (
+from towpath.accounts.types import Principal, Role, Scope
+from towpath.api.http.auth import Editor, Operator, Reader
+from towpath.api.http.cursors import read_cursor, write_cursor
+from towpath.api.http.idempotency import IdempotencyKey, Slot, digest_of, once, slot_of
+from towpath.api.http.ids import DeliveryId, WebhookId
+from towpath.api.http.responses import json_answer
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.state import AppState, State
+from towpath.api.job_control import find_job
+from towpath.api.webhook_targets import check_url
+from towpath.core.json_values import parse_json
+from towpath.jobs.policy import seer_of
+from towpath.jobs.types import DeliveryRef
+from towpath.net.urls import receiver_shown
+from towpath.secrets.urls import seal_receiver, seen_url
+from towpath.webhooks.domain.signing import new_secret, signing_key, standard_form
+from towpath.webhooks.store import deliveries as log
+from towpath.webhooks.store import endpoints as store
+from towpath.webhooks.types import (
     DeliveryPage,
     DeliveryState,
     DeliveryView,
@@ -28,12 +34,6 @@ from contracts.webhooks import (
     StandingSecretBody,
     Try,
 )
-from domain.policy.jobs import seer_of
-from domain.urls import receiver_shown
-from domain.webhooks.signing import new_secret, signing_key, standard_form
-from stores.sealed_urls import seal_receiver, seen_url
-from stores.webhooks import deliveries as log
-from stores.webhooks import receivers as store
 
 router = APIRouter(tags=["webhooks"], route_class=ApiRoute)
 

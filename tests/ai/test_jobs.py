@@ -12,11 +12,11 @@ import httpx
 import pytest
 from PIL import Image
 
-from runtime.embedded import EmbeddedStack
 from tests.ai.builders import LATE, LLM, TELL, answered, ask, lamps_model, person_of, script, state, until
 from tests.builders import Organization, organization
 from tests.llm_server import Fault, LlmServer
 from tests.waiting import until as wait_for
+from towpath.runtime.embedded import EmbeddedStack
 
 JOBS = "/v1/ai/jobs"
 Ids = dict[str, str]

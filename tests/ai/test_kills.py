@@ -10,14 +10,14 @@ import httpx
 import psycopg
 import pytest
 
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
 from tests.ai.builders import LATE, TELL, TOTALS, ask, lamps_model, script, shop_model, until
 from tests.builders import Organization, organization, providers
 from tests.llm_server import Fault, LlmServer, llm_server
 from tests.receiver import Script, receiver
 from tests.supervised import supervised
 from tests.waiting import until as wait_for
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from runtime.embedded import EmbeddedStack
 from tests.ai.builders import LATE, TELL, TOTALS, answered, ask, lamps_model, make_lamps, script, shop_model, until
 from tests.builders import Organization
 from tests.llm_server import LlmServer
+from towpath.runtime.embedded import EmbeddedStack
 
 Ids = dict[str, str]
 YAML = """

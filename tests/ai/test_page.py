@@ -6,11 +6,11 @@ import threading
 
 from playwright.async_api import Page, expect
 
-from runtime.embedded import EmbeddedStack
 from tests.ai.builders import LATE, TELL, ask, script
 from tests.builders import Organization
 from tests.llm_server import Fault, LlmServer
 from tests.pages.browser import browser, browser_page, new_page
+from towpath.runtime.embedded import EmbeddedStack
 
 __all__ = ["browser", "browser_page", "new_page"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from contracts.llm import LOCAL_LLM
-from runtime.embedded import EmbeddedStack
 from tests.ai.builders import LATE, LLM, TELL, answered, ask, script, shop_model, until
 from tests.builders import Organization
 from tests.llm_server import Fault, LlmServer
+from towpath.llm.types import LOCAL_LLM
+from towpath.runtime.embedded import EmbeddedStack
 
 JOBS = "/v1/ai/jobs"
 Ids = dict[str, str]

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from runtime.embedded import EmbeddedStack
 from tests.ai.builders import LATE, LLM, TELL, answered, ask, person_of, script, until
 from tests.builders import Organization
 from tests.llm_server import Fault, LlmServer
 from tests.receiver import Receiver
+from towpath.runtime.embedded import EmbeddedStack
 
 JOBS = "/v1/ai/jobs"
 Ids = dict[str, str]

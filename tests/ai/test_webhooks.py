@@ -7,11 +7,11 @@ import threading
 
 from standardwebhooks import Webhook
 
-from domain.webhooks.signing import standard_form
 from tests.ai.builders import LATE, TELL, ask, script, until
 from tests.builders import Organization
 from tests.llm_server import Fault, LlmServer
 from tests.receiver import Receiver, Script
+from towpath.webhooks.domain.signing import standard_form
 
 Ids = dict[str, str]
 SECRET = "local-test-secret"

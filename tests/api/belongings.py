@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import psycopg
 
-from runtime.embedded import EmbeddedStack
 from tests.ai.builders import LATE, TELL, ask, lamps_model, person_of, script
 from tests.ai.builders import until as end_of
 from tests.builders import Organization, organization
@@ -18,6 +17,7 @@ from tests.extraction.builders import FIELDS, SCHEMA, note_pdf, poll, send
 from tests.llm_server import LlmServer
 from tests.receiver import Receiver
 from tests.waiting import until
+from towpath.runtime.embedded import EmbeddedStack
 
 LLM = "openai::gpt-4o"
 MODELS = [LLM, "google::gemini-2.5-pro"]

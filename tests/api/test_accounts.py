@@ -12,12 +12,12 @@ import httpx
 import psycopg
 import pytest
 
-from api.limiter import Limiter
-from api.sign_ins import FROM_ANYWHERE, FROM_ONE_ADDRESS, FROM_ONE_ADDRESS_LONG, OF_ADDRESS, PRESENT
-from runtime.embedded import EmbeddedStack
-from stores.db import Database
-from stores.housekeeping import sweep_jobs
 from tests.builders import Organization, organization
+from towpath.api.http.limiter import Limiter
+from towpath.api.http.sign_ins import FROM_ANYWHERE, FROM_ONE_ADDRESS, FROM_ONE_ADDRESS_LONG, OF_ADDRESS, PRESENT
+from towpath.db.engine import Database
+from towpath.jobs.store.housekeeping import sweep_jobs
+from towpath.runtime.embedded import EmbeddedStack
 
 PASSWORD = "correct horse battery"
 OTHER = "seven blue lanterns at dawn"

@@ -12,13 +12,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from api.app import create_app
-from clients.databases.postgres import PostgresDatabase
-from clients.http import GuardedClient, Refused
-from contracts.errors import BadInput, Unavailable
-from runtime.settings import Settings
 from tests.clients.raw_server import RawServer, answered, raw_server
 from tests.pages.site import Site, running_site  # noqa: F401 - a fixture
+from towpath.ai.databases.postgres import PostgresDatabase
+from towpath.api.app import create_app
+from towpath.core.errors import BadInput, Unavailable
+from towpath.net.http import GuardedClient, Refused
+from towpath.runtime.settings import Settings
 
 HOSTS = [
     # This machine: names, decimal, octal, hex, short, mixed, with dots of other scripts.

@@ -11,9 +11,9 @@ import httpx
 import psycopg
 import pytest
 
-from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, organization, sign_in
 from tests.waiting import until
+from towpath.runtime.embedded import EmbeddedStack
 
 WRITES = [
     ("POST", "/v1/entity"),

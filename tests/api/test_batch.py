@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import pytest
 
-from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, organization, persons
 from tests.waiting import until
+from towpath.runtime.embedded import EmbeddedStack
 
 BOLTS = [{"id": 1, "name": "Hex bolt M8 x 40"}, {"id": 2, "name": "Bolt, hex, M8x40 mm"}]
 # Without a time, so that every process collects the same tests.

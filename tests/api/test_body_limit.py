@@ -14,16 +14,16 @@ from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
 from starlette.types import Message, Scope
 
-from api.app import create_app
-from api.body_limit import LINGER_BYTES, SIGN_IN_BYTES, BodyLimit, allow
-from api.limiter import Limiter
-from api.limits import Limits
-from api.routing import ApiRoute
-from api.upload_slots import Slots, UploadSlots
-from api.uploads import AHEAD_BYTES, body_pieces
-from contracts.errors import ErrorCode, LimitReached, SlowBody, TooLarge, Unavailable
-from runtime.settings import Settings
-from stores.db import Database
+from towpath.api.app import create_app
+from towpath.api.http.body_limit import LINGER_BYTES, SIGN_IN_BYTES, BodyLimit, allow
+from towpath.api.http.limiter import Limiter
+from towpath.api.http.limits import Limits
+from towpath.api.http.routing import ApiRoute
+from towpath.api.http.upload_slots import Slots, UploadSlots
+from towpath.api.http.uploads import AHEAD_BYTES, body_pieces
+from towpath.core.errors import ErrorCode, LimitReached, SlowBody, TooLarge, Unavailable
+from towpath.db.engine import Database
+from towpath.runtime.settings import Settings
 
 PIECE = bytes(64 << 10)
 ENDLESS = 10**9

@@ -9,9 +9,9 @@ import uvicorn
 from starlette.requests import Request
 from typer.testing import CliRunner
 
-from api.clients import place_of
-from cli import app
-from runtime.settings import get_settings
+from towpath.api.http.clients import place_of
+from towpath.cli import app
+from towpath.runtime.settings import get_settings
 
 
 def request(host: str | None) -> Request:

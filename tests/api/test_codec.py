@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.routes.codec import ui_origins
-from runtime.embedded import EmbeddedStack
 from tests.builders import Organization
+from towpath.api.routes.codec import ui_origins
+from towpath.runtime.embedded import EmbeddedStack
 
 PAYLOAD = {"metadata": {"encoding": b64encode(b"json/plain").decode()}, "data": b64encode(b'"hello"').decode()}
 BODY = {"payloads": [PAYLOAD]}

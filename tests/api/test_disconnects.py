@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
-from api.disconnects import QUESTIONS
-from runtime.embedded import EmbeddedStack
-from stores.db import Database
 from tests.builders import Organization, organization
 from tests.llm_server import LlmServer
 from tests.pages.site import Site, sign_in, site
+from towpath.api.http.disconnects import QUESTIONS
+from towpath.db.engine import Database
+from towpath.runtime.embedded import EmbeddedStack
 
 PATIENCE = 15.0
 """Far below the time-out that would end a statement that nobody ends."""

@@ -11,12 +11,12 @@ import httpx
 import psycopg
 import pytest
 
-from contracts.jobs import JobState
-from stores.db import Database
 from tests.ai.builders import person_of
 from tests.builders import Organization
 from tests.extraction.builders import SCHEMA, note_pdf, send
 from tests.pages.site import Site, make_model, running_site
+from towpath.db.engine import Database
+from towpath.jobs.types import JobState
 
 __all__ = ["running_site"]
 

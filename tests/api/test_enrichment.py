@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime.embedded import EmbeddedStack
 from tests.builders import LAMPS, Organization, organization
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, Fault, LlmServer
+from towpath.runtime.embedded import EmbeddedStack
 
 BOTH = ["openai::gpt-4o", "anthropic::claude-haiku-4-5"]
 ORION = {"name": "Orion Lighting", "country": "PT"}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, organization, persons
+from towpath.runtime.embedded import EmbeddedStack
 
 LAMP = {"id": 7001, "sku": "LMP-7001", "name": "Desk lamp Orion, 9 W, black", "brand": "Orion"}
 TWIN = {"id": "6120", "sku": "LMP-6120", "name": "Orion desk lamp 9W black", "brand": "Orion"}

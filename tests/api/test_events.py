@@ -15,19 +15,19 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from contracts.jobs import EventType, Finish, JobKind, JobRef, JobState, NewEvent
-from contracts.limits import LimitName
-from runtime.embedded import EmbeddedStack
-from stores import jobs as store
-from stores.auth import DEFAULT_ORGANIZATION
-from stores.db import Database
-from stores.events import EventHub
-from stores.job_events import append_events
-from stores.tables import JobRow
-from stores.usage import set_limits
 from tests.builders import Organization
 from tests.llm_server import LlmServer
 from tests.pages.browser import NewPage, browser, new_page
+from towpath.accounts.limits import LimitName
+from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from towpath.accounts.store.usage import set_limits
+from towpath.db.engine import Database
+from towpath.db.tables import JobRow
+from towpath.jobs.event_hub import EventHub
+from towpath.jobs.store import jobs as store
+from towpath.jobs.store.events import append_events
+from towpath.jobs.types import EventType, Finish, JobKind, JobRef, JobState, NewEvent
+from towpath.runtime.embedded import EmbeddedStack
 
 __all__ = ["browser", "new_page"]
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -15,17 +15,17 @@ from typing import Any
 import httpx
 import pytest
 
-from api.health import _workers
-from contracts.queues import Queue
-from runtime.embedded import EmbeddedStack
-from runtime.embedded.demand import chroma_demand, llm_demand
-from runtime.embedded.home import Home
-from runtime.embedded.stack import ROOT
-from runtime.settings import Settings, child_environment
 from tests.llm_server import LlmServer
 from tests.pages.site import Site, site
 from tests.supervised import supervised
 from tests.waiting import until
+from towpath.api.http.health import _workers
+from towpath.core.queues import Queue
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.embedded.demand import chroma_demand, llm_demand
+from towpath.runtime.embedded.home import Home
+from towpath.runtime.embedded.stack import ROOT
+from towpath.runtime.settings import Settings, child_environment
 
 ALL = "engine,compute,llm,io"
 
@@ -64,7 +64,7 @@ def process(command: list[str], **environment: Any) -> Iterator[subprocess.Popen
 
 @contextmanager
 def worker(alone: EmbeddedStack, database_url: str, queues: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "worker", "--queues", queues]
+    command = [sys.executable, "-m", "towpath.worker", "--queues", queues]
     names = {"database_url": database_url, "temporal_address": alone.temporal_address, "home": alone.home.folder}
     with process(command, **names) as started:
         yield started

@@ -16,17 +16,17 @@ import pytest
 from fastapi import Request
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from api.app import create_app
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
 from tests.api.hostile import Operation, Sent, operations, requests
 from tests.builders import Organization, organization
+from towpath.api.app import create_app
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 APP = create_app(Settings(docs_open=True))
 DOCUMENT = APP.openapi()
 OPERATIONS = operations(DOCUMENT)
 ROUTES = [one for one in iter_route_contexts(APP.routes) if isinstance(one.original_route, APIRoute)]
-PAGES = "api.pages."
+PAGES = "towpath.api.console."
 AT_ONCE = 4
 ONE_BY_ONE = "/v1/entity"
 """All requests are about one entity: those that write it at the same time may be told to repeat theirs."""

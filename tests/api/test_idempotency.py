@@ -10,12 +10,12 @@ from uuid import uuid4
 import pytest
 from sqlmodel import select
 
-from stores.ai.connections import add_connection
-from stores.ai.tables import ConnectionRow
-from stores.db import Database
 from tests.ai.builders import lamps_model
 from tests.builders import FIELDS, LAMPS, Organization, persons
 from tests.extraction.builders import SCHEMA, note_pdf, poll, send
+from towpath.ai.store.connections import add_connection
+from towpath.ai.store.tables import ConnectionRow
+from towpath.db.engine import Database
 
 CONNECTION = {"name": "lamps", "kind": "duckdb", "path": "lamps.duckdb"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.embedded import EmbeddedStack
 from tests.builders import FIELDS, Organization, organization, persons
+from towpath.runtime.embedded import EmbeddedStack
 
 
 def test_an_index_is_created_read_listed_updated_and_dropped(org: Organization) -> None:

@@ -10,16 +10,16 @@ import httpx
 import psycopg
 import pytest
 
-from api.state import KeyCache
-from contracts.auth import KeyKind, Principal, Role, Scope
-from contracts.errors import Unauthorized
-from domain.auth import make_key
-from runtime.embedded import EmbeddedStack
-from stores.auth import add_key, new_key
-from stores.db import Database
 from tests.api.test_accounts import Person, enters, refused
 from tests.builders import Organization, organization
 from tests.waiting import until
+from towpath.accounts.domain.keys import make_key
+from towpath.accounts.store.auth import add_key, new_key
+from towpath.accounts.types import KeyKind, Principal, Role, Scope
+from towpath.api.http.state import KeyCache
+from towpath.core.errors import Unauthorized
+from towpath.db.engine import Database
+from towpath.runtime.embedded import EmbeddedStack
 
 KEYS = "/api/auth/api-keys"
 Made = tuple[httpx.Client, dict[str, Any]]

@@ -15,15 +15,15 @@ import httpx
 import psycopg
 import pytest
 
-from api.stream_leases import StreamLeases
-from contracts.errors import LimitReached
-from contracts.limits import LimitName
-from runtime.embedded import EmbeddedStack
-from stores.db import Database
-from stores.usage import count_leases, hold_lease, set_limits, stored_bytes
 from tests.builders import Organization
 from tests.llm_server import LlmServer
 from tests.pages.site import Site, site, who
+from towpath.accounts.limits import LimitName
+from towpath.accounts.store.usage import count_leases, hold_lease, set_limits, stored_bytes
+from towpath.api.http.stream_leases import StreamLeases
+from towpath.core.errors import LimitReached
+from towpath.db.engine import Database
+from towpath.runtime.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from runtime.embedded import EmbeddedStack
-from stores.db import Database
 from tests.builders import organization, papers
 from tests.noise import noise
 from tests.pages.site import who
 from tests.waiting import eventually, until
+from towpath.db.engine import Database
+from towpath.runtime.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -23,10 +23,6 @@ from psycopg import sql
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 
-from contracts.jobs import JobKind
-from runtime.codec import EncryptionCodec
-from runtime.embedded import EmbeddedStack
-from runtime.embedded.temporal_server import SEARCH_ATTRIBUTES
 from tests.ai.builders import LATE, TELL, ask, lamps_model, person_of, script, until
 from tests.builders import FIELDS, Organization, organization, persons
 from tests.extraction.builders import SCHEMA, note_pdf, poll, send
@@ -35,6 +31,10 @@ from tests.llm_server import KEY, Fault, LlmServer
 from tests.loopback import LoopbackHandler, serving
 from tests.receiver import Receiver, Script
 from tests.replay.llm_paths import LlmPaths
+from towpath.jobs.types import JobKind
+from towpath.runtime.codec import EncryptionCodec
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.embedded.temporal_server import SEARCH_ATTRIBUTES
 
 LOGS, RAW, DECODED, READER = "logs", "Temporal as it stores it", "Temporal, decrypted", "API, by a read-only key"
 

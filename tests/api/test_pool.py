@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from runtime.embedded import EmbeddedStack
-from stores.db import Database
 from tests.llm_server import LlmServer
 from tests.pages.site import make_model, site
+from towpath.db.engine import Database
+from towpath.runtime.embedded import EmbeddedStack
 
 POOL = 4
 

@@ -15,15 +15,15 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
-from api.app import create_app
-from api.errors import add_error_handlers
-from api.request_log import RequestLog
-from api.requests import add_request_ids
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
 from tests.builders import Organization
 from tests.pages.serving import served
 from tests.waiting import until
+from towpath.api.app import create_app
+from towpath.api.http.errors import add_error_handlers
+from towpath.api.http.request_log import RequestLog
+from towpath.api.http.requests import add_request_ids
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 
 @dataclass

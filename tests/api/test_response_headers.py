@@ -11,13 +11,13 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import iter_route_contexts
 
-import api
-from api.app import create_app
-from api.cors import ASKED, TOLD
-from api.links import public_base
-from api.response_headers import NOTHING, PICTURE
-from contracts.errors import TooLarge, TowpathError
-from runtime.settings import Settings
+from towpath import api
+from towpath.api.app import create_app
+from towpath.api.http.cors import ASKED, TOLD
+from towpath.api.http.links import public_base
+from towpath.api.http.response_headers import NOTHING, PICTURE
+from towpath.core.errors import TooLarge, TowpathError
+from towpath.runtime.settings import Settings
 
 APP = "https://app.example.com"
 EVERYWHERE = {"x-content-type-options": {"nosniff"}, "referrer-policy": {"no-referrer", "same-origin"}}

@@ -13,13 +13,13 @@ import httpx
 import psycopg
 import pytest
 
-from api.app import create_app
-from api.permissions import PAGE, Permission, permissions, table, written
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
 from tests.ai.builders import person_of
 from tests.api.hostile import Operation, operations, plain
 from tests.builders import Organization, organization
+from towpath.api.app import create_app
+from towpath.api.http.permissions import PAGE, Permission, permissions, table, written
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 APP = create_app(Settings(docs_open=True))
 OPERATIONS = operations(APP.openapi())

@@ -16,15 +16,17 @@ from fastapi.routing import iter_route_contexts
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
-import api
-import contracts
-from api.app import create_app
-from api.routing import ApiRoute
-from contracts.bodies import Lenient, Strict
-from contracts.errors import ErrorCode
-from contracts.extraction import ExtractOptions
-from runtime.settings import Settings
+import towpath
+from towpath import api
+from towpath.api.app import create_app
+from towpath.api.http.routing import ApiRoute
+from towpath.core.bodies import Lenient, Strict
+from towpath.core.errors import ErrorCode
+from towpath.extraction.types import ExtractOptions
+from towpath.runtime.settings import Settings
 
+TYPE_MODULES = ("types", "semantic_types", "limits", "params", "bodies", "values", "wire", "health")
+"""Where models of bodies are."""
 SERVED_TO_BROWSERS = (
     "/console",
     "/chat/",
@@ -130,7 +132,9 @@ def bodies_read_by_routes() -> set[str]:
 
 def contract_models() -> dict[str, type[BaseModel]]:
     found = {}
-    for module in pkgutil.iter_modules(contracts.__path__, "contracts."):
+    for module in pkgutil.walk_packages(towpath.__path__, "towpath."):
+        if module.name.rpartition(".")[2] not in TYPE_MODULES:
+            continue
         for name, value in vars(importlib.import_module(module.name)).items():
             if isinstance(value, type) and issubclass(value, BaseModel):
                 found[name] = value

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from runtime.embedded import EmbeddedStack
 from tests.builders import LAMPS, Organization
 from tests.domain.pdfs import pdf
 from tests.llm_server import Fault, LlmServer
 from tests.source_server import source_server
+from towpath.runtime.embedded import EmbeddedStack
 
 MODELS = ["openai::gpt-4o"]
 

@@ -10,9 +10,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from runtime.embedded import EmbeddedStack
 from tests.ai.builders import lamps_model
 from tests.builders import FIELDS, LAMPS, Organization, persons
+from towpath.runtime.embedded import EmbeddedStack
 
 UNKNOWN = "zzUnknown"
 INDEX = {"indexName": "people", "fields": FIELDS}

@@ -16,14 +16,14 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from api.app import create_app
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
 from tests.api.belongings import Belongings, furnish, rows_of
 from tests.api.hostile import Operation, operations, plain
 from tests.api.samples import BESIDE, EXEMPT, PAGE_WORDS, Place, body_of, document, page_path, places
 from tests.llm_server import LlmServer
 from tests.receiver import Receiver
+from towpath.api.app import create_app
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 APP = create_app(Settings(docs_open=True))
 OPERATIONS = operations(APP.openapi())
@@ -32,7 +32,8 @@ PLACES = [place for place in FOUND if not place.exempt]
 PAGES = [
     (method, one.path_format, name)
     for one in iter_route_contexts(APP.routes)
-    if isinstance(one.original_route, APIRoute) and inspect.unwrap(one.endpoint).__module__.startswith("api.pages.")
+    if isinstance(one.original_route, APIRoute)
+    and inspect.unwrap(one.endpoint).__module__.startswith("towpath.api.console.")
     for method in sorted((one.methods or set()) & {"GET", "POST"})
     for name in re.findall(r"{(\w+)}", one.path_format)
     if name not in PAGE_WORDS

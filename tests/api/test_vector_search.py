@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, organization
+from towpath.runtime.embedded import EmbeddedStack
 
 TOPICS = [
     "how glaciers carve valleys", "the migration of arctic terns", "chess opening theory", "baking sourdough bread",

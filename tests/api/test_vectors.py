@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, organization, papers
+from towpath.runtime.embedded import EmbeddedStack
 
 RUN = "/embeddings/upsertion-tasks/run"
 SEED = {"task_id": "task-123", "items": [{"object_id": "obj-1", "payload": {"text": "deep learning paper"}}]}

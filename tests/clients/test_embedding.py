@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from clients.embedding import Splitter, make_embedder
-from clients.embedding.local import DIMENSIONS, LocalEmbedder
-from clients.embedding.remote import RemoteEmbedder
-from contracts.errors import BadInput, ErrorCode, JobFault, TooMany, Unavailable
-from contracts.vectors import LOCAL_MODEL, EmbeddingConfig
 from tests.embedding_server import KEY, EmbeddingServer, embedding_server, vector_of
+from towpath.core.errors import BadInput, ErrorCode, JobFault, TooMany, Unavailable
+from towpath.vectors.embedding import Splitter, make_embedder
+from towpath.vectors.embedding.local import DIMENSIONS, LocalEmbedder
+from towpath.vectors.embedding.remote import RemoteEmbedder
+from towpath.vectors.types import LOCAL_MODEL, EmbeddingConfig
 
 TEXTS = [
     "a cat sleeps on the sofa", "the kitten naps on the couch", "quarterly revenue grew by ten percent", "",
@@ -80,7 +80,7 @@ def test_a_long_text_is_cut_into_bounded_parts_that_overlap_and_lose_nothing() -
 
     from tokenizers import Tokenizer
 
-    from clients.embedding.local import TOKENIZER, packaged
+    from towpath.vectors.embedding.local import TOKENIZER, packaged
 
     tokenizer = Tokenizer.from_file(str(packaged(TOKENIZER)))
     tokenizer.no_truncation()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from clients.llm.forms import answer_model
+from towpath.llm.forms import answer_model
 
 FORM = {"type": "object", "properties": {"a": {}}, "required": ["a"]}
 

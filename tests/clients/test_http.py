@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from clients.http import GuardedClient, Refused, retry_after
-from contracts.errors import BadInput, NotFound, TooLarge, Unavailable
 from tests.clients.raw_server import RawServer, answered, raw_server
+from towpath.core.errors import BadInput, NotFound, TooLarge, Unavailable
+from towpath.net.http import GuardedClient, Refused, retry_after
 
 
 @pytest_asyncio.fixture
@@ -109,7 +109,7 @@ async def test_a_name_that_leads_elsewhere_after_the_check_is_refused(
     async def resolve(_host: str, _port: int) -> list[str]:
         return now
 
-    monkeypatch.setattr("clients.http._resolve", resolve)
+    monkeypatch.setattr("towpath.net.http._resolve", resolve)
     client = GuardedClient(most_bytes=1000, seconds=3)
     await client.check(f"http://hooks.example.com:{server.port}/x")
     now[:] = ["127.0.0.1"]
@@ -274,7 +274,7 @@ async def test_a_post_gives_any_status_and_a_bounded_body(
     server: RawServer, client: GuardedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No server of a test has a public address.
-    monkeypatch.setattr("clients.http.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("towpath.net.http.is_public", lambda address: address == "127.0.0.1")
     server.answers["/hook"] = answered(302, b"y" * 50_000, Location=f"{server.url}/other")
 
     found = await client.post(f"{server.url}/hook", b"{}", {"Content-Type": "application/json"}, keep_bytes=10)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from clients.llm import Catalog, LanguageModels
-from contracts.errors import (
+from tests.llm_server import KEY, TOKENS_IN, TOKENS_OUT, Fault, LlmServer, llm_server
+from towpath.core.errors import (
     BadInput,
     ContextTooLong,
     ErrorCode,
@@ -20,8 +20,8 @@ from contracts.errors import (
     ProviderDown,
     RateLimited,
 )
-from contracts.llm import ImagePart, LlmConfig, OutputMode, Prompt, ProviderConfig, WireFormat
-from tests.llm_server import KEY, TOKENS_IN, TOKENS_OUT, Fault, LlmServer, llm_server
+from towpath.llm import Catalog, LanguageModels
+from towpath.llm.types import ImagePart, LlmConfig, OutputMode, Prompt, ProviderConfig, WireFormat
 
 FORM = {
     "type": "object",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.addresses import is_public
+from towpath.net.addresses import is_public
 
 
 @pytest.mark.parametrize(

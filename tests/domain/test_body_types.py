@@ -10,13 +10,13 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-import api.app
-from contracts.bodies import Lenient, Strict
-from contracts.entities import IndexView
-from contracts.extraction import ExtractOptions
-from runtime.settings import Settings
+import towpath.api.app
+from towpath.core.bodies import Lenient, Strict
+from towpath.entities.types import IndexView
+from towpath.extraction.types import ExtractOptions
+from towpath.runtime.settings import Settings
 
-assert api.app
+assert towpath.api.app
 """Imported, it has defined every body."""
 
 
@@ -67,7 +67,7 @@ def test_a_truth_value_is_no_number(field: FieldInfo) -> None:
 
 
 def test_the_document_keeps_the_bounds_of_numbers() -> None:
-    schemas = api.app.create_app(Settings(docs_open=True)).openapi()["components"]["schemas"]
+    schemas = towpath.api.app.create_app(Settings(docs_open=True)).openapi()["components"]["schemas"]
 
     assert schemas["IndexBody"]["properties"]["duplicateThreshold"]["maximum"] == 1.0
     assert schemas["ApiKeyBody"]["properties"]["expiresInDays"]["anyOf"][0]["minimum"] == 1

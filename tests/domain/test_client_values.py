@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.errors import JobFault
-from contracts.values import MOST_OFFSET, Moment, Offset, is_port, storable_text
+from towpath.core.errors import JobFault
+from towpath.core.values import MOST_OFFSET, Moment, Offset, is_port, storable_text
 
 MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from domain.enrichment.drafts import FORMATS
-from domain.extraction.dates import parse_date, parse_datetime
-from domain.extraction.numbers import parse_number
-from domain.extraction.values import ADDRESS, MAIL
-from domain.matching.normalise import _join_codes
+from towpath.enrichment.domain.drafts import FORMATS
+from towpath.entities.domain.matching.normalise import _join_codes
+from towpath.extraction.domain.dates import parse_date, parse_datetime
+from towpath.extraction.domain.numbers import parse_number
+from towpath.extraction.domain.values import ADDRESS, MAIL
 
 LONG = 100_000
 HOSTILE = [

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.jobs import Outcome, superseded, tally
+from towpath.jobs.domain import Outcome, superseded, tally
 
 
 @given(st.lists(st.integers(0, 5), max_size=50))

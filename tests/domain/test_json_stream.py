@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.errors import BadInput, ErrorCode, TooLarge
-from domain.json_stream import ArraySplitter, LineSplitter, Splitter, scalar_member
+from towpath.core.errors import BadInput, ErrorCode, TooLarge
+from towpath.core.json_stream import ArraySplitter, LineSplitter, Splitter, scalar_member
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.errors import BadInput, ErrorCode
-from contracts.json_values import MOST_DEPTH, BadValue, parse_json, read_json, write_json
+from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.json_values import MOST_DEPTH, BadValue, parse_json, read_json, write_json
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

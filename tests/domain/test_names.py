@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from contracts.names import name_key, normal_email, normal_name
-from domain.auth import SLUG_CHARACTERS, slugs
-from domain.passwords import LOOKED_AT, why_refused
+from towpath.accounts.domain.keys import SLUG_CHARACTERS, slugs
+from towpath.accounts.domain.passwords import LOOKED_AT, why_refused
+from towpath.core.names import name_key, normal_email, normal_name
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_short_name_is_no_reason() -> None:
 def test_a_long_password_is_judged_by_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(
-        "domain.passwords.zxcvbn",
+        "towpath.accounts.domain.passwords.zxcvbn",
         lambda text, user_inputs: seen.append(len(text)) or {"score": 4, "feedback": {"warning": ""}},
     )
 

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from domain.spreadsheets import safe_cell, safe_csv
+from towpath.core.spreadsheets import safe_cell, safe_csv
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.suggestions import nearest, nearest_path, suggestion
+from towpath.core.suggestions import nearest, nearest_path, suggestion
 
 PATHS = ["/v1/jobs", "/v1/jobs/{jobId}", "/v1/jobs/{jobId}/events", "/templates/{templateId}", "/jobs"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.urls import document_shown, has_credentials, receiver_shown, without_url
+from towpath.net.urls import document_shown, has_credentials, receiver_shown, without_url
 
 
 @pytest.mark.parametrize(

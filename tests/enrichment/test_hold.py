@@ -14,17 +14,17 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.testing import WorkflowEnvironment
 
-from contracts.enrichment import HOLD_SECONDS
-from contracts.queues import Queue
-from runtime.embedded import EmbeddedStack
-from runtime.plugin import towpath_plugin
-from runtime.settings import Settings
-from runtime.temporal import connect
-from stores.db import Database
 from tests.builders import Organization, organization, providers
 from tests.llm_server import LlmServer
-from worker import Parts, make_worker
-from workflows import search_attributes as attributes
+from towpath.core.queues import Queue
+from towpath.db.engine import Database
+from towpath.enrichment.types import HOLD_SECONDS
+from towpath.jobs import search_attributes as attributes
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.plugin import towpath_plugin
+from towpath.runtime.settings import Settings
+from towpath.runtime.temporal import connect
+from towpath.worker import Parts, make_worker
 
 KEYS = [attributes.ORGANIZATION, attributes.KIND, attributes.STATE]
 SERVER = str(Path(sys.executable).with_name("temporal-test-server"))

@@ -13,12 +13,12 @@ import httpx
 import psycopg
 import pytest
 
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
 from tests.builders import Organization, organization, providers
 from tests.llm_server import Fault, LlmServer, llm_server
 from tests.supervised import supervised
 from tests.waiting import until
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 ENTITIES = 60
 BATCH = "/api/enrichment/batch/start"

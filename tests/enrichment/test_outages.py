@@ -16,21 +16,21 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
-from contracts.enrichment import Plan, Strategy
-from contracts.jobs import JobEvent, JobInput, JobKind, JobOutcome, JobRef, JobState
-from contracts.queues import Queue
-from domain.enrichment.schema import read_content
-from runtime.settings import Settings
-from stores import jobs as job_store
-from stores.auth import DEFAULT_ORGANIZATION
-from stores.db import Database
-from stores.events import read_events
-from stores.staging import StagedItem, read_failures, stage_page
-from stores.tables import JobRow
 from tests.builders import providers
 from tests.llm_server import Fault, LlmServer
 from tests.skipping import skipping
-from workflows.enrichment import BatchEnrichmentWorkflow
+from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from towpath.core.queues import Queue
+from towpath.db.engine import Database
+from towpath.db.tables import JobRow
+from towpath.enrichment.domain.schema import read_content
+from towpath.enrichment.types import Plan, Strategy
+from towpath.jobs.event_hub import read_events
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import StagedItem, read_failures, stage_page
+from towpath.jobs.types import JobEvent, JobInput, JobKind, JobOutcome, JobRef, JobState
+from towpath.runtime.settings import Settings
+from towpath.workflows.enrichment import BatchEnrichmentWorkflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 MODEL, OTHER = "openai::gpt-4o", "anthropic::claude-haiku-4-5"

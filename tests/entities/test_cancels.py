@@ -7,10 +7,10 @@ import asyncio
 import psycopg
 from temporalio.client import Client
 
-from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, persons
 from tests.extraction.builders import SCHEMA, note_pdf, poll, send
-from workflows.housekeeping import RECONCILE_ID
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.workflows.housekeeping import RECONCILE_ID
 
 # What a facade has committed when it dies before it tells the workflow.
 WISH = "UPDATE jobs SET cancelling = true, updated_at = now() - interval '1 minute' WHERE id = %s"

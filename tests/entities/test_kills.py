@@ -11,12 +11,12 @@ import psutil
 import psycopg
 import pytest
 
-from runtime.embedded import EmbeddedStack
-from runtime.embedded.process import wait_ended
-from runtime.settings import Settings
 from tests.builders import Organization, organization, persons
 from tests.supervised import supervised
 from tests.waiting import until
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.embedded.process import wait_ended
+from towpath.runtime.settings import Settings
 
 PEOPLE = persons(1200, seed=3)
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest_asyncio
 
-from contracts.entities import FieldType, IndexConfig, IndexField
-from domain.entities import ScalarFields
-from domain.matching import default_model, fit_model, fit_values, score_pairs
-from runtime.embedded import EmbeddedStack
-from stores.db import Database
-from stores.entities.dynamic import index_for_write
 from tests.builders import FIELDS, Organization, organization, persons
+from towpath.db.engine import Database
+from towpath.entities.domain.matching import default_model, fit_model, fit_values, score_pairs
+from towpath.entities.domain.parsing import ScalarFields
+from towpath.entities.store.dynamic import index_for_write
+from towpath.entities.types import FieldType, IndexConfig, IndexField
+from towpath.runtime.embedded import EmbeddedStack
 
 DEFAULT = "default"
 

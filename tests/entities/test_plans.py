@@ -11,19 +11,19 @@ import pytest
 import pytest_asyncio
 from temporalio.testing import ActivityEnvironment
 
-from activities._candidates import Matcher
-from activities.entities import EntityActivities
-from contracts.entities import FieldType, IndexConfig, IndexField
-from contracts.jobs import JobKind, JobRef, JobState
-from domain.entities import make_draft, parse_entity
-from stores.db import Connection, Database
-from stores.entities import pairs as pair_store
-from stores.entities.indexes import add_entities, create_index
-from stores.entities.records import delete_entity, write_drafts
-from stores.entities.statistics import refresh_statistics
-from stores.jobs import create_job
-from stores.tables import JobRow
 from tests.stores.planned import Counting
+from towpath.activities.entities import EntityActivities
+from towpath.db.engine import Connection, Database
+from towpath.db.tables import JobRow
+from towpath.entities.candidates import Matcher
+from towpath.entities.domain.parsing import make_draft, parse_entity
+from towpath.entities.store import pairs as pair_store
+from towpath.entities.store.indexes import add_entities, create_index
+from towpath.entities.store.records import delete_entity, write_drafts
+from towpath.entities.store.statistics import refresh_statistics
+from towpath.entities.types import FieldType, IndexConfig, IndexField
+from towpath.jobs.store.jobs import create_job
+from towpath.jobs.types import JobKind, JobRef, JobState
 
 OLD = range(1, 8)
 FRESH = 8

@@ -10,13 +10,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from contracts.llm import LOCAL_LLM
-from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, organization
 from tests.domain.pdfs import Sheet, pdf_of
 from tests.extraction.builders import FIELDS, NOTE, SCHEMA, extracted, note_pdf, poll, scan, send, sheet_of_lines
 from tests.llm_server import Fault, LlmServer
 from tests.source_server import source_server
+from towpath.llm.types import LOCAL_LLM
+from towpath.runtime.embedded import EmbeddedStack
 
 LLM = "openai::gpt-4o"
 ANSWER = {"noteNumber": "88", "pallets": 4, "customer": "Orion Lamps", "date": "2026-04-11"}

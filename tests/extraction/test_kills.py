@@ -8,14 +8,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
 from tests.builders import organization, providers
 from tests.extraction.builders import FIELDS, SCHEMA, note_pdf, poll, scan, send
 from tests.extraction.test_extract import ANSWER, LLM, says
 from tests.llm_server import Fault, LlmServer, llm_server
 from tests.supervised import supervised
 from tests.waiting import until
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 PAGES = 300
 

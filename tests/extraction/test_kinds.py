@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from contracts.documents import DocumentKind
-from domain.extraction.kinds import MEDIA_TYPES, SUFFIXES
 from tests.builders import Organization
 from tests.clients.documents import made
 from tests.extraction.builders import NOTE, note_pdf, poll, scan, send
 from tests.llm_server import LlmServer
 from tests.loopback import LoopbackHandler, serving
+from towpath.documents.kinds import MEDIA_TYPES, SUFFIXES
+from towpath.documents.types import DocumentKind
 
 ROWS = [line.split(": ") for line in NOTE[1:]]
 

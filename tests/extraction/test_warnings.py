@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from contracts.documents import PageBody, PageContent, ReadMethod
 from tests.builders import Organization
 from tests.domain.pdfs import pdf_of
 from tests.extraction.builders import NOTE, SCHEMA, note_pdf, poll, send, sheet_of_lines
 from tests.llm_server import Fault, LlmServer
 from tests.receiver import Receiver
+from towpath.documents.types import PageBody, PageContent, ReadMethod
 
 SMALL, LARGE = "small::tiny", "openai::gpt-4o"
 WANTED: dict[str, Any] = {

@@ -12,10 +12,10 @@ from typing import Any
 
 import schemathesis
 
-from contracts.auth import KeyKind, Role, Scope
-from domain.auth import KEY_BYTES, make_key
-from stores.auth import add_key, new_key
-from stores.db import Database
+from towpath.accounts.domain.keys import KEY_BYTES, make_key
+from towpath.accounts.store.auth import add_key, new_key
+from towpath.accounts.types import KeyKind, Role, Scope
+from towpath.db.engine import Database
 
 SECONDS = 600
 

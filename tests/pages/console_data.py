@@ -10,10 +10,16 @@ from uuid import UUID, uuid4
 
 from PIL import Image, ImageDraw, ImageFont
 
-from contracts.documents import DocumentKind, PageBody, PageContent, ReadMethod, Word
-from contracts.errors import ErrorCode
-from contracts.extraction import DocumentRef, Extracted, Extraction, ExtractOptions, ExtractParams, FieldSource
-from contracts.jobs import (
+from towpath.core.errors import ErrorCode
+from towpath.db.engine import Database
+from towpath.db.tables import JobRow
+from towpath.documents.types import DocumentKind, PageBody, PageContent, ReadMethod, Word
+from towpath.extraction.store.jobs import begin_review, create_extraction, extract_id, keep_extracted, note_document
+from towpath.extraction.store.pages import keep_image, keep_pages, packed
+from towpath.extraction.types import DocumentRef, Extracted, Extraction, ExtractOptions, ExtractParams, FieldSource
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.staging import add_failures
+from towpath.jobs.types import (
     Cost,
     DeliveryRef,
     FailedItem,
@@ -25,15 +31,9 @@ from contracts.jobs import (
     PhaseChange,
     Progress,
 )
-from contracts.webhooks import DeliveryState, Try, TryOutcome, TryTask
-from stores import jobs as job_store
-from stores.db import Database
-from stores.extraction.jobs import begin_review, create_extraction, extract_id, keep_extracted, note_document
-from stores.extraction.pages import keep_image, keep_pages, packed
-from stores.staging import add_failures
-from stores.tables import JobRow
-from stores.webhooks.deliveries import keep_try
-from stores.webhooks.receivers import Target, add_target
+from towpath.webhooks.store.deliveries import keep_try
+from towpath.webhooks.store.endpoints import Target, add_target
+from towpath.webhooks.types import DeliveryState, Try, TryOutcome, TryTask
 
 VARIANT = "v1"
 SCHEMA: dict[str, Any] = {

@@ -15,14 +15,14 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.pages.conversation import step_with_rows, thread_page, turn_fragment
-from api.pages.rendering import Reader, secure
-from api.pages.routes import mount_static
-from contracts.ai import AiState, Thread, Turn
-from contracts.jobs import EventType
-from domain.ai.charts import chart_spec, read_rows, render_png, render_svg
-from domain.ai.results import last_drawable
 from tests.pages.serving import served
+from towpath.ai.domain.charts import chart_spec, read_rows, render_png, render_svg
+from towpath.ai.domain.results import last_drawable
+from towpath.ai.types import AiState, Thread, Turn
+from towpath.api.console.conversation import step_with_rows, thread_page, turn_fragment
+from towpath.api.console.rendering import Reader, secure
+from towpath.api.console.routes import mount_static
+from towpath.jobs.types import EventType
 
 LOOK_SECONDS = 0.02
 

@@ -14,25 +14,25 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
-from api.app import create_app
-from api.auth import chat_link_token
-from api.state import AppState
-from contracts.ai import AiParams, ModelKind, StoredAction, ThreadHead
-from contracts.databases import DatabaseConfig
-from contracts.jobs import Finish, JobError, JobKind, JobRef, JobState
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores import jobs as job_store
-from stores.ai.connections import add_connection, sealed_config
-from stores.ai.jobs import create_ai_job, keep_action
-from stores.ai.models import add_model
-from stores.ai.tables import ConnectionRow, ModelRow
-from stores.db import Database
-from stores.tables import JobRow
-from stores.vault import Vault
 from tests.builders import Organization, organization, providers
 from tests.llm_server import LlmServer
 from tests.pages.serving import served
+from towpath.ai.databases.types import DatabaseConfig
+from towpath.ai.store.connections import add_connection, sealed_config
+from towpath.ai.store.jobs import create_ai_job, keep_action
+from towpath.ai.store.models import add_model
+from towpath.ai.store.tables import ConnectionRow, ModelRow
+from towpath.ai.types import AiParams, ModelKind, StoredAction, ThreadHead
+from towpath.api.app import create_app
+from towpath.api.http.auth import chat_link_token
+from towpath.api.http.state import AppState
+from towpath.db.engine import Database
+from towpath.db.tables import JobRow
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.types import Finish, JobError, JobKind, JobRef, JobState
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
+from towpath.secrets.vault import Vault
 
 PASSWORD = "correct horse battery"
 SECRETS = "a passphrase"

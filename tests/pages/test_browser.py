@@ -9,10 +9,6 @@ from uuid import UUID
 import pytest
 from playwright.async_api import Page, expect
 
-from api.pages.rendering import Reader
-from contracts.ai import ActionType, AiState, ChartType, Thread, Turn
-from contracts.jobs import JobKind, JobRef
-from stores.db import Database
 from tests.pages.audit import AUDIT
 from tests.pages.browser import NewPage
 from tests.pages.showcase import Showcase, showcase
@@ -31,6 +27,10 @@ from tests.pages.threads import (
     turn,
     unfinished,
 )
+from towpath.ai.types import ActionType, AiState, ChartType, Thread, Turn
+from towpath.api.console.rendering import Reader
+from towpath.db.engine import Database
+from towpath.jobs.types import JobKind, JobRef
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ROWS = found(1, (WAREHOUSE, LATE), [line[:2] for line in BY_WAREHOUSE], chart=ChartType.BAR)

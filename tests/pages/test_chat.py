@@ -9,12 +9,6 @@ import httpx
 import jwt
 import pytest
 
-from api.auth import chat_link_token, stream_token
-from contracts.ai import ActionType, ChartType
-from contracts.errors import ErrorCode
-from contracts.jobs import JobError, JobRef
-from runtime.embedded import EmbeddedStack
-from stores.db import Database
 from tests.builders import Organization
 from tests.llm_server import LlmServer
 from tests.pages.site import (
@@ -34,6 +28,12 @@ from tests.pages.site import (
     who,
 )
 from tests.pages.threads import BY_WAREHOUSE, LATE, WAREHOUSE, did, found
+from towpath.ai.types import ActionType, ChartType
+from towpath.api.http.auth import chat_link_token, stream_token
+from towpath.core.errors import ErrorCode
+from towpath.db.engine import Database
+from towpath.jobs.types import JobError, JobRef
+from towpath.runtime.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ROWS = found(1, (WAREHOUSE, LATE), [line[:2] for line in BY_WAREHOUSE], chart=ChartType.BAR)

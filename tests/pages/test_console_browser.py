@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from contracts.jobs import JobState
-from contracts.webhooks import DeliveryState
-from stores.db import Database
 from tests.builders import Organization, persons
 from tests.pages.audit import AUDIT
 from tests.pages.browser import NewPage
@@ -25,6 +22,9 @@ from tests.pages.console_data import (
     tried,
 )
 from tests.pages.site import Site, who
+from towpath.db.engine import Database
+from towpath.jobs.types import JobState
+from towpath.webhooks.types import DeliveryState
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 SCREENS = {"desk": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
@@ -279,7 +279,7 @@ async def test_filters_change_the_list_in_place_and_the_address_goes_along(
 async def test_pages_are_turned_in_place(
     running_site: Site, database: Database, browser_page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.pages.console_jobs.PAGE_SIZE", 3)
+    monkeypatch.setattr("towpath.api.console.console_jobs.PAGE_SIZE", 3)
     org = running_site.organization()
     for number in range(7):
         await make_job(database, who(org), params={"index": f"index-{number}"})

@@ -10,13 +10,6 @@ import httpx
 import pytest
 from psycopg.types.json import Json
 
-from contracts.errors import ErrorCode
-from contracts.jobs import JobKind, JobRef, JobState, JobWarning
-from contracts.webhooks import DeliveryState
-from runtime.embedded import EmbeddedStack
-from stores.db import Database
-from stores.jobs import get_job
-from stores.warnings import add_warnings
 from tests.llm_server import LlmServer
 from tests.pages.console_data import (
     delivery_of,
@@ -41,6 +34,13 @@ from tests.pages.site import (
     user,
     who,
 )
+from towpath.core.errors import ErrorCode
+from towpath.db.engine import Database
+from towpath.jobs.store.jobs import get_job
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.types import JobKind, JobRef, JobState, JobWarning
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.webhooks.types import DeliveryState
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ATTACK = '"><script>alert(1)</script>'
@@ -249,7 +249,7 @@ async def test_the_timeline_tells_events_of_every_kind_in_words(running_site: Si
 async def test_a_long_timeline_shows_its_newest_and_leads_to_earlier(
     running_site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.pages.console_job.SHOWN_EVENTS", 3)
+    monkeypatch.setattr("towpath.api.console.console_job.SHOWN_EVENTS", 3)
     org = running_site.organization()
     ref = await make_job(database, who(org))
     await run(database, ref, done=1)

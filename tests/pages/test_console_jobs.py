@@ -7,9 +7,9 @@ import re
 import httpx
 import pytest
 
-from stores.db import Database
 from tests.pages.console_data import make_extraction, make_job, of_every_state
 from tests.pages.site import PASSWORD, Site, by_key, make_question, sign_in, user, who
+from towpath.db.engine import Database
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ATTACK = '"><script>alert(1)</script>'
@@ -56,7 +56,7 @@ async def test_the_shell_comes_without_looking_for_jobs(
 
     for name in ("list_page", "totals_by_status"):
         monkeypatch.setattr(f"api.pages.console_jobs.{name}", forbidden)
-    monkeypatch.setattr("api.pages.console.list_page", forbidden)
+    monkeypatch.setattr("towpath.api.console.console.list_page", forbidden)
     shell = by_key(running_site, org).get("/console?status=ERROR&q=x&page=3")
 
     assert shell.status_code == 200
@@ -147,7 +147,7 @@ async def test_an_exact_id_is_found_by_itself(running_site: Site, database: Data
 
 
 async def test_jobs_come_in_pages(running_site: Site, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.pages.console_jobs.PAGE_SIZE", 2)
+    monkeypatch.setattr("towpath.api.console.console_jobs.PAGE_SIZE", 2)
     org = running_site.organization()
     made = [str((await make_job(database, who(org))).job_id) for _ in range(5)]
     browser = by_key(running_site, org)

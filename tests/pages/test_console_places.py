@@ -8,19 +8,19 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api.entity_answers import explanation
-from api.pages.entities_page import evidence_of, flat
-from contracts.entities import Contribution, Explanation, IndexConfig
-from contracts.webhooks import DeliveryState
-from stores.auth import get_key, list_keys
-from stores.db import Database
-from stores.sealed_urls import open_url
-from stores.vault import Vault
-from stores.webhooks.receivers import list_receivers
 from tests.builders import persons
 from tests.pages.console_data import delivery_of, finish, make_job, tried
 from tests.pages.forms import fields_of
 from tests.pages.site import PASSWORD, SECRETS, Site, as_operator, by_key, csrf_of, reading, sign_in, user, who
+from towpath.accounts.store.auth import get_key, list_keys
+from towpath.api.console.entities_page import evidence_of, flat
+from towpath.api.entity_answers import explanation
+from towpath.db.engine import Database
+from towpath.entities.types import Contribution, Explanation, IndexConfig
+from towpath.secrets.urls import open_url
+from towpath.secrets.vault import Vault
+from towpath.webhooks.store.endpoints import list_receivers
+from towpath.webhooks.types import DeliveryState
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ATTACK = '"><script>alert(1)</script>'
@@ -78,7 +78,7 @@ async def test_the_log_shows_each_notice_with_its_attempts_and_body(running_site
 async def test_the_log_goes_on_behind_its_page(
     running_site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.pages.deliveries.SHOWN", 2)
+    monkeypatch.setattr("towpath.api.console.deliveries.SHOWN", 2)
     org = running_site.organization()
     first, *_ = await notices(database, who(org))
     browser = by_key(running_site, org)
@@ -233,7 +233,7 @@ async def test_an_entity_is_shown_with_its_candidates_and_why(running_site: Site
 
 
 async def test_groups_are_listed_with_their_sizes_in_pages(running_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.pages.entities_page.GROUPS_A_PAGE", 3)
+    monkeypatch.setattr("towpath.api.console.entities_page.GROUPS_A_PAGE", 3)
     browser, _ = people(running_site)
 
     first, last, beyond = (browser.get(f"/console/entities?page={number}").text for number in (1, 2, 3))

@@ -7,13 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from api.pages.conversation import thread_page, title_of, turn_fragment
-from api.pages.markdown import markdown
-from api.pages.rendering import Reader, counted, money, span
-from api.pages.results import FIRST_ROWS, chart_in_words, table_of
-from api.pages.static_files import FOLDER, static_files
-from contracts.ai import ActionType, AiState, ChartType
-from contracts.semantics import DataType
 from tests.pages.threads import (
     BY_WAREHOUSE,
     CARRIER,
@@ -31,6 +24,13 @@ from tests.pages.threads import (
     turn,
     unfinished,
 )
+from towpath.ai.semantic_types import DataType
+from towpath.ai.types import ActionType, AiState, ChartType
+from towpath.api.console.conversation import thread_page, title_of, turn_fragment
+from towpath.api.console.markdown import markdown
+from towpath.api.console.rendering import Reader, counted, money, span
+from towpath.api.console.results import FIRST_ROWS, chart_in_words, table_of
+from towpath.api.console.static_files import FOLDER, static_files
 
 WRITER = Reader(writes=True, csrf="the-token")
 ATTACK = "<script>alert(1)</script>"

@@ -9,16 +9,16 @@ from uuid import UUID
 import httpx
 import pytest
 
-from contracts.extraction import FieldSource
-from contracts.jobs import JobKind, JobRef, JobState
-from runtime.embedded import EmbeddedStack
-from stores.db import Database
-from stores.extraction.reviews import list_annotations
-from stores.jobs import get_job, lock_job, mark_paused
 from tests.llm_server import LlmServer
 from tests.pages.console_data import DATA, SCHEMA, finish, make_extraction, make_job, page_of, review_of
 from tests.pages.forms import fields_of
 from tests.pages.site import Site, as_operator, by_key, reading, site, user, who
+from towpath.db.engine import Database
+from towpath.extraction.store.reviews import list_annotations
+from towpath.extraction.types import FieldSource
+from towpath.jobs.store.jobs import get_job, lock_job, mark_paused
+from towpath.jobs.types import JobKind, JobRef, JobState
+from towpath.runtime.embedded import EmbeddedStack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ATTACK = '"><script>alert(1)</script>'
@@ -158,7 +158,7 @@ async def test_the_queue_leads_through_what_waits_the_oldest_first(running_site:
 async def test_a_queue_longer_than_a_page_begins_at_its_end(
     running_site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.pages.review.QUEUE_PAGE", 2)
+    monkeypatch.setattr("towpath.api.console.review.QUEUE_PAGE", 2)
     org = running_site.organization()
     made = [await make_extraction(database, who(org)) for _ in range(5)]
     browser = by_key(running_site, org)

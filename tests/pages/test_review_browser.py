@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from contracts.extraction import FieldSource
-from contracts.jobs import JobRef
-from stores.db import Database
-from stores.extraction.reviews import list_annotations
 from tests.builders import Organization
 from tests.pages.audit import AUDIT
 from tests.pages.browser import NewPage
 from tests.pages.console_data import DATA, SOURCES, make_extraction, page_of, review_of
 from tests.pages.site import Site, who
 from tests.pages.test_console_browser import SCREENS, enter
+from towpath.db.engine import Database
+from towpath.extraction.store.reviews import list_annotations
+from towpath.extraction.types import FieldSource
+from towpath.jobs.types import JobRef
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.pages.rendering import _templates
-from api.pages.review_form import MOST_ROWS, FormMaker, Kind, Node, words_of
-from api.pages.review_typed import TypedForm, data_of, with_row_changed, wrong_fields
-from api.pages.sheets import joined
 from tests.pages.console_data import DATA, SCHEMA
 from tests.pages.forms import fields_of
+from towpath.api.console.rendering import _templates
+from towpath.api.console.review_form import MOST_ROWS, FormMaker, Kind, Node, words_of
+from towpath.api.console.review_typed import TypedForm, data_of, with_row_changed, wrong_fields
+from towpath.api.console.sheets import joined
 
 PAGE = """
 {% from "review_macros.html" import block %}

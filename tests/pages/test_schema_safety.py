@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from domain.json_schema import Uncheckable, errors_of
-from stores.db import Database
 from tests.builders import Organization
 from tests.extraction.builders import note_pdf, send
 from tests.pages.console_data import make_extraction
 from tests.pages.forms import fields_of
 from tests.pages.site import Site, by_key, who
+from towpath.core.json_schema import Uncheckable, errors_of
+from towpath.db.engine import Database
 
 in_session = pytest.mark.asyncio(loop_scope="session")
 

@@ -6,8 +6,8 @@ import httpx
 import psycopg
 import pytest
 
-from api.pages.sign_in import HOME, local_path
 from tests.pages.site import PASSWORD, Site, csrf_of, sign_in, user
+from towpath.api.console.sign_in import HOME, local_path
 
 WRONG_KEY = "ent_" + "a" * 40
 
@@ -225,7 +225,7 @@ def test_a_form_is_bounded(running_site: Site) -> None:
 
 
 def test_files_are_kept_for_a_year_under_the_address_of_their_content(running_site: Site) -> None:
-    from api.pages.static_files import static_files
+    from towpath.api.console.static_files import static_files
 
     for file in static_files().values():
         answer = httpx.get(f"{running_site.url}{file.url}")

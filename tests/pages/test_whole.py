@@ -8,12 +8,12 @@ import httpx
 import pytest
 from playwright.async_api import Page, expect
 
-from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, persons
 from tests.extraction.builders import FIELDS, SCHEMA, note_pdf, poll, send
 from tests.extraction.test_extract import ANSWER, LLM, says
 from tests.llm_server import LlmServer
 from tests.pages.forms import fields_of
+from towpath.runtime.embedded import EmbeddedStack
 
 
 def signed_in(system: EmbeddedStack, org: Organization) -> httpx.Client:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from contracts.ai import ActionType, AiState, ChartType, Conversation, ResultColumn, StoredAction, Thread, Turn
-from contracts.semantics import DataType, Query, Sort
-from domain.ai.results import write_csv
+from towpath.ai.domain.results import write_csv
+from towpath.ai.semantic_types import DataType, Query, Sort
+from towpath.ai.types import ActionType, AiState, ChartType, Conversation, ResultColumn, StoredAction, Thread, Turn
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 

@@ -14,9 +14,6 @@ from pathlib import Path
 
 from temporalio.client import Client
 
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
-from stores.migrate import migrate
 from tests import builders
 from tests.ai.builders import make_lamps
 from tests.builders import FIELDS, Organization, organization, papers, persons, providers
@@ -25,6 +22,9 @@ from tests.receiver import Script, receiver
 from tests.replay.ai_paths import AiPaths
 from tests.replay.document_paths import DocumentPaths
 from tests.replay.llm_paths import LlmPaths
+from towpath.db.migrate import migrate
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 FOLDER = Path(__file__).parent / "histories"
 

@@ -8,9 +8,9 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from contracts.jobs import JobKind
-from runtime.plugin import towpath_plugin
-from worker import WORKFLOWS
+from towpath.jobs.types import JobKind
+from towpath.runtime.plugin import towpath_plugin
+from towpath.worker import WORKFLOWS
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 

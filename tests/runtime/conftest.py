@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner, Result
 
-from cli import app
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
+from towpath.cli import app
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 Towpath = Callable[..., Awaitable[Result]]
 """Runs the command `towpath` with some arguments."""

@@ -9,10 +9,10 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import ApplicationError
 
-from contracts.errors import Unavailable
-from runtime.codec import EncryptionCodec, make_codec
-from runtime.plugin import towpath_plugin
-from runtime.settings import Settings
+from towpath.core.errors import Unavailable
+from towpath.runtime.codec import EncryptionCodec, make_codec
+from towpath.runtime.plugin import towpath_plugin
+from towpath.runtime.settings import Settings
 
 MARK = b"the question of a tenant"
 PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=MARK)

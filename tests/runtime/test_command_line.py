@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from contracts.queues import Queue, read_queues
-from runtime.embedded.stack import ROOT
+from towpath.core.queues import Queue, read_queues
+from towpath.runtime.embedded.stack import ROOT
 
 
 def towpath(*words: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end; everything has a port of its own, unless it is told another."""
     zeros = {f"TOWPATH_{name}": "0" for name in ("PORT", "UI_PORT", "TEMPORAL_PORT", "POSTGRES_PORT", "CHROMA_PORT")}
     return subprocess.run(
-        [sys.executable, "-m", "cli", *words],
+        [sys.executable, "-m", "towpath", *words],
         cwd=ROOT, env={**os.environ, **zeros, "TOWPATH_HOME": str(home), **environment},
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip

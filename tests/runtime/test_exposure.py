@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from runtime.embedded import EmbeddedStack, StackError
-from runtime.embedded.home import Home
-from runtime.exposure import DEVELOPMENT, WEBHOOK_HOSTS, exposed, is_loopback, own_endpoints, refusal
-from runtime.settings import Settings
 from tests.runtime.conftest import settings_for
+from towpath.runtime.embedded import EmbeddedStack, StackError
+from towpath.runtime.embedded.home import Home
+from towpath.runtime.exposure import DEVELOPMENT, WEBHOOK_HOSTS, exposed, is_loopback, own_endpoints, refusal
+from towpath.runtime.settings import Settings
 
 EXPLICIT: dict[str, Any] = {
     "host": "127.0.0.2", "port": 18_431, "ui_port": 18_432, "temporal_port": 18_433, "postgres_port": 18_434,

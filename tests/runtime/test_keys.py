@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from stores.auth import find_key
-from stores.db import Database
 from tests.runtime.conftest import Towpath
+from towpath.accounts.store.auth import find_key
+from towpath.db.engine import Database
 
 
 @pytest.fixture

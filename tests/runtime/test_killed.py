@@ -19,10 +19,10 @@ import psycopg
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from runtime.embedded.home import Home
-from runtime.embedded.process import wait_ended
-from runtime.embedded.stack import ROOT
 from tests.waiting import until
+from towpath.runtime.embedded.home import Home
+from towpath.runtime.embedded.process import wait_ended
+from towpath.runtime.embedded.stack import ROOT
 
 START_SECONDS = 120.0
 
@@ -37,7 +37,7 @@ class Up:
         self.log = home.parent / "up.log"
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli", "up"], cwd=ROOT, env=environment, stdout=log, stderr=log,
+                [sys.executable, "-m", "towpath", "up"], cwd=ROOT, env=environment, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
         self._wait_ready()
@@ -153,7 +153,7 @@ async def test_a_stop_in_the_middle_of_a_start_leaves_nothing(home: Path) -> Non
     home.mkdir(parents=True)
     zeros = {f"TOWPATH_{name}": "0" for name in ("PORT", "UI_PORT", "TEMPORAL_PORT", "POSTGRES_PORT")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli", "up"], cwd=ROOT, env={**os.environ, **zeros, "TOWPATH_HOME": str(home)},
+        [sys.executable, "-m", "towpath", "up"], cwd=ROOT, env={**os.environ, **zeros, "TOWPATH_HOME": str(home)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     while not (home / "temporal.db").exists():

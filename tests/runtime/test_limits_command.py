@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli import app
-from contracts.limits import LimitName
-from stores.auth import ensure_bootstrap_key
-from stores.db import Database
-from stores.usage import own_limits
+from towpath.accounts.limits import LimitName
+from towpath.accounts.store.auth import ensure_bootstrap_key
+from towpath.accounts.store.usage import own_limits
+from towpath.cli import app
+from towpath.db.engine import Database
 
 Run = Callable[..., Awaitable[Result]]
 

@@ -7,9 +7,9 @@ import logging
 import sys
 from pathlib import Path
 
-from runtime.embedded.process import Child, Spec
-from runtime.logs import BoundedLog, OneLine, SameTraceback, configure_logging
 from tests.waiting import eventually
+from towpath.runtime.embedded.process import Child, Spec
+from towpath.runtime.logs import BoundedLog, OneLine, SameTraceback, configure_logging
 
 
 def test_a_full_log_becomes_the_older_one_and_a_new_one_begins(tmp_path: Path) -> None:

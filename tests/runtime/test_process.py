@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.embedded.process import Child, Spec
 from tests.waiting import eventually
+from towpath.runtime.embedded.process import Child, Spec
 
 
 def child_of(code: str, folder: Path, echo: io.StringIO | None = None, **changes: float) -> Child:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.embedded.stack import ROOT
-from runtime.settings import Settings
+from towpath.runtime.embedded.stack import ROOT
+from towpath.runtime.settings import Settings
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
@@ -44,7 +44,7 @@ def test_a_wrong_setting_is_one_clear_line(name: str, value: str, said: str, tmp
     environment = {**os.environ, "TOWPATH_HOME": str(tmp_path), name: value, "COLUMNS": "200"}
 
     result = subprocess.run(
-        [sys.executable, "-m", "cli", "up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "towpath", "up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
 
     assert result.returncode == 2

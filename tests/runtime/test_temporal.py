@@ -14,11 +14,11 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
-from runtime.embedded import EmbeddedStack
-from runtime.embedded.stack import ROOT
-from runtime.embedded.temporal_server import SEARCH_ATTRIBUTES, binary
-from runtime.temporal import connect, temporal_ui_url
 from tests.runtime.conftest import settings_for
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.embedded.stack import ROOT
+from towpath.runtime.embedded.temporal_server import SEARCH_ATTRIBUTES, binary
+from towpath.runtime.temporal import connect, temporal_ui_url
 
 
 async def search_attributes(client: Client) -> set[str]:

@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from stores.accounts import reset_user
-from stores.auth import find_user, register_owner
-from stores.db import Database
-from stores.sessions import find_session, open_user_session
 from tests.runtime.conftest import Towpath
+from towpath.accounts.store.accounts import reset_user
+from towpath.accounts.store.auth import find_user, register_owner
+from towpath.accounts.store.sessions import find_session, open_user_session
+from towpath.db.engine import Database
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from stores.db import Connection
+from towpath.db.engine import Connection
 
 
 class Counting:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import psycopg
 from alembic import command
 
-from contracts.auth import Role
-from stores.accounts import change_user, set_password
-from stores.auth import find_user, register_owner
-from stores.db import Database
-from stores.sessions import find_session, open_user_session
 from tests.stores.test_job_list import at
+from towpath.accounts.store.accounts import change_user, set_password
+from towpath.accounts.store.auth import find_user, register_owner
+from towpath.accounts.store.sessions import find_session, open_user_session
+from towpath.accounts.types import Role
+from towpath.db.engine import Database
 
 OLD = {
     "plain@a.example": "plain@a.example",

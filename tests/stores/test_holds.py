@@ -6,11 +6,11 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.jobs import Hold, JobKind, JobRef, NewEvent
-from stores.db import Database
-from stores.job_events import hold_job
-from stores.jobs import begin_job, create_job
-from stores.tables import JobRow
+from towpath.db.engine import Database
+from towpath.db.tables import JobRow
+from towpath.jobs.store.events import hold_job
+from towpath.jobs.store.jobs import begin_job, create_job
+from towpath.jobs.types import Hold, JobKind, JobRef, NewEvent
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

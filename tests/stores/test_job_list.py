@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,15 +19,16 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
-from contracts.extraction import JobStatus, ReviewStatus, job_status
-from contracts.jobs import QUESTIONS, Finish, JobKind, JobRef, JobState
-from stores import job_counters
-from stores.db import Connection, Database, sqlalchemy_url
-from stores.housekeeping import sweep_jobs
-from stores.job_counters import compact_counters
-from stores.job_list import JobFilter, list_page, totals_by_status
-from stores.jobs import begin_job, create_job, finish_job, get_job
-from stores.tables import JobRow
+from towpath.db.engine import Connection, Database, sqlalchemy_url
+from towpath.db.migrate import MIGRATIONS
+from towpath.db.tables import JobRow
+from towpath.extraction.types import JobStatus, ReviewStatus, job_status
+from towpath.jobs.store import counters as job_counters
+from towpath.jobs.store.counters import compact_counters
+from towpath.jobs.store.housekeeping import sweep_jobs
+from towpath.jobs.store.jobs import begin_job, create_job, finish_job, get_job
+from towpath.jobs.store.listing import JobFilter, list_page, totals_by_status
+from towpath.jobs.types import QUESTIONS, Finish, JobKind, JobRef, JobState
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -564,7 +564,7 @@ def at(url: str, go: Callable[[Config], None]) -> None:
     """Move the schema of a database to a revision."""
     engine = create_engine(sqlalchemy_url(url))
     config = Config()
-    config.set_main_option("script_location", str(Path(job_counters.__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     with engine.connect() as connection:
         config.attributes["connection"] = connection
         go(config)

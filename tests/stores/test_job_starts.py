@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.jobs import JobKind
-from domain.jobs import SUBJECTS
-from stores.job_starts import start_of
-from stores.tables import JobRow
+from towpath.db.tables import JobRow
+from towpath.jobs.domain import SUBJECTS
+from towpath.jobs.store.starts import start_of
+from towpath.jobs.types import JobKind
 
 MARK = "what a user has typed"
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from stores.db import Connection, Database
-from stores.job_writer import JobWriter
+from towpath.db.engine import Connection, Database
+from towpath.jobs.store.writer import JobWriter
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from api.limiter import SMALLEST_SHARE, Limiter, Rate
-from contracts.errors import ErrorCode, LimitReached, Unavailable
-from stores.db import Database
-from stores.rates import PostgresStorage, sweep_counters
+from towpath.accounts.store.rates import PostgresStorage, sweep_counters
+from towpath.api.http.limiter import SMALLEST_SHARE, Limiter, Rate
+from towpath.core.errors import ErrorCode, LimitReached, Unavailable
+from towpath.db.engine import Database
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

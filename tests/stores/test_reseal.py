@@ -6,15 +6,15 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.databases import DatabaseConfig, DatabaseKind
-from contracts.errors import Unavailable
-from contracts.webhooks import WebhookEvent
-from stores.ai.connections import add_connection, get_connection, opened_config, sealed_config
-from stores.ai.tables import ConnectionRow
-from stores.db import Database
-from stores.reseal import reseal
-from stores.vault import Vault
-from stores.webhooks.receivers import add_receiver, get_receiver, set_standing_secret
+from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
+from towpath.ai.store.connections import add_connection, get_connection, opened_config, sealed_config
+from towpath.ai.store.tables import ConnectionRow
+from towpath.core.errors import Unavailable
+from towpath.db.engine import Database
+from towpath.secrets.rotation import reseal
+from towpath.secrets.vault import Vault
+from towpath.webhooks.store.endpoints import add_receiver, get_receiver, set_standing_secret
+from towpath.webhooks.types import WebhookEvent
 
 OLD, NEW = "an old passphrase", "a new passphrase"
 

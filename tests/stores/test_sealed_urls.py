@@ -6,17 +6,17 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.errors import Unavailable
-from contracts.jobs import JobKind
-from contracts.webhooks import WebhookEvent
-from domain.urls import document_shown, receiver_shown
-from stores.db import Database
-from stores.jobs import create_job, get_job
-from stores.reseal import reseal, seal_urls
-from stores.sealed_urls import open_url, seal_document, seal_receiver, seen_url, shown_url
-from stores.tables import JobRow
-from stores.vault import Vault
-from stores.webhooks.receivers import Target, add_receiver, add_target, get_receiver
+from towpath.core.errors import Unavailable
+from towpath.db.engine import Database
+from towpath.db.tables import JobRow
+from towpath.jobs.store.jobs import create_job, get_job
+from towpath.jobs.types import JobKind
+from towpath.net.urls import document_shown, receiver_shown
+from towpath.secrets.rotation import reseal, seal_urls
+from towpath.secrets.urls import open_url, seal_document, seal_receiver, seen_url, shown_url
+from towpath.secrets.vault import Vault
+from towpath.webhooks.store.endpoints import Target, add_receiver, add_target, get_receiver
+from towpath.webhooks.types import WebhookEvent
 
 VAULT, KEYLESS = Vault(["one"]), Vault([])
 SIGNED = "https://files.example/a%20b.pdf?X-Sig=MARK&n=1"

@@ -6,15 +6,15 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.errors import ErrorCode, JobNotActive
-from contracts.jobs import FailedItem, Finish, JobError, JobKind, JobOutcome, JobRef, JobState, JobWarning, Progress
-from stores.db import Database
-from stores.events import read_events
-from stores.job_ends import warnings_of
-from stores.jobs import add_progress, begin_job, create_job, finish_job, get_job, lock_job, mark_restart
-from stores.staging import add_failures
-from stores.tables import JobRow
-from stores.warnings import MOST_WARNINGS, add_warnings
+from towpath.core.errors import ErrorCode, JobNotActive
+from towpath.db.engine import Database
+from towpath.db.tables import JobRow
+from towpath.jobs.event_hub import read_events
+from towpath.jobs.store.ends import warnings_of
+from towpath.jobs.store.jobs import add_progress, begin_job, create_job, finish_job, get_job, lock_job, mark_restart
+from towpath.jobs.store.staging import add_failures
+from towpath.jobs.store.warnings import MOST_WARNINGS, add_warnings
+from towpath.jobs.types import FailedItem, Finish, JobError, JobKind, JobOutcome, JobRef, JobState, JobWarning, Progress
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,4 +1,4 @@
-"""Import rules for what import-linter cannot see: `worker.py`, `cli.py`, and the rooms' own knowledge of them."""
+"""Import rules for what import-linter cannot see: which names are ours, and who may talk to Temporal."""
 
 from __future__ import annotations
 
@@ -8,35 +8,55 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("api", "workflows", "activities", "contracts", "domain", "stores", "clients", "runtime")
-COMPOSITION_ROOTS = {"cli", "worker"}
+PACKAGE = ROOT / "towpath"
+FOLDERS = [PACKAGE, *(ROOT / name for name in ("api", "workflows", "activities"))]
+"""All code of the package; three of its folders lie at the root, with a link to each inside."""
+
+
+def modules() -> list[Path]:
+    return sorted({path.resolve() for folder in FOLDERS for path in folder.rglob("*.py")})
 
 
 def imported(path: Path) -> set[str]:
-    """The first word of every module that a file imports, inside functions too."""
-    found: set[str] = set()
+    """Every module that a file imports, inside functions too."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
-            found.add(node.module.partition(".")[0])
-    return found
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            assert node.level == 0, f"{path} imports relatively"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("name", ["api", "workflows", "activities"])
+def test_the_folders_at_the_root_belong_to_the_package(name: str) -> None:
+    assert (PACKAGE / name).resolve() == ROOT / name
+    assert (PACKAGE / name).readlink() == Path("..") / name
+
+
+def test_everything_is_imported_under_one_name() -> None:
+    # `import api` would find the folder at the root, as a second copy of every module.
+    ours = {path.stem for path in PACKAGE.iterdir()} - {"secrets", "demo"}
+    files = [*modules(), *(path for folder in ("bench", "tests") for path in (ROOT / folder).rglob("*.py"))]
+    for path in files:
+        assert not {name.partition(".")[0] for name in imported(path)} & ours, path
 
 
 def test_a_worker_does_not_know_the_facade() -> None:
     # A worker that imported it would carry FastAPI and every route into each process.
-    assert not imported(ROOT / "worker.py") & {"api", "cli", "bench"}
+    assert not [name for name in imported(PACKAGE / "worker.py") if name.startswith(("towpath.api", "towpath.cli"))]
 
 
 def test_the_command_line_asks_the_facade_for_nothing_but_to_start() -> None:
     # It starts the façade by name, as a server does; its routes are for requests.
-    assert not imported(ROOT / "cli.py") & {"api", "workflows", "activities"}
+    above = ("towpath.api", "towpath.workflows", "towpath.activities")
+    assert not [name for name in imported(PACKAGE / "cli.py") if name.startswith(above)]
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_no_room_knows_the_composition_roots_the_benchmarks_or_the_tests(room: str) -> None:
-    for path in (ROOT / room).rglob("*.py"):
-        assert not imported(path) & (COMPOSITION_ROOTS | {"bench", "tests"}), path
+def test_the_package_knows_neither_benchmarks_nor_tests() -> None:
+    for path in modules():
+        assert not {name.partition(".")[0] for name in imported(path)} & {"bench", "tests"}, path
 
 
 def test_only_the_gateway_starts_and_signals_workflows() -> None:
@@ -49,4 +69,4 @@ def test_only_the_gateway_starts_and_signals_workflows() -> None:
 
 @pytest.mark.parametrize("name", ["utils.py", "helpers.py", "common.py"])
 def test_no_module_is_a_drawer_for_everything(name: str) -> None:
-    assert [path for room in ROOMS for path in (ROOT / room).rglob(name)] == []
+    assert [path for path in modules() if path.name == name] == []

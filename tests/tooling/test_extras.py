@@ -20,14 +20,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from contracts.extras import MODULES, Extra
-from contracts.llm import LOCAL_LLM
-from runtime.embedded import EmbeddedStack
-from runtime.embedded.temporal_server import binary
-from runtime.settings import Settings
 from tests.builders import Organization, organization, persons
 from tests.extraction.builders import note_pdf, poll, scan, send
 from tests.supervised import supervised
+from towpath.core.extras import MODULES, Extra
+from towpath.llm.types import LOCAL_LLM
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.embedded.temporal_server import binary
+from towpath.runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = frozenset[str]().union(*MODULES.values())
@@ -91,8 +91,9 @@ def test_a_blocked_module_cannot_be_imported() -> None:
 
 def test_facade_worker_and_command_line_load_nothing_optional() -> None:
     code = f"""
-        import api.app, worker, cli
-        api.app.create_app()
+        import towpath.worker, towpath.cli
+        from towpath.api.app import create_app
+        create_app()
         print(sorted(set(sys.modules) & {set(OPTIONAL)!r}))
     """
 
@@ -100,7 +101,9 @@ def test_facade_worker_and_command_line_load_nothing_optional() -> None:
 
 
 def test_the_command_line_shows_its_help() -> None:
-    assert "Start everything and stay" in output(set(Extra), "sys.argv = ['towpath', '--help']; import cli; cli.main()")
+    assert "Start everything and stay" in output(
+        set(Extra), "sys.argv = ['towpath', '--help']; from towpath.cli import main; main()"
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,9 +112,9 @@ def test_the_command_line_shows_its_help() -> None:
 )
 def test_a_chart_names_its_extra(call: str) -> None:
     code = f"""
-        from contracts.ai import ResultColumn
-        from contracts.errors import MissingExtraError
-        from domain.ai.charts import chart_spec, render_png, render_svg
+        from towpath.ai.types import ResultColumn
+        from towpath.core.errors import MissingExtraError
+        from towpath.ai.domain.charts import chart_spec, render_png, render_svg
 
         TWO = [
             ResultColumn(name="depot", label="Depot", type="string", measure=False),
@@ -129,7 +132,7 @@ def test_a_chart_names_its_extra(call: str) -> None:
 
 def test_a_defect_of_our_own_is_not_taken_for_a_missing_extra() -> None:
     code = """
-        from contracts.extras import Extra, using
+        from towpath.core.extras import Extra, using
         with using(Extra.CHARTS, "drawing a chart"):
             import a_module_that_nobody_has
     """
@@ -141,7 +144,7 @@ def test_a_defect_of_our_own_is_not_taken_for_a_missing_extra() -> None:
 
 
 def test_the_stack_says_at_its_start_what_it_misses(session_home: Path) -> None:
-    code = "sys.argv = ['towpath', 'up', '--port', '0']; import cli; cli.main()"
+    code = "sys.argv = ['towpath', 'up', '--port', '0']; from towpath.cli import main; main()"
 
     done = run_without({Extra.EMBEDDED}, code, TOWPATH_HOME=str(session_home / "bare-start"), TOWPATH_UI_PORT="0")
 
@@ -151,7 +154,7 @@ def test_the_stack_says_at_its_start_what_it_misses(session_home: Path) -> None:
 
 
 def test_the_server_of_the_embedded_model_says_what_it_misses() -> None:
-    code = "sys.argv = ['llm', '--port', '0']; from runtime.embedded.llm_server import main; main()"
+    code = "sys.argv = ['llm', '--port', '0']; from towpath.runtime.embedded.llm_server import main; main()"
 
     done = run_without({Extra.LOCAL_LLM}, code)
 
@@ -186,7 +189,7 @@ def org(bare: EmbeddedStack) -> Organization:
 
 def test_pages_and_jobs_need_none_of_them(bare: EmbeddedStack, org: Organization) -> None:
     assert httpx.get(f"{bare.api_url}/health").status_code == 200
-    assert httpx.get(f"{bare.api_url}/login").status_code == 200
+    assert httpx.get(f"{bare.api_url}/sign-in").status_code == 200
     org.index()
 
     assert org.until(org.submit(persons(30)))["state"] == "COMPLETED"

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from contracts.extras import MODULES as EXTRAS
+from towpath.core.extras import MODULES as EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
 # The smallest first: each holds the one before.

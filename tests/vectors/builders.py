@@ -6,12 +6,12 @@ import hashlib
 
 import numpy as np
 
-from domain.vectors.items import object_uid
-from domain.vectors.ranking import normalised
-from stores.db import Database
-from stores.vectors import objects as store
-from stores.vectors.index import VectorIndex
-from stores.vectors.search import Page, Query, Search, search_nearest
+from towpath.db.engine import Database
+from towpath.vectors.domain.items import object_uid
+from towpath.vectors.domain.ranking import normalised
+from towpath.vectors.store import objects as store
+from towpath.vectors.store.index import VectorIndex
+from towpath.vectors.store.search import Page, Query, Search, search_nearest
 
 DIMENSIONS = 24
 Vectors = store.Vectors

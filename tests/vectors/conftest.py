@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest_asyncio
 
-from contracts.vectors import Collection
-from runtime.embedded import EmbeddedStack
-from stores.db import Database
-from stores.vectors.collections import Collections
-from stores.vectors.index import VectorIndex
+from towpath.db.engine import Database
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.vectors.store.collections import Collections
+from towpath.vectors.store.index import VectorIndex
+from towpath.vectors.types import Collection
 
 
 @pytest_asyncio.fixture(scope="session")

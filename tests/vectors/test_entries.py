@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,19 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-import stores
-from contracts.vectors import Collection
-from domain.vectors.items import object_uid
-from runtime.embedded import EmbeddedStack
-from stores.db import Database, sqlalchemy_url
-from stores.migrate import migrate
-from stores.vectors import objects as store
-from stores.vectors.collections import Collections
-from stores.vectors.garbage import collect
-from stores.vectors.index import VectorIndex
-from stores.vectors.refill import poor_collections, refill
-from stores.vectors.search import EVERYTHING, Search
 from tests.vectors.builders import Vectors, draft, entry_of_vector, nearest, put, remove, vectors
+from towpath.db.engine import Database, sqlalchemy_url
+from towpath.db.migrate import MIGRATIONS, migrate
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.vectors.domain.items import object_uid
+from towpath.vectors.store import objects as store
+from towpath.vectors.store.collections import Collections
+from towpath.vectors.store.garbage import collect
+from towpath.vectors.store.index import VectorIndex
+from towpath.vectors.store.refill import poor_collections, refill
+from towpath.vectors.store.search import EVERYTHING, Search
+from towpath.vectors.types import Collection
 
 POOL = vectors(6, seed=40)
 NAMES = ["a", "b", "c", "d"]
@@ -141,7 +139,7 @@ async def waiting_for_a_lock(database: Database) -> None:
 def moved(url: str, to: str) -> None:
     """Take a database's schema down to a revision."""
     config = Config()
-    config.set_main_option("script_location", str(Path(stores.__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     engine = create_engine(sqlalchemy_url(url))
     with engine.begin() as connection:
         config.attributes["connection"] = connection

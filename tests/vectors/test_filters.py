@@ -10,14 +10,14 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.errors import BadInput
-from contracts.vectors import Collection
-from domain.vectors.filters import parse_filter
-from domain.vectors.items import object_uid
-from stores.db import Database
-from stores.vectors.collections import Collections
-from stores.vectors.filters import compile_filter
-from stores.vectors.objects import Draft, lock_objects, write_objects
+from towpath.core.errors import BadInput
+from towpath.db.engine import Database
+from towpath.vectors.domain.filters import parse_filter
+from towpath.vectors.domain.items import object_uid
+from towpath.vectors.store.collections import Collections
+from towpath.vectors.store.filters import compile_filter
+from towpath.vectors.store.objects import Draft, lock_objects, write_objects
+from towpath.vectors.types import Collection
 
 PAYLOADS: dict[str, dict[str, Any] | None] = {
     "a": {"text": "Graph attention for routing", "year": 2025, "tags": ["ml", "graphs"], "open": True},

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
 from tests.builders import Organization, organization
 from tests.embedding_server import KEY, EmbeddingServer, embedding_server
 from tests.supervised import supervised
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 ITEMS = 400
 WINDOW = 2

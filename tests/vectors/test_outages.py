@@ -10,11 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from runtime.embedded import EmbeddedStack
-from runtime.settings import Settings
 from tests.builders import Organization, organization
 from tests.embedding_server import KEY, EmbeddingServer, embedding_server
 from tests.supervised import supervised
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.settings import Settings
 
 PATIENCE = 12.0
 AWAY = [(503, {"Retry-After": "1"})] * 1000

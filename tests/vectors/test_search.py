@@ -11,16 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.vectors import Collection, SortOrder
-from domain.vectors.filters import Field, parse_filter
-from domain.vectors.ranking import normalised
-from stores.db import Database
-from stores.vectors import answers
-from stores.vectors.collections import Collections
-from stores.vectors.garbage import collect
-from stores.vectors.index import Proposals, VectorIndex
-from stores.vectors.search import EVERYTHING, Query, Search, Sort, search_nearest, search_payload
 from tests.vectors.builders import Vectors, draft, nearest, put, remove, vectors
+from towpath.db.engine import Database
+from towpath.vectors.domain.filters import Field, parse_filter
+from towpath.vectors.domain.ranking import normalised
+from towpath.vectors.store import answers
+from towpath.vectors.store.collections import Collections
+from towpath.vectors.store.garbage import collect
+from towpath.vectors.store.index import Proposals, VectorIndex
+from towpath.vectors.store.search import EVERYTHING, Query, Search, Sort, search_nearest, search_payload
+from towpath.vectors.types import Collection, SortOrder
 
 POOL = vectors(7, seed=50)
 OBJECTS = st.lists(

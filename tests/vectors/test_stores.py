@@ -11,18 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.errors import Unavailable
-from contracts.vectors import Collection, SortOrder
-from domain.vectors.filters import Field, parse_filter
-from domain.vectors.ranking import normalised
-from stores.db import Database
-from stores.vectors import objects as store
-from stores.vectors.collections import Collections
-from stores.vectors.garbage import collect, sweep_marks
-from stores.vectors.index import VectorIndex
-from stores.vectors.refill import poor_collections, refill
-from stores.vectors.search import EVERYTHING, Search, Sort
 from tests.vectors.builders import draft, nearest, put, remove, vectors
+from towpath.core.errors import Unavailable
+from towpath.db.engine import Database
+from towpath.vectors.domain.filters import Field, parse_filter
+from towpath.vectors.domain.ranking import normalised
+from towpath.vectors.store import objects as store
+from towpath.vectors.store.collections import Collections
+from towpath.vectors.store.garbage import collect, sweep_marks
+from towpath.vectors.store.index import VectorIndex
+from towpath.vectors.store.refill import poor_collections, refill
+from towpath.vectors.store.search import EVERYTHING, Search, Sort
+from towpath.vectors.types import Collection, SortOrder
 
 
 async def live(database: Database, number: int) -> dict[str, int]:

@@ -10,23 +10,23 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.jobs import DeliveryRef, Finish, JobKind, JobRef, JobState
-from contracts.queues import Queue
-from contracts.webhooks import DeliveryInput, DeliveryState, WebhookEvent
-from domain.webhooks.schedule import SCHEDULE
-from runtime.settings import Settings
-from stores import jobs as job_store
-from stores.auth import DEFAULT_ORGANIZATION
-from stores.db import Database
-from stores.tables import JobRow
-from stores.vault import Vault
-from stores.webhooks.deliveries import get_delivery
-from stores.webhooks.receivers import add_receiver
 from tests.builders import organization, persons
 from tests.receiver import Script, receiver
 from tests.skipping import skipping
 from tests.supervised import supervised
-from workflows.webhooks import DeliveryWorkflow
+from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from towpath.core.queues import Queue
+from towpath.db.engine import Database
+from towpath.db.tables import JobRow
+from towpath.jobs.store import jobs as job_store
+from towpath.jobs.types import DeliveryRef, Finish, JobKind, JobRef, JobState
+from towpath.runtime.settings import Settings
+from towpath.secrets.vault import Vault
+from towpath.webhooks.domain.schedule import SCHEDULE
+from towpath.webhooks.store.deliveries import get_delivery
+from towpath.webhooks.store.endpoints import add_receiver
+from towpath.webhooks.types import DeliveryInput, DeliveryState, WebhookEvent
+from towpath.workflows.webhooks import DeliveryWorkflow
 
 KEY = "a passphrase"
 

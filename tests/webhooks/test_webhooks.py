@@ -14,14 +14,14 @@ import psycopg
 import pytest
 from standardwebhooks import Webhook
 
-from activities.webhooks import NOT_KEPT, refusal_text
-from clients.http import Answered
-from domain.webhooks.signing import new_secret, standard_form
-from runtime.embedded import EmbeddedStack
 from tests.builders import Organization, organization, papers, persons
 from tests.llm_server import LlmServer
 from tests.receiver import Got, Receiver, Script
 from tests.waiting import until
+from towpath.activities.webhooks import NOT_KEPT, refusal_text
+from towpath.net.http import Answered
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.webhooks.domain.signing import new_secret, standard_form
 
 BATCH = "/api/enrichment/batch/start"
 

@@ -14,15 +14,15 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from clients.databases import Database, open_database
-from clients.databases.postgres import read_url
-from clients.http import GuardedClient
-from contracts.databases import DatabaseConfig, DatabaseKind, ForeignKey, Limits
-from contracts.errors import BadInput, NotFound, QueryTooSlow, TowpathError, Unavailable
-from contracts.semantics import DataType, Query
-from domain.semantics.compile import Dialect, compile_query
-from domain.semantics.draft import draft_model
 from tests.waiting import eventually
+from towpath.ai.databases import Database, open_database
+from towpath.ai.databases.postgres import read_url
+from towpath.ai.databases.types import DatabaseConfig, DatabaseKind, ForeignKey, Limits
+from towpath.ai.domain.semantics.compile import Dialect, compile_query
+from towpath.ai.domain.semantics.draft import draft_model
+from towpath.ai.semantic_types import DataType, Query
+from towpath.core.errors import BadInput, NotFound, QueryTooSlow, TowpathError, Unavailable
+from towpath.net.http import GuardedClient
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 DDL = """

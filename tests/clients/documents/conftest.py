@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from clients.documents import DocumentReader
+from towpath.documents import DocumentReader
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

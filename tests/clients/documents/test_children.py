@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clients.documents import DocumentReader
-from clients.documents.process import ROOT
-from contracts.documents import MEBIBYTE, DocumentKind, ReadLimits
-from contracts.errors import ErrorCode, TowpathError, Unavailable
 from tests.clients.documents import made
 from tests.domain.pdfs import Sheet, pdf_of, text_at
+from towpath.core.errors import ErrorCode, TowpathError, Unavailable
+from towpath.documents import DocumentReader
+from towpath.documents.process import ROOT
+from towpath.documents.types import MEBIBYTE, DocumentKind, ReadLimits
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits of processes are Linux's")
 
@@ -217,8 +217,8 @@ async def test_children_die_with_their_parent(tmp_path: Path) -> None:
     program = f"""
 import asyncio
 from pathlib import Path
-from clients.documents import DocumentReader
-from contracts.documents import DocumentKind, ReadLimits
+from towpath.documents import DocumentReader
+from towpath.documents.types import DocumentKind, ReadLimits
 
 async def main():
     reader = DocumentReader(ReadLimits(seconds_a_page=600), children=1)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.documents import DocumentReader
-from clients.documents.plain import plain_text
-from contracts.documents import ReadLimits
-from contracts.errors import BadInput, ErrorCode, TowpathError
 from tests.clients.documents import made
 from tests.domain.pdfs import Sheet, pdf, pdf_of
+from towpath.core.errors import BadInput, ErrorCode, TowpathError
+from towpath.documents import DocumentReader
+from towpath.documents.plain import plain_text
+from towpath.documents.types import ReadLimits
 
 PAGE = (
     "<html><head><title>t</title><style>p{color:red}</style></head><body><script>evil()</script>"

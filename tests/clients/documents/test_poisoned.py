@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from clients.documents import DocumentReader
-from contracts.documents import DocumentKind, PageContent, ReadLimits
-from contracts.errors import ErrorCode, TowpathError
 from tests.clients.documents import made
 from tests.domain.pdfs import Sheet, pdf_of, text_at
+from towpath.core.errors import ErrorCode, TowpathError
+from towpath.documents import DocumentReader
+from towpath.documents.types import DocumentKind, PageContent, ReadLimits
 
 LIMITS = ReadLimits(
     most_bytes=4_000_000, most_pages=50, most_pixels=4_000_000, seconds_a_page=3, memory_mb=1_500,

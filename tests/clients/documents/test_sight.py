@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from clients.documents import DocumentReader
-from contracts.documents import DocumentKind, PageContent, ReadMethod
-from domain.extraction import fields_of, match_fields
 from tests.clients.documents import made
 from tests.domain.pdfs import Sheet, first_more, pdf_of, stream, text_at
+from towpath.documents import DocumentReader
+from towpath.documents.types import DocumentKind, PageContent, ReadMethod
+from towpath.extraction.domain.fields import fields_of
+from towpath.extraction.domain.matching import match_fields
 
 SCHEMA = {
     "type": "object",

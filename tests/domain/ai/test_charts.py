@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from contracts.ai import ChartType, ResultColumn
-from contracts.errors import ErrorCode
-from contracts.semantics import DataType
-from domain.ai.chart_names import Side, place_names
-from domain.ai.charts import Undrawable, chart_spec, choose_chart, read_rows, render_png, render_svg
-from domain.ai.results import write_csv
+from towpath.ai.domain.chart_names import Side, place_names
+from towpath.ai.domain.charts import Undrawable, chart_spec, choose_chart, read_rows, render_png, render_svg
+from towpath.ai.domain.results import write_csv
+from towpath.ai.semantic_types import DataType
+from towpath.ai.types import ChartType, ResultColumn
+from towpath.core.errors import ErrorCode
 
 Rows = list[list[Any]]
 
@@ -333,8 +333,8 @@ def test_measures_of_other_sizes_and_constants_are_told_in_the_subtitle() -> Non
 def test_hours_are_those_of_the_database_wherever_the_server_is() -> None:
     """The picture's clock is that of its process, so one is started far from Greenwich."""
     program = """
-from contracts.ai import ResultColumn
-from domain.ai.charts import chart_spec, render_svg
+from towpath.ai.types import ResultColumn
+from towpath.ai.domain.charts import chart_spec, render_svg
 at = ResultColumn(name="v.at", label="At", type="timestamp", measure=False)
 count = ResultColumn(name="v.n", label="N", type="number", measure=True)
 rows = [[f"2025-03-01T{hour:02}:00:00+05:00", hour] for hour in range(10, 14)]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from contracts.semantics import Better, Content, DataType
-from domain.ai.linking import small_choice
-from domain.ai.moves import order_notes, read_small
-from domain.ai.order import Order, better_end, order_of
-from domain.semantics import content
-from domain.semantics.compile import Column, fields_of
-from domain.semantics.content import read_model
+from towpath.ai.domain.linking import small_choice
+from towpath.ai.domain.moves import order_notes, read_small
+from towpath.ai.domain.order import Order, better_end, order_of
+from towpath.ai.domain.semantics import content
+from towpath.ai.domain.semantics.compile import Column, fields_of
+from towpath.ai.domain.semantics.content import read_model
+from towpath.ai.semantic_types import Better, Content, DataType
 
 EXAMPLES = Path(content.__file__).parent / "examples"
 DOWN, UP = Order(descending=True), Order(descending=False)

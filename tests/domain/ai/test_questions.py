@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from contracts.ai import ActionType, ChartType, ResultColumn, StoredAction
-from contracts.semantics import Content, DataType
-from domain.ai.linking import fields_for, rank, shares_words, small_choice, topic_texts, values_in, words_of
-from domain.ai.moves import (
+from towpath.ai.domain.linking import fields_for, rank, shares_words, small_choice, topic_texts, values_in, words_of
+from towpath.ai.domain.moves import (
     move_form,
     order_left_out,
     query_form,
@@ -22,10 +20,12 @@ from domain.ai.moves import (
     small_form,
     wanted_chart,
 )
-from domain.ai.results import markdown_table, plain_answer, write_csv
-from domain.semantics import content
-from domain.semantics.compile import Dialect, compile_query, fields_of
-from domain.semantics.content import read_model
+from towpath.ai.domain.results import markdown_table, plain_answer, write_csv
+from towpath.ai.domain.semantics import content
+from towpath.ai.domain.semantics.compile import Dialect, compile_query, fields_of
+from towpath.ai.domain.semantics.content import read_model
+from towpath.ai.semantic_types import Content, DataType
+from towpath.ai.types import ActionType, ChartType, ResultColumn, StoredAction
 
 EXAMPLES = Path(content.__file__).parent / "examples"
 

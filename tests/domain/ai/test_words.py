@@ -8,15 +8,15 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.ai import ActionType, AiState, ChartType, ResultColumn, StoredAction, Turn
-from contracts.semantics import Content, DataType, Query
-from domain.ai.charts import chart_spec, read_rows, wanted_but_not_drawn
-from domain.ai.prompts import move_prompt, small_prompt
-from domain.ai.words import more_rows, rows_brought, rows_notes
-from domain.semantics import content
-from domain.semantics.compile import Column, fields_of
-from domain.semantics.content import read_model
-from domain.texts import counted, shorten
+from towpath.ai.domain.charts import chart_spec, read_rows, wanted_but_not_drawn
+from towpath.ai.domain.prompts import move_prompt, small_prompt
+from towpath.ai.domain.semantics import content
+from towpath.ai.domain.semantics.compile import Column, fields_of
+from towpath.ai.domain.semantics.content import read_model
+from towpath.ai.domain.words import more_rows, rows_brought, rows_notes
+from towpath.ai.semantic_types import Content, DataType, Query
+from towpath.ai.types import ActionType, AiState, ChartType, ResultColumn, StoredAction, Turn
+from towpath.core.texts import counted, shorten
 
 EXAMPLES = Path(content.__file__).parent / "examples"
 COLUMNS = [

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.enrichment.fusion import arbitrate, fuse, normal
-from domain.enrichment.schema import read_content
+from towpath.enrichment.domain.fusion import arbitrate, fuse, normal
+from towpath.enrichment.domain.schema import read_content
 
 CONTENT = read_content(
     {

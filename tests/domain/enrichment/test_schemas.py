@@ -8,16 +8,16 @@ from uuid import UUID
 import pytest
 from jsonschema import Draft202012Validator
 
-from contracts.enrichment import ExpertiseResult, Plan, Strategy
-from contracts.errors import BadInput
-from domain.enrichment.content import check_entity, domains, entity_label, input_contract
-from domain.enrichment.drafts import draft_schema, with_wording, wording_prompt
-from domain.enrichment.edits import Operation, apply_edits, edit_prompt, read_instruction
-from domain.enrichment.estimate import estimate
-from domain.enrichment.forms import answer_form
-from domain.enrichment.prompts import enrichment_prompt
-from domain.enrichment.runs import assemble, calls_of, choose_strategy, record_id
-from domain.enrichment.schema import read_content
+from towpath.core.errors import BadInput
+from towpath.enrichment.domain.content import check_entity, domains, entity_label, input_contract
+from towpath.enrichment.domain.drafts import draft_schema, with_wording, wording_prompt
+from towpath.enrichment.domain.edits import Operation, apply_edits, edit_prompt, read_instruction
+from towpath.enrichment.domain.estimate import estimate
+from towpath.enrichment.domain.forms import answer_form
+from towpath.enrichment.domain.prompts import enrichment_prompt
+from towpath.enrichment.domain.runs import assemble, calls_of, choose_strategy, record_id
+from towpath.enrichment.domain.schema import read_content
+from towpath.enrichment.types import ExpertiseResult, Plan, Strategy
 
 LAMPS: dict[str, Any] = {
     "root": {

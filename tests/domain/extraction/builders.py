@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.documents import PageContent, ReadMethod, Word
+from towpath.documents.types import PageContent, ReadMethod, Word
 
 WIDTH, HEIGHT = 600.0, 800.0
 

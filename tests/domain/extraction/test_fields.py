@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.documents import PageContent, ReadMethod
-from domain.extraction import PageFields, fields_of
 from tests.domain.extraction.builders import HEIGHT, WIDTH, Placed, page, table
+from towpath.documents.types import PageContent, ReadMethod
+from towpath.extraction.domain.fields import PageFields, fields_of
 
 
 def said(read: PageFields) -> dict[str, str]:

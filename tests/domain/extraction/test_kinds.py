@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.documents import DocumentKind
-from contracts.errors import BadInput, ErrorCode, TowpathError
-from domain.extraction import UnsupportedFile, detect_kind
 from tests.domain.pdfs import pdf
+from towpath.core.errors import BadInput, ErrorCode, TowpathError
+from towpath.documents.kinds import UnsupportedFile, detect_kind
+from towpath.documents.types import DocumentKind
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.documents import Word
-from domain.extraction import markdown_of
 from tests.domain.extraction.builders import HEIGHT, INVOICE, WIDTH, Placed, table, words
+from towpath.documents.layout import markdown_of
+from towpath.documents.types import Word
 
 LEFT = [
     "Tides rise and fall twice a day",

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from domain.extraction import Found, PageFields, fields_of, match_fields
-from domain.extraction.likeness import likeness, names_of
 from tests.domain.extraction.builders import INVOICE, Placed, page, table
+from towpath.extraction.domain.fields import PageFields, fields_of
+from towpath.extraction.domain.likeness import likeness, names_of
+from towpath.extraction.domain.matching import Found, match_fields
 
 
 def form(*lines: str, number: int = 1) -> PageFields:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from contracts.documents import PageContent, ReadMethod, Word
-from contracts.errors import BadInput
-from domain.extraction.asking import parts_of
-from domain.extraction.grounding import place_of
-from domain.extraction.shapes import (
+from towpath.core.errors import BadInput
+from towpath.documents.types import PageContent, ReadMethod, Word
+from towpath.extraction.domain.asking import parts_of
+from towpath.extraction.domain.grounding import place_of
+from towpath.extraction.domain.shapes import (
     asked_form,
     changes_between,
     check_schema,

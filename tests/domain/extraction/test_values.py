@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.extraction.dates import parse_date, parse_datetime
-from domain.extraction.numbers import decimal_mark, parse_number
-from domain.extraction.values import MISSING, coerced, resolved
+from towpath.extraction.domain.dates import parse_date, parse_datetime
+from towpath.extraction.domain.numbers import decimal_mark, parse_number
+from towpath.extraction.domain.values import MISSING, coerced, resolved
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import BadInput
-from domain.json_schema import check_references, check_schema, checking
+from towpath.core.errors import BadInput
+from towpath.core.json_schema import check_references, check_schema, checking
 
 ELSEWHERE = "http://127.0.0.1:9/elsewhere.json"
 

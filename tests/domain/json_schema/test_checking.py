@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from domain.json_schema import Uncheckable, checking, errors_of
+from towpath.core.json_schema import Uncheckable, checking, errors_of
 
 TREE = {
     "$defs": {"t": {"$dynamicAnchor": "n", "properties": {"c": {"$dynamicRef": "#n"}}, "required": ["v"]}},

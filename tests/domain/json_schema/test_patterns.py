@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from domain.json_schema.patterns import MOST_CHARACTERS, BadPattern, Pattern, compiled
+from towpath.core.json_schema.patterns import MOST_CHARACTERS, BadPattern, Pattern, compiled
 
 TEXTS = [
     "", "abc", "Müller", "müller 12", "٣٤", "a\u00a0b", "\n", "_", "-", "é", "漢字", "[", ":", "]", "a]b", "\t", "😀",

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from contracts.entities import FieldType, IndexConfig, IndexField
-from domain.matching import CandidateIndex, Csr, PreparedEntity, Sample, entity_uid, prepare
+from towpath.entities.domain.matching import CandidateIndex, Csr, PreparedEntity, Sample, entity_uid, prepare
+from towpath.entities.types import FieldType, IndexConfig, IndexField
 
 
 def index(clean: bool = False, /, **fields: str) -> IndexConfig:

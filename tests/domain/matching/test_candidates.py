@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.matching import DF_CAP, POSTING_BUDGET, CandidateIndex, CandidateIndexBuilder, Csr, key_weight
-from domain.matching import candidates as module
+from towpath.entities.domain.matching import (
+    DF_CAP,
+    POSTING_BUDGET,
+    CandidateIndex,
+    CandidateIndexBuilder,
+    Csr,
+    key_weight,
+)
+from towpath.entities.domain.matching import candidates as module
 
 Int64s = npt.NDArray[np.int64]
 

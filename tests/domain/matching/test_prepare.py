@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.entities import FieldType, IndexConfig, IndexField
-from domain.matching import MAX_KEYS, MissingField, NoIndexedValue, entity_uid, prepare
-from domain.matching.normalise import NORMALISERS, normalise_date, normalise_number, normalise_text
 from tests.domain.matching.builders import index
+from towpath.entities.domain.matching import MAX_KEYS, MissingField, NoIndexedValue, entity_uid, prepare
+from towpath.entities.domain.matching.normalise import NORMALISERS, normalise_date, normalise_number, normalise_text
+from towpath.entities.types import FieldType, IndexConfig, IndexField
 
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),

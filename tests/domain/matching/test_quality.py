@@ -7,8 +7,8 @@ import pytest
 
 from bench import _datasets as datasets
 from bench.matching import matched
-from domain.matching import LabelledPair, default_model, score_pairs, train, tune
 from tests.domain.matching.builders import PERSONS, index, persons, prepared, sample
+from towpath.entities.domain.matching import LabelledPair, default_model, score_pairs, train, tune
 
 
 def test_persons_with_typing_errors_are_found() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.matching import MatchModel, Sample, default_model, prepare, score_pairs, train
 from tests.domain.matching.builders import PERSONS, index, persons, prepared, sample
+from towpath.entities.domain.matching import MatchModel, Sample, default_model, prepare, score_pairs, train
 
 CONFIG = index(**PERSONS)
 ROWS = persons(300)

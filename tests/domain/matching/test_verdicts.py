@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.matching import Pairs, closing_pairs, default_model, groups, resolve
 from tests.domain.matching.builders import index
+from towpath.entities.domain.matching import Pairs, closing_pairs, default_model, groups, resolve
 
 DIRTY = index(name="text")
 CLEAN = index(True, name="text")

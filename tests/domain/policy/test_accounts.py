@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from contracts.auth import KeyKind, Principal, Role, Scope
-from contracts.errors import Conflict, Forbidden
-from domain.policy.accounts import AccountAction, KeyTarget, Target, UserTarget, assert_may
+from towpath.accounts.domain.policy import AccountAction, KeyTarget, Target, UserTarget, assert_may
+from towpath.accounts.types import KeyKind, Principal, Role, Scope
+from towpath.core.errors import Conflict, Forbidden
 
 ADA, EVE, KEY = UUID(int=1), UUID(int=2), UUID(int=3)
 BOTH = frozenset(Scope)

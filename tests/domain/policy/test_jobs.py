@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.auth import KeyKind, Principal, Role, Scope
-from contracts.errors import Forbidden, NotFound
-from contracts.jobs import QUESTIONS, JobKind
-from domain.policy.jobs import MOVES, JobAction, assert_may, may, seer_of
+from towpath.accounts.types import KeyKind, Principal, Role, Scope
+from towpath.core.errors import Forbidden, NotFound
+from towpath.jobs.policy import MOVES, JobAction, assert_may, may, seer_of
+from towpath.jobs.types import QUESTIONS, JobKind
 
 ANNA, BORIS, THREAD = uuid4(), uuid4(), uuid4()
 KEY = uuid4()

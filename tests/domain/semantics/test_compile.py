@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import BadInput, NotFound
-from contracts.semantics import Query
-from domain.semantics.compile import Dialect, compile_count, compile_query, fields_of
-from domain.semantics.content import read_model
+from towpath.ai.domain.semantics.compile import Dialect, compile_count, compile_query, fields_of
+from towpath.ai.domain.semantics.content import read_model
+from towpath.ai.semantic_types import Query
+from towpath.core.errors import BadInput, NotFound
 
 MODEL = """
 views:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import BadInput, TooLarge
-from domain.semantics.content import parse_model, paths_from, read_model
+from towpath.ai.domain.semantics.content import parse_model, paths_from, read_model
+from towpath.core.errors import BadInput, TooLarge
 
 VIEW: dict[str, Any] = {"table": "main.t", "dimensions": {"id": {"type": "number"}}, "measures": {}}
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contracts.databases import ForeignKey, Table, TableColumn
-from contracts.semantics import DataType
-from domain.semantics.content import paths_from, read_model
-from domain.semantics.draft import draft_model
+from towpath.ai.databases.types import ForeignKey, Table, TableColumn
+from towpath.ai.domain.semantics.content import paths_from, read_model
+from towpath.ai.domain.semantics.draft import draft_model
+from towpath.ai.semantic_types import DataType
 
 
 def column(name: str, kind: DataType | None = DataType.STRING, *, key: bool = False) -> TableColumn:

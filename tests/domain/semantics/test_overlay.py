@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from domain.semantics.content import read_model
-from domain.semantics.overlay import overlay
+from towpath.ai.domain.semantics.content import read_model
+from towpath.ai.domain.semantics.overlay import overlay
 
 BASE = {
     "views": {

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import BadInput, ErrorCode
-from domain.vectors.items import (
+from towpath.core.errors import BadInput, ErrorCode
+from towpath.vectors.domain.items import (
     Source,
     digest_of,
     entry_id,

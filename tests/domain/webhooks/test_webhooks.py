@@ -13,10 +13,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from contracts.errors import BadInput
-from contracts.webhooks import DeliveryState
-from domain.webhooks.schedule import SCHEDULE, judge
-from domain.webhooks.signing import new_secret, signature_headers, signing_key, standard_form
+from towpath.core.errors import BadInput
+from towpath.webhooks.domain.schedule import SCHEDULE, judge
+from towpath.webhooks.domain.signing import new_secret, signature_headers, signing_key, standard_form
+from towpath.webhooks.types import DeliveryState
 
 BODY = '{"event":"job.complete","näme":"é"}'.encode()
 

@@ -1,0 +1,231 @@
+"""A job's own page: where it is, what has happened, what failed, who was told, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from towpath.ai.store.jobs import read_ai
+from towpath.ai.types import DELIVER
+from towpath.api import job_control
+from towpath.api.console.console import PART, PageVisitor, PartVisitor, console_page, reader_of, told_on_page
+from towpath.api.console.delivery_views import DeliveryLine, delivery_line
+from towpath.api.console.extraction_views import ExtractionSummary, extraction_summary
+from towpath.api.console.failures import PageRoute
+from towpath.api.console.job_words import JobLine, job_line
+from towpath.api.console.rendering import render
+from towpath.api.console.timeline import Line, timeline
+from towpath.api.console.visitors import Visitor, read_form
+from towpath.api.gateway import held_for_review
+from towpath.api.http.state import AppState, State
+from towpath.api.http.streams import LONGEST_SECONDS, Position, first_line, has_everything, no_more, stream
+from towpath.api.job_control import find_job
+from towpath.api.job_views import job_view
+from towpath.core.errors import TowpathError
+from towpath.core.json_values import write_json
+from towpath.db.tables import JobRow
+from towpath.jobs.event_hub import read_events
+from towpath.jobs.policy import JobAction, may
+from towpath.jobs.store.ends import warnings_of
+from towpath.jobs.store.staging import read_failures
+from towpath.jobs.types import FailedItem, JobKind, JobState, JobView, JobWarning
+from towpath.webhooks.store.deliveries import list_deliveries
+
+router = APIRouter(prefix="/console/jobs/{job_id}", route_class=PageRoute, include_in_schema=False)
+SHOWN_EVENTS = 60
+SHOWN_FAILURES = 25
+SHOWN_DELIVERIES = 50
+MOST_PAGE = 1_000_000
+LONGEST_RESULT = 20_000
+DOCUMENT_KINDS = frozenset({JobKind.EXTRACTION, JobKind.CLASSIFICATION})
+
+
+class Act(StrEnum):
+    """What can be done with a job."""
+
+    PAUSE = "pause"
+    CONTINUE = "continue"
+    CANCEL = "cancel"
+    RESTART = "restart"
+
+
+ACTIONS = {act: JobAction(act.value) for act in Act}
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """Everything on the page of a job.
+
+    Attributes:
+        acts: What the state allows.
+        thread: The conversation that the job belongs to.
+        before: Events up to here are not shown; 0: all are.
+    """
+
+    line: JobLine
+    view: JobView
+    acts: list[Act]
+    thread: UUID | None
+    events: list[Line]
+    before: int
+    failures: list[FailedItem]
+    failures_total: int
+    failures_page: int
+    deliveries: list[DeliveryLine]
+    extraction: ExtractionSummary | None
+    result: str | None
+    warnings: list[JobWarning]
+
+    @property
+    def failures_pages(self) -> int:
+        """How many pages of failed items there are."""
+        return max(ceil(self.failures_total / SHOWN_FAILURES), 1)
+
+
+def acts_of(job: JobRow, visitor: Visitor) -> list[Act]:
+    """What a visitor can do with a job in its state, the likeliest first."""
+    return [act for act in _acts(job) if may(visitor.caller, ACTIONS[act], job)]
+
+
+def _acts(job: JobRow) -> list[Act]:
+    if job.state.final:
+        left = job.state is not JobState.COMPLETED or job.failed or job.skipped
+        return [Act.RESTART] if left else []
+    if job.cancelling:
+        return [] if job.restart_requested else [Act.RESTART]
+    if job.phase == DELIVER:
+        return []
+    if job.state is JobState.PAUSED:
+        return [Act.CANCEL] if held_for_review(job) else [Act.CONTINUE, Act.CANCEL]
+    return [Act.PAUSE, Act.CANCEL]
+
+
+async def read_detail(
+    state: AppState, visitor: Visitor, job_id: UUID, *, failures_page: int = 1, before: int | None = None
+) -> JobDetail:
+    """What a job's page shows.
+
+    Args:
+        failures_page: Which page of failed items.
+        before: Events with lower numbers than this; None: the newest.
+
+    Raises:
+        NotFound: It is not there, or not to be seen.
+    """
+    job = await find_job(state, visitor.caller, job_id)
+    newest = job.last_seq if before is None else min(before - 1, job.last_seq)
+    after = max(newest - SHOWN_EVENTS, 0)
+    events = await read_events(state.db, job.id, after=after, limit=max(newest - after, 1))
+    offset = (failures_page - 1) * SHOWN_FAILURES
+    failures, total = await read_failures(state.db, job.id, limit=SHOWN_FAILURES, offset=offset)
+    deliveries = await list_deliveries(
+        state.db, visitor.caller.organization, job_id=job.id, state=None, seer=None, before=None, limit=SHOWN_DELIVERIES
+    )
+    return JobDetail(
+        line=job_line(job),
+        view=job_view(job, state.settings),
+        acts=acts_of(job, visitor),
+        thread=job.conversation_id,
+        events=timeline(events),
+        before=after + 1 if after else 0,
+        failures=failures,
+        failures_total=total,
+        failures_page=failures_page,
+        deliveries=[delivery_line(one) for one in deliveries],
+        extraction=await extraction_summary(state, job) if job.kind in DOCUMENT_KINDS else None,
+        result=await _result_of(state, job),
+        warnings=warnings_of(job),
+    )
+
+
+async def _result_of(state: AppState, job: JobRow) -> str | None:
+    """What the job has brought: a question's answer, else its small result as JSON."""
+    if job.kind is JobKind.AI_JOB and job.state is JobState.COMPLETED:
+        async with state.db.transaction() as connection:
+            answer = (await read_ai(connection, [job.id]))[job.id].summary
+        if answer:
+            return _shortened(answer)
+    return _as_json(job.result) if job.result else None
+
+
+def _as_json(result: dict[str, Any]) -> str:
+    return _shortened(write_json(result, options=orjson.OPT_INDENT_2).decode())
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_RESULT else f"{text[:LONGEST_RESULT]}\n…"
+
+
+FailuresPage = Annotated[int, Query(alias="failures", ge=1, le=MOST_PAGE)]
+Before = Annotated[int | None, Query(ge=1)]
+
+
+@router.get("")
+async def show(
+    request: Request,
+    state: State,
+    visitor: PageVisitor,
+    job_id: UUID,
+    failures_page: FailuresPage = 1,
+    before: Before = None,
+) -> Response:
+    """The page, or for its script the part that changes."""
+    detail = await read_detail(state, visitor, job_id, failures_page=failures_page, before=before)
+    if PART in request.query_params:
+        reader = await reader_of(state, visitor)
+        return HTMLResponse(render("job_part.html", reader=reader, detail=detail, past=before is not None))
+    return await console_page(state, visitor, "console_job.html", detail=detail, past=before is not None)
+
+
+@router.post("/act/{act}")
+async def do(request: Request, state: State, visitor: PageVisitor, job_id: UUID, act: Act) -> Response:
+    """Pauses, continues, cancels or restarts; what the state does not allow is told on the page."""
+    visitor.check(request, await read_form(request))
+    job = await find_job(state, visitor.caller, job_id)
+    try:
+        await _do(state, visitor, job, act)
+    except TowpathError as refused:
+        if not told_on_page(refused):
+            raise
+        detail = await read_detail(state, visitor, job_id)
+        return await console_page(state, visitor, "console_job.html", refused=refused, detail=detail, past=False)
+    return RedirectResponse(f"/console/jobs/{job_id}", 303)
+
+
+async def _do(state: AppState, visitor: Visitor, job: JobRow, act: Act) -> None:
+    if act is Act.PAUSE:
+        await job_control.pause(state, visitor.caller, job.id)
+    elif act is Act.CONTINUE:
+        await job_control.go_on(state, visitor.caller, job.id)
+    elif act is Act.RESTART:
+        await job_control.restart(state, visitor.caller, job.id)
+    else:
+        # Of a document a person wants to see what has become of it.
+        await job_control.cancel(state, visitor.caller, job.id, wait=job.kind in DOCUMENT_KINDS)
+
+
+@router.get("/events", response_class=EventSourceResponse)
+async def follow(
+    state: State,
+    visitor: PartVisitor,
+    job_id: UUID,
+    position: Position,
+) -> Response:
+    """The numbers of a job's events, from after `Last-Event-ID`; they tell the script when to look again."""
+    job = await find_job(state, visitor.caller, job_id)
+    return no_more() if has_everything(job, position) else stream(state, job, _numbers(state, job.id, position or 0))
+
+
+async def _numbers(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
+    yield first_line()
+    async for events in state.events.follow(job_id, after=after, seconds=LONGEST_SECONDS):
+        yield ServerSentEvent(id=str(events[-1].seq), data=events[-1].type, sep="\n")

@@ -1,0 +1,191 @@
+"""The console's first page: all jobs, filtered, kept up to date.
+
+`/console` is the page without its table, so that it is there at once; the script fills in `/console/jobs?fragment`,
+which without that parameter is the same page with its table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from math import ceil
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+
+from towpath.accounts.types import KeyKind
+from towpath.api.console.console import PART, PageVisitor, console_page, reader_of
+from towpath.api.console.failures import PageRoute
+from towpath.api.console.job_words import KIND_WORDS, REVIEW_WORDS, STATUS_WORDS, job_line
+from towpath.api.console.rendering import page, render
+from towpath.api.console.sign_in import HOME
+from towpath.api.console.visitors import Visitor
+from towpath.api.http.links import public_base
+from towpath.api.http.state import AppState, State
+from towpath.core.errors import NotFound
+from towpath.db.tables import JobRow
+from towpath.extraction.types import JobStatus, ReviewStatus
+from towpath.jobs.store.jobs import get_job, list_jobs
+from towpath.jobs.store.listing import JobFilter, list_page, totals_by_status
+from towpath.jobs.types import JobKind
+
+router = APIRouter(prefix="/console", route_class=PageRoute, include_in_schema=False)
+PAGE_SIZE = 50
+MOST_PAGE = 1_000_000
+MOST_FOUND = 20
+LONGEST_ID = 128
+WINDOWS: dict[str, tuple[str, timedelta]] = {
+    "hour": ("Last hour", timedelta(hours=1)),
+    "day": ("Last 24 hours", timedelta(days=1)),
+    "week": ("Last 7 days", timedelta(days=7)),
+    "month": ("Last 30 days", timedelta(days=30)),
+}
+Word = TypeVar("Word", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """What the list was asked for; words that it does not know are as if they were not there."""
+
+    kind: JobKind | None = None
+    status: JobStatus | None = None
+    review: ReviewStatus | None = None
+    since: str = ""
+    q: str = ""
+    page: int = 1
+
+    @classmethod
+    def read(cls, given: Mapping[str, str]) -> JobQuery:
+        """Out of an address."""
+        number = given.get("page", "")
+        return cls(
+            kind=_word(JobKind, given.get("kind")),
+            status=_word(JobStatus, given.get("status")),
+            review=_word(ReviewStatus, given.get("review")),
+            since=since if (since := given.get("since", "")) in WINDOWS else "",
+            q=given.get("q", "").strip()[:LONGEST_ID],
+            page=min(max(int(number), 1), MOST_PAGE) if number.isdecimal() and len(number) < 10 else 1,
+        )
+
+    def at(self, base: str, **changes: Any) -> str:
+        """The address of the list with some things changed; another filter begins on its first page."""
+        changed = replace(self, **({"page": 1} | changes))
+        told = {"status": changed.status, "kind": changed.kind, "review": changed.review, "since": changed.since,
+                "q": changed.q, "page": changed.page if changed.page > 1 else None}  # fmt: skip
+        query = urlencode({name: value for name, value in told.items() if value})
+        return f"{base}?{query}" if query else base
+
+    def part(self, **changes: Any) -> str:
+        """The address of the list's part."""
+        address = self.at(f"{HOME}/jobs", **changes)
+        return f"{address}{'&' if '?' in address else '?'}{PART}=1"
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether anything but the status is asked for."""
+        return bool(self.kind or self.review or self.since or self.q)
+
+    def wanted(self, user_id: UUID | None) -> JobFilter:
+        """The same for the store."""
+        after = datetime.now(UTC) - WINDOWS[self.since][1] if self.since else None
+        return JobFilter(
+            kinds=[self.kind] if self.kind else [],
+            statuses=[self.status] if self.status else [],
+            review_statuses=[self.review] if self.review else [],
+            created_after=after,
+            user_id=user_id,
+        )
+
+
+def _word(words: type[Word], given: str | None) -> Word | None:
+    try:
+        return words(given) if given else None
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class JobTable:
+    """A page of the list.
+
+    Attributes:
+        totals: How many jobs have each status; None: another filter holds, by which they are not counted.
+    """
+
+    jobs: list[JobRow]
+    total: int
+    totals: dict[JobStatus, int] | None
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return max(ceil(self.total / PAGE_SIZE), 1)
+
+
+async def read_table(state: AppState, visitor: Visitor, query: JobQuery) -> JobTable:
+    """A page of jobs, with the totals of the tabs."""
+    organization, user_id = visitor.caller.organization, visitor.user_id
+    if query.q:
+        found = await _by_id(state, visitor, query.q)
+        return JobTable(found, len(found), None)
+    listed = await list_page(state.db, organization, query.wanted(user_id), page=query.page, size=PAGE_SIZE)
+    totals = None if query.narrowed else await totals_by_status(state.db, organization, user_id=user_id)
+    return JobTable(listed.jobs, listed.total, totals)
+
+
+async def _by_id(state: AppState, visitor: Visitor, given: str) -> list[JobRow]:
+    """The job of an id of ours, and those that clients call so."""
+    caller = visitor.caller
+    if "\x00" in given:
+        return []
+    found = await list_jobs(
+        state.db, caller.organization, external_id=given, user_id=visitor.user_id, limit=MOST_FOUND
+    )  # fmt: skip
+    try:
+        job = await get_job(state.db, caller.organization, UUID(given))
+    except (ValueError, NotFound):
+        return found
+    hidden = caller.kind is KeyKind.PERSONAL and job.user_id not in {None, caller.user_id}
+    return found if hidden else [job, *(one for one in found if one.id != job.id)]
+
+
+def _view(request: Request, state: AppState, query: JobQuery, table: JobTable | None, base: str) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    site = public_base(request, state.settings)
+    return {
+        "query": query,
+        "table": table,
+        "base": base,
+        "lines": [] if table is None else [job_line(job, now) for job in table.jobs],
+        "tabs": STATUS_WORDS,
+        "kinds": KIND_WORDS,
+        "reviews": REVIEW_WORDS,
+        "windows": {name: words for name, (words, _) in WINDOWS.items()},
+        "site": site,
+    }
+
+
+@router.get("")
+async def shell(request: Request, state: State, visitor: PageVisitor) -> HTMLResponse:
+    """The page before any job was looked for."""
+    query = JobQuery.read(request.query_params)
+    view = _view(request, state, query, None, HOME)
+    return page("console_jobs.html", reader=visitor.reader, notice=None, **view)
+
+
+@router.get("/jobs")
+async def jobs(request: Request, state: State, visitor: PageVisitor) -> Response:
+    """The page with its table, or the table alone."""
+    query = JobQuery.read(request.query_params)
+    table = await read_table(state, visitor, query)
+    if PART not in request.query_params:
+        return await console_page(
+            state, visitor, "console_jobs.html", **_view(request, state, query, table, f"{HOME}/jobs")
+        )
+    reader = await reader_of(state, visitor)
+    return HTMLResponse(render("jobs_part.html", reader=reader, **_view(request, state, query, table, HOME)))

@@ -1,0 +1,128 @@
+"""An extraction as pages show it: its document, and what was taken out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from towpath.api.http.state import AppState
+from towpath.core.errors import NotFound
+from towpath.core.json_values import write_json
+from towpath.db.tables import JobRow
+from towpath.extraction.store.jobs import get_extraction
+from towpath.extraction.types import Extraction, ExtractParams, FieldSource
+
+SURE = 0.8
+"""Below that a value is marked as uncertain."""
+LONGEST_VALUE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """How sure a value is.
+
+    Attributes:
+        words: Such as `97 % sure`, or that it was not found.
+        doubtful: Whether a person should look.
+    """
+
+    words: str
+    doubtful: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FieldLine:
+    """One extracted property."""
+
+    name: str
+    text: str
+    sure: Sureness | None
+    page: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionSummary:
+    """A document and its fields."""
+
+    extraction: Extraction
+    facts: list[str]
+    fields: list[FieldLine]
+
+
+async def extraction_summary(state: AppState, job: JobRow) -> ExtractionSummary | None:
+    """What a job's page tells of its document; None: nothing is kept of it."""
+    try:
+        found = await get_extraction(state.db, job.organization, job.id)
+    except NotFound:
+        return None
+    fields = fields_of(found, schema_of(job))
+    return ExtractionSummary(found, document_facts(found, job.processed), fields)
+
+
+def schema_of(job: JobRow) -> Mapping[str, Any] | None:
+    """The schema of a job in the order in which it was written; None: it has none."""
+    return ExtractParams.model_validate(job.params).schema_
+
+
+def document_facts(extraction: Extraction, read: int) -> list[str]:
+    """Kind, size and pages of a document, in words."""
+    facts = [extraction.kind.value.upper()] if extraction.kind else []
+    if extraction.size is not None:
+        facts.append(size_in_words(extraction.size))
+    if extraction.pages_total is not None:
+        chosen = len(extraction.pages) if extraction.pages is not None else extraction.pages_total
+        of_all = f" of {extraction.pages_total:,}" if chosen != extraction.pages_total else ""
+        pages = "page" if chosen == 1 and not of_all else "pages"
+        facts.append(f"{chosen:,}{of_all} {pages}, {min(read, chosen):,} read")
+    return facts
+
+
+def size_in_words(size: int) -> str:
+    """Bytes in fitting units: `812 bytes`, `1.2 MB`."""
+    if size < 1000:
+        return f"{size} bytes"
+    for unit, bytes_of in (("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
+        if size < bytes_of * 999.5 or unit == "GB":
+            break
+    return f"{size / bytes_of:.3g} {unit}"
+
+
+def fields_of(extraction: Extraction, schema: Mapping[str, Any] | None) -> list[FieldLine]:
+    """The extracted properties in the schema's order, then others."""
+    found = extraction.extracted
+    if found is None:
+        return []
+    named = list((schema or {}).get("properties") or {})
+    names = [*named, *(name for name in found.data if name not in named)]
+    return [
+        FieldLine(
+            name=name,
+            text=shown(found.data[name]) if name in found.data else "",
+            sure=sureness(found.sources.get(name), known=name in found.data),
+            page=found.sources[name].page if name in found.sources else None,
+        )
+        for name in names
+    ]
+
+
+def shown(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = value if isinstance(value, str) else write_json(value).decode()
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+
+
+def sureness(source: FieldSource | None, *, known: bool) -> Sureness | None:
+    """How sure a value is; None: nothing is known of that.
+
+    Args:
+        known: Whether there is a value.
+    """
+    if not known:
+        return Sureness("not found", doubtful=True)
+    if source is None:
+        return None
+    # What is just below the mark must not read as if it had reached it.
+    return Sureness(f"{int(source.confidence * 100)} % sure", doubtful=source.confidence < SURE)

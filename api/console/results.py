@@ -1,0 +1,117 @@
+"""A query's result as a table that people read, and a chart of it in words."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from towpath.ai.domain.cells import Cell, cell_of, cells_of, value_of
+from towpath.ai.domain.words import all_rows, more_rows
+from towpath.ai.semantic_types import DataType
+from towpath.ai.types import MOST_CSV_BYTES, ChartType, ResultColumn, StoredAction
+
+FIRST_ROWS = 20
+CHARTS = {
+    ChartType.BAR: "Bar chart",
+    ChartType.LINE: "Line chart",
+    ChartType.AREA: "Area chart",
+    ChartType.SCATTER: "Scatter plot",
+    ChartType.PIE: "Pie chart",
+    ChartType.NUMBER: "Number",
+    ChartType.TABLE: "Table",
+}
+# The module's own limit is below what a single text of a result may have.
+csv.field_size_limit(max(csv.field_size_limit(), MOST_CSV_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A result: its head, which columns are numbers, its rows, and how many there would be, in words."""
+
+    head: list[str]
+    numeric: list[bool]
+    first: list[list[Cell]]
+    rest: list[list[Cell]]
+    total: str
+    truncated: bool
+
+    @property
+    def kept(self) -> int:
+        """How many rows there are to see."""
+        return len(self.first) + len(self.rest)
+
+
+def table_of(action: StoredAction) -> Table | None:
+    """The rows that an action brought; None: it brought none."""
+    head, rows = _read(action)
+    if not head:
+        return None
+    columns = _columns(action, head)
+    cells = cells_of(columns, rows)
+    return Table(
+        head=head,
+        numeric=[column.type is DataType.NUMBER for column in columns],
+        first=cells[:FIRST_ROWS],
+        rest=cells[FIRST_ROWS:],
+        total=all_rows(action),
+        truncated=action.truncated or action.rows > len(cells),
+    )
+
+
+def _read(action: StoredAction) -> tuple[list[str], list[list[str]]]:
+    lines = list(csv.reader(io.StringIO(action.csv or "", newline="")))
+    return (lines[0], lines[1:]) if lines else ([], [])
+
+
+def _columns(action: StoredAction, head: Sequence[str]) -> list[ResultColumn]:
+    """What is known of each column; one of which nothing is known holds text."""
+    known = list(action.columns[: len(head)])
+    unknown = head[len(known) :]
+    return known + [ResultColumn(name=label, label=label, type=DataType.STRING, measure=False) for label in unknown]
+
+
+def chart_in_words(action: StoredAction, kind: ChartType) -> str:
+    """What a chart of an action's rows shows, for those who do not see it."""
+    head, rows = _read(action)
+    columns = _columns(action, head)
+    measures = [place for place, column in enumerate(columns) if column.measure]
+    others = [place for place, column in enumerate(columns) if not column.measure]
+    name = f"{CHARTS[kind]}: {action.title}." if action.title else f"{CHARTS[kind]}."
+    if not measures:
+        return name
+    shown = _joined(columns[place].label for place in measures)
+    if not others:
+        values = _joined(f"{columns[place].label} {cell_of(rows[0][place], columns[place]).text}" for place in measures)
+        return f"{name} {values}." if len(rows) == 1 else name
+    by = _joined(columns[place].label for place in others)
+    return f"{name} {shown} by {by}, {_values(action, len(rows))}.{_extremes(rows, columns, others[0], measures[0])}"
+
+
+def _values(action: StoredAction, drawn: int) -> str:
+    if more_rows(action, drawn) is None:
+        return f"{drawn:,} values"
+    return f"the first {drawn:,} of {all_rows(action).removesuffix(' rows')} values"
+
+
+def _joined(words: Iterable[str]) -> str:
+    found = list(words)
+    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+
+
+def _extremes(rows: Sequence[Sequence[str]], columns: Sequence[ResultColumn], label: int, measure: int) -> str:
+    found: list[tuple[Decimal, Sequence[str]]] = []
+    for row in rows:
+        value = value_of(row[measure]) if measure < len(row) else None
+        if value is not None:
+            found.append((value, row))
+    if len(found) < 2:
+        return ""
+    highest, lowest = (choose(found, key=lambda pair: pair[0])[1] for choose in (max, min))
+
+    def told(row: Sequence[str]) -> str:
+        return f"{cell_of(row[label], columns[label]).text} with {cell_of(row[measure], columns[measure]).text}"
+
+    return f" Highest is {told(highest)}, lowest is {told(lowest)}."

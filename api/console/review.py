@@ -1,0 +1,267 @@
+"""Reviewing an extraction: the queue, the document beside its fields, correcting, deciding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import ceil
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from towpath.api.console.console import PageVisitor, PartVisitor, console_page, reviews_waiting, told_on_page
+from towpath.api.console.failures import PageRoute
+from towpath.api.console.job_words import subject_of
+from towpath.api.console.rendering import render
+from towpath.api.console.review_form import Node
+from towpath.api.console.review_typed import TypedForm, data_of, with_row_changed, wrong_fields
+from towpath.api.console.review_views import Reviewed, form_of, read_reviewed, review_view
+from towpath.api.console.sheets import numbers_of, read_sheets
+from towpath.api.console.visitors import Visitor, read_form
+from towpath.api.extractions import annotate, decide_review
+from towpath.api.http.state import AppState, State
+from towpath.api.job_control import find_job
+from towpath.core.errors import BadInput, Conflict, NotFound, TowpathError
+from towpath.db.tables import JobRow
+from towpath.extraction.domain.shapes import changes_between
+from towpath.extraction.store.jobs import get_extraction
+from towpath.extraction.store.pages import read_image
+from towpath.extraction.types import AnnotateBody, ReviewBody, ReviewStatus
+from towpath.jobs.store.listing import JobFilter, list_page
+from towpath.jobs.types import JobKind
+
+router = APIRouter(prefix="/console", route_class=PageRoute, include_in_schema=False)
+QUEUE_PAGE = 50
+MOST_FIELDS = 20_000
+MOST_COMMENT = 4000
+KEPT_AN_HOUR = "private, max-age=3600"
+DECISIONS = {
+    "approve": ReviewStatus.APPROVED,
+    "reject": ReviewStatus.REJECTED,
+    "withdraw": ReviewStatus.CANCELLED,
+}
+SAVE = "save"
+OVERTAKEN = (
+    "somebody else has corrected this meanwhile; what you have typed is still here: repeat it to put it in the place of"
+    " that, or open the page anew"
+)
+
+
+async def next_waiting(state: AppState, visitor: Visitor, after: JobRow | None) -> JobRow | None:
+    """The oldest job that waits for its review: the first after another one, else the first of all."""
+    wanted = reviews_waiting(visitor)
+    if after is not None:
+        newer = await _oldest(state, visitor, replace(wanted, created_after=after.created_at), after)
+        if newer is not None:
+            return newer
+    return await _oldest(state, visitor, wanted, None, without=after)
+
+
+async def _oldest(
+    state: AppState, visitor: Visitor, wanted: JobFilter, after: JobRow | None, without: JobRow | None = None
+) -> JobRow | None:
+    organization = visitor.caller.organization
+    total = (await list_page(state.db, organization, wanted, page=1, size=1)).total
+    last = ceil(total / QUEUE_PAGE)
+    # What was just reviewed may fill the last page alone.
+    for number in range(last, max(last - 2, 0), -1):
+        found = await list_page(state.db, organization, wanted, page=number, size=QUEUE_PAGE)
+        for job in reversed(found.jobs):
+            behind = after is None or (job.created_at, job.id) > (after.created_at, after.id)
+            if behind and (without is None or job.id != without.id):
+                return job
+    return None
+
+
+@router.get("/review")
+async def queue(
+    state: State, visitor: PageVisitor, after: UUID | None = None, done: UUID | None = None
+) -> Response:  # fmt: skip
+    """Leads to the next job that waits, or says that none does.
+
+    Args:
+        after: The job that is skipped.
+        done: The job that was just decided.
+    """
+    seen = after or done
+    last = None if seen is None else await find_job(state, visitor.caller, seen)
+    found = await next_waiting(state, visitor, last)
+    if found is not None:
+        told = f"?done={done}" if done else ""
+        return RedirectResponse(f"/console/jobs/{found.id}/review{told}", 303)
+    return await console_page(
+        state, visitor, "review_queue.html", done=await _done(state, visitor, done), skipped=after
+    )
+
+
+async def _done(state: AppState, visitor: Visitor, job_id: UUID | None) -> dict[str, Any] | None:
+    """What is told of the job that was decided before."""
+    if job_id is None:
+        return None
+    try:
+        job = await find_job(state, visitor.caller, job_id)
+    except NotFound:
+        return None
+    words = {ReviewStatus.APPROVED: "approved", ReviewStatus.REJECTED: "rejected", ReviewStatus.CANCELLED: "withdrawn"}
+    status = words.get(ReviewStatus(job.review_status)) if job.review_status else None
+    return None if status is None else {"subject": subject_of(job), "status": status, "job_id": job.id}
+
+
+@router.get("/jobs/{job_id}/review")
+async def show(
+    state: State,
+    visitor: PageVisitor,
+    job_id: UUID,
+    page: Annotated[int, Query(ge=1)] = 1,
+    done: UUID | None = None,
+    saved: bool = False,
+) -> Response:
+    """The document beside its fields."""
+    reviewed = await read_reviewed(state, visitor.caller, job_id)
+    told = await _done(state, visitor, done)
+    return await _page(state, visitor, reviewed, form_of(reviewed), page=page, done=told, saved=saved)
+
+
+async def _page(
+    state: AppState,
+    visitor: Visitor,
+    reviewed: Reviewed,
+    form: Node | None,
+    *,
+    page: int = 1,
+    done: dict[str, Any] | None = None,
+    saved: bool = False,
+    comment: str = "",
+    whole: str = "",
+    refused: TowpathError | None = None,
+    version: str | None = None,
+    typed: bool = False,
+    code: int = 200,
+) -> HTMLResponse:
+    """The page.
+
+    Args:
+        done: What was decided before, of another job.
+        whole: What is wrong with the data, and belongs to no field.
+        version: What the form was made of, where it is shown again.
+        typed: Whether the form holds something that is not saved.
+    """
+    view = await review_view(state, reviewed, form, page=page)
+    more: dict[str, Any] = {"view": view, "page": page, "done": done, "saved": saved, "comment": comment}
+    more |= {"whole": whole, "version": reviewed.version if version is None else version, "typed": typed}
+    more["wrong"] = [] if form is None else [(node.id, name) for node, name in form.called() if node.error]
+    return await console_page(state, visitor, "review.html", refused=refused, code=code, **more)
+
+
+@router.post("/jobs/{job_id}/review")
+async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID) -> Response:
+    """Saves corrections or decides; what is wrong comes back beside what was typed."""
+    sent = await read_form(request, most_fields=MOST_FIELDS)
+    visitor.check(request, sent)
+    if any("\x00" in value for value in sent.values()):
+        raise BadInput("the form holds a NUL character")
+    reviewed = await read_reviewed(state, visitor.caller, job_id)
+    if "row" in sent:
+        form = await _typed(state, reviewed, with_row_changed(sent, sent["row"]))
+        return await _again(state, visitor, reviewed, sent, form)
+    form, wanted = await _typed(state, reviewed, sent), sent.get("act", "")
+    data, whole = None, ""
+    if form is not None:
+        data, whole = await state.checks.run(reviewed.job.organization, data_of, form, reviewed.schema or {})
+    # What was extracted may break its schema, and is nobody's mistake here.
+    touched = data is not None and bool(changes_between(reviewed.data, data))
+    wrong = touched and (bool(whole) or (form is not None and bool(wrong_fields(form))))
+    if wrong and wanted in {SAVE, "approve"}:
+        return await _again(state, visitor, reviewed, sent, form, whole=whole, code=400)
+    changed = data if touched and not wrong else None
+    if changed is not None and sent.get("version", "") != reviewed.version:
+        return await _again(state, visitor, reviewed, sent, form, refused=Conflict(OVERTAKEN), version=reviewed.version)
+    try:
+        return await _act(state, visitor, reviewed, sent, changed)
+    except TowpathError as refused:
+        if not told_on_page(refused):
+            raise
+        # Somebody else may have been quicker: the page says how it is now, around what was typed.
+        now = await read_reviewed(state, visitor.caller, job_id)
+        return await _again(state, visitor, now, sent, form, refused=refused)
+
+
+async def _typed(state: AppState, reviewed: Reviewed, sent: Mapping[str, str]) -> Node | None:
+    if reviewed.schema is None or reviewed.data is None:
+        return None
+    return await state.checks.run(reviewed.job.organization, TypedForm(reviewed.schema, sent).of_form)
+
+
+async def _again(
+    state: AppState, visitor: Visitor, reviewed: Reviewed, sent: Mapping[str, str], form: Node | None, **more: Any
+) -> HTMLResponse:
+    """The page with what was typed still in it."""
+    number = sent.get("page", "1")
+    more = {"version": sent.get("version", "")} | more
+    page = int(number) if number.isdecimal() and len(number) < 6 else 1
+    return await _page(
+        state, visitor, reviewed, form, page=page, comment=sent.get("comment", ""), typed=True, **more
+    )  # fmt: skip
+
+
+async def _act(
+    state: AppState, visitor: Visitor, reviewed: Reviewed, sent: Mapping[str, str], changed: dict[str, Any] | None
+) -> Response:
+    """Do what was asked for.
+
+    Raises:
+        BadInput: Nothing that is known, or a rejection without a reason.
+        Conflict: Somebody else has decided it.
+    """
+    wanted, comment = sent.get("act", ""), sent.get("comment", "").replace("\r\n", "\n").strip()
+    here = f"/console/jobs/{reviewed.job.id}/review"
+    if wanted == SAVE:
+        if changed is not None:
+            await _save(state, visitor, reviewed, changed)
+        return RedirectResponse(f"{here}?saved={'true' if changed is not None else 'false'}", 303)
+    decision = DECISIONS.get(wanted)
+    if decision is None:
+        raise BadInput("choose what to do: save, approve, reject or withdraw", field="act")
+    if decision is ReviewStatus.REJECTED and not comment:
+        raise BadInput("say in the comment why it is rejected", field="comment")
+    if len(comment) > MOST_COMMENT:
+        raise BadInput(f"the comment has at most {MOST_COMMENT:,} characters", field="comment")
+    body = ReviewBody.model_validate({"decision": decision, "comment": comment or None, "annotated_data": changed})
+    await decide_review(state, visitor.caller, reviewed.job.id, body)
+    return RedirectResponse(f"/console/review?done={reviewed.job.id}", 303)
+
+
+async def _save(state: AppState, visitor: Visitor, reviewed: Reviewed, changed: dict[str, Any]) -> None:
+    known = None if reviewed.annotation is None else reviewed.annotation.id
+    body = AnnotateBody(job_id=reviewed.job.id, annotated_data=changed, annotation_id=known)
+    await annotate(state, visitor.caller, body)
+
+
+@router.get("/jobs/{job_id}/pages/{number}.jpg")
+async def picture(state: State, visitor: PartVisitor, job_id: UUID, number: int) -> Response:
+    """A page's picture."""
+    job = await find_job(state, visitor.caller, job_id)
+    extraction = await get_extraction(state.db, job.organization, job.id)
+    found = None
+    if extraction.sha256 is not None and number in numbers_of(extraction):
+        found = await read_image(state.db, job.organization, bytes.fromhex(extraction.sha256), number)
+    if found is None:
+        raise NotFound("this page has no picture")
+    return Response(found, media_type="image/jpeg", headers={"Cache-Control": KEPT_AN_HOUR})
+
+
+@router.get("/jobs/{job_id}/pages/{number}")
+async def one_sheet(state: State, visitor: PartVisitor, job_id: UUID, number: int) -> HTMLResponse:
+    """One page of the document, for the script."""
+    job = await find_job(state, visitor.caller, job_id)
+    if job.kind is not JobKind.EXTRACTION:
+        raise NotFound("this job has no document")
+    extraction = await get_extraction(state.db, job.organization, job.id)
+    sheets = await read_sheets(state, job.organization, job.id, extraction, {number})
+    found = next((sheet for sheet in sheets if sheet.number == number), None)
+    if found is None:
+        raise NotFound("the document has no such page")
+    total = extraction.pages_total or len(sheets)
+    return HTMLResponse(render("sheet.html", sheet=found, total=total, at=f"/console/jobs/{job_id}"))

@@ -1,0 +1,200 @@
+"""The review of an extraction as its page shows it: form, doubts, document, what was said before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from towpath.accounts.types import Principal
+from towpath.api.console.console import names_of
+from towpath.api.console.extraction_views import Sureness, schema_of, shown, sureness
+from towpath.api.console.job_words import JobLine, job_line
+from towpath.api.console.review_form import FormMaker, Node, place_of
+from towpath.api.console.sheets import LOADED_AT_FIRST, Sheet, first_marks, numbers_of, read_sheets
+from towpath.api.http.state import AppState
+from towpath.api.job_control import find_job
+from towpath.core.errors import NotFound
+from towpath.db.tables import JobRow
+from towpath.extraction.domain.shapes import changes_between
+from towpath.extraction.store.jobs import get_extraction
+from towpath.extraction.store.reviews import annotation_history, list_annotations, review_history
+from towpath.extraction.types import Annotation, Extracted, Extraction, ReviewStatus
+from towpath.jobs.types import JobKind
+
+NOTE_WORDS: dict[ReviewStatus, str] = {
+    ReviewStatus.PENDING: "Review asked for",
+    ReviewStatus.APPROVED: "Approved",
+    ReviewStatus.REJECTED: "Rejected",
+    ReviewStatus.CANCELLED: "Review withdrawn",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """An extraction with the newest correction of it.
+
+    Attributes:
+        schema: What the data look like.
+        annotation: The newest correction.
+    """
+
+    job: JobRow
+    extraction: Extraction
+    schema: Mapping[str, Any] | None
+    annotation: Annotation | None
+
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """The corrected data, or what was extracted; None: nothing was."""
+        if self.annotation is not None:
+            return self.annotation.annotated
+        return None if self.extraction.extracted is None else self.extraction.extracted.data
+
+    @property
+    def version(self) -> str:
+        """Which correction the form was made of, so that nobody overwrites another's unseen."""
+        return "" if self.annotation is None else f"{self.annotation.id} {self.annotation.updated_at.isoformat()}"
+
+    @property
+    def pending(self) -> bool:
+        """Whether it can be decided."""
+        return self.job.review_status == ReviewStatus.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is known of a property beside its value.
+
+    Attributes:
+        mark: The id of its first mark on a page.
+        was: What was extracted, where a person has corrected it.
+    """
+
+    sure: Sureness | None
+    page: int | None
+    mark: str | None
+    was: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """What somebody decided or corrected."""
+
+    at: datetime
+    title: str
+    by: str | None
+    comment: str | None
+    changes: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewView:
+    """Everything on the page.
+
+    Attributes:
+        form: None: there is nothing to correct.
+        doubts: By the name of a field in the form.
+    """
+
+    line: JobLine
+    reviewed: Reviewed
+    form: Node | None
+    doubts: dict[str, Doubt]
+    sheets: list[Sheet]
+    history: list[HistoryLine]
+
+    @property
+    def uncertain(self) -> int:
+        """How many fields a person should look at."""
+        return sum(1 for one in self.doubts.values() if one.sure is not None and one.sure.doubtful)
+
+
+async def read_reviewed(state: AppState, caller: Principal, job_id: UUID) -> Reviewed:
+    """An extraction, to be reviewed.
+
+    Raises:
+        NotFound: It is not there, not to be seen, or a job of another kind.
+    """
+    job = await find_job(state, caller, job_id)
+    if job.kind is not JobKind.EXTRACTION:
+        raise NotFound("this job has no document")
+    extraction = await get_extraction(state.db, caller.organization, job_id)
+    schema = schema_of(job)
+    annotations = await list_annotations(state.db, caller.organization, job_id)
+    return Reviewed(job, extraction, schema, annotations[-1] if annotations else None)
+
+
+def form_of(reviewed: Reviewed) -> Node | None:
+    """The form with the present data in it."""
+    if reviewed.data is None or reviewed.schema is None:
+        return None
+    return FormMaker(reviewed.schema).of_data(reviewed.data)
+
+
+async def review_view(state: AppState, reviewed: Reviewed, form: Node | None, *, page: int = 1) -> ReviewView:
+    """The page's parts.
+
+    Args:
+        form: As it was sent, or with the present data in it.
+        page: The page of the document whose words are there from the start, with the first ones.
+    """
+    numbers = numbers_of(reviewed.extraction)
+    loaded = {*numbers[:LOADED_AT_FIRST], page}
+    organization = reviewed.job.organization
+    return ReviewView(
+        line=job_line(reviewed.job),
+        reviewed=reviewed,
+        form=form,
+        doubts=doubts_of(reviewed),
+        sheets=await read_sheets(state, organization, reviewed.job.id, reviewed.extraction, loaded),
+        history=await _history(state, organization, reviewed.job.id),
+    )
+
+
+def doubts_of(reviewed: Reviewed) -> dict[str, Doubt]:
+    """What is known of each property beside its value."""
+    found = reviewed.extraction.extracted
+    if found is None:
+        return {}
+    data = reviewed.data or {}
+    first = first_marks(reviewed.extraction)
+    names = dict.fromkeys([*((reviewed.schema or {}).get("properties") or {}), *found.data])
+    return {place_of("", name): _doubt(found, data, name, first.get(name)) for name in names}
+
+
+def _doubt(found: Extracted, data: Mapping[str, Any], name: str, mark: str | None) -> Doubt:
+    was = _was(found.data, data, name)
+    source = found.sources.get(name)
+    sure = sureness(source, known=name in found.data) if was is None else Sureness("corrected", doubtful=False)
+    return Doubt(sure=sure, page=None if source is None else source.page, mark=mark, was=was)
+
+
+def _was(extracted: Mapping[str, Any], data: Mapping[str, Any], name: str) -> str | None:
+    if not changes_between({name: extracted.get(name)}, {name: data.get(name)}):
+        return None
+    return shown(extracted[name]) if name in extracted else "not found"
+
+
+async def _history(state: AppState, organization: str, job_id: UUID) -> list[HistoryLine]:
+    notes = await review_history(state.db, job_id)
+    revisions = await annotation_history(state.db, job_id)
+    people = {one.by for one in notes if one.by} | {one["by"] for one in revisions if one["by"]}
+    names = await names_of(state, organization, people)
+    lines = [
+        HistoryLine(one.at, NOTE_WORDS[one.status], names.get(one.by) if one.by else None, one.comment, [])
+        for one in notes
+    ]
+    for one in revisions:
+        changes = [
+            (each["path"], shown_or_nothing(each["from"]), shown_or_nothing(each["to"])) for each in one["changes"]
+        ]
+        lines.append(HistoryLine(one["at"], "Corrected", names.get(one["by"]) if one["by"] else None, None, changes))
+    return sorted(lines, key=lambda line: line.at, reverse=True)
+
+
+def shown_or_nothing(value: Any) -> str:
+    """A value of a change; a missing one is said to be none."""
+    return "nothing" if value is None else shown(value)

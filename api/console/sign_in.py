@@ -1,0 +1,126 @@
+"""The sign-in page: by e-mail and password, or by a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from towpath.accounts.store.sessions import end_session
+from towpath.accounts.types import Principal
+from towpath.api.console.failures import PageRoute
+from towpath.api.console.rendering import page, sentence, span, tell_wait
+from towpath.api.console.visitors import Visitor, read_form, refuse_other_sites, signed_in, tell_origin
+from towpath.api.http.auth import presented_sessions
+from towpath.api.http.clients import place_of
+from towpath.api.http.sign_ins import (
+    clear_cookies,
+    key_by_secret,
+    open_key_session,
+    open_user_session,
+    user_by_password,
+)
+from towpath.api.http.state import AppState, State
+from towpath.core.errors import Forbidden, LimitReached, TooMany, TowpathError, Unauthorized
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+HOME = "/console"
+"""Where a sign-in leads that came from nowhere."""
+
+
+def local_path(given: str | None) -> str:
+    """A path of this site to go on to; anything else leads home."""
+    if not given or not given.startswith("/") or given.startswith("//"):
+        return HOME
+    # Browsers read a backslash as a slash, and leave out line ends and tabs.
+    if "\\" in given or not given.isprintable():
+        return HOME
+    try:
+        parts = urlsplit(given)
+    except ValueError:
+        return HOME
+    return HOME if parts.scheme or parts.netloc else given
+
+
+@router.get("/sign-in")
+async def show(request: Request, state: State, next_path: Annotated[str, Query(alias="next")] = "") -> Response:
+    """The form, or who is signed in."""
+    try:
+        visitor = await signed_in(request, state)
+    except (Unauthorized, Forbidden):
+        return _form(local_path(next_path))
+    if next_path:
+        return RedirectResponse(local_path(next_path), 303)
+    return page("sign_in.html", reader=visitor.reader, who=_who(visitor.caller))
+
+
+def _form(
+    next_path: str, *, status: int = 200, notice: str | None = None, email: str = "", by_key: bool = False
+) -> HTMLResponse:
+    shown = page(
+        "sign_in.html", code=status, reader=None, next=next_path, notice=notice, email=email, by_key=by_key
+    )  # fmt: skip
+    tell_origin(shown)
+    return shown
+
+
+def _who(caller: Principal) -> str:
+    by = "with a key" if caller.key_id is not None else "as a user"
+    return f"Signed in {by} of the organization {caller.organization}, in the role of {caller.role}."
+
+
+@router.post("/sign-in")
+async def sign_in(request: Request, state: State) -> Response:
+    """Opens a session and goes on to where the visitor wanted to be."""
+    refuse_other_sites(request, state)
+    form = await read_form(request)
+    next_path = local_path(form.get("next"))
+    entered = RedirectResponse(next_path, 303)
+    try:
+        await _enter(request, state, form, entered)
+    except (Unauthorized, TooMany) as refused:
+        answer = _form(
+            next_path,
+            status=refused.status,
+            notice=refusal(refused),
+            email=form.get("email", ""),
+            by_key="key" in form,
+        )
+        tell_wait(answer, refused)
+        return answer
+    return entered
+
+
+def refusal(refused: TowpathError) -> str:
+    """Why an attempt was refused, for a person."""
+    if isinstance(refused, LimitReached):
+        return f"Too many attempts. Try again in {span(refused.retry_after or 1)}."
+    return sentence(refused.detail)
+
+
+async def _enter(request: Request, state: AppState, form: Mapping[str, str], entered: Response) -> None:
+    place = place_of(request)
+    if "key" in form:
+        await open_key_session(state, entered, await key_by_secret(state, form["key"], place=place))
+    else:
+        user = await user_by_password(state, form.get("email", ""), form.get("password", ""), place=place)
+        await open_user_session(state, entered, user)
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, state: State) -> Response:
+    """Ends the session: its cookie and its token are not taken any more."""
+    left = RedirectResponse("/sign-in", 303)
+    try:
+        visitor: Visitor | None = await signed_in(request, state)
+    except (Unauthorized, Forbidden):
+        visitor = None
+    if visitor is not None:
+        visitor.check_origin(request, await read_form(request))
+        for session_id in presented_sessions(request, state):
+            await end_session(state.db, session_id)
+    clear_cookies(left)
+    return left

@@ -1,0 +1,158 @@
+"""A job's events as lines that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from towpath.core.json_values import write_json
+from towpath.core.texts import shorten
+from towpath.jobs.types import EventType, JobEvent
+
+MOST_FACTS = 8
+LONGEST_FACT = 160
+LONGEST_DETAIL = 4000
+TITLES: dict[str, str] = {
+    EventType.CREATED: "Created",
+    EventType.STARTED: "Started",
+    EventType.PAUSED: "Paused",
+    EventType.CONTINUED: "Continued",
+    EventType.CANCELLING: "Cancel asked for",
+    EventType.RESTARTED: "Next attempt",
+    EventType.COMPLETED: "Completed",
+    EventType.FAILED: "Failed",
+    EventType.CANCELLED: "Cancelled",
+}
+MARKS: dict[str, str] = {
+    EventType.COMPLETED: "good",
+    EventType.FAILED: "bad",
+    EventType.CANCELLED: "quiet",
+    EventType.CANCELLING: "quiet",
+    EventType.PAUSED: "warn",
+    EventType.WARNING: "warn",
+    EventType.PROVIDER_AWAY: "warn",
+    EventType.PROGRESS: "small",
+    EventType.RETRYING: "warn",
+}
+COUNTS = ("total", "processed", "succeeded", "failed", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event.
+
+    Attributes:
+        title: What happened.
+        told: More about it, in a few words.
+        detail: All that the event says as JSON, where the words leave something out.
+        mark: How it is marked beside its words: good, bad, warn, quiet, small, or plain.
+    """
+
+    event: JobEvent
+    title: str
+    told: str
+    detail: str | None
+    mark: str
+
+
+def timeline(events: Sequence[JobEvent]) -> list[Line]:
+    """Events as lines, the newest first."""
+    return [_line(event) for event in sorted(events, key=lambda event: -event.seq)]
+
+
+def _line(event: JobEvent) -> Line:
+    mark = MARKS.get(event.type, "plain")
+    if event.type in TELLERS:
+        return Line(event, *TELLERS[event.type](event.data), None, mark)
+    if event.type in TITLES:
+        return Line(event, TITLES[event.type], _end(event.data), None, mark)
+    told, whole = _facts(event.data)
+    return Line(event, _words(event.type), told, None if whole else _json(event.data), mark)
+
+
+def _created(data: Mapping[str, Any]) -> tuple[str, str]:
+    total = data.get("total")
+    if not isinstance(total, int) or not total:
+        return "Created", ""
+    return "Created", "1 item" if total == 1 else f"{total:,} items"
+
+
+def _retrying(data: Mapping[str, Any]) -> tuple[str, str]:
+    title = f"Attempt {data.get('attempt', 1)} of {data.get('activity', '')} failed"
+    return title, f"{data.get('code', '')}: {data.get('message', '')}"[:LONGEST_DETAIL]
+
+
+def _words(name: str) -> str:
+    return name.replace(".", " ").replace("_", " ").strip().capitalize()[:LONGEST_FACT]
+
+
+def _progress(data: Mapping[str, Any]) -> tuple[str, str]:
+    if message := data.get("message"):
+        return f"Step {data.get('iteration', '')}".strip(), shorten(str(message), LONGEST_DETAIL)
+    return f"Progress in {data['phase']}" if data.get("phase") else "Progress", _counts(data)
+
+
+def _counts(data: Mapping[str, Any]) -> str:
+    found = {name: data[name] for name in COUNTS if isinstance(data.get(name), int)}
+    told = []
+    if found.get("total"):
+        told.append(f"{found.get('processed', 0):,} of {found['total']:,}")
+    elif found.get("processed"):
+        # How many steps a question takes is not known before.
+        told.append(f"{found['processed']:,} done")
+    told += [f"{found[name]:,} {name}" for name in ("failed", "skipped") if found.get(name)]
+    return ", ".join(told)
+
+
+def _warning(data: Mapping[str, Any]) -> tuple[str, str]:
+    item = f"{data['item']}: " if data.get("item") else ""
+    return "Warning", f"{item}{data.get('message', '')} ({data.get('code', '')})"[:LONGEST_DETAIL]
+
+
+def _away(data: Mapping[str, Any]) -> tuple[str, str]:
+    title = f"Waiting for {data.get('provider', 'a provider')}"
+    return title, f"attempt {data.get('attempt', 1)}: {data.get('message', '')}"[:LONGEST_DETAIL]
+
+
+def _end(data: Mapping[str, Any]) -> str:
+    error = data.get("error")
+    if isinstance(error, Mapping):
+        code, message = error.get("code", ""), error.get("message", "")
+        return shorten(f"{code}: {message}", LONGEST_DETAIL) if message else str(code)
+    return _counts(data)
+
+
+def _facts(data: Mapping[str, Any]) -> tuple[str, bool]:
+    """The plain values of an event, and whether that is all it says."""
+    plain = {name: value for name, value in data.items() if isinstance(value, str | int | float) and value != ""}
+    told = [f"{_words(name).lower()} {_value(value)}" for name, value in plain.items()][:MOST_FACTS]
+    short = all(len(str(value)) <= LONGEST_FACT for value in plain.values())
+    left = [value for name, value in data.items() if name not in plain and value not in (None, "", [], {})]
+    return ", ".join(told), short and not left and len(plain) <= MOST_FACTS
+
+
+def _value(value: str | float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value)
+    return text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…"
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    text = write_json(data, options=orjson.OPT_INDENT_2).decode()
+    return text if len(text) <= LONGEST_DETAIL else f"{text[:LONGEST_DETAIL]}\n…"
+
+
+TELLERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
+    EventType.PROGRESS: _progress,
+    EventType.PHASE: lambda data: (f"Phase {data.get('phase', '')}", ""),
+    EventType.STARTED: lambda data: ("Started", f"attempt {data.get('attempt', 1)}"),
+    EventType.CREATED: _created,
+    EventType.RETRYING: _retrying,
+    EventType.WARNING: _warning,
+    EventType.PROVIDER_AWAY: _away,
+}
+"""The title and the words of the events that are told in a way of their own."""

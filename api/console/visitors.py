@@ -1,0 +1,223 @@
+"""Who looks at a page: a signed-in caller, or the bearer of a link; and whether a form is really theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, urlsplit
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from towpath.accounts.domain.policy import is_person
+from towpath.accounts.types import KeyKind, Principal, Role, Scope
+from towpath.ai.store.threads import get_conversation
+from towpath.ai.types import Conversation
+from towpath.api.console.rendering import Reader
+from towpath.api.http.auth import (
+    CHAT_COOKIE,
+    CSRF_HEADER,
+    ChatPass,
+    allowed,
+    authenticate,
+    presented,
+    read_chat_pass,
+    read_session,
+    same_csrf,
+)
+from towpath.api.http.requests import note_caller
+from towpath.api.http.state import AppState
+from towpath.core.errors import BadInput, Forbidden, NotFound, TooLarge, Unauthorized
+from towpath.core.json_values import assert_text
+from towpath.jobs.policy import seer_of
+
+MOST_FORM_BYTES = 1 << 20
+MOST_FORM_FIELDS = 20
+SAME_SITE = frozenset({"same-origin", "none"})
+OTHER_SITE = "this form came from another site"
+
+
+class SignInNeeded(Exception):
+    """A page is for those who are signed in; the caller is led to the sign-in and from there to `next`."""
+
+    def __init__(self, next_path: str) -> None:
+        super().__init__(next_path)
+        self.url = f"/sign-in?next={quote(next_path, safe='')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """The caller of a page.
+
+    Attributes:
+        csrf: What must come with a form; None: the key came in a header, which no other site can send.
+        linked: Whether a link to this one thread is all that the caller has.
+    """
+
+    caller: Principal
+    csrf: str | None
+    linked: bool = False
+
+    @property
+    def writes(self) -> bool:
+        """Whether the visitor may ask and cancel."""
+        return Scope.WRITE in self.caller.scopes
+
+    @property
+    def user_id(self) -> UUID | None:
+        """Whose threads alone the visitor sees; None: all of the organization."""
+        return seer_of(self.caller)
+
+    @property
+    def reader(self) -> Reader:
+        """The same for a template."""
+        return Reader(
+            writes=self.writes,
+            csrf=self.csrf or "",
+            signed_in=self.csrf is not None and not self.linked,
+            edits=self.writes and self.caller.role.covers(Role.EDITOR),
+            owns=self.writes and self.caller.role.covers(Role.OWNER),
+            person=not self.linked and is_person(self.caller),
+        )
+
+    def check(self, request: Request, form: Mapping[str, str]) -> None:
+        """See that a write is allowed, and comes from a page of ours.
+
+        Raises:
+            Forbidden: The visitor may only read, or the CSRF token is not the session's.
+        """
+        if not self.writes:
+            raise Forbidden("this link or key is for reading only")
+        self.check_origin(request, form)
+
+    def check_origin(self, request: Request, form: Mapping[str, str]) -> None:
+        """The second half of `check`.
+
+        Raises:
+            Forbidden: The CSRF token is not the session's.
+        """
+        given = request.headers.get(CSRF_HEADER) or form.get("csrf")
+        if self.csrf is not None and not same_csrf(given, self.csrf):
+            raise Forbidden("this form is too old; open the page again and repeat it")
+
+
+async def signed_in(request: Request, state: AppState) -> Visitor:
+    """The visitor by session, or by a key in a header.
+
+    Raises:
+        Unauthorized: Neither is there, or it is not valid.
+        Forbidden: The key may not read.
+    """
+    if presented(request) is not None:
+        return Visitor(allowed(await authenticate(request, state), Role.OPERATOR, Scope.READ), csrf=None)
+    session = await read_session(request, state)
+    return Visitor(allowed(session.caller, Role.OPERATOR, Scope.READ), csrf=session.csrf)
+
+
+async def thread_visitor(request: Request, state: AppState, conversation_id: UUID) -> tuple[Visitor, Conversation]:
+    """Who looks at a thread: by session where that may see it, else by the cookie of a link.
+
+    Raises:
+        Unauthorized: There is neither.
+        NotFound: The session may not see the thread, or there is none.
+    """
+    try:
+        visitor = await signed_in(request, state)
+        found = await get_conversation(state.db, visitor.caller.organization, conversation_id, visitor.user_id)
+    except (Unauthorized, Forbidden, NotFound):
+        link = await _link_of(request, state, conversation_id)
+        if link is None:
+            raise
+        note_caller(request.scope, organization=link.organization)
+        await state.limits.count_request(request.scope, link.organization)
+        return await _linked(state, link, conversation_id)
+    return visitor, found
+
+
+async def _link_of(request: Request, state: AppState, conversation_id: UUID) -> ChatPass | None:
+    cookie = request.cookies.get(CHAT_COOKIE)
+    try:
+        return await read_chat_pass(state, cookie, conversation_id) if cookie else None
+    except Unauthorized:
+        return None
+
+
+async def _linked(state: AppState, link: ChatPass, conversation_id: UUID) -> tuple[Visitor, Conversation]:
+    found = await get_conversation(state.db, link.organization, conversation_id, None)
+    # What is asked through a link is asked for the one whose thread it is.
+    caller = Principal(
+        organization=link.organization,
+        user_id=found.user_id,
+        kind=KeyKind.ORGANIZATION,
+        role=Role.OPERATOR,
+        scopes=frozenset(Scope) if link.write else frozenset({Scope.READ}),
+        thread_id=conversation_id,
+    )
+    return Visitor(caller, csrf=link.csrf, linked=True), found
+
+
+def refuse_other_sites(request: Request, state: AppState) -> None:
+    """For forms that have no session yet: a browser tells where they come from.
+
+    Raises:
+        Forbidden: From another site.
+    """
+    told = request.headers.get("sec-fetch-site")
+    if told is not None:
+        if told not in SAME_SITE:
+            raise Forbidden(OTHER_SITE)
+        return
+    # An older browser tells it by the origin alone; what is no browser tells nothing.
+    origin = request.headers.get("origin")
+    if origin is None:
+        return
+    own = {request.headers.get("host", "").lower(), urlsplit(state.settings.public_url or "").netloc.lower()} - {""}
+    if urlsplit(origin).netloc.lower() not in own:
+        raise Forbidden(OTHER_SITE)
+
+
+def tell_origin(response: Response) -> None:
+    """Let a browser name the origin of this page's forms, which it hides by the policy of the other pages."""
+    response.headers["Referrer-Policy"] = "same-origin"
+
+
+async def read_form(
+    request: Request, *, most_fields: int = MOST_FORM_FIELDS, own_checks: Collection[str] = ()
+) -> dict[str, str]:
+    """The fields of a form, the last of each name.
+
+    Args:
+        request: The request.
+        most_fields: How many fields there may be.
+        own_checks: Fields whose text the page looks at itself, to tell beside them what is wrong.
+
+    Raises:
+        TooLarge: Beyond 1 MiB.
+        BadInput: Not a form, or one with more fields.
+    """
+    return dict(await read_pairs(request, most_fields=most_fields, own_checks=own_checks))
+
+
+async def read_pairs(
+    request: Request, *, most_fields: int = MOST_FORM_FIELDS, own_checks: Collection[str] = ()
+) -> list[tuple[str, str]]:
+    """The fields of a form in order: a name comes as often as the form says it. Arguments as for `read_form`.
+
+    Raises:
+        TooLarge: Beyond 1 MiB.
+        BadInput: Not a form, or one with more fields.
+    """
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_FORM_BYTES:
+            raise TooLarge("the form is larger than 1 MiB")
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=most_fields)
+    except ValueError as error:
+        raise BadInput("the form cannot be read") from error
+    for name, value in pairs:
+        assert_text(name, "a field's name")
+        if name not in own_checks:
+            assert_text(value, name)
+    return pairs

@@ -1,0 +1,1 @@
+"""What all routes share: authentication, errors, bodies, streams, limits."""

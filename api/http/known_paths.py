@@ -1,0 +1,50 @@
+"""What is said of a path or a method that is not served: what is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import Request
+from fastapi.routing import iter_route_contexts
+from starlette.routing import Match
+from starlette.types import Scope
+
+from towpath.core.suggestions import nearest_path
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+MOST_SHOWN = 200
+
+
+def methods_of(request: Request) -> list[str]:
+    """All methods that a request's path is served with, by whichever routes."""
+    scope: Scope = {
+        "type": "http",
+        "path": request.scope["path"],
+        "root_path": request.scope.get("app_root_path", ""),
+        "headers": [],
+        "query_string": b"",
+        "app": request.app,
+    }
+    served = [
+        method
+        for method in METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
+    # `HeadRequests` serves a HEAD wherever there is a GET.
+    return [method for method in METHODS if method in served or (method == "HEAD" and "GET" in served)]
+
+
+def either(words: Sequence[str]) -> str:
+    """Words of which one is to be chosen: `GET, POST or DELETE`."""
+    shown = [word for word in words if word != "HEAD"] or list(words)
+    return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def nothing_at(request: Request) -> str:
+    """That a path is not served, and which one may have been meant."""
+    path = request.scope["path"]
+    found = iter_route_contexts(request.app.routes)
+    known = [str(one.path) for one in found if getattr(one, "include_in_schema", False)]
+    near = nearest_path(path[:MOST_SHOWN], known)
+    shown = path if len(path) <= MOST_SHOWN else f"{path[:MOST_SHOWN]}..."
+    return f"nothing is served at {shown}" + (f"; did you mean {near}?" if near else "")

@@ -1,0 +1,119 @@
+"""Counts the event streams that are open, over all façades: each tells Postgres how many it has, for a minute.
+
+A façade that is killed leaves nothing behind: what it held is not renewed and counts no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+from towpath.accounts.limits import LimitName
+from towpath.accounts.store.usage import drop_leases, hold_lease, renew_leases
+from towpath.api.http.limiter import pass_over
+from towpath.api.http.limits import STREAMS, Limits
+from towpath.api.http.turns import Turns
+from towpath.core.errors import LimitReached
+from towpath.db.engine import Database
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 60.0
+RENEW_SECONDS = 20.0
+TELL_SECONDS = 1.0
+RETRY_SECONDS = 30
+
+
+class StreamLeases:
+    """The streams of this process.
+
+    Args:
+        database: Where leases are kept.
+        limits: How many each organization may have open.
+    """
+
+    def __init__(self, database: Database, limits: Limits) -> None:
+        self._database = database
+        self._limits = limits
+        self._holder = uuid4()
+        self._held: Counter[str] = Counter()
+        self._turns = Turns()
+        self._changed: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to renew."""
+        self._task = asyncio.create_task(self._renew())
+
+    async def close(self) -> None:
+        """Give everything back."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        try:
+            await drop_leases(self._database, STREAMS, self._holder)
+        except Exception as error:
+            pass_over(error)
+
+    @asynccontextmanager
+    async def held(self, organization: str) -> AsyncIterator[None]:
+        """Hold one stream.
+
+        Raises:
+            LimitReached: The organization has as many open as it may.
+        """
+        await self._take(organization)
+        try:
+            yield
+        finally:
+            self._held[organization] -= 1
+            self._changed.add(organization)
+
+    async def _take(self, organization: str) -> None:
+        most = self._limits.most(organization, LimitName.STREAMS)
+        # One after the other, for each tells how many there are with it; who waits does not count yet.
+        async with self._turns.of(organization):
+            taken = True
+            try:
+                taken = await hold_lease(
+                    self._database, STREAMS, organization, self._holder,
+                    held=self._held[organization] + 1, most=most, seconds=LEASE_SECONDS,
+                )  # fmt: skip
+            except Exception as error:
+                pass_over(error)
+            if taken:
+                self._held[organization] += 1
+        if not taken:
+            raise LimitReached(LimitName.STREAMS, most, retry_after=RETRY_SECONDS)
+
+    async def _renew(self) -> None:
+        rounds = 0
+        while True:
+            await asyncio.sleep(TELL_SECONDS)
+            rounds += 1
+            told = set(self._changed)
+            if rounds % (RENEW_SECONDS // TELL_SECONDS) == 0:
+                told |= set(self._held)
+            if not told:
+                continue
+            self._changed -= told
+            try:
+                for organization in sorted(told):
+                    # In turn with those that open one, so that no older number is told after a newer.
+                    async with self._turns.of(organization):
+                        held = self._held[organization]
+                        await renew_leases(
+                            self._database, STREAMS, self._holder, {organization: held}, seconds=LEASE_SECONDS
+                        )
+                        if not self._held[organization]:
+                            del self._held[organization]
+            except Exception:
+                # Told again in the next round; until then the leases hold.
+                self._changed |= told
+                logger.warning("leases of streams could not be renewed", exc_info=True)

@@ -1,0 +1,1 @@
+"""Durable jobs over data and AI: Temporal workflows behind a thin FastAPI façade."""

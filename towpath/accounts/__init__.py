@@ -1,0 +1,1 @@
+"""Organizations, users, keys, sessions, and what each may do."""

@@ -1,0 +1,54 @@
+"""Which passwords are refused, and the reason that is told."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from zxcvbn import zxcvbn
+
+from towpath.core.names import visible
+
+LEAST_CHARACTERS = 10
+MOST_CHARACTERS = 1024
+LOOKED_AT = 20
+"""The estimate takes much more than linear time, seconds at 72; a password is judged by its beginning."""
+LEAST_SCORE = 2
+LEAST_NAME = 4
+"""A shorter name is part of too many good passwords."""
+
+
+def why_refused(password: str, *, email: str, organization: str = "") -> str | None:
+    """Why a password is not taken; None: it is.
+
+    Args:
+        password: As it was typed.
+        email: The address of its account.
+        organization: The name of the account's organization, or its id.
+    """
+    if len(password) < LEAST_CHARACTERS:
+        return f"must have at least {LEAST_CHARACTERS} characters"
+    if len(password) > MOST_CHARACTERS:
+        return f"must have at most {MOST_CHARACTERS} characters"
+    told = _folded(password)
+    local = email.partition("@")[0]
+    if _folded(email) in told or _in(local, told):
+        return "must not contain the e-mail address"
+    if _in(organization, told):
+        return "must not contain the organization's name"
+    found = zxcvbn(password[:LOOKED_AT], user_inputs=[email, local, organization])
+    if found["score"] < LEAST_SCORE:
+        hint = str(found["feedback"]["warning"] or "").strip().rstrip(".")
+        return "is too easy to guess" + (f": {hint[:1].lower()}{hint[1:]}" if hint else "")
+    return None
+
+
+def _in(name: str, password: str) -> bool:
+    name = _folded(name)
+    return len(name) >= LEAST_NAME and name in password
+
+
+def _folded(text: str) -> str:
+    # A password may hold any character; a name with such a one is not stored.
+    with suppress(ValueError):
+        text = visible(text)
+    return "".join(text.casefold().split())

@@ -1,0 +1,73 @@
+"""What every database can be asked."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from towpath.ai.databases.types import Limits, Rows, Table
+from towpath.ai.semantic_types import DataType
+from towpath.core.errors import BadInput
+
+TYPES: dict[DataType, tuple[str, ...]] = {
+    DataType.TIMESTAMP: ("timestamp", "datetime"),
+    DataType.DATE: ("date",),
+    DataType.BOOLEAN: ("bool",),
+    DataType.NUMBER: (
+        "tinyint", "smallint", "integer", "int", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint",
+        "uhugeint", "numeric", "decimal", "real", "float", "double",
+    ),
+    DataType.STRING: ("char", "varchar", "text", "uuid", "enum", "bpchar", "name", "citext"),
+}  # fmt: skip
+
+
+def data_type(told: str) -> DataType | None:
+    """What a column's values are, by the name of its type; None: arrays, intervals, blobs and their like."""
+    name = told.lower().strip()
+    if name.endswith("[]") or name.startswith(("struct", "map", "interval")):
+        return None
+    for kind, beginnings in TYPES.items():
+        if name.startswith(beginnings):
+            return kind
+    return DataType.STRING if name.startswith("character") else None
+
+
+class Database(ABC):
+    """A database, opened for reading."""
+
+    @abstractmethod
+    async def run(self, sql: str, parameters: Mapping[str, Any], limits: Limits) -> Rows:
+        """Run one SELECT.
+
+        Raises:
+            BadInput: The database refuses it; the message is its own.
+            QueryTooSlow: It took longer than it may.
+            Unavailable: The database does not answer.
+        """
+
+    @abstractmethod
+    async def tables(self) -> list[Table]:
+        """Every table and view that can be read, by namespace and name."""
+
+    async def check_own(self, names: Sequence[str]) -> None:
+        """Refuse tables that are none of the user's own: what the system tells of itself, or of its machine.
+
+        Args:
+            names: `table`, `namespace.table` or `database.namespace.table`.
+
+        Raises:
+            BadInput: One is not there, or the system's.
+            Unavailable: The database does not answer.
+        """
+        for name in names:
+            if not await self.has_own(name.split(".")):
+                raise BadInput(f"the database has no table {name} of its own")
+
+    @abstractmethod
+    async def has_own(self, path: Sequence[str]) -> bool:
+        """Whether a name leads to a table or a view that is not the system's."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of it."""

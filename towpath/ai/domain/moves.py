@@ -1,0 +1,260 @@
+"""The form that a model's next move must have, bound to the fields that there are; and how it is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from towpath.ai.domain.order import order_of, undecided_note
+from towpath.ai.domain.semantics.compile import Column
+from towpath.ai.domain.semantics.filters import OPERATORS
+from towpath.ai.semantic_types import DEFAULT_ROWS, MOST_ROWS, DataType, Query, Sort
+from towpath.ai.types import ChartType
+from towpath.core.errors import BadInput
+from towpath.core.texts import shorten
+
+QUERY, CHART, ANSWER = "query", "chart", "answer"
+MOST_MOVE_FIELDS = 12
+SMALL_ROWS = 100
+SMALL_SERIES = 1000
+NOTHING = "nothing"
+NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+NUMBERS = {word: number for number, word in enumerate(NUMBER_WORDS, 1)}
+MOST_TITLE = 120
+CHART_WORDS = {
+    "bar": ChartType.BAR,
+    "bars": ChartType.BAR,
+    "column": ChartType.BAR,
+    "line": ChartType.LINE,
+    "lines": ChartType.LINE,
+    "area": ChartType.AREA,
+    "scatter": ChartType.SCATTER,
+    "pie": ChartType.PIE,
+    "donut": ChartType.PIE,
+    "table": ChartType.TABLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a model wants next.
+
+    Attributes:
+        action: `query`, `chart` or `answer`.
+        message: One sentence for the reader.
+        query: With `query`; None if what it asked for is no query.
+        problem: Why there is none.
+    """
+
+    action: str
+    message: str
+    title: str | None = None
+    query: Query | None = None
+    problem: str | None = None
+    chart: ChartType | None = None
+    answer: str | None = None
+
+
+def topic_form(names: Sequence[str]) -> dict[str, Any]:
+    """The form of a choice among topics."""
+    return {
+        "type": "object",
+        "properties": {"topic": {"type": "string", "enum": list(names)}},
+        "required": ["topic"],
+        "additionalProperties": False,
+    }
+
+
+def query_form(fields: Sequence[Column]) -> dict[str, Any]:
+    """The form of a query over some fields; a model that is made to keep to it can name nothing else."""
+    any_field = {"type": "string", "enum": [field.name for field in fields]}
+    value = {"type": ["string", "number", "boolean"]}
+    properties: dict[str, Any] = {
+        "title": {"type": "string", "maxLength": MOST_TITLE, "description": "A short name of the result, for people."},
+        "fields": {"type": "array", "items": any_field, "minItems": 1, "maxItems": MOST_MOVE_FIELDS},
+        "filters": {
+            "type": "array",
+            "maxItems": 20,
+            "items": _object(
+                {
+                    "field": any_field,
+                    "operator": {"type": "string", "enum": OPERATORS},
+                    "values": {"type": "array", "items": value, "minItems": 1},
+                },
+                ["field", "operator", "values"],
+            ),
+        },
+        "sorts": {
+            "type": "array",
+            "maxItems": 5,
+            "items": _object({"field": any_field, "descending": {"type": "boolean"}}, ["field", "descending"]),
+        },
+        "limit": {"type": "integer", "minimum": 1, "maximum": MOST_ROWS},
+    }
+    return _object(properties, ["title", "fields"])
+
+
+def small_form(measures: Sequence[Column], dimensions: Sequence[Column]) -> dict[str, Any]:
+    """The form for a small model: one number, and what it is told by; the rest follows from the question's words."""
+    properties: dict[str, Any] = {}
+    if measures:
+        properties["measure"] = {"type": "string", "enum": [one.name for one in measures]}
+    properties["by"] = {"type": "string", "enum": [*(one.name for one in dimensions), *([NOTHING] if measures else [])]}
+    return _object(properties, list(properties))
+
+
+def move_form(fields: Sequence[Column], *, charts: bool, last: bool) -> dict[str, Any]:
+    """The form of the next move.
+
+    Args:
+        fields: What a query may name.
+        charts: Whether there are rows to draw.
+        last: Whether only an answer is left.
+    """
+    actions = [ANSWER] if last else [QUERY, *([CHART] if charts else []), ANSWER]
+    properties: dict[str, Any] = {
+        "action": {"type": "string", "enum": actions},
+        "message": {"type": "string", "maxLength": 500, "description": "One sentence: what you do now, and why."},
+        "chart": {
+            "type": "string",
+            "enum": [one.value for one in ChartType],
+            "description": "How the rows are best drawn; only where it matters.",
+        },
+        "answer": {"type": "string", "description": "With action answer: the answer in Markdown, by the rows alone."},
+    }
+    if not last:
+        properties["query"] = query_form(fields)
+    return _object(properties, ["action", "message"])
+
+
+def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def read_move(data: Mapping[str, Any], base: str) -> Move:
+    """Read a move.
+
+    Args:
+        data: In the form of `move_form`.
+        base: The topic's base view.
+    """
+    action, message = str(data.get("action", ANSWER)), str(data.get("message", "")).strip()
+    chart = ChartType(data["chart"]) if data.get("chart") in list(ChartType) else None
+    if action == QUERY:
+        title, query, problem = read_query(data.get("query"), base)
+        return Move(QUERY, message or "Asking the database.", title, query, problem, chart)
+    if action == CHART:
+        return Move(CHART, message or "Drawing the rows.", chart=chart or ChartType.BAR)
+    answer = str(data.get("answer") or message or "There is nothing to tell.")
+    return Move(ANSWER, message or "Answering.", answer=answer)
+
+
+def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | None]:
+    """Read a query in the form of `query_form`.
+
+    Returns:
+        Its title, the query, and what is wrong with it where there is none.
+    """
+    if not isinstance(data, Mapping):
+        return None, None, "query is missing"
+    title = shorten(str(data.get("title") or "").strip(), MOST_TITLE) or None
+    fields = list(dict.fromkeys(str(one) for one in data.get("fields") or ()))
+    sorts = [
+        Sort(column_name=str(one.get("field")), sort_descending=bool(one.get("descending")))
+        for one in data.get("sorts") or ()
+        if one.get("field") in fields
+    ]
+    try:
+        filters = _filters(data.get("filters") or ())
+        query = Query(table=base, fields=fields, filters=filters, sorts=sorts, limit=data.get("limit") or DEFAULT_ROWS)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        return title, None, f"query.{'.'.join(str(one) for one in first['loc'])}: {first['msg']}"
+    except BadInput as error:
+        return title, None, error.detail
+    return title, query, None
+
+
+def order_left_out(data: Any) -> list[str]:
+    """What must be told of a query that was read in the form of `query_form`: an order by what it does not ask for."""
+    if not isinstance(data, Mapping):
+        return []
+    fields = {str(one) for one in data.get("fields") or ()}
+    names = [str(one.get("field")) for one in data.get("sorts") or () if str(one.get("field")) not in fields]
+    if not names:
+        return []
+    return [f"The order by {', '.join(names)} was left out, because the query does not ask for it."]
+
+
+def read_small(
+    data: Mapping[str, Any], question: str, measures: Sequence[Column], dimensions: Sequence[Column], base: str
+) -> Query:
+    """Make a query of a small model's choice: order and number of rows are read out of the question.
+
+    Args:
+        data: In the form of `small_form`.
+        question: In words.
+        measures: What it could choose from.
+        dimensions: The same.
+        base: The topic's base view.
+    """
+    measure = next((one for one in measures if one.name == data.get("measure")), None)
+    by = next((one for one in dimensions if one.name == data.get("by")), None)
+    chosen = [one for one in (by, measure) if one is not None] or [*dimensions[:1], *measures[:1]]
+    temporal = by is not None and by.type in {DataType.DATE, DataType.TIMESTAMP}
+    words = re.findall(r"[a-z]+|\d+", question.lower())
+    sorts, wanted = [Sort(column_name=chosen[0].name)], _number_in(words)
+    if measure is not None and not temporal:
+        order = order_of(question, measure)
+        sorts = [Sort(column_name=measure.name, sort_descending=order.descending)]
+        if order.undecided is not None:
+            # A few rows of one end would decide it.
+            wanted = None
+    limit = wanted or (SMALL_SERIES if temporal else SMALL_ROWS)
+    return Query(table=base, fields=[one.name for one in chosen], sorts=sorts, limit=limit)
+
+
+def order_notes(query: Query, question: str, measures: Sequence[Column]) -> list[str]:
+    """What a reader must be told of the order that `read_small` has chosen."""
+    for sort in query.sorts:
+        measure = next((one for one in measures if one.name == sort.column_name), None)
+        if measure is not None and (word := order_of(question, measure).undecided) is not None:
+            return [undecided_note(word, measure)]
+    return []
+
+
+def _number_in(words: Sequence[str]) -> int | None:
+    """How many rows a question wants: `top 5`, `which three ...`; a year is no such number."""
+    for word in words:
+        number = NUMBERS.get(word) or (int(word) if word.isdigit() else 0)
+        if 1 < number <= SMALL_ROWS:
+            return number
+    return None
+
+
+def _filters(given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    found: dict[str, dict[str, Any]] = {}
+    for one in given:
+        operator, values = str(one["operator"]), list(one["values"])
+        several = operator in {"in", "not_in", "between"}
+        if not several and len(values) != 1:
+            if operator not in {"is", "is_not"}:
+                raise BadInput(f"filters: {one['field']} {operator} takes one value", field="filters")
+            operator, several = {"is": "in", "is_not": "not_in"}[operator], True
+        found.setdefault(str(one["field"]), {})[operator] = values if several else values[0]
+    return found
+
+
+def wanted_chart(prompt: str) -> ChartType | None:
+    """The kind of chart that a prompt names; `bar chart`, `as a line`, `pie`."""
+    words = re.findall(r"[a-z]+", prompt.lower())
+    for place, word in enumerate(words):
+        following = words[place + 1] if place + 1 < len(words) else ""
+        before = words[max(place - 2, 0) : place]
+        if word in CHART_WORDS and (following in {"chart", "graph", "plot"} or "as" in before or "into" in before):
+            return CHART_WORDS[word]
+    return None

@@ -1,0 +1,166 @@
+"""What a model is asked: the question, the topic's fields, what was found so far, what was said before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from towpath.ai.domain.linking import described
+from towpath.ai.domain.semantics.compile import Column, fields_of
+from towpath.ai.domain.words import rows_brought
+from towpath.ai.semantic_types import Content
+from towpath.ai.types import ActionType, StoredAction, Turn
+from towpath.core.texts import beginning, shorten
+from towpath.llm.marks import MATERIAL, marked, unmarked
+from towpath.llm.types import ImagePart, Prompt
+
+SHOWN_ROWS = 50
+SHOWN_CHARACTERS = 6000
+EARLIER_TURNS = 5
+EARLIER_CHARACTERS = 1500
+ATTACHED_CHARACTERS = 20_000
+TOPIC_CHARACTERS = 400
+FIELD_CHARACTERS = 200
+SMALL_CHARACTERS = 2000
+"""Of a question, for a small model."""
+TOPICS = (
+    "You choose the topic of a data model that can answer the user's question. Answer with the name of one topic."
+    f" {MATERIAL}"
+)
+SYSTEM = (
+    "You answer questions about data by structured queries over one topic of a semantic model. A query names fields;"
+    " measures are summed up for the groups that the dimensions make. Ask what you need, look at the rows, ask again if"
+    " they do not suffice or an error was told, then answer in Markdown by the rows alone; never make up a number."
+    " Where the limit of a query has cut off rows, that is told: never take what was brought for all there is."
+    f" Dates can be cut: field[month]. {MATERIAL}"
+)
+SMALL = "Choose the measure that the question asks for, and the field that it is told by."
+
+
+def topic_prompt(question: str, texts: Mapping[str, str], form: dict[str, Any], earlier: Sequence[Turn]) -> Prompt:
+    """Which topic a question is about.
+
+    Args:
+        question: In words.
+        texts: What is said of each topic.
+        form: The answer's form.
+        earlier: What was asked before.
+    """
+    topics = "\n".join(f"- {name}: {shorten(text, TOPIC_CHARACTERS)}" for name, text in texts.items())
+    user = unmarked(f"Topics:\n{topics}\n\n{_earlier(earlier)}Question: {question}")
+    return Prompt(system=TOPICS, user=user, form=form, most_tokens=100)
+
+
+def move_prompt(
+    question: str,
+    content: Content,
+    topic: str,
+    fields: Sequence[Column],
+    actions: Sequence[StoredAction],
+    form: dict[str, Any],
+    *,
+    earlier: Sequence[Turn] = (),
+    attached: Sequence[str] = (),
+    images: Sequence[ImagePart] = (),
+    attempt: int = 1,
+) -> Prompt:
+    """What to do next.
+
+    Args:
+        question: In words.
+        content: The model.
+        topic: The topic's name.
+        fields: What a query may name.
+        actions: The job's iterations so far.
+        form: The move's form.
+        earlier: Earlier turns of the thread.
+        attached: Texts that came with the question.
+        images: Images that came with it.
+        attempt: A later attempt is a new question, also where all else is the same.
+    """
+    parts = [unmarked(one) for one in (_topic(content, topic), _fields(content, topic, fields), _earlier(earlier))]
+    parts += [f"Attached file:\n{marked(beginning(text, ATTACHED_CHARACTERS, 'file'))}" for text in attached]
+    parts.append(f"Question: {unmarked(question)}" + (f" (attempt {attempt})" if attempt > 1 else ""))
+    parts += [_done(one) for one in actions]
+    return Prompt(system=SYSTEM, user="\n\n".join(part for part in parts if part), form=form, images=list(images))
+
+
+def small_prompt(
+    question: str,
+    measures: Sequence[Column],
+    dimensions: Sequence[Column],
+    form: dict[str, Any],
+    errors: Sequence[str],
+) -> Prompt:
+    """The choice of a small model: short, and nothing to be led astray by."""
+    told = "".join(f"\nNot this way: {one}" for one in errors)
+    lists = [
+        "\n".join([f"{title}:", *(f"- {one.name}: {one.label}" for one in columns)])
+        for title, columns in (("Measures", measures), ("Fields", dimensions))
+    ]
+    asked = "\n\n".join([*lists, f"Question: {shorten(question, SMALL_CHARACTERS)}{told}"])
+    return Prompt(system=SMALL, user=unmarked(asked), form=form, most_tokens=200)
+
+
+def _topic(content: Content, name: str) -> str:
+    topic = content.topics[name]
+    said = ". ".join(one for one in (topic.label, topic.description) if one)
+    return f"Topic: {name} (table {topic.base_view})" + (f": {said}" if said else "")
+
+
+def _fields(content: Content, topic: str, fields: Sequence[Column]) -> str:
+    lines = []
+    for field in fields:
+        kind = "measure" if field.measure else str(field.type)
+        lines.append(f"- {field.name} ({kind}): {shorten(described(content, field), FIELD_CHARACTERS)}")
+    there_are = len(fields_of(content, topic))
+    head = (
+        "Fields" if there_are == len(fields) else f"Fields (the {len(fields)} nearest to the question, of {there_are})"
+    )
+    return f"{head}:\n" + "\n".join(lines)
+
+
+def _done(action: StoredAction) -> str:
+    if action.type is ActionType.VISUALIZE:
+        drawn = [f"Drawn as {action.chart}." if not action.notes else "Drawn as follows.", *action.notes]
+        return unmarked(" ".join(drawn))
+    if action.type is not ActionType.GENERATE_QUERY:
+        return ""
+    asked = unmarked(action.query.model_dump_json(exclude_defaults=True)) if action.query is not None else "none"
+    if action.error is not None:
+        return f"Query {action.number}: {asked}\nIt failed: {unmarked(action.error)}"
+    lines = (action.csv or "").splitlines()
+    shown = _within(lines[: SHOWN_ROWS + 1], SHOWN_CHARACTERS)
+    rows = max(len(shown) - 1, 0)
+    brought = action.rows if action.brought is None else action.brought
+    cut = f" (only the first {rows} of them are shown)" if rows < brought else ""
+    notes = "".join(f"\n{unmarked(note)}" for note in action.notes)
+    data = marked("\n".join(shown))
+    return f"Query {action.number}: {asked}\nIt brought {rows_brought(action)}{cut}:\n{data}{notes}"
+
+
+def _within(lines: Sequence[str], most: int) -> list[str]:
+    """The first lines that have room, none of them cut."""
+    found: list[str] = []
+    for line in lines:
+        most -= len(line) + 1
+        if most < 0:
+            break
+        found.append(line)
+    return found
+
+
+def _earlier(turns: Sequence[Turn]) -> str:
+    found = ["Questions before these are left out.\n"] if len(turns) > EARLIER_TURNS else []
+    for turn in turns[-EARLIER_TURNS:]:
+        queries = [
+            one.query.model_dump_json(exclude_defaults=True)
+            for one in turn.actions
+            if one.query is not None and one.error is None
+        ]
+        found.append(
+            f"Earlier question: {shorten(turn.prompt, EARLIER_CHARACTERS)}\n"
+            + "".join(f"Query: {query}\n" for query in queries[-2:])
+            + f"Answer: {shorten(turn.answer or turn.error or 'none', EARLIER_CHARACTERS)}\n"
+        )
+    return "\n".join(found) + ("\n" if found else "")

@@ -1,0 +1,42 @@
+"""How the rows of a query are told in words: the same in messages, prompts, answers and on pages."""
+
+from __future__ import annotations
+
+from towpath.ai.types import StoredAction
+from towpath.core.texts import counted
+
+
+def all_rows(action: StoredAction) -> str:
+    """How many rows a query has in all: `3,323 rows`, `more than 1,000,000 rows`."""
+    return counted(action.rows, "row") if action.exact else f"more than {counted(action.rows, 'row')}"
+
+
+def rows_brought(action: StoredAction) -> str:
+    """What a query brought: `16 rows`, or `the first 500 of 3,323 rows`, where its limit has cut off the rest."""
+    if not action.limited:
+        return counted(action.rows, "row")
+    return f"the first {action.brought or 0:,} of {all_rows(action)}"
+
+
+def more_rows(action: StoredAction, kept: int) -> str | None:
+    """A remark where there are fewer rows to see than a query has; None: all are there."""
+    if action.exact and kept >= action.rows:
+        return None
+    return f"The first {kept:,} of {all_rows(action)}"
+
+
+def rows_notes(action: StoredAction, kept: int) -> list[str]:
+    """Sentences on what of a query's rows is left out.
+
+    Args:
+        action: The query.
+        kept: How many rows its CSV has.
+    """
+    told = []
+    brought = action.rows if action.brought is None else action.brought
+    if action.limited:
+        limit = action.query.limit if action.query is not None else brought
+        told.append(f"The query's limit is {limit:,}: these are {rows_brought(action)}.")
+    if kept < brought:
+        told.append(f"The CSV is cut: it holds the first {kept:,} of {all_rows(action)}.")
+    return told

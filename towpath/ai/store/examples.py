@@ -1,0 +1,65 @@
+"""The connection and the models that the embedded stack brings along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
+from towpath.ai.domain.semantics import content
+from towpath.ai.domain.semantics.content import parse_model, read_model
+from towpath.ai.store.connections import sealed_config
+from towpath.ai.store.models import add_model
+from towpath.ai.store.tables import ConnectionRow, ModelRow
+from towpath.ai.types import ModelKind
+from towpath.db.engine import Database
+from towpath.secrets.vault import Vault
+
+FLIGHTS = Path(content.__file__).parent / "examples" / "flights.yaml"
+
+
+def example_id(name: str) -> UUID:
+    """The id of an example, the same on every machine."""
+    return uuid5(NAMESPACE_URL, f"towpath:example:{name}")
+
+
+async def add_flights(database: Database, vault: Vault, path: str, schema: dict[str, Any]) -> None:
+    """Add the database of flights with its models to the first organization, unless they are there.
+
+    Args:
+        path: The file below the folder of databases.
+        schema: The model of what the database tells of itself.
+    """
+    async with database.transaction() as connection:
+        await connection.execute(
+            "INSERT INTO organizations (id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (DEFAULT_ORGANIZATION, "Default"),
+        )
+    row = ConnectionRow(
+        id=example_id("connection"),
+        organization=DEFAULT_ORGANIZATION,
+        name="flights",
+        kind=DatabaseKind.DUCKDB,
+        config=sealed_config(vault, DatabaseConfig(kind=DatabaseKind.DUCKDB, path=path)),
+        path=path,
+    )
+    async with database.session() as session:
+        known = await session.get(ConnectionRow, row.id)
+        if known is None:
+            session.add(row)
+    own = parse_model(FLIGHTS.read_text())
+    read_model(own)
+    for name, kind, said in (("flights schema", ModelKind.SCHEMA, schema), ("flights", ModelKind.SHARED, own)):
+        await add_model(
+            database,
+            ModelRow(
+                id=example_id(name),
+                organization=DEFAULT_ORGANIZATION,
+                connection_id=row.id,
+                name=name,
+                kind=kind,
+                content=said,
+            ),
+        )

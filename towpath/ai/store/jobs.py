@@ -1,0 +1,166 @@
+"""AI jobs: accepted with their thread, moved on by one transaction an iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg.types.json import Json
+
+from towpath.ai.types import DELIVER, AiParams, AiState, StoredAction, ThreadHead, ai_state
+from towpath.core.errors import Conflict, JobNotActive
+from towpath.db.engine import Connection
+from towpath.db.tables import JobRow
+from towpath.jobs.store.jobs import add_progress, append_event, create_job, lock_job
+from towpath.jobs.types import Cost, DeliveryRef, EventType, JobRef, JobState, Progress
+from towpath.webhooks.store.deliveries import queue_progress
+
+ACTIVE_ALREADY = "the conversation has an active job; wait for it, or cancel it"
+
+
+@dataclass(slots=True)
+class AiRow:
+    """What an AI job has beside its job's row."""
+
+    job_id: UUID
+    topic: str | None
+    iteration: int
+    message: str | None
+    progress_at: datetime | None
+    summary: str | None
+    cancelled_by: UUID | None
+
+
+async def create_ai_job(connection: Connection, job: JobRow, thread: ThreadHead, *, most: int = 0) -> None:
+    """Accept a job with its thread, new or not, in the caller's transaction; `most` as for `create_job`.
+
+    Raises:
+        LimitReached: The organization has as many jobs as it may.
+        Conflict: The thread has an active job; the transaction must roll back.
+    """
+    await connection.execute(
+        """
+        INSERT INTO conversations (id, organization, user_id, model_id, branch_id, name, last_prompt)
+        VALUES (%s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (id) DO UPDATE SET last_prompt = excluded.last_prompt, updated_at = now(),
+               model_id = excluded.model_id, branch_id = excluded.branch_id
+        """,
+        (
+            thread.id, thread.organization, thread.user_id, thread.model_id, thread.branch_id, thread.name,
+            thread.last_prompt,
+        ),
+    )  # fmt: skip
+    try:
+        await create_job(connection, job, most=most)
+    except psycopg.errors.UniqueViolation as error:
+        if error.diag.constraint_name != "jobs_one_active":
+            raise
+        raise Conflict(ACTIVE_ALREADY) from error
+    await connection.execute("INSERT INTO ai_jobs (job_id) VALUES (%s)", (job.id,))
+
+
+async def prepare_restart(connection: Connection, job: JobRow) -> None:
+    """Forget the answer, and keep what was found: a restart goes on from there."""
+    await connection.execute("DELETE FROM ai_actions WHERE job_id = %s AND body ->> 'type' = 'summarize'", (job.id,))
+    await connection.execute(
+        "UPDATE ai_jobs SET summary = NULL, message = NULL, progress_at = NULL, cancelled_by = NULL WHERE job_id = %s",
+        (job.id,),
+    )
+
+
+async def create_call(connection: Connection, job: JobRow, *, most: int = 0) -> None:
+    """Accept a single question that belongs to no thread; `most` as for `create_job`."""
+    await create_job(connection, job, most=most)
+    await connection.execute("INSERT INTO ai_jobs (job_id) VALUES (%s)", (job.id,))
+
+
+async def read_ai(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, AiRow]:
+    """What some jobs have beside their rows."""
+    async with connection.cursor(row_factory=class_row(AiRow)) as cursor:
+        await cursor.execute("SELECT * FROM ai_jobs WHERE job_id = ANY(%s)", (list(job_ids),))
+        return {row.job_id: row for row in await cursor.fetchall()}
+
+
+async def read_actions(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, list[StoredAction]]:
+    """The finished iterations of some jobs, in order."""
+    found: dict[UUID, list[StoredAction]] = {job_id: [] for job_id in job_ids}
+    rows = await connection.execute(
+        "SELECT job_id, body FROM ai_actions WHERE job_id = ANY(%s) ORDER BY job_id, number", (list(job_ids),)
+    )
+    for job_id, body in await rows.fetchall():
+        found[job_id].append(StoredAction.model_validate(body))
+    return found
+
+
+async def keep_action(
+    connection: Connection, ref: JobRef, action: StoredAction, *, topic: str | None, summary: str | None
+) -> list[DeliveryRef]:
+    """Store a finished iteration with its cost, its event and, where one is wanted, its notice.
+
+    Args:
+        connection: The transaction, in which nothing else is done.
+        ref: The run.
+        action: The iteration; its number is the next one.
+        topic: The topic that the job has from now on.
+        summary: The answer; the job is then being delivered, and too late for a cancel.
+
+    Returns:
+        The notice of the progress that was queued, if one is wanted.
+
+    Raises:
+        JobNotActive: The job has ended: what the iteration brought is dropped.
+    """
+    cost = Cost(usd=action.usd, input_tokens=action.input_tokens, output_tokens=action.output_tokens)
+    await add_progress(connection, ref, Progress(processed=1), cost=cost)
+    await connection.execute(
+        "INSERT INTO ai_actions (job_id, number, body) VALUES (%s, %s, %s)",
+        (ref.job_id, action.number, Json(action.model_dump(mode="json"))),
+    )
+    await connection.execute(
+        """
+        UPDATE ai_jobs SET topic = coalesce(%s, topic), iteration = %s, message = %s, progress_at = %s, summary = %s
+        WHERE job_id = %s
+        """,
+        (topic, action.number, action.message, action.at, summary, ref.job_id),
+    )
+    if summary is not None:
+        await connection.execute("UPDATE jobs SET phase = %s WHERE id = %s", (DELIVER, ref.job_id))
+        await connection.execute(
+            """
+            UPDATE conversations SET updated_at = now()
+            WHERE id = (SELECT conversation_id FROM jobs WHERE id = %s)
+            """,
+            (ref.job_id,),
+        )
+    told = {"iteration": action.number, "type": action.type, "message": action.message}
+    await append_event(connection, ref.job_id, EventType.PROGRESS, told, key=f"{ref.attempt}:iteration:{action.number}")
+    job = await lock_job(connection, ref.organization, ref.job_id)
+    if AiParams.model_validate(job.params).progress_webhook:
+        return await queue_progress(connection, job, action.number, told)
+    return []
+
+
+async def open_run(connection: Connection, ref: JobRef) -> JobRow:
+    """The job of a run that goes on.
+
+    Raises:
+        JobNotActive: It has ended, or a newer attempt runs.
+    """
+    job = await lock_job(connection, ref.organization, ref.job_id)
+    if job.attempt != ref.attempt or job.state.final or job.cancelling:
+        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+    return job
+
+
+async def note_canceller(connection: Connection, job_id: UUID, who: UUID | None) -> None:
+    """Remember who cancelled a job."""
+    await connection.execute("UPDATE ai_jobs SET cancelled_by = %s WHERE job_id = %s", (who, job_id))
+
+
+def state_of(job: JobRow) -> AiState:
+    """A job's state in the words of this API."""
+    return ai_state(JobState(job.state), job.phase)

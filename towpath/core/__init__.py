@@ -1,0 +1,1 @@
+"""What every room leans on: errors, value types, JSON; knows nothing else of the package."""

@@ -1,0 +1,215 @@
+"""Whether a schema from outside is taken: every place of it that could lead out of it, never end or run away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from towpath.core.errors import BadInput, TooLarge
+from towpath.core.json_schema.checking import Uncheckable, meta_errors_of
+from towpath.core.json_schema.patterns import BadPattern, compiled
+
+MOST_SCHEMAS = 40_000
+MOST_LEVELS = 60
+MOST_INSTRUCTIONS = 1_000_000
+"""Of all patterns of a schema together; compiling them takes about a third of a second."""
+ONE = frozenset(
+    {
+        "additionalItems",
+        "additionalProperties",
+        "contains",
+        "contentSchema",
+        "else",
+        "if",
+        "items",
+        "not",
+        "propertyNames",
+        "then",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    }
+)
+LISTS = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})
+NAMED = frozenset({"$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"})
+# What applies to the same value: a way round through these alone never ends.
+IN_PLACE = frozenset({"allOf", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
+REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+NAMES = ("$anchor", "$dynamicAnchor")
+DRAFT = re.compile(r"https?://json-schema\.org/(draft/(2019-09|2020-12)|draft-0[3467])/schema#?")
+ANCHOR = re.compile(r"[A-Za-z_][-A-Za-z0-9._]*")
+SHOWN = 80
+
+Node = Mapping[str, Any]
+
+
+def check_schema(schema: Mapping[str, Any], *, field: str) -> None:
+    """Refuse a schema that breaks the rules of draft 2020-12, leads out of itself, never ends or cannot be run.
+
+    Args:
+        schema: As the client sent it.
+        field: What it is called in messages.
+
+    Raises:
+        BadInput: With the place of the keyword.
+        TooLarge: It holds too many schemas.
+    """
+    check_references(schema, field=field)
+    try:
+        errors = meta_errors_of(dict(schema))
+    except Uncheckable as error:
+        raise BadInput(f"{field}: too large, or nested too deeply, to be checked", field=field) from error
+    for each in errors:
+        place = "".join(f".{part}" for part in each.absolute_path)
+        raise BadInput(f"{field}{place}: no JSON Schema: {each.message}"[:300], field=f"{field}{place}"[:200])
+
+
+def check_references(schema: Mapping[str, Any], *, field: str) -> None:
+    """Refuse what `check_schema` refuses, but for the rules of the draft: the schema may have words of its own.
+
+    Words of JSON Schema that are names of properties, or stand in `enum`, `const`, `default` or `examples`, are data.
+
+    Raises:
+        BadInput: With the place of the keyword.
+        TooLarge: It holds too many schemas.
+    """
+    _Look(schema, field).all()
+
+
+class _Look:
+    """Goes through all places where a schema stands, references followed."""
+
+    def __init__(self, root: Node, field: str) -> None:
+        self._root, self._field = root, field
+        self._paths: dict[int, str] = {}
+        self._nodes: dict[int, Node] = {}
+        self._next: dict[int, list[int]] = {}
+        self._anchors: dict[str, Node] = {}
+        self._references: list[tuple[Node, str, str]] = []
+        self._instructions = 0
+
+    def all(self) -> None:
+        self._visit(self._root, self._field, 0)
+        done = 0
+        while done < len(self._references):
+            node, word, target = self._references[done]
+            done += 1
+            place = f"{self._paths[id(node)]}.{word}"
+            found = self._found(target, place)
+            if isinstance(found, Mapping):
+                # What stands at a place where no schema would be looked for is one by this.
+                self._visit(found, f"{self._field}{target[1:].replace('/', '.')}", 0)
+                self._next[id(node)].append(id(found))
+            elif not isinstance(found, bool):
+                raise self._bad(place, f"{target[:SHOWN]!r} leads to no schema")
+        self._assert_ends()
+
+    def _visit(self, node: Node, path: str, level: int) -> None:
+        if id(node) in self._paths:
+            return
+        if level > MOST_LEVELS:
+            raise self._bad(path, "nested too deeply")
+        if len(self._paths) >= MOST_SCHEMAS:
+            raise TooLarge(f"{self._field}: more than {MOST_SCHEMAS:,} schemas")
+        self._paths[id(node)], self._nodes[id(node)], self._next[id(node)] = path[:1000], node, []
+        self._keywords(node, path)
+        for word, place, inner in _inside(node):
+            if isinstance(inner, Mapping):
+                self._visit(inner, f"{path}.{place}", level + 1)
+                if word in IN_PLACE:
+                    self._next[id(node)].append(id(inner))
+
+    def _keywords(self, node: Node, path: str) -> None:
+        for word in REFERENCES:
+            if word in node:
+                target = node[word]
+                if not isinstance(target, str) or not target.startswith("#"):
+                    raise self._bad(f"{path}.{word}", f"{_shown(target)} leads out of the schema; nothing is fetched")
+                self._references.append((node, word, target))
+        self._names(node, path)
+        if isinstance(node.get("pattern"), str):
+            self._pattern(node["pattern"], f"{path}.pattern")
+        if isinstance(node.get("patternProperties"), Mapping):
+            for pattern in node["patternProperties"]:
+                self._pattern(pattern, f"{path}.patternProperties")
+
+    def _names(self, node: Node, path: str) -> None:
+        if node.get("$id", "#") not in {"", "#"}:
+            reason = "is a name beyond the schema, which is none here: leave it out"
+            raise self._bad(f"{path}.$id", f"{_shown(node['$id'])} {reason}")
+        if "$schema" in node and not (isinstance(node["$schema"], str) and DRAFT.fullmatch(node["$schema"])):
+            raise self._bad(f"{path}.$schema", f"{_shown(node['$schema'])} is no known draft of JSON Schema")
+        if node.get("$vocabulary"):
+            raise self._bad(f"{path}.$vocabulary", "vocabularies are not taken")
+        for word in NAMES:
+            if word not in node:
+                continue
+            name = node[word]
+            if not isinstance(name, str) or not ANCHOR.fullmatch(name):
+                raise self._bad(f"{path}.{word}", f"{_shown(name)} is no name within the schema")
+            if self._anchors.setdefault(name, node) is not node:
+                raise self._bad(f"{path}.{word}", f"{name[:SHOWN]!r} names two places")
+
+    def _pattern(self, pattern: str, path: str) -> None:
+        try:
+            self._instructions += compiled(pattern).size
+        except BadPattern as error:
+            raise self._bad(path, f"{pattern[:SHOWN]!r} cannot be run: {error}") from error
+        if self._instructions > MOST_INSTRUCTIONS:
+            raise self._bad(path, "the patterns of the schema are too large together")
+
+    def _found(self, target: str, place: str) -> Any:
+        """What a local reference leads to, by the rules of JSON pointers."""
+        pointer = unquote(target[1:])
+        if pointer and not pointer.startswith("/"):
+            if pointer not in self._anchors:
+                raise self._bad(place, f"{target[:SHOWN]!r} leads nowhere")
+            return self._anchors[pointer]
+        found: Any = self._root
+        for part in pointer.split("/")[1:]:
+            try:
+                found = (
+                    found[int(part)] if isinstance(found, list) else found[part.replace("~1", "/").replace("~0", "~")]
+                )
+            except (LookupError, ValueError, TypeError) as error:
+                raise self._bad(place, f"{target[:SHOWN]!r} leads nowhere") from error
+        return found
+
+    def _assert_ends(self) -> None:
+        """Refuse a way from a schema to itself on which no value gets smaller."""
+        done: set[int] = set()
+        for start in self._next:
+            if start in done:
+                continue
+            way, on_way = [(start, iter(self._next[start]))], {start}
+            while way:
+                here, more = way[-1]
+                following = next(more, None)
+                if following is None:
+                    done.add(here)
+                    on_way.discard(here)
+                    way.pop()
+                elif following in on_way:
+                    raise self._bad(self._paths[here], "refers to itself without end")
+                elif following not in done:
+                    way.append((following, iter(self._next[following])))
+                    on_way.add(following)
+
+    def _bad(self, path: str, reason: str) -> BadInput:
+        return BadInput(f"{path[:200]}: {reason}", field=path[:200])
+
+
+def _inside(node: Node) -> Iterator[tuple[str, str, Any]]:
+    """The schemas within a schema: keyword, place below the schema, and what stands there."""
+    for word, told in node.items():
+        if word in NAMED and isinstance(told, Mapping):
+            yield from ((word, f"{word}.{name}", inner) for name, inner in told.items())
+        elif word in LISTS and isinstance(told, list):
+            yield from ((word, f"{word}.{number}", inner) for number, inner in enumerate(told))
+        elif word in ONE:
+            yield word, word, told
+
+
+def _shown(value: Any) -> str:
+    return repr(value if isinstance(value, str | int | float | bool) else type(value).__name__)[:SHOWN]

@@ -1,0 +1,29 @@
+"""What is wrong with a document, as errors of the tree: never retried, with the page where there is one."""
+
+from __future__ import annotations
+
+from towpath.core.errors import BadInput, ErrorCode, TooLarge, TowpathError
+
+TOO_LARGE = frozenset({ErrorCode.DOCUMENT_TOO_LARGE, ErrorCode.PAGE_TOO_LARGE})
+
+
+def fault(code: ErrorCode, detail: str, page: int | None = None) -> TowpathError:
+    """An error that says what is wrong with a document.
+
+    Args:
+        page: Which page it is; then also in the error's `extra`.
+    """
+    made = TooLarge(detail, code=code) if code in TOO_LARGE else BadInput(detail, code=code)
+    if page is not None:
+        made.extra["page"] = page
+    return made
+
+
+def damaged(detail: str, page: int | None = None) -> TowpathError:
+    """The document is not what its kind should be."""
+    return fault(ErrorCode.DOCUMENT_DAMAGED, detail, page)
+
+
+def page_too_large(page: int, detail: str) -> TowpathError:
+    """A page whose size nobody means."""
+    return fault(ErrorCode.PAGE_TOO_LARGE, f"page {page} {detail}", page)

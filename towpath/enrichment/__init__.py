@@ -1,0 +1,1 @@
+"""Enrichment of records by language models."""

@@ -1,0 +1,135 @@
+"""What a schema's content says: its properties, domains and flags, and an entity's values for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from towpath.core.errors import BadInput
+
+GENERAL = "general"
+MOST_REFERENCES = 20
+
+Content = dict[str, Any]
+
+
+def resolve(spec: Mapping[str, Any], content: Content, seen: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A property with its `$ref` followed; the property's own words win.
+
+    Raises:
+        BadInput: The reference leads nowhere, or to itself.
+    """
+    reference = spec.get("$ref")
+    if reference is None:
+        return dict(spec)
+    found = re.fullmatch(r"#/(\$defs|\$enums|definitions)/([^/]+)", str(reference))
+    place = "$defs" if found and found[1] == "definitions" else (found[1] if found else "")
+    target = content.get(place, {}).get(found[2]) if found else None
+    if len(seen) >= MOST_REFERENCES:
+        raise BadInput(
+            f"schema_content: more than {MOST_REFERENCES} $ref follow each other at {str(reference)[:100]!r}",
+            field="schema_content",
+        )
+    if target is None or reference in seen:
+        raise BadInput(f"schema_content: $ref {reference!r} leads nowhere", field="schema_content")
+    if place == "$enums":
+        values = target if isinstance(target, list) else target.get("values", target.get("enum"))
+        if not isinstance(values, list) or not values:
+            raise BadInput(
+                f"schema_content.$enums.{found[2] if found else ''} must list values", field="schema_content"
+            )
+        target = {"type": "string", "enum": values}
+    own = {key: value for key, value in spec.items() if key != "$ref"}
+    return {**resolve(target, content, seen | {str(reference)}), **own}
+
+
+def properties(content: Content) -> dict[str, dict[str, Any]]:
+    """The root's properties, references followed."""
+    return {name: resolve(spec, content) for name, spec in content["root"]["properties"].items()}
+
+
+def domains(content: Content) -> dict[str, list[str]]:
+    """The expertise domains that have properties, in the order of the schema; what names none is `general`."""
+    found: dict[str, list[str]] = {}
+    for name, spec in properties(content).items():
+        found.setdefault(spec.get("expertise") or GENERAL, []).append(name)
+    return found
+
+
+def domain_name(content: Content, key: str) -> str:
+    """A domain's name for people."""
+    spec = content["expertise_domains"].get(key)
+    return str(spec.get("name") or key) if isinstance(spec, dict) else key
+
+
+def domain_description(content: Content, key: str) -> str:
+    """What a domain is about."""
+    spec = content["expertise_domains"].get(key)
+    return str(spec.get("description") or "") if isinstance(spec, dict) else str(spec or "")
+
+
+def flagged(content: Content, flag: str) -> list[str]:
+    """The root's properties with a flag."""
+    return [name for name, spec in properties(content).items() if spec.get(flag)]
+
+
+def input_contract(content: Content) -> dict[str, Any]:
+    """What an entity must bring: `{identifying_keys, preserve, array_item_keys}`."""
+    arrays: dict[str, list[str]] = {}
+    for name, spec in properties(content).items():
+        if spec.get("type") == "array":
+            item = resolve(spec.get("items", {}), content)
+            keys = [key for key, each in item.get("properties", {}).items() if each.get("identifying")]
+            if keys:
+                arrays[name] = keys
+    return {
+        "identifying_keys": flagged(content, "identifying"),
+        "preserve": flagged(content, "preserve"),
+        "array_item_keys": arrays,
+    }
+
+
+def value_of(entity: Mapping[str, Any], name: str) -> Any:
+    """An entity's value for a property, whatever the case of its key; None: missing or empty."""
+    if name in entity:
+        value = entity[name]
+    else:
+        folded = name.casefold()
+        value = next((each for key, each in entity.items() if key.casefold() == folded), None)
+    empty = value is None or (isinstance(value, str) and not value.strip()) or value in ([], {})
+    return None if empty else value
+
+
+def check_entity(content: Content, entity: Mapping[str, Any], place: str) -> None:
+    """Refuse an entity that the schema cannot work from, before anything is spent.
+
+    Args:
+        content: The schema.
+        entity: The known facts.
+        place: The entity's place in the request, for the message.
+
+    Raises:
+        BadInput: No identifying property has a value, or one to preserve has none.
+    """
+    identifying = flagged(content, "identifying")
+    if identifying and all(value_of(entity, name) is None for name in identifying):
+        raise BadInput(f"{place} needs a value for one of: {', '.join(identifying)}", field=place)
+    for name in flagged(content, "preserve"):
+        if value_of(entity, name) is None:
+            raise BadInput(f"{place}.{name} is to be preserved and has no value", field=f"{place}.{name}")
+
+
+def entity_label(content: Content, entity: Mapping[str, Any]) -> str:
+    """A short name of an entity for people."""
+    for name in [*flagged(content, "identifying"), "name", "title", "label", "id"]:
+        value = value_of(entity, name)
+        if isinstance(value, str | int | float):
+            return str(value)[:200]
+    return next((str(value)[:200] for value in entity.values() if isinstance(value, str | int) and value), "entity")
+
+
+def with_preserved(content: Content, entity: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """A result in which every property to preserve has the entity's own value."""
+    kept = {name: value_of(entity, name) for name in flagged(content, "preserve") if name in result}
+    return {**result, **kept}

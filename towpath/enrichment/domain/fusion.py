@@ -1,0 +1,227 @@
+"""Makes one result of several models', field by field, by the rules of the contract.
+
+Models are ranked first (higher price, then name), so the order in which results come in changes nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from towpath.core.json_values import write_json
+from towpath.enrichment.domain.content import Content, properties, resolve
+from towpath.enrichment.types import Conflict, ConflictReport, FieldSource, Fusion
+
+DECIMALS = 6
+Values = dict[str, Any]
+"""A field's values by model, in the order of the ranking; null ones are left out."""
+
+
+def fuse(
+    content: Content, results: Mapping[str, Mapping[str, Any]], prices: Mapping[str, float] | None = None
+) -> Fusion:
+    """Fuse results of several models over one schema.
+
+    Args:
+        content: The schema.
+        results: Each model's result.
+        prices: What each model costs; a tie that stays goes to the dearer one.
+    """
+    known = prices or {}
+    ranking = sorted(results, key=lambda model: (-known.get(model, 0.0), model))
+    fuser = _Fuser(content)
+    merged = fuser.an_object(properties(content), {model: results[model] for model in ranking}, "")
+    extra = {name for result in results.values() for name in result} - set(properties(content))
+    report = ConflictReport(
+        total_fields=fuser.total,
+        agreed_fields=fuser.total - len(fuser.conflicts),
+        conflicted_fields=len(fuser.conflicts),
+        conflicts=fuser.conflicts,
+    )
+    warnings = [f"{name} is not in the schema and was left out" for name in sorted(extra)]
+    return Fusion(merged=merged, report=report, provenance=fuser.sources, warnings=warnings)
+
+
+def arbitrate(fused: Fusion, decisions: Mapping[str, str], *, model: str) -> Fusion:
+    """Put the values that an arbiter chose into a fused result.
+
+    Args:
+        fused: By the rules.
+        decisions: For a conflict's path the model whose value holds; others keep the rule's value.
+        model: The arbiter.
+    """
+    made = fused.model_copy(deep=True, update={"method": "llm", "arbitration_model": model})
+    by_path = {conflict.path: conflict for conflict in made.report.conflicts}
+    for path, winner in decisions.items():
+        conflict = by_path.get(path)
+        if conflict is None or winner not in conflict.values_by_model:
+            continue
+        _put(made.merged, path.split("."), conflict.values_by_model[winner])
+        for source in made.provenance:
+            if source.path == path:
+                source.models, source.rule = [winner], "arbitrated"
+    return made
+
+
+def _put(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for name in path[:-1]:
+        found = target.get(name)
+        if not isinstance(found, dict):
+            return
+        target = found
+    target[path[-1]] = value
+
+
+def normal(value: Any) -> str:
+    """A value's form for comparison: texts trimmed and lower-cased, numbers rounded, lists in any order."""
+    return write_json(_normal(value), options=orjson.OPT_SORT_KEYS).decode()
+
+
+def _normal(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.strip().lower()
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float):
+        return round(float(value), DECIMALS)
+    if isinstance(value, list):
+        return sorted({normal(each) for each in value})
+    if isinstance(value, dict):
+        return {str(name): _normal(each) for name, each in value.items() if each is not None}
+    return str(value)
+
+
+@dataclass(slots=True)
+class _Fuser:
+    content: Content
+    total: int = 0
+    conflicts: list[Conflict] = field(default_factory=list)
+    sources: list[FieldSource] = field(default_factory=list)
+
+    def an_object(
+        self, specs: Mapping[str, Mapping[str, Any]], results: Mapping[str, Mapping[str, Any]], path: str
+    ) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for name, raw in specs.items():
+            spec = resolve(raw, self.content)
+            place = f"{path}.{name}" if path else name
+            values = {model: result.get(name) for model, result in results.items() if result.get(name) is not None}
+            if any(name in result for result in results.values()):
+                merged[name] = self.a_field(spec, values, place)
+        return merged
+
+    def a_field(self, spec: Mapping[str, Any], values: Values, path: str) -> Any:
+        nested = spec.get("properties")
+        if isinstance(nested, dict) and values and all(isinstance(value, dict) for value in values.values()):
+            return self.an_object(nested, values, path)
+        self.total += 1
+        if not values:
+            self.sources.append(FieldSource(path=path, models=[], rule="unknown"))
+            return None
+        agreed = len({normal(value) for value in values.values()}) == 1
+        if agreed:
+            rule = "agreed" if len(values) > 1 else "only"
+            self.sources.append(FieldSource(path=path, models=list(values), rule=rule))
+            return next(iter(values.values()))
+        return self.a_conflict(spec, values, path)
+
+    def a_conflict(self, spec: Mapping[str, Any], values: Values, path: str) -> Any:
+        kind: Literal["scalar", "array", "multilingual"] = "scalar"
+        translation = False
+        chosen: Any
+        if all(isinstance(value, list) for value in values.values()):
+            kind = "array"
+            chosen, rule = self.union(spec, values), "union"
+        elif spec.get("multilingual") and all(isinstance(value, dict) for value in values.values()):
+            kind = "multilingual"
+            chosen, rule = _by_language(values), "majority by language"
+            translation = _first_language_agrees(values)
+        else:
+            chosen, rule = _scalar(spec, values)
+        self.conflicts.append(
+            Conflict(
+                path=path,
+                field_type=kind,
+                values_by_model=dict(values),
+                needs_arbitration=kind != "array" and not translation,
+                translation_only=translation,
+            )
+        )
+        wanted = normal(chosen)
+        models = [model for model, value in values.items() if kind != "scalar" or normal(value) == wanted]
+        self.sources.append(FieldSource(path=path, models=models or list(values), rule=rule))
+        return chosen
+
+    def union(self, spec: Mapping[str, Any], values: Values) -> list[Any]:
+        """Everything that a model has, first seen first; objects with the same identifying values are one."""
+        item = resolve(spec.get("items", {}), self.content)
+        nested = item.get("properties", {})
+        keys = [name for name, each in nested.items() if resolve(each, self.content).get("identifying")]
+        groups: dict[str, dict[str, Any]] = {}
+        for model, listed in values.items():
+            for value in listed:
+                same = normal(value)
+                if keys and isinstance(value, dict) and any(value.get(key) is not None for key in keys):
+                    same = normal([normal(value.get(key)) for key in keys] + ["by key"])
+                groups.setdefault(same, {}).setdefault(model, value)
+        return [self.one_item(nested, group) for group in groups.values()]
+
+    def one_item(self, nested: Mapping[str, Any], group: Mapping[str, Any]) -> Any:
+        if len(group) == 1 or not all(isinstance(value, dict) for value in group.values()):
+            return next(iter(group.values()))
+        # What happens inside an item belongs to the array's own conflict.
+        return _Fuser(self.content).an_object(nested, group, "")
+
+
+def _scalar(spec: Mapping[str, Any], values: Values) -> tuple[Any, str]:
+    if all(isinstance(value, bool) for value in values.values()):
+        return _votes(values, lambda tied: (True, "tie: true"))
+    numbers = [value for value in values.values() if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) == len(values):
+        return _median(numbers, whole=spec.get("type") == "integer")
+    return _votes(values, _longest)
+
+
+def _median(numbers: Sequence[float], *, whole: bool) -> tuple[float, str]:
+    found = statistics.median(numbers)
+    if whole:
+        found = round(found)
+    return found, "median" if len(numbers) % 2 else "mean of the middle two"
+
+
+def _votes(values: Values, tie: Callable[[Values], tuple[Any, str]]) -> tuple[Any, str]:
+    """The value of most models; of one value's spellings the best ranked model's."""
+    groups: dict[str, Values] = {}
+    for model, value in values.items():
+        groups.setdefault(normal(value), {})[model] = value
+    most = max(len(group) for group in groups.values())
+    winners = [group for group in groups.values() if len(group) == most]
+    if len(winners) == 1:
+        return next(iter(winners[0].values())), "majority"
+    return tie({model: value for group in winners for model, value in list(group.items())[:1]})
+
+
+def _longest(tied: Values) -> tuple[Any, str]:
+    sizes = {model: len(value.strip() if isinstance(value, str) else normal(value)) for model, value in tied.items()}
+    most = max(sizes.values())
+    best = [model for model in tied if sizes[model] == most]
+    # What is left goes by rank: `best` keeps the ranking's order within the groups.
+    return tied[best[0]], "longest" if len(best) == 1 else "higher-priced model"
+
+
+def _by_language(values: Values) -> dict[str, Any]:
+    languages = list(dict.fromkeys(language for value in values.values() for language in value))
+    found: dict[str, Any] = {}
+    for language in languages:
+        texts = {model: value[language] for model, value in values.items() if value.get(language) is not None}
+        found[language] = _votes(texts, _longest)[0] if texts else None
+    return found
+
+
+def _first_language_agrees(values: Values) -> bool:
+    first = next((language for value in values.values() for language in value), None)
+    return len({normal(value.get(first)) for value in values.values()}) == 1

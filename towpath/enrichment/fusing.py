@@ -1,0 +1,76 @@
+"""Fusion with or without an arbiter; a failed arbitration keeps what the rules say."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from towpath.core.errors import ModelError
+from towpath.enrichment.domain.content import Content
+from towpath.enrichment.domain.fusion import arbitrate, fuse
+from towpath.enrichment.domain.prompts import arbitration_prompt, letter_of
+from towpath.enrichment.types import Fusion, LlmEvent
+from towpath.jobs.types import JobRef, JobWarning
+from towpath.llm.paid import Asker
+
+Tell = Callable[[LlmEvent, dict[str, Any]], Awaitable[None]]
+
+
+async def fuse_results(
+    asker: Asker,
+    ref: JobRef,
+    content: Content,
+    entity: Mapping[str, Any],
+    results: Mapping[str, Mapping[str, Any]],
+    tell: Tell,
+    *,
+    arbiter: str | None,
+    bypass: bool = False,
+) -> tuple[Fusion, list[JobWarning]]:
+    """Fuse results of several models.
+
+    Args:
+        asker: Asks the arbiter.
+        ref: The job.
+        content: The schema.
+        entity: The known facts.
+        results: By model.
+        tell: Appends an event.
+        arbiter: The model that decides conflicts; None: the rules do.
+        bypass: Take no other job's answer.
+
+    Returns:
+        What came of it, and what to warn of.
+
+    Raises:
+        ModelError: The arbiter cannot answer now, and the call will be repeated.
+    """
+    fused = fuse(content, results, {model: asker.catalog.rank(model) for model in results})
+    report = fused.report
+    counts = report.model_dump(include={"total_fields", "agreed_fields", "conflicted_fields"})
+    await tell(LlmEvent.CONFLICTS_DETECTED, counts)
+    asked = [conflict for conflict in report.conflicts if conflict.needs_arbitration]
+    if arbiter is None or not asked:
+        return fused, []
+    await tell(LlmEvent.ARBITRATION_STARTED, {"arbitration_model": arbiter, "conflict_count": len(asked)})
+    try:
+        answer = await asker.ask(ref, arbiter, arbitration_prompt(content, entity, asked), bypass=bypass)
+    except ModelError as error:
+        if error.retryable:
+            raise
+        failed = {"success": False, "decisions": {}, "fallback_to_rule_based": True, "cost_usd": 0.0}
+        await tell(LlmEvent.ARBITRATION_COMPLETED, {**failed, "error_message": error.detail})
+        problem = f"arbitration failed: {error.detail}"
+        warning = JobWarning(code=error.code, message=f"the rules decided {len(asked)} conflicts; {problem}")
+        return fused.model_copy(update={"warnings": [*fused.warnings, problem]}), [warning]
+    decisions: dict[str, str] = {}
+    for number, conflict in enumerate(asked, start=1):
+        letters = {letter_of(place): model for place, model in enumerate(conflict.values_by_model)}
+        winner = letters.get(str(answer.data.get(f"field_{number}")))
+        if winner is not None:
+            decisions[conflict.path] = winner
+    done = arbitrate(fused, decisions, model=arbiter)
+    done.cost_usd = answer.usd
+    told = {"success": True, "decisions": decisions, "fallback_to_rule_based": False, "cost_usd": answer.usd}
+    await tell(LlmEvent.ARBITRATION_COMPLETED, {**told, "error_message": None})
+    return done, []

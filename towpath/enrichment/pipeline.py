@@ -1,0 +1,421 @@
+"""One entity through its models, step by step; every step is told and kept before the next."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from temporalio import activity
+
+from towpath.core.errors import ErrorCode, ModelError
+from towpath.db.engine import Connection
+from towpath.enrichment.domain.content import entity_label
+from towpath.enrichment.domain.prompts import classification_prompt, note_of
+from towpath.enrichment.domain.runs import assemble, call_key, calls_of, merge_parts, record_id
+from towpath.enrichment.expertise import Work, ask_domain
+from towpath.enrichment.fusing import fuse_results
+from towpath.enrichment.records import enrichment_record, fusion_record, merged_result, result_of
+from towpath.enrichment.store.records import job_records, put_records
+from towpath.enrichment.types import (
+    SURE,
+    Classification,
+    ClassificationStatus,
+    ExpertiseResult,
+    Fusion,
+    LlmEvent,
+    ModelResult,
+    Verdict,
+)
+from towpath.jobs.domain import Outcome
+from towpath.jobs.store.events import append_events
+from towpath.jobs.store.jobs import add_progress
+from towpath.jobs.store.staging import add_failures, settle_item
+from towpath.jobs.store.warnings import add_warnings
+from towpath.jobs.store.writer import JobWriter
+from towpath.jobs.types import Cost, FailedItem, JobRef, JobWarning, NewEvent, Progress
+
+Found = TypeVar("Found")
+
+
+@dataclass(slots=True)
+class EntityRun:
+    """One entity.
+
+    Args:
+        work: What all entities of the chunk share.
+        page: The staged page.
+        place: The entity's place in it.
+        index: Its place in the request.
+        entity: The known facts.
+    """
+
+    work: Work
+    page: int
+    place: int
+    index: int
+    entity: dict[str, Any]
+    results: dict[str, ModelResult] = field(default_factory=dict)
+    running: list[str] = field(default_factory=list)
+    last_error: str | None = None
+    note: str | None = None
+    _counted: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def run(self) -> None:
+        """Go through all steps that an earlier try has not been through.
+
+        Raises:
+            ModelError: A provider cannot answer now; what was answered is kept.
+            JobNotActive: The job has ended.
+        """
+        await self._recall()
+        await self._begin()
+        self.note = self.work.note
+        if not await self._is_wanted():
+            return
+        await all_of([self._model(model) for model in self.work.plan.models if model not in self.results])
+        fused = await self._fuse()
+        await self._end(fused)
+
+    async def skip(self, code: str, message: str, warnings: Sequence[JobWarning] = ()) -> None:
+        """Leave the entity out."""
+        told = {"entity_label": self._label, "code": code, "message": message}
+        event = self._event(LlmEvent.ENTITY_SKIPPED, "skipped", told)
+        await self._settle(Outcome.SKIPPED, [event], warnings=warnings)
+
+    async def fail(self, code: ErrorCode, message: str) -> None:
+        """End the entity as failed, by something that was not a model's doing."""
+        data = {"entity_label": self._label, "success": False, "results": [], "error": message}
+        events = [] if self.work.plan.single else [self._event(LlmEvent.ENTITY_COMPLETED, "completed", data)]
+        failure = FailedItem(index=self.index, id=self._label, stage="enrich", code=code, message=message)
+        await self._settle(Outcome.FAILED, events, [failure])
+
+    async def _recall(self) -> None:
+        """What this run of the job, or for good results an earlier one, has done already."""
+        ref = self.work.ref
+        async with self.work.database.transaction() as connection:
+            rows = await job_records(connection, ref.job_id, self.index)
+            found = await connection.execute(
+                "SELECT key FROM job_events WHERE job_id = %s AND key = ANY(%s)",
+                (ref.job_id, [f"{ref.attempt}:{self._key(f'{model}:completed')}" for model in self.work.plan.models]),
+            )
+            done = {row[0] async for row in found}
+        for row in rows:
+            model = row.model_composite_key
+            if model is None:
+                continue
+            told = f"{ref.attempt}:{self._key(f'{model}:completed')}" in done
+            if told or (row.success and not row.partial_success):
+                self.results[model] = result_of(row)
+
+    async def _begin(self) -> None:
+        events = []
+        if not self.work.plan.single:
+            events.append(self._event(LlmEvent.ENTITY_STARTED, "started", {"entity_label": self._label}))
+        self.running = [model for model in self.work.plan.models if model not in self.results]
+        for model in self.running:
+            events.append(self._event(LlmEvent.MODEL_STARTED, f"{model}:started", {"model": model}, current=model))
+        await self._tell(events)
+
+    async def _is_wanted(self) -> bool:
+        """The check of an entity of a batch, which never waits for a person."""
+        plan = self.work.plan
+        if plan.single or plan.classification_model is None:
+            return True
+        found = await self.classify()
+        if found is None:
+            return True
+        if found.status is ClassificationStatus.MISMATCH and found.confidence >= SURE:
+            await self.skip(ErrorCode.CLASSIFICATION, found.reasoning)
+            return False
+        self.note = note_of(found, None)
+        return True
+
+    async def classify(self) -> Classification | None:
+        """Whether the entity is what the schema is for; None: the check itself failed, the work goes on without it.
+
+        Raises:
+            ModelError: The model cannot answer now, and the call will be repeated.
+        """
+        plan, work = self.work.plan, self.work
+        model = plan.classification_model
+        if model is None:
+            return None
+        await self._tell([self._event(LlmEvent.CLASSIFICATION_STARTED, "classification", {"model": model})])
+        prompt = classification_prompt(plan.content, self.entity)
+        cost = Cost()
+        found: Classification | None = None
+        error_message: str | None = None
+        warnings: list[JobWarning] = []
+        try:
+            answer = await work.asker.ask(work.ref, model, prompt, bypass=plan.bypass_cache)
+        except ModelError as error:
+            if error.retryable:
+                raise
+            error_message = error.detail
+            warnings = [self._warning(error.code, f"its type was not checked: {error.detail}")]
+        else:
+            cost = Cost(usd=answer.usd, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
+            found = Classification(
+                **Verdict.model_validate(answer.data).model_dump(),
+                expected_type=str(plan.content["root"].get("name", "")),
+                classification_model=model,
+                input_tokens=answer.input_tokens,
+                output_tokens=answer.output_tokens,
+                cost_usd=answer.usd,
+            )
+        told = {
+            "success": found is not None,
+            "classification": None if found is None else found.model_dump(mode="json"),
+            "error_message": error_message,
+        }
+        event = self._event(LlmEvent.CLASSIFICATION_COMPLETED, "classified", told)
+
+        async def write(connection: Connection) -> None:
+            if await append_events(connection, work.ref, [event]):
+                await add_progress(connection, work.ref, Progress(), cost=cost)
+                await add_warnings(connection, work.ref, warnings)
+
+        await work.writer.write(work.ref.job_id, write)
+        return found
+
+    async def _model(self, model: str) -> None:
+        plan = self.work.plan
+        started = time.monotonic()
+        calls = calls_of(plan)
+        parts: list[ExpertiseResult] = []
+        await all_of([self._call(model, domain, keys, parts, len(calls)) for domain, keys in calls])
+        order = [call_key(domain) for domain, _ in calls]
+        parts.sort(key=lambda one: order.index(one.key))
+        result = assemble(
+            plan,
+            self.entity,
+            model,
+            parts,
+            record=record_id(self.work.ref.job_id, self.index, model),
+            milliseconds=int((time.monotonic() - started) * 1000),
+        )
+        self.results[model] = result
+        self.running.remove(model)
+        self.last_error = result.error_message or self.last_error
+        await self._keep_result(result)
+
+    async def _call(
+        self, model: str, domain: str | None, keys: Sequence[str] | None, parts: list[ExpertiseResult], total: int
+    ) -> None:
+        one = await ask_domain(self.work, self.entity, model, domain, keys, note=self.note)
+        # Two that end at once would else be told in the other order than that in which they were counted.
+        async with self._counted:
+            parts.append(one)
+            if domain is not None:
+                await self._tell([self._expertise_event(model, one, parts, total)])
+
+    def _expertise_event(
+        self, model: str, one: ExpertiseResult, parts: Sequence[ExpertiseResult], total: int
+    ) -> NewEvent:
+        data = {
+            "model": model,
+            "expertise_key": one.key,
+            "expertise_name": one.name,
+            "expertise_result": one.result,
+            "partial_result": merge_parts(self.work.plan.content, parts),
+            "completed_expertises": len(parts),
+            "total_expertises": total,
+            "success": one.success,
+            "error_message": one.error_message,
+            "cost_usd": one.cost_usd,
+        }
+        return self._event(LlmEvent.EXPERTISE_COMPLETED, f"{model}:{one.key}", data, current=model)
+
+    async def _keep_result(self, result: ModelResult) -> None:
+        ref, plan = self.work.ref, self.work.plan
+        cost = Cost(usd=result.cost_usd, input_tokens=result.input_tokens, output_tokens=result.output_tokens)
+        breakdown = [one.model_dump(mode="json", exclude={"result"}) for one in result.expertises]
+        data = {**short_result(result), "cancelled": False, "expertise_breakdown": breakdown}
+        event = self._event(LlmEvent.MODEL_COMPLETED, f"{result.model}:completed", data, current=result.model)
+
+        async def write(connection: Connection) -> None:
+            await append_events(connection, ref, [event])
+            await put_records(connection, [enrichment_record(ref, plan, self.index, self.entity, result)])
+            await add_progress(connection, ref, Progress(), cost=cost)
+
+        await self.work.writer.write(ref.job_id, write)
+
+    async def _fuse(self) -> Fusion | None:
+        good = [self.results[model] for model in self.work.plan.models if self.results[model].success]
+        if len(good) < 2:
+            return None
+        ref, plan = self.work.ref, self.work.plan
+        started = time.monotonic()
+        sources = [result.record_id for result in good]
+        start = {
+            "arbitration_model": plan.arbitration_model,
+            "source_record_ids": [str(source) for source in sources],
+        }
+        await self._tell([self._event(LlmEvent.FUSION_STARTED, "fusion_started", start)])
+
+        async def tell(kind: LlmEvent, data: dict[str, Any]) -> None:
+            await self._tell([self._event(kind, kind, data)])
+
+        fused, warnings = await fuse_results(
+            self.work.asker,
+            ref,
+            plan.content,
+            self.entity,
+            {result.model: result.result or {} for result in good},
+            tell,
+            arbiter=plan.arbitration_model,
+            bypass=plan.bypass_cache,
+        )
+        record = record_id(ref.job_id, self.index, "fusion")
+        row = fusion_record(
+            ref,
+            plan,
+            self.index,
+            self.entity,
+            fused,
+            record=record,
+            sources=sources,
+            milliseconds=int((time.monotonic() - started) * 1000),
+        )
+        data = {
+            "success": True,
+            "merged_result": merged_result(fused),
+            "conflict_report": fused.report.model_dump(mode="json"),
+            "record_id": str(record),
+            "cost_usd": fused.cost_usd,
+            "validation_warnings": fused.warnings,
+            "error_message": None,
+        }
+        event = self._event(LlmEvent.FUSION_COMPLETED, "fused", data)
+
+        async def write(connection: Connection) -> None:
+            if await append_events(connection, ref, [event]):
+                await put_records(connection, [row])
+                await add_progress(connection, ref, Progress(), cost=Cost(usd=fused.cost_usd or 0.0))
+                await add_warnings(connection, ref, [self._warning(one.code, one.message) for one in warnings])
+
+        await self.work.writer.write(ref.job_id, write)
+        return fused
+
+    async def _end(self, fused: Fusion | None) -> None:
+        results = [self.results[model] for model in self.work.plan.models]
+        success = any(result.success for result in results)
+        errors = [(one.code or ErrorCode.ENRICHMENT_FAILED, _problem(one)) for one in results if one.error_message]
+        # Of a model that is alone everyone knows the name.
+        lone = results[0].error_message if len(results) == 1 else None
+        error = lone or "; ".join(message for _, message in errors) or None
+        data = {
+            "entity_label": self._label,
+            "success": success,
+            "results": [short_result(result) for result in results],
+            "error": None if success else error,
+            "total_cost_usd": round(sum(one.cost_usd for one in results) + ((fused and fused.cost_usd) or 0.0), 9),
+            "total_processing_time_ms": max((one.processing_time_ms for one in results), default=0),
+        }
+        events = [] if self.work.plan.single else [self._event(LlmEvent.ENTITY_COMPLETED, "completed", data)]
+        failures = []
+        warnings = [self._warning(code, message) for code, message in errors] if success else []
+        if not success:
+            code = next((one.code for one in results if one.code), ErrorCode.ENRICHMENT_FAILED)
+            message = error or "no model gave a result"
+            failures = [FailedItem(index=self.index, id=self._label, stage="enrich", code=code, message=message[:2000])]
+        await self._settle(Outcome.DONE if success else Outcome.FAILED, events, failures, warnings=warnings)
+
+    async def _settle(
+        self,
+        outcome: Outcome,
+        events: Sequence[NewEvent],
+        failures: Sequence[FailedItem] = (),
+        *,
+        warnings: Sequence[JobWarning] = (),
+    ) -> None:
+        """The entity's last step: its outcome and the job's counts, then the event that shows them."""
+        ref = self.work.ref
+        change = Progress(
+            processed=1,
+            succeeded=int(outcome is Outcome.DONE),
+            failed=int(outcome is Outcome.FAILED),
+            skipped=int(outcome is Outcome.SKIPPED),
+        )
+
+        async def write(connection: Connection) -> None:
+            if await settle_item(connection, ref.job_id, self.page, self.place, outcome):
+                await add_failures(connection, ref.job_id, failures)
+                await add_progress(connection, ref, change, fraction=1 / max(self.work.total, 1))
+                await add_warnings(connection, ref, warnings)
+            await append_events(connection, ref, events)
+
+        await self.work.writer.write(ref.job_id, write)
+
+    async def _tell(self, events: Sequence[NewEvent]) -> None:
+        await tell(self.work.writer, self.work.ref, events)
+
+    def _warning(self, code: ErrorCode, message: str) -> JobWarning:
+        return JobWarning(code=code, message=message, item=None if self.work.plan.single else self._label)
+
+    def _key(self, what: str) -> str:
+        return f"{self.index}:{what}"
+
+    @property
+    def _label(self) -> str:
+        return entity_label(self.work.plan.content, self.entity)
+
+    def _event(self, kind: LlmEvent, key: str, data: dict[str, Any], *, current: str | None = None) -> NewEvent:
+        plan = self.work.plan
+        told: dict[str, Any] = {
+            "total_models": len(plan.models),
+            "completed_models": len(self.results),
+            "running_models": list(self.running),
+            "current_model": current,
+            "current_attempt": activity.info().attempt,
+            "max_attempts": self.work.asker.patience.most_tries,
+            "last_error_summary": self.last_error,
+        }
+        if not plan.single:
+            told["entity_index"] = self.index
+        return NewEvent(type=kind, key=self._key(key), data={**told, **data})
+
+
+async def tell(writer: JobWriter, ref: JobRef, events: Sequence[NewEvent]) -> None:
+    """Append events that show no decision."""
+    if events:
+        await writer.write(ref.job_id, lambda connection: append_events(connection, ref, events), lasting=False)
+
+
+def _problem(one: ModelResult) -> str:
+    what = "a part is missing" if one.success else "it gave no result"
+    return f"{one.model}: {what}: {one.error_message}"
+
+
+def short_result(result: ModelResult) -> dict[str, Any]:
+    """A model's result as events and answers show it."""
+    return {
+        "model": result.model,
+        "success": result.success,
+        "partial_success": result.partial_success,
+        "result": result.result,
+        "record_id": str(result.record_id),
+        "cost_usd": result.cost_usd,
+        "input_tokens": result.input_tokens,
+        "output_tokens": result.output_tokens,
+        "processing_time_ms": result.processing_time_ms,
+        "error_message": result.error_message,
+        "error_code": result.code,
+    }
+
+
+async def all_of(steps: Sequence[Coroutine[Any, Any, Found]]) -> list[Found]:
+    """Run steps at once, each to its end, and only then raise: a paid answer of a neighbour is not thrown away.
+
+    Raises:
+        BaseException: The first that a step raised; of several to repeat the one that asks for most time.
+    """
+    done = await asyncio.gather(*steps, return_exceptions=True)
+    failed = [one for one in done if isinstance(one, BaseException)]
+    if failed:
+        final = [one for one in failed if not getattr(one, "retryable", False)]
+        raise final[0] if final else max(failed, key=lambda one: getattr(one, "retry_after", None) or 0)
+    return [one for one in done if not isinstance(one, BaseException)]

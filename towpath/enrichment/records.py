@@ -1,0 +1,109 @@
+"""Records as they are made of results; used by enrichments, repeats of domains and fusions alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from towpath.core.errors import ErrorCode
+from towpath.db.tables import RecordRow
+from towpath.enrichment.domain.content import entity_label, flagged, value_of
+from towpath.enrichment.domain.fusion import normal
+from towpath.enrichment.types import ExpertiseResult, Fusion, ModelResult, Plan
+from towpath.jobs.types import JobRef
+
+
+def entity_id(organization: str, plan: Plan, entity: Mapping[str, Any]) -> UUID:
+    """The id of an entity: equal for equal identifying values under one schema."""
+    names = flagged(plan.content, "identifying")
+    facts = {name: value_of(entity, name) for name in names} if names else dict(entity)
+    return uuid5(
+        NAMESPACE_URL, f"{organization}\n{plan.schema_id or plan.content['root'].get('name')}\n{normal(facts)}"
+    )
+
+
+def _base(ref: JobRef, plan: Plan, index: int, entity: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "organization": ref.organization,
+        "job_id": ref.job_id,
+        "entity_index": index,
+        "entity_id": entity_id(ref.organization, plan, entity),
+        "entity_name": entity_label(plan.content, entity),
+        "schema_id": plan.schema_id,
+        "schema_version": plan.schema_version,
+        "schema_content": plan.content,
+        "languages": plan.languages,
+        "origin": plan.origin,
+        "entity_input_data": dict(entity),
+    }
+
+
+def enrichment_record(ref: JobRef, plan: Plan, index: int, entity: Mapping[str, Any], result: ModelResult) -> RecordRow:
+    """The record of one entity with one model."""
+    return RecordRow(
+        **_base(ref, plan, index, entity),
+        id=result.record_id,
+        type="enrichment",
+        success=result.success,
+        partial_success=result.partial_success,
+        model_composite_key=result.model,
+        strategy=plan.strategy,
+        structured_output=result.result,
+        expertises=[one.model_dump(mode="json") for one in result.expertises],
+        validation_errors=result.validation_errors,
+        error_code=result.code,
+        error_message=result.error_message,
+        cost_usd=result.cost_usd,
+        input_tokens=result.input_tokens,
+        output_tokens=result.output_tokens,
+        processing_time_ms=result.processing_time_ms,
+    )
+
+
+def fusion_record(
+    ref: JobRef,
+    plan: Plan,
+    index: int,
+    entity: Mapping[str, Any],
+    fused: Fusion,
+    *,
+    record: UUID,
+    sources: Sequence[UUID],
+    milliseconds: int,
+) -> RecordRow:
+    """The record of a fusion; `structured_output` is the merged result."""
+    return RecordRow(
+        **_base(ref, plan, index, entity),
+        id=record,
+        type="fusion",
+        success=True,
+        structured_output=fused.merged,
+        validation_errors=fused.warnings,
+        fusion=fused.model_dump(mode="json", exclude={"merged"}),
+        fusion_sources=list(sources),
+        cost_usd=fused.cost_usd or 0.0,
+        processing_time_ms=milliseconds,
+    )
+
+
+def merged_result(fused: Fusion) -> dict[str, Any]:
+    """The merged result as the API shows it, with how conflicts were decided."""
+    told = {"method": fused.method, "arbitration_model": fused.arbitration_model}
+    return {**fused.merged, "_arbitration_metadata": told}
+
+
+def result_of(row: RecordRow) -> ModelResult:
+    """A record as the result that it was made of."""
+    return ModelResult(
+        model=row.model_composite_key or "",
+        success=row.success,
+        partial_success=row.partial_success,
+        result=row.structured_output,
+        record_id=row.id,
+        expertises=[ExpertiseResult.model_validate(one) for one in row.expertises],
+        error_message=row.error_message,
+        code=None if row.error_code is None else ErrorCode(row.error_code),
+        validation_errors=row.validation_errors,
+        processing_time_ms=row.processing_time_ms,
+    )

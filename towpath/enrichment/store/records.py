@@ -1,0 +1,251 @@
+"""Records: the results of enrichments and fusions, with their filters."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.rows import kwargs_row
+from psycopg.types.json import Json
+from sqlalchemy import String, cast
+from sqlmodel import col, func, or_, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from towpath.core.errors import NotFound
+from towpath.db.engine import Connection, Database
+from towpath.db.tables import RecordRow
+
+JSON_COLUMNS = frozenset(
+    {"schema_content", "structured_output", "entity_input_data", "expertises", "validation_errors", "fusion"}
+)
+COLUMNS = [name for name in RecordRow.model_fields if name not in {"created_at", "deleted_at"}]
+EXPORT_ROWS = 200
+
+SortBy = Literal["created_at", "entity_name", "model_composite_key", "cost_usd", "success"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """Which records; None: any."""
+
+    type: str | None = None
+    model: str | None = None
+    success: bool | None = None
+    search: str | None = None
+    entity_id: UUID | None = None
+    job_id: UUID | None = None
+    origin: str | None = None
+    since: datetime | None = None
+    include_deleted: bool = False
+
+
+async def put_records(connection: Connection, rows: Sequence[RecordRow]) -> None:
+    """Write records in the transaction of what they belong to; one with the same id is replaced."""
+    if not rows:
+        return
+    names = ", ".join(COLUMNS)
+    places = ", ".join(f"%({name})s" for name in COLUMNS)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "id")
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            f"INSERT INTO records ({names}) VALUES ({places}) ON CONFLICT (id) DO UPDATE SET {changes}",
+            [_parameters(row) for row in rows],
+        )
+
+
+def _parameters(row: RecordRow) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in COLUMNS}
+    return {
+        name: Json(value) if name in JSON_COLUMNS and value is not None else value for name, value in values.items()
+    }
+
+
+def _row(**columns: Any) -> RecordRow:
+    return RecordRow.model_validate(columns)
+
+
+async def job_records(connection: Connection, job_id: UUID, index: int | None = None) -> list[RecordRow]:
+    """The records of a job, or of one entity of it, by entity and model."""
+    async with connection.cursor(row_factory=kwargs_row(_row)) as cursor:
+        await cursor.execute(
+            "SELECT * FROM records WHERE job_id = %(job)s AND (%(index)s::int IS NULL OR entity_index = %(index)s)"
+            " ORDER BY entity_index, type, model_composite_key",
+            {"job": job_id, "index": index},
+        )
+        return await cursor.fetchall()
+
+
+async def get_records(database: Database, organization: str, ids: Sequence[UUID]) -> list[RecordRow]:
+    """Records in the order of their ids, deleted ones too.
+
+    Raises:
+        NotFound: One is not there, or another organisation's.
+    """
+    query = select(RecordRow).where(RecordRow.organization == organization, col(RecordRow.id).in_(ids))
+    async with database.session() as session:
+        found = {row.id: row for row in (await session.exec(query)).all()}
+    for one in ids:
+        if one not in found:
+            raise NotFound(f"no record {one}")
+    return [found[one] for one in ids]
+
+
+def _filtered(query: SelectOfScalar[Any], organization: str, wanted: RecordFilter) -> SelectOfScalar[Any]:
+    equal = {
+        "type": wanted.type,
+        "model_composite_key": wanted.model,
+        "success": wanted.success,
+        "entity_id": wanted.entity_id,
+        "job_id": wanted.job_id,
+        "origin": wanted.origin,
+    }
+    query = query.where(RecordRow.organization == organization)
+    for name, value in equal.items():
+        if value is not None:
+            query = query.where(getattr(RecordRow, name) == value)
+    if wanted.since is not None:
+        query = query.where(RecordRow.created_at >= wanted.since)
+    if not wanted.include_deleted:
+        query = query.where(col(RecordRow.deleted_at).is_(None))
+    if wanted.search:
+        text = wanted.search
+        query = query.where(
+            or_(
+                col(RecordRow.entity_name).icontains(text, autoescape=True),
+                cast(col(RecordRow.structured_output), String).icontains(text, autoescape=True),
+            )
+        )
+    return query
+
+
+async def list_records(
+    database: Database,
+    organization: str,
+    wanted: RecordFilter,
+    *,
+    page: int,
+    page_size: int,
+    sort_by: SortBy = "created_at",
+    ascending: bool = False,
+) -> tuple[list[RecordRow], int]:
+    """A page of records and how many there are."""
+    column = col(getattr(RecordRow, sort_by))
+    order = (column.asc() if ascending else column.desc(), col(RecordRow.id))
+    query = _filtered(select(RecordRow), organization, wanted).order_by(*order)
+    async with database.session() as session:
+        total = (await session.exec(_filtered(select(func.count()).select_from(RecordRow), organization, wanted))).one()
+        rows = (await session.exec(query.offset((page - 1) * page_size).limit(page_size))).all()
+    return list(rows), int(total)
+
+
+async def export_records(database: Database, organization: str, wanted: RecordFilter) -> AsyncIterator[RecordRow]:
+    """Every record of a filter, oldest first, a piece at a time."""
+    last: tuple[datetime, UUID] | None = None
+    while True:
+        query = _filtered(select(RecordRow), organization, wanted)
+        if last is not None:
+            moment, record = last
+            query = query.where(
+                or_(
+                    col(RecordRow.created_at) > moment,
+                    (col(RecordRow.created_at) == moment) & (col(RecordRow.id) > record),
+                )
+            )
+        query = query.order_by(col(RecordRow.created_at), col(RecordRow.id)).limit(EXPORT_ROWS)
+        async with database.session() as session:
+            rows = (await session.exec(query)).all()
+        for row in rows:
+            yield row
+        if len(rows) < EXPORT_ROWS:
+            return
+        last = rows[-1].created_at, rows[-1].id
+
+
+async def delete_records(
+    database: Database, organization: str, ids: Sequence[UUID], *, hard: bool
+) -> tuple[int, list[UUID]]:
+    """Delete records, for good or so that they can be restored.
+
+    Returns:
+        How many were deleted now, and the ids that are not there.
+    """
+    wanted = list(dict.fromkeys(ids))
+    async with database.transaction() as connection:
+        known = await connection.execute(
+            "SELECT id FROM records WHERE organization = %s AND id = ANY(%s)", (organization, wanted)
+        )
+        there = {row[0] async for row in known}
+        if hard:
+            done = await connection.execute("DELETE FROM records WHERE id = ANY(%s)", (list(there),))
+        else:
+            done = await connection.execute(
+                "UPDATE records SET deleted_at = now() WHERE id = ANY(%s) AND deleted_at IS NULL", (list(there),)
+            )
+    return done.rowcount, [one for one in wanted if one not in there]
+
+
+async def restore_records(database: Database, organization: str, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
+    """Bring deleted records back.
+
+    Returns:
+        How many came back, and the ids that are not there or not deleted.
+    """
+    wanted = list(dict.fromkeys(ids))
+    async with database.transaction() as connection:
+        done = await connection.execute(
+            """
+            UPDATE records SET deleted_at = NULL
+            WHERE organization = %s AND id = ANY(%s) AND deleted_at IS NOT NULL RETURNING id
+            """,
+            (organization, wanted),
+        )
+        back = {row[0] async for row in done}
+    return len(back), [one for one in wanted if one not in back]
+
+
+async def record_stats(database: Database, organization: str) -> dict[str, Any]:
+    """Totals over all records that are not deleted, and by model."""
+    async with database.transaction() as connection:
+        found = await connection.execute(
+            """
+            SELECT type, coalesce(model_composite_key, ''), count(*), count(*) FILTER (WHERE success),
+                   sum(cost_usd), sum(input_tokens)::bigint, sum(output_tokens)::bigint
+            FROM records WHERE organization = %s AND deleted_at IS NULL GROUP BY 1, 2 ORDER BY 1, 2
+            """,
+            (organization,),
+        )
+        rows = await found.fetchall()
+    total, good = sum(row[2] for row in rows), sum(row[3] for row in rows)
+    return {
+        "total": total,
+        "successful": good,
+        "failed": total - good,
+        "total_cost_usd": round(sum(row[4] for row in rows), 6),
+        "input_tokens": sum(row[5] for row in rows),
+        "output_tokens": sum(row[6] for row in rows),
+        "by_model": [
+            {"type": row[0], "model": row[1] or None, "total": row[2], "successful": row[3], "cost_usd": row[4]}
+            for row in rows
+        ],
+    }
+
+
+async def records_by_job(database: Database, organization: str, *, limit: int) -> list[dict[str, Any]]:
+    """The newest jobs that have records, with their counts."""
+    async with database.transaction() as connection:
+        found = await connection.execute(
+            """
+            SELECT job_id, count(*), count(*) FILTER (WHERE success), sum(cost_usd), min(created_at)
+            FROM records WHERE organization = %s AND deleted_at IS NULL AND job_id IS NOT NULL
+            GROUP BY job_id ORDER BY min(created_at) DESC LIMIT %s
+            """,
+            (organization, limit),
+        )
+        rows = await found.fetchall()
+    return [
+        {"job_id": row[0], "records": row[1], "successful": row[2], "cost_usd": row[3], "created_at": row[4]}
+        for row in rows
+    ]

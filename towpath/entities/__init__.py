@@ -1,0 +1,1 @@
+"""Entities: batches, indexes, duplicates."""

@@ -1,0 +1,1 @@
+"""Reading and matching entities, as pure functions."""

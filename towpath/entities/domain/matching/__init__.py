@@ -1,0 +1,74 @@
+"""Finding entities that are the same: prepare, candidates, compare, score, resolve, and what models learn.
+
+Pure functions over plain values; may import `contracts` only. The data's way is the reading order: `normalise`,
+`keys`, `preparation`, `candidates`, `comparison` (over `levels` and `textspace`), `model`, `score`, `training` (with
+`calibration`), `tuning`, `verdicts`.
+"""
+
+from towpath.entities.domain.matching.candidates import (
+    DF_CAP,
+    POSTING_BUDGET,
+    TOP_K,
+    CandidateIndex,
+    CandidateIndexBuilder,
+    Csr,
+    TopCandidates,
+    key_weight,
+    key_weights,
+)
+from towpath.entities.domain.matching.comparison import Comparison, Values, compare, compare_pool
+from towpath.entities.domain.matching.keys import MAX_KEYS
+from towpath.entities.domain.matching.model import FieldModel, MatchModel, default_model, fit_model
+from towpath.entities.domain.matching.preparation import (
+    MissingField,
+    NoIndexedValue,
+    PreparedEntity,
+    entity_uid,
+    fit_values,
+    prepare,
+)
+from towpath.entities.domain.matching.score import Scores, score_pairs, score_pool
+from towpath.entities.domain.matching.training import Sample, train
+from towpath.entities.domain.matching.tuning import LabelledPair, Quality, TuneReport, tune
+from towpath.entities.domain.matching.verdicts import Groups, Pairs, closing_pairs, groups, resolve
+
+__all__ = [
+    "DF_CAP",
+    "MAX_KEYS",
+    "POSTING_BUDGET",
+    "TOP_K",
+    "CandidateIndex",
+    "CandidateIndexBuilder",
+    "Comparison",
+    "Csr",
+    "FieldModel",
+    "Groups",
+    "LabelledPair",
+    "MatchModel",
+    "MissingField",
+    "NoIndexedValue",
+    "Pairs",
+    "PreparedEntity",
+    "Quality",
+    "Sample",
+    "Scores",
+    "TopCandidates",
+    "TuneReport",
+    "Values",
+    "closing_pairs",
+    "compare",
+    "compare_pool",
+    "default_model",
+    "entity_uid",
+    "fit_model",
+    "fit_values",
+    "groups",
+    "key_weight",
+    "key_weights",
+    "prepare",
+    "resolve",
+    "score_pairs",
+    "score_pool",
+    "train",
+    "tune",
+]

@@ -1,0 +1,66 @@
+"""Words that stand in one field here and in another field there.
+
+Two sources may call the same thing `name` and `title`, and a value may slip into the next column. Where each side has
+words in fields that the other side leaves empty, those words are compared as one text. Likeness speaks for a match;
+unlikeness says nothing, since the fields were never meant to hold the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from towpath.entities.domain.matching.levels import default_bits
+from towpath.entities.domain.matching.model import MatchModel
+from towpath.entities.domain.matching.textlevels import text_levels
+from towpath.entities.domain.matching.textspace import Floats, Int64s
+from towpath.entities.types import FieldType
+
+_BITS = np.maximum(default_bits(FieldType.TEXT), 0.0)
+
+
+def astray_bits(
+    model: MatchModel,
+    records: Sequence[Sequence[str | None]],
+    held: npt.NDArray[np.bool_],
+    left: Int64s,
+    right: Int64s,
+) -> Floats:
+    """Pairs x fields: evidence of the words in different fields, in equal parts to the fields they stand in.
+
+    `held` says, records x fields, which values there are.
+    """
+    bits = np.zeros((len(left), len(model.fields)), dtype=np.float64)
+    wordy = [n for n, field in enumerate(model.fields) if field.type in (FieldType.TEXT, FieldType.STRING)]
+    if len(wordy) < 2 or not len(left):
+        return bits
+    filled = np.asarray(held[:, wordy], dtype=bool)
+    packed = np.packbits(filled, axis=1)
+    rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, first, of_record = np.unique(rows, return_index=True, return_inverse=True)
+    patterns: npt.NDArray[np.bool_] = filled[first]
+    only = patterns[:, None, :] & ~patterns[None, :, :]
+    # Pairs of patterns in which each side has something that the other one lacks.
+    more = np.asarray(only.any(axis=2), dtype=bool).reshape(len(patterns), len(patterns))
+    both: npt.NDArray[np.bool_] = more & more.T
+    at = np.flatnonzero(both[of_record[left], of_record[right]])
+    if not len(at):
+        return bits
+    slots: dict[str, int] = {}
+    sides = []
+    for own, other in ((left[at], right[at]), (right[at], left[at])):
+        texts = [
+            _joined(records[one], [wordy[n] for n in np.flatnonzero(only[mine, theirs])])
+            for one, mine, theirs in zip(own.tolist(), of_record[own].tolist(), of_record[other].tolist(), strict=True)
+        ]
+        sides.append(np.array([slots.setdefault(text, len(slots)) for text in texts], dtype=np.int64))
+    found = _BITS[text_levels(model.rarity, list(slots), sides[0], sides[1])]
+    involved = only[of_record[left[at]], of_record[right[at]]] | only[of_record[right[at]], of_record[left[at]]]
+    bits[at[:, None], np.array(wordy)[None, :]] = involved * (found / involved.sum(axis=1))[:, None]
+    return bits
+
+
+def _joined(values: Sequence[str | None], fields: list[int]) -> str:
+    return " ".join(values[n] or "" for n in fields)

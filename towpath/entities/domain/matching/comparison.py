@@ -1,0 +1,188 @@
+"""Field by field, how alike two entities are: many pairs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from rapidfuzz import distance, process
+
+from towpath.entities.domain.matching.astray import astray_bits
+from towpath.entities.domain.matching.levels import MISSING, NUMBER_EDGES, STRING_EDGES
+from towpath.entities.domain.matching.model import FieldModel, MatchModel
+from towpath.entities.domain.matching.textlevels import cut, text_levels
+from towpath.entities.domain.matching.textspace import Floats, Int64s, Rarity
+from towpath.entities.types import FieldType
+
+Values = Sequence[str | None]
+Int16s = npt.NDArray[np.int16]
+
+
+class Comparison(NamedTuple):
+    """How alike pairs are.
+
+    Attributes:
+        levels: pairs x fields, `MISSING` where a side has no value.
+        rarity_bits: pairs x fields, adjustment for how common the value is that both sides share.
+        astray_bits: pairs x fields, for likeness between words that stand in different fields, see `astray`.
+    """
+
+    levels: Int16s
+    rarity_bits: Floats
+    astray_bits: Floats
+
+
+def compare(model: MatchModel, left: Sequence[Values], right: Sequence[Values]) -> Comparison:
+    """Compare `left[i]` with `right[i]` for each i, field by field. Symmetric.
+
+    Args:
+        model: says the fields' types and how common words and values are.
+        left: normalised values of entities, each in the order of the configuration.
+        right: as `left`, of the same length.
+    """
+    records, left_at, right_at = pool(left, right)
+    return compare_pool(model, records, left_at, right_at)
+
+
+def pool(left: Sequence[Values], right: Sequence[Values]) -> tuple[list[Values], Int64s, Int64s]:
+    """The distinct entities of both sides (by object identity), and where each pair finds its two."""
+    slots: dict[int, int] = {}
+    records: list[Values] = []
+    places: list[Int64s] = []
+    for side in (left, right):
+        at = np.empty(len(side), dtype=np.int64)
+        for i, values in enumerate(side):
+            slot = slots.setdefault(id(values), len(records))
+            if slot == len(records):
+                records.append(values)
+            at[i] = slot
+        places.append(at)
+    return records, places[0], places[1]
+
+
+def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, right: Int64s) -> Comparison:
+    """As `compare`, for pairs given as positions in one list of entities: the fast way for many pairs."""
+    levels = np.full((len(left), len(model.fields)), MISSING, dtype=np.int16)
+    rarity_bits = np.zeros((len(left), len(model.fields)), dtype=np.float64)
+    held = np.zeros((len(records), len(model.fields)), dtype=bool)
+    for number, field in enumerate(model.fields):
+        codes, distinct = _codes([values[number] for values in records])
+        held[:, number] = codes >= 0
+        one, two = codes[left], codes[right]
+        present = (one >= 0) & (two >= 0)
+        equal = present & (one == two)
+        if equal.any() and field.sampled:
+            table = np.zeros(len(distinct), dtype=np.float64)
+            for code in np.unique(one[equal]).tolist():
+                table[code] = field.rarity_bits(distinct[code])
+            rarity_bits[equal, number] = table[one[equal]]
+        at = np.flatnonzero(present)
+        if not len(at):
+            continue
+        # Each two values are compared once, the smaller code first, so that the order of a pair cannot matter.
+        low, high = np.minimum(one[at], two[at]), np.maximum(one[at], two[at])
+        pairs, back = np.unique(low * len(distinct) + high, return_inverse=True)
+        low, high = pairs // len(distinct), pairs % len(distinct)
+        levels[at, number] = _levels(field, model.rarity, distinct, low, high)[back]
+    return Comparison(levels, rarity_bits, astray_bits(model, records, held, left, right))
+
+
+def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:
+    """A number for each distinct value, -1 for none."""
+    slots: dict[str, int] = {}
+    codes = np.fromiter(
+        (-1 if value is None else slots.setdefault(value, len(slots)) for value in column),
+        dtype=np.int64,
+        count=len(column),
+    )
+    return codes, list(slots)
+
+
+def _levels(field: FieldModel, rarity: Rarity, values: list[str], left: Int64s, right: Int64s) -> Int16s:
+    match field.type:
+        case FieldType.TEXT:
+            return text_levels(rarity, values, left, right)
+        case FieldType.STRING:
+            return _string_levels(values, left, right)
+        case FieldType.NUMBER:
+            return _number_levels(values, left, right, field.spread)
+        case FieldType.DATE:
+            return _date_levels(values, left, right)
+
+
+def _string_levels(values: list[str], left: Int64s, right: Int64s) -> Int16s:
+    levels = np.full(len(left), len(STRING_EDGES) + 1, dtype=np.int16)
+    at = np.flatnonzero(left != right)
+    if len(at):
+        levels[at] = cut(_string_likeness(values, left[at], right[at]), STRING_EDGES)
+    return levels
+
+
+def _string_likeness(values: list[str], left: Int64s, right: Int64s) -> Floats:
+    # In a fixed order: Jaro's count of transpositions depends on which side comes first.
+    rank = np.empty(len(values), dtype=np.int64)
+    rank[sorted(range(len(values)), key=values.__getitem__)] = np.arange(len(values))
+    turn = rank[left] > rank[right]
+    one, two = np.where(turn, right, left), np.where(turn, left, right)
+    likeness = _pairwise(distance.JaroWinkler.similarity, values, one, two)
+    # Jaro-Winkler is too kind to numbers: 1234 and 1243 are other numbers, at best a typing error.
+    has_digit = np.array([not value.isalpha() and any(map(str.isdigit, value)) for value in values])
+    at = np.flatnonzero(has_digit[one] | has_digit[two])
+    if len(at):
+        edits = _pairwise(distance.OSA.normalized_similarity, values, one[at], two[at])
+        likeness[at] = np.minimum(likeness[at], edits)
+    has_space = np.array([" " in value for value in values])
+    at = np.flatnonzero(has_space[one] | has_space[two])
+    if len(at):
+        turned = [
+            " ".join(sorted(value.split(" "))) if space else value
+            for value, space in zip(values, has_space, strict=True)
+        ]
+        same_words = _pairwise(distance.Indel.normalized_similarity, turned, one[at], two[at])
+        likeness[at] = np.maximum(likeness[at], same_words * 0.98)
+    return likeness
+
+
+def _pairwise(scorer: Callable[..., float], values: list[str], one: Int64s, two: Int64s) -> Floats:
+    ones, twos = [values[i] for i in one.tolist()], [values[i] for i in two.tolist()]
+    return np.asarray(process.cpdist(ones, twos, scorer=scorer, dtype=np.float64))
+
+
+def _number_levels(values: list[str], left: Int64s, right: Int64s, spread: float) -> Int16s:
+    numbers = np.array([float(value) for value in values])
+    one, two = numbers[left], numbers[right]
+    apart = np.abs(one - two)
+    scale = np.maximum(np.abs(one), np.abs(two))
+    # Years differ by little of their size, but by much of their spread.
+    years = (np.minimum(one, two) >= 1000) & (np.maximum(one, two) <= 2200) & (one % 1 == 0) & (two % 1 == 0)
+    scale = np.where(years, np.minimum(scale, spread if spread > 0 else 20.0), scale)
+    if spread > 0:
+        scale = np.minimum(scale, 4.0 * spread)
+    likeness = 1.0 - np.minimum(apart / np.maximum(scale, 1e-12), 1.0)
+    levels = cut(likeness, NUMBER_EDGES)
+    levels[apart == 0] = len(NUMBER_EDGES) + 1
+    return levels.astype(np.int16)
+
+
+def _date_levels(values: list[str], left: Int64s, right: Int64s) -> Int16s:
+    digits = np.array([[ord(c) - 48 for c in value[:8].ljust(8, "0")] for value in values], dtype=np.int64)
+    year = digits[:, :4] @ np.array([1000, 100, 10, 1])
+    month, day = digits[:, 4:6] @ np.array([10, 1]), digits[:, 6:8] @ np.array([10, 1])
+    same_year = year[left] == year[right]
+    unknown_month = (month[left] == 0) | (month[right] == 0)
+    same_month = month[left] == month[right]
+    unknown_day = (day[left] == 0) | (day[right] == 0)
+    turned = same_year & (month[left] == day[right]) & (day[left] == month[right])
+    wrong = (digits[left] != digits[right]).sum(axis=1)
+    # Two neighbouring digits changed places: one error, though two digits differ.
+    swapped = (wrong == 2) & (np.sort(digits[left], axis=1) == np.sort(digits[right], axis=1)).all(axis=1)
+    levels = np.zeros(len(left), dtype=np.int16)
+    levels[wrong == 2] = 1
+    levels[same_year] = 2
+    levels[same_year & (unknown_month | (same_month & unknown_day))] = 3
+    levels[same_year & same_month] = np.maximum(levels[same_year & same_month], 3)
+    levels[(wrong == 1) | turned | swapped] = 4
+    levels[left == right] = 5
+    return levels

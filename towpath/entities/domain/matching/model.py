@@ -1,0 +1,119 @@
+"""What an index has learnt: the evidence of each field's levels, how common values are, and the prior."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from towpath.entities.domain.matching.keys import hash_text
+from towpath.entities.domain.matching.levels import Floats, default_bits
+from towpath.entities.domain.matching.textspace import Rarity
+from towpath.entities.types import FieldType, IndexConfig
+
+DEFAULT_PRIOR_BITS = -2.0
+"""Log-odds that a candidate is a match, before any training: one in five."""
+RARE_COUNT = 3
+"""A value that fewer sampled entities hold is not listed in the table of common values."""
+MAX_COMMON_VALUES = 3_000
+
+
+class FieldModel(BaseModel):
+    """What is known of one field.
+
+    Attributes:
+        weight: the user's, multiplies the evidence.
+        scale: learnt, multiplies the evidence: below 1 for a field that repeats what others say.
+        bits: evidence of each level, log2(share among matches / share among other candidates).
+        sampled: entities with a value that the frequencies come from; 0 turns the adjustment off.
+        agreement: chance that two entities hold the same value by accident.
+        common: how many sampled entities hold a value, by hash of the value; rare values are left out.
+        spread: typical distance between two numbers of the field; 0 when not known.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    type: FieldType
+    weight: float = 1.0
+    scale: float = 1.0
+    bits: list[float]
+    sampled: int = 0
+    agreement: float = 0.0
+    common: dict[int, int] = {}
+    spread: float = 0.0
+
+    def rarity_bits(self, value: str) -> float:
+        """How much more (or less) an agreement on this very value says than one on an average value."""
+        if not self.sampled:
+            return 0.0
+        count = self.common.get(value_hash(value), 1.5)
+        return float(np.clip(np.log2(self.agreement * self.sampled / count), -4.0, 3.0))
+
+
+class MatchModel(BaseModel):
+    """Everything that scoring needs, as plain JSON.
+
+    Attributes:
+        prior_bits: log-odds that a candidate is a match before its fields are looked at.
+        fields: one model for each field of the configuration, in its order.
+        word_rarity: packed table, see `Rarity`; empty when untrained.
+        gram_rarity: packed table, see `Rarity`; empty when untrained.
+        trained_on: entities of the training sample.
+        margin_bits: how far below the best candidate of either side a pair may score and still be a duplicate.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    prior_bits: float
+    fields: list[FieldModel]
+    word_rarity: str = ""
+    gram_rarity: str = ""
+    trained_on: int = 0
+    margin_bits: float = 5.0
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        # By content: the arrays that are kept below do not compare.
+        return isinstance(other, MatchModel) and self.model_dump() == other.model_dump()
+
+    @cached_property
+    def rarity(self) -> Rarity:
+        """The unpacked tables."""
+        return Rarity.unpack(self.word_rarity, self.gram_rarity) if self.word_rarity else Rarity.untrained()
+
+    @cached_property
+    def tables(self) -> list[Floats]:
+        """Evidence of each field's levels as arrays."""
+        return [np.array(field.bits, dtype=np.float64) for field in self.fields]
+
+
+def value_hash(value: str) -> int:
+    """Hash of a value that survives JSON numbers."""
+    return hash_text(value) >> 12
+
+
+def fit_model(model: MatchModel, config: IndexConfig) -> MatchModel:
+    """A model in the shape of a configuration: one field model for each of its fields, in its order.
+
+    A field that came after the training has the evidence of its type.
+    """
+    known = {(field.name, field.type): field for field in model.fields}
+    fields = [known.get((field.name, field.type), field) for field in default_model(config).fields]
+    if fields == model.fields:
+        return model
+    # Validated anew: a copy would keep the arrays that were made of the old fields.
+    return MatchModel.model_validate(model.model_dump() | {"fields": [field.model_dump() for field in fields]})
+
+
+def default_model(config: IndexConfig) -> MatchModel:
+    """The model of an index that has seen nothing: evidence by field type alone."""
+    return MatchModel(
+        prior_bits=DEFAULT_PRIOR_BITS,
+        fields=[
+            FieldModel(name=field.name, type=field.type, weight=field.weight, bits=default_bits(field.type).tolist())
+            for field in config.fields
+        ],
+    )

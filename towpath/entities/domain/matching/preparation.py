@@ -1,0 +1,116 @@
+"""An entity as it came, made comparable: normalised values and candidate keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from towpath.entities.domain.matching.keys import entity_keys
+from towpath.entities.domain.matching.normalise import MAX_LEAVES, NORMALISERS, raw_text
+from towpath.entities.types import IndexConfig
+
+MAX_SOURCE_CHARS = 200
+
+
+class NoIndexedValue(ValueError):
+    """No indexed field of the entity has a value: it cannot be compared with anything."""
+
+    def __init__(self) -> None:
+        super().__init__("the entity has no value in any indexed field")
+
+
+class MissingField(ValueError):
+    """A required field has no value.
+
+    Attributes:
+        name: the field, as the configuration names it.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"required field is missing: {name}")
+        self.name = name
+
+
+class PreparedEntity(NamedTuple):
+    """What the index keeps of an entity.
+
+    Attributes:
+        values: normalised value of each field, in the order of the configuration.
+        source: where the entity comes from, when the index names a source field.
+        keys: sorted unique candidate keys.
+    """
+
+    values: tuple[str | None, ...]
+    source: str | None
+    keys: npt.NDArray[np.int64]
+
+
+def entity_uid(external_id: str | int) -> int:
+    """Stable signed 64-bit number of an external id; `7` and `"7"` are the same entity."""
+    digest = blake2b(str(external_id).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def prepare(entity: Mapping[str, object], config: IndexConfig) -> PreparedEntity:
+    """Normalise the indexed fields of an entity and make its candidate keys.
+
+    Never fails on an odd value: what cannot be read as the field's type counts as missing.
+
+    Raises:
+        MissingField: a required field is absent, null or blank.
+        NoIndexedValue: nothing is left to compare.
+    """
+    values: list[str | None] = []
+    for field in config.fields:
+        raw = entity.get(field.name)
+        if raw is None and "." in field.name:
+            raw = _at_path(entity, field.name)
+        value = None if raw is None else NORMALISERS[field.type](raw)
+        if value is None and field.required and not raw_text(raw).strip():
+            raise MissingField(field.name)
+        values.append(value)
+    if not any(values):
+        raise NoIndexedValue
+    return PreparedEntity(
+        values=tuple(values),
+        source=_source(entity, config.source_field),
+        keys=entity_keys(values, [field.type for field in config.fields]),
+    )
+
+
+def fit_values(values: Sequence[str | None], config: IndexConfig) -> tuple[str | None, ...]:
+    """Stored values in the shape of a configuration: one for each of its fields.
+
+    A dynamic index appends fields while entities are stored, so a row may be of a configuration that has grown since,
+    or that had grown further than the one at hand. What stood before a field came has no value in it.
+    """
+    width = len(config.fields)
+    return (*values[:width], *(None,) * (width - len(values)))
+
+
+def _source(entity: Mapping[str, object], name: str | None) -> str | None:
+    if name is None:
+        return None
+    raw = entity.get(name)
+    if raw is None and "." in name:
+        raw = _at_path(entity, name)
+    return raw_text(raw).strip()[:MAX_SOURCE_CHARS] or None
+
+
+def _at_path(entity: Mapping[str, object], path: str) -> object:
+    """Follow a dotted path; a list on the way is entered, and its items answer together."""
+    here: list[object] = [entity]
+    for step in path.split("."):
+        found: list[object] = []
+        for item in here:
+            for one in item[:MAX_LEAVES] if isinstance(item, list | tuple) else (item,):
+                if isinstance(one, Mapping) and one.get(step) is not None:
+                    found.append(one[step])
+        here = found[:MAX_LEAVES]
+        if not here:
+            return None
+    return here[0] if len(here) == 1 else here

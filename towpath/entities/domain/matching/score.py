@@ -1,0 +1,81 @@
+"""Levels to evidence in bits, evidence to a probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from towpath.entities.domain.matching.comparison import Comparison, Values, compare_pool, pool
+from towpath.entities.domain.matching.levels import MISSING, Floats
+from towpath.entities.domain.matching.model import MatchModel
+from towpath.entities.domain.matching.textspace import Int64s
+
+MAX_BITS = 20.0
+"""Beyond one in a million a probability says nothing more, and its log-odds lose precision."""
+
+GROUP_BITS = 4.0
+"""What it counts for two entities to stand in one group by way of others."""
+
+
+class Scores(NamedTuple):
+    """Scores of pairs.
+
+    Attributes:
+        similarity: probability that the two are the same, 0..1.
+        prior_bits: log-odds before the fields were looked at.
+        contributions: pairs x fields in bits; with the prior they add up to the log-odds of `similarity`.
+    """
+
+    similarity: Floats
+    prior_bits: float
+    contributions: Floats
+
+
+def score_pairs(
+    model: MatchModel, left: Sequence[Values], right: Sequence[Values], group_prior: bool = False
+) -> Scores:
+    """Score `left[i]` against `right[i]` for each i. Symmetric, and independent of the other pairs of the call.
+
+    Args:
+        model: of the index.
+        left: normalised values of entities (`PreparedEntity.values`, or as read back from the store).
+        right: as `left`, of the same length.
+        group_prior: the pairs stand in one group already, which raises the prior.
+    """
+    records, left_at, right_at = pool(left, right)
+    return score_pool(model, records, left_at, right_at, group_prior)
+
+
+def score_pool(
+    model: MatchModel, records: Sequence[Values], left: Int64s, right: Int64s, group_prior: bool = False
+) -> Scores:
+    """As `score_pairs`, for pairs given as positions in one list of entities."""
+    return score_comparison(model, compare_pool(model, records, left, right), GROUP_BITS if group_prior else 0.0)
+
+
+def score_comparison(model: MatchModel, comparison: Comparison, extra_prior: float = 0.0) -> Scores:
+    """Turn levels into bits and a probability."""
+    contributions = evidence(model, comparison)
+    prior = float(np.clip(model.prior_bits + extra_prior, 1.0 - MAX_BITS, MAX_BITS - 1.0))
+    total = prior + contributions.sum(axis=1)
+    # What is cut off is taken from the fields in proportion, so that the explanation still adds up.
+    bound = np.clip(total, -MAX_BITS, MAX_BITS)
+    cut = bound != total
+    if cut.any():
+        contributions[cut] *= ((bound[cut] - prior) / (total[cut] - prior))[:, None]
+        total = prior + contributions.sum(axis=1)
+    return Scores(1.0 / (1.0 + np.exp2(-total)), prior, contributions)
+
+
+def evidence(model: MatchModel, comparison: Comparison) -> Floats:
+    """Pairs x fields in bits: weight x scale x (level + rarity of the value + words in other fields)."""
+    bits = np.zeros(comparison.levels.shape, dtype=np.float64)
+    for number, field in enumerate(model.fields):
+        levels = comparison.levels[:, number]
+        known = levels != MISSING
+        found = model.tables[number][levels[known]]
+        bits[known, number] = found + comparison.rarity_bits[known, number]
+        bits[:, number] = field.weight * field.scale * (bits[:, number] + comparison.astray_bits[:, number])
+    return bits

@@ -1,0 +1,34 @@
+"""Likeness of texts, cut into levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from towpath.entities.domain.matching.levels import TEXT_BINS, TEXT_EDGES
+from towpath.entities.domain.matching.textspace import Floats, Int64s, Rarity, TextSpace
+
+Int16s = npt.NDArray[np.int16]
+
+HELD_SHARE = 0.2
+"""Part of the likeness of texts that asks only how much of the shorter one is held by the longer one."""
+
+
+def text_levels(rarity: Rarity, values: Sequence[str], left: Int64s, right: Int64s) -> Int16s:
+    """Level of each pair of texts, given as positions in `values`."""
+    space = TextSpace(values, rarity)
+    words, grams = space.cosines(left, right)
+    # How much of the shorter text stands in the longer one: a shop's short name beside another's long one.
+    one, two = space.norms[left], space.norms[right]
+    held = np.minimum(words * np.maximum(one, two) / np.minimum(one, two), 1.0)
+    likeness = (words + grams) * (1.0 - HELD_SHARE) / 2.0 + held * HELD_SHARE
+    bins = cut(likeness, TEXT_EDGES)
+    bins[left == right] = TEXT_BINS - 1
+    return (space.code_states(left, right) * TEXT_BINS + bins).astype(np.int16)
+
+
+def cut(likeness: Floats, edges: Floats) -> Int64s:
+    """Level by likeness. Rounded first: the last bits depend on the order of adding, which depends on the chunk."""
+    return np.digitize(np.round(likeness, 9), edges)

@@ -1,0 +1,194 @@
+"""From scores to verdicts and groups: what the pairs around a pair say about it.
+
+Both work on any set of whole connected components of the pair graph, and answer the same whatever else is in the
+call and in whatever order.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from towpath.entities.domain.matching.levels import Floats
+from towpath.entities.domain.matching.model import MatchModel
+from towpath.entities.domain.matching.textspace import Int64s
+from towpath.entities.types import IndexConfig
+
+CERTAIN_BITS = 8.0
+"""Evidence beyond this is not compared any more."""
+ABSENT_BITS = 2.0
+ABSENT_EACH = 2
+
+Bools = npt.NDArray[np.bool_]
+
+
+class Pairs(NamedTuple):
+    """Stored pairs; each unordered pair once.
+
+    Attributes:
+        left: uid of one side.
+        right: uid of the other side.
+        similarity: score, 0..1.
+    """
+
+    left: Int64s
+    right: Int64s
+    similarity: Floats
+
+
+def log_odds(similarity: Floats) -> Floats:
+    """Similarity in bits."""
+    bounded = np.clip(similarity, 1e-9, 1.0 - 1e-9)
+    return np.asarray(np.log2(bounded / (1.0 - bounded)))
+
+
+def resolve(
+    pairs: Pairs,
+    config: IndexConfig,
+    model: MatchModel,
+    sources: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]] | None = None,
+) -> Bools:
+    """Verdict of each pair.
+
+    With clean sources, each entity gets at most one partner in each other source: pairs are taken best first.
+    Otherwise a pair must reach the threshold and stay within `margin_bits` of the best candidate of either side.
+
+    Args:
+        pairs: all stored pairs of the components in question.
+        config: threshold and whether sources are clean.
+        model: its margin.
+        sources: source number of the left and of the right side of each pair; needed for clean sources.
+    """
+    eligible = pairs.similarity >= config.duplicate_threshold
+    if config.clean_sources and sources is not None:
+        return _assign(pairs, eligible, sources)
+    return eligible & _within_margin(pairs, model.margin_bits)
+
+
+def _within_margin(pairs: Pairs, margin: float) -> Bools:
+    # Beyond doubt is beyond comparison: a strong pair stays a duplicate beside an identical one.
+    bits = np.minimum(log_odds(pairs.similarity), CERTAIN_BITS)
+    nodes, ends = _positions(pairs)
+    best = np.full(len(nodes), -np.inf)
+    np.maximum.at(best, ends[0], bits)
+    np.maximum.at(best, ends[1], bits)
+    return np.asarray(bits >= np.maximum(best[ends[0]], best[ends[1]]) - margin)
+
+
+def _assign(pairs: Pairs, eligible: Bools, sources: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]) -> Bools:
+    verdict = np.zeros(len(pairs.left), dtype=bool)
+    low, high = np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)
+    at = np.flatnonzero(eligible & (sources[0] != sources[1]))
+    order = at[np.lexsort((high[at], low[at], -pairs.similarity[at]))]
+    taken: set[tuple[int, int]] = set()
+    lefts, rights = pairs.left[order].tolist(), pairs.right[order].tolist()
+    of_left, of_right = sources[0][order].tolist(), sources[1][order].tolist()
+    for row, left, right, left_source, right_source in zip(
+        order.tolist(), lefts, rights, of_left, of_right, strict=True
+    ):
+        if (left, right_source) in taken or (right, left_source) in taken:
+            continue
+        taken.add((left, right_source))
+        taken.add((right, left_source))
+        verdict[row] = True
+    return verdict
+
+
+def _positions(pairs: Pairs) -> tuple[Int64s, tuple[Int64s, Int64s]]:
+    nodes, back = np.unique(np.concatenate([pairs.left, pairs.right]), return_inverse=True)
+    half = len(pairs.left)
+    return nodes, (back[:half], back[half:])
+
+
+class Groups(NamedTuple):
+    """Who belongs together.
+
+    Attributes:
+        uids: every entity of the pairs, rising.
+        labels: group of each entity: the smallest uid of its members.
+    """
+
+    uids: Int64s
+    labels: Int64s
+
+
+def groups(pairs: Pairs, verdicts: Bools) -> Groups:
+    """Cluster the entities of the pairs so that one weak link cannot glue two groups.
+
+    Average linkage over the evidence of the stored pairs, strongest edge first: a pair that was judged to be no
+    duplicate counts against a merge, a pair that was never stored counts against it a little.
+    """
+    nodes, (left, right) = _positions(pairs)
+    parent = list(range(len(nodes)))
+    size = [1] * len(nodes)
+    support: list[dict[int, tuple[float, int]]] = [{} for _ in nodes]
+    bits = np.clip(log_odds(pairs.similarity), -8.0, 8.0)
+    value = np.where(verdicts, np.maximum(bits, 0.5), np.minimum(bits - 6.0, -2.0))
+    for one, two, worth in zip(left.tolist(), right.tolist(), value.tolist(), strict=True):
+        support[one][two] = support[two][one] = (worth, 1)
+
+    def find(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    chosen = np.flatnonzero(verdicts)
+    order = chosen[np.lexsort((high[chosen], low[chosen], -pairs.similarity[chosen]))]
+    for one, two in zip(left[order].tolist(), right[order].tolist(), strict=True):
+        a, b = find(one), find(two)
+        if a == b:
+            continue
+        worth, edges = support[a].get(b, (0.0, 0))
+        # A pair that is not stored is a mild no. Large groups cannot have every pair among the stored candidates,
+        # so there it is enough that the members of the smaller group have some links each.
+        absent = min(size[a] * size[b] - edges, ABSENT_EACH * min(size[a], size[b]))
+        if worth - ABSENT_BITS * absent <= 0.0:
+            continue
+        if len(support[a]) < len(support[b]):
+            a, b = b, a
+        parent[b] = a
+        size[a] += size[b]
+        for other, (more, count) in support[b].items():
+            if other == a:
+                continue
+            had, held = support[a].get(other, (0.0, 0))
+            support[a][other] = support[other][a] = (had + more, held + count)
+            support[other].pop(b, None)
+        support[a].pop(b, None)
+        support[b] = {}
+    roots = np.array([find(node) for node in range(len(nodes))], dtype=np.int64)
+    smallest = np.full(len(nodes), np.iinfo(np.int64).max)
+    np.minimum.at(smallest, roots, nodes)
+    return Groups(nodes, smallest[roots])
+
+
+def closing_pairs(found: Groups, pairs: Pairs, verdicts: Bools, largest: int = 400) -> tuple[Int64s, Int64s]:
+    """Pairs inside a group that are no duplicates yet, most of them never compared.
+
+    An entity keeps its best candidates only, so a group of many copies is held together by a part of its pairs.
+    Score these with `score_pairs(model, left, right, group_prior=True)`: being in one group counts before the fields
+    are looked at; those that reach the threshold are duplicates. Groups above `largest` members are left out.
+
+    Returns:
+        Uids of both sides, the smaller left, in rising order of left, then right.
+    """
+    order = np.lexsort((found.uids, found.labels))
+    labels, members = found.labels[order], found.uids[order]
+    starts = np.flatnonzero(np.concatenate([[True], labels[1:] != labels[:-1]])) if len(labels) else np.empty(0, int)
+    sizes = np.diff(np.append(starts, len(labels)))
+    low, high = np.minimum(pairs.left, pairs.right)[verdicts], np.maximum(pairs.left, pairs.right)[verdicts]
+    seen = set(zip(low.tolist(), high.tolist(), strict=True))
+    closing: list[tuple[int, int]] = []
+    for start, count in zip(starts.tolist(), sizes.tolist(), strict=True):
+        if not 2 < count <= largest:
+            continue
+        group = members[start : start + count].tolist()
+        closing.extend(pair for pair in combinations(group, 2) if pair not in seen)
+    closing.sort()
+    flat = np.array(closing, dtype=np.int64).reshape(-1, 2)
+    return flat[:, 0].copy(), flat[:, 1].copy()

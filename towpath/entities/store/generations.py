@@ -1,0 +1,86 @@
+"""Reading one generation to build the next: equal shares by uid, and what has changed meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from towpath.core.errors import NotFound
+from towpath.db.engine import Connection
+from towpath.entities.store.indexes import Index, generation
+
+LOWEST, SPAN = -(1 << 63), 1 << 64
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRow:
+    """An entity as it was sent."""
+
+    uid: int
+    body: str
+
+
+async def building_of(connection: Connection, organization: str, name: str) -> Index | None:
+    """The generation that is being built for an index."""
+    found = await connection.execute(
+        "SELECT index_no FROM entity_indexes WHERE organization = %s AND name = %s AND state = 'building'",
+        (organization, name),
+    )
+    row = await found.fetchone()
+    if row is None:
+        return None
+    try:
+        return await generation(connection, row[0])
+    except NotFound:
+        return None
+
+
+async def discard_building(connection: Connection, building: Index) -> None:
+    """Give a half-built generation up; its rows are purged later."""
+    await connection.execute("UPDATE entity_indexes SET state = 'dropping' WHERE index_no = %s", (building.index_no,))
+
+
+async def read_share(connection: Connection, index_no: int, share: int, shares: int) -> list[ShareRow]:
+    """The entities whose uid falls into one of `shares` equal ranges: uids are hashes, so these are even."""
+    low = LOWEST + SPAN * share // shares
+    high = LOWEST + SPAN * (share + 1) // shares - 1
+    found = await connection.execute(
+        "SELECT uid, body FROM entities WHERE index_no = %s AND uid BETWEEN %s AND %s ORDER BY uid",
+        (index_no, low, high),
+        binary=True,
+    )
+    return [ShareRow(*row) for row in await found.fetchall()]
+
+
+async def read_bodies(connection: Connection, index_no: int, uids: Sequence[int]) -> list[ShareRow]:
+    """Entities by uid."""
+    found = await connection.execute(
+        "SELECT uid, body FROM entities WHERE index_no = %s AND uid = ANY(%s) ORDER BY uid",
+        (index_no, list(uids)),
+        binary=True,
+    )
+    return [ShareRow(*row) for row in await found.fetchall()]
+
+
+async def behind(connection: Connection, live_no: int, building_no: int, *, limit: int) -> list[int]:
+    """Entities that the new generation does not have, or has in an older version."""
+    found = await connection.execute(
+        """
+        SELECT l.uid FROM entities l LEFT JOIN entities b ON b.index_no = %s AND b.uid = l.uid
+        WHERE l.index_no = %s AND (b.uid IS NULL OR b.digest <> l.digest) LIMIT %s
+        """,
+        (building_no, live_no, limit),
+    )
+    return [row[0] for row in await found.fetchall()]
+
+
+async def gone_from(connection: Connection, live_no: int, building_no: int, *, limit: int) -> list[int]:
+    """Entities that the new generation has and the live one no longer."""
+    found = await connection.execute(
+        """
+        SELECT b.uid FROM entities b LEFT JOIN entities l ON l.index_no = %s AND l.uid = b.uid
+        WHERE b.index_no = %s AND l.uid IS NULL LIMIT %s
+        """,
+        (live_no, building_no, limit),
+    )
+    return [row[0] for row in await found.fetchall()]

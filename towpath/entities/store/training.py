@@ -1,0 +1,94 @@
+"""Trains an index's model on a sample of what is stored, and keeps it with the index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from psycopg.types.json import Jsonb
+
+from towpath.db.engine import Connection, Database
+from towpath.entities.domain.matching import LabelledPair, MatchModel, Sample, TuneReport, train, tune
+from towpath.entities.store.indexes import Index, save_model
+from towpath.entities.store.labels import read_labels
+from towpath.entities.store.matching import LoadedPostings, find_candidates
+from towpath.entities.store.records import Stored, read_stored, sample_stored
+from towpath.jobs.types import JobRef
+
+SAMPLE = 4_000
+"""Entities that ask for candidates; what they find is read as well."""
+LEAST_ENTITIES = 50
+GROWTH = 2
+
+
+def is_due(index: Index) -> bool:
+    """Whether the index has grown enough for its model to be worth training anew."""
+    return index.entities >= max(LEAST_ENTITIES, GROWTH * index.model_entities)
+
+
+async def train_model(
+    database: Database, index: Index, asked: LoadedPostings | None
+) -> tuple[MatchModel, TuneReport | None]:
+    """Train on a sample that depends on the stored entities alone, then on the labels, if there are enough.
+
+    Args:
+        database: Where the entities are.
+        index: The generation.
+        asked: Its candidate index, if this process has loaded it.
+    """
+    async with database.transaction() as connection:
+        queries = await sample_stored(connection, index, limit=SAMPLE)
+        if asked is None:
+            candidates = await find_candidates(connection, index, queries)
+        else:
+            candidates = await asyncio.to_thread(asked.candidates, queries)
+        pairs = np.sort(np.stack([candidates.query, candidates.found], axis=1), axis=1)
+        pairs = np.unique(pairs, axis=0)
+        known = {stored.uid: stored for stored in queries}
+        missing = [uid for uid in np.unique(pairs).tolist() if uid not in known]
+        known.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
+        labelled = await _labelled(connection, index)
+    return await asyncio.to_thread(_train, index, known, pairs, labelled)
+
+
+def _train(
+    index: Index, known: dict[int, Stored], pairs: npt.NDArray[np.int64], labelled: list[LabelledPair]
+) -> tuple[MatchModel, TuneReport | None]:
+    uids = sorted(known)
+    named = sorted({stored.source for stored in known.values() if stored.source is not None})
+    numbers: dict[str | None, int] = {name: number for number, name in enumerate(named)}
+    sample = Sample(
+        uids=np.array(uids, dtype=np.int64),
+        values=[known[uid].values for uid in uids],
+        left=pairs[:, 0],
+        right=pairs[:, 1],
+        sources=np.array([numbers.get(known[uid].source, -1) for uid in uids], dtype=np.int32) if named else None,
+    )
+    model = train(sample, index.config)
+    return tune(model, labelled, index.config) if labelled else (model, None)
+
+
+async def _labelled(connection: Connection, index: Index) -> list[LabelledPair]:
+    labels = await read_labels(connection, index.organization, index.name)
+    uids: Sequence[int] = sorted({uid for label in labels for uid in (label.left_uid, label.right_uid)})
+    known = {stored.uid: stored.values for stored in await read_stored(connection, index, uids)}
+    return [
+        LabelledPair(known[label.left_uid], known[label.right_uid], label.duplicate)
+        for label in labels
+        if label.left_uid in known and label.right_uid in known
+    ]
+
+
+async def keep_model(connection: Connection, index: Index, model: MatchModel) -> None:
+    """Store a model as the generation's next version."""
+    await save_model(connection, index.index_no, model.model_dump(mode="json"), entities=index.entities)
+
+
+async def keep_report(connection: Connection, ref: JobRef, report: TuneReport) -> None:
+    """Store what a tuning has achieved where the job's end finds it."""
+    await connection.execute(
+        "UPDATE jobs SET params = params || jsonb_build_object('report', %s::jsonb) WHERE id = %s",
+        (Jsonb(report.model_dump(mode="json")), ref.job_id),
+    )

@@ -1,0 +1,1 @@
+"""Documents to data, with review by a person."""

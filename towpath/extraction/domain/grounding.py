@@ -1,0 +1,90 @@
+"""Where a value stands in a document, and how sure that makes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from towpath.documents.types import Box, PageContent, Word
+from towpath.extraction.domain.numbers import parse_number
+from towpath.extraction.types import FieldSource
+
+SEEN, UNSEEN = 0.95, 0.5
+"""A model's value that the document says in its own words, and one that it does not."""
+AGREED = 0.99
+LONGEST_VALUE_WORDS = 30
+_MARKS = re.compile(r"[\W_]+")
+
+
+def place_of(value: Any, pages: Sequence[PageContent]) -> FieldSource:
+    """Find a value of a model in the pages.
+
+    Args:
+        value: A scalar, or what is made of scalars: then the least sure of them counts.
+        pages: In order.
+
+    Returns:
+        With page and boxes where the words are found.
+    """
+    if isinstance(value, Mapping):
+        return _least([place_of(each, pages) for each in value.values()])
+    if isinstance(value, list):
+        return _least([place_of(each, pages) for each in value])
+    if value is None or isinstance(value, bool) or value == "":
+        return FieldSource(confidence=UNSEEN)
+    for page in pages:
+        found = _in_words(value, page.words)
+        if found is not None:
+            words, boxes = found
+            sure = min((word.confidence for word in words), default=1.0)
+            return FieldSource(confidence=round(SEEN * sure, 4), page=page.page, boxes=boxes)
+    for page in pages:
+        if _in_text(value, page.content):
+            return FieldSource(confidence=round(SEEN * (page.confidence or 1.0), 4), page=page.page)
+    return FieldSource(confidence=UNSEEN)
+
+
+def is_said(value: Any, pages: Sequence[PageContent]) -> bool:
+    """Whether a document says a value in its own words."""
+    return place_of(value, pages).page is not None
+
+
+def _least(sources: Sequence[FieldSource]) -> FieldSource:
+    if not sources:
+        return FieldSource(confidence=UNSEEN)
+    page = next((one.page for one in sources if one.page is not None), None)
+    boxes = [box for one in sources if one.page == page for box in one.boxes]
+    return FieldSource(confidence=min(one.confidence for one in sources), page=page, boxes=boxes)
+
+
+def _in_words(value: Any, words: Sequence[Word]) -> tuple[list[Word], list[Box]] | None:
+    if isinstance(value, int | float):
+        for word in words:
+            number = parse_number(word.text)
+            if number is not None and float(number) == float(value):
+                return [word], [word.box]
+        return None
+    wanted = _plain_words(str(value))
+    if not wanted or len(wanted) > LONGEST_VALUE_WORDS:
+        return None
+    plain = ["".join(_plain_words(word.text)) for word in words]
+    for start in range(len(words) - len(wanted) + 1):
+        if plain[start] == wanted[0] and plain[start : start + len(wanted)] == wanted:
+            hit = list(words[start : start + len(wanted)])
+            return hit, [word.box for word in hit]
+    return None
+
+
+def _in_text(value: Any, text: str) -> bool:
+    if isinstance(value, int | float):
+        return any(
+            (number := parse_number(part)) is not None and float(number) == float(value)
+            for part in re.findall(r"[\d.,]+", text)
+        )
+    wanted = " ".join(_plain_words(str(value)))
+    return bool(wanted) and f" {wanted} " in f" {' '.join(_plain_words(text))} "
+
+
+def _plain_words(text: str) -> list[str]:
+    return [word for word in _MARKS.sub(" ", text.casefold()).split() if word]

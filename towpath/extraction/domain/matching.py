@@ -1,0 +1,213 @@
+"""Pairs and tables of a document -> the properties of a JSON Schema; what is not sure is left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from towpath.documents.types import Box
+from towpath.extraction.domain.fields import Entry, Grid, PageFields, Pair
+from towpath.extraction.domain.likeness import likeness, names_of
+from towpath.extraction.domain.numbers import DecimalMark, decimal_mark
+from towpath.extraction.domain.values import MISSING, Schema, coerced, resolved, type_of
+
+# How alike a label and a name must be, 0..1; how sure both together; how much surer than another value.
+ALIKE = 0.7
+SURE = 0.5
+LEAD = 0.04
+TABLE = 0.9
+LEAST_COLUMNS = 2
+MOST_DEPTH = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A property's value as the document says it.
+
+    Attributes:
+        confidence: 0..1.
+        page: The first page that it is on.
+        boxes: Of the value on that page; empty: the page has no places.
+    """
+
+    value: Any
+    confidence: float
+    page: int
+    boxes: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A pair that may be a property's value."""
+
+    name: str
+    pair: int
+    score: float
+    found: Found
+
+
+def match_fields(schema: Schema, pages: Sequence[PageFields]) -> dict[str, Found]:
+    """What the pairs and tables of pages say about a schema's properties.
+
+    Args:
+        schema: A JSON Schema of an object.
+        pages: In order.
+
+    Returns:
+        By property; left out is what no page says, what two places say differently, and what does not fit the type.
+    """
+    pairs = [pair for page in pages for pair in page.pairs]
+    grids = [grid for page in pages for grid in page.grids]
+    texts = [pair.value for pair in pairs]
+    texts += [entry.text for grid in grids for row in grid.rows for entry in row]
+    return _Matcher(schema, pairs, grids, decimal_mark(texts)).an_object(resolved(schema, schema), (), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Matcher:
+    root: Schema
+    pairs: Sequence[Pair]
+    grids: Sequence[Grid]
+    mark: DecimalMark | None
+
+    def an_object(self, schema: Schema, prefix: Sequence[str], depth: int) -> dict[str, Found]:
+        properties = schema.get("properties")
+        if not isinstance(properties, Mapping) or depth > MOST_DEPTH:
+            return {}
+        found: dict[str, Found] = {}
+        claims: list[_Claim] = []
+        for name, told in properties.items():
+            spec = resolved(told, self.root)
+            names = names_of(name, spec, prefix)
+            kind = type_of(spec)
+            if kind == "object":
+                self._nested(name, self.an_object(spec, names[0], depth + 1), found)
+            elif kind == "array" and type_of(self._items(spec)) == "object":
+                table = self._table(self._items(spec))
+                if table is not None:
+                    found[name] = table
+            else:
+                claims += self._claims(name, names, spec)
+        found.update(_settled(claims))
+        return {name: found[name] for name in properties if name in found}
+
+    def _nested(self, name: str, inner: Mapping[str, Found], found: dict[str, Found]) -> None:
+        if inner:
+            page = min(each.page for each in inner.values())
+            found[name] = Found(
+                {key: each.value for key, each in inner.items()},
+                min(each.confidence for each in inner.values()),
+                page,
+                tuple(box for each in inner.values() if each.page == page for box in each.boxes),
+            )
+
+    def _claims(self, name: str, names: Sequence[Sequence[str]], spec: Schema) -> Iterator[_Claim]:
+        description = str(spec.get("description", ""))
+        for place, pair in enumerate(self.pairs):
+            alike = likeness(pair.label, names, description)
+            score = alike * pair.confidence
+            if alike < ALIKE or score < SURE:
+                continue
+            value = self._value(pair.value, spec)
+            if value is not MISSING:
+                yield _Claim(name, place, score, Found(value, round(score, 4), pair.page, pair.boxes))
+
+    def _value(self, text: str, spec: Schema) -> Any:
+        if type_of(spec) != "array":
+            return coerced(text, spec, self.mark)
+        parts = [part for part in re.split(r"[;\n]|,\s", text) if part.strip()]
+        values = [coerced(part, self._items(spec), self.mark) for part in parts]
+        return MISSING if MISSING in values or not values else values
+
+    def _items(self, spec: Schema) -> Schema:
+        return resolved(spec.get("items", {}), self.root)
+
+    def _table(self, items: Schema) -> Found | None:
+        """The rows of the tables whose header names the items' properties best."""
+        properties = items.get("properties")
+        if not isinstance(properties, Mapping) or not properties:
+            return None
+        specs = {name: resolved(told, self.root) for name, told in properties.items()}
+        read = [(grid, _columns(grid.header, specs)) for grid in self.grids]
+        most = max((len(columns) for _, columns in read), default=0)
+        if most < min(LEAST_COLUMNS, len(specs)) or 2 * most < len(specs):
+            return None
+        chosen = [(grid, columns) for grid, columns in read if len(columns) == most]
+        header = chosen[0][0].header
+        # A table that goes on repeats its header on the next page; another one with other words is another table.
+        if any(grid.header != header for grid, _ in chosen):
+            return None
+        rows = [
+            self._item(row, columns, specs) for grid, columns in chosen for row in grid.rows if _is_item(row, columns)
+        ]
+        kept = [row for row in rows if row is not None]
+        if not kept:
+            return None
+        page = chosen[0][0].page
+        first = [entry for row in chosen[0][0].rows for entry in row]
+        alike = sum(score for _, score in chosen[0][1].values()) / most
+        read_sure = min((entry.confidence for entry in first if entry.text), default=1.0)
+        share = len(kept) / len(rows)
+        sure = round(TABLE * alike * read_sure * share, 4)
+        return Found(kept, sure, page, tuple(box for entry in first for box in entry.boxes))
+
+    def _item(
+        self, row: Sequence[Entry], columns: Mapping[str, tuple[int, float]], specs: Mapping[str, Schema]
+    ) -> dict[str, Any] | None:
+        """One row as an object; None: it does not fit."""
+        item = {}
+        for name, (place, _) in columns.items():
+            if not row[place].text:
+                continue
+            value = coerced(row[place].text, specs[name], self.mark)
+            if value is MISSING:
+                return None
+            item[name] = value
+        return item
+
+
+def _is_item(row: Sequence[Entry], columns: Mapping[str, tuple[int, float]]) -> bool:
+    """Whether a row is more than a total or a note."""
+    places = [place for place, _ in columns.values()]
+    return bool(row[min(places)].text) and 2 * sum(bool(row[place].text) for place in places) > len(places)
+
+
+def _columns(header: Sequence[str], specs: Mapping[str, Schema]) -> dict[str, tuple[int, float]]:
+    """Which column holds which property, and how alike their names are; each once, the likest first."""
+    scored = sorted(
+        (
+            (likeness(label, names_of(name, spec), str(spec.get("description", ""))), -place, name)
+            for name, spec in specs.items()
+            for place, label in enumerate(header)
+            if label
+        ),
+        reverse=True,
+    )
+    columns: dict[str, tuple[int, float]] = {}
+    for score, place, name in scored:
+        if score >= ALIKE and name not in columns and -place not in {taken for taken, _ in columns.values()}:
+            columns[name] = (-place, score)
+    return columns
+
+
+def _settled(claims: Sequence[_Claim]) -> dict[str, Found]:
+    """The best claim for each property, each pair once; none where two as good say different things."""
+    found: dict[str, Found] = {}
+    taken: set[int] = set()
+    dropped: set[str] = set()
+    for claim in sorted(claims, key=lambda each: -each.score):
+        if claim.name in found or claim.name in dropped or claim.pair in taken:
+            continue
+        rivals = [
+            other
+            for other in claims
+            if other.name == claim.name and other.pair not in taken and claim.score - other.score < LEAD
+        ]
+        if any(other.found.value != claim.found.value for other in rivals):
+            dropped.add(claim.name)
+            continue
+        found[claim.name] = claim.found
+        taken.update(other.pair for other in rivals)
+    return found

@@ -1,0 +1,164 @@
+"""A user's JSON Schema: whether it can be used, what a model is asked with it, and what is made of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from towpath.core import json_schema
+from towpath.core.errors import BadInput, TooLarge
+from towpath.core.json_values import write_json
+from towpath.extraction.domain.values import nullable, resolved, type_of
+from towpath.extraction.types import MOST_SCHEMA_BYTES, Change
+
+MOST_PROPERTIES = 500
+MOST_DEPTH = 8
+MOST_NODES = 2000
+
+
+def check_schema(schema: Mapping[str, Any], *, field: str = "schema") -> None:
+    """Refuse a schema that nothing can be extracted by.
+
+    Raises:
+        BadInput: No JSON Schema of an object with properties, or one that leads out of itself, never ends, or has a
+            pattern that cannot be run.
+        TooLarge: Beyond 64 KiB.
+    """
+    if len(write_json(schema)) > MOST_SCHEMA_BYTES:
+        raise TooLarge(f"{field} is larger than {MOST_SCHEMA_BYTES} bytes")
+    _assert_shallow(schema, field, 0)
+    json_schema.check_schema(schema, field=field)
+    root = resolved(schema, schema)
+    properties = root.get("properties")
+    if type_of(root) != "object" or not isinstance(properties, Mapping) or not properties:
+        raise BadInput(f"{field}: an object with properties is needed", field=field)
+    if len(properties) > MOST_PROPERTIES:
+        raise BadInput(f"{field}: at most {MOST_PROPERTIES} properties", field=field)
+    asked_form(schema)
+
+
+def _assert_shallow(node: Any, field: str, depth: int) -> None:
+    if depth > MOST_DEPTH * 3:
+        raise BadInput(f"{field}: nested too deeply", field=field)
+    for value in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
+        _assert_shallow(value, field, depth + 1)
+
+
+def asked_form(schema: Mapping[str, Any], only: Sequence[str] | None = None) -> dict[str, Any]:
+    """The form that a model answers in: the same properties, but none that it would have to make up.
+
+    Args:
+        schema: The user's.
+        only: Some of its properties; None: all.
+    """
+    return _Form(schema).of(resolved(schema, schema), only, 0)
+
+
+class _Form:
+    """Walks through a schema; one that refers to itself is followed to a depth, and not for ever."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._nodes = 0
+
+    def of(self, node: Mapping[str, Any], only: Sequence[str] | None, depth: int) -> dict[str, Any]:
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            raise BadInput("schema: too many properties, or it refers to itself too often", field="schema")
+        kind = type_of(node)
+        said = {name: node[name] for name in ("title", "description", "format") if name in node}
+        if kind == "object" and isinstance(node.get("properties"), Mapping) and depth < MOST_DEPTH:
+            properties = {
+                name: self.of(resolved(told, self._root), None, depth + 1)
+                for name, told in node["properties"].items()
+                if only is None or name in only
+            }
+            return {**said, "type": ["object", "null"] if depth else "object", "properties": properties}
+        if kind == "array" and depth < MOST_DEPTH:
+            items = self.of(resolved(node.get("items") or {}, self._root), None, depth + 1)
+            return {**said, "type": ["array", "null"], "items": items}
+        if "enum" in node:
+            return {**said, "enum": [*(one for one in node["enum"] if one is not None), None]}
+        simple = kind if kind in {"string", "integer", "number", "boolean"} else "string"
+        return {**said, "type": [simple, "null"]}
+
+
+def without_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """An answer without what it leaves empty, but where the schema itself allows null."""
+    spec = resolved(schema, root)
+    if isinstance(value, Mapping):
+        properties = spec.get("properties") or {}
+        found = {}
+        for name, each in value.items():
+            told = properties.get(name, {})
+            if each is None and not nullable(resolved(told, root)):
+                continue
+            found[name] = without_nulls(each, told, root)
+        return found
+    if isinstance(value, list):
+        items = spec.get("items") or {}
+        return [without_nulls(each, items, root) for each in value if each is not None]
+    return value
+
+
+def missing_required(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str = "") -> list[str]:
+    """The places of what the schema requires and the data do not have."""
+    spec = resolved(schema, root)
+    if isinstance(data, Mapping):
+        required = spec.get("required")
+        names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+        found = [f"{path}{name}" for name in names if name not in data]
+        properties = spec.get("properties") or {}
+        for name, each in data.items():
+            found += missing_required(each, properties.get(name, {}), root, f"{path}{name}.")
+        return found
+    if isinstance(data, list):
+        items, place = spec.get("items") or {}, path.removesuffix(".")
+        return [one for at, each in enumerate(data) for one in missing_required(each, items, root, f"{place}[{at}].")]
+    return []
+
+
+def problems_of(data: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with data by their schema: places with sentences.
+
+    Raises:
+        Uncheckable: The schema does not allow to say it.
+    """
+    errors = json_schema.errors_of(data, schema)
+    return [
+        (_path(list(error.absolute_path)) or "annotatedData", error.message[:300])
+        for error in sorted(errors, key=lambda error: [str(one) for one in error.absolute_path])
+    ]
+
+
+def changes_between(before: Any, after: Any, path: tuple[str | int, ...] = ()) -> list[Change]:
+    """What a correction changes, each with its place."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        found: list[Change] = []
+        for name in [*before, *(one for one in after if one not in before)]:
+            found += changes_between(before.get(name), after.get(name), (*path, name))
+        return found
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        found = []
+        for place, (left, right) in enumerate(zip(before, after, strict=True)):
+            found += changes_between(left, right, (*path, place))
+        return found
+    if before == after and type(before) is type(after):
+        return []
+    return [Change.model_validate({"path": _path(path), "from": before, "to": after})]
+
+
+def _path(parts: Sequence[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+
+
+def merged(first: Any, second: Any) -> Any:
+    """Two parts' answers as one: what the first leaves open the second fills, lists follow each other."""
+    if first is None:
+        return second
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        names = [*first, *(name for name in second if name not in first)]
+        return {name: merged(first.get(name), second.get(name)) for name in names}
+    if isinstance(first, list) and isinstance(second, list):
+        return [*first, *second]
+    return first

@@ -1,0 +1,1 @@
+"""The kernel: jobs of every kind, their events, staged input, and their life."""

@@ -1,0 +1,132 @@
+"""How long a provider's outage is waited out: a call that fails is tried again until its patience is over.
+
+A provider is whoever answers a call of a job: a language model, an embedding endpoint, a user's database, the server
+of a document. Temporal repeats the activity; since when the call fails is kept in Postgres, so that neither a worker
+that is killed nor the next attempt of the activity begins to wait anew. A job's deadline ends the wait by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from temporalio import activity
+
+from towpath.core.errors import ModelError, TowpathError
+from towpath.core.texts import utc_text
+from towpath.db.engine import Database
+from towpath.jobs.backoff import wait_after
+from towpath.jobs.store.events import append_told
+from towpath.jobs.store.outages import Outage, forget_failure, note_failure
+from towpath.jobs.types import EventType, JobRef
+
+MOST_TRIES_COUNTED = 1000
+Clock = Callable[[], datetime]
+
+
+def wall_clock() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
+class Patience:
+    """Judges failures that a repeat may mend.
+
+    Args:
+        database: Where it is kept since when a call fails.
+        seconds: How long a provider is waited for.
+        clock: Tells the time.
+    """
+
+    def __init__(self, database: Database, *, seconds: float, clock: Clock = wall_clock) -> None:
+        self._database = database
+        self._seconds = seconds
+        self._clock = clock
+
+    @property
+    def most_tries(self) -> int:
+        """How many tries of an activity it has room for, with nothing but Temporal's own back-off between them."""
+        tries, waited = 1, 0.0
+        while waited < self._seconds and tries < MOST_TRIES_COUNTED:
+            waited += wait_after(tries).total_seconds()
+            tries += 1
+        return tries
+
+    async def judge(self, ref: JobRef, provider: str, call: bytes | str, error: TowpathError) -> TowpathError:
+        """Note a failure that a repeat may mend, and tell of it.
+
+        Args:
+            ref: The job.
+            provider: Who does not answer, for people.
+            call: Names the call within the job.
+            error: What it raised.
+
+        Returns:
+            What to raise: the error itself, and the activity is tried again; or, when the patience is over or the
+            provider asks for more time than is left, the same as one that is final.
+        """
+        if not error.retryable:
+            return error
+        now = self._clock()
+        async with self._database.transaction() as connection:
+            outage = await note_failure(connection, ref, _digest(call), now)
+        until = outage.since + timedelta(seconds=self._seconds)
+        wait = float(error.retry_after or wait_after(activity.info().attempt).total_seconds())
+        if now >= until:
+            return _final(error, outage, now)
+        if error.retry_after and now + timedelta(seconds=wait) > until:
+            return _final(error, outage, now, asks=error.retry_after)
+        await self._tell(ref, provider, error, outage, now, wait, until)
+        return error
+
+    async def answered(self, ref: JobRef, call: bytes | str) -> None:
+        """A call that comes again under the same name was answered: its next failure is a new outage."""
+        if activity.info().attempt == 1:
+            return
+        async with self._database.transaction() as connection:
+            await forget_failure(connection, ref, _digest(call))
+
+    async def _tell(
+        self,
+        ref: JobRef,
+        provider: str,
+        error: TowpathError,
+        outage: Outage,
+        now: datetime,
+        wait: float,
+        until: datetime,
+    ) -> None:
+        """One event for each provider and try of an activity, however many of its calls fail."""
+        info = activity.info()
+        data = {
+            "provider": provider,
+            "attempt": info.attempt,
+            "code": error.code,
+            "message": error.detail,
+            "since": utc_text(outage.since),
+            "nextAttemptAt": utc_text(now + timedelta(seconds=wait)),
+            "givesUpAt": utc_text(until),
+        }
+        # The run too: one that was continued as new counts its activities from 1 again.
+        key = f"{info.workflow_run_id}:{info.activity_id}:{info.attempt}:away:{provider}"
+        async with self._database.transaction() as connection:
+            await append_told(connection, ref, EventType.PROVIDER_AWAY, data, key)
+
+
+def _final(error: TowpathError, outage: Outage, now: datetime, *, asks: int | None = None) -> TowpathError:
+    lasted = _span((now - outage.since).total_seconds())
+    tried = "once" if outage.tries == 1 else f"{outage.tries} times in {lasted}"
+    more = "" if asks is None else f", and it asks to wait {_span(asks)} more"
+    told = f"{error.detail} (tried {tried}{more})"
+    if isinstance(error, ModelError):
+        return ModelError(told, code=error.code)
+    return TowpathError(told, code=error.code)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _digest(call: bytes | str) -> bytes:
+    return call if isinstance(call, bytes) else hashlib.sha256(call.encode()).digest()

@@ -1,0 +1,514 @@
+"""Jobs and their events: every write that moves a job, in the transaction of the effect it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import kwargs_row
+from psycopg.types.json import Json, Jsonb
+from sqlmodel import col, select
+
+from towpath.accounts.limits import LimitName
+from towpath.accounts.store.usage import count_open_jobs
+from towpath.core.errors import Conflict, ErrorCode, JobNotActive, LimitReached, NotFound
+from towpath.db.engine import Connection, Database
+from towpath.db.tables import JobRow
+from towpath.jobs.store.ends import end_of
+from towpath.jobs.store.starts import start_of
+from towpath.jobs.store.visibility import visible_to
+from towpath.jobs.types import (
+    END_EVENTS,
+    STOPPED,
+    Cost,
+    DeliveryRef,
+    EventType,
+    Finish,
+    JobError,
+    JobKind,
+    JobOutcome,
+    JobRef,
+    JobStart,
+    JobState,
+    PhaseChange,
+    Progress,
+    Started,
+)
+from towpath.webhooks.store.deliveries import queue_deliveries, queued_of
+
+EVENT_CHANNEL = "towpath_job_events"
+ACTIVE = [JobState.PENDING, JobState.RUNNING, JobState.PAUSED]
+DEFAULT_WINDOW = 6
+JOBS_RETRY = 10
+"""Seconds after which one of an organization's jobs may have ended."""
+Cursor = tuple[datetime, UUID]
+
+
+def _job_row(**columns: Any) -> JobRow:
+    return JobRow.model_validate(columns)
+
+
+async def append_event(
+    connection: Connection, job_id: UUID, event: EventType, data: dict[str, Any], *, key: str | None = None
+) -> bool:
+    """Append one event under the job's row lock.
+
+    Args:
+        connection: In the transaction of the effect that the event tells of.
+        job_id: The job.
+        event: What happened.
+        data: What a reader needs to know.
+        key: A second event with the same key is not written.
+
+    Returns:
+        Whether it was written.
+    """
+    if key is not None:
+        # The lock comes first, so that two deliveries of one activity cannot both find nothing.
+        await connection.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (job_id,))
+        known = await connection.execute("SELECT 1 FROM job_events WHERE job_id = %s AND key = %s", (job_id, key))
+        if await known.fetchone():
+            return False
+    await connection.execute(
+        """
+        WITH next AS (
+            UPDATE jobs SET last_seq = last_seq + 1, updated_at = now() WHERE id = %(id)s RETURNING last_seq
+        )
+        INSERT INTO job_events (job_id, seq, key, type, data)
+        SELECT %(id)s, last_seq, %(key)s, %(type)s, %(data)s FROM next
+        """,
+        {"id": job_id, "key": key, "type": event.value, "data": Json(data)},
+    )
+    await connection.execute("SELECT pg_notify(%s, %s)", (EVENT_CHANNEL, str(job_id)))
+    return True
+
+
+async def create_job(connection: Connection, job: JobRow, *, most: int = 0) -> None:
+    """Insert a PENDING job and its first event; the caller's transaction makes both true at once.
+
+    Args:
+        connection: The transaction.
+        job: The job.
+        most: How many of its organization may be in flight; 0: any number. Those of transactions that run at the
+            same moment are not seen, so that as many as start at once may be too many.
+
+    Raises:
+        LimitReached: There are as many.
+    """
+    if most and await count_open_jobs(connection, job.organization, most=most) >= most:
+        raise LimitReached(LimitName.JOBS, most, retry_after=JOBS_RETRY)
+    await connection.execute(
+        """
+        INSERT INTO jobs (id, organization, kind, external_id, state, params, digest, total, processed, failed,
+                          deadline, created_by, window_size, conversation_id, user_id)
+        VALUES (%s, %s, %s, %s, 'PENDING', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        (
+            job.id, job.organization, job.kind, job.external_id, Jsonb(job.params), job.digest, job.total,
+            job.processed, job.failed, job.deadline, job.created_by, job.window_size, job.conversation_id, job.user_id,
+        ),
+    )  # fmt: skip
+    await append_event(connection, job.id, EventType.CREATED, {"kind": job.kind, "total": job.total})
+
+
+async def get_job(database: Database, organization: str, job_id: UUID) -> JobRow:
+    """Read one job.
+
+    Raises:
+        NotFound: No such job, or another organisation's.
+    """
+    async with database.session() as session:
+        found = await session.exec(select(JobRow).where(JobRow.id == job_id, JobRow.organization == organization))
+        row = found.one_or_none()
+    if row is None:
+        raise NotFound(f"no job {job_id}")
+    return row
+
+
+async def list_jobs(
+    database: Database,
+    organization: str,
+    *,
+    kind: JobKind | None = None,
+    state: JobState | None = None,
+    external_id: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    user_id: UUID | None = None,
+    before: Cursor | None = None,
+    limit: int = 50,
+) -> list[JobRow]:
+    """Jobs of an organisation, newest first, from just after the cursor `before`; with `user_id` those it sees."""
+    query = select(JobRow).where(JobRow.organization == organization)
+    if kind is not None:
+        query = query.where(JobRow.kind == kind)
+    if state is not None:
+        query = query.where(JobRow.state == state)
+    if external_id is not None:
+        query = query.where(JobRow.external_id == external_id)
+    if created_after is not None:
+        query = query.where(JobRow.created_at >= created_after)
+    if created_before is not None:
+        query = query.where(JobRow.created_at < created_before)
+    if user_id is not None:
+        query = query.where(visible_to(user_id))
+    if before is not None:
+        moment, job_id = before
+        query = query.where(
+            (col(JobRow.created_at) < moment) | ((col(JobRow.created_at) == moment) & (col(JobRow.id) < job_id))
+        )
+    async with database.session() as session:
+        found = await session.exec(query.order_by(col(JobRow.created_at).desc(), col(JobRow.id).desc()).limit(limit))
+        return list(found.all())
+
+
+async def lock_job(connection: Connection, organization: str, job_id: UUID) -> JobRow:
+    """Read one job and hold its row until the transaction ends.
+
+    Raises:
+        NotFound: No such job, or another organisation's.
+    """
+    async with connection.cursor(row_factory=kwargs_row(_job_row)) as cursor:
+        await cursor.execute(
+            "SELECT * FROM jobs WHERE id = %s AND organization = %s FOR UPDATE", (job_id, organization)
+        )
+        row = await cursor.fetchone()
+    if row is None:
+        raise NotFound(f"no job {job_id}")
+    return row
+
+
+async def begin_job(database: Database, ref: JobRef) -> Started:
+    """Move a job to RUNNING, unless it was paused or cancelled before it began."""
+    async with database.transaction() as connection:
+        job = await lock_job(connection, ref.organization, ref.job_id)
+        window = job.window_size or DEFAULT_WINDOW
+        if job.attempt != ref.attempt or job.state.final or job.cancelling:
+            return Started(cancelled=True, window=window)
+        if job.state is JobState.PAUSED:
+            return Started(paused=True, window=window)
+        await connection.execute(
+            "UPDATE jobs SET state = 'RUNNING', started_at = coalesce(started_at, now()) WHERE id = %s", (ref.job_id,)
+        )
+        await append_event(
+            connection, ref.job_id, EventType.STARTED, {"attempt": ref.attempt}, key=f"{ref.attempt}:started"
+        )
+        return Started(window=window)
+
+
+async def enter_phase(database: Database, change: PhaseChange) -> None:
+    """Show what the job does now."""
+    ref = change.ref
+    async with database.transaction() as connection:
+        key = f"{ref.attempt}:phase:{change.phase}"
+        if await append_event(connection, ref.job_id, EventType.PHASE, {"phase": change.phase}, key=key):
+            await connection.execute("UPDATE jobs SET phase = %s WHERE id = %s", (change.phase, ref.job_id))
+
+
+async def record_chunk(
+    connection: Connection,
+    ref: JobRef,
+    key: str,
+    change: Progress,
+    *,
+    fraction: float,
+    phase: str,
+    cost: Cost | None = None,
+) -> None:
+    """Add a chunk's counts to its job and tell of it, as the last statements of the chunk's transaction.
+
+    Args:
+        connection: In the transaction of the chunk's effect.
+        ref: The run that the chunk belongs to.
+        key: Names the chunk, so that it is counted once.
+        change: What to add to each count.
+        fraction: What to add to the job's fraction done, 0 to 1.
+        phase: The phase, for the event.
+        cost: What the chunk has spent on models.
+
+    Raises:
+        JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
+    """
+    share = await add_progress(connection, ref, change, fraction=fraction, cost=cost)
+    data = {"phase": phase, **share}
+    await append_event(connection, ref.job_id, EventType.PROGRESS, data, key=f"{ref.attempt}:{key}")
+
+
+async def add_progress(
+    connection: Connection, ref: JobRef, change: Progress, *, fraction: float = 0.0, cost: Cost | None = None
+) -> dict[str, Any]:
+    """Add counts and cost to a job, without an event.
+
+    Returns:
+        The job's counts and its fraction done (`progress`), after the change.
+
+    Raises:
+        JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
+    """
+    done = await connection.execute(
+        """
+        UPDATE jobs SET total = total + %(total)s, processed = processed + %(processed)s,
+               succeeded = succeeded + %(succeeded)s, failed = failed + %(failed)s, skipped = skipped + %(skipped)s,
+               fraction = least(fraction + %(fraction)s, 0.999), cost_usd = cost_usd + %(usd)s,
+               input_tokens = input_tokens + %(input_tokens)s, output_tokens = output_tokens + %(output_tokens)s
+        WHERE id = %(id)s AND attempt = %(attempt)s AND state IN ('PENDING', 'RUNNING', 'PAUSED')
+        RETURNING total, processed, succeeded, failed, skipped, fraction
+        """,
+        {
+            **change.model_dump(),
+            **(cost or Cost()).model_dump(),
+            "fraction": fraction,
+            "id": ref.job_id,
+            "attempt": ref.attempt,
+        },
+    )
+    row = await done.fetchone()
+    if row is None:
+        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+    names = ("total", "processed", "succeeded", "failed", "skipped")
+    return {**dict(zip(names, row[:5], strict=True)), "progress": round(row[5], 4)}
+
+
+async def assert_active(connection: Connection, ref: JobRef) -> None:
+    """Refuse an effect of a run that has ended.
+
+    Raises:
+        JobNotActive: The job has ended, is being cancelled, or a newer attempt runs.
+    """
+    found = await connection.execute(
+        "SELECT 1 FROM jobs WHERE id = %s AND attempt = %s AND NOT cancelling AND state = ANY(%s)",
+        (ref.job_id, ref.attempt, ACTIVE),
+    )
+    if await found.fetchone() is None:
+        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+
+
+async def params_of(connection: Connection, ref: JobRef) -> dict[str, Any]:
+    """What a job was asked to do."""
+    found = await connection.execute("SELECT params FROM jobs WHERE id = %s", (ref.job_id,))
+    row = await found.fetchone()
+    if row is None:
+        raise JobNotActive(f"job {ref.job_id} is gone")
+    params: dict[str, Any] = row[0]
+    return params
+
+
+async def merge_params(connection: Connection, ref: JobRef, found: dict[str, Any]) -> None:
+    """Add to what a job knows of itself."""
+    await connection.execute("UPDATE jobs SET params = params || %s WHERE id = %s", (Jsonb(found), ref.job_id))
+
+
+async def cost_of(connection: Connection, ref: JobRef) -> float:
+    """What a job has spent so far, in US dollars."""
+    found = await connection.execute("SELECT cost_usd FROM jobs WHERE id = %s", (ref.job_id,))
+    return float((await found.fetchone() or (0.0,))[0])
+
+
+async def total_of(connection: Connection, ref: JobRef) -> int:
+    """How many items a job has."""
+    found = await connection.execute("SELECT total FROM jobs WHERE id = %s", (ref.job_id,))
+    return int((await found.fetchone() or (0,))[0])
+
+
+async def finish_job(database: Database, finish: Finish, *, full: bool = False) -> JobOutcome:
+    """End a run: final state, timings, error, last event. A second call changes nothing.
+
+    A restart that was asked for during a cancel takes effect here: the job goes back to PENDING as
+    its next attempt, and the outcome tells the workflow to start it.
+
+    Args:
+        database: Where the jobs are.
+        finish: How the run ends.
+        full: What the Temporal UI shows of the next attempt: see `start_of`.
+    """
+    ref = finish.ref
+    async with database.transaction() as connection:
+        job = await lock_job(connection, ref.organization, ref.job_id)
+        if job.attempt == ref.attempt and not job.state.final:
+            error = await end_job(connection, job, finish)
+            if job.restart_requested:
+                ended = _outcome(job)
+                await _next_attempt(connection, ref.job_id)
+                ended.following = start_of(await lock_job(connection, ref.organization, ref.job_id), full=full)
+                return ended
+            return _outcome(job, deliveries=await queue_deliveries(connection, job, error))
+        restarted = job.attempt == ref.attempt + 1 and job.state is JobState.PENDING
+        queued = await queued_of(connection, job, ref.attempt)
+        outcome = _outcome(job, following=start_of(job, full=full) if restarted else None, deliveries=queued)
+        if job.attempt != ref.attempt:
+            # The row tells of the attempt that came after; how this one has ended stands in the stream.
+            outcome.state, outcome.error = await _end_of_attempt(connection, ref)
+        return outcome
+
+
+async def _end_of_attempt(connection: Connection, ref: JobRef) -> tuple[JobState, JobError | None]:
+    found = await connection.execute(
+        "SELECT data FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, f"{ref.attempt}:end")
+    )
+    row = await found.fetchone()
+    if row is None:
+        return JobState.CANCELLED, JobError(code=ErrorCode.CANCELLED, message=STOPPED)
+    error = row[0].get("error")
+    return JobState(row[0]["state"]), None if error is None else JobError.model_validate(error)
+
+
+async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[str, Any] | None:
+    """Write a run's end into its row, which is locked, and into its stream.
+
+    Returns:
+        The error that is told, if there is one.
+    """
+    job.state, job.error_code, job.error_message = await end_of(connection, job, finish)
+    # One that went through all of its items is at its end, whatever became of them.
+    through = job.state is JobState.COMPLETED or 0 < job.total <= job.processed
+    await connection.execute(
+        """
+        UPDATE jobs SET state = %s, error_code = %s, error_message = %s, cancelling = false, phase = NULL,
+               retries = '{}', retrying = false, result = %s,
+               completed_at = now(), fraction = CASE WHEN %s THEN 1 ELSE fraction END
+        WHERE id = %s
+        """,
+        (
+            job.state, job.error_code, job.error_message,
+            None if finish.result is None else Json(finish.result), through, job.id,
+        ),
+    )  # fmt: skip
+    data: dict[str, Any] = {**progress_of(job).model_dump(), "state": job.state}
+    if job.error_code is not None:
+        data["error"] = {"code": job.error_code, "message": job.error_message}
+    await append_event(connection, job.id, END_EVENTS[job.state], data, key=f"{finish.ref.attempt}:end")
+    error: dict[str, Any] | None = data.get("error")
+    return error
+
+
+async def cancel_now(connection: Connection, job: JobRow, ref: JobRef) -> JobRow:
+    """End a job as cancelled at once, with its notices queued; what its worker still brings is dropped."""
+    stopped = JobError(code=ErrorCode.CANCELLED, message=STOPPED)
+    error = await end_job(connection, job, Finish(ref=ref, state=JobState.CANCELLED, error=stopped))
+    await queue_deliveries(connection, job, error)
+    return job
+
+
+def _outcome(job: JobRow, *, following: JobStart | None = None, deliveries: Sequence[DeliveryRef] = ()) -> JobOutcome:
+    return JobOutcome(
+        state=job.state,
+        progress=progress_of(job),
+        error=error_of(job),
+        following=following,
+        deliveries=list(deliveries),
+    )
+
+
+def progress_of(job: JobRow) -> Progress:
+    """The counts of a job's row."""
+    return Progress(
+        total=job.total, processed=job.processed, succeeded=job.succeeded, failed=job.failed, skipped=job.skipped
+    )
+
+
+def error_of(job: JobRow) -> JobError | None:
+    """The error of a job's row."""
+    if job.error_code is None:
+        return None
+    return JobError(code=ErrorCode(job.error_code), message=job.error_message or "")
+
+
+async def _next_attempt(connection: Connection, job_id: UUID, *, deadline: datetime | None = None) -> None:
+    """Send a job round again; a deadline that has passed would end it at once, and holds no longer."""
+    try:
+        await connection.execute(
+            """
+            UPDATE jobs SET state = 'PENDING', attempt = attempt + 1, restart_requested = false, cancelling = false,
+                   error_code = NULL, error_message = NULL, result = NULL, completed_at = NULL, phase = NULL,
+                   retries = '{}', retrying = false, warnings = '[]',
+                   deadline = coalesce(%s, CASE WHEN deadline > now() THEN deadline END)
+            WHERE id = %s
+            """,
+            (deadline, job_id),
+        )
+    except psycopg.errors.UniqueViolation as error:
+        raise Conflict("another job of its conversation is active; wait for it, or cancel it") from error
+    await append_event(connection, job_id, EventType.RESTARTED, {})
+
+
+async def mark_paused(connection: Connection, job: JobRow, *, paused: bool) -> JobRow:
+    """Show a job as PAUSED, or as going on; the workflow is told by a signal in the same breath.
+
+    Raises:
+        Conflict: The job has ended or is being cancelled.
+    """
+    if job.state.final or job.cancelling:
+        raise Conflict(f"the job is {'being cancelled' if job.cancelling else job.state}")
+    if (job.state is JobState.PAUSED) == paused:
+        return job
+    target = JobState.PAUSED if paused else (JobState.RUNNING if job.started_at else JobState.PENDING)
+    await connection.execute("UPDATE jobs SET state = %s WHERE id = %s", (target, job.id))
+    event = EventType.PAUSED if paused else EventType.CONTINUED
+    await append_event(connection, job.id, event, {})
+    job.state = target
+    return job
+
+
+async def mark_cancelling(connection: Connection, job: JobRow) -> JobRow:
+    """Ask an active job to stop; a finished one stays as it is."""
+    if not job.state.final and not job.cancelling:
+        await connection.execute("UPDATE jobs SET cancelling = true WHERE id = %s", (job.id,))
+        await append_event(connection, job.id, EventType.CANCELLING, {})
+        job.cancelling = True
+    elif job.cancelling and job.restart_requested:
+        # The last word holds: what was to run again after the cancel does not.
+        await connection.execute("UPDATE jobs SET restart_requested = false WHERE id = %s", (job.id,))
+        await append_event(connection, job.id, EventType.CANCELLING, {})
+        job.restart_requested = False
+    return job
+
+
+async def mark_restart(
+    connection: Connection, job: JobRow, *, deadline: datetime | None = None
+) -> Literal["now", "after cancel"]:
+    """Send a finished job round again, or note it for when its cancel has ended.
+
+    Args:
+        connection: In a transaction that has locked the job.
+        job: The job.
+        deadline: Its new deadline; None: the one that it has, if that is still to come.
+
+    Raises:
+        Conflict: The job runs and is not being cancelled.
+    """
+    if job.cancelling and not job.state.final:
+        await connection.execute(
+            "UPDATE jobs SET restart_requested = true, deadline = coalesce(%s, deadline) WHERE id = %s",
+            (deadline, job.id),
+        )
+        return "after cancel"
+    if not job.state.final:
+        raise Conflict(f"the job is {job.state}; cancel it first, or let it end")
+    await _next_attempt(connection, job.id, deadline=deadline)
+    return "now"
+
+
+async def uses_schema(database: Database, organization: str, schema_id: UUID) -> bool:
+    """Whether a job that has not ended works with a saved schema."""
+    async with database.statement() as connection:
+        found = await connection.execute(
+            """
+            SELECT 1 FROM jobs WHERE organization = %(org)s AND state IN ('PENDING', 'RUNNING', 'PAUSED')
+            AND (params ->> 'schema' = %(schema)s OR params ->> 'schema_id' = %(schema)s) LIMIT 1
+            """,
+            {"org": organization, "schema": str(schema_id)},
+        )
+        return await found.fetchone() is not None
+
+
+async def last_restart(database: Database, job_id: UUID) -> int:
+    """The number of a job's last restart among its events; 0: there was none."""
+    async with database.statement() as connection:
+        found = await connection.execute(
+            "SELECT coalesce(max(seq), 0) FROM job_events WHERE job_id = %s AND type = %s",
+            (job_id, EventType.RESTARTED.value),
+        )
+        return int((await found.fetchone() or (0,))[0])

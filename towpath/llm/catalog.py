@@ -1,0 +1,141 @@
+"""Which models can be asked, and what they cost; prices and names are those of `genai-prices`, read from its wheel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from towpath.core.errors import BadInput
+from towpath.llm.types import LOCAL_LLM, LOCAL_PROVIDER, MODEL_KEY_FORM, LlmConfig, ModelInfo, ProviderConfig, split_key
+
+PREFERRED = (
+    "openai::gpt-4o-mini",
+    "anthropic::claude-haiku-4-5",
+    "google::gemini-2.5-flash",
+    "deepseek::deepseek-chat",
+)
+NOT_FOR_TEXT = re.compile(r"embed|whisper|tts|audio|realtime|image|dall|moderation|transcribe|sora|ft:|rerank")
+
+
+class Catalog:
+    """The models of the configured providers.
+
+    Args:
+        config: The providers.
+    """
+
+    def __init__(self, config: LlmConfig) -> None:
+        self._config = config
+        self._listed: list[ModelInfo] | None = None
+
+    def provider(self, name: str) -> ProviderConfig | None:
+        """A provider by its name; None: there is none."""
+        return self._config.providers.get(name)
+
+    def check(self, model: str, field: str) -> None:
+        """Refuse a model that cannot be asked.
+
+        Raises:
+            BadInput: The key has another form, its provider is not known or not set up, or it has no such model.
+        """
+        if not re.fullmatch(MODEL_KEY_FORM, model):
+            raise BadInput(f"{field}: {model[:80]!r} is no model key: provider::model", field=field)
+        provider, name = split_key(model)
+        known = self.provider(provider)
+        if known is None:
+            names = ", ".join(sorted(self._config.providers))
+            raise BadInput(f"{field}: the provider {provider} is not known here; there are: {names}", field=field)
+        if known.prices is not None and known.key is None:
+            raise BadInput(f"{field}: {model} is not available: no key for {provider} is set", field=field)
+        if known.models is not None:
+            if name not in known.models:
+                raise BadInput(f"{field}: {provider} has no model {name}", field=field)
+        elif known.prices is not None and self._priced(known.prices, name) is None:
+            raise BadInput(f"{field}: {provider} has no model {name}", field=field)
+
+    def automatic(self) -> str:
+        """The model that the server chooses: a cheap one that has a key, else the local one.
+
+        Raises:
+            BadInput: There is none.
+        """
+        for model in PREFERRED:
+            provider, name = split_key(model)
+            known = self.provider(provider)
+            if known is not None and known.key is not None and (known.models is None or name in known.models):
+                return model
+        available = [info.key for info in self.models() if info.is_available]
+        if LOCAL_LLM in available or not available:
+            if LOCAL_PROVIDER not in self._config.providers:
+                raise BadInput("no model is available: set a provider's key", field="models")
+            return LOCAL_LLM
+        return available[0]
+
+    def is_small(self, model: str) -> bool:
+        """Whether answers of a model are bounded in size."""
+        known = self.provider(split_key(model)[0])
+        return known is not None and known.small
+
+    def price(self, model: str, input_tokens: int, output_tokens: int) -> float:
+        """Dollars for a call; 0 where no price is known."""
+        from genai_prices import Usage
+        from genai_prices.data_snapshot import get_snapshot
+
+        provider, name = split_key(model)
+        known = self.provider(provider)
+        if known is None or known.prices is None:
+            return 0.0
+        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+        try:
+            return float(get_snapshot().calc(usage, name, known.prices, None, None).total_price)
+        except LookupError:
+            return 0.0
+
+    def models(self) -> list[ModelInfo]:
+        """Every model of every provider, with prices where they are known."""
+        if self._listed is None:
+            self._listed = list(self._list())
+        return self._listed
+
+    def rank(self, model: str) -> float:
+        """What a model costs, for ties: dollars for a million tokens in and out."""
+        return self.price(model, 1_000_000, 1_000_000)
+
+    def _list(self) -> Iterator[ModelInfo]:
+        for name, known in self._config.providers.items():
+            available = known.key is not None or known.prices is None
+            found = {}
+            if known.prices is not None:
+                found = {model.id: model for model in self._snapshot(known.prices) if not NOT_FOR_TEXT.search(model.id)}
+            for model in known.models if known.models is not None else found:
+                priced = found.get(model) or (known.prices and self._priced(known.prices, model)) or None
+                yield ModelInfo(
+                    key=f"{name}::{model}",
+                    display_name=getattr(priced, "name", None),
+                    is_available=available,
+                    input_price=self._per_million(f"{name}::{model}", inputs=True),
+                    output_price=self._per_million(f"{name}::{model}", inputs=False),
+                    context_length=getattr(priced, "context_window", None),
+                )
+
+    def _per_million(self, model: str, *, inputs: bool) -> float | None:
+        # A small call: tiers for long prompts begin far above it.
+        found = self.price(model, 1000 if inputs else 0, 0 if inputs else 1000) * 1000
+        return round(found, 6) or None
+
+    @staticmethod
+    def _snapshot(provider: str) -> list[Any]:
+        from genai_prices.data_snapshot import get_snapshot
+
+        found = next((one for one in get_snapshot().providers if one.id == provider), None)
+        return [] if found is None else [model for model in found.models if not model.deprecated]
+
+    @staticmethod
+    def _priced(provider: str, model: str) -> Any | None:
+        from genai_prices.data_snapshot import get_snapshot
+
+        try:
+            return get_snapshot().find_provider_model(model, None, provider, None)[1]
+        except LookupError:
+            return None

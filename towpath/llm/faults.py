@@ -1,0 +1,103 @@
+"""What the providers' SDKs and instructor raise, as errors of ours that Temporal's retry policy understands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import anthropic
+import openai
+import pydantic
+from instructor.core.exceptions import IncompleteOutputException, InstructorRetryException
+
+from towpath.core.errors import (
+    ContextTooLong,
+    ErrorCode,
+    ModelError,
+    ModelRetired,
+    ModelTimeout,
+    OutputInvalid,
+    ProviderDown,
+    RateLimited,
+    TowpathError,
+)
+from towpath.core.texts import shorten
+from towpath.net.http import retry_after
+
+TOO_LONG = re.compile(
+    r"context[_ ]length|maximum context|prompt is too long|too many tokens|context window", re.IGNORECASE
+)
+OVERLOADED = 529
+PASSING = frozenset({408, 409, 425, OVERLOADED})
+MOST_DETAIL = 500
+
+
+def translated(model: str, error: Exception, usage: tuple[int, int]) -> TowpathError:
+    """The error of ours for what a call raised.
+
+    Args:
+        model: The model key, for the message.
+        error: What was raised.
+        usage: Input and output tokens that the tries have used.
+    """
+    cause = _root(error)
+    if isinstance(cause, openai.APITimeoutError | anthropic.APITimeoutError | TimeoutError):
+        return ModelTimeout(f"{model} did not answer in time")
+    if isinstance(cause, openai.APIStatusError | anthropic.APIStatusError):
+        return _of_status(model, cause.status_code, _message(cause), cause.response.headers)
+    if isinstance(cause, openai.APIConnectionError | anthropic.APIConnectionError | OSError):
+        return ProviderDown(f"{model} cannot be reached: {_reason(cause)}"[:MOST_DETAIL])
+    if isinstance(error, IncompleteOutputException) or isinstance(cause, IncompleteOutputException):
+        return OutputInvalid(
+            f"{model} did not come to an end of its answer", input_tokens=usage[0], output_tokens=usage[1]
+        )
+    if isinstance(cause, pydantic.ValidationError | json.JSONDecodeError | ValueError):
+        told = _validation(cause)
+        return OutputInvalid(f"{model} gave no valid answer: {told}", input_tokens=usage[0], output_tokens=usage[1])
+    return ModelError(f"{model} failed: {_reason(cause)}"[:MOST_DETAIL])
+
+
+def _root(error: BaseException) -> BaseException:
+    """What went wrong in the last try: instructor wraps it."""
+    while isinstance(error, InstructorRetryException) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _of_status(model: str, status: int, message: str, headers: Mapping[str, str]) -> TowpathError:
+    told = f"{model} answered {status}: {message}"[:MOST_DETAIL]
+    if status == 429:
+        return RateLimited(told, retry_after=retry_after(headers))
+    if TOO_LONG.search(message):
+        return ContextTooLong(told)
+    if status in {404, 410}:
+        return ModelRetired(told)
+    if status in {401, 403}:
+        return ModelError(f"{model}: the provider refuses the key: {message}"[:MOST_DETAIL])
+    if status >= 500 or status in PASSING:
+        return ProviderDown(told, retry_after=retry_after(headers))
+    return ModelError(told, code=ErrorCode.MODEL_REFUSED)
+
+
+def _message(error: Any) -> str:
+    body = getattr(error, "body", None)
+    if isinstance(body, dict):
+        inner = body.get("error", body)
+        if isinstance(inner, dict) and isinstance(inner.get("message"), str):
+            return str(inner["message"])
+    return str(getattr(error, "message", error))
+
+
+def _reason(error: BaseException) -> str:
+    # The SDKs say only "Connection error."; what happened is behind it.
+    cause = error.__cause__
+    return f"{error} ({cause})" if cause is not None and str(cause) else str(error) or type(error).__name__
+
+
+def _validation(error: BaseException) -> str:
+    if isinstance(error, pydantic.ValidationError):
+        told = "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors(include_url=False)[:3])
+        return shorten(told, MOST_DETAIL)
+    return shorten(str(error), MOST_DETAIL)

@@ -1,0 +1,202 @@
+"""Asks language models through instructor: one call, one answer in the asked form, or one typed error.
+
+The SDKs' own retries are off: Temporal's are durable, and know how long to wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from towpath.core.errors import ModelError, ProviderDown
+from towpath.llm.catalog import Catalog
+from towpath.llm.types import (
+    LOCAL_PROVIDER,
+    Answer,
+    LlmConfig,
+    OutputMode,
+    Prompt,
+    ProviderConfig,
+    WireFormat,
+    split_key,
+)
+
+if TYPE_CHECKING:
+    from instructor import AsyncInstructor
+
+NO_KEY = "none"
+
+LocalUrl = Callable[[], Awaitable[str]]
+
+
+class LanguageModels:
+    """All models of the configured providers.
+
+    Args:
+        config: The providers and limits.
+        local_url: Starts the embedded model's server if need be, and tells its base URL.
+    """
+
+    def __init__(self, config: LlmConfig, local_url: LocalUrl) -> None:
+        self.catalog = Catalog(config)
+        self._config = config
+        self._local_url = local_url
+        self._clients: dict[tuple[str, OutputMode], AsyncInstructor] = {}
+        self._sdks: list[Any] = []
+        self._slots: dict[tuple[str, str], asyncio.Semaphore] = defaultdict(asyncio.Semaphore)
+
+    async def ask(self, organization: str, model: str, prompt: Prompt, *, plain_json: bool = False) -> Answer:
+        """Ask a model.
+
+        Args:
+            organization: Whose call it is; each has its own slots with a provider.
+            model: The model key.
+            prompt: What is asked; `form` is what the answer must be.
+            plain_json: Ask for JSON in words, for models that take no form.
+
+        Raises:
+            ModelError: No usable answer; the subclasses tell why, `retryable` whether a repeat can help.
+        """
+        provider, name = split_key(model)
+        known = self.catalog.provider(provider)
+        if known is None:
+            raise ModelError(f"no worker knows the provider {provider}")
+        mode = OutputMode.JSON if plain_json else known.mode
+        client = await self._client(provider, known, mode)
+        slot = self._slot(provider, organization, known)
+        return await self._asked(client, known, model, name, prompt, mode, slot)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for sdk in self._sdks:
+            await sdk.close()
+
+    def _slot(self, provider: str, organization: str, known: ProviderConfig) -> asyncio.Semaphore:
+        key = (provider, organization)
+        if key not in self._slots:
+            self._slots[key] = asyncio.Semaphore(known.concurrency or self._config.concurrency)
+        return self._slots[key]
+
+    async def _asked(
+        self,
+        client: AsyncInstructor,
+        known: ProviderConfig,
+        model: str,
+        name: str,
+        prompt: Prompt,
+        mode: OutputMode,
+        slot: asyncio.Semaphore,
+    ) -> Answer:
+        from instructor.core.exceptions import IncompleteOutputException, InstructorRetryException
+
+        from towpath.llm.faults import translated
+        from towpath.llm.forms import answer_model
+        from towpath.llm.slots import CURRENT, Call
+
+        call = Call(slot, self._config.seconds)
+        # Each question runs in a task's context of its own or sets this anew: nobody else's is seen.
+        CURRENT.set(call)
+        extra: dict[str, Any] = {}
+        if prompt.strict and known.api is WireFormat.OPENAI and mode is OutputMode.TOOLS:
+            extra["strict"] = True
+        if known.small:
+            # A small model repeats itself less, and a repeat of the call gives the same answer.
+            extra["temperature"] = 0.0
+        try:
+            found = await client.create(
+                response_model=answer_model(prompt.form),
+                messages=_messages(prompt, known.api),  # type: ignore[arg-type]
+                model=name,
+                max_tokens=prompt.most_tokens,
+                max_retries=self._config.repairs,
+                **extra,
+            )
+        except InstructorRetryException as error:
+            raise translated(model, error, _usage(error.total_usage)) from error
+        except IncompleteOutputException as error:
+            last = getattr(error.last_completion, "usage", None)
+            raise translated(model, error, _usage(last)) from error
+        except Exception as error:
+            raise translated(model, error, (0, 0)) from error
+        inputs, outputs = _usage(getattr(found, "_total_usage", None))
+        return Answer(
+            data=found.root,
+            input_tokens=inputs,
+            output_tokens=outputs,
+            usd=self.catalog.price(model, inputs, outputs),
+            seconds=call.seconds,
+        )
+
+    async def _client(self, provider: str, known: ProviderConfig, mode: OutputMode) -> AsyncInstructor:
+        found = self._clients.get((provider, mode))
+        if found is None:
+            url = await self._started() if provider == LOCAL_PROVIDER else known.url
+            found = self._clients.setdefault((provider, mode), self._made(known, mode, url))
+        return found
+
+    async def _started(self) -> str:
+        try:
+            return await self._local_url()
+        except RuntimeError as error:
+            raise ProviderDown(f"{LOCAL_PROVIDER}: {error}") from error
+
+    def _made(self, known: ProviderConfig, mode: OutputMode, url: str | None) -> AsyncInstructor:
+        import instructor
+
+        from towpath.llm.slots import SlotClient
+
+        timeout = self._config.seconds
+        common: dict[str, Any] = {
+            "api_key": known.key or NO_KEY,
+            "base_url": url,
+            "max_retries": 0,
+            "timeout": timeout,
+            "http_client": SlotClient(timeout=timeout),
+        }
+        if known.api is WireFormat.ANTHROPIC:
+            import anthropic
+
+            speaker = anthropic.AsyncAnthropic(**common)
+            self._sdks.append(speaker)
+            form = instructor.Mode.JSON if mode is OutputMode.JSON else instructor.Mode.TOOLS
+            return instructor.from_anthropic(speaker, mode=form)
+        import openai
+
+        sdk = openai.AsyncOpenAI(**common)
+        self._sdks.append(sdk)
+        modes = {
+            OutputMode.TOOLS: instructor.Mode.TOOLS,
+            OutputMode.JSON_SCHEMA: instructor.Mode.JSON_SCHEMA,
+            OutputMode.JSON: instructor.Mode.MD_JSON,
+        }
+        return instructor.from_openai(sdk, mode=modes[mode])
+
+
+def _messages(prompt: Prompt, api: WireFormat) -> list[dict[str, Any]]:
+    content: Any = prompt.user
+    if prompt.images:
+        pieces: list[dict[str, Any]] = [{"type": "text", "text": prompt.user}]
+        for image in prompt.images:
+            if api is WireFormat.ANTHROPIC:
+                source = {"type": "base64", "media_type": image.media_type, "data": image.base64}
+                pieces.append({"type": "image", "source": source})
+            else:
+                url = f"data:{image.media_type};base64,{image.base64}"
+                pieces.append({"type": "image_url", "image_url": {"url": url}})
+        content = pieces
+    return [{"role": "system", "content": prompt.system}, {"role": "user", "content": content}]
+
+
+def _usage(found: Any) -> tuple[int, int]:
+    """Input and output tokens, of either SDK."""
+    if found is None or isinstance(found, int):
+        return 0, int(found or 0)
+    inputs = getattr(found, "prompt_tokens", None)
+    if inputs is None:
+        inputs = getattr(found, "input_tokens", 0)
+    outputs = getattr(found, "completion_tokens", None)
+    if outputs is None:
+        outputs = getattr(found, "output_tokens", 0)
+    return int(inputs or 0), int(outputs or 0)

@@ -1,0 +1,1 @@
+"""Paid answers and attachments in Postgres."""

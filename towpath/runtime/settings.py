@@ -1,0 +1,381 @@
+"""Every setting, from the environment; `towpath settings` prints them with their meaning."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from towpath.core.queues import read_queues
+from towpath.documents.types import ReadLimits
+from towpath.llm.types import LOCAL_LLM, LOCAL_PROVIDER, LlmConfig, OutputMode, ProviderConfig, WireFormat, split_key
+from towpath.vectors.types import LOCAL_MODEL, EmbeddingConfig
+
+NO_HOST = "none"
+
+
+class Settings(BaseSettings):
+    """What a process of Towpath can be told; each is the environment variable `TOWPATH_` + its name."""
+
+    model_config = SettingsConfigDict(env_prefix="TOWPATH_", extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(default=Path(".towpath"), description="Where the embedded stack keeps everything.")
+    host: str = Field(default="127.0.0.1", description="Where the façade listens.")
+    port: int = Field(default=8000, ge=0, le=65535, description="The façade's port; 0: any free one.")
+    ui_port: int = Field(default=8233, ge=0, le=65535, description="The embedded Temporal UI's port.")
+    temporal_port: int = Field(default=0, ge=0, le=65535, description="The embedded Temporal server's port.")
+    postgres_port: int = Field(default=0, ge=0, le=65535, description="The embedded Postgres's port.")
+    llm_port: int = Field(default=0, ge=0, le=65535, description="The embedded language model's port.")
+    chroma_port: int = Field(default=0, ge=0, le=65535, description="The embedded Chroma's port.")
+
+    database_url: str | None = Field(default=None, description="An external Postgres; the embedded one stays off.")
+    temporal_address: str | None = Field(default=None, description="An external Temporal, host:port.")
+    temporal_namespace: str = Field(default="default", description="The Temporal namespace.")
+    temporal_ui_url: str | None = Field(default=None, description="Base of links into the Temporal UI.")
+    chroma_url: str | None = Field(default=None, description="An external Chroma.")
+
+    local_llm_url: str | None = Field(
+        default=None, description="An external server of the embedded language model: its OpenAI base URL."
+    )
+
+    bootstrap_key: str | None = Field(default=None, description="The first API key; else one is made.")
+    secret: str | None = Field(default=None, description="Signs sign-in tokens; the embedded stack makes one.")
+    open_registration: bool = Field(default=False, description="Whether anyone may register an organization.")
+    docs_open: bool = Field(default=False, description="Whether /docs needs no key.")
+    embeddings_open: bool = Field(default=False, description="Whether the embeddings API needs no key.")
+    cookie_secure: bool = Field(default=True, description="Whether the session cookie needs HTTPS.")
+
+    trusted_proxies: str = Field(
+        default="",
+        description="Comma-separated addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto"
+        " are believed; * for any.",
+    )
+    allow_insecure: bool = Field(
+        default=False, description="Whether `towpath up` starts with dangerous settings where others can reach it."
+    )
+
+    workers: int = Field(default=2, ge=1, le=64, description="Worker processes of the embedded stack.")
+    queues: str = Field(default="engine,compute,llm,io", description="Task queues that a worker serves.")
+    window: int = Field(default=6, ge=1, le=200, description="Chunks of one job in flight.")
+    index_chunk: Annotated[int, Field(ge=1, le=20_000)] = Field(
+        default=4000, description="Entities in a staged page, the unit of indexing and matching."
+    )
+    match_chunk: Annotated[int, Field(ge=1, le=50_000)] = Field(
+        default=4000, description="Entities in a share when a whole index is matched anew."
+    )
+    match_memory_mb: int = Field(default=1024, ge=1, description="Most memory of a worker's candidate index.")
+    embedding_model: str = Field(
+        default=LOCAL_MODEL, description="The embedding model: the local one, or openai::<model>."
+    )
+    embedding_url: str | None = Field(default=None, description="Base URL of an OpenAI-compatible embeddings API.")
+    embedding_key: str | None = Field(default=None, repr=False, description="Its API key.")
+    embedding_tokens: Annotated[int, Field(ge=16, le=8192)] | None = Field(
+        default=None, description="Most tokens of a part; by default what the model takes."
+    )
+    embedding_overlap: int = Field(default=32, ge=0, le=1024, description="Tokens that a part shares with the last.")
+    embedding_batch: Annotated[int, Field(ge=1, le=2048)] | None = Field(
+        default=None, description="Texts in one call of the embedding model."
+    )
+    embedding_threads: int = Field(default=1, ge=1, le=64, description="Threads of the local model in a process.")
+    vector_chunk: int = Field(default=256, ge=1, le=5000, description="Items in a staged page of a task.")
+    vector_max_items: int = Field(default=100_000, ge=1, description="Most items in one task.")
+    vector_max_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of a task.")
+    vector_exact: int = Field(
+        default=2_000, ge=0, le=100_000, description="Up to so many vectors are searched one by one, without the index."
+    )
+    files_root: Path | None = Field(
+        default=None,
+        description="The folder that has one for each organization, in which its items may name files; none: no files.",
+    )
+    source_max_bytes: int = Field(default=32 << 20, ge=1, description="Largest file that an item may name.")
+    source_seconds: float = Field(default=30.0, gt=0, description="Longest time to fetch one.")
+    allowed_hosts: str = Field(
+        default="", description="Comma-separated hosts that may be private or loopback: host, host:port or *."
+    )
+    webhook_allowed_hosts: str = Field(
+        default="",
+        description="Comma-separated hosts that webhooks may go to although they are private, as host, host:port or *;"
+        " none: none. The embedded stack allows port 9000 of this machine.",
+    )
+    encryption_keys: str | None = Field(
+        default=None,
+        repr=False,
+        description="Comma-separated passphrases for secrets at rest, the newest first; the same for all processes.",
+    )
+    payload_encryption: bool | None = Field(
+        default=None,
+        description="Whether what Temporal stores is encrypted with them; by default where there are keys.",
+    )
+    codec_token: Annotated[str, Field(min_length=32, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
+        default=None,
+        repr=False,
+        description="Lets the Temporal UI decrypt: its codec endpoint is /codec/<token>; the embedded stack makes one.",
+    )
+    temporal_details: Literal["names", "full"] = Field(
+        default="names",
+        description="What the Temporal UI shows of a job: names of indexes, schemas and models, ids and counts; or also"
+        " questions, file names and messages.",
+    )
+    chroma_token: str | None = Field(default=None, repr=False, description="Sent to Chroma as x-chroma-token.")
+    llm_providers: dict[str, ProviderConfig] = Field(
+        default={},
+        repr=False,
+        description="Language model providers as JSON, by name: "
+        '{"house": {"url": "http://host/v1", "key": "...", "api": "openai", "models": ["m"]}}; '
+        "openai, anthropic, google, deepseek, ollama and local are known and can be changed.",
+    )
+    llm_repairs: int = Field(default=2, ge=0, le=5, description="How often an answer of the wrong form is sent back.")
+    llm_seconds: float = Field(default=120.0, gt=0, description="Longest time of one call of a language model.")
+    provider_patience_seconds: float = Field(
+        default=900.0,
+        ge=0,
+        description="How long a provider that does not answer a job is waited for: a language model, an embedding"
+        " endpoint, a database, the server of a document.",
+    )
+    llm_concurrency: int = Field(
+        default=8, ge=1, description="Calls at once, a provider, organization and worker process."
+    )
+    llm_slots: int = Field(default=8, ge=1, le=200, description="Pages of entities that a worker process has in hand.")
+    llm_cache_days: int = Field(default=30, ge=1, description="How long a language model's answers are kept.")
+    enrichment_chunk: int = Field(default=10, ge=1, le=200, description="Entities in a staged page of an enrichment.")
+    enrichment_max_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of an enrichment.")
+    attachment_max_bytes: int = Field(default=20 << 20, ge=1, description="Largest attachment.")
+    databases_root: Path | None = Field(
+        default=None,
+        description="The folder that has one for each organization, the only one its DuckDB files may be in; none: no"
+        " such files.",
+    )
+    query_seconds: float = Field(default=30.0, gt=0, le=600, description="Longest time of one query of a database.")
+    document_max_bytes: int = Field(default=200 << 20, ge=1, description="Largest document of an extraction.")
+    document_max_pages: int = Field(default=2000, ge=1, description="Most pages of a document.")
+    document_seconds: float = Field(default=120.0, gt=0, description="Longest time to fetch a document.")
+    page_seconds: float = Field(default=60.0, gt=0, description="Longest time to read one page.")
+    extraction_chunk: int = Field(default=40, ge=1, le=500, description="Pages in a share, the unit of reading.")
+    extraction_model: str = Field(default="auto", description="The language model of extractions; auto: as of AI jobs.")
+    ai_model: str = Field(
+        default="auto", description="The language model of AI jobs; auto: a cheap one that has a key, else the local."
+    )
+    ai_rate: int = Field(default=60, ge=1, description="Requests of the AI API a minute and key.")
+    ai_result_days: int = Field(default=14, ge=1, description="How long the result of an AI job can be read.")
+    public_url: str | None = Field(
+        default=None,
+        description="Where people reach the façade, for links to its pages; none: as the request did, if its host is"
+        " trusted.",
+    )
+    trusted_hosts: str = Field(
+        default="",
+        description="Comma-separated hosts that links may follow, as host or host:port, besides loopback and"
+        " TOWPATH_HOST; a request with another Host gets links to the machine's own address.",
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Comma-separated origins whose scripts may call the API, such as https://app.example.com; * for"
+        " all. Never with cookies.",
+    )
+    fetch_max_bytes: int = Field(default=50 << 20, ge=1, description="Largest list of entities read from a URL.")
+    worker_pool_size: int = Field(default=8, ge=2, description="Database connections of a worker.")
+    statement_seconds: float = Field(
+        default=30.0, gt=0, le=3600, description="Longest time of one statement of the façade in Towpath's database."
+    )
+    api_pool_size: int = Field(default=20, ge=4, description="Database connections of the façade.")
+    uploads: int = Field(
+        default=8, ge=1, description="Large uploads that the façade reads at once; at most half of its connections."
+    )
+    uploads_per_organization: int = Field(default=4, ge=1, description="Those of them that one organization holds.")
+    upload_wait_seconds: float = Field(
+        default=10.0, gt=0, description="How long an upload waits for its place before it is refused."
+    )
+    limit_requests: int = Field(default=30_000, ge=0, description="Requests of an organization a minute; 0: any.")
+    limit_jobs: int = Field(default=5_000, ge=0, description="Jobs of an organization in flight; 0: any.")
+    limit_bytes: int = Field(default=100 << 30, ge=0, description="Bytes that an organization stores; 0: any.")
+    limit_streams: int = Field(default=200, ge=0, description="Open event streams of an organization; 0: any.")
+    batch_sync_limit: int = Field(default=100, ge=0, description="Batches up to this size are answered at once.")
+    cancel_wait_seconds: float = Field(default=5.0, ge=0, description="How long a cancel waits for its end.")
+    max_body_bytes: int = Field(
+        default=4 << 20, ge=1 << 10, description="Largest body of a request that no other setting names."
+    )
+    max_json_bytes: int = Field(default=256 << 20, ge=1, description="Largest JSON body of a batch of entities.")
+    max_ndjson_bytes: int = Field(default=1 << 30, ge=1, description="Largest NDJSON body of a batch of entities.")
+    upload_min_rate: int = Field(
+        default=1024, ge=0, description="Bytes a second that a body must bring after the grace; 0: any."
+    )
+    upload_grace_seconds: float = Field(
+        default=20.0, gt=0, description="How long a body may stand still before the smallest rate counts."
+    )
+    upload_seconds: float = Field(default=3600.0, gt=0, description="Longest time that a body may be waited for.")
+    retry_days: float = Field(
+        default=3.0,
+        gt=0,
+        description="How long a step of a job is tried again before it counts as failed.",
+    )
+    retention_days: int = Field(default=30, ge=1, description="How long finished jobs stay readable.")
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
+    request_log: bool = Field(default=True, description="Whether the façade logs a line for each request.")
+    log_bytes: int = Field(
+        default=16 << 20,
+        ge=1 << 12,
+        description="Largest log file of a part of the embedded stack; an older one is kept.",
+    )
+
+    @field_validator("queues")
+    @classmethod
+    def _known_queues(cls, names: str) -> str:
+        return ",".join(read_queues(names))
+
+    @field_validator("public_url")
+    @classmethod
+    def _known_base(cls, url: str | None) -> str | None:
+        """A base that links can begin with."""
+        if url is not None and not _is_base(url):
+            raise ValueError("must be http://host or https://host, with a port and a path at most")
+        return url
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _known_origins(cls, text: str) -> str:
+        for origin in _listed(text):
+            if origin != "*" and not (_is_base(origin) and not urlsplit(origin).path and origin == origin.lower()):
+                raise ValueError(
+                    f"{origin!r} is no origin: http:// or https://, a host in small letters, a port, nothing after it"
+                )
+        return text
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_scheme(cls, url: str | None) -> str | None:
+        """Every spelling of a Postgres URL becomes the one that psycopg takes."""
+        if url is None:
+            return None
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+            raise ValueError("must begin with postgresql://")
+        return f"postgresql://{rest}"
+
+    @property
+    def full_details(self) -> bool:
+        """Whether `temporal_details` is `full`."""
+        return self.temporal_details == "full"
+
+    @property
+    def allowed_host_list(self) -> list[str]:
+        """`allowed_hosts`, taken apart."""
+        return _listed(self.allowed_hosts)
+
+    @property
+    def read_limits(self) -> ReadLimits:
+        """What reading one document may take."""
+        return ReadLimits(
+            most_bytes=self.document_max_bytes, most_pages=self.document_max_pages, seconds_a_page=self.page_seconds
+        )
+
+    @property
+    def receiver_host_list(self) -> list[str]:
+        """`webhook_allowed_hosts`, taken apart."""
+        return [host for host in _listed(self.webhook_allowed_hosts) if host.lower() != NO_HOST]
+
+    @property
+    def trusted_host_list(self) -> list[str]:
+        """`trusted_hosts`, taken apart."""
+        return [host.lower() for host in _listed(self.trusted_hosts)]
+
+    @property
+    def cors_origin_list(self) -> list[str]:
+        """`cors_origins`, taken apart."""
+        return _listed(self.cors_origins)
+
+    @property
+    def encryption_key_list(self) -> list[str]:
+        """`encryption_keys`, taken apart."""
+        return _listed(self.encryption_keys or "")
+
+    @property
+    def embedding(self) -> EmbeddingConfig:
+        """The embedding model."""
+        return EmbeddingConfig(
+            model=self.embedding_model,
+            url=self.embedding_url,
+            key=self.embedding_key or os.environ.get("OPENAI_API_KEY") or None,
+            part_tokens=self.embedding_tokens,
+            overlap=self.embedding_overlap,
+            batch=self.embedding_batch,
+            threads=self.embedding_threads,
+        )
+
+    @property
+    def llm(self) -> LlmConfig:
+        """The providers of language models: those that are known, changed or joined by `llm_providers`."""
+        environment = os.environ
+        known = {
+            "openai": ProviderConfig(key=environment.get("OPENAI_API_KEY") or None, prices="openai"),
+            "anthropic": ProviderConfig(
+                api=WireFormat.ANTHROPIC, key=environment.get("ANTHROPIC_API_KEY") or None, prices="anthropic"
+            ),
+            "google": ProviderConfig(
+                url="https://generativelanguage.googleapis.com/v1beta/openai/",
+                key=environment.get("GEMINI_API_KEY") or environment.get("GOOGLE_API_KEY") or None,
+                prices="google",
+            ),
+            "deepseek": ProviderConfig(
+                url="https://api.deepseek.com/v1", key=environment.get("DEEPSEEK_API_KEY") or None, prices="deepseek"
+            ),
+        }
+        if host := environment.get("OLLAMA_HOST"):
+            base = host if "://" in host else f"http://{host}"
+            known["ollama"] = ProviderConfig(url=f"{base.rstrip('/')}/v1", mode=OutputMode.JSON_SCHEMA)
+        local = ProviderConfig(mode=OutputMode.JSON_SCHEMA, small=True, models=[split_key(LOCAL_LLM)[1]], concurrency=2)
+        known[LOCAL_PROVIDER] = local
+        for name, changed in self.llm_providers.items():
+            given = changed.model_dump(exclude_unset=True)
+            known[name] = known[name].model_copy(update=given) if name in known else changed
+        return LlmConfig(
+            providers=known, repairs=self.llm_repairs, seconds=self.llm_seconds, concurrency=self.llm_concurrency
+        )
+
+    def require_database_url(self) -> str:
+        """The database to use.
+
+        Raises:
+            ValueError: None is set; the embedded stack sets it for its children.
+        """
+        if self.database_url is None:
+            raise ValueError("TOWPATH_DATABASE_URL is not set; `towpath up` starts a database of its own")
+        return self.database_url
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
+
+
+def _listed(text: str) -> list[str]:
+    """What a comma-separated setting lists."""
+    return [one.strip() for one in text.split(",") if one.strip()]
+
+
+def _is_base(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and plain
+
+
+def child_environment(**values: str | int | Path | dict[str, ProviderConfig] | None) -> dict[str, str]:
+    """This process's environment with settings for a child: `TOWPATH_` is put before each name."""
+    added = {f"TOWPATH_{name.upper()}": _text(value) for name, value in values.items() if value is not None}
+    return {**os.environ, **added}
+
+
+def _text(value: str | int | Path | dict[str, ProviderConfig]) -> str:
+    if isinstance(value, dict):
+        return json.dumps({name: one.model_dump(mode="json", exclude_unset=True) for name, one in value.items()})
+    return str(value)

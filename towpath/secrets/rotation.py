@@ -1,0 +1,106 @@
+"""Every secret at rest under the newest key, so that the older keys can be let go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg import sql
+
+from towpath.db.engine import Database
+from towpath.net.urls import document_shown, receiver_shown
+from towpath.secrets.urls import MARK, Show, resealed
+from towpath.secrets.vault import Vault
+
+AT_ONCE = 2_000
+
+SEALED = (
+    ("connections", "id", "config"),
+    ("webhooks", "id", "secret"),
+    ("webhooks", "id", "previous_secret"),
+    ("job_webhooks", "job_id", "secret"),
+    ("organizations", "id", "webhook_secret"),
+)
+"""Tables with their key and a column of sealed secrets."""
+
+IN_PARAMS = sql.SQL("params -> 'document' ->> 'url'")
+INTO_PARAMS = sql.SQL("params = jsonb_set(params, '{document,url}', to_jsonb(%s::text))")
+URLS: tuple[tuple[str, str, sql.Composable, sql.Composable, Show], ...] = (
+    *(
+        (table, key, sql.Identifier("url"), sql.SQL("url = %s"), receiver_shown)
+        for table, key in (("webhooks", "id"), ("job_webhooks", "job_id"), ("deliveries", "id"))
+    ),
+    ("jobs", "id", IN_PARAMS, INTO_PARAMS, document_shown),
+)
+"""Tables with their key, where a URL is, how it is written, and how it is shown."""
+
+
+async def reseal(database: Database, vault: Vault) -> int:
+    """Seal everything anew, a table at a time, each in one transaction; URLs a piece at a time.
+
+    Returns:
+        How many secrets there are.
+
+    Raises:
+        Unavailable: One was sealed with a key that the vault does not hold; its table stays as it was.
+    """
+    count = 0
+    for table, key, column in SEALED:
+        names = {"table": sql.Identifier(table), "key": sql.Identifier(key), "column": sql.Identifier(column)}
+        read = sql.SQL(
+            "SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL AND {column} <> '' FOR UPDATE"
+        ).format(**names)
+        write = sql.SQL("UPDATE {table} SET {column} = %s WHERE {key} = %s").format(**names)
+        async with database.transaction() as connection:
+            rows = await (await connection.execute(read)).fetchall()
+            async with connection.cursor() as cursor:
+                await cursor.executemany(write, [(vault.reseal(sealed), row) for row, sealed in rows])
+        count += len(rows)
+    return count + await seal_urls(database, vault, again=True)
+
+
+async def seal_urls(database: Database, vault: Vault, *, again: bool = False) -> int:
+    """Seal the URLs that an earlier version has kept in clear.
+
+    Args:
+        database: Where they are.
+        vault: With a key.
+        again: Whether those that are sealed are sealed anew, with the newest key.
+
+    Returns:
+        How many are sealed now.
+
+    Raises:
+        Unavailable: One was sealed with a key that the vault does not hold; its piece stays as it was.
+    """
+    return sum([await _seal_table(database, vault, *one, again=again) for one in URLS])
+
+
+async def _seal_table(
+    database: Database,
+    vault: Vault,
+    table: str,
+    key: str,
+    place: sql.Composable,
+    change: sql.Composable,
+    show: Show,
+    *,
+    again: bool,
+) -> int:
+    names = {"table": sql.Identifier(table), "key": sql.Identifier(key), "place": place, "change": change}
+    read = sql.SQL(
+        "SELECT {key}, {place} FROM {table} WHERE {place} IS NOT NULL AND (%(again)s OR {place} NOT LIKE %(mark)s)"
+        " AND (%(after)s::uuid IS NULL OR {key} > %(after)s) ORDER BY {key} LIMIT %(limit)s FOR UPDATE"
+    ).format(**names)
+    write = sql.SQL("UPDATE {table} SET {change} WHERE {key} = %s").format(**names)
+    values: dict[str, Any] = {"again": again, "mark": f"{MARK}%", "after": None, "limit": AT_ONCE}
+    count = 0
+    while True:
+        async with database.transaction() as connection:
+            rows = await (await connection.execute(read, values)).fetchall()
+            made = [(resealed(vault, url, show), row, url) for row, url in rows]
+            async with connection.cursor() as cursor:
+                await cursor.executemany(write, [(url, row) for url, row, before in made if url != before])
+        count += sum(url.startswith(MARK) for url, _, _ in made)
+        if len(rows) < AT_ONCE:
+            return count
+        values["after"] = rows[-1][0]

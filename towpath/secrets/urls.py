@@ -1,0 +1,89 @@
+"""URLs at rest: what may be a secret in one is sealed, and what may be shown stands beside it.
+
+A sealed URL is one text, `sealed:<ciphertext>:<shown form>`, so that it stays in the column or JSON member that it had.
+A text that does not begin so is the URL itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from towpath.core.errors import Unavailable
+from towpath.net.urls import document_shown, has_credentials, receiver_shown
+from towpath.secrets.vault import Vault
+
+MARK = "sealed:"
+Show = Callable[[str], str]
+
+
+def seal_document(vault: Vault, url: str) -> str:
+    """A document's URL for the store.
+
+    Raises:
+        Unavailable: It has a query, and no key is set to seal it with.
+    """
+    return _seal(vault, url, document_shown)
+
+
+def seal_receiver(vault: Vault, url: str) -> str:
+    """A receiver's URL for the store.
+
+    Raises:
+        Unavailable: It has a query, and no key is set to seal it with.
+    """
+    return _seal(vault, url, receiver_shown)
+
+
+def open_url(vault: Vault, stored: str) -> str:
+    """The URL that is called.
+
+    Raises:
+        Unavailable: No key is set, or none that fits.
+    """
+    return vault.open(stored.split(":", 2)[1].encode()) if stored.startswith(MARK) else stored
+
+
+def shown_url(stored: str, show: Show) -> str:
+    """A stored URL as it is shown; needs no key.
+
+    Args:
+        stored: As the store has it.
+        show: Shows a URL that is not sealed.
+    """
+    return stored.split(":", 2)[2] if stored.startswith(MARK) else show(stored)
+
+
+def seen_url(vault: Vault, stored: str, show: Show, *, whole: bool) -> str:
+    """A stored URL for somebody.
+
+    Args:
+        vault: Opens it.
+        stored: As the store has it.
+        show: Its shown form.
+        whole: Whether they may see the whole; where no key fits, nobody can.
+    """
+    if whole:
+        try:
+            return open_url(vault, stored)
+        except Unavailable:
+            pass
+    return shown_url(stored, show)
+
+
+def resealed(vault: Vault, stored: str, show: Show) -> str:
+    """The same URL under the newest key; one that was kept in clear is sealed, where it needs to be.
+
+    Raises:
+        Unavailable: No key is set, or none that fits.
+    """
+    if not stored.startswith(MARK):
+        return _seal(vault, stored, show)
+    _, token, shown = stored.split(":", 2)
+    return f"{MARK}{vault.reseal(token.encode()).decode()}:{shown}"
+
+
+def _seal(vault: Vault, url: str, show: Show) -> str:
+    shown = show(url)
+    if shown == url or (not vault.has_keys and not has_credentials(url)):
+        return url
+    return f"{MARK}{vault.seal(url).decode()}:{shown}"

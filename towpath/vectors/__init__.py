@@ -1,0 +1,1 @@
+"""Embeddings: upsertion and deletion tasks, search."""

@@ -1,0 +1,85 @@
+"""Any endpoint that speaks OpenAI's embeddings API, through the official client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from towpath.core.errors import BadInput, ErrorCode, JobFault, TooMany, Unavailable
+from towpath.net.http import retry_after
+from towpath.vectors.domain.ranking import normalised
+from towpath.vectors.embedding.base import Embedded
+from towpath.vectors.types import EmbeddingConfig
+
+BATCH = 64
+PART_TOKENS = 512
+SECONDS = 60.0
+
+
+class RemoteEmbedder:
+    """Embeds by HTTP. The client's own retries are off: Temporal's are durable.
+
+    Args:
+        config: `model` is `openai::<model>`; `url` and `key` as the endpoint wants them.
+
+    Raises:
+        JobFault: No key.
+    """
+
+    def __init__(self, config: EmbeddingConfig) -> None:
+        from openai import AsyncOpenAI
+
+        if not config.key:
+            raise JobFault(f"the embedding model {config.model} needs TOWPATH_EMBEDDING_KEY", code=ErrorCode.REFUSED)
+        self.model = config.model
+        self.batch = config.batch or BATCH
+        self.part_tokens = config.part_tokens or PART_TOKENS
+        self.overlap = min(config.overlap, self.part_tokens // 2)
+        self._name = config.model.partition("::")[2]
+        self._client = AsyncOpenAI(api_key=config.key, base_url=config.url, max_retries=0, timeout=SECONDS)
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        """See `Embedder`."""
+        rows: list[list[float]] = []
+        tokens = 0
+        for start in range(0, len(texts), self.batch):
+            part = list(texts[start : start + self.batch])
+            found, used = await self._call(part)
+            rows += found
+            tokens += used
+        return Embedded(normalised(np.array(rows, dtype=np.float32)), tokens=tokens)
+
+    async def _call(self, texts: list[str]) -> tuple[list[list[float]], int]:
+        import openai
+
+        try:
+            answer = await self._client.embeddings.create(model=self._name, input=texts, encoding_format="float")
+        except openai.RateLimitError as error:
+            told = f"{self.model} asks to slow down"
+            raise TooMany(told, code=ErrorCode.RATE_LIMITED, retry_after=_wait(error)) from error
+        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
+            raise JobFault(f"{self.model} refuses: {error.message}"[:500], code=ErrorCode.EMBEDDING_FAILED) from error
+        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+            raise BadInput(
+                f"{self.model} refuses the text: {error.message}"[:500], code=ErrorCode.EMBEDDING_FAILED
+            ) from error
+        except openai.OpenAIError as error:
+            code = ErrorCode.PROVIDER_TIMEOUT if isinstance(error, openai.APITimeoutError) else ErrorCode.PROVIDER_DOWN
+            told = f"{self.model} does not answer: {error}"[:500]
+            raise Unavailable(told, code=code, retry_after=_wait(error)) from error
+        if len(answer.data) != len(texts):
+            told = f"{self.model} answered {len(answer.data)} vectors for {len(texts)} texts"
+            raise Unavailable(told, code=ErrorCode.PROVIDER_DOWN)
+        ordered = sorted(answer.data, key=lambda one: one.index)
+        return [one.embedding for one in ordered], answer.usage.prompt_tokens if answer.usage else 0
+
+    async def close(self) -> None:
+        """See `Embedder`."""
+        await self._client.close()
+
+
+def _wait(error: Exception) -> int | None:
+    """How long the endpoint asks to wait; None: it does not say, and Temporal's own back-off decides."""
+    response = getattr(error, "response", None)
+    return None if response is None else retry_after(response.headers)

@@ -1,0 +1,326 @@
+"""The objects nearest to a query: entries are proposed, by looking at all of them or by the index; Postgres says
+which objects they belong to, which of these are live and match, and puts them in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from towpath.db.engine import Connection, Database
+from towpath.vectors.domain.filters import Node
+from towpath.vectors.domain.ranking import cosine_distances
+from towpath.vectors.store.answers import PACKED, ROOM, Ranking, packed_places
+from towpath.vectors.store.filters import compile_filter
+from towpath.vectors.store.index import Proposals, VectorIndex
+from towpath.vectors.store.questions import EVERYTHING, Search, count_matches, order_by
+
+Vector = npt.NDArray[np.float32]
+# Where the index would have to be asked for more entries than this, looking at every one is as fast.
+MOST_ASKED = 2_000
+# The index is asked for so many at least: it looks at as many anyway.
+LEAST_ASKED = 100
+# Entries asked for beyond the objects: objects have several, and some are not live any more.
+SPARE = 1.5
+# How often a collector may come between the index and Postgres before the index is left aside.
+TRIES = 3
+SCAN_ROWS = 2_000
+# Objects of a text that are looked at for entries of before equal vectors were stored once.
+SAME_TEXTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is looked for.
+
+    Attributes:
+        vector: Of length 1.
+        entry: What its text would be in the index as a part.
+        version: What its text would be as an object's.
+    """
+
+    vector: Vector
+    entry: int | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A collection just before it is searched."""
+
+    objects: int
+    indexed: bool
+    collected: int
+    small: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The first of the objects that entries belong to, how many they are, and what had been collected by then."""
+
+    ranking: Ranking
+    count: int
+    collected: int
+
+
+async def rank_nearest(
+    database: Database, index: VectorIndex, collection_no: int, query: Query, search: Search, wanted: int, *, exact: int
+) -> Ranking:
+    """The `wanted` objects that come first, or all; more where they are known without more work.
+
+    Args:
+        database: Where the objects are.
+        index: Proposes entries of a collection that is not small.
+        collection_no: The collection.
+        query: What is looked for.
+        search: Filter, greatest distance and order; its page is left aside.
+        wanted: How many.
+        exact: Up to so many entries, or matches of a filter, all are looked at.
+
+    Raises:
+        Unavailable: The index does not answer.
+    """
+    matches: int | None = None
+    # Statement by statement on one connection: each round trip of a search shows.
+    async with database.statement() as connection:
+        state = await _state(connection, collection_no, exact)
+        if search.node != EVERYTHING:
+            matches = await count_matches(connection, collection_no, search.node)
+        if matches == 0:
+            return Ranking(packed_places(None), complete=True, total=0)
+        found = None
+        few = state.small or (matches is not None and matches <= exact)
+        if state.indexed and not few and not search.by_field:
+            share = 1.0 if matches is None else matches / max(state.objects, matches)
+            asked = max(int(wanted * SPARE / share) + 1, LEAST_ASKED)
+            found = await _by_index(connection, index, collection_no, query, search, wanted, asked, state.collected)
+    if found is None:
+        found = await _by_looking(database, collection_no, query, search, wanted, state)
+    found.total = _total(found, search, state, matches)
+    return found
+
+
+def _total(found: Ranking, search: Search, state: State, matches: int | None) -> int | None:
+    if found.complete:
+        return len(found.places)
+    if search.max_distance is not None:
+        # A search that stopped early has not seen every match.
+        return None
+    return state.objects if matches is None else matches
+
+
+async def _state(connection: Connection, collection_no: int, exact: int) -> State:
+    found = await connection.execute(
+        """
+        SELECT objects, indexed, collected, (
+            SELECT count(*) FROM (SELECT FROM vector_entries e WHERE e.collection_no = c.collection_no LIMIT %s) AS few
+        ) <= %s FROM vector_collections c WHERE collection_no = %s
+        """,
+        (exact + 1, exact, collection_no),
+    )
+    return State(*(await found.fetchone() or (0, True, 0, True)))
+
+
+async def _by_index(
+    connection: Connection,
+    index: VectorIndex,
+    collection_no: int,
+    query: Query,
+    search: Search,
+    wanted: int,
+    asked: int,
+    collected: int,
+) -> Ranking | None:
+    """What the index leads to; None: it cannot say."""
+    tries = 0
+    while asked <= MOST_ASKED and tries < TRIES:
+        asking = asyncio.create_task(index.nearest(collection_no, query.vector, count=asked))
+        try:
+            equal = await _equal_entries(connection, collection_no, query)
+            proposed = await asking
+        finally:
+            asking.cancel()
+        if len(proposed.entries) < asked:
+            # A collection that is not small has more: the index has lost some, or does not reach them.
+            return None
+        edge = float(proposed.distances[-1])
+        found = await _ranked(connection, collection_no, query, search, _joined(equal, proposed), wanted + ROOM, edge)
+        if found.collected != collected:
+            # What an entry belonged to may be gone between the index and Postgres: both are asked again.
+            tries, collected = tries + 1, found.collected
+            continue
+        beyond = edge > search.most
+        if found.count >= wanted or beyond:
+            found.ranking.complete = beyond and found.count <= wanted + ROOM
+            return found.ranking
+        asked *= 4
+    return None
+
+
+async def _by_looking(
+    database: Database, collection_no: int, query: Query, search: Search, wanted: int, state: State
+) -> Ranking:
+    """Look at the vector of every entry that a match may have; the answer is exact."""
+    async with database.transaction() as connection:
+        # What is proposed and what it belongs to are seen at one moment.
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        proposed = await _every_entry(connection, collection_no, query.vector, None if state.small else search.node)
+        count = len(proposed.entries) if search.by_field else max(int(wanted * SPARE), LEAST_ASKED)
+        while True:
+            nearest = _first(proposed, count)
+            complete = len(nearest.entries) == len(proposed.entries)
+            found = await _ranked(connection, collection_no, query, search, nearest, wanted + ROOM, np.inf)
+            if complete or found.count >= wanted:
+                found.ranking.complete = complete and found.count <= wanted + ROOM
+                return found.ranking
+            count *= 8
+
+
+def _first(proposed: Proposals, count: int) -> Proposals:
+    """The nearest entries, with all that are as far as the last of them."""
+    if count < len(proposed.entries):
+        count = int(np.searchsorted(proposed.distances, proposed.distances[count - 1], side="right"))
+    return Proposals(proposed.entries[:count], proposed.distances[:count])
+
+
+async def _every_entry(connection: Connection, collection_no: int, query: Vector, node: Node | None) -> Proposals:
+    """All entries, or those of the objects that match."""
+    chosen = ""
+    values: list[Any] = []
+    if node is not None and node != EVERYTHING:
+        condition, values = compile_filter(node)
+        chosen = f"""
+            AND e.entry IN (
+                SELECT p.entry FROM vector_objects o JOIN vector_parts p USING (collection_no, uid, version)
+                WHERE o.collection_no = %s AND o.version IS NOT NULL AND {condition}
+            )"""
+        values = [collection_no, *values]
+    entries: list[npt.NDArray[np.int64]] = []
+    distances: list[npt.NDArray[np.float64]] = []
+    async with connection.cursor("scan", binary=True) as cursor:
+        await cursor.execute(
+            f"SELECT e.entry, e.vector FROM vector_entries e WHERE e.collection_no = %s {chosen}",
+            (collection_no, *values),
+        )
+        while rows := await cursor.fetchmany(SCAN_ROWS):
+            entries.append(np.array([row[0] for row in rows], dtype=np.int64))
+            distances.append(await asyncio.to_thread(_distances, query, [row[1] for row in rows]))
+    if not entries:
+        return Proposals(np.zeros(0, dtype=np.int64), np.zeros(0))
+    far = np.concatenate(distances)
+    order = np.argsort(far, kind="stable")
+    return Proposals(np.concatenate(entries)[order], far[order])
+
+
+def _distances(query: Vector, vectors: Sequence[bytes]) -> npt.NDArray[np.float64]:
+    return cosine_distances(query, np.frombuffer(b"".join(vectors), dtype=np.float32).reshape(len(vectors), -1))
+
+
+async def _equal_entries(connection: Connection, collection_no: int, query: Query) -> Proposals:
+    """The entries of what is stored with the very text of the query: these are found without the index."""
+    found = await connection.execute(
+        """
+        SELECT entry, vector FROM vector_entries WHERE collection_no = %(number)s AND (entry = %(entry)s OR entry IN (
+            SELECT p.entry FROM (
+                SELECT uid, version FROM vector_objects
+                WHERE collection_no = %(number)s AND version = %(version)s LIMIT %(most)s
+            ) o JOIN vector_parts p ON p.collection_no = %(number)s AND p.uid = o.uid AND p.version = o.version
+        ))
+        """,
+        {"number": collection_no, "entry": query.entry, "version": query.version, "most": SAME_TEXTS},
+        binary=True,
+    )
+    rows = await found.fetchall()
+    if not rows:
+        return Proposals(np.zeros(0, dtype=np.int64), np.zeros(0))
+    return Proposals(
+        np.array([row[0] for row in rows], dtype=np.int64), _distances(query.vector, [row[1] for row in rows])
+    )
+
+
+def _joined(equal: Proposals, proposed: Proposals) -> Proposals:
+    new = ~np.isin(equal.entries, proposed.entries)
+    return Proposals(
+        np.concatenate([equal.entries[new], proposed.entries]),
+        np.concatenate([equal.distances[new], proposed.distances]),
+    )
+
+
+async def _ranked(
+    connection: Connection,
+    collection_no: int,
+    query: Query,
+    search: Search,
+    proposed: Proposals,
+    most: int,
+    edge: float,
+) -> Ranked:
+    """The first objects of the proposed entries; none beyond the edge of what is known."""
+    condition, values = compile_filter(search.node)
+    order, order_values = order_by(search.sort, by_distance=True)
+    sorted_by = "NULL::jsonb AS payload" if search.sort is None else "o.payload"
+    known: dict[int, tuple[int, float]] = {}
+    while True:
+        found = await connection.execute(
+            f"""
+            WITH near AS MATERIALIZED (
+                SELECT * FROM unnest(%s::bigint[], %s::float8[]) AS near (entry, distance)
+            ), proposed AS MATERIALIZED (
+                SELECT p.uid, p.version, min(near.distance) AS distance FROM near
+                JOIN vector_parts p ON p.collection_no = %s AND p.entry = near.entry GROUP BY p.uid, p.version
+                UNION ALL SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::float8[])
+            ), matches AS MATERIALIZED (
+                SELECT o.uid, o.version, o.object_id, live.distance, {sorted_by}, o.created_at, o.updated_at
+                FROM (SELECT DISTINCT uid FROM proposed) AS each
+                JOIN vector_objects o ON o.collection_no = %s AND o.uid = each.uid AND o.version IS NOT NULL
+                LEFT JOIN proposed live ON live.uid = o.uid AND live.version = o.version
+                WHERE {condition}
+            ), ranked AS (
+                SELECT o.uid, o.version, near.distance, row_number() OVER (ORDER BY {order} o.object_id) AS place
+                FROM matches o, LATERAL (SELECT o.distance) AS near WHERE near.distance <= %s
+            )
+            SELECT (SELECT count(*) FROM ranked),
+                (SELECT collected FROM vector_collections WHERE collection_no = %s),
+                (SELECT array_agg(uid) FROM matches WHERE distance IS NULL),
+                (SELECT string_agg({PACKED.format("r")}, '' ORDER BY r.place) FROM ranked r WHERE r.place <= %s)
+            """,
+            (
+                proposed.entries.tolist(), proposed.distances.tolist(), collection_no,
+                list(known), [one[0] for one in known.values()], [one[1] for one in known.values()], collection_no,
+                *values, *order_values, min(edge, search.most), collection_no, most,
+            ),
+            binary=True,
+        )  # fmt: skip
+        count, collected, changed, packed = await found.fetchone() or (0, 0, None, None)
+        if not changed:
+            return Ranked(Ranking(packed_places(packed), complete=False, total=None), count, collected)
+        # The index knew the old text of these, Postgres knows the new one.
+        known |= await live_distances(connection, collection_no, query.vector, changed)
+
+
+async def live_distances(
+    connection: Connection, collection_no: int, query: Vector, uids: Sequence[int]
+) -> dict[int, tuple[int, float]]:
+    """Version and distance of each object that is live, from its vectors."""
+    found = await connection.execute(
+        """
+        SELECT o.uid, o.version, e.vector FROM vector_objects o
+        JOIN vector_parts p USING (collection_no, uid, version)
+        JOIN vector_entries e USING (collection_no, entry)
+        WHERE o.collection_no = %s AND o.uid = ANY(%s::bigint[])
+        """,
+        (collection_no, list(uids)),
+        binary=True,
+    )
+    rows: list[tuple[Any, ...]] = await found.fetchall()
+    nearest: dict[int, tuple[int, float]] = {}
+    if rows:
+        far = _distances(query, [row[2] for row in rows]).tolist()
+        for (uid, version, _), distance in zip(rows, far, strict=True):
+            if uid not in nearest or distance < nearest[uid][1]:
+                nearest[uid] = version, distance
+    return nearest

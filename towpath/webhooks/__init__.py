@@ -1,0 +1,1 @@
+"""Endpoints, deliveries, attempts and their signatures."""

@@ -1,0 +1,74 @@
+"""Signatures over a webhook's body: Standard Webhooks, and the `X-Omni-Signature` pair.
+
+Standard Webhooks, as their own package signs: https://www.standardwebhooks.com; the pair as in the contract of AI jobs.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from standardwebhooks import Webhook
+
+from towpath.core.errors import BadInput
+
+PREFIX = "whsec_"
+SHORTEST, LONGEST = 24, 64
+
+
+def signing_key(secret: str, *, field: str = "secret") -> bytes:
+    """The key for `webhook-signature`.
+
+    Args:
+        secret: `whsec_` and base64, or any text, whose UTF-8 bytes are the key.
+        field: What the error names.
+
+    Raises:
+        BadInput: What follows `whsec_` is no base64 of 24 to 64 bytes.
+    """
+    if not secret.startswith(PREFIX):
+        return secret.encode()
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadInput(f"{field}: what follows {PREFIX} is not base64", field=field) from error
+    if not SHORTEST <= len(key) <= LONGEST:
+        raise BadInput(f"{field}: {PREFIX} must hold {SHORTEST} to {LONGEST} bytes, not {len(key)}", field=field)
+    return key
+
+
+def standard_form(secret: str) -> str:
+    """The equal secret that the official packages take."""
+    return secret if secret.startswith(PREFIX) else PREFIX + base64.b64encode(secret.encode()).decode()
+
+
+def new_secret() -> str:
+    """A fresh secret of 32 random bytes."""
+    return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def signature_headers(signing: Sequence[str], *, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers of one attempt.
+
+    Args:
+        signing: The secrets that are valid now, the newest first; none: the body goes unsigned.
+        message_id: The same over all repeats.
+        timestamp: Unix seconds of this attempt.
+        body: What is sent, byte for byte: text in UTF-8.
+    """
+    headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
+    if not signing:
+        return headers
+    moment, text = datetime.fromtimestamp(timestamp, UTC), body.decode()
+    # The package reads base64 leniently and would sign with half a key: it is given the bytes that ours has checked.
+    standard = [Webhook(signing_key(secret)).sign(message_id, moment, text) for secret in signing]
+    headers["webhook-signature"] = " ".join(standard)
+    pair = [hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256) for secret in signing]
+    headers["X-Omni-Signature-Timestamp"] = str(timestamp)
+    headers["X-Omni-Signature"] = ", ".join(f"sha256={one.hexdigest()}" for one in pair)
+    return headers

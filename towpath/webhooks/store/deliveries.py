@@ -1,0 +1,343 @@
+"""Deliveries: queued with the event that they tell of, tried by their workflow, read by the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg.rows import class_row
+from psycopg.types.json import Json
+
+from towpath.core.errors import Conflict, NotFound
+from towpath.core.json_values import parse_json, write_json
+from towpath.core.texts import utc_text
+from towpath.db.engine import Connection, Database
+from towpath.db.tables import JobRow
+from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.store.visibility import SEEN, seen_by
+from towpath.jobs.types import DeliveryRef, JobRef, JobState
+from towpath.webhooks.store.notices import own_members
+from towpath.webhooks.types import ENDS, SAME, DeliveryState, Try, TryOutcome, TryTask, WebhookEvent
+
+COLUMNS = (
+    "id, organization, job_id, webhook_id, url, event, event_id, body, state, run, tries, next_attempt_at,"
+    " created_at, once"
+)
+DUE_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One notice to one receiver."""
+
+    id: UUID
+    organization: str
+    job_id: UUID
+    webhook_id: UUID | None
+    url: str
+    event: WebhookEvent
+    event_id: str
+    body: str
+    state: DeliveryState
+    run: int
+    tries: list[dict[str, Any]]
+    next_attempt_at: datetime | None
+    created_at: datetime
+    once: bool
+
+    @property
+    def ref(self) -> DeliveryRef:
+        """The present run."""
+        return DeliveryRef(organization=self.organization, delivery_id=self.id, run=self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A delivery with the sealed secrets that are valid now, the newest first."""
+
+    delivery: Delivery
+    secrets: list[bytes]
+
+
+async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str, Any] | None) -> list[DeliveryRef]:
+    """Queue the notice of a job's end for everyone who is to have it, in the transaction that ends it."""
+    event = ENDS[job.state]
+    names = [event, *(word for word, same in SAME.items() if same is event)]
+    targets = await _targets(connection, job, names)
+    if not targets:
+        return []
+    ended = datetime.now(UTC)
+    body = {
+        **_body(job, event, next((text for webhook, _, text in targets if webhook is None), None)),
+        "completed_at": utc_text(ended),
+        "warnings": plain_warnings(job),
+        **await own_members(connection, job),
+    }
+    body["event_id"] = f"evt_{job.id.hex[:8]}_{body['status']}_{int(ended.timestamp())}_{job.attempt}"
+    if job.state is JobState.FAILED:
+        body["error"] = error
+    refs = []
+    for webhook, url, _ in targets:
+        # Another receiver's metadata are not its business.
+        sent = body if webhook is None else {**body, "metadata": None}
+        refs.append(await _queue(connection, job, webhook, url, sent))
+    return refs
+
+
+async def queue_progress(connection: Connection, job: JobRow, step: int, told: dict[str, Any]) -> list[DeliveryRef]:
+    """Queue a notice of progress for the job's own target; it is tried once.
+
+    Args:
+        connection: In the transaction of the progress.
+        job: The job.
+        step: Numbers the progress within the attempt.
+        told: What is new.
+
+    Returns:
+        The delivery; none: the job has no target.
+    """
+    found = await connection.execute("SELECT url, metadata::text FROM job_webhooks WHERE job_id = %s", (job.id,))
+    target = await found.fetchone()
+    if target is None:
+        return []
+    body = {
+        **_body(job, WebhookEvent.PROGRESS, target[1]),
+        **await own_members(connection, job),
+        "event_id": f"evt_{job.id.hex[:8]}_PROGRESS_{job.attempt}_{step}",
+        "progress": told,
+    }
+    return [await _queue(connection, job, None, target[0], body, step=step, once=True)]
+
+
+async def queue_review(connection: Connection, job: JobRow) -> list[DeliveryRef]:
+    """Queue the notice that a job's result waits for a person, for everyone who is to have it; once an attempt."""
+    known = await connection.execute(
+        "SELECT 1 FROM deliveries WHERE job_id = %s AND attempt = %s AND event = %s LIMIT 1",
+        (job.id, job.attempt, WebhookEvent.REVIEW),
+    )
+    if await known.fetchone() is not None:
+        return []
+    targets = await _targets(connection, job, [WebhookEvent.REVIEW])
+    body = {
+        **_body(job, WebhookEvent.REVIEW, next((text for webhook, _, text in targets if webhook is None), None)),
+        **await own_members(connection, job),
+        "event_id": f"evt_{job.id.hex[:8]}_REVIEW_{job.attempt}",
+    }
+    return [
+        await _queue(connection, job, webhook, url, body if webhook is None else {**body, "metadata": None})
+        for webhook, url, _ in targets
+    ]
+
+
+async def _targets(connection: Connection, job: JobRow, names: Sequence[str]) -> list[tuple[UUID | None, str, str]]:
+    """Who is told: the job's own target with its metadata, the receiver that its start named, those of the event."""
+    found = await connection.execute(
+        """
+        SELECT NULL::uuid, url, metadata::text FROM job_webhooks WHERE job_id = %(job)s
+        UNION ALL
+        SELECT id, url, NULL FROM webhooks
+        WHERE organization = %(organization)s AND disabled_at IS NULL AND events && %(names)s
+        """,
+        {"job": job.id, "organization": job.organization, "names": list(names)},
+    )
+    return await found.fetchall()
+
+
+async def progress_queued(connection: Connection, ref: JobRef, step: int) -> list[DeliveryRef]:
+    """The delivery of a step's progress, unless it is through."""
+    found = await connection.execute(
+        "SELECT id, run FROM deliveries WHERE job_id = %s AND attempt = %s AND step = %s AND state = 'PENDING'",
+        (ref.job_id, ref.attempt, step),
+    )
+    return [
+        DeliveryRef(organization=ref.organization, delivery_id=row[0], run=row[1]) for row in await found.fetchall()
+    ]
+
+
+def _body(job: JobRow, event: WebhookEvent, metadata: str | None) -> dict[str, Any]:
+    return {
+        "event": event,
+        "jobId": str(job.id),
+        "kind": job.kind,
+        "status": job.state,
+        "metadata": None if metadata is None else parse_json(metadata),
+    }
+
+
+async def _queue(
+    connection: Connection,
+    job: JobRow,
+    webhook: UUID | None,
+    url: str,
+    body: dict[str, Any],
+    *,
+    step: int = 0,
+    once: bool = False,
+) -> DeliveryRef:
+    ref = DeliveryRef(organization=job.organization, delivery_id=uuid4())
+    await connection.execute(
+        """
+        INSERT INTO deliveries (id, organization, job_id, attempt, webhook_id, url, event, event_id, body, step, once)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        (ref.delivery_id, job.organization, job.id, job.attempt, webhook, url, body["event"], body["event_id"],
+         write_json(body).decode(), step, once),
+    )  # fmt: skip
+    return ref
+
+
+async def queued_of(connection: Connection, job: JobRow, attempt: int) -> list[DeliveryRef]:
+    """The deliveries that an attempt's end has queued, and that are not through yet."""
+    found = await connection.execute(
+        "SELECT id, run FROM deliveries WHERE job_id = %s AND attempt = %s AND state = 'PENDING' AND NOT once",
+        (job.id, attempt),
+    )
+    return [
+        DeliveryRef(organization=job.organization, delivery_id=row[0], run=row[1]) for row in await found.fetchall()
+    ]
+
+
+async def overdue(database: Database, *, limit: int) -> list[DeliveryRef]:
+    """Deliveries whose attempt should long have been made: nobody works on them."""
+    async with database.transaction() as connection:
+        found = await connection.execute(
+            """
+            SELECT organization, id, run FROM deliveries
+            WHERE state = 'PENDING' AND next_attempt_at < now() - make_interval(secs => %s)
+            ORDER BY next_attempt_at LIMIT %s
+            """,
+            (DUE_SECONDS, limit),
+        )
+        return [DeliveryRef(organization=row[0], delivery_id=row[1], run=row[2]) for row in await found.fetchall()]
+
+
+async def get_delivery(database: Database, organization: str, delivery_id: UUID) -> Delivery:
+    """One delivery.
+
+    Raises:
+        NotFound: It is not there, or another organisation's.
+    """
+    async with database.transaction() as connection:
+        return await _read(connection, organization, delivery_id)
+
+
+async def _read(connection: Connection, organization: str, delivery_id: UUID, *, lock: bool = False) -> Delivery:
+    async with connection.cursor(row_factory=class_row(Delivery)) as cursor:
+        await cursor.execute(
+            f"SELECT {COLUMNS} FROM deliveries WHERE organization = %s AND id = %s" + (" FOR UPDATE" if lock else ""),
+            (organization, delivery_id),
+        )
+        row = await cursor.fetchone()
+    if row is None:
+        raise NotFound(f"no delivery {delivery_id}")
+    row.state, row.event = DeliveryState(row.state), WebhookEvent(row.event)
+    return row
+
+
+async def list_deliveries(
+    database: Database,
+    organization: str,
+    *,
+    job_id: UUID | None,
+    state: DeliveryState | None,
+    before: tuple[datetime, UUID] | None,
+    seer: UUID | None,
+    limit: int,
+) -> list[Delivery]:
+    """Deliveries, newest first; with `seer` only those of jobs that this person sees."""
+    conditions, values = ["organization = %(organization)s"], {"organization": organization, "limit": limit}
+    given: dict[str, Any] = {"job_id": job_id, "state": state}
+    for name, value in given.items():
+        if value is not None:
+            conditions.append(f"{name} = %({name})s")
+            values[name] = value
+    if seer is not None:
+        conditions.append(f"EXISTS (SELECT 1 FROM jobs WHERE jobs.id = deliveries.job_id AND {SEEN})")
+        values |= seen_by(seer)
+    if before is not None:
+        conditions.append("(created_at, id) < (%(at)s, %(id)s)")
+        values |= {"at": before[0], "id": before[1]}
+    query = (
+        f"SELECT {COLUMNS} FROM deliveries WHERE {' AND '.join(conditions)}"
+        " ORDER BY created_at DESC, id DESC LIMIT %(limit)s"
+    )
+    async with database.transaction() as connection, connection.cursor(row_factory=class_row(Delivery)) as cursor:
+        await cursor.execute(query, values)
+        return await cursor.fetchall()
+
+
+async def open_try(database: Database, task: TryTask) -> Sealed | TryOutcome:
+    """What an attempt has to send, or how it ended if it was made already.
+
+    Raises:
+        NotFound: The delivery's job was deleted.
+    """
+    async with database.transaction() as connection:
+        delivery = await _read(connection, task.ref.organization, task.ref.delivery_id)
+        if delivery.run != task.ref.run:
+            return TryOutcome(state=DeliveryState.FAILED)
+        for one in delivery.tries:
+            if (one["run"], one["number"]) == (task.ref.run, task.number):
+                left = (datetime.fromisoformat(one["at"]) - datetime.now(UTC)).total_seconds() + one["wait"]
+                return TryOutcome(state=DeliveryState(one["state"]), wait=max(left, 0.0))
+        if delivery.state is not DeliveryState.PENDING:
+            return TryOutcome(state=delivery.state)
+        if delivery.webhook_id is None:
+            found = await connection.execute(
+                """
+                SELECT coalesce(secret, (SELECT webhook_secret FROM organizations WHERE id = %s))
+                FROM job_webhooks WHERE job_id = %s
+                """,
+                (delivery.organization, delivery.job_id),
+            )
+        else:
+            found = await connection.execute(
+                "SELECT secret, CASE WHEN previous_until > now() THEN previous_secret END FROM webhooks WHERE id = %s",
+                (delivery.webhook_id,),
+            )
+        secrets: Sequence[bytes | None] = await found.fetchone() or ()
+    return Sealed(delivery, [one for one in secrets if one is not None])
+
+
+async def keep_try(database: Database, task: TryTask, made: Try, outcome: TryOutcome) -> None:
+    """Write an attempt into the log, and where the delivery is now."""
+    ref = task.ref
+    row = {
+        "run": ref.run,
+        "number": task.number,
+        **made.model_dump(mode="json", by_alias=True),
+        "state": outcome.state,
+        "wait": outcome.wait,
+    }
+    due = made.at + timedelta(seconds=outcome.wait) if outcome.state is DeliveryState.PENDING else None
+    async with database.transaction() as connection:
+        delivery = await _read(connection, ref.organization, ref.delivery_id, lock=True)
+        if delivery.run != ref.run or delivery.state is not DeliveryState.PENDING:
+            return
+        await connection.execute(
+            "UPDATE deliveries SET tries = %s, state = %s, next_attempt_at = %s WHERE id = %s",
+            (Json([*delivery.tries, row]), outcome.state, due, ref.delivery_id),
+        )
+        if outcome.state is DeliveryState.DISABLED and delivery.webhook_id is not None:
+            await connection.execute("UPDATE webhooks SET disabled_at = now() WHERE id = %s", (delivery.webhook_id,))
+
+
+async def begin_resend(database: Database, organization: str, delivery_id: UUID) -> Delivery:
+    """Send a notice once more, from the start of the schedule.
+
+    Raises:
+        NotFound: It is not there.
+        Conflict: It is on its way already.
+    """
+    async with database.transaction() as connection:
+        delivery = await _read(connection, organization, delivery_id, lock=True)
+        if delivery.state is DeliveryState.PENDING:
+            raise Conflict("the delivery is on its way; its next attempt is due by itself")
+        await connection.execute(
+            "UPDATE deliveries SET state = 'PENDING', run = run + 1, next_attempt_at = now() WHERE id = %s",
+            (delivery_id,),
+        )
+        return await _read(connection, organization, delivery_id)

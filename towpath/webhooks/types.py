@@ -1,0 +1,168 @@
+"""Webhooks: targets of a job, registered receivers, deliveries and what their workflow carries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AliasChoices, BaseModel, Field
+
+from towpath.core.bodies import Strict
+from towpath.core.wire import Wire
+from towpath.core.words import Word
+from towpath.jobs.types import DeliveryRef, JobState
+
+MOST_METADATA_BYTES = 16 << 10
+MOST_URL = 4096
+MOST_SECRET = 512
+
+
+class WebhookEvent(Word):
+    """What a receiver can be told."""
+
+    COMPLETE = "job.complete"
+    FAILED = "job.failed"
+    ERROR = "job.error"
+    CANCELLED = "job.cancelled"
+    PROGRESS = "job.progress"
+    REVIEW = "job.review"
+
+
+ENDS: dict[JobState, WebhookEvent] = {
+    JobState.COMPLETED: WebhookEvent.COMPLETE,
+    JobState.FAILED: WebhookEvent.FAILED,
+    JobState.CANCELLED: WebhookEvent.CANCELLED,
+}
+SAME = {WebhookEvent.ERROR: WebhookEvent.FAILED}
+"""Two systems' words for one event."""
+
+
+class DeliveryState(Word):
+    """Where a delivery is; the receiver answered 410 in the last one."""
+
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
+    DISABLED = "DISABLED"
+
+
+class WebhookFields(BaseModel):
+    """What every start takes for a notice of its own job's end; it is kept apart from the job's parameters."""
+
+    webhook_url: Annotated[str, Field(min_length=1, max_length=MOST_URL)] | None = Field(
+        default=None, validation_alias=AliasChoices("webhookUrl", "webhook_url"), exclude=True
+    )
+    webhook_signing_secret: Annotated[str, Field(min_length=1, max_length=MOST_SECRET)] | None = Field(
+        default=None,
+        validation_alias=AliasChoices("webhookSigningSecret", "webhook_signing_secret"),
+        repr=False,
+        exclude=True,
+    )
+    webhook_metadata: dict[str, Any] | None = Field(
+        default=None, validation_alias=AliasChoices("webhookMetadata", "webhook_metadata"), exclude=True
+    )
+
+
+class ReceiverBody(Wire, Strict):
+    """A receiver to register."""
+
+    url: Annotated[str, Field(min_length=1, max_length=MOST_URL, examples=["https://hooks.example.com/towpath"])]
+    secret: Annotated[str, Field(min_length=1, max_length=MOST_SECRET)] | None = Field(
+        default=None, repr=False, description="`whsec_` and base64 of 24 to 64 bytes, or any text; none: one is made."
+    )
+    events: Annotated[list[WebhookEvent], Field(min_length=1, default_factory=lambda: list(WebhookEvent))]
+
+
+class ReceiverView(Wire):
+    """A registered receiver; `secret` only when it was just made or changed."""
+
+    webhook_id: UUID
+    url: str
+    events: list[WebhookEvent]
+    secret: str | None = None
+    created_at: datetime
+    disabled_at: datetime | None = Field(default=None, description="It answered 410, and is told nothing more.")
+    previous_secret_until: datetime | None = None
+
+
+class StandingSecretBody(Wire, Strict):
+    """The secret that signs for targets of single jobs which bring none."""
+
+    secret: Annotated[str, Field(min_length=1, max_length=MOST_SECRET)] | None = Field(
+        default=None, repr=False, description="`whsec_` and base64 of 24 to 64 bytes, or any text; none: one is made."
+    )
+
+
+class Try(Wire):
+    """One attempt of a delivery."""
+
+    at: datetime
+    status: int | None = None
+    duration_ms: int = 0
+    error: str | None = None
+
+
+class DeliveryView(Wire):
+    """One notice to one receiver."""
+
+    id: UUID
+    job_id: UUID
+    webhook_id: UUID | None = None
+    url: str
+    event: WebhookEvent
+    event_id: str
+    state: DeliveryState
+    attempts: list[Try]
+    next_attempt_at: datetime | None = None
+    created_at: datetime
+    body: dict[str, Any] | None = Field(default=None, description="What is sent; in the detail only.")
+
+
+class DeliveryPage(Wire):
+    """Deliveries, newest first; pass `nextCursor` back as `cursor`."""
+
+    deliveries: list[DeliveryView]
+    next_cursor: str | None = None
+
+
+class TryTask(BaseModel):
+    """The input of one attempt; `number` from 0 within the run."""
+
+    ref: DeliveryRef
+    number: int
+
+
+class TryOutcome(BaseModel):
+    """What an attempt has led to; `wait` seconds until the next one while PENDING."""
+
+    state: DeliveryState
+    wait: float = 0.0
+
+
+class NoticeInput(BaseModel):
+    """The one input of the notice workflow: all that is told of one job's end."""
+
+    refs: list[DeliveryRef]
+
+
+class NoticeOutcome(BaseModel):
+    """How many receivers have it, and how many get a workflow of their own."""
+
+    delivered: int
+    pending: int
+
+
+class DeliveryInput(BaseModel):
+    """The one input of the delivery workflow."""
+
+    ref: DeliveryRef
+    tried: int = Field(default=0, description="Attempts that were made before it.")
+    wait: float = Field(default=0.0, description="Seconds before its first attempt.")
+
+
+class DeliveryOutcome(BaseModel):
+    """How a run of a delivery ended."""
+
+    state: DeliveryState
+    attempts: int

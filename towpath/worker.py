@@ -1,0 +1,325 @@
+"""A worker process: settings -> stores -> activity objects -> Temporal workers, one a task queue."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
+
+from towpath.activities.ai import AiActivities
+from towpath.activities.enrichment import EnrichmentActivities
+from towpath.activities.entities import EntityActivities
+from towpath.activities.entity_reindex import ReindexActivities
+from towpath.activities.extraction import ExtractionActivities
+from towpath.activities.interceptor import ActivityGuard
+from towpath.activities.jobs import JobActivities
+from towpath.activities.llm_tasks import LlmTaskActivities
+from towpath.activities.vectors import VectorActivities
+from towpath.activities.webhooks import WebhookActivities
+from towpath.ai.agent import Desk
+from towpath.core.queues import Queue, read_queues
+from towpath.db.engine import Database
+from towpath.documents import DocumentReader
+from towpath.entities.candidates import Matcher
+from towpath.extraction.fetching import Documents
+from towpath.jobs.patience import Clock, Patience, wall_clock
+from towpath.llm import LanguageModels
+from towpath.llm.paid import Asker
+from towpath.net.http import GuardedClient
+from towpath.runtime.embedded.demand import chroma_url, local_llm_url
+from towpath.runtime.exposure import own_endpoints
+from towpath.runtime.logs import configure_logging
+from towpath.runtime.plugin import towpath_plugin
+from towpath.runtime.settings import Settings, get_settings
+from towpath.runtime.temporal import connect, worker_runtime
+from towpath.secrets.vault import Vault
+from towpath.vectors.embedding import make_embedder
+from towpath.vectors.sources import Sources
+from towpath.vectors.store.index import VectorIndex
+from towpath.workflows.ai import AI_WORKFLOWS
+from towpath.workflows.enrichment import ENRICHMENT_WORKFLOWS
+from towpath.workflows.entities import EntityBatchWorkflow
+from towpath.workflows.entity_reindex import EntityReindexWorkflow
+from towpath.workflows.extraction import EXTRACTION_WORKFLOWS
+from towpath.workflows.housekeeping import RECONCILE_ID, ReconcileWorkflow
+from towpath.workflows.vectors import VectorDeletionWorkflow, VectorUpsertionWorkflow
+from towpath.workflows.webhooks import WEBHOOK_WORKFLOWS
+
+logger = logging.getLogger("towpath.worker")
+
+WORKFLOWS = [
+    EntityBatchWorkflow,
+    EntityReindexWorkflow,
+    VectorUpsertionWorkflow,
+    VectorDeletionWorkflow,
+    *ENRICHMENT_WORKFLOWS,
+    *AI_WORKFLOWS,
+    *EXTRACTION_WORKFLOWS,
+    *WEBHOOK_WORKFLOWS,
+    ReconcileWorkflow,
+]
+GRACE = timedelta(seconds=20)
+STICKY = timedelta(seconds=3)
+"""After so long another worker takes a workflow's task: that is what its client waits for when one was killed."""
+RECONCILE_EVERY = timedelta(seconds=30)
+COMPUTE_SLOTS = 2
+ENGINE_SLOTS = 20
+# They wait for receivers, of which some hang; those that answer must not wait for them.
+IO_SLOTS = 400
+RECEIVER_SECONDS = 15.0
+RECEIVER_BYTES = 64 << 10
+
+ActivityMethod = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The activity objects of a worker process, each once however many queues it serves."""
+
+    jobs: JobActivities
+    entities: EntityActivities
+    reindex: ReindexActivities
+    vectors: VectorActivities
+    enrichment: EnrichmentActivities
+    tasks: LlmTaskActivities
+    ai: AiActivities
+    extraction: ExtractionActivities
+    documents: Documents
+    guard: ActivityGuard
+    fetcher: GuardedClient
+    webhooks: WebhookActivities
+    receivers: GuardedClient
+    client: GuardedClient
+    models: LanguageModels
+
+    @classmethod
+    def make(cls, database: Database, settings: Settings, *, clock: Clock = wall_clock) -> Parts:
+        """Everything from the settings; nothing connects yet.
+
+        Args:
+            database: Where everything is kept.
+            settings: The settings.
+            clock: By which a provider's outage is waited out.
+        """
+        matcher = Matcher(database, memory_mb=settings.match_memory_mb)
+        closed = own_endpoints(settings)
+        client = GuardedClient(
+            closed=closed,
+            allow_hosts=settings.allowed_host_list,
+            most_bytes=settings.source_max_bytes,
+            seconds=settings.source_seconds,
+        )
+        receivers = GuardedClient(
+            allow_hosts=settings.receiver_host_list,
+            closed=closed,
+            most_bytes=RECEIVER_BYTES,
+            seconds=RECEIVER_SECONDS,
+        )
+        index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
+        models = LanguageModels(settings.llm, partial(local_llm_url, settings))
+        vault = Vault(settings.encryption_key_list)
+        patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
+        asker = Asker(database, models, patience)
+        fetcher = GuardedClient(
+            closed=closed,
+            allow_hosts=settings.allowed_host_list,
+            most_bytes=settings.document_max_bytes,
+            seconds=settings.document_seconds,
+        )
+        reader = DocumentReader(settings.read_limits, children=COMPUTE_SLOTS)
+        sources = Sources(client, reader, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
+        documents = Documents(
+            database,
+            reader,
+            fetcher,
+            vault,
+            most_bytes=settings.document_max_bytes,
+        )
+        desk = Desk(
+            database,
+            asker,
+            vault,
+            guard=client,
+            root=settings.databases_root,
+            seconds=settings.query_seconds,
+        )
+        return cls(
+            jobs=JobActivities(
+                database,
+                retention_days=settings.retention_days,
+                answer_days=settings.llm_cache_days,
+                full_details=settings.full_details,
+            ),
+            entities=EntityActivities(database, matcher, share_size=settings.match_chunk),
+            reindex=ReindexActivities(database, matcher, share_size=settings.match_chunk),
+            vectors=VectorActivities(database, index, partial(make_embedder, settings.embedding), sources, patience),
+            enrichment=EnrichmentActivities(database, asker),
+            tasks=LlmTaskActivities(database, asker),
+            ai=AiActivities(desk, full_details=settings.full_details),
+            extraction=ExtractionActivities(database, asker, documents, chunk=settings.extraction_chunk),
+            documents=documents,
+            guard=ActivityGuard(database, retry_days=settings.retry_days, full_details=settings.full_details),
+            fetcher=fetcher,
+            webhooks=WebhookActivities(database, receivers, vault),
+            receivers=receivers,
+            client=client,
+            models=models,
+        )
+
+    def serve(self, queue: Queue) -> list[ActivityMethod]:
+        """The activities that a queue's workers serve."""
+        jobs, entities, reindex, vectors = self.jobs, self.entities, self.reindex, self.vectors
+        if queue is Queue.ENGINE:
+            return [
+                jobs.begin_job,
+                jobs.enter_phase,
+                jobs.finish_job,
+                jobs.hold_job,
+                jobs.cancel_workflow,
+                jobs.find_unstarted,
+                jobs.sweep,
+                vectors.tend_index,
+                self.webhooks.find_overdue,
+            ]
+        if queue is Queue.COMPUTE:
+            return [
+                entities.plan_batch,
+                entities.index_page,
+                entities.train_index,
+                entities.match_page,
+                entities.resolve_batch,
+                reindex.plan_reindex,
+                reindex.copy_share,
+                reindex.train_building,
+                reindex.match_share,
+                reindex.resolve_building,
+                reindex.swap_index,
+                vectors.plan_task,
+                vectors.upsert_page,
+                vectors.delete_page,
+                self.extraction.open_document,
+                self.extraction.read_share,
+                self.extraction.show_review,
+                self.extraction.settle_review,
+            ]
+        if queue is Queue.LLM:
+            enrichment, tasks = self.enrichment, self.tasks
+            return [
+                enrichment.plan_enrichment,
+                enrichment.check_type,
+                enrichment.enrich_page,
+                tasks.generate_schema,
+                tasks.edit_schema,
+                tasks.retry_domains,
+                tasks.merge_records,
+                self.ai.iterate,
+                self.ai.choose_topic,
+                self.ai.generate_query,
+                self.ai.read_schema,
+                self.extraction.extract_fields,
+                self.extraction.classify,
+            ]
+        return [self.webhooks.try_first, self.webhooks.try_delivery]
+
+
+def make_worker(client: Client, queue: Queue, parts: Parts, settings: Settings) -> Worker:
+    """A Temporal worker for one queue."""
+    activities = parts.serve(queue)
+    slots = {Queue.COMPUTE: COMPUTE_SLOTS, Queue.LLM: settings.llm_slots, Queue.IO: IO_SLOTS}
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=WORKFLOWS if queue is Queue.ENGINE else [],
+        activities=activities,
+        interceptors=[parts.guard],
+        max_concurrent_activities=slots.get(queue, ENGINE_SLOTS),
+        graceful_shutdown_timeout=GRACE,
+        # Heartbeats carry the cancel; the default of 30 s would let a cancelled chunk run on.
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
+        sticky_queue_schedule_to_start_timeout=STICKY,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=1, maximum=8, initial=2),
+    )
+
+
+async def ensure_schedule(client: Client) -> None:
+    """Create the reconciler's schedule, once a namespace."""
+    schedule = Schedule(
+        action=ScheduleActionStartWorkflow(ReconcileWorkflow.run, id=RECONCILE_ID, task_queue=Queue.ENGINE),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=RECONCILE_EVERY)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+    )
+    try:
+        await client.create_schedule(RECONCILE_ID, schedule, trigger_immediately=True)
+    except ScheduleAlreadyRunningError:
+        logger.debug("the reconciler's schedule is there")
+
+
+async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
+    """Serve queues until SIGTERM or SIGINT, then let running activities finish or hand them back."""
+    # It logs each failed try as an error; the activity tells what became of the call.
+    logging.getLogger("instructor").setLevel(logging.CRITICAL)
+    database = Database(settings.require_database_url(), pool_size=settings.worker_pool_size)
+    client = await connect(settings, plugins=[towpath_plugin(settings)], runtime=worker_runtime())
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(database.close)
+        parts = Parts.make(database, settings)
+        stack.push_async_callback(parts.client.close)
+        stack.push_async_callback(parts.receivers.close)
+        stack.push_async_callback(parts.models.close)
+        stack.push_async_callback(parts.fetcher.close)
+        stack.push_async_callback(parts.documents.close)
+        for queue in queues:
+            await stack.enter_async_context(make_worker(client, queue, parts, settings))
+        if Queue.ENGINE in queues:
+            await ensure_schedule(client)
+        logger.info("ready, serving %s", ", ".join(queues))
+        await stop.wait()
+        logger.info("stopping")
+
+
+def run(settings: Settings, queues: Sequence[Queue]) -> None:
+    """Entry of `towpath worker`."""
+    asyncio.run(serve(settings, queues))
+
+
+def main() -> None:
+    """Entry of `python worker.py`: all queues, or those of TOWPATH_QUEUES."""
+    import argparse
+
+    parser = argparse.ArgumentParser(description="A Towpath worker.")
+    parser.add_argument(
+        "--queues", default=",".join(Queue), help="comma-separated task queues to serve (default: %(default)s)"
+    )
+    try:
+        queues = read_queues(parser.parse_args().queues)
+    except ValueError as error:
+        parser.error(str(error))
+    configure_logging(get_settings().log_level)
+    run(get_settings(), queues)
+
+
+if __name__ == "__main__":
+    main()
