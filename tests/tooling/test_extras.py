@@ -25,7 +25,7 @@ from tests.extraction.builders import note_pdf, poll, scan, send
 from tests.supervised import supervised
 from towpath.core.extras import MODULES, Extra
 from towpath.llm.types import LOCAL_LLM
-from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.embedded import EmbeddedStack, stack
 from towpath.runtime.embedded.temporal_server import binary
 from towpath.runtime.settings import Settings
 
@@ -42,7 +42,7 @@ for name in {blocked}:
 # Those that it starts miss the same.
 sys.executable = __file__
 sys.path[0] = os.getcwd()
-_, _, module, *rest = sys.argv
+module, *rest = [word for word in sys.argv[1:] if word not in ("-P", "-m")]
 sys.argv = [module, *rest]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
@@ -174,9 +174,10 @@ def bare(session_home: Path) -> Iterator[EmbeddedStack]:
     (folder / "temporal").symlink_to(binary())
     (folder / "chroma").symlink_to(Path(sys.executable).parent / "chroma")
     settings = Settings(home=session_home / "bare", port=0, ui_port=0, workers=1)
-    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as parts, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "executable", str(runner))
-        running = stack.enter_context(supervised(settings))
+        patch.setattr(stack, "OURS", [str(runner), *stack.OURS[1:]])
+        running = parts.enter_context(supervised(settings))
         patch.undo()
         yield running
 
