@@ -34,15 +34,15 @@ from towpath.ai.store.jobs import keep_action, open_run
 from towpath.ai.store.models import add_model, change_model
 from towpath.ai.store.tables import ModelRow
 from towpath.ai.types import ActionType, ChartType, IterationTask, ModelKind, Step, StoredAction
-from towpath.core.errors import ErrorCode, JobFault, OutputInvalid
+from towpath.core.errors import ErrorCode, JobFaultError, OutputInvalidError
 from towpath.core.texts import counted, shorten
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import DeliveryRef, JobRef
 from towpath.llm.types import Answer
 from towpath.webhooks.store.deliveries import progress_queued
 
-MOST_FIELDS = 300
-MOST_ERRORS = 3
+MAX_FIELDS = 300
+MAX_ERRORS = 3
 TOLD_CHARACTERS = 500
 
 
@@ -151,8 +151,8 @@ class AiActivities:
         )
         try:
             answer = await self._desk.ask(work, prompt)
-        except JobFault as fault:
-            if task.last and isinstance(fault.__cause__, OutputInvalid) and (rows := _last_rows(work)) is not None:
+        except JobFaultError as fault:
+            if task.last and isinstance(fault.__cause__, OutputInvalidError) and (rows := _last_rows(work)) is not None:
                 told = unfinished_answer(work.params.prompt, rows, task.step)
                 return work.action(ActionType.SUMMARIZE, told, task.step)
             raise
@@ -173,7 +173,7 @@ class AiActivities:
     @staticmethod
     def _fields(work: Work) -> list[Column]:
         """The fields that a model is shown."""
-        fields = fields_for(work.params.prompt, work.content, work.chosen_topic, most=MOST_FIELDS)
+        fields = fields_for(work.params.prompt, work.content, work.chosen_topic, most=MAX_FIELDS)
         if len(fields) < (known := len(fields_of(work.content, work.chosen_topic))):
             told = f"the model is shown the {len(fields)} of {known} fields that are nearest to the question"
             work.warn(ErrorCode.FIELDS_LEFT_OUT, told, work.chosen_topic)
@@ -203,7 +203,7 @@ class AiActivities:
         if work.topic is None:
             work.topic, answer = await self._desk.choose_topic(work)
             await self._keep(work, work.action(ActionType.PICK_TOPIC, f"The topic is {work.topic}.", 1, answer))
-        while len(tried := [one for one in work.actions if one.type is ActionType.GENERATE_QUERY]) < MOST_ERRORS:
+        while len(tried := [one for one in work.actions if one.type is ActionType.GENERATE_QUERY]) < MAX_ERRORS:
             if tried and tried[-1].error is None:
                 break
             await self._keep(work, await self._question(work, len(tried) + 2))
@@ -300,10 +300,10 @@ def _assert_not_hopeless(work: Work) -> None:
     """Stop after several failed queries in a row.
 
     Raises:
-        JobFault: With the last error.
+        JobFaultError: With the last error.
     """
     mine = [one for one in work.actions if one.attempt == work.ref.attempt and one.type is ActionType.GENERATE_QUERY]
-    if len(mine) >= MOST_ERRORS and all(one.error is not None for one in mine[-MOST_ERRORS:]):
-        raise JobFault(
-            f"{MOST_ERRORS} queries failed, the last one so: {mine[-1].error}", code=ErrorCode.QUERY_EXECUTION_ERROR
+    if len(mine) >= MAX_ERRORS and all(one.error is not None for one in mine[-MAX_ERRORS:]):
+        raise JobFaultError(
+            f"{MAX_ERRORS} queries failed, the last one so: {mine[-1].error}", code=ErrorCode.QUERY_EXECUTION_ERROR
         )

@@ -9,7 +9,7 @@ import numpy as np
 from temporalio import activity
 
 from towpath.activities.errors import end_of_item
-from towpath.core.errors import ErrorCode, JobFault
+from towpath.core.errors import ErrorCode, JobFaultError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Database
 from towpath.documents.sources import cut_sources
@@ -102,7 +102,7 @@ class EnrichmentActivities:
         if spent + self._reserved[job] + expected > cap:
             message = f"{spent:.4f} of {cap:.4f} US dollars are spent, and this would take about {expected:.4f}"
             if work.plan.single:
-                raise JobFault(message, code=ErrorCode.COST_LIMIT)
+                raise JobFaultError(message, code=ErrorCode.COST_LIMIT)
             left_out = f"max_cost_usd, {cap:g}, is reached; what it does not suffice for is left out"
             await run.skip(CREDITS, message, [JobWarning(code=ErrorCode.COST_LIMIT, message=left_out)])
             return

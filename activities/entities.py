@@ -12,7 +12,7 @@ from temporalio import activity
 
 from towpath.activities.errors import end_of_item
 from towpath.activities.pages import record_page
-from towpath.core.errors import BadInput, ErrorCode, JobFault, NotFound
+from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.entities.candidates import Matcher
 from towpath.entities.domain.parsing import Draft, make_draft, parse_entity
@@ -185,15 +185,15 @@ class EntityActivities:
         params = await job_store.params_of(connection, ref)
         index = await _find_live(connection, ref, str(params["index"]), lock=lock)
         if params.get(INDEX_MADE, index.created_at.isoformat()) != index.created_at.isoformat():
-            raise JobFault(f"the index {index.name} has been dropped and made again", code=ErrorCode.INDEX_DROPPED)
+            raise JobFaultError(f"the index {index.name} has been dropped and made again", code=ErrorCode.INDEX_DROPPED)
         return index
 
 
 async def _find_live(connection: Connection, ref: JobRef, name: str, *, lock: bool = False) -> Index:
     try:
         return await find_index(connection, ref.organization, name, lock="share" if lock else "")
-    except NotFound as error:
-        raise JobFault(f"the index {name} has been dropped", code=ErrorCode.INDEX_DROPPED) from error
+    except NotFoundError as error:
+        raise JobFaultError(f"the index {name} has been dropped", code=ErrorCode.INDEX_DROPPED) from error
 
 
 async def _tell_trained(connection: Connection, ref: JobRef, key: str, report: TrainReport) -> None:
@@ -211,7 +211,7 @@ def _prepare(page: Page, config: IndexConfig) -> Prepared:
         try:
             entity = parse_entity(raw, where)
             prepared.drafts[place] = make_draft(entity, raw, config, where)
-        except BadInput as error:
+        except BadInputError as error:
             prepared.failures.append(_failed(index, entity, error.code, error.detail))
         except Exception as error:
             prepared.failures.append(_failed(index, entity, *end_of_item(error, where)))

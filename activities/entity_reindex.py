@@ -11,7 +11,7 @@ from typing import Any
 
 from temporalio import activity
 
-from towpath.core.errors import BadInput, ErrorCode, JobFault, NotFound
+from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.candidates import Matcher
@@ -73,7 +73,7 @@ class ReindexActivities:
                 connection, ref.organization, config, dynamic=live.dynamic, state="building", job_id=ref.job_id
             )
             if made is None:
-                raise JobFault(f"another re-index of {live.name} is running", code=ErrorCode.CONFLICT)
+                raise JobFaultError(f"another re-index of {live.name} is running", code=ErrorCode.CONFLICT)
             await connection.execute(
                 """
                 UPDATE jobs SET total = %s, processed = 0, succeeded = 0, failed = 0, skipped = 0, fraction = 0,
@@ -111,7 +111,7 @@ class ReindexActivities:
         async with self._database.transaction() as connection:
             _, building = await self._both(connection, ref)
         await refresh_statistics(self._database, "entities", "entity_postings", entities=building.entities)
-        if building.model_version or building.entities < training.LEAST_ENTITIES:
+        if building.model_version or building.entities < training.MIN_ENTITIES:
             return
         asked = await self._matcher.candidates.get(building, ref, queries=building.entities)
         model, report = await training.train_model(self._database, building, asked)
@@ -212,14 +212,14 @@ class ReindexActivities:
         name = await _name(connection, ref)
         try:
             return await find_index(connection, ref.organization, name)
-        except NotFound as error:
-            raise JobFault(f"the index {name} has been dropped", code=ErrorCode.INDEX_DROPPED) from error
+        except NotFoundError as error:
+            raise JobFaultError(f"the index {name} has been dropped", code=ErrorCode.INDEX_DROPPED) from error
 
     async def _both(self, connection: Connection, ref: JobRef) -> tuple[Index, Index]:
         live = await self._live(connection, ref)
         building = await building_of(connection, ref.organization, live.name)
         if building is None or building.reindex_job != ref.job_id:
-            raise JobFault("the generation being built is gone", code=ErrorCode.INDEX_DROPPED)
+            raise JobFaultError("the generation being built is gone", code=ErrorCode.INDEX_DROPPED)
         return live, building
 
 
@@ -240,7 +240,7 @@ def _redraft(rows: list[ShareRow], config: IndexConfig) -> tuple[list[Draft], li
         entity = parse_json(raw)
         try:
             drafts.append(make_draft(entity, raw, config))
-        except BadInput as error:
+        except BadInputError as error:
             # The entity stays stored, so that nothing is lost; it only has no candidates.
             drafts.append(bare_draft(entity, raw, config))
             failures.append(

@@ -35,7 +35,7 @@ logger = logging.getLogger("towpath.activities")
 
 FEW_TRIES = 5
 """Of what may be the doing of a neighbour: with so many tries it would have passed."""
-MOST_MESSAGE = 2_000
+MAX_MESSAGE = 2_000
 """Characters of an error's text that travel; the whole stands in the log."""
 NO_ANSWER = frozenset(
     {
@@ -97,13 +97,13 @@ def judge(error: BaseException) -> Fault:
     leaf = leaf_of(error)
     if isinstance(leaf, TowpathError):
         return Fault(
-            leaf.code, bounded(leaf.detail, MOST_MESSAGE), leaf.retryable, retry_after=leaf.retry_after, known=True
+            leaf.code, bounded(leaf.detail, MAX_MESSAGE), leaf.retryable, retry_after=leaf.retry_after, known=True
         )
     if isinstance(leaf, MemoryError):
         return Fault(ErrorCode.INTERNAL, "out of memory", retryable=False)
     part = _part_away(leaf)
     if part is not None:
-        return Fault(ErrorCode.UNAVAILABLE, bounded(f"{part}: {_text(leaf)}", MOST_MESSAGE), retryable=True)
+        return Fault(ErrorCode.UNAVAILABLE, bounded(f"{part}: {_text(leaf)}", MAX_MESSAGE), retryable=True)
     if isinstance(leaf, psycopg.IntegrityError | BrokenExecutor | FileNotFoundError):
         return Fault(ErrorCode.INTERNAL, _text(leaf), retryable=True, tries=FEW_TRIES)
     return Fault(ErrorCode.INTERNAL, _text(leaf), retryable=False)
@@ -136,7 +136,7 @@ def _text(error: BaseException) -> str:
     except Exception:
         # A broken `__str__` must not hide what was raised.
         text = ""
-    return bounded(f"{type(error).__name__}: {text}", MOST_MESSAGE) if text else type(error).__name__
+    return bounded(f"{type(error).__name__}: {text}", MAX_MESSAGE) if text else type(error).__name__
 
 
 def report(error: BaseException, where: str) -> str:

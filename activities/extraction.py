@@ -12,7 +12,7 @@ from temporalio import activity
 
 from towpath.ai.domain.linking import rank
 from towpath.ai.store.jobs import open_run
-from towpath.core.errors import BadInput, ErrorCode, JobFault, TowpathError
+from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TowpathError
 from towpath.db.engine import Database
 from towpath.documents.kinds import detect_kind
 from towpath.documents.types import VISIBLE_KINDS, PageBody, PageContent
@@ -51,7 +51,7 @@ FORMAT = "1"
 FLUSH_SECONDS = 0.5
 FLUSH_PAGES = 25
 SHARES_A_JOB = 12
-MOST_PICTURES = 50
+MAX_PICTURES = 50
 PICTURE_PIXELS = 1_600_000
 
 
@@ -91,7 +91,9 @@ class ExtractionActivities:
             warnings.append(_left_out(f"the class is chosen by the first {CLASSIFIED_PAGES} of {len(pages)} pages"))
             pages = pages[:CLASSIFIED_PAGES]
         if params.options.direct_image_extraction and kind not in VISIBLE_KINDS:
-            raise JobFault(f"a {kind.upper()} has no pictures to extract from", code=ErrorCode.UNSUPPORTED_FILE_TYPE)
+            raise JobFaultError(
+                f"a {kind.upper()} has no pictures to extract from", code=ErrorCode.UNSUPPORTED_FILE_TYPE
+            )
         variant = FORMAT + (f":{ref.job_id}" if params.options.bypass_cache else "")
         known = await kept_numbers(self._database, ref.organization, blob.sha256, variant, pages)
         async with self._database.transaction() as connection:
@@ -119,8 +121,8 @@ class ExtractionActivities:
             judged = await self._asker.patience.judge(ref, "the document's server", "document", error)
             if judged.retryable:
                 raise
-            code = error.code if isinstance(error, BadInput) else ErrorCode.SOURCE_FAILED
-            raise JobFault(f"the document cannot be fetched: {judged.detail}", code=code) from error
+            code = error.code if isinstance(error, BadInputError) else ErrorCode.SOURCE_FAILED
+            raise JobFaultError(f"the document cannot be fetched: {judged.detail}", code=code) from error
 
     @activity.defn(name="read_share")
     async def read_share(self, share: PageShare) -> int:
@@ -229,8 +231,8 @@ class ExtractionActivities:
             job = await open_run(connection, ref)
             await begin_review(connection, ref)
             shown = len(extraction.pages or [])
-            if extraction.kind in VISIBLE_KINDS and shown > MOST_PICTURES:
-                told = f"the review shows pictures of the first {MOST_PICTURES} of {shown} pages"
+            if extraction.kind in VISIBLE_KINDS and shown > MAX_PICTURES:
+                told = f"the review shows pictures of the first {MAX_PICTURES} of {shown} pages"
                 await add_warnings(connection, ref, [_left_out(told)])
             return await queue_review(connection, job)
 
@@ -240,7 +242,7 @@ class ExtractionActivities:
         digest = bytes.fromhex(extraction.sha256)
         known = await imaged_pages(self._database, ref.organization, digest)
         path = await self._documents.path_of(ref.organization, extraction.sha256)
-        for page in (extraction.pages or [])[:MOST_PICTURES]:
+        for page in (extraction.pages or [])[:MAX_PICTURES]:
             if page not in known:
                 data = await self._documents.reader.render_page(
                     path, extraction.kind, page, most_pixels=PICTURE_PIXELS, media="image/jpeg"
@@ -253,7 +255,7 @@ class ExtractionActivities:
         async with self._database.transaction() as connection:
             status = await review_status_of(connection, ref.job_id)
         if status is ReviewStatus.REJECTED:
-            raise JobFault("the result was rejected by its review", code=ErrorCode.REVIEW_REJECTED)
+            raise JobFaultError("the result was rejected by its review", code=ErrorCode.REVIEW_REJECTED)
 
     @activity.defn(name="classify")
     async def classify(self, ref: JobRef) -> dict[str, Any]:
@@ -300,7 +302,9 @@ def _chosen(wanted: Sequence[int] | None, count: int) -> list[int]:
         return list(range(1, count + 1))
     beyond = [page for page in wanted if page > count]
     if beyond:
-        raise JobFault(f"pageRange: the document has {count} pages, not {beyond[0]}", code=ErrorCode.PAGE_OUT_OF_RANGE)
+        raise JobFaultError(
+            f"pageRange: the document has {count} pages, not {beyond[0]}", code=ErrorCode.PAGE_OUT_OF_RANGE
+        )
     return sorted(set(wanted))
 
 

@@ -33,7 +33,7 @@ logger = logging.getLogger("towpath.activities")
 HEARTBEAT_SECONDS = 1.0
 TELL_SECONDS = 5.0
 """So long a failed attempt may take to tell of itself; the database may be what has failed."""
-LEAST_TRIES = 20
+MIN_TRIES = 20
 ALWAYS_SIGNALLED = 8
 """So many failed attempts are told to the workflow one by one, then only powers of two: its history is bounded."""
 
@@ -63,7 +63,7 @@ class ActivityGuard(Interceptor):
     """
 
     def __init__(
-        self, database: Database, *, retry_days: float, least_tries: int = LEAST_TRIES, full_details: bool = False
+        self, database: Database, *, retry_days: float, least_tries: int = MIN_TRIES, full_details: bool = False
     ) -> None:
         self._database = database
         self._full = full_details

@@ -41,9 +41,9 @@ from towpath.llm.store.answers import sweep_answers
 SWEEP_ROWS = 5_000
 QUIET_SECONDS = 20.0
 RECONCILE_LIMIT = 500
-MOST_PROBLEMS = 50
+MAX_PROBLEMS = 50
 MANY_AWAY = 3
-MOST_PROBLEM = 500
+MAX_PROBLEM = 500
 RPC_TIMEOUT = timedelta(seconds=5)
 
 
@@ -114,11 +114,11 @@ class JobActivities:
                     # It is not the rows: a part is away, and the whole look is for later.
                     raise
                 where = f"the reconciler's look at job {job_id} of {organization}"
-                page.problems.append(f"{where}: {judge(error).message}; {report(error, where)}"[:MOST_PROBLEM])
+                page.problems.append(f"{where}: {judge(error).message}; {report(error, where)}"[:MAX_PROBLEM])
                 continue
             if unstarted is not None:
                 page.unstarted.append(unstarted)
-        page.problems = page.problems[:MOST_PROBLEMS]
+        page.problems = page.problems[:MAX_PROBLEMS]
         return page
 
     async def _reconcile(self, job: JobRow) -> JobStart | None:

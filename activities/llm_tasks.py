@@ -8,12 +8,12 @@ from uuid import UUID
 
 from temporalio import activity
 
-from towpath.core.errors import BadInput, ErrorCode, JobFault, ModelError
+from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, ModelError
 from towpath.db.engine import Database
 from towpath.db.tables import RecordRow
 from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.content import Content
-from towpath.enrichment.domain.drafts import MOST_WORDED, draft_schema, with_wording, wording_prompt
+from towpath.enrichment.domain.drafts import MAX_WORDED, draft_schema, with_wording, wording_prompt
 from towpath.enrichment.domain.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
 from towpath.enrichment.domain.runs import assemble, call_key, calls_of, record_id
 from towpath.enrichment.domain.schema import read_content
@@ -55,9 +55,9 @@ class LlmTaskActivities:
         model = str(params["model"])
         await self._tell(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
         said, problem = await self._worded(ref, model, draft, samples, body.language)
-        unworded = max(len(draft["root"]["properties"]) - MOST_WORDED, 0)
+        unworded = max(len(draft["root"]["properties"]) - MAX_WORDED, 0)
         if problem is None and unworded:
-            told = f"a model words {MOST_WORDED} fields; the descriptions of {unworded} more are made of their names"
+            told = f"a model words {MAX_WORDED} fields; the descriptions of {unworded} more are made of their names"
             await self._warn(ref, [JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=told)])
         content = read_content(with_wording(draft, said, name=body.name))
         suggestions = [] if problem is None else [f"the descriptions are made of the names: {problem}"]
@@ -101,7 +101,7 @@ class LlmTaskActivities:
         if version.version != at_version:
             if version.note == str(ref.job_id):
                 return _edited(schema_id, version.content, [])
-            raise JobFault("the schema was changed meanwhile; nothing was overwritten", code=ErrorCode.CONFLICT)
+            raise JobFaultError("the schema was changed meanwhile; nothing was overwritten", code=ErrorCode.CONFLICT)
         await self._tell(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
         edits = read_instruction(body.prompt)
         if edits is None:
@@ -262,7 +262,7 @@ def names_of(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         if row.structured_output is None:
-            raise BadInput(f"the record {row.id} has no result", field="result_ids")
+            raise BadInputError(f"the record {row.id} has no result", field="result_ids")
         name = base = row.model_composite_key or "fusion"
         number = 1
         while name in found:

@@ -17,7 +17,7 @@ from temporalio import activity
 
 from towpath.activities.errors import end_of_item
 from towpath.activities.pages import record_page
-from towpath.core.errors import BadInput, ErrorCode, JobFault, TooMany, TowpathError, Unavailable
+from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TooManyError, TowpathError, UnavailableError
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
 from towpath.jobs.domain import Outcome, tally
@@ -156,7 +156,7 @@ class VectorActivities:
             async with slots:
                 text = await self._sources.read(organization, source)
         if not text or not text.strip():
-            raise BadInput("nothing to embed", code=ErrorCode.NOTHING_TO_EMBED)
+            raise BadInputError("nothing to embed", code=ErrorCode.NOTHING_TO_EMBED)
         return text
 
     async def _compare(self, items: list[Item], scope: TaskScope, embedder: Embedder) -> None:
@@ -211,7 +211,7 @@ class VectorActivities:
                 item.parts = self._splitter.split(item.text)
                 _draft(item).parts = len(item.parts)
                 _draft(item).entries = [entry_of(part) for part in item.parts]
-            except BadInput as error:
+            except BadInputError as error:
                 item.draft = None
                 item.failure = _failure(item, first_index, FailureStage.SPLITTING, error.code, error.detail)
             except Exception as error:
@@ -245,7 +245,7 @@ class VectorActivities:
             return
         try:
             embedded = await embedder.embed(list(texts.values()))
-        except BadInput as error:
+        except BadInputError as error:
             if len(group) > 1:
                 # One text is refused; alone, each shows whether it is the one.
                 for item in group:
@@ -255,7 +255,7 @@ class VectorActivities:
             code = ErrorCode.EMBEDDING_FAILED
             group[0].failure = _failure(group[0], first_index, FailureStage.INFERENCE, code, error.detail)
             return
-        except (TooMany, Unavailable) as error:
+        except (TooManyError, UnavailableError) as error:
             judged = await self._patience.judge(task.ref, embedder.model, call, error)
             if judged.retryable:
                 raise
@@ -300,7 +300,7 @@ class VectorActivities:
         try:
             while await collect(self._database, self._index, collection_no=scope.collection.collection_no):
                 pass
-        except Unavailable as error:
+        except UnavailableError as error:
             activity.logger.info("left to the housekeeping: %s", error.detail)
 
     @activity.defn(name="tend_index")
@@ -315,7 +315,7 @@ class VectorActivities:
         try:
             await self._refill()
             return await collect(self._database, self._index)
-        except Unavailable as error:
+        except UnavailableError as error:
             activity.logger.warning("the index does not answer the housekeeping: %s", error.detail)
             return 0
 
@@ -332,7 +332,7 @@ class VectorActivities:
         if self._made is None:
             self._made = self._make_embedder()
         if self._made.model != model:
-            raise JobFault(f"no worker serves the embedding model {model}", code=ErrorCode.REFUSED)
+            raise JobFaultError(f"no worker serves the embedding model {model}", code=ErrorCode.REFUSED)
         return self._made
 
     async def _scope(self, ref: JobRef, params: dict[str, Any]) -> TaskScope:
@@ -400,7 +400,7 @@ async def _store(connection: Connection, task: PageTask, scope: TaskScope, items
         standing = standings[draft.uid]
         moved = draft.vectors is None and standing.version != draft.version
         if moved and standing.accepted <= scope.accepted:
-            raise Unavailable("an object changed while its page was prepared")
+            raise UnavailableError("an object changed while its page was prepared")
     changed = [item for item in items if item.draft is not None and not item.unchanged]
     written = await store.write_objects(
         connection, number, [_draft(item) for item in changed], accepted=scope.accepted, standings=standings

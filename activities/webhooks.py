@@ -25,7 +25,7 @@ from towpath.webhooks.store.deliveries import Sealed, keep_try, open_try, overdu
 from towpath.webhooks.types import NoticeInput, Try, TryOutcome, TryTask
 
 OVERDUE_AT_ONCE = 200
-MOST_ERROR = 300
+MAX_ERROR = 300
 NOT_KEPT = "what the receiver says is not kept: it is at a private address"
 
 
@@ -33,7 +33,7 @@ def refusal_text(answer: Answered) -> str | None:
     """What the log keeps of an answer that is no success; of a private address not what it says."""
     if not answer.public:
         return NOT_KEPT
-    return storable_text(answer.body.decode(errors="replace"))[:MOST_ERROR] or None
+    return storable_text(answer.body.decode(errors="replace"))[:MAX_ERROR] or None
 
 
 class WebhookActivities:
@@ -89,19 +89,19 @@ class WebhookActivities:
             )
             answer = await self._client.post(url, body, {**headers, "Content-Type": "application/json"})
         except TowpathError as error:
-            made.error = error.detail[:MOST_ERROR]
+            made.error = error.detail[:MAX_ERROR]
         except Exception as error:
             # One receiver whose secret cannot be opened, or that breaks the client, keeps no other from its notice.
             fault = judge_error(error)
             number = "" if fault.retryable else f" ({report(error, f'the delivery {delivery.id}')})"
-            made.error = f"{fault.message[:MOST_ERROR]}{number}"
+            made.error = f"{fault.message[:MAX_ERROR]}{number}"
         else:
             made.status, waits = answer.status, retry_after(answer.headers)
             if not 200 <= answer.status < 300:
                 made.error = refusal_text(answer)
         if made.error is not None:
             # Who may read the log may not learn the receiver's token from it.
-            made.error = without_url(made.error, url, shown)[:MOST_ERROR]
+            made.error = without_url(made.error, url, shown)[:MAX_ERROR]
         made.duration_ms = int((time.monotonic() - started) * 1000)
         return made, waits
 

@@ -15,7 +15,7 @@ from towpath.api.ai_jobs import acting_user, assert_asked, chosen_llm, find_mode
 from towpath.api.ai_views import public_error, query_answer
 from towpath.api.http.idempotency import Slot, job_once
 from towpath.api.http.state import AppState
-from towpath.core.errors import ErrorCode, ModelTimeout, NotFound, TowpathError
+from towpath.core.errors import ErrorCode, ModelTimeoutError, NotFoundError, TowpathError
 from towpath.db.engine import Connection
 from towpath.db.tables import JobRow
 from towpath.jobs.types import JobKind, JobState
@@ -23,7 +23,7 @@ from towpath.jobs.types import JobKind, JobState
 WAIT_SECONDS = 120.0
 
 
-class AiFault(TowpathError):
+class AiFaultError(TowpathError):
     """500: the question found no answer."""
 
 
@@ -37,8 +37,8 @@ async def answer_topic(
     """The topic of a question.
 
     Raises:
-        NotFound: No such model or topic.
-        AiFault: The language model gives no answer.
+        NotFoundError: No such model or topic.
+        AiFaultError: The language model gives no answer.
     """
     job = await _question(
         state, caller, JobKind.TOPIC_CHOICE, body, known=body.current_topic_name, topics=body.potential_topic_names
@@ -53,8 +53,8 @@ async def answer_query(
     """The query of a question, and what it brought.
 
     Raises:
-        NotFound: No such model or topic.
-        AiFault: The language model gives no answer.
+        NotFoundError: No such model or topic.
+        AiFaultError: The language model gives no answer.
     """
     topic = body.topic_name or body.current_topic_name
     job = await _question(state, caller, JobKind.QUERY_GENERATION, body, topic=topic, run=body.run_query)
@@ -110,10 +110,10 @@ async def _question(
 async def _ended(state: AppState, job: JobRow) -> tuple[JobRow, list[StoredAction]]:
     job = await state.events.wait_for_end(job, seconds=WAIT_SECONDS)
     if not job.state.final:
-        raise ModelTimeout(f"not finished within {WAIT_SECONDS:g} s; the job goes on: /v1/jobs/{job.id}")
+        raise ModelTimeoutError(f"not finished within {WAIT_SECONDS:g} s; the job goes on: /v1/jobs/{job.id}")
     if job.state is not JobState.COMPLETED:
         if job.error_code == ErrorCode.TOPIC_NOT_FOUND:
-            raise NotFound(job.error_message or "no topic", code=ErrorCode.TOPIC_NOT_FOUND)
-        raise AiFault(job.error_message or "the question failed", code=ErrorCode(str(public_error(job)["code"])))
+            raise NotFoundError(job.error_message or "no topic", code=ErrorCode.TOPIC_NOT_FOUND)
+        raise AiFaultError(job.error_message or "the question failed", code=ErrorCode(str(public_error(job)["code"])))
     async with state.db.transaction() as connection:
         return job, (await read_actions(connection, [job.id]))[job.id]

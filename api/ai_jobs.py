@@ -13,7 +13,7 @@ from fastapi import Request, Response
 
 from towpath.accounts.store.auth import get_user
 from towpath.accounts.types import KeyKind, Principal, organization_uuid
-from towpath.ai.domain.charts import Undrawable, chart_spec, read_rows, render_png, render_svg
+from towpath.ai.domain.charts import UndrawableError, chart_spec, read_rows, render_png, render_svg
 from towpath.ai.domain.results import last_drawable
 from towpath.ai.domain.semantics.content import topic_of
 from towpath.ai.domain.words import more_rows
@@ -24,7 +24,7 @@ from towpath.ai.store.models import ASKABLE, get_model, whole_model
 from towpath.ai.store.tables import ModelRow
 from towpath.ai.store.threads import get_conversation, read_thread, read_turn
 from towpath.ai.types import (
-    MOST_PROMPT,
+    MAX_PROMPT,
     AiJobBody,
     AiParams,
     AiState,
@@ -34,14 +34,14 @@ from towpath.ai.types import (
     StoredAction,
     ThreadHead,
 )
-from towpath.api.batches import read_deadline
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import Slot
 from towpath.api.http.links import public_base
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
 from towpath.api.routes.attachments import make_attachment
 from towpath.api.webhook_targets import read_target
-from towpath.core.errors import BadInput, ErrorCode, Forbidden, NotFound, TooLarge
+from towpath.core.errors import BadInputError, ErrorCode, ForbiddenError, NotFoundError, TooLargeError
 from towpath.core.texts import shorten
 from towpath.db.engine import Connection
 from towpath.db.tables import AttachmentRow, JobRow
@@ -51,8 +51,8 @@ from towpath.jobs.types import JobKind
 from towpath.llm.store.attachments import add_attachments
 from towpath.webhooks.store.endpoints import add_target
 
-MOST_ATTACHED_BYTES = 10 << 20
-MOST_NAME = 80
+MAX_ATTACHED_BYTES = 10 << 20
+MAX_NAME = 80
 ROUTE = "POST /v1/ai/jobs"
 
 
@@ -60,29 +60,29 @@ def assert_asked(prompt: str) -> None:
     """Refuse a prompt that asks nothing.
 
     Raises:
-        BadInput: It is blank.
+        BadInputError: It is blank.
     """
     if not prompt.strip():
-        raise BadInput("prompt is empty", field="prompt")
+        raise BadInputError("prompt is empty", field="prompt")
 
 
 async def acting_user(state: AppState, caller: Principal, user_id: UUID | None) -> UUID | None:
     """As whom a caller acts.
 
     Raises:
-        Forbidden: A personal token names another user.
-        NotFound: No such user in the organization.
+        ForbiddenError: A personal token names another user.
+        NotFoundError: No such user in the organization.
     """
     if user_id is None or user_id == caller.user_id:
         return caller.user_id
     if caller.kind is KeyKind.PERSONAL:
-        raise Forbidden("userId: a personal access token acts as its own user")
+        raise ForbiddenError("userId: a personal access token acts as its own user")
     if user_id == organization_uuid(caller.organization):
         # The organization itself, as answers name it where nobody in person has asked.
         return None
     user = await get_user(state.db, user_id)
     if user is None or user.organization != caller.organization:
-        raise NotFound(f"userId: no user {user_id}")
+        raise NotFoundError(f"userId: no user {user_id}")
     return user_id
 
 
@@ -95,14 +95,14 @@ async def find_model(
         topics: Names that must be among its topics.
 
     Raises:
-        NotFound: No such shared model, branch of it, or topic.
-        BadInput: Its layers do not make a valid model.
+        NotFoundError: No such shared model, branch of it, or topic.
+        BadInputError: Its layers do not make a valid model.
     """
     row = await get_model(state.db, organization, model_id, kinds=ASKABLE)
     if branch_id is not None:
         branch = await get_model(state.db, organization, branch_id, kinds=(ModelKind.BRANCH,))
         if branch.base_model_id != row.id:
-            raise NotFound(f"branchId: {branch_id} is no branch of the model {model_id}")
+            raise NotFoundError(f"branchId: {branch_id} is no branch of the model {model_id}")
         row = branch
     content = await whole_model(state.db, row)
     for name in topics:
@@ -120,7 +120,7 @@ def chosen_llm(state: AppState, wanted: str | None, *, default: str) -> str:
         default: What a setting says; auto: the server's choice.
 
     Raises:
-        BadInput: It cannot be asked, or there is none.
+        BadInputError: It cannot be asked, or there is none.
     """
     model = wanted or default
     if model == "auto":
@@ -154,7 +154,7 @@ async def start(
     await find_model(state, caller.organization, body.model_id, body.branch_id, body.topic_name)
     target = await read_target(request, state)
     if body.progress_webhook_enabled and target is None:
-        raise BadInput("progressWebhookEnabled needs a webhookUrl", field="progressWebhookEnabled")
+        raise BadInputError("progressWebhookEnabled needs a webhookUrl", field="progressWebhookEnabled")
     if body.conversation_id is not None:
         await get_conversation(state.db, caller.organization, body.conversation_id, seer_of(caller))
     files = [await _file(state, caller.organization, place, one) for place, one in enumerate(body.attachments)]
@@ -213,7 +213,7 @@ async def _accept(state: AppState, connection: Connection, job: JobRow, body: Ai
         user_id=user,
         model_id=body.model_id,
         branch_id=body.branch_id,
-        name=shorten(body.prompt.strip().splitlines()[0], MOST_NAME),
+        name=shorten(body.prompt.strip().splitlines()[0], MAX_NAME),
         last_prompt=body.prompt,
     )
     await create_ai_job(connection, job, thread, most=state.limits.most_jobs(job.organization))
@@ -225,9 +225,9 @@ async def _file(state: AppState, organization: str, place: int, given: Attachmen
     try:
         data = base64.b64decode(given.data, validate=True)
     except binascii.Error as error:
-        raise BadInput(f"{field} is not base64: {error}", code=ErrorCode.INVALID_ENCODING, field=field) from error
-    if len(data) > MOST_ATTACHED_BYTES:
-        raise TooLarge(f"{field} is larger than {MOST_ATTACHED_BYTES} bytes")
+        raise BadInputError(f"{field} is not base64: {error}", code=ErrorCode.INVALID_ENCODING, field=field) from error
+    if len(data) > MAX_ATTACHED_BYTES:
+        raise TooLargeError(f"{field} is larger than {MAX_ATTACHED_BYTES} bytes")
     suffix = mimetypes.guess_extension(given.mime_type.split(";")[0].strip().lower()) or ""
     name = given.name or f"attachment-{place + 1}{suffix}"
     return await make_attachment(state, organization, name, given.mime_type, data, field=field)
@@ -238,10 +238,10 @@ async def ask(state: AppState, caller: Principal, conversation_id: UUID, prompt:
 
     Raises:
         Conflict: One is being answered.
-        BadInput: The prompt is empty or too long.
+        BadInputError: The prompt is empty or too long.
     """
-    if not prompt.strip() or len(prompt) > MOST_PROMPT:
-        raise BadInput(f"prompt: 1 to {MOST_PROMPT:,} characters", field="prompt")
+    if not prompt.strip() or len(prompt) > MAX_PROMPT:
+        raise BadInputError(f"prompt: 1 to {MAX_PROMPT:,} characters", field="prompt")
     thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
     body = AiJobBody(model_id=thread.model_id, branch_id=thread.branch_id, prompt=prompt)
     await find_model(state, caller.organization, body.model_id, body.branch_id)
@@ -266,12 +266,12 @@ async def draw(
     """The chart of a job: its last drawable query, or that of its thread where it only changed the style.
 
     Raises:
-        NotFound: No such job, or it is not COMPLETE.
-        Undrawable: There is nothing to draw.
+        NotFoundError: No such job, or it is not COMPLETE.
+        UndrawableError: There is nothing to draw.
     """
     turn = await read_turn(state.db, organization, job_id, user_id)
     if turn.state is not AiState.COMPLETE:
-        raise NotFound(f"the job {job_id} is {turn.state}; there is a chart when it is COMPLETE")
+        raise NotFoundError(f"the job {job_id} is {turn.state}; there is a chart when it is COMPLETE")
     job, _, _ = await get_ai_job(state.db, organization, job_id, user_id)
     turns = [turn]
     if job.conversation_id is not None and not any(one.drawable for one in turn.actions):
@@ -279,7 +279,7 @@ async def draw(
         turns = [one for one in thread.turns if one.created_at <= turn.created_at]
     found = last_drawable(turns)
     if found is None:
-        raise Undrawable("no query of this thread brought rows")
+        raise UndrawableError("no query of this thread brought rows")
     return await asyncio.to_thread(_drawn, found[0], found[1], width, height, svg, dark)
 
 

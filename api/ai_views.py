@@ -19,12 +19,12 @@ from towpath.ai.types import PUBLIC_CODES, ActionType, AiState, Conversation, St
 from towpath.api.ai_jobs import chat_url
 from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
-from towpath.core.errors import BadInput, ErrorCode, NotFound
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.spreadsheets import safe_csv
 from towpath.db.tables import JobRow
 from towpath.jobs.store.ends import plain_warnings
 
-LONGEST_WAIT = 60.0
+MAX_WAIT = 60.0
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 MODEL_CODES = re.compile(r"^[a-z_]+$")
 
@@ -94,7 +94,7 @@ def result_answer(state: AppState, request: Request, turn: Turn, thread: str) ->
     """A job's full result.
 
     Raises:
-        NotFound: It is not COMPLETE, or its time is over.
+        NotFoundError: It is not COMPLETE, or its time is over.
     """
     assert_readable(state, turn)
     return {
@@ -110,13 +110,13 @@ def assert_readable(state: AppState, turn: Turn) -> None:
     """Refuse a result that is not there yet, or not any more.
 
     Raises:
-        NotFound: With the reason.
+        NotFoundError: With the reason.
     """
     if turn.state is not AiState.COMPLETE:
-        raise NotFound(f"the job {turn.job_id} is {turn.state}; there is a result when it is COMPLETE")
+        raise NotFoundError(f"the job {turn.job_id} is {turn.state}; there is a result when it is COMPLETE")
     days = state.settings.ai_result_days
     if turn.ended_at is not None and datetime.now(UTC) - turn.ended_at > timedelta(days=days):
-        raise NotFound(f"the result of the job {turn.job_id} was kept for {days} days")
+        raise NotFoundError(f"the result of the job {turn.job_id} was kept for {days} days")
 
 
 def action_answer(action: StoredAction) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def rows_answer(turn: Turn) -> dict[str, Any]:
     """The rows of the last query as objects, by the names of their fields.
 
     Raises:
-        NotFound: No query brought rows.
+        NotFoundError: No query brought rows.
     """
     action = last_query(turn)
     names = [column.name for column in action.columns]
@@ -199,11 +199,11 @@ def last_query(turn: Turn) -> StoredAction:
     """The last query that ran.
 
     Raises:
-        NotFound: There is none.
+        NotFoundError: There is none.
     """
     found = next((one for one in reversed(turn.actions) if one.csv is not None and one.error is None), None)
     if found is None:
-        raise NotFound(f"the job {turn.job_id} has no rows")
+        raise NotFoundError(f"the job {turn.job_id} has no rows")
     return found
 
 
@@ -252,14 +252,14 @@ def wanted_wait(headers: Mapping[str, str]) -> float:
     """Seconds of `Prefer: wait=N`; 0: none.
 
     Raises:
-        BadInput: More than 60.
+        BadInputError: More than 60.
     """
     found = PREFER_WAIT.search(headers.get("prefer", ""))
     if found is None:
         return 0.0
     seconds = float(found[1])
-    if seconds > LONGEST_WAIT:
-        raise BadInput(f"Prefer: wait takes up to {LONGEST_WAIT:g} seconds", field="Prefer")
+    if seconds > MAX_WAIT:
+        raise BadInputError(f"Prefer: wait takes up to {MAX_WAIT:g} seconds", field="Prefer")
     return seconds
 
 

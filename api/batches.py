@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -12,15 +12,15 @@ from fastapi import Request, Response
 
 from towpath.accounts.types import Principal
 from towpath.api.entity_answers import STATUS_PATH, batch_view, candidate, entity_answer
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import Slot
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import refuse_unknown
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import ItemKind, Stager, Upload, UploadLimits, body_bound, digest_body
 from towpath.api.webhook_targets import MEMBERS, read_target, take_members
-from towpath.core.errors import BadInput, ErrorCode, NotFound
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.json_stream import Slice
-from towpath.core.values import LATEST_DEADLINE, bounded_time
 from towpath.db.tables import JobRow
 from towpath.entities.domain.matching import entity_uid
 from towpath.entities.domain.parsing import ScalarFields, parse_entity
@@ -36,11 +36,11 @@ from towpath.jobs.types import JobKind, JobWarning
 from towpath.runtime.settings import Settings
 from towpath.webhooks.store.endpoints import add_target
 
-MOST_ENTITIES = 1_000_000
-MOST_ENTITY_BYTES = 1 << 20
-MOST_ERRORS = 1000
+MAX_ENTITIES = 1_000_000
+MAX_ENTITY_BYTES = 1 << 20
+MAX_ERRORS = 1000
 DEFAULT_WAIT = 10.0
-MOST_WAIT = 60.0
+MAX_WAIT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,50 +58,20 @@ class BatchOptions:
         """Read `Prefer` and `Towpath-Deadline`.
 
         Raises:
-            BadInput: A header cannot be understood.
+            BadInputError: A header cannot be understood.
         """
         preferences = [part.strip() for part in request.headers.get("prefer", "").lower().split(",")]
         wait = next((part[5:] for part in preferences if part.startswith("wait=")), None)
         if wait is not None and not (wait.isascii() and wait.isdigit()):
-            raise BadInput("Prefer: wait must be a number of seconds", field="Prefer")
+            raise BadInputError("Prefer: wait must be a number of seconds", field="Prefer")
         asynchronous = True if "respond-async" in preferences else (False if wait is not None else None)
         return cls(
             index_name=index_name,
             explain=explain,
             asynchronous=asynchronous,
-            wait=min(float(wait), MOST_WAIT) if wait is not None else DEFAULT_WAIT,
+            wait=min(float(wait), MAX_WAIT) if wait is not None else DEFAULT_WAIT,
             deadline=read_deadline(request),
         )
-
-
-def read_deadline(request: Request) -> datetime | None:
-    """The header `Towpath-Deadline`: seconds from now, or an ISO time.
-
-    Raises:
-        BadInput: It is neither, or it has passed.
-    """
-    text = request.headers.get("towpath-deadline")
-    if text is None:
-        return None
-    now = datetime.now(UTC)
-    try:
-        moment = bounded_time(_deadline(text, now), LATEST_DEADLINE)
-    except (ValueError, OverflowError) as error:
-        raise BadInput(
-            f"Towpath-Deadline must be seconds or an ISO time, before the year {LATEST_DEADLINE.year}",
-            field="Towpath-Deadline",
-        ) from error
-    if moment <= now:
-        raise BadInput("Towpath-Deadline has passed", field="Towpath-Deadline")
-    return moment
-
-
-def _deadline(text: str, now: datetime) -> datetime:
-    try:
-        seconds = float(text)
-    except ValueError:
-        return datetime.fromisoformat(text)
-    return now + timedelta(seconds=seconds)
 
 
 async def submit_batch(
@@ -118,8 +88,8 @@ async def submit_batch(
         json_bytes=state.settings.max_json_bytes,
         json_setting="max_json_bytes",
         ndjson_bytes=state.settings.max_ndjson_bytes,
-        items=MOST_ENTITIES,
-        item_bytes=MOST_ENTITY_BYTES,
+        items=MAX_ENTITIES,
+        item_bytes=MAX_ENTITY_BYTES,
         page_items=state.settings.index_chunk,
     )
     slot = Slot(caller.organization, f"POST {request.url.path}", idempotency_key)
@@ -195,7 +165,7 @@ def _accepted(job: JobRow) -> dict[str, Any]:
 
 async def answer_batch(state: AppState, job: JobRow, *, limit: int, offset: int, explain: bool) -> dict[str, Any]:
     """A batch's status with a page of its results."""
-    failures, total = await read_failures(state.db, job.id, limit=MOST_ERRORS, offset=0)
+    failures, total = await read_failures(state.db, job.id, limit=MAX_ERRORS, offset=0)
     view: BatchView = batch_view(job, failures=failures, total_failures=total)
     view.progress = job.fraction
     view.created_at, view.started_at, view.completed_at = job.created_at, job.started_at, job.completed_at
@@ -214,7 +184,7 @@ async def _results(state: AppState, job: JobRow, *, limit: int, offset: int, exp
     async with state.db.transaction() as connection:
         try:
             index = await find_index(connection, job.organization, str(job.params["index"]))
-        except NotFound:
+        except NotFoundError:
             index = None
         number = index.index_no if index else None
         rows = await read_results(connection, job.id, number, limit=limit, offset=offset)

@@ -18,7 +18,7 @@ from towpath.api.http.routing import MULTIPART, invalid, warn_of_unknown
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import body_pieces
 from towpath.api.webhook_targets import note_fields
-from towpath.core.errors import BadInput, ErrorCode, TooLarge, TowpathError
+from towpath.core.errors import BadInputError, ErrorCode, TooLargeError, TowpathError
 from towpath.core.json_values import assert_text, read_json, write_json
 from towpath.documents.files import on_disk
 from towpath.documents.kinds import HEAD_BYTES, detect_kind
@@ -26,7 +26,7 @@ from towpath.documents.types import DocumentKind
 from towpath.extraction.store.blobs import add_blob
 from towpath.extraction.types import DocumentRef
 
-MOST_JSON = 2 << 20
+MAX_JSON = 2 << 20
 FORM_ROOM = 1 << 20
 PIECE = 1 << 20
 COUNTED = frozenset({DocumentKind.PDF, DocumentKind.TIFF})
@@ -56,8 +56,8 @@ async def read_start(request: Request, state: AppState, organization: str, model
 
     Raises:
         RequestValidationError: It is not what the route takes.
-        TooLarge: Beyond the limit.
-        BadInput: No form and no JSON, or a kind of file that is not read.
+        TooLargeError: Beyond the limit.
+        BadInputError: No form and no JSON, or a kind of file that is not read.
     """
     if media_type(request.headers) == MULTIPART:
         limit = state.settings.document_max_bytes + FORM_ROOM
@@ -66,7 +66,7 @@ async def read_start(request: Request, state: AppState, organization: str, model
     else:
         # The document that it names is kept as well.
         await state.limits.room_for_bytes(organization)
-        raw = b"".join([piece async for piece in body_pieces(request, limit=MOST_JSON)])
+        raw = b"".join([piece async for piece in body_pieces(request, limit=MAX_JSON)])
         given, document, pages = _json(raw), None, None
     body = _validated(model, given)
     note_fields(request, given)
@@ -79,7 +79,7 @@ async def read_start(request: Request, state: AppState, organization: str, model
 def _json(raw: bytes) -> dict[str, Any]:
     found = read_json(raw or b"null")
     if not isinstance(found, dict):
-        raise BadInput("the body must be an object", code=ErrorCode.INVALID_VALUE)
+        raise BadInputError("the body must be an object", code=ErrorCode.INVALID_VALUE)
     return found
 
 
@@ -96,18 +96,18 @@ async def _form(
     limit = state.settings.document_max_bytes + FORM_ROOM
     # It is made by a generator function, and closed as one.
     pieces = cast(AsyncGenerator[bytes, None], body_pieces(request, limit=limit, setting="document_max_bytes"))
-    parser = MultiPartParser(request.headers, pieces, max_files=1, max_part_size=MOST_JSON)
+    parser = MultiPartParser(request.headers, pieces, max_files=1, max_part_size=MAX_JSON)
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise BadInput(f"the form cannot be read: {error.message}") from error
+        raise BadInputError(f"the form cannot be read: {error.message}") from error
     given: dict[str, Any] = {}
     document = pages = None
     try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name != "file":
-                    raise BadInput(f"{name}: the document goes into the field file", field=name)
+                    raise BadInputError(f"{name}: the document goes into the field file", field=name)
                 document, pages = await _stored(state, organization, value)
             else:
                 given[name] = _value(name, value)
@@ -123,7 +123,7 @@ def _value(name: str, text: str) -> Any:
     if text[:1] in {"{", "[", '"'} or text in {"true", "false", "null"} or text.replace(".", "", 1).isdigit():
         try:
             return read_json(text.encode(), name)
-        except BadInput as error:
+        except BadInputError as error:
             if error.code is not ErrorCode.INVALID_JSON:
                 raise
             return text
@@ -154,12 +154,12 @@ async def _counted(state: AppState, file: BinaryIO, kind: DocumentKind) -> int |
     """How many pages a file has; None: that it cannot be read is for its job to tell.
 
     Raises:
-        TooLarge: It has more than are read.
+        TooLargeError: It has more than are read.
     """
     async with on_disk(file) as path:
         try:
             return (await state.reader.describe(path, kind)).pages
-        except TooLarge:
+        except TooLargeError:
             raise
         except TowpathError:
             return None

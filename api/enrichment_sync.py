@@ -11,13 +11,13 @@ from towpath.accounts.types import Principal
 from towpath.api.http.state import AppState
 from towpath.api.llm_stream import by_model, single_result
 from towpath.core.errors import (
-    ContextTooLong,
+    ContextTooLongError,
     ErrorCode,
     ModelError,
-    ModelRetired,
-    ModelTimeout,
-    PaymentRequired,
-    RateLimited,
+    ModelRetiredError,
+    ModelTimeoutError,
+    PaymentRequiredError,
+    RateLimitedError,
     TowpathError,
 )
 from towpath.db.tables import JobRow, RecordRow
@@ -27,15 +27,15 @@ from towpath.jobs.store.jobs import get_job
 from towpath.jobs.types import JobState
 
 ERRORS: dict[str, type[TowpathError]] = {
-    ErrorCode.RATE_LIMITED: RateLimited,
-    ErrorCode.CONTEXT_TOO_LONG: ContextTooLong,
-    ErrorCode.MODEL_RETIRED: ModelRetired,
-    ErrorCode.PROVIDER_TIMEOUT: ModelTimeout,
-    ErrorCode.COST_LIMIT: PaymentRequired,
+    ErrorCode.RATE_LIMITED: RateLimitedError,
+    ErrorCode.CONTEXT_TOO_LONG: ContextTooLongError,
+    ErrorCode.MODEL_RETIRED: ModelRetiredError,
+    ErrorCode.PROVIDER_TIMEOUT: ModelTimeoutError,
+    ErrorCode.COST_LIMIT: PaymentRequiredError,
 }
 
 
-class Stopped(TowpathError):
+class JobCancelledError(TowpathError):
     """499: the job was cancelled while somebody waited for it."""
 
     status = 499
@@ -43,7 +43,7 @@ class Stopped(TowpathError):
     default_code = ErrorCode.CANCELLED
 
 
-class WrongType(TowpathError):
+class WrongTypeError(TowpathError):
     """422: the entity is not what the schema is for."""
 
     status = 422
@@ -72,9 +72,9 @@ async def wait_for_result(state: AppState, caller: Principal, job_id: UUID, body
     if _held(job):
         await state.gateway.cancel(caller.organization, job_id)
         found = job.params["classification"]
-        raise WrongType(f"the entity is no {found['expected_type']}: {found['reasoning']}", found)
+        raise WrongTypeError(f"the entity is no {found['expected_type']}: {found['reasoning']}", found)
     if not job.state.final:
-        raise ModelTimeout(
+        raise ModelTimeoutError(
             f"not finished within {body.timeout_seconds:g} s; the job goes on: /api/enrichment/jobs/{job_id}/status"
         )
     async with state.db.transaction() as connection:
@@ -90,7 +90,7 @@ def _held(job: JobRow) -> bool:
 
 def _error(job: JobRow, rows: list[RecordRow]) -> TowpathError:
     if job.state is JobState.CANCELLED:
-        return Stopped(job.error_message or "the job was cancelled")
+        return JobCancelledError(job.error_message or "the job was cancelled")
     failed = next((row for row in rows if row.error_code), None)
     code = failed.error_code if failed is not None else job.error_code
     detail = (failed.error_message if failed is not None else job.error_message) or "no model gave a result"

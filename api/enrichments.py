@@ -11,20 +11,20 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
 from towpath.accounts.types import Principal
-from towpath.api.batches import read_deadline
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import Slot
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import invalid, warn_of_unknown
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import read_whole
 from towpath.api.webhook_targets import note_fields, read_target
-from towpath.core.errors import BadInput, ErrorCode, PaymentRequired, TooLarge
+from towpath.core.errors import BadInputError, ErrorCode, PaymentRequiredError, TooLargeError
 from towpath.core.json_values import read_json, write_json
 from towpath.db.tables import JobRow
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.runs import choose_strategy
-from towpath.enrichment.domain.schema import MOST_BYTES, check_keywords, read_content
+from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_content
 from towpath.enrichment.store.schemas import get_schema
 from towpath.enrichment.types import AUTO, EnrichmentOptions, Plan, Strategy
 from towpath.jobs.store import jobs as job_store
@@ -44,11 +44,11 @@ async def read_body(request: Request, state: AppState, model: type[Model]) -> tu
 
     Raises:
         RequestValidationError: It is not what the route takes.
-        BadInput: It is no JSON, or holds a value that no part can hold.
+        BadInputError: It is no JSON, or holds a value that no part can hold.
     """
     raw = await read_whole(request, limit=state.settings.enrichment_max_bytes, setting="enrichment_max_bytes")
     if not raw.strip():
-        raise BadInput("the body is required", code=ErrorCode.MISSING_FIELD)
+        raise BadInputError("the body is required", code=ErrorCode.MISSING_FIELD)
     given = read_json(raw)
     try:
         body = model.model_validate(given)
@@ -66,7 +66,7 @@ async def find_content(
 
     Raises:
         NotFound: No such schema.
-        BadInput: The one in the request is not valid.
+        BadInputError: The one in the request is not valid.
     """
     if schema_id is not None:
         _, version = await get_schema(state.db, organization, schema_id)
@@ -74,9 +74,9 @@ async def find_content(
         return version.content, version.version
     try:
         return await state.checks.run(organization, read_content, target), None
-    except BadInput as error:
+    except BadInputError as error:
         detail = error.detail.replace("schema_content", "target_schema", 1)
-        raise BadInput(detail, field=(error.field or "").replace("schema_content", "target_schema")) from error
+        raise BadInputError(detail, field=(error.field or "").replace("schema_content", "target_schema")) from error
 
 
 async def make_plan(
@@ -85,14 +85,14 @@ async def make_plan(
     """What the body asks for, with everything chosen that it leaves open.
 
     Raises:
-        BadInput: A model cannot be asked, or the schema is not valid.
+        BadInputError: A model cannot be asked, or the schema is not valid.
         NotFound: No such schema or attachment.
     """
     if body.enable_web_search:
-        raise BadInput("enable_web_search: no provider here searches the web", field="enable_web_search")
+        raise BadInputError("enable_web_search: no provider here searches the web", field="enable_web_search")
     content, version = await find_content(state, caller.organization, body.schema_id, body.target_schema)
-    if len(write_json(content)) > MOST_BYTES:
-        raise TooLarge(f"the schema is larger than {MOST_BYTES} bytes")
+    if len(write_json(content)) > MAX_BYTES:
+        raise TooLargeError(f"the schema is larger than {MAX_BYTES} bytes")
     models, chosen = chosen_models(state.catalog, body.models)
     for name in ("arbitration_model", "classification_model"):
         if (model := getattr(body, name)) is not None:
@@ -125,14 +125,14 @@ def chosen_models(catalog: Catalog, wanted: Sequence[str]) -> tuple[list[str], b
     """The models to ask, each once, and whether the server chose.
 
     Raises:
-        BadInput: One cannot be asked, or none is available.
+        BadInputError: One cannot be asked, or none is available.
     """
     named = list(dict.fromkeys(wanted))
     if named == [AUTO]:
         return [catalog.automatic()], True
     for place, model in enumerate(named):
         if model == AUTO:
-            raise BadInput(f"models[{place}]: auto stands alone", field=f"models[{place}]")
+            raise BadInputError(f"models[{place}]: auto stands alone", field=f"models[{place}]")
         catalog.check(model, f"models[{place}]")
     return named, False
 
@@ -141,7 +141,7 @@ def check_entities(plan: Plan, entities: Entities, *, single: bool) -> None:
     """Refuse what the schema cannot work from, before any spend.
 
     Raises:
-        BadInput: The place is named.
+        BadInputError: The place is named.
     """
     for index, entity in entities:
         check_entity(plan.content, entity, "entity_data" if single else f"entities[{index}]")
@@ -151,14 +151,14 @@ def check_cap(state: AppState, plan: Plan, entities: Entities) -> None:
     """Refuse a cap that not even one entity fits under.
 
     Raises:
-        PaymentRequired: It costs more.
+        PaymentRequiredError: It costs more.
     """
     if plan.max_cost_usd is None:
         return
     _, first = entities[0]
     expected = estimate(plan, [first], state.catalog.price)["cost_usd"]["expected"]
     if expected > plan.max_cost_usd:
-        raise PaymentRequired(
+        raise PaymentRequiredError(
             f"max_cost_usd is {plan.max_cost_usd:.6f}, but one entity takes about {expected:.6f} US dollars"
         )
 

@@ -11,15 +11,15 @@ from fastapi import Request
 
 from towpath.accounts.types import Principal
 from towpath.api.ai_jobs import chosen_llm
-from towpath.api.batches import read_deadline
 from towpath.api.documents import Sent
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import Remembered, Slot
 from towpath.api.http.links import public_base
 from towpath.api.http.state import AppState
 from towpath.api.job_control import find_job
 from towpath.api.webhook_targets import read_target
-from towpath.core.errors import BadInput, Conflict, ErrorCode, NotFound
-from towpath.core.json_schema import Uncheckable
+from towpath.core.errors import BadInputError, ConflictError, ErrorCode, NotFoundError
+from towpath.core.json_schema import UncheckableError
 from towpath.core.json_values import write_json
 from towpath.db.engine import Connection
 from towpath.db.tables import JobRow
@@ -46,7 +46,7 @@ from towpath.net.urls import document_shown, receiver_shown
 from towpath.secrets.urls import seal_document, shown_url
 from towpath.webhooks.store.endpoints import add_target, get_receiver
 
-MOST_METADATA_BYTES = 16 << 10
+MAX_METADATA_BYTES = 16 << 10
 DOCUMENT_URLS = ("url", "documentUrl", "document_url")
 RECEIVER_URLS = ("webhookUrl", "webhook_url")
 SECRET_FIELDS = frozenset({"webhookSigningSecret", "webhook_signing_secret"})
@@ -56,15 +56,15 @@ async def settings_of(state: AppState, organization: str, body: ExtractBody) -> 
     """The options and the schema of a start: a template's, with what the request says over them.
 
     Raises:
-        BadInput: No such template.
+        BadInputError: No such template.
     """
     options = body.model_dump(exclude_unset=True, include=set(ExtractOptions.model_fields))
     schema = body.schema_
     if body.template_id is not None:
         try:
             template = await get_template(state.db, organization, body.template_id)
-        except NotFound as error:
-            raise BadInput(f"templateId: {error.detail}", field="templateId") from error
+        except NotFoundError as error:
+            raise BadInputError(f"templateId: {error.detail}", field="templateId") from error
         kept = ExtractOptions.model_validate(template.options).model_dump(exclude_unset=True)
         options = {**kept, **options}
         schema = schema if schema is not None else template.schema
@@ -75,10 +75,12 @@ async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: S
     """What a start asks for, after everything that can be refused at once was looked at.
 
     Raises:
-        BadInput: With the field's name.
+        BadInputError: With the field's name.
     """
     if (body.url is None) == (sent.document is None):
-        raise BadInput("one of file and url is needed" if body.url is None else "file and url: only one", field="url")
+        raise BadInputError(
+            "one of file and url is needed" if body.url is None else "file and url: only one", field="url"
+        )
     options, schema = await settings_of(state, caller.organization, body)
     if schema is not None:
         await state.checks.run(caller.organization, check_schema, schema)
@@ -86,25 +88,25 @@ async def checked(state: AppState, caller: Principal, body: ExtractBody, sent: S
     seeing = options.direct_image_extraction or options.enable_hybrid_extraction
     if seeing and split_key(llm)[0] == LOCAL_PROVIDER:
         field = "directImageExtraction" if options.direct_image_extraction else "enableHybridExtraction"
-        raise BadInput(f"{field} needs a model that sees; {llm} does not", field=field)
+        raise BadInputError(f"{field} needs a model that sees; {llm} does not", field=field)
     unknown = set(options.extract_per_page) - set((schema or {}).get("properties", {}))
     if unknown:
-        raise BadInput(f"extractPerPage: the schema has no property {min(unknown)}", field="extractPerPage")
+        raise BadInputError(f"extractPerPage: the schema has no property {min(unknown)}", field="extractPerPage")
     _assert_pages(options, sent.pages)
-    if body.metadata is not None and len(write_json(body.metadata)) > MOST_METADATA_BYTES:
-        raise BadInput(f"metadata is larger than {MOST_METADATA_BYTES} bytes", field="metadata")
+    if body.metadata is not None and len(write_json(body.metadata)) > MAX_METADATA_BYTES:
+        raise BadInputError(f"metadata is larger than {MAX_METADATA_BYTES} bytes", field="metadata")
     if body.webhook_id is not None:
         try:
             await get_receiver(state.db, caller.organization, body.webhook_id)
-        except NotFound as error:
-            raise BadInput(f"webhookId: {error.detail}", field="webhookId") from error
+        except NotFoundError as error:
+            raise BadInputError(f"webhookId: {error.detail}", field="webhookId") from error
     document = sent.document
     if document is None:
         assert body.url is not None
         try:
             await state.fetcher.check(body.url)
-        except BadInput as error:
-            raise BadInput(f"url: {error.detail}", code=error.code, field="url") from error
+        except BadInputError as error:
+            raise BadInputError(f"url: {error.detail}", code=error.code, field="url") from error
         document = document_at(state, body.url)
     return ExtractParams(document=document, options=options, schema=schema, llm=llm)
 
@@ -113,7 +115,7 @@ def _assert_pages(options: ExtractOptions, pages: int | None) -> None:
     beyond = max(options.page_range or [0])
     if pages is not None and beyond > pages:
         detail = f"pageRange: the document has {pages} pages, not {beyond}"
-        raise BadInput(detail, code=ErrorCode.PAGE_OUT_OF_RANGE, field="pageRange")
+        raise BadInputError(detail, code=ErrorCode.PAGE_OUT_OF_RANGE, field="pageRange")
 
 
 def document_at(state: AppState, url: str) -> DocumentRef:
@@ -218,8 +220,8 @@ async def decide_review(
         digest: Of the request.
 
     Raises:
-        Conflict: The review is not PENDING.
-        BadInput: The correction breaks the schema.
+        ConflictError: The review is not PENDING.
+        BadInputError: The correction breaks the schema.
     """
     who = caller.user_id or caller.key_id
     job = await find_job(state, caller, job_id, JobAction.REVIEW)
@@ -254,9 +256,9 @@ async def annotate(state: AppState, caller: Principal, body: AnnotateBody) -> An
     """Save a person's correction; the review stays as it is.
 
     Raises:
-        NotFound: No such job or annotation.
-        Conflict: The job has no result yet.
-        BadInput: The correction breaks the schema.
+        NotFoundError: No such job or annotation.
+        ConflictError: The job has no result yet.
+        BadInputError: The correction breaks the schema.
     """
     job = await find_job(state, caller, body.job_id, JobAction.CORRECT)
     original = await _original(state, job)
@@ -276,10 +278,10 @@ async def annotate(state: AppState, caller: Principal, body: AnnotateBody) -> An
 
 async def _original(state: AppState, job: JobRow) -> dict[str, Any]:
     if job.kind is not JobKind.EXTRACTION:
-        raise NotFound(f"no extraction {job.id}")
+        raise NotFoundError(f"no extraction {job.id}")
     extraction = await get_extraction(state.db, job.organization, job.id)
     if extraction.extracted is None:
-        raise Conflict("the job has no extracted data yet")
+        raise ConflictError("the job has no extracted data yet")
     return extraction.extracted.data
 
 
@@ -287,8 +289,10 @@ async def _assert_fits(state: AppState, job: JobRow, data: dict[str, Any]) -> No
     schema = ExtractParams.model_validate(job.params).schema_ or {}
     try:
         problems = await state.checks.run(job.organization, problems_of, data, schema)
-    except Uncheckable as error:
-        raise BadInput(f"annotatedData: {error.detail}", field="annotatedData") from error
+    except UncheckableError as error:
+        raise BadInputError(f"annotatedData: {error.detail}", field="annotatedData") from error
     if problems:
         place, what = problems[0]
-        raise BadInput(f"annotatedData.{place}: {what}", code=ErrorCode.INVALID_VALUE, field=f"annotatedData.{place}")
+        raise BadInputError(
+            f"annotatedData.{place}: {what}", code=ErrorCode.INVALID_VALUE, field=f"annotatedData.{place}"
+        )

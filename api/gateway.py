@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from towpath.ai.types import DELIVER
 from towpath.api.kinds import KINDS, Prepare
-from towpath.core.errors import Conflict, Unavailable
+from towpath.core.errors import ConflictError, UnavailableError
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
 from towpath.db.tables import JobRow
@@ -129,7 +129,7 @@ class Gateway:
             prepare: Runs in the same transaction, before the job goes on.
 
         Raises:
-            Conflict: The job has ended, is being cancelled, or is held for a review that `prepare` has not decided.
+            ConflictError: The job has ended, is being cancelled, or is held for a review that `prepare` leaves open.
         """
         async with self._database.transaction() as connection:
             job = await store.lock_job(connection, organization, job_id)
@@ -137,7 +137,7 @@ class Gateway:
                 await prepare(connection, job)
                 job = await store.lock_job(connection, organization, job_id)
             if held_for_review(job):
-                raise Conflict("the job waits for its review; decide it, and the job goes on")
+                raise ConflictError("the job waits for its review; decide it, and the job goes on")
             job = await store.mark_paused(connection, job, paused=False)
             await self._signal(job, "continue")
         return job
@@ -151,7 +151,7 @@ class Gateway:
             settle: Writes the decision, in the same transaction.
 
         Raises:
-            Conflict: The job is held and is being cancelled.
+            ConflictError: The job is held and is being cancelled.
         """
         async with self._database.transaction() as connection:
             job = await store.lock_job(connection, organization, job_id)
@@ -212,7 +212,7 @@ class Gateway:
             deadline: The new deadline; None: the one it has, if that is still to come.
 
         Raises:
-            Conflict: The job runs and is not being cancelled.
+            ConflictError: The job runs and is not being cancelled.
         """
         async with self._database.transaction() as connection:
             if slot is not None and await slot.open(connection):
@@ -233,11 +233,11 @@ class Gateway:
         """Tell the workflow, starting it first if it never was; inside the transaction that shows the new state.
 
         Raises:
-            Unavailable: Temporal does not answer; the transaction rolls back.
+            UnavailableError: Temporal does not answer; the transaction rolls back.
         """
         try:
             await self._client.get_workflow_handle(ref_of(job).workflow_id).signal(signal, rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
-                raise Unavailable("Temporal does not answer; nothing was changed", retry_after=5) from error
+                raise UnavailableError("Temporal does not answer; nothing was changed", retry_after=5) from error
             await self.start(job, signal=signal)

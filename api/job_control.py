@@ -14,7 +14,7 @@ from towpath.accounts.types import Principal
 from towpath.api.http.idempotency import Slot
 from towpath.api.http.state import AppState
 from towpath.api.kinds import KINDS, Prepare
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.tables import JobRow
 from towpath.jobs.policy import JobAction, assert_may
 from towpath.jobs.store import jobs as store
@@ -39,13 +39,13 @@ async def find_job(
         kinds: Which kinds of job are served here; None: all.
 
     Raises:
-        NotFound: It is not there, not to be seen, or of a kind that is not served here.
+        NotFoundError: It is not there, not to be seen, or of a kind that is not served here.
         Forbidden: It is seen, and not the caller's to move.
     """
     job = await store.get_job(state.db, caller.organization, job_id)
     assert_may(caller, action, job)
     if kinds is not None and job.kind not in kinds:
-        raise NotFound(f"no job {job_id} of this kind")
+        raise NotFoundError(f"no job {job_id} of this kind")
     return job
 
 

@@ -15,7 +15,7 @@ from towpath.db.tables import JobRow
 from towpath.documents.types import PageContent
 from towpath.extraction.store.jobs import extract_id, read_extractions
 from towpath.extraction.store.pages import read_pages
-from towpath.extraction.types import MOST_SHOWN_BYTES, Annotation, Extraction, job_status
+from towpath.extraction.types import MAX_SHOWN_BYTES, Annotation, Extraction, job_status
 from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.types import JobKind
 
@@ -76,7 +76,7 @@ def _request(job: JobRow, extraction: Extraction | None) -> Any:
 
 def _bounded(body: dict[str, Any], job: JobRow) -> dict[str, Any]:
     raw = write_json(body)
-    if len(raw) <= MOST_SHOWN_BYTES:
+    if len(raw) <= MAX_SHOWN_BYTES:
         return body
     return {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest(), "items": job.total}
 

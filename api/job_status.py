@@ -12,13 +12,13 @@ from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.store.staging import read_failures
 from towpath.jobs.types import JobState
 
-MOST_ERRORS = 50
+MAX_ERRORS = 50
 LISTED_KINDS = sorted(LLM_KINDS)
 
 
 async def job_status(state: AppState, job: JobRow) -> dict[str, Any]:
     """The status with the first errors."""
-    failures, _ = await read_failures(state.db, job.id, limit=MOST_ERRORS, offset=0)
+    failures, _ = await read_failures(state.db, job.id, limit=MAX_ERRORS, offset=0)
     errors = [f"{one.id or one.index}: {one.message}" for one in failures]
     if job.error_message and not errors:
         errors = [job.error_message]

@@ -11,7 +11,7 @@ from typing import Any
 from sse_starlette import ServerSentEvent
 
 from towpath.api.http.state import AppState
-from towpath.api.http.streams import LONGEST_SECONDS, first_line
+from towpath.api.http.streams import MAX_SECONDS, first_line
 from towpath.core.errors import ErrorCode
 from towpath.core.json_values import write_json
 from towpath.db.tables import JobRow, RecordRow
@@ -62,7 +62,7 @@ async def llm_lines(state: AppState, job: JobRow, position: int | None) -> Async
     """
     yield first_line()
     after = await last_restart(state.db, job.id) if position is None else _event_before(position)
-    async for events in state.events.follow(job.id, after=after, seconds=LONGEST_SECONDS):
+    async for events in state.events.follow(job.id, after=after, seconds=MAX_SECONDS):
         async for place, message in _numbered(state, job, events, position):
             yield ServerSentEvent(id=str(place), data=write_json(message).decode(), sep="\n")
 

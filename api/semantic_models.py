@@ -21,7 +21,7 @@ from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelKin
 from towpath.api.http.idempotency import Slot, job_once
 from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
-from towpath.core.errors import BadInput, Conflict, NotFound, Unavailable
+from towpath.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
 from towpath.core.folders import own_file
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import create_job
@@ -36,17 +36,17 @@ async def connection_columns(state: AppState, organization: str, body: Connectio
     """The columns of a connection, its configuration sealed.
 
     Raises:
-        BadInput: No such kind, the wrong one of `path` and `url`, or a path that leads to no file of the folder.
+        BadInputError: No such kind, the wrong one of `path` and `url`, or a path that leads to no file of the folder.
     """
     try:
         kind = DatabaseKind(body.kind)
     except ValueError as error:
-        raise BadInput(f"kind: {body.kind!r} is not one of {', '.join(DatabaseKind)}", field="kind") from error
+        raise BadInputError(f"kind: {body.kind!r} is not one of {', '.join(DatabaseKind)}", field="kind") from error
     needed, other = FIELDS[kind]
     if getattr(body, needed) is None:
-        raise BadInput(f"{needed} is required for {kind}", field=needed)
+        raise BadInputError(f"{needed} is required for {kind}", field=needed)
     if getattr(body, other) is not None:
-        raise BadInput(f"{other} does not go with {kind}", field=other)
+        raise BadInputError(f"{other} does not go with {kind}", field=other)
     if body.path is not None:
         await asyncio.to_thread(_assert_path, state.settings.databases_root, organization, body.path)
     host = database = None
@@ -72,8 +72,8 @@ def _assert_path(root: Path | None, organization: str, path: str) -> None:
     """
     try:
         own_file(root or Path("/databases"), organization, path, must_exist=root is not None and root.is_dir())
-    except NotFound as error:
-        raise BadInput(f"path: {error.detail}", field="path") from error
+    except NotFoundError as error:
+        raise BadInputError(f"path: {error.detail}", field="path") from error
 
 
 def connection_view(row: ConnectionRow) -> ConnectionView:
@@ -99,7 +99,7 @@ async def with_base(state: AppState, caller: Principal, body: ModelBody) -> Mode
     """The body with what a SHARED model is made over where it does not say: the schema model of its connection.
 
     Raises:
-        NotFound: No such connection.
+        NotFoundError: No such connection.
         BadInput, Unavailable: There is no schema model, and the database cannot be read.
     """
     if body.model_kind is not ModelKind.SHARED or body.base_model_id is not None or body.content is not None:
@@ -118,13 +118,15 @@ async def forget_connection(state: AppState, caller: Principal, connection_id: U
     """Forget a connection and what it was reached by.
 
     Raises:
-        NotFound: No such connection.
-        Conflict: There are models over it, which could not be asked any more.
+        NotFoundError: No such connection.
+        ConflictError: There are models over it, which could not be asked any more.
     """
     row = await get_connection(state.db, caller.organization, connection_id)
     over = await models_of(state.db, caller.organization, row.id)
     if over:
-        raise Conflict(f"{over[0].kind} {over[0].name or over[0].id} is over this connection; delete its models first")
+        raise ConflictError(
+            f"{over[0].kind} {over[0].name or over[0].id} is over this connection; delete its models first"
+        )
     changed: dict[str, object] = {"deleted_at": datetime.now(UTC), "config": b""}
     await change_connection(state.db, caller.organization, connection_id, changed)
 
@@ -133,19 +135,19 @@ async def make_model(state: AppState, caller: Principal, body: ModelBody) -> Mod
     """Make a model of its content over its base.
 
     Raises:
-        BadInput: The kinds do not fit, or the layers do not make a valid model.
-        NotFound: No such connection or base.
+        BadInputError: The kinds do not fit, or the layers do not make a valid model.
+        NotFoundError: No such connection or base.
     """
     connection = await get_connection(state.db, caller.organization, body.connection_id)
     if body.base_model_id is None and (body.model_kind is not ModelKind.SHARED or body.content is None):
-        raise BadInput(f"baseModelId is required for {body.model_kind}", field="baseModelId")
+        raise BadInputError(f"baseModelId is required for {body.model_kind}", field="baseModelId")
     if body.base_model_id is not None:
         kinds = (ModelKind.SCHEMA,) if body.model_kind is ModelKind.SHARED else ASKABLE
         base = await get_model(state.db, caller.organization, body.base_model_id)
         if base.kind not in kinds:
-            raise BadInput(f"baseModelId: a {body.model_kind} is not made over a {base.kind}", field="baseModelId")
+            raise BadInputError(f"baseModelId: a {body.model_kind} is not made over a {base.kind}", field="baseModelId")
         if base.connection_id != connection.id:
-            raise BadInput("connectionId: the base has another connection", field="connectionId")
+            raise BadInputError("connectionId: the base has another connection", field="connectionId")
     row = ModelRow(
         organization=caller.organization,
         connection_id=connection.id,
@@ -162,14 +164,14 @@ async def make_schema_model(state: AppState, caller: Principal, body: ModelBody,
     """Make a model of kind SCHEMA, by reading its database.
 
     Raises:
-        BadInput: It comes with what is read from the database, or the database refuses.
-        NotFound: No such connection.
-        Unavailable: The database does not answer in time.
+        BadInputError: It comes with what is read from the database, or the database refuses.
+        NotFoundError: No such connection.
+        UnavailableError: The database does not answer in time.
     """
     connection = await get_connection(state.db, caller.organization, body.connection_id)
     if body.base_model_id is not None or body.content is not None:
         given = "content" if body.content is not None else "baseModelId"
-        raise BadInput(f"{given}: a model of kind SCHEMA is read from the database", field=given)
+        raise BadInputError(f"{given}: a model of kind SCHEMA is read from the database", field=given)
     job = _reading(caller, connection.id, uuid4(), name=body.model_name)
     return await _read(state, await job_once(state, slot, digest, job, create_job))
 
@@ -180,9 +182,9 @@ async def refresh_schema_model(
     """Bring a model of kind SCHEMA up to date with its database.
 
     Raises:
-        NotFound: No such model of that kind.
-        BadInput: The database refuses.
-        Unavailable: It does not answer in time.
+        NotFoundError: No such model of that kind.
+        BadInputError: The database refuses.
+        UnavailableError: It does not answer in time.
     """
     row = await get_model(state.db, caller.organization, model_id, kinds=(ModelKind.SCHEMA,))
     job = _reading(caller, row.connection_id, row.id, name=row.name, refresh=True)
@@ -205,9 +207,9 @@ def _reading(
 async def _read(state: AppState, job: JobRow) -> ModelRow:
     job = await state.events.wait_for_end(job, seconds=WAIT_SECONDS)
     if not job.state.final:
-        raise Unavailable(f"the database is still being read by the job /v1/jobs/{job.id}", retry_after=10)
+        raise UnavailableError(f"the database is still being read by the job /v1/jobs/{job.id}", retry_after=10)
     if job.state is not JobState.COMPLETED:
-        raise BadInput(f"the database cannot be read: {job.error_message}")
+        raise BadInputError(f"the database cannot be read: {job.error_message}")
     return await get_model(state.db, job.organization, UUID(job.params["model_id"]))
 
 
@@ -215,11 +217,11 @@ async def change_content(state: AppState, caller: Principal, model_id: UUID, giv
     """Replace a model's own content.
 
     Raises:
-        BadInput: With what lies below it, it does not make a valid model; nothing was changed.
+        BadInputError: With what lies below it, it does not make a valid model; nothing was changed.
     """
     row = await get_model(state.db, caller.organization, model_id)
     if row.kind is ModelKind.SCHEMA:
-        raise BadInput("a model of kind SCHEMA is read from the database; make a SHARED one over it")
+        raise BadInputError("a model of kind SCHEMA is read from the database; make a SHARED one over it")
     own = await state.checks.run(caller.organization, parse_model, given)
     await whole_model(state.db, row, own)
     return await change_model(state.db, caller.organization, model_id, {"content": own})
@@ -229,7 +231,7 @@ async def merge_branch(state: AppState, caller: Principal, branch_id: UUID) -> M
     """Put what a branch says into the model that it belongs to, and end the branch.
 
     Raises:
-        NotFound: No such branch.
+        NotFoundError: No such branch.
     """
     branch = await get_model(state.db, caller.organization, branch_id, kinds=(ModelKind.BRANCH,))
     assert branch.base_model_id is not None
@@ -260,12 +262,12 @@ async def forget_model(state: AppState, caller: Principal, model_id: UUID) -> No
     """Delete a model; it can still be listed with `includeDeleted`.
 
     Raises:
-        Conflict: Others are laid over it.
+        ConflictError: Others are laid over it.
     """
     row = await get_model(state.db, caller.organization, model_id)
     over = await models_over(state.db, caller.organization, [row.id])
     if over:
-        raise Conflict(f"{over[0].kind} {over[0].name or over[0].id} is laid over it; delete that first")
+        raise ConflictError(f"{over[0].kind} {over[0].name or over[0].id} is laid over it; delete that first")
     await change_model(state.db, caller.organization, row.id, {"deleted_at": datetime.now(UTC)})
 
 
@@ -275,14 +277,14 @@ async def content_of(
     """A model of any kind, or its branch, with its whole content.
 
     Raises:
-        NotFound: It is not there, or the branch is another model's.
-        BadInput: Its layers do not make a valid model.
+        NotFoundError: It is not there, or the branch is another model's.
+        BadInputError: Its layers do not make a valid model.
     """
     row = await get_model(state.db, organization, model_id)
     if branch_id is not None:
         branch = await get_model(state.db, organization, branch_id, kinds=(ModelKind.BRANCH,))
         if branch.base_model_id != row.id:
-            raise NotFound(f"branch_id: {branch_id} is no branch of the model {model_id}")
+            raise NotFoundError(f"branch_id: {branch_id} is no branch of the model {model_id}")
         row = branch
     return row, await whole_model(state.db, row)
 

@@ -7,7 +7,7 @@ import json
 from functools import partial
 from uuid import UUID, uuid4
 
-from towpath.core.errors import JobFault, NotFound
+from towpath.core.errors import JobFaultError, NotFoundError
 from towpath.db.engine import Database
 from towpath.runtime.embedded.demand import chroma_url
 from towpath.runtime.settings import Settings
@@ -48,7 +48,7 @@ class VectorSearch:
             by_payload: Leave the query aside.
 
         Raises:
-            NotFound: Nothing was ever stored there, or no model is ready.
+            NotFoundError: Nothing was ever stored there, or no model is ready.
             BadInput: The filter or the sort cannot be understood.
         """
         collection = await self._collection(organization, name)
@@ -68,7 +68,7 @@ class VectorSearch:
         """How many objects a payload search would find.
 
         Raises:
-            NotFound: Nothing was ever stored there.
+            NotFoundError: Nothing was ever stored there.
             BadInput: The filter cannot be understood.
         """
         collection = await self._collection(organization, name)
@@ -99,8 +99,8 @@ class VectorSearch:
         if self._made is None:
             try:
                 self._made = make_embedder(self._settings.embedding)
-            except JobFault as error:
-                raise NotFound(f"no embedding model is ready: {error.detail}") from error
+            except JobFaultError as error:
+                raise NotFoundError(f"no embedding model is ready: {error.detail}") from error
         return self._made
 
     async def close(self) -> None:

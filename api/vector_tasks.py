@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from towpath.accounts.types import Principal
-from towpath.api.batches import read_deadline
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import Slot
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import invalid, refuse_unknown
@@ -21,7 +21,7 @@ from towpath.api.http.state import AppState
 from towpath.api.http.uploads import ItemKind, Stager, UploadLimits, digest_body
 from towpath.api.webhook_targets import read_target, take_members
 from towpath.core.bodies import field_names
-from towpath.core.errors import BadInput, Conflict
+from towpath.core.errors import BadInputError, ConflictError
 from towpath.core.json_stream import Slice
 from towpath.core.json_values import parse_json, read_json
 from towpath.db.tables import JobRow
@@ -49,9 +49,9 @@ from towpath.vectors.types import (
 )
 from towpath.webhooks.store.endpoints import add_target
 
-MOST_ITEM_BYTES = 16 << 20
-MOST_LISTED_FAILURES = 100
-MOST_DETAIL = 1500
+MAX_ITEM_BYTES = 16 << 20
+MAX_LISTED_FAILURES = 100
+MAX_DETAIL = 1500
 OBJECT_ID: TypeAdapter[str] = TypeAdapter(ObjectId)
 
 
@@ -81,7 +81,7 @@ UPSERTION = TaskKind(JobKind.VECTOR_UPSERTION, "items", _read_item, UpsertionBod
 DELETION = TaskKind(JobKind.VECTOR_DELETION, "object_ids", _read_id, DeletionBody)
 
 
-class _Known(Exception):
+class _KnownTaskError(Exception):
     """The task id is taken: rolls the staging back and carries the job that has it."""
 
     def __init__(self, job_id: UUID) -> None:
@@ -102,14 +102,14 @@ async def submit_task(
     A known task id with an equal body answers the task that has it.
 
     Raises:
-        Conflict: The task id belongs to a task with another body or collection.
+        ConflictError: The task id belongs to a task with another body or collection.
     """
     settings = state.settings
     limits = UploadLimits(
         json_bytes=settings.vector_max_bytes,
         json_setting="vector_max_bytes",
         items=settings.vector_max_items,
-        item_bytes=min(MOST_ITEM_BYTES, settings.vector_max_bytes),
+        item_bytes=min(MAX_ITEM_BYTES, settings.vector_max_bytes),
         page_items=settings.vector_chunk,
     )
     slot = Slot(caller.organization, f"POST {request.url.path}", idempotency_key)
@@ -136,7 +136,7 @@ async def submit_task(
             task_id = _task_id(upload.options) or str(job.id)
             refuse_unknown(upload.options, field_names(kind.body))
             if taken := await claim_task_id(connection, caller.organization, kind.kind, task_id):
-                raise _Known(taken)
+                raise _KnownTaskError(taken)
             job.external_id, job.digest = task_id, digest.digest()
             job.total, job.processed, job.failed = upload.items, upload.failed, upload.failed
             job.params = {
@@ -150,10 +150,10 @@ async def submit_task(
             stored = await job_store.lock_job(connection, caller.organization, job.id)
             answer = view(stored, [])
             await slot.keep(connection, upload.digest, 200, answer)
-    except _Known as known_task:
+    except _KnownTaskError as known_task:
         stored = await job_store.get_job(state.db, caller.organization, known_task.job_id)
         if stored.digest != digest.digest():
-            raise Conflict(
+            raise ConflictError(
                 f"the task {stored.external_id} exists with another body or collection; nothing was changed"
             ) from None
         return json_answer(await read_view(state, stored))
@@ -181,9 +181,9 @@ def _task_id(options: dict[str, bytes]) -> str | None:
         if value is None:
             continue
         if not isinstance(value, str) or not re.fullmatch(TASK_ID_FORM, value):
-            raise BadInput(f"{name} must be 1 to 128 letters, digits or . _ : -", field=name)
+            raise BadInputError(f"{name} must be 1 to 128 letters, digits or . _ : -", field=name)
         if found is not None and found != value:
-            raise BadInput("task_id and id differ", field="id")
+            raise BadInputError("task_id and id differ", field="id")
         found = value
     return found
 
@@ -201,7 +201,7 @@ def view(job: JobRow, failures: list[FailedItem]) -> dict[str, Any]:
         "status": task_status(job.state, cancelling=job.cancelling, error=job.error_code),
         "created_at": job.created_at,
         "updated_at": job.updated_at,
-        "detail": (job.error_message or "")[:MOST_DETAIL] or None,
+        "detail": (job.error_message or "")[:MAX_DETAIL] or None,
         "collection": job.params["collection"],
         "attempt": job.attempt,
         "warnings": plain_warnings(job) or None,

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from towpath.api.http.requests import add_header
 from towpath.api.http.routing import invalid
 from towpath.api.http.state import AppState
-from towpath.core.errors import BadInput, TooLarge
+from towpath.core.errors import BadInputError, TooLargeError
 from towpath.core.json_values import read_json, write_json
 from towpath.secrets.urls import seal_receiver
 from towpath.webhooks.domain.signing import PREFIX, signing_key, standard_form
 from towpath.webhooks.store.endpoints import Target
-from towpath.webhooks.types import MOST_METADATA_BYTES, WebhookFields
+from towpath.webhooks.types import MAX_METADATA_BYTES, WebhookFields
 
 HEADERS = {
     "webhook_url": "towpath-webhook-url",
@@ -48,14 +48,14 @@ async def read_target(request: Request, state: AppState, fields: WebhookFields |
         fields: What the body says; None: what `note_fields` has noted.
 
     Raises:
-        BadInput: No URL, one that leads to a private address, a broken secret, or companions without a URL.
+        BadInputError: No URL, one that leads to a private address, a broken secret, or companions without a URL.
     """
     fields = fields or getattr(request.state, "webhook", None) or WebhookFields()
     if fields.webhook_url is None:
         fields = _of_headers(request, fields)
     if fields.webhook_url is None:
         if fields.webhook_signing_secret is not None or fields.webhook_metadata is not None:
-            raise BadInput("webhookUrl is required with the other webhook fields", field="webhookUrl")
+            raise BadInputError("webhookUrl is required with the other webhook fields", field="webhookUrl")
         return None
     await check_url(state, fields.webhook_url, "webhookUrl")
     secret = fields.webhook_signing_secret
@@ -64,8 +64,8 @@ async def read_target(request: Request, state: AppState, fields: WebhookFields |
         if not secret.startswith(PREFIX):
             # The official packages take this form alone; it is told once, to who has just sent the secret.
             add_header(request.scope, "Towpath-Webhook-Secret", standard_form(secret))
-    if fields.webhook_metadata is not None and len(write_json(fields.webhook_metadata)) > MOST_METADATA_BYTES:
-        raise TooLarge(f"webhookMetadata is larger than {MOST_METADATA_BYTES} bytes")
+    if fields.webhook_metadata is not None and len(write_json(fields.webhook_metadata)) > MAX_METADATA_BYTES:
+        raise TooLargeError(f"webhookMetadata is larger than {MAX_METADATA_BYTES} bytes")
     return Target(
         seal_receiver(state.vault, fields.webhook_url),
         None if secret is None else state.vault.seal(secret),
@@ -77,12 +77,12 @@ async def check_url(state: AppState, url: str, field: str) -> None:
     """Refuse a URL that no notice may go to.
 
     Raises:
-        BadInput: With the field's name.
+        BadInputError: With the field's name.
     """
     try:
         await state.receivers.check(url)
-    except BadInput as error:
-        raise BadInput(f"{field}: {error.detail}", code=error.code, field=field) from error
+    except BadInputError as error:
+        raise BadInputError(f"{field}: {error.detail}", code=error.code, field=field) from error
 
 
 def _of_headers(request: Request, fields: WebhookFields) -> WebhookFields:

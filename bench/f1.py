@@ -29,7 +29,7 @@ from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 
 SPLINK_THRESHOLD = 0.9
-SPLINK_MOST_TEXT = 200
+SPLINK_MAX_TEXT = 200
 
 
 def all_sets() -> Iterator[datasets.DataSet]:
@@ -103,7 +103,7 @@ def splink_score(data: datasets.DataSet) -> Score:
 
 
 def _splink_value(value: object) -> str | None:
-    text = str(value).strip().lower()[:SPLINK_MOST_TEXT] if value is not None else ""
+    text = str(value).strip().lower()[:SPLINK_MAX_TEXT] if value is not None else ""
     return text or None
 
 

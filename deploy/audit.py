@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-MOST_SECONDS = 600
+MAX_SECONDS = 600
 
 
 def main() -> int:
@@ -39,10 +39,10 @@ def audit(lock: str, service: str) -> int:
         "--vulnerability-service", service, "--format", "json", "--progress-spinner", "off",
     ]  # fmt: skip
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=MOST_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MAX_SECONDS, check=False)
         packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except subprocess.TimeoutExpired:
-        print(f"{lock}: the advisories of {service} did not come within {MOST_SECONDS} s", file=sys.stderr)
+        print(f"{lock}: the advisories of {service} did not come within {MAX_SECONDS} s", file=sys.stderr)
         return 2
     except ValueError:
         last = next(reversed(done.stderr.strip().splitlines()), "pip-audit said nothing")

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
-from towpath.core.errors import Conflict, NotFound, TowpathError
+from towpath.core.errors import ConflictError, NotFoundError, TowpathError
 from towpath.core.queues import read_queues
 from towpath.runtime.codec import make_codec
 from towpath.runtime.embedded import EmbeddedStack, StackError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from towpath.db.tables import UserRow
 
 GRACE = 10
-MOST_LIMIT = (1 << 63) - 1
+MAX_LIMIT = (1 << 63) - 1
 
 app = typer.Typer(
     help="Towpath: durable jobs over data and AI, as Temporal workflows behind a REST API.",
@@ -450,7 +450,7 @@ async def _user_named(database: Database, email: str) -> UserRow:
 
     user = await find_user(database, email)
     if user is None:
-        raise NotFound(f"no user {email}")
+        raise NotFoundError(f"no user {email}")
     return user
 
 
@@ -513,7 +513,7 @@ def reset_password(email: Email, home: Home = None) -> None:
     async def reset(database: Database) -> None:
         user = await _user_named(database, email)
         if not user.may_enter:
-            raise Conflict(f"{email} is deactivated; `towpath users activate` first")
+            raise ConflictError(f"{email} is deactivated; `towpath users activate` first")
         assert_may(_machine(user.organization), AccountAction.RESET_PASSWORD, UserTarget(user.id, user.role))
         await accounts.make_reset(database, user.id, token, by=None)
 
@@ -557,8 +557,8 @@ def _limit(change: str) -> tuple[LimitName, int | None]:
         _fail(f"--set {change}: must be one of {', '.join(LimitName)}, then = and a number")
     if value == "default":
         return LimitName(name), None
-    if not value.isascii() or not value.isdigit() or int(value) > MOST_LIMIT:
-        _fail(f"--set {change}: must be a whole number up to {MOST_LIMIT}, or default")
+    if not value.isascii() or not value.isdigit() or int(value) > MAX_LIMIT:
+        _fail(f"--set {change}: must be a whole number up to {MAX_LIMIT}, or default")
     return LimitName(name), int(value)
 
 

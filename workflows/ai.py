@@ -14,7 +14,7 @@ from towpath.workflows.options import PAID
 from towpath.workflows.webhooks import start_notice
 
 EXECUTE = "execute"
-MOST_ITERATIONS = 10
+MAX_ITERATIONS = 10
 
 
 @workflow.defn(name=JobKind.AI_JOB)
@@ -37,7 +37,7 @@ class AiJobWorkflow(JobWorkflow[AiRunState]):
                 self.carry_on(job)
             step = state.iterations + 1
             self.tell_phase(f"{EXECUTE}, iteration {step}")
-            task = IterationTask(ref=job.ref, step=step, last=step >= MOST_ITERATIONS)
+            task = IterationTask(ref=job.ref, step=step, last=step >= MAX_ITERATIONS)
             found = await workflow.execute_activity_method(
                 AiActivities.iterate, task, **PAID, summary=f"iteration {step}"
             )

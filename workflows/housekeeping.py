@@ -18,7 +18,7 @@ from towpath.workflows.webhooks import start_delivery
 
 RECONCILE_ID = "towpath/reconcile"
 SWEEPS_A_RUN = 50
-MOST_PROBLEM = 500
+MAX_PROBLEM = 500
 
 
 @workflow.defn(name="reconcile")
@@ -79,6 +79,6 @@ class ReconcileWorkflow:
         except WorkflowAlreadyStartedError:
             return
         except FailureError as error:
-            done.problems.append(f"{start.input.ref.workflow_id} cannot be started: {error}"[:MOST_PROBLEM])
+            done.problems.append(f"{start.input.ref.workflow_id} cannot be started: {error}"[:MAX_PROBLEM])
             return
         done.started += 1

@@ -42,18 +42,18 @@ from towpath.workflows.options import PROJECTION
 from towpath.workflows.webhooks import start_notice
 
 MAX_WINDOW = 200
-MOST_MESSAGE = 2_000
-MOST_RETRIES = 5
+MAX_MESSAGE = 2_000
+MAX_RETRIES = 5
 CANCEL_SECONDS = 30.0
 State = TypeVar("State", bound=RunState)
 Phases = Callable[[JobInput], Awaitable[dict[str, Any] | None]]
 
 
-class DeadlineExceeded(Exception):
+class DeadlineExceededError(Exception):
     """The job's deadline passed before its phases were through."""
 
 
-class HoldExpired(Exception):
+class HoldExpiredError(Exception):
     """Nobody let a waiting job go on in time."""
 
 
@@ -120,12 +120,12 @@ class JobWorkflow(Generic[State]):
         finish = Finish(ref=job.ref, state=JobState.COMPLETED)
         try:
             finish.result = await self._within_deadline(job, phases)
-        except DeadlineExceeded:
+        except DeadlineExceededError:
             finish.state = JobState.FAILED
             finish.error = JobError(
                 code=ErrorCode.DEADLINE_EXCEEDED, message=f"not finished by {_moment(job.deadline)}"
             )
-        except HoldExpired as error:
+        except HoldExpiredError as error:
             finish.state = JobState.CANCELLED
             finish.error = JobError(code=ErrorCode.CANCELLED, message=str(error))
         except BaseException as error:
@@ -178,13 +178,13 @@ class JobWorkflow(Generic[State]):
             return await self._begin(job, phases)
         left = (job.deadline - workflow.now()).total_seconds()
         if left <= 0:
-            raise DeadlineExceeded
+            raise DeadlineExceededError
         running = asyncio.create_task(self._begin(job, phases))
         try:
             await workflow.wait_condition(running.done, timeout=left, timeout_summary="deadline")
         except TimeoutError:
             running.cancel()
-            raise DeadlineExceeded from None
+            raise DeadlineExceededError from None
         except asyncio.CancelledError:
             running.cancel()
             raise
@@ -213,7 +213,7 @@ class JobWorkflow(Generic[State]):
             seconds: After so long the job is cancelled.
 
         Raises:
-            HoldExpired: Nobody did.
+            HoldExpiredError: Nobody did.
         """
         # Before the row says so: a `continue` can only come once it does, and must not be overwritten.
         self.paused = True
@@ -226,7 +226,7 @@ class JobWorkflow(Generic[State]):
                 lambda: not self.paused, timeout=seconds, timeout_summary="waits for a person"
             )
         except TimeoutError:
-            raise HoldExpired(f"nobody answered {event.type} within {seconds:g} s") from None
+            raise HoldExpiredError(f"nobody answered {event.type} within {seconds:g} s") from None
 
     @staticmethod
     async def _start_next_attempt(start: JobStart) -> None:
@@ -324,7 +324,7 @@ class JobWorkflow(Generic[State]):
         units = f": {self._done} of {self._units} chunks" if self._units else ""
         retries = "".join(
             f"\n\n**Trying again**: {one.activity}, {one.attempt} failed attempts: {one.message}"
-            for one in sorted(self._retrying.values(), key=lambda one: -one.attempt)[:MOST_RETRIES]
+            for one in sorted(self._retrying.values(), key=lambda one: -one.attempt)[:MAX_RETRIES]
         )
         workflow.set_current_details(f"**{self._phase or 'starting'}**{units}{state}\n\nWindow: {self.window}{retries}")
 
@@ -363,8 +363,8 @@ def _cause(error: BaseException) -> JobError:
     leaf: BaseException = error
     while True:
         if isinstance(leaf, ApplicationError) and leaf.type in set(ErrorCode):
-            return JobError(code=ErrorCode(leaf.type), message=leaf.message[:MOST_MESSAGE])
+            return JobError(code=ErrorCode(leaf.type), message=leaf.message[:MAX_MESSAGE])
         if leaf.__cause__ is None:
             message = leaf.message if isinstance(leaf, FailureError) else f"{type(leaf).__name__}: {leaf}"
-            return JobError(code=ErrorCode.INTERNAL, message=message[:MOST_MESSAGE])
+            return JobError(code=ErrorCode.INTERNAL, message=message[:MAX_MESSAGE])
         leaf = leaf.__cause__

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
-from towpath.accounts.domain.passwords import LEAST_CHARACTERS, MOST_CHARACTERS
+from towpath.accounts.domain.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from towpath.accounts.domain.policy import AccountAction, assert_may, is_person
 from towpath.accounts.store.auth import get_user
 from towpath.accounts.store.sessions import end_sessions
@@ -23,11 +23,11 @@ from towpath.api.http.sign_ins import clear_cookies
 from towpath.api.http.state import AppState, State
 from towpath.api.routes.auth import change_own_password, register_user, use_reset
 from towpath.api.routes.users import INVITATION_PATH, RESET_PATH
-from towpath.core.errors import BadInput, TowpathError
+from towpath.core.errors import BadInputError, TowpathError
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 HERE = "/console/account"
-LENGTH = f"a password has {LEAST_CHARACTERS} to {MOST_CHARACTERS:,} characters"
+LENGTH = f"a password has {MIN_CHARACTERS} to {MAX_CHARACTERS:,} characters"
 Token = Annotated[str, Query()]
 
 
@@ -75,18 +75,18 @@ def _body(form: dict[str, str]) -> PasswordChange:
             current_password=form.get("current_password", ""), new_password=form.get("password", "")
         )  # fmt: skip
     except ValidationError as error:
-        raise BadInput(LENGTH, field="password") from error
+        raise BadInputError(LENGTH, field="password") from error
 
 
 def _assert_twice(form: dict[str, str]) -> None:
     if form.get("password", "") != form.get("again", ""):
-        raise BadInput("the two passwords are not the same", field="again")
+        raise BadInputError("the two passwords are not the same", field="again")
 
 
 def _in_words(refused: TowpathError) -> TowpathError:
     """An error about a field without its name, which is that of the API."""
-    if isinstance(refused, BadInput) and refused.field:
-        return BadInput(refused.detail.removeprefix(f"{refused.field}: "), field=refused.field)
+    if isinstance(refused, BadInputError) and refused.field:
+        return BadInputError(refused.detail.removeprefix(f"{refused.field}: "), field=refused.field)
     return refused
 
 
@@ -147,7 +147,7 @@ def _reset(token: str, form: dict[str, str]) -> PasswordReset:
     try:
         return PasswordReset(token=token, password=form.get("password", ""))
     except ValidationError as error:
-        raise BadInput(f"the token of the link is needed, and {LENGTH}", field="password") from error
+        raise BadInputError(f"the token of the link is needed, and {LENGTH}", field="password") from error
 
 
 @router.get(INVITATION_PATH)
@@ -178,4 +178,4 @@ def _registration(token: str, email: str, form: dict[str, str]) -> RegisterBody:
             email=email, password=form.get("password", ""), organization="by invitation", invitation=token
         )  # fmt: skip
     except ValidationError as error:
-        raise BadInput(f"an e-mail address is needed, and {LENGTH}", field="email") from error
+        raise BadInputError(f"an e-mail address is needed, and {LENGTH}", field="email") from error

@@ -11,19 +11,19 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from towpath.ai.store.threads import read_thread, read_turn
-from towpath.ai.types import MOST_PROMPT, Turn
+from towpath.ai.types import MAX_PROMPT, Turn
 from towpath.api import job_control
 from towpath.api.ai_jobs import ask, draw
 from towpath.api.ai_views import csv_response
 from towpath.api.console.conversation import base_of, step_with_rows, thread_page, turn_fragment
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.rendering import sentence, tell_wait
-from towpath.api.console.visitors import SignInNeeded, Visitor, read_form, thread_visitor
+from towpath.api.console.visitors import SignInNeededError, Visitor, read_form, thread_visitor
 from towpath.api.http.auth import CHAT_COOKIE, exchange_chat_link
 from towpath.api.http.rates import limited
 from towpath.api.http.state import AppState, State
-from towpath.api.http.streams import LONGEST_SECONDS, Position, first_line, has_everything, no_more, stream
-from towpath.core.errors import BadInput, Forbidden, NotFound, TowpathError, Unauthorized
+from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
+from towpath.core.errors import BadInputError, ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import get_job
 
@@ -45,8 +45,8 @@ async def _page_visitor(request: Request, state: State, conversation_id: UUID) -
     """The same for what is opened as a page, not by a page: who is not signed in is led there."""
     try:
         return await _visitor(request, state, conversation_id)
-    except Unauthorized as error:
-        raise SignInNeeded(base_of(conversation_id)) from error
+    except UnauthorizedError as error:
+        raise SignInNeededError(base_of(conversation_id)) from error
 
 
 PartVisitor = Annotated[Visitor, Depends(_visitor)]
@@ -57,7 +57,7 @@ async def _job_of(state: AppState, visitor: Visitor, conversation_id: UUID, job_
     """A job, if it is one of the thread's: a link opens no other."""
     job = await get_job(state.db, visitor.caller.organization, job_id)
     if job.conversation_id != conversation_id:
-        raise NotFound(f"no job {job_id} in this conversation")
+        raise NotFoundError(f"no job {job_id} in this conversation")
     return job
 
 
@@ -91,10 +91,10 @@ async def show(
     clean = RedirectResponse(base_of(conversation_id), 303)
     try:
         value, seconds = await exchange_chat_link(state, token, conversation_id)
-    except Unauthorized as error:
+    except UnauthorizedError as error:
         if await _knows(request, state, conversation_id):
             return clean
-        raise Forbidden("this link is not valid or has expired; ask for a new one, or sign in") from error
+        raise ForbiddenError("this link is not valid or has expired; ask for a new one, or sign in") from error
     clean.set_cookie(
         CHAT_COOKIE,
         value,
@@ -110,7 +110,7 @@ async def show(
 async def _knows(request: Request, state: AppState, conversation_id: UUID) -> bool:
     try:
         await thread_visitor(request, state, conversation_id)
-    except (Unauthorized, Forbidden, NotFound):
+    except (UnauthorizedError, ForbiddenError, NotFoundError):
         return False
     return True
 
@@ -124,7 +124,7 @@ async def send(request: Request, state: State, conversation_id: UUID, visitor: P
     try:
         await limited(state, visitor.caller)
         job_id = await ask(state, visitor.caller, conversation_id, _checked(typed))
-    except (Unauthorized, Forbidden, NotFound):
+    except (UnauthorizedError, ForbiddenError, NotFoundError):
         raise
     except TowpathError as refused:
         return await _page(state, visitor, conversation_id, refused, typed)
@@ -137,11 +137,11 @@ async def send(request: Request, state: State, conversation_id: UUID, visitor: P
 def _checked(typed: str) -> str:
     prompt = typed.strip()
     if not prompt:
-        raise BadInput("type a question first", field="prompt")
-    if len(prompt) > MOST_PROMPT:
-        raise BadInput(f"a question has at most {MOST_PROMPT:,} characters", field="prompt")
+        raise BadInputError("type a question first", field="prompt")
+    if len(prompt) > MAX_PROMPT:
+        raise BadInputError(f"a question has at most {MAX_PROMPT:,} characters", field="prompt")
     if "\x00" in prompt:
-        raise BadInput("the question holds a NUL character", field="prompt")
+        raise BadInputError("the question holds a NUL character", field="prompt")
     return prompt
 
 
@@ -179,7 +179,7 @@ async def follow(
 
 async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
     yield first_line()
-    async for events in state.events.follow(job_id, after=after, seconds=LONGEST_SECONDS):
+    async for events in state.events.follow(job_id, after=after, seconds=MAX_SECONDS):
         for event in events:
             yield ServerSentEvent(
                 id=str(event.seq), event=event.type, data=event.model_dump_json(by_alias=True), sep="\n"
@@ -223,11 +223,11 @@ async def rows(turn: ThisTurn, number: int) -> Response:
     """The rows of one step; what a spreadsheet would run as a formula gets an apostrophe."""
     found = step_with_rows(turn.actions, number)
     if found is None:
-        raise NotFound("this step brought no rows")
+        raise NotFoundError("this step brought no rows")
     return csv_response(found, f"rows-{str(turn.job_id)[:8]}-{number}.csv")
 
 
 @router.get("/{rest:path}")
 async def nothing() -> Response:
     """What is no part of a page."""
-    raise NotFound("no such page")
+    raise NotFoundError("no such page")

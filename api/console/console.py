@@ -15,10 +15,10 @@ from towpath.accounts.types import Role, Scope
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.rendering import Reader, page, sentence, tell_wait
 from towpath.api.console.sign_in import HOME
-from towpath.api.console.visitors import SignInNeeded, Visitor, signed_in
+from towpath.api.console.visitors import SignInNeededError, Visitor, signed_in
 from towpath.api.http.auth import allowed
 from towpath.api.http.state import AppState, State
-from towpath.core.errors import Forbidden, NotFound, TowpathError, Unauthorized
+from towpath.core.errors import ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
 from towpath.extraction.types import ReviewStatus
 from towpath.jobs.store.listing import JobFilter, list_page
 
@@ -41,11 +41,11 @@ async def _page_visitor(request: Request, state: State) -> Visitor:
     """Who opens a page; who is not signed in is led there, and back. A part is refused: its page reloads then."""
     try:
         return await signed_in(request, state)
-    except Unauthorized as error:
+    except UnauthorizedError as error:
         if PART in request.query_params:
             raise
         way = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        raise SignInNeeded(way if request.method == "GET" else HOME) from error
+        raise SignInNeededError(way if request.method == "GET" else HOME) from error
 
 
 PartVisitor = Annotated[Visitor, Depends(_part_visitor)]
@@ -63,8 +63,8 @@ def owners_only(refusal: str) -> Callable[[Visitor], Coroutine[Any, Any, Visitor
     async def check(visitor: PageVisitor) -> Visitor:
         try:
             allowed(visitor.caller, Role.OWNER, Scope.WRITE)
-        except Forbidden as error:
-            raise Forbidden(refusal) from error
+        except ForbiddenError as error:
+            raise ForbiddenError(refusal) from error
         return visitor
 
     return check
@@ -79,16 +79,16 @@ async def nothing(_: PageVisitor) -> None:
     """What is no part of the console.
 
     Raises:
-        NotFound: Always.
+        NotFoundError: Always.
     """
-    raise NotFound("no such page")
+    raise NotFoundError("no such page")
 
 
 def check_editor(visitor: Visitor, request: Request, form: Mapping[str, str], role: Role = Role.EDITOR) -> None:
     """See that the visitor has a role above that of an operator, and that a write comes from a page of ours.
 
     Raises:
-        Forbidden: It is not so.
+        ForbiddenError: It is not so.
     """
     visitor.check(request, form)
     allowed(visitor.caller, role, Scope.WRITE)
@@ -130,7 +130,7 @@ async def console_page(
 
 def told_on_page(error: TowpathError) -> bool:
     """Whether an error belongs onto the page that was used; the others have a page of their own."""
-    return not isinstance(error, Unauthorized | Forbidden | NotFound)
+    return not isinstance(error, UnauthorizedError | ForbiddenError | NotFoundError)
 
 
 async def names_of(state: AppState, organization: str, ids: set[UUID]) -> dict[UUID, str]:
@@ -143,6 +143,6 @@ async def names_of(state: AppState, organization: str, ids: set[UUID]) -> dict[U
             continue
         try:
             names[one] = f"the key {(await get_key(state.db, organization, one)).name}"
-        except NotFound:
+        except NotFoundError:
             continue
     return names

@@ -27,7 +27,7 @@ from towpath.api.console.timeline import Line, timeline
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.gateway import held_for_review
 from towpath.api.http.state import AppState, State
-from towpath.api.http.streams import LONGEST_SECONDS, Position, first_line, has_everything, no_more, stream
+from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
 from towpath.api.job_control import find_job
 from towpath.api.job_views import job_view
 from towpath.core.errors import TowpathError
@@ -44,8 +44,8 @@ router = APIRouter(prefix="/console/jobs/{job_id}", route_class=PageRoute, inclu
 SHOWN_EVENTS = 60
 SHOWN_FAILURES = 25
 SHOWN_DELIVERIES = 50
-MOST_PAGE = 1_000_000
-LONGEST_RESULT = 20_000
+MAX_PAGE = 1_000_000
+MAX_RESULT = 20_000
 DOCUMENT_KINDS = frozenset({JobKind.EXTRACTION, JobKind.CLASSIFICATION})
 
 
@@ -162,10 +162,10 @@ def _as_json(result: dict[str, Any]) -> str:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_RESULT else f"{text[:LONGEST_RESULT]}\n…"
+    return text if len(text) <= MAX_RESULT else f"{text[:MAX_RESULT]}\n…"
 
 
-FailuresPage = Annotated[int, Query(alias="failures", ge=1, le=MOST_PAGE)]
+FailuresPage = Annotated[int, Query(alias="failures", ge=1, le=MAX_PAGE)]
 Before = Annotated[int | None, Query(ge=1)]
 
 
@@ -227,5 +227,5 @@ async def follow(
 
 async def _numbers(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
     yield first_line()
-    async for events in state.events.follow(job_id, after=after, seconds=LONGEST_SECONDS):
+    async for events in state.events.follow(job_id, after=after, seconds=MAX_SECONDS):
         yield ServerSentEvent(id=str(events[-1].seq), data=events[-1].type, sep="\n")

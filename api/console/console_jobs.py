@@ -27,7 +27,7 @@ from towpath.api.console.sign_in import HOME
 from towpath.api.console.visitors import Visitor
 from towpath.api.http.links import public_base
 from towpath.api.http.state import AppState, State
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.tables import JobRow
 from towpath.extraction.types import JobStatus, ReviewStatus
 from towpath.jobs.store.jobs import get_job, list_jobs
@@ -36,9 +36,9 @@ from towpath.jobs.types import JobKind
 
 router = APIRouter(prefix="/console", route_class=PageRoute, include_in_schema=False)
 PAGE_SIZE = 50
-MOST_PAGE = 1_000_000
-MOST_FOUND = 20
-LONGEST_ID = 128
+MAX_PAGE = 1_000_000
+MAX_FOUND = 20
+MAX_ID = 128
 WINDOWS: dict[str, tuple[str, timedelta]] = {
     "hour": ("Last hour", timedelta(hours=1)),
     "day": ("Last 24 hours", timedelta(days=1)),
@@ -68,8 +68,8 @@ class JobQuery:
             status=_word(JobStatus, given.get("status")),
             review=_word(ReviewStatus, given.get("review")),
             since=since if (since := given.get("since", "")) in WINDOWS else "",
-            q=given.get("q", "").strip()[:LONGEST_ID],
-            page=min(max(int(number), 1), MOST_PAGE) if number.isdecimal() and len(number) < 10 else 1,
+            q=given.get("q", "").strip()[:MAX_ID],
+            page=min(max(int(number), 1), MAX_PAGE) if number.isdecimal() and len(number) < 10 else 1,
         )
 
     def at(self, base: str, **changes: Any) -> str:
@@ -144,11 +144,11 @@ async def _by_id(state: AppState, visitor: Visitor, given: str) -> list[JobRow]:
     if "\x00" in given:
         return []
     found = await list_jobs(
-        state.db, caller.organization, external_id=given, user_id=visitor.user_id, limit=MOST_FOUND
+        state.db, caller.organization, external_id=given, user_id=visitor.user_id, limit=MAX_FOUND
     )  # fmt: skip
     try:
         job = await get_job(state.db, caller.organization, UUID(given))
-    except (ValueError, NotFound):
+    except (ValueError, NotFoundError):
         return found
     hidden = caller.kind is KeyKind.PERSONAL and job.user_id not in {None, caller.user_id}
     return found if hidden else [job, *(one for one in found if one.id != job.id)]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from towpath.ai.domain.charts import choose_chart, read_rows
 from towpath.ai.domain.results import last_drawable
-from towpath.ai.types import MOST_PROMPT, ActionType, AiState, ChartType, StoredAction, Thread, Turn
+from towpath.ai.types import MAX_PROMPT, ActionType, AiState, ChartType, StoredAction, Thread, Turn
 from towpath.api.console.rendering import Reader, render
 from towpath.api.console.results import Table, chart_in_words, table_of
 from towpath.jobs.types import EventType
@@ -129,7 +129,7 @@ def thread_page(thread: Thread, reader: Reader, *, notice: str | None = None, ty
         reader=reader,
         notice=notice,
         typed=typed,
-        most=MOST_PROMPT,
+        most=MAX_PROMPT,
     )
 
 

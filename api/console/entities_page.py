@@ -24,14 +24,14 @@ from towpath.entities.types import Candidate, Explanation, GroupView, IndexConfi
 
 router = APIRouter(prefix="/console/entities", route_class=PageRoute, include_in_schema=False)
 HERE = "/console/entities"
-MOST_INDEXES = 200
-MOST_CANDIDATES = 20
+MAX_INDEXES = 200
+MAX_CANDIDATES = 20
 GROUPS_A_PAGE = 25
-MOST_PAGE = 100_000
+MAX_PAGE = 100_000
 MEMBERS_SHOWN = 12
-LONGEST_VALUE = 400
-MOST_FIELDS = 200
-LEAST_SCALE = 4.0
+MAX_VALUE = 400
+MAX_FIELDS = 200
+MIN_SCALE = 4.0
 """Bits that a bar's half stands for at least, so that weak evidence looks weak."""
 
 
@@ -93,7 +93,7 @@ def _bar(name: str, bits: float, scale: float) -> Evidence:
 
 def _scale(candidates: list[Candidate]) -> float:
     """The strongest evidence of all candidates, so that their bars can be compared."""
-    found = [LEAST_SCALE]
+    found = [MIN_SCALE]
     for one in candidates:
         if one.explanation is not None:
             found.append(abs(one.explanation.prior))
@@ -109,7 +109,7 @@ def flat(entity: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]
             yield from flat(value, here)
         else:
             text = value if isinstance(value, str) else write_json(value).decode()
-            yield here, text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+            yield here, text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
 
 
 async def _entity(connection: Connection, index: Index, given: str) -> Entity | None:
@@ -120,7 +120,7 @@ async def _entity(connection: Connection, index: Index, given: str) -> Entity | 
     entity = parse_json(body)
     rows, total = await pair_store.page_partners(
         connection, index.index_no, uid,
-        minimum=index.config.candidate_threshold, duplicates_only=False, limit=MOST_CANDIDATES, offset=0,
+        minimum=index.config.candidate_threshold, duplicates_only=False, limit=MAX_CANDIDATES, offset=0,
     )  # fmt: skip
     candidates = [candidate(index.config, row, explain=True) for row in rows]
     scale = _scale(candidates)
@@ -132,7 +132,7 @@ async def _entity(connection: Connection, index: Index, given: str) -> Entity | 
     looked_at = {field.name for field in index.config.fields}
     return Entity(
         id=entity.get("id"),
-        fields=[(name, text, name in looked_at) for name, text in list(flat(entity))[:MOST_FIELDS]],
+        fields=[(name, text, name in looked_at) for name, text in list(flat(entity))[:MAX_FIELDS]],
         pairs=pairs,
         total=total,
         group=await _group(connection, index, uid),
@@ -153,12 +153,12 @@ async def show(
     visitor: PageVisitor,
     index: Annotated[str, Query(max_length=128)] = "",
     given: Annotated[str, Query(alias="id", max_length=512)] = "",
-    page: Annotated[int, Query(ge=1, le=MOST_PAGE)] = 1,
+    page: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
 ) -> Response:
     """An index, with one of its entities if an id is given, else with its groups."""
     wanted = given.strip().replace("\x00", "")
     async with state.db.transaction() as connection:
-        indexes, _ = await list_indexes(connection, visitor.caller.organization, limit=MOST_INDEXES, offset=0)
+        indexes, _ = await list_indexes(connection, visitor.caller.organization, limit=MAX_INDEXES, offset=0)
         chosen = next((one for one in indexes if one.name == index), indexes[0] if indexes else None)
         entity, groups, total = None, [], 0
         if chosen is not None and wanted:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from towpath.api.http.state import AppState
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.core.json_values import write_json
 from towpath.db.tables import JobRow
 from towpath.extraction.store.jobs import get_extraction
@@ -15,7 +15,7 @@ from towpath.extraction.types import Extraction, ExtractParams, FieldSource
 
 SURE = 0.8
 """Below that a value is marked as uncertain."""
-LONGEST_VALUE = 300
+MAX_VALUE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ async def extraction_summary(state: AppState, job: JobRow) -> ExtractionSummary 
     """What a job's page tells of its document; None: nothing is kept of it."""
     try:
         found = await get_extraction(state.db, job.organization, job.id)
-    except NotFound:
+    except NotFoundError:
         return None
     fields = fields_of(found, schema_of(job))
     return ExtractionSummary(found, document_facts(found, job.processed), fields)
@@ -111,7 +111,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = value if isinstance(value, str) else write_json(value).decode()
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
 
 
 def sureness(source: FieldSource | None, *, known: bool) -> Sureness | None:

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from temporalio.service import RPCError
 
 from towpath.api.console.rendering import page, secure, sentence
-from towpath.api.console.visitors import SignInNeeded
+from towpath.api.console.visitors import SignInNeededError
 from towpath.api.http.errors import RETRY_SECONDS
 from towpath.api.http.requests import request_id, shown_path
 from towpath.core.errors import TowpathError
@@ -65,7 +65,7 @@ class PageRoute(APIRoute):
         async def handled(request: Request) -> Response:
             try:
                 answer = await handle(request)
-            except SignInNeeded as needed:
+            except SignInNeededError as needed:
                 answer = RedirectResponse(needed.url, HTTPStatus.SEE_OTHER)
             except Exception as error:
                 answer = failure_page(request, _failure(request, error))

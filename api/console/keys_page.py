@@ -20,7 +20,7 @@ from towpath.api.console.visitors import Visitor, read_form, read_pairs
 from towpath.api.http.state import AppState, State
 from towpath.api.routes.auth import issue_key, replace_key
 from towpath.api.routes.auth import revoke as revoke_with_children
-from towpath.core.errors import BadInput, TowpathError
+from towpath.core.errors import BadInputError, TowpathError
 from towpath.db.tables import ApiKeyRow
 
 router = APIRouter(prefix="/console/keys", route_class=PageRoute, include_in_schema=False)
@@ -130,9 +130,9 @@ async def make(request: Request, state: State, visitor: OwnerVisitor) -> Respons
 def _body(form: dict[str, str], scopes: Sequence[str]) -> ApiKeyBody:
     name = form.get("name", "").strip()
     if not name:
-        raise BadInput("give the key a name, so that you know it again", field="name")
+        raise BadInputError("give the key a name, so that you know it again", field="name")
     if not scopes:
-        raise BadInput("choose what the key may do: read, write or both", field="scope")
+        raise BadInputError("choose what the key may do: read, write or both", field="scope")
     days = ENDS.get(form.get("ends", ""), ("", None))[1]
     try:
         return ApiKeyBody.model_validate(
@@ -145,7 +145,7 @@ def _body(form: dict[str, str], scopes: Sequence[str]) -> ApiKeyBody:
             }
         )
     except ValidationError as error:
-        raise BadInput("the name is too long, or a choice is not one of those on the page") from error
+        raise BadInputError("the name is too long, or a choice is not one of those on the page") from error
 
 
 @router.post("/{key_id}/rotate")

@@ -17,7 +17,7 @@ from towpath.api.http.state import AppState, State
 from towpath.api.routes.webhooks import address_of, register
 from towpath.api.routes.webhooks import forget as forget_receiver
 from towpath.api.routes.webhooks import rotate_secret as rotate_receiver
-from towpath.core.errors import BadInput, TowpathError
+from towpath.core.errors import BadInputError, TowpathError
 from towpath.webhooks.store.endpoints import list_receivers
 from towpath.webhooks.types import ReceiverBody, ReceiverView, WebhookEvent
 
@@ -85,13 +85,13 @@ async def add(request: Request, state: State, visitor: PageVisitor) -> Response:
 
 def _body(url: str, chosen: Sequence[str], secret: str) -> ReceiverBody:
     if not url:
-        raise BadInput("say where the notices go", field="url")
+        raise BadInputError("say where the notices go", field="url")
     if not chosen:
-        raise BadInput("choose at least one event", field="event")
+        raise BadInputError("choose at least one event", field="event")
     try:
         return ReceiverBody.model_validate({"url": url, "events": chosen, "secret": secret or None})
     except ValidationError as error:
-        raise BadInput("the address, the secret or an event is not one that can be used") from error
+        raise BadInputError("the address, the secret or an event is not one that can be used") from error
 
 
 @router.post("/{webhook_id}/rotate")

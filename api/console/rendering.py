@@ -22,7 +22,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-SMALLEST_SHOWN_USD = 0.0001
+MIN_SHOWN_USD = 0.0001
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Reader:
 
 def money(usd: float) -> str:
     """Dollars, with as many digits as a small sum needs."""
-    if 0 < usd < SMALLEST_SHOWN_USD:
-        return f"under ${SMALLEST_SHOWN_USD}"
+    if 0 < usd < MIN_SHOWN_USD:
+        return f"under ${MIN_SHOWN_USD}"
     return f"${usd:,.2f}" if usd == 0 or usd >= 0.1 else f"${usd:.4f}"
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from towpath.ai.domain.cells import Cell, cell_of, cells_of, value_of
 from towpath.ai.domain.words import all_rows, more_rows
 from towpath.ai.semantic_types import DataType
-from towpath.ai.types import MOST_CSV_BYTES, ChartType, ResultColumn, StoredAction
+from towpath.ai.types import MAX_CSV_BYTES, ChartType, ResultColumn, StoredAction
 
 FIRST_ROWS = 20
 CHARTS = {
@@ -24,7 +24,7 @@ CHARTS = {
     ChartType.TABLE: "Table",
 }
 # The module's own limit is below what a single text of a result may have.
-csv.field_size_limit(max(csv.field_size_limit(), MOST_CSV_BYTES))
+csv.field_size_limit(max(csv.field_size_limit(), MAX_CSV_BYTES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.extractions import annotate, decide_review
 from towpath.api.http.state import AppState, State
 from towpath.api.job_control import find_job
-from towpath.core.errors import BadInput, Conflict, NotFound, TowpathError
+from towpath.core.errors import BadInputError, ConflictError, NotFoundError, TowpathError
 from towpath.db.tables import JobRow
 from towpath.extraction.domain.shapes import changes_between
 from towpath.extraction.store.jobs import get_extraction
@@ -34,8 +34,8 @@ from towpath.jobs.types import JobKind
 
 router = APIRouter(prefix="/console", route_class=PageRoute, include_in_schema=False)
 QUEUE_PAGE = 50
-MOST_FIELDS = 20_000
-MOST_COMMENT = 4000
+MAX_FIELDS = 20_000
+MAX_COMMENT = 4000
 KEPT_AN_HOUR = "private, max-age=3600"
 DECISIONS = {
     "approve": ReviewStatus.APPROVED,
@@ -102,7 +102,7 @@ async def _done(state: AppState, visitor: Visitor, job_id: UUID | None) -> dict[
         return None
     try:
         job = await find_job(state, visitor.caller, job_id)
-    except NotFound:
+    except NotFoundError:
         return None
     words = {ReviewStatus.APPROVED: "approved", ReviewStatus.REJECTED: "rejected", ReviewStatus.CANCELLED: "withdrawn"}
     status = words.get(ReviewStatus(job.review_status)) if job.review_status else None
@@ -158,10 +158,10 @@ async def _page(
 @router.post("/jobs/{job_id}/review")
 async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID) -> Response:
     """Saves corrections or decides; what is wrong comes back beside what was typed."""
-    sent = await read_form(request, most_fields=MOST_FIELDS)
+    sent = await read_form(request, most_fields=MAX_FIELDS)
     visitor.check(request, sent)
     if any("\x00" in value for value in sent.values()):
-        raise BadInput("the form holds a NUL character")
+        raise BadInputError("the form holds a NUL character")
     reviewed = await read_reviewed(state, visitor.caller, job_id)
     if "row" in sent:
         form = await _typed(state, reviewed, with_row_changed(sent, sent["row"]))
@@ -177,7 +177,9 @@ async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID
         return await _again(state, visitor, reviewed, sent, form, whole=whole, code=400)
     changed = data if touched and not wrong else None
     if changed is not None and sent.get("version", "") != reviewed.version:
-        return await _again(state, visitor, reviewed, sent, form, refused=Conflict(OVERTAKEN), version=reviewed.version)
+        return await _again(
+            state, visitor, reviewed, sent, form, refused=ConflictError(OVERTAKEN), version=reviewed.version
+        )
     try:
         return await _act(state, visitor, reviewed, sent, changed)
     except TowpathError as refused:
@@ -212,8 +214,8 @@ async def _act(
     """Do what was asked for.
 
     Raises:
-        BadInput: Nothing that is known, or a rejection without a reason.
-        Conflict: Somebody else has decided it.
+        BadInputError: Nothing that is known, or a rejection without a reason.
+        ConflictError: Somebody else has decided it.
     """
     wanted, comment = sent.get("act", ""), sent.get("comment", "").replace("\r\n", "\n").strip()
     here = f"/console/jobs/{reviewed.job.id}/review"
@@ -223,11 +225,11 @@ async def _act(
         return RedirectResponse(f"{here}?saved={'true' if changed is not None else 'false'}", 303)
     decision = DECISIONS.get(wanted)
     if decision is None:
-        raise BadInput("choose what to do: save, approve, reject or withdraw", field="act")
+        raise BadInputError("choose what to do: save, approve, reject or withdraw", field="act")
     if decision is ReviewStatus.REJECTED and not comment:
-        raise BadInput("say in the comment why it is rejected", field="comment")
-    if len(comment) > MOST_COMMENT:
-        raise BadInput(f"the comment has at most {MOST_COMMENT:,} characters", field="comment")
+        raise BadInputError("say in the comment why it is rejected", field="comment")
+    if len(comment) > MAX_COMMENT:
+        raise BadInputError(f"the comment has at most {MAX_COMMENT:,} characters", field="comment")
     body = ReviewBody.model_validate({"decision": decision, "comment": comment or None, "annotated_data": changed})
     await decide_review(state, visitor.caller, reviewed.job.id, body)
     return RedirectResponse(f"/console/review?done={reviewed.job.id}", 303)
@@ -248,7 +250,7 @@ async def picture(state: State, visitor: PartVisitor, job_id: UUID, number: int)
     if extraction.sha256 is not None and number in numbers_of(extraction):
         found = await read_image(state.db, job.organization, bytes.fromhex(extraction.sha256), number)
     if found is None:
-        raise NotFound("this page has no picture")
+        raise NotFoundError("this page has no picture")
     return Response(found, media_type="image/jpeg", headers={"Cache-Control": KEPT_AN_HOUR})
 
 
@@ -257,11 +259,11 @@ async def one_sheet(state: State, visitor: PartVisitor, job_id: UUID, number: in
     """One page of the document, for the script."""
     job = await find_job(state, visitor.caller, job_id)
     if job.kind is not JobKind.EXTRACTION:
-        raise NotFound("this job has no document")
+        raise NotFoundError("this job has no document")
     extraction = await get_extraction(state.db, job.organization, job.id)
     sheets = await read_sheets(state, job.organization, job.id, extraction, {number})
     found = next((sheet for sheet in sheets if sheet.number == number), None)
     if found is None:
-        raise NotFound("the document has no such page")
+        raise NotFoundError("the document has no such page")
     total = extraction.pages_total or len(sheets)
     return HTMLResponse(render("sheet.html", sheet=found, total=total, at=f"/console/jobs/{job_id}"))

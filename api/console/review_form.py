@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 from towpath.extraction.domain.values import nullable, resolved, type_of
 
-MOST_DEPTH = 6
-MOST_FIELDS = 3000
-MOST_ROWS = 300
+MAX_DEPTH = 6
+MAX_FIELDS = 3000
+MAX_ROWS = 300
 LONG_TEXT = 48
 BRANCHES = ("anyOf", "oneOf", "allOf", "not", "if")
 
@@ -194,13 +194,13 @@ class FormMaker:
         """How a value of a schema is typed; as JSON where the schema does not say it plainly, or the value is other."""
         told = spec.get("type")
         several = isinstance(told, list) and len([one for one in told if one != "null"]) > 1
-        if several or any(name in spec for name in BRANCHES) or self._fields > MOST_FIELDS:
+        if several or any(name in spec for name in BRANCHES) or self._fields > MAX_FIELDS:
             return Kind.JSON
         if "enum" in spec or "const" in spec:
             return Kind.CHOICE
         kind = _KINDS.get(type_of(spec), Kind.JSON)
         if kind in {Kind.GROUP, Kind.LIST}:
-            return kind if depth < MOST_DEPTH and _fits_within(spec, value, kind) else Kind.JSON
+            return kind if depth < MAX_DEPTH and _fits_within(spec, value, kind) else Kind.JSON
         empty = value is ABSENT or value is None
         if not empty and not _is_of(value, kind):
             return Kind.JSON
@@ -227,7 +227,7 @@ def _fits_within(spec: Schema, value: Any, kind: Kind) -> bool:
     empty = value is ABSENT or value is None
     if kind is Kind.GROUP:
         return isinstance(spec.get("properties"), Mapping) and (empty or isinstance(value, Mapping))
-    listed = isinstance(value, list) and len(value) <= MOST_ROWS
+    listed = isinstance(value, list) and len(value) <= MAX_ROWS
     return isinstance(spec.get("items"), Mapping) and (empty or listed)
 
 

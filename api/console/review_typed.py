@@ -11,7 +11,7 @@ from jsonschema.exceptions import ValidationError
 
 from towpath.api.console.review_form import (
     ABSENT,
-    MOST_ROWS,
+    MAX_ROWS,
     FormMaker,
     Kind,
     Node,
@@ -21,17 +21,17 @@ from towpath.api.console.review_form import (
     place_of,
     words_of,
 )
-from towpath.core.errors import BadInput
-from towpath.core.json_schema import Uncheckable, errors_of
-from towpath.core.json_values import BadValue, read_json
+from towpath.core.errors import BadInputError
+from towpath.core.json_schema import UncheckableError, errors_of
+from towpath.core.json_values import BadValueError, read_json
 from towpath.extraction.domain.dates import parse_date
 from towpath.extraction.domain.numbers import parse_number
 from towpath.extraction.domain.values import resolved
 
-LONGEST_ERROR = 200
+MAX_ERROR = 200
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 INTEGER = re.compile(r"[-+]?\d+")
-BIGGEST_DIGITS = 400
+MAX_DIGITS = 400
 
 
 class TypedForm(FormMaker):
@@ -98,7 +98,7 @@ class TypedForm(FormMaker):
 
     def _rows(self, name: str) -> int:
         told = self._form.get(f"{name}#", "")
-        return min(int(told), MOST_ROWS) if told.isdecimal() and len(told) < 6 else 0
+        return min(int(told), MAX_ROWS) if told.isdecimal() and len(told) < 6 else 0
 
 
 def with_row_changed(form: Mapping[str, str], wanted: str) -> dict[str, str]:
@@ -114,7 +114,7 @@ def with_row_changed(form: Mapping[str, str], wanted: str) -> dict[str, str]:
 
 def _count(form: Mapping[str, str], name: str) -> int:
     told = form[f"{name}#"]
-    return min(int(told), MOST_ROWS - 1) if told.isdecimal() and len(told) < 6 else 0
+    return min(int(told), MAX_ROWS - 1) if told.isdecimal() and len(told) < 6 else 0
 
 
 def _without_row(form: Mapping[str, str], listed: str, place: int) -> dict[str, str]:
@@ -142,7 +142,7 @@ def data_of(root: Node, schema: Schema) -> tuple[dict[str, Any], str]:
     by_name = {node.name: node for node in root.all()}
     try:
         errors = errors_of(data, schema)
-    except Uncheckable as error:
+    except UncheckableError as error:
         return (data if isinstance(data, dict) else {}), f"{error.detail[:1].upper()}{error.detail[1:]}."
     for each in sorted(errors, key=lambda one: list(map(str, one.absolute_path))):
         for name, told in _places(each):
@@ -185,10 +185,10 @@ def _day(node: Node) -> Any:
 def _of_json(node: Node) -> Any:
     try:
         return read_json(node.text.encode(), "this")
-    except BadValue as error:
+    except BadValueError as error:
         node.error = f"{error.detail[:1].upper()}{error.detail[1:]}."
         return ABSENT
-    except BadInput:
+    except BadInputError:
         node.error = "This is not JSON: a text stands between quotation marks."
         return ABSENT
 
@@ -231,7 +231,7 @@ def _number(node: Node) -> Any:
 
 def _plain_number(text: str) -> int | float | None:
     """A number as JSON writes it, or as documents do where that can be read in one way only."""
-    if len(text) > BIGGEST_DIGITS:
+    if len(text) > MAX_DIGITS:
         return None
     if INTEGER.fullmatch(text):
         return int(text)
@@ -259,7 +259,7 @@ def _places(error: ValidationError) -> list[tuple[str, str]]:
     if error.validator == "required" and isinstance(error.instance, Mapping):
         needed = cast(Sequence[str], error.validator_value)
         return [(place_of(name, one), "This is needed.") for one in needed if one not in error.instance]
-    message = error.message if len(error.message) <= LONGEST_ERROR else f"{error.message[:LONGEST_ERROR]}…"
+    message = error.message if len(error.message) <= MAX_ERROR else f"{error.message[:MAX_ERROR]}…"
     return [(name, f"{message[:1].upper()}{message[1:]}.".replace("..", "."))]
 
 

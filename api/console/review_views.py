@@ -16,7 +16,7 @@ from towpath.api.console.review_form import FormMaker, Node, place_of
 from towpath.api.console.sheets import LOADED_AT_FIRST, Sheet, first_marks, numbers_of, read_sheets
 from towpath.api.http.state import AppState
 from towpath.api.job_control import find_job
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.tables import JobRow
 from towpath.extraction.domain.shapes import changes_between
 from towpath.extraction.store.jobs import get_extraction
@@ -116,11 +116,11 @@ async def read_reviewed(state: AppState, caller: Principal, job_id: UUID) -> Rev
     """An extraction, to be reviewed.
 
     Raises:
-        NotFound: It is not there, not to be seen, or a job of another kind.
+        NotFoundError: It is not there, not to be seen, or a job of another kind.
     """
     job = await find_job(state, caller, job_id)
     if job.kind is not JobKind.EXTRACTION:
-        raise NotFound("this job has no document")
+        raise NotFoundError("this job has no document")
     extraction = await get_extraction(state.db, caller.organization, job_id)
     schema = schema_of(job)
     annotations = await list_annotations(state.db, caller.organization, job_id)

@@ -16,12 +16,12 @@ from towpath.extraction.types import Extraction
 WIDTH = 1000.0
 """Of every sheet, in the units of its drawing."""
 TALL = 1.414
-MOST_WORDS = 6000
+MAX_WORDS = 6000
 LOADED_AT_FIRST = 3
 LETTER_SHARE = 0.76
 """Of a word's box that its letters' size is, and where their base line lies."""
 MARGIN = 4.0
-LARGEST_GAP = 1.5
+MAX_GAP = 1.5
 """Between two words of one value, in heights of a line."""
 
 
@@ -126,7 +126,7 @@ def joined(boxes: Sequence[Box]) -> list[Box]:
 def _beside(one: Box, other: Box) -> bool:
     height = min(one[3] - one[1], other[3] - other[1])
     overlap = min(one[3], other[3]) - max(one[1], other[1])
-    return overlap > height / 2 and -height < other[0] - one[2] < LARGEST_GAP * height
+    return overlap > height / 2 and -height < other[0] - one[2] < MAX_GAP * height
 
 
 async def read_sheets(
@@ -159,7 +159,7 @@ def _sheet(job_id: UUID, extraction: Extraction, page: PageContent, pictured: bo
         words=_words(page.words, height),
         marks=_marks(extraction, page.page, height),
         text="" if page.words or pictured else page.content,
-        truncated=page.truncated or len(page.words) > MOST_WORDS,
+        truncated=page.truncated or len(page.words) > MAX_WORDS,
     )
 
 
@@ -170,7 +170,7 @@ def _height(page: PageContent) -> float:
 
 
 def _words(words: Sequence[Word], height: float) -> list[Placed]:
-    return [_placed(word.box, height, word.text) for word in words[:MOST_WORDS]]
+    return [_placed(word.box, height, word.text) for word in words[:MAX_WORDS]]
 
 
 def _placed(box: Box, height: float, text: str = "", *, margin: float = 0.0) -> Placed:

@@ -24,7 +24,7 @@ from towpath.api.http.sign_ins import (
     user_by_password,
 )
 from towpath.api.http.state import AppState, State
-from towpath.core.errors import Forbidden, LimitReached, TooMany, TowpathError, Unauthorized
+from towpath.core.errors import ForbiddenError, LimitReachedError, TooManyError, TowpathError, UnauthorizedError
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 HOME = "/console"
@@ -50,7 +50,7 @@ async def show(request: Request, state: State, next_path: Annotated[str, Query(a
     """The form, or who is signed in."""
     try:
         visitor = await signed_in(request, state)
-    except (Unauthorized, Forbidden):
+    except (UnauthorizedError, ForbiddenError):
         return _form(local_path(next_path))
     if next_path:
         return RedirectResponse(local_path(next_path), 303)
@@ -81,7 +81,7 @@ async def sign_in(request: Request, state: State) -> Response:
     entered = RedirectResponse(next_path, 303)
     try:
         await _enter(request, state, form, entered)
-    except (Unauthorized, TooMany) as refused:
+    except (UnauthorizedError, TooManyError) as refused:
         answer = _form(
             next_path,
             status=refused.status,
@@ -96,7 +96,7 @@ async def sign_in(request: Request, state: State) -> Response:
 
 def refusal(refused: TowpathError) -> str:
     """Why an attempt was refused, for a person."""
-    if isinstance(refused, LimitReached):
+    if isinstance(refused, LimitReachedError):
         return f"Too many attempts. Try again in {span(refused.retry_after or 1)}."
     return sentence(refused.detail)
 
@@ -116,7 +116,7 @@ async def sign_out(request: Request, state: State) -> Response:
     left = RedirectResponse("/sign-in", 303)
     try:
         visitor: Visitor | None = await signed_in(request, state)
-    except (Unauthorized, Forbidden):
+    except (UnauthorizedError, ForbiddenError):
         visitor = None
     if visitor is not None:
         visitor.check_origin(request, await read_form(request))

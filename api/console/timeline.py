@@ -12,9 +12,9 @@ from towpath.core.json_values import write_json
 from towpath.core.texts import shorten
 from towpath.jobs.types import EventType, JobEvent
 
-MOST_FACTS = 8
-LONGEST_FACT = 160
-LONGEST_DETAIL = 4000
+MAX_FACTS = 8
+MAX_FACT = 160
+MAX_DETAIL = 4000
 TITLES: dict[str, str] = {
     EventType.CREATED: "Created",
     EventType.STARTED: "Started",
@@ -82,16 +82,16 @@ def _created(data: Mapping[str, Any]) -> tuple[str, str]:
 
 def _retrying(data: Mapping[str, Any]) -> tuple[str, str]:
     title = f"Attempt {data.get('attempt', 1)} of {data.get('activity', '')} failed"
-    return title, f"{data.get('code', '')}: {data.get('message', '')}"[:LONGEST_DETAIL]
+    return title, f"{data.get('code', '')}: {data.get('message', '')}"[:MAX_DETAIL]
 
 
 def _words(name: str) -> str:
-    return name.replace(".", " ").replace("_", " ").strip().capitalize()[:LONGEST_FACT]
+    return name.replace(".", " ").replace("_", " ").strip().capitalize()[:MAX_FACT]
 
 
 def _progress(data: Mapping[str, Any]) -> tuple[str, str]:
     if message := data.get("message"):
-        return f"Step {data.get('iteration', '')}".strip(), shorten(str(message), LONGEST_DETAIL)
+        return f"Step {data.get('iteration', '')}".strip(), shorten(str(message), MAX_DETAIL)
     return f"Progress in {data['phase']}" if data.get("phase") else "Progress", _counts(data)
 
 
@@ -109,41 +109,41 @@ def _counts(data: Mapping[str, Any]) -> str:
 
 def _warning(data: Mapping[str, Any]) -> tuple[str, str]:
     item = f"{data['item']}: " if data.get("item") else ""
-    return "Warning", f"{item}{data.get('message', '')} ({data.get('code', '')})"[:LONGEST_DETAIL]
+    return "Warning", f"{item}{data.get('message', '')} ({data.get('code', '')})"[:MAX_DETAIL]
 
 
 def _away(data: Mapping[str, Any]) -> tuple[str, str]:
     title = f"Waiting for {data.get('provider', 'a provider')}"
-    return title, f"attempt {data.get('attempt', 1)}: {data.get('message', '')}"[:LONGEST_DETAIL]
+    return title, f"attempt {data.get('attempt', 1)}: {data.get('message', '')}"[:MAX_DETAIL]
 
 
 def _end(data: Mapping[str, Any]) -> str:
     error = data.get("error")
     if isinstance(error, Mapping):
         code, message = error.get("code", ""), error.get("message", "")
-        return shorten(f"{code}: {message}", LONGEST_DETAIL) if message else str(code)
+        return shorten(f"{code}: {message}", MAX_DETAIL) if message else str(code)
     return _counts(data)
 
 
 def _facts(data: Mapping[str, Any]) -> tuple[str, bool]:
     """The plain values of an event, and whether that is all it says."""
     plain = {name: value for name, value in data.items() if isinstance(value, str | int | float) and value != ""}
-    told = [f"{_words(name).lower()} {_value(value)}" for name, value in plain.items()][:MOST_FACTS]
-    short = all(len(str(value)) <= LONGEST_FACT for value in plain.values())
+    told = [f"{_words(name).lower()} {_value(value)}" for name, value in plain.items()][:MAX_FACTS]
+    short = all(len(str(value)) <= MAX_FACT for value in plain.values())
     left = [value for name, value in data.items() if name not in plain and value not in (None, "", [], {})]
-    return ", ".join(told), short and not left and len(plain) <= MOST_FACTS
+    return ", ".join(told), short and not left and len(plain) <= MAX_FACTS
 
 
 def _value(value: str | float) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = str(value)
-    return text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…"
+    return text if len(text) <= MAX_FACT else f"{text[:MAX_FACT]}…"
 
 
 def _json(data: Mapping[str, Any]) -> str:
     text = write_json(data, options=orjson.OPT_INDENT_2).decode()
-    return text if len(text) <= LONGEST_DETAIL else f"{text[:LONGEST_DETAIL]}\n…"
+    return text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}\n…"
 
 
 TELLERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {

@@ -27,7 +27,7 @@ from towpath.api.routes.users import (
     issue_reset,
     remove_user,
 )
-from towpath.core.errors import BadInput, TowpathError
+from towpath.core.errors import BadInputError, TowpathError
 from towpath.db.tables import UserRow
 
 router = APIRouter(prefix="/console/users", route_class=PageRoute, include_in_schema=False)
@@ -119,7 +119,7 @@ def _invitation(form: dict[str, str]) -> InvitationBody:
     try:
         return InvitationBody.model_validate({"email": form.get("email", ""), "role": form.get("role", Role.OPERATOR)})
     except ValidationError as error:
-        raise BadInput("this is no e-mail address, or the role is not one of those on the page") from error
+        raise BadInputError("this is no e-mail address, or the role is not one of those on the page") from error
 
 
 @router.post("/invitations/{invitation_id}/revoke")
@@ -153,7 +153,7 @@ def _change(form: dict[str, str]) -> UserChange:
     try:
         return UserChange.model_validate(wanted)
     except ValidationError as error:
-        raise BadInput("the role is not one of those on the page", field="role") from error
+        raise BadInputError("the role is not one of those on the page", field="role") from error
 
 
 @router.post("/{user_id}/logout")

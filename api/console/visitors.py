@@ -27,17 +27,17 @@ from towpath.api.http.auth import (
 )
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState
-from towpath.core.errors import BadInput, Forbidden, NotFound, TooLarge, Unauthorized
+from towpath.core.errors import BadInputError, ForbiddenError, NotFoundError, TooLargeError, UnauthorizedError
 from towpath.core.json_values import assert_text
 from towpath.jobs.policy import seer_of
 
-MOST_FORM_BYTES = 1 << 20
-MOST_FORM_FIELDS = 20
+MAX_FORM_BYTES = 1 << 20
+MAX_FORM_FIELDS = 20
 SAME_SITE = frozenset({"same-origin", "none"})
 OTHER_SITE = "this form came from another site"
 
 
-class SignInNeeded(Exception):
+class SignInNeededError(Exception):
     """A page is for those who are signed in; the caller is led to the sign-in and from there to `next`."""
 
     def __init__(self, next_path: str) -> None:
@@ -84,29 +84,29 @@ class Visitor:
         """See that a write is allowed, and comes from a page of ours.
 
         Raises:
-            Forbidden: The visitor may only read, or the CSRF token is not the session's.
+            ForbiddenError: The visitor may only read, or the CSRF token is not the session's.
         """
         if not self.writes:
-            raise Forbidden("this link or key is for reading only")
+            raise ForbiddenError("this link or key is for reading only")
         self.check_origin(request, form)
 
     def check_origin(self, request: Request, form: Mapping[str, str]) -> None:
         """The second half of `check`.
 
         Raises:
-            Forbidden: The CSRF token is not the session's.
+            ForbiddenError: The CSRF token is not the session's.
         """
         given = request.headers.get(CSRF_HEADER) or form.get("csrf")
         if self.csrf is not None and not same_csrf(given, self.csrf):
-            raise Forbidden("this form is too old; open the page again and repeat it")
+            raise ForbiddenError("this form is too old; open the page again and repeat it")
 
 
 async def signed_in(request: Request, state: AppState) -> Visitor:
     """The visitor by session, or by a key in a header.
 
     Raises:
-        Unauthorized: Neither is there, or it is not valid.
-        Forbidden: The key may not read.
+        UnauthorizedError: Neither is there, or it is not valid.
+        ForbiddenError: The key may not read.
     """
     if presented(request) is not None:
         return Visitor(allowed(await authenticate(request, state), Role.OPERATOR, Scope.READ), csrf=None)
@@ -118,13 +118,13 @@ async def thread_visitor(request: Request, state: AppState, conversation_id: UUI
     """Who looks at a thread: by session where that may see it, else by the cookie of a link.
 
     Raises:
-        Unauthorized: There is neither.
-        NotFound: The session may not see the thread, or there is none.
+        UnauthorizedError: There is neither.
+        NotFoundError: The session may not see the thread, or there is none.
     """
     try:
         visitor = await signed_in(request, state)
         found = await get_conversation(state.db, visitor.caller.organization, conversation_id, visitor.user_id)
-    except (Unauthorized, Forbidden, NotFound):
+    except (UnauthorizedError, ForbiddenError, NotFoundError):
         link = await _link_of(request, state, conversation_id)
         if link is None:
             raise
@@ -138,7 +138,7 @@ async def _link_of(request: Request, state: AppState, conversation_id: UUID) -> 
     cookie = request.cookies.get(CHAT_COOKIE)
     try:
         return await read_chat_pass(state, cookie, conversation_id) if cookie else None
-    except Unauthorized:
+    except UnauthorizedError:
         return None
 
 
@@ -160,12 +160,12 @@ def refuse_other_sites(request: Request, state: AppState) -> None:
     """For forms that have no session yet: a browser tells where they come from.
 
     Raises:
-        Forbidden: From another site.
+        ForbiddenError: From another site.
     """
     told = request.headers.get("sec-fetch-site")
     if told is not None:
         if told not in SAME_SITE:
-            raise Forbidden(OTHER_SITE)
+            raise ForbiddenError(OTHER_SITE)
         return
     # An older browser tells it by the origin alone; what is no browser tells nothing.
     origin = request.headers.get("origin")
@@ -173,7 +173,7 @@ def refuse_other_sites(request: Request, state: AppState) -> None:
         return
     own = {request.headers.get("host", "").lower(), urlsplit(state.settings.public_url or "").netloc.lower()} - {""}
     if urlsplit(origin).netloc.lower() not in own:
-        raise Forbidden(OTHER_SITE)
+        raise ForbiddenError(OTHER_SITE)
 
 
 def tell_origin(response: Response) -> None:
@@ -182,7 +182,7 @@ def tell_origin(response: Response) -> None:
 
 
 async def read_form(
-    request: Request, *, most_fields: int = MOST_FORM_FIELDS, own_checks: Collection[str] = ()
+    request: Request, *, most_fields: int = MAX_FORM_FIELDS, own_checks: Collection[str] = ()
 ) -> dict[str, str]:
     """The fields of a form, the last of each name.
 
@@ -192,30 +192,30 @@ async def read_form(
         own_checks: Fields whose text the page looks at itself, to tell beside them what is wrong.
 
     Raises:
-        TooLarge: Beyond 1 MiB.
-        BadInput: Not a form, or one with more fields.
+        TooLargeError: Beyond 1 MiB.
+        BadInputError: Not a form, or one with more fields.
     """
     return dict(await read_pairs(request, most_fields=most_fields, own_checks=own_checks))
 
 
 async def read_pairs(
-    request: Request, *, most_fields: int = MOST_FORM_FIELDS, own_checks: Collection[str] = ()
+    request: Request, *, most_fields: int = MAX_FORM_FIELDS, own_checks: Collection[str] = ()
 ) -> list[tuple[str, str]]:
     """The fields of a form in order: a name comes as often as the form says it. Arguments as for `read_form`.
 
     Raises:
-        TooLarge: Beyond 1 MiB.
-        BadInput: Not a form, or one with more fields.
+        TooLargeError: Beyond 1 MiB.
+        BadInputError: Not a form, or one with more fields.
     """
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > MOST_FORM_BYTES:
-            raise TooLarge("the form is larger than 1 MiB")
+        if len(body) > MAX_FORM_BYTES:
+            raise TooLargeError("the form is larger than 1 MiB")
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=most_fields)
     except ValueError as error:
-        raise BadInput("the form cannot be read") from error
+        raise BadInputError("the form cannot be read") from error
     for name, value in pairs:
         assert_text(name, "a field's name")
         if name not in own_checks:

@@ -22,7 +22,7 @@ from towpath.accounts.types import KeyKind, Principal, Role, Scope
 from towpath.ai.store.links import link_holds
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
-from towpath.core.errors import Forbidden, Unauthorized
+from towpath.core.errors import ForbiddenError, UnauthorizedError
 from towpath.db.tables import ApiKeyRow, UserRow
 
 COOKIE = "towpath_session"
@@ -61,17 +61,17 @@ def presented(request: Request) -> str | None:
     """The one credential in a request's headers.
 
     Raises:
-        Unauthorized: Two different ones, or an Authorization header of another kind.
+        UnauthorizedError: Two different ones, or an Authorization header of another kind.
     """
     found: set[str] = set()
     for value in request.headers.getlist("authorization"):
         kind, _, credential = value.strip().partition(" ")
         if kind.lower() != "bearer" or not credential.strip():
-            raise Unauthorized("Authorization must be `Bearer <key>`")
+            raise UnauthorizedError("Authorization must be `Bearer <key>`")
         found.add(folded(credential))
     found |= {folded(value) for value in request.headers.getlist("x-api-key") if value.strip()}
     if len(found) > 1:
-        raise Unauthorized("the request carries two different keys")
+        raise UnauthorizedError("the request carries two different keys")
     return next(iter(found), None)
 
 
@@ -91,8 +91,8 @@ async def authenticate(
     """The caller of a request.
 
     Raises:
-        Unauthorized: No key, a wrong, expired or revoked one, or two different ones.
-        Forbidden: A write by cookie without its CSRF token.
+        UnauthorizedError: No key, a wrong, expired or revoked one, or two different ones.
+        ForbiddenError: A write by cookie without its CSRF token.
         LimitReached: The organization has used up its requests.
     """
     # A route that takes a body has asked before it was read.
@@ -114,7 +114,7 @@ async def _caller_of(request: Request, state: AppState) -> Principal:
     elif credential.count(".") == 2:
         caller = await _by_token(state, credential)
     else:
-        raise Unauthorized("this key is not valid")
+        raise UnauthorizedError("this key is not valid")
     note_caller(request.scope, organization=caller.organization)
     return caller
 
@@ -144,7 +144,7 @@ async def _by_key(state: AppState, key: str) -> Principal:
     if known is None:
         found = await store.find_key(state.db, key)
         if found is None:
-            raise Unauthorized("this key is not valid")
+            raise UnauthorizedError("this key is not valid")
         known = _of_key(*found)
         state.keys.put(key, known)
     if known.key_id is not None:
@@ -156,7 +156,7 @@ def _of_key(row: ApiKeyRow, user: UserRow | None) -> Principal:
     role = row.role
     if row.kind is KeyKind.PERSONAL:
         if user is None or not user.may_enter:
-            raise Unauthorized("this key's user was removed or is deactivated")
+            raise UnauthorizedError("this key's user was removed or is deactivated")
         role = user.role if role.covers(user.role) else role
     return Principal(
         organization=row.organization,
@@ -176,7 +176,7 @@ async def _by_token(state: AppState, token: str) -> Principal:
 async def _by_cookie(request: Request, state: AppState) -> Principal:
     session = await read_session(request, state)
     if request.method not in SAFE_METHODS and not same_csrf(request.headers.get(CSRF_HEADER), session.csrf):
-        raise Forbidden(f"a write by cookie needs the header {CSRF_HEADER}")
+        raise ForbiddenError(f"a write by cookie needs the header {CSRF_HEADER}")
     return session.caller
 
 
@@ -184,11 +184,11 @@ async def read_session(request: Request, state: AppState) -> Session:
     """The session of a request's cookie. Whether a write carries the CSRF token is the reader's to check.
 
     Raises:
-        Unauthorized: There is none, it has ended, or its user or key is gone.
+        UnauthorizedError: There is none, it has ended, or its user or key is gone.
     """
     token = request.cookies.get(COOKIE)
     if token is None:
-        raise Unauthorized("a key is required: send `Authorization: Bearer <key>`")
+        raise UnauthorizedError("a key is required: send `Authorization: Bearer <key>`")
     claims = _claims(state, token, "session")
     caller = await _of_session(state, claims)
     note_caller(request.scope, organization=caller.organization)
@@ -205,7 +205,7 @@ async def _of_session(state: AppState, claims: dict[str, Any]) -> Principal:
     session_id = _session_id(claims)
     found = None if session_id is None else await find_session(state.db, session_id)
     if found is None:
-        raise Unauthorized("this sign-in was ended")
+        raise UnauthorizedError("this sign-in was ended")
     key, user = found
     if key is not None:
         state.key_uses.note(key.id)
@@ -242,7 +242,7 @@ def presented_sessions(request: Request, state: AppState) -> set[UUID]:
     for token in tokens:
         try:
             session_id = _session_id(_claims(state, token, "session"))
-        except Unauthorized:
+        except UnauthorizedError:
             continue
         if session_id is not None:
             found.add(session_id)
@@ -258,11 +258,11 @@ def stream_organization(state: AppState, token: str, job_id: UUID) -> str:
     """The organisation that a stream token speaks for.
 
     Raises:
-        Unauthorized: The token is not valid, or is another job's.
+        UnauthorizedError: The token is not valid, or is another job's.
     """
     claims = _claims(state, token, "stream")
     if claims["sub"] != str(job_id):
-        raise Unauthorized("this token is for another job")
+        raise UnauthorizedError("this token is for another job")
     return str(claims["org"])
 
 
@@ -284,7 +284,7 @@ async def exchange_chat_link(state: AppState, token: str, conversation_id: UUID)
         The value, and the seconds that are left of the link's day.
 
     Raises:
-        Unauthorized: The token is not valid or was revoked, or is another thread's.
+        UnauthorizedError: The token is not valid or was revoked, or is another thread's.
     """
     claims = await _chat_claims(state, token, "chat", conversation_id)
     left = max(int(claims["exp"] - time.time()), 1)
@@ -296,7 +296,7 @@ async def read_chat_pass(state: AppState, cookie: str, conversation_id: UUID) ->
     """What a thread's cookie lets its bearer do.
 
     Raises:
-        Unauthorized: It is not valid or its link was revoked, or it is another thread's.
+        UnauthorizedError: It is not valid or its link was revoked, or it is another thread's.
     """
     claims = await _chat_claims(state, cookie, "chat-page", conversation_id)
     return ChatPass(organization=str(claims["org"]), write=bool(claims["write"]), csrf=str(claims["csrf"]))
@@ -305,10 +305,10 @@ async def read_chat_pass(state: AppState, cookie: str, conversation_id: UUID) ->
 async def _chat_claims(state: AppState, token: str, audience: str, conversation_id: UUID) -> dict[str, Any]:
     claims = _claims(state, token, audience)
     if claims["sub"] != str(conversation_id):
-        raise Unauthorized("this link is for another conversation")
+        raise UnauthorizedError("this link is for another conversation")
     # One of before links were rows has no id: it cannot be revoked, so it does not hold.
     if "jti" not in claims or not await link_holds(state.db, UUID(claims["jti"])):
-        raise Unauthorized("this link was revoked or has expired")
+        raise UnauthorizedError("this link was revoked or has expired")
     return claims
 
 
@@ -323,7 +323,7 @@ def _claims(state: AppState, token: str, audience: str) -> dict[str, Any]:
             token, state.secret, algorithms=[ALGORITHM], audience=audience, options={"require": ["exp", "sub"]}
         )
     except jwt.InvalidTokenError as error:
-        raise Unauthorized("this token is not valid or has expired") from error
+        raise UnauthorizedError("this token is not valid or has expired") from error
 
 
 Caller = Annotated[Principal, Depends(authenticate)]
@@ -333,12 +333,12 @@ def allowed(caller: Principal, role: Role, scope: Scope) -> Principal:
     """The caller, who has a role and a scope.
 
     Raises:
-        Forbidden: One of them is lacking.
+        ForbiddenError: One of them is lacking.
     """
     if scope not in caller.scopes:
-        raise Forbidden(f"this key lacks the scope {scope}")
+        raise ForbiddenError(f"this key lacks the scope {scope}")
     if not caller.role.covers(role):
-        raise Forbidden(f"this needs the role {role}; the key has {caller.role}")
+        raise ForbiddenError(f"this needs the role {role}; the key has {caller.role}")
     return caller
 
 

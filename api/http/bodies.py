@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-MOST_DEPTH = 6
+MAX_DEPTH = 6
 
 
 def body_of(model: type[BaseModel], *, file: bool = False, text: str | None = None) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def _inlined(node: Any, known: dict[str, Any], depth: int) -> Any:
         return node
     target = node.get("$ref")
     if isinstance(target, str):
-        if depth > MOST_DEPTH:
+        if depth > MAX_DEPTH:
             return {}
         more = {name: value for name, value in node.items() if name != "$ref"}
         return {**_inlined(known.get(target.rpartition("/")[2], {}), known, depth + 1), **more}

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from towpath.api.http.requests import caller_of
-from towpath.core.errors import SlowBody, TooLarge
+from towpath.core.errors import SlowBodyError, TooLargeError
 from towpath.runtime.settings import Settings
 
 METER = "towpath.body"
@@ -62,7 +62,7 @@ def allow(scope: Scope, limit: int, setting: str | None = None) -> None:
         setting: The setting that says so; None: it is fixed.
 
     Raises:
-        TooLarge: The body says that it is larger.
+        TooLargeError: The body says that it is larger.
     """
     meter = cast("_Meter | None", scope.get(METER))
     if meter is not None:
@@ -75,10 +75,10 @@ def body_size(scope: Scope) -> int:
     return 0 if meter is None else meter.size
 
 
-def too_large(limit: int, setting: str | None) -> TooLarge:
+def too_large(limit: int, setting: str | None) -> TooLargeError:
     """Says which limit a body is beyond."""
     told = f", the limit of TOWPATH_{setting.upper()}" if setting else ""
-    return TooLarge(f"the body is larger than {limit} bytes{told}")
+    return TooLargeError(f"the body is larger than {limit} bytes{told}")
 
 
 class _Meter:
@@ -137,13 +137,13 @@ class _Meter:
         self._check()
         return message
 
-    def _too_slow(self, waited: float) -> SlowBody:
+    def _too_slow(self, waited: float) -> SlowBodyError:
         if self._left <= waited:
-            return SlowBody(
+            return SlowBodyError(
                 f"the body took longer than {self._longest:g} s, the limit of TOWPATH_UPLOAD_SECONDS;"
                 f" {self.size} bytes had come"
             )
-        return SlowBody(
+        return SlowBodyError(
             f"the body comes too slowly: after {self._grace:g} s at least {self._rate} bytes a second are needed"
             f" (TOWPATH_UPLOAD_GRACE_SECONDS, TOWPATH_UPLOAD_MIN_RATE); {self.size} bytes had come"
         )

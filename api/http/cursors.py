@@ -7,7 +7,7 @@ import binascii
 from datetime import datetime
 from uuid import UUID
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.core.values import bounded_time
 
 Cursor = tuple[datetime, UUID]
@@ -22,10 +22,10 @@ def read_cursor(text: str) -> Cursor:
     """What `write_cursor` wrote.
 
     Raises:
-        BadInput: It did not.
+        BadInputError: It did not.
     """
     try:
         moment, job_id = base64.urlsafe_b64decode(text).decode().rsplit(" ", 1)
         return bounded_time(datetime.fromisoformat(moment)), UUID(job_id)
     except (ValueError, binascii.Error) as error:
-        raise BadInput("cursor is not one that a page before has given", field="cursor") from error
+        raise BadInputError("cursor is not one that a page before has given", field="cursor") from error

@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from towpath.api.http.known_paths import either, methods_of, nothing_at
 from towpath.api.http.requests import request_id, shown_path
 from towpath.api.http.wording import in_words, sentence
-from towpath.core.errors import BadInput, ErrorBody, ErrorCode, LimitReached, TowpathError
+from towpath.core.errors import BadInputError, ErrorBody, ErrorCode, LimitReachedError, TowpathError
 from towpath.db.engine import is_away
 
 logger = logging.getLogger(__name__)
@@ -69,13 +69,13 @@ def _answer(
 
 def answer_error(request: Request, error: TowpathError) -> JSONResponse:
     """The answer to one of our own errors."""
-    if isinstance(error, BadInput) and _lists(request):
+    if isinstance(error, BadInputError) and _lists(request):
         kind = "missing" if error.code is ErrorCode.MISSING_FIELD else error.code.lower()
         return _list(request, error.code, [{"loc": ["body", *_place(error.field)], "msg": error.detail, "type": kind}])
     headers: dict[str, str] = {}
     if error.retry_after is not None or error.status in SLOW_DOWN:
         headers["Retry-After"] = str(error.retry_after or RETRY_SECONDS)
-    if isinstance(error, LimitReached):
+    if isinstance(error, LimitReachedError):
         # As draft-ietf-httpapi-ratelimit-headers-10 writes them.
         window = "" if error.window is None else f";w={error.window}"
         headers["RateLimit-Policy"] = f'"{error.limit}";q={error.most}{window}'
@@ -125,7 +125,7 @@ def _http(request: Request, error: HTTPException) -> JSONResponse:
     if isinstance(error.__cause__, RecursionError | ValueError):
         # What the framework says of a body that its JSON reader gives up on.
         detail = "the body is nested too deeply, or holds a number of too many digits, or is no text"
-        return answer_error(request, BadInput(detail, code=ErrorCode.INVALID_JSON))
+        return answer_error(request, BadInputError(detail, code=ErrorCode.INVALID_JSON))
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := methods_of(request)):
         detail = f"{request.method} is not served here; use {either(methods)}"
         headers["Allow"] = ", ".join(methods)

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from towpath.accounts.types import Principal
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
-from towpath.core.errors import BadInput, Conflict, Unprocessable
+from towpath.core.errors import BadInputError, ConflictError, UnprocessableError
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
@@ -47,7 +47,7 @@ class Remembered:
         """The first answer again.
 
         Raises:
-            Unprocessable: The key came with another body.
+            UnprocessableError: The key came with another body.
         """
         self.check(digest)
         return Response(self.body, self.status, media_type="application/json", headers={"Idempotency-Replayed": "true"})
@@ -56,10 +56,10 @@ class Remembered:
         """Refuse another request under the same key.
 
         Raises:
-            Unprocessable: The key came with another body.
+            UnprocessableError: The key came with another body.
         """
         if digest != self.digest:
-            raise Unprocessable("this Idempotency-Key was used with another request")
+            raise UnprocessableError("this Idempotency-Key was used with another request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +80,18 @@ class Slot:
         """Claim the key until the transaction ends, and look for a first answer.
 
         Raises:
-            Conflict: The first request with this key is still running.
-            BadInput: The key is empty.
+            ConflictError: The first request with this key is still running.
+            BadInputError: The key is empty.
         """
         if self.key is None:
             return None
         if not self.key.strip():
-            raise BadInput("Idempotency-Key must not be empty", field="Idempotency-Key")
+            raise BadInputError("Idempotency-Key must not be empty", field="Idempotency-Key")
         name = f"{self.organization}\n{self.route}\n{self.key}".encode()
         lock = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True)
         claimed = await connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (lock,))
         if not (await claimed.fetchone() or (False,))[0]:
-            raise Conflict("the first request with this Idempotency-Key is still running")
+            raise ConflictError("the first request with this Idempotency-Key is still running")
         found = await connection.execute(
             """
             SELECT digest, status, body FROM idempotency_keys

@@ -9,11 +9,11 @@ from python_multipart.multipart import parse_options_header
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from towpath.api.http.errors import answer_error
-from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.errors import BadInputError, ErrorCode
 from towpath.core.json_values import read_json
 
 PAGES = ("/console", "/chat/", "/sign-")
-MOST_EPILOGUE = 1024
+MAX_EPILOGUE = 1024
 """Bytes behind the last boundary of a form, which mean nothing."""
 UNREADABLE = b"%EF%BF%BD"
 """The character that stands for what cannot be read."""
@@ -39,7 +39,7 @@ class Intake:
                     scope["query_string"] = scope["query_string"].replace(b"%00", UNREADABLE)
                 else:
                     _check_query(scope["query_string"])
-            except BadInput as error:
+            except BadInputError as error:
                 answer = answer_error(Request(scope), error)
                 await answer(scope, receive, send)
                 return
@@ -64,9 +64,9 @@ def _whole_form(receive: Receive, boundary: bytes) -> Receive:
         nonlocal tail
         message = await receive()
         if message["type"] == "http.request":
-            tail = (tail + message.get("body", b""))[-len(end) - MOST_EPILOGUE :]
+            tail = (tail + message.get("body", b""))[-len(end) - MAX_EPILOGUE :]
             if not message.get("more_body", False) and end not in tail:
-                raise BadInput(
+                raise BadInputError(
                     "the form breaks off before its last boundary", code=ErrorCode.TRUNCATED_BODY, field="body"
                 )
         return message
@@ -83,11 +83,11 @@ def _check_query(raw: bytes) -> None:
 
 def _check_place(raw: bytes, field: str) -> str:
     if b"\0" in raw or b"%00" in raw:
-        raise BadInput(f"{field} contains a null byte", code=ErrorCode.NULL_BYTE, field=field)
+        raise BadInputError(f"{field} contains a null byte", code=ErrorCode.NULL_BYTE, field=field)
     try:
         return unquote_to_bytes(raw).decode()
     except UnicodeDecodeError as error:
-        raise BadInput(f"{field} is not UTF-8", code=ErrorCode.INVALID_ENCODING, field=field) from error
+        raise BadInputError(f"{field} is not UTF-8", code=ErrorCode.INVALID_ENCODING, field=field) from error
 
 
 async def checked_body(request: Request) -> None:
@@ -96,7 +96,7 @@ async def checked_body(request: Request) -> None:
     Routes that read their body themselves do so by `read_json`, which is the same check.
 
     Raises:
-        BadInput: The place of the value is named.
+        BadInputError: The place of the value is named.
     """
     media = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if getattr(request.scope.get("route"), "body_field", None) is None or not media.endswith("json"):

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from towpath.core.suggestions import nearest_path
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-MOST_SHOWN = 200
+MAX_SHOWN = 200
 
 
 def methods_of(request: Request) -> list[str]:
@@ -45,6 +45,6 @@ def nothing_at(request: Request) -> str:
     path = request.scope["path"]
     found = iter_route_contexts(request.app.routes)
     known = [str(one.path) for one in found if getattr(one, "include_in_schema", False)]
-    near = nearest_path(path[:MOST_SHOWN], known)
-    shown = path if len(path) <= MOST_SHOWN else f"{path[:MOST_SHOWN]}..."
+    near = nearest_path(path[:MAX_SHOWN], known)
+    shown = path if len(path) <= MAX_SHOWN else f"{path[:MAX_SHOWN]}..."
     return f"nothing is served at {shown}" + (f"; did you mean {near}?" if near else "")

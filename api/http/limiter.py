@@ -17,16 +17,16 @@ from limits import RateLimitItemPerSecond
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from towpath.accounts.store.rates import PostgresStorage
-from towpath.core.errors import LimitReached, Unavailable
+from towpath.core.errors import LimitReachedError, UnavailableError
 from towpath.db.engine import Database, is_away
 
 logger = logging.getLogger(__name__)
 
-LONGEST_KEY = 200
-MOST_BLOCKS = 10_000
+MAX_KEY = 200
+MAX_BLOCKS = 10_000
 BLOCKS_A_WINDOW = 10
 """A block is given up after this part of its window."""
-SMALLEST_SHARE = 200
+MIN_SHARE = 200
 """A block is at most this part of its limit."""
 PAUSE_SECONDS = 5.0
 """How long Postgres is not asked again where it did not answer."""
@@ -89,8 +89,8 @@ class Limiter:
             strict: Refuse where Postgres does not answer; else it is let through, with a line in the log.
 
         Raises:
-            LimitReached: It is used up; tells when there is room again.
-            Unavailable: `strict`, and Postgres does not answer.
+            LimitReachedError: It is used up; tells when there is room again.
+            UnavailableError: `strict`, and Postgres does not answer.
         """
         if rate.most == 0:
             return
@@ -101,7 +101,7 @@ class Limiter:
         except Exception as error:
             pass_over(error, quiet=strict or self._away_until > time.monotonic())
             if strict:
-                raise Unavailable("attempts cannot be counted now; try again") from error
+                raise UnavailableError("attempts cannot be counted now; try again") from error
             self._away_until = time.monotonic() + PAUSE_SECONDS
 
     async def forgive(self, rate: Rate, key: str, amount: int = 1) -> None:
@@ -142,7 +142,7 @@ class Limiter:
         """Take a block: twice the last where that was spent in time, else as much as was."""
         spent = block.until > time.monotonic()
         size = 2 * block.size if spent else block.size - block.left
-        size = max(min(size, rate.most // SMALLEST_SHARE), amount, 1)
+        size = max(min(size, rate.most // MIN_SHARE), amount, 1)
         taken = await self._strategy.hit(rate.item, _short(key), cost=size)
         if not taken and size > amount:
             size = amount
@@ -158,7 +158,7 @@ class Limiter:
     def _block(self, rate: Rate, key: str) -> _Block:
         found = self._blocks.get((rate, key))
         if found is None:
-            if len(self._blocks) >= MOST_BLOCKS:
+            if len(self._blocks) >= MAX_BLOCKS:
                 now = time.monotonic()
                 self._blocks = {at: one for at, one in self._blocks.items() if one.until > now or one.lock.locked()}
             found = self._blocks[rate, key] = _Block()
@@ -185,10 +185,10 @@ def _pay(block: _Block, amount: int) -> bool:
     return True
 
 
-def _reached(rate: Rate, wait: int) -> LimitReached:
-    return LimitReached(rate.name, rate.most, window=rate.seconds, retry_after=wait)
+def _reached(rate: Rate, wait: int) -> LimitReachedError:
+    return LimitReachedError(rate.name, rate.most, window=rate.seconds, retry_after=wait)
 
 
 def _short(key: str) -> str:
     """A key of bounded length: an address typed by anybody may have any."""
-    return key if len(key) <= LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()
+    return key if len(key) <= MAX_KEY else hashlib.sha256(key.encode()).hexdigest()

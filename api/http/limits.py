@@ -14,7 +14,7 @@ from towpath.accounts.limits import MEANINGS, RATES, WINDOW_SECONDS, LimitName, 
 from towpath.accounts.store.usage import add_bytes, count_leases, count_open_jobs, own_limits, stored_bytes
 from towpath.accounts.types import Principal
 from towpath.api.http.limiter import Limiter, Rate, pass_over
-from towpath.core.errors import LimitReached
+from towpath.core.errors import LimitReachedError
 from towpath.db.engine import Database
 from towpath.jobs.store.jobs import JOBS_RETRY
 from towpath.runtime.settings import Settings
@@ -23,7 +23,7 @@ COUNTED = "towpath.counted"
 KNOWN_SECONDS = 10.0
 BYTES_KNOWN_SECONDS = 5.0
 BYTES_RETRY = 60
-MOST_KNOWN = 10_000
+MAX_KNOWN = 10_000
 TOLD_BYTES = 8 << 20
 """What a process has taken in is told to the others from so much on."""
 STREAMS = "stream"
@@ -62,7 +62,7 @@ class Limits:
         """Count a request, once however often its caller is looked up.
 
         Raises:
-            LimitReached: The organization has used up its minute.
+            LimitReachedError: The organization has used up its minute.
         """
         if scope.get(COUNTED):
             return
@@ -74,7 +74,7 @@ class Limits:
         """Count a request of the AI API.
 
         Raises:
-            LimitReached: The key has used up its minute.
+            LimitReachedError: The key has used up its minute.
         """
         await self._limiter.hit(self._rate(caller.organization, LimitName.AI_REQUESTS), _key_of(caller))
 
@@ -86,24 +86,24 @@ class Limits:
         """Look whether another job may be started, before much is read for it; not within a transaction.
 
         Raises:
-            LimitReached: As many are in flight as may be.
+            LimitReachedError: As many are in flight as may be.
         """
         most = self.most_jobs(organization)
         if not most:
             return
         async with self._database.statement() as connection:
             if await count_open_jobs(connection, organization, most=most) >= most:
-                raise LimitReached(LimitName.JOBS, most, retry_after=JOBS_RETRY)
+                raise LimitReachedError(LimitName.JOBS, most, retry_after=JOBS_RETRY)
 
     async def room_for_bytes(self, organization: str) -> None:
         """Look whether an organization may store anything more; not within a transaction.
 
         Raises:
-            LimitReached: It keeps more than it may.
+            LimitReachedError: It keeps more than it may.
         """
         most = self.most(organization, LimitName.BYTES)
         if most and await self._stored(organization) >= most:
-            raise LimitReached(
+            raise LimitReachedError(
                 LimitName.BYTES, most, retry_after=BYTES_RETRY,
                 detail=f"the limit {LimitName.BYTES} is reached: {most:,} bytes are kept; delete what is not needed",
             )  # fmt: skip
@@ -149,7 +149,7 @@ class Limits:
         until, before = self._own.get(organization, (0.0, {}))
         if until > time.monotonic():
             return
-        if len(self._own) >= MOST_KNOWN:
+        if len(self._own) >= MAX_KNOWN:
             self._own.clear()
         # Set first, so that of many requests at once one asks.
         self._own[organization] = (time.monotonic() + KNOWN_SECONDS, before)
@@ -164,7 +164,7 @@ class Limits:
     async def _stored(self, organization: str) -> int:
         until, known = self._bytes.get(organization, (0.0, 0))
         if until <= time.monotonic():
-            if len(self._bytes) >= MOST_KNOWN:
+            if len(self._bytes) >= MAX_KNOWN:
                 self._bytes.clear()
             try:
                 known = await stored_bytes(self._database, organization)

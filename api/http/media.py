@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Scope
 
-from towpath.core.errors import UnsupportedMediaType
+from towpath.core.errors import UnsupportedMediaTypeError
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -30,7 +30,7 @@ def media_type(headers: Headers) -> str:
     return SAME.get(media, media)
 
 
-def settle_media(scope: Scope, taken: Iterable[str]) -> UnsupportedMediaType | None:
+def settle_media(scope: Scope, taken: Iterable[str]) -> UnsupportedMediaTypeError | None:
     """Settle what a request's body is read as.
 
     A body without a type, or with the one that curl gives to every `-d`, is JSON where JSON is taken. From a
@@ -54,4 +54,4 @@ def settle_media(scope: Scope, taken: Iterable[str]) -> UnsupportedMediaType | N
         MutableHeaders(scope=scope)["content-type"] = JSON
         return None
     said = f"Content-Type {media[:100]} is not understood" if media else "Content-Type is missing"
-    return UnsupportedMediaType(f"{said}; send {' or '.join(types)}", field="Content-Type")
+    return UnsupportedMediaTypeError(f"{said}; send {' or '.join(types)}", field="Content-Type")

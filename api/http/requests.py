@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 USABLE = re.compile(r"[A-Za-z0-9._\-]{1,128}")
-LONGEST_PATH = 300
+MAX_PATH = 300
 # Put there by mistake, a key would be kept in the clear.
 KEY = re.compile(r"(ent_[a-z2-7]{8})[a-z2-7]+", re.IGNORECASE)
 CODEC_TOKEN = re.compile(r"^/codec/.+/")
@@ -42,7 +42,7 @@ def request_id() -> str:
 def shown_path(path: str) -> str:
     """A path as it may stand in a log: without keys and tokens, and not endless."""
     shown = CODEC_TOKEN.sub("/codec/.../", KEY.sub(r"\1...", path))
-    return shown if len(shown) <= LONGEST_PATH else f"{shown[:LONGEST_PATH]}..."
+    return shown if len(shown) <= MAX_PATH else f"{shown[:MAX_PATH]}..."
 
 
 class HeadRequests:

@@ -27,13 +27,13 @@ from towpath.api.http.requests import add_header
 from towpath.api.http.state import AppState, state_of
 from towpath.api.http.wording import UNKNOWN_FIELD, UNKNOWN_PARAMETER
 from towpath.core.bodies import Lenient, names_beside, unknown_fields
-from towpath.core.errors import UnsupportedMediaType
+from towpath.core.errors import UnsupportedMediaTypeError
 from towpath.core.suggestions import nearest, suggestion
 
 MULTIPART = "multipart/form-data"
-MOST_TOLD = 10
-MOST_NAME = 64
-MOST_WARNING = 1000
+MAX_TOLD = 10
+MAX_NAME = 64
+MAX_WARNING = 1000
 UNREAD = "towpath.unread"
 BODY_LIMIT = "x-body-limit"
 """In a route's `openapi_extra`: the setting that bounds its body, where the framework reads it."""
@@ -155,7 +155,7 @@ async def _refuse_unknown(request: Request) -> None:
     if twice := [name for name in single if len(request.query_params.getlist(name)) > 1]:
         told = {"type": "repeated_parameter", "msg": "is there twice", "input": None}
         raise RequestValidationError([{**told, "loc": ("query", name)} for name in twice])
-    unread: UnsupportedMediaType | None = request.scope.get(UNREAD)
+    unread: UnsupportedMediaTypeError | None = request.scope.get(UNREAD)
     if unread is not None:
         raise unread
     if route.form_fields:
@@ -223,7 +223,7 @@ def warn_of_unknown(request: Request, body: BaseModel) -> None:
         return
     told = []
     found = list(unknown_fields(body))
-    for place, names in found[:MOST_TOLD]:
+    for place, names in found[:MAX_TOLD]:
         near = nearest(place.rpartition(".")[2], names)
         told.append(_safe(place) + (f" (did you mean {near}?)" if near else ""))
     if told:
@@ -234,10 +234,10 @@ def warn_of_unknown(request: Request, body: BaseModel) -> None:
 def warn(request: Request, message: str) -> None:
     """Tell in the answer's `Warning` header what was done worse than asked."""
     safe = "".join(one if " " <= one <= "~" and one not in '"\\' else "?" for one in message)
-    add_header(request.scope, "Warning", f'199 towpath "{safe[:MOST_WARNING]}"')
+    add_header(request.scope, "Warning", f'199 towpath "{safe[:MAX_WARNING]}"')
 
 
 def _safe(name: str) -> str:
     """A client's name as it may stand in a header."""
     shown = "".join(one if one.isascii() and (one.isalnum() or one in "_.-[]") else "?" for one in name)
-    return shown if len(shown) <= MOST_NAME else f"{shown[:MOST_NAME]}..."
+    return shown if len(shown) <= MAX_NAME else f"{shown[:MAX_NAME]}..."

@@ -18,7 +18,7 @@ from towpath.api.http.auth import COOKIE, TOKEN_SECONDS, folded, session_token
 from towpath.api.http.clients import place_digest
 from towpath.api.http.limiter import Rate
 from towpath.api.http.state import AppState
-from towpath.core.errors import BadInput, LimitReached, Unauthorized
+from towpath.core.errors import BadInputError, LimitReachedError, UnauthorizedError
 from towpath.core.names import normal_email
 from towpath.db.tables import ApiKeyRow, UserRow
 
@@ -52,13 +52,13 @@ async def new_password_hash(
         field: What the password is called where it was sent.
 
     Raises:
-        BadInput: It is too easy to guess; the sentence says why.
+        BadInputError: It is too easy to guess; the sentence says why.
     """
     async with judging:
         # One after the other: the library keeps what it is told in a place of its own, and holds the interpreter.
         why = await asyncio.to_thread(why_refused, password, email=email, organization=organization)
     if why:
-        raise BadInput(f"{field}: this password {why}", field=field)
+        raise BadInputError(f"{field}: this password {why}", field=field)
     return await asyncio.to_thread(hasher.hash, password)
 
 
@@ -72,8 +72,8 @@ async def user_by_password(state: AppState, email: str, password: str, *, place:
         place: The caller's network address.
 
     Raises:
-        LimitReached: Too many wrong passwords, of this account or from there.
-        Unauthorized: Address or password is wrong, or the user is deactivated.
+        LimitReachedError: Too many wrong passwords, of this account or from there.
+        UnauthorizedError: Address or password is wrong, or the user is deactivated.
     """
     user = await store.find_user(state.db, email)
     known = await sessions.knows_place(state.db, user.id if user else NOBODY_ID, place_digest(place))
@@ -84,10 +84,10 @@ async def user_by_password(state: AppState, email: str, password: str, *, place:
     await _count(state, counted)
     right = await asyncio.to_thread(_verified, user.password_hash if user else NOBODY, password)
     if not right or user is None:
-        raise Unauthorized(WRONG)
+        raise UnauthorizedError(WRONG)
     await _forgive(state, counted)
     if not user.may_enter:
-        raise Unauthorized("this user is deactivated; an owner of the organization can change that")
+        raise UnauthorizedError("this user is deactivated; an owner of the organization can change that")
     await sessions.note_place(state.db, user.id, place_digest(place))
     return user
 
@@ -97,7 +97,7 @@ async def _count(state: AppState, counted: list[tuple[Rate, str]]) -> None:
     for place, (rate, key) in enumerate(counted):
         try:
             await state.limiter.hit(rate, key, strict=True)
-        except LimitReached:
+        except LimitReachedError:
             await _forgive(state, counted[:place])
             raise
 
@@ -125,13 +125,13 @@ async def check_own_password(state: AppState, user: UserRow, password: str, *, p
     """See that someone who is signed in knows the present password.
 
     Raises:
-        LimitReached: Too many wrong ones from there.
-        BadInput: It is wrong.
+        LimitReachedError: Too many wrong ones from there.
+        BadInputError: It is wrong.
     """
     counted = [(PRESENT, str(user.id)), (FROM_ONE_ADDRESS, f"{place} {user.id}")]
     await _count(state, counted)
     if not await asyncio.to_thread(_verified, user.password_hash, password):
-        raise BadInput("currentPassword: this is not your present password", field="currentPassword")
+        raise BadInputError("currentPassword: this is not your present password", field="currentPassword")
     await _forgive(state, counted)
 
 
@@ -144,14 +144,14 @@ async def key_by_secret(state: AppState, key: str, *, place: str) -> ApiKeyRow:
         place: Whose wrong keys are counted: the caller's network address, which many may share.
 
     Raises:
-        LimitReached: Too many wrong ones from there.
-        Unauthorized: It is no key, or was revoked or has expired.
+        LimitReachedError: Too many wrong ones from there.
+        UnauthorizedError: It is no key, or was revoked or has expired.
     """
     await state.limiter.hit(WRONG_KEYS, place, strict=True)
     secret = folded(key)
     found = await store.find_key(state.db, secret) if KEY_FORM.fullmatch(secret) else None
     if found is None:
-        raise Unauthorized("this key is not valid")
+        raise UnauthorizedError("this key is not valid")
     await state.limiter.forgive(WRONG_KEYS, place)
     return found[0]
 
@@ -160,11 +160,11 @@ async def open_user_session(state: AppState, response: Response, user: UserRow) 
     """Store a sign-in of a user whose password was verified, and set its cookies; its token.
 
     Raises:
-        Unauthorized: The password was changed meanwhile.
+        UnauthorizedError: The password was changed meanwhile.
     """
     session_id = await sessions.open_user_session(state.db, user, seconds=TOKEN_SECONDS)
     if session_id is None:
-        raise Unauthorized(WRONG)
+        raise UnauthorizedError(WRONG)
     return _set_cookies(state, response, session_id)
 
 

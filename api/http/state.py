@@ -33,7 +33,7 @@ from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
 
 KEY_SECONDS = 5.0
-MOST_KEYS = 10_000
+MAX_KEYS = 10_000
 
 
 class KeyCache:
@@ -53,7 +53,7 @@ class KeyCache:
 
     def put(self, key: str, caller: Principal) -> None:
         """Remember a valid key for a moment."""
-        if len(self._known) >= MOST_KEYS:
+        if len(self._known) >= MAX_KEYS:
             self._known.clear()
         seconds = KEY_SECONDS
         if caller.expires_at is not None:

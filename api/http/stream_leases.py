@@ -18,7 +18,7 @@ from towpath.accounts.store.usage import drop_leases, hold_lease, renew_leases
 from towpath.api.http.limiter import pass_over
 from towpath.api.http.limits import STREAMS, Limits
 from towpath.api.http.turns import Turns
-from towpath.core.errors import LimitReached
+from towpath.core.errors import LimitReachedError
 from towpath.db.engine import Database
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class StreamLeases:
         """Hold one stream.
 
         Raises:
-            LimitReached: The organization has as many open as it may.
+            LimitReachedError: The organization has as many open as it may.
         """
         await self._take(organization)
         try:
@@ -90,7 +90,7 @@ class StreamLeases:
             if taken:
                 self._held[organization] += 1
         if not taken:
-            raise LimitReached(LimitName.STREAMS, most, retry_after=RETRY_SECONDS)
+            raise LimitReachedError(LimitName.STREAMS, most, retry_after=RETRY_SECONDS)
 
     async def _renew(self) -> None:
         rounds = 0

@@ -16,18 +16,18 @@ from towpath.api.http.auth import asks, authenticate, bearer, header_key, requir
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
 from towpath.api.job_control import find_job
-from towpath.core.values import MOST_NUMBER
+from towpath.core.values import MAX_NUMBER
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import get_job
 
 RETRY_MILLISECONDS = 3000
 COMMENT_SECONDS = 3
 """Well below the five seconds after which httpx gives up on a silent connection."""
-LONGEST_SECONDS = 30 * 60
+MAX_SECONDS = 30 * 60
 
 StreamTokenQuery = Annotated[str | None, Query(description="From `stream-token`, instead of a key.")]
-LastEventHeader = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MOST_NUMBER)]
-LastEventQuery = Annotated[int | None, Query(alias="last_event_id", ge=0, le=MOST_NUMBER)]
+LastEventHeader = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MAX_NUMBER)]
+LastEventQuery = Annotated[int | None, Query(alias="last_event_id", ge=0, le=MAX_NUMBER)]
 
 
 async def _position(last_event_id: LastEventHeader = None, last_event_query: LastEventQuery = None) -> int | None:

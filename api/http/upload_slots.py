@@ -16,7 +16,7 @@ from fastapi import Request
 from towpath.api.http.body_limit import allow, body_size
 from towpath.api.http.limits import Limits
 from towpath.api.http.uploads import read_ahead
-from towpath.core.errors import LimitReached, TowpathError, Unavailable
+from towpath.core.errors import LimitReachedError, TowpathError, UnavailableError
 from towpath.runtime.settings import Settings
 
 RETRY_SECONDS = 5
@@ -51,9 +51,9 @@ class UploadSlots:
             setting: The setting that says so.
 
         Raises:
-            LimitReached: The organization's share is taken, and stays so; or it stores as much as it may, or has as
-                many jobs.
-            Unavailable: All places are.
+            LimitReachedError: The organization's share is taken, and stays so; or it stores as much as it may, or has
+                as many jobs.
+            UnavailableError: All places are.
             TooLarge: The body says that it is larger.
             SlowBody: It does not come.
         """
@@ -95,13 +95,13 @@ class Slots:
         """Hold one place.
 
         Raises:
-            LimitReached: The share is taken, and stays so.
-            Unavailable: All places are.
+            LimitReachedError: The share is taken, and stays so.
+            UnavailableError: All places are.
         """
         # Its share comes first, so that who has used it up does not wait among the others.
         async with (
             self._own(organization) as own,
-            self._one_of(own, lambda: LimitReached("uploads", self._share, retry_after=RETRY_SECONDS)),
+            self._one_of(own, lambda: LimitReachedError("uploads", self._share, retry_after=RETRY_SECONDS)),
             self._one_of(self._all, self._full),
         ):
             yield
@@ -130,5 +130,5 @@ class Slots:
             places.release()
 
     @staticmethod
-    def _full() -> Unavailable:
-        return Unavailable("all places for uploads are taken now; try again", retry_after=RETRY_SECONDS)
+    def _full() -> UnavailableError:
+        return UnavailableError("all places for uploads are taken now; try again", retry_after=RETRY_SECONDS)

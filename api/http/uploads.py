@@ -12,9 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 
 from towpath.api.http.body_limit import allow, too_large
 from towpath.api.http.media import NDJSON, media_type
-from towpath.core.errors import BadInput, ErrorCode, TooLarge, TowpathError
+from towpath.core.errors import BadInputError, ErrorCode, TooLargeError, TowpathError
 from towpath.core.json_stream import HEAD_BYTES, ArraySplitter, LineSplitter, Slice, Splitter, scalar_member
-from towpath.core.json_values import BYTE_ORDER_MARK, BadValue, read_json
+from towpath.core.json_values import BYTE_ORDER_MARK, BadValueError, read_json
 from towpath.db.engine import Connection
 from towpath.jobs.store.staging import StagedItem, add_failures, stage_page
 from towpath.jobs.types import FailedItem
@@ -24,7 +24,7 @@ AHEAD = "towpath.ahead"
 AHEAD_BYTES = 1 << 20
 """Read before a place among the uploads is taken: most bodies end before."""
 INFLATED_PIECE = 1 << 18
-MOST_IDENTITY = 512
+MAX_IDENTITY = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,16 @@ async def body_pieces(request: Request, *, limit: int, setting: str | None = Non
         setting: The setting that says so.
 
     Raises:
-        TooLarge: While reading, as soon as the limit is passed.
+        TooLargeError: While reading, as soon as the limit is passed.
         SlowBody: It does not come.
-        BadInput: The gzip is broken, the encoding unknown, or the client stopped sending.
+        BadInputError: The gzip is broken, the encoding unknown, or the client stopped sending.
     """
     allow(request.scope, limit, setting)
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "", "gzip", "x-gzip"}:
-        raise BadInput(f"Content-Encoding {encoding} is not understood; send gzip", code=ErrorCode.INVALID_ENCODING)
+        raise BadInputError(
+            f"Content-Encoding {encoding} is not understood; send gzip", code=ErrorCode.INVALID_ENCODING
+        )
     raw = _raw_pieces(request)
     size = 0
     async for piece in raw if encoding in {"identity", ""} else _inflated(raw):
@@ -111,7 +113,7 @@ async def read_ahead(request: Request) -> bool:
 
     Raises:
         TooLarge, SlowBody: As the request's meter says.
-        BadInput: The client stopped sending.
+        BadInputError: The client stopped sending.
     """
     rest = _stream(request)
     ahead: list[bytes] = []
@@ -139,7 +141,7 @@ async def _stream(request: Request) -> AsyncIterator[bytes]:
             if piece:
                 yield piece
     except ClientDisconnect as error:
-        raise BadInput("the connection closed in the middle", code=ErrorCode.TRUNCATED_BODY) from error
+        raise BadInputError("the connection closed in the middle", code=ErrorCode.TRUNCATED_BODY) from error
 
 
 async def _inflated(raw: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -160,9 +162,9 @@ async def _inflated(raw: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         while not inflater.eof and (out := inflater.decompress(b"", INFLATED_PIECE)):
             yield out
     except zlib.error as error:
-        raise BadInput(f"the gzip body is broken: {error}", code=ErrorCode.INVALID_ENCODING) from error
+        raise BadInputError(f"the gzip body is broken: {error}", code=ErrorCode.INVALID_ENCODING) from error
     if started and not inflater.eof:
-        raise BadInput("the gzip body ends too early", code=ErrorCode.TRUNCATED_BODY)
+        raise BadInputError("the gzip body ends too early", code=ErrorCode.TRUNCATED_BODY)
 
 
 async def read_whole(request: Request, *, limit: int, setting: str | None = None) -> bytes:
@@ -220,8 +222,8 @@ class Stager:
             start: What the digest covers besides the body.
 
         Raises:
-            BadInput: The body as a whole cannot be taken; nothing of it is.
-            TooLarge: It holds too much.
+            BadInputError: The body as a whole cannot be taken; nothing of it is.
+            TooLargeError: It holds too much.
         """
         most, setting = body_bound(request, self._limits)
         self._lines = is_ndjson(request)
@@ -243,7 +245,9 @@ class Stager:
         await self._flush()
         self._upload.digest = digest.digest()
         if self._upload.items == 0 and not self._kind.may_be_empty:
-            raise BadInput(f"{self._kind.name} must not be empty", code=ErrorCode.EMPTY_LIST, field=self._kind.name)
+            raise BadInputError(
+                f"{self._kind.name} must not be empty", code=ErrorCode.EMPTY_LIST, field=self._kind.name
+            )
         self._upload.options = {_name(key): raw for key, raw in splitter.options.items()}
         return self._upload
 
@@ -251,7 +255,7 @@ class Stager:
         """Stage a single item that has been read already.
 
         Raises:
-            BadInput: It cannot be taken.
+            BadInputError: It cannot be taken.
         """
         self._kind.read(Slice(0, raw), 0)
         await self._take(Slice(0, raw))
@@ -264,9 +268,9 @@ class Stager:
             return
         try:
             self._kind.read(found, self._upload.items)
-        except BadInput as error:
+        except BadInputError as error:
             if error.code is ErrorCode.INVALID_JSON:
-                raise BadInput(
+                raise BadInputError(
                     f"the last line, at offset {found.offset}, has no line break and is not valid JSON:"
                     " the body was cut off",
                     code=ErrorCode.TRUNCATED_BODY,
@@ -275,11 +279,13 @@ class Stager:
     async def _take(self, found: Slice) -> None:
         position = self._upload.items
         if position >= self._limits.items:
-            raise TooLarge(f"more than {self._limits.items} {self._kind.name} in one request")
+            raise TooLargeError(f"more than {self._limits.items} {self._kind.name} in one request")
         try:
             if not found.whole:
                 most = self._limits.item_bytes
-                raise TooLarge(f"{self._kind.name}[{position}], at offset {found.offset}, is larger than {most} bytes")
+                raise TooLargeError(
+                    f"{self._kind.name}[{position}], at offset {found.offset}, is larger than {most} bytes"
+                )
             item = self._kind.read(found, position)
         except TowpathError as error:
             if not self._is_alone(error):
@@ -294,7 +300,7 @@ class Stager:
 
     def _is_alone(self, error: TowpathError) -> bool:
         """Whether an error is that of one item, and not of the upload."""
-        if isinstance(error, BadValue | TooLarge):
+        if isinstance(error, BadValueError | TooLargeError):
             return True
         # A line of NDJSON stands alone; JSON that is broken in one place is broken as a whole.
         return self._kind.alone and (self._lines or error.code is not ErrorCode.INVALID_JSON)
@@ -302,7 +308,7 @@ class Stager:
     def _failed(self, found: Slice, error: TowpathError) -> StagedItem:
         if self._kind.note_failed is not None:
             self._kind.note_failed(found)
-        name = _identity(found.raw, self._kind.identity) if isinstance(error, BadValue | TooLarge) else None
+        name = _identity(found.raw, self._kind.identity) if isinstance(error, BadValueError | TooLargeError) else None
         # Of what is too large only a stand-in is kept: no step of the job looks at it.
         raw = found.raw if found.whole else b"null"
         return StagedItem(raw=raw, id=name, code=error.code, message=error.detail)
@@ -336,6 +342,6 @@ def _identity(raw: bytes, name: str) -> str | None:
     if found is None:
         return None
     try:
-        return str(read_json(found))[:MOST_IDENTITY]
-    except BadInput:
+        return str(read_json(found))[:MAX_IDENTITY]
+    except BadInputError:
         return None

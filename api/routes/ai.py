@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from towpath.ai.domain.charts import Undrawable
+from towpath.ai.domain.charts import UndrawableError
 from towpath.ai.store.jobs import state_of
 from towpath.ai.store.links import add_link, list_links, revoke_link
 from towpath.ai.store.lists import get_ai_job, list_ai_jobs
@@ -156,7 +156,7 @@ async def get_chart(
         drawn = await draw(
             state, caller.organization, seer_of(caller), job_id, width=width, height=height, svg=svg, dark=dark
         )
-    except Undrawable as error:
+    except UndrawableError as error:
         error.extra = {"error": error.detail}
         raise
     return Response(drawn, media_type="image/svg+xml" if svg else "image/png")

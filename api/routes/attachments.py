@@ -17,7 +17,7 @@ from towpath.api.http.bodies import body_of
 from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
 from towpath.api.http.routing import BODY_LIMIT, ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.core.errors import BadInput, ErrorCode, TooLarge
+from towpath.core.errors import BadInputError, ErrorCode, TooLargeError
 from towpath.core.json_values import assert_text
 from towpath.db.tables import AttachmentRow
 from towpath.enrichment.types import AttachmentBody
@@ -26,7 +26,7 @@ from towpath.llm.store.attachments import add_attachments, delete_attachment
 router = APIRouter(prefix="/api/attachments", tags=["enrichment"], route_class=ApiRoute)
 
 IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
-MOST_FILES = 20
+MAX_FILES = 20
 
 
 def _view(row: AttachmentRow) -> dict[str, Any]:
@@ -39,21 +39,21 @@ async def make_attachment(
     """A file as text, or as an image for models that see; not stored yet.
 
     Raises:
-        TooLarge: Beyond the limit.
-        BadInput: It cannot be read.
+        TooLargeError: Beyond the limit.
+        BadInputError: It cannot be read.
     """
     for text in (filename, media_type or ""):
         assert_text(text, field)
     if len(data) > state.settings.attachment_max_bytes:
-        raise TooLarge(f"{filename} is larger than {state.settings.attachment_max_bytes} bytes")
+        raise TooLargeError(f"{filename} is larger than {state.settings.attachment_max_bytes} bytes")
     media = (media_type or mimetypes.guess_type(filename)[0] or "text/plain").split(";")[0].strip().lower()
     if media in IMAGES:
         mode, content = "image", base64.b64encode(data).decode()
     else:
         try:
             text = await state.reader.text_of(data, name=filename, media_type=media)
-        except BadInput as error:
-            raise BadInput(f"{filename}: {error.detail}", code=error.code, field=field) from error
+        except BadInputError as error:
+            raise BadInputError(f"{filename}: {error.detail}", code=error.code, field=field) from error
         mode, content = "text", text.replace("\x00", "")
     return AttachmentRow(
         id=uuid4(),
@@ -77,8 +77,8 @@ async def upload(
 ) -> Response:
     """Text, HTML, Markdown and PDF become text; images are shown to models that see."""
     await state.limits.room_for_bytes(caller.organization)
-    if len(files) > MOST_FILES:
-        raise BadInput(f"files: at most {MOST_FILES} in one call", field="files")
+    if len(files) > MAX_FILES:
+        raise BadInputError(f"files: at most {MAX_FILES} in one call", field="files")
     rows = [
         await make_attachment(state, caller.organization, one.filename or "file", one.content_type, await one.read())
         for one in files
@@ -104,7 +104,7 @@ async def upload_base64(
     try:
         data = base64.b64decode(body.content_base64, validate=True)
     except ValueError as error:
-        raise BadInput(
+        raise BadInputError(
             f"content_base64 is not base64: {error}", code=ErrorCode.INVALID_ENCODING, field="content_base64"
         ) from error
     row = await make_attachment(state, caller.organization, body.filename, body.media_type, data)

@@ -15,7 +15,7 @@ from towpath.accounts.domain.policy import AccountAction, KeyTarget, assert_may
 from towpath.accounts.store import accounts, sessions
 from towpath.accounts.store import auth as store
 from towpath.accounts.types import (
-    MOST_DAYS,
+    MAX_DAYS,
     ApiKeyBody,
     ApiKeyCreated,
     ApiKeyList,
@@ -45,7 +45,7 @@ from towpath.api.http.sign_ins import (
 )
 from towpath.api.http.state import AppState, State
 from towpath.core.bodies import Strict
-from towpath.core.errors import BadInput, Forbidden
+from towpath.core.errors import BadInputError, ForbiddenError
 from towpath.core.values import NUMBER, Moment, not_null
 from towpath.core.wire import Wire
 from towpath.db.tables import ApiKeyRow, UserRow
@@ -60,18 +60,18 @@ class KeyChange(Wire, Strict):
     name: Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, AfterValidator(not_null)] = None
     role: Role = Field(default=Role.OPERATOR, description="Not above one's own; left out: it stays.")
     expires_at: Moment | None = None
-    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS), NUMBER] | None = None
+    expires_in_days: Annotated[int, Field(ge=1, le=MAX_DAYS), NUMBER] | None = None
 
     def changes(self) -> dict[str, object]:
         """What is to be changed, by column.
 
         Raises:
-            BadInput: Two ends are given.
+            BadInputError: Two ends are given.
         """
         found = self.model_dump(exclude_unset=True)
         if (days := found.pop("expires_in_days", None)) is not None:
             if found.get("expires_at") is not None:
-                raise BadInput("expires_in_days and expires_at: only one of them", field="expires_in_days")
+                raise BadInputError("expires_in_days and expires_at: only one of them", field="expires_in_days")
             found["expires_at"] = datetime.now(UTC) + timedelta(days=days)
         return found
 
@@ -95,12 +95,12 @@ async def register_user(state: AppState, body: RegisterBody, *, place: str) -> U
     """Make a user, by invitation or with an organization of their own.
 
     Raises:
-        Forbidden: Registration is by invitation.
-        BadInput: The password is refused, or the invitation is not valid.
+        ForbiddenError: Registration is by invitation.
+        BadInputError: The password is refused, or the invitation is not valid.
         Conflict: The organization or the address is taken.
     """
     if body.invitation is None and not state.settings.open_registration:
-        raise Forbidden("registration is by invitation of an owner")
+        raise ForbiddenError("registration is by invitation of an owner")
     if not is_loopback(place):
         # Each costs a hash and a row; whoever is on this machine has cheaper ways.
         await state.limiter.hit(REGISTRATIONS, place, strict=True)
@@ -111,11 +111,11 @@ async def register_user(state: AppState, body: RegisterBody, *, place: str) -> U
         # Looked for before the password is hashed, which costs.
         organization = await store.invitation_organization(state.db, body.invitation)
         if organization is None:
-            raise BadInput("this invitation is not valid for this address", field="invitation")
+            raise BadInputError("this invitation is not valid for this address", field="invitation")
         hashed = await new_password_hash(body.password, email=body.email, organization=organization)
         user = await store.register_invited(state.db, body.email, hashed, body.invitation)
     if user is None:
-        raise BadInput("this invitation is not valid for this address", field="invitation")
+        raise BadInputError("this invitation is not valid for this address", field="invitation")
     # Who chose the password here knows it: others' wrong ones do not keep them out.
     await sessions.note_place(state.db, user.id, place_digest(place))
     return user
@@ -159,8 +159,8 @@ async def change_own_password(state: AppState, caller: Principal, body: Password
     """Give the caller another password.
 
     Raises:
-        Forbidden: The caller is not signed in with a password.
-        BadInput: The present one is wrong, or the new one is refused.
+        ForbiddenError: The caller is not signed in with a password.
+        BadInputError: The present one is wrong, or the new one is refused.
         LimitReached: Too many wrong ones.
     """
     assert_may(caller, AccountAction.CHANGE_OWN_PASSWORD)
@@ -186,9 +186,9 @@ async def use_reset(state: AppState, body: PasswordReset, *, place: str) -> None
     """Set the password that a reset was made for.
 
     Raises:
-        BadInput: The token is not valid, or the password is refused.
+        BadInputError: The token is not valid, or the password is refused.
     """
-    invalid = BadInput("token: this reset is unknown, used or over; ask an owner for another", field="token")
+    invalid = BadInputError("token: this reset is unknown, used or over; ask an owner for another", field="token")
     # Looked for before the password is hashed, which costs; a token is too long to be guessed.
     user = await accounts.reset_user(state.db, body.token)
     if user is None:
@@ -227,15 +227,15 @@ async def issue_key(state: AppState, caller: Principal, body: ApiKeyBody) -> Api
     """Make a key.
 
     Raises:
-        Forbidden: It could do more than its maker, or for longer.
-        BadInput: It has ended already.
+        ForbiddenError: It could do more than its maker, or for longer.
+        BadInputError: It has ended already.
         NotFound: The user whom it names is not one of the organization.
     """
     if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
-        raise BadInput("expiresAt has passed", field="expiresAt")
+        raise BadInputError("expiresAt has passed", field="expiresAt")
     personal = body.kind is KeyKind.PERSONAL
     if personal and caller.user_id is None:
-        raise BadInput("a personal key is made by a signed-in user", field="kind")
+        raise BadInputError("a personal key is made by a signed-in user", field="kind")
     wanted = KeyTarget(
         kind=body.kind,
         role=body.role or caller.role,
@@ -335,7 +335,7 @@ async def revoke(state: AppState, caller: Principal, key_id: UUID, *, children: 
 
     Raises:
         NotFound: No such key in the organisation.
-        Forbidden: It is neither the caller's nor is the caller an owner.
+        ForbiddenError: It is neither the caller's nor is the caller an owner.
     """
 
     def check(row: ApiKeyRow) -> None:
@@ -374,7 +374,7 @@ async def replace_key(state: AppState, caller: Principal, key_id: UUID) -> ApiKe
 
     Raises:
         NotFound: No such key in the organisation.
-        Forbidden: It is somebody's own, or could do more than the caller.
+        ForbiddenError: It is somebody's own, or could do more than the caller.
         Conflict: It is revoked or expired.
     """
 

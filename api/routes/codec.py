@@ -18,12 +18,12 @@ from towpath.accounts.types import Role, Scope
 from towpath.api.http.auth import authenticate, require
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.core.errors import BadInput, ErrorCode, Forbidden, NotFound, TooLarge, Unavailable
+from towpath.core.errors import BadInputError, ErrorCode, ForbiddenError, NotFoundError, TooLargeError, UnavailableError
 from towpath.core.values import url_host
 
 router = APIRouter(prefix="/codec", include_in_schema=False, route_class=ApiRoute)
 
-MOST_BYTES = 32 << 20
+MAX_BYTES = 32 << 20
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 DECODE, ENCODE = "decode", "encode"
 PREFLIGHT_SECONDS = 600
@@ -43,13 +43,13 @@ def _cors(request: Request, state: AppState) -> dict[str, str]:
     """The headers that let the UI's pages read the answer; none: no browser asks.
 
     Raises:
-        Forbidden: A page of another origin asks.
+        ForbiddenError: A page of another origin asks.
     """
     origin = request.headers.get("origin")
     if origin is None:
         return {}
     if origin not in ui_origins(state.settings.temporal_ui_url):
-        raise Forbidden("only pages of TOWPATH_TEMPORAL_UI_URL may ask for payloads")
+        raise ForbiddenError("only pages of TOWPATH_TEMPORAL_UI_URL may ask for payloads")
     return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
 
 
@@ -61,7 +61,7 @@ async def _knows_token(token: str, state: State) -> None:
     expected = state.settings.codec_token
     if expected is None or not hmac.compare_digest(token.encode(), expected.encode()):
         # As every path that is not there.
-        raise NotFound("there is no such page")
+        raise NotFoundError("there is no such page")
 
 
 Admin = Annotated[None, Depends(_admin)]
@@ -113,9 +113,9 @@ async def _answer(request: Request, state: AppState, *, encrypt: bool) -> Respon
     given = await _read(request)
     try:
         made = await (codec.encode(given.payloads) if encrypt else codec.decode(given.payloads))
-    except Unavailable as error:
+    except UnavailableError as error:
         # Another attempt would not help.
-        raise BadInput(error.detail, field="payloads") from error
+        raise BadInputError(error.detail, field="payloads") from error
     answer = MessageToJson(Payloads(payloads=made), indent=None)
     return Response(answer, media_type="application/json", headers={**headers, "Cache-Control": "no-store"})
 
@@ -124,11 +124,11 @@ async def _read(request: Request) -> Payloads:
     raw = bytearray()
     async for piece in request.stream():
         raw += piece
-        if len(raw) > MOST_BYTES:
-            raise TooLarge(f"the body is larger than {MOST_BYTES} bytes")
+        if len(raw) > MAX_BYTES:
+            raise TooLargeError(f"the body is larger than {MAX_BYTES} bytes")
     try:
         return Parse(bytes(raw), Payloads())
     except (ParseError, UnicodeDecodeError) as error:
-        raise BadInput(
+        raise BadInputError(
             "the body is no JSON of payloads, as Temporal writes them", code=ErrorCode.INVALID_VALUE
         ) from error

@@ -29,7 +29,15 @@ from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
 from towpath.api.job_control import find_job
 from towpath.api.job_status import LISTED_KINDS, job_status
-from towpath.core.errors import BadInput, ErrorCode, ModelError, ProviderDown, TooLarge, TowpathError, Unavailable
+from towpath.core.errors import (
+    BadInputError,
+    ErrorCode,
+    ModelError,
+    ProviderDownError,
+    TooLargeError,
+    TowpathError,
+    UnavailableError,
+)
 from towpath.core.json_values import parse_json, read_json
 from towpath.core.languages import LANGUAGES
 from towpath.enrichment.domain.estimate import estimate
@@ -115,7 +123,7 @@ async def retry_expertises(
     body, digest = await read_body(request, state, RetryBody)
     record = (await get_records(state.db, caller.organization, [body.record_id]))[0]
     if record.type != "enrichment":
-        raise BadInput("record_id is a fusion; name one of its fusion_sources", field="record_id")
+        raise BadInputError("record_id is a fusion; name one of its fusion_sources", field="record_id")
     content, version = record.schema_content, None
     if body.schema_id is not None or body.target_schema is not None:
         content, version = await find_content(state, caller.organization, body.schema_id, body.target_schema)
@@ -177,22 +185,22 @@ async def fetch_entities(request: Request, state: State, caller: Operator) -> Re
     headers = _credentials(body)
     try:
         fetched = await state.fetcher.fetch(body.url, headers)
-    except Unavailable as error:
-        raise ProviderDown(f"url: {error.detail}") from error
-    except (BadInput, TooLarge) as error:
+    except UnavailableError as error:
+        raise ProviderDownError(f"url: {error.detail}") from error
+    except (BadInputError, TooLargeError) as error:
         if error.code is ErrorCode.ADDRESS_REFUSED or "is no URL" in error.detail or "names no host" in error.detail:
-            raise BadInput(f"url: {error.detail}", code=error.code, field="url") from error
+            raise BadInputError(f"url: {error.detail}", code=error.code, field="url") from error
         raise ModelError(f"url: {error.detail}", code=ErrorCode.SOURCE_FAILED) from error
     except TowpathError as error:
         raise ModelError(f"url: {error.detail}", code=ErrorCode.SOURCE_FAILED) from error
     try:
         found = read_json(fetched.body, "the answer")
-    except BadInput as error:
-        raise BadInput(f"url: {error.detail}", code=error.code, field="url") from error
+    except BadInputError as error:
+        raise BadInputError(f"url: {error.detail}", code=error.code, field="url") from error
     if isinstance(found, dict):
         found = next((found[key] for key in LIST_KEYS if isinstance(found.get(key), list)), found)
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise BadInput("url: the answer holds no list of objects", field="url")
+        raise BadInputError("url: the answer holds no list of objects", field="url")
     elapsed = int((time.monotonic() - started) * 1000)
     return json_answer({"entities": found, "total": len(found), "fetch_time_ms": elapsed})
 
@@ -207,7 +215,7 @@ def _credentials(body: FetchBody) -> dict[str, str]:
     }
     for name in needed[auth.auth_type]:
         if not getattr(auth, name):
-            raise BadInput(
+            raise BadInputError(
                 f"auth.{name} is required for {auth.auth_type}", code=ErrorCode.MISSING_FIELD, field=f"auth.{name}"
             )
     headers = {"Accept": "application/json"}
@@ -219,7 +227,7 @@ def _credentials(body: FetchBody) -> dict[str, str]:
         pair = f"{auth.basic_username}:{auth.basic_password or ''}".encode()
         headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
     if any("\r" in value or "\n" in value or not value.isascii() for value in headers.values()):
-        raise BadInput("auth: credentials hold characters that no header takes", field="auth")
+        raise BadInputError("auth: credentials hold characters that no header takes", field="auth")
     return headers
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 
 from towpath.accounts.types import Principal
 from towpath.api import job_control
-from towpath.api.batches import MOST_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
+from towpath.api.batches import MAX_ENTITY_BYTES, BatchOptions, answer_batch, submit_batch
 from towpath.api.entity_answers import candidate, entity_answer, group_view, pair_view
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.idempotency import IdempotencyKey, Slot
@@ -20,7 +20,7 @@ from towpath.api.http.routing import ApiRoute, warn
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import read_whole
 from towpath.api.job_control import find_job
-from towpath.core.errors import BadInput, ErrorCode, NotFound
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.values import Offset
 from towpath.db.engine import Connection, Result
 from towpath.entities.domain.matching import entity_uid
@@ -76,7 +76,7 @@ async def upsert_entity(
     The body is the entity itself: any JSON object with an `id`; the same `id` means update.
     """
     options = BatchOptions.read(request, state.settings, index_name=index_name, explain=explain)
-    raw = await read_whole(request, limit=MOST_ENTITY_BYTES)
+    raw = await read_whole(request, limit=MAX_ENTITY_BYTES)
     if options.asynchronous:
         return await submit_batch(request, state, caller, options, idempotency_key, single=raw)
     entity = parse_entity(raw)
@@ -143,7 +143,7 @@ async def _in_turn(
 async def _entity(connection: Connection, index: Index, entity_id: str) -> tuple[int, str]:
     found = await find_entity(connection, index.index_no, entity_id, entity_uid(entity_id))
     if found is None:
-        raise NotFound(f"no entity {entity_id} in index {index.name}")
+        raise NotFoundError(f"no entity {entity_id} in index {index.name}")
     return found
 
 
@@ -202,11 +202,11 @@ JobId = Annotated[str | None, Query(alias="jobId", description="From the answer 
 
 def _job_id(text: str | None) -> UUID:
     if not text:
-        raise BadInput("jobId is required", code=ErrorCode.MISSING_FIELD, field="jobId")
+        raise BadInputError("jobId is required", code=ErrorCode.MISSING_FIELD, field="jobId")
     try:
         return UUID(text)
     except ValueError as error:
-        raise NotFound(f"no job {text[:64]}") from error
+        raise NotFoundError(f"no job {text[:64]}") from error
 
 
 @router.get("/entities/batch/status", summary="Status and results of a batch", response_model=BatchView)

@@ -14,7 +14,7 @@ from towpath.api.http.ids import JobId
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.http.streams import (
-    LONGEST_SECONDS,
+    MAX_SECONDS,
     STREAM_ANSWERS,
     Position,
     StreamCaller,
@@ -69,7 +69,7 @@ async def stream_events(
 
 async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
     yield first_line()
-    async for events in state.events.follow(job_id, after=after, seconds=LONGEST_SECONDS):
+    async for events in state.events.follow(job_id, after=after, seconds=MAX_SECONDS):
         for event in events:
             yield _line(event)
 

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from towpath.accounts.types import KeyKind, Principal
 from towpath.api import job_control
-from towpath.api.batches import read_deadline
 from towpath.api.documents import read_start
 from towpath.api.enrichments import read_body
 from towpath.api.extractions import annotate, checked, classification_params, decide_review, start, started_answer
 from towpath.api.http.auth import Editor, Operator, Reader
 from towpath.api.http.bodies import body_of
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, Remembered, once, slot_of
 from towpath.api.http.ids import ClassificationId, JobId, TemplateId
 from towpath.api.http.responses import json_answer, moment
@@ -24,7 +24,7 @@ from towpath.api.http.state import AppState, State
 from towpath.api.job_control import find_job
 from towpath.api.job_entries import annotation_answer, entries, extraction_answer
 from towpath.core.bodies import field_names
-from towpath.core.errors import BadInput, Conflict, ErrorCode, TowpathError, Unavailable
+from towpath.core.errors import BadInputError, ConflictError, ErrorCode, TowpathError, UnavailableError
 from towpath.core.json_values import parse_json
 from towpath.core.values import Moment
 from towpath.db.tables import JobRow
@@ -52,7 +52,7 @@ DOCUMENT = body_of(ExtractBody, file=True)
 PROVIDER_AWAY = frozenset({ErrorCode.PROVIDER_DOWN, ErrorCode.PROVIDER_TIMEOUT, ErrorCode.RATE_LIMITED})
 
 
-class Failed(TowpathError):
+class ExtractionFailedError(TowpathError):
     """422: the document gave no result."""
 
     status = 422
@@ -108,7 +108,9 @@ def _words(words: Any, given: str | None, field: str) -> tuple[Any, ...]:
         try:
             found.append(words(one.strip() if words is JobKind else one.strip().upper()))
         except ValueError as error:
-            raise BadInput(f"{field}: {one.strip()[:40]!r} is not one of {', '.join(words)}", field=field) from error
+            raise BadInputError(
+                f"{field}: {one.strip()[:40]!r} is not one of {', '.join(words)}", field=field
+            ) from error
     return tuple(found)
 
 
@@ -148,7 +150,7 @@ async def retry_job(
     job = await find_job(state, caller, job_id, JobAction.RESTART)
     slot = slot_of(request, caller, idempotency_key)
     if not await slot.is_taken(state.db) and job.state not in {JobState.FAILED, JobState.CANCELLED}:
-        raise Conflict(f"only a job that failed or was cancelled is run again; this one is {job.state}")
+        raise ConflictError(f"only a job that failed or was cancelled is run again; this one is {job.state}")
     return await _entry(
         state, await job_control.restart(state, caller, job_id, slot=slot, deadline=read_deadline(request))
     )
@@ -192,7 +194,7 @@ async def _started(
     body, sent = await read_start(request, state, caller.organization, ExtractBody)
     params = await checked(state, caller, body, sent)
     if request.url.path.endswith("/sync") and params.options.hold_for_review:
-        raise BadInput("holdForReview: nobody can wait for a person here", field="holdForReview")
+        raise BadInputError("holdForReview: nobody can wait for a person here", field="holdForReview")
     found = await start(
         request,
         state,
@@ -236,8 +238,8 @@ async def extract_sync(
         detail = job.error_message or "the document gave no result"
         code = ErrorCode(job.error_code or ErrorCode.INTERNAL)
         if code in PROVIDER_AWAY:
-            raise Unavailable(detail, code=code)
-        raise Failed(detail, code=code)
+            raise UnavailableError(detail, code=code)
+        raise ExtractionFailedError(detail, code=code)
     extraction = await get_extraction(state.db, caller.organization, job.id)
     shown = await extraction_answer(state, job, extraction)
     return json_answer({name: shown[name] for name in ("result", "jobId", "status", "reviewStatus")})
@@ -353,7 +355,7 @@ async def create_classification(
     body, digest = await read_body(request, state, ClassificationBody)
     names = [one.name for one in body.options]
     if len(set(names)) < len(names):
-        raise BadInput("options: a name stands twice", field="options")
+        raise BadInputError("options: a name stands twice", field="options")
     options = [one.model_dump(mode="json") for one in body.options]
 
     async def add(inside: AppState) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from towpath.api.http.idempotency import IdempotencyKey, digest_of, slot_of
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.core.errors import BadInput, Conflict, NotFound
+from towpath.core.errors import BadInputError, ConflictError, NotFoundError
 from towpath.core.values import Offset
 from towpath.db.engine import Connection
 from towpath.db.tables import JobRow
@@ -85,7 +85,7 @@ async def _put(
     if made is not None:
         return _json(index_view(made)), status.HTTP_201_CREATED, None
     if body.if_exists == "error":
-        raise Conflict(f"an index named {config.index_name} exists")
+        raise ConflictError(f"an index named {config.index_name} exists")
     index = await find_index(connection, caller.organization, config.index_name, lock="exclusive")
     if index.config == config:
         await _refuse_while_rebuilding(connection, index)
@@ -105,7 +105,7 @@ async def _refuse_while_rebuilding(connection: Connection, index: Index) -> None
             "SELECT 1 FROM jobs WHERE id = %s AND state IN ('PENDING', 'RUNNING', 'PAUSED')", (index.reindex_job,)
         )
         if await job.fetchone():
-            raise Conflict(f"a re-index of {index.name} is running: job {index.reindex_job}")
+            raise ConflictError(f"a re-index of {index.name} is running: job {index.reindex_job}")
 
 
 async def _rebuild(
@@ -180,7 +180,7 @@ async def add_labels(
             left = await _uid(connection, index, label.entity_id, f"labels[{place}].entityId")
             right = await _uid(connection, index, label.duplicate_id, f"labels[{place}].duplicateId")
             if left == right:
-                raise BadInput(f"labels[{place}] names one entity twice", field=f"labels[{place}].duplicateId")
+                raise BadInputError(f"labels[{place}] names one entity twice", field=f"labels[{place}].duplicateId")
             first, second = sorted([(left, str(label.entity_id)), (right, str(label.duplicate_id))])
             labels.append(StoredLabel(first[0], second[0], first[1], second[1], label.duplicate))
         await save_labels(connection, caller.organization, index.name, labels)
@@ -195,7 +195,7 @@ async def add_labels(
 async def _uid(connection: Connection, index: Index, entity_id: int | str, where: str) -> int:
     found = await find_entity(connection, index.index_no, str(entity_id), entity_uid(entity_id))
     if found is None:
-        raise NotFound(f"{where}: no entity {entity_id} in index {index.name}", field=where)
+        raise NotFoundError(f"{where}: no entity {entity_id} in index {index.name}", field=where)
     return found[0]
 
 
@@ -219,7 +219,7 @@ async def tune_index(
         index = await find_index(connection, caller.organization, index_name, lock="exclusive")
         labels = await read_labels(connection, caller.organization, index.name)
         if len({label.duplicate for label in labels}) < 2:
-            raise BadInput("tuning needs labels of both kinds: duplicates and not", field="labels")
+            raise BadInputError("tuning needs labels of both kinds: duplicates and not", field="labels")
         job = await _rebuild(connection, state, caller, index, index.config)
         started = TuneStarted(job_id=job.id, status=BatchStatus.PENDING, status_url=f"{STATUS_PATH}{job.id}")
         answer = started.model_dump(mode="json", by_alias=True)

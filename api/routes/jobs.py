@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from towpath.api import job_control
-from towpath.api.batches import read_deadline
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.cursors import read_cursor, write_cursor
+from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, slot_of
 from towpath.api.http.ids import JobId
 from towpath.api.http.routing import ApiRoute

@@ -22,7 +22,7 @@ from towpath.api.http.streams import (
     stream_reader,
 )
 from towpath.api.llm_stream import has_every_message, llm_lines
-from towpath.core.errors import Conflict
+from towpath.core.errors import ConflictError
 from towpath.db.engine import Connection
 from towpath.db.tables import JobRow
 from towpath.enrichment.types import STATUS_OF, ContinueBody, PublicStatus
@@ -79,7 +79,7 @@ async def continue_job(
 
     async def prepare(connection: Connection, job: JobRow) -> None:
         if job.state is not JobState.PAUSED:
-            raise Conflict(f"the job is {STATUS_OF[job.state]}, not paused")
+            raise ConflictError(f"the job is {STATUS_OF[job.state]}, not paused")
         await merge_params(connection, ref_of(job), {"answers": answers})
 
     job = await job_control.go_on(state, caller, job_id, prepare=prepare)

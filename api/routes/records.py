@@ -23,7 +23,7 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.llm_stream import job_result
-from towpath.core.errors import BadInput, Forbidden, ModelError
+from towpath.core.errors import BadInputError, ForbiddenError, ModelError
 from towpath.core.json_values import parse_json, write_json
 from towpath.core.spreadsheets import safe_cell
 from towpath.core.values import Moment
@@ -45,7 +45,7 @@ from towpath.jobs.types import JobKind, JobState
 
 router = APIRouter(tags=["records"], route_class=ApiRoute)
 
-MOST_IDS = 100
+MAX_IDS = 100
 MERGE_SECONDS = 300.0
 CSV_COLUMNS = [
     "id", "type", "success", "entity_id", "entity_name", "model_composite_key", "job_id", "entity_index", "origin",
@@ -215,8 +215,8 @@ async def get_one(state: State, caller: Reader, record_id: UUID) -> dict[str, An
 
 
 def _some(body: BatchIds) -> list[UUID]:
-    if len(body.ids) > MOST_IDS:
-        raise BadInput(f"ids: at most {MOST_IDS} in one call, not {len(body.ids)}", field="ids")
+    if len(body.ids) > MAX_IDS:
+        raise BadInputError(f"ids: at most {MAX_IDS} in one call, not {len(body.ids)}", field="ids")
     return body.ids
 
 
@@ -224,7 +224,7 @@ def _some(body: BatchIds) -> list[UUID]:
 async def batch_delete(state: State, caller: Operator, body: BatchIds) -> dict[str, Any]:
     """Up to 100; with `hard_delete` (owner or above) for good, else they can be restored."""
     if body.hard_delete and not caller.role.covers(Role.OWNER):
-        raise Forbidden("hard_delete needs the role owner")
+        raise ForbiddenError("hard_delete needs the role owner")
     deleted, missing = await delete_records(state.db, caller.organization, _some(body), hard=body.hard_delete)
     return {"deleted": deleted, "not_found": missing}
 
@@ -241,13 +241,13 @@ async def _merge(
 ) -> tuple[Response, UUID | None]:
     body, digest = await read_body(request, state, MergeBody)
     if len(set(body.result_ids)) < 2:
-        raise BadInput("result_ids must name two different records or more", field="result_ids")
+        raise BadInputError("result_ids must name two different records or more", field="result_ids")
     rows = await get_records(state.db, caller.organization, body.result_ids)
     for row in rows:
         if row.deleted_at is not None or row.structured_output is None:
-            raise BadInput(f"result_ids: the record {row.id} has no result", field="result_ids")
+            raise BadInputError(f"result_ids: the record {row.id} has no result", field="result_ids")
         if row.schema_content != rows[0].schema_content and row.schema_id != rows[0].schema_id:
-            raise BadInput("result_ids: the records are of different schemas", field="result_ids")
+            raise BadInputError("result_ids: the records are of different schemas", field="result_ids")
     if body.arbitration_model is not None:
         state.catalog.check(body.arbitration_model, "arbitration_model")
     params = {

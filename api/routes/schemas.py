@@ -17,7 +17,7 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.llm_stream import job_result
-from towpath.core.errors import Conflict, ModelError, ModelTimeout
+from towpath.core.errors import ConflictError, ModelError, ModelTimeoutError
 from towpath.db.tables import SchemaRow
 from towpath.enrichment.domain.content import Content, input_contract
 from towpath.enrichment.domain.drafts import draft_schema
@@ -131,7 +131,7 @@ async def delete_saved(state: State, caller: Editor, schema_id: UUID) -> dict[st
     """It can be restored; records keep what they were made with. One that a running job uses: 409."""
     await get_schema(state.db, caller.organization, schema_id)
     if await uses_schema(state.db, caller.organization, schema_id):
-        raise Conflict("the schema is in use by a running job")
+        raise ConflictError("the schema is in use by a running job")
     row = await set_deleted(state.db, caller.organization, schema_id, deleted=True)
     return {"id": str(row.id), "deleted": True}
 
@@ -216,7 +216,7 @@ async def _waited(state: AppState, caller: Principal, answer: Response, job_id: 
     job = await get_job(state.db, caller.organization, job_id)
     job = await state.events.wait_for_end(job, seconds=SYNC_SECONDS)
     if not job.state.final:
-        raise ModelTimeout(f"not finished within {SYNC_SECONDS:g} s; the job goes on: {job_id}")
+        raise ModelTimeoutError(f"not finished within {SYNC_SECONDS:g} s; the job goes on: {job_id}")
     if job.state is not JobState.COMPLETED:
         raise ModelError(job.error_message or f"the job is {job.state}")
     return json_answer({"success": True, "job_id": str(job_id), **await job_result(state, job)})

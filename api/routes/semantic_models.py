@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from towpath.ai.domain.semantics.content import MOST_BYTES, topic_of
+from towpath.ai.domain.semantics.content import MAX_BYTES, topic_of
 from towpath.ai.store.connections import add_connection, change_connection, get_connection, list_connections
 from towpath.ai.store.models import get_model, list_models, models_over
 from towpath.ai.store.tables import ConnectionRow, ModelRow
@@ -39,7 +39,7 @@ from towpath.api.semantic_models import (
     topic_answer,
     with_base,
 )
-from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.errors import BadInputError, ErrorCode
 
 router = APIRouter(tags=["models"], dependencies=[Depends(limited)], route_class=ApiRoute)
 
@@ -186,11 +186,11 @@ async def content(state: State, caller: Reader, model_id: ModelId, branch_id: Br
 async def put_content(request: Request, state: State, caller: Editor, model_id: ModelId) -> dict[str, Any]:
     """YAML as `application/yaml`, or JSON `{"content": ...}`. What is not valid is refused with its place."""
     if media_type(request.headers) == YAML:
-        raw = await read_whole(request, limit=MOST_BYTES)
+        raw = await read_whole(request, limit=MAX_BYTES)
         try:
             given: str | dict[str, Any] = raw.decode()
         except UnicodeDecodeError as error:
-            raise BadInput("the body is not UTF-8", code=ErrorCode.INVALID_ENCODING) from error
+            raise BadInputError("the body is not UTF-8", code=ErrorCode.INVALID_ENCODING) from error
     else:
         given = (await read_body(request, state, ModelContentBody))[0].content
     return _made(await change_content(state, caller, model_id, given))

@@ -25,7 +25,7 @@ from towpath.api.http.idempotency import IdempotencyKey, digest_of, once, slot_o
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.routes.auth import user_view
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.db.tables import InvitationRow, UserRow
 
 router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ApiRoute)
@@ -47,7 +47,7 @@ async def patch_user(state: State, caller: Owner, user_id: UUID, body: UserChang
     Nobody changes a user of a higher role, or gives one above their own; the last owner stays one (409).
     """
     if not body.model_fields_set:
-        raise BadInput("name what is to be changed: active or role")
+        raise BadInputError("name what is to be changed: active or role")
     return user_view(await change_user(state, caller, user_id, body))
 
 

@@ -17,8 +17,8 @@ from towpath.api.http.idempotency import IdempotencyKey
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.api.vector_tasks import DELETION, MOST_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
-from towpath.core.errors import Conflict, ErrorBody, ErrorList
+from towpath.api.vector_tasks import DELETION, MAX_LISTED_FAILURES, UPSERTION, TaskKind, read_view, submit_task, view
+from towpath.core.errors import ConflictError, ErrorBody, ErrorList
 from towpath.core.values import Offset
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import get_job
@@ -121,7 +121,7 @@ async def _list(
     jobs, total = await list_tasks(
         state.db, caller.organization, kind.kind, status=status, collection=collection, limit=limit, offset=offset
     )
-    failures = await read_failed_items(state.db, [job.id for job in jobs if job.failed], most=MOST_LISTED_FAILURES)
+    failures = await read_failed_items(state.db, [job.id for job in jobs if job.failed], most=MAX_LISTED_FAILURES)
     return json_answer([view(job, failures.get(job.id, [])) for job in jobs], headers={"X-Total-Count": str(total)})
 
 
@@ -139,7 +139,7 @@ async def _restarted(
 ) -> JobRow:
     try:
         return await job_control.restart(state, caller, job.id, prepare=prepare)
-    except Conflict:
+    except ConflictError:
         # Another restart was first: it runs, and is queued once.
         return await get_job(state.db, job.organization, job.id)
 

@@ -20,9 +20,16 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
-from towpath.activities.errors import FEW_TRIES, MOST_MESSAGE, end_of_item, judge
+from towpath.activities.errors import FEW_TRIES, MAX_MESSAGE, end_of_item, judge
 from towpath.activities.interceptor import ActivityGuard
-from towpath.core.errors import BadInput, ErrorCode, JobFault, ProviderDown, RateLimited, Unavailable
+from towpath.core.errors import (
+    BadInputError,
+    ErrorCode,
+    JobFaultError,
+    ProviderDownError,
+    RateLimitedError,
+    UnavailableError,
+)
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
 from towpath.runtime.embedded import EmbeddedStack
@@ -48,8 +55,8 @@ FINAL: dict[str, Callable[[], BaseException]] = {
     "bad workflow id": lambda: RPCError("invalid", RPCStatusCode.INVALID_ARGUMENT, b""),
     "unknown scheme": lambda: httpx.UnsupportedProtocol("gopher"),
     "no permission": lambda: PermissionError(errno.EACCES, "denied"),
-    "our bad input": lambda: BadInput("the field is wrong"),
-    "our job fault": lambda: JobFault("it cannot go on", code=ErrorCode.INDEX_DROPPED),
+    "our bad input": lambda: BadInputError("the field is wrong"),
+    "our job fault": lambda: JobFaultError("it cannot go on", code=ErrorCode.INDEX_DROPPED),
 }
 PASSING: dict[str, Callable[[], BaseException]] = {
     "postgres away": lambda: psycopg.OperationalError("server closed the connection unexpectedly"),
@@ -62,9 +69,9 @@ PASSING: dict[str, Callable[[], BaseException]] = {
     "time": lambda: TimeoutError(),
     "refused": lambda: ConnectionRefusedError("nobody listens"),
     "disk full": lambda: OSError(errno.ENOSPC, "no space left"),
-    "our part away": lambda: Unavailable("Chroma does not answer"),
-    "our provider away": lambda: ProviderDown("gpt-4o answered 503"),
-    "our provider slow": lambda: RateLimited("gpt-4o answered 429", retry_after=1),
+    "our part away": lambda: UnavailableError("Chroma does not answer"),
+    "our provider away": lambda: ProviderDownError("gpt-4o answered 503"),
+    "our provider slow": lambda: RateLimitedError("gpt-4o answered 429", retry_after=1),
 }
 FEW: dict[str, Callable[[], BaseException]] = {
     "a row that another has written": lambda: psycopg.errors.UniqueViolation("duplicate key"),
@@ -101,16 +108,21 @@ def test_of_a_group_the_worst_decides() -> None:
 
 
 def test_the_text_of_an_error_is_bounded_and_never_breaks() -> None:
-    class Broken(Exception):
+    class BrokenError(Exception):
         def __str__(self) -> str:
             raise RuntimeError("cannot be told")
 
-    assert len(judge(RuntimeError("x" * 1_000_000)).message) <= MOST_MESSAGE
-    assert judge(Broken()).message == "Broken"
+    assert len(judge(RuntimeError("x" * 1_000_000)).message) <= MAX_MESSAGE
+    assert judge(BrokenError()).message == "BrokenError"
 
 
 def test_the_text_of_an_error_can_always_be_stored() -> None:
-    for error in (JobFault("a\0b\ud800"), ProviderDown("a\0b\ud800"), ValueError("a\0b\ud800"), OSError("a\0b\ud800")):
+    for error in (
+        JobFaultError("a\0b\ud800"),
+        ProviderDownError("a\0b\ud800"),
+        ValueError("a\0b\ud800"),
+        OSError("a\0b\ud800"),
+    ):
         message = judge(error).message
 
         assert "\0" not in message and "\0" not in getattr(error, "detail", "")
@@ -122,7 +134,7 @@ def test_an_item_ends_by_a_defect_and_by_nothing_else() -> None:
 
     assert code is ErrorCode.INTERNAL
     assert "IndexError" in message
-    for error in (ConnectionResetError("gone"), JobFault("over"), ProviderDown("away")):
+    for error in (ConnectionResetError("gone"), JobFaultError("over"), ProviderDownError("away")):
         with pytest.raises(type(error)):
             end_of_item(error, "an item")
 

@@ -16,8 +16,8 @@ from tests.clients.raw_server import RawServer, answered, raw_server
 from tests.pages.site import Site, running_site  # noqa: F401 - a fixture
 from towpath.ai.databases.postgres import PostgresDatabase
 from towpath.api.app import create_app
-from towpath.core.errors import BadInput, Unavailable
-from towpath.net.http import GuardedClient, Refused
+from towpath.core.errors import BadInputError, UnavailableError
+from towpath.net.http import GuardedClient, RefusedAddressError
 from towpath.runtime.settings import Settings
 
 HOSTS = [
@@ -91,7 +91,7 @@ async def test_no_spelling_of_a_private_address_is_connected_to(server: RawServe
         for call in (production.fetch(url), production.post(url, b"{}", {})):
             try:
                 await call
-            except (BadInput, Unavailable):
+            except (BadInputError, UnavailableError):
                 continue
             reached.append(url)
 
@@ -104,12 +104,12 @@ async def test_an_address_is_refused_and_only_a_name_that_nobody_knows_may_be_na
     for host in HOSTS:
         try:
             await production.check(f"http://{host}/")
-        except BadInput:
+        except BadInputError:
             continue
         accepted.append(host)
     for host in accepted:
         # What no resolver knows leads nowhere; each connection looks again.
-        with pytest.raises(Unavailable, match="is not known"):
+        with pytest.raises(UnavailableError, match="is not known"):
             await production.addresses(httpx.URL(f"http://{host}/").host, 80)
 
     assert {"localhost", "127.0.0.1", "2130706433", "[::1]", "169.254.169.254", "127。0。0。1"}.isdisjoint(accepted)
@@ -117,9 +117,9 @@ async def test_an_address_is_refused_and_only_a_name_that_nobody_knows_may_be_na
 
 async def test_no_trick_of_a_url_is_accepted(production: GuardedClient) -> None:
     for url in URLS:
-        with pytest.raises(BadInput):
+        with pytest.raises(BadInputError):
             await production.check(url)
-        with pytest.raises(BadInput):
+        with pytest.raises(BadInputError):
             await production.fetch(url)
 
 
@@ -129,7 +129,7 @@ async def test_no_redirect_leads_to_a_private_address(server: RawServer) -> None
         for host in HOSTS:
             target = f"http://{host}:{inside.port}/"
             server.answers["/"] = f"HTTP/1.1 302 X\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode()
-            with pytest.raises((BadInput, Unavailable)):
+            with pytest.raises((BadInputError, UnavailableError)):
                 await client.fetch(server.url)
         assert inside.asked == []
     await client.close()
@@ -154,9 +154,9 @@ async def test_a_resolver_that_changes_its_mind_connects_to_what_was_checked(
 
     monkeypatch.setattr(loop, "getaddrinfo", resolve)
     monkeypatch.setattr(production._guard._network, "connect_tcp", dial)
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         await production.fetch(f"http://rebind.example.com:{server.port}/")
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedAddressError):
         await production.fetch(f"http://rebind.example.com:{server.port}/")
 
     assert (dialled, len(asked), server.asked) == (["93.184.216.34"], 2, [])
@@ -169,9 +169,9 @@ async def test_a_database_at_a_private_address_is_not_connected_to(
     for host in HOSTS:
         try:
             await PostgresDatabase.open(f"postgresql://u:p@{host}:{server.port}/x", production)
-        except BadInput:
+        except BadInputError:
             continue
-        except Unavailable as error:
+        except UnavailableError as error:
             if "is not known" in error.detail:
                 continue
         reached.append(host)

@@ -21,7 +21,7 @@ from towpath.api.http.limits import Limits
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.upload_slots import Slots, UploadSlots
 from towpath.api.http.uploads import AHEAD_BYTES, body_pieces
-from towpath.core.errors import ErrorCode, LimitReached, SlowBody, TooLarge, Unavailable
+from towpath.core.errors import ErrorCode, LimitReachedError, SlowBodyError, TooLargeError, UnavailableError
 from towpath.db.engine import Database
 from towpath.runtime.settings import Settings
 
@@ -154,11 +154,11 @@ async def whole(request: Request) -> None:
 async def test_a_body_beyond_the_limit_is_left_as_soon_as_it_is() -> None:
     settings = Settings(max_body_bytes=200_000)
     client = Client(PIECE for _ in range(ENDLESS))
-    with pytest.raises(TooLarge, match="200000 bytes, the limit of TOWPATH_MAX_BODY_BYTES"):
+    with pytest.raises(TooLargeError, match="200000 bytes, the limit of TOWPATH_MAX_BODY_BYTES"):
         await metered(scope_of("/x"), client, settings, whole)
     assert client.taken <= 200_000 + len(PIECE)
     silent = Client([PIECE])
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLargeError):
         await metered(scope_of("/x", length=200_001), silent, settings, whole)
     assert silent.taken == 0
 
@@ -169,7 +169,7 @@ async def test_a_route_that_takes_more_says_so() -> None:
         await request.body()
 
     await metered(scope_of("/x", length=4 * len(PIECE)), Client([PIECE] * 4), Settings(max_body_bytes=1024), read)
-    with pytest.raises(TooLarge, match="300000 bytes, the limit of TOWPATH_MAX_JSON_BYTES"):
+    with pytest.raises(TooLargeError, match="300000 bytes, the limit of TOWPATH_MAX_JSON_BYTES"):
         await metered(scope_of("/x"), Client([PIECE] * 5), Settings(max_body_bytes=1024), read)
 
 
@@ -178,12 +178,12 @@ async def never() -> None:
 
 
 async def test_a_body_that_stands_still_is_given_up() -> None:
-    with pytest.raises(SlowBody) as caught:
+    with pytest.raises(SlowBodyError) as caught:
         await metered(scope_of("/x"), Client([b"a"], then=never), Settings(upload_grace_seconds=0.01), whole)
     assert caught.value.code is ErrorCode.BODY_TOO_SLOW
     assert "at least 1024 bytes a second" in caught.value.detail
     settings = Settings(upload_seconds=0.01, upload_min_rate=0)
-    with pytest.raises(SlowBody, match="TOWPATH_UPLOAD_SECONDS"):
+    with pytest.raises(SlowBodyError, match="TOWPATH_UPLOAD_SECONDS"):
         await metered(scope_of("/x"), Client([b"a"], then=never), settings, whole)
 
 
@@ -197,7 +197,7 @@ class Dripping(Client):
 
 async def test_a_body_that_drips_is_given_up_and_one_that_flows_is_not() -> None:
     dripping = Dripping([b" "] * 1000)
-    with pytest.raises(SlowBody):
+    with pytest.raises(SlowBodyError):
         await metered(scope_of("/x"), dripping, Settings(upload_grace_seconds=0.02, upload_min_rate=1_000_000), whole)
     assert dripping.taken < 10
     # Each piece brings a second at this rate, however long the machine takes between two.
@@ -224,13 +224,13 @@ async def test_what_nobody_reads_is_thrown_away_up_to_a_bound() -> None:
 async def test_an_organization_holds_its_share_and_no_more() -> None:
     slots = Slots(3, 2, 0.01)
     async with slots.held("b"), slots.held("b"):
-        with pytest.raises(LimitReached) as caught:
+        with pytest.raises(LimitReachedError) as caught:
             async with slots.held("b"):
                 raise AssertionError
         assert (caught.value.limit, caught.value.most) == ("uploads", 2)
         assert caught.value.retry_after
         async with slots.held("a"):
-            with pytest.raises(Unavailable):
+            with pytest.raises(UnavailableError):
                 async with slots.held("c"):
                     raise AssertionError
         async with slots.held("c"):

@@ -17,7 +17,7 @@ from towpath.accounts.domain.keys import make_key
 from towpath.accounts.store.auth import add_key, new_key
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
 from towpath.api.http.state import KeyCache
-from towpath.core.errors import Unauthorized
+from towpath.core.errors import UnauthorizedError
 from towpath.db.engine import Database
 from towpath.runtime.embedded import EmbeddedStack
 
@@ -256,7 +256,7 @@ async def test_a_key_that_was_revoked_meanwhile_makes_no_other(org: Organization
     )  # fmt: skip
     try:
         # As another façade would, that has not heard of it.
-        with pytest.raises(Unauthorized):
+        with pytest.raises(UnauthorizedError):
             await add_key(database, make_key(bytes(25)), row, maker=UUID(told["id"]))
     finally:
         await database.close()

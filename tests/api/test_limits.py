@@ -21,7 +21,7 @@ from tests.pages.site import Site, site, who
 from towpath.accounts.limits import LimitName
 from towpath.accounts.store.usage import count_leases, hold_lease, set_limits, stored_bytes
 from towpath.api.http.stream_leases import StreamLeases
-from towpath.core.errors import LimitReached
+from towpath.core.errors import LimitReachedError
 from towpath.db.engine import Database
 from towpath.runtime.embedded import EmbeddedStack
 
@@ -181,11 +181,11 @@ async def test_those_that_wait_do_not_count(sites: list[Site], tenant: Organizat
     for _ in range(3):
         await inside.acquire()
     refused_ones, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    assert all(isinstance(task.exception(), LimitReached) for task in refused_ones)
+    assert all(isinstance(task.exception(), LimitReachedError) for task in refused_ones)
     for task in tasks:
         task.cancel()
     done = await asyncio.gather(*tasks, return_exceptions=True)
-    assert sum(isinstance(one, LimitReached) for one in done) <= 17
+    assert sum(isinstance(one, LimitReachedError) for one in done) <= 17
     await leases.close()
 
 

@@ -16,7 +16,7 @@ from towpath.api.app import create_app
 from towpath.api.http.cors import ASKED, TOLD
 from towpath.api.http.links import public_base
 from towpath.api.http.response_headers import NOTHING, PICTURE
-from towpath.core.errors import TooLarge, TowpathError
+from towpath.core.errors import TooLargeError, TowpathError
 from towpath.runtime.settings import Settings
 
 APP = "https://app.example.com"
@@ -25,7 +25,7 @@ EVERYWHERE = {"x-content-type-options": {"nosniff"}, "referrer-policy": {"no-ref
 HTTP_METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 
 
-class TooMany(TowpathError):
+class TooManyError(TowpathError):
     status = 429
 
 
@@ -36,9 +36,9 @@ def make(**settings: Any) -> FastAPI:
     @app.get("/probe/{kind}", include_in_schema=False)
     async def fail(kind: str) -> None:
         if kind == "413":
-            raise TooLarge("too large")
+            raise TooLargeError("too large")
         if kind == "429":
-            raise TooMany("too many", retry_after=7)
+            raise TooManyError("too many", retry_after=7)
         raise RuntimeError("a fault of ours")
 
     @app.get("/probe-base", include_in_schema=False)

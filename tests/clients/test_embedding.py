@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.embedding_server import KEY, EmbeddingServer, embedding_server, vector_of
-from towpath.core.errors import BadInput, ErrorCode, JobFault, TooMany, Unavailable
+from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TooManyError, UnavailableError
 from towpath.vectors.embedding import Splitter, make_embedder
 from towpath.vectors.embedding.local import DIMENSIONS, LocalEmbedder
 from towpath.vectors.embedding.remote import RemoteEmbedder
@@ -101,7 +101,7 @@ def test_a_short_text_is_one_part_and_a_book_is_refused() -> None:
 
     assert splitter.split("short") == ["short"]
     for text in ("x" * 2_000_001, "word and another. " * 20_000):
-        with pytest.raises(BadInput) as caught:
+        with pytest.raises(BadInputError) as caught:
             splitter.split(text)
         assert caught.value.code is ErrorCode.TOO_MANY_PARTS
 
@@ -122,14 +122,14 @@ async def test_a_remote_model_is_asked_in_batches_and_told_apart_by_index(server
 async def test_each_failure_of_a_remote_model_is_told_as_what_it_is(server: EmbeddingServer) -> None:
     embedder = remote(server)
     cases: list[tuple[int, dict[str, str], type[Exception], int | None]] = [
-        (429, {"Retry-After": "7"}, TooMany, 7),
-        (500, {}, Unavailable, None),
-        (503, {"Retry-After": "9"}, Unavailable, 9),
-        (400, {}, BadInput, None),
-        (422, {}, BadInput, None),
-        (401, {}, JobFault, None),
-        (403, {}, JobFault, None),
-        (404, {}, JobFault, None),
+        (429, {"Retry-After": "7"}, TooManyError, 7),
+        (500, {}, UnavailableError, None),
+        (503, {"Retry-After": "9"}, UnavailableError, 9),
+        (400, {}, BadInputError, None),
+        (422, {}, BadInputError, None),
+        (401, {}, JobFaultError, None),
+        (403, {}, JobFaultError, None),
+        (404, {}, JobFaultError, None),
     ]
     for status, headers, error, wait in cases:
         server.script = [(status, headers)]
@@ -144,13 +144,13 @@ async def test_each_failure_of_a_remote_model_is_told_as_what_it_is(server: Embe
 async def test_a_remote_model_that_is_not_there_may_come_back() -> None:
     with embedding_server() as served:
         embedder = remote(served)
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         await embedder.embed(["text"])
     await embedder.close()
 
 
 def test_an_unknown_model_and_a_missing_key_say_what_to_set() -> None:
-    with pytest.raises(JobFault, match="openai::<model>"):
+    with pytest.raises(JobFaultError, match="openai::<model>"):
         make_embedder(EmbeddingConfig(model="word2vec"))
-    with pytest.raises(JobFault, match="TOWPATH_EMBEDDING_KEY"):
+    with pytest.raises(JobFaultError, match="TOWPATH_EMBEDDING_KEY"):
         make_embedder(EmbeddingConfig(model="openai::x"))

@@ -16,8 +16,8 @@ import pytest
 import pytest_asyncio
 
 from tests.clients.raw_server import RawServer, answered, raw_server
-from towpath.core.errors import BadInput, NotFound, TooLarge, Unavailable
-from towpath.net.http import GuardedClient, Refused, retry_after
+from towpath.core.errors import BadInputError, NotFoundError, TooLargeError, UnavailableError
+from towpath.net.http import GuardedClient, RefusedAddressError, retry_after
 
 
 @pytest_asyncio.fixture
@@ -65,7 +65,7 @@ async def test_no_spelling_of_this_machine_is_reached(server: RawServer, host: s
     server.answers["/"] = answered(200, b"inside")
 
     # Some spellings are no host at all for the resolver: refused as well, for another reason.
-    with pytest.raises((BadInput, Unavailable)):
+    with pytest.raises((BadInputError, UnavailableError)):
         await client.fetch(f"http://{host}:{server.port}/")
 
     assert server.asked == []
@@ -76,7 +76,7 @@ async def test_no_spelling_of_this_machine_is_reached(server: RawServer, host: s
 async def test_private_networks_and_metadata_are_refused_before_a_connection(host: str) -> None:
     client = GuardedClient(most_bytes=1000, seconds=3)
 
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedAddressError):
         await client.fetch(f"http://{host}/latest/meta-data")
     await client.close()
 
@@ -93,7 +93,7 @@ async def test_a_name_is_judged_by_every_address_that_the_connection_would_use(
     monkeypatch.setattr(asyncio.get_running_loop().__class__, "getaddrinfo", resolve)
     client = GuardedClient(most_bytes=1000, seconds=3)
     for _ in range(2):
-        with pytest.raises(Refused):
+        with pytest.raises(RefusedAddressError):
             await client.fetch(f"http://rebound.example:{server.port}/")
     assert answers == []
     assert server.asked == []
@@ -113,9 +113,9 @@ async def test_a_name_that_leads_elsewhere_after_the_check_is_refused(
     client = GuardedClient(most_bytes=1000, seconds=3)
     await client.check(f"http://hooks.example.com:{server.port}/x")
     now[:] = ["127.0.0.1"]
-    with pytest.raises(Refused, match="public"):
+    with pytest.raises(RefusedAddressError, match="public"):
         await client.post(f"http://hooks.example.com:{server.port}/x", b"{}", {})
-    with pytest.raises(Refused, match="public"):
+    with pytest.raises(RefusedAddressError, match="public"):
         await client.check(f"http://hooks.example.com:{server.port}/x")
     await client.close()
     assert server.asked == []
@@ -124,14 +124,14 @@ async def test_a_name_that_leads_elsewhere_after_the_check_is_refused(
 @pytest.mark.parametrize(
     ("url", "error"),
     [
-        ("file:///etc/passwd", Refused),
-        ("ftp://example.org/", Refused),
-        ("gopher://127.0.0.1/", Refused),
-        ("//example.org/", Refused),
-        ("http://user:secret@example.org/", Refused),
-        ("http://", BadInput),
-        ("http://exa mple.org:port/", BadInput),
-        ("", BadInput),
+        ("file:///etc/passwd", RefusedAddressError),
+        ("ftp://example.org/", RefusedAddressError),
+        ("gopher://127.0.0.1/", RefusedAddressError),
+        ("//example.org/", RefusedAddressError),
+        ("http://user:secret@example.org/", RefusedAddressError),
+        ("http://", BadInputError),
+        ("http://exa mple.org:port/", BadInputError),
+        ("", BadInputError),
     ],
 )
 async def test_what_is_no_plain_web_address_is_refused(client: GuardedClient, url: str, error: type[Exception]) -> None:
@@ -151,7 +151,7 @@ async def test_an_allowed_host_is_allowed_with_its_port_alone(server: RawServer)
         if fine:
             assert (await client.fetch(server.url)).body == b"yes"
         else:
-            with pytest.raises(Refused):
+            with pytest.raises(RefusedAddressError):
                 await client.fetch(server.url)
         await client.close()
 
@@ -163,7 +163,7 @@ async def test_redirects_are_checked_anew_and_lose_what_was_meant_for_the_first(
         server.answers["/file"] = answered(302, Location="file:///etc/passwd")
         other.answers["/secret"] = answered(200, b"inside")
         for path in ("/out", "/file"):
-            with pytest.raises(Refused):
+            with pytest.raises(RefusedAddressError):
                 await client.fetch(server.url + path)
         assert other.asked == []
         await client.close()
@@ -181,7 +181,7 @@ async def test_redirects_are_checked_anew_and_lose_what_was_meant_for_the_first(
 async def test_a_circle_of_redirects_ends(server: RawServer, client: GuardedClient) -> None:
     server.answers["/round"] = answered(302, Location="/round")
 
-    with pytest.raises(BadInput, match="more than 5 times"):
+    with pytest.raises(BadInputError, match="more than 5 times"):
         await client.fetch(f"{server.url}/round")
     assert len(server.asked) == 6
 
@@ -192,7 +192,7 @@ async def test_a_body_beyond_the_limit_is_refused_told_or_not(server: RawServer,
     server.answers["/edge"] = answered(200, b"x" * 100_000)
 
     for path in ("/told", "/untold"):
-        with pytest.raises(TooLarge):
+        with pytest.raises(TooLargeError):
             await client.fetch(server.url + path)
     assert len((await client.fetch(f"{server.url}/edge")).body) == 100_000
 
@@ -204,13 +204,13 @@ async def test_a_bomb_is_refused_and_honest_compression_is_read(server: RawServe
     server.answers["/broken"] = answered(200, b"not gzip at all", Content_Encoding="gzip")
     server.answers["/br"] = answered(200, b"?", Content_Encoding="br")
 
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLargeError):
         await client.fetch(f"{server.url}/bomb")
     assert (await client.fetch(f"{server.url}/gzip")).body == b"fine" * 1000
     assert (await client.fetch(f"{server.url}/deflate")).body == b"fine"
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         await client.fetch(f"{server.url}/broken")
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInputError):
         await client.fetch(f"{server.url}/br")
 
 
@@ -225,7 +225,7 @@ async def test_a_server_that_drips_for_ever_is_left_at_the_deadline(server: RawS
     server.answers["/"] = drip
     client = GuardedClient(allow_hosts=["*"], most_bytes=100_000, seconds=0.5)
     started = time.monotonic()
-    with pytest.raises(Unavailable, match="did not answer within"):
+    with pytest.raises(UnavailableError, match="did not answer within"):
         await client.fetch(server.url)
     assert time.monotonic() - started < 2.5
     await client.close()
@@ -233,7 +233,14 @@ async def test_a_server_that_drips_for_ever_is_left_at_the_deadline(server: RawS
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(404, NotFound), (410, NotFound), (403, BadInput), (400, BadInput), (500, Unavailable), (503, Unavailable)],
+    [
+        (404, NotFoundError),
+        (410, NotFoundError),
+        (403, BadInputError),
+        (400, BadInputError),
+        (500, UnavailableError),
+        (503, UnavailableError),
+    ],
 )
 async def test_a_status_tells_whether_a_repeat_helps(
     server: RawServer, client: GuardedClient, status: int, error: type[Exception]
@@ -249,7 +256,7 @@ async def test_a_status_tells_whether_a_repeat_helps(
 async def test_the_wait_that_an_answer_asks_for_is_told(server: RawServer, client: GuardedClient) -> None:
     server.answers["/"] = answered(429, Retry_After="7")
 
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(UnavailableError) as caught:
         await client.fetch(server.url)
     assert caught.value.retry_after == 7
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
@@ -261,12 +268,12 @@ async def test_the_wait_that_an_answer_asks_for_is_told(server: RawServer, clien
 async def test_nobody_there_and_an_answer_broken_off(server: RawServer, client: GuardedClient) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        with pytest.raises(Unavailable, match="cannot be reached"):
+        with pytest.raises(UnavailableError, match="cannot be reached"):
             await client.fetch(f"http://127.0.0.1:{closed.getsockname()[1]}/")
     server.answers["/half"] = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf"
     server.answers["/none"] = b""
     for path in ("/half", "/none"):
-        with pytest.raises(Unavailable):
+        with pytest.raises(UnavailableError):
             await client.fetch(server.url + path)
 
 
@@ -298,10 +305,10 @@ async def test_no_request_reaches_a_part_of_ours_whoever_is_allowed(server: RawS
     client = GuardedClient(allow_hosts=["*"], closed=[("127.0.0.1", server.port)], most_bytes=1000, seconds=3)
     url = f"http://{host}:{server.port}/"
 
-    with pytest.raises(Refused, match="part of Towpath"):
+    with pytest.raises(RefusedAddressError, match="part of Towpath"):
         await client.check(url)
     for call in (client.fetch(url), client.post(url, b"{}", {})):
-        with pytest.raises(Refused, match="part of Towpath"):
+        with pytest.raises(RefusedAddressError, match="part of Towpath"):
             await call
 
     assert server.asked == []
@@ -313,7 +320,7 @@ async def test_a_redirect_to_a_part_of_ours_is_refused(server: RawServer) -> Non
         client = GuardedClient(allow_hosts=["*"], closed=[("localhost", ours.port)], most_bytes=1000, seconds=3)
         server.answers["/"] = answered(302, Location=f"{ours.url}/")
 
-        with pytest.raises(Refused, match="part of Towpath"):
+        with pytest.raises(RefusedAddressError, match="part of Towpath"):
             await client.fetch(server.url)
 
         assert (len(server.asked), ours.asked) == (1, [])

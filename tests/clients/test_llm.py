@@ -10,15 +10,15 @@ import pytest
 
 from tests.llm_server import KEY, TOKENS_IN, TOKENS_OUT, Fault, LlmServer, llm_server
 from towpath.core.errors import (
-    BadInput,
-    ContextTooLong,
+    BadInputError,
+    ContextTooLongError,
     ErrorCode,
     ModelError,
-    ModelRetired,
-    ModelTimeout,
-    OutputInvalid,
-    ProviderDown,
-    RateLimited,
+    ModelRetiredError,
+    ModelTimeoutError,
+    OutputInvalidError,
+    ProviderDownError,
+    RateLimitedError,
 )
 from towpath.llm import Catalog, LanguageModels
 from towpath.llm.types import ImagePart, LlmConfig, OutputMode, Prompt, ProviderConfig, WireFormat
@@ -97,7 +97,7 @@ async def test_after_the_repairs_the_answer_is_invalid_and_its_tokens_are_told(
     server: LlmServer, models: LanguageModels, model: str
 ) -> None:
     server.faults = [Fault(content={"name": 7}) for _ in range(5)]
-    with pytest.raises(OutputInvalid, match="no valid answer") as caught:
+    with pytest.raises(OutputInvalidError, match="no valid answer") as caught:
         await models.ask("org", model, PROMPT)
     assert len(server.calls) == 3
     assert (caught.value.input_tokens, caught.value.output_tokens) == (3 * TOKENS_IN, 3 * TOKENS_OUT)
@@ -108,14 +108,14 @@ async def test_after_the_repairs_the_answer_is_invalid_and_its_tokens_are_told(
 @pytest.mark.parametrize(
     ("fault", "kind", "retryable"),
     [
-        (Fault(status=429, headers={"Retry-After": "7"}), RateLimited, True),
-        (Fault(status=500), ProviderDown, True),
-        (Fault(status=529), ProviderDown, True),
-        (Fault(close=True), ProviderDown, True),
-        (Fault(hang=4.0), ModelTimeout, True),
-        (Fault(status=400, message="This model's maximum context length is 8192 tokens"), ContextTooLong, False),
-        (Fault(status=400, message="prompt is too long: 210000 tokens > 200000 maximum"), ContextTooLong, False),
-        (Fault(status=404, message="the model is gone"), ModelRetired, False),
+        (Fault(status=429, headers={"Retry-After": "7"}), RateLimitedError, True),
+        (Fault(status=500), ProviderDownError, True),
+        (Fault(status=529), ProviderDownError, True),
+        (Fault(close=True), ProviderDownError, True),
+        (Fault(hang=4.0), ModelTimeoutError, True),
+        (Fault(status=400, message="This model's maximum context length is 8192 tokens"), ContextTooLongError, False),
+        (Fault(status=400, message="prompt is too long: 210000 tokens > 200000 maximum"), ContextTooLongError, False),
+        (Fault(status=404, message="the model is gone"), ModelRetiredError, False),
         (Fault(status=400, message="refused by policy"), ModelError, False),
         (Fault(status=403), ModelError, False),
     ],
@@ -128,13 +128,13 @@ async def test_each_failure_is_one_typed_error_after_one_call(
         await models.ask("org", model, PROMPT)
     assert type(caught.value) is kind
     assert caught.value.retryable is retryable
-    assert caught.value.retry_after == (7 if kind is RateLimited else None)
+    assert caught.value.retry_after == (7 if kind is RateLimitedError else None)
     assert len(server.calls) == 1
 
 
 async def test_nobody_listening_is_a_provider_that_is_down() -> None:
     made = LanguageModels(config_of("http://127.0.0.1:9"), nowhere)
-    with pytest.raises(ProviderDown, match="cannot be reached"):
+    with pytest.raises(ProviderDownError, match="cannot be reached"):
         await made.ask("org", "openai::gpt-4o", PROMPT)
     await made.close()
 
@@ -184,7 +184,7 @@ def test_a_catalog_knows_models_prices_and_what_is_not_available() -> None:
         ("openai::gpt-4o", "no key for openai"),
         ("anthropic::claude-99", "has no model"),
     ):
-        with pytest.raises(BadInput, match=told) as caught:
+        with pytest.raises(BadInputError, match=told) as caught:
             catalog.check(model, "models[0]")
         assert caught.value.field == "models[0]"
         assert caught.value.code is ErrorCode.INVALID_VALUE

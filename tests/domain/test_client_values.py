@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from towpath.core.errors import JobFault
-from towpath.core.values import MOST_OFFSET, Moment, Offset, is_port, storable_text
+from towpath.core.errors import JobFaultError
+from towpath.core.values import MAX_OFFSET, Moment, Offset, is_port, storable_text
 
 MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 
@@ -43,7 +43,7 @@ def test_a_time_out_of_range_or_as_a_number_is_refused(given: object) -> None:
         MOMENT.validate_python(given)
 
 
-@pytest.mark.parametrize(("given", "good"), [(0, True), (MOST_OFFSET, True), (MOST_OFFSET + 1, False), (-1, False)])
+@pytest.mark.parametrize(("given", "good"), [(0, True), (MAX_OFFSET, True), (MAX_OFFSET + 1, False), (-1, False)])
 def test_an_offset_is_bounded(given: int, good: bool) -> None:
     offset: TypeAdapter[int] = TypeAdapter(Offset)
 
@@ -56,4 +56,4 @@ def test_a_port_is_one() -> None:
 
 def test_text_of_others_can_be_stored() -> None:
     assert storable_text("a\0b \ud800 ü😀") == "a\ufffdb ? ü😀"
-    assert JobFault("broken\0").detail == "broken\ufffd"
+    assert JobFaultError("broken\0").detail == "broken\ufffd"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from towpath.core.errors import BadInput, ErrorCode, TooLarge
+from towpath.core.errors import BadInputError, ErrorCode, TooLargeError
 from towpath.core.json_stream import ArraySplitter, LineSplitter, Splitter, scalar_member
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -70,20 +70,20 @@ def test_offsets_are_those_of_the_body() -> None:
     ],
 )
 def test_broken_json_names_its_offset(body: bytes, offset: int) -> None:
-    with pytest.raises(BadInput, match=rf"offset {offset}\b"):
+    with pytest.raises(BadInputError, match=rf"offset {offset}\b"):
         cut(body, 5, ArraySplitter(most_bytes=100))
 
 
 @pytest.mark.parametrize("body", [b"[", b'[{"id": 1}', b'[{"id": 1},', b'{"entities": [{"id": "a', b'{"entities": [1]'])
 def test_a_body_that_ends_too_early_is_truncated(body: bytes) -> None:
-    with pytest.raises(BadInput) as raised:
+    with pytest.raises(BadInputError) as raised:
         cut(body, 3, ArraySplitter(most_bytes=100))
 
     assert raised.value.code is ErrorCode.TRUNCATED_BODY
 
 
 def test_an_object_without_entities_says_so() -> None:
-    with pytest.raises(BadInput, match="entities is required"):
+    with pytest.raises(BadInputError, match="entities is required"):
         cut(b'{"id": 1, "name": "x"}', 4, ArraySplitter(most_bytes=100))
 
 
@@ -136,7 +136,7 @@ def test_a_byte_order_mark_is_ignored(size: int) -> None:
     assert cut(b"\xef\xbb\xbf[1, 2]", size, ArraySplitter(most_bytes=100)) == [b"1", b"2"]
     assert cut(b'\xef\xbb\xbf{"entities": [1]}', size, ArraySplitter(most_bytes=100)) == [b"1"]
     assert cut(b'\xef\xbb\xbf{"id": 1}\n2', size, LineSplitter(most_bytes=100)) == [b'{"id": 1}', b"2"]
-    with pytest.raises(BadInput, match="offset 1"):
+    with pytest.raises(BadInputError, match="offset 1"):
         cut(b" \xef\xbb\xbf[1]", size, ArraySplitter(most_bytes=100))
 
 
@@ -144,7 +144,7 @@ def test_a_member_beside_the_list_that_is_too_large_is_refused_before_it_is_whol
     splitter = ArraySplitter(most_bytes=1000)
     list(splitter.feed(b'{"entities": [], "note": "' + b"x" * 900))
 
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLargeError):
         list(splitter.feed(b"x" * 200))
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from towpath.core.errors import BadInput, ErrorCode
-from towpath.core.json_values import MOST_DEPTH, BadValue, parse_json, read_json, write_json
+from towpath.core.errors import BadInputError, ErrorCode
+from towpath.core.json_values import MAX_DEPTH, BadValueError, parse_json, read_json, write_json
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -60,7 +60,7 @@ def test_an_integer_keeps_all_of_its_digits(number: int) -> None:
     ],
 )
 def test_a_value_that_no_part_can_hold_is_refused_with_its_place(raw: bytes, code: ErrorCode, place: str) -> None:
-    with pytest.raises(BadValue) as refused:
+    with pytest.raises(BadValueError) as refused:
         read_json(raw, "e[3]")
 
     assert refused.value.code is code
@@ -70,11 +70,11 @@ def test_a_value_that_no_part_can_hold_is_refused_with_its_place(raw: bytes, cod
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"NaN", b'{"a": Infinity}', b'"\xff"', b"[1,]", b'"\xed\xa0\x80"', b"1 2"])
 def test_what_is_no_json_is_refused_with_its_offset(raw: bytes) -> None:
-    with pytest.raises(BadInput, match=r"offset \d+") as refused:
+    with pytest.raises(BadInputError, match=r"offset \d+") as refused:
         read_json(raw, "the answer", offset=7)
 
     assert refused.value.code is ErrorCode.INVALID_JSON
-    assert not isinstance(refused.value, BadValue)
+    assert not isinstance(refused.value, BadValueError)
 
 
 def test_an_escaped_backslash_before_u0000_is_no_nul() -> None:
@@ -82,6 +82,6 @@ def test_an_escaped_backslash_before_u0000_is_no_nul() -> None:
 
 
 def test_as_many_levels_as_can_be_written_are_taken() -> None:
-    raw = b"[" * MOST_DEPTH + b"]" * MOST_DEPTH
+    raw = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
 
     assert write_json({"a": {"b": read_json(raw)}}) == b'{"a":{"b":%s}}' % raw

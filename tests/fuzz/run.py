@@ -26,7 +26,7 @@ from towpath.runtime.settings import Settings
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-MOST_SECONDS = 900
+MAX_SECONDS = 900
 PHASES = "examples,coverage,fuzzing"
 SHOWN = 400
 
@@ -81,10 +81,10 @@ def fuzz(folder: Path, report: Path, examples: int, seed: int) -> int:
             try:
                 with (folder / "output.txt").open("w") as output:
                     return subprocess.run(
-                        command, cwd=folder, env=environment, timeout=MOST_SECONDS, check=False, stdout=output
+                        command, cwd=folder, env=environment, timeout=MAX_SECONDS, check=False, stdout=output
                     ).returncode
             except subprocess.TimeoutExpired:
-                print(f"schemathesis was not through after {MOST_SECONDS} s", file=sys.stderr)
+                print(f"schemathesis was not through after {MAX_SECONDS} s", file=sys.stderr)
                 return -1
 
 

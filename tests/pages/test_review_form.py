@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.pages.console_data import DATA, SCHEMA
 from tests.pages.forms import fields_of
 from towpath.api.console.rendering import _templates
-from towpath.api.console.review_form import MOST_ROWS, FormMaker, Kind, Node, words_of
+from towpath.api.console.review_form import MAX_ROWS, FormMaker, Kind, Node, words_of
 from towpath.api.console.review_typed import TypedForm, data_of, with_row_changed, wrong_fields
 from towpath.api.console.sheets import joined
 
@@ -83,7 +83,7 @@ def test_every_type_has_its_field() -> None:
         ({"anyOf": [{"type": "string"}, {"type": "array"}]}, ["a"]),
         ({"type": "object"}, {"any": 1}),
         ({"type": "array"}, [1, "a", None]),
-        ({"type": "array", "items": {"type": "integer"}}, list(range(MOST_ROWS + 1))),
+        ({"type": "array", "items": {"type": "integer"}}, list(range(MAX_ROWS + 1))),
         ({"allOf": [{"type": "string"}]}, "all"),
         ({}, {"what": "ever"}),
     ],
@@ -274,7 +274,7 @@ def test_no_form_is_too_long_to_be_read() -> None:
 
     lines, marks = (TypedForm(SCHEMA, form).of_form().children[place].children for place in (7, 8))
 
-    assert (len(lines), len(marks)) == (0, MOST_ROWS)
+    assert (len(lines), len(marks)) == (0, MAX_ROWS)
 
 
 def test_an_empty_needed_field_that_may_be_null_is_null() -> None:

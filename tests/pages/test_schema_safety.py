@@ -13,7 +13,7 @@ from tests.extraction.builders import note_pdf, send
 from tests.pages.console_data import make_extraction
 from tests.pages.forms import fields_of
 from tests.pages.site import Site, by_key, who
-from towpath.core.json_schema import Uncheckable, errors_of
+from towpath.core.json_schema import UncheckableError, errors_of
 from towpath.db.engine import Database
 
 in_session = pytest.mark.asyncio(loop_scope="session")
@@ -125,6 +125,6 @@ async def test_a_runaway_pattern_is_a_pattern_like_any_other(running_site: Site,
 @pytest.mark.parametrize("based", [False, True])
 def test_a_check_of_a_schema_that_leads_out_fetches_nothing(listener: Listener, word: str, based: bool) -> None:
     node = {"$id": listener.url, word: "x.json"} if based else {word: f"{listener.url}x.json"}
-    with pytest.raises(Uncheckable, match="not within it"):
+    with pytest.raises(UncheckableError, match="not within it"):
         errors_of({"a": 1}, {"properties": {"a": node}})
     listener.assert_untouched()

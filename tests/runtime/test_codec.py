@@ -9,7 +9,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import ApplicationError
 
-from towpath.core.errors import Unavailable
+from towpath.core.errors import UnavailableError
 from towpath.runtime.codec import EncryptionCodec, make_codec
 from towpath.runtime.plugin import towpath_plugin
 from towpath.runtime.settings import Settings
@@ -40,7 +40,7 @@ async def test_the_newest_key_encrypts_and_every_key_decrypts() -> None:
 
     assert await EncryptionCodec(["new", "old"]).decode([old, new]) == [PLAIN, PLAIN]
     assert await EncryptionCodec(["new"]).decode([new]) == [PLAIN]
-    with pytest.raises(Unavailable, match="TOWPATH_ENCRYPTION_KEYS"):
+    with pytest.raises(UnavailableError, match="TOWPATH_ENCRYPTION_KEYS"):
         await EncryptionCodec(["new"]).decode([old])
 
 
@@ -62,7 +62,7 @@ async def test_a_changed_payload_is_refused(change: Callable[[bytes], bytes]) ->
     codec = EncryptionCodec(["one"])
     (sealed,) = await codec.encode([PLAIN])
 
-    with pytest.raises(Unavailable, match="changed"):
+    with pytest.raises(UnavailableError, match="changed"):
         await codec.decode([Payload(metadata=sealed.metadata, data=change(sealed.data))])
 
 

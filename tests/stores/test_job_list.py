@@ -43,7 +43,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks and spans of a few jobs, so that a hundred of them make a tree."""
     monkeypatch.setattr(job_counters, "BLOCK_JOBS", 4)
     monkeypatch.setattr(job_counters, "SPAN_BLOCKS", 3)
-    monkeypatch.setattr(job_counters, "MOST_PIECES", 5)
+    monkeypatch.setattr(job_counters, "MAX_PIECES", 5)
 
 
 @pytest_asyncio.fixture

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from towpath.accounts.store.rates import PostgresStorage, sweep_counters
-from towpath.api.http.limiter import SMALLEST_SHARE, Limiter, Rate
-from towpath.core.errors import ErrorCode, LimitReached, Unavailable
+from towpath.api.http.limiter import MIN_SHARE, Limiter, Rate
+from towpath.core.errors import ErrorCode, LimitReachedError, UnavailableError
 from towpath.db.engine import Database
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -24,7 +24,7 @@ async def let_through(limiters: list[Limiter], rate: Rate, key: str, tries: int)
     async def attempt(place: int) -> int:
         try:
             await limiters[place % len(limiters)].hit(rate, key)
-        except LimitReached:
+        except LimitReachedError:
             return 0
         return 1
 
@@ -35,7 +35,7 @@ async def test_processes_count_together_to_the_exact_number(database: Database) 
     key, rate = uuid4().hex, Rate("exact", 10, HOUR)
     processes = [Limiter(database), Limiter(database)]
     assert await let_through(processes, rate, key, 25) == 10
-    with pytest.raises(LimitReached) as caught:
+    with pytest.raises(LimitReachedError) as caught:
         await processes[0].hit(rate, key)
     assert caught.value.code is ErrorCode.LIMIT_REACHED
     assert caught.value.limit == "exact"
@@ -48,7 +48,7 @@ async def test_blocks_never_pass_the_limit_and_leave_little_unused(database: Dat
     key, rate = uuid4().hex, Rate("blocks", 2000, HOUR, exact=False)
     processes = [Limiter(database), Limiter(database)]
     through = await let_through(processes, rate, key, 2500)
-    assert 2000 - len(processes) * (2000 // SMALLEST_SHARE) <= through <= 2000
+    assert 2000 - len(processes) * (2000 // MIN_SHARE) <= through <= 2000
 
 
 async def test_blocks_cost_few_statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ async def test_what_is_refused_does_not_count_and_what_is_forgiven_is_given_back
     assert await let_through([limiter], rate, key, 9) == 1
     await limiter.forget(rate, key)
     assert await let_through([limiter], rate, key, 9) == 2
-    with pytest.raises(LimitReached):
+    with pytest.raises(LimitReachedError):
         await limiter.hit(rate, uuid4().hex, 3)
 
 
@@ -115,6 +115,6 @@ async def test_without_postgres_requests_go_on_and_sign_ins_do_not(
         await limiter.hit(rate, "one")
         await limiter.hit(Rate("blocks", 1, exact=False), "one")
     assert caplog.text.count("limits are not counted") == 1
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         await limiter.hit(rate, "one", strict=True)
     await away.close()

@@ -9,7 +9,7 @@ import pytest
 from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
 from towpath.ai.store.connections import add_connection, get_connection, opened_config, sealed_config
 from towpath.ai.store.tables import ConnectionRow
-from towpath.core.errors import Unavailable
+from towpath.core.errors import UnavailableError
 from towpath.db.engine import Database
 from towpath.secrets.rotation import reseal
 from towpath.secrets.vault import Vault
@@ -32,7 +32,7 @@ async def test_after_a_change_of_key_the_old_one_is_not_needed_any_more(database
         ConnectionRow(organization=organization, name="x", kind="postgres", config=sealed_config(old, config)),
     )
     await set_standing_secret(database, organization, old.seal("standing"))
-    with pytest.raises(Unavailable, match="TOWPATH_ENCRYPTION_KEYS"):
+    with pytest.raises(UnavailableError, match="TOWPATH_ENCRYPTION_KEYS"):
         await reseal(database, new)
 
     assert await reseal(database, both) == 3

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from towpath.core.errors import Unavailable
+from towpath.core.errors import UnavailableError
 from towpath.db.engine import Database
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import create_job, get_job
@@ -46,7 +46,7 @@ def test_without_a_key_a_url_without_a_query_is_kept_and_one_with_is_refused() -
     assert seal_document(KEYLESS, "https://files.example/a.pdf") == "https://files.example/a.pdf"
     assert seal_receiver(KEYLESS, HOOK) == HOOK
     for seal, url in ((seal_document, SIGNED), (seal_receiver, f"{HOOK}?t=1")):
-        with pytest.raises(Unavailable, match="TOWPATH_ENCRYPTION_KEYS is not set"):
+        with pytest.raises(UnavailableError, match="TOWPATH_ENCRYPTION_KEYS is not set"):
             seal(KEYLESS, url)
 
 

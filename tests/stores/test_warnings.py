@@ -6,14 +6,14 @@ from uuid import uuid4
 
 import pytest
 
-from towpath.core.errors import ErrorCode, JobNotActive
+from towpath.core.errors import ErrorCode, JobNotActiveError
 from towpath.db.engine import Database
 from towpath.db.tables import JobRow
 from towpath.jobs.event_hub import read_events
 from towpath.jobs.store.ends import warnings_of
 from towpath.jobs.store.jobs import add_progress, begin_job, create_job, finish_job, get_job, lock_job, mark_restart
 from towpath.jobs.store.staging import add_failures
-from towpath.jobs.store.warnings import MOST_WARNINGS, add_warnings
+from towpath.jobs.store.warnings import MAX_WARNINGS, add_warnings
 from towpath.jobs.types import FailedItem, Finish, JobError, JobKind, JobOutcome, JobRef, JobState, JobWarning, Progress
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -58,15 +58,15 @@ async def test_a_warning_is_kept_once_however_often_its_activity_runs(database: 
 async def test_of_many_warnings_the_first_are_kept_and_the_rest_are_counted(database: Database) -> None:
     ref = await running(database)
 
-    await warn(database, ref, *(cut(f"page {number}") for number in range(MOST_WARNINGS + 1)))
+    await warn(database, ref, *(cut(f"page {number}") for number in range(MAX_WARNINGS + 1)))
     await warn(database, ref, *(cut(f"sheet {number}") for number in range(1500)))
     await warn(database, ref, cut("page 3"))
 
     found = await told(database, ref)
-    assert len(found) == MOST_WARNINGS + 1
+    assert len(found) == MAX_WARNINGS + 1
     assert (found[-1].code, found[-1].message) == (ErrorCode.MORE_WARNINGS, "1,501 more warnings are not shown")
     events = await read_events(database, ref.job_id, after=0, limit=1000)
-    assert len([event for event in events if event.type == "job.warning"]) == MOST_WARNINGS + 1
+    assert len([event for event in events if event.type == "job.warning"]) == MAX_WARNINGS + 1
 
 
 async def test_a_warning_is_short_and_holds_no_nul(database: Database) -> None:
@@ -86,14 +86,14 @@ async def test_a_restart_forgets_the_warnings_of_the_attempt_before(database: Da
     await finish_job(
         database, Finish(ref=ref, state=JobState.FAILED, error=JobError(code=ErrorCode.INTERNAL, message="x"))
     )
-    with pytest.raises(JobNotActive):
+    with pytest.raises(JobNotActiveError):
         await warn(database, ref, cut("b"))
 
     async with database.transaction() as connection:
         await mark_restart(connection, await lock_job(connection, ref.organization, ref.job_id))
 
     assert await told(database, ref) == []
-    with pytest.raises(JobNotActive):
+    with pytest.raises(JobNotActiveError):
         await warn(database, ref, cut("b"))
     await warn(database, ref.next_attempt(), cut("a"))
     assert await told(database, ref) == [cut("a")]

@@ -10,7 +10,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.db.engine import Database
 from towpath.vectors.domain.filters import parse_filter
 from towpath.vectors.domain.items import object_uid
@@ -138,7 +138,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("given", "where"), BAD, ids=[where + str(i) for i, (_, where) in enumerate(BAD)])
 def test_a_filter_that_cannot_be_understood_names_the_place(given: dict[str, Any], where: str) -> None:
-    with pytest.raises(BadInput) as error:
+    with pytest.raises(BadInputError) as error:
         parse_filter(given)
 
     assert error.value.field == where
@@ -149,7 +149,7 @@ def test_a_filter_is_bounded_in_depth() -> None:
     for _ in range(30):
         given = {"must": [given]}
 
-    with pytest.raises(BadInput, match="levels deep"):
+    with pytest.raises(BadInputError, match="levels deep"):
         parse_filter({"query": given})
 
 

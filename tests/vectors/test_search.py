@@ -226,7 +226,7 @@ async def test_answers_go_when_nobody_reads_on_and_when_there_are_too_many(
 
     await answers.sweep_answers(database)
     assert await stored(database, number) == 5
-    monkeypatch.setattr(answers, "MOST_ANSWERS", 2)
+    monkeypatch.setattr(answers, "MAX_ANSWERS", 2)
     await answers.sweep_answers(database)
     assert await stored(database, number) == 2
     # A page whose answer is gone is looked for anew.

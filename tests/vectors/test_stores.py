@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.vectors.builders import draft, nearest, put, remove, vectors
-from towpath.core.errors import Unavailable
+from towpath.core.errors import UnavailableError
 from towpath.db.engine import Database
 from towpath.vectors.domain.filters import Field, parse_filter
 from towpath.vectors.domain.ranking import normalised
@@ -157,7 +157,7 @@ async def test_an_index_that_does_not_answer_is_unavailable_and_retryable() -> N
     async def nowhere() -> str:
         return "http://127.0.0.1:9"
 
-    with pytest.raises(Unavailable) as error:
+    with pytest.raises(UnavailableError) as error:
         await VectorIndex(nowhere).count(1)
     assert error.value.retryable
 

@@ -15,7 +15,7 @@ from towpath.core.values import NUMBER, Moment, not_null
 from towpath.core.wire import Wire
 from towpath.core.words import Word
 
-MOST_DAYS = 36_500
+MAX_DAYS = 36_500
 
 
 def shown_once(name: str) -> Callable[[dict[str, Any]], None]:
@@ -135,7 +135,7 @@ class ApiKeyBody(Wire, Strict):
     role: Role | None = Field(default=None, description="Not above its maker's; left out: its maker's.")
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)] = (Scope.READ, Scope.WRITE)
     expires_at: Moment | None = Field(default=None, description="Not after the end of the key that makes it.")
-    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS), NUMBER] | None = Field(
+    expires_in_days: Annotated[int, Field(ge=1, le=MAX_DAYS), NUMBER] | None = Field(
         default=None,
         description="Instead of `expiresAt`; neither: it ends with the key that makes it, if that ends.",
     )

@@ -28,14 +28,14 @@ from towpath.ai.store.tables import ConnectionRow
 from towpath.ai.store.threads import turns_of
 from towpath.ai.types import ActionType, AiParams, ResultColumn, StoredAction, Turn
 from towpath.core.errors import (
-    BadInput,
+    BadInputError,
     ErrorCode,
-    JobFault,
+    JobFaultError,
     ModelError,
-    NotFound,
-    QueryTooSlow,
+    NotFoundError,
+    QueryTooSlowError,
     TowpathError,
-    Unavailable,
+    UnavailableError,
 )
 from towpath.db.engine import Database
 from towpath.documents.sources import cut_sources
@@ -49,7 +49,7 @@ NEAREST_TOPICS = 3
 NEARLY_ALIKE = 0.8
 EARLIER_TURNS = 7
 """One more than a prompt tells of, and the question itself."""
-MOST_COUNTED = 1_000_000
+MAX_COUNTED = 1_000_000
 DATABASE = "database"
 
 
@@ -88,10 +88,10 @@ class Work:
         """The database that the model is over.
 
         Raises:
-            JobFault: It is gone.
+            JobFaultError: It is gone.
         """
         if self.reached is None:
-            raise JobFault("the model's connection is gone", code=ErrorCode.QUERY_EXECUTION_ERROR)
+            raise JobFaultError("the model's connection is gone", code=ErrorCode.QUERY_EXECUTION_ERROR)
         return self.reached
 
     @property
@@ -133,7 +133,7 @@ class Desk:
 
         Raises:
             JobNotActive: It has ended.
-            JobFault: Its model is gone or has become invalid, or has no such topic.
+            JobFaultError: Its model is gone or has become invalid, or has no such topic.
         """
         async with self.database.transaction() as connection:
             job = await open_run(connection, ref)
@@ -147,11 +147,11 @@ class Desk:
             try:
                 reached, layers = await read_layers(connection, ref.organization, params.branch_id or params.model_id)
                 content = made_of(layers)
-            except (NotFound, BadInput) as error:
-                raise JobFault(f"the model cannot be used any more: {error.detail}") from error
+            except (NotFoundError, BadInputError) as error:
+                raise JobFaultError(f"the model cannot be used any more: {error.detail}") from error
         topic = more.topic or params.topic_name
         if topic is not None and topic not in content.topics:
-            raise JobFault(f"the model has no topic {topic}", code=ErrorCode.TOPIC_NOT_FOUND)
+            raise JobFaultError(f"the model has no topic {topic}", code=ErrorCode.TOPIC_NOT_FOUND)
         texts, images = await self.asker.sources(ref.organization, params.attachment_ids)
         cut = cut_sources(texts, ATTACHED_CHARACTERS)
         return Work(ref, params, actions, topic, earlier, reached, content, texts, images, cut)
@@ -161,14 +161,14 @@ class Desk:
 
         Raises:
             ModelError: It does not answer now; the activity is tried again.
-            JobFault: It gives no usable answer.
+            JobFaultError: It gives no usable answer.
         """
         try:
             return await self.asker.ask(work.ref, work.params.llm, prompt)
         except ModelError as error:
             if error.retryable:
                 raise
-            raise JobFault(error.detail, code=ErrorCode.MODEL_ERROR) from error
+            raise JobFaultError(error.detail, code=ErrorCode.MODEL_ERROR) from error
 
     def is_small(self, work: Work) -> bool:
         """Whether the job's model is a small one, which is led by the hand."""
@@ -178,12 +178,12 @@ class Desk:
         """The topic that a question is about; asked of the model only where there is a choice.
 
         Raises:
-            JobFault: There is no topic.
+            JobFaultError: There is no topic.
         """
         shown = [name for name, topic in work.content.topics.items() if not topic.hidden]
         names = work.params.topics or shown
         if not names:
-            raise JobFault("the model has no topic", code=ErrorCode.TOPIC_NOT_FOUND)
+            raise JobFaultError("the model has no topic", code=ErrorCode.TOPIC_NOT_FOUND)
         if len(names) == 1:
             return names[0], None
         texts = topic_texts(work.content, names)
@@ -204,8 +204,8 @@ class Desk:
         """Compile a query, run it, and put into the action what it brought, or why it brought nothing.
 
         Raises:
-            Unavailable: The database does not answer now; the activity is tried again.
-            JobFault: It cannot be reached at all.
+            UnavailableError: The database does not answer now; the activity is tried again.
+            JobFaultError: It cannot be reached at all.
         """
         connection = work.connection
         action.query = query
@@ -213,7 +213,7 @@ class Desk:
             # One row more than wanted tells whether there are more.
             wanted = query.model_copy(update={"limit": query.limit + 1})
             compiled = compile_query(work.content, work.chosen_topic, wanted, Dialect(connection.kind))
-        except BadInput as error:
+        except BadInputError as error:
             action.error = error.detail
             return
         action.columns = [
@@ -240,7 +240,7 @@ class Desk:
         connection = work.connection
         try:
             compile_query(work.content, work.chosen_topic, query, Dialect(connection.kind))
-        except BadInput as error:
+        except BadInputError as error:
             return error.detail
         return None
 
@@ -248,18 +248,18 @@ class Desk:
         """A model of what a database tells of itself, and what of it was left out.
 
         Raises:
-            Unavailable: It does not answer now.
-            JobFault: It cannot be reached at all, or holds no table.
+            UnavailableError: It does not answer now.
+            JobFaultError: It cannot be reached at all, or holds no table.
         """
         opened = await self._opened(ref, row)
         try:
             tables = await opened.tables()
-        except Unavailable as error:
+        except UnavailableError as error:
             raise await self._away(ref, error) from error
         finally:
             await opened.close()
         if not tables:
-            raise JobFault("the database holds no table", code=ErrorCode.QUERY_EXECUTION_ERROR)
+            raise JobFaultError("the database holds no table", code=ErrorCode.QUERY_EXECUTION_ERROR)
         return draft_model(tables), left_out(tables)
 
     async def _rows(
@@ -274,12 +274,12 @@ class Desk:
             action.rows = action.brought = len(found.rows)
             if found.truncated:
                 number = await self._count(opened, work, query)
-                action.exact = number is not None and number <= MOST_COUNTED
-                action.rows = max(min(number or 0, MOST_COUNTED), len(found.rows) + (1 if action.exact else 0))
-        except (QueryTooSlow, BadInput) as error:
+                action.exact = number is not None and number <= MAX_COUNTED
+                action.rows = max(min(number or 0, MAX_COUNTED), len(found.rows) + (1 if action.exact else 0))
+        except (QueryTooSlowError, BadInputError) as error:
             action.error = error.detail
             return None
-        except Unavailable as error:
+        except UnavailableError as error:
             raise await self._away(work.ref, error) from error
         finally:
             await opened.close()
@@ -289,10 +289,10 @@ class Desk:
     async def _count(self, opened: Opened, work: Work, query: Query) -> int | None:
         """How many rows a query has without its limit, at most one above what is counted; None: it takes too long."""
         dialect = Dialect(work.connection.kind)
-        counting = compile_count(work.content, work.chosen_topic, query, dialect, most=MOST_COUNTED)
+        counting = compile_count(work.content, work.chosen_topic, query, dialect, most=MAX_COUNTED)
         try:
             found = await opened.run(counting.sql, counting.parameters, Limits(rows=1, seconds=self._seconds))
-        except QueryTooSlow:
+        except QueryTooSlowError:
             return None
         return int(found.rows[0][0])
 
@@ -301,12 +301,12 @@ class Desk:
             return await open_database(
                 opened_config(self._vault, row), row.organization, root=self._root, guard=self._guard
             )
-        except (BadInput, NotFound) as error:
-            raise JobFault(error.detail, code=ErrorCode.QUERY_EXECUTION_ERROR) from error
-        except Unavailable as error:
+        except (BadInputError, NotFoundError) as error:
+            raise JobFaultError(error.detail, code=ErrorCode.QUERY_EXECUTION_ERROR) from error
+        except UnavailableError as error:
             raise await self._away(ref, error) from error
 
-    async def _away(self, ref: JobRef, error: Unavailable) -> TowpathError:
+    async def _away(self, ref: JobRef, error: UnavailableError) -> TowpathError:
         """What to raise for a database that does not answer now."""
         judged = await self.asker.patience.judge(ref, "the database", DATABASE, error)
-        return judged if judged.retryable else JobFault(judged.detail, code=ErrorCode.QUERY_EXECUTION_ERROR)
+        return judged if judged.retryable else JobFaultError(judged.detail, code=ErrorCode.QUERY_EXECUTION_ERROR)

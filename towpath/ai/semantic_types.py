@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Sql = Annotated[str, Field(min_length=1, max_length=2000)]
-MOST_FIELDS = 50
-MOST_ROWS = 50_000
+MAX_FIELDS = 50
+MAX_ROWS = 50_000
 DEFAULT_ROWS = 500
 
 
@@ -154,7 +154,7 @@ class Query(BaseModel):
     """
 
     table: Name = Field(description="The topic's base view.")
-    fields: Annotated[list[str], Field(min_length=1, max_length=MOST_FIELDS)]
+    fields: Annotated[list[str], Field(min_length=1, max_length=MAX_FIELDS)]
     filters: dict[str, Any] = {}
     sorts: Annotated[list[Sort], Field(max_length=20)] = []
-    limit: Annotated[int, Field(ge=1, le=MOST_ROWS)] = DEFAULT_ROWS
+    limit: Annotated[int, Field(ge=1, le=MAX_ROWS)] = DEFAULT_ROWS

@@ -17,10 +17,10 @@ from towpath.core.words import Word
 from towpath.jobs.types import DeliveryRef, JobRef, JobState, RunState
 from towpath.webhooks.types import WebhookFields
 
-MOST_PROMPT = 32_768
-MOST_ATTACHMENTS = 5
-MOST_CSV_ROWS = 1000
-MOST_CSV_BYTES = 1 << 20
+MAX_PROMPT = 32_768
+MAX_ATTACHMENTS = 5
+MAX_CSV_ROWS = 1000
+MAX_CSV_BYTES = 1 << 20
 DELIVER = "deliver"
 """The phase in which the answer is stored and the notice is queued: too late for a cancel."""
 
@@ -95,12 +95,12 @@ class AiJobBody(Wire, WebhookFields, Lenient):
     """The body of `POST /v1/ai/jobs`; webhooks as with every start."""
 
     model_id: UUID
-    prompt: Annotated[str, Field(min_length=1, max_length=MOST_PROMPT)]
+    prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT)]
     conversation_id: UUID | None = None
     branch_id: UUID | None = None
     topic_name: Annotated[str, Field(max_length=256)] | None = None
     progress_webhook_enabled: StrictBool = False
-    attachments: list[Attachment] = Field(default=[], max_length=MOST_ATTACHMENTS)
+    attachments: list[Attachment] = Field(default=[], max_length=MAX_ATTACHMENTS)
     llm: Annotated[str, Field(max_length=300)] | None = Field(
         default=None, description="A model key `provider::model`; none: the server chooses."
     )
@@ -213,7 +213,7 @@ class QuestionBody(Wire, Lenient):
     """What pick-topic and generate-query share."""
 
     model_id: UUID
-    prompt: Annotated[str, Field(min_length=1, max_length=MOST_PROMPT)]
+    prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT)]
     branch_id: UUID | None = None
     current_topic_name: Annotated[str, Field(max_length=256)] | None = None
     user_id: UUID | None = None

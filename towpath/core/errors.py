@@ -20,7 +20,7 @@ TowpathError
 |   |-- ContextTooLong 422 the prompt is longer than the model takes
 |   |-- ModelRetired  422  the provider no longer has the model
 |   `-- OutputInvalid 502  not the asked form, also after repairs
-`-- JobFault          500  a job cannot go on; never retried
+`-- JobFaultError     500  a job cannot go on; never retried
     `-- MissingExtraError 501 an optional part is not installed; names the extra
 """
 
@@ -170,7 +170,7 @@ class TowpathError(Exception):
         """Further members of the answer."""
 
 
-class BadInput(TowpathError):
+class BadInputError(TowpathError):
     """400: what the caller sent is wrong."""
 
     status = 400
@@ -178,7 +178,7 @@ class BadInput(TowpathError):
     default_code = ErrorCode.INVALID_VALUE
 
 
-class Unauthorized(TowpathError):
+class UnauthorizedError(TowpathError):
     """401: no key, a wrong key, or two different keys."""
 
     status = 401
@@ -186,7 +186,7 @@ class Unauthorized(TowpathError):
     default_code = ErrorCode.UNAUTHORIZED
 
 
-class Forbidden(TowpathError):
+class ForbiddenError(TowpathError):
     """403: the key may not do this."""
 
     status = 403
@@ -194,7 +194,7 @@ class Forbidden(TowpathError):
     default_code = ErrorCode.FORBIDDEN
 
 
-class NotFound(TowpathError):
+class NotFoundError(TowpathError):
     """404: unknown here, or another organisation's."""
 
     status = 404
@@ -202,7 +202,7 @@ class NotFound(TowpathError):
     default_code = ErrorCode.NOT_FOUND
 
 
-class SlowBody(TowpathError):
+class SlowBodyError(TowpathError):
     """408: the body comes too slowly, or takes too long; nothing of it is kept."""
 
     status = 408
@@ -210,7 +210,7 @@ class SlowBody(TowpathError):
     default_code = ErrorCode.BODY_TOO_SLOW
 
 
-class Conflict(TowpathError):
+class ConflictError(TowpathError):
     """409: the present state does not allow it."""
 
     status = 409
@@ -218,7 +218,7 @@ class Conflict(TowpathError):
     default_code = ErrorCode.CONFLICT
 
 
-class TooLarge(TowpathError):
+class TooLargeError(TowpathError):
     """413: the body is beyond a limit."""
 
     status = 413
@@ -226,7 +226,7 @@ class TooLarge(TowpathError):
     default_code = ErrorCode.TOO_LARGE
 
 
-class UnsupportedMediaType(TowpathError):
+class UnsupportedMediaTypeError(TowpathError):
     """415: the body is of a type that the route does not take."""
 
     status = 415
@@ -234,7 +234,7 @@ class UnsupportedMediaType(TowpathError):
     default_code = ErrorCode.UNSUPPORTED_MEDIA_TYPE
 
 
-class Unprocessable(TowpathError):
+class UnprocessableError(TowpathError):
     """422: the same Idempotency-Key came with another body."""
 
     status = 422
@@ -242,7 +242,7 @@ class Unprocessable(TowpathError):
     default_code = ErrorCode.IDEMPOTENCY_MISMATCH
 
 
-class TooMany(TowpathError):
+class TooManyError(TowpathError):
     """429: slow down."""
 
     status = 429
@@ -251,7 +251,7 @@ class TooMany(TowpathError):
     retryable = True
 
 
-class LimitReached(TooMany):
+class LimitReachedError(TooManyError):
     """429: a limit is used up.
 
     Args:
@@ -278,7 +278,7 @@ class LimitReached(TooMany):
         self.extra = {"limit": limit}
 
 
-class Unavailable(TowpathError):
+class UnavailableError(TowpathError):
     """503: a part of the system does not answer now."""
 
     status = 503
@@ -287,25 +287,25 @@ class Unavailable(TowpathError):
     retryable = True
 
 
-class QueryTooSlow(BadInput):
+class QueryTooSlowError(BadInputError):
     """A query of a user's database took longer than it may."""
 
     default_code = ErrorCode.QUERY_TOO_SLOW
 
 
-class JobFault(TowpathError):
+class JobFaultError(TowpathError):
     """A job cannot go on; Temporal must not retry."""
 
     default_code = ErrorCode.INTERNAL
 
 
-class JobNotActive(JobFault):
+class JobNotActiveError(JobFaultError):
     """A chunk came to write after its job had ended; its transaction is rolled back."""
 
     default_code = ErrorCode.JOB_NOT_ACTIVE
 
 
-class MissingExtraError(JobFault):
+class MissingExtraError(JobFaultError):
     """501: an optional part is not installed.
 
     Args:
@@ -330,7 +330,7 @@ class ModelError(TowpathError):
     default_code = ErrorCode.MODEL_REFUSED
 
 
-class RateLimited(ModelError):
+class RateLimitedError(ModelError):
     """429: the provider asks to slow down."""
 
     status = 429
@@ -339,14 +339,14 @@ class RateLimited(ModelError):
     retryable = True
 
 
-class ProviderDown(ModelError):
+class ProviderDownError(ModelError):
     """502: the provider does not answer now."""
 
     default_code = ErrorCode.PROVIDER_DOWN
     retryable = True
 
 
-class ModelTimeout(ModelError):
+class ModelTimeoutError(ModelError):
     """504: the provider took too long."""
 
     status = 504
@@ -355,7 +355,7 @@ class ModelTimeout(ModelError):
     retryable = True
 
 
-class ContextTooLong(ModelError):
+class ContextTooLongError(ModelError):
     """422: the prompt is longer than the model takes."""
 
     status = 422
@@ -363,7 +363,7 @@ class ContextTooLong(ModelError):
     default_code = ErrorCode.CONTEXT_TOO_LONG
 
 
-class ModelRetired(ModelError):
+class ModelRetiredError(ModelError):
     """422: the provider no longer has the model."""
 
     status = 422
@@ -371,7 +371,7 @@ class ModelRetired(ModelError):
     default_code = ErrorCode.MODEL_RETIRED
 
 
-class OutputInvalid(ModelError):
+class OutputInvalidError(ModelError):
     """502: the answer has not the form that was asked for, also after repairs.
 
     Args:
@@ -388,7 +388,7 @@ class OutputInvalid(ModelError):
         self.output_tokens = output_tokens
 
 
-class PaymentRequired(TowpathError):
+class PaymentRequiredError(TowpathError):
     """402: a limit of models, jobs or money is reached."""
 
     status = 402

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from towpath.core.errors import BadInput, ErrorCode, NotFound
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.texts import shorten
 
-MOST_SHOWN = 300
+MAX_SHOWN = 300
 
 
 def own_file(root: Path, organization: str, path: str, *, must_exist: bool = True) -> Path:
@@ -20,8 +20,8 @@ def own_file(root: Path, organization: str, path: str, *, must_exist: bool = Tru
         must_exist: Whether it must be there; if not, only where the path leads is looked at.
 
     Raises:
-        BadInput: The path leads out of the folder, also through a link, or no file can have it.
-        NotFound: There is no such file.
+        BadInputError: The path leads out of the folder, also through a link, or no file can have it.
+        NotFoundError: There is no such file.
     """
     folder = (root / organization).resolve()
     try:
@@ -29,9 +29,11 @@ def own_file(root: Path, organization: str, path: str, *, must_exist: bool = Tru
         absent = must_exist and not file.is_file()
     except (OSError, RuntimeError, ValueError) as error:
         # Too long a name, a NUL in it, a link that leads to itself.
-        raise BadInput("path: no path of a file", code=ErrorCode.INVALID_VALUE, field="path") from error
+        raise BadInputError("path: no path of a file", code=ErrorCode.INVALID_VALUE, field="path") from error
     if not file.is_relative_to(folder):
-        raise BadInput("path: leads out of the folder of this organization", code=ErrorCode.INVALID_VALUE, field="path")
+        raise BadInputError(
+            "path: leads out of the folder of this organization", code=ErrorCode.INVALID_VALUE, field="path"
+        )
     if absent:
-        raise NotFound(f"there is no file {shorten(path, MOST_SHOWN)} in the folder of {organization}")
+        raise NotFoundError(f"there is no file {shorten(path, MAX_SHOWN)} in the folder of {organization}")
     return file

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from towpath.core.errors import BadInput, ErrorCode, TooLarge
+from towpath.core.errors import BadInputError, ErrorCode, TooLargeError
 from towpath.core.json_values import BYTE_ORDER_MARK
 
 HEAD_BYTES = 1 << 16
@@ -144,8 +144,8 @@ class ArraySplitter:
         """Add bytes and give the items that are whole now.
 
         Raises:
-            BadInput: The body is not JSON of one of the two forms; the message has the offset.
-            TooLarge: A member beside the list is larger than `most_bytes`.
+            BadInputError: The body is not JSON of one of the two forms; the message has the offset.
+            TooLargeError: A member beside the list is larger than `most_bytes`.
         """
         self._buffer += data
         while True:
@@ -170,7 +170,7 @@ class ArraySplitter:
         if len(self._buffer) <= self._most_bytes:
             return
         if self._state not in _ITEM_STATES:
-            raise TooLarge(f"the value at offset {self._base} is larger than {self._most_bytes} bytes")
+            raise TooLargeError(f"the value at offset {self._base} is larger than {self._most_bytes} bytes")
         self._large = _LargeItem(self._base, scalar=self._buffer[0] not in b'{["')
         # Its end is not there yet, or it would have been found.
         self._pass_over(self._large)
@@ -179,18 +179,18 @@ class ArraySplitter:
         """Check that the body has come to its end.
 
         Raises:
-            BadInput: It ended in the middle.
+            BadInputError: It ended in the middle.
         """
         if self._state is not _State.TAIL:
             empty = self._state is _State.START
-            raise BadInput(
+            raise BadInputError(
                 "the body is empty"
                 if empty
                 else f"the body ends too early, at offset {self._base + len(self._buffer)}",
                 code=ErrorCode.INVALID_JSON if empty else ErrorCode.TRUNCATED_BODY,
             )
         if not self._seen_list:
-            raise BadInput(f"{self._name} is required", code=ErrorCode.MISSING_FIELD, field=self._name)
+            raise BadInputError(f"{self._name} is required", code=ErrorCode.MISSING_FIELD, field=self._name)
         return iter(())
 
     def _step(self) -> Slice | None:
@@ -250,7 +250,7 @@ class ArraySplitter:
                 self.options[self._key] = found.raw
             return
         if char != b"[":
-            raise BadInput(f"{self._name} must be an array", field=self._name)
+            raise BadInputError(f"{self._name} must be an array", field=self._name)
         if self._seen_list:
             raise self._malformed(f"{self._name} comes twice")
         self._seen_list = True
@@ -268,7 +268,7 @@ class ArraySplitter:
         elif self._state in _ITEM_STATES:
             found = _LargeItem.of(offset, raw)
         else:
-            raise TooLarge(f"the value at offset {offset} is larger than {self._most_bytes} bytes")
+            raise TooLargeError(f"the value at offset {offset} is larger than {self._most_bytes} bytes")
         self._at, self._scanned, self._depth = end, end, 0
         self._state = following
         return found
@@ -354,8 +354,8 @@ class ArraySplitter:
         if not self._leave(char, wanted, state):
             raise self._malformed(f"expected {wanted.decode()}")
 
-    def _malformed(self, why: str) -> BadInput:
-        return BadInput(
+    def _malformed(self, why: str) -> BadInputError:
+        return BadInputError(
             f"the body is not valid JSON: {why} at offset {self._base + self._at}", code=ErrorCode.INVALID_JSON
         )
 

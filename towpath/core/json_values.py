@@ -13,17 +13,17 @@ from typing import Any, NoReturn
 
 import orjson
 
-from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.errors import BadInputError, ErrorCode
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MOST_DEPTH = 220
+MAX_DEPTH = 220
 """Below the 254 levels that orjson writes, with room for the answer around a client's value."""
-_MOST_SHOWN = 200
+_MAX_SHOWN = 200
 _LONG_NUMBER = re.compile(rb"(?<!\d)\d{19}")
 _NUL = b"\\u0000"
 
 
-class BadValue(BadInput):
+class BadValueError(BadInputError):
     """Valid JSON with a value in it that no part can hold; of a list, only the item that has it is refused."""
 
 
@@ -36,8 +36,9 @@ def read_json(raw: bytes, where: str = "", *, offset: int = 0) -> Any:
         offset: Where it begins in the body, for messages.
 
     Raises:
-        BadValue: A NUL character, half of a surrogate pair, a number beyond what a float can hold, or too many levels.
-        BadInput: No JSON; the message has the offset.
+        BadValueError: A NUL character, half of a surrogate pair, a number beyond what a float can hold, or too many
+            levels.
+        BadInputError: No JSON; the message has the offset.
     """
     text = raw.removeprefix(BYTE_ORDER_MARK)
     try:
@@ -45,14 +46,14 @@ def read_json(raw: bytes, where: str = "", *, offset: int = 0) -> Any:
     except orjson.JSONDecodeError as error:
         _refuse_value(text, where)
         place = offset + len(raw) - len(text) + error.pos
-        raise BadInput(
+        raise BadInputError(
             f"{where or 'the body'} is not valid JSON: {error.msg} at offset {place}",
             code=ErrorCode.INVALID_JSON,
             field=where or None,
         ) from error
     if _NUL in text:
         _refuse(value, where, _has_nul, "contains a null byte", ErrorCode.NULL_BYTE)
-    if text.count(b"[") + text.count(b"{") > MOST_DEPTH:
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
         _check_depth(value, where)
     return _exact(text, value)
 
@@ -88,12 +89,12 @@ def assert_text(text: str, field: str) -> None:
     """Refuse text that no part can store.
 
     Raises:
-        BadInput: It holds a NUL character or half of a surrogate pair.
+        BadInputError: It holds a NUL character or half of a surrogate pair.
     """
     if _has_nul(text):
-        raise BadInput(f"{field} contains a null byte", code=ErrorCode.NULL_BYTE, field=field)
+        raise BadInputError(f"{field} contains a null byte", code=ErrorCode.NULL_BYTE, field=field)
     if _has_half(text):
-        raise BadInput(
+        raise BadInputError(
             f"{field} contains half of a surrogate pair, which is no character",
             code=ErrorCode.INVALID_ENCODING,
             field=field,
@@ -103,9 +104,9 @@ def assert_text(text: str, field: str) -> None:
 def problem_of(value: Any) -> str | None:
     """What no part can hold in a value that did not come through `read_json`, such as a model's answer."""
     for path, one, depth in _walk(value):
-        place = path[:_MOST_SHOWN] or "the value"
-        if depth >= MOST_DEPTH:
-            return f"{place} is nested deeper than {MOST_DEPTH} levels"
+        place = path[:_MAX_SHOWN] or "the value"
+        if depth >= MAX_DEPTH:
+            return f"{place} is nested deeper than {MAX_DEPTH} levels"
         if any(_has_nul(text) or _has_half(text) for text in (one, *(one if isinstance(one, dict) else ()))):
             return f"{place} contains a null byte or half of a surrogate pair"
         if _is_beyond(one):
@@ -130,7 +131,9 @@ def _refuse_value(text: bytes, where: str) -> None:
     except ValueError as error:
         # Python reads no integer of more than 4,300 digits; its message says so.
         if "digits" in str(error):
-            raise BadValue(f"{where or 'the body'} holds a number of too many digits", field=where or None) from None
+            raise BadValueError(
+                f"{where or 'the body'} holds a number of too many digits", field=where or None
+            ) from None
         return
     _check_depth(value, where)
     _refuse(value, where, _has_half, "contains half of a surrogate pair, which is no character")
@@ -141,20 +144,20 @@ def _refuse(
     value: Any, where: str, test: Callable[[Any], bool], problem: str, code: ErrorCode = ErrorCode.INVALID_ENCODING
 ) -> None:
     for path, one, _ in _walk(value):
-        place = (f"{where}.{path}".strip(".") if path[:1] != "[" else where + path)[:_MOST_SHOWN]
+        place = (f"{where}.{path}".strip(".") if path[:1] != "[" else where + path)[:_MAX_SHOWN]
         if isinstance(one, dict) and any(test(name) for name in one):
-            raise BadValue(f"a name in {place or 'the body'} {problem}", code=code, field=place or None)
+            raise BadValueError(f"a name in {place or 'the body'} {problem}", code=code, field=place or None)
         if test(one):
-            raise BadValue(f"{place or 'the body'} {problem}", code=code, field=place or None)
+            raise BadValueError(f"{place or 'the body'} {problem}", code=code, field=place or None)
 
 
 def _check_depth(value: Any, where: str) -> None:
-    if any(depth >= MOST_DEPTH and isinstance(one, dict | list) for _, one, depth in _walk(value)):
+    if any(depth >= MAX_DEPTH and isinstance(one, dict | list) for _, one, depth in _walk(value)):
         _refuse_depth(where)
 
 
 def _refuse_depth(where: str) -> NoReturn:
-    raise BadValue(f"{where or 'the body'} is nested deeper than {MOST_DEPTH} levels", field=where or None)
+    raise BadValueError(f"{where or 'the body'} is nested deeper than {MAX_DEPTH} levels", field=where or None)
 
 
 def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:

@@ -10,8 +10,8 @@ import idna
 from pydantic import AfterValidator, Field
 
 EMAIL_FORM = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
-MOST_EMAIL = 320
-MOST_ORGANIZATION = 100
+MAX_EMAIL = 320
+MAX_ORGANIZATION = 100
 # Unicode's Default_Ignorable_Code_Point beyond the format characters: fillers, joiners and variation selectors.
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
 _SPACES = re.compile(r"\s+")
@@ -53,8 +53,8 @@ def normal_email(given: str) -> str:
     email = f"{local}@{domain.lower().rstrip('.')}"
     if not re.fullmatch(EMAIL_FORM, email):
         raise ValueError("must be an e-mail address")
-    if len(email) > MOST_EMAIL:
-        raise ValueError(f"must have at most {MOST_EMAIL} characters")
+    if len(email) > MAX_EMAIL:
+        raise ValueError(f"must have at most {MAX_EMAIL} characters")
     return email
 
 
@@ -67,8 +67,8 @@ def normal_name(given: str) -> str:
     name = _SPACES.sub(" ", visible(_SPACES.sub(" ", given))).strip()
     if not name:
         raise ValueError("must have at least one character that is seen")
-    if len(name) > MOST_ORGANIZATION:
-        raise ValueError(f"must have at most {MOST_ORGANIZATION} characters")
+    if len(name) > MAX_ORGANIZATION:
+        raise ValueError(f"must have at most {MAX_ORGANIZATION} characters")
     return name
 
 
@@ -77,5 +77,5 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFKC", normal_name(name).casefold())
 
 
-Email = Annotated[str, Field(pattern=EMAIL_FORM, max_length=MOST_EMAIL), AfterValidator(normal_email)]
-OrganizationName = Annotated[str, Field(min_length=1, max_length=MOST_ORGANIZATION), AfterValidator(normal_name)]
+Email = Annotated[str, Field(pattern=EMAIL_FORM, max_length=MAX_EMAIL), AfterValidator(normal_email)]
+OrganizationName = Annotated[str, Field(min_length=1, max_length=MAX_ORGANIZATION), AfterValidator(normal_name)]

@@ -9,7 +9,7 @@ from rapidfuzz import fuzz, process
 NEAR = 70.0
 """How alike two names must be, of 100, for one to be offered for the other."""
 NEAR_PATH = 80.0
-MOST_LISTED = 40
+MAX_LISTED = 40
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -28,8 +28,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         return f"did you mean {near}?"
     if not names:
         return "there are none here"
-    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-    return f"known are {', '.join(names[:MOST_LISTED])}{more}"
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"known are {', '.join(names[:MAX_LISTED])}{more}"
 
 
 def nearest_path(path: str, known: Iterable[str]) -> str | None:

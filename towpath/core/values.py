@@ -12,10 +12,10 @@ LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 """One whose offset leads beyond the year 9999 could be stored, and never be read."""
 LATEST_DEADLINE = datetime(2200, 1, 1, tzinfo=UTC)
 """A timer that is 292 years long is beyond what Temporal counts in nanoseconds."""
-MOST_OFFSET = 2**31 - 1
-MOST_NUMBER = 2**53 - 1
+MAX_OFFSET = 2**31 - 1
+MAX_NUMBER = 2**53 - 1
 """The largest that every JSON reader holds exactly."""
-MOST_PORT = 65_535
+MAX_PORT = 65_535
 
 
 def bounded_time(moment: datetime, latest: datetime = LATEST) -> datetime:
@@ -43,7 +43,7 @@ def _iso(given: Any) -> Any:
 
 Moment = Annotated[datetime, BeforeValidator(_iso), AfterValidator(lambda moment: bounded_time(moment))]
 """A time that a client gives: ISO 8601, in UTC from here on."""
-Offset = Annotated[int, Field(ge=0, le=MOST_OFFSET)]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET)]
 """How many entries of a list to pass over."""
 
 
@@ -80,7 +80,7 @@ NUMBER = BeforeValidator(no_truth_value)
 
 def is_port(port: int | None) -> bool:
     """Whether a URL's port is one; none is the scheme's own."""
-    return port is None or 0 < port <= MOST_PORT
+    return port is None or 0 < port <= MAX_PORT
 
 
 def url_host(host: str) -> str:

@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 Connection = AsyncConnection[tuple[Any, ...]]
 Result = TypeVar("Result")
-MOST_RINGS = 10
+MAX_RINGS = 10
 """So often a transaction is begun again: each time at least one of its neighbours has gone through."""
 
 
@@ -121,7 +121,7 @@ class Database:
                     return await effect(connection)
             except psycopg.errors.DeadlockDetected:
                 rings += 1
-                if rings > MOST_RINGS:
+                if rings > MAX_RINGS:
                     raise
 
     @asynccontextmanager

@@ -11,17 +11,17 @@ from towpath.core.errors import ErrorCode
 from towpath.documents.faults import damaged, fault
 from towpath.documents.types import DocumentKind, ReadLimits
 
-MOST_MEMBERS = 20_000
+MAX_MEMBERS = 20_000
 # An archive of less is opened whatever its ratio; beyond, nobody's text is as repetitive as that.
 SMALL_BYTES = 64 << 20
-MOST_RATIO = 150
+MAX_RATIO = 150
 MAIN_FOLDERS = {DocumentKind.DOCX: "word/", DocumentKind.XLSX: "xl/", DocumentKind.PPTX: "ppt/"}
 METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 ENCRYPTED_FLAG = 0x1
 PIECE = 1 << 12
 
 
-class _Begun(Exception):
+class _RootBegunError(Exception):
     """The root element of an XML file has begun: the part that can hold definitions is over."""
 
 
@@ -54,9 +54,9 @@ def _assert_bounded(members: list[zipfile.ZipInfo], size: int, limits: ReadLimit
     if any(member.compress_type not in METHODS for member in members):
         raise damaged("the document is packed in a way that its format does not know")
     unpacked = sum(member.file_size for member in members)
-    if len(members) > MOST_MEMBERS:
+    if len(members) > MAX_MEMBERS:
         raise fault(ErrorCode.DOCUMENT_TOO_LARGE, f"the document consists of {len(members):,} parts")
-    if unpacked > limits.most_unpacked_bytes or (unpacked > SMALL_BYTES and unpacked > MOST_RATIO * size):
+    if unpacked > limits.most_unpacked_bytes or (unpacked > SMALL_BYTES and unpacked > MAX_RATIO * size):
         raise fault(ErrorCode.DOCUMENT_TOO_LARGE, f"the document unpacks from {size:,} to {unpacked:,} bytes")
 
 
@@ -69,7 +69,7 @@ def _assert_plain(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         with archive.open(member) as part:
             while piece := part.read(PIECE):
                 parser.Parse(piece)
-    except _Begun:
+    except _RootBegunError:
         return
     except expat.ExpatError:
         # Its reader will say so, if it is ever read.
@@ -81,4 +81,4 @@ def _refuse(*_: object) -> None:
 
 
 def _begin(*_: object) -> None:
-    raise _Begun
+    raise _RootBegunError

@@ -25,7 +25,7 @@ FORM_SHARE = 0.5
 PROSE_WORDS = 4
 PROSE_CHARACTERS = 24
 # How many rows are looked at for one band; a table goes on in the next.
-MOST_ROWS = 400
+MAX_ROWS = 400
 
 Lane = tuple[float, float]
 
@@ -114,7 +114,7 @@ def _stretch(rows: Sequence[Row], start: int, usual: float, apart: float) -> tup
     kept: list[Lane] = []
     worth = 0
     step = inf
-    for place in range(start + 1, min(len(rows), start + MOST_ROWS)):
+    for place in range(start + 1, min(len(rows), start + MAX_ROWS)):
         row, above = rows[place], rows[place - 1]
         gap, further = row.y0 - above.y1, (row.y0 + row.y1 - above.y0 - above.y1) / 2
         paused = apart < PROSE_APART and gap > PAUSE * usual and further > PAUSE_STEP * step

@@ -12,7 +12,7 @@ import sys
 from towpath.documents.types import MEBIBYTE, ReadLimits
 
 PR_SET_PDEATHSIG = 1
-MOST_FILES = 256
+MAX_FILES = 256
 # Beyond the time of a page: the parent looks at the clock first, this holds when nobody does.
 SPARE_SECONDS = 5
 
@@ -32,7 +32,7 @@ def confine(limits: ReadLimits, parent: int) -> None:
         _bound(resource.RLIMIT_AS, limits.memory_mb * MEBIBYTE)
         _bound(resource.RLIMIT_FSIZE, 0)
         _bound(resource.RLIMIT_CORE, 0)
-        _bound(resource.RLIMIT_NOFILE, MOST_FILES)
+        _bound(resource.RLIMIT_NOFILE, MAX_FILES)
 
 
 def allow_seconds(seconds: float, threads: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from towpath.core.errors import BadInput, ErrorCode, TooLarge, TowpathError
+from towpath.core.errors import BadInputError, ErrorCode, TooLargeError, TowpathError
 
 TOO_LARGE = frozenset({ErrorCode.DOCUMENT_TOO_LARGE, ErrorCode.PAGE_TOO_LARGE})
 
@@ -13,7 +13,7 @@ def fault(code: ErrorCode, detail: str, page: int | None = None) -> TowpathError
     Args:
         page: Which page it is; then also in the error's `extra`.
     """
-    made = TooLarge(detail, code=code) if code in TOO_LARGE else BadInput(detail, code=code)
+    made = TooLargeError(detail, code=code) if code in TOO_LARGE else BadInputError(detail, code=code)
     if page is not None:
         made.extra["page"] = page
     return made

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
-from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.errors import BadInputError, ErrorCode
 from towpath.documents.types import IMAGE_KINDS, OFFICE_KINDS, DocumentKind
 
 HEAD_BYTES = 1 << 16
@@ -89,7 +89,7 @@ BINARY = frozenset({DocumentKind.PDF}) | IMAGE_KINDS | OFFICE_KINDS
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
-class UnsupportedFile(BadInput):
+class UnsupportedFileError(BadInputError):
     """415: a kind of file that is not read."""
 
     status = 415
@@ -107,17 +107,17 @@ def detect_kind(name: str, media_type: str | None, head: bytes, *, members: Coll
         members: The names in a zip file, when somebody has read them; else they are looked for in the head.
 
     Raises:
-        UnsupportedFile: A kind that is not read.
-        BadInput: Empty, encrypted as an office file, or not what its name and type say.
+        UnsupportedFileError: A kind that is not read.
+        BadInputError: Empty, encrypted as an office file, or not what its name and type say.
     """
     if not head:
-        raise BadInput("the document is empty", code=ErrorCode.DOCUMENT_DAMAGED)
+        raise BadInputError("the document is empty", code=ErrorCode.DOCUMENT_DAMAGED)
     told = told_kind(name, media_type)
     seen = _by_bytes(head, told, members)
     if seen is not None:
         return seen
     if told in BINARY:
-        raise BadInput(f"the document is no {told.upper()}", code=ErrorCode.DOCUMENT_DAMAGED)
+        raise BadInputError(f"the document is no {told.upper()}", code=ErrorCode.DOCUMENT_DAMAGED)
     if not _is_text(head):
         raise _unsupported(name, media_type)
     if told is None:
@@ -166,8 +166,8 @@ def _by_bytes(head: bytes, told: DocumentKind | None, members: Collection[str]) 
     if head.startswith(OLE):
         # What a new office file is locked into; its table of contents may lie beyond the head.
         if ENCRYPTED_PACKAGE in head or told in OFFICE_KINDS:
-            raise BadInput("the document is encrypted", code=ErrorCode.DOCUMENT_ENCRYPTED)
-        raise UnsupportedFile(f"office files of before 2007 are not read; supported are {SUPPORTED}")
+            raise BadInputError("the document is encrypted", code=ErrorCode.DOCUMENT_ENCRYPTED)
+        raise UnsupportedFileError(f"office files of before 2007 are not read; supported are {SUPPORTED}")
     return None
 
 
@@ -178,7 +178,7 @@ def _by_members(members: Collection[str], told: DocumentKind | None) -> Document
             return kind
     if told in OFFICE_KINDS:
         return told
-    raise UnsupportedFile(f"an archive is not read; supported are {SUPPORTED}")
+    raise UnsupportedFileError(f"an archive is not read; supported are {SUPPORTED}")
 
 
 def _is_text(head: bytes) -> bool:
@@ -196,6 +196,8 @@ def _plain(media_type: str | None) -> str:
     return (media_type or "").partition(";")[0].strip().lower()
 
 
-def _unsupported(name: str, media_type: str | None) -> UnsupportedFile:
+def _unsupported(name: str, media_type: str | None) -> UnsupportedFileError:
     shown = _plain(media_type) or PurePosixPath(name.partition("?")[0]).suffix[:20] or "of an unknown type"
-    return UnsupportedFile(f"the document ({shown[:100]}) is of a kind that is not read; supported are {SUPPORTED}")
+    return UnsupportedFileError(
+        f"the document ({shown[:100]}) is of a kind that is not read; supported are {SUPPORTED}"
+    )

@@ -11,10 +11,10 @@ from towpath.documents.types import Word
 
 # How much taller than most text a heading is, by level.
 HEADINGS = ((1.7, "# "), (1.35, "## "), (1.15, "### "))
-MOST_HEADING_WORDS = 16
+MAX_HEADING_WORDS = 16
 # Gap between rows that parts paragraphs, of the height of text.
 PARAGRAPH_GAP = 0.65
-MOST_DEPTH = 3
+MAX_DEPTH = 3
 BULLETS = re.compile(r"^[•●▪◦‣∙·]\s*")
 MARKS = re.compile(r"^(#{1,6}\s|>|```)")
 
@@ -49,7 +49,7 @@ def _blocks(rows: Sequence[Row], usual: float, depth: int) -> Iterator[str]:
             yield table_markdown([[_joined(cells) for cells in columns] for columns in band.grid()])
         elif band.kind == BandKind.FORM:
             yield "\n".join(line for columns in band.grid() for line in form_lines(columns))
-        elif band.kind == BandKind.COLUMNS and depth < MOST_DEPTH:
+        elif band.kind == BandKind.COLUMNS and depth < MAX_DEPTH:
             for column in band.columns():
                 yield from _blocks(column, usual, depth + 1)
         else:
@@ -92,7 +92,7 @@ def _row_lines(row: Row, level: str) -> list[str]:
 
 
 def _level(row: Row, usual: float) -> str:
-    if sum(len(cell.words) for cell in row.cells) > MOST_HEADING_WORDS or not any(map(str.isalpha, row.text)):
+    if sum(len(cell.words) for cell in row.cells) > MAX_HEADING_WORDS or not any(map(str.isalpha, row.text)):
         return ""
     return next((mark for ratio, mark in HEADINGS if row.height >= ratio * usual), "")
 

@@ -13,8 +13,8 @@ from towpath.core.extras import Extra, using
 from towpath.documents.types import Box, Word
 
 # The longest side that is looked at, in pixels: a letter at 180 dots an inch.
-LONGEST_SIDE = 2_000
-SHORTEST_SIDE = 30
+MAX_SIDE = 2_000
+MIN_SIDE = 30
 DIGITS = 5
 _WORD = re.compile(r"\S+")
 
@@ -37,7 +37,7 @@ class Recogniser:
         self._engine: Any = RapidOCR(
             params={
                 "Global.log_level": "critical",
-                "Global.max_side_len": LONGEST_SIDE,
+                "Global.max_side_len": MAX_SIDE,
                 "Global.return_word_box": True,
                 "EngineConfig.onnxruntime.intra_op_num_threads": threads,
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,

@@ -15,11 +15,11 @@ from towpath.documents.archives import assert_sound
 from towpath.documents.base import Document
 from towpath.documents.layout import table_markdown
 from towpath.documents.markup import html_markdown
-from towpath.documents.texts import MOST_COLUMNS, rows_markdown
+from towpath.documents.texts import MAX_COLUMNS, rows_markdown
 from towpath.documents.types import DocumentKind, OcrMode, PageContent, ReadLimits, ReadMethod
 
-MOST_ROWS = 20_000
-MOST_GROUPS = 8
+MAX_ROWS = 20_000
+MAX_GROUPS = 8
 ENGLISH_METRIC_UNITS = 12_700
 
 
@@ -80,14 +80,14 @@ class SheetFile(Document):
         sheet = self._sheets[page - 1]
         # What a file says of its size need not be so; the rows themselves are counted.
         sheet.reset_dimensions()
-        rows = sheet.iter_rows(max_row=MOST_ROWS + 1, max_col=MOST_COLUMNS + 1, values_only=True)
+        rows = sheet.iter_rows(max_row=MAX_ROWS + 1, max_col=MAX_COLUMNS + 1, values_only=True)
         seen = _Counted(rows)
         table, cut = rows_markdown(([_shown(value) for value in row] for row in seen), self.limits.most_characters)
         return PageContent(
             page=page,
             content=f"## {sheet.title}\n\n{table}".strip(),
             method=ReadMethod.OFFICE,
-            truncated=cut or seen.count > MOST_ROWS,
+            truncated=cut or seen.count > MAX_ROWS,
         )
 
     def close(self) -> None:
@@ -147,7 +147,7 @@ class _Counted:
     def __iter__(self) -> Iterator[Any]:
         for row in self._rows:
             self.count += 1
-            if self.count > MOST_ROWS:
+            if self.count > MAX_ROWS:
                 return
             yield row
 
@@ -178,7 +178,7 @@ def _shape_blocks(shape: Any, depth: int) -> Iterator[str]:
     elif shape.has_text_frame:
         lines = [_paragraph(paragraph) for paragraph in shape.text_frame.paragraphs]
         yield "\n".join(line for line in lines if line.strip())
-    elif hasattr(shape, "shapes") and depth < MOST_GROUPS:
+    elif hasattr(shape, "shapes") and depth < MAX_GROUPS:
         for inner in shape.shapes:
             yield from _shape_blocks(inner, depth + 1)
 

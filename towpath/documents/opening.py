@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from towpath.core.errors import ErrorCode, NotFound
+from towpath.core.errors import ErrorCode, NotFoundError
 from towpath.core.extras import Extra, using
 from towpath.documents.base import Document
 from towpath.documents.faults import damaged, fault
@@ -43,7 +43,7 @@ class Opener:
         Raises:
             BadInput: Encrypted or damaged.
             TooLarge: Beyond a limit.
-            NotFound: It is not there any more.
+            NotFoundError: It is not there any more.
             MissingExtraError: The kind is read with the extra `documents`, which is not installed.
         """
         seen = self._seen(path, kind)
@@ -84,7 +84,7 @@ class Opener:
         try:
             found = Path(path).stat()
         except OSError as error:
-            raise NotFound("the document's file is not there") from error
+            raise NotFoundError("the document's file is not there") from error
         if found.st_size == 0:
             raise damaged("the document is empty")
         if found.st_size > self._limits.most_bytes:

@@ -19,20 +19,20 @@ from towpath.core.errors import ErrorCode
 from towpath.documents.base import Document, Recognisers
 from towpath.documents.faults import damaged, fault, page_too_large
 from towpath.documents.layout import markdown_of
-from towpath.documents.ocr import LONGEST_SIDE
+from towpath.documents.ocr import MAX_SIDE
 from towpath.documents.pictures import encoded
 from towpath.documents.types import ImageType, OcrMode, PageContent, ReadLimits, ReadMethod, Word
 
 POINTS_AN_INCH = 72
 DOTS_AN_INCH = 200
 # A side that no sheet has; the format's own limit is 14,400.
-MOST_POINTS = 100_000.0
+MAX_POINTS = 100_000.0
 DIGITS = 5
 BOX_BYTES = ctypes.sizeof(pdfium.FS_RECTF)
 # Characters that a page needs to be read by its own text, where pictures cover that share of it.
 FEW_CHARACTERS = ((0.6, 120), (0.05, 12))
 # Share of characters that fonts without names give.
-MOST_NAMELESS = 0.3
+MAX_NAMELESS = 0.3
 FORM_DEPTH = 4
 SOFT_HYPHENS = "\x02\ufffe"
 _WORD = re.compile(f"[^\\s\x00{SOFT_HYPHENS}]+[{SOFT_HYPHENS}]?")
@@ -141,7 +141,7 @@ class PdfFile(Document):
 
     def _seen(self, sheet: Any, page: int) -> PageContent:
         width, height = sheet.get_size()
-        scale = min(DOTS_AN_INCH / POINTS_AN_INCH, LONGEST_SIDE / max(width, height))
+        scale = min(DOTS_AN_INCH / POINTS_AN_INCH, MAX_SIDE / max(width, height))
         bitmap = _bitmap(sheet, page, scale)
         words, sure = self._recogniser().read(bitmap.to_numpy())
         return PageContent(
@@ -163,7 +163,7 @@ def _bitmap(sheet: Any, page: int, scale: float) -> Any:
 
 
 def _assert_size(page: int, width: float, height: float) -> None:
-    if not (math.isfinite(width) and math.isfinite(height)) or max(width, height) > MOST_POINTS:
+    if not (math.isfinite(width) and math.isfinite(height)) or max(width, height) > MAX_POINTS:
         raise page_too_large(page, f"is {width:g} by {height:g} points")
     if min(width, height) <= 0:
         raise damaged(f"page {page} has no size", page)
@@ -217,7 +217,7 @@ def _words(found: Sequence[re.Match[str]], places: Floats, sheet: Any) -> list[W
 def _is_scan(sheet: Any, text: str) -> bool:
     """Whether a page's own text says too little of what is seen on it."""
     plain = "".join(text.split())
-    if plain and len(_NAMELESS.findall(plain)) > MOST_NAMELESS * len(plain):
+    if plain and len(_NAMELESS.findall(plain)) > MAX_NAMELESS * len(plain):
         return True
     if len(plain) >= FEW_CHARACTERS[0][1]:
         return False

@@ -15,7 +15,7 @@ from towpath.core.errors import TowpathError
 from towpath.documents.base import Document, Recognisers
 from towpath.documents.faults import damaged, page_too_large
 from towpath.documents.layout import markdown_of
-from towpath.documents.ocr import LONGEST_SIDE
+from towpath.documents.ocr import MAX_SIDE
 from towpath.documents.types import DocumentKind, ImageType, OcrMode, PageContent, ReadLimits, ReadMethod
 
 JPEG_QUALITY = 85
@@ -64,8 +64,8 @@ class PictureFile(Document):
             read = PageContent(page=page, content="", width=width, height=height, method=ReadMethod.OCR)
             if ocr == "never":
                 return read
-            picture = _upright(image, page, LONGEST_SIDE**2)
-        picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            picture = _upright(image, page, MAX_SIDE**2)
+        picture.thumbnail((MAX_SIDE, MAX_SIDE))
         read.words, read.confidence = self._recogniser().read(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]))
         read.content = markdown_of(read.words, width, height)
         return read

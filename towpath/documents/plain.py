@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-from towpath.core.errors import BadInput, ErrorCode, TooLarge
+from towpath.core.errors import BadInputError, ErrorCode, TooLargeError
 from towpath.core.extras import Extra, using
 from towpath.documents.texts import decoded, told_by_html
 
-MOST_CHARACTERS = 10_000_000
+MAX_CHARACTERS = 10_000_000
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 PDF_TYPES = frozenset({"application/pdf", "application/x-pdf"})
@@ -33,8 +33,8 @@ def plain_text(
         most_pages: Of a PDF.
 
     Raises:
-        BadInput: Empty, encrypted, broken, or of a kind that is not read.
-        TooLarge: A PDF of too many pages.
+        BadInputError: Empty, encrypted, broken, or of a kind that is not read.
+        TooLargeError: A PDF of too many pages.
         MissingExtraError: HTML or a PDF, and the extra `documents` is not installed.
     """
     if not data:
@@ -50,11 +50,11 @@ def plain_text(
     elif kind in VAGUE_TYPES or kind in TEXT_TYPES or _is_text(kind or ""):
         text = _decode(data, name, charset)
     else:
-        raise BadInput(f"{name} is of the type {kind}, which is not read", code=ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+        raise BadInputError(f"{name} is of the type {kind}, which is not read", code=ErrorCode.UNSUPPORTED_MEDIA_TYPE)
     text = text.replace("\x00", "").strip()
     if not text:
         raise _unreadable(name, "holds no text")
-    return text[:MOST_CHARACTERS]
+    return text[:MAX_CHARACTERS]
 
 
 def _is_text(kind: str) -> bool:
@@ -69,7 +69,7 @@ def _looks_like_html(data: bytes) -> bool:
 def _decode(data: bytes, name: str, charset: str | None) -> str:
     try:
         return decoded(data, charset)
-    except BadInput as error:
+    except BadInputError as error:
         raise _unreadable(name, error.detail.removeprefix("the document ")) from error
 
 
@@ -101,7 +101,7 @@ def _pdf_text(data: bytes, name: str, most_pages: int) -> str:
     try:
         if len(document) > most_pages:
             detail = f"{name} has {len(document)} pages; the limit is {most_pages}"
-            raise TooLarge(detail, code=ErrorCode.DOCUMENT_TOO_LARGE)
+            raise TooLargeError(detail, code=ErrorCode.DOCUMENT_TOO_LARGE)
         return "\n\n".join(_page_text(document, number) for number in range(len(document)))
     except pypdfium2.PdfiumError as error:
         raise _unreadable(name, "is a broken PDF") from error
@@ -121,5 +121,5 @@ def _page_text(document: Any, number: int) -> str:
         page.close()
 
 
-def _unreadable(name: str, reason: str) -> BadInput:
-    return BadInput(f"{name} {reason}", code=ErrorCode.UNREADABLE)
+def _unreadable(name: str, reason: str) -> BadInputError:
+    return BadInputError(f"{name} {reason}", code=ErrorCode.UNREADABLE)

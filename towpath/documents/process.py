@@ -10,10 +10,10 @@ import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from towpath.core.errors import ErrorCode, JobFault, MissingExtraError, NotFound, TowpathError
+from towpath.core.errors import ErrorCode, JobFaultError, MissingExtraError, NotFoundError, TowpathError
 from towpath.documents.faults import fault
 from towpath.documents.types import ReadLimits
-from towpath.documents.wire import LENGTH_BYTES, LOAD_SECONDS, MOST_BODY, Fault, Request, Tag, frame
+from towpath.documents.wire import LENGTH_BYTES, LOAD_SECONDS, MAX_BODY, Fault, Request, Tag, frame
 
 ROOT = Path(__file__).resolve().parents[2]
 BUFFER_BYTES = 1 << 20
@@ -23,7 +23,7 @@ PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "V
 SENT = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP})
 
 
-class Died(Exception):
+class ChildDiedError(Exception):
     """The child has ended in the middle of a request; what that means is for the reader to say.
 
     Args:
@@ -70,7 +70,7 @@ class Child:
         """A child that is ready.
 
         Raises:
-            JobFault: It does not start.
+            JobFaultError: It does not start.
         """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -91,9 +91,9 @@ class Child:
         try:
             async with asyncio.timeout(LOAD_SECONDS):
                 await child._next()
-        except (Died, TimeoutError) as error:
+        except (ChildDiedError, TimeoutError) as error:
             await child.kill()
-            raise JobFault(f"the process that reads documents does not start: {error}") from error
+            raise JobFaultError(f"the process that reads documents does not start: {error}") from error
         except BaseException:
             await child.kill()
             raise
@@ -106,7 +106,7 @@ class Child:
             seconds: Longest wait for each.
 
         Raises:
-            Died: The child has ended.
+            ChildDiedError: The child has ended.
             TimeoutError: It takes longer.
             TowpathError: What it says is wrong with the document.
         """
@@ -139,24 +139,24 @@ class Child:
         try:
             head = await out.readexactly(LENGTH_BYTES + 1)
             length = int.from_bytes(head[:LENGTH_BYTES], "big")
-            if length > MOST_BODY:
-                raise Died(None)
+            if length > MAX_BODY:
+                raise ChildDiedError(None)
             return Tag(head[LENGTH_BYTES]), await out.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError, ValueError) as error:
             # Nothing more comes from it; a moment later its code is known.
             with contextlib.suppress(ProcessLookupError):
                 if not isinstance(error, asyncio.IncompleteReadError):
                     self._process.kill()
-            raise Died(await self._process.wait()) from error
+            raise ChildDiedError(await self._process.wait()) from error
 
 
 def _error(told: Fault) -> TowpathError:
     if told.code == ErrorCode.NOT_FOUND:
-        return NotFound(told.detail)
+        return NotFoundError(told.detail)
     if told.missing is not None:
         return MissingExtraError(*told.missing)
     if told.code == ErrorCode.INTERNAL:
-        return JobFault(told.detail)
+        return JobFaultError(told.detail)
     made = fault(told.code, told.detail, told.page)
     made.extra.update({"fatal": True} if told.fatal else {})
     return made

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from towpath.core.errors import ErrorCode, TowpathError, Unavailable
+from towpath.core.errors import ErrorCode, TowpathError, UnavailableError
 from towpath.documents.faults import fault
 from towpath.documents.files import on_disk
-from towpath.documents.process import Child, Died
+from towpath.documents.process import Child, ChildDiedError
 from towpath.documents.types import DocumentInfo, DocumentKind, ImageType, OcrMode, PageBody, PageContent, ReadLimits
 from towpath.documents.wire import Request
 
@@ -155,7 +155,7 @@ class DocumentReader:
                         # First, so that a repeat does not bring what its reader already has.
                         del left[:1]
                         yield answer
-            except Died as death:
+            except ChildDiedError as death:
                 page = left[0] if left else None
                 if death.was_late:
                     raise self._late(page) from death
@@ -199,14 +199,14 @@ class DocumentReader:
         child = await Child.start(self._limits, self._threads)
         try:
             self._assert_open()
-        except Unavailable:
+        except UnavailableError:
             await child.kill()
             raise
         return child
 
     def _assert_open(self) -> None:
         if self._closed:
-            raise Unavailable("the reader of documents is closed")
+            raise UnavailableError("the reader of documents is closed")
 
     def _late(self, page: int | None) -> TowpathError:
         what = "opening the document" if page is None else f"page {page}"

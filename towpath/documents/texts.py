@@ -21,7 +21,7 @@ MARKUP_BYTES = 40
 GUESSED_BYTES = 1 << 18
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED_LINES = 50
-MOST_COLUMNS = 200
+MAX_COLUMNS = 200
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -80,8 +80,8 @@ def rows_markdown(rows: Iterable[Sequence[str]], most_characters: int) -> tuple[
     length = 0
     cut = False
     for row in rows:
-        cut = cut or len(row) > MOST_COLUMNS
-        cells = _trimmed(row[:MOST_COLUMNS])
+        cut = cut or len(row) > MAX_COLUMNS
+        cells = _trimmed(row[:MAX_COLUMNS])
         if not cells:
             continue
         length += sum(map(len, cells)) + 3 * len(cells)

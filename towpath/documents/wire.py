@@ -12,7 +12,7 @@ from towpath.core.errors import ErrorCode
 from towpath.documents.types import DocumentKind, ImageType, OcrMode
 
 LENGTH_BYTES = 4
-MOST_BODY = 512 << 20
+MAX_BODY = 512 << 20
 LOAD_SECONDS = 120.0
 """For a child to start, and for its libraries and models to come in."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from towpath.core.errors import ModelError, OutputInvalid
+from towpath.core.errors import ModelError, OutputInvalidError
 from towpath.db.engine import Database
 from towpath.enrichment.domain.prompts import enrichment_prompt
 from towpath.enrichment.domain.runs import call_key, call_name
@@ -66,7 +66,7 @@ async def ask_domain(
         if error.retryable:
             raise
         one.error_message, one.code = error.detail, error.code
-        if isinstance(error, OutputInvalid):
+        if isinstance(error, OutputInvalidError):
             one.input_tokens, one.output_tokens = error.input_tokens, error.output_tokens
             one.cost_usd = asker.catalog.price(model, error.input_tokens, error.output_tokens)
         return one

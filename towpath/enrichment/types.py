@@ -32,9 +32,9 @@ from towpath.jobs.types import JobKind, JobState
 from towpath.llm.types import MODEL_KEY_FORM
 from towpath.webhooks.types import WebhookFields
 
-MOST_ENTITIES = 10_000
-MOST_MODELS = 10
-MOST_LANGUAGES = 20
+MAX_ENTITIES = 10_000
+MAX_MODELS = 10
+MAX_LANGUAGES = 20
 HOLD_SECONDS = 3600
 SURE = 0.8
 """From this confidence on a mismatch skips an entity of a batch."""
@@ -126,11 +126,11 @@ class EnrichmentOptions(Body, WebhookFields):
 
     schema_id: UUID | None = None
     target_schema: dict[str, Any] | None = None
-    models: Annotated[list[ModelKey | Literal["auto"]], Field(max_length=MOST_MODELS)] = Field(default=[AUTO])
+    models: Annotated[list[ModelKey | Literal["auto"]], Field(max_length=MAX_MODELS)] = Field(default=[AUTO])
     strategy: Strategy = Strategy.AUTO
     arbitration_model: ModelKey | None = None
     classification_model: ModelKey | None = None
-    languages: Annotated[list[Language], Field(min_length=1, max_length=MOST_LANGUAGES)] = Field(default=["en"])
+    languages: Annotated[list[Language], Field(min_length=1, max_length=MAX_LANGUAGES)] = Field(default=["en"])
     attachment_ids: Annotated[list[UUID], Field(max_length=20)] = Field(default=[])
     enable_web_search: StrictBool = False
     enable_strict_structured_output: StrictBool = False
@@ -188,7 +188,7 @@ class SyncBody(SingleBody):
 class BatchBody(EnrichmentOptions):
     """Many entities."""
 
-    entities: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ENTITIES)]
+    entities: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_ENTITIES)]
     selected_indices: list[Annotated[int, Field(ge=0)]] | None = None
 
     @model_validator(mode="after")
@@ -206,7 +206,7 @@ class EstimateBody(EnrichmentOptions):
     """What a start would cost: the body of one."""
 
     entity_data: dict[str, Any] | None = None
-    entities: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ENTITIES)] | None = None
+    entities: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_ENTITIES)] | None = None
     selected_indices: list[int] | None = None
 
     @model_validator(mode="after")
@@ -224,7 +224,7 @@ class RetryBody(Body, WebhookFields):
     schema_id: UUID | None = None
     target_schema: dict[str, Any] | None = None
     model: ModelKey | None = None
-    languages: Annotated[list[Language], Field(min_length=1, max_length=MOST_LANGUAGES)] | None = None
+    languages: Annotated[list[Language], Field(min_length=1, max_length=MAX_LANGUAGES)] | None = None
 
 
 class MergeBody(Body, WebhookFields):

@@ -7,7 +7,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from towpath.core.errors import ErrorCode, JobFault, ModelError, TowpathError
+from towpath.core.errors import ErrorCode, JobFaultError, ModelError, TowpathError
 from towpath.documents.types import PageContent
 from towpath.extraction.domain.asking import (
     PART_CHARACTERS,
@@ -60,7 +60,7 @@ class Extractor:
 
         Raises:
             ModelError: The model does not answer now.
-            JobFault: It gives no usable answer.
+            JobFaultError: It gives no usable answer.
         """
         self.warnings = []
         found = await asyncio.to_thread(_matched, self._schema, pages)
@@ -203,7 +203,7 @@ async def asked(asker: Asker, ref: JobRef, params: ExtractParams, prompt: Prompt
 
     Raises:
         ModelError: It does not answer now; the activity is tried again.
-        JobFault: It gives no usable answer.
+        JobFaultError: It gives no usable answer.
     """
     try:
         return await asker.ask(ref, params.llm, prompt, bypass=params.options.bypass_cache)
@@ -213,7 +213,7 @@ async def asked(asker: Asker, ref: JobRef, params: ExtractParams, prompt: Prompt
 
 def unanswered(error: ModelError) -> TowpathError:
     """What to raise where a job cannot do without its model's answer."""
-    return error if error.retryable else JobFault(error.detail, code=ErrorCode.MODEL_ERROR)
+    return error if error.retryable else JobFaultError(error.detail, code=ErrorCode.MODEL_ERROR)
 
 
 def cut_warnings(model: str, pages: Sequence[PageContent], most: int) -> list[JobWarning]:

@@ -18,7 +18,7 @@ from towpath.net.http import GuardedClient
 from towpath.secrets.urls import open_url
 from towpath.secrets.vault import Vault
 
-MOST_KEPT_BYTES = 2 << 30
+MAX_KEPT_BYTES = 2 << 30
 
 
 class Documents:
@@ -78,7 +78,7 @@ class Documents:
                 await save_blob(self.database, organization, bytes.fromhex(sha256), path)
                 self._kept[name] = path.stat().st_size
             self._kept.move_to_end(name)
-            while sum(self._kept.values()) > MOST_KEPT_BYTES and len(self._kept) > 1:
+            while sum(self._kept.values()) > MAX_KEPT_BYTES and len(self._kept) > 1:
                 old, _ = self._kept.popitem(last=False)
                 (self._folder / old).unlink(missing_ok=True)
             return path

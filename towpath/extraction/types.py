@@ -18,9 +18,9 @@ from towpath.documents.types import Box, DocumentKind
 from towpath.jobs.types import JobRef, JobState, RunState
 from towpath.webhooks.types import WebhookFields
 
-MOST_SHOWN_BYTES = 64 << 10
+MAX_SHOWN_BYTES = 64 << 10
 """A request body above that is shown by its size and digest."""
-MOST_SCHEMA_BYTES = 64 << 10
+MAX_SCHEMA_BYTES = 64 << 10
 SYNC_SECONDS = 300.0
 HOLD_SECONDS = 365 * 86_400.0
 REVIEW_REQUESTED = "review.requested"

@@ -11,12 +11,12 @@ from temporalio.common import RetryPolicy
 USUAL = RetryPolicy(initial_interval=timedelta(seconds=0.5), maximum_interval=timedelta(seconds=60))
 TIMES_FIRST = 100
 """By so much the waits grow at the most where a policy does not bound them."""
-MOST_DOUBLINGS = 60
+MAX_DOUBLINGS = 60
 
 
 def wait_after(attempt: int) -> timedelta:
     """The wait after an attempt, counted from 1, of the running activity has failed."""
     policy = (activity.info().retry_policy if activity.in_activity() else None) or USUAL
     longest = policy.maximum_interval or policy.initial_interval * TIMES_FIRST
-    seconds = policy.initial_interval.total_seconds() * policy.backoff_coefficient ** min(attempt - 1, MOST_DOUBLINGS)
+    seconds = policy.initial_interval.total_seconds() * policy.backoff_coefficient ** min(attempt - 1, MAX_DOUBLINGS)
     return timedelta(seconds=min(seconds, longest.total_seconds()))

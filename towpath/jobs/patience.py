@@ -21,7 +21,7 @@ from towpath.jobs.store.events import append_told
 from towpath.jobs.store.outages import Outage, forget_failure, note_failure
 from towpath.jobs.types import EventType, JobRef
 
-MOST_TRIES_COUNTED = 1000
+MAX_TRIES_COUNTED = 1000
 Clock = Callable[[], datetime]
 
 
@@ -48,7 +48,7 @@ class Patience:
     def most_tries(self) -> int:
         """How many tries of an activity it has room for, with nothing but Temporal's own back-off between them."""
         tries, waited = 1, 0.0
-        while waited < self._seconds and tries < MOST_TRIES_COUNTED:
+        while waited < self._seconds and tries < MAX_TRIES_COUNTED:
             waited += wait_after(tries).total_seconds()
             tries += 1
         return tries

@@ -11,7 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
-from towpath.core.errors import Forbidden, NotFound
+from towpath.core.errors import ForbiddenError, NotFoundError
 from towpath.core.words import Word
 from towpath.jobs.types import QUESTIONS, JobKind
 
@@ -52,23 +52,23 @@ def assert_may(caller: Principal, action: JobAction, job: Owned) -> None:
     """Refuse what the caller may not do.
 
     Raises:
-        NotFound: The caller may not even see the job.
-        Forbidden: It is seen, and not the caller's to move.
+        NotFoundError: The caller may not even see the job.
+        ForbiddenError: It is seen, and not the caller's to move.
     """
     scope = Scope.READ if action is JobAction.SEE else Scope.WRITE
     if scope not in caller.scopes:
-        raise Forbidden(f"this key lacks the scope {scope}")
+        raise ForbiddenError(f"this key lacks the scope {scope}")
     if not _sees(caller, job):
-        raise NotFound(f"no job {job.id}")
+        raise NotFoundError(f"no job {job.id}")
     if action in MOVES and job.kind in QUESTIONS and not _owns(caller, job):
-        raise Forbidden(f"only who asked, or an owner, may {action} this job")
+        raise ForbiddenError(f"only who asked, or an owner, may {action} this job")
 
 
 def may(caller: Principal, action: JobAction, job: Owned) -> bool:
     """Whether the caller may do something: for what is only offered where it can be done."""
     try:
         assert_may(caller, action, job)
-    except (NotFound, Forbidden):
+    except (NotFoundError, ForbiddenError):
         return False
     return True
 

@@ -76,8 +76,8 @@ class JobError(Wire):
     message: str
 
 
-MOST_WARNING = 1000
-MOST_WARNED_ITEM = 300
+MAX_WARNING = 1000
+MAX_WARNED_ITEM = 300
 
 
 class JobWarning(Wire):
@@ -90,12 +90,12 @@ class JobWarning(Wire):
     @field_validator("message")
     @classmethod
     def _short(cls, message: str) -> str:
-        return bounded(message, MOST_WARNING)
+        return bounded(message, MAX_WARNING)
 
     @field_validator("item")
     @classmethod
     def _short_item(cls, item: str | None) -> str | None:
-        return None if item is None else bounded(item, MOST_WARNED_ITEM)
+        return None if item is None else bounded(item, MAX_WARNED_ITEM)
 
 
 def bounded(text: str, most: int) -> str:

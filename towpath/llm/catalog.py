@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.llm.types import LOCAL_LLM, LOCAL_PROVIDER, MODEL_KEY_FORM, LlmConfig, ModelInfo, ProviderConfig, split_key
 
 PREFERRED = (
@@ -37,28 +37,28 @@ class Catalog:
         """Refuse a model that cannot be asked.
 
         Raises:
-            BadInput: The key has another form, its provider is not known or not set up, or it has no such model.
+            BadInputError: The key has another form, its provider is not known or not set up, or it has no such model.
         """
         if not re.fullmatch(MODEL_KEY_FORM, model):
-            raise BadInput(f"{field}: {model[:80]!r} is no model key: provider::model", field=field)
+            raise BadInputError(f"{field}: {model[:80]!r} is no model key: provider::model", field=field)
         provider, name = split_key(model)
         known = self.provider(provider)
         if known is None:
             names = ", ".join(sorted(self._config.providers))
-            raise BadInput(f"{field}: the provider {provider} is not known here; there are: {names}", field=field)
+            raise BadInputError(f"{field}: the provider {provider} is not known here; there are: {names}", field=field)
         if known.prices is not None and known.key is None:
-            raise BadInput(f"{field}: {model} is not available: no key for {provider} is set", field=field)
+            raise BadInputError(f"{field}: {model} is not available: no key for {provider} is set", field=field)
         if known.models is not None:
             if name not in known.models:
-                raise BadInput(f"{field}: {provider} has no model {name}", field=field)
+                raise BadInputError(f"{field}: {provider} has no model {name}", field=field)
         elif known.prices is not None and self._priced(known.prices, name) is None:
-            raise BadInput(f"{field}: {provider} has no model {name}", field=field)
+            raise BadInputError(f"{field}: {provider} has no model {name}", field=field)
 
     def automatic(self) -> str:
         """The model that the server chooses: a cheap one that has a key, else the local one.
 
         Raises:
-            BadInput: There is none.
+            BadInputError: There is none.
         """
         for model in PREFERRED:
             provider, name = split_key(model)
@@ -68,7 +68,7 @@ class Catalog:
         available = [info.key for info in self.models() if info.is_available]
         if LOCAL_LLM in available or not available:
             if LOCAL_PROVIDER not in self._config.providers:
-                raise BadInput("no model is available: set a provider's key", field="models")
+                raise BadInputError("no model is available: set a provider's key", field="models")
             return LOCAL_LLM
         return available[0]
 

@@ -13,14 +13,14 @@ import pydantic
 from instructor.core.exceptions import IncompleteOutputException, InstructorRetryException
 
 from towpath.core.errors import (
-    ContextTooLong,
+    ContextTooLongError,
     ErrorCode,
     ModelError,
-    ModelRetired,
-    ModelTimeout,
-    OutputInvalid,
-    ProviderDown,
-    RateLimited,
+    ModelRetiredError,
+    ModelTimeoutError,
+    OutputInvalidError,
+    ProviderDownError,
+    RateLimitedError,
     TowpathError,
 )
 from towpath.core.texts import shorten
@@ -31,7 +31,7 @@ TOO_LONG = re.compile(
 )
 OVERLOADED = 529
 PASSING = frozenset({408, 409, 425, OVERLOADED})
-MOST_DETAIL = 500
+MAX_DETAIL = 500
 
 
 def translated(model: str, error: Exception, usage: tuple[int, int]) -> TowpathError:
@@ -44,19 +44,21 @@ def translated(model: str, error: Exception, usage: tuple[int, int]) -> TowpathE
     """
     cause = _root(error)
     if isinstance(cause, openai.APITimeoutError | anthropic.APITimeoutError | TimeoutError):
-        return ModelTimeout(f"{model} did not answer in time")
+        return ModelTimeoutError(f"{model} did not answer in time")
     if isinstance(cause, openai.APIStatusError | anthropic.APIStatusError):
         return _of_status(model, cause.status_code, _message(cause), cause.response.headers)
     if isinstance(cause, openai.APIConnectionError | anthropic.APIConnectionError | OSError):
-        return ProviderDown(f"{model} cannot be reached: {_reason(cause)}"[:MOST_DETAIL])
+        return ProviderDownError(f"{model} cannot be reached: {_reason(cause)}"[:MAX_DETAIL])
     if isinstance(error, IncompleteOutputException) or isinstance(cause, IncompleteOutputException):
-        return OutputInvalid(
+        return OutputInvalidError(
             f"{model} did not come to an end of its answer", input_tokens=usage[0], output_tokens=usage[1]
         )
     if isinstance(cause, pydantic.ValidationError | json.JSONDecodeError | ValueError):
         told = _validation(cause)
-        return OutputInvalid(f"{model} gave no valid answer: {told}", input_tokens=usage[0], output_tokens=usage[1])
-    return ModelError(f"{model} failed: {_reason(cause)}"[:MOST_DETAIL])
+        return OutputInvalidError(
+            f"{model} gave no valid answer: {told}", input_tokens=usage[0], output_tokens=usage[1]
+        )
+    return ModelError(f"{model} failed: {_reason(cause)}"[:MAX_DETAIL])
 
 
 def _root(error: BaseException) -> BaseException:
@@ -67,17 +69,17 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _of_status(model: str, status: int, message: str, headers: Mapping[str, str]) -> TowpathError:
-    told = f"{model} answered {status}: {message}"[:MOST_DETAIL]
+    told = f"{model} answered {status}: {message}"[:MAX_DETAIL]
     if status == 429:
-        return RateLimited(told, retry_after=retry_after(headers))
+        return RateLimitedError(told, retry_after=retry_after(headers))
     if TOO_LONG.search(message):
-        return ContextTooLong(told)
+        return ContextTooLongError(told)
     if status in {404, 410}:
-        return ModelRetired(told)
+        return ModelRetiredError(told)
     if status in {401, 403}:
-        return ModelError(f"{model}: the provider refuses the key: {message}"[:MOST_DETAIL])
+        return ModelError(f"{model}: the provider refuses the key: {message}"[:MAX_DETAIL])
     if status >= 500 or status in PASSING:
-        return ProviderDown(told, retry_after=retry_after(headers))
+        return ProviderDownError(told, retry_after=retry_after(headers))
     return ModelError(told, code=ErrorCode.MODEL_REFUSED)
 
 
@@ -99,5 +101,5 @@ def _reason(error: BaseException) -> str:
 def _validation(error: BaseException) -> str:
     if isinstance(error, pydantic.ValidationError):
         told = "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors(include_url=False)[:3])
-        return shorten(told, MOST_DETAIL)
-    return shorten(str(error), MOST_DETAIL)
+        return shorten(told, MAX_DETAIL)
+    return shorten(str(error), MAX_DETAIL)

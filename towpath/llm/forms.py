@@ -12,10 +12,10 @@ from jsonschema.exceptions import ValidationError as FormError
 from pydantic import GetJsonSchemaHandler, RootModel, model_validator
 from pydantic_core import CoreSchema
 
-from towpath.core.json_schema import Uncheckable, errors_of
+from towpath.core.json_schema import UncheckableError, errors_of
 from towpath.core.json_values import parse_json, problem_of, write_json
 
-MOST_ERRORS = 8
+MAX_ERRORS = 8
 
 Answered = RootModel[dict[str, Any]]
 
@@ -47,10 +47,10 @@ def _model(raw: bytes) -> type[Answered]:
                 raise ValueError(problem)
             try:
                 errors = sorted(errors_of(self.root, form), key=lambda error: error.json_path)
-            except Uncheckable as error:
+            except UncheckableError as error:
                 raise ValueError(error.detail) from error
             if errors:
-                raise ValueError("; ".join(_told(error) for error in errors[:MOST_ERRORS]))
+                raise ValueError("; ".join(_told(error) for error in errors[:MAX_ERRORS]))
             return self
 
     return cast(type[Answered], Answer)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from towpath.core.errors import ModelError, ProviderDown
+from towpath.core.errors import ModelError, ProviderDownError
 from towpath.llm.catalog import Catalog
 from towpath.llm.types import (
     LOCAL_PROVIDER,
@@ -140,7 +140,7 @@ class LanguageModels:
         try:
             return await self._local_url()
         except RuntimeError as error:
-            raise ProviderDown(f"{LOCAL_PROVIDER}: {error}") from error
+            raise ProviderDownError(f"{LOCAL_PROVIDER}: {error}") from error
 
     def _made(self, known: ProviderConfig, mode: OutputMode, url: str | None) -> AsyncInstructor:
         import instructor

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from towpath.core.errors import BadInput, ErrorCode, NotFound, TooLarge, TowpathError, Unavailable
-from towpath.core.values import MOST_PORT, is_port
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, TooLargeError, TowpathError, UnavailableError
+from towpath.core.values import MAX_PORT, is_port
 from towpath.net.addresses import is_public, meet
 
 USER_AGENT = "Towpath"
@@ -31,9 +31,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GONE = frozenset({404, 410})
 PASSING = frozenset({408, 425, 429})
 CONNECT_SECONDS = 10.0
-MOST_CONNECTIONS = 500
-MOST_PIECE = 1 << 20
-LONGEST_WAIT_SECONDS = 86_400
+MAX_CONNECTIONS = 500
+MAX_PIECE = 1 << 20
+MAX_WAIT_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Answered:
     public: bool = True
 
 
-class Refused(BadInput):
+class RefusedAddressError(BadInputError):
     """The URL leads where nobody from outside may look."""
 
     default_code = ErrorCode.ADDRESS_REFUSED
@@ -117,10 +117,10 @@ class GuardedClient:
             headers: Sent to the URL's own origin alone; a redirect to another does not carry them.
 
         Raises:
-            BadInput: No URL of http or https, a refused address, or an answer that a repeat does not change.
-            NotFound: It is not there.
-            TooLarge: The body is beyond the limit.
-            Unavailable: It does not answer now; `retry_after` as the answer tells it.
+            BadInputError: No URL of http or https, a refused address, or an answer that a repeat does not change.
+            NotFoundError: It is not there.
+            TooLargeError: The body is beyond the limit.
+            UnavailableError: It does not answer now; `retry_after` as the answer tells it.
         """
         current, sent = _checked(url), dict(headers or {})
         async with self._bounded(current):
@@ -134,7 +134,7 @@ class GuardedClient:
                 if _origin(target) != _origin(current):
                     sent = {}
                 current = target
-        raise BadInput(f"{_shown(httpx.URL(url))} redirects more than {self._most_redirects} times")
+        raise BadInputError(f"{_shown(httpx.URL(url))} redirects more than {self._most_redirects} times")
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, keep_bytes: int = 4096, method: str = "POST"
@@ -145,8 +145,8 @@ class GuardedClient:
             keep_bytes: How much of the answer's body is kept; the rest is not read.
 
         Raises:
-            BadInput: No URL of http or https, or a refused address.
-            Unavailable: No answer.
+            BadInputError: No URL of http or https, or a refused address.
+            UnavailableError: No answer.
         """
         target = _checked(url)
         started = time.monotonic()
@@ -162,18 +162,19 @@ class GuardedClient:
         """Look whether a URL may be called, as far as it can be told now: each call looks again.
 
         Raises:
-            BadInput: No URL of http or https, or it leads to a refused address. A host that is not known may be later.
+            BadInputError: No URL of http or https, or it leads to a refused address. A host that is not known may be
+                later.
         """
         target = _checked(url)
-        with contextlib.suppress(Unavailable):
+        with contextlib.suppress(UnavailableError):
             await self._guard.open_addresses(target.host, target.port or (443 if target.scheme == "https" else 80))
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """Where a host leads, for a connection of another kind; the guard's rules hold.
 
         Raises:
-            BadInput: To a refused address.
-            Unavailable: Nowhere.
+            BadInputError: To a refused address.
+            UnavailableError: Nowhere.
         """
         return await self._guard.addresses(host, port)
 
@@ -189,13 +190,13 @@ class GuardedClient:
         most = self._most_bytes if keep is None else keep
         told = response.headers.get("content-length", "")
         if keep is None and told.isdigit() and int(told) > most:
-            raise TooLarge(f"{_shown(response.url)} is larger than {most} bytes")
+            raise TooLargeError(f"{_shown(response.url)} is larger than {most} bytes")
         found = bytearray()
         async for piece in _decompressed(response):
             found += piece
             if len(found) > most:
                 if keep is None:
-                    raise TooLarge(f"{_shown(response.url)} is larger than {most} bytes")
+                    raise TooLargeError(f"{_shown(response.url)} is larger than {most} bytes")
                 break
         return bytes(found[:most])
 
@@ -204,14 +205,14 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
     """The seconds that `Retry-After` asks for, given as seconds or as a date; at most a day."""
     text = headers.get("retry-after", "").strip()
     if text.isdigit():
-        return min(int(text), LONGEST_WAIT_SECONDS)
+        return min(int(text), MAX_WAIT_SECONDS)
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0, min(int((moment - datetime.now(UTC)).total_seconds()), LONGEST_WAIT_SECONDS))
+    return max(0, min(int((moment - datetime.now(UTC)).total_seconds()), MAX_WAIT_SECONDS))
 
 
 class _Bounds:
@@ -230,14 +231,14 @@ class _Bounds:
         try:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError as timed_out:
-            raise Unavailable(late) from timed_out
+            raise UnavailableError(late) from timed_out
         if error is None or isinstance(error, (TowpathError, asyncio.CancelledError)):
             return
         if isinstance(error, (httpx.TimeoutException, httpcore.TimeoutException)):
-            raise Unavailable(late) from error
+            raise UnavailableError(late) from error
         if isinstance(error, (httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError, SSLError, OSError)):
             reason = str(error) or type(error).__name__
-            raise Unavailable(f"{self._shown} cannot be reached: {reason}"[:500]) from error
+            raise UnavailableError(f"{self._shown} cannot be reached: {reason}"[:500]) from error
 
 
 class _Guard(httpcore.AsyncNetworkBackend):
@@ -252,29 +253,29 @@ class _Guard(httpcore.AsyncNetworkBackend):
         """Where a host leads.
 
         Raises:
-            Refused: To an address that is not public, and the host is not allowed by name.
-            Unavailable: Nowhere.
+            RefusedAddressError: To an address that is not public, and the host is not allowed by name.
+            UnavailableError: Nowhere.
         """
         name = host.lower().strip("[]").rstrip(".")
         free = not self._allowed.isdisjoint({"*", name, f"{name}:{port}"})
         found = await _resolve(name, port)
         # One private address among public ones is refused too: it is the mark of a trick.
         if not free and not all(is_public(address) for address in found):
-            raise Refused(f"{host} does not lead to a public address")
+            raise RefusedAddressError(f"{host} does not lead to a public address")
         return found
 
     async def open_addresses(self, host: str, port: int) -> list[str]:
         """The same for a request, which no part of ours may get.
 
         Raises:
-            Refused: As `addresses`, or a part of Towpath listens there.
-            Unavailable: Nowhere.
+            RefusedAddressError: As `addresses`, or a part of Towpath listens there.
+            UnavailableError: Nowhere.
         """
         found = await self.addresses(host, port)
         for ours in (name for name, listening in self._closed if listening == port):
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(UnavailableError):
                 if meet(found, await _resolve(ours.lower().strip("[]"), port)):
-                    raise Refused(f"{host}:{port} is a part of Towpath itself")
+                    raise RefusedAddressError(f"{host}:{port} is a part of Towpath itself")
         return found
 
     async def connect_tcp(
@@ -300,7 +301,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ASYNC109 - as above
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        raise Refused("a socket of this machine is no public address")
+        raise RefusedAddressError("a socket of this machine is no public address")
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)
@@ -312,7 +313,7 @@ class _Transport(httpx.AsyncBaseTransport):
     def __init__(self, guard: _Guard) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(trust_env=False),
-            max_connections=MOST_CONNECTIONS,
+            max_connections=MAX_CONNECTIONS,
             network_backend=guard,
         )
 
@@ -354,7 +355,7 @@ async def _resolve(host: str, port: int) -> list[str]:
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
-        raise Unavailable(f"the host {host} is not known") from error
+        raise UnavailableError(f"the host {host} is not known") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -367,17 +368,17 @@ async def _decompressed(response: httpx.Response) -> AsyncIterator[bytes]:
             yield piece
         return
     if encoding not in {"gzip", "x-gzip", "deflate"}:
-        raise BadInput(f"{_shown(response.url)} is encoded as {encoding[:40]}, which nobody asked for")
+        raise BadInputError(f"{_shown(response.url)} is encoded as {encoding[:40]}, which nobody asked for")
     # 32 is added to let zlib see by itself which of the two it is.
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         async for piece in raw:
-            yield inflate.decompress(piece, MOST_PIECE)
+            yield inflate.decompress(piece, MAX_PIECE)
             while inflate.unconsumed_tail:
-                yield inflate.decompress(inflate.unconsumed_tail, MOST_PIECE)
+                yield inflate.decompress(inflate.unconsumed_tail, MAX_PIECE)
         yield inflate.flush()
     except zlib.error as error:
-        raise Unavailable(f"{_shown(response.url)} sent a broken {encoding} body") from error
+        raise UnavailableError(f"{_shown(response.url)} sent a broken {encoding} body") from error
 
 
 def _checked(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
@@ -387,15 +388,15 @@ def _checked(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
         # What follows reads it by the standard library, which takes less.
         urlsplit(str(url))
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise BadInput(f"{text[:200]!r} is no URL: {error}") from error
+        raise BadInputError(f"{text[:200]!r} is no URL: {error}") from error
     if url.scheme not in {"http", "https"}:
-        raise Refused(f"{text[:200]!r} is no URL of http or https")
+        raise RefusedAddressError(f"{text[:200]!r} is no URL of http or https")
     if not url.host:
-        raise BadInput(f"{text[:200]!r} names no host")
+        raise BadInputError(f"{text[:200]!r} names no host")
     if not is_port(url.port):
-        raise BadInput(f"{text[:200]!r} is no URL: its port must be from 1 to {MOST_PORT}")
+        raise BadInputError(f"{text[:200]!r} is no URL: its port must be from 1 to {MAX_PORT}")
     if url.userinfo:
-        raise Refused("a URL must not carry a user name or a password")
+        raise RefusedAddressError("a URL must not carry a user name or a password")
     return url
 
 
@@ -410,10 +411,10 @@ def _assert_fetched(response: httpx.Response) -> None:
         return
     told = f"{shown} answered {status}"
     if status in GONE:
-        raise NotFound(told)
+        raise NotFoundError(told)
     if status in PASSING or status >= 500:
-        raise Unavailable(told, retry_after=retry_after(response.headers))
-    raise BadInput(told)
+        raise UnavailableError(told, retry_after=retry_after(response.headers))
+    raise BadInputError(told)
 
 
 def _shown(url: httpx.URL) -> str:

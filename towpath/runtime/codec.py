@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 
-from towpath.core.errors import Unavailable
+from towpath.core.errors import UnavailableError
 from towpath.runtime.settings import Settings
 
 ENCODING = b"binary/encrypted"
@@ -54,7 +54,7 @@ class EncryptionCodec(PayloadCodec):
         """Decrypt what is encrypted.
 
         Raises:
-            Unavailable: A payload was encrypted with a key that is not held, or was changed.
+            UnavailableError: A payload was encrypted with a key that is not held, or was changed.
         """
         return [self._opened(payload) for payload in payloads]
 
@@ -72,13 +72,13 @@ class EncryptionCodec(PayloadCodec):
         key = self._ring.get(name)
         if key is None:
             shown = name.decode(errors="replace")[:32]
-            raise Unavailable(
+            raise UnavailableError(
                 f"a payload was encrypted with the key {shown}, which TOWPATH_ENCRYPTION_KEYS does not hold"
             )
         try:
             return Payload.FromString(key.decrypt(payload.data[:NONCE_BYTES], payload.data[NONCE_BYTES:], name))
         except (InvalidTag, ValueError) as error:
-            raise Unavailable("a payload does not open with the key that it names: it was changed") from error
+            raise UnavailableError("a payload does not open with the key that it names: it was changed") from error
 
 
 def make_codec(settings: Settings) -> EncryptionCodec:

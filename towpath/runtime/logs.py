@@ -15,7 +15,7 @@ QUIET = {"httpx": logging.WARNING, "httpx2": logging.WARNING, "alembic.runtime.p
 CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
 ESCAPES = {code: f"\\u{code:04x}" for code in CONTROLS} | {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\t"}
 SAME_SECONDS = 600.0
-MOST_KNOWN = 200
+MAX_KNOWN = 200
 
 Failure = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -65,7 +65,7 @@ class SameTraceback(logging.Filter):
             record.msg, record.args = f"{record.getMessage()}: {kind.__name__}: {said} (traceback above)", ()
             record.exc_info = record.exc_text = None
             return True
-        if len(self._shown) >= MOST_KNOWN:
+        if len(self._shown) >= MAX_KNOWN:
             self._shown.clear()
         self._shown[key] = now
         return True

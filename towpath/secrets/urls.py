@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from towpath.core.errors import Unavailable
+from towpath.core.errors import UnavailableError
 from towpath.net.urls import document_shown, has_credentials, receiver_shown
 from towpath.secrets.vault import Vault
 
@@ -20,7 +20,7 @@ def seal_document(vault: Vault, url: str) -> str:
     """A document's URL for the store.
 
     Raises:
-        Unavailable: It has a query, and no key is set to seal it with.
+        UnavailableError: It has a query, and no key is set to seal it with.
     """
     return _seal(vault, url, document_shown)
 
@@ -29,7 +29,7 @@ def seal_receiver(vault: Vault, url: str) -> str:
     """A receiver's URL for the store.
 
     Raises:
-        Unavailable: It has a query, and no key is set to seal it with.
+        UnavailableError: It has a query, and no key is set to seal it with.
     """
     return _seal(vault, url, receiver_shown)
 
@@ -38,7 +38,7 @@ def open_url(vault: Vault, stored: str) -> str:
     """The URL that is called.
 
     Raises:
-        Unavailable: No key is set, or none that fits.
+        UnavailableError: No key is set, or none that fits.
     """
     return vault.open(stored.split(":", 2)[1].encode()) if stored.startswith(MARK) else stored
 
@@ -65,7 +65,7 @@ def seen_url(vault: Vault, stored: str, show: Show, *, whole: bool) -> str:
     if whole:
         try:
             return open_url(vault, stored)
-        except Unavailable:
+        except UnavailableError:
             pass
     return shown_url(stored, show)
 
@@ -74,7 +74,7 @@ def resealed(vault: Vault, stored: str, show: Show) -> str:
     """The same URL under the newest key; one that was kept in clear is sealed, where it needs to be.
 
     Raises:
-        Unavailable: No key is set, or none that fits.
+        UnavailableError: No key is set, or none that fits.
     """
     if not stored.startswith(MARK):
         return _seal(vault, stored, show)

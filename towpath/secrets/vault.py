@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from towpath.core.errors import Unavailable
+from towpath.core.errors import UnavailableError
 
 LOST = "a secret was sealed with a key that TOWPATH_ENCRYPTION_KEYS does not hold"
 
@@ -33,7 +33,7 @@ class Vault:
         """Encrypt.
 
         Raises:
-            Unavailable: No key is set.
+            UnavailableError: No key is set.
         """
         return self._opened().encrypt(secret.encode())
 
@@ -41,25 +41,25 @@ class Vault:
         """Decrypt.
 
         Raises:
-            Unavailable: No key is set, or none that fits.
+            UnavailableError: No key is set, or none that fits.
         """
         try:
             return self._opened().decrypt(bytes(sealed)).decode()
         except InvalidToken as error:
-            raise Unavailable(LOST) from error
+            raise UnavailableError(LOST) from error
 
     def reseal(self, sealed: bytes) -> bytes:
         """The same secret under the newest key.
 
         Raises:
-            Unavailable: No key is set, or none that fits.
+            UnavailableError: No key is set, or none that fits.
         """
         try:
             return self._opened().rotate(bytes(sealed))
         except InvalidToken as error:
-            raise Unavailable(LOST) from error
+            raise UnavailableError(LOST) from error
 
     def _opened(self) -> MultiFernet:
         if self._keys is None:
-            raise Unavailable("TOWPATH_ENCRYPTION_KEYS is not set, so no secret can be kept")
+            raise UnavailableError("TOWPATH_ENCRYPTION_KEYS is not set, so no secret can be kept")
         return self._keys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from towpath.core.errors import BadInput, ErrorCode, NotFound, TooLarge, TowpathError
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, TooLargeError, TowpathError
 from towpath.core.folders import own_file
 from towpath.documents import DocumentReader
 from towpath.net.http import GuardedClient
@@ -59,11 +59,11 @@ class Sources:
 
     def _found(self, organization: str, name: str) -> Path:
         if self._root is None:
-            raise BadInput("files need TOWPATH_FILES_ROOT", code=ErrorCode.SOURCE_FAILED)
+            raise BadInputError("files need TOWPATH_FILES_ROOT", code=ErrorCode.SOURCE_FAILED)
         try:
             path = own_file(self._root, organization, name)
-        except (BadInput, NotFound) as error:
-            raise BadInput(error.detail, code=ErrorCode.SOURCE_FAILED) from error
+        except (BadInputError, NotFoundError) as error:
+            raise BadInputError(error.detail, code=ErrorCode.SOURCE_FAILED) from error
         if path.stat().st_size > self._most_bytes:
-            raise TooLarge(f"{name} is larger than {self._most_bytes} bytes")
+            raise TooLargeError(f"{name} is larger than {self._most_bytes} bytes")
         return path

@@ -13,9 +13,9 @@ from towpath.core.wire import Wire
 from towpath.core.words import Word
 from towpath.jobs.types import DeliveryRef, JobState
 
-MOST_METADATA_BYTES = 16 << 10
-MOST_URL = 4096
-MOST_SECRET = 512
+MAX_METADATA_BYTES = 16 << 10
+MAX_URL = 4096
+MAX_SECRET = 512
 
 
 class WebhookEvent(Word):
@@ -50,10 +50,10 @@ class DeliveryState(Word):
 class WebhookFields(BaseModel):
     """What every start takes for a notice of its own job's end; it is kept apart from the job's parameters."""
 
-    webhook_url: Annotated[str, Field(min_length=1, max_length=MOST_URL)] | None = Field(
+    webhook_url: Annotated[str, Field(min_length=1, max_length=MAX_URL)] | None = Field(
         default=None, validation_alias=AliasChoices("webhookUrl", "webhook_url"), exclude=True
     )
-    webhook_signing_secret: Annotated[str, Field(min_length=1, max_length=MOST_SECRET)] | None = Field(
+    webhook_signing_secret: Annotated[str, Field(min_length=1, max_length=MAX_SECRET)] | None = Field(
         default=None,
         validation_alias=AliasChoices("webhookSigningSecret", "webhook_signing_secret"),
         repr=False,
@@ -67,8 +67,8 @@ class WebhookFields(BaseModel):
 class ReceiverBody(Wire, Strict):
     """A receiver to register."""
 
-    url: Annotated[str, Field(min_length=1, max_length=MOST_URL, examples=["https://hooks.example.com/towpath"])]
-    secret: Annotated[str, Field(min_length=1, max_length=MOST_SECRET)] | None = Field(
+    url: Annotated[str, Field(min_length=1, max_length=MAX_URL, examples=["https://hooks.example.com/towpath"])]
+    secret: Annotated[str, Field(min_length=1, max_length=MAX_SECRET)] | None = Field(
         default=None, repr=False, description="`whsec_` and base64 of 24 to 64 bytes, or any text; none: one is made."
     )
     events: Annotated[list[WebhookEvent], Field(min_length=1, default_factory=lambda: list(WebhookEvent))]
@@ -89,7 +89,7 @@ class ReceiverView(Wire):
 class StandingSecretBody(Wire, Strict):
     """The secret that signs for targets of single jobs which bring none."""
 
-    secret: Annotated[str, Field(min_length=1, max_length=MOST_SECRET)] | None = Field(
+    secret: Annotated[str, Field(min_length=1, max_length=MAX_SECRET)] | None = Field(
         default=None, repr=False, description="`whsec_` and base64 of 24 to 64 bytes, or any text; none: one is made."
     )
 

@@ -21,7 +21,7 @@ from towpath.ai.databases.types import DatabaseConfig, DatabaseKind, ForeignKey,
 from towpath.ai.domain.semantics.compile import Dialect, compile_query
 from towpath.ai.domain.semantics.draft import draft_model
 from towpath.ai.semantic_types import DataType, Query
-from towpath.core.errors import BadInput, NotFound, QueryTooSlow, TowpathError, Unavailable
+from towpath.core.errors import BadInputError, NotFoundError, QueryTooSlowError, TowpathError, UnavailableError
 from towpath.net.http import GuardedClient
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -112,7 +112,7 @@ async def test_a_drafted_model_answers_a_query(opened: tuple[Database, DatabaseK
 )
 async def test_nothing_is_written_and_the_next_query_works(opened: tuple[Database, DatabaseKind], sql: str) -> None:
     database, _ = opened
-    with pytest.raises(BadInput, match="refuses"):
+    with pytest.raises(BadInputError, match="refuses"):
         await database.run(sql, {}, Limits())
 
     assert (await database.run("SELECT count(*) FROM shipments", {}, Limits())).rows == [(30,)]
@@ -131,7 +131,7 @@ async def test_a_slow_query_is_ended_and_the_next_one_works(opened: tuple[Databa
         DatabaseKind.DUCKDB: "SELECT sum(a.range * b.range % 7) FROM range(1000000) a, range(1000000) b",
     }[kind]
     started = time.monotonic()
-    with pytest.raises(QueryTooSlow):
+    with pytest.raises(QueryTooSlowError):
         await database.run(slow, {}, Limits(seconds=0.5))
     assert time.monotonic() - started < 20
 
@@ -164,7 +164,7 @@ async def test_only_tables_of_the_users_own_may_be_named(opened: tuple[Database,
         "nowhere", "nowhere.depots", "connection",
     ]  # fmt: skip
     for name in system:
-        with pytest.raises(BadInput, match=f"no table {name} of its own"):
+        with pytest.raises(BadInputError, match=f"no table {name} of its own"):
             await database.check_own([name])
     assert (await database.run("SELECT count(*) FROM depots", {}, Limits())).rows == [(2,)]
 
@@ -182,7 +182,7 @@ async def test_duckdb_has_no_way_out_of_its_file(tmp_path: Path, guard: GuardedC
     duckdb.connect(str(own_folder(tmp_path) / "a.duckdb")).close()
     config = DatabaseConfig(kind=DatabaseKind.DUCKDB, path="a.duckdb")
     database = await open_database(config, "acme", root=tmp_path, guard=guard)
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInputError):
         await database.run(sql.format(secret=tmp_path / "secret.csv"), {}, Limits())
     await database.close()
 
@@ -190,23 +190,23 @@ async def test_duckdb_has_no_way_out_of_its_file(tmp_path: Path, guard: GuardedC
 @pytest.mark.parametrize(
     ("config", "error"),
     [
-        ({"kind": "duckdb"}, BadInput),
-        ({"kind": "duckdb", "path": "../other/theirs.duckdb"}, BadInput),
-        ({"kind": "duckdb", "path": "other/theirs.duckdb"}, NotFound),
-        ({"kind": "duckdb", "path": "/etc/passwd"}, BadInput),
-        ({"kind": "duckdb", "path": "missing.duckdb"}, NotFound),
-        ({"kind": "duckdb", "path": "text.duckdb"}, BadInput),
-        ({"kind": "duckdb", "path": "link.duckdb"}, BadInput),
-        ({"kind": "postgres"}, BadInput),
-        ({"kind": "postgres", "url": "mysql://x"}, BadInput),
-        ({"kind": "postgres", "url": "postgresql:///db?host=/var/run"}, BadInput),
-        ({"kind": "postgres", "url": "postgresql://a@10.0.0.1/db"}, BadInput),
-        ({"kind": "postgres", "url": "postgresql://a@example.com/db?host=127.0.0.1"}, BadInput),
-        ({"kind": "postgres", "url": "postgresql://a@127.0.0.1:1/db?port=2"}, BadInput),
-        ({"kind": "postgres", "url": "postgresql://a@1.1.1.1/db?hostaddr=127.0.0.1"}, BadInput),
-        ({"kind": "postgres", "url": "postgresql://a@1.1.1.1/db?options=-c%20x"}, BadInput),
-        ({"kind": "postgres", "url": "postgresql://a@1.1.1.1,10.0.0.1/db"}, BadInput),
-        ({"kind": "postgres", "url": "postgresql://a@127.0.0.1:1/db"}, Unavailable),
+        ({"kind": "duckdb"}, BadInputError),
+        ({"kind": "duckdb", "path": "../other/theirs.duckdb"}, BadInputError),
+        ({"kind": "duckdb", "path": "other/theirs.duckdb"}, NotFoundError),
+        ({"kind": "duckdb", "path": "/etc/passwd"}, BadInputError),
+        ({"kind": "duckdb", "path": "missing.duckdb"}, NotFoundError),
+        ({"kind": "duckdb", "path": "text.duckdb"}, BadInputError),
+        ({"kind": "duckdb", "path": "link.duckdb"}, BadInputError),
+        ({"kind": "postgres"}, BadInputError),
+        ({"kind": "postgres", "url": "mysql://x"}, BadInputError),
+        ({"kind": "postgres", "url": "postgresql:///db?host=/var/run"}, BadInputError),
+        ({"kind": "postgres", "url": "postgresql://a@10.0.0.1/db"}, BadInputError),
+        ({"kind": "postgres", "url": "postgresql://a@example.com/db?host=127.0.0.1"}, BadInputError),
+        ({"kind": "postgres", "url": "postgresql://a@127.0.0.1:1/db?port=2"}, BadInputError),
+        ({"kind": "postgres", "url": "postgresql://a@1.1.1.1/db?hostaddr=127.0.0.1"}, BadInputError),
+        ({"kind": "postgres", "url": "postgresql://a@1.1.1.1/db?options=-c%20x"}, BadInputError),
+        ({"kind": "postgres", "url": "postgresql://a@1.1.1.1,10.0.0.1/db"}, BadInputError),
+        ({"kind": "postgres", "url": "postgresql://a@127.0.0.1:1/db"}, UnavailableError),
     ],
 )
 async def test_what_may_not_be_opened(

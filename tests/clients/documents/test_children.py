@@ -15,7 +15,7 @@ import pytest
 
 from tests.clients.documents import made
 from tests.domain.pdfs import Sheet, pdf_of, text_at
-from towpath.core.errors import ErrorCode, TowpathError, Unavailable
+from towpath.core.errors import ErrorCode, TowpathError, UnavailableError
 from towpath.documents import DocumentReader
 from towpath.documents.process import ROOT
 from towpath.documents.types import MEBIBYTE, DocumentKind, ReadLimits
@@ -44,7 +44,7 @@ async def test_nothing_is_started_before_it_is_needed_and_nothing_is_left(tmp_pa
     await reader.close()
 
     assert not psutil.pid_exists(child)
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         await reader.describe(tmp_path / "a.pdf", DocumentKind.PDF)
 
 

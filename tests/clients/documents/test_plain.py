@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.clients.documents import made
 from tests.domain.pdfs import Sheet, pdf, pdf_of
-from towpath.core.errors import BadInput, ErrorCode, TowpathError
+from towpath.core.errors import BadInputError, ErrorCode, TowpathError
 from towpath.documents import DocumentReader
 from towpath.documents.plain import plain_text
 from towpath.documents.types import ReadLimits
@@ -82,7 +82,7 @@ def test_a_pdf_gives_its_pages_in_order_whatever_it_is_called() -> None:
     ],
 )
 def test_what_gives_no_text_says_why(data: bytes, media_type: str | None, reason: str) -> None:
-    with pytest.raises(BadInput, match=reason) as caught:
+    with pytest.raises(BadInputError, match=reason) as caught:
         text_of(data, media_type)
     assert caught.value.code in {ErrorCode.UNREADABLE, ErrorCode.UNSUPPORTED_MEDIA_TYPE}
 
@@ -97,7 +97,7 @@ async def test_the_child_reads_bytes_and_files_alike(reader: DocumentReader, tmp
     text = "Füße und Bäume; sie träumen von größeren Gärten"
     data = text.encode("cp1252")
     assert await reader.text_of(data, name="a", media_type="text/plain", charset="windows-1252") == text
-    with pytest.raises(BadInput, match="is a broken PDF") as caught:
+    with pytest.raises(BadInputError, match="is a broken PDF") as caught:
         await reader.text_of(b"%PDF-1.7 nothing", name="a.pdf", media_type=None)
     assert caught.value.code == ErrorCode.UNREADABLE
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.clients.documents import made
 from tests.domain.pdfs import Sheet, first_more, pdf_of, stream, text_at
-from towpath.core.errors import BadInput, ErrorCode, NotFound
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.documents import DocumentReader
 from towpath.documents.types import DocumentKind, ReadLimits, ReadMethod
 from towpath.extraction.domain.fields import fields_of
@@ -234,7 +234,7 @@ async def test_rendered_pages_keep_to_their_pixels(reader: DocumentReader, tmp_p
 
 
 async def test_kinds_without_looks_are_not_rendered(reader: DocumentReader, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="only PDFs and images"):
+    with pytest.raises(BadInputError, match="only PDFs and images"):
         await reader.render_page(written(tmp_path / "a.txt", "x"), DocumentKind.TEXT, 1, most_pixels=1000)
 
 
@@ -242,12 +242,12 @@ async def test_a_page_that_is_not_there_and_a_file_that_is_gone(reader: Document
     path = written(tmp_path / "a.pdf", pdf_of([Sheet("")]))
 
     for page in (0, 2, -1):
-        with pytest.raises(BadInput) as caught:
+        with pytest.raises(BadInputError) as caught:
             await reader.read_page(path, DocumentKind.PDF, page)
         assert caught.value.code == ErrorCode.PAGE_OUT_OF_RANGE
         assert caught.value.extra["page"] == page
     path.unlink()
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         await reader.describe(path, DocumentKind.PDF)
 
 

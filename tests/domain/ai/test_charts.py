@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from towpath.ai.domain.chart_names import Side, place_names
-from towpath.ai.domain.charts import Undrawable, chart_spec, choose_chart, read_rows, render_png, render_svg
+from towpath.ai.domain.charts import UndrawableError, chart_spec, choose_chart, read_rows, render_png, render_svg
 from towpath.ai.domain.results import write_csv
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import ChartType, ResultColumn
@@ -185,7 +185,7 @@ def test_what_is_chosen_can_be_drawn(name: str) -> None:
 def test_what_cannot_be_drawn_says_why(
     columns: list[ResultColumn], rows: Rows, wanted: ChartType | None, why: str
 ) -> None:
-    with pytest.raises(Undrawable) as raised:
+    with pytest.raises(UndrawableError) as raised:
         chart_spec(columns, rows, wanted=wanted, title="T", width=400, height=300)
 
     assert raised.value.detail == f"the answer is a table: {why}"
@@ -473,7 +473,7 @@ def test_whatever_the_rows_are_they_are_drawn_or_refused(
 
     try:
         spec = chart_spec([columns[at] for at in sorted(places)], kept, wanted=wanted, title="T", width=300, height=200)
-    except Undrawable:
+    except UndrawableError:
         return
 
     assert Image.open(io.BytesIO(render_png(spec))).size == (300, 200)

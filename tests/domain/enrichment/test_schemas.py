@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from jsonschema import Draft202012Validator
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.enrichment.domain.content import check_entity, domains, entity_label, input_contract
 from towpath.enrichment.domain.drafts import draft_schema, with_wording, wording_prompt
 from towpath.enrichment.domain.edits import Operation, apply_edits, edit_prompt, read_instruction
@@ -106,7 +106,7 @@ def test_a_plain_json_schema_is_wrapped_and_what_is_not_required_may_be_null() -
     ],
 )
 def test_a_bad_schema_names_the_place(content: Any, told: str) -> None:
-    with pytest.raises(BadInput, match=told.replace(".", r"\.")):
+    with pytest.raises(BadInputError, match=told.replace(".", r"\.")):
         read_content(content)
 
 
@@ -114,7 +114,7 @@ def test_an_entity_is_checked_before_any_spend_whatever_the_case_of_its_keys() -
     content = read_content(LAMPS)
     check_entity(content, {"NAME": "Orion"}, "entity_data")
     for entity in ({}, {"name": " "}, {"founded": 1998}):
-        with pytest.raises(BadInput, match="entity_data"):
+        with pytest.raises(BadInputError, match="entity_data"):
             check_entity(content, entity, "entity_data")
     assert input_contract(content) == {
         "identifying_keys": ["name"],
@@ -201,7 +201,7 @@ def test_samples_show_their_structure() -> None:
 
 @pytest.mark.parametrize("samples", [[], [{}], [{"a": 1}, {"b": 2}], [{"a": 1}, {"a": 2}, {"c": 1}]])
 def test_mixed_or_empty_samples_are_refused(samples: list[Any]) -> None:
-    with pytest.raises(BadInput, match="entity_samples"):
+    with pytest.raises(BadInputError, match="entity_samples"):
         draft_schema(samples, threshold=0.5)
 
 
@@ -248,6 +248,6 @@ def test_edits_change_the_schema_and_tell_what_they_could_not() -> None:
     assert added == ["head_office_city"]
     assert refused == ["there is no field wings"]
     assert "kind" in content["root"]["properties"]
-    with pytest.raises(BadInput, match="changes nothing"):
+    with pytest.raises(BadInputError, match="changes nothing"):
         apply_edits(content, read_instruction("remove wings") or [])
     Draft202012Validator.check_schema(edit_prompt(content, "anything").form)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.domain.pdfs import pdf
-from towpath.core.errors import BadInput, ErrorCode, TowpathError
-from towpath.documents.kinds import UnsupportedFile, detect_kind
+from towpath.core.errors import BadInputError, ErrorCode, TowpathError
+from towpath.documents.kinds import UnsupportedFileError, detect_kind
 from towpath.documents.types import DocumentKind
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
@@ -81,7 +81,7 @@ def test_names_of_members_that_are_known_settle_an_archive() -> None:
     ],
 )
 def test_other_kinds_are_refused_with_what_is_read(head: bytes, name: str, media_type: str | None) -> None:
-    with pytest.raises(UnsupportedFile, match=r"supported are PDF, PNG, .* and CSV") as caught:
+    with pytest.raises(UnsupportedFileError, match=r"supported are PDF, PNG, .* and CSV") as caught:
         detect_kind(name, media_type, head)
 
     assert caught.value.code == ErrorCode.UNSUPPORTED_FILE_TYPE
@@ -99,7 +99,7 @@ def test_other_kinds_are_refused_with_what_is_read(head: bytes, name: str, media
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(head: bytes, name: str, code: ErrorCode) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(BadInputError) as caught:
         detect_kind(name, None, head)
 
     assert caught.value.code == code

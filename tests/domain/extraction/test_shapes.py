@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.documents.types import PageContent, ReadMethod, Word
 from towpath.extraction.domain.asking import parts_of
 from towpath.extraction.domain.grounding import place_of
@@ -57,7 +57,7 @@ def page(number: int, text: str, *, confidence: float | None = None) -> PageCont
     ],
 )
 def test_a_schema_that_nothing_can_be_extracted_by_is_refused(schema: dict[str, Any], told: str) -> None:
-    with pytest.raises(BadInput, match=told):
+    with pytest.raises(BadInputError, match=told):
         check_schema(schema)
 
 

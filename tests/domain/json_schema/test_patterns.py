@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from towpath.core.json_schema.patterns import MOST_CHARACTERS, BadPattern, Pattern, compiled
+from towpath.core.json_schema.patterns import MAX_CHARACTERS, BadPatternError, Pattern, compiled
 
 TEXTS = [
     "", "abc", "Müller", "müller 12", "٣٤", "a\u00a0b", "\n", "_", "-", "é", "漢字", "[", ":", "]", "a]b", "\t", "😀",
@@ -53,11 +53,11 @@ def test_what_ecma_knows_and_python_does_not_is_taken(pattern: str) -> None:
         (r"\u12", "four hexadecimal digits"),
         (r"\C", "unknown escape"),
         ("\\", "trailing"),
-        ("a" * (MOST_CHARACTERS + 1), "longer than"),
+        ("a" * (MAX_CHARACTERS + 1), "longer than"),
     ],
 )
 def test_what_does_not_run_in_linear_time_is_refused_with_its_reason(pattern: str, reason: str) -> None:
-    with pytest.raises(BadPattern, match=re.escape(reason)):
+    with pytest.raises(BadPatternError, match=re.escape(reason)):
         _ = compiled(pattern).size
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.domain.matching.builders import index
-from towpath.entities.domain.matching import MAX_KEYS, MissingField, NoIndexedValue, entity_uid, prepare
+from towpath.entities.domain.matching import MAX_KEYS, MissingFieldError, NoIndexedValueError, entity_uid, prepare
 from towpath.entities.domain.matching.normalise import NORMALISERS, normalise_date, normalise_number, normalise_text
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 
@@ -115,7 +115,7 @@ def test_keys_are_sorted_unique_and_bounded(texts: list[str]) -> None:
     config = index(**{f"f{number}": "text" for number in range(len(texts))})
     try:
         keys = prepare({f"f{number}": text for number, text in enumerate(texts)}, config).keys
-    except NoIndexedValue:
+    except NoIndexedValueError:
         return
 
     assert keys.dtype == np.int64
@@ -138,14 +138,14 @@ def test_a_dotted_path_reaches_into_objects_and_lists() -> None:
 def test_a_missing_required_field_is_named() -> None:
     config = IndexConfig(index_name="x", fields=[IndexField(name="sku", type=FieldType.STRING, required=True)])
 
-    with pytest.raises(MissingField) as caught:
+    with pytest.raises(MissingFieldError) as caught:
         prepare({"id": 1, "sku": " "}, config)
 
     assert caught.value.name == "sku"
 
 
 def test_an_entity_without_any_indexed_value_is_refused() -> None:
-    with pytest.raises(NoIndexedValue):
+    with pytest.raises(NoIndexedValueError):
         prepare({"id": 1, "name": None, "price": "none"}, index(name="text", price="number"))
 
 

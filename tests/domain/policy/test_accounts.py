@@ -11,7 +11,7 @@ import pytest
 
 from towpath.accounts.domain.policy import AccountAction, KeyTarget, Target, UserTarget, assert_may
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
-from towpath.core.errors import Conflict, Forbidden
+from towpath.core.errors import ConflictError, ForbiddenError
 
 ADA, EVE, KEY = UUID(int=1), UUID(int=2), UUID(int=3)
 BOTH = frozenset(Scope)
@@ -41,7 +41,7 @@ def refused(caller: Principal, action: AccountAction, target: Target = None) -> 
     """Why it is refused; empty: it is not."""
     try:
         assert_may(caller, action, target)
-    except (Forbidden, Conflict) as error:
+    except (ForbiddenError, ConflictError) as error:
         return f"{error.status} {error.detail}"
     return ""
 

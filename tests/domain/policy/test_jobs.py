@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
-from towpath.core.errors import Forbidden, NotFound
+from towpath.core.errors import ForbiddenError, NotFoundError
 from towpath.jobs.policy import MOVES, JobAction, assert_may, may, seer_of
 from towpath.jobs.types import QUESTIONS, JobKind
 
@@ -56,7 +56,7 @@ def test_a_question_is_seen_by_who_asked_and_by_keys_of_the_organization(kind: J
     assert may(person(ANNA), JobAction.SEE, asked)
     assert may(key(), JobAction.SEE, asked)
     for other in (person(BORIS), person(BORIS, Role.OWNER), person(BORIS, Role.ADMIN)):
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             assert_may(other, JobAction.SEE, asked)
         assert not may(other, JobAction.CANCEL, asked)
 
@@ -75,7 +75,7 @@ def test_a_question_is_moved_by_who_asked_or_an_owner(action: JobAction) -> None
     assert may(key(), action, asked)
     assert may(key(Role.OWNER, key_id=uuid4()), action, asked)
     for stranger in (key(key_id=uuid4()), key(Role.EDITOR, key_id=uuid4())):
-        with pytest.raises(Forbidden, match="only who asked, or an owner"):
+        with pytest.raises(ForbiddenError, match="only who asked, or an owner"):
             assert_may(stranger, action, asked)
 
 
@@ -90,15 +90,15 @@ def test_a_link_is_for_its_thread_alone(action: JobAction) -> None:
 @pytest.mark.parametrize("action", list(JobAction))
 def test_another_organizations_job_is_not_there(action: JobAction) -> None:
     for caller in (key(Role.ADMIN), person(ANNA, Role.ADMIN), link()):
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             assert_may(caller, action, Job(user_id=ANNA, organization="other"))
 
 
 @pytest.mark.parametrize("action", [one for one in JobAction if one is not JobAction.SEE])
 def test_a_key_for_reading_moves_nothing(action: JobAction) -> None:
-    with pytest.raises(Forbidden, match="scope write"):
+    with pytest.raises(ForbiddenError, match="scope write"):
         assert_may(key(Role.OWNER, scopes=frozenset({Scope.READ})), action, Job(JobKind.ENTITY_BATCH))
-    with pytest.raises(Forbidden, match="scope read"):
+    with pytest.raises(ForbiddenError, match="scope read"):
         assert_may(key(Role.OWNER, scopes=frozenset({Scope.WRITE})), JobAction.SEE, Job(JobKind.ENTITY_BATCH))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from towpath.ai.domain.semantics.compile import Dialect, compile_count, compile_query, fields_of
 from towpath.ai.domain.semantics.content import read_model
 from towpath.ai.semantic_types import Query
-from towpath.core.errors import BadInput, NotFound
+from towpath.core.errors import BadInputError, NotFoundError
 
 MODEL = """
 views:
@@ -201,7 +201,7 @@ def test_filters(ask: Any, given: dict[str, Any], ids: list[int]) -> None:
     ],
 )
 def test_what_the_topic_does_not_have_is_named(query: dict[str, Any], said: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(BadInputError) as caught:
         compile_query(CONTENT, "shipments", Query.model_validate({"table": "shipments", **query}), Dialect.DUCKDB)
     assert said in caught.value.detail
 
@@ -213,7 +213,7 @@ def test_measures_that_no_join_multiplies_are_served(ask: Any) -> None:
 
 def test_a_topic_shows_its_views_alone() -> None:
     assert {one.name.split(".")[0] for one in fields_of(CONTENT, "alone")} == {"shipments"}
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         fields_of(CONTENT, "wings")
 
 

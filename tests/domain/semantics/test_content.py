@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from towpath.ai.domain.semantics.content import parse_model, paths_from, read_model
-from towpath.core.errors import BadInput, TooLarge
+from towpath.core.errors import BadInputError, TooLargeError
 
 VIEW: dict[str, Any] = {"table": "main.t", "dimensions": {"id": {"type": "number"}}, "measures": {}}
 
@@ -61,7 +61,7 @@ def test_yaml_and_json_are_the_same() -> None:
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_at_its_place(given: Any, said: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(BadInputError) as caught:
         read_model(given)
     assert said in caught.value.detail
 
@@ -92,12 +92,12 @@ def test_one_to_one_leads_both_ways_and_many_to_one_only_one() -> None:
     ],
 )
 def test_a_text_beyond_the_bounds_is_refused(given: Any, said: str) -> None:
-    with pytest.raises(TooLarge, match=said):
+    with pytest.raises(TooLargeError, match=said):
         parse_model(given)
 
 
 def test_an_alias_is_refused_before_anything_grows() -> None:
-    with pytest.raises(BadInput, match=r"aliases are not taken"):
+    with pytest.raises(BadInputError, match=r"aliases are not taken"):
         read_model("a: &a [x, x]\nb: [*a, *a]\n")
 
 
@@ -130,7 +130,7 @@ def test_an_alias_is_refused_before_anything_grows() -> None:
     ],
 )
 def test_what_json_has_no_form_for_is_refused_with_its_place(given: str | dict[str, Any], said: str) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInputError) as refused:
         parse_model(given)
 
     assert said in refused.value.detail
@@ -145,5 +145,5 @@ def test_numbers_are_those_of_yaml_1_2() -> None:
 
 @pytest.mark.parametrize("text", ["a: !!int " + ":".join(["1"] * 100_000), "a: !!float " + ":".join(["1"] * 100_000)])
 def test_a_number_on_the_base_of_sixty_is_refused_before_it_is_worked_out(text: str) -> None:
-    with pytest.raises(BadInput, match="the text cannot be read as"):
+    with pytest.raises(BadInputError, match="the text cannot be read as"):
         parse_model(text)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.errors import BadInputError, ErrorCode
 from towpath.vectors.domain.items import (
     Source,
     digest_of,
@@ -48,10 +48,10 @@ def test_the_text_of_a_payload(payload: dict[str, Any] | None, text: str | None)
     ("text", "what"), [({"de": "x"}, "an object"), (True, "true or false"), (["a", {}], "a list with something else")]
 )
 def test_a_text_that_is_none_is_named(text: Any, what: str) -> None:
-    with pytest.raises(BadInput, match=rf"payload\.text is {what}") as error:
+    with pytest.raises(BadInputError, match=rf"payload\.text is {what}") as error:
         payload_text({"text": text, "title": "T"})
     assert error.value.code is ErrorCode.NOTHING_TO_EMBED
-    with pytest.raises(BadInput, match=r"search_query\.text is"):
+    with pytest.raises(BadInputError, match=r"search_query\.text is"):
         query_text({"text": text})
 
 

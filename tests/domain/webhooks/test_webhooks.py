@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.webhooks.domain.schedule import SCHEDULE, judge
 from towpath.webhooks.domain.signing import new_secret, signature_headers, signing_key, standard_form
 from towpath.webhooks.types import DeliveryState
@@ -81,7 +81,7 @@ def test_the_headers_are_those_of_the_standard_to_the_byte(
 @pytest.mark.parametrize("wrong", ["whsec_", "whsec_%%%", "whsec_" + base64.b64encode(b"x" * 23).decode(),
                                    "whsec_" + base64.b64encode(b"x" * 65).decode()])  # fmt: skip
 def test_a_broken_secret_is_refused(wrong: str) -> None:
-    with pytest.raises(BadInput, match="whsec_") as caught:
+    with pytest.raises(BadInputError, match="whsec_") as caught:
         signing_key(wrong, field="webhookSigningSecret")
     assert caught.value.field == "webhookSigningSecret"
 

@@ -8,12 +8,12 @@ from zxcvbn import zxcvbn
 
 from towpath.core.names import visible
 
-LEAST_CHARACTERS = 10
-MOST_CHARACTERS = 1024
+MIN_CHARACTERS = 10
+MAX_CHARACTERS = 1024
 LOOKED_AT = 20
 """The estimate takes much more than linear time, seconds at 72; a password is judged by its beginning."""
-LEAST_SCORE = 2
-LEAST_NAME = 4
+MIN_SCORE = 2
+MIN_NAME = 4
 """A shorter name is part of too many good passwords."""
 
 
@@ -25,10 +25,10 @@ def why_refused(password: str, *, email: str, organization: str = "") -> str | N
         email: The address of its account.
         organization: The name of the account's organization, or its id.
     """
-    if len(password) < LEAST_CHARACTERS:
-        return f"must have at least {LEAST_CHARACTERS} characters"
-    if len(password) > MOST_CHARACTERS:
-        return f"must have at most {MOST_CHARACTERS} characters"
+    if len(password) < MIN_CHARACTERS:
+        return f"must have at least {MIN_CHARACTERS} characters"
+    if len(password) > MAX_CHARACTERS:
+        return f"must have at most {MAX_CHARACTERS} characters"
     told = _folded(password)
     local = email.partition("@")[0]
     if _folded(email) in told or _in(local, told):
@@ -36,7 +36,7 @@ def why_refused(password: str, *, email: str, organization: str = "") -> str | N
     if _in(organization, told):
         return "must not contain the organization's name"
     found = zxcvbn(password[:LOOKED_AT], user_inputs=[email, local, organization])
-    if found["score"] < LEAST_SCORE:
+    if found["score"] < MIN_SCORE:
         hint = str(found["feedback"]["warning"] or "").strip().rstrip(".")
         return "is too easy to guess" + (f": {hint[:1].lower()}{hint[1:]}" if hint else "")
     return None
@@ -44,7 +44,7 @@ def why_refused(password: str, *, email: str, organization: str = "") -> str | N
 
 def _in(name: str, password: str) -> bool:
     name = _folded(name)
-    return len(name) >= LEAST_NAME and name in password
+    return len(name) >= MIN_NAME and name in password
 
 
 def _folded(text: str) -> str:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
-from towpath.core.errors import Conflict, Forbidden
+from towpath.core.errors import ConflictError, ForbiddenError
 
 
 class AccountAction(StrEnum):
@@ -91,11 +91,11 @@ def assert_may(caller: Principal, action: AccountAction, target: Target = None) 
         target: To whom or what; of an invitation the role that it gives.
 
     Raises:
-        Forbidden: The caller may not; the sentence says what is lacking.
-        Conflict: The key is revoked or expired, and must not come alive again.
+        ForbiddenError: The caller may not; the sentence says what is lacking.
+        ConflictError: The key is revoked or expired, and must not come alive again.
     """
     if Scope.WRITE not in caller.scopes:
-        raise Forbidden(f"this key lacks the scope {Scope.WRITE}")
+        raise ForbiddenError(f"this key lacks the scope {Scope.WRITE}")
     if action in _BY_OWNERS:
         _owner(caller)
     if action in {AccountAction.INVITE, AccountAction.RESET_PASSWORD}:
@@ -118,24 +118,24 @@ def is_person(caller: Principal) -> bool:
 
 def _owner(caller: Principal) -> None:
     if not caller.role.covers(Role.OWNER):
-        raise Forbidden(f"this needs the role {Role.OWNER}; the key has {caller.role}")
+        raise ForbiddenError(f"this needs the role {Role.OWNER}; the key has {caller.role}")
 
 
 def _person(caller: Principal, action: AccountAction) -> None:
     if not is_person(caller):
-        raise Forbidden("an organization's key has no password and no sessions of its own")
+        raise ForbiddenError("an organization's key has no password and no sessions of its own")
     if action is AccountAction.CHANGE_OWN_PASSWORD and caller.key_id is not None:
-        raise Forbidden("a password is changed by who is signed in with it, not by a key")
+        raise ForbiddenError("a password is changed by who is signed in with it, not by a key")
 
 
 def _not_above(caller: Principal, role: Role) -> None:
     if not caller.role.covers(role):
-        raise Forbidden(f"the role {role} is above your own")
+        raise ForbiddenError(f"the role {role} is above your own")
 
 
 def _to_user(caller: Principal, target: UserTarget) -> None:
     if not caller.role.covers(target.role):
-        raise Forbidden(f"this user has the role {target.role}, which is above your own")
+        raise ForbiddenError(f"this user has the role {target.role}, which is above your own")
     if target.new_role is not None:
         _not_above(caller, target.new_role)
 
@@ -148,7 +148,7 @@ def _make(caller: Principal, target: KeyTarget) -> None:
     if target.kind is KeyKind.ORGANIZATION:
         _owner(caller)
     elif not is_person(caller) or target.user_id != caller.user_id:
-        raise Forbidden("a personal key acts as its maker")
+        raise ForbiddenError("a personal key acts as its maker")
     _within(caller, target)
 
 
@@ -160,7 +160,7 @@ def _change(caller: Principal, target: KeyTarget) -> None:
             _not_longer(caller, target.new_expires_at if target.moves_end else target.expires_at)
     if target.moves_end:
         if not target.live:
-            raise Conflict("this key is revoked or expired; its end cannot be moved: make another one")
+            raise ConflictError("this key is revoked or expired; its end cannot be moved: make another one")
         _not_longer(caller, target.new_expires_at)
 
 
@@ -168,9 +168,9 @@ def _rotate(caller: Principal, target: KeyTarget) -> None:
     if target.kind is KeyKind.ORGANIZATION:
         _owner(caller)
     elif not _own(caller, target):
-        raise Forbidden("a personal key is rotated by its own user; an owner may revoke it")
+        raise ForbiddenError("a personal key is rotated by its own user; an owner may revoke it")
     if not target.live:
-        raise Conflict("this key is revoked or expired; make another one instead of rotating it")
+        raise ConflictError("this key is revoked or expired; make another one instead of rotating it")
     _within(caller, target)
 
 
@@ -199,11 +199,11 @@ def _within(caller: Principal, target: KeyTarget) -> None:
     """See that who learns the secret of a key can do no more with it, and no longer, than already."""
     _not_above(caller, target.role)
     if missing := target.scopes - caller.scopes:
-        raise Forbidden(f"a key cannot have a scope that its maker lacks: {', '.join(sorted(missing))}")
+        raise ForbiddenError(f"a key cannot have a scope that its maker lacks: {', '.join(sorted(missing))}")
     _not_longer(caller, target.expires_at)
 
 
 def _not_longer(caller: Principal, expires_at: datetime | None) -> None:
     own = caller.expires_at
     if own is not None and (expires_at is None or expires_at > own):
-        raise Forbidden(f"a key cannot outlive the one that makes or changes it, which ends at {own.isoformat()}")
+        raise ForbiddenError(f"a key cannot outlive the one that makes or changes it, which ends at {own.isoformat()}")

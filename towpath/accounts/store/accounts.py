@@ -12,7 +12,7 @@ from towpath.accounts.domain.keys import hash_key
 from towpath.accounts.store.auth import get_user, revoke_keys, take_back
 from towpath.accounts.store.sessions import end_sessions_in
 from towpath.accounts.types import Role
-from towpath.core.errors import Conflict, NotFound
+from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import InvitationRow, UserRow
 
@@ -26,11 +26,11 @@ async def get_member(database: Database, organization: str, user_id: UUID) -> Us
     """A user of an organisation who was not removed.
 
     Raises:
-        NotFound: There is none.
+        NotFoundError: There is none.
     """
     user = await get_user(database, user_id)
     if user is None or user.organization != organization or user.removed_at is not None:
-        raise NotFound(f"no user {user_id}")
+        raise NotFoundError(f"no user {user_id}")
     return user
 
 
@@ -50,8 +50,8 @@ async def change_user(
         role: None: as it is.
 
     Raises:
-        NotFound: No such user in this organisation.
-        Conflict: The organisation would be without an owner.
+        NotFoundError: No such user in this organisation.
+        ConflictError: The organisation would be without an owner.
     """
     async with database.joined() as (db, connection):
         user = await _locked(db, connection, organization, user_id, check)
@@ -75,8 +75,8 @@ async def remove_user(database: Database, organization: str, user_id: UUID, chec
     What they asked and decided stays, under their name.
 
     Raises:
-        NotFound: No such user in this organisation.
-        Conflict: The organisation would be without an owner.
+        NotFoundError: No such user in this organisation.
+        ConflictError: The organisation would be without an owner.
     """
     async with database.joined() as (db, connection):
         user = await _locked(db, connection, organization, user_id, check)
@@ -111,7 +111,7 @@ async def _assert_another_owner(connection: Connection, user: UserRow) -> None:
         (user.organization, user.id, OWNERS),
     )
     if await found.fetchone() is None:
-        raise Conflict("this is the last owner of the organization; make another user an owner first")
+        raise ConflictError("this is the last owner of the organization; make another user an owner first")
 
 
 async def _shut_out(connection: Connection, user_id: UUID) -> None:
@@ -205,7 +205,7 @@ async def revoke_invitation(database: Database, organization: str, invitation_id
     """Make an invitation useless from now on.
 
     Raises:
-        NotFound: No such invitation in this organisation, or it was used.
+        NotFoundError: No such invitation in this organisation, or it was used.
     """
     async with database.transaction() as connection:
         gone = await connection.execute(
@@ -213,4 +213,4 @@ async def revoke_invitation(database: Database, organization: str, invitation_id
             (invitation_id, organization),
         )
     if gone.rowcount == 0:
-        raise NotFound(f"no invitation {invitation_id}")
+        raise NotFoundError(f"no invitation {invitation_id}")

@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towpath.accounts.domain.keys import hash_key, key_prefix, slugs
 from towpath.accounts.types import KeyKind, Role, Scope
-from towpath.core.errors import Conflict, NotFound, Unauthorized
+from towpath.core.errors import ConflictError, NotFoundError, UnauthorizedError
 from towpath.core.names import name_key, normal_email
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import ApiKeyRow, InvitationRow, OrganizationRow, UserRow
@@ -78,7 +78,7 @@ async def add_key(database: Database, key: str, row: ApiKeyRow, *, maker: UUID |
         maker: The key of the call, which must still be valid; None: no key makes it.
 
     Raises:
-        Unauthorized: It was revoked or has expired meanwhile.
+        UnauthorizedError: It was revoked or has expired meanwhile.
     """
     row.key_hash, row.key_prefix = hash_key(key), key_prefix(key)
     async with database.session() as session:
@@ -100,12 +100,12 @@ async def get_key(database: Database, organization: str, key_id: UUID) -> ApiKey
     """One key.
 
     Raises:
-        NotFound: No such key in this organisation.
+        NotFoundError: No such key in this organisation.
     """
     async with database.session() as session:
         row = await session.get(ApiKeyRow, key_id)
     if row is None or row.organization != organization:
-        raise NotFound(f"no key {key_id}")
+        raise NotFoundError(f"no key {key_id}")
     return row
 
 
@@ -115,14 +115,14 @@ async def _assert_live(session: AsyncSession, key_id: UUID | None) -> None:
         return
     row = (await session.exec(select(ApiKeyRow).where(ApiKeyRow.id == key_id).with_for_update(read=True))).one_or_none()
     if row is None or not row.live:
-        raise Unauthorized("this key is not valid any more")
+        raise UnauthorizedError("this key is not valid any more")
 
 
 async def _locked_key(session: AsyncSession, organization: str, key_id: UUID, check: KeyCheck) -> ApiKeyRow:
     query = select(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.organization == organization).with_for_update()
     row = (await session.exec(query)).one_or_none()
     if row is None:
-        raise NotFound(f"no key {key_id}")
+        raise NotFoundError(f"no key {key_id}")
     check(row)
     return row
 
@@ -133,7 +133,7 @@ async def change_key(
     """Change a key's name, role or end.
 
     Raises:
-        NotFound: No such key in this organisation.
+        NotFoundError: No such key in this organisation.
     """
     async with database.session() as session:
         row = await _locked_key(session, organization, key_id, check)
@@ -168,8 +168,8 @@ async def rotate_key(
         caller: The key of the call, which must still be valid; None: it is a sign-in.
 
     Raises:
-        NotFound: No such key in this organisation.
-        Unauthorized: The key of the call was revoked or has expired meanwhile.
+        NotFoundError: No such key in this organisation.
+        UnauthorizedError: The key of the call was revoked or has expired meanwhile.
     """
     async with database.session() as session:
         if caller != key_id:
@@ -200,7 +200,7 @@ async def revoke_key(
         The keys that were valid until now.
 
     Raises:
-        NotFound: No such key in this organisation.
+        NotFoundError: No such key in this organisation.
     """
     check(await get_key(database, organization, key_id))
     async with database.transaction() as connection:
@@ -285,7 +285,7 @@ async def register_owner(database: Database, email: str, password_hash: str, org
         organization: The name; its id is made of it.
 
     Raises:
-        Conflict: The name or the address is taken.
+        ConflictError: The name or the address is taken.
     """
     try:
         async with database.session() as session:
@@ -299,7 +299,7 @@ async def register_owner(database: Database, email: str, password_hash: str, org
             await session.flush()
             await session.refresh(user)
     except IntegrityError as error:
-        raise Conflict(TAKEN) from error
+        raise ConflictError(TAKEN) from error
     return user
 
 
@@ -307,7 +307,7 @@ async def _new_organization(session: AsyncSession, name: str) -> str:
     key = name_key(name)
     same = select(OrganizationRow).where(OrganizationRow.name_key == key)
     if key == DEFAULT_ORGANIZATION or (await session.exec(same)).first() is not None:
-        raise Conflict(TAKEN)
+        raise ConflictError(TAKEN)
     for short in slugs(name):
         if short == DEFAULT_ORGANIZATION:
             # The tenant of the first key, which may be made later than this.
@@ -316,7 +316,7 @@ async def _new_organization(session: AsyncSession, name: str) -> str:
         made = await session.exec(row.on_conflict_do_nothing(index_elements=["id"]).returning(col(OrganizationRow.id)))
         if made.first() is not None:
             return short
-    raise Conflict(TAKEN)
+    raise ConflictError(TAKEN)
 
 
 async def invitation_organization(database: Database, token: str) -> str | None:
@@ -358,7 +358,7 @@ async def register_invited(database: Database, email: str, password_hash: str, t
     """Make the user that an invitation is for; None when the invitation is not valid for this address.
 
     Raises:
-        Conflict: The address is taken.
+        ConflictError: The address is taken.
     """
     try:
         async with database.session() as session:
@@ -375,7 +375,7 @@ async def register_invited(database: Database, email: str, password_hash: str, t
             await session.flush()
             await session.refresh(user)
     except IntegrityError as error:
-        raise Conflict("this address is taken") from error
+        raise ConflictError("this address is taken") from error
     return user
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from towpath.accounts.limits import LimitName
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 
 MEASURED_SECONDS = 60
@@ -63,12 +63,12 @@ async def set_limits(database: Database, organization: str, changes: Mapping[Lim
         changes: None: that of the settings again; 0: none at all.
 
     Raises:
-        NotFound: There is no such organization.
+        NotFoundError: There is no such organization.
     """
     async with database.transaction() as connection:
         there = await connection.execute("SELECT 1 FROM organizations WHERE id = %s FOR KEY SHARE", (organization,))
         if await there.fetchone() is None:
-            raise NotFound(f"there is no organization {organization}")
+            raise NotFoundError(f"there is no organization {organization}")
         for name, most in changes.items():
             if most is None:
                 await connection.execute(

@@ -8,7 +8,7 @@ from typing import Any
 
 from towpath.ai.databases.types import Limits, Rows, Table
 from towpath.ai.semantic_types import DataType
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 
 TYPES: dict[DataType, tuple[str, ...]] = {
     DataType.TIMESTAMP: ("timestamp", "datetime"),
@@ -41,7 +41,7 @@ class Database(ABC):
         """Run one SELECT.
 
         Raises:
-            BadInput: The database refuses it; the message is its own.
+            BadInputError: The database refuses it; the message is its own.
             QueryTooSlow: It took longer than it may.
             Unavailable: The database does not answer.
         """
@@ -57,12 +57,12 @@ class Database(ABC):
             names: `table`, `namespace.table` or `database.namespace.table`.
 
         Raises:
-            BadInput: One is not there, or the system's.
+            BadInputError: One is not there, or the system's.
             Unavailable: The database does not answer.
         """
         for name in names:
             if not await self.has_own(name.split(".")):
-                raise BadInput(f"the database has no table {name} of its own")
+                raise BadInputError(f"the database has no table {name} of its own")
 
     @abstractmethod
     async def has_own(self, path: Sequence[str]) -> bool:

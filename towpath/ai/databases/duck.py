@@ -13,7 +13,7 @@ import duckdb
 
 from towpath.ai.databases.base import Database, data_type
 from towpath.ai.databases.types import ForeignKey, Limits, Rows, Table, TableColumn
-from towpath.core.errors import BadInput, QueryTooSlow, Unavailable
+from towpath.core.errors import BadInputError, QueryTooSlowError, UnavailableError
 from towpath.core.texts import shorten
 
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
@@ -44,12 +44,12 @@ class DuckDatabase(Database):
         """Open a file.
 
         Raises:
-            BadInput: It is no DuckDB file.
+            BadInputError: It is no DuckDB file.
         """
         try:
             return cls(await asyncio.to_thread(duckdb.connect, str(file), read_only=True, config=CONFIG))
         except duckdb.Error as error:
-            raise BadInput(shorten(f"path: no DuckDB database: {error}", 300), field="path") from error
+            raise BadInputError(shorten(f"path: no DuckDB database: {error}", 300), field="path") from error
 
     async def run(self, sql: str, parameters: Mapping[str, Any], limits: Limits) -> Rows:
         """Run one SELECT; it is interrupted when its time is over or its caller is gone."""
@@ -74,11 +74,11 @@ class DuckDatabase(Database):
             rows = result.fetchmany(limits.rows + 1)
             names = [column[0] for column in result.description or ()]
         except duckdb.InterruptException as error:
-            raise QueryTooSlow(f"the query took longer than {limits.seconds:g} s") from error
+            raise QueryTooSlowError(f"the query took longer than {limits.seconds:g} s") from error
         except (duckdb.IOException, duckdb.FatalException) as error:
-            raise Unavailable(shorten(f"the database does not answer: {error}", 300)) from error
+            raise UnavailableError(shorten(f"the database does not answer: {error}", 300)) from error
         except duckdb.Error as error:
-            raise BadInput(shorten(f"the database refuses the query: {error}", 500)) from error
+            raise BadInputError(shorten(f"the database refuses the query: {error}", 500)) from error
         finally:
             late.cancel()
         truncated = len(rows) > limits.rows

@@ -9,7 +9,7 @@ from towpath.ai.databases.base import Database
 from towpath.ai.databases.duck import DuckDatabase
 from towpath.ai.databases.postgres import PostgresDatabase
 from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.core.folders import own_file
 from towpath.net.http import GuardedClient
 
@@ -26,16 +26,16 @@ async def open_database(
         guard: Which addresses may be reached.
 
     Raises:
-        BadInput: It may not or cannot be opened; the message names the field.
+        BadInputError: It may not or cannot be opened; the message names the field.
         NotFound: The file is not there.
         Unavailable: Nobody answers.
     """
     if config.kind is DatabaseKind.DUCKDB:
         if config.path is None:
-            raise BadInput("path is required for duckdb", field="path")
+            raise BadInputError("path is required for duckdb", field="path")
         if root is None:
-            raise BadInput("path: this deployment has no folder of databases", field="path")
+            raise BadInputError("path: this deployment has no folder of databases", field="path")
         return await DuckDatabase.open(await asyncio.to_thread(own_file, root, organization, config.path))
     if config.url is None:
-        raise BadInput("url is required for postgres", field="url")
+        raise BadInputError("url is required for postgres", field="url")
     return await PostgresDatabase.open(config.url, guard)

@@ -14,9 +14,9 @@ from psycopg.rows import dict_row
 
 from towpath.ai.databases.base import Database, data_type
 from towpath.ai.databases.types import ForeignKey, Limits, Rows, Table, TableColumn
-from towpath.core.errors import BadInput, QueryTooSlow, Unavailable
+from towpath.core.errors import BadInputError, QueryTooSlowError, UnavailableError
 from towpath.core.texts import shorten
-from towpath.core.values import MOST_PORT, is_port
+from towpath.core.values import MAX_PORT, is_port
 from towpath.net.http import GuardedClient
 
 CONNECT_SECONDS = 10
@@ -58,23 +58,23 @@ def read_url(url: str) -> dict[str, str]:
     """The parts of a database's URL, each as the connection will take it.
 
     Raises:
-        BadInput: No such URL, no single host, no port, or a part that is not allowed in it.
+        BadInputError: No such URL, no single host, no port, or a part that is not allowed in it.
     """
     if url.partition("://")[0] not in {"postgres", "postgresql"}:
-        raise BadInput("url: postgresql://user:password@host:port/database is needed", field="url")
+        raise BadInputError("url: postgresql://user:password@host:port/database is needed", field="url")
     try:
         given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except (psycopg.Error, ValueError) as error:
-        raise BadInput("url: no URL of a Postgres database", field="url") from error
+        raise BadInputError("url: no URL of a Postgres database", field="url") from error
     if told := {"host", "port"} & dict(parse_qsl(url.partition("?")[2])).keys():
-        raise BadInput(f"url: its {min(told)} stands before the path, not behind it", field="url")
+        raise BadInputError(f"url: its {min(told)} stands before the path, not behind it", field="url")
     if unknown := given.keys() - FIELDS:
-        raise BadInput(f"url: {min(unknown)} is not allowed in it", field="url")
+        raise BadInputError(f"url: {min(unknown)} is not allowed in it", field="url")
     host, port = given.get("host", ""), given.get("port", str(DEFAULT_PORT))
     if not host or host.startswith("/") or "," in host:
-        raise BadInput("url: one host is needed", field="url")
+        raise BadInputError("url: one host is needed", field="url")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and is_port(int(port))):
-        raise BadInput(f"url: its port must be from 1 to {MOST_PORT}", field="url")
+        raise BadInputError(f"url: its port must be from 1 to {MAX_PORT}", field="url")
     return given
 
 
@@ -93,8 +93,8 @@ class PostgresDatabase(Database):
         """Connect to an address that the guard lets through, and to no other.
 
         Raises:
-            BadInput: No such URL, or a refused address.
-            Unavailable: Nobody answers.
+            BadInputError: No such URL, or a refused address.
+            UnavailableError: Nobody answers.
         """
         given: dict[str, Any] = dict(read_url(url))
         addresses = await guard.addresses(given["host"], int(given.get("port", DEFAULT_PORT)))
@@ -108,7 +108,9 @@ class PostgresDatabase(Database):
                 options="-c default_transaction_read_only=on",
             )
         except psycopg.OperationalError as error:
-            raise Unavailable(shorten(f"the database cannot be reached: {str(error).splitlines()[-1]}", 300)) from error
+            raise UnavailableError(
+                shorten(f"the database cannot be reached: {str(error).splitlines()[-1]}", 300)
+            ) from error
         return cls(connection)
 
     async def run(self, sql: str, parameters: Mapping[str, Any], limits: Limits) -> Rows:
@@ -124,11 +126,11 @@ class PostgresDatabase(Database):
                 rows = await cursor.fetchmany(limits.rows + 1)
                 names = [column.name for column in cursor.description or ()]
         except psycopg.errors.QueryCanceled as error:
-            raise QueryTooSlow(f"the query took longer than {limits.seconds:g} s") from error
+            raise QueryTooSlowError(f"the query took longer than {limits.seconds:g} s") from error
         except psycopg.OperationalError as error:
-            raise Unavailable(shorten(f"the database does not answer: {error}", 300)) from error
+            raise UnavailableError(shorten(f"the database does not answer: {error}", 300)) from error
         except psycopg.Error as error:
-            raise BadInput(shorten(f"the database refuses the query: {error}", 500)) from error
+            raise BadInputError(shorten(f"the database refuses the query: {error}", 500)) from error
         truncated = len(rows) > limits.rows
         return Rows(columns=names, rows=rows[: limits.rows], truncated=truncated, seconds=time.monotonic() - started)
 
@@ -156,7 +158,7 @@ class PostgresDatabase(Database):
                 await cursor.execute(OWN, [quoted])
                 return await cursor.fetchone() is not None
         except psycopg.OperationalError as error:
-            raise Unavailable(shorten(f"the database does not answer: {error}", 300)) from error
+            raise UnavailableError(shorten(f"the database does not answer: {error}", 300)) from error
         except psycopg.Error:
             # No name of a relation of this database.
             return False

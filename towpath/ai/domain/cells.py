@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from towpath.ai.semantic_types import DataType, TimeFrame
 from towpath.ai.types import ResultColumn
 
-LONGEST_CELL = 500
+MAX_CELL = 500
 FRAME = re.compile(r"\[(\w+)\]$")
 
 
@@ -62,7 +62,7 @@ def cell_of(text: str, column: ResultColumn, digits: int | None = None) -> Cell:
         return _moment(text, column)
     if column.type is DataType.BOOLEAN:
         return Cell({"true": "yes", "false": "no"}.get(text.lower(), text))
-    return Cell(text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}…")
+    return Cell(text if len(text) <= MAX_CELL else f"{text[:MAX_CELL]}…")
 
 
 def _number(text: str, digits: int | None) -> str:

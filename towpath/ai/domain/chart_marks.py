@@ -18,7 +18,7 @@ import altair as alt
 from towpath.ai.domain.chart_looks import FRAME, LEGEND, Canvas
 from towpath.ai.domain.chart_names import GAP, LETTER, Side, place_names
 from towpath.ai.domain.chart_rows import (
-    MOST_SERIES,
+    MAX_SERIES,
     Answer,
     Row,
     amount,
@@ -32,9 +32,9 @@ from towpath.ai.domain.chart_rows import (
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import ChartType, ResultColumn
 
-MOST_BARS = 50
-MOST_NAMED_POINTS = 30
-MOST_VALUED_BARS = 24
+MAX_BARS = 50
+MAX_NAMED_POINTS = 30
+MAX_VALUED_BARS = 24
 """So many bars get their value written beside them."""
 EDGE = 16
 """Pixels between the outermost points and the axes."""
@@ -112,7 +112,7 @@ def _series(answer: Answer, colours: Sequence[int]) -> Series:
             (row, _value(row[measure]), names[key]) for row, key in zip(answer.rows, answer.keys(colours), strict=True)
         ]
         return Series(points, list(names.values()), answer.label(*colours), [measure])
-    measures = answer.like_measures()[:MOST_SERIES]
+    measures = answer.like_measures()[:MAX_SERIES]
     labels = told_apart(answer.label(one) for one in measures)
     points = [
         (row, _value(row[one]), label) for row in answer.rows for one, label in zip(measures, labels, strict=True)
@@ -204,8 +204,8 @@ def _scatter(answer: Answer, canvas: Canvas) -> Drawing:
     values: list[Value] = [
         {"c0": row[across], "c1": row[up], "c2": names.get(tuple(row[place] for place in others), "")} for row in rows
     ]
-    named = bool(others) and len(values) == len({one["c2"] for one in values}) <= MOST_NAMED_POINTS
-    coloured = bool(others) and not named and len(names) <= MOST_SERIES
+    named = bool(others) and len(values) == len({one["c2"] for one in values}) <= MAX_NAMED_POINTS
+    coloured = bool(others) and not named and len(names) <= MAX_SERIES
     chart = _chart(values).encode(
         x=_quantity(alt.X, "c0", values, answer.label(across)), y=_quantity(alt.Y, "c1", values, answer.label(up))
     )
@@ -325,7 +325,7 @@ def split(answer: Answer) -> tuple[list[int], list[int]]:
         if not rest:
             break
         kinds = len(set(answer.keys(colours)))
-        if kinds <= MOST_SERIES and len(answer.rows) * 2 >= kinds * len(set(answer.keys(places))):
+        if kinds <= MAX_SERIES and len(answer.rows) * 2 >= kinds * len(set(answer.keys(places))):
             return places, colours
     return answer.dimensions, []
 
@@ -375,7 +375,7 @@ def _single_bars(
     """Bars of one series, with their values at their ends if there is room."""
     numbers, texts = _numbers_of(values), amounts([one["c1"] for one in values])
     room = _text_room(texts, lying, canvas)
-    if room is None or len(values) > MOST_VALUED_BARS or min(numbers) < 0:
+    if room is None or len(values) > MAX_VALUED_BARS or min(numbers) < 0:
         length: Value = {"axis": _value_axis(numbers, title, tickCount=5), "scale": alt.Scale(zero=True)}
         bars = _bar_chart(values, band, length, lying).mark_bar(cornerRadiusEnd=2, color=canvas.palette[0])
         marks: dict[str, Any] = bars.to_dict()
@@ -421,7 +421,7 @@ def _band(bars: int) -> alt.Scale:
 
 def _lay(names: Sequence[str], series: int, canvas: Canvas) -> tuple[bool, int]:
     """Whether bars lie, because their names are long or many, and how many places of bars there is room for."""
-    most = min(len(names), max(1, MOST_BARS // series))
+    most = min(len(names), max(1, MAX_BARS // series))
     aside = LEGEND if series > 1 and not canvas.narrow else 0
     slot = (canvas.width - FRAME - aside) / most
     longest = max(len(name) for name in names[:most]) * LETTER + 8

@@ -11,11 +11,11 @@ from typing import Any
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import ResultColumn
 
-MOST_LABEL = 60
+MAX_LABEL = 60
 """Characters of a value's text; what is longer is cut."""
-MOST_SEQUENCE = 60
+MAX_SEQUENCE = 60
 """Whole numbers up to this many different ones, each once, are steps such as months or hours, not a quantity."""
-MOST_SERIES = 12
+MAX_SERIES = 12
 """Lines, or colours, that can be told apart."""
 LIKE_SIZES = 20
 """Measures share an axis when the peaks of both are less than this factor apart."""
@@ -69,7 +69,7 @@ class Answer:
         values = [value for value in self.column(place) if value is not None]
         whole = bool(values) and all(float(value).is_integer() for value in values)
         alone = self.dimensions != [place] or len(set(values)) == len(values)
-        return whole and alone and len(set(values)) <= MOST_SEQUENCE
+        return whole and alone and len(set(values)) <= MAX_SEQUENCE
 
     def column(self, place: int) -> list[Any]:
         """The values of a column."""
@@ -143,7 +143,7 @@ def _drawable(character: str) -> str:
     return character if character.isprintable() else " "
 
 
-def cut(text: str, most: int = MOST_LABEL) -> str:
+def cut(text: str, most: int = MAX_LABEL) -> str:
     """A text of at most `most` characters."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 

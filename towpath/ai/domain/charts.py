@@ -10,18 +10,18 @@ from datetime import datetime
 from typing import Any
 
 from towpath.ai.domain.chart_looks import Canvas
-from towpath.ai.domain.chart_rows import BETWEEN, MOST_SERIES, Answer, Row, cut, is_number, sequence_of, shown, survey
+from towpath.ai.domain.chart_rows import BETWEEN, MAX_SERIES, Answer, Row, cut, is_number, sequence_of, shown, survey
 from towpath.ai.semantic_types import DataType
-from towpath.ai.types import MOST_CSV_BYTES, ChartType, ResultColumn, StoredAction
+from towpath.ai.types import MAX_CSV_BYTES, ChartType, ResultColumn, StoredAction
 from towpath.core.errors import ErrorCode, TowpathError
 from towpath.core.extras import Extra, using
 
 PURPOSE = "drawing a chart"
-MOST_DIMENSIONS = 3
-MOST_NUMBERS = 4
+MAX_DIMENSIONS = 3
+MAX_NUMBERS = 4
 """Numbers that stand side by side."""
-MOST_SLICES = 12
-MOST_TITLE = 200
+MAX_SLICES = 12
+MAX_TITLE = 200
 NAMES = {
     ChartType.BAR: "bars",
     ChartType.LINE: "a line",
@@ -33,7 +33,7 @@ NAMES = {
 }
 
 
-class Undrawable(TowpathError):
+class UndrawableError(TowpathError):
     """422: the rows make no chart; the sentence tells why."""
 
     status = 422
@@ -53,7 +53,7 @@ def read_rows(columns: Sequence[ResultColumn], csv: str) -> list[list[Any]]:
         have, or that is missing, is None.
     """
     # A text may be larger than the 128 KiB that Python's reader allows at first.
-    csv_files.field_size_limit(max(csv_files.field_size_limit(), MOST_CSV_BYTES))
+    csv_files.field_size_limit(max(csv_files.field_size_limit(), MAX_CSV_BYTES))
     # Python's writer leaves a carriage return within a value without quotes, where its reader would end the row.
     lines = csv_files.reader(io.StringIO(csv.replace("\r\n", "\n").replace("\r", " "), newline=""))
     next(lines, None)
@@ -144,20 +144,20 @@ def chart_spec(
         remark: What is to be known of the rows, such as that there are more of them.
 
     Raises:
-        Undrawable: The rows make no chart.
+        UndrawableError: The rows make no chart.
         MissingExtraError: The extra `charts` is not installed.
     """
     answer, canvas = survey(columns, rows), Canvas(width, height, dark)
     kind = _choose(answer, wanted)
     if kind is ChartType.TABLE:
         why = _obstacle(ChartType.TABLE if wanted is ChartType.TABLE else _fitting(answer), answer)
-        raise Undrawable(f"the answer is a table: {why}")
+        raise UndrawableError(f"the answer is a table: {why}")
     with using(Extra.CHARTS, PURPOSE):
         from towpath.ai.domain.chart_marks import draw
     drawing = draw(kind, answer, canvas)
     constants = [f"{answer.label(one)}: {answer.text(one, rows[0][one])}" for one in answer.constants]
     told = [*constants, *drawing.notes, *([remark] if remark else [])]
-    heading, remarks = cut(shown(title or ""), MOST_TITLE), BETWEEN.join(told)
+    heading, remarks = cut(shown(title or ""), MAX_TITLE), BETWEEN.join(told)
     spec = drawing.marks | {
         "width": width,
         "height": height,
@@ -200,7 +200,7 @@ def _choose(answer: Answer, wanted: ChartType | None) -> ChartType:
 
 
 def _fitting(answer: Answer) -> ChartType:
-    if len(answer.rows) == 1 and 1 <= len(answer.measures) <= MOST_NUMBERS:
+    if len(answer.rows) == 1 and 1 <= len(answer.measures) <= MAX_NUMBERS:
         return ChartType.NUMBER
     if answer.times:
         return ChartType.LINE
@@ -217,15 +217,15 @@ def _obstacle(kind: ChartType, answer: Answer) -> str | None:
         return "it has no rows to draw"
     if not answer.measures and (kind is not ChartType.SCATTER or len(answer.numbers) < 2):
         return "it has no numbers to draw"
-    if len(answer.dimensions) > MOST_DIMENSIONS:
-        return f"its numbers are told by {len(answer.dimensions)} dimensions, and a chart shows {MOST_DIMENSIONS}"
+    if len(answer.dimensions) > MAX_DIMENSIONS:
+        return f"its numbers are told by {len(answer.dimensions)} dimensions, and a chart shows {MAX_DIMENSIONS}"
     return _OBSTACLES[kind](answer)
 
 
 def _number_obstacle(answer: Answer) -> str | None:
-    if len(answer.rows) == 1 and len(answer.measures) <= MOST_NUMBERS:
+    if len(answer.rows) == 1 and len(answer.measures) <= MAX_NUMBERS:
         return None
-    return f"one row of up to {MOST_NUMBERS} numbers is needed"
+    return f"one row of up to {MAX_NUMBERS} numbers is needed"
 
 
 def _line_obstacle(answer: Answer) -> str | None:
@@ -234,8 +234,8 @@ def _line_obstacle(answer: Answer) -> str | None:
         return "it has no two dates to draw a line between"
     others = [place for place in answer.dimensions if place != along]
     series = len(set(answer.keys(others)))
-    if series > MOST_SERIES:
-        return f"{answer.label(*others)} would make {series} lines, and {MOST_SERIES} can be told apart"
+    if series > MAX_SERIES:
+        return f"{answer.label(*others)} would make {series} lines, and {MAX_SERIES} can be told apart"
     return None
 
 
@@ -253,8 +253,8 @@ def _scatter_obstacle(answer: Answer) -> str | None:
 
 def _pie_obstacle(answer: Answer) -> str | None:
     values = [value for value in answer.column(answer.measures[0]) if is_number(value)]
-    if not answer.dimensions or not 1 <= len(answer.rows) <= MOST_SLICES:
-        return f"a pie needs one to {MOST_SLICES} rows"
+    if not answer.dimensions or not 1 <= len(answer.rows) <= MAX_SLICES:
+        return f"a pie needs one to {MAX_SLICES} rows"
     if min(values) < 0 or sum(values) <= 0:
         return "slices need amounts above nothing"
     return None

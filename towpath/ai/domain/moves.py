@@ -12,19 +12,19 @@ from pydantic import ValidationError
 from towpath.ai.domain.order import order_of, undecided_note
 from towpath.ai.domain.semantics.compile import Column
 from towpath.ai.domain.semantics.filters import OPERATORS
-from towpath.ai.semantic_types import DEFAULT_ROWS, MOST_ROWS, DataType, Query, Sort
+from towpath.ai.semantic_types import DEFAULT_ROWS, MAX_ROWS, DataType, Query, Sort
 from towpath.ai.types import ChartType
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.core.texts import shorten
 
 QUERY, CHART, ANSWER = "query", "chart", "answer"
-MOST_MOVE_FIELDS = 12
+MAX_MOVE_FIELDS = 12
 SMALL_ROWS = 100
 SMALL_SERIES = 1000
 NOTHING = "nothing"
 NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NUMBERS = {word: number for number, word in enumerate(NUMBER_WORDS, 1)}
-MOST_TITLE = 120
+MAX_TITLE = 120
 CHART_WORDS = {
     "bar": ChartType.BAR,
     "bars": ChartType.BAR,
@@ -74,8 +74,8 @@ def query_form(fields: Sequence[Column]) -> dict[str, Any]:
     any_field = {"type": "string", "enum": [field.name for field in fields]}
     value = {"type": ["string", "number", "boolean"]}
     properties: dict[str, Any] = {
-        "title": {"type": "string", "maxLength": MOST_TITLE, "description": "A short name of the result, for people."},
-        "fields": {"type": "array", "items": any_field, "minItems": 1, "maxItems": MOST_MOVE_FIELDS},
+        "title": {"type": "string", "maxLength": MAX_TITLE, "description": "A short name of the result, for people."},
+        "fields": {"type": "array", "items": any_field, "minItems": 1, "maxItems": MAX_MOVE_FIELDS},
         "filters": {
             "type": "array",
             "maxItems": 20,
@@ -93,7 +93,7 @@ def query_form(fields: Sequence[Column]) -> dict[str, Any]:
             "maxItems": 5,
             "items": _object({"field": any_field, "descending": {"type": "boolean"}}, ["field", "descending"]),
         },
-        "limit": {"type": "integer", "minimum": 1, "maximum": MOST_ROWS},
+        "limit": {"type": "integer", "minimum": 1, "maximum": MAX_ROWS},
     }
     return _object(properties, ["title", "fields"])
 
@@ -161,7 +161,7 @@ def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | No
     """
     if not isinstance(data, Mapping):
         return None, None, "query is missing"
-    title = shorten(str(data.get("title") or "").strip(), MOST_TITLE) or None
+    title = shorten(str(data.get("title") or "").strip(), MAX_TITLE) or None
     fields = list(dict.fromkeys(str(one) for one in data.get("fields") or ()))
     sorts = [
         Sort(column_name=str(one.get("field")), sort_descending=bool(one.get("descending")))
@@ -174,7 +174,7 @@ def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | No
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         return title, None, f"query.{'.'.join(str(one) for one in first['loc'])}: {first['msg']}"
-    except BadInput as error:
+    except BadInputError as error:
         return title, None, error.detail
     return title, query, None
 
@@ -243,7 +243,7 @@ def _filters(given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         several = operator in {"in", "not_in", "between"}
         if not several and len(values) != 1:
             if operator not in {"is", "is_not"}:
-                raise BadInput(f"filters: {one['field']} {operator} takes one value", field="filters")
+                raise BadInputError(f"filters: {one['field']} {operator} takes one value", field="filters")
             operator, several = {"is": "in", "is_not": "not_in"}[operator], True
         found.setdefault(str(one["field"]), {})[operator] = values if several else values[0]
     return found

@@ -11,13 +11,13 @@ from typing import Any
 
 from towpath.ai.domain.cells import cells_of
 from towpath.ai.domain.words import more_rows
-from towpath.ai.types import MOST_CSV_BYTES, MOST_CSV_ROWS, ChartType, ResultColumn, StoredAction, Turn
+from towpath.ai.types import MAX_CSV_BYTES, MAX_CSV_ROWS, ChartType, ResultColumn, StoredAction, Turn
 
 TABLE_ROWS = 12
 """A year of months."""
 # A cell may be as large as the whole; the default stops at 128 KiB.
-csv.field_size_limit(2 * MOST_CSV_BYTES)
-MOST_CELL = 80
+csv.field_size_limit(2 * MAX_CSV_BYTES)
+MAX_CELL = 80
 
 
 def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) -> tuple[str, int]:
@@ -30,11 +30,11 @@ def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) ->
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([column.label for column in columns])
     size = kept = 0
-    for row in rows[:MOST_CSV_ROWS]:
+    for row in rows[:MAX_CSV_ROWS]:
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow([text_of(value) for value in row])
         size += len(line.getvalue().encode())
-        if size > MOST_CSV_BYTES:
+        if size > MAX_CSV_BYTES:
             break
         file.write(line.getvalue())
         kept += 1
@@ -68,7 +68,7 @@ def markdown_table(columns: Sequence[ResultColumn], text: str, *, most: int = TA
 
 def _cell(text: str) -> str:
     flat = " ".join(text.split())
-    return escaped(flat if len(flat) <= MOST_CELL else flat[: MOST_CELL - 1] + "…")
+    return escaped(flat if len(flat) <= MAX_CELL else flat[: MAX_CELL - 1] + "…")
 
 
 def escaped(text: str) -> str:

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from towpath.ai.databases.types import DatabaseConfig
 from towpath.ai.store.tables import ConnectionRow
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Database
 from towpath.secrets.vault import Vault
 
@@ -42,7 +42,7 @@ async def get_connection(database: Database, organization: str, connection_id: U
     """One connection.
 
     Raises:
-        NotFound: It is not there, was deleted, or is another organization's.
+        NotFoundError: It is not there, was deleted, or is another organization's.
     """
     query = select(ConnectionRow).where(
         ConnectionRow.id == connection_id,
@@ -52,7 +52,7 @@ async def get_connection(database: Database, organization: str, connection_id: U
     async with database.session() as session:
         row = (await session.exec(query)).one_or_none()
     if row is None:
-        raise NotFound(f"no connection {connection_id}")
+        raise NotFoundError(f"no connection {connection_id}")
     return row
 
 
@@ -71,7 +71,7 @@ async def change_connection(
     """Change a connection's columns; models over it stay.
 
     Raises:
-        NotFound: It is not there.
+        NotFoundError: It is not there.
     """
     row = await get_connection(database, organization, connection_id)
     async with database.session() as session:

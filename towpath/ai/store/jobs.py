@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from towpath.ai.types import DELIVER, AiParams, AiState, StoredAction, ThreadHead, ai_state
-from towpath.core.errors import Conflict, JobNotActive
+from towpath.core.errors import ConflictError, JobNotActiveError
 from towpath.db.engine import Connection
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import add_progress, append_event, create_job, lock_job
@@ -40,7 +40,7 @@ async def create_ai_job(connection: Connection, job: JobRow, thread: ThreadHead,
 
     Raises:
         LimitReached: The organization has as many jobs as it may.
-        Conflict: The thread has an active job; the transaction must roll back.
+        ConflictError: The thread has an active job; the transaction must roll back.
     """
     await connection.execute(
         """
@@ -59,7 +59,7 @@ async def create_ai_job(connection: Connection, job: JobRow, thread: ThreadHead,
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name != "jobs_one_active":
             raise
-        raise Conflict(ACTIVE_ALREADY) from error
+        raise ConflictError(ACTIVE_ALREADY) from error
     await connection.execute("INSERT INTO ai_jobs (job_id) VALUES (%s)", (job.id,))
 
 
@@ -112,7 +112,7 @@ async def keep_action(
         The notice of the progress that was queued, if one is wanted.
 
     Raises:
-        JobNotActive: The job has ended: what the iteration brought is dropped.
+        JobNotActiveError: The job has ended: what the iteration brought is dropped.
     """
     cost = Cost(usd=action.usd, input_tokens=action.input_tokens, output_tokens=action.output_tokens)
     await add_progress(connection, ref, Progress(processed=1), cost=cost)
@@ -148,11 +148,11 @@ async def open_run(connection: Connection, ref: JobRef) -> JobRow:
     """The job of a run that goes on.
 
     Raises:
-        JobNotActive: It has ended, or a newer attempt runs.
+        JobNotActiveError: It has ended, or a newer attempt runs.
     """
     job = await lock_job(connection, ref.organization, ref.job_id)
     if job.attempt != ref.attempt or job.state.final or job.cancelling:
-        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+        raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
     return job
 
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from psycopg.rows import class_row
 
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 
 COLUMNS = "id, write, created_by, created_at, expires_at, revoked_at"
@@ -67,7 +67,7 @@ async def revoke_link(database: Database, organization: str, conversation_id: UU
     """Let nobody in by a link from now on; again changes nothing.
 
     Raises:
-        NotFound: The thread has no such link.
+        NotFoundError: The thread has no such link.
     """
     async with database.transaction() as connection:
         done = await connection.execute(
@@ -76,7 +76,7 @@ async def revoke_link(database: Database, organization: str, conversation_id: UU
             (link_id, conversation_id, organization),
         )
         if not done.rowcount:
-            raise NotFound(f"no link {link_id} to this conversation")
+            raise NotFoundError(f"no link {link_id} to this conversation")
 
 
 async def link_holds(database: Database, link_id: UUID) -> bool:

@@ -9,7 +9,7 @@ from psycopg.rows import kwargs_row
 
 from towpath.ai.store.jobs import AiRow, read_ai
 from towpath.ai.types import DELIVER, AiState
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import Cursor
@@ -38,7 +38,7 @@ async def get_ai_job(
         user_id: Whose it must be; None: anybody's of the organization.
 
     Raises:
-        NotFound: It is not there, or not to be seen.
+        NotFoundError: It is not there, or not to be seen.
     """
     async with database.transaction() as connection:
         async with connection.cursor(row_factory=kwargs_row(_job_row)) as cursor:
@@ -49,7 +49,7 @@ async def get_ai_job(
             )
             job = await cursor.fetchone()
         if job is None:
-            raise NotFound(f"no job {job_id}")
+            raise NotFoundError(f"no job {job_id}")
         return job, (await read_ai(connection, [job_id]))[job_id], await _place(connection, job)
 
 

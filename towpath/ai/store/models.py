@@ -17,11 +17,11 @@ from towpath.ai.domain.semantics.overlay import overlay
 from towpath.ai.semantic_types import Content
 from towpath.ai.store.tables import ConnectionRow, ModelRow
 from towpath.ai.types import ModelKind
-from towpath.core.errors import BadInput, NotFound
+from towpath.core.errors import BadInputError, NotFoundError
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
 
-MOST_LAYERS = 5
+MAX_LAYERS = 5
 ASKABLE = frozenset({ModelKind.SHARED, ModelKind.SHARED_EXTENSION})
 """Kinds that a question may name; a branch goes beside the one that it belongs to."""
 SORTS: dict[str, Any] = {
@@ -55,7 +55,7 @@ async def get_model(
         kinds: Only of these kinds; none: of any.
 
     Raises:
-        NotFound: It is not there, was deleted, is of another kind or another organization's.
+        NotFoundError: It is not there, was deleted, is of another kind or another organization's.
     """
     query = select(ModelRow).where(
         ModelRow.id == model_id, ModelRow.organization == organization, col(ModelRow.deleted_at).is_(None)
@@ -63,7 +63,7 @@ async def get_model(
     async with database.session() as session:
         row = (await session.exec(query)).one_or_none()
     if row is None or (kinds and row.kind not in kinds):
-        raise NotFound(f"no model {model_id}" if row is None else f"the model {model_id} is {row.kind}")
+        raise NotFoundError(f"no model {model_id}" if row is None else f"the model {model_id} is {row.kind}")
     return row
 
 
@@ -129,7 +129,7 @@ async def change_model(database: Database, organization: str, model_id: UUID, ch
     """Change a model's columns.
 
     Raises:
-        NotFound: It is not there.
+        NotFoundError: It is not there.
     """
     row = await get_model(database, organization, model_id)
     async with database.session() as session:
@@ -143,14 +143,14 @@ async def layers_of(database: Database, row: ModelRow) -> list[ModelRow]:
     """A model and those below it, the lowest first.
 
     Raises:
-        NotFound: One of them was deleted.
-        BadInput: There are too many.
+        NotFoundError: One of them was deleted.
+        BadInputError: There are too many.
     """
     found = [row]
-    while found[0].base_model_id is not None and len(found) < MOST_LAYERS:
+    while found[0].base_model_id is not None and len(found) < MAX_LAYERS:
         found.insert(0, await get_model(database, row.organization, found[0].base_model_id))
     if found[0].base_model_id is not None:
-        raise BadInput(f"baseModelId: a model has at most {MOST_LAYERS} layers", field="baseModelId")
+        raise BadInputError(f"baseModelId: a model has at most {MAX_LAYERS} layers", field="baseModelId")
     return found
 
 
@@ -163,7 +163,7 @@ async def read_layers(
         No connection: it is gone.
 
     Raises:
-        NotFound: The model, or one below it, is not there.
+        NotFoundError: The model, or one below it, is not there.
     """
     found = await connection.execute(
         """
@@ -178,11 +178,11 @@ async def read_layers(
         LEFT JOIN connections c ON c.id = l.connection_id AND c.organization = %(org)s AND c.deleted_at IS NULL
         ORDER BY l.depth DESC
         """,
-        {"id": model_id, "org": organization, "most": MOST_LAYERS},
+        {"id": model_id, "org": organization, "most": MAX_LAYERS},
     )
     rows = await found.fetchall()
     if not rows or rows[0][1] is not None:
-        raise NotFound(f"no model {model_id}, or one that it is laid over is gone")
+        raise NotFoundError(f"no model {model_id}, or one that it is laid over is gone")
     _, _, connection_id, name, kind, config, path = rows[-1]
     reached = None
     if connection_id is not None:
@@ -196,7 +196,7 @@ def made_of(layers: Sequence[dict[str, Any]]) -> Content:
     """The model that some layers make, the lowest first.
 
     Raises:
-        BadInput: They do not make a valid one; the place is named.
+        BadInputError: They do not make a valid one; the place is named.
     """
     return _merged(tuple(write_json(one) for one in layers))
 
@@ -209,7 +209,7 @@ async def whole_model(database: Database, row: ModelRow, own: dict[str, Any] | N
         own: Takes the place of its own content, to see whether it fits.
 
     Raises:
-        BadInput: The layers do not make a valid model; the place is named.
+        BadInputError: The layers do not make a valid model; the place is named.
     """
     layers = await layers_of(database, row)
     said = [own if own is not None and layer is layers[-1] else layer.content for layer in layers]

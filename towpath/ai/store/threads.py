@@ -10,14 +10,14 @@ from psycopg.rows import class_row, kwargs_row
 from towpath.accounts.types import organization_uuid
 from towpath.ai.store.jobs import AiRow, read_actions, read_ai, state_of
 from towpath.ai.types import Conversation, StoredAction, Thread, Turn
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
 from towpath.jobs.store.jobs import Cursor
 from towpath.jobs.types import JobKind, JobState
 
 COLUMNS = "id, organization, user_id, model_id, branch_id, name, last_prompt, created_at, updated_at"
-MOST_TURNS = 200
+MAX_TURNS = 200
 CANCELLED = "The question was cancelled."
 
 
@@ -30,7 +30,7 @@ async def get_conversation(
         user_id: Whose it must be; None: anybody's of the organization.
 
     Raises:
-        NotFound: It is not there, or not to be seen.
+        NotFoundError: It is not there, or not to be seen.
     """
     async with database.transaction() as connection:
         return await read_conversation(connection, organization, conversation_id, user_id)
@@ -48,7 +48,7 @@ async def read_conversation(
         )
         found = await cursor.fetchone()
     if found is None:
-        raise NotFound(f"no conversation {conversation_id}")
+        raise NotFoundError(f"no conversation {conversation_id}")
     return found
 
 
@@ -88,7 +88,7 @@ async def read_thread(database: Database, organization: str, conversation_id: UU
         user_id: Whose it must be; None: anybody's of the organization.
 
     Raises:
-        NotFound: It is not there, or not to be seen.
+        NotFoundError: It is not there, or not to be seen.
     """
     async with database.transaction() as connection:
         conversation = await read_conversation(connection, organization, conversation_id, user_id)
@@ -111,7 +111,7 @@ async def read_turn(database: Database, organization: str, job_id: UUID, user_id
     """One question with all that came of it.
 
     Raises:
-        NotFound: It is not there, or not to be seen.
+        NotFoundError: It is not there, or not to be seen.
     """
     async with database.transaction() as connection:
         return await read_turn_in(connection, organization, job_id, user_id)
@@ -126,11 +126,11 @@ async def read_turn_in(connection: Connection, organization: str, job_id: UUID, 
         {"id": job_id, "organization": organization, "kind": JobKind.AI_JOB, "user": user_id},
     )
     if not jobs:
-        raise NotFound(f"no job {job_id}")
+        raise NotFoundError(f"no job {job_id}")
     return (await _turns(connection, jobs))[0]
 
 
-async def turns_of(connection: Connection, conversation_id: UUID, *, limit: int = MOST_TURNS) -> list[Turn]:
+async def turns_of(connection: Connection, conversation_id: UUID, *, limit: int = MAX_TURNS) -> list[Turn]:
     """The newest turns of a conversation, oldest first."""
     return await _turns(
         connection, await _jobs(connection, "conversation_id = %(id)s", {"id": conversation_id}, limit=limit)

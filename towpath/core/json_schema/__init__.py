@@ -5,6 +5,6 @@ where data meet one (`docs/decisions/0017-bounded-schemas.md`).
 """
 
 from towpath.core.json_schema.accepting import check_references, check_schema
-from towpath.core.json_schema.checking import Uncheckable, errors_of
+from towpath.core.json_schema.checking import UncheckableError, errors_of
 
-__all__ = ["Uncheckable", "check_references", "check_schema", "errors_of"]
+__all__ = ["UncheckableError", "check_references", "check_schema", "errors_of"]

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from towpath.core.errors import BadInput, TooLarge
-from towpath.core.json_schema.checking import Uncheckable, meta_errors_of
-from towpath.core.json_schema.patterns import BadPattern, compiled
+from towpath.core.errors import BadInputError, TooLargeError
+from towpath.core.json_schema.checking import UncheckableError, meta_errors_of
+from towpath.core.json_schema.patterns import BadPatternError, compiled
 
-MOST_SCHEMAS = 40_000
-MOST_LEVELS = 60
-MOST_INSTRUCTIONS = 1_000_000
+MAX_SCHEMAS = 40_000
+MAX_LEVELS = 60
+MAX_INSTRUCTIONS = 1_000_000
 """Of all patterns of a schema together; compiling them takes about a third of a second."""
 ONE = frozenset(
     {
@@ -52,17 +52,17 @@ def check_schema(schema: Mapping[str, Any], *, field: str) -> None:
         field: What it is called in messages.
 
     Raises:
-        BadInput: With the place of the keyword.
-        TooLarge: It holds too many schemas.
+        BadInputError: With the place of the keyword.
+        TooLargeError: It holds too many schemas.
     """
     check_references(schema, field=field)
     try:
         errors = meta_errors_of(dict(schema))
-    except Uncheckable as error:
-        raise BadInput(f"{field}: too large, or nested too deeply, to be checked", field=field) from error
+    except UncheckableError as error:
+        raise BadInputError(f"{field}: too large, or nested too deeply, to be checked", field=field) from error
     for each in errors:
         place = "".join(f".{part}" for part in each.absolute_path)
-        raise BadInput(f"{field}{place}: no JSON Schema: {each.message}"[:300], field=f"{field}{place}"[:200])
+        raise BadInputError(f"{field}{place}: no JSON Schema: {each.message}"[:300], field=f"{field}{place}"[:200])
 
 
 def check_references(schema: Mapping[str, Any], *, field: str) -> None:
@@ -71,8 +71,8 @@ def check_references(schema: Mapping[str, Any], *, field: str) -> None:
     Words of JSON Schema that are names of properties, or stand in `enum`, `const`, `default` or `examples`, are data.
 
     Raises:
-        BadInput: With the place of the keyword.
-        TooLarge: It holds too many schemas.
+        BadInputError: With the place of the keyword.
+        TooLargeError: It holds too many schemas.
     """
     _Look(schema, field).all()
 
@@ -108,10 +108,10 @@ class _Look:
     def _visit(self, node: Node, path: str, level: int) -> None:
         if id(node) in self._paths:
             return
-        if level > MOST_LEVELS:
+        if level > MAX_LEVELS:
             raise self._bad(path, "nested too deeply")
-        if len(self._paths) >= MOST_SCHEMAS:
-            raise TooLarge(f"{self._field}: more than {MOST_SCHEMAS:,} schemas")
+        if len(self._paths) >= MAX_SCHEMAS:
+            raise TooLargeError(f"{self._field}: more than {MAX_SCHEMAS:,} schemas")
         self._paths[id(node)], self._nodes[id(node)], self._next[id(node)] = path[:1000], node, []
         self._keywords(node, path)
         for word, place, inner in _inside(node):
@@ -154,9 +154,9 @@ class _Look:
     def _pattern(self, pattern: str, path: str) -> None:
         try:
             self._instructions += compiled(pattern).size
-        except BadPattern as error:
+        except BadPatternError as error:
             raise self._bad(path, f"{pattern[:SHOWN]!r} cannot be run: {error}") from error
-        if self._instructions > MOST_INSTRUCTIONS:
+        if self._instructions > MAX_INSTRUCTIONS:
             raise self._bad(path, "the patterns of the schema are too large together")
 
     def _found(self, target: str, place: str) -> Any:
@@ -196,8 +196,8 @@ class _Look:
                     way.append((following, iter(self._next[following])))
                     on_way.add(following)
 
-    def _bad(self, path: str, reason: str) -> BadInput:
-        return BadInput(f"{path[:200]}: {reason}", field=path[:200])
+    def _bad(self, path: str, reason: str) -> BadInputError:
+        return BadInputError(f"{path[:200]}: {reason}", field=path[:200])
 
 
 def _inside(node: Node) -> Iterator[tuple[str, str, Any]]:

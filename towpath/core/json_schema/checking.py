@@ -18,18 +18,18 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from towpath.core.errors import BadInput
-from towpath.core.json_schema.patterns import BadPattern, Pattern, compiled
+from towpath.core.errors import BadInputError
+from towpath.core.json_schema.patterns import BadPatternError, Pattern, compiled
 
-MOST_WORK = 200_000_000
-MOST_LEVELS = 120
+MAX_WORK = 200_000_000
+MAX_LEVELS = 120
 """Keywords within keywords; each takes three frames of Python, which has room for a thousand."""
 KEYWORD = 400
 SUBSCHEMA = 600
 STEP = 50
 PATTERN_SHARE = 10
 COMPILED = 30
-MOST_ERRORS = 1000
+MAX_ERRORS = 1000
 # Their own work is one step for each entry; what is within is counted where it is looked at.
 APPLICATORS = frozenset(
     {
@@ -53,7 +53,7 @@ APPLICATORS = frozenset(
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 
-class Uncheckable(BadInput):
+class UncheckableError(BadInputError):
     """Data cannot be checked by this schema: it leads out of itself, never ends, or takes too much work."""
 
 
@@ -61,7 +61,7 @@ class _Work:
     """What is left to be spent on one check."""
 
     def __init__(self) -> None:
-        self.left = MOST_WORK
+        self.left = MAX_WORK
         self.level = 0
         self.patterns: dict[str, Pattern] = {}
         # By identity: all that is weighed lives as long as the check.
@@ -71,11 +71,11 @@ class _Work:
         """Take units off.
 
         Raises:
-            Uncheckable: None are left.
+            UncheckableError: None are left.
         """
         self.left -= units
         if self.left < 0:
-            raise Uncheckable(
+            raise UncheckableError(
                 "checking the data by the schema takes too much work: "
                 "it needs fewer alternatives, references or pattern checks, or less data"
             )
@@ -102,7 +102,7 @@ class _Work:
 _WORK: ContextVar[_Work] = ContextVar("work of a check")
 
 
-def errors_of(data: Any, schema: Mapping[str, Any] | bool, *, most: int = MOST_ERRORS) -> list[ValidationError]:
+def errors_of(data: Any, schema: Mapping[str, Any] | bool, *, most: int = MAX_ERRORS) -> list[ValidationError]:
     """What is wrong with data by a schema, in the order of the schema.
 
     Args:
@@ -111,8 +111,8 @@ def errors_of(data: Any, schema: Mapping[str, Any] | bool, *, most: int = MOST_E
         most: Errors after which the check ends.
 
     Raises:
-        Uncheckable: A reference leads out of the schema, it refers to itself without end, a pattern does not run here,
-            or the check takes too much work.
+        UncheckableError: A reference leads out of the schema, it refers to itself without end, a pattern does not run
+            here, or the check takes too much work.
     """
     resource = DRAFT202012.create_resource(schema if isinstance(schema, bool) else dict(schema))
     return _errors(data, resource, Registry().with_resource("", resource), most)
@@ -122,7 +122,7 @@ def meta_errors_of(schema: Any, *, most: int = 1) -> list[ValidationError]:
     """What is wrong with a schema by the rules for schemas.
 
     Raises:
-        Uncheckable: It is too large, or nested too deeply.
+        UncheckableError: It is too large, or nested too deeply.
     """
     return _errors(schema, DRAFT202012.create_resource(dict(Draft202012Validator.META_SCHEMA)), Registry(), most)
 
@@ -136,12 +136,12 @@ def _errors(data: Any, resource: Any, registry: Any, most: int) -> list[Validati
             found.append(error)
             if len(found) >= most:
                 break
-    except BadPattern as error:
-        raise Uncheckable(f"the schema has a pattern that cannot be run: {error}"[:300]) from error
+    except BadPatternError as error:
+        raise UncheckableError(f"the schema has a pattern that cannot be run: {error}"[:300]) from error
     except Unresolvable as error:
-        raise Uncheckable(f"the schema refers to {str(error.ref)[:100]!r}, which is not within it") from error
+        raise UncheckableError(f"the schema refers to {str(error.ref)[:100]!r}, which is not within it") from error
     except UnknownType as error:
-        raise Uncheckable(f"the schema has an unknown type {str(error.type)[:80]!r}") from error
+        raise UncheckableError(f"the schema has an unknown type {str(error.type)[:80]!r}") from error
     except RecursionError as error:
         raise _too_deep() from error
     finally:
@@ -149,8 +149,8 @@ def _errors(data: Any, resource: Any, registry: Any, most: int) -> list[Validati
     return found
 
 
-def _too_deep() -> Uncheckable:
-    return Uncheckable(
+def _too_deep() -> UncheckableError:
+    return UncheckableError(
         "the schema refers to itself without end, or schema and data are nested too deeply to be checked"
     )
 
@@ -163,7 +163,7 @@ def _counted(word: str, keyword: Keyword) -> Keyword:
         work = _WORK.get()
         work.level += 1
         try:
-            if work.level > MOST_LEVELS:
+            if work.level > MAX_LEVELS:
                 raise _too_deep()
             entries = len(value) if shallow and isinstance(value, dict | list) else 0
             items = len(instance) if isinstance(instance, dict | list) else 0

@@ -13,11 +13,11 @@ from typing import Any
 
 import re2
 
-MOST_MEMORY = 8 << 20
+MAX_MEMORY = 8 << 20
 """Bytes of one compiled pattern with its states; `\\w{1,255}` just fits."""
-MOST_PATTERNS = 16
+MAX_PATTERNS = 16
 """Compiled patterns that are kept, each of up to twice that."""
-MOST_CHARACTERS = 10_000
+MAX_CHARACTERS = 10_000
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
 _BRACED = re.compile(r"\{([0-9a-fA-F]{1,6})\}")
 _UP_TO = re.compile(r"\{,([0-9]{1,4})\}")
@@ -50,7 +50,7 @@ _REASONS = (
 )
 
 
-class BadPattern(ValueError):
+class BadPatternError(ValueError):
     """A pattern that does not run here; its text is the reason."""
 
 
@@ -61,12 +61,12 @@ class Pattern:
         given: As in the schema.
 
     Raises:
-        BadPattern: It is no regular expression, or none of linear time.
+        BadPatternError: It is no regular expression, or none of linear time.
     """
 
     def __init__(self, given: str) -> None:
-        if len(given) > MOST_CHARACTERS:
-            raise BadPattern(f"longer than {MOST_CHARACTERS:,} characters")
+        if len(given) > MAX_CHARACTERS:
+            raise BadPatternError(f"longer than {MAX_CHARACTERS:,} characters")
         self._given = given
         self._plain = _compiled(_translated(given, _PLAIN))
 
@@ -79,7 +79,7 @@ class Pattern:
         """Instructions of both forms; compiling takes about 0.3 microseconds for each.
 
         Raises:
-            BadPattern: It is too large for texts that are not ASCII.
+            BadPatternError: It is too large for texts that are not ASCII.
         """
         return int(self._plain.programsize) + int(self._whole.programsize)
 
@@ -87,7 +87,7 @@ class Pattern:
         """What a search takes at most, in steps of about five nanoseconds; measured with patterns made for it.
 
         Raises:
-            BadPattern: It is too large for texts that are not ASCII.
+            BadPatternError: It is too large for texts that are not ASCII.
         """
         # Few of the instructions that Unicode's classes add are at work at once.
         more = 0 if text.isascii() else int(self._whole.programsize) // 50
@@ -97,7 +97,7 @@ class Pattern:
         """Whether it matches anywhere in a text.
 
         Raises:
-            BadPattern: It is too large for texts that are not ASCII.
+            BadPatternError: It is too large for texts that are not ASCII.
         """
         return self._for(text).search(text.encode("utf-8", "surrogatepass")) is not None
 
@@ -110,10 +110,12 @@ def _compiled(translated: str) -> Any:
         return re2.compile(translated, _options())
     except re2.error as error:
         told = error.args[0] if error.args else ""
-        raise BadPattern(_reason(told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told))) from error
+        raise BadPatternError(
+            _reason(told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told))
+        ) from error
 
 
-@lru_cache(maxsize=MOST_PATTERNS)
+@lru_cache(maxsize=MAX_PATTERNS)
 def _kept(given: str) -> Pattern:
     return Pattern(given)
 
@@ -122,14 +124,14 @@ def compiled(given: str) -> Pattern:
     """A pattern, compiled once.
 
     Raises:
-        BadPattern: It is no regular expression, or none of linear time.
+        BadPatternError: It is no regular expression, or none of linear time.
     """
     return _kept(given)
 
 
 def _options() -> Any:
     options = re2.Options()
-    options.max_mem = MOST_MEMORY
+    options.max_mem = MAX_MEMORY
     options.log_errors = False
     options.never_capture = True
     return options
@@ -186,7 +188,7 @@ def _escape(given: str, place: int, classes: Mapping[str, str], *, within: bool)
     if char == "b" and within:
         return r"\x{8}", place + 1
     if char and char in _FOREIGN:
-        raise BadPattern(f"unknown escape \\{char}")
+        raise BadPatternError(f"unknown escape \\{char}")
     return "\\" + char, place + 1
 
 
@@ -195,7 +197,7 @@ def _character(given: str, place: int) -> tuple[str, int]:
         return f"\\x{{{braced[1]}}}", braced.end()
     found = _HEX.match(given, place)
     if found is None:
-        raise BadPattern("\\u needs four hexadecimal digits")
+        raise BadPatternError("\\u needs four hexadecimal digits")
     number, place = int(found[0], 16), found.end()
     low = _HEX.match(given, place + 2) if given.startswith("\\u", place) else None
     if 0xD800 <= number < 0xDC00 and low is not None and 0xDC00 <= int(low[0], 16) < 0xE000:

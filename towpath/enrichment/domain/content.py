@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 
 GENERAL = "general"
-MOST_REFERENCES = 20
+MAX_REFERENCES = 20
 
 Content = dict[str, Any]
 
@@ -18,7 +18,7 @@ def resolve(spec: Mapping[str, Any], content: Content, seen: frozenset[str] = fr
     """A property with its `$ref` followed; the property's own words win.
 
     Raises:
-        BadInput: The reference leads nowhere, or to itself.
+        BadInputError: The reference leads nowhere, or to itself.
     """
     reference = spec.get("$ref")
     if reference is None:
@@ -26,17 +26,17 @@ def resolve(spec: Mapping[str, Any], content: Content, seen: frozenset[str] = fr
     found = re.fullmatch(r"#/(\$defs|\$enums|definitions)/([^/]+)", str(reference))
     place = "$defs" if found and found[1] == "definitions" else (found[1] if found else "")
     target = content.get(place, {}).get(found[2]) if found else None
-    if len(seen) >= MOST_REFERENCES:
-        raise BadInput(
-            f"schema_content: more than {MOST_REFERENCES} $ref follow each other at {str(reference)[:100]!r}",
+    if len(seen) >= MAX_REFERENCES:
+        raise BadInputError(
+            f"schema_content: more than {MAX_REFERENCES} $ref follow each other at {str(reference)[:100]!r}",
             field="schema_content",
         )
     if target is None or reference in seen:
-        raise BadInput(f"schema_content: $ref {reference!r} leads nowhere", field="schema_content")
+        raise BadInputError(f"schema_content: $ref {reference!r} leads nowhere", field="schema_content")
     if place == "$enums":
         values = target if isinstance(target, list) else target.get("values", target.get("enum"))
         if not isinstance(values, list) or not values:
-            raise BadInput(
+            raise BadInputError(
                 f"schema_content.$enums.{found[2] if found else ''} must list values", field="schema_content"
             )
         target = {"type": "string", "enum": values}
@@ -110,14 +110,14 @@ def check_entity(content: Content, entity: Mapping[str, Any], place: str) -> Non
         place: The entity's place in the request, for the message.
 
     Raises:
-        BadInput: No identifying property has a value, or one to preserve has none.
+        BadInputError: No identifying property has a value, or one to preserve has none.
     """
     identifying = flagged(content, "identifying")
     if identifying and all(value_of(entity, name) is None for name in identifying):
-        raise BadInput(f"{place} needs a value for one of: {', '.join(identifying)}", field=place)
+        raise BadInputError(f"{place} needs a value for one of: {', '.join(identifying)}", field=place)
     for name in flagged(content, "preserve"):
         if value_of(entity, name) is None:
-            raise BadInput(f"{place}.{name} is to be preserved and has no value", field=f"{place}.{name}")
+            raise BadInputError(f"{place}.{name} is to be preserved and has no value", field=f"{place}.{name}")
 
 
 def entity_label(content: Content, entity: Mapping[str, Any]) -> str:

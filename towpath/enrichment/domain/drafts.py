@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.forms import closed
-from towpath.enrichment.domain.prompts import FIELD_TOKENS, LEAST_TOKENS, MOST_TOKENS
-from towpath.enrichment.domain.schema import MOST_PROPERTIES
+from towpath.enrichment.domain.prompts import FIELD_TOKENS, MAX_TOKENS, MIN_TOKENS
+from towpath.enrichment.domain.schema import MAX_PROPERTIES
 from towpath.llm.types import Prompt
 
 FORMATS = {
@@ -20,7 +20,7 @@ FORMATS = {
     "uri": re.compile(r"https?://\S+"),
 }
 NAMING = ("name", "title", "label", "company", "product", "email", "sku", "isbn", "id", "code")
-MOST_WORDED = 60
+MAX_WORDED = 60
 
 
 def draft_schema(samples: Sequence[Mapping[str, Any]], *, threshold: float, name: str | None = None) -> Content:
@@ -32,19 +32,19 @@ def draft_schema(samples: Sequence[Mapping[str, Any]], *, threshold: float, name
         name: The type's name; None: for the model to find.
 
     Raises:
-        BadInput: No samples, or ones of several types (some share no property with the others).
+        BadInputError: No samples, or ones of several types (some share no property with the others).
     """
     if not samples or not all(isinstance(sample, Mapping) and sample for sample in samples):
-        raise BadInput("entity_samples must hold objects with at least one property", field="entity_samples")
+        raise BadInputError("entity_samples must hold objects with at least one property", field="entity_samples")
     _refuse_mixed(samples)
     properties = _properties(samples, threshold)
     if not properties:
-        raise BadInput(
+        raise BadInputError(
             f"no property is in {threshold:.0%} of the samples; lower sample_commonality_threshold",
             field="entity_samples",
         )
-    if len(properties) > MOST_PROPERTIES:
-        raise BadInput(f"the samples have more than {MOST_PROPERTIES} properties", field="entity_samples")
+    if len(properties) > MAX_PROPERTIES:
+        raise BadInputError(f"the samples have more than {MAX_PROPERTIES} properties", field="entity_samples")
     key = _identifying(samples, properties)
     properties[key]["identifying"] = True
     properties[key].pop("nullable", None)
@@ -56,7 +56,7 @@ def _refuse_mixed(samples: Sequence[Mapping[str, Any]]) -> None:
     for place, sample in enumerate(samples):
         others = {key for number, other in enumerate(samples) if number != place for key in other}
         if len(samples) > 1 and others.isdisjoint(sample):
-            raise BadInput(
+            raise BadInputError(
                 f"entity_samples[{place}] shares no property with the others: samples must be of one type",
                 field=f"entity_samples[{place}]",
             )
@@ -126,7 +126,7 @@ def wording_prompt(
         language: Of the descriptions.
         fields: The properties to describe; None: all, up to a bound.
     """
-    names = list(fields if fields is not None else content["root"]["properties"])[:MOST_WORDED]
+    names = list(fields if fields is not None else content["root"]["properties"])[:MAX_WORDED]
     text = {"type": "string", "maxLength": 160}
     form = closed(
         {
@@ -140,7 +140,7 @@ def wording_prompt(
         system="You write short, plain descriptions of the fields of a record.",
         user=f"Records:\n{examples}\nDescribe the type and each field. Language of the texts: {language}.",
         form=form,
-        most_tokens=min(MOST_TOKENS, LEAST_TOKENS + FIELD_TOKENS * len(names)),
+        most_tokens=min(MAX_TOKENS, MIN_TOKENS + FIELD_TOKENS * len(names)),
     )
 
 

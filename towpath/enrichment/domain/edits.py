@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.drafts import humanised
 from towpath.enrichment.domain.forms import closed
@@ -18,7 +18,7 @@ from towpath.enrichment.domain.schema import FLAGS, TYPES, read_content
 from towpath.llm.marks import MATERIAL, marked, unmarked
 from towpath.llm.types import Prompt
 
-MOST_EDITS = 20
+MAX_EDITS = 20
 SOURCE_CHARACTERS = 20_000
 
 
@@ -128,7 +128,7 @@ def edit_prompt(content: Content, instruction: str, sources: Sequence[str] = ())
             "description": {**optional, "description": "For add and describe: one short phrase."},
         }
     )
-    form = closed({"edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": MOST_EDITS}})
+    form = closed({"edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": MAX_EDITS}})
     fields = "\n".join(
         f"- {name}: {spec.get('type', 'object')}" for name, spec in content["root"]["properties"].items()
     )
@@ -150,7 +150,7 @@ def apply_edits(content: Content, edits: Sequence[Edit]) -> tuple[Content, list[
         The new content, the names of properties that were added, and what was not done and why.
 
     Raises:
-        BadInput: Nothing could be done, or nothing would be left.
+        BadInputError: Nothing could be done, or nothing would be left.
     """
     made = deepcopy(content)
     properties: dict[str, Any] = made["root"]["properties"]
@@ -161,7 +161,7 @@ def apply_edits(content: Content, edits: Sequence[Edit]) -> tuple[Content, list[
         if problem:
             refused.append(problem)
     if len(refused) == len(edits):
-        raise BadInput("the instruction changes nothing: " + "; ".join(refused), field="prompt")
+        raise BadInputError("the instruction changes nothing: " + "; ".join(refused), field="prompt")
     return read_content(made), [name for name in added if name in properties], refused
 
 

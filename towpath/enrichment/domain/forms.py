@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 from towpath.enrichment.domain.content import Content, resolve
 
-MOST_DEPTH = 8
-MOST_NODES = 5000
+MAX_DEPTH = 8
+MAX_NODES = 5000
 SMALL_ITEMS = 4
 SMALL_TEXT = 160
 SCALAR_WORDS = ("enum", "format", "pattern", "minimum", "maximum", "minLength", "maxLength", "const")
@@ -37,7 +37,7 @@ def answer_form(
     chosen = content["root"]["properties"]
     if keys is not None:
         chosen = {name: chosen[name] for name in keys}
-    made = _Maker(content, tuple(languages), small, iter(range(MOST_NODES))).an_object(chosen, 0)
+    made = _Maker(content, tuple(languages), small, iter(range(MAX_NODES))).an_object(chosen, 0)
     if content["root"].get("description"):
         made["description"] = str(content["root"]["description"])
     return made
@@ -54,12 +54,12 @@ class _Maker:
         return closed({name: self.a_property(spec, depth + 1) for name, spec in chosen.items()})
 
     def a_property(self, spec: Mapping[str, Any], depth: int) -> Form:
-        if depth > MOST_DEPTH:
-            raise BadInput(f"schema_content is nested deeper than {MOST_DEPTH}", field="schema_content")
+        if depth > MAX_DEPTH:
+            raise BadInputError(f"schema_content is nested deeper than {MAX_DEPTH}", field="schema_content")
         # A few definitions that each refer to the next several times are more than any memory once written out.
         if next(self.left, None) is None:
-            raise BadInput(
-                f"schema_content: more than {MOST_NODES} properties with its references", field="schema_content"
+            raise BadInputError(
+                f"schema_content: more than {MAX_NODES} properties with its references", field="schema_content"
             )
         found = resolve(spec, self.content)
         kind, nullable = _kind(found)

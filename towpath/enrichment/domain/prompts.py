@@ -12,10 +12,10 @@ from towpath.enrichment.types import Classification, ClassificationStatus, Confl
 from towpath.llm.marks import MATERIAL, marked, unmarked
 from towpath.llm.types import ImagePart, Prompt
 
-MOST_SOURCE_CHARACTERS = 60_000
+MAX_SOURCE_CHARACTERS = 60_000
 FIELD_TOKENS = 60
-LEAST_TOKENS = 512
-MOST_TOKENS = 8192
+MIN_TOKENS = 512
+MAX_TOKENS = 8192
 
 RULES = (
     "You complete records about real entities. Use what you know and the sources given. "
@@ -68,7 +68,7 @@ def enrichment_prompt(
     lines = [unmarked(line) for line in lines]
     lines.extend(f"Source {number}:\n{marked(text)}" for number, text in enumerate(_bounded(sources), start=1))
     system = f"{RULES} {MATERIAL}" if sources else RULES
-    most = min(MOST_TOKENS, max(LEAST_TOKENS, FIELD_TOKENS * count_leaves(form) * (1 + len(languages) // 4)))
+    most = min(MAX_TOKENS, max(MIN_TOKENS, FIELD_TOKENS * count_leaves(form) * (1 + len(languages) // 4)))
     return Prompt(system=system, user="\n".join(lines), form=form, images=list(images), most_tokens=most, strict=strict)
 
 
@@ -118,7 +118,7 @@ def arbitration_prompt(content: Content, entity: Mapping[str, Any], conflicts: S
         wanted[f"field_{number}"] = {"type": "string", "enum": letters}
     form = closed(wanted)
     system = "You decide between conflicting values of a record."
-    return Prompt(system=system, user="\n".join(lines), form=form, most_tokens=LEAST_TOKENS + 20 * len(wanted))
+    return Prompt(system=system, user="\n".join(lines), form=form, most_tokens=MIN_TOKENS + 20 * len(wanted))
 
 
 def letter_of(place: int) -> str:
@@ -138,7 +138,7 @@ def note_of(found: Classification | None, answer: str | None) -> str | None:
 
 def source_share(sources: int) -> int:
     """How many characters of each source a model is shown."""
-    return MOST_SOURCE_CHARACTERS // max(sources, 1)
+    return MAX_SOURCE_CHARACTERS // max(sources, 1)
 
 
 def count_leaves(form: Mapping[str, Any]) -> int:

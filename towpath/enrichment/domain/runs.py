@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
-from towpath.core.json_schema import Uncheckable, errors_of
+from towpath.core.json_schema import UncheckableError, errors_of
 from towpath.enrichment.domain.content import GENERAL, Content, domain_name, domains, properties, with_preserved
 from towpath.enrichment.domain.forms import answer_form
 from towpath.enrichment.types import ExpertiseResult, ModelResult, Plan, Strategy
 
 AUTO_FIELDS = 8
-MOST_ERRORS = 20
+MAX_ERRORS = 20
 
 
 def choose_strategy(content: Content, requested: Strategy) -> tuple[Strategy, str]:
@@ -93,8 +93,8 @@ def form_errors(plan: Plan, result: Mapping[str, Any], expertises: Sequence[Expe
     keys = [name for name in properties(plan.content) if name in known]
     form = answer_form(plan.content, keys=keys, languages=plan.languages)
     try:
-        found = errors_of(dict(result), form, most=MOST_ERRORS)
-    except Uncheckable as error:
+        found = errors_of(dict(result), form, most=MAX_ERRORS)
+    except UncheckableError as error:
         return [_told("$.", error.detail)]
     return [_told(error.json_path, error.message) for error in found]
 

@@ -11,15 +11,15 @@ from copy import deepcopy
 from typing import Any
 
 from towpath.core import json_schema
-from towpath.core.errors import BadInput, TooLarge
+from towpath.core.errors import BadInputError, TooLargeError
 from towpath.core.json_values import write_json
 from towpath.enrichment.domain.content import GENERAL, Content, resolve
-from towpath.enrichment.domain.forms import MOST_DEPTH, answer_form
+from towpath.enrichment.domain.forms import MAX_DEPTH, answer_form
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object"})
 FLAGS = ("identifying", "preserve", "multilingual", "nullable")
-MOST_PROPERTIES = 500
-MOST_BYTES = 256 << 10
+MAX_PROPERTIES = 500
+MAX_BYTES = 256 << 10
 
 
 def read_content(raw: Any) -> Content:
@@ -29,17 +29,17 @@ def read_content(raw: Any) -> Content:
         raw: The content as in the API, or a plain JSON Schema object.
 
     Raises:
-        BadInput: It is not a schema of objects, or leads out of itself; the message names the place.
-        TooLarge: Beyond 256 KiB.
+        BadInputError: It is not a schema of objects, or leads out of itself; the message names the place.
+        TooLargeError: Beyond 256 KiB.
     """
     if not isinstance(raw, dict):
-        raise BadInput("schema_content must be an object", field="schema_content")
-    if len(write_json(raw)) > MOST_BYTES:
-        raise TooLarge(f"the schema is larger than {MOST_BYTES} bytes")
+        raise BadInputError("schema_content must be an object", field="schema_content")
+    if len(write_json(raw)) > MAX_BYTES:
+        raise TooLargeError(f"the schema is larger than {MAX_BYTES} bytes")
     content = _whole(raw)
     for count, (path, spec) in enumerate(_walk(content["root"]["properties"], "root.properties"), start=1):
-        if count > MOST_PROPERTIES or path.count(".properties.") > MOST_DEPTH:
-            raise _bad(f"more than {MOST_PROPERTIES} properties, or deeper than {MOST_DEPTH}", path)
+        if count > MAX_PROPERTIES or path.count(".properties.") > MAX_DEPTH:
+            raise _bad(f"more than {MAX_PROPERTIES} properties, or deeper than {MAX_DEPTH}", path)
         _check_property(spec, path, content)
     _check_json_schema(content)
     return content
@@ -69,19 +69,19 @@ def check_keywords(content: Content) -> None:
     """Refuse content with references out of it or patterns that cannot be run; also such as was saved long ago.
 
     Raises:
-        BadInput: With the place of the keyword.
+        BadInputError: With the place of the keyword.
     """
     places = dict.fromkeys(("$defs", "definitions"), content["$defs"])
     # A list of values stands for a schema here.
     enums: dict[str, Any] = {name: {} for name in content["$enums"]}
     try:
         json_schema.check_references({**content["root"], **places, "$enums": enums}, field="schema_content.root")
-    except BadInput as error:
+    except BadInputError as error:
         detail, field = (
             text.replace("schema_content.root.$defs", "schema_content.$defs", 1)
             for text in (error.detail, error.field or "")
         )
-        raise BadInput(detail, field=field) from error
+        raise BadInputError(detail, field=field) from error
 
 
 def _wrapped(raw: dict[str, Any]) -> Content:
@@ -152,5 +152,5 @@ def _check_json_schema(content: Content) -> None:
     json_schema.check_schema(answer_form(content), field="schema_content")
 
 
-def _bad(message: str, path: str) -> BadInput:
-    return BadInput(f"schema_content.{path}: {message}", field=f"schema_content.{path}")
+def _bad(message: str, path: str) -> BadInputError:
+    return BadInputError(f"schema_content.{path}: {message}", field=f"schema_content.{path}")

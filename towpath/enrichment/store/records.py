@@ -14,7 +14,7 @@ from sqlalchemy import String, cast
 from sqlmodel import col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import RecordRow
 
@@ -82,14 +82,14 @@ async def get_records(database: Database, organization: str, ids: Sequence[UUID]
     """Records in the order of their ids, deleted ones too.
 
     Raises:
-        NotFound: One is not there, or another organisation's.
+        NotFoundError: One is not there, or another organisation's.
     """
     query = select(RecordRow).where(RecordRow.organization == organization, col(RecordRow.id).in_(ids))
     async with database.session() as session:
         found = {row.id: row for row in (await session.exec(query)).all()}
     for one in ids:
         if one not in found:
-            raise NotFound(f"no record {one}")
+            raise NotFoundError(f"no record {one}")
     return [found[one] for one in ids]
 
 

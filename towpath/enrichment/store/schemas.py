@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Database
 from towpath.db.tables import SchemaRow, SchemaVersionRow
 from towpath.enrichment.domain.content import Content
@@ -81,7 +81,7 @@ async def get_schema(
     """A schema and its newest version.
 
     Raises:
-        NotFound: It is not there, deleted, or another organisation's.
+        NotFoundError: It is not there, deleted, or another organisation's.
     """
     async with database.session() as session:
         row = await _find(session, organization, schema_id, deleted=deleted)
@@ -98,7 +98,7 @@ async def get_schema(
 async def _find(session: AsyncSession, organization: str, schema_id: UUID, *, deleted: bool = False) -> SchemaRow:
     row = await session.get(SchemaRow, schema_id)
     if row is None or row.organization != organization or (row.deleted_at is not None and not deleted):
-        raise NotFound(f"no schema {schema_id}")
+        raise NotFoundError(f"no schema {schema_id}")
     return row
 
 
@@ -117,7 +117,7 @@ async def list_versions(database: Database, organization: str, schema_id: UUID) 
     """Every version of a schema, newest first.
 
     Raises:
-        NotFound: It is not there.
+        NotFoundError: It is not there.
     """
     async with database.session() as session:
         await _find(session, organization, schema_id)
@@ -147,7 +147,7 @@ async def update_schema(
         at_version: Change only what still is this version: a repeat of a job's step changes nothing more.
 
     Raises:
-        NotFound: It is not there.
+        NotFoundError: It is not there.
     """
     async with database.session() as session:
         await _hold_names(session, organization)
@@ -174,7 +174,7 @@ async def set_deleted(database: Database, organization: str, schema_id: UUID, *,
     """Delete a schema, or bring it back with its versions.
 
     Raises:
-        NotFound: It is not there.
+        NotFoundError: It is not there.
     """
     async with database.session() as session:
         await _hold_names(session, organization)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.errors import BadInputError, ErrorCode
 from towpath.core.json_values import read_json, write_json
-from towpath.entities.domain.matching import MissingField, NoIndexedValue, PreparedEntity, entity_uid, prepare
+from towpath.entities.domain.matching import MissingFieldError, NoIndexedValueError, PreparedEntity, entity_uid, prepare
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 
 RESERVED = "duplicates"
@@ -45,23 +45,24 @@ def parse_entity(raw: bytes, where: str = "", *, offset: int = 0) -> Entity:
         offset: Where it begins in the body, for messages.
 
     Raises:
-        BadInput: Not JSON (with the offset), a value that no part can hold, no object, no usable id, a reserved field.
+        BadInputError: Not JSON (with the offset), a value that no part can hold, no object, no usable id, a reserved
+            field.
     """
     entity = read_json(raw, where, offset=offset)
     dot = f"{where}." if where else ""
     if not isinstance(entity, dict):
-        raise BadInput(f"{where or 'the body'} must be a JSON object", field=where or None)
+        raise BadInputError(f"{where or 'the body'} must be a JSON object", field=where or None)
     if "id" not in entity or entity["id"] is None:
-        raise BadInput(f"{dot}id is required", code=ErrorCode.MISSING_FIELD, field=f"{dot}id")
+        raise BadInputError(f"{dot}id is required", code=ErrorCode.MISSING_FIELD, field=f"{dot}id")
     identity = entity["id"]
     if isinstance(identity, bool) or not isinstance(identity, int | str) or _is_beyond(identity):
-        raise BadInput(f"{dot}id must be a string or a whole number of at most 64 bits", field=f"{dot}id")
+        raise BadInputError(f"{dot}id must be a string or a whole number of at most 64 bits", field=f"{dot}id")
     if isinstance(identity, str) and not 0 < len(identity) <= MAX_ID_CHARACTERS:
-        raise BadInput(f"{dot}id must have 1 to {MAX_ID_CHARACTERS} characters", field=f"{dot}id")
+        raise BadInputError(f"{dot}id must have 1 to {MAX_ID_CHARACTERS} characters", field=f"{dot}id")
     if isinstance(entity.get("sku"), str) and len(entity["sku"]) > MAX_ID_CHARACTERS:
-        raise BadInput(f"{dot}sku must have at most {MAX_ID_CHARACTERS} characters", field=f"{dot}sku")
+        raise BadInputError(f"{dot}sku must have at most {MAX_ID_CHARACTERS} characters", field=f"{dot}sku")
     if RESERVED in entity:
-        raise BadInput(
+        raise BadInputError(
             f"{dot}{RESERVED} is reserved for the answer", code=ErrorCode.RESERVED_FIELD, field=f"{dot}{RESERVED}"
         )
     return entity
@@ -75,17 +76,17 @@ def make_draft(entity: Entity, raw: bytes, config: IndexConfig, where: str = "")
     """Normalise a checked entity for an index.
 
     Raises:
-        BadInput: A required field is missing, or no indexed field has a value.
+        BadInputError: A required field is missing, or no indexed field has a value.
     """
     dot = f"{where}." if where else ""
     try:
         prepared = prepare(entity, config)
-    except MissingField as error:
+    except MissingFieldError as error:
         place = f"{dot}{error.name}"
-        raise BadInput(f"{place} is required", code=ErrorCode.MISSING_FIELD, field=place) from error
-    except NoIndexedValue as error:
+        raise BadInputError(f"{place} is required", code=ErrorCode.MISSING_FIELD, field=place) from error
+    except NoIndexedValueError as error:
         names = ", ".join(field.name for field in config.fields[:10])
-        raise BadInput(
+        raise BadInputError(
             f"{where or 'the entity'} has no value in any indexed field ({names})", code=ErrorCode.NO_INDEXED_VALUE
         ) from error
     return _draft(entity, raw, prepared)
@@ -111,7 +112,7 @@ def _draft(entity: Entity, raw: bytes, prepared: PreparedEntity) -> Draft:
     )
 
 
-MOST_NAMED = 5
+MAX_NAMED = 5
 
 
 class ScalarFields:
@@ -139,7 +140,7 @@ class ScalarFields:
         left = sorted(self._types.keys() - {field.name for field in config.fields})
         if not left:
             return None
-        names = ", ".join(left[:MOST_NAMED]) + (", ..." if len(left) > MOST_NAMED else "")
+        names = ", ".join(left[:MAX_NAMED]) + (", ..." if len(left) > MAX_NAMED else "")
         return f"the index compares {MAX_DYNAMIC_FIELDS} fields at most; {len(left)} more are only stored: {names}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from towpath.core.errors import BadInput, ErrorCode, NotFound
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.domain.parsing import ScalarFields, append_fields
 from towpath.entities.store.generations import building_of
@@ -16,11 +16,11 @@ async def index_for_write(connection: Connection, organization: str, name: str, 
     """The live generation to write to, held until the transaction ends; dynamic ones know `fields` then.
 
     Raises:
-        NotFound: No such index, and it is not the default one.
+        NotFoundError: No such index, and it is not the default one.
     """
     try:
         index = await find_index(connection, organization, name, lock="share")
-    except NotFound:
+    except NotFoundError:
         if name != DEFAULT_INDEX:
             raise
         await _make_default(connection, organization, fields)
@@ -61,5 +61,5 @@ async def _make_default(connection: Connection, organization: str, fields: Scala
     bare = IndexConfig(index_name=DEFAULT_INDEX, fields=[IndexField(name="name", type=FieldType.TEXT)])
     config = fields.extend(bare.model_copy(update={"fields": []}))
     if not config.fields:
-        raise BadInput("the entity has no value in any top-level field", code=ErrorCode.NO_INDEXED_VALUE)
+        raise BadInputError("the entity has no value in any top-level field", code=ErrorCode.NO_INDEXED_VALUE)
     await create_index(connection, organization, config, dynamic=True)

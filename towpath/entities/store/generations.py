@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.store.indexes import Index, generation
 
@@ -31,7 +31,7 @@ async def building_of(connection: Connection, organization: str, name: str) -> I
         return None
     try:
         return await generation(connection, row[0])
-    except NotFound:
+    except NotFoundError:
         return None
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from towpath.core.errors import Conflict, NotFound
+from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.types import IndexConfig
 
@@ -67,7 +67,7 @@ async def find_index(
             `exclusive` keeps all writers out (the swap and the drop take it).
 
     Raises:
-        NotFound: No such index.
+        NotFoundError: No such index.
     """
     clause = _LOCKS[lock]
     row = None
@@ -80,7 +80,7 @@ async def find_index(
         if (row := await found.fetchone()) is not None:
             break
     if row is None:
-        raise NotFound(f"no index named {name}")
+        raise NotFoundError(f"no index named {name}")
     # What was waited for may have changed the count, which the statement had read before it waited.
     return await generation(connection, row[0]) if lock == "exclusive" else _index(row)
 
@@ -89,12 +89,12 @@ async def generation(connection: Connection, index_no: int) -> Index:
     """One generation by its number.
 
     Raises:
-        NotFound: It has been dropped.
+        NotFoundError: It has been dropped.
     """
     found = await connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE i.index_no = %s", (index_no,))
     row = await found.fetchone()
     if row is None:
-        raise NotFound(f"no generation {index_no}")
+        raise NotFoundError(f"no generation {index_no}")
     return _index(row)
 
 
@@ -182,7 +182,7 @@ async def save_model(connection: Connection, index_no: int, model: dict[str, Any
     )
     row = await saved.fetchone()
     if row is None:
-        raise NotFound(f"no generation {index_no}")
+        raise NotFoundError(f"no generation {index_no}")
     return int(row[0])
 
 
@@ -204,7 +204,7 @@ async def mark_reindexing(connection: Connection, index: Index, job_id: UUID) ->
     """Note which job rebuilds the index.
 
     Raises:
-        Conflict: Another one does already.
+        ConflictError: Another one does already.
     """
     marked = await connection.execute(
         """
@@ -215,7 +215,7 @@ async def mark_reindexing(connection: Connection, index: Index, job_id: UUID) ->
         {"job": job_id, "index": index.index_no},
     )
     if marked.rowcount == 0:
-        raise Conflict(f"a re-index of {index.name} is running: job {index.reindex_job}")
+        raise ConflictError(f"a re-index of {index.name} is running: job {index.reindex_job}")
 
 
 async def drop_index(connection: Connection, index: Index) -> None:

@@ -52,8 +52,8 @@ _PIECES_A_FEED = 256
 _QUERIES_A_LOOK = 100
 _PAIRS_A_LOOK = 50_000
 # A group has a pair for every two members: a single write closes small groups, a batch closes larger ones.
-LARGEST_GROUP = 400
-LARGEST_GROUP_AT_ONCE = 40
+MAX_GROUP = 400
+MAX_GROUP_AT_ONCE = 40
 _POSTING = np.dtype([("fields", ">i2"), ("l0", ">i4"), ("key", ">i8"), ("l1", ">i4"), ("uid", ">i8")])
 
 
@@ -292,11 +292,11 @@ async def decide_near(connection: Connection, index: Index, model: MatchModel, u
     locked = await connection.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (_DECIDE_LOCK, index.index_no))
     if (await locked.fetchone() or (False,))[0]:
         await take_dirty(connection, index.index_no, uids)
-        await _decide_from(connection, index, model, uids, largest=LARGEST_GROUP_AT_ONCE)
+        await _decide_from(connection, index, model, uids, largest=MAX_GROUP_AT_ONCE)
 
 
 async def _decide_from(
-    connection: Connection, index: Index, model: MatchModel, seeds: Sequence[int], *, largest: int = LARGEST_GROUP
+    connection: Connection, index: Index, model: MatchModel, seeds: Sequence[int], *, largest: int = MAX_GROUP
 ) -> int:
     """Verdicts, groups, and the pairs that close groups of up to `largest` members, for the components of `seeds`."""
     if not seeds:

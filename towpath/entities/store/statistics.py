@@ -13,7 +13,7 @@ from towpath.db.engine import Database
 
 Table = Literal["entities", "entity_postings", "entity_pairs"]
 
-LEAST_ROWS = 1_000
+MIN_ROWS = 1_000
 """Fewer rows are read in no time by any plan."""
 SHARE = 0.1
 """The part of a table that must be new: as autovacuum has it."""
@@ -30,7 +30,7 @@ async def refresh_statistics(database: Database, *tables: Table, entities: int) 
     Returns:
         Whether it was worth it.
     """
-    if entities < LEAST_ROWS:
+    if entities < MIN_ROWS:
         return False
     async with database.statement() as connection:
         found = await connection.execute("SELECT reltuples FROM pg_class WHERE oid = 'entities'::regclass")

@@ -19,13 +19,13 @@ from towpath.jobs.types import JobRef
 
 SAMPLE = 4_000
 """Entities that ask for candidates; what they find is read as well."""
-LEAST_ENTITIES = 50
+MIN_ENTITIES = 50
 GROWTH = 2
 
 
 def is_due(index: Index) -> bool:
     """Whether the index has grown enough for its model to be worth training anew."""
-    return index.entities >= max(LEAST_ENTITIES, GROWTH * index.model_entities)
+    return index.entities >= max(MIN_ENTITIES, GROWTH * index.model_entities)
 
 
 async def train_model(

@@ -19,7 +19,7 @@ _MONTHS = (
     "november novembre noviembre",
     "december dezember décembre diciembre dicembre",
 )
-SHORTEST_MONTH = 3
+MIN_MONTH = 3
 LONGEST = 100
 """Characters of a day with its time; what is longer is a sentence, and the forms below take more than their share."""
 _NUMERIC = re.compile(r"^(\d{1,4})\s*([./-])\s*(\d{1,2})\s*\2\s*(\d{1,4})\.?$")
@@ -97,7 +97,7 @@ def _month(name: str) -> int | None:
         number
         for number, names in enumerate(_MONTHS, 1)
         for each in names.split()
-        if each.startswith(name) and len(name) >= SHORTEST_MONTH
+        if each.startswith(name) and len(name) >= MIN_MONTH
     }
     return found.pop() if len(found) == 1 else None
 

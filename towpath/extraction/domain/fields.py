@@ -23,10 +23,10 @@ STACKED = 0.55
 BELOW_GAP = 1.2
 LINE_GAP = 0.7
 ASIDE = 0.6
-MOST_LABEL = 60
-MOST_LABEL_WORDS = 8
-MOST_VALUE_LINES = 6
-MOST_DEPTH = 3
+MAX_LABEL = 60
+MAX_LABEL_WORDS = 8
+MAX_VALUE_LINES = 6
+MAX_DEPTH = 3
 COLON = (":", "：")
 LETTERS = re.compile(r"[^\W\d_]")
 TICK = re.compile(r"^(\[[xX ]?\]|[☐☑☒✓✔□■])\s*(\S.*)$")
@@ -91,7 +91,7 @@ def fields_of(page: PageContent) -> PageFields:
 def is_label(text: str) -> bool:
     """Whether a text can name something: a few words with letters."""
     plain = text.strip().rstrip("".join(COLON)).strip()
-    if not 2 <= len(plain) <= MOST_LABEL or len(plain.split()) > MOST_LABEL_WORDS:
+    if not 2 <= len(plain) <= MAX_LABEL or len(plain.split()) > MAX_LABEL_WORDS:
         return False
     return LETTERS.search(plain) is not None
 
@@ -119,7 +119,7 @@ class _Region:
     def read(self, rows: Sequence[Row]) -> None:
         plain: list[tuple[Row, BandKind]] = []
         for band in bands_of(rows, self.usual):
-            if band.kind == BandKind.COLUMNS and self.depth < MOST_DEPTH:
+            if band.kind == BandKind.COLUMNS and self.depth < MAX_DEPTH:
                 for column in band.columns():
                     replace(self, depth=self.depth + 1).read(column)
             elif band.kind == BandKind.TABLE:
@@ -128,7 +128,7 @@ class _Region:
                 plain += [(row, band.kind) for row in band.rows]
         below = [row for row, _ in plain]
         for place, (row, kind) in enumerate(plain, 1):
-            self._row(row, below[place : place + MOST_VALUE_LINES], kind)
+            self._row(row, below[place : place + MAX_VALUE_LINES], kind)
 
     def _table(self, band: Band) -> None:
         grid = band.grid()

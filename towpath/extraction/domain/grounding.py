@@ -13,7 +13,7 @@ from towpath.extraction.types import FieldSource
 SEEN, UNSEEN = 0.95, 0.5
 """A model's value that the document says in its own words, and one that it does not."""
 AGREED = 0.99
-LONGEST_VALUE_WORDS = 30
+MAX_VALUE_WORDS = 30
 _MARKS = re.compile(r"[\W_]+")
 
 
@@ -66,7 +66,7 @@ def _in_words(value: Any, words: Sequence[Word]) -> tuple[list[Word], list[Box]]
                 return [word], [word.box]
         return None
     wanted = _plain_words(str(value))
-    if not wanted or len(wanted) > LONGEST_VALUE_WORDS:
+    if not wanted or len(wanted) > MAX_VALUE_WORDS:
         return None
     plain = ["".join(_plain_words(word.text)) for word in words]
     for start in range(len(words) - len(wanted) + 1):

@@ -16,7 +16,7 @@ FILLED = 0.92
 TWO_SHARED = 0.88
 NAMED_WITHIN = 0.72
 DESCRIBED = 0.8
-MOST_LEFT_OVER = 2
+MAX_LEFT_OVER = 2
 # Words that labels shorten, so that both are compared in full.
 FULL_WORDS = {
     "no": "number", "nr": "number", "num": "number", "#": "number", "№": "number", "id": "number",
@@ -90,7 +90,7 @@ def _weight(shared: Sequence[str], more: Sequence[str], less: Sequence[str]) -> 
         return 1.0
     if FILLERS.issuperset(over):
         return FILLED
-    if len(shared) > 1 and len(over) <= MOST_LEFT_OVER:
+    if len(shared) > 1 and len(over) <= MAX_LEFT_OVER:
         return TWO_SHARED
     # `date` may be the invoice's date; `customerPhone` is not what is called the customer.
-    return NAMED_WITHIN if more and len(over) <= MOST_LEFT_OVER and not VAGUE.issuperset(shared) else 0.0
+    return NAMED_WITHIN if more and len(over) <= MAX_LEFT_OVER and not VAGUE.issuperset(shared) else 0.0

@@ -18,8 +18,8 @@ ALIKE = 0.7
 SURE = 0.5
 LEAD = 0.04
 TABLE = 0.9
-LEAST_COLUMNS = 2
-MOST_DEPTH = 6
+MIN_COLUMNS = 2
+MAX_DEPTH = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Matcher:
 
     def an_object(self, schema: Schema, prefix: Sequence[str], depth: int) -> dict[str, Found]:
         properties = schema.get("properties")
-        if not isinstance(properties, Mapping) or depth > MOST_DEPTH:
+        if not isinstance(properties, Mapping) or depth > MAX_DEPTH:
             return {}
         found: dict[str, Found] = {}
         claims: list[_Claim] = []
@@ -132,7 +132,7 @@ class _Matcher:
         specs = {name: resolved(told, self.root) for name, told in properties.items()}
         read = [(grid, _columns(grid.header, specs)) for grid in self.grids]
         most = max((len(columns) for _, columns in read), default=0)
-        if most < min(LEAST_COLUMNS, len(specs)) or 2 * most < len(specs):
+        if most < min(MIN_COLUMNS, len(specs)) or 2 * most < len(specs):
             return None
         chosen = [(grid, columns) for grid, columns in read if len(columns) == most]
         header = chosen[0][0].header

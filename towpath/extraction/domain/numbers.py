@@ -15,7 +15,7 @@ _MINUS = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-"})
 _GROUPED = re.compile(rf"^\d{{1,3}}(?:[{_SPACES}]\d{{3}})+(?=[.,]|$)|^\d+(?=[.,]|$)")
 _BEFORE = re.compile(r"^[\s()+\-]*(?:[^\W\d_]{1,20}\.?(?=[\s()+\-])|[A-Z]{3}|[$€£¥₹#№])?[\s()+\-]*$")
 _AFTER = re.compile(r"^[\s)\-]*(?:[^\W\d_]{1,20}\.?|[$€£¥₹%])?[\s)\-]*$")
-MOST_DIGITS = 30
+MAX_DIGITS = 30
 LONGEST = 200
 """Characters of a number with what stands around it; what is longer is a sentence."""
 
@@ -28,7 +28,7 @@ def parse_number(text: str, mark: DecimalMark | None = None) -> Decimal | None:
     """
     text = text.translate(_MINUS).strip()
     found = _AMOUNT.search(text)
-    if found is None or len(found[0]) > MOST_DIGITS or len(text) > LONGEST:
+    if found is None or len(found[0]) > MAX_DIGITS or len(text) > LONGEST:
         return None
     before, after = text[: found.start()], text[found.end() :]
     if not _BEFORE.match(before) or not _AFTER.match(after):

@@ -6,40 +6,40 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from towpath.core import json_schema
-from towpath.core.errors import BadInput, TooLarge
+from towpath.core.errors import BadInputError, TooLargeError
 from towpath.core.json_values import write_json
 from towpath.extraction.domain.values import nullable, resolved, type_of
-from towpath.extraction.types import MOST_SCHEMA_BYTES, Change
+from towpath.extraction.types import MAX_SCHEMA_BYTES, Change
 
-MOST_PROPERTIES = 500
-MOST_DEPTH = 8
-MOST_NODES = 2000
+MAX_PROPERTIES = 500
+MAX_DEPTH = 8
+MAX_NODES = 2000
 
 
 def check_schema(schema: Mapping[str, Any], *, field: str = "schema") -> None:
     """Refuse a schema that nothing can be extracted by.
 
     Raises:
-        BadInput: No JSON Schema of an object with properties, or one that leads out of itself, never ends, or has a
-            pattern that cannot be run.
-        TooLarge: Beyond 64 KiB.
+        BadInputError: No JSON Schema of an object with properties, or one that leads out of itself, never ends, or has
+            a pattern that cannot be run.
+        TooLargeError: Beyond 64 KiB.
     """
-    if len(write_json(schema)) > MOST_SCHEMA_BYTES:
-        raise TooLarge(f"{field} is larger than {MOST_SCHEMA_BYTES} bytes")
+    if len(write_json(schema)) > MAX_SCHEMA_BYTES:
+        raise TooLargeError(f"{field} is larger than {MAX_SCHEMA_BYTES} bytes")
     _assert_shallow(schema, field, 0)
     json_schema.check_schema(schema, field=field)
     root = resolved(schema, schema)
     properties = root.get("properties")
     if type_of(root) != "object" or not isinstance(properties, Mapping) or not properties:
-        raise BadInput(f"{field}: an object with properties is needed", field=field)
-    if len(properties) > MOST_PROPERTIES:
-        raise BadInput(f"{field}: at most {MOST_PROPERTIES} properties", field=field)
+        raise BadInputError(f"{field}: an object with properties is needed", field=field)
+    if len(properties) > MAX_PROPERTIES:
+        raise BadInputError(f"{field}: at most {MAX_PROPERTIES} properties", field=field)
     asked_form(schema)
 
 
 def _assert_shallow(node: Any, field: str, depth: int) -> None:
-    if depth > MOST_DEPTH * 3:
-        raise BadInput(f"{field}: nested too deeply", field=field)
+    if depth > MAX_DEPTH * 3:
+        raise BadInputError(f"{field}: nested too deeply", field=field)
     for value in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
         _assert_shallow(value, field, depth + 1)
 
@@ -63,18 +63,18 @@ class _Form:
 
     def of(self, node: Mapping[str, Any], only: Sequence[str] | None, depth: int) -> dict[str, Any]:
         self._nodes += 1
-        if self._nodes > MOST_NODES:
-            raise BadInput("schema: too many properties, or it refers to itself too often", field="schema")
+        if self._nodes > MAX_NODES:
+            raise BadInputError("schema: too many properties, or it refers to itself too often", field="schema")
         kind = type_of(node)
         said = {name: node[name] for name in ("title", "description", "format") if name in node}
-        if kind == "object" and isinstance(node.get("properties"), Mapping) and depth < MOST_DEPTH:
+        if kind == "object" and isinstance(node.get("properties"), Mapping) and depth < MAX_DEPTH:
             properties = {
                 name: self.of(resolved(told, self._root), None, depth + 1)
                 for name, told in node["properties"].items()
                 if only is None or name in only
             }
             return {**said, "type": ["object", "null"] if depth else "object", "properties": properties}
-        if kind == "array" and depth < MOST_DEPTH:
+        if kind == "array" and depth < MAX_DEPTH:
             items = self.of(resolved(node.get("items") or {}, self._root), None, depth + 1)
             return {**said, "type": ["array", "null"], "items": items}
         if "enum" in node:

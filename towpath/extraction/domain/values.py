@@ -20,7 +20,7 @@ NOTHING_SAID = frozenset({"", "-", "–", "—", "n/a", "n.a.", "na", "none", "n
 # How alike a text and a choice must be, and how much more than the next choice.
 CHOICE = 90.0
 CHOICE_LEAD = 5.0
-MOST_DEPTH = 8
+MAX_DEPTH = 8
 MAIL = re.compile(r"^[^\s@]{1,64}@[^\s@.]+(\.[^\s@.]+)+$")
 ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://\S+$", re.IGNORECASE)
 
@@ -41,7 +41,7 @@ def resolved(schema: Any, root: Schema) -> Schema:
 
     Several branches stay as they are; what is no schema is an empty one.
     """
-    for _ in range(MOST_DEPTH):
+    for _ in range(MAX_DEPTH):
         if not isinstance(schema, Mapping):
             return {}
         target = schema.get("$ref")

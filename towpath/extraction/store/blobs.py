@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from towpath.core.errors import BadInput, ErrorCode, NotFound, TooLarge
+from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, TooLargeError
 from towpath.db.engine import Connection, Database
 
 PIECE = 1 << 20
@@ -34,8 +34,8 @@ async def add_blob(
         name: For the message.
 
     Raises:
-        TooLarge: The file is beyond the limit; nothing of it stays.
-        BadInput: It is empty.
+        TooLargeError: The file is beyond the limit; nothing of it stays.
+        BadInputError: It is empty.
     """
     upload, digest, size, number = uuid4(), hashlib.sha256(), 0, 0
     async with database.transaction() as connection:
@@ -51,7 +51,7 @@ async def add_blob(
         async for piece in pieces:
             size += len(piece)
             if size > most_bytes:
-                raise TooLarge(f"{name} is larger than {most_bytes:,} bytes")
+                raise TooLargeError(f"{name} is larger than {most_bytes:,} bytes")
             digest.update(piece)
             buffer += piece
             while len(buffer) >= PIECE:
@@ -60,7 +60,7 @@ async def add_blob(
         if buffer:
             await keep(bytes(buffer))
         if not size:
-            raise BadInput(f"{name} is empty", code=ErrorCode.UNREADABLE, field="file")
+            raise BadInputError(f"{name} is empty", code=ErrorCode.UNREADABLE, field="file")
         made = await connection.execute(
             """
             INSERT INTO blobs (organization, sha256, size, chunks, upload_id) VALUES (%s, %s, %s, %s, %s)
@@ -77,7 +77,7 @@ async def get_blob(database: Database, organization: str, sha256: bytes) -> Blob
     """What is known of a file.
 
     Raises:
-        NotFound: It is not there any more.
+        NotFoundError: It is not there any more.
     """
     async with database.statement() as connection:
         found = await connection.execute(
@@ -85,7 +85,7 @@ async def get_blob(database: Database, organization: str, sha256: bytes) -> Blob
         )
         row = await found.fetchone()
     if row is None:
-        raise NotFound("the document is not kept any more")
+        raise NotFoundError("the document is not kept any more")
     return Blob(sha256, row[0])
 
 
@@ -93,7 +93,7 @@ async def read_blob(database: Database, organization: str, sha256: bytes) -> Asy
     """A file's bytes, a megabyte at a time.
 
     Raises:
-        NotFound: It is not there any more.
+        NotFoundError: It is not there any more.
     """
     async with database.statement() as connection:
         found = await connection.execute(
@@ -102,14 +102,14 @@ async def read_blob(database: Database, organization: str, sha256: bytes) -> Asy
         )
         row = await found.fetchone()
         if row is None:
-            raise NotFound("the document is not kept any more")
+            raise NotFoundError("the document is not kept any more")
         for number in range(row[1]):
             piece = await connection.execute(
                 "SELECT data FROM blob_chunks WHERE upload_id = %s AND number = %s", (row[0], number)
             )
             data = await piece.fetchone()
             if data is None:
-                raise NotFound("the document is not kept any more")
+                raise NotFoundError("the document is not kept any more")
             yield bytes(data[0])
 
 
@@ -117,7 +117,7 @@ async def save_blob(database: Database, organization: str, sha256: bytes, path: 
     """Write a file to disk, whole or not at all.
 
     Raises:
-        NotFound: It is not there any more.
+        NotFoundError: It is not there any more.
     """
     fresh = path.with_name(f".{path.name}.{uuid4().hex}")
     try:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from psycopg.rows import class_row
 from psycopg.types.json import Json
 
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Database
 
 TEMPLATE = "id, name, schema, options, created_at, updated_at"
@@ -51,7 +51,7 @@ async def put_template(
     """Make a template, or change one as a whole.
 
     Raises:
-        NotFound: The one to change is not there.
+        NotFoundError: The one to change is not there.
     """
     shape = None if schema is None else Json(schema)
     async with database.transaction() as connection, connection.cursor(row_factory=class_row(Template)) as cursor:
@@ -69,7 +69,7 @@ async def put_template(
             )
         row = await cursor.fetchone()
     if row is None:
-        raise NotFound(f"no template {template_id}")
+        raise NotFoundError(f"no template {template_id}")
     return row
 
 
@@ -87,19 +87,19 @@ async def get_template(database: Database, organization: str, template_id: UUID)
     """One template.
 
     Raises:
-        NotFound: It is not there, or another organization's.
+        NotFoundError: It is not there, or another organization's.
     """
     for one in await list_templates(database, organization):
         if one.id == template_id:
             return one
-    raise NotFound(f"no template {template_id}")
+    raise NotFoundError(f"no template {template_id}")
 
 
 async def delete_template(database: Database, organization: str, template_id: UUID) -> None:
     """Delete a template; jobs that used it keep what they took from it.
 
     Raises:
-        NotFound: It is not there.
+        NotFoundError: It is not there.
     """
     async with database.transaction() as connection:
         done = await connection.execute(
@@ -107,7 +107,7 @@ async def delete_template(database: Database, organization: str, template_id: UU
             (template_id, organization),
         )
         if not done.rowcount:
-            raise NotFound(f"no template {template_id}")
+            raise NotFoundError(f"no template {template_id}")
 
 
 async def add_classification(
@@ -129,7 +129,7 @@ async def get_classification(database: Database, organization: str, classificati
     """One set of classes.
 
     Raises:
-        NotFound: It is not there, or another organization's.
+        NotFoundError: It is not there, or another organization's.
     """
     async with database.transaction() as connection, connection.cursor(row_factory=class_row(Classification)) as cursor:
         await cursor.execute(
@@ -138,5 +138,5 @@ async def get_classification(database: Database, organization: str, classificati
         )
         row = await cursor.fetchone()
     if row is None:
-        raise NotFound(f"no classification {classification_id}")
+        raise NotFoundError(f"no classification {classification_id}")
     return row

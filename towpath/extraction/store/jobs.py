@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from psycopg.rows import dict_row
 from psycopg.types.json import Json
 
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
 from towpath.extraction.types import Extracted, Extraction, ReviewStatus
@@ -67,7 +67,7 @@ async def get_extraction(database: Database, organization: str, job_id: UUID) ->
     """One extraction.
 
     Raises:
-        NotFound: It is not there, or another organization's.
+        NotFoundError: It is not there, or another organization's.
     """
     async with database.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
@@ -75,7 +75,7 @@ async def get_extraction(database: Database, organization: str, job_id: UUID) ->
         )
         row = await cursor.fetchone()
     if row is None:
-        raise NotFound(f"no extraction {job_id}")
+        raise NotFoundError(f"no extraction {job_id}")
     return _extraction(row)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from psycopg.rows import dict_row
 from psycopg.types.json import Json
 
-from towpath.core.errors import Conflict, NotFound
+from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.extraction.types import Annotation, Change, ReviewNote, ReviewStatus
 from towpath.jobs.store.jobs import ACTIVE
@@ -25,7 +25,7 @@ async def decide(
     """Decide a review that is PENDING; the job's row is locked by the caller.
 
     Raises:
-        Conflict: It is not PENDING.
+        ConflictError: It is not PENDING.
     """
     done = await connection.execute(
         "UPDATE jobs SET review_status = %s WHERE id = %s AND review_status = %s",
@@ -37,9 +37,9 @@ async def decide(
         )
         now, runs = await found.fetchone() or (None, False)
         if now is not None:
-            raise Conflict(f"the review is {now}")
+            raise ConflictError(f"the review is {now}")
         later = "the job is not at its review yet" if runs else "no review of this job is wanted"
-        raise Conflict(later)
+        raise ConflictError(later)
     await connection.execute(
         """
         INSERT INTO reviews (job_id, number, status, by, comment)
@@ -78,7 +78,7 @@ async def put_annotation(
     """Save a correction, new or in the place of an earlier one, whose data stay in the history.
 
     Raises:
-        NotFound: No such annotation of this job.
+        NotFoundError: No such annotation of this job.
     """
     told = Json([one.model_dump(mode="json", by_alias=True) for one in changes])
     made = annotation_id or uuid4()
@@ -95,7 +95,7 @@ async def put_annotation(
             (Json(annotated), told, annotation_id, job_id, organization),
         )
         if not done.rowcount:
-            raise NotFound(f"no annotation {annotation_id} of this job")
+            raise NotFoundError(f"no annotation {annotation_id} of this job")
     await connection.execute(
         """
         INSERT INTO annotation_revisions (annotation_id, revision, annotated, changes, by)

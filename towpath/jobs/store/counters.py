@@ -19,7 +19,7 @@ BLOCK_JOBS = 500
 """Jobs of a block after a cut; beyond twice as many it is cut again."""
 SPAN_BLOCKS = 64
 """Blocks of a span after a cut; beyond twice as many it is cut again."""
-MOST_PIECES = 128
+MAX_PIECES = 128
 """Blocks that one cut makes at most: the bound of its transaction."""
 # Any constant will do that no other advisory lock of Towpath has.
 COUNTERS_LOCK = 0x746F77706A6F62
@@ -220,7 +220,7 @@ async def _cut_fullest(connection: Connection) -> int:
         return 0
     block = _Stretch(*row)
     bounds = {"organization": block.organization, "from": block.from_at, "to": block.to_at}
-    rows = BLOCK_JOBS * min(MOST_PIECES, block.jobs // BLOCK_JOBS)
+    rows = BLOCK_JOBS * min(MAX_PIECES, block.jobs // BLOCK_JOBS)
     places = await connection.execute(_PLACES, {**bounds, "rows": rows + 1, "block": BLOCK_JOBS}, prepare=False)
     cuts = [str(place) for (place,) in await places.fetchall()]
     if not cuts:

@@ -9,7 +9,7 @@ from towpath.db.engine import Connection
 from towpath.db.tables import JobRow
 from towpath.jobs.types import STOPPED, Finish, JobState, JobWarning, bounded
 
-MOST_MESSAGE = 2000
+MAX_MESSAGE = 2000
 End = tuple[JobState, str | None, str | None]
 
 
@@ -52,7 +52,7 @@ async def _nothing_succeeded(connection: Connection, job: JobRow) -> End:
     code, same, messages, first = row
     if job.total == 1:
         return JobState.FAILED, code, first
-    message = bounded(first, MOST_MESSAGE)
+    message = bounded(first, MAX_MESSAGE)
     if same < job.failed or job.skipped:
         told = f"{_counted(job)}; {same:,} of them with {code}, the first so: {message}"
     elif messages > 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg.types.json import Json
 
-from towpath.core.errors import JobNotActive
+from towpath.core.errors import JobNotActiveError
 from towpath.db.engine import Connection, Database
 from towpath.enrichment.types import LLM_KINDS
 from towpath.jobs.store.jobs import EVENT_CHANNEL, append_event
@@ -24,7 +24,7 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
         How many were new: one with a known key is not told again.
 
     Raises:
-        JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
+        JobNotActiveError: The job has ended, or a newer attempt runs: the transaction must roll back.
     """
     if not events:
         return 0
@@ -37,7 +37,7 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
     )
     job = await found.fetchone()
     if job is None:
-        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+        raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
     last, state, total, succeeded, failed, skipped = job
     keys = [f"{ref.attempt}:{event.key}" for event in events]
     known = await connection.execute(

@@ -14,7 +14,7 @@ from sqlmodel import col, select
 
 from towpath.accounts.limits import LimitName
 from towpath.accounts.store.usage import count_open_jobs
-from towpath.core.errors import Conflict, ErrorCode, JobNotActive, LimitReached, NotFound
+from towpath.core.errors import ConflictError, ErrorCode, JobNotActiveError, LimitReachedError, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
 from towpath.jobs.store.ends import end_of
@@ -96,10 +96,10 @@ async def create_job(connection: Connection, job: JobRow, *, most: int = 0) -> N
             same moment are not seen, so that as many as start at once may be too many.
 
     Raises:
-        LimitReached: There are as many.
+        LimitReachedError: There are as many.
     """
     if most and await count_open_jobs(connection, job.organization, most=most) >= most:
-        raise LimitReached(LimitName.JOBS, most, retry_after=JOBS_RETRY)
+        raise LimitReachedError(LimitName.JOBS, most, retry_after=JOBS_RETRY)
     await connection.execute(
         """
         INSERT INTO jobs (id, organization, kind, external_id, state, params, digest, total, processed, failed,
@@ -118,13 +118,13 @@ async def get_job(database: Database, organization: str, job_id: UUID) -> JobRow
     """Read one job.
 
     Raises:
-        NotFound: No such job, or another organisation's.
+        NotFoundError: No such job, or another organisation's.
     """
     async with database.session() as session:
         found = await session.exec(select(JobRow).where(JobRow.id == job_id, JobRow.organization == organization))
         row = found.one_or_none()
     if row is None:
-        raise NotFound(f"no job {job_id}")
+        raise NotFoundError(f"no job {job_id}")
     return row
 
 
@@ -169,7 +169,7 @@ async def lock_job(connection: Connection, organization: str, job_id: UUID) -> J
     """Read one job and hold its row until the transaction ends.
 
     Raises:
-        NotFound: No such job, or another organisation's.
+        NotFoundError: No such job, or another organisation's.
     """
     async with connection.cursor(row_factory=kwargs_row(_job_row)) as cursor:
         await cursor.execute(
@@ -177,7 +177,7 @@ async def lock_job(connection: Connection, organization: str, job_id: UUID) -> J
         )
         row = await cursor.fetchone()
     if row is None:
-        raise NotFound(f"no job {job_id}")
+        raise NotFoundError(f"no job {job_id}")
     return row
 
 
@@ -230,7 +230,7 @@ async def record_chunk(
         cost: What the chunk has spent on models.
 
     Raises:
-        JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
+        JobNotActiveError: The job has ended, or a newer attempt runs: the transaction must roll back.
     """
     share = await add_progress(connection, ref, change, fraction=fraction, cost=cost)
     data = {"phase": phase, **share}
@@ -246,7 +246,7 @@ async def add_progress(
         The job's counts and its fraction done (`progress`), after the change.
 
     Raises:
-        JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
+        JobNotActiveError: The job has ended, or a newer attempt runs: the transaction must roll back.
     """
     done = await connection.execute(
         """
@@ -267,7 +267,7 @@ async def add_progress(
     )
     row = await done.fetchone()
     if row is None:
-        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+        raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
     names = ("total", "processed", "succeeded", "failed", "skipped")
     return {**dict(zip(names, row[:5], strict=True)), "progress": round(row[5], 4)}
 
@@ -276,14 +276,14 @@ async def assert_active(connection: Connection, ref: JobRef) -> None:
     """Refuse an effect of a run that has ended.
 
     Raises:
-        JobNotActive: The job has ended, is being cancelled, or a newer attempt runs.
+        JobNotActiveError: The job has ended, is being cancelled, or a newer attempt runs.
     """
     found = await connection.execute(
         "SELECT 1 FROM jobs WHERE id = %s AND attempt = %s AND NOT cancelling AND state = ANY(%s)",
         (ref.job_id, ref.attempt, ACTIVE),
     )
     if await found.fetchone() is None:
-        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+        raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
 
 
 async def params_of(connection: Connection, ref: JobRef) -> dict[str, Any]:
@@ -291,7 +291,7 @@ async def params_of(connection: Connection, ref: JobRef) -> dict[str, Any]:
     found = await connection.execute("SELECT params FROM jobs WHERE id = %s", (ref.job_id,))
     row = await found.fetchone()
     if row is None:
-        raise JobNotActive(f"job {ref.job_id} is gone")
+        raise JobNotActiveError(f"job {ref.job_id} is gone")
     params: dict[str, Any] = row[0]
     return params
 
@@ -430,7 +430,7 @@ async def _next_attempt(connection: Connection, job_id: UUID, *, deadline: datet
             (deadline, job_id),
         )
     except psycopg.errors.UniqueViolation as error:
-        raise Conflict("another job of its conversation is active; wait for it, or cancel it") from error
+        raise ConflictError("another job of its conversation is active; wait for it, or cancel it") from error
     await append_event(connection, job_id, EventType.RESTARTED, {})
 
 
@@ -438,10 +438,10 @@ async def mark_paused(connection: Connection, job: JobRow, *, paused: bool) -> J
     """Show a job as PAUSED, or as going on; the workflow is told by a signal in the same breath.
 
     Raises:
-        Conflict: The job has ended or is being cancelled.
+        ConflictError: The job has ended or is being cancelled.
     """
     if job.state.final or job.cancelling:
-        raise Conflict(f"the job is {'being cancelled' if job.cancelling else job.state}")
+        raise ConflictError(f"the job is {'being cancelled' if job.cancelling else job.state}")
     if (job.state is JobState.PAUSED) == paused:
         return job
     target = JobState.PAUSED if paused else (JobState.RUNNING if job.started_at else JobState.PENDING)
@@ -477,7 +477,7 @@ async def mark_restart(
         deadline: Its new deadline; None: the one that it has, if that is still to come.
 
     Raises:
-        Conflict: The job runs and is not being cancelled.
+        ConflictError: The job runs and is not being cancelled.
     """
     if job.cancelling and not job.state.final:
         await connection.execute(
@@ -486,7 +486,7 @@ async def mark_restart(
         )
         return "after cancel"
     if not job.state.final:
-        raise Conflict(f"the job is {job.state}; cancel it first, or let it end")
+        raise ConflictError(f"the job is {job.state}; cancel it first, or let it end")
     await _next_attempt(connection, job.id, deadline=deadline)
     return "now"
 

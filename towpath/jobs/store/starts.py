@@ -6,8 +6,8 @@ from towpath.db.tables import JobRow
 from towpath.jobs.domain import SUBJECTS
 from towpath.jobs.types import JobInput, JobRef, JobStart
 
-MOST_SUMMARY = 200
-MOST_PARAMETER = 200
+MAX_SUMMARY = 200
+MAX_PARAMETER = 200
 NAMES = frozenset(
     {
         "attempt", "branch_id", "collection", "connection_id", "conversation_id", "index", "llm", "model", "model_id",
@@ -43,7 +43,7 @@ def _summary(job: JobRow, *, full: bool) -> str:
     if isinstance(subject, dict):
         subject = subject.get("file_name", "")
     items = f": {job.total:,} items" if job.total else ""
-    return f"{job.kind.replace('_', ' ')} {subject or ''}{items}".strip()[:MOST_SUMMARY]
+    return f"{job.kind.replace('_', ' ')} {subject or ''}{items}".strip()[:MAX_SUMMARY]
 
 
 def _details(job: JobRow, *, full: bool) -> str:
@@ -53,7 +53,7 @@ def _details(job: JobRow, *, full: bool) -> str:
             f"- job: `{job.id}`, attempt {job.attempt}",
             f"- items: {job.total:,}",
             *(
-                f"- {name}: `{str(value)[:MOST_PARAMETER]}`"
+                f"- {name}: `{str(value)[:MAX_PARAMETER]}`"
                 for name, value in job.params.items()
                 if isinstance(value, str | int | bool) and (full or name in NAMES)
             ),

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 from psycopg.types.json import Jsonb
 
-from towpath.core.errors import ErrorCode, JobNotActive
+from towpath.core.errors import ErrorCode, JobNotActiveError
 from towpath.db.engine import Connection
 from towpath.jobs.store.events import append_told
 from towpath.jobs.types import EventType, JobRef, JobWarning
 
-MOST_WARNINGS = 100
+MAX_WARNINGS = 100
 """So many of a job's attempt are kept; of the rest the number is."""
 
 
@@ -28,7 +28,7 @@ async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[J
         How many were new.
 
     Raises:
-        JobNotActive: The job has ended, or a newer attempt runs: the transaction must roll back.
+        JobNotActiveError: The job has ended, or a newer attempt runs: the transaction must roll back.
     """
     if not warnings:
         return 0
@@ -39,7 +39,7 @@ async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[J
     )
     row = await found.fetchone()
     if row is None:
-        raise JobNotActive(f"job {ref.job_id} attempt {ref.attempt} has ended")
+        raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
     kept: list[dict[str, Any]] = [one for one in row[0] if one["code"] != ErrorCode.MORE_WARNINGS]
     more = next((int(one["more"]) for one in row[0] if one["code"] == ErrorCode.MORE_WARNINGS), 0)
     known = {_digest(one) for one in kept}
@@ -51,7 +51,7 @@ async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[J
             fresh.append(told)
     if not fresh:
         return 0
-    room = fresh[: MOST_WARNINGS - len(kept)]
+    room = fresh[: MAX_WARNINGS - len(kept)]
     left = len(fresh) - len(room)
     rest = [] if not more + left else [_rest(more + left)]
     await connection.execute("UPDATE jobs SET warnings = %s WHERE id = %s", (Jsonb([*kept, *room, *rest]), ref.job_id))

@@ -11,7 +11,7 @@ from uuid import UUID
 from towpath.db.engine import Connection, Database
 
 Found = TypeVar("Found")
-MOST_AT_ONCE = 50
+MAX_AT_ONCE = 50
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class JobWriter:
     async def _drain(self, job_id: UUID) -> None:
         try:
             while waiting := self._waiting.get(job_id):
-                group, self._waiting[job_id] = waiting[:MOST_AT_ONCE], waiting[MOST_AT_ONCE:]
+                group, self._waiting[job_id] = waiting[:MAX_AT_ONCE], waiting[MAX_AT_ONCE:]
                 await self._together(job_id, [one for one in group if not one.done.done()])
         finally:
             del self._tasks[job_id]

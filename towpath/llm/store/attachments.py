@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlmodel import col, select
 
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Database
 from towpath.db.tables import AttachmentRow
 
@@ -22,7 +22,7 @@ async def get_attachments(database: Database, organization: str, ids: Sequence[U
     """Files in the order of their ids.
 
     Raises:
-        NotFound: One is not there, or another organisation's.
+        NotFoundError: One is not there, or another organisation's.
     """
     if not ids:
         return []
@@ -31,7 +31,7 @@ async def get_attachments(database: Database, organization: str, ids: Sequence[U
         found = {row.id: row for row in (await session.exec(query)).all()}
     for one in ids:
         if one not in found:
-            raise NotFound(f"no attachment {one}")
+            raise NotFoundError(f"no attachment {one}")
     return [found[one] for one in ids]
 
 
@@ -39,7 +39,7 @@ async def delete_attachment(database: Database, organization: str, attachment_id
     """Delete a file.
 
     Raises:
-        NotFound: It is not there.
+        NotFoundError: It is not there.
     """
     row = (await get_attachments(database, organization, [attachment_id]))[0]
     async with database.session() as session:

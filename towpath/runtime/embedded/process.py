@@ -27,7 +27,7 @@ logger = logging.getLogger("towpath.stack")
 
 PR_SET_PDEATHSIG = 1
 FIRST_BACKOFF = 0.2
-LONGEST_BACKOFF = 10.0
+MAX_BACKOFF = 10.0
 STEADY_SECONDS = 30.0
 LAST_LINES = 12
 LOG_BYTES = 16 << 20
@@ -115,7 +115,7 @@ class Child:
                 backoff = FIRST_BACKOFF
             logger.warning("%s ended with %s; it starts again in %.1f s", self.spec.name, _reason(code), backoff)
             await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, LONGEST_BACKOFF)
+            backoff = min(backoff * 2, MAX_BACKOFF)
             if self._stopping:
                 return
             await self._spawn()

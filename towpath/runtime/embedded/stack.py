@@ -33,7 +33,7 @@ OURS = [sys.executable, "-P", "-m"]
 API_READY_SECONDS = 60.0
 ASKED = ("chroma", "llm", "temporal", "postgres")
 """Parts that façade and workers ask, in the order in which they stop."""
-MOST_STARTS = 4
+MAX_STARTS = 4
 CHROMA_READY_SECONDS = 60.0
 LLM_READY_SECONDS = 60.0
 DEMAND_SECONDS = 0.5
@@ -283,7 +283,7 @@ class EmbeddedStack:
         child = await self._run_ours("api", [*OURS, "towpath.cli", "api"])
         async with httpx.AsyncClient() as client:
             for _ in range(int(API_READY_SECONDS * 10)):
-                if child.starts > MOST_STARTS:
+                if child.starts > MAX_STARTS:
                     break
                 try:
                     if (await client.get(f"{self.api_url}/health", timeout=5)).status_code == 200:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 
 COLUMNS = frozenset({"object_id", "created_at", "updated_at"})
-MOST_LEAVES = 1000
-MOST_DEPTH = 20
-MOST_FIELD = 512
+MAX_LEAVES = 1000
+MAX_DEPTH = 20
+MAX_FIELD = 512
 RANGE_KEYS = ("gte", "gt", "lte", "lt", "eq")
 GROUPS = ("must", "should", "filter", "must_not")
 
@@ -95,7 +95,7 @@ def parse_filter(given: dict[str, Any]) -> Node:
         given: `{"query": Q}`, or a plain map of fields.
 
     Raises:
-        BadInput: It cannot be understood; `field` is the path of what is wrong.
+        BadInputError: It cannot be understood; `field` is the path of what is wrong.
     """
     reader = _Reader()
     if set(given) == {"query"} and isinstance(given["query"], dict):
@@ -132,7 +132,7 @@ class _Reader:
             return self._group(q, where, depth)
         if not q:
             return Every(())
-        raise BadInput(
+        raise BadInputError(
             f"{where} must be one of match, term, terms, match_phrase, wildcard, any, all, field with or without"
             " range, or a combination of must, should, filter, must_not",
             field=where,
@@ -155,8 +155,8 @@ class _Reader:
 
     def _leaf(self, form: Callable[[dict[str, Any], str], Node], leaf: dict[str, Any], where: str) -> Node:
         self._leaves += 1
-        if self._leaves > MOST_LEAVES:
-            raise BadInput(f"a filter may have {MOST_LEAVES} conditions", field=where)
+        if self._leaves > MAX_LEAVES:
+            raise BadInputError(f"a filter may have {MAX_LEAVES} conditions", field=where)
         return form(leaf, where)
 
     def _match(self, leaf: dict[str, Any], where: str) -> Node:
@@ -230,75 +230,77 @@ class _Reader:
             case "$gte" | "$gt" | "$lte" | "$lt":
                 return _bounds(field, {operator[1:]: value}, RANGE_KEYS, where)
             case _:
-                raise BadInput(f"{where}: the operator {operator} is not known", field=where)
+                raise BadInputError(f"{where}: the operator {operator} is not known", field=where)
 
 
 def _bounds(field: Field, given: dict[str, Any], keys: tuple[str, ...], where: str) -> Node:
     unknown = set(given) - set(keys)
     if unknown:
-        raise BadInput(f"{where} may have {', '.join(keys)}, not {min(unknown)}", field=f"{where}.{min(unknown)}")
+        raise BadInputError(f"{where} may have {', '.join(keys)}, not {min(unknown)}", field=f"{where}.{min(unknown)}")
     found = {key: value for key, value in given.items() if value is not None}
     for key, value in found.items():
         if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise BadInput(f"{where}.{key} must be a number or a text", field=f"{where}.{key}")
+            raise BadInputError(f"{where}.{key} must be a number or a text", field=f"{where}.{key}")
     if not found:
-        raise BadInput(f"{where} needs one of {', '.join(keys)}", field=where)
+        raise BadInputError(f"{where} needs one of {', '.join(keys)}", field=where)
     if len({isinstance(value, str) for value in found.values()}) > 1:
-        raise BadInput(f"{where} mixes numbers with texts", field=where)
+        raise BadInputError(f"{where} mixes numbers with texts", field=where)
     return Range(field, tuple(sorted(found.items())))
 
 
 def _bound(depth: int, where: str) -> None:
-    if depth > MOST_DEPTH:
-        raise BadInput(f"a filter may be {MOST_DEPTH} levels deep", field=where)
+    if depth > MAX_DEPTH:
+        raise BadInputError(f"a filter may be {MAX_DEPTH} levels deep", field=where)
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise BadInput(f"{where} must be an object", field=where)
+        raise BadInputError(f"{where} must be an object", field=where)
     return value
 
 
 def _list(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list):
-        raise BadInput(f"{where} must be a list", field=where)
-    if len(value) > MOST_LEAVES:
-        raise BadInput(f"{where} may have {MOST_LEAVES} entries", field=where)
+        raise BadInputError(f"{where} must be a list", field=where)
+    if len(value) > MAX_LEAVES:
+        raise BadInputError(f"{where} may have {MAX_LEAVES} entries", field=where)
     return value
 
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise BadInput(f"{where} must be a text", field=where)
+        raise BadInputError(f"{where} must be a text", field=where)
     return value
 
 
 def _scalar(value: Any, where: str) -> Any:
     if isinstance(value, dict | list):
-        raise BadInput(f"{where} must be a text, a number, true, false or null", field=where)
+        raise BadInputError(f"{where} must be a text, a number, true, false or null", field=where)
     if isinstance(value, str) and "\0" in value:
-        raise BadInput(f"{where} holds a NUL character", field=where)
+        raise BadInputError(f"{where} holds a NUL character", field=where)
     return value
 
 
 def _value(leaf: dict[str, Any], where: str) -> Any:
     if "value" not in leaf:
-        raise BadInput(f"{where}.value is required", field=f"{where}.value")
+        raise BadInputError(f"{where}.value is required", field=f"{where}.value")
     return _scalar(leaf["value"], f"{where}.value")
 
 
 def _field(leaf: dict[str, Any], where: str) -> Field:
     name = leaf.get("field")
     if not isinstance(name, str):
-        raise BadInput(f"{where}.field is required", field=f"{where}.field")
+        raise BadInputError(f"{where}.field is required", field=f"{where}.field")
     return _named(name, f"{where}.field", column=bool(leaf.get("force_not_payload")))
 
 
 def _named(name: str, where: str, *, column: bool) -> Field:
-    if not name or len(name) > MOST_FIELD or "\0" in name:
-        raise BadInput(f"{where} must be a name of 1 to {MOST_FIELD} characters", field=where)
+    if not name or len(name) > MAX_FIELD or "\0" in name:
+        raise BadInputError(f"{where} must be a name of 1 to {MAX_FIELD} characters", field=where)
     if column and name not in COLUMNS:
-        raise BadInput(f"{where}: with force_not_payload it must be one of {', '.join(sorted(COLUMNS))}", field=where)
+        raise BadInputError(
+            f"{where}: with force_not_payload it must be one of {', '.join(sorted(COLUMNS))}", field=where
+        )
     return Field(name, column)
 
 
@@ -306,6 +308,6 @@ def sort_field(name: str, *, column: bool) -> Field:
     """The field of a `sort_by`.
 
     Raises:
-        BadInput: No such column.
+        BadInputError: No such column.
     """
     return _named(name, "sort_by.field", column=column)

@@ -8,18 +8,18 @@ from typing import Any
 
 import orjson
 
-from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.errors import BadInputError, ErrorCode
 from towpath.core.json_values import write_json
 
 URL_KEYS = ("url", "uri", "file_url", "source_url", "source", "href")
 PATH_KEYS = ("file", "path", "file_path", "filename", "source")
-MOST_SAFE_INTEGER = 2**63
+MAX_SAFE_INTEGER = 2**63
 
 
 def object_uid(object_id: str) -> int:
     """A stable 63-bit number for an object's id: its key in every store."""
     digest = hashlib.blake2b(object_id.encode(), digest_size=8, person=b"object").digest()
-    return int.from_bytes(digest, "big") % MOST_SAFE_INTEGER or 1
+    return int.from_bytes(digest, "big") % MAX_SAFE_INTEGER or 1
 
 
 def payload_text(payload: dict[str, Any] | None) -> str | None:
@@ -30,7 +30,7 @@ def payload_text(payload: dict[str, Any] | None) -> str | None:
         the top level in the order of their keys; None when there is nothing but space.
 
     Raises:
-        BadInput: `text` is of a kind that is no text.
+        BadInputError: `text` is of a kind that is no text.
     """
     return _text_of(payload or {}, "payload.text")
 
@@ -59,16 +59,16 @@ def _is_line(value: Any) -> bool:
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
-def _no_text(field: str, what: str) -> BadInput:
+def _no_text(field: str, what: str) -> BadInputError:
     detail = f"{field} is {what}; it can be a string, a number, or a list of strings and numbers"
-    return BadInput(detail, code=ErrorCode.NOTHING_TO_EMBED, field=field)
+    return BadInputError(detail, code=ErrorCode.NOTHING_TO_EMBED, field=field)
 
 
 def query_text(query: Any) -> str | None:
     """The text of a search query: a string, or a structure read as a payload is.
 
     Raises:
-        BadInput: Its `text` is of a kind that is no text.
+        BadInputError: Its `text` is of a kind that is no text.
     """
     if isinstance(query, str):
         return query if query.strip() else None
@@ -125,13 +125,13 @@ def text_version(text: str, *, part_tokens: int, overlap: int) -> int:
     """
     cut = f"{part_tokens}/{overlap}\n".encode()
     digest = hashlib.blake2b(cut + text.encode("utf-8", "surrogatepass"), digest_size=8, person=b"version").digest()
-    return int.from_bytes(digest, "big") % MOST_SAFE_INTEGER or 1
+    return int.from_bytes(digest, "big") % MAX_SAFE_INTEGER or 1
 
 
 def entry_of(part: str) -> int:
     """A 63-bit number for the text of a part: equal texts have one vector, which the index holds once."""
     digest = hashlib.blake2b(part.encode("utf-8", "surrogatepass"), digest_size=8, person=b"entry").digest()
-    return int.from_bytes(digest, "big") % MOST_SAFE_INTEGER or 1
+    return int.from_bytes(digest, "big") % MAX_SAFE_INTEGER or 1
 
 
 def entry_id(entry: int) -> str:

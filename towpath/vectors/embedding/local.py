@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from towpath.core.errors import JobFault
+from towpath.core.errors import JobFaultError
 from towpath.vectors.domain.ranking import normalised
 from towpath.vectors.embedding.base import Embedded
 from towpath.vectors.types import LOCAL_MODEL, EmbeddingConfig
@@ -29,12 +29,12 @@ def packaged(place: tuple[str, str]) -> Path:
     """A file inside an installed package, without importing the package.
 
     Raises:
-        JobFault: The package is not installed.
+        JobFaultError: The package is not installed.
     """
     package, name = place
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
-        raise JobFault(f"the package {package}, which holds the local embedding model, is not installed")
+        raise JobFaultError(f"the package {package}, which holds the local embedding model, is not installed")
     return Path(found.origin).parent / name
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from towpath.core.errors import BadInput, ErrorCode, JobFault, TooMany, Unavailable
+from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TooManyError, UnavailableError
 from towpath.net.http import retry_after
 from towpath.vectors.domain.ranking import normalised
 from towpath.vectors.embedding.base import Embedded
@@ -24,14 +24,16 @@ class RemoteEmbedder:
         config: `model` is `openai::<model>`; `url` and `key` as the endpoint wants them.
 
     Raises:
-        JobFault: No key.
+        JobFaultError: No key.
     """
 
     def __init__(self, config: EmbeddingConfig) -> None:
         from openai import AsyncOpenAI
 
         if not config.key:
-            raise JobFault(f"the embedding model {config.model} needs TOWPATH_EMBEDDING_KEY", code=ErrorCode.REFUSED)
+            raise JobFaultError(
+                f"the embedding model {config.model} needs TOWPATH_EMBEDDING_KEY", code=ErrorCode.REFUSED
+            )
         self.model = config.model
         self.batch = config.batch or BATCH
         self.part_tokens = config.part_tokens or PART_TOKENS
@@ -57,20 +59,22 @@ class RemoteEmbedder:
             answer = await self._client.embeddings.create(model=self._name, input=texts, encoding_format="float")
         except openai.RateLimitError as error:
             told = f"{self.model} asks to slow down"
-            raise TooMany(told, code=ErrorCode.RATE_LIMITED, retry_after=_wait(error)) from error
+            raise TooManyError(told, code=ErrorCode.RATE_LIMITED, retry_after=_wait(error)) from error
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-            raise JobFault(f"{self.model} refuses: {error.message}"[:500], code=ErrorCode.EMBEDDING_FAILED) from error
+            raise JobFaultError(
+                f"{self.model} refuses: {error.message}"[:500], code=ErrorCode.EMBEDDING_FAILED
+            ) from error
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            raise BadInput(
+            raise BadInputError(
                 f"{self.model} refuses the text: {error.message}"[:500], code=ErrorCode.EMBEDDING_FAILED
             ) from error
         except openai.OpenAIError as error:
             code = ErrorCode.PROVIDER_TIMEOUT if isinstance(error, openai.APITimeoutError) else ErrorCode.PROVIDER_DOWN
             told = f"{self.model} does not answer: {error}"[:500]
-            raise Unavailable(told, code=code, retry_after=_wait(error)) from error
+            raise UnavailableError(told, code=code, retry_after=_wait(error)) from error
         if len(answer.data) != len(texts):
             told = f"{self.model} answered {len(answer.data)} vectors for {len(texts)} texts"
-            raise Unavailable(told, code=ErrorCode.PROVIDER_DOWN)
+            raise UnavailableError(told, code=ErrorCode.PROVIDER_DOWN)
         ordered = sorted(answer.data, key=lambda one: one.index)
         return [one.embedding for one in ordered], answer.usage.prompt_tokens if answer.usage else 0
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from towpath.core.errors import BadInput, ErrorCode
+from towpath.core.errors import BadInputError, ErrorCode
 from towpath.vectors.embedding.local import TOKENIZER, packaged
 
 # Beyond this a text is a book: one object would crowd out the others in every search.
-MOST_CHARACTERS = 2_000_000
-MOST_PARTS = 1_000
+MAX_CHARACTERS = 2_000_000
+MAX_PARTS = 1_000
 
 
 class Splitter:
@@ -31,16 +31,16 @@ class Splitter:
         """The parts of a text, in order; blocks while it counts.
 
         Raises:
-            BadInput: The text is too long.
+            BadInputError: The text is too long.
         """
         # A token has a character at least.
         if len(text) <= self._part_tokens:
             return [text]
-        if len(text) > MOST_CHARACTERS:
-            raise BadInput(f"the text has more than {MOST_CHARACTERS} characters", code=ErrorCode.TOO_MANY_PARTS)
+        if len(text) > MAX_CHARACTERS:
+            raise BadInputError(f"the text has more than {MAX_CHARACTERS} characters", code=ErrorCode.TOO_MANY_PARTS)
         parts: list[str] = self._load().chunks(text)
-        if len(parts) > MOST_PARTS:
-            raise BadInput(f"the text makes more than {MOST_PARTS} parts", code=ErrorCode.TOO_MANY_PARTS)
+        if len(parts) > MAX_PARTS:
+            raise BadInputError(f"the text makes more than {MAX_PARTS} parts", code=ErrorCode.TOO_MANY_PARTS)
         return parts or [text]
 
     def _load(self) -> Any:

@@ -22,7 +22,7 @@ PACKED = "int8send({0}.uid) || int8send({0}.version) || float8send({0}.distance)
 ROOM = 100
 MINUTES = 10
 # Of a collection; a reader of an older one begins anew.
-MOST_ANSWERS = 20_000
+MAX_ANSWERS = 20_000
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ async def sweep_answers(database: Database) -> int:
             ) AS edge
             WHERE a.collection_no = edge.collection_no AND (a.expires_at <= now() OR a.id <= edge.oldest)
             """,
-            (MOST_ANSWERS,),
+            (MAX_ANSWERS,),
         )
         return gone.rowcount
 

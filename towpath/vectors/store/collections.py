@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import select
 
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import VectorCollectionRow
 from towpath.vectors.types import Collection, CollectionRef
@@ -26,7 +26,7 @@ class Collections:
         """The collection to read.
 
         Raises:
-            NotFound: Nothing was ever stored in it.
+            NotFoundError: Nothing was ever stored in it.
         """
         key = (organization, name, model)
         if key not in self._known:
@@ -38,7 +38,7 @@ class Collections:
             async with database.session() as session:
                 row = (await session.exec(query)).one_or_none()
             if row is None:
-                raise NotFound(f"the collection {name} holds nothing yet for the model {model}")
+                raise NotFoundError(f"the collection {name} holds nothing yet for the model {model}")
             self._known[key] = _ref(row)
         return self._known[key]
 

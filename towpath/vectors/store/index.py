@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from towpath.core.errors import Unavailable
+from towpath.core.errors import UnavailableError
 from towpath.vectors.domain.items import entry_id, read_entry_id
 from towpath.vectors.domain.ranking import rounded
 
@@ -56,7 +56,7 @@ class VectorIndex:
             vectors: A row for each.
 
         Raises:
-            Unavailable: Chroma does not answer.
+            UnavailableError: Chroma does not answer.
         """
         for start in range(0, len(entries), BATCH):
             part = slice(start, start + BATCH)
@@ -67,7 +67,7 @@ class VectorIndex:
         """Delete entries; one that is not there is no error.
 
         Raises:
-            Unavailable: Chroma does not answer.
+            UnavailableError: Chroma does not answer.
         """
         for start in range(0, len(entries), BATCH):
             async with self._collection(collection_no) as collection:
@@ -77,7 +77,7 @@ class VectorIndex:
         """The `count` entries with the least cosine distance, approximately, nearest first.
 
         Raises:
-            Unavailable: Chroma does not answer.
+            UnavailableError: Chroma does not answer.
         """
         async with self._collection(collection_no) as collection:
             found = await collection.query(query_embeddings=[query], n_results=count, include=["distances"])
@@ -93,7 +93,7 @@ class VectorIndex:
         """Delete what an earlier release kept of a collection, an entry for each part of each object.
 
         Raises:
-            Unavailable: Chroma does not answer.
+            UnavailableError: Chroma does not answer.
         """
         from chromadb.errors import NotFoundError
 
@@ -115,11 +115,11 @@ class VectorIndex:
         except NotFoundError as error:
             # Chroma has another data folder than before: the next call makes the collection anew.
             self._collections.pop(collection_no, None)
-            raise Unavailable(f"Chroma lost the collection {collection_no}") from error
+            raise UnavailableError(f"Chroma lost the collection {collection_no}") from error
         except (httpx.HTTPError, ChromaError, TimeoutError, ValueError, RuntimeError) as error:
             # The client answers a server that is away with a ValueError when it connects, the stack
             # one that does not start with a RuntimeError.
-            raise Unavailable(f"Chroma does not answer: {type(error).__name__}: {error}"[:500]) from error
+            raise UnavailableError(f"Chroma does not answer: {type(error).__name__}: {error}"[:500]) from error
 
     async def _open(self, collection_no: int) -> Any:
         if collection_no not in self._collections:

@@ -21,9 +21,9 @@ from towpath.vectors.store.questions import EVERYTHING, Search, count_matches, o
 
 Vector = npt.NDArray[np.float32]
 # Where the index would have to be asked for more entries than this, looking at every one is as fast.
-MOST_ASKED = 2_000
+MAX_ASKED = 2_000
 # The index is asked for so many at least: it looks at as many anyway.
-LEAST_ASKED = 100
+MIN_ASKED = 100
 # Entries asked for beyond the objects: objects have several, and some are not live any more.
 SPARE = 1.5
 # How often a collector may come between the index and Postgres before the index is left aside.
@@ -96,7 +96,7 @@ async def rank_nearest(
         few = state.small or (matches is not None and matches <= exact)
         if state.indexed and not few and not search.by_field:
             share = 1.0 if matches is None else matches / max(state.objects, matches)
-            asked = max(int(wanted * SPARE / share) + 1, LEAST_ASKED)
+            asked = max(int(wanted * SPARE / share) + 1, MIN_ASKED)
             found = await _by_index(connection, index, collection_no, query, search, wanted, asked, state.collected)
     if found is None:
         found = await _by_looking(database, collection_no, query, search, wanted, state)
@@ -137,7 +137,7 @@ async def _by_index(
 ) -> Ranking | None:
     """What the index leads to; None: it cannot say."""
     tries = 0
-    while asked <= MOST_ASKED and tries < TRIES:
+    while asked <= MAX_ASKED and tries < TRIES:
         asking = asyncio.create_task(index.nearest(collection_no, query.vector, count=asked))
         try:
             equal = await _equal_entries(connection, collection_no, query)
@@ -169,7 +169,7 @@ async def _by_looking(
         # What is proposed and what it belongs to are seen at one moment.
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         proposed = await _every_entry(connection, collection_no, query.vector, None if state.small else search.node)
-        count = len(proposed.entries) if search.by_field else max(int(wanted * SPARE), LEAST_ASKED)
+        count = len(proposed.entries) if search.by_field else max(int(wanted * SPARE), MIN_ASKED)
         while True:
             nearest = _first(proposed, count)
             complete = len(nearest.entries) == len(proposed.entries)

@@ -32,7 +32,7 @@ from towpath.vectors.types import SearchResult
 __all__ = ["EVERYTHING", "Page", "Query", "Search", "Sort", "count_matches", "search_nearest", "search_payload"]
 
 # Places looked for at once beyond those that are known, which are otherwise doubled.
-MOST_ROOM = 10_000
+MAX_ROOM = 10_000
 
 Rank = Callable[[int], Awaitable[Ranking]]
 
@@ -128,7 +128,7 @@ async def _cut(
 async def _extend(answer: Answer, search: Search, rank: Rank) -> None:
     """Look for places beyond those that are known; at least one more is found, or that there are none."""
     known = answer.ranking.places
-    room = min(max(search.limit, len(known)), MOST_ROOM)
+    room = min(max(search.limit, len(known)), MAX_ROOM)
     found = await rank(max(len(known), search.end) + room)
     places = joined(known, without(found.places, known))
     answer.ranking = Ranking(places, found.complete, answer.ranking.total)

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 from sqlmodel import col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from towpath.core.errors import ErrorCode, NotFound
+from towpath.core.errors import ErrorCode, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.db.tables import JobRow
 from towpath.jobs.store.staging import Retake, plan_pages, unfinished
@@ -27,7 +27,7 @@ async def find_task(database: Database, organization: str, kind: JobKind, task_i
     """A task by its own id.
 
     Raises:
-        NotFound: No such task, or another tenant's.
+        NotFoundError: No such task, or another tenant's.
     """
     query = select(JobRow).where(
         JobRow.organization == organization, JobRow.kind == kind, JobRow.external_id == task_id
@@ -35,7 +35,7 @@ async def find_task(database: Database, organization: str, kind: JobKind, task_i
     async with database.session() as session:
         row = (await session.exec(query)).one_or_none()
     if row is None:
-        raise NotFound(f"no task {task_id}")
+        raise NotFoundError(f"no task {task_id}")
     return row
 
 

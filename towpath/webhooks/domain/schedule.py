@@ -9,7 +9,7 @@ SCHEDULE = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 
 JITTER = 0.1
 SLOWER = frozenset({429, 502, 504})
 GONE = 410
-LONGEST_WAIT = 86_400.0
+MAX_WAIT = 86_400.0
 
 
 def judge(
@@ -33,5 +33,5 @@ def judge(
     wait = SCHEDULE[number] * (1 - JITTER + 2 * JITTER * chance)
     if status in SLOWER:
         wait *= 2
-    wait = max(wait, min(float(retry_after or 0), LONGEST_WAIT))
+    wait = max(wait, min(float(retry_after or 0), MAX_WAIT))
     return TryOutcome(state=DeliveryState.PENDING, wait=wait)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from standardwebhooks import Webhook
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 
 PREFIX = "whsec_"
 SHORTEST, LONGEST = 24, 64
@@ -29,16 +29,16 @@ def signing_key(secret: str, *, field: str = "secret") -> bytes:
         field: What the error names.
 
     Raises:
-        BadInput: What follows `whsec_` is no base64 of 24 to 64 bytes.
+        BadInputError: What follows `whsec_` is no base64 of 24 to 64 bytes.
     """
     if not secret.startswith(PREFIX):
         return secret.encode()
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BadInput(f"{field}: what follows {PREFIX} is not base64", field=field) from error
+        raise BadInputError(f"{field}: what follows {PREFIX} is not base64", field=field) from error
     if not SHORTEST <= len(key) <= LONGEST:
-        raise BadInput(f"{field}: {PREFIX} must hold {SHORTEST} to {LONGEST} bytes, not {len(key)}", field=field)
+        raise BadInputError(f"{field}: {PREFIX} must hold {SHORTEST} to {LONGEST} bytes, not {len(key)}", field=field)
     return key
 
 

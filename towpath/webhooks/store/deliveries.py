@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from psycopg.rows import class_row
 from psycopg.types.json import Json
 
-from towpath.core.errors import Conflict, NotFound
+from towpath.core.errors import ConflictError, NotFoundError
 from towpath.core.json_values import parse_json, write_json
 from towpath.core.texts import utc_text
 from towpath.db.engine import Connection, Database
@@ -218,7 +218,7 @@ async def get_delivery(database: Database, organization: str, delivery_id: UUID)
     """One delivery.
 
     Raises:
-        NotFound: It is not there, or another organisation's.
+        NotFoundError: It is not there, or another organisation's.
     """
     async with database.transaction() as connection:
         return await _read(connection, organization, delivery_id)
@@ -232,7 +232,7 @@ async def _read(connection: Connection, organization: str, delivery_id: UUID, *,
         )
         row = await cursor.fetchone()
     if row is None:
-        raise NotFound(f"no delivery {delivery_id}")
+        raise NotFoundError(f"no delivery {delivery_id}")
     row.state, row.event = DeliveryState(row.state), WebhookEvent(row.event)
     return row
 
@@ -273,7 +273,7 @@ async def open_try(database: Database, task: TryTask) -> Sealed | TryOutcome:
     """What an attempt has to send, or how it ended if it was made already.
 
     Raises:
-        NotFound: The delivery's job was deleted.
+        NotFoundError: The delivery's job was deleted.
     """
     async with database.transaction() as connection:
         delivery = await _read(connection, task.ref.organization, task.ref.delivery_id)
@@ -329,13 +329,13 @@ async def begin_resend(database: Database, organization: str, delivery_id: UUID)
     """Send a notice once more, from the start of the schedule.
 
     Raises:
-        NotFound: It is not there.
-        Conflict: It is on its way already.
+        NotFoundError: It is not there.
+        ConflictError: It is on its way already.
     """
     async with database.transaction() as connection:
         delivery = await _read(connection, organization, delivery_id, lock=True)
         if delivery.state is DeliveryState.PENDING:
-            raise Conflict("the delivery is on its way; its next attempt is due by itself")
+            raise ConflictError("the delivery is on its way; its next attempt is due by itself")
         await connection.execute(
             "UPDATE deliveries SET state = 'PENDING', run = run + 1, next_attempt_at = now() WHERE id = %s",
             (delivery_id,),

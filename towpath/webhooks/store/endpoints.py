@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from psycopg.rows import class_row
 from psycopg.types.json import Json
 
-from towpath.core.errors import NotFound
+from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.webhooks.types import WebhookEvent
 
@@ -76,26 +76,26 @@ async def get_receiver(database: Database, organization: str, webhook_id: UUID) 
     """One receiver.
 
     Raises:
-        NotFound: It is not there, or another organisation's.
+        NotFoundError: It is not there, or another organisation's.
     """
     for one in await list_receivers(database, organization):
         if one.id == webhook_id:
             return one
-    raise NotFound(f"no webhook {webhook_id}")
+    raise NotFoundError(f"no webhook {webhook_id}")
 
 
 async def delete_receiver(database: Database, organization: str, webhook_id: UUID) -> None:
     """Forget a receiver; what is on its way to it ends as DISABLED.
 
     Raises:
-        NotFound: It is not there.
+        NotFoundError: It is not there.
     """
     async with database.transaction() as connection:
         gone = await connection.execute(
             "DELETE FROM webhooks WHERE organization = %s AND id = %s", (organization, webhook_id)
         )
         if not gone.rowcount:
-            raise NotFound(f"no webhook {webhook_id}")
+            raise NotFoundError(f"no webhook {webhook_id}")
         await connection.execute(
             "UPDATE deliveries SET state = 'DISABLED', next_attempt_at = NULL"
             " WHERE webhook_id = %s AND state = 'PENDING'",
@@ -107,7 +107,7 @@ async def rotate_receiver(database: Database, organization: str, webhook_id: UUI
     """Give a receiver a new secret; for a day the one before signs as well.
 
     Raises:
-        NotFound: It is not there.
+        NotFoundError: It is not there.
     """
     async with database.transaction() as connection, connection.cursor(row_factory=class_row(Receiver)) as cursor:
         await cursor.execute(
@@ -120,7 +120,7 @@ async def rotate_receiver(database: Database, organization: str, webhook_id: UUI
         )
         row = await cursor.fetchone()
     if row is None:
-        raise NotFound(f"no webhook {webhook_id}")
+        raise NotFoundError(f"no webhook {webhook_id}")
     return row
 
 

@@ -24,7 +24,7 @@ from towpath.ai.semantic_types import (
     TimeFrame,
     View,
 )
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 
 FIELD = re.compile(r"^([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)(?:\[([a-z]+)\])?$")
 FANS_OUT = frozenset({Aggregate.COUNT, Aggregate.SUM, Aggregate.AVERAGE, Aggregate.MEDIAN, Aggregate.EXPRESSION})
@@ -102,11 +102,11 @@ def compile_query(content: Content, topic_name: str, query: Query, dialect: Dial
 
     Raises:
         NotFound: No such topic.
-        BadInput: A field, a filter or a sort that the topic does not have; the message names it.
+        BadInputError: A field, a filter or a sort that the topic does not have; the message names it.
     """
     compiler = _Compiler(content, topic_name, dialect)
     if query.table != compiler.base:
-        raise BadInput(f"table: the topic {topic_name} is over {compiler.base}, not {query.table}", field="table")
+        raise BadInputError(f"table: the topic {topic_name} is over {compiler.base}, not {query.table}", field="table")
     return compiler.compile(query)
 
 
@@ -146,7 +146,7 @@ class _Compiler:
         names = [field.column.name for field in fields]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise BadInput(f"fields: {twice} twice", field="fields")
+            raise BadInputError(f"fields: {twice} twice", field="fields")
         wanted = {field.view for field in fields}
         select = exp.Select().from_(self._table(self.base))
         where: list[exp.Expr] = []
@@ -181,17 +181,17 @@ class _Compiler:
         found = FIELD.match(name)
         if found is None:
             said = f"{place}: {name[:80]!r} is no field; fields are view.field or view.field[month]"
-            raise BadInput(said, field=place)
+            raise BadInputError(said, field=place)
         view_name, field, frame = found.groups()
         if view_name not in self.ways:
-            raise BadInput(f"{place}: the topic {self.topic} has no view {view_name}", field=place)
+            raise BadInputError(f"{place}: the topic {self.topic} has no view {view_name}", field=place)
         view = self.content.views[view_name]
         if field in view.dimensions:
             column = _dimension_column(name, view_name, field, view.dimensions[field], frame, place)
         elif field in view.measures:
             column = self._measure_column(name, view_name, field, frame, place)
         else:
-            raise BadInput(f"{place}: the view {view_name} has no field {field}", field=place)
+            raise BadInputError(f"{place}: the view {view_name} has no field {field}", field=place)
         return column, view_name, field, frame
 
     def _dimension(self, column: Column, view: str, field: str, frame: str | None) -> exp.Expr:
@@ -208,9 +208,9 @@ class _Compiler:
     def _measure_column(self, name: str, view: str, field: str, frame: str | None, place: str) -> Column:
         measure = self.content.views[view].measures[field]
         if frame is not None:
-            raise BadInput(f"{place}: {view}.{field} is a measure and has no time frame", field=place)
+            raise BadInputError(f"{place}: {view}.{field} is a measure and has no time frame", field=place)
         if self.multiplies(view, measure):
-            raise BadInput(
+            raise BadInputError(
                 f"{place}: {view}.{field} would take the rows of {view} once for each row of {self.base};"
                 f" ask a topic over {view}",
                 field=place,
@@ -287,7 +287,7 @@ class _Compiler:
         for place, sort in enumerate(query.sorts):
             if sort.column_name not in places:
                 at = f"sorts.{place}.column_name"
-                raise BadInput(f"{at}: {sort.column_name[:80]!r} is not among the fields", field=at)
+                raise BadInputError(f"{at}: {sort.column_name[:80]!r} is not among the fields", field=at)
             chosen.setdefault(sort.column_name, sort.sort_descending)
         if not chosen:
             chosen = {one.column.name: True for one in fields if one.column.measure and not chosen}
@@ -318,7 +318,7 @@ def _dimension_column(name: str, view: str, field: str, dimension: Dimension, fr
     if frame is None:
         return Column(name, label, kind, measure=False)
     if not kind.temporal or frame not in list(TimeFrame) or (frame == "hour" and kind is DataType.DATE):
-        raise BadInput(f"{place}: {view}.{field} has no time frame {frame}", field=place)
+        raise BadInputError(f"{place}: {view}.{field} has no time frame {frame}", field=place)
     return Column(
         name, f"{label} ({frame})", DataType.TIMESTAMP if frame == TimeFrame.HOUR else DataType.DATE, measure=False
     )

@@ -12,19 +12,19 @@ from pydantic import ValidationError
 
 from towpath.ai.domain.semantics.expressions import check_aggregate, check_scalar
 from towpath.ai.semantic_types import Aggregate, Content, Relationship, Topic, View
-from towpath.core.errors import BadInput, NotFound, TooLarge
+from towpath.core.errors import BadInputError, NotFoundError, TooLargeError
 from towpath.core.json_values import assert_text, write_json
 
-MOST_BYTES = 256 << 10
-MOST_VALUES = 50_000
-MOST_LEVELS = 40
+MAX_BYTES = 256 << 10
+MAX_VALUES = 50_000
+MAX_LEVELS = 40
 """A model has about ten; each takes several frames of what follows."""
-MOST_SHOWN = 200
+MAX_SHOWN = 200
 SYSTEM = frozenset({"information_schema", "pg_catalog", "pg_toast", "pg_temp"})
 """Namespaces of the database system itself that no user's are named like; all else the database's own list refuses."""
 
 
-MOST_DIGITS = 400
+MAX_DIGITS = 400
 INTEGER = re.compile(r"^(?:[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+)$")
 FLOAT = re.compile(
     r"^(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
@@ -38,7 +38,7 @@ class _Loader(yaml.CSafeLoader):
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         # A number on the base of 60, as version 1.1 has them, takes the square of its length.
         kind = node.tag.rpartition(":")[2]
-        if kind in {"int", "float"} and (":" in str(node.value) or len(node.value) > MOST_DIGITS):
+        if kind in {"int", "float"} and (":" in str(node.value) or len(node.value) > MAX_DIGITS):
             problem = f"the text cannot be read as {kind}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         try:
@@ -69,8 +69,8 @@ def parse_model(given: str | Mapping[str, Any], *, field: str = "content", bound
         bounded: Whether it is what a client has sent; a whole model is made of several, and of all tables there are.
 
     Raises:
-        BadInput: It is no YAML, no object, or holds what JSON has no form for.
-        TooLarge: Beyond 256 KiB, or 50,000 values of YAML.
+        BadInputError: It is no YAML, no object, or holds what JSON has no form for.
+        TooLargeError: Beyond 256 KiB, or 50,000 values of YAML.
     """
     if isinstance(given, str):
         _assert_size(len(given.encode("utf-8", "surrogatepass")), field)
@@ -81,9 +81,9 @@ def parse_model(given: str | Mapping[str, Any], *, field: str = "content", bound
             mark = getattr(error, "problem_mark", None)
             place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
             problem = getattr(error, "problem", None) or "it cannot be read"
-            raise BadInput(f"{field}: no valid YAML{place}: {problem}"[:500], field=field) from error
+            raise BadInputError(f"{field}: no valid YAML{place}: {problem}"[:500], field=field) from error
     if not isinstance(given, Mapping):
-        raise BadInput(f"{field}: an object with views is needed", field=field)
+        raise BadInputError(f"{field}: an object with views is needed", field=field)
     _assert_plain(given, field, 0)
     if bounded:
         _assert_size(len(write_json(given)), field)
@@ -91,15 +91,15 @@ def parse_model(given: str | Mapping[str, Any], *, field: str = "content", bound
 
 
 def _assert_size(size: int, field: str) -> None:
-    if size > MOST_BYTES:
-        raise TooLarge(f"{field}: {size:,} bytes; a model's text has at most {MOST_BYTES:,}", field=field)
+    if size > MAX_BYTES:
+        raise TooLargeError(f"{field}: {size:,} bytes; a model's text has at most {MAX_BYTES:,}", field=field)
 
 
 def _check_events(text: str, field: str) -> None:
     """Refuse what becomes much more once it is put together, which libyaml does without asking.
 
     Raises:
-        TooLarge: More values than any model has.
+        TooLargeError: More values than any model has.
         YAMLError: No YAML, an alias, or nested too deeply.
     """
     levels = values = 0
@@ -110,21 +110,21 @@ def _check_events(text: str, field: str) -> None:
             raise yaml.composer.ComposerError(None, None, "aliases are not taken", mark)
         values += isinstance(event, yaml.NodeEvent)
         levels += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if levels > MOST_LEVELS:
+        if levels > MAX_LEVELS:
             raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
-        if values > MOST_VALUES:
-            raise TooLarge(f"{field}: more than {MOST_VALUES:,} values", field=field)
+        if values > MAX_VALUES:
+            raise TooLargeError(f"{field}: more than {MAX_VALUES:,} values", field=field)
 
 
 def _assert_plain(value: object, place: str, level: int) -> None:
     """Refuse what has no place in JSON: YAML also knows bytes, sets, dates, and names that are no text."""
-    place = place[:MOST_SHOWN]
-    if level > MOST_LEVELS:
-        raise BadInput(f"{place}: nested too deeply", field=place)
+    place = place[:MAX_SHOWN]
+    if level > MAX_LEVELS:
+        raise BadInputError(f"{place}: nested too deeply", field=place)
     if isinstance(value, Mapping):
         for name, item in value.items():
             if not isinstance(name, str):
-                raise BadInput(f"{place}: the name {str(name)[:80]!r} is no text", field=place)
+                raise BadInputError(f"{place}: the name {str(name)[:80]!r} is no text", field=place)
             assert_text(name, f"a name in {place}")
             _assert_plain(item, f"{place}.{name}", level + 1)
     elif isinstance(value, list):
@@ -138,11 +138,11 @@ def _assert_scalar(value: object, place: str) -> None:
     if isinstance(value, str):
         assert_text(value, place)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise BadInput(f"{place}: {value} is no number", field=place)
+        raise BadInputError(f"{place}: {value} is no number", field=place)
     elif isinstance(value, int) and value.bit_length() > 63:
-        raise BadInput(f"{place}: a number of more than 64 bits", field=place)
+        raise BadInputError(f"{place}: a number of more than 64 bits", field=place)
     elif value is not None and not isinstance(value, bool | int | float):
-        raise BadInput(f"{place}: a {type(value).__name__} is not taken", field=place)
+        raise BadInputError(f"{place}: a {type(value).__name__} is not taken", field=place)
 
 
 def read_model(given: str | Mapping[str, Any], *, field: str = "content") -> Content:
@@ -153,14 +153,14 @@ def read_model(given: str | Mapping[str, Any], *, field: str = "content") -> Con
         field: What errors begin with.
 
     Raises:
-        BadInput: With the place of the first mistake.
+        BadInputError: With the place of the first mistake.
     """
     try:
         content = Content.model_validate(parse_model(given, field=field, bounded=isinstance(given, str)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join([field, *(str(one) for one in first["loc"] if one != "[key]")])
-        raise BadInput(f"{place}: {first['msg']}", field=place) from error
+        raise BadInputError(f"{place}: {first['msg']}", field=place) from error
     _check(content, field)
     return content
 
@@ -176,7 +176,7 @@ def _check(content: Content, field: str) -> None:
 
 def _check_view(view: View, place: str) -> None:
     if SYSTEM & {part.lower() for part in view.table.split(".")[:-1]}:
-        raise BadInput(f"{place}.table: {view.table} is the database system's own", field=f"{place}.table")
+        raise BadInputError(f"{place}.table: {view.table} is the database system's own", field=f"{place}.table")
     for name, dimension in view.dimensions.items():
         if dimension.sql is not None:
             check_scalar(dimension.sql, f"{place}.dimensions.{name}.sql")
@@ -187,29 +187,29 @@ def _check_view(view: View, place: str) -> None:
             check(measure.sql, f"{at}.sql")
         if measure.where is not None:
             if measure.aggregate is Aggregate.EXPRESSION:
-                raise BadInput(f"{at}.where: an expression brings its own conditions", field=f"{at}.where")
+                raise BadInputError(f"{at}.where: an expression brings its own conditions", field=f"{at}.where")
             check_scalar(measure.where, f"{at}.where")
 
 
 def _check_relationship(content: Content, one: Relationship, place: str) -> None:
     for side, name in (("from", one.from_), ("to", one.to)):
         if name not in content.views:
-            raise BadInput(f"{place}.{side}: no view {name}", field=f"{place}.{side}")
+            raise BadInputError(f"{place}.{side}: no view {name}", field=f"{place}.{side}")
     if one.from_ == one.to:
-        raise BadInput(f"{place}: a view cannot lead to itself", field=place)
+        raise BadInputError(f"{place}: a view cannot lead to itself", field=place)
     for left, right in one.on.items():
         for view, dimension in ((one.from_, left), (one.to, right)):
             if dimension not in content.views[view].dimensions:
-                raise BadInput(f"{place}.on: the view {view} has no dimension {dimension}", field=f"{place}.on")
+                raise BadInputError(f"{place}.on: the view {view} has no dimension {dimension}", field=f"{place}.on")
 
 
 def _check_topic(content: Content, topic: Topic, place: str) -> None:
     if topic.base_view not in content.views:
-        raise BadInput(f"{place}.base_view: no view {topic.base_view}", field=f"{place}.base_view")
+        raise BadInputError(f"{place}.base_view: no view {topic.base_view}", field=f"{place}.base_view")
     reached = paths_from(content, topic.base_view)
     for name in topic.views or ():
         if name not in reached:
-            raise BadInput(f"{place}.views: {topic.base_view} does not lead to {name}", field=f"{place}.views")
+            raise BadInputError(f"{place}.views: {topic.base_view} does not lead to {name}", field=f"{place}.views")
 
 
 def paths_from(content: Content, base: str) -> dict[str, list[Relationship]]:
@@ -234,10 +234,10 @@ def topic_of(content: Content, name: str) -> Topic:
     """A topic.
 
     Raises:
-        NotFound: The model has none of the name.
+        NotFoundError: The model has none of the name.
     """
     if name not in content.topics:
-        raise NotFound(f"no topic {name}")
+        raise NotFoundError(f"no topic {name}")
     return content.topics[name]
 
 

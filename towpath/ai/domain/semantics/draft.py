@@ -12,8 +12,8 @@ from towpath.jobs.types import JobWarning
 
 WORD = re.compile(r"[^a-z0-9_]+")
 DEFAULT_NAMESPACES = frozenset({"main", "public"})
-MOST_VIEWS = 500
-MOST_COLUMNS = 240
+MAX_VIEWS = 500
+MAX_COLUMNS = 240
 
 
 def draft_model(tables: Sequence[Table]) -> Content:
@@ -23,10 +23,10 @@ def draft_model(tables: Sequence[Table]) -> Content:
     that table and its key (`depot_id`), is taken for one.
     """
     names = _names(tables)
-    views = {names[place]: _view(table) for place, table in enumerate(tables[:MOST_VIEWS])}
-    by_table = {table.name: names[place] for place, table in enumerate(tables[:MOST_VIEWS])}
+    views = {names[place]: _view(table) for place, table in enumerate(tables[:MAX_VIEWS])}
+    by_table = {table.name: names[place] for place, table in enumerate(tables[:MAX_VIEWS])}
     relationships = []
-    for table in tables[:MOST_VIEWS]:
+    for table in tables[:MAX_VIEWS]:
         told = table.foreign_keys or _guessed(table, tables)
         for key in told:
             one = _relationship(table, key, by_table, views)
@@ -39,12 +39,12 @@ def draft_model(tables: Sequence[Table]) -> Content:
 def left_out(tables: Sequence[Table]) -> list[JobWarning]:
     """What of a database is beyond the limits of a draft."""
     found = []
-    if len(tables) > MOST_VIEWS:
-        told = f"the model has the first {MOST_VIEWS} of {len(tables)} tables"
+    if len(tables) > MAX_VIEWS:
+        told = f"the model has the first {MAX_VIEWS} of {len(tables)} tables"
         found.append(JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=told))
-    for table in tables[:MOST_VIEWS]:
-        if len(table.columns) > MOST_COLUMNS:
-            told = f"the model has the first {MOST_COLUMNS} of its {len(table.columns)} columns"
+    for table in tables[:MAX_VIEWS]:
+        if len(table.columns) > MAX_COLUMNS:
+            told = f"the model has the first {MAX_COLUMNS} of its {len(table.columns)} columns"
             found.append(JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=told, item=table.name))
     return found
 
@@ -75,7 +75,7 @@ def _view(table: Table) -> View:
     dimensions: dict[str, Dimension] = {}
     measures: dict[str, Measure] = {}
     keys = {one for key in table.foreign_keys for one in key.columns}
-    for column in table.columns[:MOST_COLUMNS]:
+    for column in table.columns[:MAX_COLUMNS]:
         if column.type is None:
             continue
         name = word(column.name)

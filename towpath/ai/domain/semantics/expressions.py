@@ -7,7 +7,7 @@ from functools import lru_cache
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 
 ALLOWED = (
     exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Neg, exp.Not, exp.And, exp.Or,
@@ -26,7 +26,7 @@ def check_scalar(text: str, field: str) -> exp.Expr:
     """An expression for each row; it is shared, and to be copied before it is changed.
 
     Raises:
-        BadInput: It is no expression, or holds what it may not.
+        BadInputError: It is no expression, or holds what it may not.
     """
     return _checked(text, field, ALLOWED)
 
@@ -35,17 +35,17 @@ def check_aggregate(text: str, field: str) -> exp.Expr:
     """An expression for a group of rows; it is shared, and to be copied before it is changed.
 
     Raises:
-        BadInput: It is no expression, holds what it may not, or a column that is not summed up.
+        BadInputError: It is no expression, holds what it may not, or a column that is not summed up.
     """
     found = _checked(text, field, (*ALLOWED, *AGGREGATES))
     for column in found.find_all(exp.Column):
         if column.find_ancestor(exp.AggFunc, exp.Filter) is None:
-            raise BadInput(f"{field}: the column {column.name} is not in an aggregate", field=field)
+            raise BadInputError(f"{field}: the column {column.name} is not in an aggregate", field=field)
     if found.find(exp.AggFunc) is None:
-        raise BadInput(f"{field}: it sums nothing up", field=field)
+        raise BadInputError(f"{field}: it sums nothing up", field=field)
     for outer in found.find_all(exp.AggFunc):
         if outer.find_ancestor(exp.AggFunc) is not None:
-            raise BadInput(f"{field}: an aggregate within an aggregate", field=field)
+            raise BadInputError(f"{field}: an aggregate within an aggregate", field=field)
     return found
 
 
@@ -54,14 +54,14 @@ def _checked(text: str, field: str, allowed: tuple[type[exp.Expr], ...]) -> exp.
     try:
         found = parse_one(text, dialect=DIALECT)
     except (SqlglotError, RecursionError) as error:
-        raise BadInput(f"{field}: no SQL expression", field=field) from error
+        raise BadInputError(f"{field}: no SQL expression", field=field) from error
     for node in found.walk():
         if type(node) not in allowed:
             what = node.sql(dialect=DIALECT)[:80] if isinstance(node, exp.Anonymous) else type(node).__name__.lower()
-            raise BadInput(f"{field}: {what} is not allowed here", field=field)
+            raise BadInputError(f"{field}: {what} is not allowed here", field=field)
         if node.depth > DEEPEST:
-            raise BadInput(f"{field}: nested too deeply", field=field)
+            raise BadInputError(f"{field}: nested too deeply", field=field)
         if isinstance(node, exp.Column) and node.table:
             said = f"{field}: {node.sql()} names a table; only columns of the view's own are known"
-            raise BadInput(said, field=field)
+            raise BadInputError(said, field=field)
     return found

@@ -11,9 +11,9 @@ from typing import Any
 from sqlglot import exp
 
 from towpath.ai.semantic_types import DataType
-from towpath.core.errors import BadInput
+from towpath.core.errors import BadInputError
 
-MOST_VALUES = 1000
+MAX_VALUES = 1000
 COMPARISONS: dict[str, type[exp.Binary]] = {
     "is": exp.EQ,
     "is_not": exp.NEQ,
@@ -52,17 +52,17 @@ def condition(target: exp.Expr, kind: DataType, given: Any, parameters: Paramete
         field: What errors begin with.
 
     Raises:
-        BadInput: No such operator, or a value of another kind.
+        BadInputError: No such operator, or a value of another kind.
     """
     if not isinstance(given, Mapping):
         given = {"in" if isinstance(given, list) else "is": given}
     if not given:
-        raise BadInput(f"{field}: no operator", field=field)
+        raise BadInputError(f"{field}: no operator", field=field)
     found: list[exp.Expr] = []
     for operator, value in given.items():
         if operator not in OPERATORS:
             said = f"{field}: no operator {str(operator)[:40]!r}; there are {', '.join(OPERATORS)}"
-            raise BadInput(said, field=field)
+            raise BadInputError(said, field=field)
         found.append(_Filter(target.copy(), kind, parameters, field).test(str(operator), value))
     return exp.and_(*found)
 
@@ -94,13 +94,13 @@ class _Filter:
 
     def _null(self, operator: str, value: Any) -> exp.Expr:
         if operator == "is_null" and not isinstance(value, bool):
-            raise BadInput(f"{self.field}: is_null takes true or false", field=self.field)
+            raise BadInputError(f"{self.field}: is_null takes true or false", field=self.field)
         null = exp.Is(this=self.target, expression=exp.Null())
         return null if value is True or operator == "is" else exp.Not(this=null)
 
     def _text(self, operator: str, value: Any) -> exp.Expr:
         if self.kind is not DataType.STRING:
-            raise BadInput(f"{self.field}: {operator} is for text", field=self.field)
+            raise BadInputError(f"{self.field}: {operator} is for text", field=self.field)
         if operator == "starts_with":
             return exp.StartsWith(this=self.target, expression=self._put(value))
         place = exp.StrPosition(this=exp.Lower(this=self.target), substr=exp.Lower(this=self._put(value)))
@@ -109,14 +109,14 @@ class _Filter:
 
 def _values(given: Any, field: str, *, exactly: int | None = None) -> Sequence[Any]:
     if not isinstance(given, list) or not given or (exactly is not None and len(given) != exactly):
-        raise BadInput(f"{field}: a list of {exactly or 'one or more'} values is needed", field=field)
-    if len(given) > MOST_VALUES:
-        raise BadInput(f"{field}: at most {MOST_VALUES} values", field=field)
+        raise BadInputError(f"{field}: a list of {exactly or 'one or more'} values is needed", field=field)
+    if len(given) > MAX_VALUES:
+        raise BadInputError(f"{field}: at most {MAX_VALUES} values", field=field)
     return given
 
 
 def _read(value: Any, kind: DataType, field: str) -> Any:
-    wrong = BadInput(f"{field}: {str(value)[:80]!r} is no {kind}", field=field)
+    wrong = BadInputError(f"{field}: {str(value)[:80]!r} is no {kind}", field=field)
     if isinstance(value, bool) is not (kind is DataType.BOOLEAN) or not isinstance(value, str | int | float):
         raise wrong
     try:

@@ -20,8 +20,8 @@ from towpath.entities.domain.matching.comparison import Comparison, Values, comp
 from towpath.entities.domain.matching.keys import MAX_KEYS
 from towpath.entities.domain.matching.model import FieldModel, MatchModel, default_model, fit_model
 from towpath.entities.domain.matching.preparation import (
-    MissingField,
-    NoIndexedValue,
+    MissingFieldError,
+    NoIndexedValueError,
     PreparedEntity,
     entity_uid,
     fit_values,
@@ -45,8 +45,8 @@ __all__ = [
     "Groups",
     "LabelledPair",
     "MatchModel",
-    "MissingField",
-    "NoIndexedValue",
+    "MissingFieldError",
+    "NoIndexedValueError",
     "Pairs",
     "PreparedEntity",
     "Quality",

@@ -24,8 +24,8 @@ from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig
 
 MIN_ENTITIES = 60
-LOWEST_LINE = -9.0
-HIGHEST_LINE = 4.0
+MIN_LINE = -9.0
+MAX_LINE = 4.0
 _STEP = 0.5
 _GRID = np.arange(-30.0, 31.0, _STEP)
 _BANDWIDTH = 1.2
@@ -79,7 +79,7 @@ def _by_gap(best: Floats, line: float) -> float:
     heaps = np.minimum(np.maximum.accumulate(smooth), np.maximum.accumulate(smooth[::-1])[::-1])
     depth = smooth / np.maximum(heaps, 1e-9)
     below = np.cumsum(held) / len(best)
-    allowed = (_GRID >= LOWEST_LINE) & (_GRID <= HIGHEST_LINE) & (below >= 0.02) & (below <= 0.98) & (heaps >= 2.0)
+    allowed = (_GRID >= MIN_LINE) & (_GRID <= MAX_LINE) & (below >= 0.02) & (below <= 0.98) & (heaps >= 2.0)
     if not allowed.any():
         return 0.0
     # Of equally deep places, the one nearest to the line that holds without any sign.
@@ -102,7 +102,7 @@ def _by_second_best(total: Floats, candidates: Candidates, line: float) -> float
         if partnered > share:
             share, cut = partnered, float(np.quantile(own[:, 0], 1.0 - partnered))
     clear = float(np.clip((share - 0.4) / 0.3, 0.0, 1.0))
-    return clear * min(0.0, max(cut, LOWEST_LINE) - line)
+    return clear * min(0.0, max(cut, MIN_LINE) - line)
 
 
 def _partnered_share(tops: Floats) -> float:

@@ -21,7 +21,7 @@ MAX_RAW_CHARS = 4_000
 """Characters of a raw value that are looked at; the rest is left out."""
 MAX_CHARS = 1_200
 """Characters of a normalised value."""
-LARGEST_NUMBER = 1e300
+MAX_NUMBER = 1e300
 MAX_LEAVES = 64
 """Scalars of a list or an object that are looked at."""
 
@@ -198,7 +198,7 @@ def _decimal(found: str) -> float:
 
 
 def _plain_number(number: float) -> str | None:
-    if not abs(number) < LARGEST_NUMBER:  # not a number compares false
+    if not abs(number) < MAX_NUMBER:  # not a number compares false
         return None
     if number == int(number) and abs(number) < 1e15:
         return str(int(number))
@@ -214,7 +214,7 @@ def normalise_date(value: object) -> str | None:
     """
     if isinstance(value, bool):
         return None
-    if isinstance(value, float) and abs(value) < LARGEST_NUMBER:
+    if isinstance(value, float) and abs(value) < MAX_NUMBER:
         value = int(value)
     raw = raw_text(value).strip().lower()[:64]
     runs = _DIGIT_RUNS.findall(raw)

@@ -16,14 +16,14 @@ from towpath.entities.types import IndexConfig
 MAX_SOURCE_CHARS = 200
 
 
-class NoIndexedValue(ValueError):
+class NoIndexedValueError(ValueError):
     """No indexed field of the entity has a value: it cannot be compared with anything."""
 
     def __init__(self) -> None:
         super().__init__("the entity has no value in any indexed field")
 
 
-class MissingField(ValueError):
+class MissingFieldError(ValueError):
     """A required field has no value.
 
     Attributes:
@@ -61,8 +61,8 @@ def prepare(entity: Mapping[str, object], config: IndexConfig) -> PreparedEntity
     Never fails on an odd value: what cannot be read as the field's type counts as missing.
 
     Raises:
-        MissingField: a required field is absent, null or blank.
-        NoIndexedValue: nothing is left to compare.
+        MissingFieldError: a required field is absent, null or blank.
+        NoIndexedValueError: nothing is left to compare.
     """
     values: list[str | None] = []
     for field in config.fields:
@@ -71,10 +71,10 @@ def prepare(entity: Mapping[str, object], config: IndexConfig) -> PreparedEntity
             raw = _at_path(entity, field.name)
         value = None if raw is None else NORMALISERS[field.type](raw)
         if value is None and field.required and not raw_text(raw).strip():
-            raise MissingField(field.name)
+            raise MissingFieldError(field.name)
         values.append(value)
     if not any(values):
-        raise NoIndexedValue
+        raise NoIndexedValueError
     return PreparedEntity(
         values=tuple(values),
         source=_source(entity, config.source_field),

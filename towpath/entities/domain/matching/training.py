@@ -36,9 +36,9 @@ MIN_PAIRS = 50
 MATCH_ROPE = 60.0
 OTHER_ROPE = 20.0
 MAX_LEVEL_BITS = 9.0
-HIGHEST_PRIOR = 1.0
+MAX_PRIOR = 1.0
 CHANCE_PAIRS = 20_000
-LEAST_LIMIT = 0.3
+MIN_LIMIT = 0.3
 """Agreement keeps at least this many bits, since likeness never speaks against a match."""
 CHANCE_SHARE = 0.75
 """Weight of pairs drawn by chance beside the candidates that are no matches."""
@@ -178,7 +178,7 @@ def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, riv
         for field, table in zip(model.fields, bits, strict=True)
     ]
     share = float(matches.mean())
-    prior = max(model.prior_bits, min(float(np.log2(max(share, 1e-6) / max(1.0 - share, 1e-6))), HIGHEST_PRIOR))
+    prior = max(model.prior_bits, min(float(np.log2(max(share, 1e-6) / max(1.0 - share, 1e-6))), MAX_PRIOR))
     return model.model_copy(update={"fields": fields, "prior_bits": prior})
 
 
@@ -195,7 +195,7 @@ def _anchor(kind: FieldType, by_chance: Int64s) -> Floats:
     for run in chains(kind):
         at_least = np.cumsum(shares[run][::-1])[::-1] / shares[run].sum()
         by_accident = (np.cumsum(by_chance[run][::-1])[::-1] + 1.0) / drawn
-        bits[run] = np.minimum(bits[run], np.maximum(np.log2(at_least / by_accident), LEAST_LIMIT))
+        bits[run] = np.minimum(bits[run], np.maximum(np.log2(at_least / by_accident), MIN_LIMIT))
     return bits
 
 
