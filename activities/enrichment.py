@@ -8,7 +8,6 @@ from uuid import UUID
 import numpy as np
 from temporalio import activity
 
-from towpath.activities.errors import end_of_item
 from towpath.core.errors import ErrorCode, JobFaultError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Database
@@ -19,6 +18,7 @@ from towpath.enrichment.expertise import Work
 from towpath.enrichment.pipeline import EntityRun, all_of, tell
 from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from towpath.jobs.domain import Outcome
+from towpath.jobs.faults import end_of_item
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
 from towpath.jobs.store.warnings import add_warnings

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from temporalio import activity
 
-from towpath.activities.errors import end_of_item
-from towpath.activities.pages import record_page
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.entities.candidates import Matcher
@@ -25,6 +23,8 @@ from towpath.entities.store.records import write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import IndexConfig
 from towpath.jobs.domain import Outcome, tally
+from towpath.jobs.faults import end_of_item
+from towpath.jobs.pages import record_page
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
 from towpath.jobs.types import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress

@@ -21,10 +21,10 @@ from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.service import RPCError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from towpath.activities.errors import Fault, internal_message, judge, report, to_failure
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
 from towpath.jobs.backoff import wait_after
+from towpath.jobs.faults import Fault, internal_message, judge, report, to_failure
 from towpath.jobs.store.retries import clear_retry, note_lost, note_retry
 from towpath.jobs.types import JobKind, JobRef, Retrying, RetryNotice
 

@@ -12,13 +12,13 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from towpath.accounts.store.rates import sweep_counters
-from towpath.activities.errors import judge, report
 from towpath.ai.store.threads import sweep_conversations
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
 from towpath.db.tables import JobRow
 from towpath.entities.store.indexes import purge_dropped
 from towpath.extraction.store.blobs import sweep_blobs
+from towpath.jobs.faults import judge, report
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.events import hold_job
 from towpath.jobs.store.housekeeping import open_jobs, sweep_jobs

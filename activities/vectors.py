@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from temporalio import activity
 
-from towpath.activities.errors import end_of_item
-from towpath.activities.pages import record_page
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TooManyError, TowpathError, UnavailableError
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
 from towpath.jobs.domain import Outcome, tally
+from towpath.jobs.faults import end_of_item
+from towpath.jobs.pages import record_page
 from towpath.jobs.patience import Patience
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from towpath.activities.errors import judge as judge_error
-from towpath.activities.errors import report
 from towpath.core.errors import TowpathError
 from towpath.core.values import storable_text
 from towpath.db.engine import Database
+from towpath.jobs.faults import judge as judge_error
+from towpath.jobs.faults import report
 from towpath.jobs.types import DeliveryRef
 from towpath.net.http import Answered, GuardedClient, retry_after
 from towpath.net.urls import receiver_shown, without_url

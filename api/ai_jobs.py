@@ -50,6 +50,7 @@ from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.types import JobKind
 from towpath.llm.store.attachments import add_attachments
 from towpath.webhooks.store.endpoints import add_target
+from towpath.webhooks.types import WebhookFields
 
 MAX_ATTACHED_BYTES = 10 << 20
 MAX_NAME = 80
@@ -140,6 +141,7 @@ async def start(
     caller: Principal,
     body: AiJobBody,
     *,
+    webhook: WebhookFields,
     user_id: UUID | None,
     digest: bytes,
     idempotency_key: str | None,
@@ -152,7 +154,7 @@ async def start(
     user = await acting_user(state, caller, user_id)
     assert_asked(body.prompt)
     await find_model(state, caller.organization, body.model_id, body.branch_id, body.topic_name)
-    target = await read_target(request, state)
+    target = await read_target(request, state, webhook)
     if body.progress_webhook_enabled and target is None:
         raise BadInputError("progressWebhookEnabled needs a webhookUrl", field="progressWebhookEnabled")
     if body.conversation_id is not None:

@@ -17,7 +17,7 @@ from towpath.api.http.media import media_type
 from towpath.api.http.routing import MULTIPART, invalid, warn_of_unknown
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import body_pieces
-from towpath.api.webhook_targets import note_fields
+from towpath.api.webhook_targets import webhook_fields
 from towpath.core.errors import BadInputError, ErrorCode, TooLargeError, TowpathError
 from towpath.core.json_values import assert_text, read_json, write_json
 from towpath.documents.files import on_disk
@@ -25,6 +25,7 @@ from towpath.documents.kinds import HEAD_BYTES, detect_kind
 from towpath.documents.types import DocumentKind
 from towpath.extraction.store.blobs import add_blob
 from towpath.extraction.types import DocumentRef
+from towpath.webhooks.types import WebhookFields
 
 MAX_JSON = 2 << 20
 FORM_ROOM = 1 << 20
@@ -42,12 +43,14 @@ class Sent:
         given: Its members; objects and arrays of a form are read from their JSON text.
         document: The file, stored; None: there was none.
         digest: Of everything.
+        webhook: Where its end is told.
         pages: Of the file, where they can be counted at once.
     """
 
     given: dict[str, Any]
     document: DocumentRef | None
     digest: bytes
+    webhook: WebhookFields
     pages: int | None = None
 
 
@@ -69,11 +72,10 @@ async def read_start(request: Request, state: AppState, organization: str, model
         raw = b"".join([piece async for piece in body_pieces(request, limit=MAX_JSON)])
         given, document, pages = _json(raw), None, None
     body = _validated(model, given)
-    note_fields(request, given)
     warn_of_unknown(request, body)
     sha256 = None if document is None else document.sha256
     digest = hashlib.sha256(write_json([given, sha256], options=orjson.OPT_SORT_KEYS)).digest()
-    return body, Sent(given, document, digest, pages)
+    return body, Sent(given, document, digest, webhook_fields(given), pages)
 
 
 def _json(raw: bytes) -> dict[str, Any]:

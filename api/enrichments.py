@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from fastapi import Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from towpath.accounts.types import Principal
 from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import Slot
 from towpath.api.http.responses import json_answer
-from towpath.api.http.routing import invalid, warn_of_unknown
 from towpath.api.http.state import AppState
-from towpath.api.http.uploads import read_whole
-from towpath.api.webhook_targets import note_fields, read_target
-from towpath.core.errors import BadInputError, ErrorCode, PaymentRequiredError, TooLargeError
-from towpath.core.json_values import read_json, write_json
+from towpath.api.webhook_targets import read_target
+from towpath.core.errors import BadInputError, PaymentRequiredError, TooLargeError
+from towpath.core.json_values import write_json
 from towpath.db.tables import JobRow
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.estimate import estimate
@@ -33,30 +30,11 @@ from towpath.jobs.types import JobKind
 from towpath.llm import Catalog
 from towpath.llm.store.attachments import get_attachments
 from towpath.webhooks.store.endpoints import add_target
+from towpath.webhooks.types import WebhookFields
 
 Model = TypeVar("Model", bound=BaseModel)
 Entities = Sequence[tuple[int, dict[str, Any]]]
 """Entities with their places in the request."""
-
-
-async def read_body(request: Request, state: AppState, model: type[Model]) -> tuple[Model, bytes]:
-    """The body as a model, and its digest.
-
-    Raises:
-        RequestValidationError: It is not what the route takes.
-        BadInputError: It is no JSON, or holds a value that no part can hold.
-    """
-    raw = await read_whole(request, limit=state.settings.enrichment_max_bytes, setting="enrichment_max_bytes")
-    if not raw.strip():
-        raise BadInputError("the body is required", code=ErrorCode.MISSING_FIELD)
-    given = read_json(raw)
-    try:
-        body = model.model_validate(given)
-    except ValidationError as error:
-        raise invalid(model, error) from error
-    note_fields(request, given)
-    warn_of_unknown(request, body)
-    return body, hashlib.sha256(raw).digest()
 
 
 async def find_content(
@@ -171,6 +149,7 @@ async def start_enrichment(
     entities: Entities,
     *,
     digest: bytes,
+    webhook: WebhookFields,
     message: str,
     idempotency_key: str | None,
 ) -> tuple[Response, UUID | None]:
@@ -194,6 +173,7 @@ async def start_enrichment(
         params,
         entities=entities,
         digest=digest,
+        webhook=webhook,
         message=message,
         extra=extra,
         idempotency_key=idempotency_key,
@@ -208,6 +188,7 @@ async def start_job(
     params: dict[str, Any],
     *,
     digest: bytes,
+    webhook: WebhookFields,
     message: str,
     idempotency_key: str | None,
     entities: Entities = (),
@@ -230,7 +211,7 @@ async def start_job(
         window_size=state.settings.window,
     )
     answer = {"job_id": str(job.id), "message": message, **(extra or {})}
-    target = await read_target(request, state)
+    target = await read_target(request, state, webhook)
     await state.limits.room_for_bytes(caller.organization)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):

@@ -179,7 +179,7 @@ async def start(
         extracted=None,
         template_id=template_id,
     )
-    target = await read_target(request, state)
+    target = await read_target(request, state, sent.webhook)
     slot = Slot(caller.organization, f"POST {request.url.path}", idempotency_key)
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from towpath.api.http.bodies import read_body_with_members
 from towpath.api.http.requests import add_header
 from towpath.api.http.routing import invalid
 from towpath.api.http.state import AppState
@@ -25,12 +26,26 @@ HEADERS = {
 }
 MEMBERS = ("webhookUrl", "webhookSigningSecret", "webhookMetadata")
 NAMES = (*MEMBERS, *HEADERS)
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def note_fields(request: Request, given: Any) -> None:
-    """Remember what a whole JSON body says of webhooks, for `read_target`."""
-    if isinstance(given, dict) and any(name in given for name in NAMES):
-        request.state.webhook = _fields(given)
+async def read_start(request: Request, state: AppState, model: type[Model]) -> tuple[Model, bytes, WebhookFields]:
+    """Read the JSON body of a start.
+
+    Returns:
+        The body as a model, the digest of its bytes, and what it says of webhooks.
+
+    Raises:
+        RequestValidationError: It is not what the route takes.
+        BadInputError: It is no JSON, or holds a value that no part can hold.
+    """
+    body, digest, members = await read_body_with_members(request, state, model)
+    return body, digest, webhook_fields(members)
+
+
+def webhook_fields(members: Mapping[str, Any]) -> WebhookFields:
+    """Read what the members of a whole body say of webhooks."""
+    return _fields({name: value for name, value in members.items() if name in NAMES})
 
 
 def take_members(options: dict[str, bytes]) -> WebhookFields:
@@ -39,18 +54,17 @@ def take_members(options: dict[str, bytes]) -> WebhookFields:
     return _fields({name: read_json(raw, name) for name, raw in found.items()})
 
 
-async def read_target(request: Request, state: AppState, fields: WebhookFields | None = None) -> Target | None:
+async def read_target(request: Request, state: AppState, fields: WebhookFields) -> Target | None:
     """The target of a start; none: nobody is told.
 
     Args:
         request: Its headers are looked at where the body says nothing.
         state: The façade's parts.
-        fields: What the body says; None: what `note_fields` has noted.
+        fields: What the body says.
 
     Raises:
         BadInputError: No URL, one that leads to a private address, a broken secret, or companions without a URL.
     """
-    fields = fields or getattr(request.state, "webhook", None) or WebhookFields()
     if fields.webhook_url is None:
         fields = _of_headers(request, fields)
     if fields.webhook_url is None:

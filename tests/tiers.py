@@ -33,7 +33,7 @@ ROOMS = (
     "webhooks/",
 )
 """Beginnings of the names of tests that start processes or servers by themselves."""
-FIXTURES = frozenset({"parts", "session_home", "loopback", "hook", "browser"})
+FIXTURES = frozenset({"parts", "session_home", "loopback", "hook", "browser", "skipping_server"})
 """What all fixtures of real parts come from."""
 FORBIDDEN = frozenset({"socket.connect", "socket.bind", "subprocess.Popen", "os.fork", "os.posix_spawn", "os.exec"})
 

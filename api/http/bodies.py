@@ -1,12 +1,60 @@
-"""What the OpenAPI document says of bodies that their routes read themselves."""
+"""Bodies that routes read themselves, and what the OpenAPI document says of them."""
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from towpath.api.http.routing import invalid, warn_of_unknown
+from towpath.api.http.state import AppState
+from towpath.api.http.uploads import read_whole
+from towpath.core.errors import BadInputError, ErrorCode
+from towpath.core.json_values import read_json
+
+Model = TypeVar("Model", bound=BaseModel)
 
 MAX_DEPTH = 6
+
+
+async def read_body(request: Request, state: AppState, model: type[Model]) -> tuple[Model, bytes]:
+    """Read a JSON body.
+
+    Returns:
+        The body as a model, and the digest of its bytes.
+
+    Raises:
+        RequestValidationError: It is not what the route takes.
+        BadInputError: It is no JSON, or holds a value that no part can hold.
+    """
+    body, digest, _ = await read_body_with_members(request, state, model)
+    return body, digest
+
+
+async def read_body_with_members(
+    request: Request, state: AppState, model: type[Model]
+) -> tuple[Model, bytes, dict[str, Any]]:
+    """Read a JSON body whose members are also needed as they were sent.
+
+    Returns:
+        The body as a model, the digest of its bytes, and its members.
+
+    Raises:
+        RequestValidationError: It is not what the route takes.
+        BadInputError: It is no JSON, or holds a value that no part can hold.
+    """
+    raw = await read_whole(request, limit=state.settings.enrichment_max_bytes, setting="enrichment_max_bytes")
+    if not raw.strip():
+        raise BadInputError("the body is required", code=ErrorCode.MISSING_FIELD)
+    members = read_json(raw)
+    try:
+        body = model.model_validate(members)
+    except ValidationError as error:
+        raise invalid(model, error) from error
+    warn_of_unknown(request, body)
+    return body, hashlib.sha256(raw).digest(), members
 
 
 def body_of(model: type[BaseModel], *, file: bool = False, text: str | None = None) -> dict[str, Any]:

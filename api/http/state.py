@@ -14,15 +14,15 @@ from temporalio.client import Client
 from towpath.accounts.domain.keys import hash_key
 from towpath.accounts.types import Principal
 from towpath.api.gateway import Gateway
-from towpath.api.http.checks import Checks
 from towpath.api.http.health import Probes
 from towpath.api.http.key_uses import KeyUses
 from towpath.api.http.limiter import Limiter
 from towpath.api.http.limits import Limits
 from towpath.api.http.stream_leases import StreamLeases
-from towpath.api.http.turns import Turns
 from towpath.api.http.upload_slots import UploadSlots
 from towpath.api.vector_search import VectorSearch
+from towpath.core.checks import Checks
+from towpath.core.turns import Turns
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.entities.store.matching import Models

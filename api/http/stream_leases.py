@@ -17,8 +17,8 @@ from towpath.accounts.limits import LimitName
 from towpath.accounts.store.usage import drop_leases, hold_lease, renew_leases
 from towpath.api.http.limiter import pass_over
 from towpath.api.http.limits import STREAMS, Limits
-from towpath.api.http.turns import Turns
 from towpath.core.errors import LimitReachedError
+from towpath.core.turns import Turns
 from towpath.db.engine import Database
 
 logger = logging.getLogger(__name__)

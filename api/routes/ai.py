@@ -30,9 +30,8 @@ from towpath.api.ai_views import (
     thread_answer,
     wanted_wait,
 )
-from towpath.api.enrichments import read_body
 from towpath.api.http.auth import CHAT_SECONDS, Operator, Reader, chat_link_token
-from towpath.api.http.bodies import body_of
+from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.idempotency import IdempotencyKey, slot_of
 from towpath.api.http.ids import ConversationId, JobId, LinkId
@@ -40,6 +39,7 @@ from towpath.api.http.rates import limited
 from towpath.api.http.responses import json_answer, moment
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
+from towpath.api.webhook_targets import read_start
 from towpath.jobs.policy import seer_of
 from towpath.jobs.types import JobKind
 
@@ -61,8 +61,10 @@ async def create_job(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Starts an agent that picks a topic, queries the database read-only and answers. 409 while its thread is busy."""
-    body, digest = await read_body(request, state, AiJobBody)
-    return await start(request, state, caller, body, user_id=user_id, digest=digest, idempotency_key=idempotency_key)
+    body, digest, webhook = await read_start(request, state, AiJobBody)
+    return await start(
+        request, state, caller, body, webhook=webhook, user_id=user_id, digest=digest, idempotency_key=idempotency_key
+    )
 
 
 @router.get("/jobs", summary="List jobs, newest first")

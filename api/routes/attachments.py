@@ -11,9 +11,8 @@ from uuid import UUID, uuid4
 import orjson
 from fastapi import APIRouter, File, Request, Response, UploadFile
 
-from towpath.api.enrichments import read_body
 from towpath.api.http.auth import Operator
-from towpath.api.http.bodies import body_of
+from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
 from towpath.api.http.routing import BODY_LIMIT, ApiRoute
 from towpath.api.http.state import AppState, State

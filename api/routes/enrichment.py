@@ -16,19 +16,19 @@ from towpath.api.enrichments import (
     check_entities,
     find_content,
     make_plan,
-    read_body,
     retry_plan,
     start_enrichment,
     start_job,
 )
 from towpath.api.http.auth import Operator, Reader
-from towpath.api.http.bodies import body_of
+from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
 from towpath.api.job_control import find_job
 from towpath.api.job_status import LISTED_KINDS, job_status
+from towpath.api.webhook_targets import read_start
 from towpath.core.errors import (
     BadInputError,
     ErrorCode,
@@ -81,13 +81,13 @@ async def enrich_single(
     request: Request, state: State, caller: Operator, origin: Origin = None, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Starts a job; its events are at `/api/llm/stream/{job_id}`."""
-    body, digest = await read_body(request, state, SingleBody)
+    body, digest, webhook = await read_start(request, state, SingleBody)
     plan = await make_plan(state, caller, body, origin=origin, single=True)
     entities: Entities = [(0, body.entity_data)]
     check_entities(plan, entities, single=True)
     check_cap(state, plan, entities)
     answer, _ = await start_enrichment(
-        request, state, caller, plan, entities, digest=digest, message="Enrichment started",
+        request, state, caller, plan, entities, digest=digest, webhook=webhook, message="Enrichment started",
         idempotency_key=idempotency_key,
     )  # fmt: skip
     return answer
@@ -98,13 +98,13 @@ async def enrich_sync(
     request: Request, state: State, caller: Operator, origin: Origin = None, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Answers the result itself, or with the job's id when it takes longer than `timeout_seconds`."""
-    body, digest = await read_body(request, state, SyncBody)
+    body, digest, webhook = await read_start(request, state, SyncBody)
     plan = await make_plan(state, caller, body, origin=origin, single=True)
     entities: Entities = [(0, body.entity_data)]
     check_entities(plan, entities, single=True)
     check_cap(state, plan, entities)
     answer, job_id = await start_enrichment(
-        request, state, caller, plan, entities, digest=digest, message="Enrichment started",
+        request, state, caller, plan, entities, digest=digest, webhook=webhook, message="Enrichment started",
         idempotency_key=idempotency_key,
     )  # fmt: skip
     job_id = job_id or UUID(parse_json(bytes(answer.body))["job_id"])
@@ -120,7 +120,7 @@ async def retry_expertises(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Completes the record itself; a job, whose events are at `/api/llm/stream/{job_id}`."""
-    body, digest = await read_body(request, state, RetryBody)
+    body, digest, webhook = await read_start(request, state, RetryBody)
     record = (await get_records(state.db, caller.organization, [body.record_id]))[0]
     if record.type != "enrichment":
         raise BadInputError("record_id is a fusion; name one of its fusion_sources", field="record_id")
@@ -137,8 +137,8 @@ async def retry_expertises(
         "plan": plan.model_dump(mode="json"),
     }
     answer, _ = await start_job(
-        request, state, caller, JobKind.EXPERTISE_RETRY, params, digest=digest, message="Retry started",
-        idempotency_key=idempotency_key,
+        request, state, caller, JobKind.EXPERTISE_RETRY, params, digest=digest, webhook=webhook,
+        message="Retry started", idempotency_key=idempotency_key,
     )  # fmt: skip
     return answer
 
@@ -151,7 +151,7 @@ async def enrich_batch(
     """Starts one job over up to 10,000 entities, each with every model."""
     limit = state.settings.enrichment_max_bytes
     async with state.uploads.turn(request, caller.organization, limit=limit, setting="enrichment_max_bytes"):
-        body, digest = await read_body(request, state, BatchBody)
+        body, digest, webhook = await read_start(request, state, BatchBody)
         plan = await make_plan(state, caller, body, origin=origin, single=False)
         chosen = body.selected_indices
         places = range(len(body.entities)) if chosen is None else sorted(set(chosen))
@@ -159,7 +159,7 @@ async def enrich_batch(
         check_entities(plan, entities, single=False)
         check_cap(state, plan, entities)
         answer, _ = await start_enrichment(
-            request, state, caller, plan, entities, digest=digest, message="Batch started",
+            request, state, caller, plan, entities, digest=digest, webhook=webhook, message="Batch started",
             idempotency_key=idempotency_key,
         )  # fmt: skip
     return answer

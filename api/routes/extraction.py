@@ -11,10 +11,9 @@ from pydantic import ValidationError
 from towpath.accounts.types import KeyKind, Principal
 from towpath.api import job_control
 from towpath.api.documents import read_start
-from towpath.api.enrichments import read_body
 from towpath.api.extractions import annotate, checked, classification_params, decide_review, start, started_answer
 from towpath.api.http.auth import Editor, Operator, Reader
-from towpath.api.http.bodies import body_of
+from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, Remembered, once, slot_of
 from towpath.api.http.ids import ClassificationId, JobId, TemplateId

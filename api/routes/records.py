@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from towpath.accounts.types import Principal, Role
-from towpath.api.enrichments import read_body, start_job
+from towpath.api.enrichments import start_job
 from towpath.api.http.auth import Operator, Reader
 from towpath.api.http.bodies import body_of
 from towpath.api.http.idempotency import IdempotencyKey
@@ -23,6 +23,7 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.llm_stream import job_result
+from towpath.api.webhook_targets import read_start
 from towpath.core.errors import BadInputError, ForbiddenError, ModelError
 from towpath.core.json_values import parse_json, write_json
 from towpath.core.spreadsheets import safe_cell
@@ -239,7 +240,7 @@ async def batch_restore(state: State, caller: Operator, body: BatchIds) -> dict[
 async def _merge(
     request: Request, state: AppState, caller: Principal, idempotency_key: str | None
 ) -> tuple[Response, UUID | None]:
-    body, digest = await read_body(request, state, MergeBody)
+    body, digest, webhook = await read_start(request, state, MergeBody)
     if len(set(body.result_ids)) < 2:
         raise BadInputError("result_ids must name two different records or more", field="result_ids")
     rows = await get_records(state.db, caller.organization, body.result_ids)
@@ -256,7 +257,7 @@ async def _merge(
         "body": body.model_dump(mode="json"),
     }
     return await start_job(
-        request, state, caller, JobKind.FUSION_MERGE, params, digest=digest, message="Merge started",
+        request, state, caller, JobKind.FUSION_MERGE, params, digest=digest, webhook=webhook, message="Merge started",
         idempotency_key=idempotency_key,
     )  # fmt: skip
 

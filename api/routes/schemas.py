@@ -9,14 +9,15 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from towpath.accounts.types import Principal
-from towpath.api.enrichments import chosen_models, read_body, start_job
+from towpath.api.enrichments import chosen_models, start_job
 from towpath.api.http.auth import Editor, Reader
-from towpath.api.http.bodies import body_of
+from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.llm_stream import job_result
+from towpath.api.webhook_targets import read_start
 from towpath.core.errors import ConflictError, ModelError, ModelTimeoutError
 from towpath.db.tables import SchemaRow
 from towpath.enrichment.domain.content import Content, input_contract
@@ -145,14 +146,14 @@ async def restore_saved(state: State, caller: Editor, schema_id: UUID) -> dict[s
 async def _generate(
     request: Request, state: AppState, caller: Principal, idempotency_key: str | None
 ) -> tuple[Response, UUID | None]:
-    body, digest = await read_body(request, state, GenerateBody)
+    body, digest, webhook = await read_start(request, state, GenerateBody)
     samples = body.entity_samples if isinstance(body.entity_samples, list) else [body.entity_samples]
     draft_schema(samples, threshold=body.sample_commonality_threshold)
     models, _ = chosen_models(state.catalog, [body.model])
     params = {"model": models[0], "body": body.model_dump(mode="json")}
     return await start_job(
-        request, state, caller, JobKind.SCHEMA_GENERATION, params, digest=digest, message="Generation started",
-        idempotency_key=idempotency_key,
+        request, state, caller, JobKind.SCHEMA_GENERATION, params, digest=digest, webhook=webhook,
+        message="Generation started", idempotency_key=idempotency_key,
     )  # fmt: skip
 
 
@@ -175,7 +176,7 @@ async def generate_sync(
 async def _edit(
     request: Request, state: AppState, caller: Principal, schema_id: UUID, idempotency_key: str | None
 ) -> tuple[Response, UUID | None]:
-    body, digest = await read_body(request, state, PromptBody)
+    body, digest, webhook = await read_start(request, state, PromptBody)
     row, _ = await get_schema(state.db, caller.organization, schema_id)
     await get_attachments(state.db, caller.organization, body.attachment_ids or [])
     models, _ = chosen_models(state.catalog, [body.model])
@@ -187,7 +188,7 @@ async def _edit(
         "body": body.model_dump(mode="json"),
     }
     return await start_job(
-        request, state, caller, JobKind.SCHEMA_EDIT, params, digest=digest, message="Edit started",
+        request, state, caller, JobKind.SCHEMA_EDIT, params, digest=digest, webhook=webhook, message="Edit started",
         idempotency_key=idempotency_key,
     )  # fmt: skip
 

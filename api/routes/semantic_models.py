@@ -13,9 +13,8 @@ from towpath.ai.store.models import get_model, list_models, models_over
 from towpath.ai.store.tables import ConnectionRow, ModelRow
 from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelContentBody, ModelKind
 from towpath.api.ai_views import page_info
-from towpath.api.enrichments import read_body
 from towpath.api.http.auth import Editor, Reader
-from towpath.api.http.bodies import body_of
+from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
 from towpath.api.http.ids import ConnectionId, ModelId, TopicName
 from towpath.api.http.media import YAML, media_type

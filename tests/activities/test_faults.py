@@ -20,7 +20,6 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
-from towpath.activities.errors import FEW_TRIES, MAX_MESSAGE, end_of_item, judge
 from towpath.activities.interceptor import ActivityGuard
 from towpath.core.errors import (
     BadInputError,
@@ -32,6 +31,7 @@ from towpath.core.errors import (
 )
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
+from towpath.jobs.faults import FEW_TRIES, MAX_MESSAGE, end_of_item, judge
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.plugin import towpath_plugin
 

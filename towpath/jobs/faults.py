@@ -1,4 +1,4 @@
-"""What an error means for the work that raised it, decided by its kind, once for all activities.
+"""What an error means for the work that raised it, decided by its kind, once for all activities and services.
 
 | kind of error                                                       | what follows                                |
 |---------------------------------------------------------------------|---------------------------------------------|

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from towpath.api.http.turns import Turns
+from towpath.core.turns import Turns
 
 THREADS = 4
 
