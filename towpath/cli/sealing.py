@@ -1,0 +1,30 @@
+"""`towpath secrets`: secrets at rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from towpath.cli.terminal import HomeOption, console, open_home, read_settings, run_with_database
+
+if TYPE_CHECKING:
+    from towpath.db.engine import Database
+
+secrets_app = typer.Typer(help="Secrets at rest: credentials of databases, secrets of webhooks.")
+
+
+@secrets_app.command(name="reseal")
+def reseal_secrets(home: HomeOption = None) -> None:
+    """Encrypt all stored secrets with the first of TOWPATH_ENCRYPTION_KEYS; after it the others can be let go."""
+    from towpath.secrets.rotation import reseal
+    from towpath.secrets.vault import Vault
+
+    settings = read_settings(home)
+    passphrases = settings.encryption_key_list or [open_home(settings).secret("encryption-key")]
+
+    async def change(database: Database) -> None:
+        count = await reseal(database, Vault(passphrases))
+        console.print(f"{count} secrets are sealed with the first key", highlight=False)
+
+    run_with_database(home, change)
