@@ -7,8 +7,9 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 RUN python -m venv /venv
 # The dependencies first: they change less often than the code, and are then taken from the layer before.
-COPY requirements.lock ./
-RUN /venv/bin/pip install --no-deps --require-hashes -r requirements.lock
+# Postgres, Temporal and language models are services of their own here: nothing of the embedded stack comes along.
+COPY requirements-server.lock ./
+RUN /venv/bin/pip install --no-deps --require-hashes -r requirements-server.lock
 COPY pyproject.toml README.md worker.py ./
 COPY towpath towpath/
 COPY activities activities/

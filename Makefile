@@ -81,14 +81,18 @@ sbom: $(VENV)/.dev ## Write dist/towpath.cdx.json: the pinned packages with thei
 audit: $(VENV)/.dev ## Look the pinned packages up in public advisories; needs the network
 	$(BIN)/python deploy/audit.py
 
-lock: ## Pin the newest versions that fit, with hashes and without index URLs
+# What the locks have in common: every platform and Python, hashes, no address of an index.
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate --quiet
+
+lock: ## Pin versions that fit, with hashes and without index URLs; what is pinned stays, delete a lock for the newest
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra demo --extra local-llm --group build --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra demo --extra local-llm --extra bench --group dev --group build -c requirements.lock --universal \
-		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet \
+	$(COMPILE) --extra all --extra demo --group build -o requirements.lock
+	$(COMPILE) --extra documents --extra charts --group build -c requirements.lock -o requirements-server.lock
+	$(COMPILE) --extra all --extra demo --extra bench --group dev --group build -c requirements.lock \
 		-o requirements-dev.lock
-	@for lock in requirements.lock requirements-dev.lock; do \
+	@for lock in requirements.lock requirements-server.lock requirements-dev.lock; do \
 		awk '/^[a-z]/ { keep = !/sys_platform == .never./ } keep' $$lock > $$lock.new && mv $$lock.new $$lock; done
 
 clean: ## Remove the virtual environment and caches; TOWPATH_HOME stays

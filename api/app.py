@@ -31,7 +31,7 @@ from towpath.api.http.health import Probes
 from towpath.api.http.intake import Intake, checked_body
 from towpath.api.http.limits import Limits
 from towpath.api.http.request_log import RequestLog
-from towpath.api.http.requests import HeadRequests, RequestIds
+from towpath.api.http.requests import HeadRequests, add_request_ids
 from towpath.api.http.response_headers import ResponseHeaders, docs_policy
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState
@@ -212,7 +212,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if chosen.request_log:
         app.add_middleware(RequestLog)
     # The log knows the id.
-    app.add_middleware(RequestIds)
+    add_request_ids(app)
     return app
 
 

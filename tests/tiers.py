@@ -27,6 +27,7 @@ ROOMS = (
     "replay/",
     "runtime/",
     "tooling/test_containers.py::test_every_script_is_valid_shell",
+    "tooling/test_extras.py",
     "tooling/test_wheel.py",
     "vectors/",
     "webhooks/",

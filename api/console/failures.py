@@ -83,7 +83,7 @@ def failure_page(request: Request, failure: Failure) -> Response:
         reader=None,
         title=TITLES.get(failure.status, "Something went wrong"),
         detail=failure.detail,
-        request_id=request_id(request.scope) if failure.status >= 500 else None,
+        request_id=request_id() if failure.status >= 500 else None,
         action=_way_on(request, failure.status),
     )
     if failure.retry_after is not None:

@@ -82,7 +82,7 @@ class _Watched:
                 raise
             logger.info(
                 "%s %s: the client has left, request %s",
-                self._scope["method"], self._scope["path"], request_id(self._scope),
+                self._scope["method"], self._scope["path"], request_id(),
             )  # fmt: skip
         finally:
             # Neither outlives the request, whoever ends it.

@@ -56,7 +56,7 @@ def _answer(
         status=status,
         title=title or HTTPStatus(status).phrase,
         code=code,
-        request_id=request_id(request.scope),
+        request_id=request_id(),
     )
     problem = "application/problem+json" in request.headers.get("accept", "")
     return JSONResponse(
@@ -106,7 +106,7 @@ def _list(request: Request, code: ErrorCode, errors: list[dict[str, Any]]) -> JS
         "status": HTTPStatus.UNPROCESSABLE_ENTITY.value,
         "title": "Unprocessable Content",
         "code": code,
-        "request_id": request_id(request.scope),
+        "request_id": request_id(),
     }
     return JSONResponse(body, HTTPStatus.UNPROCESSABLE_ENTITY)
 
@@ -143,9 +143,7 @@ def _away(request: Request, error: Exception) -> JSONResponse:
 def _database(request: Request, error: Exception) -> JSONResponse:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, psycopg.errors.QueryCanceled):
-        logger.warning(
-            "%s %s: %s, request %s", request.method, shown_path(request.url.path), cause, request_id(request.scope)
-        )
+        logger.warning("%s %s: %s, request %s", request.method, shown_path(request.url.path), cause, request_id())
         return _answer(request, 503, ErrorCode.QUERY_TOO_SLOW, TOO_SLOW, {"Retry-After": str(RETRY_SECONDS)})
     if is_away(cause):
         return _away(request, error)
@@ -154,9 +152,9 @@ def _database(request: Request, error: Exception) -> JSONResponse:
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.exception("%s %s failed", request.method, shown_path(request.url.path), exc_info=error)
-    detail = f"something went wrong here; the request id {request_id(request.scope)} helps to find it"
+    detail = f"something went wrong here; the request id {request_id()} helps to find it"
     # This one is sent from outside of all that would add the header.
-    return _answer(request, 500, ErrorCode.INTERNAL, detail, {"X-Request-Id": request_id(request.scope)})
+    return _answer(request, 500, ErrorCode.INTERNAL, detail, {"X-Request-Id": request_id()})
 
 
 def add_error_handlers(app: FastAPI) -> None:

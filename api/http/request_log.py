@@ -123,7 +123,7 @@ def _line(scope: Scope, answer: _Answer, milliseconds: float) -> str:
         "organization": caller.get("organization"),
         "key": caller.get("key"),
         "end": answer.end,
-        "request_id": request_id(scope),
+        "request_id": request_id(),
     }
     return " ".join(f"{name}={_value(value)}" for name, value in fields.items() if value is not None)
 

@@ -6,7 +6,9 @@ import asyncio
 import re
 from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
+from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 USABLE = re.compile(r"[A-Za-z0-9._\-]{1,128}")
@@ -32,9 +34,9 @@ def caller_of(scope: Scope) -> dict[str, str]:
     return facts
 
 
-def request_id(scope: Scope) -> str:
-    """Return the id of the request at hand."""
-    return str(scope.get("towpath.request_id", ""))
+def request_id() -> str:
+    """Return the id of the request at hand; empty outside of one."""
+    return correlation_id.get() or ""
 
 
 def shown_path(path: str) -> str:
@@ -81,8 +83,33 @@ class HeadRequests:
         await self._app({**scope, "method": "GET"}, until_gone, head_alone)
 
 
-class RequestIds:
-    """Pure ASGI, because a wrapper around the response would buffer streams.
+def usable_or_new(given: str) -> str:
+    """Return the id that a client sent if it can stand in a log line, else a new one."""
+    return given if USABLE.fullmatch(given) else str(uuid4())
+
+
+def add_request_ids(app: FastAPI) -> None:
+    """Give each request an id and its answer the same, outside of all that was added before.
+
+    Args:
+        app: Middleware that is added later runs outside of it and knows no id.
+    """
+    app.add_middleware(
+        CorrelationIdMiddleware,
+        header_name="X-Request-Id",
+        update_request_header=False,
+        generator=lambda: str(uuid4()),
+        # As its validator, the pattern would write a warning for each request that somebody cares to send.
+        validator=None,
+        transformer=usable_or_new,
+    )
+    app.add_middleware(AnswerHeaders)
+
+
+class AnswerHeaders:
+    """Puts what routes have noted with `add_header` on the answer, unless it is an error.
+
+    Pure ASGI, because a wrapper around the response would buffer streams.
 
     Args:
         app: What it wraps.
@@ -92,21 +119,16 @@ class RequestIds:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Give the request its id and the answer the same."""
+        """Make room for what is noted, and send it along."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
         # Made here, for what a route below puts into a scope of its own would not be seen.
         scope["towpath.caller"] = {}
-        scope["towpath.request_id"] = given if USABLE.fullmatch(given) else str(uuid4())
 
-        async def with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id(scope)
-                if message["status"] < 400:
-                    headers.update(scope.get("towpath.headers", {}))
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                MutableHeaders(scope=message).update(scope.get("towpath.headers", {}))
             await send(message)
 
-        await self._app(scope, receive, with_id)
+        await self._app(scope, receive, with_headers)

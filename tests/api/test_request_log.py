@@ -21,7 +21,7 @@ from tests.waiting import until
 from towpath.api.app import create_app
 from towpath.api.http.errors import add_error_handlers
 from towpath.api.http.request_log import RequestLog
-from towpath.api.http.requests import RequestIds
+from towpath.api.http.requests import add_request_ids
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 
@@ -89,7 +89,7 @@ def probe() -> Iterator[Probe]:
 
     add_error_handlers(app)
     app.add_middleware(RequestLog)
-    app.add_middleware(RequestIds)
+    add_request_ids(app)
     logger = logging.getLogger("towpath.requests")
     keeper = Keeper(given.lines)
     logger.addHandler(keeper)

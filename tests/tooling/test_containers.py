@@ -222,7 +222,7 @@ def test_the_image_installs_from_the_hashed_lock_alone() -> None:
     installs = [rest for word, rest in instructions("Dockerfile") if word == "RUN" and "pip install" in rest]
 
     assert len(installs) == 2
-    assert "--require-hashes -r requirements.lock" in installs[0]
+    assert "--require-hashes -r requirements-server.lock" in installs[0]
     assert "--no-deps --no-build-isolation" in installs[1]
 
 
@@ -237,7 +237,7 @@ def test_the_image_holds_every_room_and_starts_a_command_that_exists() -> None:
     rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "bench"}
 
     assert rooms <= copied
-    assert {"worker.py", "pyproject.toml", "requirements.lock"} <= copied
+    assert {"worker.py", "pyproject.toml", "requirements-server.lock"} <= copied
     assert dict(words)["CMD"] == '["towpath", "api"]'
 
 

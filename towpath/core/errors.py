@@ -1,26 +1,27 @@
 """The one tree of errors: each knows its code, its HTTP status and whether a retry can help.
 
 TowpathError
-|-- BadInput          400  what the caller sent is wrong; `field` names the place
-|-- Unauthorized      401  no key, a wrong key, or two different keys
-|-- Forbidden         403  the key may not do this
-|-- NotFound          404  unknown, or another organisation's
-|-- SlowBody          408  the body comes too slowly, or takes too long
-|-- Conflict          409  the state does not allow it now
-|-- TooLarge          413  beyond a limit
-|-- UnsupportedMediaType 415 the body is of a type that is not taken
-|-- Unprocessable     422  the same Idempotency-Key with another body
-|-- TooMany           429  slow down; carries `retry_after`
-|   `-- LimitReached  429  a limit of the organization, key or account is used up; names it
-|-- Unavailable       503  a part is down; carries `retry_after`
-|-- ModelError        502  a language model gave no usable answer; codes in small letters, as its users know them
-|   |-- RateLimited   429  the provider asks to slow down; carries `retry_after`
-|   |-- ProviderDown  502  the provider does not answer now
-|   |-- ModelTimeout  504  the provider took too long
-|   |-- ContextTooLong 422 the prompt is longer than the model takes
-|   |-- ModelRetired  422  the provider no longer has the model
-|   `-- OutputInvalid 502  not the asked form, also after repairs
-`-- JobFault          500  a job cannot go on; never retried
+|-- BadInputError           400  what the caller sent is wrong; `field` names the place
+|-- UnauthorizedError       401  no key, a wrong key, or two different keys
+|-- ForbiddenError          403  the key may not do this
+|-- NotFoundError           404  unknown, or another organisation's
+|-- SlowBodyError           408  the body comes too slowly, or takes too long
+|-- ConflictError           409  the state does not allow it now
+|-- TooLargeError           413  beyond a limit
+|-- UnsupportedMediaTypeError 415 the body is of a type that is not taken
+|-- UnprocessableError      422  the same Idempotency-Key with another body
+|-- TooManyError            429  slow down; carries `retry_after`
+|   `-- LimitReachedError   429  a limit of the organization, key or account is used up; names it
+|-- UnavailableError        503  a part is down; carries `retry_after`
+|-- ModelError              502  a language model gave no usable answer; codes in small letters, as its users know them
+|   |-- RateLimitedError    429  the provider asks to slow down; carries `retry_after`
+|   |-- ProviderDownError   502  the provider does not answer now
+|   |-- ModelTimeoutError   504  the provider took too long
+|   |-- ContextTooLongError 422  the prompt is longer than the model takes
+|   |-- ModelRetiredError   422  the provider no longer has the model
+|   `-- OutputInvalidError  502  not the asked form, also after repairs
+`-- JobFaultError           500  a job cannot go on; never retried
+    `-- MissingExtraError   501  an optional part is not installed; names the extra
 """
 
 from __future__ import annotations
@@ -302,6 +303,23 @@ class JobNotActiveError(JobFaultError):
     """A chunk came to write after its job had ended; its transaction is rolled back."""
 
     default_code = ErrorCode.JOB_NOT_ACTIVE
+
+
+class MissingExtraError(JobFaultError):
+    """501: an optional part is not installed.
+
+    Args:
+        extra: The extra of the package that brings it.
+        purpose: What it is needed for, as the subject of a sentence.
+    """
+
+    status = 501
+    title = "Not Implemented"
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        self.missing = extra
+        self.purpose = purpose
+        super().__init__(f"{purpose} needs an optional part that is not installed: pip install 'towpath[{extra}]'")
 
 
 class ModelError(TowpathError):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from towpath.core.errors import ErrorCode, TowpathError
+from towpath.core.errors import ErrorCode, MissingExtraError, TowpathError
 from towpath.documents.confine import allow_seconds, confine
 from towpath.documents.faults import fault
 from towpath.documents.opening import Opener
@@ -72,6 +72,8 @@ class _Reader:
         try:
             for tag, body in self._answers(request):
                 self._send(tag, body)
+        except MissingExtraError as error:
+            return Fault(code=error.code, detail=error.detail, missing=(error.missing, error.purpose))
         except TowpathError as error:
             page = error.extra.get("page", self._page)
             return Fault(code=error.code, detail=error.detail, page=page if isinstance(page, int) else None)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from towpath.core.errors import JobFaultError
+from towpath.core.extras import Extra, using
 from towpath.documents.types import Box, Word
 
 # The longest side that is looked at, in pixels: a letter at 180 dots an inch.
@@ -28,14 +28,12 @@ class Recogniser:
         threads: Of one page.
 
     Raises:
-        JobFaultError: The package is not installed.
+        MissingExtraError: The extra `documents` is not installed.
     """
 
     def __init__(self, threads: int) -> None:
-        try:
+        with using(Extra.DOCUMENTS, "reading a scanned page"):
             from rapidocr import RapidOCR
-        except ModuleNotFoundError as error:
-            raise JobFaultError("the package rapidocr, which reads scanned pages, is not installed") from error
         self._engine: Any = RapidOCR(
             params={
                 "Global.log_level": "critical",

@@ -14,7 +14,8 @@ import pptx
 from towpath.documents.archives import assert_sound
 from towpath.documents.base import Document
 from towpath.documents.layout import table_markdown
-from towpath.documents.texts import MAX_COLUMNS, html_markdown, rows_markdown
+from towpath.documents.markup import html_markdown
+from towpath.documents.texts import MAX_COLUMNS, rows_markdown
 from towpath.documents.types import DocumentKind, OcrMode, PageContent, ReadLimits, ReadMethod
 
 MAX_ROWS = 20_000

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from towpath.core.errors import ErrorCode, NotFoundError
+from towpath.core.extras import Extra, using
 from towpath.documents.base import Document
 from towpath.documents.faults import damaged, fault
 from towpath.documents.ocr import Recogniser
@@ -43,13 +44,14 @@ class Opener:
             BadInput: Encrypted or damaged.
             TooLarge: Beyond a limit.
             NotFoundError: It is not there any more.
+            MissingExtraError: The kind is read with the extra `documents`, which is not installed.
         """
         seen = self._seen(path, kind)
         if self._open is not None and self._open[0] == seen:
             return self._open[1]
         self._forget()
         if kind not in self._openers:
-            with self._loading():
+            with self._loading(), using(Extra.DOCUMENTS, f"reading a document of the kind {kind.upper()}"):
                 self._openers[kind] = self._opener(kind)
         document = self._openers[kind](Path(path))
         try:

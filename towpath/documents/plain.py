@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from towpath.core.errors import BadInputError, ErrorCode, TooLargeError
+from towpath.core.extras import Extra, using
 from towpath.documents.texts import decoded, told_by_html
 
 MAX_CHARACTERS = 10_000_000
@@ -34,6 +35,7 @@ def plain_text(
     Raises:
         BadInputError: Empty, encrypted, broken, or of a kind that is not read.
         TooLargeError: A PDF of too many pages.
+        MissingExtraError: HTML or a PDF, and the extra `documents` is not installed.
     """
     if not data:
         raise _unreadable(name, "is empty")
@@ -72,11 +74,12 @@ def _decode(data: bytes, name: str, charset: str | None) -> str:
 
 
 def _html_text(page: str) -> str:
-    import lxml.html
-    from inscriptis import Inscriptis
-    from inscriptis.css_profiles import CSS_PROFILES
-    from inscriptis.model.config import ParserConfig
-    from lxml.etree import ParserError
+    with using(Extra.DOCUMENTS, "reading HTML"):
+        import lxml.html
+        from inscriptis import Inscriptis
+        from inscriptis.css_profiles import CSS_PROFILES
+        from inscriptis.model.config import ParserConfig
+        from lxml.etree import ParserError
 
     try:
         # An encoding in the page's own XML declaration no longer holds, and lxml refuses text with one.
@@ -87,7 +90,8 @@ def _html_text(page: str) -> str:
 
 
 def _pdf_text(data: bytes, name: str, most_pages: int) -> str:
-    import pypdfium2
+    with using(Extra.DOCUMENTS, "reading a PDF"):
+        import pypdfium2
 
     try:
         document = pypdfium2.PdfDocument(data)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from towpath.core.errors import ErrorCode, JobFaultError, NotFoundError, TowpathError
+from towpath.core.errors import ErrorCode, JobFaultError, MissingExtraError, NotFoundError, TowpathError
 from towpath.documents.faults import fault
 from towpath.documents.types import ReadLimits
 from towpath.documents.wire import LENGTH_BYTES, LOAD_SECONDS, MAX_BODY, Fault, Request, Tag, frame
@@ -153,6 +153,8 @@ class Child:
 def _error(told: Fault) -> TowpathError:
     if told.code == ErrorCode.NOT_FOUND:
         return NotFoundError(told.detail)
+    if told.missing is not None:
+        return MissingExtraError(*told.missing)
     if told.code == ErrorCode.INTERNAL:
         return JobFaultError(told.detail)
     made = fault(told.code, told.detail, told.page)

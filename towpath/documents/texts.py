@@ -8,11 +8,8 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import markdownify
-from bs4 import BeautifulSoup, FeatureNotFound
-
+from towpath.core.extras import Extra, using
 from towpath.documents.base import Document
 from towpath.documents.faults import damaged
 from towpath.documents.layout import table_markdown
@@ -32,9 +29,7 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-UNSEEN = ["script", "style", "noscript", "template", "head", "svg", "iframe", "object"]
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?([\w-]{1,40})", re.IGNORECASE)
-_BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*){2,}")
 
 
 class TextFile(Document):
@@ -64,6 +59,8 @@ class TextFile(Document):
             data = file.read(share * most + 1)
         cut = len(data) > share * most
         if self._kind == DocumentKind.HTML:
+            with using(Extra.DOCUMENTS, "reading HTML"):
+                from towpath.documents.markup import html_markdown
             content = html_markdown(decoded(data, told_by_html(data)))
         elif self._kind == DocumentKind.CSV:
             content, short = _csv_markdown(decoded(data), most)
@@ -71,32 +68,6 @@ class TextFile(Document):
         else:
             content = decoded(data).replace("\r\n", "\n").replace("\x00", "").strip()
         return PageContent(page=page, content=content, method=ReadMethod.TEXT, truncated=cut)
-
-
-class _Plain(markdownify.MarkdownConverter):
-    """Text first: pictures are what is said in their place."""
-
-    def convert_img(self, el: Any, text: str, parent_tags: Any) -> str:
-        return str(el.attrs.get("alt") or "")
-
-
-def html_markdown(page: str) -> str:
-    """What a page shows, as Markdown."""
-    try:
-        soup = BeautifulSoup(page, "lxml")
-    except FeatureNotFound:
-        soup = BeautifulSoup(page, "html.parser")
-    for unseen in soup.find_all(UNSEEN):
-        unseen.decompose()
-    converter = _Plain(
-        heading_style="ATX", bullets="-", escape_asterisks=False, escape_underscores=False, table_infer_header=True
-    )
-    try:
-        content = str(converter.convert_soup(soup))
-    except RecursionError:
-        # Nested beyond all meaning: its text alone.
-        content = soup.get_text("\n", strip=True)
-    return _BLANK_LINES.sub("\n\n", content).replace("\x00", "").strip()
 
 
 def rows_markdown(rows: Iterable[Sequence[str]], most_characters: int) -> tuple[str, bool]:

@@ -65,12 +65,14 @@ class Fault(BaseModel):
 
     Attributes:
         fatal: The child ends as well.
+        missing: The extra that is not installed, and what it is needed for; None: that is not why.
     """
 
     code: ErrorCode
     detail: str
     page: int | None = None
     fatal: bool = False
+    missing: tuple[str, str] | None = None
 
 
 def frame(tag: Tag, body: bytes = b"") -> bytes:

