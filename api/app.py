@@ -6,7 +6,6 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -174,7 +173,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = _Towpath(
         chosen,
         title="Towpath",
-        version=version("towpath"),
+        version="0.1.0",
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=lambda app: _lifespan(app, chosen),

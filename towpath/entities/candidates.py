@@ -11,7 +11,7 @@ from towpath.entities.store.pairs import ScoredPairs
 from towpath.entities.store.records import read_stored
 from towpath.jobs.types import JobRef
 
-# A loaded index holds the useful postings, their keys and the uids: measured, see docs/explanation/performance.md.
+# A loaded index holds the useful postings, their keys and the entities' uids: measured, see docs/performance.md.
 BYTES_AN_ENTITY = 200
 # One entity by SQL costs as much as loading this many entities' postings.
 LOAD_ENTITIES_A_QUERY = 200
