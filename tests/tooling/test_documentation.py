@@ -54,7 +54,9 @@ def test_a_broken_link_is_noticed(tmp_path: Path) -> None:
 
 def defined_in(file: Path) -> set[str]:
     """The functions and classes of a module, and the methods of its classes as `Class.method`."""
-    names = set()
+    names: set[str] = set()
+    if not file.exists():
+        return names
     for node in ast.parse(file.read_text()).body:
         if isinstance(node, ast.ClassDef):
             methods = (member for member in node.body if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef))
