@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ ROOT = FOLDER.parent
 PAGES = sorted([*ROOT.glob("*.md"), *FOLDER.rglob("*.md")])
 LINK = re.compile(r"(?<!`)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
+STEP = re.compile(r"^\| \d+ \| `(?P<name>[\w.]+)` \| `(?P<file>[\w/.]+)` \|", re.MULTILINE)
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 
 
@@ -48,6 +50,28 @@ def test_a_broken_link_is_noticed(tmp_path: Path) -> None:
     )
 
     assert broken_links(page) == ["there.md#another", "gone.md"]
+
+
+def defined_in(file: Path) -> set[str]:
+    """The functions and classes of a module, and the methods of its classes as `Class.method`."""
+    names: set[str] = set()
+    if not file.exists():
+        return names
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            methods = (member for member in node.body if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef))
+            names |= {node.name, *(f"{node.name}.{method.name}" for method in methods)}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+    return names
+
+
+def test_every_step_of_the_walks_is_where_the_architecture_says() -> None:
+    steps = list(STEP.finditer((FOLDER / "explanation" / "architecture.md").read_text()))
+
+    assert len(steps) > 50
+    lost = [step["name"] for step in steps if step["name"] not in defined_in(ROOT / step["file"])]
+    assert lost == []
 
 
 def test_generated_blocks_are_up_to_date() -> None:
