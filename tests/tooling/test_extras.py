@@ -26,7 +26,7 @@ from tests.supervised import supervised
 from towpath.core.extras import MODULES, Extra
 from towpath.llm.types import LOCAL_LLM
 from towpath.runtime.embedded import EmbeddedStack, stack
-from towpath.runtime.embedded.temporal_server import binary
+from towpath.runtime.embedded.temporal_server import find_binary
 from towpath.runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,7 +171,7 @@ def bare(session_home: Path) -> Iterator[EmbeddedStack]:
     runner.write_text(RUNNER.format(python=sys.executable, blocked=sorted(OPTIONAL)))
     runner.chmod(0o755)
     # The servers are looked for beside Python.
-    (folder / "temporal").symlink_to(binary())
+    (folder / "temporal").symlink_to(find_binary())
     (folder / "chroma").symlink_to(Path(sys.executable).parent / "chroma")
     settings = Settings(home=session_home / "bare", port=0, ui_port=0, workers=1)
     with ExitStack() as parts, pytest.MonkeyPatch.context() as patch:
