@@ -13,7 +13,7 @@ from towpath.activities.webhooks import WebhookActivities
 from towpath.jobs.starting import start_options
 from towpath.jobs.types import JobStart, Reconciled
 from towpath.webhooks.types import DeliveryInput
-from towpath.workflows.options import HOUSE
+from towpath.workflows.options import MAINTENANCE
 from towpath.workflows.webhooks import start_delivery
 
 RECONCILE_ID = "towpath/reconcile"
@@ -45,7 +45,7 @@ class ReconcileWorkflow:
     async def _jobs(self, done: Reconciled) -> None:
         after: UUID | None = None
         while True:
-            page = await workflow.execute_activity_method(JobActivities.find_unstarted, after, **HOUSE)
+            page = await workflow.execute_activity_method(JobActivities.find_unstarted, after, **MAINTENANCE)
             done.problems += page.problems
             for start in page.unstarted:
                 await self._start(start, done)
@@ -54,17 +54,17 @@ class ReconcileWorkflow:
                 return
 
     async def _deliveries(self, done: Reconciled) -> None:
-        for ref in await workflow.execute_activity_method(WebhookActivities.find_overdue, **HOUSE):
+        for ref in await workflow.execute_activity_method(WebhookActivities.find_overdue, **MAINTENANCE):
             done.started += await start_delivery(DeliveryInput(ref=ref))
 
     async def _sweeps(self, _: Reconciled) -> None:
         for _round in range(SWEEPS_A_RUN):
-            if not await workflow.execute_activity_method(JobActivities.sweep, **HOUSE):
+            if not await workflow.execute_activity_method(JobActivities.sweep, **MAINTENANCE):
                 break
 
     async def _index(self, _: Reconciled) -> None:
         for _round in range(SWEEPS_A_RUN):
-            if not await workflow.execute_activity_method(VectorActivities.tend_index, **HOUSE):
+            if not await workflow.execute_activity_method(VectorActivities.tend_index, **MAINTENANCE):
                 break
 
     @staticmethod

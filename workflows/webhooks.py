@@ -20,6 +20,7 @@ from towpath.jobs import search_attributes as attributes
 from towpath.jobs.types import DeliveryRef, JobRef
 from towpath.webhooks.types import (
     DELIVERY,
+    NOTICE,
     DeliveryInput,
     DeliveryOutcome,
     DeliveryState,
@@ -27,8 +28,7 @@ from towpath.webhooks.types import (
     NoticeOutcome,
     TryTask,
 )
-from towpath.webhooks.types import NOTICE as NOTICE_WORKFLOW
-from towpath.workflows.options import NOTICE
+from towpath.workflows.options import WEBHOOK
 
 FIRST_AT_ONCE = 200
 
@@ -48,7 +48,7 @@ class DeliveryWorkflow:
         while True:
             task = TryTask(ref=given.ref, number=number)
             outcome = await workflow.execute_activity_method(
-                WebhookActivities.try_delivery, task, **NOTICE, summary=f"attempt {number + 1}"
+                WebhookActivities.try_delivery, task, **WEBHOOK, summary=f"attempt {number + 1}"
             )
             number += 1
             if outcome.state is not DeliveryState.PENDING:
@@ -58,7 +58,7 @@ class DeliveryWorkflow:
             await workflow.sleep(outcome.wait, summary=f"before attempt {number + 1}")
 
 
-@workflow.defn(name=NOTICE_WORKFLOW)
+@workflow.defn(name=NOTICE)
 class NoticeWorkflow:
     """Tells all receivers of one job's end."""
 
@@ -69,7 +69,7 @@ class NoticeWorkflow:
         for place in range(0, len(given.refs), FIRST_AT_ONCE):
             refs = given.refs[place : place + FIRST_AT_ONCE]
             found = await workflow.execute_activity_method(
-                WebhookActivities.try_first, NoticeInput(refs=refs), **NOTICE, summary=f"{len(refs)} receivers"
+                WebhookActivities.try_first, NoticeInput(refs=refs), **WEBHOOK, summary=f"{len(refs)} receivers"
             )
             left = [
                 DeliveryInput(ref=ref, tried=1, wait=one.wait)
@@ -86,8 +86,8 @@ class NoticeWorkflow:
 async def start_notice(job: JobRef, refs: list[DeliveryRef], *, step: int = 0) -> None:
     """Start a notice from within a job's workflow: of its end, or of a step's progress."""
     if refs:
-        identity = f"{job.organization}/{NOTICE_WORKFLOW}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
-        await _start(NoticeWorkflow.run, NoticeInput(refs=refs), identity, job.organization, NOTICE_WORKFLOW)
+        identity = f"{job.organization}/{NOTICE}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
+        await _start(NoticeWorkflow.run, NoticeInput(refs=refs), identity, job.organization, NOTICE)
 
 
 async def start_delivery(given: DeliveryInput) -> bool:
