@@ -16,11 +16,12 @@ from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
 from towpath.jobs.faults import judge, report
 from towpath.jobs.registry import job_types
+from towpath.jobs.rows import ref_of
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.events import hold_job
 from towpath.jobs.store.housekeeping import open_jobs, sweep_jobs
 from towpath.jobs.store.listing import compact_counters
-from towpath.jobs.store.starts import ref_of, start_of
+from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import (
     Finish,

@@ -30,9 +30,8 @@ from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_ever
 from towpath.core.errors import TowpathError
 from towpath.core.json_values import write_json
 from towpath.extraction.types import CLASSIFICATION, EXTRACTION
-from towpath.jobs.gateway import held_for_review
 from towpath.jobs.policy import JobAction, may
-from towpath.jobs.store.ends import warnings_of
+from towpath.jobs.rows import is_held_for_review, warnings_of
 from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.staging import read_failures
 from towpath.jobs.store.tables import JobRow
@@ -104,7 +103,7 @@ def _acts(job: JobRow) -> list[Act]:
     if job.phase == DELIVER:
         return []
     if job.state is JobState.PAUSED:
-        return [Act.CANCEL] if held_for_review(job) else [Act.CONTINUE, Act.CANCEL]
+        return [Act.CANCEL] if is_held_for_review(job) else [Act.CONTINUE, Act.CANCEL]
     return [Act.PAUSE, Act.CANCEL]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from towpath.jobs.registry import job_type
+from towpath.jobs.rows import read_subject
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState, JobStatus, ReviewStatus, job_status
 
@@ -75,10 +75,7 @@ def job_line(job: JobRow, now: datetime | None = None) -> JobLine:
 def subject_of(job: JobRow) -> str:
     """What a job works on: a question, a document's name, an index; its short id where nothing is known."""
     described = job_type(job.kind)
-    subject = job.params.get(described.headline) if described.headline else None
-    subject = subject or job.params.get(described.subject)
-    if isinstance(subject, Mapping):
-        subject = subject.get("file_name")
+    subject = read_subject(job, described.headline) or read_subject(job, described.subject)
     words = " ".join(str(subject or f"Job {str(job.id)[:8]}").split())
     return words if len(words) <= SUBJECT_CHARACTERS else f"{words[: SUBJECT_CHARACTERS - 1].rstrip()}…"
 

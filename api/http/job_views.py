@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from towpath.jobs.registry import job_type
-from towpath.jobs.store.ends import warnings_of
-from towpath.jobs.store.jobs import error_of, progress_of
-from towpath.jobs.store.retries import retrying_of
-from towpath.jobs.store.starts import ref_of
+from towpath.jobs.rows import error_of, progress_of, ref_of, retrying_of, warnings_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Cost, JobLinks, JobView
 from towpath.runtime.settings import Settings

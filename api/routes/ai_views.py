@@ -31,7 +31,7 @@ from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.spreadsheets import escape_csv
-from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.rows import plain_warnings
 from towpath.jobs.store.tables import JobRow
 
 MAX_WAIT = 60.0

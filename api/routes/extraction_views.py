@@ -19,7 +19,7 @@ from towpath.documents.types import PageContent
 from towpath.extraction.store.jobs import extract_id, read_extractions
 from towpath.extraction.store.pages import read_pages
 from towpath.extraction.types import CLASSIFICATION, EXTRACTION, MAX_SHOWN_BYTES, Annotation, Extraction
-from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.rows import plain_warnings
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import job_status
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Connection
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import STOPPED, Finish, JobState, JobWarning, bounded
+from towpath.jobs.types import STOPPED, Finish, JobState, bounded
 
 MAX_MESSAGE = 2000
 End = tuple[JobState, str | None, str | None]
@@ -25,16 +23,6 @@ async def end_of(connection: Connection, job: JobRow, finish: Finish) -> End:
         # A chunk met the wish in the row before the cancel reached its workflow.
         return JobState.CANCELLED, ErrorCode.CANCELLED, STOPPED
     return state, finish.error.code, finish.error.message
-
-
-def warnings_of(job: JobRow) -> list[JobWarning]:
-    """The warnings of a job's row."""
-    return [JobWarning.model_validate(one) for one in job.warnings]
-
-
-def plain_warnings(job: JobRow) -> list[dict[str, Any]]:
-    """The same, as an API shows them."""
-    return [one.model_dump(mode="json") for one in warnings_of(job)]
 
 
 async def _nothing_succeeded(connection: Connection, job: JobRow) -> End:

@@ -71,7 +71,7 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
 
 async def append_told(connection: Connection, ref: JobRef, event: EventType, data: dict[str, Any], key: str) -> None:
     """Append an event that jobs of every kind can have, with the job's counts where its kind wants them."""
-    if job_type(ref.kind).counts_in_events:
+    if job_type(ref.kind).has_counts_in_events:
         await append_events(connection, ref, [NewEvent(type=event, key=key, data=data)])
     else:
         await append_event(connection, ref.job_id, event, data, key=f"{ref.attempt}:{key}")

@@ -18,6 +18,7 @@ from towpath.core.errors import ConflictError, ErrorCode, JobNotActiveError, Lim
 from towpath.db.engine import Connection, Database
 from towpath.jobs.hooks import queue_deliveries, queued_deliveries
 from towpath.jobs.registry import job_type
+from towpath.jobs.rows import error_of, progress_of
 from towpath.jobs.store.ends import end_of
 from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
@@ -427,20 +428,6 @@ def _outcome(job: JobRow, *, following: JobStart | None = None, deliveries: Sequ
     )
 
 
-def progress_of(job: JobRow) -> Progress:
-    """The counts of a job's row."""
-    return Progress(
-        total=job.total, processed=job.processed, succeeded=job.succeeded, failed=job.failed, skipped=job.skipped
-    )
-
-
-def error_of(job: JobRow) -> JobError | None:
-    """The error of a job's row."""
-    if job.error_code is None:
-        return None
-    return JobError(code=ErrorCode(job.error_code), message=job.error_message or "")
-
-
 async def _next_attempt(connection: Connection, job: JobRow, *, deadline: datetime | None = None) -> None:
     """Send a job round again; a deadline that has passed would end it at once, and holds no longer."""
     try:
@@ -455,7 +442,7 @@ async def _next_attempt(connection: Connection, job: JobRow, *, deadline: dateti
             (deadline, job.id),
         )
     except psycopg.errors.UniqueViolation as error:
-        raise ConflictError(job_type(job.kind).is_busy) from error
+        raise ConflictError(job_type(job.kind).conflict) from error
     await append_event(connection, job.id, EventType.RESTARTED, {})
 
 

@@ -6,7 +6,6 @@ from psycopg.types.json import Jsonb
 
 from towpath.db.engine import Connection, Database
 from towpath.jobs.store.jobs import append_event
-from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import EventType, JobRef, Retrying
 
 FIRST_EVENTS = 20
@@ -66,9 +65,3 @@ async def clear_retry(database: Database, ref: JobRef, key: str) -> None:
             " WHERE id = %(id)s AND attempt = %(attempt)s AND retries ? %(key)s",
             {"key": key, "id": ref.job_id, "attempt": ref.attempt},
         )
-
-
-def retrying_of(job: JobRow) -> Retrying | None:
-    """The step of a job that has failed most often."""
-    found = [Retrying.model_validate(one) for one in job.retries.values()]
-    return max(found, key=lambda one: one.attempt, default=None)
