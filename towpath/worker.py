@@ -47,8 +47,11 @@ from towpath.extraction.service.pipeline import ExtractionPipeline
 from towpath.features import register_features
 from towpath.jobs.patience import Clock, Patience, wall_clock
 from towpath.jobs.registry import job_types
+from towpath.jobs.service.housekeeping import Housekeeping
+from towpath.jobs.service.runs import JobRuns
 from towpath.llm import LanguageModels
 from towpath.llm.paid import Asker
+from towpath.llm.store.answers import sweep_answers
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url, local_llm_url
 from towpath.runtime.exposure import list_own_endpoints
@@ -163,6 +166,13 @@ class Parts:
             seconds=settings.document_seconds,
         )
         reader = DocumentReader(settings.read_limits, children=COMPUTE_SLOTS)
+        runs = JobRuns(database, full_details=settings.full_details)
+        housekeeping = Housekeeping(
+            database,
+            retention_days=settings.retention_days,
+            sweeps=[lambda connection, limit: sweep_answers(connection, days=settings.llm_cache_days, limit=limit)],
+            full_details=settings.full_details,
+        )
         sources = Sources(client, reader, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
         documents = DocumentCache(
             database,
@@ -180,12 +190,7 @@ class Parts:
             seconds=settings.query_seconds,
         )
         return cls(
-            jobs=JobActivities(
-                database,
-                retention_days=settings.retention_days,
-                answer_days=settings.llm_cache_days,
-                full_details=settings.full_details,
-            ),
+            jobs=JobActivities(runs, housekeeping),
             entities=EntityActivities(BatchIndexing(database, matcher, share_size=settings.match_chunk)),
             reindex=ReindexActivities(Reindexing(database, matcher, share_size=settings.match_chunk)),
             vectors=VectorActivities(
@@ -198,7 +203,7 @@ class Parts:
                 ExtractionPipeline(database, asker, documents, chunk=settings.extraction_chunk)
             ),
             documents=documents,
-            guard=ActivityGuard(database, retry_days=settings.retry_days, full_details=settings.full_details),
+            guard=ActivityGuard(runs, retry_days=settings.retry_days, full_details=settings.full_details),
             fetcher=fetcher,
             webhooks=WebhookActivities(database, receivers, vault),
             receivers=receivers,

@@ -28,7 +28,7 @@ class AiJobWorkflow(JobWorkflow[AiRunState]):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt."""
-        return await self.execute(job, self._phases)
+        return await self.run_job(job, self._phases)
 
     async def _phases(self, job: JobInput) -> dict[str, Any]:
         state = self.state

@@ -77,7 +77,7 @@ class SingleEnrichmentWorkflow(EnrichmentWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt."""
-        return await self.execute(job, self._phases)
+        return await self.run_job(job, self._phases)
 
 
 @workflow.defn(name=BATCH_ENRICHMENT)
@@ -87,7 +87,7 @@ class BatchEnrichmentWorkflow(EnrichmentWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt."""
-        return await self.execute(job, self._phases)
+        return await self.run_job(job, self._phases)
 
 
 SchemaGenerationWorkflow = single_activity_job(

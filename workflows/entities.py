@@ -49,7 +49,7 @@ class EntityBatchWorkflow(EntityJob):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt of a batch."""
-        return await self.execute(job, self._phases)
+        return await self.run_job(job, self._phases)
 
     async def _phases(self, job: JobInput) -> None:
         state = self.state

@@ -20,7 +20,7 @@ class EntityReindexWorkflow(EntityJob):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt of a re-index."""
-        return await self.execute(job, self._phases)
+        return await self.run_job(job, self._phases)
 
     async def _phases(self, job: JobInput) -> dict[str, Any] | None:
         state = self.state

@@ -67,7 +67,7 @@ class ExtractionWorkflow(DocumentWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt."""
-        return await self.execute(job, self._phases)
+        return await self.run_job(job, self._phases)
 
     async def _phases(self, job: JobInput) -> dict[str, Any]:
         await self.read(job, then=EXTRACT)
@@ -98,7 +98,7 @@ class ClassificationWorkflow(DocumentWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt."""
-        return await self.execute(job, self._phases)
+        return await self.run_job(job, self._phases)
 
     async def _phases(self, job: JobInput) -> dict[str, Any]:
         await self.read(job, then="classify")

@@ -1,6 +1,6 @@
 """What every job workflow is made of: control by signals, a window of chunks, one way to end.
 
-A job workflow derives from `JobWorkflow`, and its `run` calls `execute` with the phases it goes through:
+A job workflow derives from `JobWorkflow`, and its `run` calls `run_job` with the phases it goes through:
 `enter_phase` begins a phase, `run_chunks` runs its chunks, and both survive continue-as-new.
 """
 
@@ -107,7 +107,7 @@ class JobWorkflow(Generic[State]):
         if not 1 <= window <= MAX_WINDOW:
             raise ApplicationError(f"concurrency must be 1 to {MAX_WINDOW}", type=ErrorCode.INVALID_VALUE)
 
-    async def execute(self, job: JobInput, phases: Phases) -> JobOutcome:
+    async def run_job(self, job: JobInput, phases: Phases) -> JobOutcome:
         """Run a job from its begin to its end; whatever happens, the job's row says so.
 
         Args:

@@ -58,7 +58,7 @@ def single_activity_job(
     name = "".join(word.capitalize() for word in kind.split("_")) + "Workflow"
 
     async def run(self: SingleActivityWorkflow, job: JobInput) -> JobOutcome:
-        return await self.execute(job, self._phases)
+        return await self.run_job(job, self._phases)
 
     # Temporal skips `self` where it has no type, and takes a class for local whose method says so.
     del run.__annotations__["self"]

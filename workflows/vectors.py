@@ -47,7 +47,7 @@ class VectorUpsertionWorkflow(VectorTaskWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt of an upsertion task."""
-        return await self.execute(job, self._phases)
+        return await self.run_job(job, self._phases)
 
 
 @workflow.defn(name=VECTOR_DELETION)
@@ -59,7 +59,7 @@ class VectorDeletionWorkflow(VectorTaskWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt of a deletion task."""
-        return await self.execute(job, self._phases)
+        return await self.run_job(job, self._phases)
 
 
 VECTOR_WORKFLOWS: list[type] = [VectorUpsertionWorkflow, VectorDeletionWorkflow]

@@ -17,7 +17,7 @@ from towpath.api.console.visitors import SignInNeededError, Visitor, read_visito
 from towpath.api.http.auth import assert_allowed
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
-from towpath.jobs.store.listing import JobFilter, list_page
+from towpath.jobs.lists import JobFilter
 from towpath.jobs.types import ReviewStatus
 
 PART = "fragment"
@@ -93,14 +93,13 @@ def check_editor(visitor: Visitor, request: Request, form: Mapping[str, str], ro
 
 
 def pending_reviews(visitor: Visitor) -> JobFilter:
-    """Return the jobs whose review the visitor could decide."""
+    """Return the filter of the jobs whose review the visitor could decide."""
     return JobFilter(review_statuses=[ReviewStatus.PENDING], user_id=visitor.user_id)
 
 
 async def load_reader(state: AppState, visitor: Visitor) -> Reader:
     """Return the visitor for a template, with the count of reviews that wait."""
-    found = await list_page(state.db, visitor.caller.organization, pending_reviews(visitor), page=1, size=1)
-    return replace(visitor.reader, waiting=found.total)
+    return replace(visitor.reader, waiting=await state.jobs.count_pending_reviews(visitor.caller))
 
 
 async def console_page(

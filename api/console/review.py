@@ -27,8 +27,9 @@ from towpath.extraction.service.reviews import decide_review, save_correction
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.store.pages import read_image
 from towpath.extraction.types import EXTRACTION, AnnotateBody, ReviewBody
+from towpath.jobs.lists import JobFilter
 from towpath.jobs.policy import JobAction
-from towpath.jobs.store.listing import JobFilter, list_page
+from towpath.jobs.store.listing import list_page
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import ReviewStatus
 

@@ -16,7 +16,6 @@ from towpath.api.http.auth import authenticate, bearer, declare_needs, header_ke
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
 from towpath.core.values import MAX_NUMBER
-from towpath.jobs.store.jobs import get_job
 from towpath.jobs.store.tables import JobRow
 
 RETRY_MILLISECONDS = 3000
@@ -73,7 +72,7 @@ async def stream_reader(
     organization = read_stream_token(state, token or "", job_id)
     note_caller(request.scope, organization=organization)
     await state.limits.count_request(request.scope, organization)
-    return await get_job(state.db, organization, job_id)
+    return await state.jobs.load(organization, job_id)
 
 
 def has_everything(job: JobRow, position: int | None) -> bool:

@@ -47,9 +47,10 @@ from towpath.extraction.types import (
     ReviewBody,
     TemplateBody,
 )
+from towpath.jobs.lists import JobFilter
 from towpath.jobs.policy import JobAction
 from towpath.jobs.registry import kinds
-from towpath.jobs.store.listing import JobFilter, list_page
+from towpath.jobs.store.listing import list_page
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState, JobStatus, ReviewStatus, read_kind
 

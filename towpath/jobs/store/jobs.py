@@ -18,7 +18,7 @@ from towpath.core.errors import ConflictError, ErrorCode, JobNotActiveError, Lim
 from towpath.db.engine import Connection, Database
 from towpath.jobs.hooks import queue_deliveries, queued_deliveries
 from towpath.jobs.registry import job_type
-from towpath.jobs.rows import error_of, progress_of
+from towpath.jobs.rows import error_of, is_current_run, progress_of
 from towpath.jobs.store.ends import end_of
 from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
@@ -187,7 +187,7 @@ async def begin_job(database: Database, ref: JobRef) -> Started:
     async with database.transaction() as connection:
         job = await lock_job(connection, ref.organization, ref.job_id)
         window = job.window_size or DEFAULT_WINDOW
-        if job.attempt != ref.attempt or job.state.final or job.cancelling:
+        if not is_current_run(job, ref):
             return Started(cancelled=True, window=window)
         if job.state is JobState.PAUSED:
             return Started(paused=True, window=window)

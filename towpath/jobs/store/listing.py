@@ -1,6 +1,6 @@
 """The list of all jobs: filtered, newest first, any page of it with an exact total, quick at a million rows.
 
-A page is not reached by walking over all rows before it. The kept counts (`stores/job_counters.py`) say how many jobs
+A page is not reached by walking over all rows before it. The counts kept by `counters` say how many jobs
 that match are in each stretch of time, so that whole stretches are stepped over: first spans, then the blocks of the
 few spans that hold the page, then rows of the few blocks that do. Counts, what is not yet folded into them, and rows
 are read in one snapshot, so that a total and its page always agree.
@@ -17,46 +17,13 @@ from uuid import UUID
 from sqlmodel import col, select
 
 from towpath.db.engine import Connection, Database
-from towpath.jobs.store.counters import BLOCK, SPAN, compact_counters
+from towpath.jobs.lists import JobFilter, JobListPage
+from towpath.jobs.store.counters import BLOCK, SPAN
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import SEEN, seen_by
-from towpath.jobs.types import STATUS_OF, JobState, JobStatus, ReviewStatus, job_status
-
-__all__ = ["JobFilter", "JobListPage", "compact_counters", "list_page", "totals_by_status"]
+from towpath.jobs.types import STATUS_OF, JobState, JobStatus, job_status
 
 _STORED = {status: state.value for state, status in STATUS_OF.items()} | {JobStatus.RETRY: "RETRY"}
-
-
-@dataclass(frozen=True)
-class JobFilter:
-    """Which jobs are wanted; all that is given must hold, and an empty list asks for nothing in particular.
-
-    Attributes:
-        kinds: Any of these kinds.
-        statuses: Any of these public statuses.
-        review_statuses: Any of these.
-        template_id: Jobs of this template.
-        created_after: Created at that moment or later.
-        created_before: Created earlier.
-        user_id: Only jobs that this person sees (`domain.policy.jobs`). The person's own are counted one by one,
-            which is quick up to some ten thousand; everything else is equally quick at any number.
-    """
-
-    kinds: Sequence[str] = ()
-    statuses: Sequence[JobStatus] = ()
-    review_statuses: Sequence[ReviewStatus] = ()
-    template_id: UUID | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    user_id: UUID | None = None
-
-
-@dataclass(frozen=True)
-class JobListPage:
-    """A page, newest first, and how many jobs match in all; beyond the last page there are no jobs."""
-
-    jobs: list[JobRow]
-    total: int
 
 
 @dataclass(frozen=True)
