@@ -44,7 +44,7 @@ from towpath.entities.service.matching import Matcher
 from towpath.entities.service.reindexing import Reindexing
 from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.service.pipeline import ExtractionPipeline
-from towpath.features import register_features
+from towpath.features import installed_features, register_features
 from towpath.jobs.patience import Clock, Patience, wall_clock
 from towpath.jobs.registry import job_types
 from towpath.jobs.service.housekeeping import Housekeeping
@@ -110,7 +110,7 @@ class Parts:
     """The activity objects of a worker process, each once however many queues it serves.
 
     Attributes:
-        more: Those of features that are not in the product's own list.
+        installed: Those of features of other packages.
     """
 
     jobs: JobActivities
@@ -128,7 +128,7 @@ class Parts:
     receivers: GuardedClient
     client: GuardedClient
     models: LanguageModels
-    more: tuple[object, ...] = ()
+    installed: tuple[object, ...] = ()
 
     @classmethod
     def make(cls, database: Database, settings: Settings, *, clock: Clock = wall_clock) -> Parts:
@@ -209,6 +209,7 @@ class Parts:
             receivers=receivers,
             client=client,
             models=models,
+            installed=tuple(part for feature in installed_features() for part in feature.activities(database)),
         )
 
     def serve(self, queue: Queue) -> list[ActivityMethod]:
@@ -221,8 +222,8 @@ class Parts:
 
     def _methods(self) -> dict[str, ActivityMethod]:
         """All methods of the activity objects that are activities, by their names in Temporal."""
-        parts = [getattr(self, field.name) for field in fields(self) if field.name != "more"]
-        members = [getattr(part, name) for part in (*parts, *self.more) for name in vars(type(part))]
+        parts = [getattr(self, field.name) for field in fields(self) if field.name != "installed"]
+        members = [getattr(part, name) for part in (*parts, *self.installed) for name in vars(type(part))]
         return {definition.name: member for member in members if (definition := _definition_of(member)) is not None}
 
 
@@ -230,9 +231,7 @@ def _definition_of(member: object) -> Any:
     return getattr(member, "__temporal_activity_definition", None)
 
 
-def make_worker(
-    client: Client, queue: Queue, parts: Parts, settings: Settings, *, workflows: Sequence[type] = WORKFLOWS
-) -> Worker:
+def make_worker(client: Client, queue: Queue, parts: Parts, settings: Settings) -> Worker:
     """Make a Temporal worker for one queue.
 
     Args:
@@ -240,9 +239,9 @@ def make_worker(
         queue: The queue.
         parts: The activity objects.
         settings: The settings.
-        workflows: All workflows, where features beside the product's own are served.
     """
     activities = parts.serve(queue)
+    workflows = [*WORKFLOWS, *(kind for feature in installed_features() for kind in feature.workflows())]
     slots = {Queue.COMPUTE: COMPUTE_SLOTS, Queue.LLM: settings.llm_slots, Queue.IO: IO_SLOTS}
     return Worker(
         client,

@@ -12,15 +12,14 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from markupsafe import Markup
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from towpath.ai.store.jobs import read_ai
-from towpath.ai.types import AI_JOB
 from towpath.api.console.console import PART, PageVisitor, PartVisitor, console_page, is_shown_on_page, load_reader
 from towpath.api.console.delivery_views import DeliveryLine, delivery_line
-from towpath.api.console.extraction_views import ExtractionSummary, extraction_summary
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.job_words import JobLine, job_line
+from towpath.api.console.panels import Panel, PanelLink, panels
 from towpath.api.console.rendering import render
 from towpath.api.console.timeline import Line, build_timeline
 from towpath.api.console.visitors import Visitor, read_form
@@ -29,11 +28,8 @@ from towpath.api.http.state import AppState, State
 from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
 from towpath.core.errors import TowpathError
 from towpath.core.json_values import write_json
-from towpath.extraction.types import CLASSIFICATION, EXTRACTION
 from towpath.jobs.policy import JobAction, may
 from towpath.jobs.rows import is_held_for_review, warnings_of
-from towpath.jobs.store.event_log import read_events
-from towpath.jobs.store.staging import read_failures
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER, FailedItem, JobState, JobView, JobWarning
 from towpath.webhooks.store.deliveries import list_deliveries
@@ -44,7 +40,6 @@ SHOWN_FAILURES = 25
 SHOWN_DELIVERIES = 50
 MAX_PAGE = 1_000_000
 MAX_RESULT = 20_000
-DOCUMENT_KINDS = frozenset({EXTRACTION, CLASSIFICATION})
 
 
 class Act(StrEnum):
@@ -67,6 +62,8 @@ class JobDetail:
         acts: What the state allows.
         thread: The conversation that the job belongs to.
         before: Events up to here are not shown; 0: all are.
+        panel: What the job's kind shows beyond this.
+        links: Where its kind leads.
     """
 
     line: JobLine
@@ -79,7 +76,8 @@ class JobDetail:
     failures_total: int
     failures_page: int
     deliveries: list[DeliveryLine]
-    extraction: ExtractionSummary | None
+    panel: Markup | None
+    links: list[PanelLink]
     result: str | None
     warnings: list[JobWarning]
 
@@ -122,9 +120,10 @@ async def read_detail(
     job = await state.jobs.find(visitor.caller, job_id)
     newest = job.last_seq if before is None else min(before - 1, job.last_seq)
     after = max(newest - SHOWN_EVENTS, 0)
-    events = await read_events(state.db, job.id, after=after, limit=max(newest - after, 1))
+    events = await state.jobs.load_events(job, after=after, limit=max(newest - after, 1))
     offset = (failures_page - 1) * SHOWN_FAILURES
-    failures, total = await read_failures(state.db, job.id, limit=SHOWN_FAILURES, offset=offset)
+    failures = await state.jobs.load_failures(job, limit=SHOWN_FAILURES, offset=offset)
+    panel = panels()[job.kind]
     deliveries = await list_deliveries(
         state.db, visitor.caller.organization, job_id=job.id, state=None, seer=None, before=None, limit=SHOWN_DELIVERIES
     )
@@ -135,23 +134,22 @@ async def read_detail(
         thread=job.conversation_id,
         events=build_timeline(events),
         before=after + 1 if after else 0,
-        failures=failures,
-        failures_total=total,
+        failures=failures.items,
+        failures_total=failures.total,
         failures_page=failures_page,
-        deliveries=[delivery_line(one) for one in deliveries],
-        extraction=await extraction_summary(state, job) if job.kind in DOCUMENT_KINDS else None,
-        result=await _result_of(state, job),
+        deliveries=[delivery_line(delivery) for delivery in deliveries],
+        panel=None if panel.render is None else await panel.render(state, job),
+        links=[] if panel.links is None else panel.links(job),
+        result=await _result_of(state, job, panel),
         warnings=warnings_of(job),
     )
 
 
-async def _result_of(state: AppState, job: JobRow) -> str | None:
-    """What the job has brought: a question's answer, else its small result as JSON."""
-    if job.kind == AI_JOB and job.state is JobState.COMPLETED:
-        async with state.db.transaction() as connection:
-            answer = (await read_ai(connection, [job.id]))[job.id].summary
-        if answer:
-            return _shortened(answer)
+async def _result_of(state: AppState, job: JobRow, panel: Panel) -> str | None:
+    """Return what the job has brought: in the words of its kind, else its small result as JSON."""
+    words = None if panel.load_result is None else await panel.load_result(state, job)
+    if words:
+        return _shortened(words)
     return _as_json(job.result) if job.result else None
 
 
@@ -207,8 +205,7 @@ async def _do(state: AppState, visitor: Visitor, job: JobRow, act: Act) -> None:
     elif act is Act.RESTART:
         await state.jobs.restart(visitor.caller, job.id)
     else:
-        # Of a document a person wants to see what has become of it.
-        await state.jobs.cancel(visitor.caller, job.id, wait=job.kind in DOCUMENT_KINDS)
+        await state.jobs.cancel(visitor.caller, job.id, wait=panels()[job.kind].waits_for_cancel)
 
 
 @router.get("/events", response_class=EventSourceResponse)
