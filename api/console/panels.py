@@ -1,7 +1,7 @@
 """The view half of the registry of kinds: what the console shows of a job beyond what it shows of every job.
 
-The other half is `towpath.jobs.job_type.JobType`, which knows no templates. Both are keyed by the kind, and a test holds
-that both cover all kinds. Features of other packages bring their panels with them.
+The other half is `towpath.jobs.job_type.JobType`, which knows no templates. Both are keyed by the kind, and a test
+holds that both cover all kinds. Features of other packages bring their panels with them.
 """
 
 from __future__ import annotations
