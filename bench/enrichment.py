@@ -26,7 +26,7 @@ from uuid import UUID, uuid4
 
 from bench._figures import tell
 from tests.llm_server import KEY, llm_server
-from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from towpath.accounts.types import DEFAULT_ORGANIZATION
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath

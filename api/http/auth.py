@@ -15,9 +15,8 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from towpath.accounts.domain.keys import KEY_FORM, key_prefix
 from towpath.accounts.service.callers import Session, authenticate_key, authenticate_session, normalize_credential
-from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
 from towpath.accounts.tokens import read_token, sign_token
-from towpath.accounts.types import KeyKind, Principal, Role, Scope
+from towpath.accounts.types import DEFAULT_ORGANIZATION, KeyKind, Principal, Role, Scope
 from towpath.ai.store.links import link_holds
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State

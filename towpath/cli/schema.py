@@ -63,7 +63,7 @@ async def furnish(stack: EmbeddedStack) -> None:
 
 
 async def _add_flights(stack: EmbeddedStack, database: Database) -> None:
-    from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+    from towpath.accounts.types import DEFAULT_ORGANIZATION
     from towpath.ai.databases.duck import DuckDatabase
     from towpath.ai.domain.semantics.draft import draft_model
     from towpath.ai.store.examples import add_flights

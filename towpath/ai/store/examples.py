@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from towpath.accounts.types import DEFAULT_ORGANIZATION
 from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
 from towpath.ai.domain.semantics import content
 from towpath.ai.domain.semantics.content import parse_model, read_model
