@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +19,11 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from towpath.accounts.key_uses import KeyUses
+from towpath.accounts.limits import LimitName
 from towpath.accounts.rate_limiter import Limiter
-from towpath.accounts.store.auth import ensure_bootstrap_key
+from towpath.accounts.service.limits import Limits
+from towpath.accounts.service.operator import ensure_bootstrap_key
+from towpath.accounts.service.stream_leases import StreamLeases
 from towpath.api.console.routes import mount_static
 from towpath.api.console.routes import router as pages
 from towpath.api.http.auth import docs_reader
@@ -29,13 +33,11 @@ from towpath.api.http.disconnects import EndWithClient
 from towpath.api.http.errors import add_error_handlers
 from towpath.api.http.health import Probes
 from towpath.api.http.intake import Intake, checked_body
-from towpath.api.http.limits import Limits
 from towpath.api.http.request_log import RequestLog
 from towpath.api.http.requests import HeadRequests, add_request_ids
 from towpath.api.http.response_headers import ResponseHeaders, docs_policy
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState
-from towpath.api.http.stream_leases import StreamLeases
 from towpath.api.http.upload_slots import UploadSlots
 from towpath.api.routes import (
     ai,
@@ -183,7 +185,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = _Towpath(
         chosen,
         title="Towpath",
-        version="0.1.0",
+        version=version("towpath"),
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=lambda app: _lifespan(app, chosen),
@@ -235,6 +237,16 @@ def _make_tasks(settings: Settings, database: Database) -> TaskService:
     return TaskService(database, model=settings.embedding.model, limits=limits, window=settings.window)
 
 
+def _default_limits(settings: Settings) -> dict[LimitName, int]:
+    return {
+        LimitName.REQUESTS: settings.limit_requests,
+        LimitName.AI_REQUESTS: settings.ai_rate,
+        LimitName.JOBS: settings.limit_jobs,
+        LimitName.BYTES: settings.limit_bytes,
+        LimitName.STREAMS: settings.limit_streams,
+    }
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
@@ -276,7 +288,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         key_uses = KeyUses(database)
         stack.push_async_callback(key_uses.close)
         limiter = Limiter(database)
-        limits = Limits(settings, database, limiter)
+        limits = Limits(_default_limits(settings), database, limiter)
         streams = StreamLeases(database, limits)
         await streams.start()
         stack.push_async_callback(streams.close)

@@ -18,6 +18,7 @@ from towpath.accounts.service.callers import Session, authenticate_key, authenti
 from towpath.accounts.tokens import read_token, sign_token
 from towpath.accounts.types import DEFAULT_ORGANIZATION, KeyKind, Principal, Role, Scope
 from towpath.ai.store.links import link_holds
+from towpath.api.http.limits import count_request
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import ForbiddenError, UnauthorizedError
@@ -79,7 +80,7 @@ async def authenticate(
     known: Principal | None = request.scope.get(CALLER)
     if known is None:
         known = request.scope[CALLER] = await _caller_of(request, state)
-        await state.limits.count_request(request.scope, known.organization)
+        await count_request(request, state, known.organization)
     return known
 
 
@@ -109,7 +110,7 @@ async def authenticate_embeddings(
     keyless = read_credential(request) is None and COOKIE not in request.cookies
     if keyless and state.settings.embeddings_open:
         note_caller(request.scope, organization=DEFAULT_ORGANIZATION)
-        await state.limits.count_request(request.scope, DEFAULT_ORGANIZATION)
+        await count_request(request, state, DEFAULT_ORGANIZATION)
         return Principal(
             organization=DEFAULT_ORGANIZATION,
             kind=KeyKind.ORGANIZATION,
@@ -137,7 +138,7 @@ async def read_session(request: Request, state: AppState) -> Session:
         raise UnauthorizedError("a key is required: send `Authorization: Bearer <key>`")
     session = await authenticate_session(state.accounts, token)
     note_caller(request.scope, organization=session.caller.organization)
-    await state.limits.count_request(request.scope, session.caller.organization)
+    await count_request(request, state, session.caller.organization)
     return session
 
 
