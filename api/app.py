@@ -1,4 +1,4 @@
-"""The application: parts opened at its start and closed at its end, routes, errors, documentation."""
+"""The application: its parts, opened when it starts and closed when it ends; routes, errors, documentation."""
 
 from __future__ import annotations
 
@@ -89,22 +89,19 @@ from towpath.webhooks.service import WebhookService
 logger = logging.getLogger(__name__)
 
 TAGS = [
-    {"name": "entities", "description": "Upsert entities, one or a million, and find their duplicates."},
-    {"name": "indexes", "description": "What entities are matched on; labels and tuning."},
-    {"name": "embeddings", "description": "Embed documents into a vector collection, and search in it."},
-    {"name": "enrichment", "description": "Complete entities with language models, one or many."},
-    {"name": "schemas", "description": "What is asked of the models; made from samples, changed by words."},
-    {"name": "records", "description": "What the models answered, and their fusion."},
-    {"name": "ai", "description": "Questions in words over a semantic model, answered by a durable agent."},
-    {"name": "models", "description": "Databases, and semantic models over them: views, measures, topics."},
-    {"name": "extraction", "description": "Documents into pages and fields, the list of all jobs, human review."},
-    {"name": "jobs", "description": "The common face of every long operation: progress, control, events."},
-    {
-        "name": "webhooks",
-        "description": "Receivers that are told of the end of jobs, and the log of it.",
-    },
-    {"name": "auth", "description": "Organisations, users, keys."},
-    {"name": "health", "description": "Whether the parts answer."},
+    {"name": "entities", "description": "Upsert entities, singly or in batches, and find duplicates."},
+    {"name": "indexes", "description": "Indexes of entities: the fields they are matched on, labels, tuning."},
+    {"name": "embeddings", "description": "Embed objects into collections with tasks, and search them."},
+    {"name": "enrichment", "description": "Enrich entities with language models, singly or in batches."},
+    {"name": "schemas", "description": "Schemas of enrichments: generated from samples, edited by instruction."},
+    {"name": "records", "description": "Records: what each model answered, and what was fused from the answers."},
+    {"name": "ai", "description": "Questions in natural language to a semantic model, answered by a durable agent."},
+    {"name": "models", "description": "Connections to databases, and semantic models over them: views and topics."},
+    {"name": "extraction", "description": "Extract pages and fields from documents; list all jobs; review results."},
+    {"name": "jobs", "description": "What jobs of every kind have in common: progress, control, events."},
+    {"name": "webhooks", "description": "Endpoints that are notified when jobs end; deliveries and their attempts."},
+    {"name": "auth", "description": "Organizations, users, API keys, sign-in, limits."},
+    {"name": "health", "description": "Health of the parts: database, Temporal, workers, models."},
 ]
 ROUTES = (
     entities,
@@ -127,27 +124,30 @@ ROUTES = (
     health,
 )
 FETCH_SECONDS = 30.0
-READERS = 2
-"""Processes that read attachments, and count the pages of documents, at most."""
+MAX_READERS = 2
+"""Processes that read attachments, and count the pages of documents."""
 ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorBody, "description": "What was sent is wrong; `detail` names the field."},
-    401: {"model": ErrorBody, "description": "No key, or not a valid one."},
-    403: {"model": ErrorBody, "description": "The key may not do this."},
-    404: {"model": ErrorBody, "description": "Unknown, or another organisation's."},
-    408: {"model": ErrorBody, "description": "The body comes too slowly; `detail` tells what is needed."},
-    409: {"model": ErrorBody, "description": "The present state does not allow it."},
-    413: {"model": ErrorBody, "description": "Beyond a limit."},
-    415: {"model": ErrorBody, "description": "The body is of a type that is not taken; `detail` names those that are."},
+    400: {"model": ErrorBody, "description": "The request is invalid; `detail` names the field."},
+    401: {"model": ErrorBody, "description": "The key is missing or not valid."},
+    403: {"model": ErrorBody, "description": "The caller is not allowed to do this."},
+    404: {"model": ErrorBody, "description": "It does not exist, or belongs to another organization."},
+    408: {"model": ErrorBody, "description": "The body arrives too slowly; `detail` states the minimum."},
+    409: {"model": ErrorBody, "description": "The current state does not allow it."},
+    413: {"model": ErrorBody, "description": "The body is larger than a limit allows."},
+    415: {
+        "model": ErrorBody,
+        "description": "The content type is not supported; `detail` lists those that are.",
+    },
     422: {"model": ErrorBody, "description": "This Idempotency-Key was used with another request."},
-    429: {"model": ErrorBody, "description": "Slow down; see `Retry-After`."},
-    502: {"model": ErrorBody, "description": "A model, or another server that was asked, gave no usable answer."},
-    503: {"model": ErrorBody, "description": "A part does not answer, or not in time; see `Retry-After`."},
+    429: {"model": ErrorBody, "description": "A limit is reached; see `Retry-After`."},
+    502: {"model": ErrorBody, "description": "A model or another server gave no usable answer."},
+    503: {"model": ErrorBody, "description": "A part does not respond, or not in time; see `Retry-After`."},
 }
 DESCRIPTION = """
 Durable jobs over data and AI: long operations that survive any crash, behind plain HTTP.
 
 Send a key as `Authorization: Bearer <key>` or `X-API-Key`. Every error has `detail`, `status`, `title`, `code`
-and `request_id`. Every POST that makes or starts something takes an `Idempotency-Key`.
+and `request_id`. Every POST that creates or starts something accepts an `Idempotency-Key`.
 """
 
 
@@ -281,7 +281,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             allow_hosts=settings.receiver_host_list, closed=closed, most_bytes=0, seconds=FETCH_SECONDS
         )
         stack.push_async_callback(receivers.close)
-        reader = DocumentReader(settings.read_limits, children=READERS)
+        reader = DocumentReader(settings.read_limits, children=MAX_READERS)
         stack.push_async_callback(reader.close)
         probes = Probes(settings, database, client)
         stack.push_async_callback(probes.close)

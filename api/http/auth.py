@@ -234,7 +234,7 @@ def assert_allowed(caller: Principal, role: Role, scope: Scope) -> Principal:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a dependency asks of the caller; `towpath.api.http.permissions` makes a table of it.
+    """What a dependency requires of the caller; the documentation has a table of it.
 
     Attributes:
         unless: What lets others in, too.
