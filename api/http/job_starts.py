@@ -64,7 +64,7 @@ async def start_job(
         window_size=state.settings.window,
     )
     target = await read_target(request, state, webhook)
-    await state.limits.room_for_bytes(caller.organization)
+    await state.limits.assert_room_for_bytes(caller.organization)
     accepted = await accept_job(
         state.db,
         state.jobs,
@@ -74,7 +74,7 @@ async def start_job(
         draft,
         target=target,
         page_size=state.settings.enrichment_chunk,
-        max_jobs=state.limits.most_jobs(caller.organization),
+        max_jobs=state.limits.max_jobs(caller.organization),
     )
     first = accepted.first
     return StartedJob(accepted.id, json_answer(accepted.answer) if first is None else replay(first, digest))

@@ -29,7 +29,7 @@ async def start_count(
     """Accepted as a job; the webhook of its end is named by the `Towpath-Webhook-*` headers."""
     job = WordCounts.draft(caller, body)
     target = await read_target(request, state, WebhookFields())
-    store = partial(WordCounts.store, target=target, max_jobs=state.limits.most_jobs(caller.organization))
+    store = partial(WordCounts.store, target=target, max_jobs=state.limits.max_jobs(caller.organization))
     slot = slot_of(request, caller, idempotency_key)
     return _view(await job_once(state, slot, digest_of(body), job, store))
 
