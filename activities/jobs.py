@@ -58,7 +58,7 @@ class JobActivities:
         Args:
             after: The last job that an earlier page has looked at; None: from the beginning.
         """
-        return await self._housekeeping.reconcile(activity.client(), after)
+        return await self._housekeeping.reconcile(activity.client().get_workflow_handle, after)
 
     @activity.defn(name="sweep")
     async def sweep(self) -> int:

@@ -51,7 +51,7 @@ from towpath.jobs.service.housekeeping import Housekeeping
 from towpath.jobs.service.runs import JobRuns
 from towpath.llm import LanguageModels
 from towpath.llm.paid import Asker
-from towpath.llm.store.answers import sweep_answers
+from towpath.llm.retention import sweep_after
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url, local_llm_url
 from towpath.runtime.exposure import list_own_endpoints
@@ -170,7 +170,7 @@ class Parts:
         housekeeping = Housekeeping(
             database,
             retention_days=settings.retention_days,
-            sweeps=[lambda connection, limit: sweep_answers(connection, days=settings.llm_cache_days, limit=limit)],
+            sweeps=[sweep_after(settings.llm_cache_days)],
             full_details=settings.full_details,
         )
         sources = Sources(client, reader, files_root=settings.files_root, most_bytes=settings.source_max_bytes)

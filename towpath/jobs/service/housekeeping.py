@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -31,6 +31,8 @@ MAX_PROBLEMS = 50
 MAX_PROBLEM = 500
 MAX_FAILURES_IN_A_ROW = 3
 RPC_TIMEOUT = timedelta(seconds=5)
+Handle = WorkflowHandle[Any, Any]
+HandleOf = Callable[[str], Handle]
 SweepMore = Callable[[Connection, int], Awaitable[int]]
 """Delete what is past its time, so many rows at most, and return how many rows went."""
 
@@ -53,7 +55,7 @@ class Housekeeping:
         self._sweeps = tuple(sweeps)
         self._full_details = full_details
 
-    async def reconcile(self, client: Client, after: UUID | None) -> ReconcilePage:
+    async def reconcile(self, handle_of: HandleOf, after: UUID | None) -> ReconcilePage:
         """Compare quiet, unfinished jobs with Temporal, each by itself: one that cannot be read hides no other.
 
         A job without a workflow is returned, to be started. A job whose workflow has ended without finishing it
@@ -61,7 +63,7 @@ class Housekeeping:
         workflow is cancelled again.
 
         Args:
-            client: Temporal.
+            handle_of: Returns the handle of a workflow.
             after: The last job that an earlier page has looked at; None: from the beginning.
         """
         jobs = await open_jobs(self._database, quiet_seconds=QUIET_SECONDS, after=after, limit=RECONCILE_LIMIT)
@@ -70,7 +72,7 @@ class Housekeeping:
         for job_id, organization in jobs:
             try:
                 job = await store.get_job(self._database, organization, job_id)
-                start = await self._reconcile_job(client, job)
+                start = await self._reconcile_job(handle_of(ref_of(job).workflow_id), job)
                 failures_in_a_row = 0
             except Exception as error:
                 failures_in_a_row = failures_in_a_row + 1 if judge(error).retryable else 0
@@ -85,11 +87,10 @@ class Housekeeping:
         page.problems = page.problems[:MAX_PROBLEMS]
         return page
 
-    async def _reconcile_job(self, client: Client, job: JobRow) -> JobStart | None:
+    async def _reconcile_job(self, handle: Handle, job: JobRow) -> JobStart | None:
         if job.state.final:
             return None
         ref = ref_of(job)
-        handle = client.get_workflow_handle(ref.workflow_id)
         try:
             described = await handle.describe(rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
@@ -133,7 +134,7 @@ class Housekeeping:
         return rows
 
 
-async def _cause_of(handle: WorkflowHandle[Any, Any]) -> str:
+async def _cause_of(handle: Handle) -> str:
     """Return why a workflow has failed, as an addition to a sentence."""
     try:
         await handle.result(follow_runs=False, rpc_timeout=RPC_TIMEOUT)
