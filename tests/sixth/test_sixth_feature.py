@@ -162,7 +162,7 @@ def test_a_webhook_tells_its_end(tenant: Organization, hook: Receiver, path: str
 
     body = json.loads(hook.wait(path)[0].body)
 
-    assert (body["event"], body["jobId"], body["kind"]) == ("job.completed", job_id, "word_count")
+    assert (body["event"], body["jobId"], body["kind"]) == ("job.complete", job_id, "word_count")
     assert body["wordCount"] == RESULT
 
 
