@@ -16,26 +16,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from fastapi import FastAPI
 
-from tests.builders import Organization, organization
-from tests.pages.site import Site, by_key, csrf_of
-from tests.receiver import Receiver
-from tests.supervised import supervised
-from towpath.api.console.panels import PANELS
-from towpath.core.queues import Queue
-from towpath.jobs.registry import job_types, kinds
-from towpath.jobs.types import JobState
+from tests.support.builders import Organization, organization
+from tests.support.console.site import Site, by_key, csrf_of
+from tests.support.receiver import Receiver
+from tests.support.supervised import supervised
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-GUIDE = ROOT / "docs" / "how-to" / "add-a-job-kind.md"
-LISTING = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+ROOT = HERE.parents[2]
 TEXTS = ["Down by the river", "the river, the lock"]
 BODY = {"title": "Two lines", "texts": TEXTS}
 RESULT = {"words": 8, "different": 5}
@@ -183,36 +177,3 @@ def test_the_console_shows_it_and_moves_it(stack: EmbeddedStack, tenant: Organiz
     page = browser.get(f"/console/jobs/{job_id}")
     facts = dict(re.findall(r"<dt>(\w+)</dt><dd>([^<]*)</dd>", page.text))
     assert (facts["Texts"], facts["Words"], facts["Different"]) == ("2", "8", "5")
-
-
-def test_both_halves_of_the_registry_cover_all_kinds() -> None:
-    assert sorted(PANELS) == sorted(kinds())
-
-
-def test_every_descriptor_names_parameters_of_its_model() -> None:
-    def stored_names(model: Any) -> set[str]:
-        return {field.alias or name for name, field in model.model_fields.items()}
-
-    for kind in job_types():
-        named = {kind.subject.partition(".")[0], *kind.shown_params, *([kind.headline] if kind.headline else [])}
-        unknown = named - stored_names(kind.params)
-        # A descriptor that several kinds share may name parameters of its neighbours.
-        neighbours = {name for other in job_types() for name in stored_names(other.params)}
-        assert {kind.subject.partition(".")[0]} <= stored_names(kind.params), kind.kind
-        assert unknown <= neighbours, (kind.kind, unknown - neighbours)
-
-
-def test_every_descriptor_has_a_status_for_each_state_and_activities_on_queues() -> None:
-    for kind in job_types():
-        assert set(kind.statuses) == set(JobState), kind.kind
-        assert kind.activities, kind.kind
-        assert set(kind.activities) <= set(Queue), kind.kind
-
-
-def test_the_guide_lists_the_files_of_this_feature_as_they_are() -> None:
-    listings = dict(LISTING.findall(GUIDE.read_text()))
-
-    for name, text in listings.items():
-        assert text == (HERE / name).read_text(), f"{name} differs between {GUIDE.name} and tests/sixth"
-    files = {path.relative_to(HERE).as_posix() for path in (HERE / "word_count").glob("*.py")}
-    assert set(listings) == {"pyproject.toml", *files}
