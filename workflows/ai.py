@@ -39,14 +39,14 @@ class AiJobWorkflow(JobWorkflow[AiRunState]):
             step = state.iterations + 1
             self.show_phase(f"{EXECUTE}, iteration {step}")
             task = IterationTask(ref=job.ref, step=step, last=step >= MAX_ITERATIONS)
-            found = await workflow.execute_activity_method(
+            outcome = await workflow.execute_activity_method(
                 AiActivities.iterate, task, **LLM_CALL, summary=f"iteration {step}"
             )
             state.iterations = step
-            await start_notice(job.ref, found.deliveries, step=found.number)
-            if found.done:
+            await start_notice(job.ref, outcome.deliveries, step=outcome.number)
+            if outcome.done:
                 return {"iterations": step}
-            self.show_phase(f"{EXECUTE}, iteration {step}: {found.message[:200]}")
+            self.show_phase(f"{EXECUTE}, iteration {step}: {outcome.message[:200]}")
 
 
 TopicChoiceWorkflow = single_activity_job(TOPIC_CHOICE, AiActivities.choose_topic, LLM_CALL, module=__name__)

@@ -56,7 +56,7 @@ class EnrichmentWorkflow(JobWorkflow[RunState]):
         await self.run_chunks(job, chunk, len(pages))
 
     async def _check(self, job: JobInput) -> None:
-        """Whether the entity is what the schema is for; where it is not, a person decides before money is spent."""
+        """Check whether the entity fits the schema; where it does not, a person decides before money is spent."""
         check = await workflow.execute_activity_method(
             EnrichmentActivities.check_type, job.ref, **LLM_CALL, summary="check of the type"
         )

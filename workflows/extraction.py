@@ -71,19 +71,19 @@ class ExtractionWorkflow(DocumentWorkflow):
 
     async def _phases(self, job: JobInput) -> dict[str, Any]:
         await self.read(job, then=EXTRACT)
-        found = await workflow.execute_activity_method(
+        outcome = await workflow.execute_activity_method(
             ExtractionActivities.extract_fields, job.ref, **LLM_CALL, summary="fields"
         )
-        if found.review:
-            await self._review(job, hold=found.hold)
+        if outcome.review:
+            await self._review(job, hold=outcome.hold)
         return {"pages": self.state.total}
 
     async def _review(self, job: JobInput, *, hold: bool) -> None:
         await self.enter_phase(job, REVIEW)
-        told = await workflow.execute_activity_method(
+        deliveries = await workflow.execute_activity_method(
             ExtractionActivities.show_review, job.ref, **CHUNK, summary="pictures for the review"
         )
-        await start_notice(job.ref, told, step=REVIEW_STEP)
+        await start_notice(job.ref, deliveries, step=REVIEW_STEP)
         if hold:
             await self.await_approval(job, NewEvent(type=REVIEW_REQUESTED, key="review"), seconds=HOLD_SECONDS)
             await workflow.execute_activity_method(

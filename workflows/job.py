@@ -365,7 +365,7 @@ def _raise_first(tasks: Iterable[asyncio.Task[object]]) -> None:
 
 
 def _cause(error: BaseException) -> JobError:
-    """What the activity raised: the first error of the chain with a code of ours, else the innermost one."""
+    """Return what the activity raised: the first error of the chain with a code of ours, else the innermost one."""
     leaf: BaseException = error
     while True:
         if isinstance(leaf, ApplicationError) and leaf.type in set(ErrorCode):

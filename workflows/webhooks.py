@@ -40,13 +40,13 @@ class DeliveryWorkflow:
     """Tells one receiver of one event."""
 
     @workflow.run
-    async def run(self, given: DeliveryInput) -> DeliveryOutcome:
+    async def run(self, delivery: DeliveryInput) -> DeliveryOutcome:
         """Try until the receiver has it, wants it no more, or the schedule is over."""
-        number = given.tried
-        if given.wait:
-            await workflow.sleep(given.wait, summary=f"before attempt {number + 1}")
+        number = delivery.tried
+        if delivery.wait:
+            await workflow.sleep(delivery.wait, summary=f"before attempt {number + 1}")
         while True:
-            task = TryTask(ref=given.ref, number=number)
+            task = TryTask(ref=delivery.ref, number=number)
             outcome = await workflow.execute_activity_method(
                 WebhookActivities.try_delivery, task, **WEBHOOK, summary=f"attempt {number + 1}"
             )
@@ -63,22 +63,22 @@ class NoticeWorkflow:
     """Tells all receivers of one job's end."""
 
     @workflow.run
-    async def run(self, given: NoticeInput) -> NoticeOutcome:
+    async def run(self, notice: NoticeInput) -> NoticeOutcome:
         """Try each once; who does not have it then is tried by a workflow of its own."""
         outcome = NoticeOutcome(delivered=0, pending=0)
-        for place in range(0, len(given.refs), FIRST_AT_ONCE):
-            refs = given.refs[place : place + FIRST_AT_ONCE]
-            found = await workflow.execute_activity_method(
+        for first in range(0, len(notice.refs), FIRST_AT_ONCE):
+            refs = notice.refs[first : first + FIRST_AT_ONCE]
+            outcomes = await workflow.execute_activity_method(
                 WebhookActivities.try_first, NoticeInput(refs=refs), **WEBHOOK, summary=f"{len(refs)} receivers"
             )
             left = [
-                DeliveryInput(ref=ref, tried=1, wait=one.wait)
-                for ref, one in zip(refs, found, strict=True)
-                if one.state is DeliveryState.PENDING
+                DeliveryInput(ref=ref, tried=1, wait=first_attempt.wait)
+                for ref, first_attempt in zip(refs, outcomes, strict=True)
+                if first_attempt.state is DeliveryState.PENDING
             ]
-            await asyncio.gather(*(start_delivery(one) for one in left))
+            await asyncio.gather(*(start_delivery(delivery) for delivery in left))
             outcome.pending += len(left)
-            outcome.delivered += sum(one.state is DeliveryState.DELIVERED for one in found)
+            outcome.delivered += sum(attempt.state is DeliveryState.DELIVERED for attempt in outcomes)
         workflow.set_current_details(f"{outcome.delivered} have it, {outcome.pending} are tried again")
         return outcome
 
@@ -90,20 +90,20 @@ async def start_notice(job: JobRef, refs: list[DeliveryRef], *, step: int = 0) -
         await _start(NoticeWorkflow.run, NoticeInput(refs=refs), identity, job.organization, NOTICE)
 
 
-async def start_delivery(given: DeliveryInput) -> bool:
+async def start_delivery(delivery: DeliveryInput) -> bool:
     """Start a delivery from within a workflow; one that runs is left alone.
 
     Returns:
         Whether it was started.
     """
-    return await _start(DeliveryWorkflow.run, given, given.ref.workflow_id, given.ref.organization, DELIVERY)
+    return await _start(DeliveryWorkflow.run, delivery, delivery.ref.workflow_id, delivery.ref.organization, DELIVERY)
 
 
-async def _start(run: Run, given: BaseModel, identity: str, organization: str, kind: str) -> bool:
+async def _start(run: Run, argument: BaseModel, identity: str, organization: str, kind: str) -> bool:
     try:
         await workflow.start_child_workflow(
             run,
-            given,
+            argument,
             id=identity,
             task_queue=Queue.ENGINE,
             # One that an operator has terminated may be taken up by the reconciler.

@@ -27,7 +27,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 @router.get("/")
 async def root() -> RedirectResponse:
-    """The site's own address leads to the console."""
+    """Lead from the site's own address to the console."""
     return RedirectResponse(HOME, 303)
 
 
@@ -36,7 +36,7 @@ async def _part_visitor(request: Request, state: State) -> Visitor:
 
 
 async def _page_visitor(request: Request, state: State) -> Visitor:
-    """Who opens a page; who is not signed in is led there, and back. A part is refused: its page reloads then."""
+    """Return who opens a page; who is not signed in is led there and back. A part is refused: its page reloads then."""
     try:
         return await read_visitor(request, state)
     except UnauthorizedError as error:
@@ -74,7 +74,7 @@ others = APIRouter(prefix=HOME, route_class=PageRoute, include_in_schema=False)
 
 @others.get("/{rest:path}")
 async def refuse_unknown_page(_: PageVisitor) -> None:
-    """What is no part of the console.
+    """Refuse what is no part of the console.
 
     Raises:
         NotFoundError: Always.

@@ -83,12 +83,12 @@ class JobDetail:
 
     @property
     def failures_pages(self) -> int:
-        """How many pages of failed items there are."""
+        """Return how many pages of failed items there are."""
         return max(ceil(self.failures_total / SHOWN_FAILURES), 1)
 
 
 def acts_of(job: JobRow, visitor: Visitor) -> list[Act]:
-    """What a visitor can do with a job in its state, the likeliest first."""
+    """Return what a visitor can do with a job in its state, the likeliest first."""
     return [act for act in _acts(job) if may(visitor.caller, ACTIONS[act], job)]
 
 
@@ -108,7 +108,7 @@ def _acts(job: JobRow) -> list[Act]:
 async def read_detail(
     state: AppState, visitor: Visitor, job_id: UUID, *, failures_page: int = 1, before: int | None = None
 ) -> JobDetail:
-    """What a job's page shows.
+    """Load what a job's page shows.
 
     Args:
         failures_page: Which page of failed items.
@@ -174,7 +174,7 @@ async def show(
     failures_page: FailuresPage = 1,
     before: Before = None,
 ) -> Response:
-    """The page, or for its script the part that changes."""
+    """Show the page, or for its script the part that changes."""
     detail = await read_detail(state, visitor, job_id, failures_page=failures_page, before=before)
     if PART in request.query_params:
         reader = await load_reader(state, visitor)
@@ -184,7 +184,7 @@ async def show(
 
 @router.post("/act/{act}")
 async def do(request: Request, state: State, visitor: PageVisitor, job_id: UUID, act: Act) -> Response:
-    """Pauses, continues, cancels or restarts; what the state does not allow is told on the page."""
+    """Pause, continue, cancel or restart a job; what its state does not allow is shown on the page."""
     visitor.check(request, await read_form(request))
     job = await state.jobs.find(visitor.caller, job_id)
     try:
@@ -215,7 +215,7 @@ async def follow(
     job_id: UUID,
     position: Position,
 ) -> Response:
-    """The numbers of a job's events, from after `Last-Event-ID`; they tell the script when to look again."""
+    """Stream the numbers of a job's events, from after `Last-Event-ID`; they let the script look again."""
     job = await state.jobs.find(visitor.caller, job_id)
     return no_more() if has_everything(job, position) else stream(state, job, _numbers(state, job.id, position or 0))
 

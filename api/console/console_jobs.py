@@ -56,24 +56,24 @@ class JobQuery:
     page: int = 1
 
     @classmethod
-    def read(cls, given: Mapping[str, str]) -> JobQuery:
-        """Out of an address."""
-        number = given.get("page", "")
+    def read(cls, query: Mapping[str, str]) -> JobQuery:
+        """Read the query of an address."""
+        number = query.get("page", "")
         return cls(
-            kind=kind if is_kind(kind := given.get("kind", "").lower()) else None,
-            status=_word(JobStatus, given.get("status")),
-            review=_word(ReviewStatus, given.get("review")),
-            since=since if (since := given.get("since", "")) in WINDOWS else "",
-            q=given.get("q", "").strip()[:MAX_ID],
+            kind=kind if is_kind(kind := query.get("kind", "").lower()) else None,
+            status=_word(JobStatus, query.get("status")),
+            review=_word(ReviewStatus, query.get("review")),
+            since=since if (since := query.get("since", "")) in WINDOWS else "",
+            q=query.get("q", "").strip()[:MAX_ID],
             page=min(max(int(number), 1), MAX_PAGE) if number.isdecimal() and len(number) < 10 else 1,
         )
 
     def at(self, base: str, **changes: Any) -> str:
         """Return the address of the list with some things changed; another filter begins on its first page."""
         changed = replace(self, **({"page": 1} | changes))
-        told = {"status": changed.status, "kind": changed.kind, "review": changed.review, "since": changed.since,
+        values = {"status": changed.status, "kind": changed.kind, "review": changed.review, "since": changed.since,
                 "q": changed.q, "page": changed.page if changed.page > 1 else None}  # fmt: skip
-        query = urlencode({name: value for name, value in told.items() if value})
+        query = urlencode({name: value for name, value in values.items() if value})
         return f"{base}?{query}" if query else base
 
     def part(self, **changes: Any) -> str:
@@ -83,7 +83,7 @@ class JobQuery:
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether anything but the status is asked for."""
+        """Return whether anything but the status is asked for."""
         return bool(self.kind or self.review or self.since or self.q)
 
     def filter(self) -> JobFilter:
@@ -97,9 +97,9 @@ class JobQuery:
         )
 
 
-def _word(words: type[Word], given: str | None) -> Word | None:
+def _word(words: type[Word], text: str | None) -> Word | None:
     try:
-        return words(given) if given else None
+        return words(text) if text else None
     except ValueError:
         return None
 
@@ -118,7 +118,7 @@ class JobTable:
 
     @property
     def pages(self) -> int:
-        """How many pages there are."""
+        """Return how many pages there are."""
         return max(ceil(self.total / PAGE_SIZE), 1)
 
 
@@ -150,7 +150,7 @@ def _view(request: Request, state: AppState, query: JobQuery, table: JobTable | 
 
 @router.get("")
 async def shell(request: Request, state: State, visitor: PageVisitor) -> HTMLResponse:
-    """The page before any job was looked for."""
+    """Show the page before any job was looked for."""
     query = JobQuery.read(request.query_params)
     view = _view(request, state, query, None, HOME)
     return page("console_jobs.html", reader=visitor.reader, notice=None, **view)
@@ -158,7 +158,7 @@ async def shell(request: Request, state: State, visitor: PageVisitor) -> HTMLRes
 
 @router.get("/jobs")
 async def jobs(request: Request, state: State, visitor: PageVisitor) -> Response:
-    """The page with its table, or the table alone."""
+    """Show the page with its table, or the table alone."""
     query = JobQuery.read(request.query_params)
     table = await read_table(state, visitor, query)
     if PART not in request.query_params:

@@ -78,8 +78,8 @@ async def once(
         if known := await slot.open(connection):
             return replay(known, digest)
         body = await effect(replace(state, db=db))
-        kept = body if secret is None else {name: value for name, value in body.items() if name != secret}
-        await slot.keep(connection, digest, status, kept)
+        stored = body if secret is None else {name: value for name, value in body.items() if name != secret}
+        await slot.keep(connection, digest, status, stored)
     return json_answer(body, status)
 
 

@@ -11,7 +11,7 @@ from towpath.runtime.temporal import temporal_ui_url
 
 
 def job_view(job: JobRow, settings: Settings) -> JobView:
-    """The common view of a job of any kind."""
+    """Return the common view of a job of any kind."""
     base = f"/v1/jobs/{job.id}"
     return JobView(
         id=job.id,

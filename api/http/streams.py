@@ -77,7 +77,7 @@ async def stream_reader(
 
 
 def has_everything(job: JobRow, position: int | None) -> bool:
-    """Whether a reader who comes back has seen a job to its end. Who comes without a position wants the whole of it."""
+    """Return whether a reader has seen a job to its end; one without a position wants the whole of it."""
     return position is not None and job.state.final and position >= job.last_seq
 
 
@@ -87,7 +87,7 @@ def no_more() -> Response:
 
 
 def first_line() -> ServerSentEvent:
-    """Tells how soon a reader that was cut off comes back."""
+    """Return the line that says how soon a reader that was cut off comes back."""
     return ServerSentEvent(comment="stream", retry=RETRY_MILLISECONDS, sep="\n")
 
 

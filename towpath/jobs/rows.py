@@ -46,12 +46,12 @@ def retrying_of(job: JobRow) -> Retrying | None:
 
 
 def is_current_run(job: JobRow, ref: JobRef) -> bool:
-    """Whether a run goes on: it has not ended, is not being cancelled, and no newer attempt runs."""
+    """Return whether a run is current: it has not ended, is not being cancelled, and no newer attempt runs."""
     return job.attempt == ref.attempt and not job.state.final and not job.cancelling
 
 
 def is_held_for_review(job: JobRow) -> bool:
-    """Whether a job continues by the decision of its review alone."""
+    """Return whether a job continues by the decision of its review alone."""
     return job.state is JobState.PAUSED and job.review_status == ReviewStatus.PENDING
 
 

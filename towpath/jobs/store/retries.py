@@ -29,7 +29,7 @@ async def note_retry(database: Database, ref: JobRef, key: str, retry: Retrying)
 
 
 async def note_lost(database: Database, ref: JobRef, key: str, retry: Retrying) -> bool:
-    """The same for an attempt that could not tell of its end, because its worker died or its time was over."""
+    """Show the same for an attempt that could not report its end, because its worker died or its time was over."""
     async with database.transaction() as connection:
         known = await connection.execute(
             "SELECT (retries -> %s ->> 'attempt')::int FROM jobs WHERE id = %s FOR UPDATE", (key, ref.job_id)
@@ -42,14 +42,14 @@ async def note_lost(database: Database, ref: JobRef, key: str, retry: Retrying) 
 
 async def _note(connection: Connection, ref: JobRef, key: str, retry: Retrying) -> bool:
     data = retry.model_dump(mode="json", by_alias=True)
-    done = await connection.execute(
+    updated = await connection.execute(
         """
         UPDATE jobs SET retries = retries || %s, retrying = true
         WHERE id = %s AND attempt = %s AND NOT cancelling AND state IN ('PENDING', 'RUNNING', 'PAUSED')
         """,
         (Jsonb({key: data}), ref.job_id, ref.attempt),
     )
-    if not done.rowcount:
+    if not updated.rowcount:
         return False
     if retry.attempt <= FIRST_EVENTS or retry.attempt % FIRST_EVENTS == 0:
         event_key = f"{ref.attempt}:retry:{key}:{retry.attempt}"

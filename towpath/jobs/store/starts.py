@@ -12,7 +12,7 @@ MAX_PARAMETER = 200
 
 
 def start_of(job: JobRow, *, full: bool = False) -> JobStart:
-    """The start of a job's present run.
+    """Return the start of a job's present run.
 
     Args:
         job: Its row.
