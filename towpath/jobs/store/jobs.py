@@ -386,6 +386,8 @@ async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[s
         The error that is told, if there is one.
     """
     job.state, job.error_code, job.error_message = await end_of(connection, job, finish)
+    # What the hooks of the end read, such as the fields of a webhook.
+    job.result = finish.result
     # One that went through all of its items is at its end, whatever became of them.
     through = job.state is JobState.COMPLETED or 0 < job.total <= job.processed
     await connection.execute(
