@@ -89,6 +89,7 @@ class AppState:
             default_llm=self.settings.ai_model,
             databases_root=self.settings.databases_root,
             attachment_max_bytes=self.settings.attachment_max_bytes,
+            result_days=self.settings.ai_result_days,
             max_jobs=self.limits.most_jobs,
         )
 

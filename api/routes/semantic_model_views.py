@@ -16,6 +16,11 @@ def connection_view(row: ConnectionRow) -> ConnectionView:
     return ConnectionView.model_validate(row, from_attributes=True)
 
 
+def connection_answer(row: ConnectionRow) -> dict[str, Any]:
+    """Show one connection without its credentials and without what it does not have."""
+    return connection_view(row).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
 def model_view(row: ModelRow) -> dict[str, Any]:
     """Show a model without its content."""
     return {

@@ -68,7 +68,14 @@ class Agent:
         if summary is not None:
             action.message = "Answering."
         async with self._database.transaction() as connection:
-            deliveries = await save_action(connection, task.ref, action, topic=run.topic, summary=summary)
+            deliveries = await save_action(
+                connection,
+                task.ref,
+                action,
+                topic=run.topic,
+                summary=summary,
+                announce=run.params.progress_webhook,
+            )
             await add_warnings(connection, task.ref, run.warnings)
         return action, deliveries
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from towpath.ai.domain.semantics.draft import draft_model, left_out
 from towpath.ai.domain.words import rows_notes
 from towpath.ai.semantic_types import Content, Query
 from towpath.ai.store.connections import open_config
-from towpath.ai.store.jobs import read_actions, read_ai
+from towpath.ai.store.jobs import read_actions, read_details
 from towpath.ai.store.models import merge_layers, read_layers
 from towpath.ai.store.tables import ConnectionRow
 from towpath.ai.store.threads import read_turns
@@ -140,29 +141,35 @@ class AgentContext:
         self._seconds = seconds
 
     async def open(self, ref: JobRef) -> AgentRun:
-        """Load a run as it stands.
+        """Load a run as it stands, everything once.
 
         Raises:
-            JobNotActive: It has ended.
+            JobNotActiveError: It has ended.
             JobFaultError: Its model is gone or has become invalid, or has no such topic.
         """
         async with self.database.transaction() as connection:
             job = await lock_run(connection, ref)
             params = params_of(job, AiParams)
             actions = (await read_actions(connection, [ref.job_id]))[ref.job_id]
-            more = (await read_ai(connection, [ref.job_id]))[ref.job_id]
+            details = (await read_details(connection, [ref.job_id]))[ref.job_id]
             earlier: list[Turn] = []
             if params.conversation_id is not None:
-                turns = await read_turns(connection, params.conversation_id, limit=EARLIER_TURNS)
-                earlier = [turn for turn in turns if turn.job_id != ref.job_id]
+                earlier = await read_turns(
+                    connection, params.conversation_id, limit=EARLIER_TURNS, except_job=ref.job_id
+                )
             try:
                 database_row, layers = await read_layers(
                     connection, ref.organization, params.branch_id or params.model_id
                 )
-                content = merge_layers(layers)
-            except (NotFoundError, BadInputError) as error:
-                raise JobFaultError(f"the model cannot be used any more: {error.detail}") from error
-        topic = more.topic or params.topic_name
+            except NotFoundError as error:
+                raise _unusable_model_error(error) from error
+        try:
+            # Outside the transaction, which would hold the job's row, and beside the event loop: a model that this
+            # process has not met yet may have some thousand expressions to parse.
+            content = await asyncio.to_thread(merge_layers, layers)
+        except BadInputError as error:
+            raise _unusable_model_error(error) from error
+        topic = details.topic or params.topic_name
         if topic is not None and topic not in content.topics:
             raise JobFaultError(f"the model has no topic {topic}", code=ErrorCode.TOPIC_NOT_FOUND)
         texts, images = await self.asker.sources(ref.organization, params.attachment_ids)
@@ -327,3 +334,7 @@ class AgentContext:
         """Return what to raise for a database that does not answer now."""
         judged = await self.asker.patience.judge(ref, "the database", DATABASE, error)
         return judged if judged.retryable else JobFaultError(judged.detail, code=ErrorCode.QUERY_EXECUTION_ERROR)
+
+
+def _unusable_model_error(error: TowpathError) -> JobFaultError:
+    return JobFaultError(f"the model cannot be used any more: {error.detail}")
