@@ -107,6 +107,7 @@ class AppState:
             document_max_bytes=self.settings.document_max_bytes,
             window=self.settings.window,
             gateway=self.gateway,
+            events=self.events,
         )
 
     @property

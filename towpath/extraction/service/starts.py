@@ -19,7 +19,7 @@ from towpath.extraction.domain.shapes import check_schema
 from towpath.extraction.service.parts import ExtractionParts
 from towpath.extraction.store.blobs import add_blob
 from towpath.extraction.store.catalog import get_template
-from towpath.extraction.store.jobs import create_extraction, extract_id
+from towpath.extraction.store.jobs import create_extraction
 from towpath.extraction.types import (
     EXTRACTION,
     ClassificationOption,
@@ -28,6 +28,7 @@ from towpath.extraction.types import (
     Extraction,
     ExtractOptions,
     ExtractParams,
+    extract_id,
 )
 from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
@@ -120,14 +121,19 @@ async def merge_settings(database: Database, organization: str, body: ExtractBod
             template = await get_template(database, organization, body.template_id)
         except NotFoundError as error:
             raise BadInputError(f"templateId: {error.detail}", field="templateId") from error
-        kept = ExtractOptions.model_validate(template.options).model_dump(exclude_unset=True)
-        options = {**kept, **options}
+        of_template = ExtractOptions.model_validate(template.options).model_dump(exclude_unset=True)
+        options = {**of_template, **options}
         schema = schema if schema is not None else template.schema
     return ExtractOptions.model_validate(options), schema
 
 
 async def check_start(
-    parts: ExtractionParts, organization: str, body: ExtractBody, document: DocumentRef | None
+    parts: ExtractionParts,
+    organization: str,
+    body: ExtractBody,
+    document: DocumentRef | None,
+    *,
+    is_waited_for: bool = False,
 ) -> ExtractParams:
     """Check everything of a start that can be refused at once.
 
@@ -136,6 +142,7 @@ async def check_start(
         organization: Whose document.
         body: What is asked for.
         document: The file that came with it; None: there was none.
+        is_waited_for: Whether its end is waited for, so that no person can be.
 
     Returns:
         The parameters of its job.
@@ -151,10 +158,7 @@ async def check_start(
     if schema is not None:
         await parts.checks.run(organization, check_schema, schema)
     llm = parts.catalog.choose(options.llm, default=parts.default_llm)
-    seeing = options.direct_image_extraction or options.enable_hybrid_extraction
-    if seeing and split_key(llm)[0] == LOCAL_PROVIDER:
-        field = "directImageExtraction" if options.direct_image_extraction else "enableHybridExtraction"
-        raise BadInputError(f"{field} needs a model that sees; {llm} does not", field=field)
+    _assert_sees(llm, options)
     unknown = set(options.extract_per_page) - set((schema or {}).get("properties", {}))
     if unknown:
         raise BadInputError(f"extractPerPage: the schema has no property {min(unknown)}", field="extractPerPage")
@@ -167,13 +171,27 @@ async def check_start(
         except NotFoundError as error:
             raise BadInputError(f"webhookId: {error.detail}", field="webhookId") from error
     if document is None:
-        assert body.url is not None
-        try:
-            await parts.fetcher.check(body.url)
-        except BadInputError as error:
-            raise BadInputError(f"url: {error.detail}", code=error.code, field="url") from error
-        document = _document_at(parts.vault, body.url)
+        document = await _check_url(parts, body.url or "")
+    if is_waited_for and options.hold_for_review:
+        raise BadInputError("holdForReview: nobody can wait for a person here", field="holdForReview")
     return ExtractParams(document=document, options=options, schema=schema, llm=llm)
+
+
+def _assert_sees(llm: str, options: ExtractOptions) -> None:
+    """Refuse pictures of pages for a model that cannot look at them."""
+    needs_sight = options.direct_image_extraction or options.enable_hybrid_extraction
+    if needs_sight and split_key(llm)[0] == LOCAL_PROVIDER:
+        field = "directImageExtraction" if options.direct_image_extraction else "enableHybridExtraction"
+        raise BadInputError(f"{field} needs a model that sees; {llm} does not", field=field)
+
+
+async def _check_url(parts: ExtractionParts, url: str) -> DocumentRef:
+    """Refuse an address that no document is fetched from, and name the document that is there."""
+    try:
+        await parts.fetcher.check(url)
+    except BadInputError as error:
+        raise BadInputError(f"url: {error.detail}", code=error.code, field="url") from error
+    return _document_at(parts.vault, url)
 
 
 def _assert_pages(options: ExtractOptions, pages: int | None) -> None:
@@ -289,7 +307,7 @@ async def accept_job(connection: Connection, draft: ExtractionDraft, target: Tar
         LimitReachedError: The organization has as many jobs as it may.
     """
     job = draft.job
-    await create_extraction(connection, job, draft.extraction, most=max_jobs)
+    await create_extraction(connection, job, draft.extraction, max_jobs=max_jobs)
     if target is not None:
         await add_target(connection, job.id, target)
     return await lock_job(connection, job.organization, job.id)
