@@ -90,28 +90,28 @@ def describe_chart(action: StoredAction, kind: ChartType) -> str:
     return f"{name} {shown} by {by}, {_values(action, len(rows))}.{_extremes(rows, columns, others[0], measures[0])}"
 
 
-def _values(action: StoredAction, drawn: int) -> str:
-    if more_rows(action, drawn) is None:
-        return f"{drawn:,} values"
-    return f"the first {drawn:,} of {all_rows(action).removesuffix(' rows')} values"
+def _values(action: StoredAction, shown_rows: int) -> str:
+    if more_rows(action, shown_rows) is None:
+        return f"{shown_rows:,} values"
+    return f"the first {shown_rows:,} of {all_rows(action).removesuffix(' rows')} values"
 
 
 def _joined(words: Iterable[str]) -> str:
-    found = list(words)
-    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+    items = list(words)
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def _extremes(rows: Sequence[Sequence[str]], columns: Sequence[ResultColumn], label: int, measure: int) -> str:
-    found: list[tuple[Decimal, Sequence[str]]] = []
+    rows_by_value: list[tuple[Decimal, Sequence[str]]] = []
     for row in rows:
         value = value_of(row[measure]) if measure < len(row) else None
         if value is not None:
-            found.append((value, row))
-    if len(found) < 2:
+            rows_by_value.append((value, row))
+    if len(rows_by_value) < 2:
         return ""
-    highest, lowest = (choose(found, key=lambda pair: pair[0])[1] for choose in (max, min))
+    highest, lowest = (choose(rows_by_value, key=lambda pair: pair[0])[1] for choose in (max, min))
 
-    def told(row: Sequence[str]) -> str:
+    def describe(row: Sequence[str]) -> str:
         return f"{cell_of(row[label], columns[label]).text} with {cell_of(row[measure], columns[measure]).text}"
 
-    return f" Highest is {told(highest)}, lowest is {told(lowest)}."
+    return f" Highest is {describe(highest)}, lowest is {describe(lowest)}."

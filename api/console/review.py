@@ -135,15 +135,15 @@ async def _page(
 @router.post("/jobs/{job_id}/review")
 async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID) -> Response:
     """Saves corrections or decides; what is wrong comes back beside what was typed."""
-    sent = await read_form(request, most_fields=MAX_FIELDS)
-    visitor.check(request, sent)
-    if any("\x00" in value for value in sent.values()):
+    form_values = await read_form(request, most_fields=MAX_FIELDS)
+    visitor.check(request, form_values)
+    if any("\x00" in value for value in form_values.values()):
         raise BadInputError("the form holds a NUL character")
     reviewed = await read_reviewed(state, visitor.caller, job_id)
-    if "row" in sent:
-        form = await _read_form(state, reviewed, with_row_changed(sent, sent["row"]))
-        return await _show_again(state, visitor, reviewed, sent, form)
-    form, act_name = await _read_form(state, reviewed, sent), sent.get("act", "")
+    if "row" in form_values:
+        form = await _read_form(state, reviewed, with_row_changed(form_values, form_values["row"]))
+        return await _show_again(state, visitor, reviewed, form_values, form)
+    form, act_name = await _read_form(state, reviewed, form_values), form_values.get("act", "")
     data, whole = None, ""
     if form is not None:
         data, whole = await state.checks.run(reviewed.job.organization, data_of, form, reviewed.schema or {})
@@ -151,42 +151,51 @@ async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID
     is_changed = data is not None and bool(changes_between(reviewed.data, data))
     is_wrong = is_changed and (bool(whole) or (form is not None and bool(wrong_fields(form))))
     if is_wrong and act_name in {SAVE, "approve"}:
-        return await _show_again(state, visitor, reviewed, sent, form, whole=whole, code=400)
+        return await _show_again(state, visitor, reviewed, form_values, form, whole=whole, code=400)
     changed = data if is_changed and not is_wrong else None
-    if changed is not None and sent.get("version", "") != reviewed.version:
+    if changed is not None and form_values.get("version", "") != reviewed.version:
         return await _show_again(
-            state, visitor, reviewed, sent, form, refused=ConflictError(OVERTAKEN), version=reviewed.version
+            state, visitor, reviewed, form_values, form, refused=ConflictError(OVERTAKEN), version=reviewed.version
         )
     try:
-        return await _act(state, visitor, reviewed, sent, changed)
+        return await _act(state, visitor, reviewed, form_values, changed)
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
         # Somebody else may have been quicker: the page says how it is now, around what was typed.
         now = await read_reviewed(state, visitor.caller, job_id)
-        return await _show_again(state, visitor, now, sent, form, refused=refused)
+        return await _show_again(state, visitor, now, form_values, form, refused=refused)
 
 
-async def _read_form(state: AppState, reviewed: Reviewed, sent: Mapping[str, str]) -> Node | None:
+async def _read_form(state: AppState, reviewed: Reviewed, form_values: Mapping[str, str]) -> Node | None:
     if reviewed.schema is None or reviewed.data is None:
         return None
-    return await state.checks.run(reviewed.job.organization, TypedForm(reviewed.schema, sent).of_form)
+    return await state.checks.run(reviewed.job.organization, TypedForm(reviewed.schema, form_values).of_form)
 
 
 async def _show_again(
-    state: AppState, visitor: Visitor, reviewed: Reviewed, sent: Mapping[str, str], form: Node | None, **more: Any
+    state: AppState,
+    visitor: Visitor,
+    reviewed: Reviewed,
+    form_values: Mapping[str, str],
+    form: Node | None,
+    **more: Any,
 ) -> HTMLResponse:
     """Show the page with what was typed still in it."""
-    number = sent.get("page", "1")
-    more = {"version": sent.get("version", "")} | more
+    number = form_values.get("page", "1")
+    more = {"version": form_values.get("version", "")} | more
     page = int(number) if number.isdecimal() and len(number) < 6 else 1
     return await _page(
-        state, visitor, reviewed, form, page=page, comment=sent.get("comment", ""), typed=True, **more
+        state, visitor, reviewed, form, page=page, comment=form_values.get("comment", ""), typed=True, **more
     )  # fmt: skip
 
 
 async def _act(
-    state: AppState, visitor: Visitor, reviewed: Reviewed, sent: Mapping[str, str], changed: dict[str, Any] | None
+    state: AppState,
+    visitor: Visitor,
+    reviewed: Reviewed,
+    form_values: Mapping[str, str],
+    changed: dict[str, Any] | None,
 ) -> Response:
     """Do what was asked for.
 
@@ -194,7 +203,7 @@ async def _act(
         BadInputError: Nothing that is known, or a rejection without a reason.
         ConflictError: Somebody else has decided it.
     """
-    act_name, comment = sent.get("act", ""), sent.get("comment", "").replace("\r\n", "\n").strip()
+    act_name, comment = form_values.get("act", ""), form_values.get("comment", "").replace("\r\n", "\n").strip()
     here = f"/console/jobs/{reviewed.job.id}/review"
     if act_name == SAVE:
         if changed is not None:

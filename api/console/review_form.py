@@ -167,11 +167,11 @@ class FormMaker:
     def _fill_group(self, node: Node, spec: Schema, value: Any, depth: int) -> None:
         data = value if isinstance(value, Mapping) else {}
         needed = spec.get("required") or ()
-        for name, told in spec["properties"].items():
+        for name, definition in spec["properties"].items():
             node.children.append(
                 self._node(
                     place_of(node.name, name),
-                    resolved(told, self.root),
+                    resolved(definition, self.root),
                     data.get(name, ABSENT),
                     required=name in needed,
                     title=words_of(name),
@@ -192,8 +192,8 @@ class FormMaker:
 
     def kind_of(self, spec: Schema, value: Any, depth: int) -> Kind:
         """How a value of a schema is typed; as JSON where the schema does not say it plainly, or the value is other."""
-        told = spec.get("type")
-        several = isinstance(told, list) and len([one for one in told if one != "null"]) > 1
+        types = spec.get("type")
+        several = isinstance(types, list) and len([name for name in types if name != "null"]) > 1
         if several or any(name in spec for name in BRANCHES) or self._fields > MAX_FIELDS:
             return Kind.JSON
         if "enum" in spec or "const" in spec:
@@ -281,10 +281,10 @@ def text_of(value: Any, kind: Kind) -> str:
 def choices_of(spec: Schema, text: str) -> list[tuple[str, str]]:
     """Values to choose among; one that is there and not allowed is among them, so that it is not lost unseen."""
     values = [spec["const"]] if "const" in spec else spec.get("enum", [True, False])
-    found = [(as_json(one), _choice_words(one)) for one in values if one is not None]
-    if text and text not in {value for value, _ in found}:
-        found.append((text, f"{text} (not allowed)"))
-    return found
+    choices = [(as_json(value), _choice_words(value)) for value in values if value is not None]
+    if text and text not in {value for value, _ in choices}:
+        choices.append((text, f"{text} (not allowed)"))
+    return choices
 
 
 def _choice_words(value: Any) -> str:

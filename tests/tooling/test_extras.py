@@ -108,7 +108,7 @@ def test_the_command_line_shows_its_help() -> None:
 
 @pytest.mark.parametrize(
     "call",
-    ["render_png({})", "render_svg({})", "chart_spec(TWO, ROWS, wanted=None, title=None, width=200, height=200)"],
+    ["render_png({})", "render_svg({})", "chart_spec(TWO, ROWS, requested=None, title=None, width=200, height=200)"],
 )
 def test_a_chart_names_its_extra(call: str) -> None:
     code = f"""

@@ -125,7 +125,7 @@ def test_a_chart_of_a_part_of_the_rows_says_so() -> None:
     rows = read_rows(cut.columns, cut.csv or "")
 
     spec = chart_spec(
-        cut.columns, rows, wanted=None, title="Planes", width=800, height=480, remark=more_rows(cut, len(rows))
+        cut.columns, rows, requested=None, title="Planes", width=800, height=480, remark=more_rows(cut, len(rows))
     )
 
     assert spec["title"]["subtitle"] == "The first 20 of 3,323 rows"

@@ -79,7 +79,7 @@ def _moment(text: str, column: ResultColumn) -> Cell:
         at = datetime.fromisoformat(text)
     except ValueError:
         return Cell(text)
-    found = FRAME.search(column.name)
+    frame = FRAME.search(column.name)
     day = f"{at:%-d %b %Y}"
     frames: dict[str, str] = {
         TimeFrame.YEAR: f"{at:%Y}",
@@ -88,7 +88,7 @@ def _moment(text: str, column: ResultColumn) -> Cell:
         TimeFrame.WEEK: f"week of {day}",
         TimeFrame.DAY: day,
     }
-    shown = frames.get(found.group(1)) if found else None
+    shown = frames.get(frame.group(1)) if frame else None
     if shown is None:
         shown = day if column.type is DataType.DATE else f"{day}, {at:%H:%M:%S}".removesuffix(":00")
     return Cell(shown, machine=text)

@@ -99,7 +99,7 @@ class Answer:
         """The measures that can be read on one axis with the first."""
         first, *others = self.measures
         size = self._peak(first)
-        return [first, *(one for one in others if size / LIKE_SIZES < self._peak(one) < size * LIKE_SIZES)]
+        return [first, *(place for place in others if size / LIKE_SIZES < self._peak(place) < size * LIKE_SIZES)]
 
     def _peak(self, place: int) -> float:
         return max(abs(float(value)) for value in self.column(place) if is_number(value))
@@ -134,7 +134,7 @@ def shown(text: str) -> str:
     A control character in a label would make the renderer abort the whole process. One beyond 16 bits, an emoji say, it
     takes for two, and refuses the half that is left where a label does not fit: such a one is shown as \ufffd.
     """
-    return " ".join("".join(_drawable(one) for one in text).split())
+    return " ".join("".join(_drawable(character) for character in text).split())
 
 
 def _drawable(character: str) -> str:
@@ -150,15 +150,15 @@ def cut(text: str, most: int = MAX_LABEL) -> str:
 
 def told_apart(texts: Iterable[str]) -> list[str]:
     """Texts for a chart, cut; one that is there already gets a number."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for text in texts:
         name = once = cut(text)
         times = 1
-        while name in found:
+        while name in names:
             times += 1
             name = f"{once} ({times})"
-        found[name] = None
-    return list(found)
+        names[name] = None
+    return list(names)
 
 
 def moment_of(value: str) -> str:

@@ -96,7 +96,7 @@ _READERS: dict[DataType, Callable[[str], Any]] = {
 }
 
 
-def choose_chart(columns: Sequence[ResultColumn], rows: Sequence[Row], wanted: ChartType | None) -> ChartType:
+def choose_chart(columns: Sequence[ResultColumn], rows: Sequence[Row], requested: ChartType | None) -> ChartType:
     """The chart that is wanted if these rows make one, else the one that fits, else a table.
 
     Args:
@@ -104,27 +104,27 @@ def choose_chart(columns: Sequence[ResultColumn], rows: Sequence[Row], wanted: C
         rows: As `read_rows` gives them.
         wanted: What somebody asked for.
     """
-    return _choose(survey(columns, rows), wanted)
+    return _choose(survey(columns, rows), requested)
 
 
-def undrawable_reason(action: StoredAction, wanted: ChartType | None) -> str | None:
+def undrawable_reason(action: StoredAction, requested: ChartType | None) -> str | None:
     """A sentence on why rows are not drawn as somebody wants it, and how instead; None: they are."""
-    if wanted is None or wanted is ChartType.TABLE:
+    if requested is None or requested is ChartType.TABLE:
         return None
     answer = survey(action.columns, read_rows(action.columns, action.csv or ""))
-    why = _obstacle(wanted, answer)
+    why = _obstacle(requested, answer)
     if why is None:
         return None
-    kind = _choose(answer, wanted)
+    kind = _choose(answer, requested)
     instead = "They stay a table." if kind is ChartType.TABLE else f"They are drawn as {NAMES[kind]} instead."
-    return f"These rows cannot be drawn as {NAMES[wanted]}: {why}. {instead}"
+    return f"These rows cannot be drawn as {NAMES[requested]}: {why}. {instead}"
 
 
 def chart_spec(
     columns: Sequence[ResultColumn],
     rows: Sequence[Row],
     *,
-    wanted: ChartType | None,
+    requested: ChartType | None,
     title: str | None,
     width: int,
     height: int,
@@ -148,16 +148,16 @@ def chart_spec(
         MissingExtraError: The extra `charts` is not installed.
     """
     answer, canvas = survey(columns, rows), Canvas(width, height, dark)
-    kind = _choose(answer, wanted)
+    kind = _choose(answer, requested)
     if kind is ChartType.TABLE:
-        why = _obstacle(ChartType.TABLE if wanted is ChartType.TABLE else _fitting(answer), answer)
+        why = _obstacle(ChartType.TABLE if requested is ChartType.TABLE else _fitting(answer), answer)
         raise UndrawableError(f"the answer is a table: {why}")
     with using(Extra.CHARTS, PURPOSE):
         from towpath.ai.domain.chart_marks import draw
     drawing = draw(kind, answer, canvas)
-    constants = [f"{answer.label(one)}: {answer.text(one, rows[0][one])}" for one in answer.constants]
-    told = [*constants, *drawing.notes, *([remark] if remark else [])]
-    heading, remarks = cut(shown(title or ""), MAX_TITLE), BETWEEN.join(told)
+    constants = [f"{answer.label(place)}: {answer.text(place, rows[0][place])}" for place in answer.constants]
+    remarks_and_constants = [*constants, *drawing.notes, *([remark] if remark else [])]
+    heading, remarks = cut(shown(title or ""), MAX_TITLE), BETWEEN.join(remarks_and_constants)
     spec = drawing.marks | {
         "width": width,
         "height": height,
@@ -190,8 +190,8 @@ def render_svg(spec: dict[str, Any]) -> str:
     return vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
 
 
-def _choose(answer: Answer, wanted: ChartType | None) -> ChartType:
-    for kind in (wanted, _fitting(answer)):
+def _choose(answer: Answer, requested: ChartType | None) -> ChartType:
+    for kind in (requested, _fitting(answer)):
         if kind is ChartType.TABLE:
             break
         if kind is not None and _obstacle(kind, answer) is None:

@@ -20,14 +20,14 @@ NEAR = 0.75
 
 def topic_texts(content: Content, names: Sequence[str]) -> dict[str, str]:
     """What is said of some topics: their own words, and the labels of their base's fields."""
-    found = {}
+    texts = {}
     for name in names:
         topic = content.topics[name]
         base = content.views[topic.base_view]
         fields = [field.label or field_name for field_name, field in (*base.dimensions.items(), *base.measures.items())]
-        said = (name, topic.label, topic.description, base.label, base.description)
-        found[name] = " ".join([*(one.replace("_", " ") for one in said if one), *fields]).replace("_", " ")
-    return found
+        descriptions = (name, topic.label, topic.description, base.label, base.description)
+        texts[name] = " ".join([*(text.replace("_", " ") for text in descriptions if text), *fields]).replace("_", " ")
+    return texts
 
 
 def field_text(content: Content, column: Column) -> str:
@@ -36,8 +36,8 @@ def field_text(content: Content, column: Column) -> str:
     view = content.views[view_name]
     field = rest.partition("[")[0]
     known = view.dimensions.get(field) or view.measures.get(field)
-    said = (known.description or "") if known is not None else ""
-    return f"{column.label} {field.replace('_', ' ')} {said} {(view.label or view_name).replace('_', ' ')}"
+    description = (known.description or "") if known is not None else ""
+    return f"{column.label} {field.replace('_', ' ')} {description} {(view.label or view_name).replace('_', ' ')}"
 
 
 def fields_for(question: str, content: Content, topic: str, *, most: int) -> list[Column]:
@@ -95,8 +95,8 @@ def _nearest(places: list[int], scores: Mapping[int, float]) -> list[int]:
 def find_values(question: str, content: Content, topic: str) -> list[str]:
     """What a question seems to narrow its answer to: names, abbreviations, years, which are the words of no field."""
     fields = {word for column in fields_of(content, topic) for word in words_of(field_text(content, column))}
-    found = ("".join(groups) for groups in VALUE.findall(question))
-    return [value for value in dict.fromkeys(found) if not fields.issuperset(words_of(value))]
+    values = ("".join(groups) for groups in VALUE.findall(question))
+    return [value for value in dict.fromkeys(values) if not fields.issuperset(words_of(value))]
 
 
 def names_fields(question: str, content: Content, topic: str) -> bool:

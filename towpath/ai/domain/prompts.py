@@ -78,10 +78,10 @@ def action_prompt(
         images: Images that came with it.
         attempt: A later attempt is a new question, also where all else is the same.
     """
-    parts = [unmarked(one) for one in (_topic(content, topic), _fields(content, topic, fields), _earlier(earlier))]
+    parts = [unmarked(text) for text in (_topic(content, topic), _fields(content, topic, fields), _earlier(earlier))]
     parts += [f"Attached file:\n{marked(cut_with_note(text, ATTACHED_CHARACTERS, 'file'))}" for text in attached]
     parts.append(f"Question: {unmarked(question)}" + (f" (attempt {attempt})" if attempt > 1 else ""))
-    parts += [_done(one) for one in actions]
+    parts += [_describe_action(action) for action in actions]
     return Prompt(system=SYSTEM, user="\n\n".join(part for part in parts if part), form=form, images=list(images))
 
 
@@ -93,19 +93,19 @@ def constrained_prompt(
     errors: Sequence[str],
 ) -> Prompt:
     """The choice of a small model: short, and nothing to be led astray by."""
-    told = "".join(f"\nNot this way: {one}" for one in errors)
+    rejected = "".join(f"\nNot this way: {error}" for error in errors)
     lists = [
-        "\n".join([f"{title}:", *(f"- {one.name}: {one.label}" for one in columns)])
+        "\n".join([f"{title}:", *(f"- {column.name}: {column.label}" for column in columns)])
         for title, columns in (("Measures", measures), ("Fields", dimensions))
     ]
-    asked = "\n\n".join([*lists, f"Question: {shorten(question, SMALL_CHARACTERS)}{told}"])
-    return Prompt(system=SMALL, user=unmarked(asked), form=form, most_tokens=200)
+    user = "\n\n".join([*lists, f"Question: {shorten(question, SMALL_CHARACTERS)}{rejected}"])
+    return Prompt(system=SMALL, user=unmarked(user), form=form, most_tokens=200)
 
 
 def _topic(content: Content, name: str) -> str:
     topic = content.topics[name]
-    said = ". ".join(one for one in (topic.label, topic.description) if one)
-    return f"Topic: {name} (table {topic.base_view})" + (f": {said}" if said else "")
+    description = ". ".join(text for text in (topic.label, topic.description) if text)
+    return f"Topic: {name} (table {topic.base_view})" + (f": {description}" if description else "")
 
 
 def _fields(content: Content, topic: str, fields: Sequence[Column]) -> str:
@@ -120,15 +120,15 @@ def _fields(content: Content, topic: str, fields: Sequence[Column]) -> str:
     return f"{head}:\n" + "\n".join(lines)
 
 
-def _done(action: StoredAction) -> str:
+def _describe_action(action: StoredAction) -> str:
     if action.type is ActionType.VISUALIZE:
-        drawn = [f"Drawn as {action.chart}." if not action.notes else "Drawn as follows.", *action.notes]
-        return unmarked(" ".join(drawn))
+        sentences = [f"Drawn as {action.chart}." if not action.notes else "Drawn as follows.", *action.notes]
+        return unmarked(" ".join(sentences))
     if action.type is not ActionType.GENERATE_QUERY:
         return ""
-    asked = unmarked(action.query.model_dump_json(exclude_defaults=True)) if action.query is not None else "none"
+    query = unmarked(action.query.model_dump_json(exclude_defaults=True)) if action.query is not None else "none"
     if action.error is not None:
-        return f"Query {action.number}: {asked}\nIt failed: {unmarked(action.error)}"
+        return f"Query {action.number}: {query}\nIt failed: {unmarked(action.error)}"
     lines = (action.csv or "").splitlines()
     shown = _within(lines[: SHOWN_ROWS + 1], SHOWN_CHARACTERS)
     rows = max(len(shown) - 1, 0)
@@ -136,31 +136,31 @@ def _done(action: StoredAction) -> str:
     cut = f" (only the first {rows} of them are shown)" if rows < brought else ""
     notes = "".join(f"\n{unmarked(note)}" for note in action.notes)
     data = marked("\n".join(shown))
-    return f"Query {action.number}: {asked}\nIt brought {rows_brought(action)}{cut}:\n{data}{notes}"
+    return f"Query {action.number}: {query}\nIt brought {rows_brought(action)}{cut}:\n{data}{notes}"
 
 
 def _within(lines: Sequence[str], most: int) -> list[str]:
     """The first lines that have room, none of them cut."""
-    found: list[str] = []
+    fitting: list[str] = []
     for line in lines:
         most -= len(line) + 1
         if most < 0:
             break
-        found.append(line)
-    return found
+        fitting.append(line)
+    return fitting
 
 
 def _earlier(turns: Sequence[Turn]) -> str:
-    found = ["Questions before these are left out.\n"] if len(turns) > EARLIER_TURNS else []
+    texts = ["Questions before these are left out.\n"] if len(turns) > EARLIER_TURNS else []
     for turn in turns[-EARLIER_TURNS:]:
         queries = [
-            one.query.model_dump_json(exclude_defaults=True)
-            for one in turn.actions
-            if one.query is not None and one.error is None
+            action.query.model_dump_json(exclude_defaults=True)
+            for action in turn.actions
+            if action.query is not None and action.error is None
         ]
-        found.append(
+        texts.append(
             f"Earlier question: {shorten(turn.prompt, EARLIER_CHARACTERS)}\n"
             + "".join(f"Query: {query}\n" for query in queries[-2:])
             + f"Answer: {shorten(turn.answer or turn.error or 'none', EARLIER_CHARACTERS)}\n"
         )
-    return "\n".join(found) + ("\n" if found else "")
+    return "\n".join(texts) + ("\n" if texts else "")

@@ -29,7 +29,7 @@ def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) ->
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([column.label for column in columns])
-    size = kept = 0
+    size = written = 0
     for row in rows[:MAX_CSV_ROWS]:
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow([text_of(value) for value in row])
@@ -37,8 +37,8 @@ def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) ->
         if size > MAX_CSV_BYTES:
             break
         file.write(line.getvalue())
-        kept += 1
-    return file.getvalue(), kept
+        written += 1
+    return file.getvalue(), written
 
 
 def text_of(value: Any) -> str:
@@ -62,7 +62,7 @@ def markdown_table(columns: Sequence[ResultColumn], text: str, *, most: int = TA
     shown = [[cell.text for cell in row] for row in cells_of(columns, rows)]
     head = [_cell(column.label) for column in columns]
     ruler = ["---:" if column.measure else "---" for column in columns]
-    lines = [head, ruler, *([_cell(one) for one in row] for row in shown)]
+    lines = [head, ruler, *([_cell(text) for text in row] for row in shown)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -92,15 +92,15 @@ def plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str] = ()
     table = markdown_table(action.columns, action.csv or "")
     more = _left_out(action)
     notes = "".join(f"\n\n{escaped(note)}" for note in action.notes)
-    told = ", ".join(f"“{_cell(one)}”" for one in left_out)
-    whole = f"\n\nNot narrowed to {told}: the embedded model sets no filters." if left_out else ""
+    names = ", ".join(f"“{_cell(name)}”" for name in left_out)
+    whole = f"\n\nNot narrowed to {names}: the embedded model sets no filters." if left_out else ""
     return f"### {title}\n\n{table}{more}{notes}{whole}"
 
 
 def unfinished_answer(prompt: str, action: StoredAction, steps: int) -> str:
     """The rows of the last query, where a model has come to no answer."""
-    told = f"The model came to no answer within {steps} steps. These are the rows of its last query."
-    return f"{told}\n\n{plain_answer(prompt, action)}"
+    explanation = f"The model came to no answer within {steps} steps. These are the rows of its last query."
+    return f"{explanation}\n\n{plain_answer(prompt, action)}"
 
 
 def _left_out(action: StoredAction) -> str:
@@ -119,12 +119,12 @@ def title_of(columns: Sequence[ResultColumn]) -> str | None:
 
 def last_drawable(turns: Sequence[Turn]) -> tuple[StoredAction, ChartType | None] | None:
     """The last query of a thread that brought rows, and the chart that was wanted of it since; None: there is none."""
-    found: StoredAction | None = None
-    wanted: ChartType | None = None
+    last: StoredAction | None = None
+    chart: ChartType | None = None
     for turn in turns:
         for action in turn.actions:
             if action.drawable:
-                found, wanted = action, action.chart
-            elif action.chart is not None and found is not None:
-                wanted = action.chart
-    return None if found is None else (found, wanted)
+                last, chart = action, action.chart
+            elif action.chart is not None and last is not None:
+                chart = action.chart
+    return None if last is None else (last, chart)

@@ -18,25 +18,25 @@ def rows_brought(action: StoredAction) -> str:
     return f"the first {action.brought or 0:,} of {all_rows(action)}"
 
 
-def more_rows(action: StoredAction, kept: int) -> str | None:
+def more_rows(action: StoredAction, shown: int) -> str | None:
     """A remark where there are fewer rows to see than a query has; None: all are there."""
-    if action.exact and kept >= action.rows:
+    if action.exact and shown >= action.rows:
         return None
-    return f"The first {kept:,} of {all_rows(action)}"
+    return f"The first {shown:,} of {all_rows(action)}"
 
 
-def rows_notes(action: StoredAction, kept: int) -> list[str]:
+def rows_notes(action: StoredAction, stored: int) -> list[str]:
     """Sentences on what of a query's rows is left out.
 
     Args:
         action: The query.
         kept: How many rows its CSV has.
     """
-    told = []
+    notes = []
     brought = action.rows if action.brought is None else action.brought
     if action.limited:
         limit = action.query.limit if action.query is not None else brought
-        told.append(f"The query's limit is {limit:,}: these are {rows_brought(action)}.")
-    if kept < brought:
-        told.append(f"The CSV is cut: it holds the first {kept:,} of {all_rows(action)}.")
-    return told
+        notes.append(f"The query's limit is {limit:,}: these are {rows_brought(action)}.")
+    if stored < brought:
+        notes.append(f"The CSV is cut: it holds the first {stored:,} of {all_rows(action)}.")
+    return notes

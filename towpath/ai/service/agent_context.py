@@ -245,13 +245,13 @@ class AgentContext:
         rows = await self._fetch_rows(run, compiled, query, action)
         action.database_seconds = time.monotonic() - started
         if rows is not None:
-            action.csv, kept = write_csv(action.columns, rows)
-            action.truncated = kept < action.rows or not action.exact
-            action.notes += rows_notes(action, kept)
+            action.csv, stored = write_csv(action.columns, rows)
+            action.truncated = stored < action.rows or not action.exact
+            action.notes += rows_notes(action, stored)
             # Who asks for the first three has them; what nobody asked to leave out is worth a warning.
-            if action.truncated and (kept < len(rows) or "limit" not in query.model_fields_set):
+            if action.truncated and (stored < len(rows) or "limit" not in query.model_fields_set):
                 more = f"{action.rows:,}" if action.exact else f"more than {action.rows:,}"
-                message = f"its result has {more} rows, of which {kept:,} are kept"
+                message = f"its result has {more} rows, of which {stored:,} are kept"
                 run.warn(ErrorCode.RESULT_TRUNCATED, message, action.title or f"query {action.number}")
             if (reason := undrawable_reason(action, action.chart)) is not None and action.rows:
                 action.notes.append(reason)

@@ -89,7 +89,7 @@ def _render(
 ) -> bytes | str:
     rows = read_rows(action.columns, action.csv or "")
     spec = chart_spec(
-        action.columns, rows, wanted=chart, title=action.title or "", width=width, height=height, dark=dark,
+        action.columns, rows, requested=chart, title=action.title or "", width=width, height=height, dark=dark,
         remark=more_rows(action, len(rows)),
     )  # fmt: skip
     return render_svg(spec) if svg else render_png(spec)

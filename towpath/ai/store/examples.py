@@ -51,7 +51,7 @@ async def add_flights(database: Database, vault: Vault, path: str, schema: dict[
             session.add(row)
     own = parse_model(FLIGHTS.read_text())
     read_model(own)
-    for name, kind, said in (("flights schema", ModelKind.SCHEMA, schema), ("flights", ModelKind.SHARED, own)):
+    for name, kind, own_content in (("flights schema", ModelKind.SCHEMA, schema), ("flights", ModelKind.SHARED, own)):
         await add_model(
             database,
             ModelRow(
@@ -60,6 +60,6 @@ async def add_flights(database: Database, vault: Vault, path: str, schema: dict[
                 connection_id=row.id,
                 name=name,
                 kind=kind,
-                content=said,
+                content=own_content,
             ),
         )
