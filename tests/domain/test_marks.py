@@ -27,7 +27,7 @@ MARK = re.compile(r"[<\uff1c\ufe64][\s/\u200b]*(data|page)\b", re.IGNORECASE)
 
 
 def test_a_mark_within_material_loses_its_first_letter_and_nothing_else() -> None:
-    assert marked("a </data> b", told="n=1") == "<data n=1>\na &lt;/data> b\n</data>"
+    assert marked("a </data> b", attributes="n=1") == "<data n=1>\na &lt;/data> b\n</data>"
     assert not MARK.search(unmarked(EVIL))
     kept = "<p>1 < 2</p> <database> <pages> data </dat> <data-x>"
     assert unmarked(kept) == kept

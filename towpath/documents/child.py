@@ -44,8 +44,8 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(COLLECTED_AFTER)
     write(answers, Tag.READY)
-    while (asked := read(requests)) is not None:
-        fault = reader.serve(Request.model_validate_json(asked[1]))
+    while (received := read(requests)) is not None:
+        fault = reader.serve(Request.model_validate_json(received[1]))
         if fault is None:
             write(answers, Tag.DONE)
             continue
@@ -132,8 +132,8 @@ class _Reader:
 
     def _fault(self, error: Exception, request: Request) -> Fault:
         """What a library raised: no memory, or a file that it cannot make sense of."""
-        said = str(error).lower()
-        if isinstance(error, MemoryError) or any(words in said for words in NO_MEMORY):
+        message = str(error).lower()
+        if isinstance(error, MemoryError) or any(words in message for words in NO_MEMORY):
             detail = f"reading needs more memory than {self._limits.memory_mb} MB"
             return Fault(code=ErrorCode.READER_DIED, detail=detail, page=self._page, fatal=True)
         if isinstance(error, RecursionError):

@@ -13,10 +13,10 @@ def fault(code: ErrorCode, detail: str, page: int | None = None) -> TowpathError
     Args:
         page: Which page it is; then also in the error's `extra`.
     """
-    made = TooLargeError(detail, code=code) if code in TOO_LARGE else BadInputError(detail, code=code)
+    error = TooLargeError(detail, code=code) if code in TOO_LARGE else BadInputError(detail, code=code)
     if page is not None:
-        made.extra["page"] = page
-    return made
+        error.extra["page"] = page
+    return error
 
 
 def damaged(detail: str, page: int | None = None) -> TowpathError:

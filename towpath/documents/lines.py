@@ -112,30 +112,30 @@ def _placed(words: Sequence[Word], width: float, height: float) -> tuple[list[Pl
     sideways: list[Placed] = []
     for word in words:
         left, top, right, bottom = word.box
-        placed = Placed(word, left * width, top * height, right * width, bottom * height)
-        if placed.y1 - placed.y0 > SIDEWAYS * (placed.x1 - placed.x0) and len(word.text) > 2:
-            sideways.append(placed)
+        place = Placed(word, left * width, top * height, right * width, bottom * height)
+        if place.y1 - place.y0 > SIDEWAYS * (place.x1 - place.x0) and len(word.text) > 2:
+            sideways.append(place)
         else:
-            upright.append(placed)
+            upright.append(place)
     # A page's own text lies straight; what a camera or a scanner saw may not.
-    slant = _slant([placed for placed in upright if placed.word.confidence < 1][:SLANT_WORDS])
+    slant = _slant([place for place in upright if place.word.confidence < 1][:SLANT_WORDS])
     if abs(slant) > STRAIGHT:
-        for placed in upright:
-            drop = slant * (placed.x0 + placed.x1) / 2
-            placed.y0 -= drop
-            placed.y1 -= drop
+        for place in upright:
+            drop = slant * (place.x0 + place.x1) / 2
+            place.y0 -= drop
+            place.y1 -= drop
     return upright, sideways
 
 
 def _slant(words: Sequence[Placed]) -> float:
     """How much a line falls on its way to the right: the median from each word to the one after it."""
     seen = []
-    for one, other in pairwise(words):
-        gap = other.x0 - one.x1
-        tall = one.y1 - one.y0
-        fall = (other.y0 + other.y1 - one.y0 - one.y1) / 2
+    for left, right in pairwise(words):
+        gap = right.x0 - left.x1
+        tall = left.y1 - left.y0
+        fall = (right.y0 + right.y1 - left.y0 - left.y1) / 2
         if -tall < gap < 2 * tall and abs(fall) < SHARED_HEIGHT * tall:
-            seen.append(2 * fall / max(other.x0 + other.x1 - one.x0 - one.x1, tall))
+            seen.append(2 * fall / max(right.x0 + right.x1 - left.x0 - left.x1, tall))
     return median(seen) if seen else 0.0
 
 
@@ -175,12 +175,12 @@ def _row(words: list[Placed]) -> Row:
     return Row(cells, min(each.y0 for each in words), max(each.y1 for each in words), tall)
 
 
-def _sideways_row(placed: Placed) -> Row:
-    return Row([_cell([placed])], placed.y0, placed.y1, placed.x1 - placed.x0)
+def _sideways_row(word: Placed) -> Row:
+    return Row([_cell([word])], word.y0, word.y1, word.x1 - word.x0)
 
 
-def _cell(placed: list[Placed]) -> Cell:
-    words = [each.word for each in placed]
+def _cell(placed_words: list[Placed]) -> Cell:
+    words = [each.word for each in placed_words]
     text = " ".join(word.text for word in words)
     if _RIGHT_TO_LEFT.search(text) and 2 * len(_RIGHT_TO_LEFT.findall(text)) > len(text):
         words.reverse()
@@ -188,8 +188,8 @@ def _cell(placed: list[Placed]) -> Cell:
     return Cell(
         words,
         text,
-        placed[0].x0,
-        max(each.x1 for each in placed),
-        min(each.y0 for each in placed),
-        max(each.y1 for each in placed),
+        placed_words[0].x0,
+        max(each.x1 for each in placed_words),
+        min(each.y0 for each in placed_words),
+        max(each.y1 for each in placed_words),
     )

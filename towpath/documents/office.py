@@ -44,10 +44,10 @@ class WordFile(Document):
     def read(self, page: int, ocr: OcrMode) -> PageContent:
         """The whole text; notes at its end, pictures as what is said in their place."""
         with self._path.open("rb") as file:
-            made = mammoth.convert_to_html(
+            converted = mammoth.convert_to_html(
                 file, convert_image=_described, include_embedded_style_map=False, external_file_access=False
             )
-        return PageContent(page=page, content=html_markdown(made.value), method=ReadMethod.OFFICE)
+        return PageContent(page=page, content=html_markdown(converted.value), method=ReadMethod.OFFICE)
 
 
 class SheetFile(Document):

@@ -82,17 +82,15 @@ class Opener:
 
     def _seen(self, path: str, kind: DocumentKind) -> Seen:
         try:
-            found = Path(path).stat()
+            stat = Path(path).stat()
         except OSError as error:
             raise NotFoundError("the document's file is not there") from error
-        if found.st_size == 0:
+        if stat.st_size == 0:
             raise damaged("the document is empty")
-        if found.st_size > self._limits.most_bytes:
+        if stat.st_size > self._limits.most_bytes:
             most = self._limits.most_bytes
-            raise fault(
-                ErrorCode.DOCUMENT_TOO_LARGE, f"the document has {found.st_size:,} bytes; the limit is {most:,}"
-            )
-        return path, kind, found.st_ino, found.st_size, found.st_mtime_ns
+            raise fault(ErrorCode.DOCUMENT_TOO_LARGE, f"the document has {stat.st_size:,} bytes; the limit is {most:,}")
+        return path, kind, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def _opener(self, kind: DocumentKind) -> Callable[[Path], Document]:
         """What opens a kind; its libraries are loaded when the first document of the kind comes."""

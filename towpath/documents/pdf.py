@@ -131,11 +131,11 @@ class PdfFile(Document):
         layer = sheet.get_textpage()
         try:
             count = layer.count_chars()
-            kept = min(count, self.limits.most_characters)
-            text = _text(layer, kept)
-            found = list(_WORD.finditer(text))
-            words = _words(found, _places(layer, found), sheet) if found else []
-            return text, words, count > kept
+            read_count = min(count, self.limits.most_characters)
+            text = _text(layer, read_count)
+            matches = list(_WORD.finditer(text))
+            words = _words(matches, _places(layer, matches), sheet) if matches else []
+            return text, words, count > read_count
         finally:
             layer.close()
 
@@ -179,12 +179,12 @@ def _text(layer: Any, count: int) -> str:
     return text
 
 
-def _places(layer: Any, found: Sequence[re.Match[str]]) -> Floats:
+def _places(layer: Any, matches: Sequence[re.Match[str]]) -> Floats:
     """The boxes of the first and the last character of each word: left, top, right, bottom in points."""
-    boxes = (pdfium.FS_RECTF * (2 * len(found)))()
+    boxes = (pdfium.FS_RECTF * (2 * len(matches)))()
     ask, raw, at = pdfium.FPDFText_GetLooseCharBox, layer.raw, ctypes.byref
     first, place = boxes[0], 0
-    for word in found:
+    for word in matches:
         start, end = word.span()
         ask(raw, start, at(first, place))
         ask(raw, end - 1, at(first, place + BOX_BYTES))
@@ -192,7 +192,7 @@ def _places(layer: Any, found: Sequence[re.Match[str]]) -> Floats:
     return np.frombuffer(boxes, dtype=np.float32).astype(np.float64).reshape(-1, 2, 2, 2)
 
 
-def _words(found: Sequence[re.Match[str]], places: Floats, sheet: Any) -> list[Word]:
+def _words(matches: Sequence[re.Match[str]], places: Floats, sheet: Any) -> list[Word]:
     """Words with boxes in fractions of the page as it is shown: cropped and turned."""
     left, bottom, right, top = sheet.get_bbox()
     low = (places.min(axis=(1, 2)) - (left, bottom)) / (right - left, top - bottom)
@@ -206,10 +206,10 @@ def _words(found: Sequence[re.Match[str]], places: Floats, sheet: Any) -> list[W
     boxes = np.stack(sides.get(sheet.get_rotation(), (x, 1 - far_y, far_x, 1 - y)), axis=1)
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     shown = ((middle >= 0) & (middle <= 1)).all(axis=1).tolist()
-    kept = boxes.clip(0.0, 1.0).round(DIGITS).tolist()
+    clipped = boxes.clip(0.0, 1.0).round(DIGITS).tolist()
     return [
         Word(_HYPHENATED.sub("-", word[0]), tuple(box))
-        for word, box, seen in zip(found, kept, shown, strict=True)
+        for word, box, seen in zip(matches, clipped, shown, strict=True)
         if seen
     ]
 

@@ -118,11 +118,11 @@ def _upright_size(image: Image.Image, page: int) -> tuple[int, int]:
     return (image.height, image.width) if turned else (image.width, image.height)
 
 
-def _upright(image: Image.Image, page: int, wanted: int) -> Image.Image:
+def _upright(image: Image.Image, page: int, most_pixels: int) -> Image.Image:
     """The picture in red, green and blue; a JPEG no larger than is wanted, as far as that saves work."""
     try:
-        if image.format == "JPEG" and image.width * image.height > 4 * wanted:
-            side = math.isqrt(wanted)
+        if image.format == "JPEG" and image.width * image.height > 4 * most_pixels:
+            side = math.isqrt(most_pixels)
             image.draft("RGB", (side, side))
         return _flat(ImageOps.exif_transpose(image))
     except BROKEN as error:

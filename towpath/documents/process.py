@@ -20,7 +20,7 @@ BUFFER_BYTES = 1 << 20
 # All that a child is told of its surroundings: no key of the deployment gets near a file from outside.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 # What others send; what a document brings about is another signal.
-SENT = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP})
+SENT_SIGNALS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP})
 
 
 class ChildDiedError(Exception):
@@ -37,7 +37,7 @@ class ChildDiedError(Exception):
     @property
     def was_sent(self) -> bool:
         """Whether somebody else ended it, such as the kernel of a machine without memory."""
-        return self.code is not None and -self.code in SENT
+        return self.code is not None and -self.code in SENT_SIGNALS
 
     @property
     def was_late(self) -> bool:
@@ -150,16 +150,16 @@ class Child:
             raise ChildDiedError(await self._process.wait()) from error
 
 
-def _error(told: Fault) -> TowpathError:
-    if told.code == ErrorCode.NOT_FOUND:
-        return NotFoundError(told.detail)
-    if told.missing is not None:
-        return MissingExtraError(*told.missing)
-    if told.code == ErrorCode.INTERNAL:
-        return JobFaultError(told.detail)
-    made = fault(told.code, told.detail, told.page)
-    made.extra.update({"fatal": True} if told.fatal else {})
-    return made
+def _error(reported: Fault) -> TowpathError:
+    if reported.code == ErrorCode.NOT_FOUND:
+        return NotFoundError(reported.detail)
+    if reported.missing is not None:
+        return MissingExtraError(*reported.missing)
+    if reported.code == ErrorCode.INTERNAL:
+        return JobFaultError(reported.detail)
+    error = fault(reported.code, reported.detail, reported.page)
+    error.extra.update({"fatal": True} if reported.fatal else {})
+    return error
 
 
 def _surroundings(threads: int) -> dict[str, str]:

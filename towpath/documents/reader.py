@@ -139,11 +139,11 @@ class DocumentReader:
 
     async def _answer(self, request: Request) -> bytes:
         """The one answer to a request."""
-        found = [body async for body in self._answers(request)]
+        bodies = [body async for body in self._answers(request)]
         # Two, when a child was ended between its answer and its last word.
-        if not found:
+        if not bodies:
             raise fault(ErrorCode.READER_DIED, "the process that reads documents gave no answer")
-        return found[-1]
+        return bodies[-1]
 
     async def _answers(self, request: Request) -> AsyncGenerator[bytes, None]:
         """A request's answers; begun again once, where it stopped, when somebody ended the child."""

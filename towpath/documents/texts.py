@@ -76,7 +76,7 @@ def rows_markdown(rows: Iterable[Sequence[str]], most_characters: int) -> tuple[
     Args:
         rows: The header first; empty rows and empty columns at the right are left out.
     """
-    kept: list[Sequence[str]] = []
+    lines: list[Sequence[str]] = []
     length = 0
     cut = False
     for row in rows:
@@ -88,18 +88,18 @@ def rows_markdown(rows: Iterable[Sequence[str]], most_characters: int) -> tuple[
         if length > most_characters:
             cut = True
             break
-        kept.append(cells)
-    return (table_markdown(kept) if kept else ""), cut
+        lines.append(cells)
+    return (table_markdown(lines) if lines else ""), cut
 
 
-def decoded(data: bytes, told: str | None = None) -> str:
+def decoded(data: bytes, declared: str | None = None) -> str:
     """Bytes as text: by their mark, what is told, UTF-8, or a guess; a character cut at the end is left out.
 
     Raises:
         BadInput: No text in an encoding that is known.
     """
     marked = next((encoding for mark, encoding in MARKS if data.startswith(mark)), None)
-    for encoding in filter(None, [marked, told, "utf-8"]):
+    for encoding in filter(None, [marked, declared, "utf-8"]):
         try:
             return codecs.getincrementaldecoder(encoding)().decode(data)
         except (LookupError, UnicodeError):
@@ -116,8 +116,8 @@ def decoded(data: bytes, told: str | None = None) -> str:
 
 def told_by_html(data: bytes) -> str | None:
     """The charset that a page declares in its first bytes."""
-    found = _META_CHARSET.search(data[:4096])
-    return found[1].decode("ascii") if found else None
+    charset = _META_CHARSET.search(data[:4096])
+    return charset[1].decode("ascii") if charset else None
 
 
 def _csv_markdown(text: str, most: int) -> tuple[str, bool]:

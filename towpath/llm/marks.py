@@ -17,12 +17,12 @@ def unmarked(text: str) -> str:
     return _MARK.sub("&lt;", text)
 
 
-def marked(text: str, mark: str = DATA, *, told: str = "") -> str:
+def marked(text: str, mark: str = DATA, *, attributes: str = "") -> str:
     """A text between marks.
 
     Args:
         text: What comes from elsewhere: rows, a file with its name, a page.
         mark: `DATA` or `PAGE`.
-        told: What the first mark says besides, such as `number=3`.
+        attributes: What the first mark says besides, such as `number=3`.
     """
-    return f"<{mark}{f' {told}' if told else ''}>\n{unmarked(text)}\n</{mark}>"
+    return f"<{mark}{f' {attributes}' if attributes else ''}>\n{unmarked(text)}\n</{mark}>"

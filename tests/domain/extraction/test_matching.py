@@ -9,7 +9,7 @@ import pytest
 from tests.domain.extraction.builders import INVOICE, Placed, page, table
 from towpath.extraction.domain.fields import PageFields, fields_of
 from towpath.extraction.domain.likeness import likeness, names_of
-from towpath.extraction.domain.matching import Found, match_fields
+from towpath.extraction.domain.matching import FieldMatch, match_fields
 
 
 def form(*lines: str, number: int = 1) -> PageFields:
@@ -20,7 +20,7 @@ def matched(properties: dict[str, Any], *pages: PageFields) -> dict[str, Any]:
     return {name: found.value for name, found in found_in(properties, *pages).items()}
 
 
-def found_in(properties: dict[str, Any], *pages: PageFields) -> dict[str, Found]:
+def found_in(properties: dict[str, Any], *pages: PageFields) -> dict[str, FieldMatch]:
     return match_fields({"type": "object", "properties": properties}, pages)
 
 

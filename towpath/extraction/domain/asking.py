@@ -73,13 +73,13 @@ def class_form(names: Sequence[str]) -> dict[str, Any]:
 
 def class_prompt(pages: Sequence[PageContent], options: Sequence[ClassificationOption], form: dict[str, Any]) -> Prompt:
     """The class of a document."""
-    told = "\n".join(
-        f"- {one.name}" + "".join(f"\n  example: {' '.join(text.split())[:300]}" for text in one.examples[:5])
-        for one in options
+    classes = "\n".join(
+        f"- {option.name}" + "".join(f"\n  example: {' '.join(text.split())[:300]}" for text in option.examples[:5])
+        for option in options
     )
-    user = f"Classes:\n{unmarked(told)}\n\n{_shown(pages, SMALL_CHARACTERS)}"
+    user = f"Classes:\n{unmarked(classes)}\n\n{_shown(pages, SMALL_CHARACTERS)}"
     return Prompt(system=CLASSES, user=user, form=form, most_tokens=400)
 
 
 def _shown(pages: Sequence[PageContent], characters: int) -> str:
-    return "\n\n".join(marked(page.content[:characters], PAGE, told=f"number={page.page}") for page in pages)
+    return "\n\n".join(marked(page.content[:characters], PAGE, attributes=f"number={page.page}") for page in pages)

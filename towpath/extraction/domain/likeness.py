@@ -41,8 +41,8 @@ def words_of(text: str) -> list[str]:
 
 def names_of(name: str, schema: Mapping[str, Any], prefix: Sequence[str] = ()) -> list[list[str]]:
     """The ways in which a page may call a property: by its name and by its title."""
-    told = [name, schema.get("title")]
-    return [[*prefix, *words_of(each)] for each in told if isinstance(each, str) and each]
+    names = [name, schema.get("title")]
+    return [[*prefix, *words_of(each)] for each in names if isinstance(each, str) and each]
 
 
 def likeness(label: str, names: Sequence[Sequence[str]], description: str = "") -> float:

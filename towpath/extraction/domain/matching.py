@@ -23,7 +23,7 @@ MAX_DEPTH = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FieldMatch:
     """A property's value as the document says it.
 
     Attributes:
@@ -45,10 +45,10 @@ class _Claim:
     name: str
     pair: int
     score: float
-    found: Found
+    match: FieldMatch
 
 
-def match_fields(schema: Schema, pages: Sequence[PageFields]) -> dict[str, Found]:
+def match_fields(schema: Schema, pages: Sequence[PageFields]) -> dict[str, FieldMatch]:
     """What the pairs and tables of pages say about a schema's properties.
 
     Args:
@@ -72,31 +72,31 @@ class _Matcher:
     grids: Sequence[Grid]
     mark: DecimalMark | None
 
-    def an_object(self, schema: Schema, prefix: Sequence[str], depth: int) -> dict[str, Found]:
+    def an_object(self, schema: Schema, prefix: Sequence[str], depth: int) -> dict[str, FieldMatch]:
         properties = schema.get("properties")
         if not isinstance(properties, Mapping) or depth > MAX_DEPTH:
             return {}
-        found: dict[str, Found] = {}
+        matches: dict[str, FieldMatch] = {}
         claims: list[_Claim] = []
-        for name, told in properties.items():
-            spec = resolved(told, self.root)
+        for name, definition in properties.items():
+            spec = resolved(definition, self.root)
             names = names_of(name, spec, prefix)
             kind = type_of(spec)
             if kind == "object":
-                self._nested(name, self.an_object(spec, names[0], depth + 1), found)
+                self._nested(name, self.an_object(spec, names[0], depth + 1), matches)
             elif kind == "array" and type_of(self._items(spec)) == "object":
                 table = self._table(self._items(spec))
                 if table is not None:
-                    found[name] = table
+                    matches[name] = table
             else:
                 claims += self._claims(name, names, spec)
-        found.update(_settled(claims))
-        return {name: found[name] for name in properties if name in found}
+        matches.update(_settled(claims))
+        return {name: matches[name] for name in properties if name in matches}
 
-    def _nested(self, name: str, inner: Mapping[str, Found], found: dict[str, Found]) -> None:
+    def _nested(self, name: str, inner: Mapping[str, FieldMatch], matches: dict[str, FieldMatch]) -> None:
         if inner:
             page = min(each.page for each in inner.values())
-            found[name] = Found(
+            matches[name] = FieldMatch(
                 {key: each.value for key, each in inner.items()},
                 min(each.confidence for each in inner.values()),
                 page,
@@ -112,7 +112,7 @@ class _Matcher:
                 continue
             value = self._value(pair.value, spec)
             if value is not MISSING:
-                yield _Claim(name, place, score, Found(value, round(score, 4), pair.page, pair.boxes))
+                yield _Claim(name, place, score, FieldMatch(value, round(score, 4), pair.page, pair.boxes))
 
     def _value(self, text: str, spec: Schema) -> Any:
         if type_of(spec) != "array":
@@ -124,12 +124,12 @@ class _Matcher:
     def _items(self, spec: Schema) -> Schema:
         return resolved(spec.get("items", {}), self.root)
 
-    def _table(self, items: Schema) -> Found | None:
+    def _table(self, items: Schema) -> FieldMatch | None:
         """The rows of the tables whose header names the items' properties best."""
         properties = items.get("properties")
         if not isinstance(properties, Mapping) or not properties:
             return None
-        specs = {name: resolved(told, self.root) for name, told in properties.items()}
+        specs = {name: resolved(definition, self.root) for name, definition in properties.items()}
         read = [(grid, _columns(grid.header, specs)) for grid in self.grids]
         most = max((len(columns) for _, columns in read), default=0)
         if most < min(MIN_COLUMNS, len(specs)) or 2 * most < len(specs):
@@ -142,16 +142,16 @@ class _Matcher:
         rows = [
             self._item(row, columns, specs) for grid, columns in chosen for row in grid.rows if _is_item(row, columns)
         ]
-        kept = [row for row in rows if row is not None]
-        if not kept:
+        values = [row for row in rows if row is not None]
+        if not values:
             return None
         page = chosen[0][0].page
         first = [entry for row in chosen[0][0].rows for entry in row]
         alike = sum(score for _, score in chosen[0][1].values()) / most
         read_sure = min((entry.confidence for entry in first if entry.text), default=1.0)
-        share = len(kept) / len(rows)
+        share = len(values) / len(rows)
         sure = round(TABLE * alike * read_sure * share, 4)
-        return Found(kept, sure, page, tuple(box for entry in first for box in entry.boxes))
+        return FieldMatch(values, sure, page, tuple(box for entry in first for box in entry.boxes))
 
     def _item(
         self, row: Sequence[Entry], columns: Mapping[str, tuple[int, float]], specs: Mapping[str, Schema]
@@ -192,22 +192,22 @@ def _columns(header: Sequence[str], specs: Mapping[str, Schema]) -> dict[str, tu
     return columns
 
 
-def _settled(claims: Sequence[_Claim]) -> dict[str, Found]:
+def _settled(claims: Sequence[_Claim]) -> dict[str, FieldMatch]:
     """The best claim for each property, each pair once; none where two as good say different things."""
-    found: dict[str, Found] = {}
+    matches: dict[str, FieldMatch] = {}
     taken: set[int] = set()
     dropped: set[str] = set()
     for claim in sorted(claims, key=lambda each: -each.score):
-        if claim.name in found or claim.name in dropped or claim.pair in taken:
+        if claim.name in matches or claim.name in dropped or claim.pair in taken:
             continue
         rivals = [
             other
             for other in claims
             if other.name == claim.name and other.pair not in taken and claim.score - other.score < LEAD
         ]
-        if any(other.found.value != claim.found.value for other in rivals):
+        if any(other.match.value != claim.match.value for other in rivals):
             dropped.add(claim.name)
             continue
-        found[claim.name] = claim.found
+        matches[claim.name] = claim.match
         taken.update(other.pair for other in rivals)
-    return found
+    return matches

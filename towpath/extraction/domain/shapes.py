@@ -66,21 +66,21 @@ class _Form:
         if self._nodes > MAX_NODES:
             raise BadInputError("schema: too many properties, or it refers to itself too often", field="schema")
         kind = type_of(node)
-        said = {name: node[name] for name in ("title", "description", "format") if name in node}
+        texts = {name: node[name] for name in ("title", "description", "format") if name in node}
         if kind == "object" and isinstance(node.get("properties"), Mapping) and depth < MAX_DEPTH:
             properties = {
-                name: self.of(resolved(told, self._root), None, depth + 1)
-                for name, told in node["properties"].items()
+                name: self.of(resolved(definition, self._root), None, depth + 1)
+                for name, definition in node["properties"].items()
                 if only is None or name in only
             }
-            return {**said, "type": ["object", "null"] if depth else "object", "properties": properties}
+            return {**texts, "type": ["object", "null"] if depth else "object", "properties": properties}
         if kind == "array" and depth < MAX_DEPTH:
             items = self.of(resolved(node.get("items") or {}, self._root), None, depth + 1)
-            return {**said, "type": ["array", "null"], "items": items}
+            return {**texts, "type": ["array", "null"], "items": items}
         if "enum" in node:
-            return {**said, "enum": [*(one for one in node["enum"] if one is not None), None]}
+            return {**texts, "enum": [*(choice for choice in node["enum"] if choice is not None), None]}
         simple = kind if kind in {"string", "integer", "number", "boolean"} else "string"
-        return {**said, "type": [simple, "null"]}
+        return {**texts, "type": [simple, "null"]}
 
 
 def without_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
@@ -88,13 +88,13 @@ def without_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]
     spec = resolved(schema, root)
     if isinstance(value, Mapping):
         properties = spec.get("properties") or {}
-        found = {}
+        filled = {}
         for name, each in value.items():
-            told = properties.get(name, {})
-            if each is None and not nullable(resolved(told, root)):
+            definition = properties.get(name, {})
+            if each is None and not nullable(resolved(definition, root)):
                 continue
-            found[name] = without_nulls(each, told, root)
-        return found
+            filled[name] = without_nulls(each, definition, root)
+        return filled
     if isinstance(value, list):
         items = spec.get("items") or {}
         return [without_nulls(each, items, root) for each in value if each is not None]
@@ -107,14 +107,18 @@ def missing_required(data: Any, schema: Mapping[str, Any], root: Mapping[str, An
     if isinstance(data, Mapping):
         required = spec.get("required")
         names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
-        found = [f"{path}{name}" for name in names if name not in data]
+        missing = [f"{path}{name}" for name in names if name not in data]
         properties = spec.get("properties") or {}
         for name, each in data.items():
-            found += missing_required(each, properties.get(name, {}), root, f"{path}{name}.")
-        return found
+            missing += missing_required(each, properties.get(name, {}), root, f"{path}{name}.")
+        return missing
     if isinstance(data, list):
         items, place = spec.get("items") or {}, path.removesuffix(".")
-        return [one for at, each in enumerate(data) for one in missing_required(each, items, root, f"{place}[{at}].")]
+        return [
+            missing_path
+            for at, each in enumerate(data)
+            for missing_path in missing_required(each, items, root, f"{place}[{at}].")
+        ]
     return []
 
 
@@ -127,22 +131,22 @@ def problems_of(data: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
     errors = json_schema.errors_of(data, schema)
     return [
         (_path(list(error.absolute_path)) or "annotatedData", error.message[:300])
-        for error in sorted(errors, key=lambda error: [str(one) for one in error.absolute_path])
+        for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path])
     ]
 
 
 def changes_between(before: Any, after: Any, path: tuple[str | int, ...] = ()) -> list[Change]:
     """What a correction changes, each with its place."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        found: list[Change] = []
-        for name in [*before, *(one for one in after if one not in before)]:
-            found += changes_between(before.get(name), after.get(name), (*path, name))
-        return found
+        changes: list[Change] = []
+        for name in [*before, *(added for added in after if added not in before)]:
+            changes += changes_between(before.get(name), after.get(name), (*path, name))
+        return changes
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        found = []
+        changes = []
         for place, (left, right) in enumerate(zip(before, after, strict=True)):
-            found += changes_between(left, right, (*path, place))
-        return found
+            changes += changes_between(left, right, (*path, place))
+        return changes
     if before == after and type(before) is type(after):
         return []
     return [Change.model_validate({"path": _path(path), "from": before, "to": after})]

@@ -47,9 +47,9 @@ def resolved(schema: Any, root: Schema) -> Schema:
         target = schema.get("$ref")
         branches = schema.get("anyOf") or schema.get("oneOf")
         if isinstance(target, str):
-            found = _pointed(target, root)
+            referenced = _pointed(target, root)
             beside = {key: value for key, value in schema.items() if key != "$ref"}
-            schema = {**found, **beside} if isinstance(found, Mapping) else {}
+            schema = {**referenced, **beside} if isinstance(referenced, Mapping) else {}
         elif isinstance(branches, list):
             real = [each for each in branches if not (isinstance(each, Mapping) and each.get("type") == "null")]
             if len(real) != 1 or not isinstance(real[0], Mapping):
@@ -63,11 +63,11 @@ def resolved(schema: Any, root: Schema) -> Schema:
 
 def type_of(schema: Schema) -> str:
     """The one type that is not null; `string` when none is told."""
-    told = schema.get("type")
-    if isinstance(told, list):
-        told = next((each for each in told if each != "null"), "null")
-    if isinstance(told, str):
-        return told
+    types = schema.get("type")
+    if isinstance(types, list):
+        types = next((each for each in types if each != "null"), "null")
+    if isinstance(types, str):
+        return types
     if "properties" in schema:
         return "object"
     return "array" if "items" in schema else "string"
@@ -75,12 +75,12 @@ def type_of(schema: Schema) -> str:
 
 def nullable(schema: Schema) -> bool:
     """Whether null is a value too."""
-    told = schema.get("type")
+    types = schema.get("type")
     branches = schema.get("anyOf") or schema.get("oneOf") or []
     return (
         schema.get("nullable") is True
-        or told == "null"
-        or (isinstance(told, list) and "null" in told)
+        or types == "null"
+        or (isinstance(types, list) and "null" in types)
         or any(isinstance(each, Mapping) and each.get("type") == "null" for each in branches)
     )
 
@@ -155,9 +155,9 @@ def _string(text: str, schema: Schema) -> Any:
 
 def _chosen(text: str, choices: list[Any]) -> Any:
     """The choice that a text names, exactly or as good as."""
-    wanted = default_process(text.replace("_", " "))
+    normalized = default_process(text.replace("_", " "))
     scored = sorted(
-        ((fuzz.ratio(wanted, default_process(str(choice).replace("_", " "))), place)
+        ((fuzz.ratio(normalized, default_process(str(choice).replace("_", " "))), place)
          for place, choice in enumerate(choices) if choice is not None),
         reverse=True,
     )  # fmt: skip
@@ -171,9 +171,9 @@ def _chosen(text: str, choices: list[Any]) -> Any:
 def _pointed(target: str, root: Schema) -> Any:
     if not target.startswith("#"):
         return {}
-    found: Any = root
+    node: Any = root
     for name in filter(None, target[1:].split("/")):
-        if not isinstance(found, Mapping):
+        if not isinstance(node, Mapping):
             return {}
-        found = found.get(name.replace("~1", "/").replace("~0", "~"))
-    return found
+        node = node.get(name.replace("~1", "/").replace("~0", "~"))
+    return node

@@ -22,7 +22,7 @@ from towpath.extraction.domain.asking import (
 )
 from towpath.extraction.domain.fields import fields_of
 from towpath.extraction.domain.grounding import AGREED, is_said, place_of
-from towpath.extraction.domain.matching import Found, match_fields
+from towpath.extraction.domain.matching import FieldMatch, match_fields
 from towpath.extraction.domain.shapes import asked_form, merged, missing_required, without_nulls
 from towpath.extraction.domain.values import resolved, type_of
 from towpath.extraction.service.document_cache import DocumentCache
@@ -84,7 +84,7 @@ class FieldExtractor:
         )
 
     def _combine(
-        self, answers: dict[str, Any], matches: dict[str, Found], pages: Sequence[PageContent]
+        self, answers: dict[str, Any], matches: dict[str, FieldMatch], pages: Sequence[PageContent]
     ) -> tuple[dict[str, Any], dict[str, FieldSource]]:
         """Choose the value of each field: the model's where it gave one, else that of the layout."""
         properties = resolved(self._schema, self._schema)["properties"]
@@ -102,7 +102,7 @@ class FieldExtractor:
                 sources[name] = FieldSource(confidence=0.0)
         return data, sources
 
-    async def _ask_small_model(self, pages: Sequence[PageContent], matches: dict[str, Found]) -> dict[str, Any]:
+    async def _ask_small_model(self, pages: Sequence[PageContent], matches: dict[str, FieldMatch]) -> dict[str, Any]:
         """Ask a small model for what the layout does not say; its answers count if the document says them too."""
         properties = resolved(self._schema, self._schema)["properties"]
         missing = [
@@ -236,5 +236,5 @@ def _pages(pages: Sequence[PageContent]) -> str:
     return f"page {first}" if first == last else f"pages {first} to {last}"
 
 
-def _match_layout(schema: dict[str, Any], pages: Sequence[PageContent]) -> dict[str, Found]:
+def _match_layout(schema: dict[str, Any], pages: Sequence[PageContent]) -> dict[str, FieldMatch]:
     return match_fields(schema, [fields_of(page) for page in pages])

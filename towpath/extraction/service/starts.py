@@ -215,9 +215,9 @@ def _file_name_in(url: str) -> str:
     return unquote(urlsplit(url).path.rsplit("/", 1)[-1])[:255] or "document"
 
 
-def _shown_request(given: Mapping[str, Any], document: DocumentRef) -> dict[str, Any]:
+def _shown_request(members: Mapping[str, Any], document: DocumentRef) -> dict[str, Any]:
     """Make a request as it is shown: credentials blanked, a file by its name, size and digest."""
-    shown_members = {name: value for name, value in given.items() if name not in SECRET_FIELDS and name != "file"}
+    shown_members = {name: value for name, value in members.items() if name not in SECRET_FIELDS and name != "file"}
     for names, shown in ((DOCUMENT_URLS, document_shown), (RECEIVER_URLS, receiver_shown)):
         shown_members |= {
             name: shown(shown_members[name]) for name in names if isinstance(shown_members.get(name), str)
