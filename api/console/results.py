@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from towpath.ai.domain.cells import Cell, cell_of, cells_of, value_of
-from towpath.ai.domain.words import all_rows, more_rows
+from towpath.ai.domain.cells import Cell, format_cell, format_cells, parse_decimal
+from towpath.ai.domain.words import describe_cut, describe_total
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import MAX_CSV_BYTES, ChartType, ResultColumn, StoredAction
 
@@ -50,13 +50,13 @@ def table_of(action: StoredAction) -> Table | None:
     if not head:
         return None
     columns = _columns(action, head)
-    cells = cells_of(columns, rows)
+    cells = format_cells(columns, rows)
     return Table(
         head=head,
         numeric=[column.type is DataType.NUMBER for column in columns],
         first=cells[:FIRST_ROWS],
         rest=cells[FIRST_ROWS:],
-        total=all_rows(action),
+        total=describe_total(action),
         truncated=action.truncated or action.rows > len(cells),
     )
 
@@ -84,16 +84,18 @@ def describe_chart(action: StoredAction, kind: ChartType) -> str:
         return name
     shown = _joined(columns[place].label for place in measures)
     if not others:
-        values = _joined(f"{columns[place].label} {cell_of(rows[0][place], columns[place]).text}" for place in measures)
+        values = _joined(
+            f"{columns[place].label} {format_cell(rows[0][place], columns[place]).text}" for place in measures
+        )
         return f"{name} {values}." if len(rows) == 1 else name
     by = _joined(columns[place].label for place in others)
     return f"{name} {shown} by {by}, {_values(action, len(rows))}.{_extremes(rows, columns, others[0], measures[0])}"
 
 
 def _values(action: StoredAction, shown_rows: int) -> str:
-    if more_rows(action, shown_rows) is None:
+    if describe_cut(action, shown_rows) is None:
         return f"{shown_rows:,} values"
-    return f"the first {shown_rows:,} of {all_rows(action).removesuffix(' rows')} values"
+    return f"the first {shown_rows:,} of {describe_total(action).removesuffix(' rows')} values"
 
 
 def _joined(words: Iterable[str]) -> str:
@@ -104,7 +106,7 @@ def _joined(words: Iterable[str]) -> str:
 def _extremes(rows: Sequence[Sequence[str]], columns: Sequence[ResultColumn], label: int, measure: int) -> str:
     rows_by_value: list[tuple[Decimal, Sequence[str]]] = []
     for row in rows:
-        value = value_of(row[measure]) if measure < len(row) else None
+        value = parse_decimal(row[measure]) if measure < len(row) else None
         if value is not None:
             rows_by_value.append((value, row))
     if len(rows_by_value) < 2:
@@ -112,6 +114,6 @@ def _extremes(rows: Sequence[Sequence[str]], columns: Sequence[ResultColumn], la
     highest, lowest = (choose(rows_by_value, key=lambda pair: pair[0])[1] for choose in (max, min))
 
     def describe(row: Sequence[str]) -> str:
-        return f"{cell_of(row[label], columns[label]).text} with {cell_of(row[measure], columns[measure]).text}"
+        return f"{format_cell(row[label], columns[label]).text} with {format_cell(row[measure], columns[measure]).text}"
 
     return f" Highest is {describe(highest)}, lowest is {describe(lowest)}."

@@ -20,7 +20,7 @@ from towpath.api.console.sheets import read_sheets
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, TowpathError
-from towpath.extraction.domain.shapes import changes_between
+from towpath.extraction.domain.shapes import find_changes
 from towpath.extraction.service.results import load_extraction, load_picture
 from towpath.extraction.service.reviews import decide_review, find_pending_review, save_correction
 from towpath.extraction.types import EXTRACTION, AnnotateBody, ReviewBody
@@ -148,7 +148,7 @@ async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID
     if form is not None:
         data, whole = await state.checks.run(reviewed.job.organization, data_of, form, reviewed.schema or {})
     # What was extracted may break its schema, and is nobody's mistake here.
-    is_changed = data is not None and bool(changes_between(reviewed.data, data))
+    is_changed = data is not None and bool(find_changes(reviewed.data, data))
     is_wrong = is_changed and (bool(whole) or (form is not None and bool(wrong_fields(form))))
     if is_wrong and act_name in {SAVE, "approve"}:
         return await _show_again(state, visitor, reviewed, form_values, form, whole=whole, code=400)

@@ -26,7 +26,7 @@ from towpath.core.json_schema import UncheckableError, errors_of
 from towpath.core.json_values import BadValueError, read_json
 from towpath.extraction.domain.dates import parse_date
 from towpath.extraction.domain.numbers import parse_number
-from towpath.extraction.domain.values import resolved
+from towpath.extraction.domain.values import resolve_schema
 
 MAX_ERROR = 200
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -48,7 +48,7 @@ class TypedForm(FormMaker):
 
     def of_form(self) -> Node:
         """The form as it was sent."""
-        return self._typed("", resolved(self.root, self.root), required=True, title="", depth=0)
+        return self._typed("", resolve_schema(self.root, self.root), required=True, title="", depth=0)
 
     def _typed(
         self, name: str, spec: Schema, *, required: bool, title: str, depth: int, removable: bool = False
@@ -80,7 +80,7 @@ class TypedForm(FormMaker):
         for key, definition in spec["properties"].items():
             node.children.append(
                 self._typed(
-                    place_of(node.name, key), resolved(definition, self.root),
+                    place_of(node.name, key), resolve_schema(definition, self.root),
                     required=key in needed, title=words_of(key), depth=depth + 1,
                 )
             )  # fmt: skip
@@ -90,7 +90,7 @@ class TypedForm(FormMaker):
 
     def typed_row(self, node: Node, spec: Schema, place: int, depth: int) -> Node:
         """A row of a list as it was sent."""
-        items = resolved(spec.get("items") or {}, self.root)
+        items = resolve_schema(spec.get("items") or {}, self.root)
         title = f"{node.title} {place + 1}"
         return self._typed(
             f"{node.name}/{place}", items, required=False, title=title, depth=depth + 1, removable=True

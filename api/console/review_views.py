@@ -16,7 +16,7 @@ from towpath.api.console.review_form import FormMaker, Node, place_of
 from towpath.api.console.sheets import LOADED_AT_FIRST, Sheet, first_marks, page_numbers, read_sheets
 from towpath.api.http.state import AppState
 from towpath.core.errors import NotFoundError
-from towpath.extraction.domain.shapes import changes_between
+from towpath.extraction.domain.shapes import find_changes
 from towpath.extraction.service.results import load_extraction
 from towpath.extraction.service.reviews import list_corrections, load_review_history
 from towpath.extraction.types import EXTRACTION, Annotation, Extracted, Extraction
@@ -174,7 +174,7 @@ def _doubt(extracted: Extracted, data: Mapping[str, Any], name: str, mark: str |
 
 
 def _was(extracted: Mapping[str, Any], data: Mapping[str, Any], name: str) -> str | None:
-    if not changes_between({name: extracted.get(name)}, {name: data.get(name)}):
+    if not find_changes({name: extracted.get(name)}, {name: data.get(name)}):
         return None
     return shown(extracted[name]) if name in extracted else "not found"
 

@@ -20,8 +20,8 @@ from towpath.ai.service.questions import (
     draft_topic_choice,
     wait_for_call,
 )
-from towpath.ai.service.results import draw_chart, last_query, load_result
-from towpath.ai.types import AI_JOB, AiJobBody, AiState, GenerateQueryBody, PickTopicBody, ai_state
+from towpath.ai.service.results import draw_chart, find_last_query, load_result
+from towpath.ai.types import AI_JOB, AiJobBody, AiState, GenerateQueryBody, PickTopicBody, to_ai_state
 from towpath.api.http.auth import CHAT_SECONDS, Operator, Reader, sign_chat_link
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.csv_responses import csv_response
@@ -128,7 +128,7 @@ async def get_job(request: Request, state: State, caller: Reader, job_id: JobId)
 async def cancel_job(state: State, caller: Operator, job_id: JobId) -> dict[str, Any]:
     """Answers CANCELLED at once; what the worker still brings is dropped. Too late while DELIVERING."""
     job = await state.jobs.cancel(caller, job_id, kinds=THREAD_JOBS)
-    return {"jobId": str(job_id), "state": ai_state(job.state, job.phase)}
+    return {"jobId": str(job_id), "state": to_ai_state(job.state, job.phase)}
 
 
 @router.get("/jobs/{jobId}/result", summary="The full result")
@@ -144,7 +144,7 @@ async def get_result(
     """404 until COMPLETE, and from 14 days after."""
     turn = await load_result(state.ai, caller, job_id)
     if form == "csv":
-        return csv_response(last_query(turn))
+        return csv_response(find_last_query(turn))
     if form == "rows":
         return json_answer(rows_answer(turn))
     return json_answer(result_answer(state, request, turn))

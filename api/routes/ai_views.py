@@ -12,9 +12,9 @@ from uuid import UUID
 from fastapi import Request
 
 from towpath.accounts.types import organization_uuid
-from towpath.ai.domain.results import title_of
+from towpath.ai.domain.results import make_title
 from towpath.ai.service.conversations import Question
-from towpath.ai.service.results import last_query
+from towpath.ai.service.results import find_last_query
 from towpath.ai.store.tables import AiJobRow, ChatLinkRow
 from towpath.ai.types import (
     ActionType,
@@ -24,7 +24,7 @@ from towpath.ai.types import (
     StoredAction,
     Thread,
     Turn,
-    public_code,
+    to_public_code,
 )
 from towpath.api.http.links import public_base
 from towpath.api.http.responses import moment
@@ -100,7 +100,7 @@ def _progress(details: AiJobRow) -> dict[str, Any] | None:
 def public_error(job: JobRow) -> dict[str, Any]:
     """Show a failed job's error in the codes of this API; `detail` is the inner one where they differ."""
     code = job.error_code or ErrorCode.INTERNAL
-    public = public_code(code)
+    public = to_public_code(code)
     error = {"message": job.error_message or "the job failed", "code": public}
     return error if public == code else {**error, "detail": code}
 
@@ -137,7 +137,7 @@ def action_answer(action: StoredAction) -> dict[str, Any]:
 def query_answer(action: StoredAction) -> dict[str, Any]:
     """Show what a query brought."""
     answer = {
-        "queryName": action.title or title_of(action.columns) or f"Query {action.number}",
+        "queryName": action.title or make_title(action.columns) or f"Query {action.number}",
         "query": None if action.query is None else action.query.model_dump(mode="json"),
         "status": "success" if action.error is None else "error",
         "csvResult": escape_csv(action.csv or ""),
@@ -176,7 +176,7 @@ def rows_answer(turn: Turn) -> dict[str, Any]:
     Raises:
         NotFoundError: No query brought rows.
     """
-    action = last_query(turn)
+    action = find_last_query(turn)
     names = [column.name for column in action.columns]
     rows = list(csv.reader(io.StringIO(action.csv or "")))[1:]
     kinds = {column.name: column for column in action.columns}

@@ -17,7 +17,14 @@ from towpath.core.json_values import write_json
 from towpath.documents.types import PageContent
 from towpath.extraction.service.parts import ExtractionParts
 from towpath.extraction.service.results import load_extractions, load_pages
-from towpath.extraction.types import CLASSIFICATION, EXTRACTION, MAX_SHOWN_BYTES, Annotation, Extraction, extract_id
+from towpath.extraction.types import (
+    CLASSIFICATION,
+    EXTRACTION,
+    MAX_SHOWN_BYTES,
+    Annotation,
+    Extraction,
+    make_extract_id,
+)
 from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import job_status
@@ -49,7 +56,7 @@ async def job_entry(
         "statusUpdatedAt": moment(job.state_changed_at),
         "status": job_status(job.state, retrying=job.retrying),
         "reviewStatus": job.review_status,
-        "extractId": str(extraction.extract_id if extraction is not None else extract_id(job.id)),
+        "extractId": str(extraction.extract_id if extraction is not None else make_extract_id(job.id)),
         "pagesProcessed": job.processed if extraction is not None else 0,
         "templateId": None if job.template_id is None else str(job.template_id),
         "error": error_of(job),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from towpath.ai.domain.semantics.content import views_of
+from towpath.ai.domain.semantics.content import list_views
 from towpath.ai.semantic_types import Content
 from towpath.ai.store.tables import ConnectionRow, ModelRow
 from towpath.ai.types import ConnectionView
@@ -51,7 +51,7 @@ def topic_answer(content: Content, name: str, *, full: bool) -> dict[str, Any]:
     if topic.hidden:
         answer["hidden"] = True
     if full:
-        ways = views_of(content, topic)
+        ways = list_views(content, topic)
         used = {id(relationship) for way in ways.values() for relationship in way}
         answer["views"] = [
             {"name": view, **content.views[view].model_dump(mode="json", exclude_none=True)} for view in ways

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from towpath.accounts.types import Principal
-from towpath.ai.domain.semantics.content import MAX_BYTES, topic_of
+from towpath.ai.domain.semantics.content import MAX_BYTES, get_topic
 from towpath.ai.service.connections import (
     add_connection,
     change_connection,
@@ -252,5 +252,5 @@ async def topic(
 ) -> dict[str, Any]:
     """With the views that it reaches, and how."""
     _, whole = await load_model(state.ai, caller, model_id, branch_id)
-    topic_of(whole, topic_name)
+    get_topic(whole, topic_name)
     return {"success": True, "topic": topic_answer(whole, topic_name, full=True)}

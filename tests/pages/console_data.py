@@ -26,7 +26,7 @@ from towpath.extraction.types import (
     ExtractParams,
     FieldSource,
     OpenedDocument,
-    extract_id,
+    make_extract_id,
 )
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import add_failures
@@ -264,7 +264,7 @@ async def make_extraction(
     params = ExtractParams(document=document, options=ExtractOptions(), schema=schema, llm="openai::gpt-4o")
     job = JobRow(id=uuid4(), organization=tenant, kind=EXTRACTION, params=params.model_dump(mode="json", by_alias=True))
     extraction = Extraction(
-        job_id=job.id, extract_id=extract_id(job.id), file_name=name, document_url=None,
+        job_id=job.id, extract_id=make_extract_id(job.id), file_name=name, document_url=None,
         sha256=digest.hex(), size=48_213, request={"schema": schema}, metadata=None, extracted=None,
     )  # fmt: skip
     ref = JobRef(organization=tenant, kind=EXTRACTION, job_id=job.id)

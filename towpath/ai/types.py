@@ -53,7 +53,7 @@ WORDS: dict[JobState, AiState] = {
 }
 
 
-def ai_state(state: JobState, phase: str | None) -> AiState:
+def to_ai_state(state: JobState, phase: str | None) -> AiState:
     """The public state of a job.
 
     Args:
@@ -77,7 +77,7 @@ PUBLIC_CODES = frozenset(
 )
 
 
-def public_code(code: str) -> str:
+def to_public_code(code: str) -> str:
     """Translate the code of a job's error into the codes of this API."""
     if code in PUBLIC_CODES:
         return code

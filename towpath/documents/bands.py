@@ -67,7 +67,7 @@ class Band:
         ]
 
 
-def bands_of(rows: Sequence[Row], usual: float) -> list[Band]:
+def find_bands(rows: Sequence[Row], usual: float) -> list[Band]:
     """The bands of a page or of a column, from its top.
 
     Args:

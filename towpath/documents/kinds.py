@@ -112,7 +112,7 @@ def detect_kind(name: str, media_type: str | None, head: bytes, *, members: Coll
     """
     if not head:
         raise BadInputError("the document is empty", code=ErrorCode.DOCUMENT_DAMAGED)
-    declared = told_kind(name, media_type)
+    declared = read_declared_kind(name, media_type)
     seen = _by_bytes(head, declared, members)
     if seen is not None:
         return seen
@@ -132,7 +132,7 @@ def detect_kind(name: str, media_type: str | None, head: bytes, *, members: Coll
     return declared
 
 
-def told_kind(name: str, media_type: str | None) -> DocumentKind | None:
+def read_declared_kind(name: str, media_type: str | None) -> DocumentKind | None:
     """The kind that a media type or else a name tells; None: neither does."""
     sent_type = _plain(media_type)
     suffix = SUFFIXES.get(PurePosixPath(name.partition("?")[0]).suffix.lower())
@@ -145,7 +145,7 @@ def told_kind(name: str, media_type: str | None) -> DocumentKind | None:
     return declared
 
 
-def member_names(head: bytes) -> list[str]:
+def list_member_names(head: bytes) -> list[str]:
     """The names of a zip file's members whose headers lie in its first bytes."""
     names = []
     place = head.find(ZIP)
@@ -166,7 +166,7 @@ def _by_bytes(head: bytes, declared: DocumentKind | None, members: Collection[st
     if b"%PDF-" in head[:1024]:
         return DocumentKind.PDF
     if head.startswith((ZIP, EMPTY_ZIP)):
-        return _by_members(members or member_names(head), declared)
+        return _by_members(members or list_member_names(head), declared)
     if head.startswith(OLE):
         # What a new office file is locked into; its table of contents may lie beyond the head.
         if ENCRYPTED_PACKAGE in head or declared in OFFICE_KINDS:

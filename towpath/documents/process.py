@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from towpath.core.errors import ErrorCode, JobFaultError, MissingExtraError, NotFoundError, TowpathError
-from towpath.documents.faults import fault
+from towpath.documents.faults import document_error
 from towpath.documents.types import ReadLimits
-from towpath.documents.wire import LENGTH_BYTES, LOAD_SECONDS, MAX_BODY, Fault, Request, Tag, frame
+from towpath.documents.wire import LENGTH_BYTES, LOAD_SECONDS, MAX_BODY, Fault, Request, Tag, make_frame
 
 ROOT = Path(__file__).resolve().parents[2]
 BUFFER_BYTES = 1 << 20
@@ -112,7 +112,7 @@ class Child:
         """
         self.last_path = request.path
         assert self._process.stdin is not None
-        self._process.stdin.write(frame(Tag.ASK, request.model_dump_json().encode()))
+        self._process.stdin.write(make_frame(Tag.ASK, request.model_dump_json().encode()))
         wait = seconds
         while True:
             async with asyncio.timeout(wait):
@@ -157,7 +157,7 @@ def _error(reported: Fault) -> TowpathError:
         return MissingExtraError(*reported.missing)
     if reported.code == ErrorCode.INTERNAL:
         return JobFaultError(reported.detail)
-    error = fault(reported.code, reported.detail, reported.page)
+    error = document_error(reported.code, reported.detail, reported.page)
     error.extra.update({"fatal": True} if reported.fatal else {})
     return error
 

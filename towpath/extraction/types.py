@@ -30,7 +30,7 @@ HOLD_SECONDS = 365 * 86_400.0
 REVIEW_REQUESTED = "review.requested"
 
 
-def extract_id(job_id: UUID) -> UUID:
+def make_extract_id(job_id: UUID) -> UUID:
     """Return the id of a job's extraction, the same over all attempts."""
     return uuid5(job_id, "extract")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from towpath.ai.databases.base import Database, data_type
+from towpath.ai.databases.base import Database, parse_data_type
 from towpath.ai.databases.types import ForeignKey, Limits, Rows, Table, TableColumn
 from towpath.core.errors import BadInputError, QueryTooSlowError, UnavailableError
 from towpath.core.texts import shorten
@@ -97,7 +97,7 @@ class DuckDatabase(Database):
         ).fetchall()
         for namespace, name, column, kind in columns:
             table = tables.setdefault((namespace, name), Table(name=name, namespace=namespace, columns=[]))
-            table.columns.append(TableColumn(name=column, type=data_type(kind)))
+            table.columns.append(TableColumn(name=column, type=parse_data_type(kind)))
         constraints = self._connection.execute(
             "SELECT schema_name, table_name, constraint_type, constraint_column_names, referenced_table,"
             " referenced_column_names FROM duckdb_constraints() WHERE database_name = current_database()"

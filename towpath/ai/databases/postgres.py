@@ -12,7 +12,7 @@ from psycopg import sql as build
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from towpath.ai.databases.base import Database, data_type
+from towpath.ai.databases.base import Database, parse_data_type
 from towpath.ai.databases.types import ForeignKey, Limits, Rows, Table, TableColumn
 from towpath.core.errors import BadInputError, QueryTooSlowError, UnavailableError
 from towpath.core.texts import shorten
@@ -142,7 +142,7 @@ class PostgresDatabase(Database):
             for row in await cursor.fetchall():
                 place = (row["namespace"], row["name"])
                 table = tables.setdefault(place, Table(name=row["name"], namespace=row["namespace"], columns=[]))
-                table.columns.append(TableColumn(name=row["column"], type=data_type(row["type"]), key=row["key"]))
+                table.columns.append(TableColumn(name=row["column"], type=parse_data_type(row["type"]), key=row["key"]))
             await cursor.execute(KEYS)
             for row in await cursor.fetchall():
                 if (row["namespace"], row["name"]) in tables:

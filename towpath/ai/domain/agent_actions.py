@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from towpath.ai.domain.order import order_of, undecided_note
+from towpath.ai.domain.order import note_undecided, read_order
 from towpath.ai.domain.semantics.compile import Column
 from towpath.ai.domain.semantics.filters import OPERATORS
 from towpath.ai.semantic_types import DEFAULT_ROWS, MAX_ROWS, DataType, Query, Sort
@@ -59,7 +59,7 @@ class AgentAction:
     answer: str | None = None
 
 
-def topic_schema(names: Sequence[str]) -> dict[str, Any]:
+def build_topic_schema(names: Sequence[str]) -> dict[str, Any]:
     """Make the schema of a choice among topics."""
     return {
         "type": "object",
@@ -69,7 +69,7 @@ def topic_schema(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def query_schema(fields: Sequence[Column]) -> dict[str, Any]:
+def build_query_schema(fields: Sequence[Column]) -> dict[str, Any]:
     """Make the schema of a query over some fields; a model that is made to keep to it can name nothing else."""
     any_field = {"type": "string", "enum": [field.name for field in fields]}
     value = {"type": ["string", "number", "boolean"]}
@@ -98,7 +98,7 @@ def query_schema(fields: Sequence[Column]) -> dict[str, Any]:
     return _object(properties, ["title", "fields"])
 
 
-def constrained_schema(measures: Sequence[Column], dimensions: Sequence[Column]) -> dict[str, Any]:
+def build_constrained_schema(measures: Sequence[Column], dimensions: Sequence[Column]) -> dict[str, Any]:
     """Make the schema for a small model: one measure and what to group it by; the question's words say the rest."""
     properties: dict[str, Any] = {}
     if measures:
@@ -110,7 +110,7 @@ def constrained_schema(measures: Sequence[Column], dimensions: Sequence[Column])
     return _object(properties, list(properties))
 
 
-def action_schema(fields: Sequence[Column], *, charts: bool, last: bool) -> dict[str, Any]:
+def build_action_schema(fields: Sequence[Column], *, charts: bool, last: bool) -> dict[str, Any]:
     """Make the schema of the next action.
 
     Args:
@@ -130,7 +130,7 @@ def action_schema(fields: Sequence[Column], *, charts: bool, last: bool) -> dict
         "answer": {"type": "string", "description": "With action answer: the answer in Markdown, by the rows alone."},
     }
     if not last:
-        properties["query"] = query_schema(fields)
+        properties["query"] = build_query_schema(fields)
     return _object(properties, ["action", "message"])
 
 
@@ -142,7 +142,7 @@ def read_action(data: Mapping[str, Any], base: str) -> AgentAction:
     """Read an action.
 
     Args:
-        data: In the form of `action_schema`.
+        data: In the form of `build_action_schema`.
         base: The topic's base view.
     """
     action, message = str(data.get("action", ANSWER)), str(data.get("message", "")).strip()
@@ -157,7 +157,7 @@ def read_action(data: Mapping[str, Any], base: str) -> AgentAction:
 
 
 def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | None]:
-    """Read a query in the form of `query_schema`.
+    """Read a query in the form of `build_query_schema`.
 
     Returns:
         Its title, the query, and what is wrong with it where there is none.
@@ -182,8 +182,8 @@ def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | No
     return title, query, None
 
 
-def dropped_order_notes(data: Any) -> list[str]:
-    """Say which sorts of a query in the form of `query_schema` were dropped: those by what it does not ask for."""
+def note_dropped_order(data: Any) -> list[str]:
+    """Say which sorts of a query of `build_query_schema` were dropped: those by what it does not ask for."""
     if not isinstance(data, Mapping):
         return []
     fields = {str(name) for name in data.get("fields") or ()}
@@ -199,7 +199,7 @@ def read_constrained(
     """Make a query of a small model's choice: order and number of rows are read out of the question.
 
     Args:
-        data: In the form of `constrained_schema`.
+        data: In the form of `build_constrained_schema`.
         question: In words.
         measures: What it could choose from.
         dimensions: The same.
@@ -212,7 +212,7 @@ def read_constrained(
     words = re.findall(r"[a-z]+|\d+", question.lower())
     sorts, row_count = [Sort(column_name=chosen[0].name)], _number_in(words)
     if measure is not None and not temporal:
-        order = order_of(question, measure)
+        order = read_order(question, measure)
         sorts = [Sort(column_name=measure.name, sort_descending=order.descending)]
         if order.undecided is not None:
             # A few rows of one end would decide it.
@@ -221,12 +221,12 @@ def read_constrained(
     return Query(table=base, fields=[column.name for column in chosen], sorts=sorts, limit=limit)
 
 
-def order_notes(query: Query, question: str, measures: Sequence[Column]) -> list[str]:
+def note_order(query: Query, question: str, measures: Sequence[Column]) -> list[str]:
     """Say what a reader must know of the order that `read_constrained` has chosen."""
     for sort in query.sorts:
         measure = next((column for column in measures if column.name == sort.column_name), None)
-        if measure is not None and (word := order_of(question, measure).undecided) is not None:
-            return [undecided_note(word, measure)]
+        if measure is not None and (word := read_order(question, measure).undecided) is not None:
+            return [note_undecided(word, measure)]
     return []
 
 
@@ -252,7 +252,7 @@ def _filters(filters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return operators
 
 
-def requested_chart(prompt: str) -> ChartType | None:
+def find_requested_chart(prompt: str) -> ChartType | None:
     """Find the kind of chart that a prompt names; `bar chart`, `as a line`, `pie`."""
     words = re.findall(r"[a-z]+", prompt.lower())
     for place, word in enumerate(words):

@@ -21,13 +21,13 @@ from towpath.ai.domain.chart_rows import (
     MAX_SERIES,
     Answer,
     Row,
-    amount,
-    amounts,
+    convert_to_utc,
     cut,
+    find_sequence,
+    format_amount,
+    format_amounts,
     is_number,
-    moment_of,
-    sequence_of,
-    told_apart,
+    make_distinct,
 )
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import ChartType, ResultColumn
@@ -113,7 +113,7 @@ def _series(answer: Answer, colours: Sequence[int]) -> Series:
         ]
         return Series(points, list(names.values()), answer.label(*colours), [measure])
     measures = answer.like_measures()[:MAX_SERIES]
-    labels = told_apart(answer.label(place) for place in measures)
+    labels = make_distinct(answer.label(place) for place in measures)
     points = [
         (row, _value(row[place]), label) for row in answer.rows for place, label in zip(measures, labels, strict=True)
     ]
@@ -151,7 +151,7 @@ def _numbers(answer: Answer, canvas: Canvas) -> Drawing:
     row = answer.rows[0]
     subject = [answer.text(place, row[place]) for place in answer.dimensions]
     tile = canvas.width * 0.9 / len(answer.measures)
-    texts = [amount(row[place]) for place in answer.measures]
+    texts = [format_amount(row[place]) for place in answer.measures]
     size = round(max(12, min(canvas.height * 0.32, 96, tile / 0.6 / max(len(text) for text in texts))))
     small = round(max(11, min(size * 0.34, 20)))
     labels = [" · ".join([answer.label(place), *subject]) for place in answer.measures]
@@ -251,12 +251,12 @@ def _pixels(values: Sequence[Value], column: str, room: float) -> list[float]:
 
 
 def _lines(answer: Answer, canvas: Canvas, *, filled: bool) -> Drawing:
-    along = sequence_of(answer)
+    along = find_sequence(answer)
     assert along is not None
     series = _series(answer, [place for place in answer.dimensions if place != along])
     timed = answer.columns[along].type.temporal
     values: list[Value] = [
-        {"c0": moment_of(row[along]) if timed else row[along], "c1": value, "c2": name}
+        {"c0": convert_to_utc(row[along]) if timed else row[along], "c1": value, "c2": name}
         for row, value, name in series.points
         if row[along] is not None
     ]
@@ -373,7 +373,7 @@ def _single_bars(
     values: Sequence[Value], band: Value, title: str | None, lying: bool, canvas: Canvas
 ) -> dict[str, Any]:
     """Bars of one series, with their values at their ends if there is room."""
-    numbers, texts = _numbers_of(values), amounts([value["c1"] for value in values])
+    numbers, texts = _numbers_of(values), format_amounts([value["c1"] for value in values])
     room = _text_room(texts, lying, canvas)
     if room is None or len(values) > MAX_VALUED_BARS or min(numbers) < 0:
         length: Value = {"axis": _value_axis(numbers, title, tickCount=5), "scale": alt.Scale(zero=True)}

@@ -10,7 +10,17 @@ from datetime import datetime
 from typing import Any
 
 from towpath.ai.domain.chart_looks import Canvas
-from towpath.ai.domain.chart_rows import BETWEEN, MAX_SERIES, Answer, Row, cut, is_number, sequence_of, shown, survey
+from towpath.ai.domain.chart_rows import (
+    BETWEEN,
+    MAX_SERIES,
+    Answer,
+    Row,
+    cut,
+    find_sequence,
+    is_number,
+    make_drawable,
+    survey,
+)
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import MAX_CSV_BYTES, ChartType, ResultColumn, StoredAction
 from towpath.core.errors import ErrorCode, TowpathError
@@ -107,7 +117,7 @@ def choose_chart(columns: Sequence[ResultColumn], rows: Sequence[Row], requested
     return _choose(survey(columns, rows), requested)
 
 
-def undrawable_reason(action: StoredAction, requested: ChartType | None) -> str | None:
+def explain_undrawable(action: StoredAction, requested: ChartType | None) -> str | None:
     """A sentence on why rows are not drawn as somebody wants it, and how instead; None: they are."""
     if requested is None or requested is ChartType.TABLE:
         return None
@@ -120,7 +130,7 @@ def undrawable_reason(action: StoredAction, requested: ChartType | None) -> str 
     return f"These rows cannot be drawn as {NAMES[requested]}: {why}. {instead}"
 
 
-def chart_spec(
+def build_chart_spec(
     columns: Sequence[ResultColumn],
     rows: Sequence[Row],
     *,
@@ -157,7 +167,7 @@ def chart_spec(
     drawing = draw(kind, answer, canvas)
     constants = [f"{answer.label(place)}: {answer.text(place, rows[0][place])}" for place in answer.constants]
     remarks_and_constants = [*constants, *drawing.notes, *([remark] if remark else [])]
-    heading, remarks = cut(shown(title or ""), MAX_TITLE), BETWEEN.join(remarks_and_constants)
+    heading, remarks = cut(make_drawable(title or ""), MAX_TITLE), BETWEEN.join(remarks_and_constants)
     spec = drawing.marks | {
         "width": width,
         "height": height,
@@ -229,7 +239,7 @@ def _number_obstacle(answer: Answer) -> str | None:
 
 
 def _line_obstacle(answer: Answer) -> str | None:
-    along = sequence_of(answer)
+    along = find_sequence(answer)
     if along is None or len(set(answer.column(along)) - {None}) < 2:
         return "it has no two dates to draw a line between"
     others = [place for place in answer.dimensions if place != along]

@@ -63,7 +63,7 @@ class Order:
     undecided: str | None = None
 
 
-def order_of(question: str, measure: Column) -> Order:
+def read_order(question: str, measure: Column) -> Order:
     """Which end of a measure a question wants first.
 
     `highest` and `fewest` say it; `best`, `worst`, `fastest` depend on what the measure means: much delay is bad, much
@@ -84,7 +84,7 @@ def order_of(question: str, measure: Column) -> Order:
     fast, slow = _first(words, FAST), _first(words, SLOW)
     judged = Order()
     if best or worst:
-        judged = _judged(best, worst, better_end(measure))
+        judged = _judged(best, worst, find_better_end(measure))
     elif fast or slow:
         judged = _judged(fast, slow, _faster_end(measure))
     if not (low or high):
@@ -95,7 +95,7 @@ def order_of(question: str, measure: Column) -> Order:
     return Order(undecided=contrary) if contrary else stated
 
 
-def better_end(measure: Column) -> Better | None:
+def find_better_end(measure: Column) -> Better | None:
     """Which end of a measure is the good one; None: it cannot be told."""
     if measure.better is not None:
         return measure.better
@@ -112,7 +112,7 @@ def better_end(measure: Column) -> Better | None:
     return Better.LOW if bad else Better.HIGH
 
 
-def undecided_note(word: str, measure: Column) -> str:
+def note_undecided(word: str, measure: Column) -> str:
     """What the reader is told where a question's order could not be decided."""
     return (
         f"It is not decided what “{word}” means for “{measure.label}”: whether the high or the low end is meant. The"

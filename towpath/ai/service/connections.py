@@ -14,7 +14,7 @@ from towpath.ai.databases.postgres import read_url
 from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
 from towpath.ai.service.parts import AiParts
 from towpath.ai.store import connections as store
-from towpath.ai.store.models import models_of
+from towpath.ai.store.models import list_models_of
 from towpath.ai.store.tables import ConnectionRow
 from towpath.ai.types import ConnectionBody
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError
@@ -74,7 +74,7 @@ async def delete_connection(parts: AiParts, caller: Principal, connection_id: UU
         ConflictError: There are models over it, which could not be asked any more.
     """
     row = await store.get_connection(parts.database, caller.organization, connection_id)
-    over = await models_of(parts.database, caller.organization, row.id)
+    over = await list_models_of(parts.database, caller.organization, row.id)
     if over:
         raise ConflictError(
             f"{over[0].kind} {over[0].name or over[0].id} is over this connection; delete its models first"

@@ -16,7 +16,7 @@ from towpath.ai.service.questions import resolve_user
 from towpath.ai.store import threads as thread_store
 from towpath.ai.store.lists import get_ai_job, list_ai_jobs
 from towpath.ai.store.tables import AiJobRow
-from towpath.ai.types import AiState, Conversation, Thread, Turn, ai_state
+from towpath.ai.types import AiState, Conversation, Thread, Turn, to_ai_state
 from towpath.jobs.policy import seer_of
 from towpath.jobs.store.tables import JobRow
 
@@ -40,7 +40,7 @@ class Question:
     @property
     def state(self) -> AiState:
         """Where it stands, in the words of its API."""
-        return ai_state(self.job.state, self.job.phase)
+        return to_ai_state(self.job.state, self.job.phase)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ async def find_base(parts: AiParts, caller: Principal, body: ModelBody) -> Model
     """
     if body.model_kind is not ModelKind.SHARED or body.base_model_id is not None or body.content is not None:
         return body
-    known = await store.models_of(parts.database, caller.organization, body.connection_id, kind=ModelKind.SCHEMA)
+    known = await store.list_models_of(parts.database, caller.organization, body.connection_id, kind=ModelKind.SCHEMA)
     if known:
         return body.model_copy(update={"base_model_id": known[0].id})
     connection = await get_connection(parts.database, caller.organization, body.connection_id)
@@ -85,7 +85,7 @@ async def list_models(
     rows, total = await store.list_models(parts.database, caller.organization, model_filter, offset=offset, limit=size)
     branches: dict[UUID, list[ModelRow]] = {row.id: [] for row in rows}
     if with_branches:
-        for layer in await store.models_over(parts.database, caller.organization, list(branches)):
+        for layer in await store.list_models_over(parts.database, caller.organization, list(branches)):
             if layer.kind is ModelKind.BRANCH and layer.base_model_id is not None:
                 branches[layer.base_model_id].append(layer)
     return ModelList(rows, total, branches)
@@ -234,7 +234,7 @@ async def delete_model(parts: AiParts, caller: Principal, model_id: UUID) -> Non
         ConflictError: Others are laid over it.
     """
     row = await store.get_model(parts.database, caller.organization, model_id)
-    over = await store.models_over(parts.database, caller.organization, [row.id])
+    over = await store.list_models_over(parts.database, caller.organization, [row.id])
     if over:
         raise ConflictError(f"{over[0].kind} {over[0].name or over[0].id} is laid over it; delete that first")
     await store.change_model(parts.database, caller.organization, row.id, {"deleted_at": datetime.now(UTC)})

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from towpath.accounts.store.auth import get_user
 from towpath.accounts.types import KeyKind, Principal, organization_uuid
-from towpath.ai.domain.semantics.content import topic_of
+from towpath.ai.domain.semantics.content import get_topic
 from towpath.ai.service.parts import AiParts
 from towpath.ai.store.jobs import create_ai_job, create_call, read_actions
 from towpath.ai.store.models import ASKABLE, get_model, load_content
@@ -31,7 +31,7 @@ from towpath.ai.types import (
     QuestionBody,
     StoredAction,
     ThreadHead,
-    public_code,
+    to_public_code,
 )
 from towpath.core.errors import (
     BadInputError,
@@ -137,7 +137,7 @@ async def assert_askable(
     content = await load_content(database, row)
     for name in topics:
         if name is not None:
-            topic_of(content, name)
+            get_topic(content, name)
 
 
 async def check_question(parts: AiParts, caller: Principal, body: AiJobBody, user_id: UUID | None) -> UUID | None:
@@ -363,7 +363,7 @@ async def wait_for_call(parts: AiParts, job: JobRow) -> tuple[JobRow, StoredActi
     if job.state is not JobState.COMPLETED:
         if job.error_code == ErrorCode.TOPIC_NOT_FOUND:
             raise NotFoundError(job.error_message or "no topic", code=ErrorCode.TOPIC_NOT_FOUND)
-        code = public_code(job.error_code or ErrorCode.INTERNAL)
+        code = to_public_code(job.error_code or ErrorCode.INTERNAL)
         raise AiFaultError(job.error_message or "the question failed", code=ErrorCode(code))
     async with parts.database.transaction() as connection:
         actions = (await read_actions(connection, [job.id]))[job.id]

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from towpath.accounts.types import Principal
-from towpath.ai.domain.charts import UndrawableError, chart_spec, read_rows, render_png, render_svg
-from towpath.ai.domain.results import last_drawable
-from towpath.ai.domain.words import more_rows
+from towpath.ai.domain.charts import UndrawableError, build_chart_spec, read_rows, render_png, render_svg
+from towpath.ai.domain.results import find_last_drawable
+from towpath.ai.domain.words import describe_cut
 from towpath.ai.service.conversations import load_thread, load_turn
 from towpath.ai.service.parts import AiParts
 from towpath.ai.types import AiState, ChartType, StoredAction, Turn
@@ -31,7 +31,7 @@ async def load_result(parts: AiParts, caller: Principal, job_id: UUID) -> Turn:
     return turn
 
 
-def last_query(turn: Turn) -> StoredAction:
+def find_last_query(turn: Turn) -> StoredAction:
     """Return the last query that ran.
 
     Raises:
@@ -77,7 +77,7 @@ async def draw_chart(
     if turn.conversation_id is not None and not any(action.drawable for action in turn.actions):
         thread = await load_thread(parts, caller, turn.conversation_id)
         turns = [earlier for earlier in thread.turns if earlier.created_at <= turn.created_at]
-    drawable = last_drawable(turns)
+    drawable = find_last_drawable(turns)
     if drawable is None:
         raise UndrawableError("no query of this thread brought rows")
     action, chart = drawable
@@ -88,8 +88,8 @@ def _render(
     action: StoredAction, chart: ChartType | None, *, width: int, height: int, svg: bool, dark: bool
 ) -> bytes | str:
     rows = read_rows(action.columns, action.csv or "")
-    spec = chart_spec(
+    spec = build_chart_spec(
         action.columns, rows, requested=chart, title=action.title or "", width=width, height=height, dark=dark,
-        remark=more_rows(action, len(rows)),
+        remark=describe_cut(action, len(rows)),
     )  # fmt: skip
     return render_svg(spec) if svg else render_png(spec)

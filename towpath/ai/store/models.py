@@ -90,7 +90,7 @@ async def list_models(
         return rows, (await session.exec(count.where(*conditions))).one()
 
 
-async def models_over(database: Database, organization: str, model_ids: Sequence[UUID]) -> Sequence[ModelRow]:
+async def list_models_over(database: Database, organization: str, model_ids: Sequence[UUID]) -> Sequence[ModelRow]:
     """List the live models that are laid over some others: branches and extensions."""
     query = select(ModelRow).where(
         ModelRow.organization == organization,
@@ -101,7 +101,7 @@ async def models_over(database: Database, organization: str, model_ids: Sequence
         return (await session.exec(query.order_by(col(ModelRow.created_at)))).all()
 
 
-async def models_of(
+async def list_models_of(
     database: Database, organization: str, connection_id: UUID, *, kind: ModelKind | None = None
 ) -> Sequence[ModelRow]:
     """List the live models over a connection, of one kind or of any, the newest first."""

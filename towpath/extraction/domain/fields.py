@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from towpath.documents.bands import Band, BandKind, bands_of
-from towpath.documents.lines import Cell, Row, around, rows_of, usual_height
+from towpath.documents.bands import Band, BandKind, find_bands
+from towpath.documents.lines import Cell, Row, enclose, find_rows, measure_usual_height
 from towpath.documents.types import Box, PageContent, Word
-from towpath.extraction.domain.marked import markdown_lines, markdown_tables
+from towpath.extraction.domain.marked import find_markdown_lines, find_markdown_tables
 
 # How sure a pair is by where its value stands.
 AFTER_COLON = 0.97
@@ -77,12 +77,12 @@ class PageFields:
     grids: list[Grid]
 
 
-def fields_of(page: PageContent) -> PageFields:
+def read_fields(page: PageContent) -> PageFields:
     """The pairs and tables of a page: by the places of its words, else by its Markdown."""
     fields = PageFields([], [])
     if page.words and page.width and page.height:
-        rows = rows_of(page.words, page.width, page.height)
-        _Region(page.page, usual_height(rows), fields).read(rows)
+        rows = find_rows(page.words, page.width, page.height)
+        _Region(page.page, measure_usual_height(rows), fields).read(rows)
     else:
         _read_markdown(page, fields)
     return fields
@@ -96,7 +96,7 @@ def is_label(text: str) -> bool:
     return LETTERS.search(plain) is not None
 
 
-def bare_label(text: str) -> str:
+def strip_label(text: str) -> str:
     """A label without its colon."""
     return text.strip().rstrip("".join(COLON)).strip()
 
@@ -118,7 +118,7 @@ class _Region:
 
     def read(self, rows: Sequence[Row]) -> None:
         plain: list[tuple[Row, BandKind]] = []
-        for band in bands_of(rows, self.usual):
+        for band in find_bands(rows, self.usual):
             if band.kind == BandKind.COLUMNS and self.depth < MAX_DEPTH:
                 for column in band.columns():
                     replace(self, depth=self.depth + 1).read(column)
@@ -229,29 +229,29 @@ class _Region:
             bottom = other.y1
 
     def _add(self, label: str, value: Entry, sure: float) -> None:
-        label = bare_label(label)
+        label = strip_label(label)
         # A label within the value: nobody can say where the one ends and the other begins.
         if value.text and is_label(label) and not INNER_LABEL.search(value.text):
             self.fields.pairs.append(Pair(label, value.text, sure * value.confidence, self.page, value.boxes))
 
 
 def _read_markdown(page: PageContent, fields: PageFields) -> None:
-    for table in markdown_tables(page.content):
+    for table in find_markdown_tables(page.content):
         rows = tuple(tuple(Entry(cell) for cell in row) for row in table[1:])
         fields.grids.append(Grid(tuple(table[0]), rows, page.page))
         for row in table:
             filled = [cell for cell in row if cell]
             if len(filled) == 2 and is_label(filled[0]):
                 sure = RIGHT_OF_COLON if filled[0].endswith(COLON) else RIGHT
-                fields.pairs.append(Pair(bare_label(filled[0]), filled[1], sure, page.page))
-    for line in markdown_lines(page.content):
+                fields.pairs.append(Pair(strip_label(filled[0]), filled[1], sure, page.page))
+    for line in find_markdown_lines(page.content):
         label, colon, value = line.partition(":")
         ticked = TICK.match(line)
         if ticked:
             answer = "no" if ticked[1] in UNTICKED else "yes"
             fields.pairs.append(Pair(ticked[2], answer, TICKED, page.page))
         elif colon and value[:1].isspace() and is_label(label) and not INNER_LABEL.search(value):
-            fields.pairs.append(Pair(bare_label(label), value.strip(), AFTER_COLON, page.page))
+            fields.pairs.append(Pair(strip_label(label), value.strip(), AFTER_COLON, page.page))
 
 
 def _names(cell: Cell) -> bool:
@@ -269,7 +269,7 @@ def _text(words: Sequence[Word]) -> str:
 def _words_entry(words: Sequence[Word]) -> Entry:
     if not words:
         return Entry("")
-    return Entry(_text(words), min(word.confidence for word in words), (around(word.box for word in words),))
+    return Entry(_text(words), min(word.confidence for word in words), (enclose(word.box for word in words),))
 
 
 def _entry(cells: Sequence[Cell]) -> Entry:

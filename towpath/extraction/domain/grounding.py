@@ -17,7 +17,7 @@ MAX_VALUE_WORDS = 30
 _MARKS = re.compile(r"[\W_]+")
 
 
-def place_of(value: Any, pages: Sequence[PageContent]) -> FieldSource:
+def find_source(value: Any, pages: Sequence[PageContent]) -> FieldSource:
     """Find a value of a model in the pages.
 
     Args:
@@ -28,9 +28,9 @@ def place_of(value: Any, pages: Sequence[PageContent]) -> FieldSource:
         With page and boxes where the words are found.
     """
     if isinstance(value, Mapping):
-        return _least([place_of(each, pages) for each in value.values()])
+        return _least([find_source(each, pages) for each in value.values()])
     if isinstance(value, list):
-        return _least([place_of(each, pages) for each in value])
+        return _least([find_source(each, pages) for each in value])
     if value is None or isinstance(value, bool) or value == "":
         return FieldSource(confidence=UNSEEN)
     for page in pages:
@@ -47,7 +47,7 @@ def place_of(value: Any, pages: Sequence[PageContent]) -> FieldSource:
 
 def is_said(value: Any, pages: Sequence[PageContent]) -> bool:
     """Whether a document says a value in its own words."""
-    return place_of(value, pages).page is not None
+    return find_source(value, pages).page is not None
 
 
 def _least(sources: Sequence[FieldSource]) -> FieldSource:

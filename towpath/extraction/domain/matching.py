@@ -9,9 +9,9 @@ from typing import Any
 
 from towpath.documents.types import Box
 from towpath.extraction.domain.fields import Entry, Grid, PageFields, Pair
-from towpath.extraction.domain.likeness import likeness, names_of
-from towpath.extraction.domain.numbers import DecimalMark, decimal_mark
-from towpath.extraction.domain.values import MISSING, Schema, coerced, resolved, type_of
+from towpath.extraction.domain.likeness import list_names, measure_likeness
+from towpath.extraction.domain.numbers import DecimalMark, detect_decimal_mark
+from towpath.extraction.domain.values import MISSING, Schema, coerce_text, get_type, resolve_schema
 
 # How alike a label and a name must be, 0..1; how sure both together; how much surer than another value.
 ALIKE = 0.7
@@ -62,7 +62,7 @@ def match_fields(schema: Schema, pages: Sequence[PageFields]) -> dict[str, Field
     grids = [grid for page in pages for grid in page.grids]
     texts = [pair.value for pair in pairs]
     texts += [entry.text for grid in grids for row in grid.rows for entry in row]
-    return _Matcher(schema, pairs, grids, decimal_mark(texts)).an_object(resolved(schema, schema), (), 0)
+    return _Matcher(schema, pairs, grids, detect_decimal_mark(texts)).an_object(resolve_schema(schema, schema), (), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,12 @@ class _Matcher:
         matches: dict[str, FieldMatch] = {}
         claims: list[_Claim] = []
         for name, definition in properties.items():
-            spec = resolved(definition, self.root)
-            names = names_of(name, spec, prefix)
-            kind = type_of(spec)
+            spec = resolve_schema(definition, self.root)
+            names = list_names(name, spec, prefix)
+            kind = get_type(spec)
             if kind == "object":
                 self._nested(name, self.an_object(spec, names[0], depth + 1), matches)
-            elif kind == "array" and type_of(self._items(spec)) == "object":
+            elif kind == "array" and get_type(self._items(spec)) == "object":
                 table = self._table(self._items(spec))
                 if table is not None:
                     matches[name] = table
@@ -106,7 +106,7 @@ class _Matcher:
     def _claims(self, name: str, names: Sequence[Sequence[str]], spec: Schema) -> Iterator[_Claim]:
         description = str(spec.get("description", ""))
         for place, pair in enumerate(self.pairs):
-            alike = likeness(pair.label, names, description)
+            alike = measure_likeness(pair.label, names, description)
             score = alike * pair.confidence
             if alike < ALIKE or score < SURE:
                 continue
@@ -115,21 +115,21 @@ class _Matcher:
                 yield _Claim(name, place, score, FieldMatch(value, round(score, 4), pair.page, pair.boxes))
 
     def _value(self, text: str, spec: Schema) -> Any:
-        if type_of(spec) != "array":
-            return coerced(text, spec, self.mark)
+        if get_type(spec) != "array":
+            return coerce_text(text, spec, self.mark)
         parts = [part for part in re.split(r"[;\n]|,\s", text) if part.strip()]
-        values = [coerced(part, self._items(spec), self.mark) for part in parts]
+        values = [coerce_text(part, self._items(spec), self.mark) for part in parts]
         return MISSING if MISSING in values or not values else values
 
     def _items(self, spec: Schema) -> Schema:
-        return resolved(spec.get("items", {}), self.root)
+        return resolve_schema(spec.get("items", {}), self.root)
 
     def _table(self, items: Schema) -> FieldMatch | None:
         """The rows of the tables whose header names the items' properties best."""
         properties = items.get("properties")
         if not isinstance(properties, Mapping) or not properties:
             return None
-        specs = {name: resolved(definition, self.root) for name, definition in properties.items()}
+        specs = {name: resolve_schema(definition, self.root) for name, definition in properties.items()}
         read = [(grid, _columns(grid.header, specs)) for grid in self.grids]
         most = max((len(columns) for _, columns in read), default=0)
         if most < min(MIN_COLUMNS, len(specs)) or 2 * most < len(specs):
@@ -161,7 +161,7 @@ class _Matcher:
         for name, (place, _) in columns.items():
             if not row[place].text:
                 continue
-            value = coerced(row[place].text, specs[name], self.mark)
+            value = coerce_text(row[place].text, specs[name], self.mark)
             if value is MISSING:
                 return None
             item[name] = value
@@ -178,7 +178,7 @@ def _columns(header: Sequence[str], specs: Mapping[str, Schema]) -> dict[str, tu
     """Which column holds which property, and how alike their names are; each once, the likest first."""
     scored = sorted(
         (
-            (likeness(label, names_of(name, spec), str(spec.get("description", ""))), -place, name)
+            (measure_likeness(label, list_names(name, spec), str(spec.get("description", ""))), -place, name)
             for name, spec in specs.items()
             for place, label in enumerate(header)
             if label

@@ -40,7 +40,7 @@ def parse_number(text: str, mark: DecimalMark | None = None) -> Decimal | None:
     return -amount if negative else amount
 
 
-def decimal_mark(texts: Iterable[str]) -> DecimalMark | None:
+def detect_decimal_mark(texts: Iterable[str]) -> DecimalMark | None:
     """What parts decimals, as far as the numbers of a document show it; None: they do not, or disagree."""
     seen: set[DecimalMark] = set()
     for text in texts:

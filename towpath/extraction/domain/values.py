@@ -36,7 +36,7 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
-def resolved(schema: Any, root: Schema) -> Schema:
+def resolve_schema(schema: Any, root: Schema) -> Schema:
     """A schema without references and wrappings: `$ref` within the document, one branch beside null.
 
     Several branches stay as they are; what is no schema is an empty one.
@@ -55,13 +55,13 @@ def resolved(schema: Any, root: Schema) -> Schema:
             if len(real) != 1 or not isinstance(real[0], Mapping):
                 return schema
             named = {key: value for key, value in schema.items() if key not in {"anyOf", "oneOf"}}
-            schema = {**real[0], **named, "nullable": nullable(schema) or nullable(real[0])}
+            schema = {**real[0], **named, "nullable": is_nullable(schema) or is_nullable(real[0])}
         else:
             return schema
     return {}
 
 
-def type_of(schema: Schema) -> str:
+def get_type(schema: Schema) -> str:
     """The one type that is not null; `string` when none is told."""
     types = schema.get("type")
     if isinstance(types, list):
@@ -73,7 +73,7 @@ def type_of(schema: Schema) -> str:
     return "array" if "items" in schema else "string"
 
 
-def nullable(schema: Schema) -> bool:
+def is_nullable(schema: Schema) -> bool:
     """Whether null is a value too."""
     types = schema.get("type")
     branches = schema.get("anyOf") or schema.get("oneOf") or []
@@ -85,7 +85,7 @@ def nullable(schema: Schema) -> bool:
     )
 
 
-def coerced(text: str, schema: Schema, mark: DecimalMark | None = None) -> Any:
+def coerce_text(text: str, schema: Schema, mark: DecimalMark | None = None) -> Any:
     """The value that a text states for a resolved schema of a scalar; `MISSING`: it states none.
 
     Args:
@@ -93,10 +93,10 @@ def coerced(text: str, schema: Schema, mark: DecimalMark | None = None) -> Any:
     """
     text = text.strip()
     if text.lower() in NOTHING_SAID:
-        return None if nullable(schema) else MISSING
+        return None if is_nullable(schema) else MISSING
     branches = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(branches, list):
-        values = (coerced(text, branch, mark) for branch in branches if isinstance(branch, Mapping))
+        values = (coerce_text(text, branch, mark) for branch in branches if isinstance(branch, Mapping))
         return next((value for value in values if value is not MISSING and value is not None), MISSING)
     if "const" in schema:
         return _chosen(text, [schema["const"]])
@@ -106,7 +106,7 @@ def coerced(text: str, schema: Schema, mark: DecimalMark | None = None) -> Any:
 
 
 def _of_type(text: str, schema: Schema, mark: DecimalMark | None) -> Any:
-    kind = type_of(schema)
+    kind = get_type(schema)
     if kind in {"integer", "number"}:
         return _number(text, kind, schema, mark)
     if kind == "boolean":

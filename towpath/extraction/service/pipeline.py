@@ -16,9 +16,9 @@ from towpath.core.word_ranking import rank
 from towpath.db.engine import Connection, Database
 from towpath.documents.kinds import detect_kind
 from towpath.documents.types import VISIBLE_KINDS, DocumentKind, PageBody, PageContent
-from towpath.extraction.domain.asking import CLASSIFIED_PAGES, SMALL_CHARACTERS, class_form, class_prompt
+from towpath.extraction.domain.asking import CLASSIFIED_PAGES, SMALL_CHARACTERS, build_class_prompt, build_class_schema
 from towpath.extraction.service.document_cache import DocumentCache
-from towpath.extraction.service.field_extractor import FieldExtractor, ask_model, warnings_of_cut_pages
+from towpath.extraction.service.field_extractor import FieldExtractor, ask_model, warn_of_cut_pages
 from towpath.extraction.store.blobs import Blob, get_blob
 from towpath.extraction.store.jobs import (
     begin_review,
@@ -287,11 +287,11 @@ class ExtractionPipeline:
         if self._asker.catalog.is_small(params.llm) and score > next_score:
             reasoning = "its words are nearest to the examples of this class"
             return {"option": best, "confidence": round(score / (score + next_score), 4), "reasoning": reasoning}
-        form = class_form([name for name, _ in nearest])
-        answer = await ask_model(self._asker, ref, params, class_prompt(pages, options, form))
+        form = build_class_schema([name for name, _ in nearest])
+        answer = await ask_model(self._asker, ref, params, build_class_prompt(pages, options, form))
         async with self._database.transaction() as connection:
             await job_store.add_progress(connection, ref, Progress(), cost=_cost_of(answer))
-            await add_warnings(connection, ref, warnings_of_cut_pages(params.llm, pages, SMALL_CHARACTERS))
+            await add_warnings(connection, ref, warn_of_cut_pages(params.llm, pages, SMALL_CHARACTERS))
         data = answer.data
         return {
             "option": data["option"],

@@ -11,7 +11,7 @@ from towpath.accounts.types import Principal
 from towpath.core.errors import BadInputError, ConflictError, ErrorCode, NotFoundError
 from towpath.core.json_schema import UncheckableError
 from towpath.db.engine import Connection
-from towpath.extraction.domain.shapes import changes_between, problems_of
+from towpath.extraction.domain.shapes import find_changes, find_problems
 from towpath.extraction.service.parts import ExtractionParts
 from towpath.extraction.store import reviews as store
 from towpath.extraction.store.jobs import get_extraction
@@ -68,8 +68,8 @@ async def load_review_history(
 ) -> tuple[Sequence[ReviewNote], Sequence[dict[str, Any]]]:
     """Load what was decided about a job and when, and every revision of its corrections; both oldest first."""
     return (
-        await store.review_history(parts.database, job.id),
-        await store.annotation_history(parts.database, job.id),
+        await store.read_review_history(parts.database, job.id),
+        await store.read_annotation_history(parts.database, job.id),
     )
 
 
@@ -122,7 +122,7 @@ async def decide_review(
                 locked.id,
                 original=original,
                 annotated=annotated,
-                changes=changes_between(original, annotated),
+                changes=find_changes(original, annotated),
                 by=decided_by,
             )
 
@@ -151,7 +151,7 @@ async def save_correction(parts: ExtractionParts, caller: Principal, job: JobRow
             job.id,
             original=original,
             annotated=body.annotated_data,
-            changes=changes_between(original, body.annotated_data),
+            changes=find_changes(original, body.annotated_data),
             by=caller.user_id or caller.key_id,
             annotation_id=body.annotation_id,
         )
@@ -175,7 +175,7 @@ async def _check_correction(parts: ExtractionParts, job: JobRow, data: dict[str,
         raise ConflictError("the job has no extracted data yet")
     schema = params_of(job, ExtractParams).schema_ or {}
     try:
-        problems = await parts.checks.run(job.organization, problems_of, data, schema)
+        problems = await parts.checks.run(job.organization, find_problems, data, schema)
     except UncheckableError as error:
         raise BadInputError(f"annotatedData: {error.detail}", field="annotatedData") from error
     if problems:

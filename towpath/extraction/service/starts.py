@@ -12,7 +12,7 @@ from towpath.accounts.types import Principal
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, TooLargeError, TowpathError
 from towpath.core.json_values import write_json
 from towpath.db.engine import Connection, Database
-from towpath.documents.files import on_disk
+from towpath.documents.files import copy_to_disk
 from towpath.documents.kinds import HEAD_BYTES, detect_kind
 from towpath.documents.types import DocumentKind
 from towpath.extraction.domain.shapes import check_schema
@@ -28,7 +28,7 @@ from towpath.extraction.types import (
     Extraction,
     ExtractOptions,
     ExtractParams,
-    extract_id,
+    make_extract_id,
 )
 from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
@@ -99,7 +99,7 @@ async def _count_pages(parts: ExtractionParts, file: BinaryIO, kind: DocumentKin
     Raises:
         TooLargeError: It has more than are read.
     """
-    async with on_disk(file) as path:
+    async with copy_to_disk(file) as path:
         try:
             return (await parts.reader.describe(path, kind)).pages
         except TooLargeError:
@@ -287,7 +287,7 @@ def draft_job(
     )
     extraction = Extraction(
         job_id=job.id,
-        extract_id=extract_id(job.id),
+        extract_id=make_extract_id(job.id),
         file_name=document.file_name,
         document_url=None if document.url is None else shown_url(document.url, document_shown),
         sha256=document.sha256,

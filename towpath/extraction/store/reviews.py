@@ -58,7 +58,7 @@ async def withdraw(connection: Connection, job_id: UUID, *, by: UUID | None) -> 
         await decide(connection, job_id, ReviewStatus.CANCELLED, by=by, comment="the job was cancelled")
 
 
-async def review_history(database: Database, job_id: UUID) -> list[ReviewNote]:
+async def read_review_history(database: Database, job_id: UUID) -> list[ReviewNote]:
     """What was decided and when, oldest first; the caller has checked whose job it is."""
     async with database.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute("SELECT at, status, by, comment FROM reviews WHERE job_id = %s ORDER BY number", (job_id,))
@@ -120,7 +120,7 @@ async def list_annotations(database: Database, organization: str, job_id: UUID) 
         return [Annotation.model_validate(row) for row in await cursor.fetchall()]
 
 
-async def annotation_history(database: Database, job_id: UUID) -> list[dict[str, Any]]:
+async def read_annotation_history(database: Database, job_id: UUID) -> list[dict[str, Any]]:
     """Every revision of a job's corrections, oldest first; the caller has checked whose job it is."""
     async with database.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(

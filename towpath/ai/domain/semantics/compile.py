@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlglot import exp
 
-from towpath.ai.domain.semantics.content import topic_of, views_of
+from towpath.ai.domain.semantics.content import get_topic, list_views
 from towpath.ai.domain.semantics.expressions import check_aggregate, check_scalar
-from towpath.ai.domain.semantics.filters import Parameters, condition
+from towpath.ai.domain.semantics.filters import Parameters, compile_condition
 from towpath.ai.semantic_types import (
     Aggregate,
     Better,
@@ -81,7 +81,7 @@ class _Field:
     expression: exp.Expr
 
 
-def fields_of(content: Content, topic_name: str) -> list[Column]:
+def list_fields(content: Content, topic_name: str) -> list[Column]:
     """All fields of a topic, measures last; dates also with each time frame."""
     compiler = _Compiler(content, topic_name, Dialect.DUCKDB)
     names = []
@@ -123,10 +123,10 @@ def compile_count(content: Content, topic_name: str, query: Query, dialect: Dial
 
 class _Compiler:
     def __init__(self, content: Content, topic_name: str, dialect: Dialect) -> None:
-        topic = topic_of(content, topic_name)
+        topic = get_topic(content, topic_name)
         self.content, self.dialect, self.base = content, dialect, topic.base_view
         self.topic = topic_name
-        self.ways = views_of(content, topic)
+        self.ways = list_views(content, topic)
         self.parameters = Parameters()
         self.tables: set[str] = set()
 
@@ -156,7 +156,9 @@ class _Compiler:
         for name, tests in query.filters.items():
             filtered = self.field(name, f"filters.{name}")
             views.add(filtered.view)
-            test = condition(filtered.expression, filtered.column.type, tests, self.parameters, f"filters.{name}")
+            test = compile_condition(
+                filtered.expression, filtered.column.type, tests, self.parameters, f"filters.{name}"
+            )
             (having if filtered.column.measure else where).append(test)
         for view, joined in self._joins(views):
             select = select.join(self._table(view), on=joined, join_type="left")

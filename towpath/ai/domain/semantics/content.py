@@ -210,13 +210,13 @@ def _check_relationship(content: Content, relationship: Relationship, place: str
 def _check_topic(content: Content, topic: Topic, place: str) -> None:
     if topic.base_view not in content.views:
         raise BadInputError(f"{place}.base_view: no view {topic.base_view}", field=f"{place}.base_view")
-    reached = paths_from(content, topic.base_view)
+    reached = find_paths(content, topic.base_view)
     for name in topic.views or ():
         if name not in reached:
             raise BadInputError(f"{place}.views: {topic.base_view} does not lead to {name}", field=f"{place}.views")
 
 
-def paths_from(content: Content, base: str) -> dict[str, list[Relationship]]:
+def find_paths(content: Content, base: str) -> dict[str, list[Relationship]]:
     """The views that a view leads to without multiplying its rows, each by the shortest way; itself by none."""
     paths: dict[str, list[Relationship]] = {base: []}
     waiting = [base]
@@ -234,7 +234,7 @@ def paths_from(content: Content, base: str) -> dict[str, list[Relationship]]:
     return paths
 
 
-def topic_of(content: Content, name: str) -> Topic:
+def get_topic(content: Content, name: str) -> Topic:
     """A topic.
 
     Raises:
@@ -245,9 +245,9 @@ def topic_of(content: Content, name: str) -> Topic:
     return content.topics[name]
 
 
-def views_of(content: Content, topic: Topic) -> dict[str, list[Relationship]]:
+def list_views(content: Content, topic: Topic) -> dict[str, list[Relationship]]:
     """The views of a topic, each with the way to it."""
-    reached = paths_from(content, topic.base_view)
+    reached = find_paths(content, topic.base_view)
     if topic.views is None:
         return reached
     chosen = {topic.base_view, *topic.views}

@@ -36,7 +36,7 @@ def draft_model(tables: Sequence[Table]) -> Content:
     return Content(views=views, relationships=relationships, topics=topics)
 
 
-def left_out(tables: Sequence[Table]) -> list[JobWarning]:
+def warn_of_left_out(tables: Sequence[Table]) -> list[JobWarning]:
     """What of a database is beyond the limits of a draft."""
     warnings = []
     if len(tables) > MAX_VIEWS:
@@ -49,7 +49,7 @@ def left_out(tables: Sequence[Table]) -> list[JobWarning]:
     return warnings
 
 
-def word(name: str) -> str:
+def make_identifier(name: str) -> str:
     """A name that a model may use."""
     identifier = WORD.sub("_", name.lower()).strip("_")[:60] or "column"
     return identifier if identifier[0].isalpha() else f"c_{identifier}"
@@ -62,9 +62,9 @@ def _label(name: str) -> str:
 def _names(tables: Sequence[Table]) -> list[str]:
     names: list[str] = []
     for table in tables:
-        name = word(table.name)
+        name = make_identifier(table.name)
         if name in names:
-            name = word(f"{table.namespace}_{table.name}")
+            name = make_identifier(f"{table.namespace}_{table.name}")
         while name in names:
             name = f"{name[:58]}_2"
         names.append(name)
@@ -78,7 +78,7 @@ def _view(table: Table) -> View:
     for column in table.columns[:MAX_COLUMNS]:
         if column.type is None:
             continue
-        name = word(column.name)
+        name = make_identifier(column.name)
         quoted = '"' + column.name.replace('"', '""') + '"'
         if name in dimensions or len(quoted) > 200:
             continue
@@ -89,9 +89,11 @@ def _view(table: Table) -> View:
                 measures[f"{prefix}_{name}"[:60]] = Measure(aggregate=aggregate, sql=quoted, label=label)
     measures = {name: measure for name, measure in measures.items() if name not in dimensions}
     counted = "count" if "count" not in dimensions else "row_count"
-    measures[counted] = Measure(aggregate=Aggregate.COUNT, label=f"Number of {_label(word(table.name)).lower()}")
+    measures[counted] = Measure(
+        aggregate=Aggregate.COUNT, label=f"Number of {_label(make_identifier(table.name)).lower()}"
+    )
     path = table.name if table.namespace in DEFAULT_NAMESPACES else f"{table.namespace}.{table.name}"
-    return View(table=path, label=_label(word(table.name)), dimensions=dimensions, measures=measures)
+    return View(table=path, label=_label(make_identifier(table.name)), dimensions=dimensions, measures=measures)
 
 
 def _guessed(table: Table, tables: Sequence[Table]) -> list[ForeignKey]:
@@ -114,11 +116,14 @@ def _relationship(
     if key.table not in by_table or key.table == table.name:
         return None
     left, right = by_table[table.name], by_table[key.table]
-    on = {word(column): word(reference) for column, reference in zip(key.columns, key.references, strict=True)}
+    on = {
+        make_identifier(column): make_identifier(reference)
+        for column, reference in zip(key.columns, key.references, strict=True)
+    }
     known = all(
         column in views[left].dimensions and reference in views[right].dimensions for column, reference in on.items()
     )
-    keys = {word(column.name) for column in table.columns if column.key}
+    keys = {make_identifier(column.name) for column in table.columns if column.key}
     # A key that is the row's own name belongs to one row alone.
     kind = "one_to_one" if keys and keys == set(on) else "many_to_one"
     return Relationship.model_validate({"from": left, "to": right, "on": on, "type": kind}) if known else None

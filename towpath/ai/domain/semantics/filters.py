@@ -41,7 +41,7 @@ class Parameters:
         return exp.cast(placeholder, CASTS[kind]) if kind in CASTS else placeholder
 
 
-def condition(target: exp.Expr, kind: DataType, tests: Any, parameters: Parameters, field: str) -> exp.Expr:
+def compile_condition(target: exp.Expr, kind: DataType, tests: Any, parameters: Parameters, field: str) -> exp.Expr:
     """The condition of one filter.
 
     Args:
