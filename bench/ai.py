@@ -19,10 +19,10 @@ from uuid import uuid4
 
 from temporalio.client import Client
 
-from bench._figures import tell
 from bench.ai_empty import ITERATIONS, LOCAL, QUEUE, EmptyWorkflow, empty_worker
 from bench.ai_provider import agent
-from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from bench.figures import tell
+from towpath.accounts.types import DEFAULT_ORGANIZATION
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath
 from towpath.runtime.embedded import EmbeddedStack
@@ -65,8 +65,8 @@ async def asked(towpath: Towpath, client: Client, organization: str, body: dict[
 
 async def run(count: int) -> None:
     """All figures."""
-    from tests.ai.builders import make_lamps
-    from tests.builders import providers
+    from tests.support.ai import make_lamps
+    from tests.support.builders import providers
 
     with agent() as url, tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         databases = Path(folder) / "databases"

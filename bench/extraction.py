@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench._figures import tell
+from bench.figures import tell
 from towpath.db.migrate import migrate
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
@@ -31,7 +31,7 @@ WORDS = SAID.split(" ")
 
 def text_document(pages: int, *, seed: int) -> bytes:
     """A PDF of pages of some 500 words."""
-    from tests.domain.pdfs import Sheet, pdf_of, text_at
+    from tests.support.pdfs import Sheet, pdf_of, text_at
 
     def sheet(number: int) -> Sheet:
         lines = [

@@ -13,10 +13,10 @@ from towpath.accounts.key_cache import KeyCache
 from towpath.accounts.key_uses import KeyUses
 from towpath.accounts.rate_limiter import Limiter
 from towpath.accounts.service import Accounts
+from towpath.accounts.service.limits import Limits
+from towpath.accounts.service.stream_leases import StreamLeases
 from towpath.ai.service.parts import AiParts
 from towpath.api.http.health import Probes
-from towpath.api.http.limits import Limits
-from towpath.api.http.stream_leases import StreamLeases
 from towpath.api.http.upload_slots import UploadSlots
 from towpath.core.checks import Checks
 from towpath.core.turns import Turns
@@ -26,36 +26,36 @@ from towpath.enrichment.service.starts import EnrichmentParts
 from towpath.entities.service.batches import BatchService
 from towpath.entities.service.entities import EntityService
 from towpath.entities.service.indexes import IndexService
+from towpath.entities.service.matching import ModelCache
 from towpath.extraction.service.parts import ExtractionParts
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
 from towpath.jobs.service import JobService
+from towpath.jobs.staging import UploadLimits
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
 from towpath.vectors.service.search import SearchService
-from towpath.vectors.service.tasks import TaskService
+from towpath.vectors.service.tasks import MAX_ITEM_BYTES, TaskService
 from towpath.webhooks.service import WebhookService
 
 
 @dataclass(slots=True)
 class AppState:
-    """The parts that routes use."""
+    """The parts that routes use.
+
+    The services are made of the others when they are asked for: a state whose database is one transaction
+    (`replace(state, db=...)`) has services that take part in it.
+    """
 
     settings: Settings
     db: Database
     temporal: Client
     gateway: Gateway
-    jobs: JobService
-    webhooks: WebhookService
     events: EventHub
     secret: str
     uploads: UploadSlots
-    entities: EntityService
-    batches: BatchService
-    indexes: IndexService
-    tasks: TaskService
     search: SearchService
     catalog: Catalog
     fetcher: GuardedClient
@@ -68,8 +68,44 @@ class AppState:
     limits: Limits
     streams: StreamLeases
     turns: Turns = field(default_factory=Turns)
+    matching_models: ModelCache = field(default_factory=ModelCache)
     checks: Checks = field(default_factory=Checks)
     keys: KeyCache = field(default_factory=KeyCache)
+
+    @property
+    def jobs(self) -> JobService:
+        """Return the use cases of jobs of any kind."""
+        return JobService(self.db, self.gateway, self.events, cancel_wait_seconds=self.settings.cancel_wait_seconds)
+
+    @property
+    def webhooks(self) -> WebhookService:
+        """Return the use cases of deliveries."""
+        return WebhookService(self.db, self.temporal, self.gateway, self.jobs)
+
+    @property
+    def entities(self) -> EntityService:
+        """Return the use cases of single entities."""
+        return EntityService(self.db, self.matching_models)
+
+    @property
+    def batches(self) -> BatchService:
+        """Return the use cases of batches of entities."""
+        return BatchService(self.db, page_items=self.settings.index_chunk, window=self.settings.window)
+
+    @property
+    def indexes(self) -> IndexService:
+        """Return the use cases of indexes of entities."""
+        return IndexService(self.db, window=self.settings.window)
+
+    @property
+    def tasks(self) -> TaskService:
+        """Return the use cases of upsertion and deletion tasks."""
+        limits = UploadLimits(
+            items=self.settings.vector_max_items,
+            item_bytes=min(MAX_ITEM_BYTES, self.settings.vector_max_bytes),
+            page_items=self.settings.vector_chunk,
+        )
+        return TaskService(self.db, model=self.settings.embedding.model, limits=limits, window=self.settings.window)
 
     @property
     def enrichment(self) -> EnrichmentParts:
@@ -90,7 +126,7 @@ class AppState:
             databases_root=self.settings.databases_root,
             attachment_max_bytes=self.settings.attachment_max_bytes,
             result_days=self.settings.ai_result_days,
-            max_jobs=self.limits.most_jobs,
+            max_jobs=self.limits.max_jobs,
         )
 
     @property

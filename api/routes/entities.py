@@ -134,7 +134,7 @@ async def upsert_entity(
         await slot.keep(connection, digest, status.HTTP_200_OK, result.answer)
         return json_answer(result.answer)
 
-    await state.limits.room_for_bytes(caller.organization)
+    await state.limits.assert_room_for_bytes(caller.organization)
     return await _in_turn(state, caller, index_name, write)
 
 
@@ -261,7 +261,7 @@ async def _submit(
             index_name=options.index_name,
             deadline=options.deadline,
             target=target,
-            max_jobs=state.limits.most_jobs(caller.organization),
+            max_jobs=state.limits.max_jobs(caller.organization),
         )
         accepted = show_accepted(job)
         await slot.keep(connection, staged.upload.digest, 202, accepted)
