@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from docx import Document
 
 from tests.support.console.site import Site, running_site, who
 from tests.support.extraction import SCHEMA, note_pdf, send
@@ -84,15 +82,11 @@ async def test_a_pdf_is_opened_by_the_facade_and_not_again_to_be_planned(
 async def test_what_only_a_worker_counts_is_counted_once_for_all_tries(
     running_site: Site, worker: Parts, described: list[str]
 ) -> None:
-    file = io.BytesIO()
-    note = Document()
-    note.add_paragraph("Note number: 88")
-    note.save(file)
-    ref = _ref(running_site, file.getvalue(), "note.docx")
+    ref = _ref(running_site, b"# Delivery note\n\nNote number: 88\n", "note.md")
     assert described == []
 
     first = await worker.extraction.open_document(ref)
     again = await worker.extraction.open_document(ref)
 
     assert first == again
-    assert described == ["note.docx"]
+    assert described == ["note.md"]
