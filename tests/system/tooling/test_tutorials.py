@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from docs.generate import FOLDER
-from tests.supervised import supervised
+from tests.support.supervised import supervised
 from towpath.cli.schema import furnish
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.embedded.flights import source_folder
