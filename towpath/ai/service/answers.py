@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from towpath.ai.store.jobs import read_ai
+from towpath.ai.store.jobs import read_details
 from towpath.db.engine import Database
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
@@ -13,4 +13,4 @@ async def load_summary(database: Database, job: JobRow) -> str | None:
     if job.state is not JobState.COMPLETED:
         return None
     async with database.transaction() as connection:
-        return (await read_ai(connection, [job.id]))[job.id].summary
+        return (await read_details(connection, [job.id]))[job.id].summary
