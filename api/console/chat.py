@@ -40,7 +40,7 @@ async def _visitor(request: Request, state: State, conversation_id: UUID) -> Vis
 
 
 async def _page_visitor(request: Request, state: State, conversation_id: UUID) -> Visitor:
-    """The same for what is opened as a page, not by a page: who is not signed in is led there."""
+    """Return the visitor of what is opened as a page, not by a page: who is not signed in is led to the sign-in."""
     try:
         return await _visitor(request, state, conversation_id)
     except UnauthorizedError as error:

@@ -35,7 +35,7 @@ class StepView:
 
     @property
     def finds(self) -> bool:
-        """Whether it has more to show than its message."""
+        """Return whether it has more to show than its message."""
         return self.action.type is ActionType.GENERATE_QUERY or self.chart is not None
 
 
@@ -48,14 +48,14 @@ class TurnView:
 
     @property
     def now(self) -> str | None:
-        """What it does now; None: it has ended."""
+        """Return what it does now; None: it has ended."""
         if self.turn.paused and self.turn.active:
             return "Paused"
         return WAITING.get(self.turn.state)
 
     @property
     def told(self) -> str:
-        """Where it stands, in a sentence for those who only hear the page."""
+        """Return where it stands, in a sentence for those who only hear the page."""
         if self.turn.state is AiState.EXECUTING and self.turn.actions:
             return self.turn.actions[-1].message
         ends = {
@@ -67,18 +67,18 @@ class TurnView:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None: it has not ended."""
+        """Return how long it took; None: it has not ended."""
         ended, began = self.turn.ended_at, self.turn.started_at or self.turn.created_at
         return (ended - began).total_seconds() if ended else None
 
     @property
     def long(self) -> bool:
-        """Whether the prompt is too long to be shown at full height."""
+        """Return whether the prompt is too long to be shown at full height."""
         return len(self.turn.prompt) > LONG_PROMPT
 
 
 def turn_view(turn: Turn) -> TurnView:
-    """A question as it is shown."""
+    """Return a question as it is shown."""
     place, words = _chart(turn)
     return TurnView(turn, [_step(action, words if action.number == place else None) for action in turn.actions])
 
@@ -89,7 +89,7 @@ def _step(action: StoredAction, chart: str | None) -> StepView:
 
 
 def _chart(turn: Turn) -> tuple[int | None, str | None]:
-    """At which step the job's one chart stands, and what it shows in words: where it was last decided on."""
+    """Return at which step the job's one chart stands, and what it shows in words: where it was last decided on."""
     if turn.state is not AiState.COMPLETE:
         return None, None
     drawable = find_last_drawable([turn])
@@ -104,14 +104,14 @@ def _chart(turn: Turn) -> tuple[int | None, str | None]:
 
 
 def title_of(thread: Thread) -> str:
-    """What a thread is called: its name, or how it began."""
+    """Return what a conversation is called: its name, or how it began."""
     name = thread.conversation.name or (thread.turns[0].prompt if thread.turns else thread.conversation.last_prompt)
     words = " ".join(name.split())
     return words if len(words) <= TITLE_CHARACTERS else f"{words[: TITLE_CHARACTERS - 1].rstrip()}…"
 
 
 def thread_page(thread: Thread, reader: Reader, *, notice: str | None = None, typed: str = "") -> str:
-    """The whole page.
+    """Render the whole page.
 
     Args:
         notice: Why what was sent was not taken.
@@ -134,15 +134,15 @@ def thread_page(thread: Thread, reader: Reader, *, notice: str | None = None, ty
 
 
 def turn_fragment(turn: Turn, conversation_id: UUID, reader: Reader) -> str:
-    """One question's part of the page, by itself."""
+    """Render one question's part of the page, by itself."""
     return render("turn.html", view=turn_view(turn), base=base_of(conversation_id), reader=reader)
 
 
 def base_of(conversation_id: UUID) -> str:
-    """A thread's address within the site."""
+    """Return the address of a conversation within the site."""
     return f"/chat/{conversation_id}"
 
 
 def step_with_rows(actions: Sequence[StoredAction], number: int) -> StoredAction | None:
-    """A step that brought rows; None: there is none of this number."""
+    """Return a step that brought rows; None: there is none of this number."""
     return next((action for action in actions if action.number == number and action.csv is not None), None)

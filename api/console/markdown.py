@@ -19,7 +19,7 @@ TOP_HEADING = 3
 
 
 def markdown(text: str) -> Markup:
-    """Text as HTML that may be put into a page as it is."""
+    """Render text as HTML that may be put into a page as it is."""
     return Markup(_parser.render(text))
 
 
@@ -31,7 +31,7 @@ def _allowed(url: str) -> bool:
 
 
 def _place_headings(state: StateCore) -> None:
-    """The text's headings become the page's third, fourth and so on, with no level left out."""
+    """Make the text's headings the page's third, fourth and so on, with no level left out."""
     headings = [token for token in state.tokens if token.type in {"heading_open", "heading_close"}]
     levels = sorted({token.tag for token in headings})
     for token in headings:

@@ -40,7 +40,7 @@ class Table:
 
     @property
     def kept(self) -> int:
-        """How many rows there are to see."""
+        """Return how many rows there are to see."""
         return len(self.first) + len(self.rest)
 
 

@@ -47,7 +47,7 @@ class TypedForm(FormMaker):
         self._form = {name: value.replace("\r\n", "\n") for name, value in form.items()}
 
     def of_form(self) -> Node:
-        """The form as it was sent."""
+        """Make the form as it was sent."""
         return self._typed("", resolve_schema(self.root, self.root), required=True, title="", depth=0)
 
     def _typed(
@@ -89,7 +89,7 @@ class TypedForm(FormMaker):
             node.children.append(Node(more, "Other values", Kind.JSON, text=self._form[more]))
 
     def typed_row(self, node: Node, spec: Schema, place: int, depth: int) -> Node:
-        """A row of a list as it was sent."""
+        """Make a row of a list as it was sent."""
         items = resolve_schema(spec.get("items") or {}, self.root)
         title = f"{node.title} {place + 1}"
         return self._typed(
@@ -102,7 +102,7 @@ class TypedForm(FormMaker):
 
 
 def with_row_changed(form: Mapping[str, str], change: str) -> dict[str, str]:
-    """A form with a row more (`add /lines`) or less (`drop /lines/1`); anything else changes nothing."""
+    """Return a form with a row more (`add /lines`) or less (`drop /lines/1`); anything else changes nothing."""
     word, _, name = change.partition(" ")
     if word == "add" and f"{name}#" in form:
         return {**form, f"{name}#": str(_count(form, name) + 1), f"{name}!": Nothing.BLANK}
@@ -130,7 +130,7 @@ def _without_row(form: Mapping[str, str], listed: str, place: int) -> dict[str, 
 
 
 def data_of(root: Node, schema: Schema) -> tuple[dict[str, Any], str]:
-    """The data that a form says; what is wrong is written to its fields, see `wrong_fields`.
+    """Read the data that a form says; what is wrong is written to its fields, see `wrong_fields`.
 
     Returns:
         The data, empty where a field cannot be read; and what is wrong with them that belongs to no field.
@@ -155,7 +155,7 @@ def data_of(root: Node, schema: Schema) -> tuple[dict[str, Any], str]:
 
 
 def wrong_fields(root: Node) -> list[Node]:
-    """The fields with something wrong, in order."""
+    """Return the fields with something wrong, in order."""
     return [node for node in root.all() if node.error]
 
 
@@ -230,7 +230,7 @@ def _number(node: Node) -> Any:
 
 
 def _plain_number(text: str) -> int | float | None:
-    """A number as JSON writes it, or as documents do where that can be read in one way only."""
+    """Read a number as JSON writes it, or as documents do where that can be read in one way only."""
     if len(text) > MAX_DIGITS:
         return None
     if INTEGER.fullmatch(text):
@@ -252,7 +252,7 @@ _READERS: dict[Kind, Callable[[Node], Any]] = {
 
 
 def _places(error: ValidationError) -> list[tuple[str, str]]:
-    """Where an error belongs, and how it is told."""
+    """Return where an error belongs, and how it is told."""
     name = ""
     for part in error.absolute_path:
         name = place_of(name, str(part))

@@ -47,19 +47,19 @@ class Reviewed:
 
     @property
     def data(self) -> dict[str, Any] | None:
-        """The corrected data, or what was extracted; None: nothing was."""
+        """Return the corrected data, or what was extracted; None: nothing was."""
         if self.annotation is not None:
             return self.annotation.annotated
         return None if self.extraction.extracted is None else self.extraction.extracted.data
 
     @property
     def version(self) -> str:
-        """Which correction the form was made of, so that nobody overwrites another's unseen."""
+        """Return which correction the form was made of, so that nobody overwrites another's unseen."""
         return "" if self.annotation is None else f"{self.annotation.id} {self.annotation.updated_at.isoformat()}"
 
     @property
     def pending(self) -> bool:
-        """Whether it can be decided."""
+        """Return whether it can be decided."""
         return self.job.review_status == ReviewStatus.PENDING
 
 
@@ -107,7 +107,7 @@ class ReviewView:
 
     @property
     def uncertain(self) -> int:
-        """How many fields a person should look at."""
+        """Return how many fields a person should look at."""
         return sum(1 for doubt in self.doubts.values() if doubt.sure is not None and doubt.sure.doubtful)
 
 

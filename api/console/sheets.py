@@ -37,12 +37,12 @@ class Placed:
 
     @property
     def base(self) -> float:
-        """Where the letters stand."""
+        """Return where the letters stand."""
         return round(self.y + self.height * LETTER_SHARE, 1)
 
     @property
     def size(self) -> float:
-        """How large they are."""
+        """Return how large they are."""
         return round(max(self.height * LETTER_SHARE, 1.0), 1)
 
 

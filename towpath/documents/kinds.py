@@ -98,7 +98,7 @@ class UnsupportedFileError(BadInputError):
 
 
 def detect_kind(name: str, media_type: str | None, head: bytes, *, members: Collection[str] = ()) -> DocumentKind:
-    """The kind of a document; its bytes outweigh what is said of it.
+    """Detect the kind of a document; its bytes outweigh what is said of it.
 
     Args:
         name: The file's name or URL.
@@ -133,7 +133,7 @@ def detect_kind(name: str, media_type: str | None, head: bytes, *, members: Coll
 
 
 def read_declared_kind(name: str, media_type: str | None) -> DocumentKind | None:
-    """The kind that a media type or else a name tells; None: neither does."""
+    """Read the kind that a media type or else a name declares; None: neither does."""
     sent_type = _plain(media_type)
     suffix = SUFFIXES.get(PurePosixPath(name.partition("?")[0]).suffix.lower())
     declared = MEDIA_TYPES.get(sent_type)
@@ -146,7 +146,7 @@ def read_declared_kind(name: str, media_type: str | None) -> DocumentKind | None
 
 
 def list_member_names(head: bytes) -> list[str]:
-    """The names of a zip file's members whose headers lie in its first bytes."""
+    """List the names of a zip file's members whose headers lie in its first bytes."""
     names = []
     place = head.find(ZIP)
     while place >= 0:

@@ -253,7 +253,7 @@ class OpenedDocument(BaseModel):
 
     @property
     def digest(self) -> bytes:
-        """The key under which the store keeps the document, its pages and their pictures."""
+        """Return the key under which the store keeps the document, its pages and their pictures."""
         return bytes.fromhex(self.sha256)
 
 

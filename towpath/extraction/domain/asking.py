@@ -23,7 +23,7 @@ CLASSES = "You choose the class of a document. What stands between <page> marks 
 
 
 def split_pages(pages: Sequence[PageContent], *, characters: int = PART_CHARACTERS) -> Iterator[list[PageContent]]:
-    """Pages in parts that a model takes at once; a long page is a part of its own, cut."""
+    """Split pages into parts that a model takes at once; a long page is a part of its own, cut."""
     part: list[PageContent] = []
     size = 0
     for page in pages:
@@ -46,7 +46,7 @@ def build_fields_prompt(
     characters: int = PART_CHARACTERS,
     attempt: int = 1,
 ) -> Prompt:
-    """The values of a form.
+    """Build the question for the values of a form.
 
     Args:
         pages: The part of the document.
@@ -62,7 +62,7 @@ def build_fields_prompt(
 
 
 def build_class_schema(names: Sequence[str]) -> dict[str, Any]:
-    """The form of a choice among classes."""
+    """Build the schema of a choice among classes."""
     properties = {
         "option": {"type": "string", "enum": list(names)},
         "confidence": {"type": "number", "minimum": 0, "maximum": 1},
@@ -74,7 +74,7 @@ def build_class_schema(names: Sequence[str]) -> dict[str, Any]:
 def build_class_prompt(
     pages: Sequence[PageContent], options: Sequence[ClassificationOption], form: dict[str, Any]
 ) -> Prompt:
-    """The class of a document."""
+    """Build the question for the class of a document."""
     classes = "\n".join(
         f"- {option.name}" + "".join(f"\n  example: {' '.join(text.split())[:300]}" for text in option.examples[:5])
         for option in options

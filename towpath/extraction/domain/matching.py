@@ -49,7 +49,7 @@ class _Claim:
 
 
 def match_fields(schema: Schema, pages: Sequence[PageFields]) -> dict[str, FieldMatch]:
-    """What the pairs and tables of pages say about a schema's properties.
+    """Match the pairs and tables of pages with a schema's properties.
 
     Args:
         schema: A JSON Schema of an object.
@@ -125,7 +125,7 @@ class _Matcher:
         return resolve_schema(spec.get("items", {}), self.root)
 
     def _table(self, items: Schema) -> FieldMatch | None:
-        """The rows of the tables whose header names the items' properties best."""
+        """Return the rows of the tables whose header names the items' properties best."""
         properties = items.get("properties")
         if not isinstance(properties, Mapping) or not properties:
             return None
@@ -156,7 +156,7 @@ class _Matcher:
     def _item(
         self, row: Sequence[Entry], columns: Mapping[str, tuple[int, float]], specs: Mapping[str, Schema]
     ) -> dict[str, Any] | None:
-        """One row as an object; None: it does not fit."""
+        """Return one row as an object; None: it does not fit."""
         item = {}
         for name, (place, _) in columns.items():
             if not row[place].text:
@@ -169,13 +169,13 @@ class _Matcher:
 
 
 def _is_item(row: Sequence[Entry], columns: Mapping[str, tuple[int, float]]) -> bool:
-    """Whether a row is more than a total or a note."""
+    """Return whether a row is more than a total or a note."""
     places = [place for place, _ in columns.values()]
     return bool(row[min(places)].text) and 2 * sum(bool(row[place].text) for place in places) > len(places)
 
 
 def _columns(header: Sequence[str], specs: Mapping[str, Schema]) -> dict[str, tuple[int, float]]:
-    """Which column holds which property, and how alike their names are; each once, the likest first."""
+    """Decide which column holds which property, and how alike their names are; each once, the likest first."""
     scored = sorted(
         (
             (measure_likeness(label, list_names(name, spec), str(spec.get("description", ""))), -place, name)
@@ -193,7 +193,7 @@ def _columns(header: Sequence[str], specs: Mapping[str, Schema]) -> dict[str, tu
 
 
 def _settled(claims: Sequence[_Claim]) -> dict[str, FieldMatch]:
-    """The best claim for each property, each pair once; none where two as good say different things."""
+    """Choose the best claim for each property, each pair once; none where two as good say different things."""
     matches: dict[str, FieldMatch] = {}
     taken: set[int] = set()
     dropped: set[str] = set()

@@ -37,7 +37,7 @@ MISSING: Final = Missing.MISSING
 
 
 def resolve_schema(schema: Any, root: Schema) -> Schema:
-    """A schema without references and wrappings: `$ref` within the document, one branch beside null.
+    """Resolve the references and wrappings of a schema: `$ref` within the document, one branch beside null.
 
     Several branches stay as they are; what is no schema is an empty one.
     """
@@ -62,7 +62,7 @@ def resolve_schema(schema: Any, root: Schema) -> Schema:
 
 
 def get_type(schema: Schema) -> str:
-    """The one type that is not null; `string` when none is told."""
+    """Return the one type that is not null; `string` when none is named."""
     types = schema.get("type")
     if isinstance(types, list):
         types = next((each for each in types if each != "null"), "null")
@@ -74,7 +74,7 @@ def get_type(schema: Schema) -> str:
 
 
 def is_nullable(schema: Schema) -> bool:
-    """Whether null is a value too."""
+    """Return whether null is a value too."""
     types = schema.get("type")
     branches = schema.get("anyOf") or schema.get("oneOf") or []
     return (
@@ -86,7 +86,7 @@ def is_nullable(schema: Schema) -> bool:
 
 
 def coerce_text(text: str, schema: Schema, mark: DecimalMark | None = None) -> Any:
-    """The value that a text states for a resolved schema of a scalar; `MISSING`: it states none.
+    """Return the value that a text states for a resolved schema of a scalar; `MISSING`: it states none.
 
     Args:
         mark: What parts decimals in the document.
@@ -154,7 +154,7 @@ def _string(text: str, schema: Schema) -> Any:
 
 
 def _chosen(text: str, choices: list[Any]) -> Any:
-    """The choice that a text names, exactly or as good as."""
+    """Return the choice that a text names, exactly or as good as."""
     normalized = default_process(text.replace("_", " "))
     scored = sorted(
         ((fuzz.ratio(normalized, default_process(str(choice).replace("_", " "))), place)

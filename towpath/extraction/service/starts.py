@@ -65,7 +65,7 @@ class UploadedFile(Protocol):
         ...
 
     async def seek(self, offset: int) -> None:
-        """Go to a place."""
+        """Move to a place."""
         ...
 
 

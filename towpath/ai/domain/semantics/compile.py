@@ -82,7 +82,7 @@ class _Field:
 
 
 def list_fields(content: Content, topic_name: str) -> list[Column]:
-    """All fields of a topic, measures last; dates also with each time frame."""
+    """List all fields of a topic, measures last; dates also with each time frame."""
     compiler = _Compiler(content, topic_name, Dialect.DUCKDB)
     names = []
     for view in compiler.ways:
@@ -137,7 +137,7 @@ class _Compiler:
         return Compiled(sql, self.parameters.values, [field.column for field in fields], sorted(self.tables))
 
     def count(self, query: Query, most: int) -> Compiled:
-        """How many rows there are without the limit, up to one more than `most`."""
+        """Count the rows without the limit, up to one more than `most`."""
         select, _ = self._select(query)
         counted = select.limit(most + 1).subquery("counted")
         sql = self._portable(exp.Select().select(exp.Count(this=exp.Star())).from_(counted)).sql(dialect=self.dialect)
@@ -181,7 +181,7 @@ class _Compiler:
         return _Field(column, view, expression)
 
     def column(self, name: str, place: str) -> tuple[Column, str, str, str | None]:
-        """A field as it is shown, with its view, its name there and its time frame."""
+        """Look up a field as it is shown, with its view, its name there and its time frame."""
         match = FIELD.match(name)
         if match is None:
             message = f"{place}: {name[:80]!r} is no field; fields are view.field or view.field[month]"
@@ -206,7 +206,7 @@ class _Compiler:
         return cut if column.type is DataType.TIMESTAMP else exp.cast(cut, "DATE")
 
     def multiplies(self, view: str, measure: Measure) -> bool:
-        """Whether a measure would take a row several times, because the base has many rows for it."""
+        """Return whether a measure would take a row several times, because the base has many rows for it."""
         return measure.aggregate in FANS_OUT and any(
             relationship.type != "one_to_one" for relationship in self.ways[view]
         )
@@ -307,7 +307,7 @@ class _Compiler:
         ]
 
     def _portable(self, select: exp.Select) -> exp.Expr:
-        """For psycopg a percent sign begins a parameter: none may stand in the text."""
+        """Take percent signs out of the text, since for psycopg they begin a parameter."""
 
         def without(node: exp.Expr) -> exp.Expr:
             if isinstance(node, exp.Literal) and node.is_string and "%" in node.name:

@@ -23,7 +23,7 @@ DEEPEST = 50
 
 
 def check_scalar(text: str, field: str) -> exp.Expr:
-    """An expression for each row; it is shared, and to be copied before it is changed.
+    """Check an expression for each row; it is shared, and to be copied before it is changed.
 
     Raises:
         BadInputError: It is no expression, or holds what it may not.
@@ -32,7 +32,7 @@ def check_scalar(text: str, field: str) -> exp.Expr:
 
 
 def check_aggregate(text: str, field: str) -> exp.Expr:
-    """An expression for a group of rows; it is shared, and to be copied before it is changed.
+    """Check an expression for a group of rows; it is shared, and to be copied before it is changed.
 
     Raises:
         BadInputError: It is no expression, holds what it may not, or a column that is not summed up.
