@@ -18,7 +18,7 @@ from towpath.ai.store.jobs import read_details
 from towpath.ai.types import AI_JOB
 from towpath.api.console.console import PART, PageVisitor, PartVisitor, console_page, is_shown_on_page, load_reader
 from towpath.api.console.delivery_views import DeliveryLine, delivery_line
-from towpath.api.console.extraction_views import ExtractionSummary, extraction_summary
+from towpath.api.console.extraction_views import ExtractionSummary, load_summary
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.job_words import JobLine, job_line
 from towpath.api.console.rendering import render
@@ -140,7 +140,7 @@ async def read_detail(
         failures_total=total,
         failures_page=failures_page,
         deliveries=[delivery_line(one) for one in deliveries],
-        extraction=await extraction_summary(state, job) if job.kind in DOCUMENT_KINDS else None,
+        extraction=await load_summary(state, job) if job.kind in DOCUMENT_KINDS else None,
         result=await _result_of(state, job),
         warnings=warnings_of(job),
     )

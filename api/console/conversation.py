@@ -10,7 +10,7 @@ from towpath.ai.domain.charts import choose_chart, read_rows
 from towpath.ai.domain.results import find_last_drawable
 from towpath.ai.types import MAX_PROMPT, ActionType, AiState, ChartType, StoredAction, Thread, Turn
 from towpath.api.console.rendering import Reader, render
-from towpath.api.console.results import Table, describe_chart, table_of
+from towpath.api.console.results import Table, describe_chart, make_table
 from towpath.jobs.types import EventType
 
 LONG_PROMPT = 1200
@@ -54,7 +54,7 @@ class TurnView:
         return WAITING.get(self.turn.state)
 
     @property
-    def told(self) -> str:
+    def status_text(self) -> str:
         """Return where it stands, in a sentence for those who only hear the page."""
         if self.turn.state is AiState.EXECUTING and self.turn.actions:
             return self.turn.actions[-1].message
@@ -77,7 +77,7 @@ class TurnView:
         return len(self.turn.prompt) > LONG_PROMPT
 
 
-def turn_view(turn: Turn) -> TurnView:
+def make_turn_view(turn: Turn) -> TurnView:
     """Return a question as it is shown."""
     place, words = _chart(turn)
     return TurnView(turn, [_step(action, words if action.number == place else None) for action in turn.actions])
@@ -85,7 +85,7 @@ def turn_view(turn: Turn) -> TurnView:
 
 def _step(action: StoredAction, chart: str | None) -> StepView:
     query = None if action.query is None else action.query.model_dump_json(indent=2, exclude_defaults=True)
-    return StepView(action, table_of(action), query, chart)
+    return StepView(action, make_table(action), query, chart)
 
 
 def _chart(turn: Turn) -> tuple[int | None, str | None]:
@@ -103,29 +103,29 @@ def _chart(turn: Turn) -> tuple[int | None, str | None]:
     return max([action.number, *styled]), describe_chart(action, kind)
 
 
-def title_of(thread: Thread) -> str:
+def make_title(thread: Thread) -> str:
     """Return what a conversation is called: its name, or how it began."""
     name = thread.conversation.name or (thread.turns[0].prompt if thread.turns else thread.conversation.last_prompt)
     words = " ".join(name.split())
     return words if len(words) <= TITLE_CHARACTERS else f"{words[: TITLE_CHARACTERS - 1].rstrip()}…"
 
 
-def thread_page(thread: Thread, reader: Reader, *, notice: str | None = None, typed: str = "") -> str:
+def render_thread(thread: Thread, reader: Reader, *, notice: str | None = None, typed: str = "") -> str:
     """Render the whole page.
 
     Args:
         notice: Why what was sent was not taken.
         typed: What was sent, so that it is not lost.
     """
-    turns = [turn_view(turn) for turn in thread.turns]
+    turns = [make_turn_view(turn) for turn in thread.turns]
     return render(
         "conversation.html",
         thread=thread,
-        title=title_of(thread),
+        title=make_title(thread),
         turns=turns,
         busy=any(view.turn.active for view in turns),
         events=list(EventType),
-        base=base_of(thread.conversation.id),
+        base=get_address(thread.conversation.id),
         reader=reader,
         notice=notice,
         typed=typed,
@@ -133,16 +133,16 @@ def thread_page(thread: Thread, reader: Reader, *, notice: str | None = None, ty
     )
 
 
-def turn_fragment(turn: Turn, conversation_id: UUID, reader: Reader) -> str:
+def render_turn(turn: Turn, conversation_id: UUID, reader: Reader) -> str:
     """Render one question's part of the page, by itself."""
-    return render("turn.html", view=turn_view(turn), base=base_of(conversation_id), reader=reader)
+    return render("turn.html", view=make_turn_view(turn), base=get_address(conversation_id), reader=reader)
 
 
-def base_of(conversation_id: UUID) -> str:
+def get_address(conversation_id: UUID) -> str:
     """Return the address of a conversation within the site."""
     return f"/chat/{conversation_id}"
 
 
-def step_with_rows(actions: Sequence[StoredAction], number: int) -> StoredAction | None:
+def find_step_with_rows(actions: Sequence[StoredAction], number: int) -> StoredAction | None:
     """Return a step that brought rows; None: there is none of this number."""
     return next((action for action in actions if action.number == number and action.csv is not None), None)

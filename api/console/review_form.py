@@ -112,7 +112,7 @@ class Node:
             yield from child.called("" if self.kind is Kind.LIST else name)
 
 
-def words_of(name: str) -> str:
+def write_name(name: str) -> str:
     """Write a property's name as people do: `noteNumber` and `note_number` become `Note number`."""
     spaced = "".join(f" {letter.lower()}" if _starts_word(name, place) else letter for place, letter in enumerate(name))
     words = " ".join(spaced.replace("_", " ").replace("-", " ").split())
@@ -150,7 +150,7 @@ class FormMaker:
             kind=kind,
             help=str(spec.get("description") or ""),
             required=required,
-            nothing=nothing_of(spec, value, kind, required=required),
+            nothing=get_nothing(spec, value, kind, required=required),
             removable=removable,
             plain=kind is Kind.TEXT and spec.get("format") == "date" and bool(value),
         )
@@ -160,8 +160,8 @@ class FormMaker:
             rows = value if isinstance(value, list) else []
             node.children = [self.row(node, spec, place, row, depth) for place, row in enumerate(rows)]
         else:
-            node.text = text_of(value, kind)
-            node.choices = choices_of(spec, node.text) if kind is Kind.CHOICE else []
+            node.text = write_text(value, kind)
+            node.choices = list_choices(spec, node.text) if kind is Kind.CHOICE else []
         return node
 
     def _fill_group(self, node: Node, spec: Schema, value: Any, depth: int) -> None:
@@ -170,17 +170,17 @@ class FormMaker:
         for name, definition in spec["properties"].items():
             node.children.append(
                 self._node(
-                    place_of(node.name, name),
+                    join_pointer(node.name, name),
                     resolve_schema(definition, self.root),
                     data.get(name, ABSENT),
                     required=name in needed,
-                    title=words_of(name),
+                    title=write_name(name),
                     depth=depth + 1,
                 )
             )
         more = {name: each for name, each in data.items() if name not in spec["properties"]}
         if more:
-            text = text_of(more, Kind.JSON)
+            text = write_text(more, Kind.JSON)
             node.children.append(Node(f"{node.name}/!more", "Other values", Kind.JSON, text=text))
 
     def row(self, node: Node, spec: Schema, place: int, value: Any, depth: int) -> Node:
@@ -218,7 +218,7 @@ _KINDS = {
 }
 
 
-def place_of(name: str, key: str) -> str:
+def join_pointer(name: str, key: str) -> str:
     """Write a property's name below another's as a JSON pointer."""
     return f"{name}/{key.replace('~', '~0').replace('/', '~1')}"
 
@@ -247,7 +247,7 @@ def _is_day(value: Any) -> bool:
         return False
 
 
-def nothing_of(spec: Schema, value: Any, kind: Kind, *, required: bool) -> Nothing:
+def get_nothing(spec: Schema, value: Any, kind: Kind, *, required: bool) -> Nothing:
     """Return what an empty field of a value stands for: what it stood for before."""
     if value is None or (value is ABSENT and required and _may_be_null(spec)):
         return Nothing.NULL
@@ -262,12 +262,12 @@ def _may_be_null(spec: Schema) -> bool:
     return is_nullable(spec) or None in (spec.get("enum") or ())
 
 
-def as_json(value: Any) -> str:
+def write_value(value: Any) -> str:
     """Write a value on one line; whole numbers may have any length."""
     return json.dumps(value, ensure_ascii=False)
 
 
-def text_of(value: Any, kind: Kind) -> str:
+def write_text(value: Any, kind: Kind) -> str:
     """Write a value as it stands in a field."""
     if value is ABSENT or (value is None and kind is not Kind.JSON):
         return ""
@@ -275,13 +275,13 @@ def text_of(value: Any, kind: Kind) -> str:
         return json.dumps(value, ensure_ascii=False, indent=2)
     if kind in {Kind.TEXT, Kind.DATE}:
         return str(value)
-    return as_json(value)
+    return write_value(value)
 
 
-def choices_of(spec: Schema, text: str) -> list[tuple[str, str]]:
+def list_choices(spec: Schema, text: str) -> list[tuple[str, str]]:
     """List the values to choose among; one that is there and not allowed is among them, so as not to be lost unseen."""
     values = [spec["const"]] if "const" in spec else spec.get("enum", [True, False])
-    choices = [(as_json(value), _choice_words(value)) for value in values if value is not None]
+    choices = [(write_value(value), _choice_words(value)) for value in values if value is not None]
     if text and text not in {value for value, _ in choices}:
         choices.append((text, f"{text} (not allowed)"))
     return choices
@@ -290,4 +290,4 @@ def choices_of(spec: Schema, text: str) -> list[tuple[str, str]]:
 def _choice_words(value: Any) -> str:
     if isinstance(value, bool):
         return "Yes" if value else "No"
-    return value if isinstance(value, str) else as_json(value)
+    return value if isinstance(value, str) else write_value(value)

@@ -101,7 +101,7 @@ def _band_at(rows: Sequence[Row], start: int, usual: float) -> Band:
         _, _, better = _stretch(rows, following, usual, APART)
         if better > worth:
             return alone
-    return _judged(list(rows[start : start + count]), lanes) if count > 1 and lanes else alone
+    return _judge(list(rows[start : start + count]), lanes) if count > 1 and lanes else alone
 
 
 def _stretch(rows: Sequence[Row], start: int, usual: float, apart: float) -> tuple[int, list[Lane], int]:
@@ -110,7 +110,7 @@ def _stretch(rows: Sequence[Row], start: int, usual: float, apart: float) -> tup
     Worth is what stands in further columns of its row, less what has to share a column with its neighbour.
     """
     lanes = _gaps(rows[start])
-    best = (1, _between(lanes), 0)
+    best = (1, _drop_margins(lanes), 0)
     last_lanes: list[Lane] = []
     worth = 0
     step = inf
@@ -121,8 +121,8 @@ def _stretch(rows: Sequence[Row], start: int, usual: float, apart: float) -> tup
         if gap > apart * usual or paused or _differ(row.height, rows[start].height):
             break
         step = min(step, further)
-        lanes = _shared(lanes, _gaps(row), LANE * usual)
-        between = _between(lanes)
+        lanes = _intersect(lanes, _gaps(row), LANE * usual)
+        between = _drop_margins(lanes)
         if not between:
             break
         # Lanes that only narrow leave every cell in its column.
@@ -143,7 +143,7 @@ def _differ(height: float, other_height: float) -> bool:
     return max(height, other_height) > TALLER * min(height, other_height)
 
 
-def _judged(rows: list[Row], lanes: list[Lane]) -> Band:
+def _judge(rows: list[Row], lanes: list[Lane]) -> Band:
     grid = [_in_columns(row, lanes) for row in rows]
     paired = [columns for columns in grid if sum(map(bool, columns)) > 1]
     if _is_headed(grid):
@@ -220,7 +220,7 @@ def _gaps(row: Row) -> list[Lane]:
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def _shared(lanes: list[Lane], gaps: list[Lane], narrowest: float) -> list[Lane]:
+def _intersect(lanes: list[Lane], gaps: list[Lane], narrowest: float) -> list[Lane]:
     """Return what of the lanes is empty in a further row too."""
     shared = []
     at = 0
@@ -236,5 +236,5 @@ def _shared(lanes: list[Lane], gaps: list[Lane], narrowest: float) -> list[Lane]
     return shared
 
 
-def _between(lanes: Sequence[Lane]) -> list[Lane]:
+def _drop_margins(lanes: Sequence[Lane]) -> list[Lane]:
     return [(start, end) for start, end in lanes if start > -inf and end < inf]

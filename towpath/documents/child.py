@@ -99,7 +99,7 @@ class _Reader:
             if request.do == "render":
                 yield Tag.IMAGE, document.render(self._page, request.most_pixels, request.media)
             else:
-                read = self._bounded(document.read(self._page, request.ocr))
+                read = self._cut(document.read(self._page, request.ocr))
                 yield Tag.PAGE, read.model_dump_json().encode()
 
     def _text(self, request: Request) -> str:
@@ -124,7 +124,7 @@ class _Reader:
         self._send(Tag.LOADED)
         allow_seconds(self._limits.seconds_a_page, self._threads)
 
-    def _bounded(self, read: PageContent) -> PageContent:
+    def _cut(self, read: PageContent) -> PageContent:
         most = self._limits.most_characters
         if len(read.content) > most:
             read.content, read.truncated = read.content[:most], True

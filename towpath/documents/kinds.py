@@ -119,7 +119,7 @@ def detect_kind(name: str, media_type: str | None, head: bytes, *, members: Coll
     if declared in BINARY:
         raise BadInputError(f"the document is no {declared.upper()}", code=ErrorCode.DOCUMENT_DAMAGED)
     if not _is_text(head):
-        raise _unsupported(name, media_type)
+        raise _unsupported_error(name, media_type)
     if declared is None:
         sent_type = _plain(media_type)
         if (
@@ -127,7 +127,7 @@ def detect_kind(name: str, media_type: str | None, head: bytes, *, members: Coll
             and not sent_type.startswith("text/")
             and not sent_type.endswith(("+json", "+xml"))
         ):
-            raise _unsupported(name, media_type)
+            raise _unsupported_error(name, media_type)
         declared = DocumentKind.HTML if _looks_like_html(head) else DocumentKind.TEXT
     return declared
 
@@ -200,7 +200,7 @@ def _plain(media_type: str | None) -> str:
     return (media_type or "").partition(";")[0].strip().lower()
 
 
-def _unsupported(name: str, media_type: str | None) -> UnsupportedFileError:
+def _unsupported_error(name: str, media_type: str | None) -> UnsupportedFileError:
     shown = _plain(media_type) or PurePosixPath(name.partition("?")[0]).suffix[:20] or "of an unknown type"
     return UnsupportedFileError(
         f"the document ({shown[:100]}) is of a kind that is not read; supported are {SUPPORTED}"

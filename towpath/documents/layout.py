@@ -46,7 +46,7 @@ def _table_line(row: Sequence[str], width: int) -> str:
 def _blocks(rows: Sequence[Row], usual: float, depth: int) -> Iterator[str]:
     for band in find_bands(rows, usual):
         if band.kind == BandKind.TABLE:
-            yield write_table([[_joined(cells) for cells in columns] for columns in band.grid()])
+            yield write_table([[_join_cells(cells) for cells in columns] for columns in band.grid()])
         elif band.kind == BandKind.FORM:
             yield "\n".join(line for columns in band.grid() for line in write_form_lines(columns))
         elif band.kind == BandKind.COLUMNS and depth < MAX_DEPTH:
@@ -103,5 +103,5 @@ def _plain(line: str) -> str:
     return line if bullets else MARKS.sub(r"\\\1", line)
 
 
-def _joined(cells: Sequence[Cell]) -> str:
+def _join_cells(cells: Sequence[Cell]) -> str:
     return "   ".join(cell.text for cell in cells)

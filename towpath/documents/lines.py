@@ -91,8 +91,8 @@ def find_rows(words: Sequence[Word], width: float, height: float) -> list[Row]:
         words: In any order; those of one line should follow each other, so that a slant is seen.
         width, height: Of the page, in points or pixels.
     """
-    upright, sideways = _placed(words, width, height)
-    rows = [_row(group) for group in _grouped(upright)]
+    upright, sideways = _place_words(words, width, height)
+    rows = [_row(group) for group in _group_words(upright)]
     return rows + [_sideways_row(each) for each in sideways]
 
 
@@ -107,7 +107,7 @@ def measure_usual_height(rows: Sequence[Row]) -> float:
     return 0.0
 
 
-def _placed(words: Sequence[Word], width: float, height: float) -> tuple[list[PlacedWord], list[PlacedWord]]:
+def _place_words(words: Sequence[Word], width: float, height: float) -> tuple[list[PlacedWord], list[PlacedWord]]:
     upright: list[PlacedWord] = []
     sideways: list[PlacedWord] = []
     for word in words:
@@ -139,7 +139,7 @@ def _slant(words: Sequence[PlacedWord]) -> float:
     return median(seen) if seen else 0.0
 
 
-def _grouped(words: list[PlacedWord]) -> list[list[PlacedWord]]:
+def _group_words(words: list[PlacedWord]) -> list[list[PlacedWord]]:
     """Group words into rows, rows from the top, words as they come."""
     groups: list[list[PlacedWord]] = []
     top, bottom = 0.0, -1.0

@@ -45,7 +45,7 @@ class WordFile(Document):
         """Read the whole text; notes at its end, pictures as what is said in their place."""
         with self._path.open("rb") as file:
             converted = mammoth.convert_to_html(
-                file, convert_image=_described, include_embedded_style_map=False, external_file_access=False
+                file, convert_image=_describe_picture, include_embedded_style_map=False, external_file_access=False
             )
         return PageContent(page=page, content=convert_html(converted.value), method=ReadMethod.OFFICE)
 
@@ -82,7 +82,7 @@ class SheetFile(Document):
         sheet.reset_dimensions()
         rows = sheet.iter_rows(max_row=MAX_ROWS + 1, max_col=MAX_COLUMNS + 1, values_only=True)
         seen = _Counted(rows)
-        table, cut = write_rows(([_shown(value) for value in row] for row in seen), self.limits.most_characters)
+        table, cut = write_rows(([_format_cell(value) for value in row] for row in seen), self.limits.most_characters)
         return PageContent(
             page=page,
             content=f"## {sheet.title}\n\n{table}".strip(),
@@ -152,12 +152,12 @@ class _Counted:
             yield row
 
 
-def _described(image: Any) -> list[Any]:
+def _describe_picture(image: Any) -> list[Any]:
     """Replace a picture of a DOCX by what its writer says of it."""
     return [mammoth.html.text(image.alt_text)] if image.alt_text else []
 
 
-def _shown(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     """Return a cell as its reader would write it."""
     if value is None:
         return ""

@@ -46,7 +46,7 @@ class Opener:
             NotFoundError: It is not there any more.
             MissingExtraError: The kind is read with the extra `documents`, which is not installed.
         """
-        seen = self._seen(path, kind)
+        seen = self._check_file(path, kind)
         if self._open is not None and self._open[0] == seen:
             return self._open[1]
         self._forget()
@@ -80,7 +80,7 @@ class Opener:
                 self._recogniser = Recogniser(self._threads)
         return self._recogniser
 
-    def _seen(self, path: str, kind: DocumentKind) -> Seen:
+    def _check_file(self, path: str, kind: DocumentKind) -> Seen:
         try:
             stat = Path(path).stat()
         except OSError as error:

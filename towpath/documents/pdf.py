@@ -81,10 +81,10 @@ class PdfFile(Document):
         with self._page(page) as sheet:
             width, height = sheet.get_size()
             if ocr == "always":
-                return self._seen(sheet, page)
+                return self._recognise(sheet, page)
             text, words, truncated = self._layer(sheet)
             if ocr == "auto" and _is_scan(sheet, text):
-                return self._seen(sheet, page)
+                return self._recognise(sheet, page)
             return PageContent(
                 page=page,
                 content=write_markdown(words, width, height),
@@ -139,7 +139,7 @@ class PdfFile(Document):
         finally:
             layer.close()
 
-    def _seen(self, sheet: Any, page: int) -> PageContent:
+    def _recognise(self, sheet: Any, page: int) -> PageContent:
         width, height = sheet.get_size()
         scale = min(DOTS_AN_INCH / POINTS_AN_INCH, MAX_SIDE / max(width, height))
         bitmap = _bitmap(sheet, page, scale)
@@ -221,11 +221,11 @@ def _is_scan(sheet: Any, text: str) -> bool:
         return True
     if len(plain) >= FEW_CHARACTERS[0][1]:
         return False
-    covered = _pictured(sheet)
+    covered = _measure_pictures(sheet)
     return any(covered >= share and len(plain) < few for share, few in FEW_CHARACTERS)
 
 
-def _pictured(sheet: Any) -> float:
+def _measure_pictures(sheet: Any) -> float:
     """Return the share of the page that its pictures cover, at most 1."""
     left, bottom, right, top = sheet.get_bbox()
     covered = 0.0

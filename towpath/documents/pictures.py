@@ -50,7 +50,7 @@ class PictureFile(Document):
             try:
                 self._pages = int(getattr(image, "n_frames", 1)) if kind == DocumentKind.TIFF else 1
             except BROKEN as error:
-                raise self._broken() from error
+                raise self._broken_error() from error
 
     @property
     def pages(self) -> int:
@@ -89,7 +89,7 @@ class PictureFile(Document):
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise page_too_large_error(page, f"has more pixels than the limit of {most:,}") from error
         except BROKEN as error:
-            raise self._broken() from error
+            raise self._broken_error() from error
         with image:
             if image.width * image.height > most:
                 raise page_too_large_error(
@@ -97,7 +97,7 @@ class PictureFile(Document):
                 )
             yield image
 
-    def _broken(self) -> TowpathError:
+    def _broken_error(self) -> TowpathError:
         return damaged_error(f"the document is a broken {self._kind.upper()}")
 
 

@@ -150,7 +150,7 @@ class DocumentReader:
         left = list(request.pages)
         for repeats in (1, 0):
             try:
-                async with aclosing(self._tried(request.model_copy(update={"pages": left}))) as answers:
+                async with aclosing(self._try(request.model_copy(update={"pages": left}))) as answers:
                     async for answer in answers:
                         # First, so that a repeat does not bring what its reader already has.
                         del left[:1]
@@ -169,7 +169,7 @@ class DocumentReader:
             else:
                 return
 
-    async def _tried(self, request: Request) -> AsyncGenerator[bytes, None]:
+    async def _try(self, request: Request) -> AsyncGenerator[bytes, None]:
         async with self._free:
             child = await self._child(request.path)
             self._busy.add(child)

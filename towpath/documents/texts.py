@@ -81,7 +81,7 @@ def write_rows(rows: Iterable[Sequence[str]], most_characters: int) -> tuple[str
     cut = False
     for row in rows:
         cut = cut or len(row) > MAX_COLUMNS
-        cells = _trimmed(row[:MAX_COLUMNS])
+        cells = _trim(row[:MAX_COLUMNS])
         if not cells:
             continue
         length += sum(map(len, cells)) + 3 * len(cells)
@@ -150,7 +150,7 @@ def _delimiter(text: str) -> str:
     return mark
 
 
-def _trimmed(row: Sequence[str]) -> list[str]:
+def _trim(row: Sequence[str]) -> list[str]:
     cells = [cell.strip() for cell in row]
     while cells and not cells[-1]:
         cells.pop()

@@ -51,7 +51,7 @@ class Catalog:
         if known.models is not None:
             if name not in known.models:
                 raise BadInputError(f"{field}: {provider} has no model {name}", field=field)
-        elif known.prices is not None and self._priced(known.prices, name) is None:
+        elif known.prices is not None and self._find_price(known.prices, name) is None:
             raise BadInputError(f"{field}: {provider} has no model {name}", field=field)
 
     def choose(self, model: str | None, *, default: str) -> str:
@@ -125,7 +125,7 @@ class Catalog:
             if known.prices is not None:
                 by_id = {model.id: model for model in self._snapshot(known.prices) if not NOT_FOR_TEXT.search(model.id)}
             for model in known.models if known.models is not None else by_id:
-                priced = by_id.get(model) or (known.prices and self._priced(known.prices, model)) or None
+                priced = by_id.get(model) or (known.prices and self._find_price(known.prices, model)) or None
                 yield ModelInfo(
                     key=f"{name}::{model}",
                     display_name=getattr(priced, "name", None),
@@ -148,7 +148,7 @@ class Catalog:
         return [] if snapshot is None else [model for model in snapshot.models if not model.deprecated]
 
     @staticmethod
-    def _priced(provider: str, model: str) -> Any | None:
+    def _find_price(provider: str, model: str) -> Any | None:
         from genai_prices.data_snapshot import get_snapshot
 
         try:

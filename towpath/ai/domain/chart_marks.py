@@ -156,7 +156,7 @@ def _numbers(answer: Answer, canvas: Canvas) -> Drawing:
     small = round(max(11, min(size * 0.34, 20)))
     labels = [" · ".join([answer.label(place), *subject]) for place in answer.measures]
     values: list[Value] = [
-        {"c0": at + 0.5, "c1": text, "c2": _folded(label, tile / small / 0.55)}
+        {"c0": at + 0.5, "c1": text, "c2": _fold(label, tile / small / 0.55)}
         for at, (text, label) in enumerate(zip(texts, labels, strict=True))
     ]
     at = alt.X("c0:Q", axis=None, scale=alt.Scale(domain=[0, len(values)], nice=False, zero=False))
@@ -166,7 +166,7 @@ def _numbers(answer: Answer, canvas: Canvas) -> Drawing:
     return Drawing(alt.layer(number.encode(text="c1:N"), label.encode(text="c2:N")).to_dict(), [])
 
 
-def _folded(text: str, letters: float) -> str:
+def _fold(text: str, letters: float) -> str:
     """Fold a text into at most two lines of so many letters."""
     lines = textwrap.wrap(text, max(8, int(letters)), max_lines=2, placeholder="…")
     return "\n".join(lines) or text
@@ -315,7 +315,7 @@ def _ticks(column: ResultColumn, first: datetime, last: datetime, width: int) ->
     return {"tickCount": {"interval": "year", "step": max(1, math.ceil(days / 365 / most))}, "format": "%Y"}
 
 
-def split(answer: Answer) -> tuple[list[int], list[int]]:
+def divide_dimensions(answer: Answer) -> tuple[list[int], list[int]]:
     """Divide the dimensions into those that bars stand at, and those that colour them.
 
     Colours only where nearly all of them are there at each place: a list such as the ten busiest routes stays a list.
@@ -331,7 +331,7 @@ def split(answer: Answer) -> tuple[list[int], list[int]]:
 
 
 def _bars(answer: Answer, canvas: Canvas) -> Drawing:
-    places, colours = split(answer)
+    places, colours = divide_dimensions(answer)
     series = _series(answer, colours)
     names = answer.names(places)
     lying, most = _lay(list(names.values()), len(series.names), canvas)

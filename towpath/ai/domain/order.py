@@ -84,9 +84,9 @@ def read_order(question: str, measure: Column) -> Order:
     fast, slow = _first(words, FAST), _first(words, SLOW)
     judged = Order()
     if best or worst:
-        judged = _judged(best, worst, find_better_end(measure))
+        judged = _order_by(best, worst, find_better_end(measure))
     elif fast or slow:
-        judged = _judged(fast, slow, _faster_end(measure))
+        judged = _order_by(fast, slow, _faster_end(measure))
     if not (low or high):
         return judged
     stated = Order(descending=high is not None)
@@ -134,7 +134,7 @@ def _traits(text: str) -> tuple[str, dict[bool, str]]:
     return TRAIT.sub(take, text), words_by_end
 
 
-def _judged(first: str | None, last: str | None, end: Better | None) -> Order:
+def _order_by(first: str | None, last: str | None, end: Better | None) -> Order:
     """Return the order in which the good end (`first`) or the other (`last`) comes first."""
     if end is None or (first and last):
         return Order(undecided=first or last)

@@ -90,7 +90,7 @@ def write_plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str
     if action.rows == 0:
         return f"### {title}\n\nThe query brought no rows."
     table = write_markdown_table(action.columns, action.csv or "")
-    more = _left_out(action)
+    more = _describe_left_out(action)
     notes = "".join(f"\n\n{escape_markdown(note)}" for note in action.notes)
     names = ", ".join(f"“{_cell(name)}”" for name in left_out)
     whole = f"\n\nNot narrowed to {names}: the embedded model sets no filters." if left_out else ""
@@ -103,7 +103,7 @@ def write_unfinished_answer(prompt: str, action: StoredAction, steps: int) -> st
     return f"{explanation}\n\n{write_plain_answer(prompt, action)}"
 
 
-def _left_out(action: StoredAction) -> str:
+def _describe_left_out(action: StoredAction) -> str:
     """Return what of a query's rows an answer's table does not show."""
     shown = min(TABLE_ROWS, len(list(csv.reader(io.StringIO(action.csv or "")))) - 1)
     more = describe_cut(action, shown)

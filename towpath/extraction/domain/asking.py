@@ -56,7 +56,7 @@ def build_fields_prompt(
         characters: Of each page, at most.
         attempt: A later attempt is a new question.
     """
-    shown = _shown(pages, characters) if text else "The document is in the pictures."
+    shown = _show_pages(pages, characters) if text else "The document is in the pictures."
     again = f"\n\n(attempt {attempt})" if attempt > 1 else ""
     return Prompt(system=SYSTEM, user=f"{shown}{again}", form=form, images=list(images))
 
@@ -79,11 +79,11 @@ def build_class_prompt(
         f"- {option.name}" + "".join(f"\n  example: {' '.join(text.split())[:300]}" for text in option.examples[:5])
         for option in options
     )
-    user = f"Classes:\n{escape_marks(classes)}\n\n{_shown(pages, SMALL_CHARACTERS)}"
+    user = f"Classes:\n{escape_marks(classes)}\n\n{_show_pages(pages, SMALL_CHARACTERS)}"
     return Prompt(system=CLASSES, user=user, form=form, most_tokens=400)
 
 
-def _shown(pages: Sequence[PageContent], characters: int) -> str:
+def _show_pages(pages: Sequence[PageContent], characters: int) -> str:
     return "\n\n".join(
         enclose_in_marks(page.content[:characters], PAGE, attributes=f"number={page.page}") for page in pages
     )

@@ -153,7 +153,7 @@ class _Region:
             elif INNER_LABEL.search(cell.text) or JOINED.match(cell.text):
                 self._within(cell)
             elif not labelled and id(cell) not in self.values:
-                self._unmarked(row, place, below, kind)
+                self._read_unmarked(row, place, below, kind)
 
     def _after_label(self, row: Row, place: int, below: Sequence[Row]) -> None:
         label = row.cells[place]
@@ -186,7 +186,7 @@ class _Region:
             entry = _words_entry([word, *after])
             self._add(label, Entry(value, entry.confidence, entry.boxes), AFTER_COLON)
 
-    def _unmarked(self, row: Row, place: int, below: Sequence[Row], kind: BandKind) -> None:
+    def _read_unmarked(self, row: Row, place: int, below: Sequence[Row], kind: BandKind) -> None:
         """Read a label without a colon: its value stands right of it or below it, as far as that can be seen."""
         cell = row.cells[place]
         right = row.cells[place + 1] if place % 2 == 0 and len(row.cells) % 2 == 0 else None

@@ -62,7 +62,9 @@ def match_fields(schema: Schema, pages: Sequence[PageFields]) -> dict[str, Field
     grids = [grid for page in pages for grid in page.grids]
     texts = [pair.value for pair in pairs]
     texts += [entry.text for grid in grids for row in grid.rows for entry in row]
-    return _Matcher(schema, pairs, grids, detect_decimal_mark(texts)).an_object(resolve_schema(schema, schema), (), 0)
+    return _Matcher(schema, pairs, grids, detect_decimal_mark(texts)).match_object(
+        resolve_schema(schema, schema), (), 0
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class _Matcher:
     grids: Sequence[Grid]
     mark: DecimalMark | None
 
-    def an_object(self, schema: Schema, prefix: Sequence[str], depth: int) -> dict[str, FieldMatch]:
+    def match_object(self, schema: Schema, prefix: Sequence[str], depth: int) -> dict[str, FieldMatch]:
         properties = schema.get("properties")
         if not isinstance(properties, Mapping) or depth > MAX_DEPTH:
             return {}
@@ -83,17 +85,17 @@ class _Matcher:
             names = list_names(name, spec, prefix)
             kind = get_type(spec)
             if kind == "object":
-                self._nested(name, self.an_object(spec, names[0], depth + 1), matches)
+                self._add_nested(name, self.match_object(spec, names[0], depth + 1), matches)
             elif kind == "array" and get_type(self._items(spec)) == "object":
                 table = self._table(self._items(spec))
                 if table is not None:
                     matches[name] = table
             else:
                 claims += self._claims(name, names, spec)
-        matches.update(_settled(claims))
+        matches.update(_settle(claims))
         return {name: matches[name] for name in properties if name in matches}
 
-    def _nested(self, name: str, inner: Mapping[str, FieldMatch], matches: dict[str, FieldMatch]) -> None:
+    def _add_nested(self, name: str, inner: Mapping[str, FieldMatch], matches: dict[str, FieldMatch]) -> None:
         if inner:
             page = min(each.page for each in inner.values())
             matches[name] = FieldMatch(
@@ -192,7 +194,7 @@ def _columns(header: Sequence[str], specs: Mapping[str, Schema]) -> dict[str, tu
     return columns
 
 
-def _settled(claims: Sequence[_Claim]) -> dict[str, FieldMatch]:
+def _settle(claims: Sequence[_Claim]) -> dict[str, FieldMatch]:
     """Choose the best claim for each property, each pair once; none where two as good say different things."""
     matches: dict[str, FieldMatch] = {}
     taken: set[int] = set()

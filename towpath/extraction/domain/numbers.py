@@ -45,13 +45,13 @@ def detect_decimal_mark(texts: Iterable[str]) -> DecimalMark | None:
     seen: set[DecimalMark] = set()
     for text in texts:
         for amount in _AMOUNT.findall(text):
-            shown = _shown_mark(amount)
+            shown = _find_mark(amount)
             if shown is not None:
                 seen.add(shown)
     return seen.pop() if len(seen) == 1 else None
 
 
-def _shown_mark(amount: str) -> DecimalMark | None:
+def _find_mark(amount: str) -> DecimalMark | None:
     """Return the mark that a number can only be read with."""
     dots, commas = amount.count("."), amount.count(",")
     if dots and commas:

@@ -47,7 +47,7 @@ def resolve_schema(schema: Any, root: Schema) -> Schema:
         target = schema.get("$ref")
         branches = schema.get("anyOf") or schema.get("oneOf")
         if isinstance(target, str):
-            referenced = _pointed(target, root)
+            referenced = _follow_pointer(target, root)
             beside = {key: value for key, value in schema.items() if key != "$ref"}
             schema = {**referenced, **beside} if isinstance(referenced, Mapping) else {}
         elif isinstance(branches, list):
@@ -99,9 +99,9 @@ def coerce_text(text: str, schema: Schema, mark: DecimalMark | None = None) -> A
         values = (coerce_text(text, branch, mark) for branch in branches if isinstance(branch, Mapping))
         return next((value for value in values if value is not MISSING and value is not None), MISSING)
     if "const" in schema:
-        return _chosen(text, [schema["const"]])
+        return _choose(text, [schema["const"]])
     if isinstance(schema.get("enum"), list):
-        return _chosen(text, schema["enum"])
+        return _choose(text, schema["enum"])
     return _of_type(text, schema, mark)
 
 
@@ -153,7 +153,7 @@ def _string(text: str, schema: Schema) -> Any:
     return MISSING if isinstance(shortest, int) and len(text) < shortest else text
 
 
-def _chosen(text: str, choices: list[Any]) -> Any:
+def _choose(text: str, choices: list[Any]) -> Any:
     """Return the choice that a text names, exactly or as good as."""
     normalized = default_process(text.replace("_", " "))
     scored = sorted(
@@ -168,7 +168,7 @@ def _chosen(text: str, choices: list[Any]) -> Any:
     return choices[scored[0][1]]
 
 
-def _pointed(target: str, root: Schema) -> Any:
+def _follow_pointer(target: str, root: Schema) -> Any:
     if not target.startswith("#"):
         return {}
     node: Any = root

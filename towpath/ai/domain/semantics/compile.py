@@ -229,13 +229,13 @@ class _Compiler:
 
     def _measure(self, measure: Measure, view: str, place: str) -> exp.Expr:
         if measure.aggregate is Aggregate.EXPRESSION:
-            return self._qualified(check_aggregate(measure.sql or "", place), view)
+            return self._qualify(check_aggregate(measure.sql or "", place), view)
         return self._aggregate(measure, view, place)
 
     def _aggregate(self, measure: Measure, view: str, place: str) -> exp.Expr:
-        inner = None if measure.sql is None else self._qualified(check_scalar(measure.sql, place), view)
+        inner = None if measure.sql is None else self._qualify(check_scalar(measure.sql, place), view)
         if measure.where is not None:
-            test = self._qualified(check_scalar(measure.where, place), view)
+            test = self._qualify(check_scalar(measure.where, place), view)
             inner = exp.Case(ifs=[exp.If(this=test, true=inner or exp.Literal.number(1))])
         if measure.aggregate is Aggregate.COUNT:
             return exp.Count(this=inner or exp.Star())
@@ -247,11 +247,11 @@ class _Compiler:
     def _column(self, view: str, name: str) -> exp.Expr:
         dimension = self.content.views[view].dimensions[name]
         text = dimension.sql or f'"{name}"'
-        expression = self._qualified(check_scalar(text, f"{view}.{name}"), view)
+        expression = self._qualify(check_scalar(text, f"{view}.{name}"), view)
         return expression if isinstance(expression, exp.Column) else exp.paren(expression)
 
-    def _qualified(self, expression: exp.Expr, view: str) -> exp.Expr:
-        def qualify(node: exp.Expr) -> exp.Expr:
+    def _qualify(self, expression: exp.Expr, view: str) -> exp.Expr:
+        def qualify_node(node: exp.Expr) -> exp.Expr:
             if isinstance(node, exp.Column):
                 name = node.name
                 if self.dialect is Dialect.POSTGRES and not node.this.args.get("quoted"):
@@ -259,7 +259,7 @@ class _Compiler:
                 return exp.column(name, table=view, quoted=True)
             return node
 
-        return expression.copy().transform(qualify)
+        return expression.copy().transform(qualify_node)
 
     def _table(self, view: str) -> exp.Expr:
         known: View = self.content.views[view]

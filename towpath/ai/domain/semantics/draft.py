@@ -27,7 +27,7 @@ def draft_model(tables: Sequence[Table]) -> Content:
     by_table = {table.name: names[place] for place, table in enumerate(tables[:MAX_VIEWS])}
     relationships = []
     for table in tables[:MAX_VIEWS]:
-        keys = table.foreign_keys or _guessed(table, tables)
+        keys = table.foreign_keys or _guess_keys(table, tables)
         for key in keys:
             relationship = _relationship(table, key, by_table, views)
             if relationship is not None:
@@ -96,7 +96,7 @@ def _view(table: Table) -> View:
     return View(table=path, label=_label(make_identifier(table.name)), dimensions=dimensions, measures=measures)
 
 
-def _guessed(table: Table, tables: Sequence[Table]) -> list[ForeignKey]:
+def _guess_keys(table: Table, tables: Sequence[Table]) -> list[ForeignKey]:
     guesses = []
     for other in tables:
         keys = [column for column in other.columns if column.key]

@@ -28,7 +28,7 @@ def check_scalar(text: str, field: str) -> exp.Expr:
     Raises:
         BadInputError: It is no expression, or holds what it may not.
     """
-    return _checked(text, field, ALLOWED)
+    return _check(text, field, ALLOWED)
 
 
 def check_aggregate(text: str, field: str) -> exp.Expr:
@@ -37,7 +37,7 @@ def check_aggregate(text: str, field: str) -> exp.Expr:
     Raises:
         BadInputError: It is no expression, holds what it may not, or a column that is not summed up.
     """
-    expression = _checked(text, field, (*ALLOWED, *AGGREGATES))
+    expression = _check(text, field, (*ALLOWED, *AGGREGATES))
     for column in expression.find_all(exp.Column):
         if column.find_ancestor(exp.AggFunc, exp.Filter) is None:
             raise BadInputError(f"{field}: the column {column.name} is not in an aggregate", field=field)
@@ -50,7 +50,7 @@ def check_aggregate(text: str, field: str) -> exp.Expr:
 
 
 @lru_cache(maxsize=4096)
-def _checked(text: str, field: str, allowed: tuple[type[exp.Expr], ...]) -> exp.Expr:
+def _check(text: str, field: str, allowed: tuple[type[exp.Expr], ...]) -> exp.Expr:
     try:
         expression = parse_one(text, dialect=DIALECT)
     except (SqlglotError, RecursionError) as error:
