@@ -50,7 +50,7 @@ class ExtractionSummary:
     fields: list[FieldLine]
 
 
-async def load_summary(state: AppState, job: JobRow) -> ExtractionSummary | None:
+async def load_document_summary(state: AppState, job: JobRow) -> ExtractionSummary | None:
     """Return what a job's page shows of its document; None: nothing is stored of it."""
     try:
         extraction = await load_extraction(state.extraction, job)
