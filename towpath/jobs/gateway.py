@@ -91,12 +91,12 @@ class Gateway:
         return job
 
     async def resume(self, organization: str, job_id: UUID, *, prepare: Prepare | None = None) -> JobRow:
-        """Let a paused job go on.
+        """Let a paused job continue.
 
         Args:
             organization: Whose job.
             job_id: The job.
-            prepare: Runs in the same transaction, before the job goes on.
+            prepare: Runs in the same transaction, before the job continues.
 
         Raises:
             ConflictError: The job has ended, is being cancelled, or is held for a review that `prepare` leaves open.
@@ -113,7 +113,7 @@ class Gateway:
         return job
 
     async def decide(self, organization: str, job_id: UUID, settle: Prepare) -> JobRow:
-        """Decide the review of a job; one that is held for it goes on.
+        """Decide the review of a job; one that is held for it continues.
 
         Args:
             organization: Whose job.
@@ -159,7 +159,7 @@ class Gateway:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 logger.warning("the cancel of job %s waits for the reconciler: %s", job.id, error)
             else:
-                # It was never started: its first step finds the wish and ends it.
+                # It was never started: its first step reads the request in the row and ends it.
                 self.start_soon(job)
         return job
 

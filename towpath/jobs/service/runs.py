@@ -30,7 +30,7 @@ class JobRuns:
         await store.enter_phase(self._database, change)
 
     async def hold(self, hold: Hold) -> bool:
-        """Show a job as waiting for a person; false: it was let go on already."""
+        """Show a job as waiting for a person; false: it was continued already."""
         return await hold_job(self._database, hold)
 
     async def finish(self, finish: Finish) -> JobOutcome:

@@ -20,7 +20,7 @@ async def decide_end(connection: Connection, job: JobRow, finish: Finish) -> End
     if finish.error is None:
         return state, None, None
     if job.cancelling and finish.error.code is ErrorCode.JOB_NOT_ACTIVE:
-        # A chunk met the wish in the row before the cancel reached its workflow.
+        # A chunk read the request to cancel in the row before the cancel reached its workflow.
         return JobState.CANCELLED, ErrorCode.CANCELLED, STOPPED
     return state, finish.error.code, finish.error.message
 

@@ -56,7 +56,7 @@ async def append_event(
     """Append one event under the job's row lock.
 
     Args:
-        connection: In the transaction of the effect that the event tells of.
+        connection: In the transaction of the event's effect.
         job_id: The job.
         event: What happened.
         data: What a reader needs to know.
@@ -117,7 +117,7 @@ async def get_job(database: Database, organization: str, job_id: UUID) -> JobRow
     """Read one job.
 
     Raises:
-        NotFoundError: No such job, or another organisation's.
+        NotFoundError: No such job, or another organization's.
     """
     async with database.session() as session:
         result = await session.exec(select(JobRow).where(JobRow.id == job_id, JobRow.organization == organization))
@@ -168,7 +168,7 @@ async def lock_job(connection: Connection, organization: str, job_id: UUID) -> J
     """Read one job and hold its row until the transaction ends.
 
     Raises:
-        NotFoundError: No such job, or another organisation's.
+        NotFoundError: No such job, or another organization's.
     """
     async with connection.cursor(row_factory=kwargs_row(_job_row)) as cursor:
         await cursor.execute(
@@ -217,7 +217,7 @@ async def record_chunk(
     phase: str,
     cost: Cost | None = None,
 ) -> None:
-    """Add a chunk's counts to its job and tell of it, as the last statements of the chunk's transaction.
+    """Add a chunk's counts to its job and append its event, as the last statements of the chunk's transaction.
 
     Args:
         connection: In the transaction of the chunk's effect.
@@ -341,7 +341,7 @@ async def finish_job(database: Database, finish: Finish, *, full: bool = False) 
     """End a run: final state, timings, error, last event. A second call changes nothing.
 
     A restart that was asked for during a cancel takes effect here: the job goes back to PENDING as
-    its next attempt, and the outcome tells the workflow to start it.
+    its next attempt, and the outcome has the workflow start it.
 
     Args:
         database: Where the jobs are.
@@ -363,7 +363,7 @@ async def finish_job(database: Database, finish: Finish, *, full: bool = False) 
         queued = await find_queued_deliveries(connection, job, ref.attempt)
         outcome = _outcome(job, following=start_of(job, full=full) if restarted else None, deliveries=queued)
         if job.attempt != ref.attempt:
-            # The row tells of the attempt that came after; how this one has ended stands in the stream.
+            # The row is that of the next attempt; how this one has ended stands in the stream.
             outcome.state, outcome.error = await _end_of_attempt(connection, ref)
         return outcome
 
@@ -383,7 +383,7 @@ async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[s
     """Write a run's end into its row, which is locked, and into its stream.
 
     Returns:
-        The error that is told, if there is one.
+        The error, if there is one.
     """
     job.state, job.error_code, job.error_message = await decide_end(connection, job, finish)
     # What the hooks of the end read, such as the fields of a webhook.
@@ -429,7 +429,7 @@ def _outcome(job: JobRow, *, following: JobStart | None = None, deliveries: Sequ
 
 
 async def _next_attempt(connection: Connection, job: JobRow, *, deadline: datetime | None = None) -> None:
-    """Send a job round again; a deadline that has passed would end it at once, and holds no longer."""
+    """Set a job back for its next attempt; a deadline that has passed would end it at once, and holds no longer."""
     try:
         await connection.execute(
             """
@@ -447,7 +447,7 @@ async def _next_attempt(connection: Connection, job: JobRow, *, deadline: dateti
 
 
 async def mark_paused(connection: Connection, job: JobRow, *, paused: bool) -> JobRow:
-    """Show a job as PAUSED, or as going on; the workflow is told by a signal in the same breath.
+    """Show a job as PAUSED, or as running; the caller signals the workflow in the same transaction.
 
     Raises:
         ConflictError: The job has ended or is being cancelled.
@@ -481,7 +481,7 @@ async def mark_cancelling(connection: Connection, job: JobRow) -> JobRow:
 async def mark_restart(
     connection: Connection, job: JobRow, *, deadline: datetime | None = None
 ) -> Literal["now", "after cancel"]:
-    """Send a finished job round again, or note it for when its cancel has ended.
+    """Set a finished job back for its next attempt, or note that for when its cancel has ended.
 
     Args:
         connection: In a transaction that has locked the job.
