@@ -39,7 +39,8 @@ from towpath.extraction.types import EXTRACTION
 from towpath.features import register_features
 from towpath.jobs.lists import JobFilter
 from towpath.jobs.store.counters import compact_counters
-from towpath.jobs.store.jobs import begin_job, create_job, finish_job
+from towpath.jobs.store.ends import finish_job
+from towpath.jobs.store.jobs import begin_job, create_job
 from towpath.jobs.store.listing import list_page
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import STATUS_OF, Finish, JobRef, JobState, JobStatus, ReviewStatus
