@@ -16,13 +16,13 @@ from towpath.jobs.faults import judge as judge_error
 from towpath.jobs.faults import report
 from towpath.jobs.types import DeliveryRef
 from towpath.net.http import GuardedClient, PostAnswer, parse_retry_after
-from towpath.net.urls import receiver_shown, without_url
+from towpath.net.urls import show_endpoint, without_url
 from towpath.secrets.urls import open_url, shown_url
 from towpath.secrets.vault import Vault
-from towpath.webhooks.domain.schedule import judge
+from towpath.webhooks.domain.schedule import judge_attempt
 from towpath.webhooks.domain.signing import signature_headers
-from towpath.webhooks.store.deliveries import Sealed, keep_try, open_try, overdue
-from towpath.webhooks.types import NoticeInput, Try, TryOutcome, TryTask
+from towpath.webhooks.store.deliveries import PendingAttempt, find_overdue, open_attempt, save_attempt
+from towpath.webhooks.types import Attempt, AttemptOutcome, AttemptTask, FirstAttemptsInput
 
 OVERDUE_AT_ONCE = 200
 MAX_ERROR = 300
@@ -51,34 +51,34 @@ class WebhookActivities:
         self._vault = vault
 
     @activity.defn(name="try_delivery")
-    async def try_delivery(self, task: TryTask) -> TryOutcome:
+    async def try_delivery(self, task: AttemptTask) -> AttemptOutcome:
         """Make one attempt; one that was written already is not made again."""
         return await self._try(task)
 
     @activity.defn(name="try_first")
-    async def try_first(self, notice: NoticeInput) -> list[TryOutcome]:
+    async def try_first(self, notice: FirstAttemptsInput) -> list[AttemptOutcome]:
         """Make the first attempts of a notice, all at once: those who answer do not wait for those who hang."""
-        tasks = [TryTask(ref=ref, number=0) for ref in notice.refs]
+        tasks = [AttemptTask(ref=ref, number=0) for ref in notice.refs]
         return await asyncio.gather(*(self._try(task) for task in tasks))
 
-    async def _try(self, task: TryTask) -> TryOutcome:
-        found = await open_try(self._database, task)
-        if isinstance(found, TryOutcome):
+    async def _try(self, task: AttemptTask) -> AttemptOutcome:
+        found = await open_attempt(self._database, task)
+        if isinstance(found, AttemptOutcome):
             return found
         made, waits = await self._send(found)
-        outcome = judge(
+        outcome = judge_attempt(
             made.status, number=task.number, chance=random.random(), retry_after=waits, once=found.delivery.once
         )
-        await keep_try(self._database, task, made, outcome)
+        await save_attempt(self._database, task, made, outcome)
         return outcome
 
-    async def _send(self, sealed: Sealed) -> tuple[Try, int | None]:
+    async def _send(self, sealed: PendingAttempt) -> tuple[Attempt, int | None]:
         delivery = sealed.delivery
         body = delivery.body.encode()
-        made = Try(at=datetime.now(UTC))
+        made = Attempt(at=datetime.now(UTC))
         started = time.monotonic()
         waits = None
-        url = shown = shown_url(delivery.url, receiver_shown)
+        url = shown = shown_url(delivery.url, show_endpoint)
         try:
             url = open_url(self._vault, delivery.url)
             headers = signature_headers(
@@ -108,4 +108,4 @@ class WebhookActivities:
     @activity.defn(name="find_overdue")
     async def find_overdue(self) -> list[DeliveryRef]:
         """Deliveries that nobody works on."""
-        return await overdue(self._database, limit=OVERDUE_AT_ONCE)
+        return await find_overdue(self._database, limit=OVERDUE_AT_ONCE)

@@ -14,9 +14,9 @@ from towpath.api.http.routing import make_validation_error
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, TooLargeError
 from towpath.core.json_values import read_json, write_json
-from towpath.secrets.urls import seal_receiver
+from towpath.secrets.urls import seal_endpoint
 from towpath.webhooks.domain.signing import PREFIX, signing_key, standard_form
-from towpath.webhooks.store.endpoints import Target
+from towpath.webhooks.store.endpoints import JobEndpoint
 from towpath.webhooks.types import MAX_METADATA_BYTES, WebhookFields
 
 HEADERS = {
@@ -54,7 +54,7 @@ def take_members(options: dict[str, bytes]) -> WebhookFields:
     return _fields({name: read_json(raw, name) for name, raw in found.items()})
 
 
-async def read_target(request: Request, state: AppState, fields: WebhookFields) -> Target | None:
+async def read_target(request: Request, state: AppState, fields: WebhookFields) -> JobEndpoint | None:
     """The target of a start; none: nobody is told.
 
     Args:
@@ -80,8 +80,8 @@ async def read_target(request: Request, state: AppState, fields: WebhookFields) 
             add_header(request.scope, "Towpath-Webhook-Secret", standard_form(secret))
     if fields.webhook_metadata is not None and len(write_json(fields.webhook_metadata)) > MAX_METADATA_BYTES:
         raise TooLargeError(f"webhookMetadata is larger than {MAX_METADATA_BYTES} bytes")
-    return Target(
-        seal_receiver(state.vault, fields.webhook_url),
+    return JobEndpoint(
+        seal_endpoint(state.vault, fields.webhook_url),
         None if secret is None else state.vault.seal(secret),
         fields.webhook_metadata,
     )

@@ -9,10 +9,10 @@ from towpath.extraction import job_types as extraction
 from towpath.jobs.hooks import EndHook, register_end_hook
 from towpath.jobs.registry import register
 from towpath.vectors import job_types as vectors
-from towpath.webhooks.store.deliveries import queue_deliveries, queued_of
+from towpath.webhooks.store.deliveries import find_queued, queue_deliveries
 
 FEATURES = (entities, vectors, enrichment, ai, extraction)
-END_HOOK = EndHook(queue_deliveries, queued_of)
+END_HOOK = EndHook(queue_deliveries, find_queued)
 
 
 def register_features() -> None:

@@ -12,7 +12,7 @@ from towpath.jobs.types import JobInput, JobOutcome
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import PAID
 from towpath.workflows.single import single_activity_job
-from towpath.workflows.webhooks import start_notice
+from towpath.workflows.webhooks import start_first_attempts
 
 EXECUTE = "execute"
 MAX_ITERATIONS = 10
@@ -43,7 +43,7 @@ class AiJobWorkflow(JobWorkflow[AiRunState]):
                 AiActivities.iterate, task, **PAID, summary=f"iteration {step}"
             )
             state.iterations = step
-            await start_notice(job.ref, found.deliveries, step=found.number)
+            await start_first_attempts(job.ref, found.deliveries, step=found.number)
             if found.done:
                 return {"iterations": step}
             self.tell_phase(f"{EXECUTE}, iteration {step}: {found.message[:200]}")

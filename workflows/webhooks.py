@@ -20,14 +20,14 @@ from towpath.jobs import search_attributes as attributes
 from towpath.jobs.types import DeliveryRef, JobRef
 from towpath.webhooks.types import (
     DELIVERY,
+    FIRST_ATTEMPTS,
+    AttemptTask,
     DeliveryInput,
     DeliveryOutcome,
     DeliveryState,
-    NoticeInput,
-    NoticeOutcome,
-    TryTask,
+    FirstAttemptsInput,
+    FirstAttemptsOutcome,
 )
-from towpath.webhooks.types import NOTICE as NOTICE_WORKFLOW
 from towpath.workflows.options import NOTICE
 
 FIRST_AT_ONCE = 200
@@ -46,7 +46,7 @@ class DeliveryWorkflow:
         if given.wait:
             await workflow.sleep(given.wait, summary=f"before attempt {number + 1}")
         while True:
-            task = TryTask(ref=given.ref, number=number)
+            task = AttemptTask(ref=given.ref, number=number)
             outcome = await workflow.execute_activity_method(
                 WebhookActivities.try_delivery, task, **NOTICE, summary=f"attempt {number + 1}"
             )
@@ -58,18 +58,18 @@ class DeliveryWorkflow:
             await workflow.sleep(outcome.wait, summary=f"before attempt {number + 1}")
 
 
-@workflow.defn(name=NOTICE_WORKFLOW)
-class NoticeWorkflow:
+@workflow.defn(name=FIRST_ATTEMPTS)
+class FirstAttemptsWorkflow:
     """Tells all receivers of one job's end."""
 
     @workflow.run
-    async def run(self, given: NoticeInput) -> NoticeOutcome:
+    async def run(self, given: FirstAttemptsInput) -> FirstAttemptsOutcome:
         """Try each once; who does not have it then is tried by a workflow of its own."""
-        outcome = NoticeOutcome(delivered=0, pending=0)
+        outcome = FirstAttemptsOutcome(delivered=0, pending=0)
         for place in range(0, len(given.refs), FIRST_AT_ONCE):
             refs = given.refs[place : place + FIRST_AT_ONCE]
             found = await workflow.execute_activity_method(
-                WebhookActivities.try_first, NoticeInput(refs=refs), **NOTICE, summary=f"{len(refs)} receivers"
+                WebhookActivities.try_first, FirstAttemptsInput(refs=refs), **NOTICE, summary=f"{len(refs)} receivers"
             )
             left = [
                 DeliveryInput(ref=ref, tried=1, wait=one.wait)
@@ -83,11 +83,13 @@ class NoticeWorkflow:
         return outcome
 
 
-async def start_notice(job: JobRef, refs: list[DeliveryRef], *, step: int = 0) -> None:
+async def start_first_attempts(job: JobRef, refs: list[DeliveryRef], *, step: int = 0) -> None:
     """Start a notice from within a job's workflow: of its end, or of a step's progress."""
     if refs:
-        identity = f"{job.organization}/{NOTICE_WORKFLOW}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
-        await _start(NoticeWorkflow.run, NoticeInput(refs=refs), identity, job.organization, NOTICE_WORKFLOW)
+        identity = f"{job.organization}/{FIRST_ATTEMPTS}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
+        await _start(
+            FirstAttemptsWorkflow.run, FirstAttemptsInput(refs=refs), identity, job.organization, FIRST_ATTEMPTS
+        )
 
 
 async def start_delivery(given: DeliveryInput) -> bool:
@@ -119,4 +121,4 @@ async def _start(run: Run, given: BaseModel, identity: str, organization: str, k
     return True
 
 
-WEBHOOK_WORKFLOWS = [NoticeWorkflow, DeliveryWorkflow]
+WEBHOOK_WORKFLOWS = [FirstAttemptsWorkflow, DeliveryWorkflow]

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 import orjson
 
 from towpath.core.json_values import parse_json, write_json
-from towpath.net.urls import receiver_shown
+from towpath.net.urls import show_endpoint
 from towpath.secrets.urls import shown_url
 from towpath.webhooks.store.deliveries import Delivery
-from towpath.webhooks.types import DeliveryState, Try
+from towpath.webhooks.types import Attempt, DeliveryState
 
 STATE_WORDS: dict[DeliveryState, str] = {
     DeliveryState.PENDING: "Pending",
@@ -35,7 +35,7 @@ class DeliveryLine:
     words: str
     shown: str
     host: str
-    tries: list[Try]
+    tries: list[Attempt]
     body: str
     resendable: bool
 
@@ -43,13 +43,13 @@ class DeliveryLine:
 def delivery_line(row: Delivery) -> DeliveryLine:
     """A notice in words."""
     state = DeliveryState(row.state)
-    shown = shown_url(row.url, receiver_shown)
+    shown = shown_url(row.url, show_endpoint)
     return DeliveryLine(
         row=row,
         words=STATE_WORDS[state],
         shown=shown,
         host=urlsplit(shown).netloc,
-        tries=[Try.model_validate(one) for one in row.tries],
+        tries=[Attempt.model_validate(one) for one in row.tries],
         body=write_json(parse_json(row.body), options=orjson.OPT_INDENT_2).decode(),
         resendable=state is not DeliveryState.PENDING,
     )

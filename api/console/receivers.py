@@ -18,8 +18,8 @@ from towpath.api.routes.webhooks import address_of, register
 from towpath.api.routes.webhooks import forget as forget_receiver
 from towpath.api.routes.webhooks import rotate_secret as rotate_receiver
 from towpath.core.errors import BadInputError, TowpathError
-from towpath.webhooks.store.endpoints import list_receivers
-from towpath.webhooks.types import ReceiverBody, ReceiverView, WebhookEvent
+from towpath.webhooks.store.endpoints import list_endpoints
+from towpath.webhooks.types import EndpointBody, EndpointView, WebhookEvent
 
 router = APIRouter(prefix="/console/receivers", route_class=PageRoute, include_in_schema=False)
 EVENT_WORDS: dict[WebhookEvent, str] = {
@@ -35,7 +35,7 @@ async def _page(
     state: AppState,
     visitor: Visitor,
     *,
-    made: ReceiverView | None = None,
+    made: EndpointView | None = None,
     typed: str = "",
     chosen: Sequence[str] = tuple(EVENT_WORDS),
     refused: TowpathError | None = None,
@@ -48,7 +48,7 @@ async def _page(
         typed: A URL that was refused, so that it is not lost.
         chosen: The events of it.
     """
-    rows = await list_receivers(state.db, visitor.caller.organization)
+    rows = await list_endpoints(state.db, visitor.caller.organization)
     urls = {row.id: address_of(state, visitor.caller, row.url) for row in rows}
     view: dict[str, Any] = {
         "rows": rows,
@@ -80,16 +80,16 @@ async def add(request: Request, state: State, visitor: PageVisitor) -> Response:
         if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, typed=url, chosen=chosen, refused=refused)
-    return await _page(state, visitor, made=ReceiverView.model_validate_json(bytes(answer.body)), code=201)
+    return await _page(state, visitor, made=EndpointView.model_validate_json(bytes(answer.body)), code=201)
 
 
-def _body(url: str, chosen: Sequence[str], secret: str) -> ReceiverBody:
+def _body(url: str, chosen: Sequence[str], secret: str) -> EndpointBody:
     if not url:
         raise BadInputError("say where the notices go", field="url")
     if not chosen:
         raise BadInputError("choose at least one event", field="event")
     try:
-        return ReceiverBody.model_validate({"url": url, "events": chosen, "secret": secret or None})
+        return EndpointBody.model_validate({"url": url, "events": chosen, "secret": secret or None})
     except ValidationError as error:
         raise BadInputError("the address, the secret or an event is not one that can be used") from error
 

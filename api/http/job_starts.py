@@ -17,7 +17,7 @@ from towpath.core.json_values import parse_json
 from towpath.enrichment.service.starts import JobDraft, create_job
 from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
-from towpath.webhooks.store.endpoints import add_target
+from towpath.webhooks.store.endpoints import add_job_endpoint
 from towpath.webhooks.types import WebhookFields
 
 
@@ -75,7 +75,7 @@ async def start_job(
             return StartedJob(UUID(parse_json(first.body)["job_id"]), replay(first, digest))
         await create_job(connection, job, draft, page_size=page_size, most=most)
         if target is not None:
-            await add_target(connection, job.id, target)
+            await add_job_endpoint(connection, job.id, target)
         await slot.keep(connection, digest, 200, answer)
         stored = await lock_job(connection, caller.organization, job.id)
     state.gateway.start_soon(stored)

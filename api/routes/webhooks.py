@@ -20,19 +20,19 @@ from towpath.core.json_values import parse_json
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.policy import seer_of
 from towpath.jobs.types import DeliveryRef
-from towpath.net.urls import receiver_shown
-from towpath.secrets.urls import seal_receiver, seen_url
+from towpath.net.urls import show_endpoint
+from towpath.secrets.urls import seal_endpoint, seen_url
 from towpath.webhooks.domain.signing import new_secret, signing_key, standard_form
 from towpath.webhooks.store import deliveries as log
 from towpath.webhooks.store import endpoints as store
 from towpath.webhooks.types import (
+    Attempt,
     DeliveryPage,
     DeliveryState,
     DeliveryView,
-    ReceiverBody,
-    ReceiverView,
+    EndpointBody,
+    EndpointView,
     StandingSecretBody,
-    Try,
 )
 
 router = APIRouter(tags=["webhooks"], route_class=ApiRoute)
@@ -47,13 +47,13 @@ def address_of(state: AppState, caller: Principal | None, stored: str) -> str:
         stored: As the store has it.
     """
     whole = caller is not None and caller.role.covers(Role.EDITOR) and Scope.WRITE in caller.scopes
-    return seen_url(state.vault, stored, receiver_shown, whole=whole)
+    return seen_url(state.vault, stored, show_endpoint, whole=whole)
 
 
 def _receiver(
-    state: AppState, caller: Principal | None, row: store.Receiver, secret: str | None = None
-) -> ReceiverView:
-    return ReceiverView(
+    state: AppState, caller: Principal | None, row: store.Endpoint, secret: str | None = None
+) -> EndpointView:
+    return EndpointView(
         webhook_id=row.id,
         url=address_of(state, caller, row.url),
         events=row.events,
@@ -73,16 +73,16 @@ def _delivery(state: AppState, caller: Principal | None, row: log.Delivery, *, b
         event=row.event,
         event_id=row.event_id,
         state=row.state,
-        attempts=[Try.model_validate(one) for one in row.tries],
+        attempts=[Attempt.model_validate(one) for one in row.tries],
         next_attempt_at=row.next_attempt_at,
         created_at=row.created_at,
         body=parse_json(row.body) if body else None,
     )
 
 
-@router.post("/webhooks", status_code=201, summary="Register a receiver", response_model=ReceiverView)
+@router.post("/webhooks", status_code=201, summary="Register a receiver", response_model=EndpointView)
 async def register(
-    state: State, caller: Editor, body: ReceiverBody, idempotency_key: IdempotencyKey = None
+    state: State, caller: Editor, body: EndpointBody, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Every job of the organization is told to it from then on. The secret is shown in this answer only."""
     await check_url(state, body.url, "url")
@@ -93,10 +93,10 @@ async def register(
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
             return replay(known, digest)
-        row = await store.add_receiver(
+        row = await store.add_endpoint(
             connection,
             caller.organization,
-            seal_receiver(state.vault, body.url),
+            seal_endpoint(state.vault, body.url),
             state.vault.seal(secret),
             list(dict.fromkeys(body.events)),
         )
@@ -105,29 +105,29 @@ async def register(
         # The secret is shown once: a repeat of the request names the receiver, and keeps its secret and the rest
         # of its URL to itself.
         kept = {name: value for name, value in shown.items() if name != "secret"}
-        await slot.keep(connection, digest, 201, kept | {"url": receiver_shown(body.url)})
+        await slot.keep(connection, digest, 201, kept | {"url": show_endpoint(body.url)})
     return json_answer(shown, 201)
 
 
 @router.get("/webhooks", summary="List receivers", response_model_exclude_none=True)
-async def receivers(state: State, caller: Reader) -> list[ReceiverView]:
+async def receivers(state: State, caller: Reader) -> list[EndpointView]:
     """Without their secrets."""
-    return [_receiver(state, caller, row) for row in await store.list_receivers(state.db, caller.organization)]
+    return [_receiver(state, caller, row) for row in await store.list_endpoints(state.db, caller.organization)]
 
 
 @router.get("/webhooks/{webhookId}", summary="One receiver", response_model_exclude_none=True)
-async def receiver(state: State, caller: Reader, webhook_id: WebhookId) -> ReceiverView:
+async def receiver(state: State, caller: Reader, webhook_id: WebhookId) -> EndpointView:
     """Without its secret."""
-    return _receiver(state, caller, await store.get_receiver(state.db, caller.organization, webhook_id))
+    return _receiver(state, caller, await store.get_endpoint(state.db, caller.organization, webhook_id))
 
 
 @router.delete("/webhooks/{webhookId}", status_code=204, summary="Forget a receiver")
 async def forget(state: State, caller: Editor, webhook_id: WebhookId) -> None:
     """What is on its way to it ends as DISABLED."""
-    await store.delete_receiver(state.db, caller.organization, webhook_id)
+    await store.delete_endpoint(state.db, caller.organization, webhook_id)
 
 
-@router.post("/webhooks/{webhookId}/rotate", summary="Change a receiver's secret", response_model=ReceiverView)
+@router.post("/webhooks/{webhookId}/rotate", summary="Change a receiver's secret", response_model=EndpointView)
 async def rotate(
     request: Request, state: State, caller: Editor, webhook_id: WebhookId, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -140,14 +140,14 @@ async def rotate(
     return await once(state, slot_of(request, caller, idempotency_key), b"", change, secret="secret")
 
 
-async def rotate_secret(state: AppState, caller: Principal, webhook_id: UUID) -> ReceiverView:
+async def rotate_secret(state: AppState, caller: Principal, webhook_id: UUID) -> EndpointView:
     """Give a receiver a new secret.
 
     Raises:
         NotFound: No such receiver.
     """
     secret = new_secret()
-    row = await store.rotate_receiver(state.db, caller.organization, webhook_id, state.vault.seal(secret))
+    row = await store.rotate_secret(state.db, caller.organization, webhook_id, state.vault.seal(secret))
     return _receiver(state, None, row, secret)
 
 

@@ -25,7 +25,7 @@ from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
 from towpath.webhooks.domain.schedule import SCHEDULE
 from towpath.webhooks.store.deliveries import get_delivery
-from towpath.webhooks.store.endpoints import add_receiver
+from towpath.webhooks.store.endpoints import add_endpoint
 from towpath.webhooks.types import DeliveryInput, DeliveryState, WebhookEvent
 from towpath.workflows.webhooks import DeliveryWorkflow
 
@@ -39,7 +39,7 @@ async def ended_job(database: Database, url: str) -> DeliveryRef:
             "INSERT INTO organizations (id, name) VALUES (%s, 'x') ON CONFLICT DO NOTHING", (DEFAULT_ORGANIZATION,)
         )
         sealed = Vault([KEY]).seal("secret")
-        await add_receiver(connection, DEFAULT_ORGANIZATION, url, sealed, [WebhookEvent.COMPLETE])
+        await add_endpoint(connection, DEFAULT_ORGANIZATION, url, sealed, [WebhookEvent.COMPLETE])
         job = JobRow(id=uuid4(), organization=DEFAULT_ORGANIZATION, kind=ENTITY_BATCH, total=1, params={})
         await job_store.create_job(connection, job)
     ref = JobRef(organization=job.organization, job_id=job.id, kind=job.kind, attempt=1)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from towpath.core.bodies import Strict
 from towpath.core.wire import Wire
@@ -19,7 +19,7 @@ MAX_SECRET = 512
 
 
 DELIVERY = "delivery"
-NOTICE = "notice"
+FIRST_ATTEMPTS = "notice"
 """Names of the workflows."""
 
 
@@ -34,12 +34,12 @@ class WebhookEvent(Word):
     REVIEW = "job.review"
 
 
-ENDS: dict[JobState, WebhookEvent] = {
+END_EVENTS: dict[JobState, WebhookEvent] = {
     JobState.COMPLETED: WebhookEvent.COMPLETE,
     JobState.FAILED: WebhookEvent.FAILED,
     JobState.CANCELLED: WebhookEvent.CANCELLED,
 }
-SAME = {WebhookEvent.ERROR: WebhookEvent.FAILED}
+SYNONYMS = {WebhookEvent.ERROR: WebhookEvent.FAILED}
 """Two systems' words for one event."""
 
 
@@ -69,8 +69,11 @@ class WebhookFields(BaseModel):
     )
 
 
-class ReceiverBody(Wire, Strict):
+class EndpointBody(Wire, Strict):
     """A receiver to register."""
+
+    __qualname__ = "ReceiverBody"  # Its name in the OpenAPI document, which generated clients have.
+    model_config = ConfigDict(title="ReceiverBody")
 
     url: Annotated[str, Field(min_length=1, max_length=MAX_URL, examples=["https://hooks.example.com/towpath"])]
     secret: Annotated[str, Field(min_length=1, max_length=MAX_SECRET)] | None = Field(
@@ -79,8 +82,11 @@ class ReceiverBody(Wire, Strict):
     events: Annotated[list[WebhookEvent], Field(min_length=1, default_factory=lambda: list(WebhookEvent))]
 
 
-class ReceiverView(Wire):
+class EndpointView(Wire):
     """A registered receiver; `secret` only when it was just made or changed."""
+
+    __qualname__ = "ReceiverView"  # Its name in the OpenAPI document, which generated clients have.
+    model_config = ConfigDict(title="ReceiverView")
 
     webhook_id: UUID
     url: str
@@ -99,8 +105,11 @@ class StandingSecretBody(Wire, Strict):
     )
 
 
-class Try(Wire):
+class Attempt(Wire):
     """One attempt of a delivery."""
+
+    __qualname__ = "Try"  # Its name in the OpenAPI document, which generated clients have.
+    model_config = ConfigDict(title="Try")
 
     at: datetime
     status: int | None = None
@@ -118,7 +127,7 @@ class DeliveryView(Wire):
     event: WebhookEvent
     event_id: str
     state: DeliveryState
-    attempts: list[Try]
+    attempts: list[Attempt]
     next_attempt_at: datetime | None = None
     created_at: datetime
     body: dict[str, Any] | None = Field(default=None, description="What is sent; in the detail only.")
@@ -131,27 +140,27 @@ class DeliveryPage(Wire):
     next_cursor: str | None = None
 
 
-class TryTask(BaseModel):
+class AttemptTask(BaseModel):
     """The input of one attempt; `number` from 0 within the run."""
 
     ref: DeliveryRef
     number: int
 
 
-class TryOutcome(BaseModel):
+class AttemptOutcome(BaseModel):
     """What an attempt has led to; `wait` seconds until the next one while PENDING."""
 
     state: DeliveryState
     wait: float = 0.0
 
 
-class NoticeInput(BaseModel):
+class FirstAttemptsInput(BaseModel):
     """The one input of the notice workflow: all that is told of one job's end."""
 
     refs: list[DeliveryRef]
 
 
-class NoticeOutcome(BaseModel):
+class FirstAttemptsOutcome(BaseModel):
     """How many receivers have it, and how many get a workflow of their own."""
 
     delivered: int

@@ -29,7 +29,7 @@ from towpath.jobs.store.starts import ref_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import JobWarning
-from towpath.webhooks.store.endpoints import Target, add_target
+from towpath.webhooks.store.endpoints import JobEndpoint, add_job_endpoint
 
 MAX_ENTITIES = 1_000_000
 MAX_ENTITY_BYTES = 1 << 20
@@ -95,7 +95,7 @@ class BatchService:
         *,
         index_name: str,
         deadline: datetime | None,
-        target: Target | None,
+        target: JobEndpoint | None,
         max_jobs: int,
     ) -> JobRow:
         """Accept a staged batch as a job; it is to be started after the commit.
@@ -133,7 +133,7 @@ class BatchService:
             left_out = JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=message)
             await add_warnings(connection, ref_of(job), [left_out])
         if target is not None:
-            await add_target(connection, job.id, target)
+            await add_job_endpoint(connection, job.id, target)
         return job
 
     async def show(self, job: JobRow, *, limit: int, offset: int, explain: bool) -> dict[str, Any]:

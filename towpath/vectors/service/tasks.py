@@ -46,7 +46,7 @@ from towpath.vectors.types import (
     UpsertionTask,
     task_status,
 )
-from towpath.webhooks.store.endpoints import Target, add_target
+from towpath.webhooks.store.endpoints import JobEndpoint, add_job_endpoint
 
 MAX_ITEM_BYTES = 16 << 20
 MAX_LISTED_FAILURES = 100
@@ -185,7 +185,7 @@ class TaskService:
         *,
         task_id: str | None,
         deadline: datetime | None,
-        target: Target | None,
+        target: JobEndpoint | None,
         max_jobs: int,
     ) -> JobRow:
         """Accept a staged task, behind all that were accepted before; it is to be started after the commit.
@@ -227,7 +227,7 @@ class TaskService:
         )
         await job_store.create_job(connection, job, most=max_jobs)
         if target is not None:
-            await add_target(connection, job.id, target)
+            await add_job_endpoint(connection, job.id, target)
         return await job_store.lock_job(connection, organization, job.id)
 
     async def read_repeated(self, organization: str, taken: TaskIdTakenError) -> JobRow:

@@ -20,7 +20,15 @@ from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import SEEN, seen_by
 from towpath.jobs.types import DeliveryRef, JobRef, JobState
-from towpath.webhooks.types import ENDS, SAME, DeliveryState, Try, TryOutcome, TryTask, WebhookEvent
+from towpath.webhooks.types import (
+    END_EVENTS,
+    SYNONYMS,
+    Attempt,
+    AttemptOutcome,
+    AttemptTask,
+    DeliveryState,
+    WebhookEvent,
+)
 
 COLUMNS = (
     "id, organization, job_id, webhook_id, url, event, event_id, body, state, run, tries, next_attempt_at,"
@@ -55,7 +63,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class PendingAttempt:
     """A delivery with the sealed secrets that are valid now, the newest first."""
 
     delivery: Delivery
@@ -64,8 +72,8 @@ class Sealed:
 
 async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str, Any] | None) -> list[DeliveryRef]:
     """Queue the notice of a job's end for everyone who is to have it, in the transaction that ends it."""
-    event = ENDS[job.state]
-    names = [event, *(word for word, same in SAME.items() if same is event)]
+    event = END_EVENTS[job.state]
+    names = [event, *(word for word, same in SYNONYMS.items() if same is event)]
     targets = await _targets(connection, job, names)
     if not targets:
         return []
@@ -146,7 +154,7 @@ async def _targets(connection: Connection, job: JobRow, names: Sequence[str]) ->
     return await found.fetchall()
 
 
-async def progress_queued(connection: Connection, ref: JobRef, step: int) -> list[DeliveryRef]:
+async def find_queued_progress(connection: Connection, ref: JobRef, step: int) -> list[DeliveryRef]:
     """The delivery of a step's progress, unless it is through."""
     found = await connection.execute(
         "SELECT id, run FROM deliveries WHERE job_id = %s AND attempt = %s AND step = %s AND state = 'PENDING'",
@@ -195,7 +203,7 @@ async def _queue(
     return ref
 
 
-async def queued_of(connection: Connection, job: JobRow, attempt: int) -> list[DeliveryRef]:
+async def find_queued(connection: Connection, job: JobRow, attempt: int) -> list[DeliveryRef]:
     """The deliveries that an attempt's end has queued, and that are not through yet."""
     found = await connection.execute(
         "SELECT id, run FROM deliveries WHERE job_id = %s AND attempt = %s AND state = 'PENDING' AND NOT once",
@@ -206,7 +214,7 @@ async def queued_of(connection: Connection, job: JobRow, attempt: int) -> list[D
     ]
 
 
-async def overdue(database: Database, *, limit: int) -> list[DeliveryRef]:
+async def find_overdue(database: Database, *, limit: int) -> list[DeliveryRef]:
     """Deliveries whose attempt should long have been made: nobody works on them."""
     async with database.transaction() as connection:
         found = await connection.execute(
@@ -275,7 +283,7 @@ async def list_deliveries(
         return await cursor.fetchall()
 
 
-async def open_try(database: Database, task: TryTask) -> Sealed | TryOutcome:
+async def open_attempt(database: Database, task: AttemptTask) -> PendingAttempt | AttemptOutcome:
     """What an attempt has to send, or how it ended if it was made already.
 
     Raises:
@@ -284,13 +292,13 @@ async def open_try(database: Database, task: TryTask) -> Sealed | TryOutcome:
     async with database.transaction() as connection:
         delivery = await _read(connection, task.ref.organization, task.ref.delivery_id)
         if delivery.run != task.ref.run:
-            return TryOutcome(state=DeliveryState.FAILED)
+            return AttemptOutcome(state=DeliveryState.FAILED)
         for one in delivery.tries:
             if (one["run"], one["number"]) == (task.ref.run, task.number):
                 left = (datetime.fromisoformat(one["at"]) - datetime.now(UTC)).total_seconds() + one["wait"]
-                return TryOutcome(state=DeliveryState(one["state"]), wait=max(left, 0.0))
+                return AttemptOutcome(state=DeliveryState(one["state"]), wait=max(left, 0.0))
         if delivery.state is not DeliveryState.PENDING:
-            return TryOutcome(state=delivery.state)
+            return AttemptOutcome(state=delivery.state)
         if delivery.webhook_id is None:
             found = await connection.execute(
                 """
@@ -305,10 +313,10 @@ async def open_try(database: Database, task: TryTask) -> Sealed | TryOutcome:
                 (delivery.webhook_id,),
             )
         secrets: Sequence[bytes | None] = await found.fetchone() or ()
-    return Sealed(delivery, [one for one in secrets if one is not None])
+    return PendingAttempt(delivery, [one for one in secrets if one is not None])
 
 
-async def keep_try(database: Database, task: TryTask, made: Try, outcome: TryOutcome) -> None:
+async def save_attempt(database: Database, task: AttemptTask, made: Attempt, outcome: AttemptOutcome) -> None:
     """Write an attempt into the log, and where the delivery is now."""
     ref = task.ref
     row = {

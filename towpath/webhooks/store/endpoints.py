@@ -20,7 +20,7 @@ COLUMNS = "id, url, events, secret, previous_secret, previous_until, created_at,
 
 
 @dataclass(frozen=True, slots=True)
-class Receiver:
+class Endpoint:
     """A receiver; its secrets are sealed."""
 
     id: UUID
@@ -34,7 +34,7 @@ class Receiver:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class JobEndpoint:
     """Where the end of one job is told; `secret` is sealed."""
 
     url: str
@@ -42,7 +42,7 @@ class Target:
     metadata: dict[str, Any] | None = None
 
 
-async def add_target(connection: Connection, job_id: UUID, target: Target) -> None:
+async def add_job_endpoint(connection: Connection, job_id: UUID, target: JobEndpoint) -> None:
     """Keep a job's own target, in the transaction that accepts the job."""
     await connection.execute(
         "INSERT INTO job_webhooks (job_id, url, secret, metadata) VALUES (%s, %s, %s, %s)",
@@ -50,11 +50,11 @@ async def add_target(connection: Connection, job_id: UUID, target: Target) -> No
     )
 
 
-async def add_receiver(
+async def add_endpoint(
     connection: Connection, organization: str, url: str, sealed: bytes, events: Sequence[WebhookEvent]
-) -> Receiver:
+) -> Endpoint:
     """Register a receiver."""
-    async with connection.cursor(row_factory=class_row(Receiver)) as cursor:
+    async with connection.cursor(row_factory=class_row(Endpoint)) as cursor:
         await cursor.execute(
             f"INSERT INTO webhooks (id, organization, url, secret, events) VALUES (%s, %s, %s, %s, %s)"
             f" RETURNING {COLUMNS}",
@@ -63,28 +63,28 @@ async def add_receiver(
         return _made(await cursor.fetchone())
 
 
-async def list_receivers(database: Database, organization: str) -> list[Receiver]:
+async def list_endpoints(database: Database, organization: str) -> list[Endpoint]:
     """All receivers, in the order of their making."""
-    async with database.transaction() as connection, connection.cursor(row_factory=class_row(Receiver)) as cursor:
+    async with database.transaction() as connection, connection.cursor(row_factory=class_row(Endpoint)) as cursor:
         await cursor.execute(
             f"SELECT {COLUMNS} FROM webhooks WHERE organization = %s ORDER BY created_at, id", (organization,)
         )
         return await cursor.fetchall()
 
 
-async def get_receiver(database: Database, organization: str, webhook_id: UUID) -> Receiver:
+async def get_endpoint(database: Database, organization: str, webhook_id: UUID) -> Endpoint:
     """One receiver.
 
     Raises:
         NotFoundError: It is not there, or another organisation's.
     """
-    for one in await list_receivers(database, organization):
+    for one in await list_endpoints(database, organization):
         if one.id == webhook_id:
             return one
     raise NotFoundError(f"no webhook {webhook_id}")
 
 
-async def delete_receiver(database: Database, organization: str, webhook_id: UUID) -> None:
+async def delete_endpoint(database: Database, organization: str, webhook_id: UUID) -> None:
     """Forget a receiver; what is on its way to it ends as DISABLED.
 
     Raises:
@@ -103,13 +103,13 @@ async def delete_receiver(database: Database, organization: str, webhook_id: UUI
         )
 
 
-async def rotate_receiver(database: Database, organization: str, webhook_id: UUID, sealed: bytes) -> Receiver:
+async def rotate_secret(database: Database, organization: str, webhook_id: UUID, sealed: bytes) -> Endpoint:
     """Give a receiver a new secret; for a day the one before signs as well.
 
     Raises:
         NotFoundError: It is not there.
     """
-    async with database.transaction() as connection, connection.cursor(row_factory=class_row(Receiver)) as cursor:
+    async with database.transaction() as connection, connection.cursor(row_factory=class_row(Endpoint)) as cursor:
         await cursor.execute(
             f"""
             UPDATE webhooks SET previous_secret = secret, secret = %s,
@@ -139,6 +139,6 @@ async def has_standing_secret(database: Database, organization: str) -> bool:
         return bool((await found.fetchone() or (False,))[0])
 
 
-def _made(row: Receiver | None) -> Receiver:
+def _made(row: Endpoint | None) -> Endpoint:
     assert row is not None
     return row
