@@ -82,7 +82,6 @@ from towpath.vectors.embedding import make_embedder
 from towpath.vectors.service.search import SearchService
 from towpath.vectors.service.tasks import MAX_ITEM_BYTES, TaskService
 from towpath.vectors.store.index import VectorIndex
-from towpath.webhooks.service import WebhookService
 
 logger = logging.getLogger(__name__)
 
@@ -265,10 +264,10 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             seconds=FETCH_SECONDS,
         )
         stack.push_async_callback(fetcher.close)
-        receivers = GuardedClient(
+        webhook_client = GuardedClient(
             allow_hosts=settings.receiver_host_list, closed=closed, most_bytes=0, seconds=FETCH_SECONDS
         )
-        stack.push_async_callback(receivers.close)
+        stack.push_async_callback(webhook_client.close)
         reader = DocumentReader(settings.read_limits, children=READERS)
         stack.push_async_callback(reader.close)
         probes = Probes(settings, database, client)
@@ -286,7 +285,6 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             temporal=client,
             gateway=gateway,
             jobs=job_service,
-            webhooks=WebhookService(database, client, gateway, job_service),
             events=hub,
             secret=settings.secret or secrets.token_urlsafe(48),
             uploads=UploadSlots(settings, limits),
@@ -297,7 +295,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             search=search,
             catalog=Catalog(settings.llm),
             fetcher=fetcher,
-            receivers=receivers,
+            webhook_client=webhook_client,
             reader=reader,
             vault=Vault(settings.encryption_key_list),
             probes=probes,

@@ -61,6 +61,7 @@ from towpath.vectors.embedding import make_embedder
 from towpath.vectors.service.chunks import TaskChunks
 from towpath.vectors.sources import Sources
 from towpath.vectors.store.index import VectorIndex
+from towpath.webhooks.service.sending import DeliverySender
 from towpath.workflows.ai import AI_WORKFLOWS
 from towpath.workflows.enrichment import ENRICHMENT_WORKFLOWS
 from towpath.workflows.entity_reindex import ENTITY_WORKFLOWS
@@ -86,10 +87,10 @@ STICKY = timedelta(seconds=3)
 RECONCILE_EVERY = timedelta(seconds=30)
 COMPUTE_SLOTS = 2
 ENGINE_SLOTS = 20
-# They wait for receivers, of which some hang; those that answer must not wait for them.
+# They wait for endpoints, of which some hang; those that answer must not wait for them.
 IO_SLOTS = 400
-RECEIVER_SECONDS = 15.0
-RECEIVER_BYTES = 64 << 10
+WEBHOOK_SECONDS = 15.0
+WEBHOOK_BYTES = 64 << 10
 
 ActivityMethod = Callable[..., Any]
 KERNEL_ACTIVITIES = {
@@ -122,7 +123,7 @@ class Parts:
     guard: ActivityGuard
     fetcher: GuardedClient
     webhooks: WebhookActivities
-    receivers: GuardedClient
+    webhook_client: GuardedClient
     client: GuardedClient
     models: LanguageModels
     more: tuple[object, ...] = ()
@@ -145,11 +146,11 @@ class Parts:
             most_bytes=settings.source_max_bytes,
             seconds=settings.source_seconds,
         )
-        receivers = GuardedClient(
+        webhook_client = GuardedClient(
             allow_hosts=settings.receiver_host_list,
             closed=closed,
-            most_bytes=RECEIVER_BYTES,
-            seconds=RECEIVER_SECONDS,
+            most_bytes=WEBHOOK_BYTES,
+            seconds=WEBHOOK_SECONDS,
         )
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
@@ -200,8 +201,8 @@ class Parts:
             documents=documents,
             guard=ActivityGuard(database, retry_days=settings.retry_days, full_details=settings.full_details),
             fetcher=fetcher,
-            webhooks=WebhookActivities(database, receivers, vault),
-            receivers=receivers,
+            webhooks=WebhookActivities(DeliverySender(database, webhook_client, vault)),
+            webhook_client=webhook_client,
             client=client,
             models=models,
         )
@@ -282,7 +283,7 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         stack.push_async_callback(database.close)
         parts = Parts.make(database, settings)
         stack.push_async_callback(parts.client.close)
-        stack.push_async_callback(parts.receivers.close)
+        stack.push_async_callback(parts.webhook_client.close)
         stack.push_async_callback(parts.models.close)
         stack.push_async_callback(parts.fetcher.close)
         stack.push_async_callback(parts.documents.close)

@@ -1,6 +1,6 @@
-"""Notices of a job's end: the first attempts all at once, then a workflow for each receiver that failed.
+"""Deliveries: the first attempts of an event all at once, then a workflow for each one that failed.
 
-A receiver that fails may need days; one that answers, as nearly all do, costs no workflow of its own.
+An endpoint that fails may need days; one that answers, as nearly all do, costs no workflow of its own.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ Run = Callable[[Any, Any], Awaitable[Any]]
 
 @workflow.defn(name=DELIVERY)
 class DeliveryWorkflow:
-    """Tells one receiver of one event."""
+    """Sends one event to one endpoint."""
 
     @workflow.run
-    async def run(self, given: DeliveryInput) -> DeliveryOutcome:
-        """Try until the receiver has it, wants it no more, or the schedule is over."""
-        number = given.tried
-        if given.wait:
-            await workflow.sleep(given.wait, summary=f"before attempt {number + 1}")
+    async def run(self, delivery: DeliveryInput) -> DeliveryOutcome:
+        """Repeat attempts until the endpoint has it or wants it no more, or the schedule is over."""
+        number = delivery.tried
+        if delivery.wait:
+            await workflow.sleep(delivery.wait, summary=f"before attempt {number + 1}")
         while True:
-            task = AttemptTask(ref=given.ref, number=number)
+            task = AttemptTask(ref=delivery.ref, number=number)
             outcome = await workflow.execute_activity_method(
-                WebhookActivities.try_delivery, task, **NOTICE, summary=f"attempt {number + 1}"
+                WebhookActivities.attempt_delivery, task, **NOTICE, summary=f"attempt {number + 1}"
             )
             number += 1
             if outcome.state is not DeliveryState.PENDING:
@@ -60,31 +60,34 @@ class DeliveryWorkflow:
 
 @workflow.defn(name=FIRST_ATTEMPTS)
 class FirstAttemptsWorkflow:
-    """Tells all receivers of one job's end."""
+    """Sends one event to all its endpoints for the first time."""
 
     @workflow.run
-    async def run(self, given: FirstAttemptsInput) -> FirstAttemptsOutcome:
-        """Try each once; who does not have it then is tried by a workflow of its own."""
+    async def run(self, first: FirstAttemptsInput) -> FirstAttemptsOutcome:
+        """Attempt each delivery once; one that fails gets a workflow of its own."""
         outcome = FirstAttemptsOutcome(delivered=0, pending=0)
-        for place in range(0, len(given.refs), FIRST_AT_ONCE):
-            refs = given.refs[place : place + FIRST_AT_ONCE]
-            found = await workflow.execute_activity_method(
-                WebhookActivities.try_first, FirstAttemptsInput(refs=refs), **NOTICE, summary=f"{len(refs)} receivers"
+        for place in range(0, len(first.refs), FIRST_AT_ONCE):
+            refs = first.refs[place : place + FIRST_AT_ONCE]
+            attempts = await workflow.execute_activity_method(
+                WebhookActivities.make_first_attempts,
+                FirstAttemptsInput(refs=refs),
+                **NOTICE,
+                summary=f"{len(refs)} receivers",
             )
-            left = [
-                DeliveryInput(ref=ref, tried=1, wait=one.wait)
-                for ref, one in zip(refs, found, strict=True)
-                if one.state is DeliveryState.PENDING
+            pending = [
+                DeliveryInput(ref=ref, tried=1, wait=attempt.wait)
+                for ref, attempt in zip(refs, attempts, strict=True)
+                if attempt.state is DeliveryState.PENDING
             ]
-            await asyncio.gather(*(start_delivery(one) for one in left))
-            outcome.pending += len(left)
-            outcome.delivered += sum(one.state is DeliveryState.DELIVERED for one in found)
+            await asyncio.gather(*(start_delivery(delivery) for delivery in pending))
+            outcome.pending += len(pending)
+            outcome.delivered += sum(attempt.state is DeliveryState.DELIVERED for attempt in attempts)
         workflow.set_current_details(f"{outcome.delivered} have it, {outcome.pending} are tried again")
         return outcome
 
 
 async def start_first_attempts(job: JobRef, refs: list[DeliveryRef], *, step: int = 0) -> None:
-    """Start a notice from within a job's workflow: of its end, or of a step's progress."""
+    """Start the first attempts from within a job's workflow: at its end, or at a step's progress."""
     if refs:
         identity = f"{job.organization}/{FIRST_ATTEMPTS}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
         await _start(
@@ -92,20 +95,20 @@ async def start_first_attempts(job: JobRef, refs: list[DeliveryRef], *, step: in
         )
 
 
-async def start_delivery(given: DeliveryInput) -> bool:
+async def start_delivery(delivery: DeliveryInput) -> bool:
     """Start a delivery from within a workflow; one that runs is left alone.
 
     Returns:
         Whether it was started.
     """
-    return await _start(DeliveryWorkflow.run, given, given.ref.workflow_id, given.ref.organization, DELIVERY)
+    return await _start(DeliveryWorkflow.run, delivery, delivery.ref.workflow_id, delivery.ref.organization, DELIVERY)
 
 
-async def _start(run: Run, given: BaseModel, identity: str, organization: str, kind: str) -> bool:
+async def _start(run: Run, argument: BaseModel, identity: str, organization: str, kind: str) -> bool:
     try:
         await workflow.start_child_workflow(
             run,
-            given,
+            argument,
             id=identity,
             task_queue=Queue.ENGINE,
             # One that an operator has terminated may be taken up by the reconciler.

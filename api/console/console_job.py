@@ -37,7 +37,6 @@ from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.staging import read_failures
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER, FailedItem, JobState, JobView, JobWarning
-from towpath.webhooks.store.deliveries import list_deliveries
 
 router = APIRouter(prefix="/console/jobs/{job_id}", route_class=PageRoute, include_in_schema=False)
 SHOWN_EVENTS = 60
@@ -126,9 +125,7 @@ async def read_detail(
     events = await read_events(state.db, job.id, after=after, limit=max(newest - after, 1))
     offset = (failures_page - 1) * SHOWN_FAILURES
     failures, total = await read_failures(state.db, job.id, limit=SHOWN_FAILURES, offset=offset)
-    deliveries = await list_deliveries(
-        state.db, visitor.caller.organization, job_id=job.id, state=None, seer=None, before=None, limit=SHOWN_DELIVERIES
-    )
+    deliveries = await state.deliveries.list_of_job(job, limit=SHOWN_DELIVERIES)
     return JobDetail(
         line=job_line(job),
         view=job_view(job, state.settings),

@@ -12,7 +12,7 @@ from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import replay, slot_of
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
-from towpath.api.webhook_targets import read_target
+from towpath.api.http.webhook_fields import read_job_endpoint
 from towpath.core.json_values import parse_json
 from towpath.enrichment.service.starts import JobDraft, create_job
 from towpath.jobs.store.jobs import lock_job
@@ -67,7 +67,7 @@ async def start_job(
         window_size=state.settings.window,
     )
     answer = {"job_id": str(job.id), **draft.answer}
-    target = await read_target(request, state, webhook)
+    target = await read_job_endpoint(request, state, webhook)
     await state.limits.room_for_bytes(caller.organization)
     page_size, most = state.settings.enrichment_chunk, state.limits.most_jobs(caller.organization)
     async with state.db.transaction() as connection:

@@ -36,7 +36,8 @@ from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
 from towpath.vectors.service.search import SearchService
 from towpath.vectors.service.tasks import TaskService
-from towpath.webhooks.service import WebhookService
+from towpath.webhooks.service.deliveries import DeliveryService
+from towpath.webhooks.service.endpoints import EndpointService
 
 
 @dataclass(slots=True)
@@ -48,7 +49,6 @@ class AppState:
     temporal: Client
     gateway: Gateway
     jobs: JobService
-    webhooks: WebhookService
     events: EventHub
     secret: str
     uploads: UploadSlots
@@ -59,7 +59,7 @@ class AppState:
     search: SearchService
     catalog: Catalog
     fetcher: GuardedClient
-    receivers: GuardedClient
+    webhook_client: GuardedClient
     reader: DocumentReader
     vault: Vault
     probes: Probes
@@ -70,6 +70,16 @@ class AppState:
     turns: Turns = field(default_factory=Turns)
     checks: Checks = field(default_factory=Checks)
     keys: KeyCache = field(default_factory=KeyCache)
+
+    @property
+    def endpoints(self) -> EndpointService:
+        """Return what the use cases of webhook endpoints need."""
+        return EndpointService(self.db, self.webhook_client, self.vault)
+
+    @property
+    def deliveries(self) -> DeliveryService:
+        """Return what the use cases of webhook deliveries need."""
+        return DeliveryService(self.db, self.vault, self.jobs, self.temporal, self.gateway)
 
     @property
     def enrichment(self) -> EnrichmentParts:

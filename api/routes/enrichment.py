@@ -16,7 +16,7 @@ from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.api.webhook_targets import read_start
+from towpath.api.http.webhook_fields import read_start
 from towpath.core.languages import LANGUAGES
 from towpath.enrichment.service import fetching
 from towpath.enrichment.service.starts import draft_batch, draft_retry, draft_single, estimate_start

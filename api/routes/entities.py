@@ -20,7 +20,7 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute, add_warning, refuse_unknown
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import BodyBounds, open_body, read_whole
-from towpath.api.webhook_targets import MEMBERS, read_target, take_members
+from towpath.api.http.webhook_fields import MEMBERS, read_job_endpoint, take_members
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.values import Offset
 from towpath.db.engine import Connection, Result
@@ -252,7 +252,7 @@ async def _submit(
             return replay(known, await body.digest(start=start))
         staged = await state.batches.stage(connection, uuid4(), body if entity is None else entity, start=start)
         members = staged.upload.options
-        target = await read_target(request, state, take_members(members))
+        endpoint = await read_job_endpoint(request, state, take_members(members))
         refuse_unknown(members, ["entities", *MEMBERS])
         job = await state.batches.accept(
             connection,
@@ -260,7 +260,7 @@ async def _submit(
             staged,
             index_name=options.index_name,
             deadline=options.deadline,
-            target=target,
+            endpoint=endpoint,
             max_jobs=state.limits.most_jobs(caller.organization),
         )
         accepted = show_accepted(job)

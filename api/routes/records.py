@@ -22,7 +22,7 @@ from towpath.api.http.requests import add_header
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.api.webhook_targets import read_start
+from towpath.api.http.webhook_fields import read_start
 from towpath.core.errors import BadInputError, ForbiddenError, ModelError
 from towpath.core.json_values import write_json
 from towpath.core.spreadsheets import escape_cell

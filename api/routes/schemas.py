@@ -15,7 +15,7 @@ from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.api.webhook_targets import read_start
+from towpath.api.http.webhook_fields import read_start
 from towpath.enrichment.domain.content import Content, input_contract
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.service.schemas import change_schema, delete_schema

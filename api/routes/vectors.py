@@ -18,7 +18,7 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute, make_validation_error, refuse_unknown
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import BodyBounds, open_body
-from towpath.api.webhook_targets import read_target, take_members
+from towpath.api.http.webhook_fields import read_job_endpoint, take_members
 from towpath.core.bodies import field_names
 from towpath.core.errors import ConflictError, ErrorBody, ErrorList
 from towpath.core.values import Offset
@@ -139,7 +139,7 @@ async def _submit(
                 return replay(known, await body.digest(start=b""))
             staged = await state.tasks.stage(connection, kind, collection, body)
             members = staged.upload.options
-            target = await read_target(request, state, take_members(members))
+            endpoint = await read_job_endpoint(request, state, take_members(members))
             task_id = read_task_id(members)
             refuse_unknown(members, field_names(kind.body))
             job = await state.tasks.accept(
@@ -148,7 +148,7 @@ async def _submit(
                 staged,
                 task_id=task_id,
                 deadline=deadline,
-                target=target,
+                endpoint=endpoint,
                 max_jobs=state.limits.most_jobs(caller.organization),
             )
             answer = show_task(job, [])

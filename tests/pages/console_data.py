@@ -43,8 +43,8 @@ from towpath.jobs.types import (
 )
 from towpath.vectors.types import VECTOR_UPSERTION
 from towpath.webhooks.store.deliveries import save_attempt
-from towpath.webhooks.store.endpoints import JobEndpoint, add_job_endpoint
-from towpath.webhooks.types import Attempt, AttemptOutcome, AttemptTask, DeliveryState
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import Attempt, AttemptOutcome, AttemptTask, DeliveryState, JobEndpoint
 
 VARIANT = "v1"
 SCHEMA: dict[str, Any] = {

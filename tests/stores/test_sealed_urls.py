@@ -15,8 +15,8 @@ from towpath.net.urls import document_shown, show_endpoint
 from towpath.secrets.store.rotation import reseal, seal_urls
 from towpath.secrets.urls import open_url, seal_document, seal_endpoint, seen_url, shown_url
 from towpath.secrets.vault import Vault
-from towpath.webhooks.store.endpoints import JobEndpoint, add_endpoint, add_job_endpoint, get_endpoint
-from towpath.webhooks.types import WebhookEvent
+from towpath.webhooks.store.endpoints import add_endpoint, add_job_endpoint, get_endpoint
+from towpath.webhooks.types import JobEndpoint, WebhookEvent
 
 VAULT, KEYLESS = Vault(["one"]), Vault([])
 SIGNED = "https://files.example/a%20b.pdf?X-Sig=MARK&n=1"

@@ -80,12 +80,12 @@ async def test_the_whole_schedule_is_gone_through_and_no_try_is_made_twice(datab
     days = (closed - begun).total_seconds()
     assert 0.9 * sum(SCHEDULE) <= days <= 1.1 * sum(SCHEDULE) + 60
     delivery = await get_delivery(database, ref.organization, ref.delivery_id)
-    assert [one["number"] for one in delivery.tries] == list(range(len(SCHEDULE) + 1))
-    assert {one["status"] for one in delivery.tries} == {500}
+    assert [attempt["number"] for attempt in delivery.attempts] == list(range(len(SCHEDULE) + 1))
+    assert {attempt["status"] for attempt in delivery.attempts} == {500}
     assert len(hook.of("/")) == len(SCHEDULE) + 1
     assert len({got.headers["webhook-id"] for got in hook.of("/")}) == 1
-    for one, place in zip(delivery.tries, SCHEDULE, strict=False):
-        assert 0.9 * place <= one["wait"] <= 1.1 * place
+    for attempt, wait in zip(delivery.attempts, SCHEDULE, strict=False):
+        assert 0.9 * wait <= attempt["wait"] <= 1.1 * wait
 
 
 def test_a_worker_killed_during_a_delivery_loses_no_notice(session_home: Path) -> None:

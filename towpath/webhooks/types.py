@@ -1,7 +1,8 @@
-"""Webhooks: targets of a job, registered receivers, deliveries and what their workflow carries."""
+"""Webhooks: endpoints of jobs and of organizations, deliveries, and what their workflow carries."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -24,7 +25,7 @@ FIRST_ATTEMPTS = "notice"
 
 
 class WebhookEvent(Word):
-    """What a receiver can be told."""
+    """What an endpoint can subscribe to."""
 
     COMPLETE = "job.complete"
     FAILED = "job.failed"
@@ -44,7 +45,7 @@ SYNONYMS = {WebhookEvent.ERROR: WebhookEvent.FAILED}
 
 
 class DeliveryState(Word):
-    """Where a delivery is; the receiver answered 410 in the last one."""
+    """Where a delivery is; in the last one its endpoint answered 410, or was deleted."""
 
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"
@@ -53,7 +54,7 @@ class DeliveryState(Word):
 
 
 class WebhookFields(BaseModel):
-    """What every start takes for a notice of its own job's end; it is kept apart from the job's parameters."""
+    """The endpoint that a start may name for its own job; it is kept apart from the job's parameters."""
 
     webhook_url: Annotated[str, Field(min_length=1, max_length=MAX_URL)] | None = Field(
         default=None, validation_alias=AliasChoices("webhookUrl", "webhook_url"), exclude=True
@@ -69,8 +70,17 @@ class WebhookFields(BaseModel):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class JobEndpoint:
+    """The endpoint of one job; its URL and `secret` are sealed."""
+
+    url: str
+    secret: bytes | None = None
+    metadata: dict[str, Any] | None = None
+
+
 class EndpointBody(Wire, Strict):
-    """A receiver to register."""
+    """An endpoint to register."""
 
     __qualname__ = "ReceiverBody"  # Its name in the OpenAPI document, which generated clients have.
     model_config = ConfigDict(title="ReceiverBody")
@@ -83,7 +93,7 @@ class EndpointBody(Wire, Strict):
 
 
 class EndpointView(Wire):
-    """A registered receiver; `secret` only when it was just made or changed."""
+    """A registered endpoint; `secret` only when it was just made or changed."""
 
     __qualname__ = "ReceiverView"  # Its name in the OpenAPI document, which generated clients have.
     model_config = ConfigDict(title="ReceiverView")
@@ -98,7 +108,7 @@ class EndpointView(Wire):
 
 
 class StandingSecretBody(Wire, Strict):
-    """The secret that signs for targets of single jobs which bring none."""
+    """The secret that signs for the endpoints of single jobs that bring none."""
 
     secret: Annotated[str, Field(min_length=1, max_length=MAX_SECRET)] | None = Field(
         default=None, repr=False, description="`whsec_` and base64 of 24 to 64 bytes, or any text; none: one is made."
@@ -118,7 +128,7 @@ class Attempt(Wire):
 
 
 class DeliveryView(Wire):
-    """One notice to one receiver."""
+    """One event to one endpoint."""
 
     id: UUID
     job_id: UUID
@@ -155,13 +165,13 @@ class AttemptOutcome(BaseModel):
 
 
 class FirstAttemptsInput(BaseModel):
-    """The one input of the notice workflow: all that is told of one job's end."""
+    """The one input of the workflow of first attempts: all deliveries of one event."""
 
     refs: list[DeliveryRef]
 
 
 class FirstAttemptsOutcome(BaseModel):
-    """How many receivers have it, and how many get a workflow of their own."""
+    """How many deliveries have arrived, and how many get a workflow of their own."""
 
     delivered: int
     pending: int

@@ -60,7 +60,8 @@ from towpath.jobs.types import JobState
 from towpath.llm.service import make_attachment
 from towpath.llm.store.attachments import add_attachments
 from towpath.llm.store.tables import AttachmentRow
-from towpath.webhooks.store.endpoints import JobEndpoint, add_job_endpoint
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import JobEndpoint
 
 MAX_ATTACHED_BYTES = 10 << 20
 MAX_NAME = 80

@@ -35,7 +35,8 @@ from towpath.llm.types import LOCAL_PROVIDER, split_key
 from towpath.net.urls import document_shown, show_endpoint
 from towpath.secrets.urls import seal_document, shown_url
 from towpath.secrets.vault import Vault
-from towpath.webhooks.store.endpoints import JobEndpoint, add_job_endpoint, get_endpoint
+from towpath.webhooks.store.endpoints import add_job_endpoint, get_endpoint
+from towpath.webhooks.types import JobEndpoint
 
 MAX_METADATA_BYTES = 16 << 10
 PIECE = 1 << 20

@@ -46,7 +46,8 @@ from towpath.vectors.types import (
     UpsertionTask,
     task_status,
 )
-from towpath.webhooks.store.endpoints import JobEndpoint, add_job_endpoint
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import JobEndpoint
 
 MAX_ITEM_BYTES = 16 << 20
 MAX_LISTED_FAILURES = 100
@@ -185,7 +186,7 @@ class TaskService:
         *,
         task_id: str | None,
         deadline: datetime | None,
-        target: JobEndpoint | None,
+        endpoint: JobEndpoint | None,
         max_jobs: int,
     ) -> JobRow:
         """Accept a staged task, behind all that were accepted before; it is to be started after the commit.
@@ -196,7 +197,7 @@ class TaskService:
             staged: The items.
             task_id: The id that the caller gives it; None: that of its job.
             deadline: When it is to have ended.
-            target: Who is told of its end.
+            endpoint: The endpoint that its events go to besides the registered ones.
             max_jobs: How many jobs the organization may have in flight; 0: any number.
 
         Raises:
@@ -226,8 +227,8 @@ class TaskService:
             window_size=self._window,
         )
         await job_store.create_job(connection, job, most=max_jobs)
-        if target is not None:
-            await add_job_endpoint(connection, job.id, target)
+        if endpoint is not None:
+            await add_job_endpoint(connection, job.id, endpoint)
         return await job_store.lock_job(connection, organization, job.id)
 
     async def read_repeated(self, organization: str, taken: TaskIdTakenError) -> JobRow:

@@ -15,13 +15,13 @@ MAX_WAIT = 86_400.0
 def judge_attempt(
     status: int | None, *, number: int, chance: float, retry_after: int | None = None, once: bool = False
 ) -> AttemptOutcome:
-    """What becomes of a delivery after an attempt.
+    """Return what becomes of a delivery after an attempt.
 
     Args:
-        status: What the receiver answered; None: nothing.
+        status: What the endpoint answered; None: nothing.
         number: Which attempt it was, from 0.
         chance: From 0 to 1, spreads the repeats by a tenth to either side.
-        retry_after: Seconds that the receiver asked for.
+        retry_after: Seconds that the endpoint asked for.
         once: There is no second attempt.
     """
     if status is not None and 200 <= status < 300:
