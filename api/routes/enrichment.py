@@ -18,20 +18,12 @@ from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.http.webhook_fields import read_start
 from towpath.core.languages import LANGUAGES
+from towpath.enrichment.bodies import BatchBody, EstimateBody, FetchBody, RetryBody, SingleBody, SyncBody
 from towpath.enrichment.service import fetching
 from towpath.enrichment.service.starts import draft_batch, draft_retry, draft_single, estimate_start
 from towpath.enrichment.service.status import job_status, list_statuses
 from towpath.enrichment.service.waiting import wait_for_enrichment
-from towpath.enrichment.types import (
-    STRATEGIES,
-    BatchBody,
-    EstimateBody,
-    FetchBody,
-    PublicStatus,
-    RetryBody,
-    SingleBody,
-    SyncBody,
-)
+from towpath.enrichment.types import STRATEGIES, PublicStatus
 from towpath.jobs.policy import seer_of
 from towpath.jobs.types import JobState
 

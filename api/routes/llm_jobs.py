@@ -26,8 +26,9 @@ from towpath.api.http.streams import (
 from towpath.core.errors import ConflictError
 from towpath.core.json_values import write_json
 from towpath.db.engine import Connection
+from towpath.enrichment.bodies import ContinueBody
 from towpath.enrichment.service.messages import event_before, has_every_message, numbered_messages
-from towpath.enrichment.types import STATUS_OF, ContinueBody, PublicStatus
+from towpath.enrichment.types import STATUS_OF, PublicStatus
 from towpath.jobs.store.jobs import last_restart, merge_params
 from towpath.jobs.store.starts import ref_of
 from towpath.jobs.store.tables import JobRow

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from towpath.core.queues import Queue
+from towpath.enrichment.bodies import GenerateBody, MergeBody, PromptBody
 from towpath.enrichment.types import (
     BATCH_ENRICHMENT,
     EXPERTISE_RETRY,
@@ -17,10 +18,7 @@ from towpath.enrichment.types import (
     SINGLE_ENRICHMENT,
     STATUS_OF,
     Classification,
-    GenerateBody,
-    MergeBody,
     Plan,
-    PromptBody,
 )
 from towpath.jobs.job_type import JobType
 

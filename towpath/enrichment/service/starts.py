@@ -11,6 +11,17 @@ from towpath.core.checks import Checks
 from towpath.core.errors import BadInputError, PaymentRequiredError, TooLargeError
 from towpath.core.json_values import write_json
 from towpath.db.engine import Connection, Database
+from towpath.enrichment.bodies import (
+    AUTO,
+    BatchBody,
+    EnrichmentOptions,
+    EstimateBody,
+    GenerateBody,
+    MergeBody,
+    PromptBody,
+    RetryBody,
+    SingleBody,
+)
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.drafts import draft_schema
 from towpath.enrichment.domain.estimate import estimate
@@ -19,22 +30,13 @@ from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_con
 from towpath.enrichment.store.records import get_records
 from towpath.enrichment.store.schemas import get_schema
 from towpath.enrichment.types import (
-    AUTO,
     BATCH_ENRICHMENT,
     EXPERTISE_RETRY,
     FUSION_MERGE,
     SCHEMA_EDIT,
     SCHEMA_GENERATION,
     SINGLE_ENRICHMENT,
-    BatchBody,
-    EnrichmentOptions,
-    EstimateBody,
-    GenerateBody,
-    MergeBody,
     Plan,
-    PromptBody,
-    RetryBody,
-    SingleBody,
     Strategy,
 )
 from towpath.jobs.store.jobs import create_job as create_job_row
