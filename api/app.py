@@ -61,15 +61,9 @@ from towpath.api.routes import limits as limit_routes
 from towpath.core.errors import ErrorBody
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
-from towpath.entities.service.batches import BatchService
-from towpath.entities.service.entities import EntityService
-from towpath.entities.service.indexes import IndexService
-from towpath.entities.service.matching import ModelCache
 from towpath.features import register_features
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
-from towpath.jobs.service import JobService
-from towpath.jobs.staging import UploadLimits
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url
@@ -80,7 +74,6 @@ from towpath.runtime.temporal import connect
 from towpath.secrets.vault import Vault
 from towpath.vectors.embedding import make_embedder
 from towpath.vectors.service.search import SearchService
-from towpath.vectors.service.tasks import MAX_ITEM_BYTES, TaskService
 from towpath.vectors.store.index import VectorIndex
 
 logger = logging.getLogger(__name__)
@@ -225,15 +218,6 @@ def _make_search(settings: Settings, database: Database) -> SearchService:
     )
 
 
-def _make_tasks(settings: Settings, database: Database) -> TaskService:
-    limits = UploadLimits(
-        items=settings.vector_max_items,
-        item_bytes=min(MAX_ITEM_BYTES, settings.vector_max_bytes),
-        page_items=settings.vector_chunk,
-    )
-    return TaskService(database, model=settings.embedding.model, limits=limits, window=settings.window)
-
-
 @asynccontextmanager
 async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
@@ -247,7 +231,6 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         gateway = Gateway(database, client, full_details=settings.full_details)
         stack.push_async_callback(gateway.drain)
         hub = EventHub(database)
-        job_service = JobService(database, gateway, hub, cancel_wait_seconds=settings.cancel_wait_seconds)
         await hub.start()
         stack.push_async_callback(hub.close)
         if settings.bootstrap_key is not None:
@@ -284,14 +267,9 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             db=database,
             temporal=client,
             gateway=gateway,
-            jobs=job_service,
             events=hub,
             secret=settings.secret or secrets.token_urlsafe(48),
             uploads=UploadSlots(settings, limits),
-            entities=EntityService(database, ModelCache()),
-            batches=BatchService(database, page_items=settings.index_chunk, window=settings.window),
-            indexes=IndexService(database, window=settings.window),
-            tasks=_make_tasks(settings, database),
             search=search,
             catalog=Catalog(settings.llm),
             fetcher=fetcher,

@@ -25,12 +25,11 @@ from temporalio.client import (
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from towpath.activities.ai import AiActivities
-from towpath.activities.enrichment import EnrichmentActivities
+from towpath.activities.enrichment import EnrichmentActivities, LlmTaskActivities
 from towpath.activities.entities import EntityActivities, ReindexActivities
 from towpath.activities.extraction import ExtractionActivities
 from towpath.activities.interceptor import ActivityGuard
 from towpath.activities.jobs import JobActivities
-from towpath.activities.llm_tasks import LlmTaskActivities
 from towpath.activities.vectors import VectorActivities
 from towpath.activities.webhooks import WebhookActivities
 from towpath.ai.service.agent import Agent
@@ -39,6 +38,8 @@ from towpath.ai.service.schema_reading import SchemaReader
 from towpath.core.queues import Queue, read_queues
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
+from towpath.enrichment.service.runs import EnrichmentRuns
+from towpath.enrichment.service.tasks import LlmTasks
 from towpath.entities.service.indexing import BatchIndexing
 from towpath.entities.service.matching import Matcher
 from towpath.entities.service.reindexing import Reindexing
@@ -192,8 +193,8 @@ class Parts:
             vectors=VectorActivities(
                 TaskChunks(database, index, partial(make_embedder, settings.embedding), sources, patience)
             ),
-            enrichment=EnrichmentActivities(database, asker),
-            tasks=LlmTaskActivities(database, asker),
+            enrichment=EnrichmentActivities(EnrichmentRuns(database, asker)),
+            tasks=LlmTaskActivities(LlmTasks(database, asker)),
             ai=AiActivities(Agent(agent_context), SchemaReader(agent_context), full_details=settings.full_details),
             extraction=ExtractionActivities(
                 ExtractionPipeline(database, asker, documents, chunk=settings.extraction_chunk)

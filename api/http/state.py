@@ -26,36 +26,37 @@ from towpath.enrichment.service.starts import EnrichmentParts
 from towpath.entities.service.batches import BatchService
 from towpath.entities.service.entities import EntityService
 from towpath.entities.service.indexes import IndexService
+from towpath.entities.service.matching import ModelCache
 from towpath.extraction.service.parts import ExtractionParts
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
 from towpath.jobs.service import JobService
+from towpath.jobs.staging import UploadLimits
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
 from towpath.vectors.service.search import SearchService
-from towpath.vectors.service.tasks import TaskService
+from towpath.vectors.service.tasks import MAX_ITEM_BYTES, TaskService
 from towpath.webhooks.service.deliveries import DeliveryService
 from towpath.webhooks.service.endpoints import EndpointService
 
 
 @dataclass(slots=True)
 class AppState:
-    """The parts that routes use."""
+    """The parts that routes use.
+
+    The services are made of the others when they are asked for: a state whose database is one transaction
+    (`replace(state, db=...)`) has services that take part in it.
+    """
 
     settings: Settings
     db: Database
     temporal: Client
     gateway: Gateway
-    jobs: JobService
     events: EventHub
     secret: str
     uploads: UploadSlots
-    entities: EntityService
-    batches: BatchService
-    indexes: IndexService
-    tasks: TaskService
     search: SearchService
     catalog: Catalog
     fetcher: GuardedClient
@@ -68,18 +69,57 @@ class AppState:
     limits: Limits
     streams: StreamLeases
     turns: Turns = field(default_factory=Turns)
+    matching_models: ModelCache = field(default_factory=ModelCache)
     checks: Checks = field(default_factory=Checks)
     keys: KeyCache = field(default_factory=KeyCache)
 
     @property
+    def jobs(self) -> JobService:
+        """Return the use cases of jobs of any kind."""
+        return JobService(self.db, self.gateway, self.events, cancel_wait_seconds=self.settings.cancel_wait_seconds)
+
+    @property
     def endpoints(self) -> EndpointService:
-        """Return what the use cases of webhook endpoints need."""
+        """Return the use cases of webhook endpoints."""
         return EndpointService(self.db, self.webhook_client, self.vault)
 
     @property
     def deliveries(self) -> DeliveryService:
-        """Return what the use cases of webhook deliveries need."""
+        """Return the use cases of webhook deliveries."""
         return DeliveryService(self.db, self.vault, self.jobs, self.temporal, self.gateway)
+
+    @property
+    def entities(self) -> EntityService:
+        """Return the use cases of single entities."""
+        return EntityService(self.db, self.matching_models, self.turns)
+
+    @property
+    def batches(self) -> BatchService:
+        """Return the use cases of batches of entities."""
+        return BatchService(self.db, page_items=self.settings.index_chunk, window=self.settings.window)
+
+    @property
+    def indexes(self) -> IndexService:
+        """Return the use cases of indexes of entities."""
+        return IndexService(self.db, window=self.settings.window)
+
+    @property
+    def tasks(self) -> TaskService:
+        """Return the use cases of upsertion and deletion tasks."""
+        limits = UploadLimits(
+            items=self.settings.vector_max_items,
+            item_bytes=min(MAX_ITEM_BYTES, self.settings.vector_max_bytes),
+            page_items=self.settings.vector_chunk,
+        )
+        return TaskService(
+            self.db,
+            self.jobs,
+            self.events,
+            model=self.settings.embedding.model,
+            limits=limits,
+            window=self.settings.window,
+            cancel_wait_seconds=self.settings.cancel_wait_seconds,
+        )
 
     @property
     def enrichment(self) -> EnrichmentParts:
