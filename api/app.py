@@ -1,4 +1,4 @@
-"""The application: parts opened at its start and closed at its end, routes, errors, documentation."""
+"""The application: its parts, opened when it starts and closed when it ends; routes, errors, documentation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +19,11 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from towpath.accounts.key_uses import KeyUses
+from towpath.accounts.limits import LimitName
 from towpath.accounts.rate_limiter import Limiter
-from towpath.accounts.store.auth import ensure_bootstrap_key
+from towpath.accounts.service.limits import Limits
+from towpath.accounts.service.operator import ensure_bootstrap_key
+from towpath.accounts.service.stream_leases import StreamLeases
 from towpath.api.console.routes import mount_static
 from towpath.api.console.routes import router as pages
 from towpath.api.http.auth import docs_reader
@@ -29,13 +33,11 @@ from towpath.api.http.disconnects import EndWithClient
 from towpath.api.http.errors import add_error_handlers
 from towpath.api.http.health import Probes
 from towpath.api.http.intake import Intake, checked_body
-from towpath.api.http.limits import Limits
 from towpath.api.http.request_log import RequestLog
 from towpath.api.http.requests import HeadRequests, add_request_ids
 from towpath.api.http.response_headers import ResponseHeaders, docs_policy
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState
-from towpath.api.http.stream_leases import StreamLeases
 from towpath.api.http.upload_slots import UploadSlots
 from towpath.api.routes import (
     ai,
@@ -79,22 +81,19 @@ from towpath.vectors.store.index import VectorIndex
 logger = logging.getLogger(__name__)
 
 TAGS = [
-    {"name": "entities", "description": "Upsert entities, one or a million, and find their duplicates."},
-    {"name": "indexes", "description": "What entities are matched on; labels and tuning."},
-    {"name": "embeddings", "description": "Embed documents into a vector collection, and search in it."},
-    {"name": "enrichment", "description": "Complete entities with language models, one or many."},
-    {"name": "schemas", "description": "What is asked of the models; made from samples, changed by words."},
-    {"name": "records", "description": "What the models answered, and their fusion."},
-    {"name": "ai", "description": "Questions in words over a semantic model, answered by a durable agent."},
-    {"name": "models", "description": "Databases, and semantic models over them: views, measures, topics."},
-    {"name": "extraction", "description": "Documents into pages and fields, the list of all jobs, human review."},
-    {"name": "jobs", "description": "The common face of every long operation: progress, control, events."},
-    {
-        "name": "webhooks",
-        "description": "Receivers that are told of the end of jobs, and the log of it.",
-    },
-    {"name": "auth", "description": "Organisations, users, keys."},
-    {"name": "health", "description": "Whether the parts answer."},
+    {"name": "entities", "description": "Upsert entities, singly or in batches, and find duplicates."},
+    {"name": "indexes", "description": "Indexes of entities: the fields they are matched on, labels, tuning."},
+    {"name": "embeddings", "description": "Embed objects into collections with tasks, and search them."},
+    {"name": "enrichment", "description": "Enrich entities with language models, singly or in batches."},
+    {"name": "schemas", "description": "Schemas of enrichments: generated from samples, edited by instruction."},
+    {"name": "records", "description": "Records: what each model answered, and what was fused from the answers."},
+    {"name": "ai", "description": "Questions in natural language to a semantic model, answered by a durable agent."},
+    {"name": "models", "description": "Connections to databases, and semantic models over them: views and topics."},
+    {"name": "extraction", "description": "Extract pages and fields from documents; list all jobs; review results."},
+    {"name": "jobs", "description": "What jobs of every kind have in common: progress, control, events."},
+    {"name": "webhooks", "description": "Endpoints that are notified when jobs end; deliveries and their attempts."},
+    {"name": "auth", "description": "Organizations, users, API keys, sign-in, limits."},
+    {"name": "health", "description": "Health of the parts: database, Temporal, workers, models."},
 ]
 ROUTES = (
     entities,
@@ -117,27 +116,30 @@ ROUTES = (
     health,
 )
 FETCH_SECONDS = 30.0
-READERS = 2
-"""Processes that read attachments, and count the pages of documents, at most."""
+MAX_READERS = 2
+"""Processes that read attachments, and count the pages of documents."""
 ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorBody, "description": "What was sent is wrong; `detail` names the field."},
-    401: {"model": ErrorBody, "description": "No key, or not a valid one."},
-    403: {"model": ErrorBody, "description": "The key may not do this."},
-    404: {"model": ErrorBody, "description": "Unknown, or another organisation's."},
-    408: {"model": ErrorBody, "description": "The body comes too slowly; `detail` tells what is needed."},
-    409: {"model": ErrorBody, "description": "The present state does not allow it."},
-    413: {"model": ErrorBody, "description": "Beyond a limit."},
-    415: {"model": ErrorBody, "description": "The body is of a type that is not taken; `detail` names those that are."},
+    400: {"model": ErrorBody, "description": "The request is invalid; `detail` names the field."},
+    401: {"model": ErrorBody, "description": "The key is missing or not valid."},
+    403: {"model": ErrorBody, "description": "The caller is not allowed to do this."},
+    404: {"model": ErrorBody, "description": "It does not exist, or belongs to another organization."},
+    408: {"model": ErrorBody, "description": "The body arrives too slowly; `detail` states the minimum."},
+    409: {"model": ErrorBody, "description": "The current state does not allow it."},
+    413: {"model": ErrorBody, "description": "The body is larger than a limit allows."},
+    415: {
+        "model": ErrorBody,
+        "description": "The content type is not supported; `detail` lists those that are.",
+    },
     422: {"model": ErrorBody, "description": "This Idempotency-Key was used with another request."},
-    429: {"model": ErrorBody, "description": "Slow down; see `Retry-After`."},
-    502: {"model": ErrorBody, "description": "A model, or another server that was asked, gave no usable answer."},
-    503: {"model": ErrorBody, "description": "A part does not answer, or not in time; see `Retry-After`."},
+    429: {"model": ErrorBody, "description": "A limit is reached; see `Retry-After`."},
+    502: {"model": ErrorBody, "description": "A model or another server gave no usable answer."},
+    503: {"model": ErrorBody, "description": "A part does not respond, or not in time; see `Retry-After`."},
 }
 DESCRIPTION = """
 Durable jobs over data and AI: long operations that survive any crash, behind plain HTTP.
 
 Send a key as `Authorization: Bearer <key>` or `X-API-Key`. Every error has `detail`, `status`, `title`, `code`
-and `request_id`. Every POST that makes or starts something takes an `Idempotency-Key`.
+and `request_id`. Every POST that creates or starts something accepts an `Idempotency-Key`.
 """
 
 
@@ -175,7 +177,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = _Towpath(
         chosen,
         title="Towpath",
-        version="0.1.0",
+        version=version("towpath"),
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=lambda app: _lifespan(app, chosen),
@@ -218,6 +220,16 @@ def _make_search(settings: Settings, database: Database) -> SearchService:
     )
 
 
+def _default_limits(settings: Settings) -> dict[LimitName, int]:
+    return {
+        LimitName.REQUESTS: settings.limit_requests,
+        LimitName.AI_REQUESTS: settings.ai_rate,
+        LimitName.JOBS: settings.limit_jobs,
+        LimitName.BYTES: settings.limit_bytes,
+        LimitName.STREAMS: settings.limit_streams,
+    }
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
@@ -251,14 +263,14 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             allow_hosts=settings.receiver_host_list, closed=closed, most_bytes=0, seconds=FETCH_SECONDS
         )
         stack.push_async_callback(webhook_client.close)
-        reader = DocumentReader(settings.read_limits, children=READERS)
+        reader = DocumentReader(settings.read_limits, children=MAX_READERS)
         stack.push_async_callback(reader.close)
         probes = Probes(settings, database, client)
         stack.push_async_callback(probes.close)
         key_uses = KeyUses(database)
         stack.push_async_callback(key_uses.close)
         limiter = Limiter(database)
-        limits = Limits(settings, database, limiter)
+        limits = Limits(_default_limits(settings), database, limiter)
         streams = StreamLeases(database, limits)
         await streams.start()
         stack.push_async_callback(streams.close)

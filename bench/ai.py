@@ -19,10 +19,10 @@ from uuid import uuid4
 
 from temporalio.client import Client
 
-from bench._figures import tell
 from bench.ai_empty import ITERATIONS, LOCAL, QUEUE, EmptyWorkflow, empty_worker
 from bench.ai_provider import agent
-from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from bench.figures import tell
+from towpath.accounts.types import DEFAULT_ORGANIZATION
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath
 from towpath.runtime.embedded import EmbeddedStack

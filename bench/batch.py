@@ -24,7 +24,7 @@ from uuid import UUID
 import orjson
 import psutil
 
-from bench._figures import tell
+from bench.figures import tell
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath

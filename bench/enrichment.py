@@ -24,9 +24,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-from bench._figures import tell
+from bench.figures import tell
 from tests.llm_server import KEY, llm_server
-from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from towpath.accounts.types import DEFAULT_ORGANIZATION
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath

@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench._figures import tell
+from bench.figures import tell
 from towpath.db.migrate import migrate
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings

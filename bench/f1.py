@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import _datasets as datasets
-from bench._figures import tell
+from bench import datasets
+from bench.figures import tell
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath
 from towpath.demo.persons import Score, ordered, score

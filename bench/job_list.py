@@ -29,7 +29,7 @@ import psycopg
 from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import col, select
 
-from bench._figures import tell
+from bench.figures import tell
 from towpath.ai.types import AI_JOB, QUERY_GENERATION
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate

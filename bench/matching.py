@@ -1,6 +1,6 @@
 """Quality and speed of matching alone: data sets with known duplicates through `domain.matching`, in one process.
 
-One protocol for all sets, with default settings: an index made from field names (`_datasets.field_type`), entities
+One protocol for all sets, with default settings: an index made from field names (`datasets.field_type`), entities
 prepared, candidates, a model trained on them, scores, verdicts, groups and the pairs that close them. One JSON line
 for each set on standard output. Run it from the repository:
 
@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import _datasets as datasets
+from bench import datasets
 from towpath.entities.domain import matching as m
 from towpath.entities.types import IndexConfig
 

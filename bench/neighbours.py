@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from bench._figures import tell
+from bench.figures import tell
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
 from towpath.runtime.embedded import EmbeddedStack

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from bench import _datasets
-from bench._figures import tell
+from bench import datasets
+from bench.figures import tell
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath
 from towpath.runtime.embedded import EmbeddedStack
@@ -170,7 +170,7 @@ async def retrieval(embedder: Embedder) -> None:
     """How often the true partner of a record is first, or among ten; against a fuzzy comparison of words."""
     from rapidfuzz import fuzz, process
 
-    for name, load in (("abt-buy", _datasets.abt_buy), ("dblp-acm", _datasets.dblp_acm)):
+    for name, load in (("abt-buy", datasets.abt_buy), ("dblp-acm", datasets.dblp_acm)):
         try:
             data = load()
         except FileNotFoundError:

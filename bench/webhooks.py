@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 
-from bench._figures import tell
+from bench.figures import tell
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath
 from towpath.runtime.embedded import EmbeddedStack

@@ -17,9 +17,9 @@ from pydantic.fields import FieldInfo
 from typer.cli import get_docs_for_click
 
 from docs import meanings
+from docs.permissions import collect_permissions, render_table
 from towpath.ai.types import DELIVER, ai_state
 from towpath.api.app import create_app
-from towpath.api.http.permissions import collect_permissions
 from towpath.cli import app as command_line
 from towpath.core.errors import ErrorCode, TowpathError
 from towpath.enrichment.types import STATUS_OF as ENRICHMENT_STATUS
@@ -83,6 +83,11 @@ def operations() -> str:
     if by_tag:
         raise ValueError(f"tags without a description in the OpenAPI document: {sorted(by_tag)}")
     return "\n\n".join(parts)
+
+
+def roles() -> str:
+    """Show who may call each operation."""
+    return render_table(collect_permissions(create_app(Settings(docs_open=True))))
 
 
 def _operation(name: str, operation: dict[str, Any], caller: str) -> tuple[str, str, str, str]:
@@ -224,6 +229,7 @@ def decisions() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "operations": operations,
+    "roles": roles,
     "errors": errors,
     "job-events": job_events,
     "enrichment-events": enrichment_events,

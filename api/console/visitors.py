@@ -25,6 +25,7 @@ from towpath.api.http.auth import (
     read_credential,
     read_session,
 )
+from towpath.api.http.limits import count_request
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, ForbiddenError, NotFoundError, TooLargeError, UnauthorizedError
@@ -129,7 +130,7 @@ async def read_thread_visitor(request: Request, state: AppState, conversation_id
         if link is None:
             raise
         note_caller(request.scope, organization=link.organization)
-        await state.limits.count_request(request.scope, link.organization)
+        await count_request(request, state, link.organization)
         return await _linked(state, link, conversation_id)
     return visitor, found
 

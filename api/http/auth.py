@@ -15,10 +15,10 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from towpath.accounts.domain.keys import KEY_FORM, key_prefix
 from towpath.accounts.service.callers import Session, authenticate_key, authenticate_session, normalize_credential
-from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
 from towpath.accounts.tokens import read_token, sign_token
-from towpath.accounts.types import KeyKind, Principal, Role, Scope
+from towpath.accounts.types import DEFAULT_ORGANIZATION, KeyKind, Principal, Role, Scope
 from towpath.ai.store.links import link_holds
+from towpath.api.http.limits import count_request
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import ForbiddenError, UnauthorizedError
@@ -80,7 +80,7 @@ async def authenticate(
     known: Principal | None = request.scope.get(CALLER)
     if known is None:
         known = request.scope[CALLER] = await _caller_of(request, state)
-        await state.limits.count_request(request.scope, known.organization)
+        await count_request(request, state, known.organization)
     return known
 
 
@@ -110,7 +110,7 @@ async def authenticate_embeddings(
     keyless = read_credential(request) is None and COOKIE not in request.cookies
     if keyless and state.settings.embeddings_open:
         note_caller(request.scope, organization=DEFAULT_ORGANIZATION)
-        await state.limits.count_request(request.scope, DEFAULT_ORGANIZATION)
+        await count_request(request, state, DEFAULT_ORGANIZATION)
         return Principal(
             organization=DEFAULT_ORGANIZATION,
             kind=KeyKind.ORGANIZATION,
@@ -138,7 +138,7 @@ async def read_session(request: Request, state: AppState) -> Session:
         raise UnauthorizedError("a key is required: send `Authorization: Bearer <key>`")
     session = await authenticate_session(state.accounts, token)
     note_caller(request.scope, organization=session.caller.organization)
-    await state.limits.count_request(request.scope, session.caller.organization)
+    await count_request(request, state, session.caller.organization)
     return session
 
 
@@ -234,7 +234,7 @@ def assert_allowed(caller: Principal, role: Role, scope: Scope) -> Principal:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a dependency asks of the caller; `towpath.api.http.permissions` makes a table of it.
+    """What a dependency requires of the caller; the documentation has a table of it.
 
     Attributes:
         unless: What lets others in, too.

@@ -68,8 +68,8 @@ async def start_job(
     )
     answer = {"job_id": str(job.id), **draft.answer}
     target = await read_job_endpoint(request, state, webhook)
-    await state.limits.room_for_bytes(caller.organization)
-    page_size, most = state.settings.enrichment_chunk, state.limits.most_jobs(caller.organization)
+    await state.limits.assert_room_for_bytes(caller.organization)
+    page_size, most = state.settings.enrichment_chunk, state.limits.max_jobs(caller.organization)
     async with state.db.transaction() as connection:
         if first := await slot.open(connection):
             return StartedJob(UUID(parse_json(first.body)["job_id"]), replay(first, digest))

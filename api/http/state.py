@@ -13,10 +13,10 @@ from towpath.accounts.key_cache import KeyCache
 from towpath.accounts.key_uses import KeyUses
 from towpath.accounts.rate_limiter import Limiter
 from towpath.accounts.service import Accounts
+from towpath.accounts.service.limits import Limits
+from towpath.accounts.service.stream_leases import StreamLeases
 from towpath.ai.service.parts import AiParts
 from towpath.api.http.health import Probes
-from towpath.api.http.limits import Limits
-from towpath.api.http.stream_leases import StreamLeases
 from towpath.api.http.upload_slots import UploadSlots
 from towpath.core.checks import Checks
 from towpath.core.turns import Turns
@@ -139,7 +139,7 @@ class AppState:
             default_llm=self.settings.ai_model,
             databases_root=self.settings.databases_root,
             attachment_max_bytes=self.settings.attachment_max_bytes,
-            max_jobs=self.limits.most_jobs,
+            max_jobs=self.limits.max_jobs,
         )
 
     @property

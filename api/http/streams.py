@@ -13,6 +13,7 @@ from starlette import types
 
 from towpath.accounts.types import Principal, Role, Scope
 from towpath.api.http.auth import authenticate, bearer, declare_needs, header_key, read_stream_token, require
+from towpath.api.http.limits import count_request
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
 from towpath.core.values import MAX_NUMBER
@@ -72,7 +73,7 @@ async def stream_reader(
         return await state.jobs.find(caller, job_id)
     organization = read_stream_token(state, token or "", job_id)
     note_caller(request.scope, organization=organization)
-    await state.limits.count_request(request.scope, organization)
+    await count_request(request, state, organization)
     return await get_job(state.db, organization, job_id)
 
 

@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import Request
 
+from towpath.accounts.service.limits import Limits
 from towpath.api.http.body_limit import allow, body_size
-from towpath.api.http.limits import Limits
 from towpath.api.http.uploads import read_ahead
 from towpath.core.errors import LimitReachedError, TowpathError, UnavailableError
 from towpath.runtime.settings import Settings
@@ -57,11 +57,11 @@ class UploadSlots:
             TooLargeError: The body says that it is larger.
             SlowBodyError: It does not come.
         """
-        await self._limits.room_for_bytes(organization)
+        await self._limits.assert_room_for_bytes(organization)
         allow(request.scope, limit, setting)
         slots = self._small
         if not await read_ahead(request):
-            await self._limits.room_for_job(organization)
+            await self._limits.assert_room_for_job(organization)
             slots = self._large
         async with slots.held(organization):
             yield
@@ -70,7 +70,7 @@ class UploadSlots:
     @asynccontextmanager
     async def brief(self, organization: str) -> AsyncIterator[None]:
         """The same for a body that has been read."""
-        await self._limits.room_for_bytes(organization)
+        await self._limits.assert_room_for_bytes(organization)
         async with self._small.held(organization):
             yield
 

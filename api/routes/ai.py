@@ -89,7 +89,7 @@ async def create_job(
     async with state.db.joined() as (database, connection):
         if known := await slot.open(connection):
             return replay(known, digest)
-        job = await accept_question(database, connection, draft, max_jobs=state.limits.most_jobs(caller.organization))
+        job = await accept_question(database, connection, draft, max_jobs=state.limits.max_jobs(caller.organization))
         await slot.keep(connection, digest, 201, answer)
     state.gateway.start_soon(job)
     return json_answer(answer, 201)
@@ -300,5 +300,5 @@ async def generate_query(
 
 async def _run_call(state: AppState, slot: Slot, digest: bytes, job: JobRow) -> JobRow:
     """Start a single question, or find the job of the first request with its key."""
-    create = partial(accept_call, max_jobs=state.limits.most_jobs(job.organization))
+    create = partial(accept_call, max_jobs=state.limits.max_jobs(job.organization))
     return await job_once(state, slot, digest, job, create)

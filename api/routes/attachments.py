@@ -46,7 +46,7 @@ async def upload(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Text, HTML, Markdown and PDF become text; images are shown to models that see."""
-    await state.limits.room_for_bytes(caller.organization)
+    await state.limits.assert_room_for_bytes(caller.organization)
     if len(files) > MAX_FILES:
         raise BadInputError(f"files: at most {MAX_FILES} in one call", field="files")
     rows = [await _read(state, caller, file.filename or "file", file.content_type, await file.read()) for file in files]
@@ -66,7 +66,7 @@ async def upload_base64(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The same for one file whose bytes are base64."""
-    await state.limits.room_for_bytes(caller.organization)
+    await state.limits.assert_room_for_bytes(caller.organization)
     body, digest = await read_body(request, state, AttachmentBody)
     data = read_base64(body.content_base64, "content_base64")
     row = await _read(state, caller, body.filename, body.media_type, data)

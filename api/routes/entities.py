@@ -139,7 +139,7 @@ async def upsert_entity(
         await slot.keep(connection, digest, status.HTTP_200_OK, result.answer)
         return json_answer(result.answer)
 
-    await state.limits.room_for_bytes(caller.organization)
+    await state.limits.assert_room_for_bytes(caller.organization)
     return await state.entities.write_in_turn(caller.organization, index_name, write)
 
 
@@ -249,7 +249,7 @@ async def _submit(
             index_name=options.index_name,
             deadline=options.deadline,
             endpoint=endpoint,
-            max_jobs=state.limits.most_jobs(caller.organization),
+            max_jobs=state.limits.max_jobs(caller.organization),
         )
         accepted = show_accepted(job)
         await slot.keep(connection, staged.upload.digest, 202, accepted)

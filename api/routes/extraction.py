@@ -243,7 +243,7 @@ async def _accept(
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
             return replay(known, sent.digest)
-        job = await accept_job(connection, draft, target, max_jobs=state.limits.most_jobs(caller.organization))
+        job = await accept_job(connection, draft, target, max_jobs=state.limits.max_jobs(caller.organization))
         await slot.keep(connection, sent.digest, 200, started_answer(state, request, draft.job))
     state.gateway.start_soon(job)
     return job

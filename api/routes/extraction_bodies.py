@@ -62,7 +62,7 @@ async def read_start(
             given, document = await _form(request, state, organization)
     else:
         # The document that it names is kept as well.
-        await state.limits.room_for_bytes(organization)
+        await state.limits.assert_room_for_bytes(organization)
         raw = b"".join([piece async for piece in body_pieces(request, limit=MAX_JSON)])
         given, document = _json(raw), None
     body = _validated(model, given)

@@ -37,7 +37,7 @@ async def put_index(
     async with state.db.transaction() as connection:
         if known := await slot.open(connection):
             return replay(known, digest)
-        result = await state.indexes.put(connection, caller, body, max_jobs=state.limits.most_jobs(caller.organization))
+        result = await state.indexes.put(connection, caller, body, max_jobs=state.limits.max_jobs(caller.organization))
         answer = result.view.model_dump(mode="json", by_alias=True, exclude_none=True)
         code = status.HTTP_201_CREATED if result.is_new else status.HTTP_200_OK
         await slot.keep(connection, digest, code, answer)
@@ -111,7 +111,7 @@ async def tune_index(
         if known := await slot.open(connection):
             return replay(known, b"")
         job = await state.indexes.tune(
-            connection, caller, index_name, max_jobs=state.limits.most_jobs(caller.organization)
+            connection, caller, index_name, max_jobs=state.limits.max_jobs(caller.organization)
         )
         started = TuneStarted(job_id=job.id, status=BatchStatus.PENDING, status_url=f"{STATUS_PATH}{job.id}")
         answer = started.model_dump(mode="json", by_alias=True)

@@ -144,7 +144,7 @@ async def _submit(
                 task_id=task_id,
                 deadline=deadline,
                 endpoint=endpoint,
-                max_jobs=state.limits.most_jobs(caller.organization),
+                max_jobs=state.limits.max_jobs(caller.organization),
             )
             answer = show_task(job, [])
             await slot.keep(connection, staged.upload.digest, 200, answer)

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.types import Message, Scope
 
 from towpath.accounts.rate_limiter import Limiter
+from towpath.accounts.service.limits import Limits
 from towpath.api.app import create_app
 from towpath.api.http.body_limit import LINGER_BYTES, SIGN_IN_BYTES, BodyLimit, allow
-from towpath.api.http.limits import Limits
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.upload_slots import Slots, UploadSlots
 from towpath.api.http.uploads import AHEAD_BYTES, body_pieces

@@ -19,8 +19,8 @@ from tests.builders import Organization
 from tests.llm_server import LlmServer
 from tests.pages.browser import NewPage, browser, new_page
 from towpath.accounts.limits import LimitName
-from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
 from towpath.accounts.store.usage import set_limits
+from towpath.accounts.types import DEFAULT_ORGANIZATION
 from towpath.db.engine import Database
 from towpath.enrichment.types import BATCH_ENRICHMENT
 from towpath.jobs.event_hub import EventHub

@@ -19,8 +19,8 @@ from tests.builders import Organization
 from tests.llm_server import LlmServer
 from tests.pages.site import Site, site, who
 from towpath.accounts.limits import LimitName
+from towpath.accounts.service.stream_leases import StreamLeases
 from towpath.accounts.store.usage import count_leases, hold_lease, measure_stored_bytes, set_limits
-from towpath.api.http.stream_leases import StreamLeases
 from towpath.core.errors import LimitReachedError
 from towpath.db.engine import Database
 from towpath.runtime.embedded import EmbeddedStack

@@ -13,11 +13,12 @@ import httpx
 import psycopg
 import pytest
 
+from docs.generate import COMMAND, FOLDER
+from docs.permissions import Permission, collect_permissions, render_table
 from tests.ai.builders import person_of
 from tests.api.hostile import Operation, operations, plain
 from tests.builders import Organization, organization
 from towpath.api.app import create_app
-from towpath.api.http.permissions import PAGE, Permission, collect_permissions, insert_table, render_table
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 
@@ -190,7 +191,7 @@ owner    GET /api/auth/api-keys
 owner    GET /api/auth/api-keys/{key_id}
 owner    PATCH /api/auth/api-keys/{key_id}
 """
-"""What each operation asks of its caller, as it was decided; the words are those of `towpath.api.http.permissions`."""
+"""What each operation asks of its caller, as it was decided; the words are those of `docs.permissions`."""
 BY_NAME = {line[9:]: line[:9].strip() for line in REVIEWED.strip().splitlines() if not line.startswith("#")}
 OF_PERSONS = {"POST /api/auth/logout-everywhere"}
 """For keys of the organization there is nothing to do: 403, whatever their role."""
@@ -249,14 +250,14 @@ def test_the_table_knows_the_operations_of_the_document() -> None:
 
 
 def test_the_page_tells_what_the_routes_ask_for() -> None:
-    page = PAGE.read_text()
+    page = (FOLDER / "explanation" / "security.md").read_text()
 
-    assert page == insert_table(page, render_table(ASKED)), "run `python -m towpath.api.http.permissions`"
+    assert render_table(ASKED) in page, f"run `{COMMAND}`"
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_who_is_nobody_is_refused_everywhere(callers: Callers, name: str) -> None:
-    wrong = _answers(callers.clients[name], lambda asked: {401} if asked.asked else None)
+    wrong = _answers(callers.clients[name], lambda asked: {401} if asked.authenticated else None)
 
     assert wrong == []
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +19,7 @@ from openapi_spec_validator import validate
 from pydantic import BaseModel
 
 import towpath
+from docs.generate import FOLDER
 from towpath import api
 from towpath.api.app import create_app
 from towpath.api.http.routing import ApiRoute
@@ -72,6 +75,7 @@ MAKES_NOTHING = {
     "/v1/jobs/{jobId}/pause": "moves a job that is there",
     "/v1/jobs/{jobId}/stream-token": "answers a token that is kept nowhere",
 }
+ROOT = FOLDER.parent
 MADE_ONCE_BY_NAME = {"/api/auth/register": "the address is taken by then: 409"}
 
 
@@ -95,6 +99,12 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield path, method, operation
+
+
+def test_the_document_names_the_version_that_is_installed(document: dict[str, Any]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert document["info"]["version"] == version("towpath") == project["version"]
 
 
 def test_every_route_of_the_api_refuses_what_it_does_not_know(app: FastAPI) -> None:

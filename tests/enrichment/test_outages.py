@@ -19,7 +19,7 @@ from temporalio.testing import WorkflowEnvironment
 from tests.builders import providers
 from tests.llm_server import Fault, LlmServer
 from tests.skipping import skipping
-from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from towpath.accounts.types import DEFAULT_ORGANIZATION
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
 from towpath.enrichment.domain.schema import read_content

@@ -11,7 +11,7 @@ from towpath.ai.store.connections import add_connection, get_connection, open_co
 from towpath.ai.store.tables import ConnectionRow
 from towpath.core.errors import UnavailableError
 from towpath.db.engine import Database
-from towpath.secrets.store.rotation import reseal
+from towpath.secrets.service import reseal_secrets
 from towpath.secrets.vault import Vault
 from towpath.webhooks.store.endpoints import add_endpoint, get_endpoint, set_standing_secret
 from towpath.webhooks.types import WebhookEvent
@@ -33,10 +33,10 @@ async def test_after_a_change_of_key_the_old_one_is_not_needed_any_more(database
     )
     await set_standing_secret(database, organization, old.seal("standing"))
     with pytest.raises(UnavailableError, match="TOWPATH_ENCRYPTION_KEYS"):
-        await reseal(database, new)
+        await reseal_secrets(database, new)
 
-    assert await reseal(database, both) == 3
+    assert await reseal_secrets(database, both) == 3
 
     assert open_config(new, await get_connection(database, organization, row.id)) == config
     assert new.open((await get_endpoint(database, organization, receiver.id)).secret) == "s"
-    assert await reseal(database, new) == 3
+    assert await reseal_secrets(database, new) == 3

@@ -12,7 +12,7 @@ from towpath.extraction.types import EXTRACTION
 from towpath.jobs.store.jobs import create_job, get_job
 from towpath.jobs.store.tables import JobRow
 from towpath.net.urls import document_shown, show_endpoint
-from towpath.secrets.store.rotation import reseal, seal_urls
+from towpath.secrets.service import reseal_secrets, seal_plain_urls
 from towpath.secrets.urls import open_url, seal_document, seal_endpoint, seen_url, shown_url
 from towpath.secrets.vault import Vault
 from towpath.webhooks.store.endpoints import add_endpoint, add_job_endpoint, get_endpoint
@@ -65,10 +65,10 @@ async def test_what_was_kept_in_clear_is_sealed_and_takes_part_in_a_change_of_ke
         await add_job_endpoint(connection, rows[0].id, JobEndpoint(HOOK))
         clear = await add_endpoint(connection, organization, HOOK, old.seal("s"), [WebhookEvent.COMPLETE])
 
-    assert await seal_urls(database, old) == 3
-    assert await seal_urls(database, old) == 0
+    assert await seal_plain_urls(database, old) == 3
+    assert await seal_plain_urls(database, old) == 0
     # The receiver's secret and the three URLs.
-    assert await reseal(database, both) == 4
+    assert await reseal_secrets(database, both) == 4
 
     kept = (await get_job(database, organization, rows[0].id)).params
     assert "MARK" not in str(kept)

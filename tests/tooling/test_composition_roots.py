@@ -76,3 +76,14 @@ def test_only_the_gateway_starts_and_signals_workflows() -> None:
 @pytest.mark.parametrize("name", ["utils.py", "helpers.py", "common.py"])
 def test_no_module_is_a_drawer_for_everything(name: str) -> None:
     assert [path for path in modules() if path.name == name] == []
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def test_what_is_private_stays_in_its_module() -> None:
+    files = [*modules(), *(path for folder in ("bench", "docs") for path in (ROOT / folder).rglob("*.py"))]
+
+    assert [path for path in files if private(path.stem)] == []
+    assert [(path, name) for path in files for name in imported(path) if any(map(private, name.split(".")))] == []

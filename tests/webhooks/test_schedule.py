@@ -14,7 +14,7 @@ from tests.builders import organization, persons
 from tests.receiver import Script, receiver
 from tests.skipping import skipping
 from tests.supervised import supervised
-from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+from towpath.accounts.types import DEFAULT_ORGANIZATION
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
 from towpath.entities.types import ENTITY_BATCH

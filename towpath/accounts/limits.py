@@ -22,6 +22,8 @@ class LimitName(StrEnum):
 WINDOW_SECONDS = 60
 """Of the limits that are a rate."""
 RATES = frozenset({LimitName.REQUESTS, LimitName.AI_REQUESTS})
+JOBS_RETRY_SECONDS = 10
+"""After which one of an organization's jobs may have ended."""
 MEANINGS = {
     LimitName.REQUESTS: "requests a minute, of all keys and sessions together",
     LimitName.AI_REQUESTS: "requests of the AI API a minute, of each key by itself; used: by this one",

@@ -15,6 +15,8 @@ from towpath.core.values import NUMBER, Moment, refuse_null
 from towpath.core.wire import Wire
 from towpath.core.words import Word
 
+DEFAULT_ORGANIZATION = "default"
+"""The organization of the first key, and of callers without a key where the settings admit them."""
 MAX_DAYS = 36_500
 
 

@@ -43,10 +43,10 @@ def bring_up_to_date(database_url: str) -> None:
 
 async def seal_plain_urls(database: Database, passphrases: Sequence[str]) -> None:
     """Encrypt the URLs that an earlier version stored in plain text; a migration cannot, it has no key."""
-    from towpath.secrets.store.rotation import seal_urls
+    from towpath.secrets.service import seal_plain_urls as seal
     from towpath.secrets.vault import Vault
 
-    if count := await seal_urls(database, Vault(passphrases)):
+    if count := await seal(database, Vault(passphrases)):
         logging.getLogger("towpath.stack").info("%d URLs that were kept in clear are sealed now", count)
 
 
@@ -63,10 +63,10 @@ async def furnish(stack: EmbeddedStack) -> None:
 
 
 async def _add_flights(stack: EmbeddedStack, database: Database) -> None:
-    from towpath.accounts.store.auth import DEFAULT_ORGANIZATION
+    from towpath.accounts.types import DEFAULT_ORGANIZATION
     from towpath.ai.databases.duck import DuckDatabase
     from towpath.ai.domain.semantics.draft import draft_model
-    from towpath.ai.store.examples import add_flights
+    from towpath.ai.service.examples import add_flights
     from towpath.runtime.embedded.flights import FILE_NAME, make_flights
     from towpath.secrets.vault import Vault
 

@@ -17,7 +17,7 @@ secrets_app = typer.Typer(help="Secrets at rest: credentials of databases, secre
 @secrets_app.command(name="reseal")
 def reseal_secrets(home: HomeOption = None) -> None:
     """Encrypt all stored secrets with the first of TOWPATH_ENCRYPTION_KEYS; after it the others can be let go."""
-    from towpath.secrets.store.rotation import reseal
+    from towpath.secrets.service import reseal_secrets as reseal
     from towpath.secrets.vault import Vault
 
     settings = read_settings(home)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench import _datasets as datasets
+from bench import datasets
 from bench.matching import matched
 from tests.domain.matching.builders import PERSONS, index, persons, prepared, sample
 from towpath.entities.domain.matching import LabelledPair, default_model, score_pairs, train, tune

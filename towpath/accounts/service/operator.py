@@ -18,6 +18,11 @@ from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Database
 
 
+async def ensure_bootstrap_key(database: Database, key: str) -> None:
+    """Create the default organization and its first key unless they exist; several processes may do so at once."""
+    await auth.ensure_bootstrap_key(database, key)
+
+
 async def create_key(
     database: Database, organization: str, *, name: str, role: Role, scopes: Sequence[Scope], days: int | None
 ) -> str:

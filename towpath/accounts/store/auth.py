@@ -14,24 +14,28 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from towpath.accounts.domain.keys import generate_slugs, hash_key, key_prefix
 from towpath.accounts.store.tables import ApiKeyRow, InvitationRow, OrganizationRow, UserRow
-from towpath.accounts.types import KeyKind, Role, Scope
+from towpath.accounts.types import DEFAULT_ORGANIZATION, KeyKind, Role, Scope
 from towpath.core.errors import ConflictError, NotFoundError, UnauthorizedError
 from towpath.core.names import name_key, normalize_email
 from towpath.db.engine import Connection, Database
 
-DEFAULT_ORGANIZATION = "default"
 TAKEN = "this organization or this address is taken; ask its owner for an invitation"
 KeyCheck = Callable[[ApiKeyRow], None]
 """Raises where something must not be done to a key; asked while the key's row is locked."""
 
 
+async def ensure_default_organization(connection: Connection) -> None:
+    """Create the first organization unless it exists; several processes may do so at once."""
+    await connection.execute(
+        "INSERT INTO organizations (id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (DEFAULT_ORGANIZATION, "Default"),
+    )
+
+
 async def ensure_bootstrap_key(database: Database, key: str) -> None:
-    """See that the first organisation and its first key are there; several processes may do so at once."""
+    """Create the first organization and its first key unless they exist; several processes may do so at once."""
     async with database.transaction() as connection:
-        await connection.execute(
-            "INSERT INTO organizations (id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-            (DEFAULT_ORGANIZATION, "Default"),
-        )
+        await ensure_default_organization(connection)
         await connection.execute(
             """
             INSERT INTO api_keys (id, organization, kind, name, key_prefix, key_hash, role, scopes)

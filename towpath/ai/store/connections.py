@@ -38,6 +38,13 @@ async def add_connection(database: Database, row: ConnectionRow) -> ConnectionRo
     return row
 
 
+async def ensure_connection(database: Database, row: ConnectionRow) -> None:
+    """Store a connection, unless there is one of its id; that one stays as it is."""
+    async with database.session() as session:
+        if await session.get(ConnectionRow, row.id) is None:
+            session.add(row)
+
+
 async def get_connection(database: Database, organization: str, connection_id: UUID) -> ConnectionRow:
     """One connection.
 

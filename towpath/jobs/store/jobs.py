@@ -12,7 +12,7 @@ from psycopg.rows import kwargs_row
 from psycopg.types.json import Json, Jsonb
 from sqlmodel import col, select
 
-from towpath.accounts.limits import LimitName
+from towpath.accounts.limits import JOBS_RETRY_SECONDS, LimitName
 from towpath.accounts.store.usage import count_open_jobs
 from towpath.core.errors import ConflictError, ErrorCode, JobNotActiveError, LimitReachedError, NotFoundError
 from towpath.db.engine import Connection, Database
@@ -42,8 +42,6 @@ from towpath.jobs.types import (
 EVENT_CHANNEL = "towpath_job_events"
 ACTIVE = [JobState.PENDING, JobState.RUNNING, JobState.PAUSED]
 DEFAULT_WINDOW = 6
-JOBS_RETRY = 10
-"""Seconds after which one of an organization's jobs may have ended."""
 Cursor = tuple[datetime, UUID]
 
 
@@ -99,7 +97,7 @@ async def create_job(connection: Connection, job: JobRow, *, most: int = 0) -> N
         LimitReachedError: There are as many.
     """
     if most and await count_open_jobs(connection, job.organization, most=most) >= most:
-        raise LimitReachedError(LimitName.JOBS, most, retry_after=JOBS_RETRY)
+        raise LimitReachedError(LimitName.JOBS, most, retry_after=JOBS_RETRY_SECONDS)
     await connection.execute(
         """
         INSERT INTO jobs (id, organization, kind, external_id, state, params, digest, total, processed, failed,

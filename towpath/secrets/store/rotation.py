@@ -11,7 +11,7 @@ from towpath.net.urls import document_shown, show_endpoint
 from towpath.secrets.urls import MARK, Show, reseal_url
 from towpath.secrets.vault import Vault
 
-AT_ONCE = 2_000
+BATCH_ROWS = 2_000
 
 SEALED = (
     ("connections", "id", "config"),
@@ -34,11 +34,11 @@ URLS: tuple[tuple[str, str, sql.Composable, sql.Composable, Show], ...] = (
 """Tables with their key, where a URL is, how it is written, and how it is shown."""
 
 
-async def reseal(database: Database, vault: Vault) -> int:
-    """Seal everything anew, a table at a time, each in one transaction; URLs a piece at a time.
+async def reseal_columns(database: Database, vault: Vault) -> int:
+    """Seal the columns of secrets anew, a table at a time, each in one transaction.
 
     Returns:
-        How many secrets there are.
+        How many secrets they hold.
 
     Raises:
         UnavailableError: One was sealed with a key that the vault does not hold; its table stays as it was.
@@ -55,24 +55,24 @@ async def reseal(database: Database, vault: Vault) -> int:
             async with connection.cursor() as cursor:
                 await cursor.executemany(write, [(vault.reseal(sealed), row) for row, sealed in rows])
         count += len(rows)
-    return count + await seal_urls(database, vault, again=True)
+    return count
 
 
 async def seal_urls(database: Database, vault: Vault, *, again: bool = False) -> int:
-    """Seal the URLs that an earlier version has kept in clear.
+    """Seal the URLs that an earlier version has stored in plain text, some thousand rows a transaction.
 
     Args:
-        database: Where they are.
-        vault: With a key.
-        again: Whether those that are sealed are sealed anew, with the newest key.
+        database: The database.
+        vault: A vault with a key.
+        again: Whether those that are sealed already are sealed anew, with the newest key.
 
     Returns:
-        How many are sealed now.
+        How many this call has sealed.
 
     Raises:
-        UnavailableError: One was sealed with a key that the vault does not hold; its piece stays as it was.
+        UnavailableError: One was sealed with a key that the vault does not hold; its transaction changes nothing.
     """
-    return sum([await _seal_table(database, vault, *one, again=again) for one in URLS])
+    return sum([await _seal_table(database, vault, *location, again=again) for location in URLS])
 
 
 async def _seal_table(
@@ -80,27 +80,27 @@ async def _seal_table(
     vault: Vault,
     table: str,
     key: str,
-    place: sql.Composable,
+    value: sql.Composable,
     change: sql.Composable,
     show: Show,
     *,
     again: bool,
 ) -> int:
-    names = {"table": sql.Identifier(table), "key": sql.Identifier(key), "place": place, "change": change}
+    names = {"table": sql.Identifier(table), "key": sql.Identifier(key), "value": value, "change": change}
     read = sql.SQL(
-        "SELECT {key}, {place} FROM {table} WHERE {place} IS NOT NULL AND (%(again)s OR {place} NOT LIKE %(mark)s)"
+        "SELECT {key}, {value} FROM {table} WHERE {value} IS NOT NULL AND (%(again)s OR {value} NOT LIKE %(mark)s)"
         " AND (%(after)s::uuid IS NULL OR {key} > %(after)s) ORDER BY {key} LIMIT %(limit)s FOR UPDATE"
     ).format(**names)
     write = sql.SQL("UPDATE {table} SET {change} WHERE {key} = %s").format(**names)
-    values: dict[str, Any] = {"again": again, "mark": f"{MARK}%", "after": None, "limit": AT_ONCE}
+    values: dict[str, Any] = {"again": again, "mark": f"{MARK}%", "after": None, "limit": BATCH_ROWS}
     count = 0
     while True:
         async with database.transaction() as connection:
             rows = await (await connection.execute(read, values)).fetchall()
-            made = [(reseal_url(vault, url, show), row, url) for row, url in rows]
+            sealed = [(reseal_url(vault, url, show), row, url) for row, url in rows]
             async with connection.cursor() as cursor:
-                await cursor.executemany(write, [(url, row) for url, row, before in made if url != before])
-        count += sum(url.startswith(MARK) for url, _, _ in made)
-        if len(rows) < AT_ONCE:
+                await cursor.executemany(write, [(url, row) for url, row, before in sealed if url != before])
+        count += sum(url.startswith(MARK) for url, _, _ in sealed)
+        if len(rows) < BATCH_ROWS:
             return count
         values["after"] = rows[-1][0]

@@ -1,4 +1,4 @@
-"""Counts the event streams that are open, over all façades: each tells Postgres how many it has, for a minute.
+"""Counts the event streams that are open, over all façades: each states in Postgres how many it has, for a minute.
 
 A façade that is killed leaves nothing behind: what it held is not renewed and counts no more.
 """
@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from towpath.accounts.limits import LimitName
 from towpath.accounts.rate_limiter import raise_unless_away
+from towpath.accounts.service.limits import STREAMS, Limits
 from towpath.accounts.store.usage import drop_leases, hold_lease, renew_leases
-from towpath.api.http.limits import STREAMS, Limits
 from towpath.core.errors import LimitReachedError
 from towpath.core.turns import Turns
 from towpath.db.engine import Database
@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0
 RENEW_SECONDS = 20.0
-TELL_SECONDS = 1.0
+REPORT_SECONDS = 1.0
 RETRY_SECONDS = 30
 
 
 class StreamLeases:
-    """The streams of this process.
+    """The streams that this process has open.
 
     Args:
         database: Where leases are kept.
@@ -76,36 +76,36 @@ class StreamLeases:
             self._changed.add(organization)
 
     async def _take(self, organization: str) -> None:
-        most = self._limits.most(organization, LimitName.STREAMS)
-        # One after the other, for each tells how many there are with it; who waits does not count yet.
+        limit = self._limits.get(organization, LimitName.STREAMS)
+        # One after the other, for each states the number including itself; one that waits does not count yet.
         async with self._turns.of(organization):
             taken = True
             try:
                 taken = await hold_lease(
                     self._database, STREAMS, organization, self._holder,
-                    held=self._held[organization] + 1, most=most, seconds=LEASE_SECONDS,
+                    held=self._held[organization] + 1, most=limit, seconds=LEASE_SECONDS,
                 )  # fmt: skip
             except Exception as error:
                 raise_unless_away(error)
             if taken:
                 self._held[organization] += 1
         if not taken:
-            raise LimitReachedError(LimitName.STREAMS, most, retry_after=RETRY_SECONDS)
+            raise LimitReachedError(LimitName.STREAMS, limit, retry_after=RETRY_SECONDS)
 
     async def _renew(self) -> None:
         rounds = 0
         while True:
-            await asyncio.sleep(TELL_SECONDS)
+            await asyncio.sleep(REPORT_SECONDS)
             rounds += 1
-            told = set(self._changed)
-            if rounds % (RENEW_SECONDS // TELL_SECONDS) == 0:
-                told |= set(self._held)
-            if not told:
+            reported = set(self._changed)
+            if rounds % (RENEW_SECONDS // REPORT_SECONDS) == 0:
+                reported |= set(self._held)
+            if not reported:
                 continue
-            self._changed -= told
+            self._changed -= reported
             try:
-                for organization in sorted(told):
-                    # In turn with those that open one, so that no older number is told after a newer.
+                for organization in sorted(reported):
+                    # In turn with those that open one, so that no older number is stored after a newer.
                     async with self._turns.of(organization):
                         held = self._held[organization]
                         await renew_leases(
@@ -114,6 +114,6 @@ class StreamLeases:
                         if not self._held[organization]:
                             del self._held[organization]
             except Exception:
-                # Told again in the next round; until then the leases hold.
-                self._changed |= told
+                # Reported again in the next round; until then the leases hold.
+                self._changed |= reported
                 logger.warning("leases of streams could not be renewed", exc_info=True)
