@@ -24,41 +24,46 @@ _BITS = np.maximum(default_bits(FieldType.TEXT), 0.0)
 def astray_bits(
     model: MatchModel,
     records: Sequence[Sequence[str | None]],
-    held: npt.NDArray[np.bool_],
+    has_value: npt.NDArray[np.bool_],
     left: Int64s,
     right: Int64s,
 ) -> Floats:
     """Pairs x fields: evidence of the words in different fields, in equal parts to the fields they stand in.
 
-    `held` says, records x fields, which values there are.
+    `has_value` says, records x fields, which values there are.
     """
     bits = np.zeros((len(left), len(model.fields)), dtype=np.float64)
     wordy = [n for n, field in enumerate(model.fields) if field.type in (FieldType.TEXT, FieldType.STRING)]
     if len(wordy) < 2 or not len(left):
         return bits
-    filled = np.asarray(held[:, wordy], dtype=bool)
+    filled = np.asarray(has_value[:, wordy], dtype=bool)
     packed = np.packbits(filled, axis=1)
     rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()
     _, first, of_record = np.unique(rows, return_index=True, return_inverse=True)
     patterns: npt.NDArray[np.bool_] = filled[first]
     only = patterns[:, None, :] & ~patterns[None, :, :]
     # Pairs of patterns in which each side has something that the other one lacks.
-    more = np.asarray(only.any(axis=2), dtype=bool).reshape(len(patterns), len(patterns))
-    both: npt.NDArray[np.bool_] = more & more.T
-    at = np.flatnonzero(both[of_record[left], of_record[right]])
-    if not len(at):
+    has_extra = np.asarray(only.any(axis=2), dtype=bool).reshape(len(patterns), len(patterns))
+    both_have_extra: npt.NDArray[np.bool_] = has_extra & has_extra.T
+    rows_of_pairs = np.flatnonzero(both_have_extra[of_record[left], of_record[right]])
+    if not len(rows_of_pairs):
         return bits
-    slots: dict[str, int] = {}
+    indexes: dict[str, int] = {}
     sides = []
-    for own, other in ((left[at], right[at]), (right[at], left[at])):
+    for side, opposite in ((left[rows_of_pairs], right[rows_of_pairs]), (right[rows_of_pairs], left[rows_of_pairs])):
         texts = [
-            _joined(records[one], [wordy[n] for n in np.flatnonzero(only[mine, theirs])])
-            for one, mine, theirs in zip(own.tolist(), of_record[own].tolist(), of_record[other].tolist(), strict=True)
+            _joined(records[record], [wordy[n] for n in np.flatnonzero(only[mine, theirs])])
+            for record, mine, theirs in zip(
+                side.tolist(), of_record[side].tolist(), of_record[opposite].tolist(), strict=True
+            )
         ]
-        sides.append(np.array([slots.setdefault(text, len(slots)) for text in texts], dtype=np.int64))
-    found = _BITS[text_levels(model.rarity, list(slots), sides[0], sides[1])]
-    involved = only[of_record[left[at]], of_record[right[at]]] | only[of_record[right[at]], of_record[left[at]]]
-    bits[at[:, None], np.array(wordy)[None, :]] = involved * (found / involved.sum(axis=1))[:, None]
+        sides.append(np.array([indexes.setdefault(text, len(indexes)) for text in texts], dtype=np.int64))
+    weights = _BITS[text_levels(model.rarity, list(indexes), sides[0], sides[1])]
+    involved = (
+        only[of_record[left[rows_of_pairs]], of_record[right[rows_of_pairs]]]
+        | only[of_record[right[rows_of_pairs]], of_record[left[rows_of_pairs]]]
+    )
+    bits[rows_of_pairs[:, None], np.array(wordy)[None, :]] = involved * (weights / involved.sum(axis=1))[:, None]
     return bits
 
 

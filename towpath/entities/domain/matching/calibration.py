@@ -72,13 +72,13 @@ def _by_gap(best: Floats, line: float) -> float:
     if len(best) < MIN_ENTITIES:
         return 0.0
     bins = np.append(_GRID, _GRID[-1] + _STEP) - _STEP / 2
-    held = np.histogram(np.clip(best, _GRID[0], _GRID[-1]), bins)[0].astype(np.float64)
+    counts = np.histogram(np.clip(best, _GRID[0], _GRID[-1]), bins)[0].astype(np.float64)
     offsets = np.arange(-12, 13) * _STEP
     kernel = np.exp(-0.5 * (offsets / _BANDWIDTH) ** 2)
-    smooth = np.convolve(held, kernel / kernel.sum(), "same")
+    smooth = np.convolve(counts, kernel / kernel.sum(), "same")
     heaps = np.minimum(np.maximum.accumulate(smooth), np.maximum.accumulate(smooth[::-1])[::-1])
     depth = smooth / np.maximum(heaps, 1e-9)
-    below = np.cumsum(held) / len(best)
+    below = np.cumsum(counts) / len(best)
     allowed = (_GRID >= MIN_LINE) & (_GRID <= MAX_LINE) & (below >= 0.02) & (below <= 0.98) & (heaps >= 2.0)
     if not allowed.any():
         return 0.0

@@ -100,8 +100,8 @@ def fit_model(model: MatchModel, config: IndexConfig) -> MatchModel:
 
     A field that came after the training has the evidence of its type.
     """
-    known = {(field.name, field.type): field for field in model.fields}
-    fields = [known.get((field.name, field.type), field) for field in default_model(config).fields]
+    trained = {(field.name, field.type): field for field in model.fields}
+    fields = [trained.get((field.name, field.type), field) for field in default_model(config).fields]
     if fields == model.fields:
         return model
     # Validated anew: a copy would keep the arrays that were made of the old fields.

@@ -74,8 +74,8 @@ def evidence(model: MatchModel, comparison: Comparison) -> Floats:
     bits = np.zeros(comparison.levels.shape, dtype=np.float64)
     for number, field in enumerate(model.fields):
         levels = comparison.levels[:, number]
-        known = levels != MISSING
-        found = model.tables[number][levels[known]]
-        bits[known, number] = found + comparison.rarity_bits[known, number]
+        has_level = levels != MISSING
+        table_weights = model.tables[number][levels[has_level]]
+        bits[has_level, number] = table_weights + comparison.rarity_bits[has_level, number]
         bits[:, number] = field.weight * field.scale * (bits[:, number] + comparison.astray_bits[:, number])
     return bits

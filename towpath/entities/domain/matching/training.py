@@ -90,10 +90,10 @@ def _pairs(uids: Int64s, left: Int64s, right: Int64s) -> tuple[Int64s, Int64s]:
     nothing = np.empty(0, dtype=np.int64)
     if not len(uids) or not len(left):
         return nothing, nothing
-    one = np.minimum(np.searchsorted(uids, left), len(uids) - 1)
-    two = np.minimum(np.searchsorted(uids, right), len(uids) - 1)
-    known = (uids[one] == left) & (uids[two] == right) & (one != two)
-    low, high = np.minimum(one, two)[known], np.maximum(one, two)[known]
+    left_at = np.minimum(np.searchsorted(uids, left), len(uids) - 1)
+    right_at = np.minimum(np.searchsorted(uids, right), len(uids) - 1)
+    is_sampled = (uids[left_at] == left) & (uids[right_at] == right) & (left_at != right_at)
+    low, high = np.minimum(left_at, right_at)[is_sampled], np.maximum(left_at, right_at)[is_sampled]
     pairs = np.unique(low * len(uids) + high)
     return pairs // len(uids), pairs % len(uids)
 
@@ -104,7 +104,7 @@ def _frequencies(config: IndexConfig, values: Sequence[Values]) -> MatchModel:
     texts: list[str] = []
     fields: list[FieldModel] = []
     for number, field in enumerate(base.fields):
-        column = [found for row in values if (found := row[number]) is not None]
+        column = [value for row in values if (value := row[number]) is not None]
         if field.type is FieldType.TEXT:
             texts.extend(column)
         fields.append(field.model_copy(update=_value_statistics(field.type, column)))
@@ -121,17 +121,19 @@ def _value_statistics(kind: FieldType, column: list[str]) -> dict[str, object]:
     for value in column:
         counts[value] = counts.get(value, 0) + 1
     often = sorted(((-n, value_hash(v)) for v, n in counts.items() if n >= RARE_COUNT))[:MAX_COMMON_VALUES]
-    held = np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
-    found: dict[str, object] = {
+    occurrences = np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
+    statistics: dict[str, object] = {
         "sampled": len(column),
         # Chance that two entities agree: an average over values; a value met once counts as half a twin.
-        "agreement": float((held * np.maximum(held - 1.0, 0.5)).sum() / (len(column) * max(len(column) - 1.0, 1.0))),
+        "agreement": float(
+            (occurrences * np.maximum(occurrences - 1.0, 0.5)).sum() / (len(column) * max(len(column) - 1.0, 1.0))
+        ),
         "common": {hashed: -negative for negative, hashed in often},
     }
     if kind is FieldType.NUMBER:
         low, high = np.percentile(np.array([float(value) for value in column]), [10, 90])
-        found["spread"] = float(high - low) / 2.0
-    return found
+        statistics["spread"] = float(high - low) / 2.0
+    return statistics
 
 
 def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, rivals: _Rivals) -> MatchModel:
@@ -140,7 +142,7 @@ def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, riv
     The prior stays where it is, since a free one runs away where matches are few; only where candidates are mostly
     matches, in a list full of copies, does it rise with their share.
     """
-    levels, known = comparison.levels, comparison.levels != MISSING
+    levels, has_level = comparison.levels, comparison.levels != MISSING
     defaults = [default_tables(field.type) for field in model.fields]
     by_chance = [
         np.bincount(chance.levels[chance.levels[:, number] != MISSING, number], minlength=level_count(field.type))
@@ -153,12 +155,12 @@ def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, riv
     for _ in range(ROUNDS):
         total = model.prior_bits + rarity
         for number, table in enumerate(bits):
-            at = known[:, number]
+            at = has_level[:, number]
             total[at] += table[levels[at, number]]
         matches = rivals.share(total)
         moved = 0.0
         for number, field in enumerate(model.fields):
-            at = known[:, number]
+            at = has_level[:, number]
             size = len(bits[number])
             m = np.bincount(levels[at, number], weights=matches[at], minlength=size)
             u = np.bincount(levels[at, number], weights=1.0 - matches[at], minlength=size)
@@ -168,9 +170,9 @@ def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, riv
             m = (m + MATCH_ROPE * defaults[number][0]) / (m.sum() + MATCH_ROPE)
             u = (u + OTHER_ROPE * defaults[number][1]) / (u.sum() + OTHER_ROPE)
             raw = np.clip(np.log2(m / u), -MAX_LEVEL_BITS, MAX_LEVEL_BITS)
-            found = _rising((_rising(raw, m + u, field.type) + anchors[number]) / 2.0, m + u, field.type)
-            moved = max(moved, float(np.abs(found - bits[number]).max()))
-            bits[number] = found
+            smoothed = _rising((_rising(raw, m + u, field.type) + anchors[number]) / 2.0, m + u, field.type)
+            moved = max(moved, float(np.abs(smoothed - bits[number]).max()))
+            bits[number] = smoothed
         if moved < 0.01:
             break
     fields = [
@@ -188,13 +190,13 @@ def _anchor(kind: FieldType, by_chance: Int64s) -> Floats:
     In a field of few values, as a venue or a city, agreement is cheap, whatever its type is usually worth.
     """
     bits = default_bits(kind)
-    drawn = int(by_chance.sum())
-    if drawn < MIN_PAIRS:
+    pairs_by_chance = int(by_chance.sum())
+    if pairs_by_chance < MIN_PAIRS:
         return bits
     shares = default_tables(kind)[0]
     for run in chains(kind):
         at_least = np.cumsum(shares[run][::-1])[::-1] / shares[run].sum()
-        by_accident = (np.cumsum(by_chance[run][::-1])[::-1] + 1.0) / drawn
+        by_accident = (np.cumsum(by_chance[run][::-1])[::-1] + 1.0) / pairs_by_chance
         bits[run] = np.minimum(bits[run], np.maximum(np.log2(at_least / by_accident), MIN_LIMIT))
     return bits
 
@@ -222,13 +224,13 @@ def _by_chance(
     model: MatchModel, values: Sequence[Values], sources: npt.NDArray[np.int32] | None, pairs: int
 ) -> Comparison:
     """Compare pairs drawn by chance: with clean sources, across sources only, as the candidates are."""
-    drawn = np.random.default_rng(0).integers(0, len(values), (2, min(pairs, CHANCE_PAIRS)))
-    kept = drawn[0] != drawn[1]
+    positions = np.random.default_rng(0).integers(0, len(values), (2, min(pairs, CHANCE_PAIRS)))
+    is_fair = positions[0] != positions[1]
     # Identical entities are no accident: in a list full of copies they would make agreement look cheap.
-    kept &= np.array([values[i] != values[j] for i, j in drawn.T.tolist()], dtype=bool)
+    is_fair &= np.array([values[i] != values[j] for i, j in positions.T.tolist()], dtype=bool)
     if sources is not None:
-        kept &= sources[drawn[0]] != sources[drawn[1]]
-    return compare_pool(model, values, drawn[0][kept], drawn[1][kept])
+        is_fair &= sources[positions[0]] != sources[positions[1]]
+    return compare_pool(model, values, positions[0][is_fair], positions[1][is_fair])
 
 
 def _rising(bits: Floats, weights: Floats, kind: FieldType) -> Floats:
