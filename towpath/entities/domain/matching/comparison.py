@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from rapidfuzz import distance, process
 
-from towpath.entities.domain.matching.astray import astray_bits
+from towpath.entities.domain.matching.cross_field import cross_field_weights
 from towpath.entities.domain.matching.levels import MISSING, NUMBER_EDGES, STRING_EDGES
 from towpath.entities.domain.matching.model import FieldModel, MatchModel
 from towpath.entities.domain.matching.textlevels import cut, text_levels
@@ -25,13 +25,13 @@ class Comparison(NamedTuple):
 
     Attributes:
         levels: pairs x fields, `MISSING` where a side has no value.
-        rarity_bits: pairs x fields, adjustment for how common the value is that both sides share.
-        astray_bits: pairs x fields, for likeness between words that stand in different fields, see `astray`.
+        frequency_adjustments: pairs x fields, in bits, for how common the value is that both sides share.
+        cross_field_weights: pairs x fields, in bits, for likeness between words in different fields, see `cross_field`.
     """
 
     levels: Int16s
-    rarity_bits: Floats
-    astray_bits: Floats
+    frequency_adjustments: Floats
+    cross_field_weights: Floats
 
 
 def compare(model: MatchModel, left: Sequence[Values], right: Sequence[Values]) -> Comparison:
@@ -65,7 +65,7 @@ def pool(left: Sequence[Values], right: Sequence[Values]) -> tuple[list[Values],
 def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, right: Int64s) -> Comparison:
     """As `compare`, for pairs given as positions in one list of entities: the fast way for many pairs."""
     levels = np.full((len(left), len(model.fields)), MISSING, dtype=np.int16)
-    rarity_bits = np.zeros((len(left), len(model.fields)), dtype=np.float64)
+    frequency_adjustments = np.zeros((len(left), len(model.fields)), dtype=np.float64)
     has_value = np.zeros((len(records), len(model.fields)), dtype=bool)
     for number, field in enumerate(model.fields):
         codes, distinct = _codes([values[number] for values in records])
@@ -76,8 +76,8 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
         if equal.any() and field.sampled:
             table = np.zeros(len(distinct), dtype=np.float64)
             for code in np.unique(left_codes[equal]).tolist():
-                table[code] = field.rarity_bits(distinct[code])
-            rarity_bits[equal, number] = table[left_codes[equal]]
+                table[code] = field.frequency_adjustment(distinct[code])
+            frequency_adjustments[equal, number] = table[left_codes[equal]]
         at = np.flatnonzero(present)
         if not len(at):
             continue
@@ -86,7 +86,7 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
         pairs, pair_of_row = np.unique(low * len(distinct) + high, return_inverse=True)
         low, high = pairs // len(distinct), pairs % len(distinct)
         levels[at, number] = _levels(field, model.rarity, distinct, low, high)[pair_of_row]
-    return Comparison(levels, rarity_bits, astray_bits(model, records, has_value, left, right))
+    return Comparison(levels, frequency_adjustments, cross_field_weights(model, records, has_value, left, right))
 
 
 def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:

@@ -103,7 +103,7 @@ def _is_code(word: str) -> bool:
     return len(word) >= 3 and not word.isalpha() and (len(word) >= 5 or not word.isdigit())
 
 
-def entity_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> npt.NDArray[np.int64]:
+def blocking_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> npt.NDArray[np.int64]:
     """The keys of one entity.
 
     Args:

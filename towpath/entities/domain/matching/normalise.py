@@ -137,10 +137,10 @@ class _Codes:
             ends, followed = self._runs
             if not followed[bisect_left(ends, match.end())]:
                 return match[0]
-        return _joined(match)
+        return _join_code(match)
 
 
-def _joined(match: re.Match[str]) -> str:
+def _join_code(match: re.Match[str]) -> str:
     """Join the parts of a code, but leave dates, fractions, ranges and plain decimals in parts."""
     code = match.group()
     parts = re.split(r"[-/.]", code)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from towpath.entities.domain.matching.keys import entity_keys
+from towpath.entities.domain.matching.keys import blocking_keys
 from towpath.entities.domain.matching.normalise import MAX_LEAVES, NORMALISERS, raw_text
 from towpath.entities.types import IndexConfig
 
@@ -78,7 +78,7 @@ def prepare(entity: Mapping[str, object], config: IndexConfig) -> PreparedEntity
     return PreparedEntity(
         values=tuple(values),
         source=_source(entity, config.source_field),
-        keys=entity_keys(values, [field.type for field in config.fields]),
+        keys=blocking_keys(values, [field.type for field in config.fields]),
     )
 
 

@@ -147,8 +147,8 @@ class TextSpace:
             dtype=bool,
             count=len(self.vocabulary),
         )
-        self.codes = _marked(is_code, row_numbers, at, shape)
-        self.numbers = _marked(has_digit, row_numbers, at, shape)
+        self.codes = _mark_words(is_code, row_numbers, at, shape)
+        self.numbers = _mark_words(has_digit, row_numbers, at, shape)
         self.has_code = np.diff(self.codes.indptr) > 0
         self._texts = texts
         self._joined: dict[int, str] = {}
@@ -227,7 +227,9 @@ def _is_code(word: str) -> bool:
     return len(word) >= 4 and not word.isalpha() and "." not in word and (len(word) >= 5 or not word.isdigit())
 
 
-def _marked(marks: npt.NDArray[np.bool_], rows: Int64s, columns: Int64s, shape: tuple[int, int]) -> sparse.csr_matrix:
+def _mark_words(
+    marks: npt.NDArray[np.bool_], rows: Int64s, columns: Int64s, shape: tuple[int, int]
+) -> sparse.csr_matrix:
     """Ones where a row holds a marked word."""
     is_marked = marks[columns] if len(columns) else np.empty(0, dtype=bool)
     return sparse.csr_matrix(

@@ -12,15 +12,16 @@ from pydantic import BaseModel
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare
 from towpath.entities.domain.matching.levels import MISSING, Floats
 from towpath.entities.domain.matching.model import MatchModel
-from towpath.entities.domain.matching.score import MAX_BITS, evidence, score_comparison
+from towpath.entities.domain.matching.score import MAX_BITS, match_weights, score_comparison
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig
 
 FOLDS = 5
 MIN_LABELS = 8
-PRIOR_ROPE = 0.02
-SCALE_ROPE = 4.0
-LEVEL_ROPE = 0.6
+PRIOR_PENALTY = 0.02
+SCALE_PENALTY = 4.0
+LEVEL_PENALTY = 0.6
+"""How strongly each coefficient is held near the model as it was: ridge penalties."""
 ROUNDS = 30
 CLEAN_RECALL_WEIGHT = 6.0
 _LN2 = float(np.log(2.0))
@@ -63,7 +64,7 @@ def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfi
     """
     truth = np.array([pair.duplicate for pair in labelled], dtype=bool)
     comparison = compare(model, [p.left for p in labelled], [p.right for p in labelled])
-    before = _quality(score_comparison(model, comparison).similarity, truth, config.duplicate_threshold)
+    before = _measure_quality(score_comparison(model, comparison).similarity, truth, config.duplicate_threshold)
     counts = {"labels": len(truth), "duplicates": int(truth.sum())}
     if len(truth) < MIN_LABELS or truth.all() or not truth.any():
         return model, TuneReport(**counts, before=before, after=before, applied=False)
@@ -74,26 +75,26 @@ def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfi
         outside = np.flatnonzero(folds == fold)
         fitted = _fit(model, _rows(comparison, inside), truth[inside], config)
         held_out[outside] = score_comparison(fitted, _rows(comparison, outside)).similarity
-    after = _quality(held_out, truth, config.duplicate_threshold)
-    if _worth(after, config) < _worth(before, config):
+    after = _measure_quality(held_out, truth, config.duplicate_threshold)
+    if _f_score(after, config) < _f_score(before, config):
         return model, TuneReport(**counts, before=before, after=after, applied=False)
     return _fit(model, comparison, truth, config), TuneReport(**counts, before=before, after=after, applied=True)
 
 
 def _rows(comparison: Comparison, at: Int64s) -> Comparison:
-    return Comparison(comparison.levels[at], comparison.rarity_bits[at], comparison.astray_bits[at])
+    return Comparison(comparison.levels[at], comparison.frequency_adjustments[at], comparison.cross_field_weights[at])
 
 
 def _folds(comparison: Comparison, truth: npt.NDArray[np.bool_]) -> Int64s:
     """Folds by content, so that the order of the labels does not matter, each with its share of both answers."""
-    order = np.lexsort((*comparison.rarity_bits.T, *comparison.levels.T, truth))
+    order = np.lexsort((*comparison.frequency_adjustments.T, *comparison.levels.T, truth))
     folds = np.empty(len(truth), dtype=np.int64)
     folds[order] = np.arange(len(truth)) % FOLDS
     return folds
 
 
 def _fit(model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_], config: IndexConfig) -> MatchModel:
-    features, offset, penalties, level_columns = _design(model, comparison)
+    features, offset, penalties, level_columns = _make_design_matrix(model, comparison)
     target = truth.astype(np.float64)
     coefficients = np.zeros(features.shape[1])
     for _ in range(ROUNDS):
@@ -111,7 +112,7 @@ def _fit(model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_]
     count = len(model.fields)
     scales = np.maximum(1.0 + coefficients[1 : 1 + count], 0.05)
     for number, field in enumerate(model.fields):
-        table = model.tables[number].copy()
+        table = model.level_weights[number].copy()
         for column, (owner, level) in enumerate(level_columns, start=1 + count):
             if owner == number:
                 table[level] += coefficients[column] / (scales[number] * field.scale)
@@ -126,19 +127,21 @@ def _fit(model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_]
     return model.model_copy(update={"prior_bits": round(prior, 4), "fields": fields})
 
 
-def _design(model: MatchModel, comparison: Comparison) -> tuple[Floats, Floats, Floats, list[tuple[int, int]]]:
+def _make_design_matrix(
+    model: MatchModel, comparison: Comparison
+) -> tuple[Floats, Floats, Floats, list[tuple[int, int]]]:
     """Columns: prior, a scale for each field, a shift for each level that occurs often enough."""
-    base = evidence(model, comparison)
+    base = match_weights(model, comparison)
     offset = model.prior_bits + base.sum(axis=1)
     columns: list[Floats] = [np.ones(len(base)), *base.T]
-    penalties: list[float] = [PRIOR_ROPE, *[SCALE_ROPE] * base.shape[1]]
+    penalties: list[float] = [PRIOR_PENALTY, *[SCALE_PENALTY] * base.shape[1]]
     level_columns: list[tuple[int, int]] = []
     for number, field in enumerate(model.fields):
         levels, counts = np.unique(comparison.levels[:, number], return_counts=True)
         for level, count in zip(levels.tolist(), counts.tolist(), strict=True):
             if level != MISSING and count >= 3:
                 columns.append((comparison.levels[:, number] == level) * field.weight)
-                penalties.append(LEVEL_ROPE)
+                penalties.append(LEVEL_PENALTY)
                 level_columns.append((number, level))
     return np.stack(columns, axis=1), offset, np.array(penalties), level_columns
 
@@ -159,14 +162,14 @@ def _threshold_shift(bits: Floats, truth: npt.NDArray[np.bool_], config: IndexCo
     return threshold_bits - float(cuts[int(np.argmax(f_score))])
 
 
-def _worth(quality: Quality, config: IndexConfig) -> float:
+def _f_score(quality: Quality, config: IndexConfig) -> float:
     """F1, or with clean sources F with recall in front: one number to tell the better model by."""
     weight = CLEAN_RECALL_WEIGHT if config.clean_sources else 1.0
     bottom = weight * quality.precision + quality.recall
     return (1.0 + weight) * quality.precision * quality.recall / bottom if bottom else 0.0
 
 
-def _quality(similarity: Floats, truth: npt.NDArray[np.bool_], threshold: float) -> Quality:
+def _measure_quality(similarity: Floats, truth: npt.NDArray[np.bool_], threshold: float) -> Quality:
     is_duplicate = similarity >= threshold
     hits = int((is_duplicate & truth).sum())
     precision = hits / int(is_duplicate.sum()) if is_duplicate.any() else 1.0

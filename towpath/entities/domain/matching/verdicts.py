@@ -115,7 +115,7 @@ class Groups(NamedTuple):
     labels: Int64s
 
 
-def groups(pairs: Pairs, verdicts: Bools) -> Groups:
+def cluster(pairs: Pairs, verdicts: Bools) -> Groups:
     """Cluster the entities of the pairs so that one weak link cannot glue two groups.
 
     Average linkage over the evidence of the stored pairs, strongest edge first: a pair that was judged to be no
@@ -167,7 +167,7 @@ def groups(pairs: Pairs, verdicts: Bools) -> Groups:
     return Groups(nodes, smallest[roots])
 
 
-def closing_pairs(clusters: Groups, pairs: Pairs, verdicts: Bools, largest: int = 400) -> tuple[Int64s, Int64s]:
+def find_closing_pairs(clusters: Groups, pairs: Pairs, verdicts: Bools, largest: int = 400) -> tuple[Int64s, Int64s]:
     """Pairs inside a group that are no duplicates yet, most of them never compared.
 
     An entity keeps its best candidates only, so a group of many copies is held together by a part of its pairs.

@@ -12,23 +12,23 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from towpath.entities.domain.matching.levels import default_bits
+from towpath.entities.domain.matching.levels import default_weights
 from towpath.entities.domain.matching.model import MatchModel
 from towpath.entities.domain.matching.textlevels import text_levels
 from towpath.entities.domain.matching.textspace import Floats, Int64s
 from towpath.entities.types import FieldType
 
-_BITS = np.maximum(default_bits(FieldType.TEXT), 0.0)
+_BITS = np.maximum(default_weights(FieldType.TEXT), 0.0)
 
 
-def astray_bits(
+def cross_field_weights(
     model: MatchModel,
     records: Sequence[Sequence[str | None]],
     has_value: npt.NDArray[np.bool_],
     left: Int64s,
     right: Int64s,
 ) -> Floats:
-    """Pairs x fields: evidence of the words in different fields, in equal parts to the fields they stand in.
+    """Return pairs x fields: the match weight of words in different fields, in equal parts to the fields they stand in.
 
     `has_value` says, records x fields, which values there are.
     """
@@ -52,7 +52,7 @@ def astray_bits(
     sides = []
     for side, opposite in ((left[rows_of_pairs], right[rows_of_pairs]), (right[rows_of_pairs], left[rows_of_pairs])):
         texts = [
-            _joined(records[record], [wordy[n] for n in np.flatnonzero(only[mine, theirs])])
+            _join_values(records[record], [wordy[n] for n in np.flatnonzero(only[mine, theirs])])
             for record, mine, theirs in zip(
                 side.tolist(), of_record[side].tolist(), of_record[opposite].tolist(), strict=True
             )
@@ -67,5 +67,5 @@ def astray_bits(
     return bits
 
 
-def _joined(values: Sequence[str | None], fields: list[int]) -> str:
+def _join_values(values: Sequence[str | None], fields: list[int]) -> str:
     return " ".join(values[n] or "" for n in fields)
