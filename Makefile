@@ -8,10 +8,10 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Processes of the tests; each has a system of its own.
 JOBS ?= 2
 
-.PHONY: help venv demo up test test-fast check docs docs-serve reference bench fuzz sbom audit lock clean format
+.PHONY: help venv demo up test test-fast test-unit test-integration test-system check docs docs-serve reference bench fuzz sbom audit lock clean format
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Towpath needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
@@ -37,8 +37,16 @@ up: $(VENV)/.run ## Start the stack and stay; Ctrl-C stops it
 test: $(VENV)/.dev ## Run every test against real parts
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-test-fast: $(VENV)/.dev ## Run the tests that start nothing, in under a minute
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m fast
+test-fast: $(VENV)/.dev ## Run the unit tests, which start nothing, in under a minute
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/unit
+
+test-unit: test-fast ## Do the same as test-fast
+
+test-integration: $(VENV)/.dev ## Run the tests that need a part: Postgres, Temporal, Chroma, a child process
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/integration
+
+test-system: $(VENV)/.dev ## Run the tests against the whole running system, and those in a browser
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/system
 
 check: $(VENV)/.dev ## Lint, format, types, import rules
 	$(BIN)/ruff check .
