@@ -28,7 +28,7 @@ from towpath.webhooks.types import (
     FirstAttemptsInput,
     FirstAttemptsOutcome,
 )
-from towpath.workflows.options import NOTICE
+from towpath.workflows.options import WEBHOOK
 
 FIRST_AT_ONCE = 200
 
@@ -48,7 +48,7 @@ class DeliveryWorkflow:
         while True:
             task = AttemptTask(ref=delivery.ref, number=number)
             outcome = await workflow.execute_activity_method(
-                WebhookActivities.attempt_delivery, task, **NOTICE, summary=f"attempt {number + 1}"
+                WebhookActivities.attempt_delivery, task, **WEBHOOK, summary=f"attempt {number + 1}"
             )
             number += 1
             if outcome.state is not DeliveryState.PENDING:
@@ -71,7 +71,7 @@ class FirstAttemptsWorkflow:
             attempts = await workflow.execute_activity_method(
                 WebhookActivities.make_first_attempts,
                 FirstAttemptsInput(refs=refs),
-                **NOTICE,
+                **WEBHOOK,
                 summary=f"{len(refs)} receivers",
             )
             pending = [

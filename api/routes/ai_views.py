@@ -18,6 +18,7 @@ from towpath.ai.service.results import find_last_query
 from towpath.ai.store.tables import AiJobRow, ChatLinkRow
 from towpath.ai.types import (
     ActionType,
+    AiParams,
     AiState,
     Conversation,
     GenerateQueryBody,
@@ -31,7 +32,8 @@ from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.errors import BadInputError, ErrorCode
 from towpath.core.spreadsheets import escape_csv
-from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.params import params_of
+from towpath.jobs.rows import plain_warnings
 from towpath.jobs.store.tables import JobRow
 
 MAX_WAIT = 60.0
@@ -46,14 +48,15 @@ def chat_url(state: AppState, request: Request, conversation_id: UUID | str) -> 
 def job_answer(state: AppState, request: Request, question: Question) -> dict[str, Any]:
     """Show the state and progress of a question's job."""
     job, details, ai_state = question.job, question.details, question.state
+    params = params_of(job, AiParams)
     answer: dict[str, Any] = {
         "id": str(job.id),
         "state": ai_state,
-        "prompt": job.params["prompt"],
+        "prompt": params.prompt,
         "conversationId": str(job.conversation_id),
-        "modelId": job.params["model_id"],
-        "branchId": job.params["branch_id"],
-        "topicName": details.topic or job.params["topic_name"],
+        "modelId": str(params.model_id),
+        "branchId": None if params.branch_id is None else str(params.branch_id),
+        "topicName": details.topic or params.topic_name,
         "organizationId": str(organization_uuid(job.organization)),
         "userId": _actor_id(job, job.user_id),
         "omniChatUrl": chat_url(state, request, str(job.conversation_id)),

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
-from towpath.accounts.types import KeyKind, Principal
+from towpath.accounts.types import Principal
 from towpath.api.http.auth import Editor, Operator, Reader
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.deadlines import read_deadline
@@ -45,9 +45,9 @@ from towpath.extraction.types import (
     Template,
     TemplateBody,
 )
+from towpath.jobs.lists import JobFilter
 from towpath.jobs.policy import JobAction
 from towpath.jobs.registry import kinds
-from towpath.jobs.store.listing import JobFilter, list_page
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState, JobStatus, ReviewStatus, read_kind
 
@@ -77,9 +77,8 @@ async def list_jobs(
         template_id=template_id,
         created_after=created_after,
         created_before=created_before,
-        user_id=caller.user_id if caller.kind is KeyKind.PERSONAL else None,
     )
-    listed = await list_page(state.db, caller.organization, job_filter, page=page, size=size)
+    listed = await state.jobs.list_page(caller, job_filter, page=page, size=size)
     pages = -(-listed.total // size)
     return json_answer(
         {

@@ -19,18 +19,19 @@ from towpath.extraction.service.parts import ExtractionParts
 from towpath.extraction.service.results import load_extractions, load_pages
 from towpath.extraction.types import (
     CLASSIFICATION,
-    EXTRACTION,
     MAX_SHOWN_BYTES,
     Annotation,
     Extraction,
+    ExtractParams,
     make_extract_id,
 )
-from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.params import params_of
+from towpath.jobs.registry import job_type
+from towpath.jobs.rows import plain_warnings
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import job_status
 
 PAGE_NUMBER = re.compile(r"\bpage (\d+)\b")
-DOCUMENTS = frozenset({EXTRACTION, CLASSIFICATION})
 HIDDEN = frozenset({"plan", "webhook"})
 
 
@@ -40,7 +41,7 @@ async def job_entries(parts: ExtractionParts, jobs: Sequence[JobRow], *, bodies:
     Args:
         bodies: Whether requests and responses are shown.
     """
-    extractions = await load_extractions(parts, [job for job in jobs if job.kind in DOCUMENTS])
+    extractions = await load_extractions(parts, jobs)
     return [await job_entry(parts, job, extractions.get(job.id), bodies=bodies) for job in jobs]
 
 
@@ -59,7 +60,7 @@ async def job_entry(
         "extractId": str(extraction.extract_id if extraction is not None else make_extract_id(job.id)),
         "pagesProcessed": job.processed if extraction is not None else 0,
         "templateId": None if job.template_id is None else str(job.template_id),
-        "error": error_of(job),
+        "error": error_of(job, has_pages=extraction is not None),
         "warnings": plain_warnings(job),
         "attempt": job.attempt,
     }
@@ -69,12 +70,12 @@ async def job_entry(
     return answer
 
 
-def error_of(job: JobRow) -> dict[str, Any] | None:
-    """Show why a job failed or was stopped, with the page where one is to blame."""
+def error_of(job: JobRow, *, has_pages: bool) -> dict[str, Any] | None:
+    """Show why a job failed or was stopped, with the page where one of a document is to blame."""
     if job.error_code is None:
         return None
     answer: dict[str, Any] = {"code": job.error_code, "message": job.error_message or ""}
-    page = PAGE_NUMBER.search(job.error_message or "") if job.kind in DOCUMENTS else None
+    page = PAGE_NUMBER.search(job.error_message or "") if has_pages else None
     return answer if page is None else {**answer, "page": int(page[1])}
 
 
@@ -114,23 +115,23 @@ async def result_of(
     document = extraction.opened
     if (not is_complete and not partial) or document is None:
         return None
-    options = job.params.get("options", {})
+    options = params_of(job, ExtractParams).options
     pages: list[PageContent] = []
-    if not options.get("excludeOCRResult"):
+    if not options.exclude_ocr:
         pages = await load_pages(parts, job.organization, document)
     answer: dict[str, Any] = {"inputTokens": job.input_tokens, "outputTokens": job.output_tokens}
-    if not options.get("excludeOCRResult"):
+    if not options.exclude_ocr:
         answer["ocr"] = _ocr(job, extraction, pages)
     if extraction.extracted is not None:
         answer["extracted"] = extraction.extracted.data
-        if options.get("includeConfidence"):
+        if options.include_confidence:
             answer["confidence"] = _confidence(extraction, pages)
             answer["sources"] = {
                 name: {"page": source.page, "boxes": source.boxes}
                 for name, source in extraction.extracted.sources.items()
                 if source.page is not None
             }
-    elif options.get("includeConfidence"):
+    elif options.include_confidence:
         answer["confidence"] = _confidence(extraction, pages)
     return answer
 
@@ -173,7 +174,7 @@ async def extraction_answer(
         "reviewStatus": job.review_status,
         "pagesProcessed": job.processed,
         "pagesTotal": None if extraction.opened is None else len(extraction.opened.pages),
-        "error": error_of(job),
+        "error": error_of(job, has_pages=True),
         "warnings": plain_warnings(job),
         "result": await result_of(parts, job, extraction, partial=partial),
     }
@@ -181,7 +182,7 @@ async def extraction_answer(
 
 def started_answer(state: AppState, request: Request, job: JobRow) -> dict[str, Any]:
     """Show what a start answers: the job, and the address to poll."""
-    path = f"/extract?jobId={job.id}" if job.kind == EXTRACTION else f"/jobs/{job.id}"
+    path = job_type(job.kind).path_of(job)
     return {"jobId": str(job.id), "result": public_base(request, state.settings) + path, "status": "PENDING"}
 
 

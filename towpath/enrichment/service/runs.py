@@ -14,7 +14,7 @@ from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.prompts import note_of, source_share
 from towpath.enrichment.expertise_calls import EnrichmentContext
-from towpath.enrichment.job_types import EnrichmentParams, TypeCheckParams
+from towpath.enrichment.params import EnrichmentParams, TypeCheckParams
 from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
 from towpath.enrichment.service.inputs import InputCache, JobInputs
 from towpath.enrichment.store.params import load_type_check

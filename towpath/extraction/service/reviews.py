@@ -17,9 +17,10 @@ from towpath.extraction.store import reviews as store
 from towpath.extraction.store.jobs import get_extraction
 from towpath.extraction.types import EXTRACTION, AnnotateBody, Annotation, ExtractParams, ReviewBody, ReviewNote
 from towpath.jobs.idempotency import Slot
+from towpath.jobs.lists import JobFilter
 from towpath.jobs.params import params_of
 from towpath.jobs.policy import seer_of
-from towpath.jobs.store.listing import JobFilter, list_page
+from towpath.jobs.store.listing import list_page
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import ReviewStatus
 

@@ -20,15 +20,15 @@ from towpath.core.json_values import parse_json, read_json
 from towpath.db.engine import Connection, Database
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.params import params_of
+from towpath.jobs.rows import plain_warnings
 from towpath.jobs.service import JobService
 from towpath.jobs.staging import ItemKind, StagedUpload, Stager, UploadBody, UploadLimits
 from towpath.jobs.store import jobs as job_store
-from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.store.staging import StagedItem
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import FailedItem
 from towpath.vectors.domain.items import canonical, object_uid
-from towpath.vectors.job_types import TaskParams
+from towpath.vectors.params import TaskParams
 from towpath.vectors.store.tasks import (
     claim_task_id,
     find_task,
