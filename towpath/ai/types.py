@@ -54,7 +54,7 @@ WORDS: dict[JobState, AiState] = {
 
 
 def to_ai_state(state: JobState, phase: str | None) -> AiState:
-    """The public state of a job.
+    """Return the public state of a job.
 
     Args:
         state: The job's.
@@ -184,12 +184,12 @@ class StoredAction(BaseModel):
 
     @property
     def limited(self) -> bool:
-        """Whether the query's limit has cut off rows."""
+        """Return whether the query's limit has cut off rows."""
         return not self.exact or (self.brought is not None and self.brought < self.rows)
 
     @property
     def drawable(self) -> bool:
-        """Whether it brought rows that a chart may be made of."""
+        """Return whether it brought rows that a chart may be made of."""
         return self.type is ActionType.GENERATE_QUERY and self.error is None and self.rows > 0
 
 
@@ -292,7 +292,7 @@ class Turn(BaseModel):
 
     @property
     def active(self) -> bool:
-        """Whether it goes on by itself."""
+        """Return whether it goes on by itself."""
         return self.state in {AiState.QUEUED, AiState.EXECUTING, AiState.DELIVERING}
 
 

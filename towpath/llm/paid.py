@@ -35,7 +35,7 @@ class Asker:
 
     @property
     def catalog(self) -> Catalog:
-        """What is known of the models."""
+        """Return what is known of the models."""
         return self._models.catalog
 
     async def ask(
@@ -68,7 +68,7 @@ class Asker:
         return answer
 
     async def sources(self, organization: str, ids: Sequence[UUID]) -> tuple[list[str], list[ImagePart]]:
-        """The texts and the images of attachments."""
+        """Load the texts and the images of attachments."""
         attachments = await get_attachments(self._database, organization, ids)
         texts = [f"{row.filename}\n{row.content}" for row in attachments if row.mode == "text"]
         images = [

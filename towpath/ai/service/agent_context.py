@@ -191,7 +191,7 @@ class AgentContext:
             raise JobFaultError(error.detail, code=ErrorCode.MODEL_ERROR) from error
 
     def is_small(self, run: AgentRun) -> bool:
-        """Whether the job's model is a small one, which chooses among few things and writes nothing."""
+        """Return whether the job's model is a small one, which chooses among few things and writes nothing."""
         return self.asker.catalog.is_small(run.params.llm)
 
     async def choose_topic(self, run: AgentRun) -> tuple[str, Answer | None]:

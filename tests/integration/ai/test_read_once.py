@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.console.site import Site, begin, keep, make_answered, make_question, running_site, who
+from tests.support.console.site import Site, begin, keep, make_answered, make_question, who
 from towpath.ai.semantic_types import Content
 from towpath.ai.service import agent_context
 from towpath.ai.service.agent_context import AgentContext
@@ -25,8 +25,6 @@ from towpath.llm import LanguageModels
 from towpath.llm.paid import Asker
 from towpath.net.http import GuardedClient
 from towpath.secrets.vault import Vault
-
-__all__ = ["running_site"]
 
 
 def _context(database: Database, running_site: Site) -> AgentContext:
