@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from towpath.api.http.auth import Editor, Operator, Reader
 from towpath.api.http.cursors import read_cursor, write_cursor
-from towpath.api.http.idempotency import IdempotencyKey, digest_of, once, replay, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, replay, respond_once, slot_of
 from towpath.api.http.ids import DeliveryId, WebhookId
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
@@ -42,10 +42,10 @@ async def register_endpoint(
     digest = digest_of(body)
     slot = Slot(caller.organization, "POST /webhooks", idempotency_key)
     async with state.db.transaction() as connection:
-        if known := await slot.open(connection):
+        if known := await slot.claim(connection):
             return replay(known, digest)
         endpoint = await state.endpoints.register(connection, caller, draft)
-        await slot.keep(connection, digest, 201, _dump(endpoint.repeat_view))
+        await slot.save(connection, digest, 201, _dump(endpoint.repeat_view))
     return json_answer(_dump(endpoint.view), 201)
 
 
@@ -78,7 +78,7 @@ async def rotate_secret(
     async def rotate(inside: AppState) -> dict[str, Any]:
         return _dump(await inside.endpoints.rotate_secret(caller, webhook_id))
 
-    return await once(state, slot_of(request, caller, idempotency_key), b"", rotate, secret="secret")
+    return await respond_once(state, slot_of(request, caller, idempotency_key), b"", rotate, secret="secret")
 
 
 @router.put("/v1/webhooks/standing-secret", summary="Set the organization's standing secret", name="set_standing")
@@ -142,7 +142,7 @@ async def resend(
         begun.append(ref)
         return _dump(view)
 
-    answer = await once(state, slot_of(request, caller, idempotency_key), b"", begin)
+    answer = await respond_once(state, slot_of(request, caller, idempotency_key), b"", begin)
     for ref in begun:
         state.deliveries.deliver_soon(ref)
     return answer

@@ -309,7 +309,7 @@ class AgentContext:
             raise await self._unavailable_error(run.ref, error) from error
         finally:
             await opened.close()
-        await self.asker.patience.answered(run.ref, DATABASE)
+        await self.asker.patience.note_answer(run.ref, DATABASE)
         return result.rows
 
     async def _count(self, opened: SourceDatabase, run: AgentRun, query: Query) -> int | None:

@@ -12,7 +12,7 @@ from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.service.starts import EnrichmentParts
 from towpath.enrichment.store import schemas as store
 from towpath.enrichment.views import schema_row_view, schema_version_view, schema_view
-from towpath.jobs.store.jobs import uses_schema
+from towpath.jobs.store.jobs import is_schema_in_use
 
 
 async def list_schemas(parts: EnrichmentParts, organization: str) -> dict[str, Any]:
@@ -99,7 +99,7 @@ async def delete_schema(parts: EnrichmentParts, organization: str, schema_id: UU
         ConflictError: A running job uses it.
     """
     await store.get_schema(parts.database, organization, schema_id)
-    if await uses_schema(parts.database, organization, schema_id):
+    if await is_schema_in_use(parts.database, organization, schema_id):
         raise ConflictError("the schema is in use by a running job")
     row = await store.set_deleted(parts.database, organization, schema_id, deleted=True)
     return {"id": str(row.id), "deleted": True}

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from towpath.core.errors import TowpathError
 from towpath.core.values import make_storable
 from towpath.db.engine import Database
-from towpath.jobs.faults import judge, report
+from towpath.jobs.faults import judge, log_unforeseen
 from towpath.jobs.types import DeliveryRef
 from towpath.net.http import GuardedClient, PostAnswer, parse_retry_after
 from towpath.net.urls import show_endpoint, without_url
@@ -106,7 +106,7 @@ class DeliverySender:
         except Exception as error:
             # One endpoint whose secret cannot be decrypted, or that breaks the client, delays no other's delivery.
             fault = judge(error)
-            number = "" if fault.retryable else f" ({report(error, f'the delivery {delivery.id}')})"
+            number = "" if fault.retryable else f" ({log_unforeseen(error, f'the delivery {delivery.id}')})"
             attempt.error = f"{fault.message[:MAX_ERROR]}{number}"
         else:
             attempt.status, retry_after = answer.status, parse_retry_after(answer.headers)
