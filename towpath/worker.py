@@ -50,7 +50,7 @@ from towpath.jobs.registry import job_types
 from towpath.jobs.service.housekeeping import Housekeeping
 from towpath.jobs.service.runs import JobRuns
 from towpath.llm import LanguageModels
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 from towpath.llm.retention import sweep_after
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url, local_llm_url
@@ -158,7 +158,7 @@ class Parts:
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
         vault = Vault(settings.encryption_key_list)
         patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
-        asker = Asker(database, models, patience)
+        llm_gateway = LlmGateway(database, models, patience)
         fetcher = GuardedClient(
             closed=closed,
             allow_hosts=settings.allowed_host_list,
@@ -183,7 +183,7 @@ class Parts:
         )
         agent_context = AgentContext(
             database,
-            asker,
+            llm_gateway,
             vault,
             guard=client,
             root=settings.databases_root,
@@ -196,11 +196,11 @@ class Parts:
             vectors=VectorActivities(
                 TaskChunks(database, index, partial(make_embedder, settings.embedding), sources, patience)
             ),
-            enrichment=EnrichmentActivities(database, asker),
-            tasks=LlmTaskActivities(database, asker),
+            enrichment=EnrichmentActivities(database, llm_gateway),
+            tasks=LlmTaskActivities(database, llm_gateway),
             ai=AiActivities(Agent(agent_context), SchemaReader(agent_context), full_details=settings.full_details),
             extraction=ExtractionActivities(
-                ExtractionPipeline(database, asker, documents, chunk=settings.extraction_chunk)
+                ExtractionPipeline(database, llm_gateway, documents, chunk=settings.extraction_chunk)
             ),
             documents=documents,
             guard=ActivityGuard(runs, retry_days=settings.retry_days, full_details=settings.full_details),

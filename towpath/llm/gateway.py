@@ -1,6 +1,6 @@
 """A question to a language model that is paid for once: the answer is kept before anything else is done with it.
 
-A model that does not answer now is waited for (`_patience`): who asks lets a retryable error through to Temporal, and
+A model that does not answer now is waited for (`towpath.jobs.patience`): who asks lets a retryable error through to Temporal, and
 takes any other as the answer that there is none.
 """
 
@@ -19,7 +19,7 @@ from towpath.llm.store.attachments import get_attachments
 from towpath.llm.types import Answer, ImagePart, Prompt
 
 
-class Asker:
+class LlmGateway:
     """Asks through the store of paid answers.
 
     Args:
