@@ -45,7 +45,7 @@ from towpath.entities.service.reindexing import Reindexing
 from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.service.pipeline import ExtractionPipeline
 from towpath.features import installed_features, register_features
-from towpath.jobs.patience import Clock, Patience, wall_clock
+from towpath.jobs.patience import Clock, Patience, utc_now
 from towpath.jobs.registry import job_types
 from towpath.jobs.service.housekeeping import Housekeeping
 from towpath.jobs.service.runs import JobRuns
@@ -131,7 +131,7 @@ class Parts:
     installed: tuple[object, ...] = ()
 
     @classmethod
-    def make(cls, database: Database, settings: Settings, *, clock: Clock = wall_clock) -> Parts:
+    def make(cls, database: Database, settings: Settings, *, clock: Clock = utc_now) -> Parts:
         """Everything from the settings; nothing connects yet.
 
         Args:

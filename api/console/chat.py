@@ -22,7 +22,7 @@ from towpath.api.http.auth import CHAT_COOKIE, exchange_chat_link
 from towpath.api.http.csv_responses import csv_response
 from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.state import AppState, State
-from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
+from towpath.api.http.streams import MAX_SECONDS, Position, end_reconnects, has_everything, make_first_line, make_stream
 from towpath.core.errors import BadInputError, ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
 
 router = APIRouter(prefix="/chat/{conversation_id}", route_class=PageRoute, include_in_schema=False)
@@ -164,11 +164,15 @@ async def follow(
 ) -> Response:
     """A question's events, from after `Last-Event-ID`; they tell the script when to look again."""
     job = await get_thread_job(state.ai, visitor.caller, conversation_id, job_id)
-    return no_more() if has_everything(job, position) else stream(state, job, _events(state, job_id, position or 0))
+    return (
+        end_reconnects()
+        if has_everything(job, position)
+        else make_stream(state, job, _events(state, job_id, position or 0))
+    )
 
 
 async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
-    yield first_line()
+    yield make_first_line()
     async for events in state.events.follow(job_id, after=after, seconds=MAX_SECONDS):
         for event in events:
             yield ServerSentEvent(

@@ -25,7 +25,7 @@ from towpath.api.console.timeline import Line, build_timeline
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.job_views import job_view
 from towpath.api.http.state import AppState, State
-from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
+from towpath.api.http.streams import MAX_SECONDS, Position, end_reconnects, has_everything, make_first_line, make_stream
 from towpath.core.errors import TowpathError
 from towpath.core.json_values import write_json
 from towpath.jobs.policy import JobAction, may
@@ -217,10 +217,14 @@ async def follow(
 ) -> Response:
     """Stream the numbers of a job's events, from after `Last-Event-ID`; they let the script look again."""
     job = await state.jobs.find(visitor.caller, job_id)
-    return no_more() if has_everything(job, position) else stream(state, job, _numbers(state, job.id, position or 0))
+    return (
+        end_reconnects()
+        if has_everything(job, position)
+        else make_stream(state, job, _numbers(state, job.id, position or 0))
+    )
 
 
 async def _numbers(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
-    yield first_line()
+    yield make_first_line()
     async for events in state.events.follow(job_id, after=after, seconds=MAX_SECONDS):
         yield ServerSentEvent(id=str(events[-1].seq), data=events[-1].type, sep="\n")

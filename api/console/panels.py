@@ -112,5 +112,8 @@ PANELS: dict[str, Panel] = {
 
 @cache
 def panels() -> Mapping[str, Panel]:
-    """Return the panels of all kinds, those of installed features among them."""
-    return PANELS | {kind: panel for feature in installed_features() for kind, panel in feature.panels().items()}
+    """Return the panels of all kinds, those of installed features among them; a feature may leave plain ones out."""
+    chosen = dict(PANELS)
+    for feature in installed_features():
+        chosen.update({kind.kind: PLAIN for kind in feature.job_types}, **feature.panels())
+    return chosen

@@ -27,7 +27,7 @@ from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.csv_responses import csv_response
 from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import IdempotencyKey, job_once, replay, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, accept_job_once, replay, slot_of
 from towpath.api.http.ids import ConversationId, JobId, LinkId
 from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.responses import json_answer
@@ -80,10 +80,10 @@ async def create_job(
     }
     slot = Slot(caller.organization, START, idempotency_key)
     async with state.db.joined() as (database, connection):
-        if known := await slot.open(connection):
+        if known := await slot.claim(connection):
             return replay(known, digest)
         job = await accept_question(database, connection, draft, max_jobs=state.limits.max_jobs(caller.organization))
-        await slot.keep(connection, digest, 201, answer)
+        await slot.save(connection, digest, 201, answer)
     state.gateway.start_soon(job)
     return json_answer(answer, 201)
 
@@ -256,4 +256,4 @@ async def generate_query(
 async def _run_call(state: AppState, slot: Slot, digest: bytes, job: JobRow) -> JobRow:
     """Start a single question, or find the job of the first request with its key."""
     create = partial(accept_call, max_jobs=state.limits.max_jobs(job.organization))
-    return await job_once(state, slot, digest, job, create)
+    return await accept_job_once(state, slot, digest, job, create)

@@ -12,7 +12,7 @@ from towpath.accounts.types import Principal
 from towpath.api.http.auth import Editor, Operator, Reader
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import IdempotencyKey, once, replay, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, replay, respond_once, slot_of
 from towpath.api.http.ids import ClassificationId, JobId, TemplateId
 from towpath.api.http.responses import json_answer, moment
 from towpath.api.http.routing import ApiRoute, make_validation_error, refuse_unknown
@@ -225,10 +225,10 @@ async def _accept(
     target = await read_target(request, state, start.webhook)
     slot = slot_of(request, caller, idempotency_key)
     async with state.db.transaction() as connection:
-        if first := await slot.open(connection):
+        if first := await slot.claim(connection):
             return replay(first, start.digest)
         job = await accept_job(connection, draft, target, max_jobs=state.limits.max_jobs(caller.organization))
-        await slot.keep(connection, start.digest, 200, show_started(state, request, draft.job))
+        await slot.save(connection, start.digest, 200, show_started(state, request, draft.job))
     state.gateway.start_soon(job)
     return job
 
@@ -277,7 +277,7 @@ async def post_annotation(
         annotation = await save_correction(inside.extraction, caller, job, body)
         return {"success": True, "annotation": show_annotation(annotation)}
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, save)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, save)
 
 
 @router.get("/annotations", summary="Corrections of a job")
@@ -326,7 +326,7 @@ async def create_template(
         )
         return _template(row)
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, put, status=201)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, put, status=201)
 
 
 @router.get("/templates", summary="List templates")
@@ -374,7 +374,7 @@ async def create_classification(
     async def add(inside: AppState) -> dict[str, Any]:
         return _classification(await templates.add_classification(inside.db, caller.organization, body))
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
 
 
 def _classification(row: Classification) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from towpath.ai.store.tables import ModelRow
 from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelContentBody, ModelFilter, ModelKind
 from towpath.api.http.auth import Editor, Reader
 from towpath.api.http.bodies import body_of, read_body
-from towpath.api.http.idempotency import IdempotencyKey, job_once, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, accept_job_once, respond_once, slot_of
 from towpath.api.http.ids import ConnectionId, ModelId, TopicName
 from towpath.api.http.media import YAML, media_type
 from towpath.api.http.rates import limit_ai_requests
@@ -64,7 +64,7 @@ async def connect(request: Request, state: State, caller: Editor, idempotency_ke
     async def add(inside: AppState) -> dict[str, Any]:
         return show_connection(await add_connection(inside.db, row))
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
 
 
 @router.get("/v1/connections", summary="List connections", response_model_exclude_none=True)
@@ -154,7 +154,7 @@ async def create(request: Request, state: State, caller: Editor, idempotency_key
     async def add(inside: AppState) -> dict[str, Any]:
         return _show_changed(await create_model(inside.ai, caller, body))
 
-    return await once(state, slot, digest, add)
+    return await respond_once(state, slot, digest, add)
 
 
 async def _complete_base(
@@ -170,7 +170,7 @@ async def _complete_base(
 
 async def _read_schema(state: AppState, slot: Slot, digest: bytes, job: JobRow) -> ModelRow:
     """Read a database by a job, or wait for that of the first request with its key."""
-    return await wait_for_schema(state.ai, await job_once(state, slot, digest, job, accept_schema_reading))
+    return await wait_for_schema(state.ai, await accept_job_once(state, slot, digest, job, accept_schema_reading))
 
 
 def _show_changed(row: ModelRow) -> dict[str, Any]:
@@ -236,7 +236,7 @@ async def merge(
     async def join(inside: AppState) -> dict[str, Any]:
         return _show_changed(await merge_branch(inside.ai, caller, model_id))
 
-    return await once(state, slot_of(request, caller, idempotency_key), b"", join)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), b"", join)
 
 
 @router.get("/v1/models/{modelId}/topic", summary="Topics of a model")

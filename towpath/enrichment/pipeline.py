@@ -370,7 +370,7 @@ class EntityEnrichment:
             "running_models": list(self.running),
             "current_model": current,
             "current_attempt": self.context.attempt,
-            "max_attempts": self.context.llm_gateway.patience.most_tries,
+            "max_attempts": self.context.llm_gateway.patience.max_tries,
             "last_error_summary": self.last_error,
         }
         if not plan.single:

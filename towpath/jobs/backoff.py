@@ -14,7 +14,7 @@ TIMES_FIRST = 100
 MAX_DOUBLINGS = 60
 
 
-def wait_after(attempt: int) -> timedelta:
+def backoff_after(attempt: int) -> timedelta:
     """Return the wait after an attempt, counted from 1, of the running activity has failed."""
     policy = (activity.info().retry_policy if activity.in_activity() else None) or USUAL
     longest = policy.maximum_interval or policy.initial_interval * TIMES_FIRST

@@ -185,12 +185,12 @@ class Gateway:
             ConflictError: The job runs and is not being cancelled.
         """
         async with self._database.transaction() as connection:
-            if slot is not None and await slot.open(connection):
+            if slot is not None and await slot.claim(connection):
                 return await store.lock_job(connection, organization, job_id)
             job = await store.lock_job(connection, organization, job_id)
             when = await store.mark_restart(connection, job, deadline=deadline)
             if slot is not None:
-                await slot.keep(connection, b"", 200, {"job": str(job_id)})
+                await slot.save(connection, b"", 200, {"job": str(job_id)})
             prepare = prepare or job_type(job.kind).on_restart
             if prepare is not None:
                 await prepare(connection, job)

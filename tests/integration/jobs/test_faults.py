@@ -31,7 +31,7 @@ from towpath.core.errors import (
 )
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
-from towpath.jobs.faults import FEW_TRIES, MAX_MESSAGE, end_of_item, judge
+from towpath.jobs.faults import FEW_TRIES, MAX_MESSAGE, judge, judge_item_failure
 from towpath.jobs.service.runs import JobRuns
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.plugin import towpath_plugin
@@ -131,13 +131,13 @@ def test_the_text_of_an_error_can_always_be_stored() -> None:
 
 
 def test_an_item_ends_by_a_defect_and_by_nothing_else() -> None:
-    code, message = end_of_item(IndexError("out of range"), "an item")
+    code, message = judge_item_failure(IndexError("out of range"), "an item")
 
     assert code is ErrorCode.INTERNAL
     assert "IndexError" in message
     for error in (ConnectionResetError("gone"), JobFaultError("over"), ProviderDownError("away")):
         with pytest.raises(type(error)):
-            end_of_item(error, "an item")
+            judge_item_failure(error, "an item")
 
 
 class Probe:

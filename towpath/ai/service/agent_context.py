@@ -316,7 +316,7 @@ class AgentContext:
             raise await self._unavailable_error(run.ref, error) from error
         finally:
             await opened.close()
-        await self.llm_gateway.patience.answered(run.ref, DATABASE)
+        await self.llm_gateway.patience.note_answer(run.ref, DATABASE)
         return result.rows
 
     async def _count(self, opened: SourceDatabase, run: AgentRun, query: Query) -> int | None:

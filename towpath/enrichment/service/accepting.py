@@ -8,7 +8,7 @@ from uuid import UUID
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Database
 from towpath.enrichment.service.starts import JobDraft, create_job
-from towpath.jobs.idempotency import Remembered, Slot
+from towpath.jobs.idempotency import Slot, StoredResponse
 from towpath.jobs.service import JobService
 from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
@@ -27,7 +27,7 @@ class Accepted:
 
     id: UUID
     answer: dict[str, object]
-    first: Remembered | None = None
+    first: StoredResponse | None = None
 
 
 async def accept_job(
@@ -60,12 +60,12 @@ async def accept_job(
     """
     answer: dict[str, object] = {"job_id": str(job.id), **draft.answer}
     async with database.transaction() as connection:
-        if first := await slot.open(connection):
+        if first := await slot.claim(connection):
             return Accepted(UUID(parse_json(first.body)["job_id"]), answer, first)
         await create_job(connection, job, draft, page_size=page_size, most=max_jobs)
         if target is not None:
             await add_target(connection, job.id, target)
-        await slot.keep(connection, digest, 200, answer)
+        await slot.save(connection, digest, 200, answer)
         stored = await lock_job(connection, job.organization, job.id)
     jobs.start_soon(stored)
     return Accepted(job.id, answer)

@@ -22,7 +22,7 @@ from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
 from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from towpath.jobs.domain import Outcome
-from towpath.jobs.faults import end_of_item
+from towpath.jobs.faults import judge_item_failure
 from towpath.jobs.params import load_params
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
@@ -117,7 +117,7 @@ class EnrichmentRuns:
             await job_store.assert_active(connection, ref)
             page = await load_page(connection, ref.job_id, task.page, lock=False)
             params = await load_params(connection, ref, EnrichmentParams)
-            total = await job_store.total_of(connection, ref)
+            total = await job_store.load_total(connection, ref)
         async with self._shared_inputs(ref, params) as inputs:
             context = EnrichmentContext(
                 self._database,
@@ -139,7 +139,7 @@ class EnrichmentRuns:
         try:
             await self._enrich_within_cap(context, entity)
         except Exception as error:
-            await entity.fail(*end_of_item(error, f"entity {entity.index} of job {context.ref.job_id}"))
+            await entity.fail(*judge_item_failure(error, f"entity {entity.index} of job {context.ref.job_id}"))
 
     async def _enrich_within_cap(self, context: EnrichmentContext, entity: EntityEnrichment) -> None:
         cap = context.plan.max_cost_usd
@@ -148,7 +148,7 @@ class EnrichmentRuns:
             return
         job_id, expected = context.ref.job_id, self._expected_cost(context, entity)
         async with self._database.transaction() as connection:
-            spent = await job_store.cost_of(connection, context.ref)
+            spent = await job_store.load_cost(connection, context.ref)
         # Entities run side by side: what the others are about to spend counts as spent.
         if spent + self._reserved[job_id] + expected > cap:
             message = f"{spent:.4f} of {cap:.4f} US dollars are spent, and this would take about {expected:.4f}"

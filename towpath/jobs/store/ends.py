@@ -5,13 +5,13 @@ from __future__ import annotations
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Connection
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import STOPPED, Finish, JobState, bounded
+from towpath.jobs.types import STOPPED, Finish, JobState, truncate
 
 MAX_MESSAGE = 2000
 End = tuple[JobState, str | None, str | None]
 
 
-async def end_of(connection: Connection, job: JobRow, finish: Finish) -> End:
+async def decide_end(connection: Connection, job: JobRow, finish: Finish) -> End:
     """Return a run's state, error code and error message, of what its workflow says and of what became of its items."""
     state: JobState = finish.state
     left_out = job.failed + job.skipped
@@ -40,7 +40,7 @@ async def _nothing_succeeded(connection: Connection, job: JobRow) -> End:
     code, same, messages, first = row
     if job.total == 1:
         return JobState.FAILED, code, first
-    message = bounded(first, MAX_MESSAGE)
+    message = truncate(first, MAX_MESSAGE)
     if same < job.failed or job.skipped:
         message_of_all = f"{_counted(job)}; {same:,} of them with {code}, the first so: {message}"
     elif messages > 1:

@@ -69,7 +69,9 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
     return len(fresh)
 
 
-async def append_told(connection: Connection, ref: JobRef, event: EventType, data: dict[str, Any], key: str) -> None:
+async def append_run_event(
+    connection: Connection, ref: JobRef, event: EventType, data: dict[str, Any], key: str
+) -> None:
     """Append an event that jobs of every kind can have, with the job's counts where its kind wants them."""
     if job_type(ref.kind).has_counts_in_events:
         await append_events(connection, ref, [NewEvent(type=event, key=key, data=data)])

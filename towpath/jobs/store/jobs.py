@@ -16,10 +16,10 @@ from towpath.accounts.limits import JOBS_RETRY_SECONDS, LimitName
 from towpath.accounts.store.usage import count_open_jobs
 from towpath.core.errors import ConflictError, ErrorCode, JobNotActiveError, LimitReachedError, NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.jobs.hooks import queue_deliveries, queued_deliveries
+from towpath.jobs.hooks import find_queued_deliveries, queue_deliveries
 from towpath.jobs.registry import job_type
 from towpath.jobs.rows import error_of, is_current_run, progress_of
-from towpath.jobs.store.ends import end_of
+from towpath.jobs.store.ends import decide_end
 from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import visible_to
@@ -310,7 +310,7 @@ async def reset_counts(connection: Connection, ref: JobRef, *, total: int, param
     )
 
 
-async def params_of(connection: Connection, ref: JobRef) -> dict[str, Any]:
+async def load_params(connection: Connection, ref: JobRef) -> dict[str, Any]:
     """Load the stored parameters of a job."""
     cursor = await connection.execute("SELECT params FROM jobs WHERE id = %s", (ref.job_id,))
     row = await cursor.fetchone()
@@ -325,13 +325,13 @@ async def merge_params(connection: Connection, ref: JobRef, members: dict[str, A
     await connection.execute("UPDATE jobs SET params = params || %s WHERE id = %s", (Jsonb(members), ref.job_id))
 
 
-async def cost_of(connection: Connection, ref: JobRef) -> float:
+async def load_cost(connection: Connection, ref: JobRef) -> float:
     """Load what a job has spent so far, in US dollars."""
     cursor = await connection.execute("SELECT cost_usd FROM jobs WHERE id = %s", (ref.job_id,))
     return float((await cursor.fetchone() or (0.0,))[0])
 
 
-async def total_of(connection: Connection, ref: JobRef) -> int:
+async def load_total(connection: Connection, ref: JobRef) -> int:
     """Load how many items a job has."""
     cursor = await connection.execute("SELECT total FROM jobs WHERE id = %s", (ref.job_id,))
     return int((await cursor.fetchone() or (0,))[0])
@@ -360,7 +360,7 @@ async def finish_job(database: Database, finish: Finish, *, full: bool = False) 
                 return ended
             return _outcome(job, deliveries=await queue_deliveries(connection, job, error))
         restarted = job.attempt == ref.attempt + 1 and job.state is JobState.PENDING
-        queued = await queued_deliveries(connection, job, ref.attempt)
+        queued = await find_queued_deliveries(connection, job, ref.attempt)
         outcome = _outcome(job, following=start_of(job, full=full) if restarted else None, deliveries=queued)
         if job.attempt != ref.attempt:
             # The row tells of the attempt that came after; how this one has ended stands in the stream.
@@ -385,7 +385,7 @@ async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[s
     Returns:
         The error that is told, if there is one.
     """
-    job.state, job.error_code, job.error_message = await end_of(connection, job, finish)
+    job.state, job.error_code, job.error_message = await decide_end(connection, job, finish)
     # What the hooks of the end read, such as the fields of a webhook.
     job.result = finish.result
     # One that went through all of its items is at its end, whatever became of them.
@@ -503,7 +503,7 @@ async def mark_restart(
     return "now"
 
 
-async def uses_schema(database: Database, organization: str, schema_id: UUID) -> bool:
+async def is_schema_in_use(database: Database, organization: str, schema_id: UUID) -> bool:
     """Return whether a job that has not ended works with a saved schema."""
     async with database.statement() as connection:
         cursor = await connection.execute(
@@ -516,7 +516,7 @@ async def uses_schema(database: Database, organization: str, schema_id: UUID) ->
         return await cursor.fetchone() is not None
 
 
-async def last_restart(database: Database, job_id: UUID) -> int:
+async def find_last_restart(database: Database, job_id: UUID) -> int:
     """Find the number of a job's last restart among its events; 0: there was none."""
     async with database.statement() as connection:
         cursor = await connection.execute(

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from towpath.core.errors import ErrorCode, JobNotActiveError
 from towpath.db.engine import Connection
-from towpath.jobs.store.events import append_told
+from towpath.jobs.store.events import append_run_event
 from towpath.jobs.types import EventType, JobRef, JobWarning
 
 MAX_WARNINGS = 100
@@ -58,10 +58,10 @@ async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[J
         "UPDATE jobs SET warnings = %s WHERE id = %s", (Jsonb([*stored, *room, *rest]), ref.job_id)
     )
     for data in room:
-        await append_told(connection, ref, EventType.WARNING, data, f"warning:{_digest(data)}")
+        await append_run_event(connection, ref, EventType.WARNING, data, f"warning:{_digest(data)}")
     if rest:
         summary = {name: rest[0][name] for name in ("code", "message")}
-        await append_told(connection, ref, EventType.WARNING, summary, "warning:more")
+        await append_run_event(connection, ref, EventType.WARNING, summary, "warning:more")
     return len(fresh)
 
 

@@ -10,7 +10,7 @@ from word_count.service import WordCounts
 from word_count.types import WORD_COUNT, WordCountBody
 
 from towpath.api.http.auth import Operator, Reader
-from towpath.api.http.idempotency import IdempotencyKey, digest_of, job_once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, accept_job_once, digest_of, slot_of
 from towpath.api.http.ids import JobId
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
@@ -31,7 +31,7 @@ async def start_count(
     target = await read_target(request, state, WebhookFields())
     store = partial(WordCounts.store, target=target, max_jobs=state.limits.max_jobs(caller.organization))
     slot = slot_of(request, caller, idempotency_key)
-    return _view(await job_once(state, slot, digest_of(body), job, store))
+    return _view(await accept_job_once(state, slot, digest_of(body), job, store))
 
 
 @router.get("/{jobId}", summary="One count")
