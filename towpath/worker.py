@@ -51,7 +51,7 @@ from towpath.jobs.registry import job_types
 from towpath.jobs.service.housekeeping import Housekeeping
 from towpath.jobs.service.runs import JobRuns
 from towpath.llm import LanguageModels
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 from towpath.llm.retention import sweep_after
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url, local_llm_url
@@ -160,7 +160,7 @@ class Parts:
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
         vault = Vault(settings.encryption_key_list)
         patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
-        asker = Asker(database, models, patience)
+        llm_gateway = LlmGateway(database, models, patience)
         fetcher = GuardedClient(
             closed=closed,
             allow_hosts=settings.allowed_host_list,
@@ -185,7 +185,7 @@ class Parts:
         )
         agent_context = AgentContext(
             database,
-            asker,
+            llm_gateway,
             vault,
             guard=client,
             root=settings.databases_root,
@@ -198,11 +198,11 @@ class Parts:
             vectors=VectorActivities(
                 TaskChunks(database, index, partial(make_embedder, settings.embedding), sources, patience)
             ),
-            enrichment=EnrichmentActivities(EnrichmentRuns(database, asker)),
-            tasks=LlmTaskActivities(LlmTasks(database, asker)),
+            enrichment=EnrichmentActivities(EnrichmentRuns(database, llm_gateway)),
+            tasks=LlmTaskActivities(LlmTasks(database, llm_gateway)),
             ai=AiActivities(Agent(agent_context), SchemaReader(agent_context), full_details=settings.full_details),
             extraction=ExtractionActivities(
-                ExtractionPipeline(database, asker, documents, chunk=settings.extraction_chunk)
+                ExtractionPipeline(database, llm_gateway, documents, chunk=settings.extraction_chunk)
             ),
             documents=documents,
             guard=ActivityGuard(runs, retry_days=settings.retry_days, full_details=settings.full_details),

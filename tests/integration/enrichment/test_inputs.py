@@ -18,7 +18,7 @@ from towpath.jobs.store.starts import ref_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import PageTask
 from towpath.llm import LanguageModels
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 from towpath.llm.store.attachments import add_attachments
 from towpath.llm.store.tables import AttachmentRow
 from towpath.llm.types import ImagePart, LlmConfig, ProviderConfig
@@ -31,7 +31,7 @@ async def no_local_model() -> str:
     raise RuntimeError("there is none")
 
 
-class CountingAsker(Asker):
+class CountingGateway(LlmGateway):
     """Counts how often source files are read."""
 
     reads = 0
@@ -52,7 +52,7 @@ async def test_a_job_reads_its_source_files_once(database: Database) -> None:
         await connection.execute("INSERT INTO organizations (id, name) VALUES (%s, 'x')", (organization,))
     await add_attachments(database, [file])
     models = LanguageModels(LlmConfig(providers={"openai": NOBODY}), no_local_model)
-    asker = CountingAsker(database, models, Patience(database, seconds=600))
+    gateway = CountingGateway(database, models, Patience(database, seconds=600))
     body = SingleBody(
         entity_data={"name": "Orion"}, target_schema=SCHEMA, models=["openai::gpt-4o"], attachment_ids=[file.id]
     )
@@ -60,7 +60,7 @@ async def test_a_job_reads_its_source_files_once(database: Database) -> None:
     job = JobRow(id=uuid4(), organization=organization, kind=draft.kind, params=draft.params, total=1)
     async with database.transaction() as connection:
         await create_job(connection, job, draft, page_size=10, most=0)
-    runs, ref = EnrichmentRuns(database, asker), ref_of(job)
+    runs, ref = EnrichmentRuns(database, gateway), ref_of(job)
 
     plan = await runs.plan(ref)
     await runs.check_type(ref, attempt=1)
@@ -71,4 +71,4 @@ async def test_a_job_reads_its_source_files_once(database: Database) -> None:
         assert raised.value.retryable
     await models.close()
 
-    assert asker.reads == 1
+    assert gateway.reads == 1

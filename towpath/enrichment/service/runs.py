@@ -27,7 +27,7 @@ from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef, JobWarning, NewEvent, PagePlan, PageTask
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 
 CREDITS = "insufficient_credits"
 
@@ -37,13 +37,13 @@ class EnrichmentRuns:
 
     Args:
         database: Jobs, pages, records, paid answers.
-        asker: The language models.
+        llm_gateway: The language models.
     """
 
-    def __init__(self, database: Database, asker: Asker) -> None:
+    def __init__(self, database: Database, llm_gateway: LlmGateway) -> None:
         self._database = database
         self._writer = JobWriter(database)
-        self._asker = asker
+        self._llm_gateway = llm_gateway
         self._reserved: dict[UUID, float] = defaultdict(float)
         self._inputs = InputCache(self._load_inputs)
 
@@ -73,7 +73,7 @@ class EnrichmentRuns:
             return HoldCheck()
         async with self._database.transaction() as connection:
             page = await load_page(connection, ref.job_id, 0, lock=False)
-        context = EnrichmentContext(self._database, self._writer, self._asker, ref, plan, attempt=attempt)
+        context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan, attempt=attempt)
         classification = await _entity_of(context, page, 0).classify()
         if classification is None:
             return HoldCheck()
@@ -99,7 +99,7 @@ class EnrichmentRuns:
             context = EnrichmentContext(
                 self._database,
                 self._writer,
-                self._asker,
+                self._llm_gateway,
                 ref,
                 inputs.plan,
                 inputs.texts,
@@ -143,13 +143,13 @@ class EnrichmentRuns:
                 self._reserved.pop(job_id, None)
 
     def _expected_cost(self, context: EnrichmentContext, entity: EntityEnrichment) -> float:
-        expected = estimate(context.plan, [entity.entity], self._asker.catalog.price)
+        expected = estimate(context.plan, [entity.entity], self._llm_gateway.catalog.price)
         return float(expected["cost_usd"]["expected"])
 
     async def _load_inputs(self, ref: JobRef) -> JobInputs:
         async with self._database.transaction() as connection:
             plan = (await load_params(connection, ref, EnrichmentParams)).plan
-        texts, images = await self._asker.sources(ref.organization, plan.attachment_ids)
+        texts, images = await self._llm_gateway.sources(ref.organization, plan.attachment_ids)
         return JobInputs(plan, texts, images)
 
 
