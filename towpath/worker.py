@@ -125,7 +125,7 @@ class Parts:
     receivers: GuardedClient
     client: GuardedClient
     models: LanguageModels
-    more: tuple[object, ...] = ()
+    extra: tuple[object, ...] = ()
 
     @classmethod
     def make(cls, database: Database, settings: Settings, *, clock: Clock = wall_clock) -> Parts:
@@ -209,15 +209,15 @@ class Parts:
     def serve(self, queue: Queue) -> list[ActivityMethod]:
         """Return the activities that a queue's workers serve: the kernel's own, and those of all registered kinds."""
         names = set(KERNEL_ACTIVITIES.get(queue, ()))
-        for known in job_types():
-            names.update(known.activities.get(queue, ()))
+        for job_type in job_types():
+            names.update(job_type.activities.get(queue, ()))
         methods = self._methods()
         return [methods[name] for name in sorted(names)]
 
     def _methods(self) -> dict[str, ActivityMethod]:
         """All methods of the activity objects that are activities, by their names in Temporal."""
         parts = [getattr(self, field.name) for field in fields(self) if field.name != "more"]
-        members = [getattr(part, name) for part in (*parts, *self.more) for name in vars(type(part))]
+        members = [getattr(part, name) for part in (*parts, *self.extra) for name in vars(type(part))]
         return {definition.name: member for member in members if (definition := _definition_of(member)) is not None}
 
 

@@ -59,7 +59,9 @@ async def change(request: Request, state: State, visitor: PageVisitor) -> Respon
     try:
         _assert_twice(form)
         body = _body(form)
-        await registration.change_own_password(state.accounts, visitor.caller, body, place=get_client_address(request))
+        await registration.change_own_password(
+            state.accounts, visitor.caller, body, address=get_client_address(request)
+        )
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
@@ -131,7 +133,7 @@ async def reset(request: Request, state: State) -> Response:
     token = form.get("token", "").strip()
     try:
         _assert_twice(form)
-        await registration.reset_password(state.accounts, _reset(token, form), place=get_client_address(request))
+        await registration.reset_password(state.accounts, _reset(token, form), address=get_client_address(request))
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
@@ -161,7 +163,7 @@ async def accept(request: Request, state: State) -> Response:
     try:
         _assert_twice(form)
         await registration.register_user(
-            state.accounts, _registration(token, email, form), place=get_client_address(request)
+            state.accounts, _registration(token, email, form), address=get_client_address(request)
         )
     except TowpathError as refused:
         if not is_shown_on_page(refused):

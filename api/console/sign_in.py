@@ -98,10 +98,10 @@ def describe_refusal(refused: TowpathError) -> str:
 async def _enter(request: Request, state: AppState, form: Mapping[str, str], entered: Response) -> None:
     accounts, place = state.accounts, get_client_address(request)
     if "key" in form:
-        key = await sign_ins.verify_key(accounts, form["key"], place=place)
+        key = await sign_ins.verify_key(accounts, form["key"], address=place)
         sign_in = await sign_ins.sign_in_key(accounts, key)
     else:
-        user = await sign_ins.verify_user(accounts, form.get("email", ""), form.get("password", ""), place=place)
+        user = await sign_ins.verify_user(accounts, form.get("email", ""), form.get("password", ""), address=place)
         sign_in = await sign_ins.sign_in_user(accounts, user)
     set_session_cookies(state, entered, sign_in)
 

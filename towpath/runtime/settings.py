@@ -331,8 +331,8 @@ class Settings(BaseSettings):
         local = ProviderConfig(mode=OutputMode.JSON_SCHEMA, small=True, models=[split_key(LOCAL_LLM)[1]], concurrency=2)
         known[LOCAL_PROVIDER] = local
         for name, changed in self.llm_providers.items():
-            given = changed.model_dump(exclude_unset=True)
-            known[name] = known[name].model_copy(update=given) if name in known else changed
+            changes = changed.model_dump(exclude_unset=True)
+            known[name] = known[name].model_copy(update=changes) if name in known else changed
         return LlmConfig(
             providers=known, repairs=self.llm_repairs, seconds=self.llm_seconds, concurrency=self.llm_concurrency
         )
@@ -356,7 +356,7 @@ def get_settings() -> Settings:
 
 def _listed(text: str) -> list[str]:
     """Return what a comma-separated setting lists."""
-    return [one.strip() for one in text.split(",") if one.strip()]
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _is_base(url: str) -> bool:
@@ -377,5 +377,5 @@ def child_environment(**values: str | int | Path | dict[str, ProviderConfig] | N
 
 def _text(value: str | int | Path | dict[str, ProviderConfig]) -> str:
     if isinstance(value, dict):
-        return json.dumps({name: one.model_dump(mode="json", exclude_unset=True) for name, one in value.items()})
+        return json.dumps({name: part.model_dump(mode="json", exclude_unset=True) for name, part in value.items()})
     return str(value)
