@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from towpath.accounts.limits import LimitName
 from towpath.core.queues import read_queues
 from towpath.documents.types import ReadLimits
 from towpath.llm.types import LOCAL_LLM, LOCAL_PROVIDER, LlmConfig, OutputMode, ProviderConfig, WireFormat, split_key
@@ -346,6 +347,17 @@ class Settings(BaseSettings):
         if self.database_url is None:
             raise ValueError("TOWPATH_DATABASE_URL is not set; `towpath up` starts a database of its own")
         return self.database_url
+
+    @property
+    def default_limits(self) -> dict[LimitName, int]:
+        """Return the limits of organizations that have none of their own; 0: none."""
+        return {
+            LimitName.REQUESTS: self.limit_requests,
+            LimitName.AI_REQUESTS: self.ai_rate,
+            LimitName.JOBS: self.limit_jobs,
+            LimitName.BYTES: self.limit_bytes,
+            LimitName.STREAMS: self.limit_streams,
+        }
 
 
 @lru_cache(maxsize=1)
