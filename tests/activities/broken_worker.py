@@ -15,11 +15,12 @@ from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from towpath import worker
-from towpath.activities import entities, vectors
 from towpath.activities.interceptor import ActivityGuard
 from towpath.core.queues import Queue
-from towpath.enrichment import pipeline as _entity_run
+from towpath.enrichment import pipeline
+from towpath.entities.service import indexing
 from towpath.runtime.settings import get_settings
+from towpath.vectors.service import chunks
 
 FILE = "TOWPATH_BREAK_FILE"
 
@@ -76,9 +77,9 @@ def poisoned(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    entities.make_draft = poisoned(entities.make_draft)  # type: ignore[assignment]
-    vectors.payload_text = poisoned(vectors.payload_text)  # type: ignore[assignment]
-    _entity_run.assemble = poisoned(_entity_run.assemble)  # type: ignore[assignment]
+    indexing.make_draft = poisoned(indexing.make_draft)  # type: ignore[assignment]
+    chunks.payload_text = poisoned(chunks.payload_text)  # type: ignore[assignment]
+    pipeline.assemble = poisoned(pipeline.assemble)  # type: ignore[assignment]
     worker.ActivityGuard = BreakingGuard  # type: ignore[misc]
     logging.basicConfig(level="INFO", format="%(levelname)s %(name)s %(message)s")
     asyncio.run(worker.serve(get_settings(), list(Queue)))
