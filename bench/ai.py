@@ -65,8 +65,8 @@ async def asked(towpath: Towpath, client: Client, organization: str, body: dict[
 
 async def run(count: int) -> None:
     """All figures."""
-    from tests.ai.builders import make_lamps
-    from tests.builders import providers
+    from tests.support.ai import make_lamps
+    from tests.support.builders import providers
 
     with agent() as url, tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         databases = Path(folder) / "databases"

@@ -11,8 +11,8 @@ LATENCY = 0.02
 
 
 def _serve(pipe: Pipe) -> None:
-    from tests.ai.builders import LATE, TELL, script
-    from tests.llm_server import llm_server
+    from tests.support.ai import LATE, TELL, script
+    from tests.support.llm_server import llm_server
 
     with llm_server() as served:
         script(served, LATE, TELL)

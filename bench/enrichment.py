@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from bench.figures import tell
-from tests.llm_server import KEY, llm_server
+from tests.support.llm_server import KEY, llm_server
 from towpath.accounts.types import DEFAULT_ORGANIZATION
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate

@@ -31,7 +31,7 @@ WORDS = SAID.split(" ")
 
 def text_document(pages: int, *, seed: int) -> bytes:
     """A PDF of pages of some 500 words."""
-    from tests.domain.pdfs import Sheet, pdf_of, text_at
+    from tests.support.pdfs import Sheet, pdf_of, text_at
 
     def sheet(number: int) -> Sheet:
         lines = [

@@ -50,7 +50,7 @@ async def medians(client: httpx.AsyncClient, rounds: int) -> dict[str, float]:
 
 async def prepare(client: httpx.AsyncClient) -> None:
     """Something to search in."""
-    from tests.builders import papers
+    from tests.support.builders import papers
 
     task = (await client.post("/embeddings/upsertion-tasks/run", json={"items": papers(3)})).json()["task_id"]
     info: dict[str, Any] = {}
@@ -61,9 +61,9 @@ async def prepare(client: httpx.AsyncClient) -> None:
 
 async def run(rounds: int) -> None:
     """All figures."""
-    from tests.builders import organization
-    from tests.noise import noise
-    from tests.pages.site import who
+    from tests.support.builders import organization
+    from tests.support.console.site import who
+    from tests.support.noise import noise
 
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=1)

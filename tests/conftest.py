@@ -1,6 +1,6 @@
-"""Real parts for the tests: one Postgres and Temporal a session, fresh databases, own ports and folders.
+"""Parts for the tests: one Postgres and Temporal a session, fresh databases, own ports and folders.
 
-A test that uses none of these fixtures, and is in no room of processes, is marked `fast` by itself and held to it.
+Each test is marked `unit`, `integration` or `system` after the folder it is in.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from tests import builders, tiers
-from tests.ai.builders import make_lamps
-from tests.builders import Organization, organization, providers, small_provider
-from tests.llm_server import LlmServer, llm_server
-from tests.receiver import Receiver, receiver
-from tests.supervised import supervised
+from tests.support import builders
+from tests.support.ai import make_lamps
+from tests.support.llm_server import LlmServer, llm_server
+from tests.support.receiver import Receiver, receiver
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
 from towpath.features import register_features
@@ -42,24 +40,27 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("towpath")
 
 
+TESTS = Path(__file__).parent
+TIERS = {
+    "unit": "starts no process and opens no connection",
+    "integration": "needs a part: a database, Temporal, Chroma, a server or a child process",
+    "system": "needs the whole running system, or a browser",
+}
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known, and watch what fast tests do."""
-    config.addinivalue_line("markers", "fast: starts no process, opens no connection; set by itself")
-    tiers.watch(config)
+    """Register the markers."""
+    for name, description in TIERS.items():
+        config.addinivalue_line("markers", f"{name}: {description}; set by the folder")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs no part of the system."""
+    """Mark each test after its folder."""
     for item in items:
-        if tiers.is_fast(item):
-            item.add_marker("fast")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Hold a fast test, with its fixtures, to what it says."""
-    with tiers.held(item):
-        return (yield)
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder not in TIERS:
+            raise pytest.UsageError(f"{item.nodeid} belongs in one of the folders {', '.join(TIERS)}")
+        item.add_marker(folder)
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +68,14 @@ def session_home() -> Iterator[Path]:
     """A folder outside the checkout, so that the unprivileged Postgres can reach it."""
     folder = Path(tempfile.mkdtemp(prefix="towpath-test-"))
     yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home below a folder that only its owner may enter, as a home under /root is."""
+    folder = Path(tempfile.mkdtemp(prefix="towpath-runtime-"))
+    yield folder / "home"
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -159,24 +168,3 @@ def provider(loopback: LlmServer) -> LlmServer:
     """The same, as new."""
     loopback.reset()
     return loopback
-
-
-@pytest.fixture(scope="session")
-def system(session_home: Path, files: Path, databases: Path, loopback: LlmServer) -> Iterator[EmbeddedStack]:
-    """Everything as processes: Postgres, Temporal, Chroma, one worker, one façade; tests bring their own tenant."""
-    settings = Settings(
-        home=session_home / "system", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200, vector_chunk=50,
-        max_json_bytes=2_000_000, max_ndjson_bytes=3_000_000, vector_max_items=400, files_root=files,
-        allowed_hosts="127.0.0.1", webhook_allowed_hosts="127.0.0.1,localhost", llm_seconds=30.0,
-        provider_patience_seconds=15.0,
-        llm_providers={**providers(loopback.url), **small_provider(loopback.url)},
-        databases_root=databases, query_seconds=5.0, ai_rate=1_000_000,
-    )  # fmt: skip
-    with supervised(settings) as stack:
-        yield stack
-
-
-@pytest.fixture
-def org(system: EmbeddedStack) -> Organization:
-    """A fresh organisation on the session's system."""
-    return organization(system.api_url)

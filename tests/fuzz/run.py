@@ -17,11 +17,11 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.ai.builders import make_lamps
-from tests.builders import organization, providers, small_provider
 from tests.fuzz.findings import SERVER_ERROR, Explanation, Finding, explanations, findings
-from tests.llm_server import llm_server
-from tests.supervised import supervised
+from tests.support.ai import make_lamps
+from tests.support.builders import organization, providers, small_provider
+from tests.support.llm_server import llm_server
+from tests.support.supervised import supervised
 from towpath.runtime.settings import Settings
 
 HERE = Path(__file__).parent

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tests.ai.builders import LATE, TELL, ask, lamps_model, script, until
-from tests.builders import Organization
-from tests.llm_server import Fault, LlmServer
-from tests.receiver import receiver
+from tests.support.ai import LATE, TELL, ask, lamps_model, script, until
+from tests.support.builders import Organization
+from tests.support.llm_server import Fault, LlmServer
+from tests.support.receiver import receiver
 
 
 class AiPaths:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.builders import Organization
-from tests.extraction.builders import SCHEMA, note_pdf, poll, send
-from tests.extraction.test_extract import ANSWER, LLM, says
-from tests.llm_server import Fault, LlmServer
-from tests.receiver import receiver
+from tests.support.builders import Organization
+from tests.support.extraction import SCHEMA, note_pdf, poll, send
+from tests.support.llm_server import Fault, LlmServer
+from tests.support.receiver import receiver
+from tests.system.extraction.test_extract import ANSWER, LLM, says
 
 
 class DocumentPaths:

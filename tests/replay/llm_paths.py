@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.builders import Organization
-from tests.llm_server import Fault, LlmServer
+from tests.support.builders import Organization
+from tests.support.llm_server import Fault, LlmServer
 
 MODELS = ["openai::gpt-4o", "google::gemini-2.5-pro"]
 ORION = {"name": "Orion"}

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from temporalio.client import Client
 
-from tests import builders
-from tests.ai.builders import make_lamps
-from tests.builders import FIELDS, Organization, organization, papers, persons, providers
-from tests.llm_server import llm_server
-from tests.receiver import Script, receiver
 from tests.replay.ai_paths import AiPaths
 from tests.replay.document_paths import DocumentPaths
 from tests.replay.llm_paths import LlmPaths
+from tests.support import builders
+from tests.support.ai import make_lamps
+from tests.support.builders import FIELDS, Organization, organization, papers, persons, providers
+from tests.support.llm_server import llm_server
+from tests.support.receiver import Script, receiver
 from towpath.db.migrate import migrate
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings

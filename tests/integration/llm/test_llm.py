@@ -1,0 +1,196 @@
+"""Language models through the real SDKs, against a loopback provider."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.llm_server import KEY, TOKENS_IN, TOKENS_OUT, Fault, LlmServer, llm_server
+from towpath.core.errors import (
+    BadInputError,
+    ContextTooLongError,
+    ErrorCode,
+    ModelError,
+    ModelRetiredError,
+    ModelTimeoutError,
+    OutputInvalidError,
+    ProviderDownError,
+    RateLimitedError,
+)
+from towpath.llm import Catalog, LanguageModels
+from towpath.llm.types import ImagePart, LlmConfig, OutputMode, Prompt, ProviderConfig, WireFormat
+
+FORM = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "class": {"type": ["integer", "null"]}},
+    "required": ["name", "class"],
+    "additionalProperties": False,
+}
+PROMPT = Prompt(system="be exact", user="Orion", form=FORM)
+BOTH = ["openai::gpt-4o", "anthropic::claude-haiku-4-5"]
+
+
+@pytest.fixture
+def server() -> Iterator[LlmServer]:
+    with llm_server() as served:
+        yield served
+
+
+def config_of(url: str, **changes: Any) -> LlmConfig:
+    return LlmConfig(
+        providers={
+            "openai": ProviderConfig(url=f"{url}/v1", key=KEY, prices="openai"),
+            "anthropic": ProviderConfig(api=WireFormat.ANTHROPIC, url=url, key=KEY, prices="anthropic"),
+            "house": ProviderConfig(url=f"{url}/v1", key=KEY, mode=OutputMode.JSON_SCHEMA, models=["small"]),
+        },
+        **changes,
+    )
+
+
+async def nowhere() -> str:
+    raise AssertionError("nobody asked for the local model")
+
+
+@pytest.fixture
+async def models(server: LlmServer) -> AsyncIterator[LanguageModels]:
+    made = LanguageModels(config_of(server.url, seconds=3.0), nowhere)
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize("model", [*BOTH, "house::small"])
+async def test_an_answer_has_the_asked_form_and_its_price(
+    server: LlmServer, models: LanguageModels, model: str
+) -> None:
+    server.answer = lambda _model, _prompt, _form: {"name": "Orion Lighting", "class": None}
+    found = await models.ask("org", model, PROMPT)
+    assert found.data == {"name": "Orion Lighting", "class": None}
+    assert (found.input_tokens, found.output_tokens) == (TOKENS_IN, TOKENS_OUT)
+    assert found.usd == models.catalog.price(model, TOKENS_IN, TOKENS_OUT)
+    assert (found.usd > 0) == (model != "house::small")
+    assert dict(server.paid) == {(model.partition("::")[2], "Orion"): 1}
+
+
+@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("wrong", [{"name": 7, "class": None}, {"name": "x"}])
+async def test_a_wrong_form_is_sent_back_and_every_try_is_counted(
+    server: LlmServer, models: LanguageModels, model: str, wrong: Any
+) -> None:
+    server.faults = [Fault(content=wrong)]
+    found = await models.ask("org", model, PROMPT)
+    assert set(found.data) == {"name", "class"}
+    assert (found.input_tokens, found.output_tokens) == (2 * TOKENS_IN, 2 * TOKENS_OUT)
+    assert len(server.calls) == 2
+
+
+async def test_malformed_json_is_sent_back_too(server: LlmServer, models: LanguageModels) -> None:
+    server.faults = [Fault(content='{"name": "cut o')]
+    found = await models.ask("org", "openai::gpt-4o", PROMPT)
+    assert set(found.data) == {"name", "class"}
+
+
+@pytest.mark.parametrize("model", BOTH)
+async def test_after_the_repairs_the_answer_is_invalid_and_its_tokens_are_told(
+    server: LlmServer, models: LanguageModels, model: str
+) -> None:
+    server.faults = [Fault(content={"name": 7}) for _ in range(5)]
+    with pytest.raises(OutputInvalidError, match="no valid answer") as caught:
+        await models.ask("org", model, PROMPT)
+    assert len(server.calls) == 3
+    assert (caught.value.input_tokens, caught.value.output_tokens) == (3 * TOKENS_IN, 3 * TOKENS_OUT)
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize(
+    ("fault", "kind", "retryable"),
+    [
+        (Fault(status=429, headers={"Retry-After": "7"}), RateLimitedError, True),
+        (Fault(status=500), ProviderDownError, True),
+        (Fault(status=529), ProviderDownError, True),
+        (Fault(close=True), ProviderDownError, True),
+        (Fault(hang=4.0), ModelTimeoutError, True),
+        (Fault(status=400, message="This model's maximum context length is 8192 tokens"), ContextTooLongError, False),
+        (Fault(status=400, message="prompt is too long: 210000 tokens > 200000 maximum"), ContextTooLongError, False),
+        (Fault(status=404, message="the model is gone"), ModelRetiredError, False),
+        (Fault(status=400, message="refused by policy"), ModelError, False),
+        (Fault(status=403), ModelError, False),
+    ],
+)
+async def test_each_failure_is_one_typed_error_after_one_call(
+    server: LlmServer, models: LanguageModels, model: str, fault: Fault, kind: type[ModelError], retryable: bool
+) -> None:
+    server.faults = [fault]
+    with pytest.raises(ModelError) as caught:
+        await models.ask("org", model, PROMPT)
+    assert type(caught.value) is kind
+    assert caught.value.retryable is retryable
+    assert caught.value.retry_after == (7 if kind is RateLimitedError else None)
+    assert len(server.calls) == 1
+
+
+async def test_nobody_listening_is_a_provider_that_is_down() -> None:
+    made = LanguageModels(config_of("http://127.0.0.1:9"), nowhere)
+    with pytest.raises(ProviderDownError, match="cannot be reached"):
+        await made.ask("org", "openai::gpt-4o", PROMPT)
+    await made.close()
+
+
+async def test_slots_are_counted_by_provider_and_organization(server: LlmServer) -> None:
+    server.seconds = 0.2
+    models = LanguageModels(config_of(server.url, concurrency=2), nowhere)
+    await asyncio.gather(*(models.ask("one", "openai::gpt-4o", PROMPT) for _ in range(6)))
+    assert server.most_at_once == 2
+    server.most_at_once = 0
+    await asyncio.gather(*(models.ask(name, "openai::gpt-4o", PROMPT) for name in ("one", "two") for _ in range(4)))
+    assert server.most_at_once == 4
+    await models.close()
+
+
+async def test_images_travel_in_the_form_of_each_provider(server: LlmServer, models: LanguageModels) -> None:
+    prompt = PROMPT.model_copy(update={"images": [ImagePart(media_type="image/png", base64="aGk=")]})
+    for model in BOTH:
+        await models.ask("org", model, prompt)
+    first, second = (call["messages"][-1]["content"][1] for call in server.calls)
+    assert first == {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    assert second["source"] == {"type": "base64", "media_type": "image/png", "data": "aGk="}
+
+
+async def test_plain_json_is_asked_for_in_words(server: LlmServer, models: LanguageModels) -> None:
+    server.answer = lambda _model, _prompt, _form: {"name": "x", "class": 1}
+    for model in BOTH:
+        assert (await models.ask("org", model, PROMPT, plain_json=True)).data == {"name": "x", "class": 1}
+    assert not any("tools" in call for call in server.calls)
+
+
+def test_a_catalog_knows_models_prices_and_what_is_not_available() -> None:
+    catalog = Catalog(
+        LlmConfig(
+            providers={
+                "openai": ProviderConfig(prices="openai"),
+                "anthropic": ProviderConfig(api=WireFormat.ANTHROPIC, key="k", prices="anthropic"),
+                "mine": ProviderConfig(url="http://mine/v1"),
+            }
+        )
+    )
+    catalog.check("anthropic::claude-sonnet-4-5-20250514", "models[0]")
+    catalog.check("mine::whatever:7b", "models[0]")
+    for model, told in (
+        ("gpt-4o", "provider::model"),
+        ("nobody::x", "not known here"),
+        ("openai::gpt-4o", "no key for openai"),
+        ("anthropic::claude-99", "has no model"),
+    ):
+        with pytest.raises(BadInputError, match=told) as caught:
+            catalog.check(model, "models[0]")
+        assert caught.value.field == "models[0]"
+        assert caught.value.code is ErrorCode.INVALID_VALUE
+    listed = {info.key: info for info in catalog.models()}
+    assert listed["openai::gpt-4o"].input_price == 2.5
+    assert not listed["openai::gpt-4o"].is_available
+    assert listed["anthropic::claude-sonnet-4-5"].is_available
+    assert catalog.automatic() == "anthropic::claude-haiku-4-5"
+    assert catalog.price("mine::x", 1000, 1000) == 0

@@ -1,0 +1,157 @@
+"""Any process may be killed at any moment: the result is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from tests.support.builders import Organization, organization, persons
+from tests.support.supervised import supervised
+from tests.support.waiting import until
+from towpath.runtime.embedded import EmbeddedStack
+from towpath.runtime.embedded.process import wait_until_ended
+from towpath.runtime.settings import Settings
+
+PEOPLE = persons(1200, seed=3)
+
+
+@pytest.fixture(scope="module")
+def stack(session_home: Path) -> Iterator[EmbeddedStack]:
+    """A system of its own, because its processes are killed."""
+    settings = Settings(home=session_home / "kills", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200)
+    with supervised(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def org(stack: EmbeddedStack) -> Organization:
+    """A fresh organisation on the system that is killed."""
+    return organization(stack.api_url)
+
+
+def undisturbed(stack: EmbeddedStack) -> Organization:
+    """The same batch, run in peace."""
+    calm = organization(stack.api_url)
+    calm.index()
+    calm.done(PEOPLE)
+    return calm
+
+
+def wait_for_share(org: Organization, job_id: str, low: float, high: float) -> None:
+    """Wait until the batch's progress is between two shares."""
+
+    def progress() -> float:
+        query = {"jobId": job_id, "resultsLimit": 0}
+        return float(org.call("GET", "/v1/entities/batch/status", params=query)["progress"])
+
+    reached = until(lambda: (seen := progress()) >= low and seen, "movement of the batch")
+    assert reached < high, "the batch was too fast to be killed there"
+
+
+def assert_same(org: Organization, calm: Organization, job_id: str) -> None:
+    """Nothing lost, nothing doubled, the same pairs, verdicts and groups."""
+    job = org.job(job_id)
+    assert job["progress"] == {"total": 1200, "processed": 1200, "succeeded": 1200, "failed": 0, "skipped": 0}
+    assert org.call("GET", "/v1/indexes/people")["entityCount"] == 1200
+    assert len(org.pairs()) > 300
+    assert org.pairs() == calm.pairs()
+    assert org.groups() == calm.groups()
+    events = org.http.get(f"/v1/jobs/{job_id}/events").text
+    numbers = [int(line[3:]) for line in events.splitlines() if line.startswith("id:")]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_worker_killed_while_it_indexes(org: Organization, stack: EmbeddedStack) -> None:
+    org.index()
+    job_id = org.submit(PEOPLE)
+    wait_for_share(org, job_id, 0.05, 0.5)
+
+    _alive(stack, worker_0=stack.kill("worker-0"))
+
+    org.until(job_id)
+    assert_same(org, undisturbed(stack), job_id)
+
+
+def test_a_worker_killed_while_it_matches(org: Organization, stack: EmbeddedStack) -> None:
+    org.index()
+    job_id = org.submit(PEOPLE)
+    wait_for_share(org, job_id, 0.55, 0.99)
+
+    _alive(stack, worker_0=stack.kill("worker-0"))
+
+    org.until(job_id)
+    assert_same(org, undisturbed(stack), job_id)
+
+
+def test_a_facade_killed_during_the_last_page_of_an_upload(org: Organization, stack: EmbeddedStack) -> None:
+    org.index()
+    # Together well beyond what is read before a transaction begins.
+    lines = [json.dumps(person).encode() + b" " * 2000 + b"\n" for person in PEOPLE]
+
+    def upload() -> object:
+        yield b"".join(lines[:1190])
+        until(lambda: in_a_transaction(stack), "pages of the upload")
+        assert wait_until_ended([psutil.Process(stack.kill("api"))], 30)
+        yield b"".join(lines[1190:])
+
+    headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": "once"}
+    query = {"indexName": "people"}
+
+    def send() -> None:
+        with pytest.raises(httpx.TransportError):
+            org.http.post("/v1/entities/batch", params=query, content=upload(), headers=headers)
+
+    send()
+    _alive(stack)
+    _assert_empty(org)
+
+    answer = org.http.post("/v1/entities/batch", params=query, content=b"".join(lines), headers=headers)
+
+    assert answer.status_code == 202
+    job_id = answer.json()["jobId"]
+    org.until(job_id)
+    assert len(org.call("GET", "/v1/jobs")["jobs"]) == 1
+    assert_same(org, undisturbed(stack), job_id)
+
+
+def _assert_empty(org: Organization) -> None:
+    assert org.call("GET", "/v1/jobs")["jobs"] == []
+    assert org.call("GET", "/v1/indexes/people")["entityCount"] == 0
+
+
+def test_temporal_and_postgres_killed_in_the_middle(org: Organization, stack: EmbeddedStack) -> None:
+    org.index()
+    job_id = org.submit(PEOPLE)
+    wait_for_share(org, job_id, 0.05, 0.6)
+
+    _alive(stack, temporal=stack.kill("temporal"), postgres=stack.kill("postgres"))
+
+    org.until(job_id)
+    assert_same(org, undisturbed(stack), job_id)
+
+
+def _alive(stack: EmbeddedStack, **killed: int) -> None:
+    """Wait until others run in the place of those that were killed, and the façade says that it is ready."""
+    for name, pid in killed.items():
+        until(lambda: stack.home.children().get(name.replace("_", "-")) not in {None, pid}, f"new {name}")  # noqa: B023
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{stack.api_url}/health", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    until(ready, "readiness of the façade")
+
+
+def in_a_transaction(stack: EmbeddedStack) -> bool:
+    """Whether the façade waits for more of something inside a transaction."""
+    with psycopg.connect(stack.database_url) as database:
+        found = database.execute("SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction'").fetchone()
+    return found is not None
