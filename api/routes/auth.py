@@ -29,7 +29,7 @@ from towpath.accounts.types import (
 )
 from towpath.api.http.auth import Caller, Operator, Owner, read_session_tokens
 from towpath.api.http.clients import get_client_address
-from towpath.api.http.idempotency import IdempotencyKey, digest_of, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, respond_once, slot_of
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.session_cookies import clear_session_cookies, set_session_cookies
 from towpath.api.http.state import AppState, State
@@ -126,7 +126,7 @@ async def create_key(
         return (await keys.issue_key(inside.accounts, caller, body)).model_dump(mode="json", by_alias=True)
 
     slot = slot_of(request, caller, idempotency_key)
-    return await once(state, slot, digest_of(body), add, status=201, secret="key")
+    return await respond_once(state, slot, digest_of(body), add, status=201, secret="key")
 
 
 @router.get("/api-keys", summary="Keys of the organisation")
@@ -180,7 +180,7 @@ async def rotate_key(
         return (await keys.rotate_key(inside.accounts, caller, key_id)).model_dump(mode="json", by_alias=True)
 
     slot = slot_of(request, caller, idempotency_key)
-    response = await once(state, slot, b"", replace, status=201, secret="key")
+    response = await respond_once(state, slot, b"", replace, status=201, secret="key")
     # Once more: within the transaction another request may have looked the old key up.
     state.keys.clear()
     return response
