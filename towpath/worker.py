@@ -217,8 +217,8 @@ class Parts:
     def serve(self, queue: Queue) -> list[ActivityMethod]:
         """Return the activities that a queue's workers serve: the kernel's own, and those of all registered kinds."""
         names = set(KERNEL_ACTIVITIES.get(queue, ()))
-        for known in job_types():
-            names.update(known.activities.get(queue, ()))
+        for job_type in job_types():
+            names.update(job_type.activities.get(queue, ()))
         methods = self._methods()
         return [methods[name] for name in sorted(names)]
 
