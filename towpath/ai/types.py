@@ -251,7 +251,7 @@ class GenerateQueryBody(QuestionBody):
     topic_name: Annotated[str, Field(max_length=256)] | None = None
 
 
-class ThreadHead(BaseModel):
+class ConversationBase(BaseModel):
     """What a thread is about. `user_id` None: it belongs to the organization."""
 
     id: UUID
@@ -263,7 +263,7 @@ class ThreadHead(BaseModel):
     last_prompt: str
 
 
-class Conversation(ThreadHead):
+class Conversation(ConversationBase):
     """A thread, as it is stored."""
 
     created_at: datetime

@@ -18,7 +18,7 @@ from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.records import enrichment_record, fusion_record, merged_result, result_of, result_view
 from towpath.enrichment.store.records import job_records, put_records
 from towpath.enrichment.types import (
-    SURE,
+    MIN_SKIP_CONFIDENCE,
     Classification,
     ClassificationStatus,
     ExpertiseResult,
@@ -123,7 +123,7 @@ class EntityEnrichment:
         classification = await self.classify()
         if classification is None:
             return True
-        if classification.status is ClassificationStatus.MISMATCH and classification.confidence >= SURE:
+        if classification.status is ClassificationStatus.MISMATCH and classification.confidence >= MIN_SKIP_CONFIDENCE:
             await self.skip(ErrorCode.CLASSIFICATION, classification.reasoning)
             return False
         self.note = note_of(classification, None)
@@ -146,7 +146,7 @@ class EntityEnrichment:
         error_message: str | None = None
         warnings: list[JobWarning] = []
         try:
-            answer = await context.asker.ask(context.ref, model, prompt, bypass=plan.bypass_cache)
+            answer = await context.llm_gateway.ask(context.ref, model, prompt, bypass=plan.bypass_cache)
         except ModelError as error:
             if error.retryable:
                 raise
@@ -256,7 +256,7 @@ class EntityEnrichment:
             await self._emit([self._event(kind, kind, data)])
 
         fused, warnings = await fuse_results(
-            self.context.asker,
+            self.context.llm_gateway,
             ref,
             plan.content,
             self.entity,
@@ -370,7 +370,7 @@ class EntityEnrichment:
             "running_models": list(self.running),
             "current_model": current,
             "current_attempt": self.context.attempt,
-            "max_attempts": self.context.asker.patience.max_tries,
+            "max_attempts": self.context.llm_gateway.patience.max_tries,
             "last_error_summary": self.last_error,
         }
         if not plan.single:
