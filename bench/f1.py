@@ -54,8 +54,8 @@ def towpath_score(towpath: Towpath, data: datasets.DataSet, *, clean: bool) -> S
     for event in towpath.events(job_id):
         if event.type in {"job.failed", "job.cancelled"}:
             raise RuntimeError(str(event.data))
-    found = {ordered(pair["entityId"], pair["duplicateId"]) for pair in towpath.pairs(name)}
-    return score(found, frozenset(ordered(*pair) for pair in data.pairs))
+    pairs = {ordered(pair["entityId"], pair["duplicateId"]) for pair in towpath.pairs(name)}
+    return score(pairs, frozenset(ordered(*pair) for pair in data.pairs))
 
 
 def splink_score(data: datasets.DataSet) -> Score:
@@ -96,10 +96,10 @@ def splink_score(data: datasets.DataSet) -> Score:
     for rule in rules[:3]:
         linker.training.estimate_parameters_using_expectation_maximisation(rule)
     answer: Any = linker.inference.predict(threshold_match_probability=SPLINK_THRESHOLD)
-    predicted = answer.as_pandas_dataframe()
-    pairs = zip(predicted["unique_id_l"], predicted["unique_id_r"], strict=True)
-    found = {ordered(str(left), str(right)) for left, right in pairs}
-    return score(found, frozenset(ordered(*pair) for pair in data.pairs))
+    table = answer.as_pandas_dataframe()
+    pairs = zip(table["unique_id_l"], table["unique_id_r"], strict=True)
+    predicted = {ordered(str(left), str(right)) for left, right in pairs}
+    return score(predicted, frozenset(ordered(*pair) for pair in data.pairs))
 
 
 def _splink_value(value: object) -> str | None:

@@ -54,10 +54,10 @@ async def _serve(pipe: Pipe) -> None:
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=512)
     pipe.send(server.sockets[0].getsockname()[1])
-    while (asked := await asyncio.to_thread(pipe.recv)) == "arrived":
+    while (message := await asyncio.to_thread(pipe.recv)) == "arrived":
         pipe.send(dict(arrived))
         arrived.clear()
-    assert asked == "stop"
+    assert message == "stop"
 
 
 def _run(pipe: Pipe) -> None:
@@ -89,20 +89,20 @@ def _end_of(towpath: Towpath, body: list[dict[str, Any]]) -> float:
 
 def first_deliveries(towpath: Towpath, url: str, pipe: Pipe, *, hanging: int, count: int) -> list[float]:
     """Milliseconds from a job's end to its arrival at the receivers that answer."""
-    paths = [f"/hang/{place}" if place < hanging else f"/well/{place}" for place in range(count)]
-    made = [towpath.call("POST", "/webhooks", json={"url": url + path})["webhookId"] for path in paths]
+    paths = [f"/hang/{number}" if number < hanging else f"/well/{number}" for number in range(count)]
+    endpoint_ids = [towpath.call("POST", "/webhooks", json={"url": url + path})["webhookId"] for path in paths]
     ended = _end_of(towpath, [{"id": count + hanging, "name": "one"}])
-    wanted = {path for path in paths if path.startswith("/well")}
-    seen: dict[str, float] = {}
+    expected = {path for path in paths if path.startswith("/well")}
+    arrived: dict[str, float] = {}
     deadline = time.monotonic() + HANG
-    while not wanted <= seen.keys() and time.monotonic() < deadline:
+    while not expected <= arrived.keys() and time.monotonic() < deadline:
         time.sleep(0.1)
         pipe.send("arrived")
         for path, at in pipe.recv().items():
-            seen.setdefault(path, at)
-    for webhook in made:
+            arrived.setdefault(path, at)
+    for webhook in endpoint_ids:
         towpath.call("DELETE", f"/webhooks/{webhook}")
-    return sorted((seen[path] - ended) * 1000 for path in wanted)
+    return sorted((arrived[path] - ended) * 1000 for path in expected)
 
 
 async def run(count: int) -> None:
@@ -116,7 +116,7 @@ async def run(count: int) -> None:
                 first_deliveries(towpath, url, pipe, hanging=0, count=20)
                 well = first_deliveries(towpath, url, pipe, hanging=0, count=count)
                 half = first_deliveries(towpath, url, pipe, hanging=count // 2, count=count)
-                cuts = [statistics.quantiles(one, n=100) for one in (well, half)]
+                cuts = [statistics.quantiles(times, n=100) for times in (well, half)]
                 tell(
                     "first delivery, half of the receivers hang", receivers=count, reached=len(half),
                     p50_ms=round(cuts[1][49]), p99_ms=round(cuts[1][98]), none_hangs_p99_ms=round(cuts[0][98]),

@@ -192,8 +192,8 @@ async def exchange_chat_link(state: AppState, token: str, conversation_id: UUID)
     """
     claims = await _chat_claims(state, token, "chat", conversation_id)
     left = max(int(claims["exp"] - time.time()), 1)
-    kept = {name: claims[name] for name in ("sub", "org", "write", "jti")} | {"csrf": secrets.token_urlsafe(24)}
-    return sign_token(state.secret, kept, "chat-page", left), left
+    page_claims = {name: claims[name] for name in ("sub", "org", "write", "jti")} | {"csrf": secrets.token_urlsafe(24)}
+    return sign_token(state.secret, page_claims, "chat-page", left), left
 
 
 async def read_chat_pass(state: AppState, cookie: str, conversation_id: UUID) -> ChatPass:

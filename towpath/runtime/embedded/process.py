@@ -140,7 +140,7 @@ class Child:
                 if self.echo is not None:
                     print(f"{self.spec.name:<10}| {line}", file=self.echo, flush=True)
 
-    async def said(self, words: str) -> None:
+    async def wait_for_line(self, words: str) -> None:
         """Wait for a line with some words in it, of those that have not been read yet."""
         event = asyncio.Event()
         waiter = (words, event)
