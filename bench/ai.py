@@ -64,7 +64,7 @@ async def ask(towpath: Towpath, client: Client, organization: str, body: dict[st
 
 
 async def run(count: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     from tests.support.ai import make_lamps
     from tests.support.builders import providers
 

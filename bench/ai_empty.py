@@ -26,7 +26,7 @@ LIMIT = timedelta(seconds=30)
 
 @activity.defn(name="nothing")
 async def nothing(text: str) -> str:
-    """An activity without an effect."""
+    """Return the text; an activity without an effect."""
     return text
 
 
@@ -66,7 +66,7 @@ def _work(address: str, keys: list[str], pipe: Pipe) -> None:
 
 @contextmanager
 def empty_worker(address: str, keys: list[str]) -> Iterator[None]:
-    """A worker of empty workflows, in a process of its own as Towpath's is."""
+    """Run a worker of empty workflows, in a process of its own as Towpath's is."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(address, keys, theirs), daemon=True)

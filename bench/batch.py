@@ -102,7 +102,7 @@ def _mistyped(text: str, chance: random.Random) -> str:
 
 @contextmanager
 def peak_memory(pids: Sequence[int]) -> Iterator[list[float]]:
-    """The largest resident size of any of some processes, in MB, in a list of one."""
+    """Yield a list that gets the largest resident size of any of some processes, in MB."""
     peak = [0.0]
     ended = threading.Event()
 
@@ -124,7 +124,7 @@ def peak_memory(pids: Sequence[int]) -> Iterator[list[float]]:
 
 
 async def plain_loop(database: Database, people: list[dict[str, Any]]) -> float:
-    """The same functions without durability; seconds from JSON lines to decided pairs."""
+    """Run the same functions without durability; return the seconds from JSON lines to decided pairs."""
     config = IndexConfig.model_validate({"indexName": f"plain-{len(people)}", "fields": FIELDS})
     lines = [orjson.dumps(person) for person in people]
     began = time.perf_counter()
@@ -216,7 +216,7 @@ def _drain(towpath: Towpath, job_id: str) -> None:
 
 
 async def run(sizes: Sequence[int], workers: int, *, baseline: bool) -> None:
-    """All figures for some sizes."""
+    """Measure and print all figures for some sizes."""
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=workers)
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:

@@ -68,7 +68,7 @@ def _serve(pipe: Pipe) -> None:
 
 @contextmanager
 def provider() -> Iterator[tuple[str, Pipe]]:
-    """A provider in a process of its own: its address, and a pipe to ask it how many calls it answered."""
+    """Run a provider in a process of its own; yield its address, and a pipe that answers how many calls it had."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -203,7 +203,7 @@ async def event_latency(towpath: Towpath, database: Database, *, streams: int, j
 
 
 async def run(entities: int, streams: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     with provider() as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(
             home=Path(folder) / "home", port=0, ui_port=0, workers=WORKERS, llm_concurrency=AT_ONCE // WORKERS,

@@ -30,7 +30,7 @@ WORDS = SENTENCE.split(" ")
 
 
 def text_document(pages: int, *, seed: int) -> bytes:
-    """A PDF of pages of some 500 words."""
+    """Return a PDF of pages of some 500 words."""
     from tests.support.pdfs import Sheet, pdf_of, text_at
 
     def sheet(number: int) -> Sheet:
@@ -44,7 +44,7 @@ def text_document(pages: int, *, seed: int) -> bytes:
 
 
 def scans(pages: int, *, seed: int) -> bytes:
-    """A TIFF of pictures with twelve lines each."""
+    """Return a TIFF of pictures with twelve lines each."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=26)
@@ -112,7 +112,7 @@ def durable(api: Any, data: bytes, name: str) -> float:
 
 
 def measure(api: Any, pages: int, sights: int) -> None:
-    """All figures, over a running façade."""
+    """Measure all figures over a running façade."""
     durable(api, text_document(20, seed=1), "first.pdf")
     text = text_document(pages, seed=2)
     ours = durable(api, text, "text.pdf")

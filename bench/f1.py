@@ -33,7 +33,7 @@ SPLINK_MAX_TEXT = 200
 
 
 def all_sets() -> Iterator[datasets.DataSet]:
-    """The real data sets that are there; says which are not."""
+    """Return the real data sets that exist here; print which do not."""
     makers = [datasets.abt_buy, datasets.abt_buy_half, datasets.dblp_acm, datasets.cora]
     for maker in makers:
         try:
@@ -45,7 +45,7 @@ def all_sets() -> Iterator[datasets.DataSet]:
 
 
 def towpath_score(towpath: Towpath, data: datasets.DataSet, *, clean: bool) -> Score:
-    """One batch through the API."""
+    """Run a batch through the API and score its pairs."""
     config = data.config(clean)
     name = f"{data.name}-{'clean' if clean else 'dirty'}".lower().replace(" ", "-")
     body = config.model_dump(mode="json", by_alias=True, exclude_none=True) | {"indexName": name}

@@ -132,7 +132,7 @@ async def load(database: Database, values: Iterator[tuple[Any, ...]], *, batch: 
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that this share of all is not above."""
+    """Return the value that this share of all is not above."""
     return sorted(values)[math.ceil(len(values) * share) - 1]
 
 
@@ -147,7 +147,7 @@ async def timed(call: Callable[[Argument], Awaitable[Any]], arguments: list[Argu
 
 
 async def plain_page(database: Database, organization: str, filters: JobFilter, page: int) -> tuple[list[JobRow], int]:
-    """The same page and total without kept counts."""
+    """Return the same page and total without stored counts."""
     conditions: list[ColumnElement[bool]] = [col(JobRow.organization) == organization]
     if filters.kinds:
         conditions.append(col(JobRow.kind).in_(filters.kinds))
@@ -173,7 +173,7 @@ async def plain_page(database: Database, organization: str, filters: JobFilter, 
 
 
 def filters() -> dict[str, JobFilter]:
-    """What the list is asked for."""
+    """Return the filters that are measured, by name."""
     after, before = END - timedelta(days=70), END - timedelta(days=20)
     return {
         "all": JobFilter(),
@@ -206,7 +206,7 @@ def filters() -> dict[str, JobFilter]:
 
 
 async def compare(database: Database, organization: str, name: str, filters: JobFilter, dice: random.Random) -> None:
-    """Figures of one filter."""
+    """Measure and print the figures of a filter."""
 
     async def load_counted(page: int) -> tuple[list[JobRow], int]:
         listed = await list_page(database, organization, filters, page=page, size=SIZE)
@@ -264,7 +264,7 @@ async def _write_rows(database: Database) -> tuple[float, float]:
 
 
 async def write_cost(server: str) -> None:
-    """What triggers and indexes cost a write; both databases in turn."""
+    """Measure what triggers and indexes cost a write, in both databases in turn."""
     handles = {}
     for name in ("counted", "plain"):
         with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
@@ -310,7 +310,7 @@ async def fold_all(database: Database) -> None:
 
 
 async def run(jobs: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     dice = random.Random(20)
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, postgres_port=0)

@@ -121,7 +121,7 @@ class Run:
         self.seconds["resolve"] = time.process_time() - started
 
     def verdicts(self) -> None:
-        """From scores to duplicate pairs, as row numbers in `self.said`."""
+        """Decide from scores which pairs are duplicates, as row numbers in `self.duplicates`."""
         is_candidate = self.similarity >= self.config.candidate_threshold
         left, right = self.left[is_candidate], self.right[is_candidate]
         pairs = m.Pairs(self.uids[left], self.uids[right], self.similarity[is_candidate])
@@ -145,7 +145,7 @@ class Run:
             self.duplicates = np.concatenate([self.duplicates, np.stack([first[passed], second[passed]], axis=1)])
 
     def figures(self) -> dict[str, Any]:
-        """What came out, against the truth."""
+        """Return the results against the truth."""
         row = {entity["id"]: number for number, entity in enumerate(self.data.rows)}
         truth = {tuple(sorted((row[a], row[b]))) for a, b in self.data.pairs}
         candidates = set(zip(self.left.tolist(), self.right.tolist(), strict=True))

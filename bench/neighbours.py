@@ -60,7 +60,7 @@ async def prepare(client: httpx.AsyncClient) -> None:
 
 
 async def run(rounds: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     from tests.support.builders import organization
     from tests.support.console.site import who
     from tests.support.noise import noise

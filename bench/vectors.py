@@ -72,7 +72,7 @@ async def durable_task(towpath: Towpath, start: Callable[[], Any]) -> float:
 
 
 async def bare_collection(url: str) -> Any:
-    """A collection of a script's own on the same server, with Chroma's usual settings and cosine."""
+    """Fill a collection of its own on the same server, with Chroma's usual settings and cosine."""
     import chromadb
     from chromadb.config import Settings as ChromaSettings
 
@@ -149,7 +149,7 @@ async def searches(towpath: Towpath, collection: Any, embedder: Embedder) -> Non
 
 
 async def chroma_batches(url: str, vectors: Any) -> None:
-    """How fast the server takes new vectors by size of a batch and by how many clients send at once."""
+    """Measure how fast the server takes new vectors, by batch size and number of clients."""
     base: float | None = None
     for size, clients in ((256, 1), (64, 1), (1000, 1), (4000, 1), (64, 4), (256, 2), (256, 4), (1000, 2)):
         collection = await bare_collection(url)
@@ -168,7 +168,7 @@ async def chroma_batches(url: str, vectors: Any) -> None:
 
 
 async def retrieval(embedder: Embedder) -> None:
-    """How often the true partner of a record is first, or among ten; against a fuzzy comparison of words."""
+    """Measure how often the true partner of a record is first, or among ten, against a fuzzy comparison of words."""
     from rapidfuzz import fuzz, process
 
     for name, load in (("abt-buy", datasets.abt_buy), ("dblp-acm", datasets.dblp_acm)):
@@ -214,7 +214,7 @@ async def retrieval(embedder: Embedder) -> None:
 
 
 async def run(size: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     embedder = make_embedder(EmbeddingConfig(model=LOCAL_MODEL, threads=2))
     texts = sentences(size)
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:

@@ -66,7 +66,7 @@ def _run(pipe: Pipe) -> None:
 
 @contextmanager
 def receivers() -> Iterator[tuple[str, Pipe]]:
-    """A server in a process of its own: its address, and a pipe to ask what arrived when."""
+    """Run a server in a process of its own; yield its address, and a pipe to ask what arrived when."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(theirs,), daemon=True)
@@ -106,7 +106,7 @@ def first_deliveries(towpath: Towpath, url: str, pipe: Pipe, *, hanging: int, co
 
 
 async def run(count: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     with receivers() as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=2, webhook_allowed_hosts="127.0.0.1")
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:

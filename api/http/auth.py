@@ -288,6 +288,6 @@ Owner = Annotated[Principal, Depends(require(Role.OWNER, Scope.WRITE))]
 
 @declare_needs(Role.ADMIN, Scope.READ, unless="`TOWPATH_DOCS_OPEN` lets everyone in")
 async def docs_reader(request: Request, state: State) -> None:
-    """Who may read `/docs`: everyone where the setting says so, else admins."""
+    """Let everyone read `/docs` where the setting says so, else admins."""
     if not state.settings.docs_open:
         await require(Role.ADMIN, Scope.READ)(await authenticate(request, state))
