@@ -129,7 +129,7 @@ class Run:
         sides = (self.sources[left], self.sources[right]) if clean else None
         is_duplicate = m.resolve(pairs, self.config, self.model, sides)
         if not clean:
-            grouped = m.groups(pairs, is_duplicate)
+            grouped = m.cluster(pairs, is_duplicate)
             label = dict(zip(grouped.uids.tolist(), grouped.labels.tolist(), strict=True))
             together = [
                 label[first] == label[second]
@@ -138,7 +138,7 @@ class Run:
             is_duplicate &= np.array(together, dtype=bool)
         self.duplicates = np.stack([left[is_duplicate], right[is_duplicate]], axis=1)
         if not clean:
-            closing = m.closing_pairs(grouped, pairs, is_duplicate)
+            closing = m.find_closing_pairs(grouped, pairs, is_duplicate)
             first, second = self.positions(closing[0]), self.positions(closing[1])
             scores = m.score_pool(self.model, self.values, first, second, group_prior=True)
             passed = scores.similarity >= self.config.duplicate_threshold
