@@ -144,7 +144,7 @@ async def rotate_secret(state: AppState, caller: Principal, webhook_id: UUID) ->
     """Give a receiver a new secret.
 
     Raises:
-        NotFound: No such receiver.
+        NotFoundError: No such receiver.
     """
     secret = new_secret()
     row = await store.rotate_receiver(state.db, caller.organization, webhook_id, state.vault.seal(secret))

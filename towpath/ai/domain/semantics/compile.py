@@ -103,7 +103,7 @@ def compile_query(content: Content, topic_name: str, query: Query, dialect: Dial
     """Compile.
 
     Raises:
-        NotFound: No such topic.
+        NotFoundError: No such topic.
         BadInputError: A field, a filter or a sort that the topic does not have; the message names it.
     """
     compiler = _Compiler(content, topic_name, dialect)
