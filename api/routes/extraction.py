@@ -17,9 +17,9 @@ from towpath.api.http.ids import ClassificationId, JobId, TemplateId
 from towpath.api.http.responses import json_answer, moment
 from towpath.api.http.routing import ApiRoute, make_validation_error, refuse_unknown
 from towpath.api.http.state import AppState, State
+from towpath.api.http.webhook_fields import read_job_endpoint
 from towpath.api.routes.extraction_bodies import StartRequest, read_start
 from towpath.api.routes.extraction_views import load_extraction_answer, load_job_entries, show_annotation, show_started
-from towpath.api.webhook_targets import read_target
 from towpath.core.bodies import field_names
 from towpath.core.errors import BadInputError
 from towpath.core.json_values import parse_json
@@ -220,7 +220,7 @@ async def _accept(
 ) -> JobRow | Response:
     """Store a job and start it, or give the first answer to a repeated request."""
     draft.job.deadline = read_deadline(request)
-    target = await read_target(request, state, start.webhook)
+    target = await read_job_endpoint(request, state, start.webhook)
     slot = slot_of(request, caller, idempotency_key)
     async with state.db.transaction() as connection:
         if first := await slot.claim(connection):

@@ -19,7 +19,7 @@ from tests.support.console.site import Site, site
 from tests.support.llm_server import LlmServer
 from tests.support.supervised import supervised
 from tests.support.waiting import until
-from towpath.api.http.health import _workers
+from towpath.api.http.health import select_workers
 from towpath.core.queues import Queue
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.embedded.demand import chroma_demand, llm_demand
@@ -128,11 +128,11 @@ def test_a_worker_that_is_busy_counts_and_one_that_died_does_not() -> None:
     """All its slots are taken, so it polls no more; a dead one's last poll is remembered by the server for minutes."""
     beats = {("compute", "busy"): True, ("compute", "dead"): False, ("io", "other"): True}
 
-    assert _workers(Queue.COMPUTE, beats, polled={"dead"}) == {"busy"}
+    assert select_workers(Queue.COMPUTE, beats, polled={"dead"}) == {"busy"}
 
 
 def test_a_worker_that_sends_no_heartbeats_is_known_by_its_polls() -> None:
-    assert _workers(Queue.COMPUTE, {("llm", "old"): False}, polled={"old"}) == {"old"}
+    assert select_workers(Queue.COMPUTE, {("llm", "old"): False}, polled={"old"}) == {"old"}
 
 
 def test_a_chroma_that_dies_degrades_and_is_seen_to_come_back(
