@@ -26,12 +26,12 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@$(PIP) --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
-venv: $(VENV)/.dev ## Make the virtual environment with everything
+venv: $(VENV)/.dev ## Create the virtual environment with everything
 
-demo: $(VENV)/.run ## Find the duplicates among 5,000 persons, with workers killed on the way
+demo: $(VENV)/.run ## Find the duplicates among 5,000 people while workers are killed
 	$(BIN)/towpath demo
 
-up: $(VENV)/.run ## Start the stack and stay; Ctrl-C stops it
+up: $(VENV)/.run ## Start the stack and keep it running; Ctrl-C stops it
 	$(BIN)/towpath up
 
 test: $(VENV)/.dev ## Run every test against real parts
@@ -65,10 +65,10 @@ docs: $(VENV)/.dev ## Build the documentation site into build/site; fails on a b
 docs-serve: $(VENV)/.dev ## Serve the documentation on port 8001 and rebuild it on changes
 	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
 
-reference: $(VENV)/.dev ## Write the generated reference pages anew
+reference: $(VENV)/.dev ## Regenerate the reference pages
 	$(BIN)/python -m docs.generate
 
-bench: $(VENV)/.dev ## Run the benchmarks; one line of JSON a figure
+bench: $(VENV)/.dev ## Run the benchmarks; one line of JSON per figure
 	$(BIN)/python -m bench.matching
 	$(BIN)/python -m bench.batch
 	$(BIN)/python -m bench.vectors
@@ -86,14 +86,14 @@ sbom: $(VENV)/.dev ## Write dist/towpath.cdx.json: the pinned packages with thei
 	@mkdir -p dist
 	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o dist/towpath.cdx.json
 
-audit: $(VENV)/.dev ## Look the pinned packages up in public advisories; needs the network
+audit: $(VENV)/.dev ## Check the pinned packages against public advisories; needs the network
 	$(BIN)/python deploy/audit.py
 
 # What the locks have in common: every platform and Python, hashes, no address of an index.
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate --quiet
 
-lock: ## Pin versions that fit, with hashes and without index URLs; what is pinned stays, delete a lock for the newest
+lock: ## Pin compatible versions with hashes; pinned ones stay, so delete a lock to get the newest
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --extra all --extra demo --group build -o requirements.lock

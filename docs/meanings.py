@@ -27,7 +27,7 @@ CODES: dict[str, str] = {
     "TOO_MANY_REQUESTS": "Too many requests for the moment; wait for `Retry-After` seconds.",
     "LIMIT_REACHED": "A limit of the organization is used up; `limit` names it.",
     "UNAVAILABLE": "Postgres, Temporal or another part does not respond at the moment.",
-    "INTERNAL": "A defect of Towpath. The message ends with an id to search the logs for.",
+    "INTERNAL": "A defect of Towpath, whose message ends with an id to search the logs for; or (501) a missing extra.",
     "CANCELLED": "The job was cancelled.",
     "DEADLINE_EXCEEDED": "The job did not finish before its deadline.",
     "ALL_ITEMS_FAILED": "Every item of the job failed; `message` reports the most frequent cause.",

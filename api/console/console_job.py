@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from towpath.ai.store.jobs import read_ai
+from towpath.ai.store.jobs import read_details
 from towpath.ai.types import AI_JOB
 from towpath.api.console.console import PART, PageVisitor, PartVisitor, console_page, is_shown_on_page, load_reader
 from towpath.api.console.delivery_views import DeliveryLine, delivery_line
@@ -150,7 +150,7 @@ async def _result_of(state: AppState, job: JobRow) -> str | None:
     """What the job has brought: a question's answer, else its small result as JSON."""
     if job.kind == AI_JOB and job.state is JobState.COMPLETED:
         async with state.db.transaction() as connection:
-            answer = (await read_ai(connection, [job.id]))[job.id].summary
+            answer = (await read_details(connection, [job.id]))[job.id].summary
         if answer:
             return _shortened(answer)
     return _as_json(job.result) if job.result else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from towpath.accounts.types import Principal
-from towpath.ai.store.jobs import note_canceller, prepare_restart, read_ai
+from towpath.ai.store.jobs import note_canceller, prepare_restart, read_details
 from towpath.ai.store.links import sweep_links
 from towpath.ai.store.threads import sweep_conversations
 from towpath.ai.types import (
@@ -32,7 +32,7 @@ async def _note_canceller(caller: Principal, connection: Connection, job: JobRow
 
 
 async def _webhook_fields(connection: Connection, job: JobRow) -> dict[str, Any]:
-    row = (await read_ai(connection, [job.id])).get(job.id)
+    row = (await read_details(connection, [job.id])).get(job.id)
     return {
         "status": WORDS[job.state],
         "conversationId": str(job.conversation_id),

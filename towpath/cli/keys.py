@@ -12,19 +12,21 @@ from rich.table import Table
 from towpath.accounts.types import Role, Scope
 from towpath.cli.terminal import HomeOption, OrganizationOption, console, run_with_database
 
-keys_app = typer.Typer(help="API keys of the database that TOWPATH_DATABASE_URL (or the running stack) names.")
+keys_app = typer.Typer(help="Manage API keys in the database of TOWPATH_DATABASE_URL, or else of the running stack.")
 
 
 @keys_app.command(name="create")
 def create_key(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     organization: OrganizationOption = "default",
-    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.EDITOR,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Without the scope `write`.")] = False,
-    days: Annotated[int | None, typer.Option(min=1, help="How long it is valid; for ever without.")] = None,
+    role: Annotated[Role, typer.Option(help="What the key may do.")] = Role.EDITOR,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Create the key without the scope `write`.")] = False,
+    days: Annotated[
+        int | None, typer.Option(min=1, help="How many days the key is valid; by default it never expires.")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Make an organization key and print it, this once."""
+    """Create an organization key and print it. It is shown only once."""
     from towpath.accounts.service import operator
 
     scopes = [Scope.READ] if read_only else list(Scope)
@@ -37,7 +39,7 @@ def create_key(
 
 @keys_app.command(name="list")
 def list_keys(organization: OrganizationOption = "default", home: HomeOption = None) -> None:
-    """Show an organization's keys; of each only the beginning is known."""
+    """List an organization's keys, each by its first characters."""
     from towpath.accounts.service import operator
 
     table = Table("id", "name", "begins with", "role", "scopes", "last use", "state")
@@ -54,10 +56,10 @@ def list_keys(organization: OrganizationOption = "default", home: HomeOption = N
 def revoke_key(
     key_id: Annotated[UUID, typer.Argument(help="The key's id, as `towpath keys list` shows it.")],
     organization: OrganizationOption = "default",
-    keep_children: Annotated[bool, typer.Option("--keep-children", help="Leave the keys that it has made.")] = False,
+    keep_children: Annotated[bool, typer.Option("--keep-children", help="Keep the keys that it created.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Make a key useless from now on, and the keys that it has made."""
+    """Revoke a key, and the keys that it created."""
     from towpath.accounts.service import operator
 
     revoked = run_with_database(

@@ -19,11 +19,11 @@ def show_limits(
     organization: Annotated[str, typer.Argument(help="The organization's id.")],
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="name=number, 0 for no limit, or name=default; as often as needed."),
+        typer.Option("--set", help="NAME=NUMBER (0: unlimited) or NAME=default. Can be repeated."),
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Show or change the limits of one organization; façades know of a change after ten seconds."""
+    """Show or change the limits of an organization. Façades notice a change within ten seconds."""
     from towpath.accounts.limits import MEANINGS, LimitName
     from towpath.accounts.service import operator
 

@@ -21,7 +21,7 @@ SHUTDOWN_SECONDS = 10
 def worker(
     queues: Annotated[str | None, typer.Option(help="Comma-separated task queues (TOWPATH_QUEUES).")] = None,
 ) -> None:
-    """Run one worker process in the foreground; start as many as you like, anywhere."""
+    """Run a worker process in the foreground. Start as many as you like, on any machine."""
     import towpath.worker as worker_module
 
     settings = read_settings()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def migrate() -> None:
-    """Bring the database schema up to date; safe to run from several places at once."""
+    """Bring the database schema up to date. It is safe to run this from several places at once."""
     settings = read_settings()
     try:
         bring_up_to_date(settings.require_database_url())

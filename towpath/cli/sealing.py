@@ -11,12 +11,12 @@ from towpath.cli.terminal import HomeOption, console, open_home, read_settings, 
 if TYPE_CHECKING:
     from towpath.db.engine import Database
 
-secrets_app = typer.Typer(help="Secrets at rest: credentials of databases, secrets of webhooks.")
+secrets_app = typer.Typer(help="Manage stored secrets: database credentials, webhook secrets.")
 
 
 @secrets_app.command(name="reseal")
 def reseal_secrets(home: HomeOption = None) -> None:
-    """Encrypt all stored secrets with the first of TOWPATH_ENCRYPTION_KEYS; after it the others can be let go."""
+    """Encrypt all stored secrets with the first of TOWPATH_ENCRYPTION_KEYS. The others can then be removed."""
     from towpath.secrets.service import reseal_secrets as reseal
     from towpath.secrets.vault import Vault
 

@@ -35,11 +35,11 @@ def up(
     home: HomeOption = None,
     port: PortOption = None,
     workers: WorkersOption = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show every line of every part as well.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also print the output of every part.")] = False,
 ) -> None:
-    """Start everything and stay: Postgres, Temporal with its UI, façade, workers. Ctrl-C stops it all.
+    """Start Postgres, Temporal with its UI, the façade and the workers, and keep running. Ctrl-C stops them all.
 
-    What the parts say is kept in HOME/logs.
+    The output of each part is logged to HOME/logs.
     """
     settings = read_settings(home, port, workers)
     try:
@@ -131,7 +131,7 @@ def _warn_if_exposed(settings: Settings) -> None:
 
 
 def status(home: HomeOption = None) -> None:
-    """Show what the stack in TOWPATH_HOME has started, and whether it is ready."""
+    """Show what the stack in TOWPATH_HOME is running, and whether it is ready."""
     import httpx
     import psutil
 
@@ -153,8 +153,10 @@ def status(home: HomeOption = None) -> None:
         fail(f"the façade at {facts['api']} does not answer: {error}")
 
 
-def demo(home: HomeOption = None, keep: Annotated[bool, typer.Option(help="Leave the stack running.")] = False) -> None:
-    """Find the duplicates among 5,000 persons, kill a worker twice on the way, and show what came out."""
+def demo(
+    home: HomeOption = None, keep: Annotated[bool, typer.Option(help="Keep the stack running afterwards.")] = False
+) -> None:
+    """Find the duplicates among 5,000 people, kill a worker twice on the way, and show the result."""
     # Small pages, so that the kills land between chunks.
     os.environ.setdefault("TOWPATH_INDEX_CHUNK", "250")
     settings = read_settings(home)

@@ -25,9 +25,9 @@ Result = TypeVar("Result")
 console = Console()
 error_console = Console(stderr=True)
 
-HomeOption = Annotated[Path | None, typer.Option(help="Where everything is kept (TOWPATH_HOME).")]
-PortOption = Annotated[int | None, typer.Option(help="The façade's port (TOWPATH_PORT); 0: any free one.")]
-WorkersOption = Annotated[int | None, typer.Option(help="Worker processes (TOWPATH_WORKERS).")]
+HomeOption = Annotated[Path | None, typer.Option(help="The folder of the stack (TOWPATH_HOME).")]
+PortOption = Annotated[int | None, typer.Option(help="Port of the façade (TOWPATH_PORT); 0 for any free port.")]
+WorkersOption = Annotated[int | None, typer.Option(help="Number of worker processes (TOWPATH_WORKERS).")]
 OrganizationOption = Annotated[str, typer.Option(help="The organization's id.")]
 
 

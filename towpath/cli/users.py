@@ -10,7 +10,7 @@ from rich.table import Table
 
 from towpath.cli.terminal import HomeOption, OrganizationOption, console, run_with_database
 
-users_app = typer.Typer(help="Users of that database: for an operator whom nobody lets in any more.")
+users_app = typer.Typer(help="Manage users in that database, for operators who are locked out of the console.")
 EmailArgument = Annotated[str, typer.Argument(help="The user's e-mail address.")]
 
 
@@ -35,21 +35,21 @@ def _set_active(email: str, home: Path | None, *, active: bool) -> None:
 
 @users_app.command(name="deactivate")
 def deactivate_user(email: EmailArgument, home: HomeOption = None) -> None:
-    """End a user's sessions and let them in no more, until `towpath users activate`."""
+    """End a user's sessions and refuse sign-ins until `towpath users activate`."""
     _set_active(email, home, active=False)
     console.print(f"deactivated {email}", highlight=False, markup=False)
 
 
 @users_app.command(name="activate")
 def activate_user(email: EmailArgument, home: HomeOption = None) -> None:
-    """Let a user in again."""
+    """Allow a deactivated user to sign in again."""
     _set_active(email, home, active=True)
     console.print(f"activated {email}", highlight=False, markup=False)
 
 
 @users_app.command(name="reset-password")
 def reset_password(email: EmailArgument, home: HomeOption = None) -> None:
-    """Make a reset and print the path of its page with the token, this once; it holds for 24 hours."""
+    """Create a password reset and print the path of its page. It is shown only once and is valid for 24 hours."""
     from towpath.accounts.service import operator
 
     token = run_with_database(home, lambda database: operator.issue_reset(database, email))

@@ -25,102 +25,119 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TOWPATH_", extra="ignore", env_ignore_empty=True)
 
-    home: Path = Field(default=Path(".towpath"), description="Where the embedded stack keeps everything.")
-    host: str = Field(default="127.0.0.1", description="Where the façade listens.")
-    port: int = Field(default=8000, ge=0, le=65535, description="The façade's port; 0: any free one.")
-    ui_port: int = Field(default=8233, ge=0, le=65535, description="The embedded Temporal UI's port.")
-    temporal_port: int = Field(default=0, ge=0, le=65535, description="The embedded Temporal server's port.")
-    postgres_port: int = Field(default=0, ge=0, le=65535, description="The embedded Postgres's port.")
-    llm_port: int = Field(default=0, ge=0, le=65535, description="The embedded language model's port.")
-    chroma_port: int = Field(default=0, ge=0, le=65535, description="The embedded Chroma's port.")
+    home: Path = Field(default=Path(".towpath"), description="Folder of the embedded stack.")
+    host: str = Field(default="127.0.0.1", description="Address that the façade listens on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port of the façade; 0: any free port.")
+    ui_port: int = Field(
+        default=8233, ge=0, le=65535, description="Port of the embedded Temporal UI; 0: any free port."
+    )
+    temporal_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of the embedded Temporal server; 0: any free port."
+    )
+    postgres_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of the embedded Postgres; 0: any free port."
+    )
+    llm_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of the embedded language model; 0: any free port."
+    )
+    chroma_port: int = Field(default=0, ge=0, le=65535, description="Port of the embedded Chroma; 0: any free port.")
 
-    database_url: str | None = Field(default=None, description="An external Postgres; the embedded one stays off.")
-    temporal_address: str | None = Field(default=None, description="An external Temporal, host:port.")
+    database_url: str | None = Field(
+        default=None, description="URL of an external Postgres, used instead of the embedded one."
+    )
+    temporal_address: str | None = Field(default=None, description="Address of an external Temporal, host:port.")
     temporal_namespace: str = Field(default="default", description="The Temporal namespace.")
-    temporal_ui_url: str | None = Field(default=None, description="Base of links into the Temporal UI.")
-    chroma_url: str | None = Field(default=None, description="An external Chroma.")
+    temporal_ui_url: str | None = Field(default=None, description="Base URL of links into the Temporal UI.")
+    chroma_url: str | None = Field(default=None, description="URL of an external Chroma.")
 
     local_llm_url: str | None = Field(
-        default=None, description="An external server of the embedded language model: its OpenAI base URL."
+        default=None, description="OpenAI base URL of an external server for the embedded language model."
     )
 
-    bootstrap_key: str | None = Field(default=None, description="The first API key; else one is made.")
-    secret: str | None = Field(default=None, description="Signs sign-in tokens; the embedded stack makes one.")
-    open_registration: bool = Field(default=False, description="Whether anyone may register an organization.")
-    docs_open: bool = Field(default=False, description="Whether /docs needs no key.")
-    embeddings_open: bool = Field(default=False, description="Whether the embeddings API needs no key.")
-    cookie_secure: bool = Field(default=True, description="Whether the session cookie needs HTTPS.")
+    bootstrap_key: str | None = Field(default=None, description="The first API key; by default one is generated.")
+    secret: str | None = Field(default=None, description="Signs sign-in tokens; the embedded stack generates one.")
+    open_registration: bool = Field(default=False, description="Whether anybody may register an organization.")
+    docs_open: bool = Field(default=False, description="Whether /docs can be read without a key.")
+    embeddings_open: bool = Field(default=False, description="Whether the embeddings API can be used without a key.")
+    cookie_secure: bool = Field(default=True, description="Whether the session cookie requires HTTPS.")
 
     trusted_proxies: str = Field(
         default="",
-        description="Comma-separated addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto"
-        " are believed; * for any.",
+        description="Comma-separated addresses or networks of proxies whose X-Forwarded-For and "
+        "X-Forwarded-Proto are trusted; * for any.",
     )
     allow_insecure: bool = Field(
         default=False, description="Whether `towpath up` starts with dangerous settings where others can reach it."
     )
 
-    workers: int = Field(default=2, ge=1, le=64, description="Worker processes of the embedded stack.")
+    workers: int = Field(default=2, ge=1, le=64, description="Number of worker processes of the embedded stack.")
     queues: str = Field(default="engine,compute,llm,io", description="Task queues that a worker serves.")
-    window: int = Field(default=6, ge=1, le=200, description="Chunks of one job in flight.")
+    window: int = Field(default=6, ge=1, le=200, description="Maximum number of chunks of a job in flight.")
     index_chunk: Annotated[int, Field(ge=1, le=20_000)] = Field(
-        default=4000, description="Entities in a staged page, the unit of indexing and matching."
+        default=4000, description="Entities per staged page, the unit of indexing and matching."
     )
     match_chunk: Annotated[int, Field(ge=1, le=50_000)] = Field(
-        default=4000, description="Entities in a share when a whole index is matched anew."
+        default=4000, description="Entities per share when a whole index is matched again."
     )
-    match_memory_mb: int = Field(default=1024, ge=1, description="Most memory of a worker's candidate index.")
+    match_memory_mb: int = Field(default=1024, ge=1, description="Maximum memory of a worker's candidate index, in MB.")
     embedding_model: str = Field(
         default=LOCAL_MODEL, description="The embedding model: the local one, or openai::<model>."
     )
     embedding_url: str | None = Field(default=None, description="Base URL of an OpenAI-compatible embeddings API.")
-    embedding_key: str | None = Field(default=None, repr=False, description="Its API key.")
+    embedding_key: str | None = Field(default=None, repr=False, description="API key of that API.")
     embedding_tokens: Annotated[int, Field(ge=16, le=8192)] | None = Field(
-        default=None, description="Most tokens of a part; by default what the model takes."
+        default=None, description="Maximum tokens per part; by default as many as the model accepts."
     )
-    embedding_overlap: int = Field(default=32, ge=0, le=1024, description="Tokens that a part shares with the last.")
+    embedding_overlap: int = Field(
+        default=32, ge=0, le=1024, description="Tokens that a part shares with the previous one."
+    )
     embedding_batch: Annotated[int, Field(ge=1, le=2048)] | None = Field(
-        default=None, description="Texts in one call of the embedding model."
+        default=None, description="Texts per call of the embedding model."
     )
-    embedding_threads: int = Field(default=1, ge=1, le=64, description="Threads of the local model in a process.")
-    vector_chunk: int = Field(default=256, ge=1, le=5000, description="Items in a staged page of a task.")
-    vector_max_items: int = Field(default=100_000, ge=1, description="Most items in one task.")
-    vector_max_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of a task.")
+    embedding_threads: int = Field(default=1, ge=1, le=64, description="Threads of the local model per process.")
+    vector_chunk: int = Field(default=256, ge=1, le=5000, description="Items per staged page of a task.")
+    vector_max_items: int = Field(default=100_000, ge=1, description="Maximum number of items in a task.")
+    vector_max_bytes: int = Field(default=64 << 20, ge=1, description="Maximum body size of a task.")
     vector_exact: int = Field(
-        default=2_000, ge=0, le=100_000, description="Up to so many vectors are searched one by one, without the index."
+        default=2_000,
+        ge=0,
+        le=100_000,
+        description="Up to this many vectors are compared one by one, without the index.",
     )
     files_root: Path | None = Field(
         default=None,
-        description="The folder that has one for each organization, in which its items may name files; none: no files.",
+        description="Folder with a subfolder for each organization, in which its items may name files; by "
+        "default no files.",
     )
-    source_max_bytes: int = Field(default=32 << 20, ge=1, description="Largest file that an item may name.")
-    source_seconds: float = Field(default=30.0, gt=0, description="Longest time to fetch one.")
+    source_max_bytes: int = Field(default=32 << 20, ge=1, description="Maximum size of a file that an item names.")
+    source_seconds: float = Field(default=30.0, gt=0, description="Maximum time to fetch such a file.")
     allowed_hosts: str = Field(
         default="", description="Comma-separated hosts that may be private or loopback: host, host:port or *."
     )
     webhook_allowed_hosts: str = Field(
         default="",
-        description="Comma-separated hosts that webhooks may go to although they are private, as host, host:port or *;"
-        " none: none. The embedded stack allows port 9000 of this machine.",
+        description="Comma-separated hosts that webhooks may be sent to although they are private: host, "
+        "host:port or *. The embedded stack allows port 9000 of this machine.",
     )
     encryption_keys: str | None = Field(
         default=None,
         repr=False,
-        description="Comma-separated passphrases for secrets at rest, the newest first; the same for all processes.",
+        description="Comma-separated passphrases for stored secrets, newest first; the same for all processes.",
     )
     payload_encryption: bool | None = Field(
         default=None,
-        description="Whether what Temporal stores is encrypted with them; by default where there are keys.",
+        description="Whether what Temporal stores is encrypted with them; by default if there are any.",
     )
     codec_token: Annotated[str, Field(min_length=32, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
         default=None,
         repr=False,
-        description="Lets the Temporal UI decrypt: its codec endpoint is /codec/<token>; the embedded stack makes one.",
+        description="Lets the Temporal UI decrypt: its codec endpoint is /codec/<token>; the embedded stack "
+        "generates one.",
     )
     temporal_details: Literal["names", "full"] = Field(
         default="names",
-        description="What the Temporal UI shows of a job: names of indexes, schemas and models, ids and counts; or also"
-        " questions, file names and messages.",
+        description="What the Temporal UI shows of a job. names: names of indexes, schemas and models, ids "
+        "and counts; full: also questions, file names and messages.",
     )
     chroma_token: str | None = Field(default=None, repr=False, description="Sent to Chroma as x-chroma-token.")
     llm_providers: dict[str, ProviderConfig] = Field(
@@ -130,97 +147,109 @@ class Settings(BaseSettings):
         '{"house": {"url": "http://host/v1", "key": "...", "api": "openai", "models": ["m"]}}; '
         "openai, anthropic, google, deepseek, ollama and local are known and can be changed.",
     )
-    llm_repairs: int = Field(default=2, ge=0, le=5, description="How often an answer of the wrong form is sent back.")
-    llm_seconds: float = Field(default=120.0, gt=0, description="Longest time of one call of a language model.")
+    llm_repairs: int = Field(
+        default=2, ge=0, le=5, description="How often a malformed answer is sent back to the model."
+    )
+    llm_seconds: float = Field(default=120.0, gt=0, description="Maximum time of one call of a language model.")
     provider_patience_seconds: float = Field(
         default=900.0,
         ge=0,
-        description="How long a provider that does not answer a job is waited for: a language model, an embedding"
-        " endpoint, a database, the server of a document.",
+        description="How long a job waits for a provider that does not respond: a language model, an "
+        "embedding endpoint, a database, the server of a document.",
     )
     llm_concurrency: int = Field(
-        default=8, ge=1, description="Calls at once, a provider, organization and worker process."
+        default=8, ge=1, description="Concurrent calls per provider, organization and worker process."
     )
-    llm_slots: int = Field(default=8, ge=1, le=200, description="Pages of entities that a worker process has in hand.")
+    llm_slots: int = Field(
+        default=8, ge=1, le=200, description="Pages of entities that a worker process works on at once."
+    )
     llm_cache_days: int = Field(default=30, ge=1, description="How long a language model's answers are kept.")
-    enrichment_chunk: int = Field(default=10, ge=1, le=200, description="Entities in a staged page of an enrichment.")
-    enrichment_max_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of an enrichment.")
-    attachment_max_bytes: int = Field(default=20 << 20, ge=1, description="Largest attachment.")
+    enrichment_chunk: int = Field(default=10, ge=1, le=200, description="Entities per staged page of an enrichment.")
+    enrichment_max_bytes: int = Field(default=64 << 20, ge=1, description="Maximum body size of an enrichment.")
+    attachment_max_bytes: int = Field(default=20 << 20, ge=1, description="Maximum size of an attachment.")
     databases_root: Path | None = Field(
         default=None,
-        description="The folder that has one for each organization, the only one its DuckDB files may be in; none: no"
-        " such files.",
+        description="Folder with a subfolder for each organization, the only one its DuckDB files may be in; "
+        "by default no such files.",
     )
-    query_seconds: float = Field(default=30.0, gt=0, le=600, description="Longest time of one query of a database.")
-    document_max_bytes: int = Field(default=200 << 20, ge=1, description="Largest document of an extraction.")
-    document_max_pages: int = Field(default=2000, ge=1, description="Most pages of a document.")
-    document_seconds: float = Field(default=120.0, gt=0, description="Longest time to fetch a document.")
-    page_seconds: float = Field(default=60.0, gt=0, description="Longest time to read one page.")
-    extraction_chunk: int = Field(default=40, ge=1, le=500, description="Pages in a share, the unit of reading.")
-    extraction_model: str = Field(default="auto", description="The language model of extractions; auto: as of AI jobs.")
+    query_seconds: float = Field(default=30.0, gt=0, le=600, description="Maximum time of one query of a database.")
+    document_max_bytes: int = Field(default=200 << 20, ge=1, description="Maximum size of a document.")
+    document_max_pages: int = Field(default=2000, ge=1, description="Maximum number of pages of a document.")
+    document_seconds: float = Field(default=120.0, gt=0, description="Maximum time to fetch a document.")
+    page_seconds: float = Field(default=60.0, gt=0, description="Maximum time to read one page.")
+    extraction_chunk: int = Field(default=40, ge=1, le=500, description="Pages per share, the unit of reading.")
+    extraction_model: str = Field(
+        default="auto", description="Language model of extractions; auto: the same as for AI jobs."
+    )
     ai_model: str = Field(
-        default="auto", description="The language model of AI jobs; auto: a cheap one that has a key, else the local."
+        default="auto", description="Language model of AI jobs; auto: a cheap one that has a key, else the local one."
     )
-    ai_rate: int = Field(default=60, ge=1, description="Requests of the AI API a minute and key.")
+    ai_rate: int = Field(default=60, ge=1, description="Requests of the AI API per minute and key.")
     ai_result_days: int = Field(default=14, ge=1, description="How long the result of an AI job can be read.")
     public_url: str | None = Field(
         default=None,
-        description="Where people reach the façade, for links to its pages; none: as the request did, if its host is"
-        " trusted.",
+        description="Address at which people reach the façade, for links to its pages; by default that of the "
+        "request, if its host is trusted.",
     )
     trusted_hosts: str = Field(
         default="",
-        description="Comma-separated hosts that links may follow, as host or host:port, besides loopback and"
-        " TOWPATH_HOST; a request with another Host gets links to the machine's own address.",
+        description="Comma-separated hosts that links may use besides loopback and TOWPATH_HOST: host or "
+        "host:port. A request with any other Host gets links to the machine's own address.",
     )
     cors_origins: str = Field(
         default="",
         description="Comma-separated origins whose scripts may call the API, such as https://app.example.com; * for"
         " all. Never with cookies.",
     )
-    fetch_max_bytes: int = Field(default=50 << 20, ge=1, description="Largest list of entities read from a URL.")
-    worker_pool_size: int = Field(default=8, ge=2, description="Database connections of a worker.")
+    fetch_max_bytes: int = Field(
+        default=50 << 20, ge=1, description="Maximum size of a list of entities read from a URL."
+    )
+    worker_pool_size: int = Field(default=8, ge=2, description="Database connections per worker.")
     statement_seconds: float = Field(
-        default=30.0, gt=0, le=3600, description="Longest time of one statement of the façade in Towpath's database."
+        default=30.0, gt=0, le=3600, description="Maximum time of one statement of the façade in Towpath's database."
     )
-    api_pool_size: int = Field(default=20, ge=4, description="Database connections of the façade.")
+    api_pool_size: int = Field(default=20, ge=4, description="Database connections per façade.")
     uploads: int = Field(
-        default=8, ge=1, description="Large uploads that the façade reads at once; at most half of its connections."
+        default=8, ge=1, description="Large uploads that a façade reads at once; at most half of its connections."
     )
-    uploads_per_organization: int = Field(default=4, ge=1, description="Those of them that one organization holds.")
+    uploads_per_organization: int = Field(default=4, ge=1, description="How many of these one organization may use.")
     upload_wait_seconds: float = Field(
-        default=10.0, gt=0, description="How long an upload waits for its place before it is refused."
+        default=10.0, gt=0, description="How long an upload waits for a slot before it is refused."
     )
-    limit_requests: int = Field(default=30_000, ge=0, description="Requests of an organization a minute; 0: any.")
-    limit_jobs: int = Field(default=5_000, ge=0, description="Jobs of an organization in flight; 0: any.")
-    limit_bytes: int = Field(default=100 << 30, ge=0, description="Bytes that an organization stores; 0: any.")
-    limit_streams: int = Field(default=200, ge=0, description="Open event streams of an organization; 0: any.")
-    batch_sync_limit: int = Field(default=100, ge=0, description="Batches up to this size are answered at once.")
-    cancel_wait_seconds: float = Field(default=5.0, ge=0, description="How long a cancel waits for its end.")
+    limit_requests: int = Field(
+        default=30_000, ge=0, description="Requests of an organization per minute; 0: unlimited."
+    )
+    limit_jobs: int = Field(default=5_000, ge=0, description="Jobs of an organization in flight; 0: unlimited.")
+    limit_bytes: int = Field(default=100 << 30, ge=0, description="Bytes that an organization may store; 0: unlimited.")
+    limit_streams: int = Field(default=200, ge=0, description="Open event streams of an organization; 0: unlimited.")
+    batch_sync_limit: int = Field(default=100, ge=0, description="Batches up to this size are answered immediately.")
+    cancel_wait_seconds: float = Field(
+        default=5.0, ge=0, description="How long a request to cancel waits for the job to end."
+    )
     max_body_bytes: int = Field(
-        default=4 << 20, ge=1 << 10, description="Largest body of a request that no other setting names."
+        default=4 << 20, ge=1 << 10, description="Maximum body size of a request for which no other setting applies."
     )
-    max_json_bytes: int = Field(default=256 << 20, ge=1, description="Largest JSON body of a batch of entities.")
-    max_ndjson_bytes: int = Field(default=1 << 30, ge=1, description="Largest NDJSON body of a batch of entities.")
+    max_json_bytes: int = Field(default=256 << 20, ge=1, description="Maximum JSON body size of a batch of entities.")
+    max_ndjson_bytes: int = Field(default=1 << 30, ge=1, description="Maximum NDJSON body size of a batch of entities.")
     upload_min_rate: int = Field(
-        default=1024, ge=0, description="Bytes a second that a body must bring after the grace; 0: any."
+        default=1024, ge=0, description="Minimum bytes per second of a body after the grace period; 0: no minimum."
     )
     upload_grace_seconds: float = Field(
-        default=20.0, gt=0, description="How long a body may stand still before the smallest rate counts."
+        default=20.0, gt=0, description="Grace period before the minimum rate applies to a body."
     )
-    upload_seconds: float = Field(default=3600.0, gt=0, description="Longest time that a body may be waited for.")
+    upload_seconds: float = Field(default=3600.0, gt=0, description="Maximum time to receive a body.")
     retry_days: float = Field(
         default=3.0,
         gt=0,
-        description="How long a step of a job is tried again before it counts as failed.",
+        description="How long a step of a job is retried before it counts as failed.",
     )
-    retention_days: int = Field(default=30, ge=1, description="How long finished jobs stay readable.")
+    retention_days: int = Field(default=30, ge=1, description="How long finished jobs remain readable.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
-    request_log: bool = Field(default=True, description="Whether the façade logs a line for each request.")
+    request_log: bool = Field(default=True, description="Whether the façade logs a line per request.")
     log_bytes: int = Field(
         default=16 << 20,
         ge=1 << 12,
-        description="Largest log file of a part of the embedded stack; an older one is kept.",
+        description="Maximum size of a log file of the embedded stack; one older file is kept.",
     )
 
     @field_validator("queues")

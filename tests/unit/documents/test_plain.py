@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.pdfs import pdf
 from towpath.core.errors import BadInputError, ErrorCode, TowpathError
-from towpath.documents.plain import plain_text
+from towpath.documents.plain import read_plain_text
 
 PAGE = (
     "<html><head><title>t</title><style>p{color:red}</style></head><body><script>evil()</script>"
@@ -17,7 +17,7 @@ PAGE = (
 
 
 def text_of(data: bytes, media_type: str | None = None, name: str = "file", charset: str | None = None) -> str:
-    return plain_text(data, media_type=media_type, name=name, charset=charset)
+    return read_plain_text(data, media_type=media_type, name=name, charset=charset)
 
 
 @pytest.mark.parametrize(
