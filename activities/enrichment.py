@@ -8,7 +8,7 @@ from towpath.db.engine import Database
 from towpath.enrichment.service.runs import EnrichmentRuns
 from towpath.enrichment.types import HoldCheck
 from towpath.jobs.types import JobRef, PagePlan, PageTask
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 
 
 class EnrichmentActivities:
@@ -16,11 +16,11 @@ class EnrichmentActivities:
 
     Args:
         database: Jobs, pages, records, paid answers.
-        asker: The language models.
+        llm_gateway: The language models.
     """
 
-    def __init__(self, database: Database, asker: Asker) -> None:
-        self._runs = EnrichmentRuns(database, asker)
+    def __init__(self, database: Database, llm_gateway: LlmGateway) -> None:
+        self._runs = EnrichmentRuns(database, llm_gateway)
 
     @activity.defn(name="plan_enrichment")
     async def plan_enrichment(self, ref: JobRef) -> PagePlan:

@@ -9,7 +9,7 @@ from temporalio import activity
 from towpath.db.engine import Database
 from towpath.enrichment.service.tasks import LlmTasks
 from towpath.jobs.types import JobRef
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 
 
 class LlmTaskActivities:
@@ -17,11 +17,11 @@ class LlmTaskActivities:
 
     Args:
         database: Jobs, schemas, records.
-        asker: The language models.
+        llm_gateway: The language models.
     """
 
-    def __init__(self, database: Database, asker: Asker) -> None:
-        self._tasks = LlmTasks(database, asker)
+    def __init__(self, database: Database, llm_gateway: LlmGateway) -> None:
+        self._tasks = LlmTasks(database, llm_gateway)
 
     @activity.defn(name="generate_schema")
     async def generate_schema(self, ref: JobRef) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from towpath.core.errors import TowpathError
 from towpath.core.values import make_storable
 from towpath.db.engine import Database
 from towpath.jobs.faults import judge as judge_error
-from towpath.jobs.faults import report
+from towpath.jobs.faults import log_unforeseen
 from towpath.jobs.types import DeliveryRef
 from towpath.net.http import GuardedClient, PostAnswer, parse_retry_after
 from towpath.net.urls import receiver_shown, without_url
@@ -93,7 +93,7 @@ class WebhookActivities:
         except Exception as error:
             # One receiver whose secret cannot be opened, or that breaks the client, keeps no other from its notice.
             fault = judge_error(error)
-            number = "" if fault.retryable else f" ({report(error, f'the delivery {delivery.id}')})"
+            number = "" if fault.retryable else f" ({log_unforeseen(error, f'the delivery {delivery.id}')})"
             made.error = f"{fault.message[:MAX_ERROR]}{number}"
         else:
             made.status, waits = answer.status, parse_retry_after(answer.headers)

@@ -19,7 +19,6 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from towpath.accounts.key_uses import KeyUses
-from towpath.accounts.limits import LimitName
 from towpath.accounts.rate_limiter import Limiter
 from towpath.accounts.service.limits import Limits
 from towpath.accounts.service.operator import ensure_bootstrap_key
@@ -63,7 +62,7 @@ from towpath.api.routes import limits as limit_routes
 from towpath.core.errors import ErrorBody
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
-from towpath.features import register_features
+from towpath.features import installed_features, register_features
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
 from towpath.llm import Catalog
@@ -192,6 +191,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_error_handlers(app)
     for module in ROUTES:
         app.include_router(module.router)
+    for feature in installed_features():
+        for router in feature.routers():
+            app.include_router(router)
     app.include_router(codec.router)
     app.include_router(vectors.router, prefix="/api/v1", include_in_schema=False)
     for module in (ai, semantic_models):
@@ -218,16 +220,6 @@ def _make_search(settings: Settings, database: Database) -> SearchService:
         model=settings.embedding.model,
         exact=settings.vector_exact,
     )
-
-
-def _default_limits(settings: Settings) -> dict[LimitName, int]:
-    return {
-        LimitName.REQUESTS: settings.limit_requests,
-        LimitName.AI_REQUESTS: settings.ai_rate,
-        LimitName.JOBS: settings.limit_jobs,
-        LimitName.BYTES: settings.limit_bytes,
-        LimitName.STREAMS: settings.limit_streams,
-    }
 
 
 @asynccontextmanager
@@ -270,7 +262,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         key_uses = KeyUses(database)
         stack.push_async_callback(key_uses.close)
         limiter = Limiter(database)
-        limits = Limits(_default_limits(settings), database, limiter)
+        limits = Limits(settings.default_limits, database, limiter)
         streams = StreamLeases(database, limits)
         await streams.start()
         stack.push_async_callback(streams.close)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from towpath.api.console.extraction_views import SURE
-from towpath.api.console.review_form import place_of
+from towpath.api.console.review_form import join_pointer
 from towpath.api.http.state import AppState
 from towpath.documents.types import Box, PageContent, Word
 from towpath.extraction.service.results import list_pictured_pages, load_pages
@@ -37,12 +37,12 @@ class Placed:
 
     @property
     def base(self) -> float:
-        """Where the letters stand."""
+        """Return where the letters stand."""
         return round(self.y + self.height * LETTER_SHARE, 1)
 
     @property
     def size(self) -> float:
-        """How large they are."""
+        """Return how large they are."""
         return round(max(self.height * LETTER_SHARE, 1.0), 1)
 
 
@@ -76,12 +76,12 @@ class Sheet:
     truncated: bool = False
 
 
-def page_numbers(extraction: Extraction) -> list[int]:
+def list_page_numbers(extraction: Extraction) -> list[int]:
     """List the pages of a document that were to be read, in order; none before it is opened."""
     return [] if extraction.opened is None else extraction.opened.pages
 
 
-def first_marks(extraction: Extraction) -> dict[str, str]:
+def find_first_marks(extraction: Extraction) -> dict[str, str]:
     """Return the id of each property's first mark."""
     if extraction.extracted is None:
         return {}
@@ -102,8 +102,8 @@ def _marks(extraction: Extraction, page: int, height: float) -> list[Mark]:
     return [
         Mark(
             id=_mark_id(index, number),
-            of=place_of("", name),
-            at=_placed(box, height, margin=MARGIN),
+            of=join_pointer("", name),
+            at=_place(box, height, margin=MARGIN),
             doubtful=source.confidence < SURE,
         )
         for index, (name, source) in enumerate(extraction.extracted.sources.items())
@@ -171,10 +171,10 @@ def _height(page: PageContent) -> float:
 
 
 def _words(words: Sequence[Word], height: float) -> list[Placed]:
-    return [_placed(word.box, height, word.text) for word in words[:MAX_WORDS]]
+    return [_place(word.box, height, word.text) for word in words[:MAX_WORDS]]
 
 
-def _placed(box: Box, height: float, text: str = "", *, margin: float = 0.0) -> Placed:
+def _place(box: Box, height: float, text: str = "", *, margin: float = 0.0) -> Placed:
     x0, y0, x1, y1 = box
     return Placed(
         x=round(x0 * WIDTH - margin, 1),

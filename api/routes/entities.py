@@ -124,14 +124,14 @@ async def upsert_entity(
     digest = hashlib.sha256(str(request.url.query).encode() + b"\n" + raw).digest()
 
     async def write(connection: Connection) -> Response:
-        if known := await slot.open(connection):
+        if known := await slot.claim(connection):
             return replay(known, digest)
         result = await state.entities.upsert(
             connection, caller.organization, index_name, entity, raw, limit=limit, explain=explain
         )
         if result.left_out is not None:
             add_warning(request, result.left_out)
-        await slot.keep(connection, digest, status.HTTP_200_OK, result.answer)
+        await slot.save(connection, digest, status.HTTP_200_OK, result.answer)
         return json_answer(result.answer)
 
     await state.limits.assert_room_for_bytes(caller.organization)
@@ -248,7 +248,7 @@ async def _submit(
     start = f"{request.url.query}\n".encode()
     body = open_body(request, bounds)
     async with _turn(request, state, caller, bounds, entity), state.db.transaction() as connection:
-        if known := await slot.open(connection):
+        if known := await slot.claim(connection):
             return replay(known, await body.digest(start=start))
         staged = await state.batches.stage(connection, uuid4(), body if entity is None else entity, start=start)
         members = staged.upload.options
@@ -264,7 +264,7 @@ async def _submit(
             max_jobs=state.limits.max_jobs(caller.organization),
         )
         accepted = show_accepted(job)
-        await slot.keep(connection, staged.upload.digest, 202, accepted)
+        await slot.save(connection, staged.upload.digest, 202, accepted)
     state.gateway.start_soon(job)
     is_small = staged.upload.items <= settings.batch_sync_limit
     if is_small if options.is_asynchronous is None else not options.is_asynchronous:
@@ -272,7 +272,7 @@ async def _submit(
         if job.state.final:
             answer = await state.batches.show(job, limit=MAX_RESULTS, offset=0, explain=options.explain)
             async with state.db.transaction() as connection:
-                await slot.keep(connection, staged.upload.digest, 200, answer)
+                await slot.save(connection, staged.upload.digest, 200, answer)
             return json_answer(answer)
     return json_answer(
         accepted, 202, headers={"Location": accepted["statusUrl"], "Preference-Applied": "respond-async"}

@@ -8,17 +8,17 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
-from towpath.accounts.types import KeyKind, Principal
+from towpath.accounts.types import Principal
 from towpath.api.http.auth import Editor, Operator, Reader
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import IdempotencyKey, once, replay, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, replay, respond_once, slot_of
 from towpath.api.http.ids import ClassificationId, JobId, TemplateId
 from towpath.api.http.responses import json_answer, moment
 from towpath.api.http.routing import ApiRoute, make_validation_error, refuse_unknown
 from towpath.api.http.state import AppState, State
 from towpath.api.routes.extraction_bodies import StartRequest, read_start
-from towpath.api.routes.extraction_views import annotation_answer, extraction_answer, job_entries, started_answer
+from towpath.api.routes.extraction_views import load_extraction_answer, load_job_entries, show_annotation, show_started
 from towpath.api.webhook_targets import read_target
 from towpath.core.bodies import field_names
 from towpath.core.errors import BadInputError, ConflictError
@@ -45,9 +45,9 @@ from towpath.extraction.types import (
     Template,
     TemplateBody,
 )
+from towpath.jobs.lists import JobFilter
 from towpath.jobs.policy import JobAction
 from towpath.jobs.registry import kinds
-from towpath.jobs.store.listing import JobFilter, list_page
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState, JobStatus, ReviewStatus, read_kind
 
@@ -77,13 +77,12 @@ async def list_jobs(
         template_id=template_id,
         created_after=created_after,
         created_before=created_before,
-        user_id=caller.user_id if caller.kind is KeyKind.PERSONAL else None,
     )
-    listed = await list_page(state.db, caller.organization, job_filter, page=page, size=size)
+    listed = await state.jobs.list_page(caller, job_filter, page=page, size=size)
     pages = -(-listed.total // size)
     return json_answer(
         {
-            "jobs": await job_entries(state.extraction, listed.jobs, bodies=include_bodies),
+            "jobs": await load_job_entries(state.extraction, listed.jobs, bodies=include_bodies),
             "pagination": {
                 "currentPage": page,
                 "pageSize": size,
@@ -131,7 +130,7 @@ async def get_job(state: State, caller: Reader, job_id: JobId) -> Response:
 
 
 async def _entry(state: AppState, job: JobRow) -> Response:
-    return json_answer((await job_entries(state.extraction, [job], bodies=True))[0])
+    return json_answer((await load_job_entries(state.extraction, [job], bodies=True))[0])
 
 
 @router.post("/jobs/{jobId}/cancel", summary="Stop a job")
@@ -194,7 +193,7 @@ async def get_review(state: State, caller: Reader, job_id: JobId) -> Response:
 async def extract(request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None) -> Response:
     """By its URL, or as a file of a form; the answer is the address to poll."""
     started = await _start_extraction(request, state, caller, idempotency_key)
-    return started if isinstance(started, Response) else json_answer(started_answer(state, request, started))
+    return started if isinstance(started, Response) else json_answer(show_started(state, request, started))
 
 
 async def _start_extraction(
@@ -226,10 +225,10 @@ async def _accept(
     target = await read_target(request, state, start.webhook)
     slot = slot_of(request, caller, idempotency_key)
     async with state.db.transaction() as connection:
-        if first := await slot.open(connection):
+        if first := await slot.claim(connection):
             return replay(first, start.digest)
         job = await accept_job(connection, draft, target, max_jobs=state.limits.max_jobs(caller.organization))
-        await slot.keep(connection, start.digest, 200, started_answer(state, request, draft.job))
+        await slot.save(connection, start.digest, 200, show_started(state, request, draft.job))
     state.gateway.start_soon(job)
     return job
 
@@ -244,7 +243,7 @@ async def get_extract(
     """Its status, and its result once there is one."""
     job = await state.jobs.find(caller, job_id)
     extraction = await load_extraction(state.extraction, job)
-    return json_answer(await extraction_answer(state.extraction, job, extraction, partial=partial))
+    return json_answer(await load_extraction_answer(state.extraction, job, extraction, partial=partial))
 
 
 @router.post("/extract/sync", summary="Extract a document and wait", openapi_extra=DOCUMENT)
@@ -259,9 +258,9 @@ async def extract_sync(
         job = started
     job = await wait_for_result(state.extraction, job)
     if not job.state.final:
-        return json_answer(started_answer(state, request, job), 202)
+        return json_answer(show_started(state, request, job), 202)
     extraction = await load_extraction(state.extraction, job)
-    answer = await extraction_answer(state.extraction, job, extraction)
+    answer = await load_extraction_answer(state.extraction, job, extraction)
     return json_answer({name: answer[name] for name in ("result", "jobId", "status", "reviewStatus")})
 
 
@@ -276,9 +275,9 @@ async def post_annotation(
     async def save(inside: AppState) -> dict[str, Any]:
         job = await inside.jobs.find(caller, body.job_id, JobAction.CORRECT)
         annotation = await save_correction(inside.extraction, caller, job, body)
-        return {"success": True, "annotation": annotation_answer(annotation)}
+        return {"success": True, "annotation": show_annotation(annotation)}
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, save)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, save)
 
 
 @router.get("/annotations", summary="Corrections of a job")
@@ -286,7 +285,7 @@ async def get_annotations(state: State, caller: Reader, job_id: Annotated[UUID, 
     """Oldest first."""
     job = await state.jobs.find(caller, job_id)
     annotations = await list_corrections(state.extraction, job)
-    return json_answer({"annotations": [annotation_answer(annotation) for annotation in annotations]})
+    return json_answer({"annotations": [show_annotation(annotation) for annotation in annotations]})
 
 
 def _template(row: Template) -> dict[str, Any]:
@@ -327,7 +326,7 @@ async def create_template(
         )
         return _template(row)
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, put, status=201)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, put, status=201)
 
 
 @router.get("/templates", summary="List templates")
@@ -375,7 +374,7 @@ async def create_classification(
     async def add(inside: AppState) -> dict[str, Any]:
         return _classification(await templates.add_classification(inside.db, caller.organization, body))
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
 
 
 def _classification(row: Classification) -> dict[str, Any]:
@@ -402,4 +401,4 @@ async def run_classification(
     params = await check_classification(state.extraction, caller.organization, body, start.document, row.options)
     draft = draft_job(state.extraction, caller, params, start.members, kind=CLASSIFICATION, metadata=body.metadata)
     started = await _accept(request, state, caller, start, draft, idempotency_key)
-    return started if isinstance(started, Response) else json_answer(started_answer(state, request, started))
+    return started if isinstance(started, Response) else json_answer(show_started(state, request, started))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from towpath.accounts.types import Principal
 from towpath.api.http.auth import Editor, Reader
 from towpath.api.http.bodies import body_of, read_body
-from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, respond_once, slot_of
 from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
@@ -80,7 +80,7 @@ async def create_saved(
         )
         return _full(row, content)
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, create)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, create)
 
 
 @router.get("/saved/{schema_id}", summary="One schema")

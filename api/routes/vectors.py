@@ -135,7 +135,7 @@ async def _submit(
     turn = state.uploads.turn(request, caller.organization, limit=bounds.json_bytes, setting=bounds.json_setting)
     try:
         async with turn, state.db.transaction() as connection:
-            if known := await slot.open(connection):
+            if known := await slot.claim(connection):
                 return replay(known, await body.digest(start=b""))
             staged = await state.tasks.stage(connection, kind, collection, body)
             members = staged.upload.options
@@ -152,7 +152,7 @@ async def _submit(
                 max_jobs=state.limits.max_jobs(caller.organization),
             )
             answer = show_task(job, [])
-            await slot.keep(connection, staged.upload.digest, 200, answer)
+            await slot.save(connection, staged.upload.digest, 200, answer)
     except InvalidItemError as invalid:
         raise make_validation_error(kind.body, invalid.error, kind.list_name, invalid.position) from invalid
     except TaskIdTakenError as taken:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from towpath.accounts.types import Principal, Role, Scope
 from towpath.api.http.auth import Editor, Operator, Reader
 from towpath.api.http.cursors import read_cursor, write_cursor
-from towpath.api.http.idempotency import IdempotencyKey, digest_of, once, replay, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, replay, respond_once, slot_of
 from towpath.api.http.ids import DeliveryId, WebhookId
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
@@ -91,7 +91,7 @@ async def register(
     digest = digest_of(body)
     slot = Slot(caller.organization, "POST /webhooks", idempotency_key)
     async with state.db.transaction() as connection:
-        if known := await slot.open(connection):
+        if known := await slot.claim(connection):
             return replay(known, digest)
         row = await store.add_receiver(
             connection,
@@ -105,7 +105,7 @@ async def register(
         # The secret is shown once: a repeat of the request names the receiver, and keeps its secret and the rest
         # of its URL to itself.
         kept = {name: value for name, value in shown.items() if name != "secret"}
-        await slot.keep(connection, digest, 201, kept | {"url": receiver_shown(body.url)})
+        await slot.save(connection, digest, 201, kept | {"url": receiver_shown(body.url)})
     return json_answer(shown, 201)
 
 
@@ -137,7 +137,7 @@ async def rotate(
         changed = await rotate_secret(inside, caller, webhook_id)
         return changed.model_dump(mode="json", by_alias=True, exclude_none=True)
 
-    return await once(state, slot_of(request, caller, idempotency_key), b"", change, secret="secret")
+    return await respond_once(state, slot_of(request, caller, idempotency_key), b"", change, secret="secret")
 
 
 async def rotate_secret(state: AppState, caller: Principal, webhook_id: UUID) -> ReceiverView:
@@ -217,7 +217,7 @@ async def resend(
         begun.append(row.ref)
         return _delivery(state, None, row, body=True).model_dump(mode="json", by_alias=True, exclude_none=True)
 
-    answer = await once(state, slot_of(request, caller, idempotency_key), b"", begin)
+    answer = await respond_once(state, slot_of(request, caller, idempotency_key), b"", begin)
     for ref in begun:
         state.webhooks.deliver_soon(ref)
     return answer

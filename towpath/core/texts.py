@@ -22,9 +22,9 @@ def shorten(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     room = most - len(CUT)
-    kept, _, rest = text[: room + 1].rpartition(" ")
+    head, _, rest = text[: room + 1].rpartition(" ")
     # A single long word has no place to be cut at.
-    return (kept if len(kept) > room // 2 or not rest else text[:room]).rstrip() + CUT
+    return (head if len(head) > room // 2 or not rest else text[:room]).rstrip() + CUT
 
 
 def cut_with_note(text: str, most: int, what: str) -> str:

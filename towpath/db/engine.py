@@ -48,8 +48,8 @@ def is_away(error: BaseException | None) -> bool:
     """Return whether an error says that Postgres does not answer now, so that a later try may succeed."""
     # These are of the same class, and about the value or the statement.
     beyond = psycopg.errors.ProgramLimitExceeded | psycopg.errors.StatementTooComplex
-    away = psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout
-    return isinstance(error, away) and not isinstance(error, beyond)
+    errors = psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout
+    return isinstance(error, errors) and not isinstance(error, beyond)
 
 
 class BoundedTimestamptzLoader(TimestamptzLoader):
@@ -67,10 +67,10 @@ psycopg.adapters.register_loader("timestamptz", BoundedTimestamptzLoader)
 
 def _options(url: str, statement_seconds: float | None) -> str:
     """Return what the server is told of each connection: what the URL says, and how long a statement may take."""
-    given = str(conninfo_to_dict(url).get("options") or "")
+    options = str(conninfo_to_dict(url).get("options") or "")
     if statement_seconds is None:
-        return given
-    return f"{given} -c statement_timeout={max(round(statement_seconds * 1000), 1)}".lstrip()
+        return options
+    return f"{options} -c statement_timeout={max(round(statement_seconds * 1000), 1)}".lstrip()
 
 
 class Database:

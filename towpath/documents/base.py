@@ -30,14 +30,14 @@ class Document(ABC):
     @property
     @abstractmethod
     def pages(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
 
     @abstractmethod
     def read(self, page: int, ocr: OcrMode) -> PageContent:
-        """What a page holds."""
+        """Read what a page holds."""
 
     def render(self, page: int, most_pixels: int, media: ImageType) -> bytes:
-        """How a page looks, as an image file.
+        """Render a page as an image file.
 
         Raises:
             BadInput: The kind has no looks.

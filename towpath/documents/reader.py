@@ -41,11 +41,11 @@ class DocumentReader:
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of the children."""
+        """Return the process ids of the children."""
         return [child.pid for child in [*self._idle, *self._busy]]
 
     async def describe(self, path: Path, kind: DocumentKind, *, name: str | None = None) -> DocumentInfo:
-        """How many pages a document has, its size and its digest.
+        """Find out how many pages a document has, its size and its digest.
 
         Args:
             name: What the file is called; the path's own name by default.
@@ -54,7 +54,7 @@ class DocumentReader:
         return DocumentInfo.model_validate_json(await self._answer(request))
 
     async def read_page(self, path: Path, kind: DocumentKind, page: int, *, ocr: OcrMode = "auto") -> PageContent:
-        """What one page holds.
+        """Read what one page holds.
 
         Args:
             page: From 1.
@@ -65,7 +65,7 @@ class DocumentReader:
     async def read_pages(
         self, path: Path, kind: DocumentKind, pages: Sequence[int], *, ocr: OcrMode = "auto"
     ) -> AsyncGenerator[PageContent, None]:
-        """What several pages hold, in the order given, each as soon as it is read; one child reads them all.
+        """Read several pages in the order given, and yield each as soon as it is read; one child reads them all.
 
         Who leaves before the end closes the generator (`contextlib.aclosing`): its child is ended and replaced.
 
@@ -80,7 +80,7 @@ class DocumentReader:
     async def read_bodies(
         self, path: Path, kind: DocumentKind, pages: Sequence[int], *, ocr: OcrMode = "auto"
     ) -> AsyncGenerator[PageBody, None]:
-        """The same, for who only keeps the pages.
+        """Read several pages for a caller who only stores them, not looking into them.
 
         Args:
             pages: From 1.
@@ -93,7 +93,7 @@ class DocumentReader:
     async def render_page(
         self, path: Path, kind: DocumentKind, page: int, *, most_pixels: int, media: ImageType = "image/png"
     ) -> bytes:
-        """How a page looks, upright: a PDF's at 200 dots an inch, an image as it is, made smaller to fit.
+        """Render a page upright: a PDF's at 200 dots an inch, an image as it is, made smaller to fit.
 
         Args:
             most_pixels: Width times height of the result, at most.
@@ -110,7 +110,7 @@ class DocumentReader:
     async def read_text(
         self, path: Path, *, name: str | None = None, media_type: str | None = None, charset: str | None = None
     ) -> str:
-        """The text of a whole document: of plain text, HTML, or a PDF with a text layer.
+        """Read the text of a whole document: of plain text, HTML, or a PDF with a text layer.
 
         Args:
             name: The file's name or URL, for its suffix and for messages; the path's own name by default.
@@ -126,7 +126,7 @@ class DocumentReader:
         return (await self._answer(request)).decode()
 
     async def text_of(self, data: bytes, *, name: str, media_type: str | None, charset: str | None = None) -> str:
-        """The same of bytes that are no file yet."""
+        """Read the text of bytes that are no file yet."""
         async with copy_to_disk(io.BytesIO(data)) as path:
             return await self.read_text(path, name=name, media_type=media_type, charset=charset)
 
@@ -138,7 +138,7 @@ class DocumentReader:
         await asyncio.gather(*(child.kill() for child in children))
 
     async def _answer(self, request: Request) -> bytes:
-        """The one answer to a request."""
+        """Return the one answer to a request."""
         bodies = [body async for body in self._answers(request)]
         # Two, when a child was ended between its answer and its last word.
         if not bodies:
@@ -146,11 +146,11 @@ class DocumentReader:
         return bodies[-1]
 
     async def _answers(self, request: Request) -> AsyncGenerator[bytes, None]:
-        """A request's answers; begun again once, where it stopped, when somebody ended the child."""
+        """Yield a request's answers; begun again once, where it stopped, when somebody ended the child."""
         left = list(request.pages)
         for repeats in (1, 0):
             try:
-                async with aclosing(self._tried(request.model_copy(update={"pages": left}))) as answers:
+                async with aclosing(self._try(request.model_copy(update={"pages": left}))) as answers:
                     async for answer in answers:
                         # First, so that a repeat does not bring what its reader already has.
                         del left[:1]
@@ -169,7 +169,7 @@ class DocumentReader:
             else:
                 return
 
-    async def _tried(self, request: Request) -> AsyncGenerator[bytes, None]:
+    async def _try(self, request: Request) -> AsyncGenerator[bytes, None]:
         async with self._free:
             child = await self._child(request.path)
             self._busy.add(child)
@@ -191,7 +191,7 @@ class DocumentReader:
                     await asyncio.shield(child.kill())
 
     async def _child(self, path: str) -> Child:
-        """A free child: the one that has the document open, the one used last, or a new one."""
+        """Return a free child: the one that has the document open, the one used last, or a new one."""
         if self._idle:
             place = next((at for at, child in enumerate(self._idle) if child.last_path == path), -1)
             return self._idle.pop(place)

@@ -146,7 +146,7 @@ class EntityEnrichment:
         error_message: str | None = None
         warnings: list[JobWarning] = []
         try:
-            answer = await context.asker.ask(context.ref, model, prompt, bypass=plan.bypass_cache)
+            answer = await context.llm_gateway.ask(context.ref, model, prompt, bypass=plan.bypass_cache)
         except ModelError as error:
             if error.retryable:
                 raise
@@ -256,7 +256,7 @@ class EntityEnrichment:
             await self._emit([self._event(kind, kind, data)])
 
         fused, warnings = await fuse_results(
-            self.context.asker,
+            self.context.llm_gateway,
             ref,
             plan.content,
             self.entity,
@@ -370,7 +370,7 @@ class EntityEnrichment:
             "running_models": list(self.running),
             "current_model": current,
             "current_attempt": self.context.attempt,
-            "max_attempts": self.context.asker.patience.most_tries,
+            "max_attempts": self.context.llm_gateway.patience.max_tries,
             "last_error_summary": self.last_error,
         }
         if not plan.single:

@@ -7,7 +7,7 @@
 | a row or file that a neighbour has changed at the same moment       | it is tried again a few times               |
 | anything else: a programming error, a bad value                     | no retry can mend it: `INTERNAL`, and an id |
 
-An error of the last kind ends the item that it belongs to, where there is one (`end_of_item`), else the job.
+An error of the last kind ends the item that it belongs to, where there is one (`judge_item_failure`), else the job.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from towpath.core.errors import ErrorCode, TowpathError
 from towpath.db.engine import is_away
-from towpath.jobs.types import bounded
+from towpath.jobs.types import truncate
 
 logger = logging.getLogger("towpath.activities")
 
@@ -94,27 +94,27 @@ def judge(error: BaseException) -> Fault:
     Args:
         error: What was raised; of a group its worst leaf decides, of a wrapper of SQLAlchemy what it wraps.
     """
-    leaf = leaf_of(error)
+    leaf = find_cause(error)
     if isinstance(leaf, TowpathError):
         return Fault(
-            leaf.code, bounded(leaf.detail, MAX_MESSAGE), leaf.retryable, retry_after=leaf.retry_after, known=True
+            leaf.code, truncate(leaf.detail, MAX_MESSAGE), leaf.retryable, retry_after=leaf.retry_after, known=True
         )
     if isinstance(leaf, MemoryError):
         return Fault(ErrorCode.INTERNAL, "out of memory", retryable=False)
     part = _part_away(leaf)
     if part is not None:
-        return Fault(ErrorCode.UNAVAILABLE, bounded(f"{part}: {_text(leaf)}", MAX_MESSAGE), retryable=True)
+        return Fault(ErrorCode.UNAVAILABLE, truncate(f"{part}: {_text(leaf)}", MAX_MESSAGE), retryable=True)
     if isinstance(leaf, psycopg.IntegrityError | BrokenExecutor | FileNotFoundError):
         return Fault(ErrorCode.INTERNAL, _text(leaf), retryable=True, tries=FEW_TRIES)
     return Fault(ErrorCode.INTERNAL, _text(leaf), retryable=False)
 
 
-def leaf_of(error: BaseException) -> BaseException:
-    """The error behind groups and wrappers: in a group, one that no retry mends comes before the others."""
+def find_cause(error: BaseException) -> BaseException:
+    """Return the error behind groups and wrappers: in a group, one that no retry mends comes before the others."""
     for _ in range(20):
         if isinstance(error, BaseExceptionGroup):
-            leaves = [leaf_of(one) for one in error.exceptions[:100]]
-            error = next((one for one in leaves if not judge(one).retryable), leaves[0])
+            leaves = [find_cause(nested) for nested in error.exceptions[:100]]
+            error = next((nested for nested in leaves if not judge(nested).retryable), leaves[0])
         elif isinstance(error, sqlalchemy.exc.DBAPIError) and error.orig is not None:
             error = error.orig
         else:
@@ -123,7 +123,7 @@ def leaf_of(error: BaseException) -> BaseException:
 
 
 def _part_away(error: BaseException) -> str | None:
-    """Which part does not answer; None: the error is of another kind."""
+    """Return which part does not answer; None: the error is of another kind."""
     for kinds, part, holds in PARTS:
         if isinstance(error, kinds) and holds(error):
             return part
@@ -136,10 +136,10 @@ def _text(error: BaseException) -> str:
     except Exception:
         # A broken `__str__` must not hide what was raised.
         text = ""
-    return bounded(f"{type(error).__name__}: {text}", MAX_MESSAGE) if text else type(error).__name__
+    return truncate(f"{type(error).__name__}: {text}", MAX_MESSAGE) if text else type(error).__name__
 
 
-def report(error: BaseException, where: str) -> str:
+def log_unforeseen(error: BaseException, where: str) -> str:
     """Write an error that nobody foresaw into the log, whole.
 
     Args:
@@ -155,15 +155,15 @@ def report(error: BaseException, where: str) -> str:
 
 
 def internal_message(error: BaseException, number: str) -> str:
-    """What a client is told of an error that nobody foresaw."""
-    leaf = leaf_of(error)
+    """Return what a client reads of an error that nobody foresaw."""
+    leaf = find_cause(error)
     if isinstance(leaf, MemoryError):
         return f"out of memory; the log knows it as {number}"
     return f"an error inside Towpath ({type(leaf).__name__}); the log knows it as {number}"
 
 
-def end_of_item(error: Exception, where: str) -> tuple[ErrorCode, str]:
-    """How an item ends by an error that no retry mends, while its neighbours live.
+def judge_item_failure(error: Exception, where: str) -> tuple[ErrorCode, str]:
+    """Return how an item ends by an error that no retry mends, while its neighbours live.
 
     Args:
         error: What working on the item has raised.
@@ -178,10 +178,10 @@ def end_of_item(error: Exception, where: str) -> tuple[ErrorCode, str]:
     fault = judge(error)
     if fault.retryable or fault.known:
         raise error
-    return ErrorCode.INTERNAL, internal_message(error, report(error, where))
+    return ErrorCode.INTERNAL, internal_message(error, log_unforeseen(error, where))
 
 
 def to_failure(fault: Fault, message: str, *, retryable: bool) -> ApplicationError:
-    """The error as Temporal is told of it: small, without causes, retried by the server or not at all."""
+    """Return the error as Temporal stores it: small, without causes, retried by the server or not at all."""
     delay = timedelta(seconds=fault.retry_after) if retryable and fault.retry_after else None
     return ApplicationError(message, type=fault.code, non_retryable=not retryable, next_retry_delay=delay)

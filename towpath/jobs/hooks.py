@@ -38,6 +38,6 @@ async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str,
     return [ref for hook in _END_HOOKS for ref in await hook.queue(connection, job, error)]
 
 
-async def queued_deliveries(connection: Connection, job: JobRow, attempt: int) -> list[DeliveryRef]:
+async def find_queued_deliveries(connection: Connection, job: JobRow, attempt: int) -> list[DeliveryRef]:
     """Return what an attempt's end has queued, and what is not through yet."""
     return [ref for hook in _END_HOOKS for ref in await hook.queued(connection, job, attempt)]

@@ -16,8 +16,8 @@ from temporalio import activity
 from towpath.core.errors import ModelError, TowpathError
 from towpath.core.texts import format_utc
 from towpath.db.engine import Database
-from towpath.jobs.backoff import wait_after
-from towpath.jobs.store.events import append_told
+from towpath.jobs.backoff import backoff_after
+from towpath.jobs.store.events import append_run_event
 from towpath.jobs.store.outages import Outage, forget_failure, note_failure
 from towpath.jobs.types import EventType, JobRef
 
@@ -25,8 +25,8 @@ MAX_TRIES_COUNTED = 1000
 Clock = Callable[[], datetime]
 
 
-def wall_clock() -> datetime:
-    """The time of this machine."""
+def utc_now() -> datetime:
+    """Return the time of this machine."""
     return datetime.now(UTC)
 
 
@@ -39,17 +39,17 @@ class Patience:
         clock: Tells the time.
     """
 
-    def __init__(self, database: Database, *, seconds: float, clock: Clock = wall_clock) -> None:
+    def __init__(self, database: Database, *, seconds: float, clock: Clock = utc_now) -> None:
         self._database = database
         self._seconds = seconds
         self._clock = clock
 
     @property
-    def most_tries(self) -> int:
-        """How many tries of an activity it has room for, with nothing but Temporal's own back-off between them."""
+    def max_tries(self) -> int:
+        """Return how many tries of an activity there is room for, with Temporal's own back-off alone between them."""
         tries, waited = 1, 0.0
         while waited < self._seconds and tries < MAX_TRIES_COUNTED:
-            waited += wait_after(tries).total_seconds()
+            waited += backoff_after(tries).total_seconds()
             tries += 1
         return tries
 
@@ -72,22 +72,22 @@ class Patience:
         async with self._database.transaction() as connection:
             outage = await note_failure(connection, ref, _digest(call), now)
         until = outage.since + timedelta(seconds=self._seconds)
-        wait = float(error.retry_after or wait_after(activity.info().attempt).total_seconds())
+        wait = float(error.retry_after or backoff_after(activity.info().attempt).total_seconds())
         if now >= until:
             return _final(error, outage, now)
         if error.retry_after and now + timedelta(seconds=wait) > until:
             return _final(error, outage, now, asks=error.retry_after)
-        await self._tell(ref, provider, error, outage, now, wait, until)
+        await self._append_event(ref, provider, error, outage, now, wait, until)
         return error
 
-    async def answered(self, ref: JobRef, call: bytes | str) -> None:
-        """A call that comes again under the same name was answered: its next failure is a new outage."""
+    async def note_answer(self, ref: JobRef, call: bytes | str) -> None:
+        """Note that a call which comes again under the same name was answered: its next failure is a new outage."""
         if activity.info().attempt == 1:
             return
         async with self._database.transaction() as connection:
             await forget_failure(connection, ref, _digest(call))
 
-    async def _tell(
+    async def _append_event(
         self,
         ref: JobRef,
         provider: str,
@@ -97,7 +97,7 @@ class Patience:
         wait: float,
         until: datetime,
     ) -> None:
-        """One event for each provider and try of an activity, however many of its calls fail."""
+        """Append one event for each provider and try of an activity, however many of its calls fail."""
         info = activity.info()
         data = {
             "provider": provider,
@@ -111,17 +111,17 @@ class Patience:
         # The run too: one that was continued as new counts its activities from 1 again.
         key = f"{info.workflow_run_id}:{info.activity_id}:{info.attempt}:away:{provider}"
         async with self._database.transaction() as connection:
-            await append_told(connection, ref, EventType.PROVIDER_AWAY, data, key)
+            await append_run_event(connection, ref, EventType.PROVIDER_AWAY, data, key)
 
 
 def _final(error: TowpathError, outage: Outage, now: datetime, *, asks: int | None = None) -> TowpathError:
     lasted = _span((now - outage.since).total_seconds())
     tried = "once" if outage.tries == 1 else f"{outage.tries} times in {lasted}"
-    more = "" if asks is None else f", and it asks to wait {_span(asks)} more"
-    told = f"{error.detail} (tried {tried}{more})"
+    ask = "" if asks is None else f", and it asks to wait {_span(asks)} more"
+    message = f"{error.detail} (tried {tried}{ask})"
     if isinstance(error, ModelError):
-        return ModelError(told, code=error.code)
-    return TowpathError(told, code=error.code)
+        return ModelError(message, code=error.code)
+    return TowpathError(message, code=error.code)
 
 
 def _span(seconds: float) -> str:

@@ -63,13 +63,13 @@ def meet(left: Collection[str], right: Collection[str]) -> bool:
 
 def _places(addresses: Collection[str]) -> set[IPv4Address | IPv6Address | None]:
     """Return the addresses, in one form each; None: the machine that asks."""
-    found: set[IPv4Address | IPv6Address | None] = set()
+    resolved: set[IPv4Address | IPv6Address | None] = set()
     for text in addresses:
         address = ip_address(text.partition("%")[0])
         if isinstance(address, IPv6Address):
             address = _carried(address) or address
-        found.add(None if address.is_loopback or address.is_unspecified else address)
-    return found
+        resolved.add(None if address.is_loopback or address.is_unspecified else address)
+    return resolved
 
 
 def is_loopback(host: str) -> bool:

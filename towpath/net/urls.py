@@ -58,5 +58,5 @@ def _host(parts: SplitResult) -> str:
 
 def _names(parts: SplitResult) -> str:
     """Return the query with each value blanked; a part without a name is all value."""
-    pairs = (one.partition("=") for one in parts.query.split("&") if one)
+    pairs = (pair.partition("=") for pair in parts.query.split("&") if pair)
     return "&".join(f"{name}={BLANK}" if equals else BLANK for name, equals, _ in pairs)

@@ -83,7 +83,7 @@ def reseal_url(vault: Vault, stored: str, show: Show) -> str:
 
 
 def _seal(vault: Vault, url: str, show: Show) -> str:
-    shown = show(url)
-    if shown == url or (not vault.has_keys and not has_credentials(url)):
+    display = show(url)
+    if display == url or (not vault.has_keys and not has_credentials(url)):
         return url
-    return f"{MARK}{vault.seal(url).decode()}:{shown}"
+    return f"{MARK}{vault.seal(url).decode()}:{display}"

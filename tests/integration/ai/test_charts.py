@@ -1,4 +1,4 @@
-"""Charts in a process of another time zone."""
+"""Charts as a process of their own draws them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ rows = [[f"2025-03-01T{hour:02}:00:00+05:00", hour] for hour in range(10, 14)]
 print(render_svg(build_chart_spec([at, count], rows, requested=None, title=None, width=700, height=300)))
 """
 
-    done = subprocess.run(
+    rendered = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "TZ": "America/New_York"},
         capture_output=True,
@@ -26,5 +26,5 @@ print(render_svg(build_chart_spec([at, count], rows, requested=None, title=None,
         check=True,
     )
 
-    assert ">10:00<" in done.stdout and ">13:00<" in done.stdout
-    assert ">05:00<" not in done.stdout and ">08:00<" not in done.stdout
+    assert ">10:00<" in rendered.stdout and ">13:00<" in rendered.stdout
+    assert ">05:00<" not in rendered.stdout and ">08:00<" not in rendered.stdout

@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 from tests.support.faults import FINAL, PASSING
 from towpath.activities.interceptor import ActivityGuard
 from towpath.db.engine import Database
+from towpath.jobs.service.runs import JobRuns
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.plugin import towpath_plugin
 
@@ -57,7 +58,7 @@ ROWS = [name for name in vars(options) if name.isupper()]
 async def probing(parts: EmbeddedStack, database: Database) -> AsyncIterator[tuple[Client, str]]:
     client = await Client.connect(parts.temporal_address, plugins=[towpath_plugin()])
     queue = f"probe-{uuid4()}"
-    guard = ActivityGuard(database, retry_days=3)
+    guard = ActivityGuard(JobRuns(database), retry_days=3)
     async with Worker(
         client, task_queue=queue, workflows=[ProbeWorkflow], activities=[Probe().probe], interceptors=[guard]
     ):
@@ -69,7 +70,7 @@ async def impatient(parts: EmbeddedStack, database: Database) -> AsyncIterator[t
     """The same with a worker that gives up at the second try."""
     client = await Client.connect(parts.temporal_address, plugins=[towpath_plugin()])
     queue = f"probe-{uuid4()}"
-    guard = ActivityGuard(database, retry_days=1e-9, least_tries=2)
+    guard = ActivityGuard(JobRuns(database), retry_days=1e-9, min_attempts=2)
     async with Worker(
         client, task_queue=queue, workflows=[ProbeWorkflow], activities=[Probe().probe], interceptors=[guard]
     ):

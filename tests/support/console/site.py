@@ -22,7 +22,7 @@ from towpath.ai.store.connections import add_connection, seal_config
 from towpath.ai.store.jobs import create_ai_job, save_action
 from towpath.ai.store.models import add_model
 from towpath.ai.store.tables import ConnectionRow, ModelRow
-from towpath.ai.types import AI_JOB, AiParams, ModelKind, StoredAction, ThreadHead
+from towpath.ai.types import AI_JOB, AiParams, ConversationBase, ModelKind, StoredAction
 from towpath.api.app import create_app
 from towpath.api.http.auth import sign_chat_link
 from towpath.api.http.state import AppState
@@ -167,7 +167,7 @@ async def make_question(
 ) -> tuple[UUID, JobRef]:
     """A question that waits for a worker: its thread, and its run."""
     thread_id, model = thread or uuid4(), await make_model(database, tenant)
-    head = ThreadHead(
+    head = ConversationBase(
         id=thread_id, organization=tenant, user_id=user_id, model_id=model, name=prompt[:80], last_prompt=prompt
     )
     params = AiParams(prompt=prompt, llm="openai::gpt-4o", model_id=model, conversation_id=thread_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from towpath.api.http.health import _workers
+from towpath.api.http.health import select_workers
 from towpath.core.queues import Queue
 from towpath.runtime.embedded.demand import chroma_demand, llm_demand
 from towpath.runtime.embedded.home import Home
@@ -15,11 +15,11 @@ def test_a_worker_that_is_busy_counts_and_one_that_died_does_not() -> None:
     """All its slots are taken, so it polls no more; a dead one's last poll is remembered by the server for minutes."""
     beats = {("compute", "busy"): True, ("compute", "dead"): False, ("io", "other"): True}
 
-    assert _workers(Queue.COMPUTE, beats, polled={"dead"}) == {"busy"}
+    assert select_workers(Queue.COMPUTE, beats, polled={"dead"}) == {"busy"}
 
 
 def test_a_worker_that_sends_no_heartbeats_is_known_by_its_polls() -> None:
-    assert _workers(Queue.COMPUTE, {("llm", "old"): False}, polled={"old"}) == {"old"}
+    assert select_workers(Queue.COMPUTE, {("llm", "old"): False}, polled={"old"}) == {"old"}
 
 
 def test_parts_on_demand_are_idle_until_they_are_asked_for(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from towpath.core.errors import (
     ProviderDownError,
 )
 from towpath.core.queues import Queue
-from towpath.jobs.faults import FEW_TRIES, MAX_MESSAGE, end_of_item, judge
+from towpath.jobs.faults import FEW_TRIES, MAX_MESSAGE, judge, judge_item_failure
 
 with workflow.unsafe.imports_passed_through():
     from towpath.workflows import options
@@ -78,18 +78,18 @@ def test_the_text_of_an_error_can_always_be_stored() -> None:
 
 
 def test_an_item_ends_by_a_defect_and_by_nothing_else() -> None:
-    code, message = end_of_item(IndexError("out of range"), "an item")
+    code, message = judge_item_failure(IndexError("out of range"), "an item")
 
     assert code is ErrorCode.INTERNAL
     assert "IndexError" in message
     for error in (ConnectionResetError("gone"), JobFaultError("over"), ProviderDownError("away")):
         with pytest.raises(type(error)):
-            end_of_item(error, "an item")
+            judge_item_failure(error, "an item")
 
 
 ROWS = [name for name in vars(options) if name.isupper()]
 
 
 def test_the_table_of_options_is_known() -> None:
-    assert set(ROWS) >= {"PROJECTION", "CHUNK", "WHOLE", "PAID", "NOTICE", "HOUSE"}
+    assert set(ROWS) >= {"DB_LOCAL", "CHUNK", "LONG_RUNNING", "LLM_CALL", "WEBHOOK", "MAINTENANCE"}
     assert {str(Queue.COMPUTE), str(Queue.LLM)} <= {str(getattr(options, row).get("task_queue", "")) for row in ROWS}

@@ -89,7 +89,7 @@ class Agent:
         return await (self._constrained_action(run, task.step) if is_small else self._model_action(run, task))
 
     def _redraw(self, run: AgentRun, step: int) -> StoredAction | None:
-        """A question that only wants the last rows drawn otherwise needs no query and no model."""
+        """Draw the last rows otherwise, where a question wants no more: that needs no query and no model."""
         chart, drawable = find_requested_chart(run.params.prompt), find_last_drawable(run.earlier)
         if chart is None or drawable is None:
             return None

@@ -25,12 +25,12 @@ from towpath.ai.types import (
     AiJobBody,
     AiParams,
     Attachment,
+    ConversationBase,
     GenerateQueryBody,
     ModelKind,
     PickTopicBody,
     QuestionBody,
     StoredAction,
-    ThreadHead,
     to_public_code,
 )
 from towpath.core.errors import (
@@ -74,7 +74,7 @@ class QuestionDraft:
     """
 
     job: JobRow
-    thread: ThreadHead
+    thread: ConversationBase
     files: Sequence[AttachmentRow] = ()
     target: Target | None = None
 
@@ -175,7 +175,7 @@ async def draft_question(
         await _read_attachment(parts, caller.organization, place, attachment)
         for place, attachment in enumerate(body.attachments)
     ]
-    thread = _thread_head(caller, body, body.conversation_id or uuid4(), user)
+    thread = _draft_conversation(caller, body, body.conversation_id or uuid4(), user)
     job = _question_job(parts, caller, body, thread.id, user, [file.id for file in files])
     return QuestionDraft(job, thread, files, target)
 
@@ -217,7 +217,7 @@ async def ask_in_thread(parts: AiParts, caller: Principal, conversation_id: UUID
     body = AiJobBody(model_id=thread.model_id, branch_id=thread.branch_id, prompt=prompt)
     await assert_askable(database, caller.organization, body.model_id, body.branch_id)
     job = _question_job(parts, caller, body, thread.id, caller.user_id or thread.user_id, [])
-    draft = QuestionDraft(job, _thread_head(caller, body, thread.id, thread.user_id))
+    draft = QuestionDraft(job, _draft_conversation(caller, body, thread.id, thread.user_id))
     async with database.joined() as (inside, connection):
         return await accept_question(inside, connection, draft, max_jobs=parts.max_jobs(caller.organization))
 
@@ -246,8 +246,8 @@ def _question_job(
     )
 
 
-def _thread_head(caller: Principal, body: AiJobBody, thread_id: UUID, user: UUID | None) -> ThreadHead:
-    return ThreadHead(
+def _draft_conversation(caller: Principal, body: AiJobBody, thread_id: UUID, user: UUID | None) -> ConversationBase:
+    return ConversationBase(
         id=thread_id,
         organization=caller.organization,
         user_id=user,

@@ -10,9 +10,10 @@ from psycopg.rows import class_row, kwargs_row
 from towpath.accounts.types import organization_uuid
 from towpath.ai.store.jobs import read_actions, read_details
 from towpath.ai.store.tables import AiJobRow
-from towpath.ai.types import AI_JOB, Conversation, StoredAction, Thread, Turn, to_ai_state
+from towpath.ai.types import AI_JOB, AiParams, Conversation, StoredAction, Thread, Turn, to_ai_state
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
+from towpath.jobs.params import params_of
 from towpath.jobs.store.jobs import Cursor, get_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
@@ -219,7 +220,7 @@ def _make_turn(job: JobRow, details: AiJobRow, actions: list[StoredAction]) -> T
     return Turn(
         job_id=job.id,
         conversation_id=job.conversation_id,
-        prompt=str(job.params.get("prompt", "")),
+        prompt=params_of(job, AiParams).prompt,
         state=to_ai_state(job.state, job.phase),
         paused=job.state is JobState.PAUSED,
         topic=details.topic,

@@ -18,18 +18,18 @@ from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.prompts import note_of, source_share
 from towpath.enrichment.expertise_calls import EnrichmentContext
-from towpath.enrichment.job_types import EnrichmentParams
+from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
 from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from towpath.jobs.domain import Outcome
-from towpath.jobs.faults import end_of_item
+from towpath.jobs.faults import judge_item_failure
 from towpath.jobs.params import load_params
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef, JobWarning, NewEvent, PagePlan, PageTask
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 from towpath.llm.types import ImagePart
 
 CREDITS = "insufficient_credits"
@@ -58,13 +58,13 @@ class EnrichmentRuns:
 
     Args:
         database: Jobs, pages, records, paid answers.
-        asker: The language models.
+        llm_gateway: The language models.
     """
 
-    def __init__(self, database: Database, asker: Asker) -> None:
+    def __init__(self, database: Database, llm_gateway: LlmGateway) -> None:
         self._database = database
         self._writer = JobWriter(database)
-        self._asker = asker
+        self._llm_gateway = llm_gateway
         self._reserved: dict[UUID, float] = defaultdict(float)
         self._leases: dict[UUID, _Lease] = {}
 
@@ -96,7 +96,7 @@ class EnrichmentRuns:
             return HoldCheck()
         async with self._database.transaction() as connection:
             page = await load_page(connection, ref.job_id, 0, lock=False)
-        context = EnrichmentContext(self._database, self._writer, self._asker, ref, plan, attempt=attempt)
+        context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan, attempt=attempt)
         classification = await _entity_of(context, page, 0).classify()
         if classification is None:
             return HoldCheck()
@@ -117,12 +117,12 @@ class EnrichmentRuns:
             await job_store.assert_active(connection, ref)
             page = await load_page(connection, ref.job_id, task.page, lock=False)
             params = await load_params(connection, ref, EnrichmentParams)
-            total = await job_store.total_of(connection, ref)
+            total = await job_store.load_total(connection, ref)
         async with self._shared_inputs(ref, params) as inputs:
             context = EnrichmentContext(
                 self._database,
                 self._writer,
-                self._asker,
+                self._llm_gateway,
                 ref,
                 inputs.plan,
                 inputs.texts,
@@ -139,7 +139,7 @@ class EnrichmentRuns:
         try:
             await self._enrich_within_cap(context, entity)
         except Exception as error:
-            await entity.fail(*end_of_item(error, f"entity {entity.index} of job {context.ref.job_id}"))
+            await entity.fail(*judge_item_failure(error, f"entity {entity.index} of job {context.ref.job_id}"))
 
     async def _enrich_within_cap(self, context: EnrichmentContext, entity: EntityEnrichment) -> None:
         cap = context.plan.max_cost_usd
@@ -148,7 +148,7 @@ class EnrichmentRuns:
             return
         job_id, expected = context.ref.job_id, self._expected_cost(context, entity)
         async with self._database.transaction() as connection:
-            spent = await job_store.cost_of(connection, context.ref)
+            spent = await job_store.load_cost(connection, context.ref)
         # Entities run side by side: what the others are about to spend counts as spent.
         if spent + self._reserved[job_id] + expected > cap:
             message = f"{spent:.4f} of {cap:.4f} US dollars are spent, and this would take about {expected:.4f}"
@@ -166,7 +166,7 @@ class EnrichmentRuns:
                 self._reserved.pop(job_id, None)
 
     def _expected_cost(self, context: EnrichmentContext, entity: EntityEnrichment) -> float:
-        expected = estimate(context.plan, [entity.entity], self._asker.catalog.price)
+        expected = estimate(context.plan, [entity.entity], self._llm_gateway.catalog.price)
         return float(expected["cost_usd"]["expected"])
 
     @asynccontextmanager
@@ -186,7 +186,7 @@ class EnrichmentRuns:
 
     async def _load_inputs(self, ref: JobRef, params: EnrichmentParams) -> JobInputs:
         plan = params.plan
-        texts, images = await self._asker.sources(ref.organization, plan.attachment_ids)
+        texts, images = await self._llm_gateway.sources(ref.organization, plan.attachment_ids)
         return JobInputs(plan, texts, images)
 
 

@@ -11,7 +11,7 @@ from towpath.enrichment.service.starts import EnrichmentParts
 from towpath.enrichment.store import schemas as store
 from towpath.enrichment.store.tables import SchemaRow
 from towpath.enrichment.types import SchemaPatch
-from towpath.jobs.store.jobs import uses_schema
+from towpath.jobs.store.jobs import is_schema_in_use
 
 
 async def change_schema(
@@ -50,6 +50,6 @@ async def delete_schema(parts: EnrichmentParts, organization: str, schema_id: UU
         ConflictError: A running job uses it.
     """
     await store.get_schema(parts.database, organization, schema_id)
-    if await uses_schema(parts.database, organization, schema_id):
+    if await is_schema_in_use(parts.database, organization, schema_id):
         raise ConflictError("the schema is in use by a running job")
     return await store.set_deleted(parts.database, organization, schema_id, deleted=True)

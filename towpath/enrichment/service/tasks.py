@@ -16,7 +16,7 @@ from towpath.enrichment.domain.runs import assemble, call_key, calls_of, record_
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain
 from towpath.enrichment.fusion_calls import fuse_results
-from towpath.enrichment.job_types import EditParams, GenerationParams, MergeParams, RetryParams
+from towpath.enrichment.params import EditParams, GenerationParams, MergeParams, RetryParams
 from towpath.enrichment.pipeline import emit
 from towpath.enrichment.records import fusion_record, merged_result, result_of, result_view
 from towpath.enrichment.service.starts import samples_of
@@ -30,7 +30,7 @@ from towpath.jobs.store.events import append_events
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import Cost, JobRef, JobWarning, NewEvent, Progress
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 
 
 class LlmTasks:
@@ -38,13 +38,13 @@ class LlmTasks:
 
     Args:
         database: Jobs, schemas, records.
-        asker: The language models.
+        llm_gateway: The language models.
     """
 
-    def __init__(self, database: Database, asker: Asker) -> None:
+    def __init__(self, database: Database, llm_gateway: LlmGateway) -> None:
         self._database = database
         self._writer = JobWriter(database)
-        self._asker = asker
+        self._llm_gateway = llm_gateway
 
     async def generate_schema(self, ref: JobRef) -> dict[str, Any]:
         """Make a schema of samples: structure by code, wording by the model, or by code where none answers."""
@@ -104,7 +104,7 @@ class LlmTasks:
         await self._emit(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
         edits = read_instruction(body.prompt)
         if edits is None:
-            texts, _ = await self._asker.sources(ref.organization, body.attachment_ids or [])
+            texts, _ = await self._llm_gateway.sources(ref.organization, body.attachment_ids or [])
             await self._warn(ref, cut_sources(texts, SOURCE_CHARACTERS))
             answer = await self._ask(ref, model, edit_prompt(version.content, body.prompt, texts), "edits")
             edits = [Edit.model_validate(edit) for edit in answer["edits"]]
@@ -130,7 +130,7 @@ class LlmTasks:
         plan, entity = params.plan, params.entity
         row = (await get_records(self._database, ref.organization, [params.record_id]))[0]
         model = plan.models[0]
-        context = EnrichmentContext(self._database, self._writer, self._asker, ref, plan)
+        context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan)
         answered = {part.key: part for part in result_of(row).expertises if part.success}
         calls = calls_of(plan)
         todo = [call for call in calls if call_key(call[0]) not in answered]
@@ -187,7 +187,7 @@ class LlmTasks:
             await self._emit(ref, kind, kind, data)
 
         fused, warnings = await fuse_results(
-            self._asker,
+            self._llm_gateway,
             ref,
             content,
             rows[0].entity_input_data or {},
@@ -244,7 +244,7 @@ class LlmTasks:
 
     async def _ask(self, ref: JobRef, model: str, prompt: Any, key: str) -> dict[str, Any]:
         """Ask a model, and count what it costs with the event that it has answered."""
-        answer = await self._asker.ask(ref, model, prompt)
+        answer = await self._llm_gateway.ask(ref, model, prompt)
         data = {"model": model, "success": True, "step": key, "cost_usd": answer.usd}
         cost = Cost(usd=answer.usd, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
         event = NewEvent(type=LlmEvent.MODEL_COMPLETED, key=f"answered:{key}", data=data)

@@ -13,7 +13,7 @@ import numpy as np
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import Draft, Entity, make_draft, read_checked_entity
-from towpath.entities.job_types import BatchParams
+from towpath.entities.params import BatchParams
 from towpath.entities.service import training
 from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.matching import Matcher, store_scores
@@ -22,8 +22,8 @@ from towpath.entities.store.pairs import drop_stale_pairs
 from towpath.entities.store.records import write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import IndexConfig, Phase, TrainReport
-from towpath.jobs.domain import Outcome, tally
-from towpath.jobs.faults import end_of_item
+from towpath.jobs.domain import Outcome, count_outcomes
+from towpath.jobs.faults import judge_item_failure
 from towpath.jobs.pages import record_page
 from towpath.jobs.params import load_params, params_of
 from towpath.jobs.store import jobs as job_store
@@ -98,12 +98,12 @@ class BatchIndexing:
         ref = task.ref
         page = await load_page(connection, ref.job_id, task.page)
         if page.steps >= 1:
-            return tally(page.outcomes)
+            return count_outcomes(page.outcomes)
         await job_store.assert_active(connection, ref)
         index = await self._live(connection, ref, lock=True)
         if (index.index_no, index.config) != (prepared_for.index_no, prepared_for.config):
             return None
-        before = tally(page.outcomes)
+        before = count_outcomes(page.outcomes)
         places = [place for place in prepared.drafts if page.outcomes[place] == Outcome.WAITING]
         written = await write_drafts(connection, index.index_no, [prepared.drafts[place] for place in places])
         touched = written.created | written.changed
@@ -120,7 +120,7 @@ class BatchIndexing:
         await add_failures(connection, ref.job_id, failed)
         await save_outcomes(connection, ref.job_id, page.page, page.outcomes, 1)
         await add_entities(connection, index.index_no, len(written.created))
-        return await record_page(connection, task, Phase.INDEX, before, tally(page.outcomes), phases=PHASES)
+        return await record_page(connection, task, Phase.INDEX, before, count_outcomes(page.outcomes), phases=PHASES)
 
     async def train(self, ref: JobRef) -> TrainReport:
         """Train the index's model when it has none or has doubled; then the whole index is matched anew."""
@@ -155,21 +155,23 @@ class BatchIndexing:
         async with self._database.transaction() as connection:
             page = await load_page(connection, ref.job_id, task.page, lock=False)
             index = await self._live(connection, ref)
-            total = await job_store.total_of(connection, ref)
+            total = await job_store.load_total(connection, ref)
         if page.steps >= PHASES:
-            return tally(page.outcomes)
+            return count_outcomes(page.outcomes)
         open_uids = page.uids[page.outcomes == Outcome.INDEXED].tolist()
         pairs = await self._matcher.score(index, ref, open_uids, queries=total)
         async with self._database.transaction() as connection:
             page = await load_page(connection, ref.job_id, task.page)
             if page.steps >= PHASES:
-                return tally(page.outcomes)
+                return count_outcomes(page.outcomes)
             await job_store.assert_active(connection, ref)
             await store_scores(connection, index, pairs)
-            before = tally(page.outcomes)
+            before = count_outcomes(page.outcomes)
             page.outcomes[page.outcomes == Outcome.INDEXED] = Outcome.DONE
             await save_outcomes(connection, ref.job_id, page.page, page.outcomes, PHASES)
-            return await record_page(connection, task, Phase.MATCH, before, tally(page.outcomes), phases=PHASES)
+            return await record_page(
+                connection, task, Phase.MATCH, before, count_outcomes(page.outcomes), phases=PHASES
+            )
 
     async def resolve(self, ref: JobRef) -> int:
         """Decide verdicts and groups of all that the batch touched."""
@@ -214,7 +216,7 @@ def _prepare(page: Page, config: IndexConfig) -> PreparedPage:
         except BadInputError as error:
             prepared.failures.append(_failure(index, entity, error.code, error.detail))
         except Exception as error:
-            prepared.failures.append(_failure(index, entity, *end_of_item(error, where)))
+            prepared.failures.append(_failure(index, entity, *judge_item_failure(error, where)))
     return prepared
 
 

@@ -65,7 +65,7 @@ class UploadedFile(Protocol):
         ...
 
     async def seek(self, offset: int) -> None:
-        """Go to a place."""
+        """Move to a place."""
         ...
 
 
@@ -215,7 +215,7 @@ def _file_name_in(url: str) -> str:
     return unquote(urlsplit(url).path.rsplit("/", 1)[-1])[:255] or "document"
 
 
-def _shown_request(members: Mapping[str, Any], document: DocumentRef) -> dict[str, Any]:
+def _show_request(members: Mapping[str, Any], document: DocumentRef) -> dict[str, Any]:
     """Make a request as it is shown: credentials blanked, a file by its name, size and digest."""
     shown_members = {name: value for name, value in members.items() if name not in SECRET_FIELDS and name != "file"}
     for names, shown in ((DOCUMENT_URLS, document_shown), (RECEIVER_URLS, receiver_shown)):
@@ -292,7 +292,7 @@ def draft_job(
         document_url=None if document.url is None else shown_url(document.url, document_shown),
         sha256=document.sha256,
         size=document.size,
-        request=_shown_request(request, document),
+        request=_show_request(request, document),
         metadata=metadata,
         extracted=None,
         template_id=template_id,

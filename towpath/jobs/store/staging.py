@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Connection, Database
-from towpath.jobs.domain import Outcome, Outcomes, superseded, tally, waiting
+from towpath.jobs.domain import Outcome, Outcomes, count_outcomes, make_waiting_outcomes, mark_superseded
 from towpath.jobs.types import FailedItem
 
 Uids = npt.NDArray[np.int64]
@@ -49,8 +49,8 @@ async def stage_page(connection: Connection, job_id: UUID, page: int, first_inde
     Returns:
         How many items had failed already.
     """
-    outcomes = waiting(len(items))
-    bad = [place for place, item in enumerate(items) if item.code is not None]
+    outcomes = make_waiting_outcomes(len(items))
+    bad = [position for position, item in enumerate(items) if item.code is not None]
     outcomes[bad] = Outcome.FAILED
     await connection.execute(
         """
@@ -70,13 +70,13 @@ async def stage_page(connection: Connection, job_id: UUID, page: int, first_inde
 
 async def load_page(connection: Connection, job_id: UUID, page: int, *, lock: bool = True) -> Page:
     """Read one page; with `lock`, hold it until the transaction ends."""
-    found = await connection.execute(
+    cursor = await connection.execute(
         "SELECT page, first_index, body, uids, outcomes, steps FROM job_pages WHERE job_id = %s AND page = %s"
         + (" FOR UPDATE" if lock else ""),
         (job_id, page),
         binary=True,
     )
-    row = await found.fetchone()
+    row = await cursor.fetchone()
     if row is None:
         raise LookupError(f"job {job_id} has no page {page}")
     number, first_index, body, uids, outcomes, steps = row
@@ -98,20 +98,20 @@ async def save_outcomes(connection: Connection, job_id: UUID, page: int, outcome
     )
 
 
-async def settle_item(connection: Connection, job_id: UUID, page: int, place: int, outcome: Outcome) -> bool:
+async def settle_item(connection: Connection, job_id: UUID, page: int, position: int, outcome: Outcome) -> bool:
     """Write what became of one waiting item.
 
     Returns:
         Whether it was waiting: a repeat changes nothing.
     """
-    done = await connection.execute(
+    updated = await connection.execute(
         """
         UPDATE job_pages SET outcomes = set_byte(outcomes, %(place)s, %(outcome)s)
         WHERE job_id = %(job)s AND page = %(page)s AND get_byte(outcomes, %(place)s) = %(waiting)s
         """,
-        {"job": job_id, "page": page, "place": place, "outcome": int(outcome), "waiting": int(Outcome.WAITING)},
+        {"job": job_id, "page": page, "place": position, "outcome": int(outcome), "waiting": int(Outcome.WAITING)},
     )
-    return done.rowcount == 1
+    return updated.rowcount == 1
 
 
 async def add_failures(connection: Connection, job_id: UUID, failures: Sequence[FailedItem]) -> None:
@@ -131,18 +131,18 @@ async def add_failures(connection: Connection, job_id: UUID, failures: Sequence[
 
 
 async def read_failures(database: Database, job_id: UUID, *, limit: int, offset: int) -> tuple[list[FailedItem], int]:
-    """A page of failed items by position, and how many there are."""
+    """Load a page of failed items by position, and how many there are."""
     async with database.transaction() as connection:
         counted = await connection.execute("SELECT count(*) FROM job_failures WHERE job_id = %s", (job_id,))
         total = (await counted.fetchone() or (0,))[0]
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT item_index, item_id, stage, code, message FROM job_failures
             WHERE job_id = %s ORDER BY item_index LIMIT %s OFFSET %s
             """,
             (job_id, limit, offset),
         )
-        rows = await found.fetchall()
+        rows = await cursor.fetchall()
     return [FailedItem(index=r[0], id=r[1], stage=r[2], code=ErrorCode(r[3]), message=r[4]) for r in rows], total
 
 
@@ -154,10 +154,10 @@ class Retake(StrEnum):
     ALL = "all"
 
 
-async def unfinished(connection: Connection, job_id: UUID) -> bool:
-    """Whether an item of a job has failed or is still waiting."""
-    found = await connection.execute("SELECT outcomes FROM job_pages WHERE job_id = %s", (job_id,), binary=True)
-    outcomes = np.frombuffer(b"".join([row[0] async for row in found]), dtype=np.uint8)
+async def has_unfinished_items(connection: Connection, job_id: UUID) -> bool:
+    """Return whether an item of a job has failed or is still waiting."""
+    cursor = await connection.execute("SELECT outcomes FROM job_pages WHERE job_id = %s", (job_id,), binary=True)
+    outcomes = np.frombuffer(b"".join([row[0] async for row in cursor]), dtype=np.uint8)
     return bool(np.isin(outcomes, [Outcome.WAITING, Outcome.INDEXED, Outcome.FAILED, Outcome.SKIPPED]).any())
 
 
@@ -175,16 +175,16 @@ async def plan_pages(connection: Connection, job_id: UUID, *, retake: Retake) ->
     Returns:
         The numbers of the pages that hold an unfinished item, rising. The job's counts are set anew.
     """
-    found = await connection.execute(
+    cursor = await connection.execute(
         "SELECT page, uids, outcomes FROM job_pages WHERE job_id = %s ORDER BY page", (job_id,), binary=True
     )
-    rows = await found.fetchall()
+    rows = await cursor.fetchall()
     pages = [row[0] for row in rows]
     sizes = [len(row[2]) for row in rows]
     uids = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.int64)
     outcomes = np.frombuffer(b"".join(row[2] for row in rows), dtype=np.uint8).copy()
     open_items = outcomes == Outcome.WAITING
-    outcomes[open_items & superseded(uids)] = Outcome.SUPERSEDED
+    outcomes[open_items & mark_superseded(uids)] = Outcome.SUPERSEDED
     if retake is not Retake.NONE:
         again = np.isin(outcomes, [Outcome.FAILED, Outcome.SKIPPED]) | (
             (outcomes != Outcome.SUPERSEDED) & (retake is Retake.ALL)
@@ -210,7 +210,7 @@ async def plan_pages(connection: Connection, job_id: UUID, *, retake: Retake) ->
                     "UPDATE job_pages SET outcomes = %s, steps = 2 WHERE job_id = %s AND page = %s AND outcomes <> %s",
                     (outcomes[part].tobytes(), job_id, page, outcomes[part].tobytes()),
                 )
-    counts = tally(outcomes)
+    counts = count_outcomes(outcomes)
     await connection.execute(
         """
         UPDATE jobs SET total = %s, processed = %s, succeeded = %s, failed = %s, skipped = %s, fraction = %s

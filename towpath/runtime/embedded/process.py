@@ -134,9 +134,9 @@ class Child:
                 line = raw.decode(errors="replace").rstrip()
                 self.lines = [*self.lines[-LAST_LINES:], line]
                 log.write(line)
-                for words, said in self._awaited:
+                for words, event in self._awaited:
                     if words in line:
-                        said.set()
+                        event.set()
                 if self.echo is not None:
                     print(f"{self.spec.name:<10}| {line}", file=self.echo, flush=True)
 

@@ -18,8 +18,8 @@ import numpy as np
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TooManyError, TowpathError, UnavailableError
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
-from towpath.jobs.domain import Outcome, tally
-from towpath.jobs.faults import end_of_item
+from towpath.jobs.domain import Outcome, count_outcomes
+from towpath.jobs.faults import judge_item_failure
 from towpath.jobs.pages import record_page
 from towpath.jobs.params import load_params
 from towpath.jobs.patience import Patience
@@ -28,7 +28,7 @@ from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, pl
 from towpath.jobs.types import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
 from towpath.vectors.domain.items import digest_of, entry_of, item_source, payload_text, text_version
 from towpath.vectors.embedding import Embedder, Splitter
-from towpath.vectors.job_types import TaskParams
+from towpath.vectors.params import TaskParams
 from towpath.vectors.sources import Sources
 from towpath.vectors.store import objects as store
 from towpath.vectors.store.answers import sweep_answers
@@ -121,7 +121,7 @@ class TaskChunks:
         scope = await self._scope(task.ref, params)
         items = list(_waiting(page))
         if not items:
-            return tally(page.outcomes)
+            return count_outcomes(page.outcomes)
         await self._read(task.ref.organization, items, page.first_index)
         await self._compare(items, scope, embedder)
         cost = await self._embed(task, items, scope, embedder, page.first_index)
@@ -144,7 +144,7 @@ class TaskChunks:
                     code = error.code
                 item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, error.detail)
             except Exception as error:
-                ended = end_of_item(error, f"the source of the item {item.data['object_id']!r}")
+                ended = judge_item_failure(error, f"the source of the item {item.data['object_id']!r}")
                 item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, *ended)
 
         await asyncio.gather(*(read(item) for item in items))
@@ -218,7 +218,7 @@ class TaskChunks:
                 item.failure = _failure(item, first_index, FailureStage.SPLITTING, error.code, error.detail)
             except Exception as error:
                 item.draft = None
-                ended = end_of_item(error, f"the text of the item {item.data['object_id']!r}")
+                ended = judge_item_failure(error, f"the text of the item {item.data['object_id']!r}")
                 item.failure = _failure(item, first_index, FailureStage.SPLITTING, *ended)
 
     async def _keep(self, items: list[Item], scope: TaskScope) -> None:
@@ -265,7 +265,7 @@ class TaskChunks:
                 item.draft = None
                 item.failure = _failure(item, first_index, FailureStage.INFERENCE, judged.code, judged.detail)
             return
-        await self._patience.answered(task.ref, call)
+        await self._patience.note_answer(task.ref, call)
         cost.usd += embedded.usd
         cost.input_tokens += embedded.tokens
         known |= zip(texts, embedded.vectors, strict=True)
@@ -284,7 +284,7 @@ class TaskChunks:
         async with self._database.transaction() as connection:
             page = await load_page(connection, task.ref.job_id, task.page)
             await job_store.assert_active(connection, task.ref)
-            before = tally(page.outcomes)
+            before = count_outcomes(page.outcomes)
             places = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
             objects = [(int(page.uids[place]), str(parse_json(page.lines[place]))) for place in places]
             written = await store.delete_objects(connection, number, objects, accepted=scope.accepted)
@@ -292,7 +292,7 @@ class TaskChunks:
                 missing = int(page.uids[place]) in written.missing
                 page.outcomes[place] = Outcome.UNCHANGED if missing else Outcome.DONE
             await save_outcomes(connection, task.ref.job_id, task.page, page.outcomes, 1)
-            done = await record_page(connection, task, Phase.DELETE, before, tally(page.outcomes))
+            done = await record_page(connection, task, Phase.DELETE, before, count_outcomes(page.outcomes))
         await self._clean(scope)
         return done
 
@@ -391,7 +391,7 @@ async def _store(connection: Connection, task: PageTask, scope: TaskScope, items
     number, ref = scope.collection.collection_no, task.ref
     page = await load_page(connection, ref.job_id, task.page)
     await job_store.assert_active(connection, ref)
-    before = tally(page.outcomes)
+    before = count_outcomes(page.outcomes)
     items = [item for item in items if page.outcomes[item.place] == Outcome.WAITING]
     drafts = {item.uid: item.draft for item in items if item.draft is not None}
     standings = await store.lock_objects(
@@ -415,4 +415,4 @@ async def _store(connection: Connection, task: PageTask, scope: TaskScope, items
             page.outcomes[item.place] = Outcome.DONE if item.uid in written.applied else Outcome.UNCHANGED
     await add_failures(connection, ref.job_id, [item.failure for item in items if item.failure is not None])
     await save_outcomes(connection, ref.job_id, task.page, page.outcomes, 1)
-    return await record_page(connection, task, Phase.EMBED, before, tally(page.outcomes), cost=cost)
+    return await record_page(connection, task, Phase.EMBED, before, count_outcomes(page.outcomes), cost=cost)

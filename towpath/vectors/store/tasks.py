@@ -11,7 +11,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from towpath.core.errors import ErrorCode, NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.jobs.store.staging import Retake, plan_pages, unfinished
+from towpath.jobs.store.staging import Retake, has_unfinished_items, plan_pages
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import FailedItem, JobState
 from towpath.vectors.types import Collection, Scope, TaskStatus
@@ -61,7 +61,7 @@ async def prepare_restart(connection: Connection, job: JobRow, scope: Scope = Sc
     A run over everything is accepted anew; one over the remaining items keeps its place, so that it
     does not overwrite what a later task has written since.
     """
-    everything = scope is Scope.ALL or not await unfinished(connection, job.id)
+    everything = scope is Scope.ALL or not await has_unfinished_items(connection, job.id)
     await plan_pages(connection, job.id, retake=Retake.ALL if everything else Retake.FAILED)
     if everything:
         order = await next_order(connection)
