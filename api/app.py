@@ -251,10 +251,10 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             seconds=FETCH_SECONDS,
         )
         stack.push_async_callback(fetcher.close)
-        receivers = GuardedClient(
+        webhook_client = GuardedClient(
             allow_hosts=settings.receiver_host_list, closed=closed, most_bytes=0, seconds=FETCH_SECONDS
         )
-        stack.push_async_callback(receivers.close)
+        stack.push_async_callback(webhook_client.close)
         reader = DocumentReader(settings.read_limits, children=MAX_READERS)
         stack.push_async_callback(reader.close)
         probes = Probes(settings, database, client)
@@ -277,7 +277,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             search=search,
             catalog=Catalog(settings.llm),
             fetcher=fetcher,
-            receivers=receivers,
+            webhook_client=webhook_client,
             reader=reader,
             vault=Vault(settings.encryption_key_list),
             probes=probes,

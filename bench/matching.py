@@ -129,7 +129,7 @@ class Run:
         sides = (self.sources[left], self.sources[right]) if clean else None
         said = m.resolve(pairs, self.config, self.model, sides)
         if not clean:
-            grouped = m.groups(pairs, said)
+            grouped = m.cluster(pairs, said)
             label = dict(zip(grouped.uids.tolist(), grouped.labels.tolist(), strict=True))
             together = [
                 label[one] == label[two] for one, two in zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
@@ -137,7 +137,7 @@ class Run:
             said &= np.array(together, dtype=bool)
         self.said = np.stack([left[said], right[said]], axis=1)
         if not clean:
-            closing = m.closing_pairs(grouped, pairs, said)
+            closing = m.find_closing_pairs(grouped, pairs, said)
             one, two = self.positions(closing[0]), self.positions(closing[1])
             scores = m.score_pool(self.model, self.values, one, two, group_prior=True)
             passed = scores.similarity >= self.config.duplicate_threshold

@@ -25,12 +25,11 @@ from temporalio.client import (
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from towpath.activities.ai import AiActivities
-from towpath.activities.enrichment import EnrichmentActivities
+from towpath.activities.enrichment import EnrichmentActivities, LlmTaskActivities
 from towpath.activities.entities import EntityActivities, ReindexActivities
 from towpath.activities.extraction import ExtractionActivities
 from towpath.activities.interceptor import ActivityGuard
 from towpath.activities.jobs import JobActivities
-from towpath.activities.llm_tasks import LlmTaskActivities
 from towpath.activities.vectors import VectorActivities
 from towpath.activities.webhooks import WebhookActivities
 from towpath.ai.service.agent import Agent
@@ -39,6 +38,8 @@ from towpath.ai.service.schema_reading import SchemaReader
 from towpath.core.queues import Queue, read_queues
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
+from towpath.enrichment.service.runs import EnrichmentRuns
+from towpath.enrichment.service.tasks import LlmTasks
 from towpath.entities.service.indexing import BatchIndexing
 from towpath.entities.service.matching import Matcher
 from towpath.entities.service.reindexing import Reindexing
@@ -64,6 +65,7 @@ from towpath.vectors.embedding import make_embedder
 from towpath.vectors.service.chunks import TaskChunks
 from towpath.vectors.sources import Sources
 from towpath.vectors.store.index import VectorIndex
+from towpath.webhooks.service.sending import DeliverySender
 from towpath.workflows.ai import AI_WORKFLOWS
 from towpath.workflows.enrichment import ENRICHMENT_WORKFLOWS
 from towpath.workflows.entity_reindex import ENTITY_WORKFLOWS
@@ -89,10 +91,10 @@ STICKY = timedelta(seconds=3)
 RECONCILE_EVERY = timedelta(seconds=30)
 COMPUTE_SLOTS = 2
 ENGINE_SLOTS = 20
-# They wait for receivers, of which some hang; those that answer must not wait for them.
+# They wait for endpoints, of which some hang; those that answer must not wait for them.
 IO_SLOTS = 400
-RECEIVER_SECONDS = 15.0
-RECEIVER_BYTES = 64 << 10
+WEBHOOK_SECONDS = 15.0
+WEBHOOK_BYTES = 64 << 10
 
 ActivityMethod = Callable[..., Any]
 KERNEL_ACTIVITIES = {
@@ -125,7 +127,7 @@ class Parts:
     guard: ActivityGuard
     fetcher: GuardedClient
     webhooks: WebhookActivities
-    receivers: GuardedClient
+    webhook_client: GuardedClient
     client: GuardedClient
     models: LanguageModels
     installed: tuple[object, ...] = ()
@@ -148,11 +150,11 @@ class Parts:
             most_bytes=settings.source_max_bytes,
             seconds=settings.source_seconds,
         )
-        receivers = GuardedClient(
+        webhook_client = GuardedClient(
             allow_hosts=settings.receiver_host_list,
             closed=closed,
-            most_bytes=RECEIVER_BYTES,
-            seconds=RECEIVER_SECONDS,
+            most_bytes=WEBHOOK_BYTES,
+            seconds=WEBHOOK_SECONDS,
         )
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
@@ -196,8 +198,8 @@ class Parts:
             vectors=VectorActivities(
                 TaskChunks(database, index, partial(make_embedder, settings.embedding), sources, patience)
             ),
-            enrichment=EnrichmentActivities(database, llm_gateway),
-            tasks=LlmTaskActivities(database, llm_gateway),
+            enrichment=EnrichmentActivities(EnrichmentRuns(database, llm_gateway)),
+            tasks=LlmTaskActivities(LlmTasks(database, llm_gateway)),
             ai=AiActivities(Agent(agent_context), SchemaReader(agent_context), full_details=settings.full_details),
             extraction=ExtractionActivities(
                 ExtractionPipeline(database, llm_gateway, documents, chunk=settings.extraction_chunk)
@@ -205,8 +207,8 @@ class Parts:
             documents=documents,
             guard=ActivityGuard(runs, retry_days=settings.retry_days, full_details=settings.full_details),
             fetcher=fetcher,
-            webhooks=WebhookActivities(database, receivers, vault),
-            receivers=receivers,
+            webhooks=WebhookActivities(DeliverySender(database, webhook_client, vault)),
+            webhook_client=webhook_client,
             client=client,
             models=models,
             installed=tuple(part for feature in installed_features() for part in feature.activities(database)),
@@ -286,7 +288,7 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         stack.push_async_callback(database.close)
         parts = Parts.make(database, settings)
         stack.push_async_callback(parts.client.close)
-        stack.push_async_callback(parts.receivers.close)
+        stack.push_async_callback(parts.webhook_client.close)
         stack.push_async_callback(parts.models.close)
         stack.push_async_callback(parts.fetcher.close)
         stack.push_async_callback(parts.documents.close)

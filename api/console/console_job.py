@@ -32,7 +32,6 @@ from towpath.jobs.policy import JobAction, may
 from towpath.jobs.rows import is_held_for_review, warnings_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER, FailedItem, JobState, JobView, JobWarning
-from towpath.webhooks.store.deliveries import list_deliveries
 
 router = APIRouter(prefix="/console/jobs/{job_id}", route_class=PageRoute, include_in_schema=False)
 SHOWN_EVENTS = 60
@@ -115,7 +114,7 @@ async def read_detail(
         before: Events with lower numbers than this; None: the newest.
 
     Raises:
-        NotFound: It is not there, or not to be seen.
+        NotFoundError: It is not there, or not to be seen.
     """
     job = await state.jobs.find(visitor.caller, job_id)
     newest = job.last_seq if before is None else min(before - 1, job.last_seq)
@@ -124,9 +123,7 @@ async def read_detail(
     offset = (failures_page - 1) * SHOWN_FAILURES
     failures = await state.jobs.load_failures(job, limit=SHOWN_FAILURES, offset=offset)
     panel = panels()[job.kind]
-    deliveries = await list_deliveries(
-        state.db, visitor.caller.organization, job_id=job.id, state=None, seer=None, before=None, limit=SHOWN_DELIVERIES
-    )
+    deliveries = await state.deliveries.list_of_job(job, limit=SHOWN_DELIVERIES)
     return JobDetail(
         line=job_line(job),
         view=job_view(job, state.settings),

@@ -8,7 +8,7 @@ from typing import Any
 
 from towpath.core.errors import ErrorCode
 from towpath.core.names import EMAIL_FORM
-from towpath.enrichment.types import LANGUAGE_FORM
+from towpath.enrichment.bodies import LANGUAGE_FORM
 from towpath.entities.types import INDEX_NAME_FORM
 from towpath.llm.types import MODEL_KEY_FORM
 from towpath.vectors.types import TASK_ID_FORM

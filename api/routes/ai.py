@@ -33,6 +33,7 @@ from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
+from towpath.api.http.webhook_fields import read_job_endpoint, read_start
 from towpath.api.routes.ai_views import (
     make_chat_url,
     read_wait,
@@ -45,7 +46,6 @@ from towpath.api.routes.ai_views import (
     show_rows,
     show_thread,
 )
-from towpath.api.webhook_targets import read_start, read_target
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.tables import JobRow
 
@@ -70,7 +70,7 @@ async def create_job(
     """Starts an agent that picks a topic, queries the database read-only and answers. 409 while its thread is busy."""
     body, digest, webhook = await read_start(request, state, AiJobBody)
     user = await check_question(state.ai, caller, body, user_id)
-    target = await read_target(request, state, webhook)
+    target = await read_job_endpoint(request, state, webhook)
     draft = await draft_question(state.ai, caller, body, user=user, target=target)
     draft.job.deadline = read_deadline(request)
     answer = {

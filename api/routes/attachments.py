@@ -16,7 +16,7 @@ from towpath.api.http.idempotency import IdempotencyKey, respond_once, slot_of
 from towpath.api.http.routing import BODY_LIMIT, ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError
-from towpath.enrichment.types import AttachmentBody
+from towpath.enrichment.bodies import AttachmentBody
 from towpath.llm.service import add_attachments, delete_attachment, make_attachment, read_base64
 from towpath.llm.store.tables import AttachmentRow
 

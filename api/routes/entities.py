@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,15 +19,21 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute, add_warning, refuse_unknown
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import BodyBounds, open_body, read_whole
-from towpath.api.webhook_targets import MEMBERS, read_target, take_members
+from towpath.api.http.webhook_fields import MEMBERS, read_job_endpoint, take_members
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.values import Offset
-from towpath.db.engine import Connection, Result
+from towpath.db.engine import Connection
 from towpath.entities.domain.parsing import parse_entity
 from towpath.entities.service.batches import MAX_ENTITY_BYTES, show_accepted
-from towpath.entities.store.indexes import DEFAULT_INDEX
-from towpath.entities.store.locks import lock_single_writes
-from towpath.entities.types import ENTITY_BATCH, ENTITY_REINDEX, BatchView, EntityDuplicates, GroupPage, PairPage
+from towpath.entities.types import (
+    DEFAULT_INDEX,
+    ENTITY_BATCH,
+    ENTITY_REINDEX,
+    BatchView,
+    EntityDuplicates,
+    GroupPage,
+    PairPage,
+)
 from towpath.jobs.idempotency import Slot
 
 router = APIRouter(prefix="/v1", tags=["entities"], route_class=ApiRoute)
@@ -135,7 +140,7 @@ async def upsert_entity(
         return json_answer(result.answer)
 
     await state.limits.assert_room_for_bytes(caller.organization)
-    return await _in_turn(state, caller, index_name, write)
+    return await state.entities.write_in_turn(caller.organization, index_name, write)
 
 
 @router.get("/entity", summary="Read one entity", response_model=dict[str, Any])
@@ -153,24 +158,7 @@ async def delete_entity(
 ) -> None:
     """Removes the entity, its candidates and its place in a group."""
 
-    async def write(connection: Connection) -> None:
-        await state.entities.remove(connection, caller.organization, index_name, entity_id)
-
-    await _in_turn(state, caller, index_name, write)
-
-
-async def _in_turn(
-    state: AppState, caller: Principal, index_name: str, write: Callable[[Connection], Awaitable[Result]]
-) -> Result:
-    """Write a single entity when no other single write of its index is under way, in a transaction of its own."""
-
-    async def whole(connection: Connection) -> Result:
-        await lock_single_writes(connection, caller.organization, index_name)
-        return await write(connection)
-
-    # Within this process one waits without holding a connection.
-    async with state.turns.of((caller.organization, index_name)):
-        return await state.db.repeatable(whole)
+    await state.entities.remove(caller.organization, index_name, entity_id)
 
 
 BATCH_BODY = {
@@ -252,7 +240,7 @@ async def _submit(
             return replay(known, await body.digest(start=start))
         staged = await state.batches.stage(connection, uuid4(), body if entity is None else entity, start=start)
         members = staged.upload.options
-        target = await read_target(request, state, take_members(members))
+        endpoint = await read_job_endpoint(request, state, take_members(members))
         refuse_unknown(members, ["entities", *MEMBERS])
         job = await state.batches.accept(
             connection,
@@ -260,7 +248,7 @@ async def _submit(
             staged,
             index_name=options.index_name,
             deadline=options.deadline,
-            target=target,
+            endpoint=endpoint,
             max_jobs=state.limits.max_jobs(caller.organization),
         )
         accepted = show_accepted(job)

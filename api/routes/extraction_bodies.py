@@ -17,7 +17,7 @@ from towpath.api.http.media import media_type
 from towpath.api.http.routing import MULTIPART, make_validation_error, warn_of_unknown_fields
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import body_pieces
-from towpath.api.webhook_targets import webhook_fields
+from towpath.api.http.webhook_fields import webhook_fields
 from towpath.core.errors import BadInputError, ErrorCode
 from towpath.core.json_values import assert_text, read_json, write_json
 from towpath.extraction.service.starts import store_upload

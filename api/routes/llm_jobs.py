@@ -24,9 +24,9 @@ from towpath.api.http.streams import (
     make_stream,
 )
 from towpath.core.json_values import write_json
+from towpath.enrichment.bodies import ContinueBody
 from towpath.enrichment.service import control
 from towpath.enrichment.service.messages import find_first_event, has_every_message, numbered_messages
-from towpath.enrichment.types import ContinueBody
 from towpath.jobs.store.tables import JobRow
 
 router = APIRouter(tags=["enrichment"], route_class=ApiRoute)

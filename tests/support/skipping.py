@@ -42,7 +42,7 @@ async def skipping(
             )
         )
         parts = Parts.make(database, settings, clock=clock)
-        for part in (parts.client, parts.receivers, parts.models, parts.fetcher, parts.documents):
+        for part in (parts.client, parts.webhook_client, parts.models, parts.fetcher, parts.documents):
             stack.push_async_callback(part.close)
         client = await connect(settings, plugins=[towpath_plugin(settings)])
         for queue in queues:

@@ -18,7 +18,7 @@ from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.records import enrichment_record, fusion_record, merged_result, result_of, result_view
 from towpath.enrichment.store.records import job_records, put_records
 from towpath.enrichment.types import (
-    SURE,
+    MIN_SKIP_CONFIDENCE,
     Classification,
     ClassificationStatus,
     ExpertiseResult,
@@ -123,7 +123,7 @@ class EntityEnrichment:
         classification = await self.classify()
         if classification is None:
             return True
-        if classification.status is ClassificationStatus.MISMATCH and classification.confidence >= SURE:
+        if classification.status is ClassificationStatus.MISMATCH and classification.confidence >= MIN_SKIP_CONFIDENCE:
             await self.skip(ErrorCode.CLASSIFICATION, classification.reasoning)
             return False
         self.note = note_of(classification, None)

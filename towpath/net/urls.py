@@ -17,7 +17,7 @@ def document_shown(url: str) -> str:
     return BLANK if parts is None else urlunsplit(parts._replace(netloc=_host(parts), query=_names(parts), fragment=""))
 
 
-def receiver_shown(url: str) -> str:
+def show_endpoint(url: str) -> str:
     """Return a receiver's URL down to its host: a token may be anywhere behind it."""
     parts = _split(url)
     if parts is None:

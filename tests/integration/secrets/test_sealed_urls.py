@@ -11,8 +11,8 @@ from towpath.jobs.store.tables import JobRow
 from towpath.secrets.service import reseal_secrets, seal_plain_urls
 from towpath.secrets.urls import open_url
 from towpath.secrets.vault import Vault
-from towpath.webhooks.store.endpoints import Target, add_receiver, add_target, get_receiver
-from towpath.webhooks.types import WebhookEvent
+from towpath.webhooks.store.endpoints import add_endpoint, add_job_endpoint, get_endpoint
+from towpath.webhooks.types import JobEndpoint, WebhookEvent
 
 SIGNED = "https://files.example/a%20b.pdf?X-Sig=MARK&n=1"
 HOOK = "https://hooks.example/services/MARK"
@@ -30,8 +30,8 @@ async def test_what_was_kept_in_clear_is_sealed_and_takes_part_in_a_change_of_ke
         await connection.execute("INSERT INTO organizations (id, name) VALUES (%s, 'x')", (organization,))
         for row in rows:
             await create_job(connection, row)
-        await add_target(connection, rows[0].id, Target(HOOK))
-        clear = await add_receiver(connection, organization, HOOK, old.seal("s"), [WebhookEvent.COMPLETE])
+        await add_job_endpoint(connection, rows[0].id, JobEndpoint(HOOK))
+        clear = await add_endpoint(connection, organization, HOOK, old.seal("s"), [WebhookEvent.COMPLETE])
 
     assert await seal_plain_urls(database, old) == 3
     assert await seal_plain_urls(database, old) == 0
@@ -43,4 +43,4 @@ async def test_what_was_kept_in_clear_is_sealed_and_takes_part_in_a_change_of_ke
     assert open_url(new, kept["document"]["url"]) == SIGNED
     assert {**kept, "document": {**kept["document"], "url": SIGNED}} == params
     assert (await get_job(database, organization, rows[1].id)).params == other
-    assert open_url(new, (await get_receiver(database, organization, clear.id)).url) == HOOK
+    assert open_url(new, (await get_endpoint(database, organization, clear.id)).url) == HOOK

@@ -43,9 +43,9 @@ from towpath.jobs.types import (
     Progress,
 )
 from towpath.vectors.types import VECTOR_UPSERTION
-from towpath.webhooks.store.deliveries import keep_try
-from towpath.webhooks.store.endpoints import Target, add_target
-from towpath.webhooks.types import DeliveryState, Try, TryOutcome, TryTask
+from towpath.webhooks.store.deliveries import save_attempt
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import Attempt, AttemptOutcome, AttemptTask, DeliveryState, JobEndpoint
 
 VARIANT = "v1"
 SCHEMA: dict[str, Any] = {
@@ -182,7 +182,7 @@ async def make_job(
     async with database.transaction() as connection:
         await job_store.create_job(connection, job)
         if target is not None:
-            await add_target(connection, job.id, Target(target))
+            await add_job_endpoint(connection, job.id, JobEndpoint(target))
     return JobRef(organization=tenant, kind=kind, job_id=job.id)
 
 
@@ -308,9 +308,11 @@ async def tried(database: Database, ref: DeliveryRef, *answers: int | None, stat
     for number, status in enumerate(answers):
         last = number == len(answers) - 1
         error = None if status == 200 else "the receiver answers 500" if status else "no connection"
-        made = Try(at=datetime.now(UTC) - timedelta(minutes=10 - number), status=status, duration_ms=34, error=error)
-        outcome = TryOutcome(state=state if last else DeliveryState.PENDING, wait=60.0)
-        await keep_try(database, TryTask(ref=ref, number=number), made, outcome)
+        made = Attempt(
+            at=datetime.now(UTC) - timedelta(minutes=10 - number), status=status, duration_ms=34, error=error
+        )
+        outcome = AttemptOutcome(state=state if last else DeliveryState.PENDING, wait=60.0)
+        await save_attempt(database, AttemptTask(ref=ref, number=number), made, outcome)
 
 
 async def review_of(database: Database, job_id: UUID) -> tuple[str | None, list[tuple[Any, ...]]]:

@@ -88,6 +88,6 @@ def test_every_field_of_the_api_that_names_an_address_is_known_here() -> None:
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 found |= {(method.upper(), path, name) for name in _named(document, content.get("schema", {}))}
 
-    # `read_target` looks at all of these, wherever a job starts: `test_the_door_refuses`.
+    # `read_job_endpoint` looks at all of these, wherever a job starts: `test_the_door_refuses`.
     others = {one for one in found if one[2] != "webhookUrl"}
     assert others == FETCHED | NEVER_CALLED.keys()

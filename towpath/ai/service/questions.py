@@ -51,7 +51,8 @@ from towpath.jobs.types import JobState
 from towpath.llm.service import make_attachment
 from towpath.llm.store.attachments import add_attachments
 from towpath.llm.store.tables import AttachmentRow
-from towpath.webhooks.store.endpoints import Target, add_target
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import JobEndpoint
 
 MAX_ATTACHED_BYTES = 10 << 20
 MAX_NAME = 80
@@ -76,7 +77,7 @@ class QuestionDraft:
     job: JobRow
     thread: ConversationBase
     files: Sequence[AttachmentRow] = ()
-    target: Target | None = None
+    target: JobEndpoint | None = None
 
 
 def assert_prompt(prompt: str) -> None:
@@ -143,6 +144,12 @@ async def assert_askable(
 async def check_question(parts: AiParts, caller: Principal, body: AiJobBody, user_id: UUID | None) -> UUID | None:
     """Check who asks and what is asked, before anything else of a request is read.
 
+    Args:
+        parts: The façade's parts.
+        caller: Who asks.
+        body: The question.
+        user_id: As whom; None: as the caller.
+
     Returns:
         The user as whom the caller acts; None: the organization.
 
@@ -158,9 +165,16 @@ async def check_question(parts: AiParts, caller: Principal, body: AiJobBody, use
 
 
 async def draft_question(
-    parts: AiParts, caller: Principal, body: AiJobBody, *, user: UUID | None, target: Target | None
+    parts: AiParts, caller: Principal, body: AiJobBody, *, user: UUID | None, target: JobEndpoint | None
 ) -> QuestionDraft:
-    """Make the job of a checked question, with its thread and its files.
+    """Make the job of a checked question, with its conversation and its files; nothing is stored yet.
+
+    Args:
+        parts: The façade's parts.
+        caller: Who asks.
+        body: The question.
+        user: As whom it is asked, see `check_question`.
+        target: Where its end is announced; None: nowhere.
 
     Raises:
         NotFoundError: No such conversation.
@@ -196,7 +210,7 @@ async def accept_question(database: Database, connection: Connection, draft: Que
     await create_ai_job(connection, draft.job, draft.thread, most=max_jobs)
     stored = await lock_job(connection, draft.job.organization, draft.job.id)
     if draft.target is not None:
-        await add_target(connection, draft.job.id, draft.target)
+        await add_job_endpoint(connection, draft.job.id, draft.target)
     if draft.files:
         # Before the commit: a job must not be seen without its files.
         await add_attachments(database, draft.files)

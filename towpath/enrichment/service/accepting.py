@@ -12,7 +12,8 @@ from towpath.jobs.idempotency import Slot, StoredResponse
 from towpath.jobs.service import JobService
 from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
-from towpath.webhooks.store.endpoints import Target, add_target
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import JobEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ async def accept_job(
     job: JobRow,
     draft: JobDraft,
     *,
-    target: Target | None,
+    target: JobEndpoint | None,
     page_size: int,
     max_jobs: int,
 ) -> Accepted:
@@ -64,7 +65,7 @@ async def accept_job(
             return Accepted(UUID(parse_json(first.body)["job_id"]), answer, first)
         await create_job(connection, job, draft, page_size=page_size, most=max_jobs)
         if target is not None:
-            await add_target(connection, job.id, target)
+            await add_job_endpoint(connection, job.id, target)
         await slot.save(connection, digest, 200, answer)
         stored = await lock_job(connection, job.organization, job.id)
     jobs.start_soon(stored)

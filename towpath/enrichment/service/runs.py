@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
@@ -18,8 +14,10 @@ from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.prompts import note_of, source_share
 from towpath.enrichment.expertise_calls import EnrichmentContext
-from towpath.enrichment.params import EnrichmentParams
+from towpath.enrichment.params import EnrichmentParams, TypeCheckParams
 from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
+from towpath.enrichment.service.inputs import InputCache, JobInputs
+from towpath.enrichment.store.params import load_type_check
 from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from towpath.jobs.domain import Outcome
 from towpath.jobs.faults import judge_item_failure
@@ -30,27 +28,8 @@ from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef, JobWarning, NewEvent, PagePlan, PageTask
 from towpath.llm.gateway import LlmGateway
-from towpath.llm.types import ImagePart
 
 CREDITS = "insufficient_credits"
-
-
-@dataclass(frozen=True, slots=True)
-class JobInputs:
-    """What a job's start has fixed: its plan, and its source files as they are shown to models."""
-
-    plan: Plan
-    texts: list[str]
-    images: list[ImagePart]
-
-
-@dataclass(slots=True)
-class _Lease:
-    """The inputs of a job, as long as one of its pages is worked through here."""
-
-    users: int = 0
-    inputs: JobInputs | None = None
-    loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class EnrichmentRuns:
@@ -66,7 +45,7 @@ class EnrichmentRuns:
         self._writer = JobWriter(database)
         self._llm_gateway = llm_gateway
         self._reserved: dict[UUID, float] = defaultdict(float)
-        self._leases: dict[UUID, _Lease] = {}
+        self._inputs = InputCache(self._load_inputs)
 
     async def plan(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left, and emit what was chosen for the caller."""
@@ -75,12 +54,11 @@ class EnrichmentRuns:
             await job_store.assert_active(connection, ref)
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
             pages = await plan_pages(connection, ref.job_id, retake=retake)
-            params = await load_params(connection, ref, EnrichmentParams)
-        inputs = await self._load_inputs(ref, params)
-        if cut := cut_sources(inputs.texts, source_share(len(inputs.texts))):
-            async with self._database.transaction() as connection:
-                await add_warnings(connection, ref, cut)
-        await emit(self._writer, ref, _opening(inputs.plan))
+        async with self._inputs.lend(ref) as inputs:
+            if cut := cut_sources(inputs.texts, source_share(len(inputs.texts))):
+                async with self._database.transaction() as connection:
+                    await add_warnings(connection, ref, cut)
+            await emit(self._writer, ref, _opening(inputs.plan))
         return PagePlan(pages=pages)
 
     async def check_type(self, ref: JobRef, *, attempt: int) -> HoldCheck:
@@ -89,9 +67,8 @@ class EnrichmentRuns:
         Raises:
             ModelError: The model cannot answer now, and the call will be repeated.
         """
-        async with self._database.transaction() as connection:
-            params = await load_params(connection, ref, EnrichmentParams)
-        plan = params.plan
+        async with self._inputs.lend(ref) as inputs:
+            plan = inputs.plan
         if plan.classification_model is None:
             return HoldCheck()
         async with self._database.transaction() as connection:
@@ -116,9 +93,9 @@ class EnrichmentRuns:
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             page = await load_page(connection, ref.job_id, task.page, lock=False)
-            params = await load_params(connection, ref, EnrichmentParams)
+            type_check = TypeCheckParams.model_validate(await load_type_check(connection, ref))
             total = await job_store.load_total(connection, ref)
-        async with self._shared_inputs(ref, params) as inputs:
+        async with self._inputs.lend(ref) as inputs:
             context = EnrichmentContext(
                 self._database,
                 self._writer,
@@ -128,7 +105,7 @@ class EnrichmentRuns:
                 inputs.texts,
                 inputs.images,
                 total,
-                _note_of(params),
+                _note_of(type_check),
                 attempt,
             )
             waiting = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
@@ -169,31 +146,17 @@ class EnrichmentRuns:
         expected = estimate(context.plan, [entity.entity], self._llm_gateway.catalog.price)
         return float(expected["cost_usd"]["expected"])
 
-    @asynccontextmanager
-    async def _shared_inputs(self, ref: JobRef, params: EnrichmentParams) -> AsyncIterator[JobInputs]:
-        """Lend a job's inputs: loaded by the first of the pages that run side by side, dropped with the last."""
-        lease = self._leases.setdefault(ref.job_id, _Lease())
-        lease.users += 1
-        try:
-            async with lease.loading:
-                if lease.inputs is None:
-                    lease.inputs = await self._load_inputs(ref, params)
-            yield lease.inputs
-        finally:
-            lease.users -= 1
-            if not lease.users:
-                del self._leases[ref.job_id]
-
-    async def _load_inputs(self, ref: JobRef, params: EnrichmentParams) -> JobInputs:
-        plan = params.plan
+    async def _load_inputs(self, ref: JobRef) -> JobInputs:
+        async with self._database.transaction() as connection:
+            plan = (await load_params(connection, ref, EnrichmentParams)).plan
         texts, images = await self._llm_gateway.sources(ref.organization, plan.attachment_ids)
         return JobInputs(plan, texts, images)
 
 
-def _note_of(params: EnrichmentParams) -> str | None:
-    """Return what models are told of the entity's type: the check's result, and what a person has answered to it."""
-    answers = [answer.get("text") for answer in (params.answers or {}).values()]
-    return note_of(params.classification, "; ".join(text for text in answers if text) or None)
+def _note_of(type_check: TypeCheckParams) -> str | None:
+    """Return the note for models on the entity's type: the check's result, and what a person has answered to it."""
+    answers = [answer.get("text") for answer in (type_check.answers or {}).values()]
+    return note_of(type_check.classification, "; ".join(text for text in answers if text) or None)
 
 
 def _entity_of(context: EnrichmentContext, page: Page, place: int) -> EntityEnrichment:

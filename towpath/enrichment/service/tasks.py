@@ -18,7 +18,7 @@ from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.params import EditParams, GenerationParams, MergeParams, RetryParams
 from towpath.enrichment.pipeline import emit
-from towpath.enrichment.records import fusion_record, merged_result, result_of, result_view
+from towpath.enrichment.records import complete_record, fusion_record, merged_result, result_of, result_view
 from towpath.enrichment.service.starts import samples_of
 from towpath.enrichment.store.records import get_records, put_records
 from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
@@ -154,20 +154,15 @@ class LlmTasks:
         parts = [answered[call_key(domain)] for domain, _ in calls]
         milliseconds = row.processing_time_ms + int((time.monotonic() - started) * 1000)
         result = assemble(plan, entity, model, parts, record=row.id, milliseconds=milliseconds)
-        _complete(row, result.model_dump())
         spent = sum(part.cost_usd for part in parts) - row.cost_usd
-        row.cost_usd, row.input_tokens, row.output_tokens = (
-            result.cost_usd,
-            result.input_tokens,
-            result.output_tokens,
-        )
+        complete_record(row, result)
         event = NewEvent(type=LlmEvent.MODEL_COMPLETED, key="completed", data=result_view(result))
         async with self._database.transaction() as connection:
             if await append_events(connection, ref, [event]):
                 await put_records(connection, [row])
                 await job_store.add_progress(connection, ref, Progress(), cost=Cost(usd=max(spent, 0.0)))
                 failed = [part for part in parts if not part.success]
-                await add_warnings(connection, ref, [_missing(part) for part in failed])
+                await add_warnings(connection, ref, [_warning_of(part) for part in failed])
         return result_view(result)
 
     async def merge_records(self, ref: JobRef) -> dict[str, Any]:
@@ -269,21 +264,10 @@ def results_by_name(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
     return results
 
 
-def _missing(one: ExpertiseResult) -> JobWarning:
-    message = f"it failed again: {one.error_message}"
-    return JobWarning(code=one.code or ErrorCode.ENRICHMENT_FAILED, message=message, item=one.name)
+def _warning_of(part: ExpertiseResult) -> JobWarning:
+    message = f"it failed again: {part.error_message}"
+    return JobWarning(code=part.code or ErrorCode.ENRICHMENT_FAILED, message=message, item=part.name)
 
 
 def _edited(schema_id: UUID, content: Content, refused: list[str]) -> dict[str, Any]:
     return {"schema_id": str(schema_id), "schema_content": content, "suggestions": refused}
-
-
-def _complete(row: RecordRow, result: dict[str, Any]) -> None:
-    row.success, row.partial_success = result["success"], result["partial_success"]
-    row.structured_output, row.expertises = result["result"], [_plain(one) for one in result["expertises"]]
-    row.error_message, row.error_code = result["error_message"], result["code"]
-    row.validation_errors, row.processing_time_ms = result["validation_errors"], result["processing_time_ms"]
-
-
-def _plain(one: dict[str, Any]) -> dict[str, Any]:
-    return ExpertiseResult.model_validate(one).model_dump(mode="json")

@@ -19,11 +19,11 @@ from towpath.core.errors import (
     TowpathError,
 )
 from towpath.db.engine import Database
+from towpath.enrichment.bodies import SyncBody
 from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.service.results import EntityResults, job_result, results_of_single, single_result
 from towpath.enrichment.store.records import job_records
 from towpath.enrichment.store.tables import RecordRow
-from towpath.enrichment.types import SyncBody
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.params import params_of
 from towpath.jobs.store.jobs import get_job
@@ -123,6 +123,20 @@ async def wait_for_task(
     if job.state is not JobState.COMPLETED:
         raise ModelError(job.error_message or f"the job is {job.state}")
     return await job_result(database, job)
+
+
+async def wait_for_merge(
+    database: Database, events: EventHub, organization: str, job_id: UUID, *, seconds: float
+) -> dict[str, Any]:
+    """Wait for a job that fuses records.
+
+    Raises:
+        ModelError: It takes longer, failed or was cancelled.
+    """
+    job = await events.wait_for_end(await get_job(database, organization, job_id), seconds=seconds)
+    if job.state is not JobState.COMPLETED:
+        raise ModelError(job.error_message or f"the merge is {job.state}; its job is {job_id}")
+    return {"job_id": str(job_id), **await job_result(database, job)}
 
 
 def _is_held(job: JobRow) -> bool:

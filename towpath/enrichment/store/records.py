@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from psycopg.rows import kwargs_row
@@ -17,29 +16,13 @@ from sqlmodel.sql.expression import SelectOfScalar
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.enrichment.store.tables import RecordRow
+from towpath.enrichment.types import RecordFilter, SortBy
 
 JSON_COLUMNS = frozenset(
     {"schema_content", "structured_output", "entity_input_data", "expertises", "validation_errors", "fusion"}
 )
 COLUMNS = [name for name in RecordRow.model_fields if name not in {"created_at", "deleted_at"}]
 EXPORT_ROWS = 200
-
-SortBy = Literal["created_at", "entity_name", "model_composite_key", "cost_usd", "success"]
-
-
-@dataclass(frozen=True, slots=True)
-class RecordFilter:
-    """Which records; None: any."""
-
-    type: str | None = None
-    model: str | None = None
-    success: bool | None = None
-    search: str | None = None
-    entity_id: UUID | None = None
-    job_id: UUID | None = None
-    origin: str | None = None
-    since: datetime | None = None
-    include_deleted: bool = False
 
 
 async def put_records(connection: Connection, rows: Sequence[RecordRow]) -> None:

@@ -96,7 +96,7 @@ class BatchIndexing:
     ) -> Progress | None:
         """Store what was prepared; None: the index changed meanwhile, and it must be prepared anew."""
         ref = task.ref
-        page = await load_page(connection, ref.job_id, task.page)
+        page = await load_page(connection, ref.job_id, task.page, with_lines=False)
         if page.steps >= 1:
             return count_outcomes(page.outcomes)
         await job_store.assert_active(connection, ref)
@@ -153,7 +153,7 @@ class BatchIndexing:
         """Find and score the candidates of a page's entities."""
         ref = task.ref
         async with self._database.transaction() as connection:
-            page = await load_page(connection, ref.job_id, task.page, lock=False)
+            page = await load_page(connection, ref.job_id, task.page, lock=False, with_lines=False)
             index = await self._live(connection, ref)
             total = await job_store.load_total(connection, ref)
         if page.steps >= PHASES:
@@ -161,7 +161,7 @@ class BatchIndexing:
         open_uids = page.uids[page.outcomes == Outcome.INDEXED].tolist()
         pairs = await self._matcher.score(index, ref, open_uids, queries=total)
         async with self._database.transaction() as connection:
-            page = await load_page(connection, ref.job_id, task.page)
+            page = await load_page(connection, ref.job_id, task.page, with_lines=False)
             if page.steps >= PHASES:
                 return count_outcomes(page.outcomes)
             await job_store.assert_active(connection, ref)

@@ -13,8 +13,6 @@ from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.types import IndexConfig
 
-DEFAULT_INDEX = "default"
-
 _COLUMNS = """
     i.index_no, i.organization, i.name, i.state, i.config, i.dynamic, i.model_version, i.model_entities,
     i.reindex_job, i.created_at, i.updated_at, coalesce(c.entities, 0)

@@ -33,7 +33,7 @@ class StagedItem:
 
 @dataclass(slots=True)
 class Page:
-    """A staged page: item `i` has position `first_index + i` in the request."""
+    """A staged page: item `i` has position `first_index + i` in the request; `lines` may not have been loaded."""
 
     page: int
     first_index: int
@@ -68,12 +68,25 @@ async def stage_page(connection: Connection, job_id: UUID, page: int, first_inde
     return len(bad)
 
 
-async def load_page(connection: Connection, job_id: UUID, page: int, *, lock: bool = True) -> Page:
-    """Read one page; with `lock`, hold it until the transaction ends."""
+async def load_page(
+    connection: Connection, job_id: UUID, page: int, *, lock: bool = True, with_lines: bool = True
+) -> Page:
+    """Load one page.
+
+    Args:
+        connection: In the transaction that works with it.
+        job_id: Whose page.
+        page: Its number.
+        lock: Whether it is held until the transaction ends.
+        with_lines: Whether the items themselves are needed; without them `lines` is empty, and nothing decompressed.
+
+    Raises:
+        LookupError: The job has no such page.
+    """
     cursor = await connection.execute(
-        "SELECT page, first_index, body, uids, outcomes, steps FROM job_pages WHERE job_id = %s AND page = %s"
-        + (" FOR UPDATE" if lock else ""),
-        (job_id, page),
+        "SELECT page, first_index, CASE WHEN %s THEN body END, uids, outcomes, steps FROM job_pages"
+        " WHERE job_id = %s AND page = %s" + (" FOR UPDATE" if lock else ""),
+        (with_lines, job_id, page),
         binary=True,
     )
     row = await cursor.fetchone()
@@ -83,7 +96,7 @@ async def load_page(connection: Connection, job_id: UUID, page: int, *, lock: bo
     return Page(
         page=number,
         first_index=first_index,
-        lines=zlib.decompress(body).split(LINE_BREAK),
+        lines=[] if body is None else zlib.decompress(body).split(LINE_BREAK),
         uids=np.frombuffer(uids, dtype=np.int64),
         outcomes=np.frombuffer(outcomes, dtype=np.uint8).copy(),
         steps=steps,

@@ -389,7 +389,7 @@ def _groups(items: list[Item], most_parts: int) -> Iterator[list[Item]]:
 async def _store(connection: Connection, task: PageTask, scope: TaskScope, items: list[Item], cost: Cost) -> Progress:
     """The chunk's one transaction: vectors become live, outcomes and counts are written."""
     number, ref = scope.collection.collection_no, task.ref
-    page = await load_page(connection, ref.job_id, task.page)
+    page = await load_page(connection, ref.job_id, task.page, with_lines=False)
     await job_store.assert_active(connection, ref)
     before = count_outcomes(page.outcomes)
     items = [item for item in items if page.outcomes[item.place] == Outcome.WAITING]

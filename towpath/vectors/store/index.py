@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.core.errors import UnavailableError
+from towpath.core.imports import import_beside_loop
 from towpath.vectors.domain.items import entry_id, read_entry_id
 from towpath.vectors.domain.ranking import rounded
 
@@ -95,9 +96,9 @@ class VectorIndex:
         Raises:
             UnavailableError: Chroma does not answer.
         """
-        from chromadb.errors import NotFoundError
-
         async with self._collection(collection_no):
+            from chromadb.errors import NotFoundError
+
             client = await self._connect()
             try:
                 await client.delete_collection(f"towpath-{collection_no}")
@@ -106,6 +107,7 @@ class VectorIndex:
 
     @asynccontextmanager
     async def _collection(self, collection_no: int) -> AsyncIterator[Any]:
+        await import_beside_loop("chromadb", "chromadb.config", "chromadb.errors")
         import httpx
         from chromadb.errors import ChromaError, NotFoundError
 

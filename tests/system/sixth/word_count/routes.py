@@ -14,7 +14,7 @@ from towpath.api.http.idempotency import IdempotencyKey, accept_job_once, digest
 from towpath.api.http.ids import JobId
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
-from towpath.api.webhook_targets import read_target
+from towpath.api.http.webhook_fields import read_job_endpoint
 from towpath.jobs.registry import job_type
 from towpath.jobs.store.tables import JobRow
 from towpath.webhooks.types import WebhookFields
@@ -28,8 +28,8 @@ async def start_count(
 ) -> dict[str, Any]:
     """Accepted as a job; the webhook of its end is named by the `Towpath-Webhook-*` headers."""
     job = WordCounts.draft(caller, body)
-    target = await read_target(request, state, WebhookFields())
-    store = partial(WordCounts.store, target=target, max_jobs=state.limits.max_jobs(caller.organization))
+    endpoint = await read_job_endpoint(request, state, WebhookFields())
+    store = partial(WordCounts.store, endpoint=endpoint, max_jobs=state.limits.max_jobs(caller.organization))
     slot = slot_of(request, caller, idempotency_key)
     return _view(await accept_job_once(state, slot, digest_of(body), job, store))
 

@@ -30,7 +30,7 @@ from towpath.entities.domain.matching.preparation import (
 from towpath.entities.domain.matching.score import Scores, score_pairs, score_pool
 from towpath.entities.domain.matching.training import Sample, train
 from towpath.entities.domain.matching.tuning import LabelledPair, Quality, TuneReport, tune
-from towpath.entities.domain.matching.verdicts import Groups, Pairs, closing_pairs, groups, resolve
+from towpath.entities.domain.matching.verdicts import Groups, Pairs, cluster, find_closing_pairs, resolve
 
 __all__ = [
     "DF_CAP",
@@ -55,14 +55,14 @@ __all__ = [
     "TopCandidates",
     "TuneReport",
     "Values",
-    "closing_pairs",
+    "cluster",
     "compare",
     "compare_pool",
     "default_model",
     "entity_uid",
+    "find_closing_pairs",
     "fit_model",
     "fit_values",
-    "groups",
     "key_weight",
     "key_weights",
     "prepare",

@@ -128,8 +128,8 @@ class _Codes:
 
     @cached_property
     def _runs(self) -> tuple[list[int], list[bool]]:
-        found = list(_BEFORE_DIGIT.finditer(self._text))
-        return [run.end(1) for run in found], [bool(run[2]) for run in found]
+        runs = list(_BEFORE_DIGIT.finditer(self._text))
+        return [run.end(1) for run in runs], [bool(run[2]) for run in runs]
 
     def joined(self, match: re.Match[str]) -> str:
         """What stands for joined parts."""
@@ -137,15 +137,15 @@ class _Codes:
             ends, followed = self._runs
             if not followed[bisect_left(ends, match.end())]:
                 return match[0]
-        return _joined(match)
+        return _join_code(match)
 
 
-def _joined(match: re.Match[str]) -> str:
+def _join_code(match: re.Match[str]) -> str:
     """Join the parts of a code, but leave dates, fractions, ranges and plain decimals in parts."""
-    found = match.group()
-    parts = re.split(r"[-/.]", found)
-    if not any(c.isalpha() for c in found):
-        return found if found.count(".") == 1 and "-" not in found and "/" not in found else " ".join(parts)
+    code = match.group()
+    parts = re.split(r"[-/.]", code)
+    if not any(c.isalpha() for c in code):
+        return code if code.count(".") == 1 and "-" not in code and "/" not in code else " ".join(parts)
     # `8-port` and `high-1080` are words beside a number; a code mixes letters and digits in one part,
     # or is made of short parts (`dsc-w55`, `kx-tg6700b`, `fs-105`).
     if any(len(part) > 4 and part.isalpha() for part in parts) or (parts[0].isdigit() and parts[-1].isalpha()):
@@ -174,15 +174,15 @@ def normalise_number(value: object) -> str | None:
     match = _NUMBER.search(raw)
     if match is None:
         return None
-    found = match.group()
+    digits = match.group()
     # A minus is a sign only when no word or number stands right before it: "322-331" is a range.
-    if found[0] in "+-" and match.start() and raw[match.start() - 1].isalnum():
-        found = found[1:]
-    return _plain_number(_decimal(found))
+    if digits[0] in "+-" and match.start() and raw[match.start() - 1].isalnum():
+        digits = digits[1:]
+    return _plain_number(_decimal(digits))
 
 
-def _decimal(found: str) -> float:
-    text = re.sub(r"['’\u00a0\u202f]", "", found).rstrip(".,")
+def _decimal(digits: str) -> float:
+    text = re.sub(r"['’\u00a0\u202f]", "", digits).rstrip(".,")
     dot, comma = text.rfind("."), text.rfind(",")
     if dot >= 0 and comma >= 0:
         text = text.replace(",", "") if dot > comma else text.replace(".", "").replace(",", ".")
