@@ -97,12 +97,12 @@ class EntityEnrichment:
         async with self.context.database.transaction() as connection:
             rows = await job_records(connection, ref.job_id, self.index)
             keys = [f"{ref.attempt}:{self._key(f'{model}:completed')}" for model in self.context.plan.models]
-            done = await find_written_keys(connection, ref.job_id, keys)
+            completed_keys = await find_written_keys(connection, ref.job_id, keys)
         for row in rows:
             model = row.model_composite_key
             if model is None:
                 continue
-            is_complete = f"{ref.attempt}:{self._key(f'{model}:completed')}" in done
+            is_complete = f"{ref.attempt}:{self._key(f'{model}:completed')}" in completed_keys
             if is_complete or (row.success and not row.partial_success):
                 self.results[model] = result_of(row)
 
@@ -240,12 +240,12 @@ class EntityEnrichment:
         await self.context.writer.write(ref.job_id, write)
 
     async def _fuse(self) -> Fusion | None:
-        good = [self.results[model] for model in self.context.plan.models if self.results[model].success]
-        if len(good) < 2:
+        successful = [self.results[model] for model in self.context.plan.models if self.results[model].success]
+        if len(successful) < 2:
             return None
         ref, plan = self.context.ref, self.context.plan
         started = time.monotonic()
-        sources = [result.record_id for result in good]
+        sources = [result.record_id for result in successful]
         start = {
             "arbitration_model": plan.arbitration_model,
             "source_record_ids": [str(source) for source in sources],
@@ -260,7 +260,7 @@ class EntityEnrichment:
             ref,
             plan.content,
             self.entity,
-            {result.model: result.result or {} for result in good},
+            {result.model: result.result or {} for result in successful},
             emit_fusion,
             arbiter=plan.arbitration_model,
             bypass=plan.bypass_cache,
@@ -291,8 +291,8 @@ class EntityEnrichment:
             if await append_events(connection, ref, [event]):
                 await put_records(connection, [row])
                 await add_progress(connection, ref, Progress(), cost=Cost(usd=fused.cost_usd or 0.0))
-                shown = [self._warning(warning.code, warning.message) for warning in warnings]
-                await add_warnings(connection, ref, shown)
+                item_warnings = [self._warning(warning.code, warning.message) for warning in warnings]
+                await add_warnings(connection, ref, item_warnings)
 
         await self.context.writer.write(ref.job_id, write)
         return fused
@@ -395,9 +395,9 @@ async def run_all(steps: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
     Raises:
         BaseException: The first that a step raised; of several to repeat the one that asks for most time.
     """
-    done = await asyncio.gather(*steps, return_exceptions=True)
-    failed = [outcome for outcome in done if isinstance(outcome, BaseException)]
+    outcomes = await asyncio.gather(*steps, return_exceptions=True)
+    failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failed:
         final = [outcome for outcome in failed if not getattr(outcome, "retryable", False)]
         raise final[0] if final else max(failed, key=lambda outcome: getattr(outcome, "retry_after", None) or 0)
-    return [outcome for outcome in done if not isinstance(outcome, BaseException)]
+    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]

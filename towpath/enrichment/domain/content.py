@@ -14,7 +14,7 @@ MAX_REFERENCES = 20
 Content = dict[str, Any]
 
 
-def resolve(spec: Mapping[str, Any], content: Content, seen: frozenset[str] = frozenset()) -> dict[str, Any]:
+def resolve(spec: Mapping[str, Any], content: Content, followed: frozenset[str] = frozenset()) -> dict[str, Any]:
     """A property with its `$ref` followed; the property's own words win.
 
     Raises:
@@ -23,25 +23,25 @@ def resolve(spec: Mapping[str, Any], content: Content, seen: frozenset[str] = fr
     reference = spec.get("$ref")
     if reference is None:
         return dict(spec)
-    found = re.fullmatch(r"#/(\$defs|\$enums|definitions)/([^/]+)", str(reference))
-    place = "$defs" if found and found[1] == "definitions" else (found[1] if found else "")
-    target = content.get(place, {}).get(found[2]) if found else None
-    if len(seen) >= MAX_REFERENCES:
+    match = re.fullmatch(r"#/(\$defs|\$enums|definitions)/([^/]+)", str(reference))
+    place = "$defs" if match and match[1] == "definitions" else (match[1] if match else "")
+    target = content.get(place, {}).get(match[2]) if match else None
+    if len(followed) >= MAX_REFERENCES:
         raise BadInputError(
             f"schema_content: more than {MAX_REFERENCES} $ref follow each other at {str(reference)[:100]!r}",
             field="schema_content",
         )
-    if target is None or reference in seen:
+    if target is None or reference in followed:
         raise BadInputError(f"schema_content: $ref {reference!r} leads nowhere", field="schema_content")
     if place == "$enums":
         values = target if isinstance(target, list) else target.get("values", target.get("enum"))
         if not isinstance(values, list) or not values:
             raise BadInputError(
-                f"schema_content.$enums.{found[2] if found else ''} must list values", field="schema_content"
+                f"schema_content.$enums.{match[2] if match else ''} must list values", field="schema_content"
             )
         target = {"type": "string", "enum": values}
     own = {key: value for key, value in spec.items() if key != "$ref"}
-    return {**resolve(target, content, seen | {str(reference)}), **own}
+    return {**resolve(target, content, followed | {str(reference)}), **own}
 
 
 def properties(content: Content) -> dict[str, dict[str, Any]]:
@@ -51,10 +51,10 @@ def properties(content: Content) -> dict[str, dict[str, Any]]:
 
 def domains(content: Content) -> dict[str, list[str]]:
     """The expertise domains that have properties, in the order of the schema; what names none is `general`."""
-    found: dict[str, list[str]] = {}
+    names_by_domain: dict[str, list[str]] = {}
     for name, spec in properties(content).items():
-        found.setdefault(spec.get("expertise") or GENERAL, []).append(name)
-    return found
+        names_by_domain.setdefault(spec.get("expertise") or GENERAL, []).append(name)
+    return names_by_domain
 
 
 def domain_name(content: Content, key: str) -> str:
@@ -131,5 +131,5 @@ def entity_label(content: Content, entity: Mapping[str, Any]) -> str:
 
 def with_preserved(content: Content, entity: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     """A result in which every property to preserve has the entity's own value."""
-    kept = {name: value_of(entity, name) for name in flagged(content, "preserve") if name in result}
-    return {**result, **kept}
+    preserved = {name: value_of(entity, name) for name in flagged(content, "preserve") if name in result}
+    return {**result, **preserved}

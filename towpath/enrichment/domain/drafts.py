@@ -64,13 +64,13 @@ def _refuse_mixed(samples: Sequence[Mapping[str, Any]]) -> None:
 
 def _properties(samples: Sequence[Mapping[str, Any]], threshold: float) -> dict[str, dict[str, Any]]:
     names = list(dict.fromkeys(str(name) for sample in samples for name in sample))
-    found: dict[str, dict[str, Any]] = {}
+    specs: dict[str, dict[str, Any]] = {}
     for name in names:
         values = [sample[name] for sample in samples if sample.get(name) is not None]
         present = sum(name in sample for sample in samples)
         if present / len(samples) >= threshold:
-            found[name] = {**_spec(values, threshold), "nullable": True}
-    return found
+            specs[name] = {**_spec(values, threshold), "nullable": True}
+    return specs
 
 
 def _spec(values: Sequence[Any], threshold: float) -> dict[str, Any]:
@@ -152,11 +152,11 @@ def with_wording(content: Content, answer: Mapping[str, Any] | None, *, name: st
         answer: What the model answered to `wording_prompt`; None: nothing.
         name: The name that the user gave the type.
     """
-    said = answer or {}
+    words = answer or {}
     root = dict(content["root"])
-    root["name"] = name or usable(said.get("type_name")) or root["name"]
-    root["description"] = usable(said.get("type_description")) or root["description"] or f"A record of {root['name']}"
-    worded = said.get("fields") or {}
+    root["name"] = name or usable(words.get("type_name")) or root["name"]
+    root["description"] = usable(words.get("type_description")) or root["description"] or f"A record of {root['name']}"
+    worded = words.get("fields") or {}
     root["properties"] = {
         key: {**spec, "description": usable(worded.get(key)) or spec.get("description") or humanised(key)}
         for key, spec in root["properties"].items()
@@ -166,14 +166,14 @@ def with_wording(content: Content, answer: Mapping[str, Any] | None, *, name: st
 
 def usable(text: Any) -> str:
     """A model's wording where it says something, cut behind its last whole sentence; else nothing."""
-    said = " ".join(str(text or "").split())
-    words = re.findall(r"[^\W\d_]{2,}", said.lower())
+    sentence = " ".join(str(text or "").split())
+    words = re.findall(r"[^\W\d_]{2,}", sentence.lower())
     longest_run = max((words.count(word) for word in words if len(word) > 3), default=0)
     if not words or longest_run > 2 or set(words) <= {"record", "records"}:
         return ""
-    if len(said) > 100 and not said.endswith((".", "!", "?")):
-        return said[: said.rfind(".") + 1]
-    return said
+    if len(sentence) > 100 and not sentence.endswith((".", "!", "?")):
+        return sentence[: sentence.rfind(".") + 1]
+    return sentence
 
 
 def humanised(name: str) -> str:

@@ -85,7 +85,7 @@ def read_instruction(text: str) -> list[Edit] | None:
         None: A part of it is not understood, so a model must read it.
     """
     clauses = [clause.strip(" .!") for clause in re.split(r"[;\n]|,? (?:and|then) (?=[a-z])|\. ", text.strip())]
-    found: list[Edit] = []
+    edits: list[Edit] = []
     verb = ""
     for clause in clauses:
         if not clause:
@@ -93,9 +93,9 @@ def read_instruction(text: str) -> list[Edit] | None:
         edit = _read_clause(clause) or (_read_clause(f"{verb} {clause}") if verb else None)
         if edit is None:
             return None
-        found.append(edit)
+        edits.append(edit)
         verb = "add" if edit.operation is Operation.ADD else "remove" if edit.operation is Operation.REMOVE else ""
-    return found or None
+    return edits or None
 
 
 def _read_clause(clause: str) -> Edit | None:
@@ -133,11 +133,11 @@ def edit_prompt(content: Content, instruction: str, sources: Sequence[str] = ())
         f"- {name}: {spec.get('type', 'object')}" for name, spec in content["root"]["properties"].items()
     )
     extra = "".join(f"\nSource:\n{enclose_in_marks(source[:SOURCE_CHARACTERS])}" for source in sources)
-    asked = escape_marks(f"Fields of {content['root'].get('name')}:\n{fields}\nInstruction: {instruction}")
+    question = escape_marks(f"Fields of {content['root'].get('name')}:\n{fields}\nInstruction: {instruction}")
     system = "You change the schema of a record by small edits."
     return Prompt(
         system=f"{system} {MATERIAL}" if sources else system,
-        user=f"{asked}{extra}",
+        user=f"{question}{extra}",
         form=form,
         most_tokens=2000,
     )
@@ -152,8 +152,8 @@ def apply_edits(content: Content, edits: Sequence[Edit]) -> tuple[Content, list[
     Raises:
         BadInputError: Nothing could be done, or nothing would be left.
     """
-    made = deepcopy(content)
-    properties: dict[str, Any] = made["root"]["properties"]
+    changed = deepcopy(content)
+    properties: dict[str, Any] = changed["root"]["properties"]
     added: list[str] = []
     refused: list[str] = []
     for edit in edits:
@@ -162,7 +162,7 @@ def apply_edits(content: Content, edits: Sequence[Edit]) -> tuple[Content, list[
             refused.append(problem)
     if len(refused) == len(edits):
         raise BadInputError("the instruction changes nothing: " + "; ".join(refused), field="prompt")
-    return read_content(made), [name for name in added if name in properties], refused
+    return read_content(changed), [name for name in added if name in properties], refused
 
 
 def _apply(properties: dict[str, Any], edit: Edit, added: list[str]) -> str | None:
@@ -186,8 +186,8 @@ def _remove(properties: dict[str, Any], name: str, edit: Edit) -> str | None:
 def _set_type(properties: dict[str, Any], name: str, edit: Edit) -> str | None:
     if edit.type is None:
         return f"no type is named for {name}"
-    kept = {key: value for key, value in properties[name].items() if key in {"description", "expertise", *FLAGS}}
-    properties[name] = {**kept, **_type(edit.type)}
+    lasting = {key: value for key, value in properties[name].items() if key in {"description", "expertise", *FLAGS}}
+    properties[name] = {**lasting, **_type(edit.type)}
     return None
 
 
@@ -205,9 +205,9 @@ def _describe(properties: dict[str, Any], name: str, edit: Edit) -> str | None:
     return None
 
 
-def _add(properties: dict[str, Any], edit: Edit, known: str | None, added: list[str]) -> str | None:
-    if known is not None:
-        return f"there is a field {known} already"
+def _add(properties: dict[str, Any], edit: Edit, existing: str | None, added: list[str]) -> str | None:
+    if existing is not None:
+        return f"there is a field {existing} already"
     name = snake(edit.field)
     if not name:
         return f"{edit.field!r} is no name"
@@ -250,9 +250,9 @@ def _type(word: str) -> dict[str, Any]:
     return {"type": word}
 
 
-def _find(properties: dict[str, Any], said: str) -> str | None:
-    wanted = snake(said)
-    return next((name for name in properties if name == said or snake(name) == wanted), None)
+def _find(properties: dict[str, Any], field: str) -> str | None:
+    snake_name = snake(field)
+    return next((name for name in properties if name == field or snake(name) == snake_name), None)
 
 
 def snake(text: str) -> str:

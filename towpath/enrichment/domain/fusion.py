@@ -31,8 +31,8 @@ def fuse(
         results: Each model's result.
         prices: What each model costs; a tie that stays goes to the dearer one.
     """
-    known = prices or {}
-    ranking = sorted(results, key=lambda model: (-known.get(model, 0.0), model))
+    price_of = prices or {}
+    ranking = sorted(results, key=lambda model: (-price_of.get(model, 0.0), model))
     fuser = _Fuser(content)
     merged = fuser.an_object(properties(content), {model: results[model] for model in ranking}, "")
     extra = {name for result in results.values() for name in result} - set(properties(content))
@@ -54,25 +54,25 @@ def arbitrate(fused: Fusion, decisions: Mapping[str, str], *, model: str) -> Fus
         decisions: For a conflict's path the model whose value holds; others keep the rule's value.
         model: The arbiter.
     """
-    made = fused.model_copy(deep=True, update={"method": "llm", "arbitration_model": model})
-    by_path = {conflict.path: conflict for conflict in made.report.conflicts}
+    arbitrated = fused.model_copy(deep=True, update={"method": "llm", "arbitration_model": model})
+    by_path = {conflict.path: conflict for conflict in arbitrated.report.conflicts}
     for path, winner in decisions.items():
         conflict = by_path.get(path)
         if conflict is None or winner not in conflict.values_by_model:
             continue
-        _put(made.merged, path.split("."), conflict.values_by_model[winner])
-        for source in made.provenance:
+        _put(arbitrated.merged, path.split("."), conflict.values_by_model[winner])
+        for source in arbitrated.provenance:
             if source.path == path:
                 source.models, source.rule = [winner], "arbitrated"
-    return made
+    return arbitrated
 
 
 def _put(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for name in path[:-1]:
-        found = target.get(name)
-        if not isinstance(found, dict):
+        nested = target.get(name)
+        if not isinstance(nested, dict):
             return
-        target = found
+        target = nested
     target[path[-1]] = value
 
 
@@ -151,8 +151,8 @@ class _Fuser:
                 translation_only=translation,
             )
         )
-        wanted = normal(chosen)
-        models = [model for model, value in values.items() if kind != "scalar" or normal(value) == wanted]
+        chosen_form = normal(chosen)
+        models = [model for model, value in values.items() if kind != "scalar" or normal(value) == chosen_form]
         self.sources.append(FieldSource(path=path, models=models or list(values), rule=rule))
         return chosen
 
@@ -187,10 +187,10 @@ def _scalar(spec: Mapping[str, Any], values: Values) -> tuple[Any, str]:
 
 
 def _median(numbers: Sequence[float], *, whole: bool) -> tuple[float, str]:
-    found = statistics.median(numbers)
+    median = statistics.median(numbers)
     if whole:
-        found = round(found)
-    return found, "median" if len(numbers) % 2 else "mean of the middle two"
+        median = round(median)
+    return median, "median" if len(numbers) % 2 else "mean of the middle two"
 
 
 def _votes(values: Values, tie: Callable[[Values], tuple[Any, str]]) -> tuple[Any, str]:
@@ -215,11 +215,11 @@ def _longest(tied: Values) -> tuple[Any, str]:
 
 def _by_language(values: Values) -> dict[str, Any]:
     languages = list(dict.fromkeys(language for value in values.values() for language in value))
-    found: dict[str, Any] = {}
+    texts_by_language: dict[str, Any] = {}
     for language in languages:
         texts = {model: value[language] for model, value in values.items() if value.get(language) is not None}
-        found[language] = _votes(texts, _longest)[0] if texts else None
-    return found
+        texts_by_language[language] = _votes(texts, _longest)[0] if texts else None
+    return texts_by_language
 
 
 def _first_language_agrees(values: Values) -> bool:

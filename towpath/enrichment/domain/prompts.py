@@ -109,7 +109,7 @@ def arbitration_prompt(content: Content, entity: Mapping[str, Any], conflicts: S
         f"Known facts: {_json(entity)}",
         "Several sources differ. For each field answer the letter of the value that is right.",
     ]
-    wanted: dict[str, Any] = {}
+    choices: dict[str, Any] = {}
     for number, conflict in enumerate(conflicts, start=1):
         lines.append(f"Field {number} ({conflict.path}):")
         letters = [letter_of(place) for place in range(len(conflict.values_by_model))]
@@ -117,10 +117,10 @@ def arbitration_prompt(content: Content, entity: Mapping[str, Any], conflicts: S
             f"  {letter}: {_json(value)}"
             for letter, value in zip(letters, conflict.values_by_model.values(), strict=True)
         )
-        wanted[f"field_{number}"] = {"type": "string", "enum": letters}
-    form = closed(wanted)
+        choices[f"field_{number}"] = {"type": "string", "enum": letters}
+    form = closed(choices)
     system = "You decide between conflicting values of a record."
-    return Prompt(system=system, user="\n".join(lines), form=form, most_tokens=MIN_TOKENS + 20 * len(wanted))
+    return Prompt(system=system, user="\n".join(lines), form=form, most_tokens=MIN_TOKENS + 20 * len(choices))
 
 
 def letter_of(place: int) -> str:
@@ -128,11 +128,11 @@ def letter_of(place: int) -> str:
     return chr(ord("A") + place)
 
 
-def note_of(found: Classification | None, answer: str | None) -> str | None:
+def note_of(classification: Classification | None, answer: str | None) -> str | None:
     """What the prompt is told of a check that was not a plain match, and of a person's answer to it."""
     parts = []
-    if found is not None and found.status != "match":
-        parts.append(f"the check of its type said {found.status}: {found.reasoning}")
+    if classification is not None and classification.status != "match":
+        parts.append(f"the check of its type said {classification.status}: {classification.reasoning}")
     if answer:
         parts.append(f"a person says: {answer}")
     return "; ".join(parts) or None

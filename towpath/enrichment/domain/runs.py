@@ -19,10 +19,13 @@ def choose_strategy(content: Content, requested: Strategy) -> tuple[Strategy, st
     """The strategy that a request means, and why."""
     if requested is not Strategy.AUTO:
         return requested, "as requested"
-    found, fields = domains(content), len(properties(content))
-    if len(found) >= 2 and fields > AUTO_FIELDS:
-        return Strategy.MULTI_EXPERTISE, f"{fields} fields in {len(found)} domains"
-    return Strategy.SINGLE_PASS, f"{fields} fields in {len(found)} domain{'s' if len(found) > 1 else ''}"
+    by_domain, fields = domains(content), len(properties(content))
+    if len(by_domain) >= 2 and fields > AUTO_FIELDS:
+        return Strategy.MULTI_EXPERTISE, f"{fields} fields in {len(by_domain)} domains"
+    return (
+        Strategy.SINGLE_PASS,
+        f"{fields} fields in {len(by_domain)} domain{'s' if len(by_domain) > 1 else ''}",
+    )
 
 
 def calls_of(plan: Plan) -> list[tuple[str | None, list[str] | None]]:
@@ -59,16 +62,19 @@ def assemble(
     milliseconds: int,
 ) -> ModelResult:
     """One entity's result with one model, from its calls; what some domains gave is kept when others failed."""
-    good = [one for one in expertises if one.success]
+    successful = [expertise for expertise in expertises if expertise.success]
     merged = merge_parts(plan.content, expertises)
-    result = with_preserved(plan.content, entity, merged) if good else None
-    failed = [one for one in expertises if not one.success]
+    result = with_preserved(plan.content, entity, merged) if successful else None
+    failed = [expertise for expertise in expertises if not expertise.success]
     # Where everything is asked at once, the name tells nothing.
-    errors = [str(one.error_message) if len(expertises) == 1 else f"{one.name}: {one.error_message}" for one in failed]
+    errors = [
+        str(expertise.error_message) if len(expertises) == 1 else f"{expertise.name}: {expertise.error_message}"
+        for expertise in failed
+    ]
     return ModelResult(
         model=model,
-        success=bool(good),
-        partial_success=bool(good) and bool(failed),
+        success=bool(successful),
+        partial_success=bool(successful) and bool(failed),
         result=result,
         record_id=record,
         expertises=list(expertises),
@@ -81,22 +87,22 @@ def assemble(
 
 def merge_parts(content: Content, expertises: Sequence[ExpertiseResult]) -> dict[str, Any]:
     """The parts of several domains as one object, in the order of the schema."""
-    found: dict[str, Any] = {}
-    for one in expertises:
-        found.update(one.result or {})
-    return {name: found[name] for name in properties(content) if name in found}
+    values: dict[str, Any] = {}
+    for expertise in expertises:
+        values.update(expertise.result or {})
+    return {name: values[name] for name in properties(content) if name in values}
 
 
 def form_errors(plan: Plan, result: Mapping[str, Any], expertises: Sequence[ExpertiseResult]) -> list[str]:
     """What a result breaks of its schema, once values to preserve are in it."""
-    known = set(result)
-    keys = [name for name in properties(plan.content) if name in known]
+    present = set(result)
+    keys = [name for name in properties(plan.content) if name in present]
     form = answer_form(plan.content, keys=keys, languages=plan.languages)
     try:
-        found = errors_of(dict(result), form, most=MAX_ERRORS)
+        errors = errors_of(dict(result), form, most=MAX_ERRORS)
     except UncheckableError as error:
         return [_told("$.", error.detail)]
-    return [_told(error.json_path, error.message) for error in found]
+    return [_told(error.json_path, error.message) for error in errors]
 
 
 def _told(path: str, message: str) -> str:

@@ -131,7 +131,7 @@ def _check_property(spec: Any, path: str, content: Content) -> None:
 def _check_type(spec: dict[str, Any], path: str) -> str:
     kind = spec.get("type")
     if kind is None and isinstance(spec.get("enum"), list):
-        spec["type"] = kind = "string" if all(isinstance(one, str) for one in spec["enum"]) else "number"
+        spec["type"] = kind = "string" if all(isinstance(value, str) for value in spec["enum"]) else "number"
     if not isinstance(kind, str) or kind not in TYPES:
         raise _bad(f"type must be one of {', '.join(sorted(TYPES))}, not {kind!r}", f"{path}.type")
     return kind

@@ -131,27 +131,27 @@ class LlmTasks:
         row = (await get_records(self._database, ref.organization, [params.record_id]))[0]
         model = plan.models[0]
         context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan)
-        answered = {part.key: part for part in result_of(row).expertises if part.success}
+        parts_by_key = {part.key: part for part in result_of(row).expertises if part.success}
         calls = calls_of(plan)
-        todo = [call for call in calls if call_key(call[0]) not in answered]
+        todo = [call for call in calls if call_key(call[0]) not in parts_by_key]
         started = time.monotonic()
         await self._emit(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
         for domain, keys in todo:
             part = await ask_domain(context, entity, model, domain, keys)
-            answered[part.key] = part
+            parts_by_key[part.key] = part
             data = {
                 "model": model,
                 "expertise_key": part.key,
                 "expertise_name": part.name,
                 "expertise_result": part.result,
-                "completed_expertises": len(answered),
+                "completed_expertises": len(parts_by_key),
                 "total_expertises": len(calls),
                 "success": part.success,
                 "error_message": part.error_message,
                 "cost_usd": part.cost_usd,
             }
             await self._emit(ref, LlmEvent.EXPERTISE_COMPLETED, part.key, data)
-        parts = [answered[call_key(domain)] for domain, _ in calls]
+        parts = [parts_by_key[call_key(domain)] for domain, _ in calls]
         milliseconds = row.processing_time_ms + int((time.monotonic() - started) * 1000)
         result = assemble(plan, entity, model, parts, record=row.id, milliseconds=milliseconds)
         spent = sum(part.cost_usd for part in parts) - row.cost_usd

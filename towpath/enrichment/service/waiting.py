@@ -150,10 +150,12 @@ def _error_of(job: JobRow, rows: list[RecordRow]) -> TowpathError:
     code = failed.error_code if failed is not None else job.error_code
     detail = (failed.error_message if failed is not None else job.error_message) or "no model gave a result"
     error_type = ERRORS.get(code or "", ModelError)
-    shown = ErrorCode(code) if code in set(ErrorCode) and error_type is not ModelError else ErrorCode.ENRICHMENT_FAILED
+    public_code = (
+        ErrorCode(code) if code in set(ErrorCode) and error_type is not ModelError else ErrorCode.ENRICHMENT_FAILED
+    )
     if code == ErrorCode.MODEL_OUTPUT_INVALID:
-        shown = ErrorCode.MODEL_OUTPUT_INVALID
-    return error_type(detail, code=shown)
+        public_code = ErrorCode.MODEL_OUTPUT_INVALID
+    return error_type(detail, code=public_code)
 
 
 def _answer_of(job: JobRow, results: EntityResults, body: SyncBody) -> dict[str, Any]:

@@ -30,9 +30,9 @@ async def create_schema(
 ) -> SchemaRow:
     """Save a schema; a taken name gets a number behind it. One with this id already is answered as it is."""
     async with database.session() as session:
-        if schema_id is not None and (known := await session.get(SchemaRow, schema_id)) is not None:
-            session.expunge(known)
-            return known
+        if schema_id is not None and (existing := await session.get(SchemaRow, schema_id)) is not None:
+            session.expunge(existing)
+            return existing
         await _hold_names(session, organization)
         row = SchemaRow(
             id=schema_id or uuid4(),
@@ -62,13 +62,13 @@ async def _hold_names(session: AsyncSession, organization: str) -> None:
     )
 
 
-async def _free_name(session: AsyncSession, organization: str, wanted: str, *, own: UUID | None = None) -> str:
+async def _free_name(session: AsyncSession, organization: str, requested: str, *, own: UUID | None = None) -> str:
     query = select(SchemaRow.id, SchemaRow.name).where(
         SchemaRow.organization == organization, col(SchemaRow.deleted_at).is_(None)
     )
     taken = {name for row_id, name in (await session.exec(query)).all() if row_id != own}
-    base = re.sub(r" \(\d+\)$", "", wanted)
-    name, number = wanted, 1
+    base = re.sub(r" \(\d+\)$", "", requested)
+    name, number = requested, 1
     while name in taken:
         number += 1
         name = f"{base} ({number})"

@@ -106,9 +106,9 @@ async def find_candidates(connection: Connection, index: Index, queries: Sequenc
     parts: list[Candidates] = []
     for start in range(0, len(queries), QUERIES_A_LOOK):
         some = queries[start : start + QUERIES_A_LOOK]
-        wanted = np.unique(np.concatenate([query.keys for query in some]))
+        keys_of_batch = np.unique(np.concatenate([query.keys for query in some]))
         # One posting beyond the cap shows that a key is too frequent.
-        keys, uids = await read_postings(connection, index.index_no, wanted, limit=DF_CAP + 1)
+        keys, uids = await read_postings(connection, index.index_no, keys_of_batch, limit=DF_CAP + 1)
         sources = await _number_sources(connection, index, np.unique(uids))
         small = CandidateIndex.build(keys, uids, index.entities, sources.by_uid)
         parts.append(LoadedPostings(small, sources.numbers).find(some))

@@ -131,8 +131,8 @@ class Reindexing:
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             await store_scores(connection, index, pairs)
-            done = len(uids) if building else 0
-            change = Progress(processed=done, succeeded=done)
+            event = len(uids) if building else 0
+            change = Progress(processed=event, succeeded=event)
             share = 0.5 / max(task.shares, 1) if building else 0.0
             key = f"{Phase.MATCH}:share:{task.share}"
             await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.MATCH)

@@ -129,7 +129,7 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
     seen = set(seeds)
     frontier = list(seen)
     while frontier and len(seen) <= WALK_LIMIT:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT right_uid FROM entity_pairs WHERE index_no = %(index)s AND NOT closed AND left_uid = ANY(%(uids)s)
             UNION
@@ -138,7 +138,7 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
             {"index": index_no, "uids": frontier},
             binary=True,
         )
-        frontier = [row[0] for row in await found.fetchall() if row[0] not in seen]
+        frontier = [row[0] for row in await cursor.fetchall() if row[0] not in seen]
         seen.update(frontier)
     everything = bool(frontier)
     clause = "" if everything else "AND left_uid = ANY(%(uids)s)"
@@ -246,7 +246,7 @@ async def read_partners(
     connection: Connection, index_no: int, uids: Sequence[int], *, limit: int
 ) -> dict[int, list[PartnerRow]]:
     """The best `limit` candidates of each entity, best first, ties by uid."""
-    found = await connection.execute(
+    cursor = await connection.execute(
         f"""
         WITH best AS MATERIALIZED (
             SELECT q.uid AS asked, p.* FROM unnest(%(uids)b::bigint[]) q(uid) CROSS JOIN LATERAL (
@@ -261,7 +261,7 @@ async def read_partners(
         binary=True,
     )
     partners: dict[int, list[PartnerRow]] = {}
-    for uid, *partner in await found.fetchall():
+    for uid, *partner in await cursor.fetchall():
         partners.setdefault(uid, []).append(PartnerRow(*partner))
     return partners
 
@@ -284,8 +284,8 @@ async def page_partners(
             WHERE similarity >= %(minimum)s AND (duplicate OR NOT %(only)s)
         )
     """
-    counted = await connection.execute(f"{listed} SELECT count(*) FROM listed", arguments)
-    found = await connection.execute(
+    cursor = await connection.execute(f"{listed} SELECT count(*) FROM listed", arguments)
+    cursor = await connection.execute(
         f"""
         {listed}
         SELECT p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits
@@ -295,8 +295,8 @@ async def page_partners(
         {**arguments, "limit": limit, "offset": offset},
         binary=True,
     )
-    rows = [PartnerRow(*row) for row in await found.fetchall()]
-    return rows, (await counted.fetchone() or (0,))[0]
+    rows = [PartnerRow(*row) for row in await cursor.fetchall()]
+    return rows, (await cursor.fetchone() or (0,))[0]
 
 
 async def page_pairs(
@@ -305,8 +305,8 @@ async def page_pairs(
     """A page of all pairs, best first, ties by ids: `(left id, right id, similarity, duplicate, bits)`."""
     arguments: dict[str, Any] = {"index": index_no, "minimum": minimum, "only": duplicates_only}
     where = "index_no = %(index)s AND similarity >= %(minimum)s AND (duplicate OR NOT %(only)s)"
-    counted = await connection.execute(f"SELECT count(*) FROM entity_pairs WHERE {where}", arguments)
-    found = await connection.execute(
+    cursor = await connection.execute(f"SELECT count(*) FROM entity_pairs WHERE {where}", arguments)
+    cursor = await connection.execute(
         f"""
         WITH best AS MATERIALIZED (
             SELECT left_uid, right_uid, similarity, duplicate, bits FROM entity_pairs WHERE {where}
@@ -319,8 +319,8 @@ async def page_pairs(
         {**arguments, "limit": limit, "offset": offset},
         binary=True,
     )
-    rows = await found.fetchall()
-    return rows, (await counted.fetchone() or (0,))[0]
+    rows = await cursor.fetchall()
+    return rows, (await cursor.fetchone() or (0,))[0]
 
 
 async def page_groups(
@@ -331,20 +331,22 @@ async def page_groups(
     where = "index_no = %(index)s AND group_uid IS NOT NULL"
     if group_uid is not None:
         where = "index_no = %(index)s AND group_uid = %(group)s"
-    counted = await connection.execute(f"SELECT count(DISTINCT group_uid) FROM entities WHERE {where}", arguments)
-    found = await connection.execute(
+    cursor = await connection.execute(f"SELECT count(DISTINCT group_uid) FROM entities WHERE {where}", arguments)
+    cursor = await connection.execute(
         f"""
         SELECT group_uid, array_agg(id_json ORDER BY uid) FROM entities WHERE {where}
         GROUP BY group_uid ORDER BY count(*) DESC, group_uid LIMIT %(limit)s OFFSET %(offset)s
         """,
         arguments,
     )
-    rows = await found.fetchall()
-    return rows, (await counted.fetchone() or (0,))[0]
+    rows = await cursor.fetchall()
+    return rows, (await cursor.fetchone() or (0,))[0]
 
 
 async def group_of(connection: Connection, index_no: int, uid: int) -> int | None:
     """The group of an entity; None when it stands alone."""
-    found = await connection.execute("SELECT group_uid FROM entities WHERE index_no = %s AND uid = %s", (index_no, uid))
-    row = await found.fetchone()
+    cursor = await connection.execute(
+        "SELECT group_uid FROM entities WHERE index_no = %s AND uid = %s", (index_no, uid)
+    )
+    row = await cursor.fetchone()
     return row[0] if row else None

@@ -32,10 +32,10 @@ def packaged(place: tuple[str, str]) -> Path:
         JobFaultError: The package is not installed.
     """
     package, name = place
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
         raise JobFaultError(f"the package {package}, which holds the local embedding model, is not installed")
-    return Path(found.origin).parent / name
+    return Path(spec.origin).parent / name
 
 
 class LocalEmbedder:
@@ -77,11 +77,11 @@ class LocalEmbedder:
     def _run(self, texts: list[str]) -> npt.NDArray[np.float32]:
         self._load()
         encoded = self._tokenizer.encode_batch(texts)
-        ids = np.array([one.ids for one in encoded], dtype=np.int64)
-        mask = np.array([one.attention_mask for one in encoded], dtype=np.int64)
+        ids = np.array([encoding.ids for encoding in encoded], dtype=np.int64)
+        mask = np.array([encoding.attention_mask for encoding in encoded], dtype=np.int64)
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        wanted = {each.name for each in self._session.get_inputs()}
-        hidden = self._session.run(None, {name: feed for name, feed in feeds.items() if name in wanted})[0]
+        input_names = {each.name for each in self._session.get_inputs()}
+        hidden = self._session.run(None, {name: feed for name, feed in feeds.items() if name in input_names})[0]
         weights = mask[..., None].astype(np.float32)
         return normalised((hidden * weights).sum(axis=1) / weights.sum(axis=1))
 

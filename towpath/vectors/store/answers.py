@@ -59,7 +59,7 @@ def packed_places(packed: bytes | None) -> Places:
 async def find_answer(database: Database, collection_no: int, question: bytes, offset: int) -> Answer | None:
     """The stored answer that a later page belongs to: the one that was read up to there, else the newest."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT places, complete, total, id, served, revision FROM vector_answers
             WHERE collection_no = %s AND question = %s AND expires_at > now()
@@ -68,7 +68,7 @@ async def find_answer(database: Database, collection_no: int, question: bytes, o
             (collection_no, question, offset),
             binary=True,
         )
-        row = await found.fetchone()
+        row = await cursor.fetchone()
     return None if row is None else Answer(Ranking(packed_places(row[0]), *row[1:3]), *row[3:])
 
 
@@ -93,7 +93,7 @@ async def keep_answer(connection: Connection, collection_no: int, question: byte
             ),
         )  # fmt: skip
         return True
-    gone = await connection.execute(
+    deleted = await connection.execute(
         """
         UPDATE vector_answers SET served = greatest(served, %s), expires_at = now() + make_interval(mins => %s),
             places = coalesce(%s::bytea, places), complete = %s, revision = revision + %s
@@ -103,13 +103,13 @@ async def keep_answer(connection: Connection, collection_no: int, question: byte
             served, MINUTES, places, answer.ranking.complete, int(answer.changed), answer.id, answer.revision,
         ),
     )  # fmt: skip
-    return gone.rowcount == 1
+    return deleted.rowcount == 1
 
 
 async def sweep_answers(database: Database) -> int:
     """Delete answers that nobody has read on in for a while, and the oldest of too many."""
     async with database.transaction() as connection:
-        gone = await connection.execute(
+        deleted = await connection.execute(
             """
             DELETE FROM vector_answers a USING (
                 SELECT collection_no, (
@@ -121,7 +121,7 @@ async def sweep_answers(database: Database) -> int:
             """,
             (MAX_ANSWERS,),
         )
-        return gone.rowcount
+        return deleted.rowcount
 
 
 def joined(places: Places, more: Places) -> Places:
@@ -129,9 +129,9 @@ def joined(places: Places, more: Places) -> Places:
     return packed_places(places.tobytes() + more.tobytes())
 
 
-def without(places: Places, known: Places) -> Places:
+def without(places: Places, listed: Places) -> Places:
     """Those places whose objects are not among the known ones."""
-    return places[~np.isin(places["uid"], known["uid"])] if len(known) else places
+    return places[~np.isin(places["uid"], listed["uid"])] if len(listed) else places
 
 
 def arrays_of(places: Places) -> tuple[list[int], list[int], list[Any]]:

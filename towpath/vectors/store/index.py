@@ -62,7 +62,7 @@ class VectorIndex:
         for start in range(0, len(entries), BATCH):
             part = slice(start, start + BATCH)
             async with self._collection(collection_no) as collection:
-                await collection.add(ids=[entry_id(one) for one in entries[part]], embeddings=vectors[part])
+                await collection.add(ids=[entry_id(entry) for entry in entries[part]], embeddings=vectors[part])
 
     async def delete(self, collection_no: int, entries: Sequence[int]) -> None:
         """Delete entries; one that is not there is no error.
@@ -72,7 +72,7 @@ class VectorIndex:
         """
         for start in range(0, len(entries), BATCH):
             async with self._collection(collection_no) as collection:
-                await collection.delete(ids=[entry_id(one) for one in entries[start : start + BATCH]])
+                await collection.delete(ids=[entry_id(entry) for entry in entries[start : start + BATCH]])
 
     async def nearest(self, collection_no: int, query: npt.NDArray[np.float32], *, count: int) -> Proposals:
         """The `count` entries with the least cosine distance, approximately, nearest first.
@@ -81,9 +81,9 @@ class VectorIndex:
             UnavailableError: Chroma does not answer.
         """
         async with self._collection(collection_no) as collection:
-            found = await collection.query(query_embeddings=[query], n_results=count, include=["distances"])
-        entries = np.array([read_entry_id(one) for one in found["ids"][0]], dtype=np.int64)
-        return Proposals(entries, rounded(np.array(found["distances"][0], dtype=np.float64)))
+            answer = await collection.query(query_embeddings=[query], n_results=count, include=["distances"])
+        entries = np.array([read_entry_id(id) for id in answer["ids"][0]], dtype=np.int64)
+        return Proposals(entries, rounded(np.array(answer["distances"][0], dtype=np.float64)))
 
     async def count(self, collection_no: int) -> int:
         """How many entries the index holds."""

@@ -91,7 +91,7 @@ async def lock_objects(
 
 
 async def _standings(connection: Connection, collection_no: int, uids: Sequence[int], lock: str) -> dict[int, Standing]:
-    found = await connection.execute(
+    cursor = await connection.execute(
         f"""
         SELECT uid, accepted, version, parts, digest FROM vector_objects
         WHERE collection_no = %s AND uid = ANY(%s::bigint[]) ORDER BY uid {lock}
@@ -99,7 +99,7 @@ async def _standings(connection: Connection, collection_no: int, uids: Sequence[
         (collection_no, list(uids)),
         binary=True,
     )
-    return {row[0]: Standing(*row[1:]) for row in await found.fetchall()}
+    return {row[0]: Standing(*row[1:]) for row in await cursor.fetchall()}
 
 
 async def keep_vectors(connection: Connection, collection_no: int, drafts: Sequence[Draft]) -> None:
@@ -108,8 +108,8 @@ async def keep_vectors(connection: Connection, collection_no: int, drafts: Seque
     From here on they are never computed (or paid for) again, and if the task ends before they are made
     live, the collector finds them.
     """
-    kept = sorted((d for d in drafts if d.vectors is not None), key=lambda draft: (draft.uid, draft.version))
-    if not kept:
+    with_vectors = sorted((d for d in drafts if d.vectors is not None), key=lambda draft: (draft.uid, draft.version))
+    if not with_vectors:
         return
     await connection.execute(
         """
@@ -119,12 +119,12 @@ async def keep_vectors(connection: Connection, collection_no: int, drafts: Seque
         ON CONFLICT (collection_no, uid, version) DO UPDATE SET due_at = excluded.due_at
         """,
         (
-            collection_no, INTENT_MINUTES, [d.uid for d in kept], [d.version for d in kept],
-            [d.parts for d in kept],
+            collection_no, INTENT_MINUTES, [d.uid for d in with_vectors], [d.version for d in with_vectors],
+            [d.parts for d in with_vectors],
         ),
     )  # fmt: skip
-    await keep_entries(connection, collection_no, entries_of(kept))
-    rows = [(d.uid, d.version, part, entry) for d in kept for part, entry in enumerate(d.entries)]
+    await keep_entries(connection, collection_no, entries_of(with_vectors))
+    rows = [(d.uid, d.version, part, entry) for d in with_vectors for part, entry in enumerate(d.entries)]
     await connection.execute(
         """
         INSERT INTO vector_parts (collection_no, uid, version, part, entry)
@@ -248,14 +248,14 @@ async def _settle(
     connection: Connection, collection_no: int, live: Sequence[tuple[int, int]], written: Written
 ) -> None:
     dead = {(uid, version) for uid, version, _ in written.garbage}
-    kept = [key for key in live if key not in dead]
+    still_live = [key for key in live if key not in dead]
     # A version that was replaced is live no more, and one that is live again is garbage no more.
     await connection.execute(
         """
         DELETE FROM vector_garbage g USING unnest(%s::bigint[], %s::bigint[]) AS live (uid, version)
         WHERE g.collection_no = %s AND g.uid = live.uid AND g.version = live.version
         """,
-        ([uid for uid, _ in kept], [version for _, version in kept], collection_no),
+        ([uid for uid, _ in still_live], [version for _, version in still_live], collection_no),
     )
     if not written.garbage:
         return

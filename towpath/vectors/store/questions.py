@@ -53,19 +53,19 @@ class Search:
 async def count_matches(connection: Connection, collection_no: int, node: Node) -> int:
     """How many live objects match."""
     if node == EVERYTHING:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "SELECT objects FROM vector_collections WHERE collection_no = %s", (collection_no,)
         )
     else:
         condition, values = compile_filter(node)
-        found = await connection.execute(
+        cursor = await connection.execute(
             f"""
             SELECT count(*) FROM vector_objects o
             WHERE o.collection_no = %s AND o.version IS NOT NULL AND {condition}
             """,
             (collection_no, *values),
         )
-    return int((await found.fetchone() or (0,))[0])
+    return int((await cursor.fetchone() or (0,))[0])
 
 
 def order_by(sort: Sort | None, *, by_distance: bool = False) -> tuple[str, list[Any]]:

@@ -18,7 +18,7 @@ async def poor_collections(database: Database, index: VectorIndex) -> list[int]:
     """
     async with database.transaction() as connection:
         # What is not live is garbage or about to be live, and may not be in the index.
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT c.collection_no, c.indexed, entries.count - garbage.parts FROM vector_collections c
             CROSS JOIN LATERAL (
@@ -30,7 +30,7 @@ async def poor_collections(database: Database, index: VectorIndex) -> list[int]:
             WHERE c.objects > 0
             """
         )
-        rows = await found.fetchall()
+        rows = await cursor.fetchall()
     poor = [number for number, indexed, least in rows if not indexed or await index.count(number) < least]
     async with database.transaction() as connection:
         await connection.execute(
@@ -52,7 +52,7 @@ async def refill(database: Database, index: VectorIndex, collection_no: int) -> 
     while True:
         async with database.transaction() as connection:
             # Held while they are added, so that nobody takes one out of the index just before.
-            found = await connection.execute(
+            cursor = await connection.execute(
                 """
                 SELECT entry, vector FROM vector_entries WHERE collection_no = %s AND entry > %s
                 ORDER BY entry LIMIT %s FOR KEY SHARE
@@ -60,7 +60,7 @@ async def refill(database: Database, index: VectorIndex, collection_no: int) -> 
                 (collection_no, after, ROWS),
                 binary=True,
             )
-            rows = await found.fetchall()
+            rows = await cursor.fetchall()
             if not rows:
                 break
             vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32).reshape(len(rows), -1)

@@ -89,8 +89,8 @@ async def search_nearest(
         Unavailable: The index does not answer.
     """
 
-    async def rank(wanted: int) -> Ranking:
-        return await rank_nearest(database, index, collection_no, query, search, wanted, exact=exact)
+    async def rank(count: int) -> Ranking:
+        return await rank_nearest(database, index, collection_no, query, search, count, exact=exact)
 
     return await _page(database, collection_no, search, question, rank, query)
 
@@ -127,11 +127,11 @@ async def _cut(
 
 async def _extend(answer: Answer, search: Search, rank: Rank) -> None:
     """Look for places beyond those that are known; at least one more is found, or that there are none."""
-    known = answer.ranking.places
-    room = min(max(search.limit, len(known)), MAX_ROOM)
-    found = await rank(max(len(known), search.end) + room)
-    places = joined(known, without(found.places, known))
-    answer.ranking = Ranking(places, found.complete, answer.ranking.total)
+    places = answer.ranking.places
+    room = min(max(search.limit, len(places)), MAX_ROOM)
+    further = await rank(max(len(places), search.end) + room)
+    places = joined(places, without(further.places, places))
+    answer.ranking = Ranking(places, further.complete, answer.ranking.total)
     answer.changed = True
 
 
@@ -147,7 +147,7 @@ async def _read(
     while True:
         places = answer.ranking.places[search.offset : search.end]
         uids, versions, distances = arrays_of(places)
-        found = await connection.execute(
+        cursor = await connection.execute(
             f"""
             SELECT o.uid, o.version, page.version, o.object_id, page.distance, o.payload, o.item_info
             FROM unnest(%s::bigint[], %s::bigint[], %s::float8[])
@@ -157,15 +157,15 @@ async def _read(
             """,
             (uids, versions, distances, collection_no, *values),
         )
-        rows = await _up_to_date(connection, collection_no, search, await found.fetchall(), query)
-        there = np.isin(places["uid"], np.array([row[0] for row in rows], dtype=np.int64))
+        rows = await _up_to_date(connection, collection_no, search, await cursor.fetchall(), query)
+        is_present = np.isin(places["uid"], np.array([row[0] for row in rows], dtype=np.int64))
         # Places that were shown before stay counted, so that offsets keep their meaning.
-        there |= np.arange(search.offset, search.offset + len(places)) < answer.served
-        if there.all():
+        is_present |= np.arange(search.offset, search.offset + len(places)) < answer.served
+        if is_present.all():
             return [row[3:] for row in rows]
-        kept = np.ones(len(answer.ranking.places), dtype=bool)
-        kept[search.offset : search.offset + len(places)] = there
-        answer.ranking.places = answer.ranking.places[kept]
+        remaining = np.ones(len(answer.ranking.places), dtype=bool)
+        remaining[search.offset : search.offset + len(places)] = is_present
+        answer.ranking.places = answer.ranking.places[remaining]
         answer.changed = True
 
 
@@ -181,12 +181,12 @@ async def _up_to_date(
     return [row for row in fresh if row[4] <= search.most]
 
 
-async def _rank_payload(database: Database, collection_no: int, search: Search, wanted: int) -> Ranking:
+async def _rank_payload(database: Database, collection_no: int, search: Search, count: int) -> Ranking:
     condition, values = compile_filter(search.node)
     order, order_values = order_by(search.sort)
     async with database.transaction() as connection:
         total = await count_matches(connection, collection_no, search.node)
-        found = await connection.execute(
+        cursor = await connection.execute(
             f"""
             SELECT string_agg({PACKED.format("r")}, '' ORDER BY r.place) FROM (
                 SELECT o.uid, o.version, 1.0::float8 AS distance,
@@ -195,11 +195,11 @@ async def _rank_payload(database: Database, collection_no: int, search: Search, 
                 ORDER BY place LIMIT %s
             ) AS r
             """,
-            (*order_values, collection_no, *values, wanted + ROOM),
+            (*order_values, collection_no, *values, count + ROOM),
             binary=True,
         )
-        places: Places = packed_places((await found.fetchone() or (None,))[0])
-    return Ranking(places, complete=len(places) < wanted + ROOM, total=total)
+        places: Places = packed_places((await cursor.fetchone() or (None,))[0])
+    return Ranking(places, complete=len(places) < count + ROOM, total=total)
 
 
 def _result(row: tuple[Any, ...]) -> SearchResult:
