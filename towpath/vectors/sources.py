@@ -35,7 +35,7 @@ class Sources:
         self._most_bytes = most_bytes
 
     async def read(self, organization: str, source: Source) -> str:
-        """The text of a source that an organization names.
+        """Return the text of a source that an organization names.
 
         Raises:
             TowpathError: It cannot be had; a fault that passes has been tried three times.
@@ -57,7 +57,7 @@ class Sources:
             return await self._reader.text_of(fetched.body, name=name, media_type=fetched.media_type)
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def _found(self, organization: str, name: str) -> Path:
+    def _find_file(self, organization: str, name: str) -> Path:
         if self._root is None:
             raise BadInputError("files need TOWPATH_FILES_ROOT", code=ErrorCode.SOURCE_FAILED)
         try:

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from towpath.core.errors import BadInputError
 from towpath.enrichment.domain.content import Content
-from towpath.enrichment.domain.drafts import humanised
-from towpath.enrichment.domain.forms import closed
+from towpath.enrichment.domain.drafts import humanise
+from towpath.enrichment.domain.forms import make_closed_object
 from towpath.enrichment.domain.schema import FLAGS, TYPES, read_content
 from towpath.llm.marks import MATERIAL, enclose_in_marks, escape_marks
 from towpath.llm.types import Prompt
@@ -79,7 +79,7 @@ CLAUSES: tuple[tuple[Operation, re.Pattern[str]], ...] = tuple(
 
 
 def read_instruction(text: str) -> list[Edit] | None:
-    """The edits that a plainly worded instruction asks for.
+    """Return the edits that a plainly worded instruction asks for.
 
     Returns:
         None: A part of it is not understood, so a model must read it.
@@ -118,7 +118,7 @@ def edit_prompt(content: Content, instruction: str, sources: Sequence[str] = ())
     """Asks a model for the edits that an instruction means."""
     text = {"type": "string", "maxLength": 120}
     optional = {"type": ["string", "null"], "maxLength": 160}
-    edit = closed(
+    edit = make_closed_object(
         {
             "operation": {"type": "string", "enum": list(Operation)},
             "field": {**text, "description": "The field that is changed, or the new field's name in snake_case."},
@@ -128,7 +128,7 @@ def edit_prompt(content: Content, instruction: str, sources: Sequence[str] = ())
             "description": {**optional, "description": "For add and describe: one short phrase."},
         }
     )
-    form = closed({"edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": MAX_EDITS}})
+    form = make_closed_object({"edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": MAX_EDITS}})
     fields = "\n".join(
         f"- {name}: {spec.get('type', 'object')}" for name, spec in content["root"]["properties"].items()
     )
@@ -208,20 +208,20 @@ def _describe(properties: dict[str, Any], name: str, edit: Edit) -> str | None:
 def _add(properties: dict[str, Any], edit: Edit, existing: str | None, added: list[str]) -> str | None:
     if existing is not None:
         return f"there is a field {existing} already"
-    name = snake(edit.field)
+    name = to_snake_case(edit.field)
     if not name:
         return f"{edit.field!r} is no name"
     properties[name] = {
         **_type(edit.type or "string"),
         "nullable": True,
-        "description": edit.description or humanised(name),
+        "description": edit.description or humanise(name),
     }
     added.append(name)
     return None
 
 
 def _rename(properties: dict[str, Any], name: str, edit: Edit) -> str | None:
-    new = snake(edit.new_name or "")
+    new = to_snake_case(edit.new_name or "")
     if not new or (new in properties and new != name):
         return f"{name} cannot be called {edit.new_name!r}"
     items = [(new if key == name else key, value) for key, value in properties.items()]
@@ -251,10 +251,10 @@ def _type(word: str) -> dict[str, Any]:
 
 
 def _find(properties: dict[str, Any], field: str) -> str | None:
-    snake_name = snake(field)
-    return next((name for name in properties if name == field or snake(name) == snake_name), None)
+    snake_name = to_snake_case(field)
+    return next((name for name in properties if name == field or to_snake_case(name) == snake_name), None)
 
 
-def snake(text: str) -> str:
-    """A name in snake_case: `head office city` becomes `head_office_city`."""
-    return re.sub(r"[^\w]+", "_", humanised(text)).strip("_").lower()
+def to_snake_case(text: str) -> str:
+    """Return a name in snake_case: `head office city` becomes `head_office_city`."""
+    return re.sub(r"[^\w]+", "_", humanise(text)).strip("_").lower()

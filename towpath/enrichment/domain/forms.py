@@ -26,7 +26,7 @@ def answer_form(
     languages: Sequence[str] = ("en",),
     small: bool = False,
 ) -> Form:
-    """The JSON Schema of an answer: self-contained, every property required, nothing besides.
+    """Return the JSON Schema of an answer: self-contained, every property required, nothing besides.
 
     Args:
         content: The schema.
@@ -51,7 +51,7 @@ class _Maker:
     left: Iterator[int]
 
     def an_object(self, chosen: Mapping[str, Any], depth: int) -> Form:
-        return closed({name: self.a_property(spec, depth + 1) for name, spec in chosen.items()})
+        return make_closed_object({name: self.a_property(spec, depth + 1) for name, spec in chosen.items()})
 
     def a_property(self, spec: Mapping[str, Any], depth: int) -> Form:
         if depth > MAX_DEPTH:
@@ -68,7 +68,7 @@ class _Maker:
         elif kind == "array":
             form = self.an_array(resolved, depth)
         elif resolved.get("multilingual"):
-            form = closed({language: self.a_scalar("string", {}) for language in self.languages})
+            form = make_closed_object({language: self.a_scalar("string", {}) for language in self.languages})
         else:
             form = self.a_scalar(kind, resolved)
         if resolved.get("description"):
@@ -89,8 +89,8 @@ class _Maker:
         return form
 
 
-def closed(properties: Mapping[str, Form]) -> Form:
-    """An object with exactly these properties."""
+def make_closed_object(properties: Mapping[str, Form]) -> Form:
+    """Return an object with exactly these properties."""
     return {
         "type": "object",
         "properties": dict(properties),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import orjson
 
 from towpath.core.json_values import write_json
-from towpath.enrichment.domain.content import Content, properties, resolve
+from towpath.enrichment.domain.content import Content, resolve, resolve_properties
 from towpath.enrichment.types import Conflict, ConflictReport, FieldSource, Fusion
 
 DECIMALS = 6
@@ -34,8 +34,8 @@ def fuse(
     price_of = prices or {}
     ranking = sorted(results, key=lambda model: (-price_of.get(model, 0.0), model))
     fuser = _Fuser(content)
-    merged = fuser.an_object(properties(content), {model: results[model] for model in ranking}, "")
-    extra = {name for result in results.values() for name in result} - set(properties(content))
+    merged = fuser.an_object(resolve_properties(content), {model: results[model] for model in ranking}, "")
+    extra = {name for result in results.values() for name in result} - set(resolve_properties(content))
     report = ConflictReport(
         total_fields=fuser.total,
         agreed_fields=fuser.total - len(fuser.conflicts),
@@ -60,14 +60,14 @@ def arbitrate(fused: Fusion, decisions: Mapping[str, str], *, model: str) -> Fus
         conflict = by_path.get(path)
         if conflict is None or winner not in conflict.values_by_model:
             continue
-        _put(arbitrated.merged, path.split("."), conflict.values_by_model[winner])
+        _set_at_path(arbitrated.merged, path.split("."), conflict.values_by_model[winner])
         for source in arbitrated.provenance:
             if source.path == path:
                 source.models, source.rule = [winner], "arbitrated"
     return arbitrated
 
 
-def _put(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
+def _set_at_path(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for name in path[:-1]:
         nested = target.get(name)
         if not isinstance(nested, dict):
@@ -76,8 +76,8 @@ def _put(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
     target[path[-1]] = value
 
 
-def normal(value: Any) -> str:
-    """A value's form for comparison: texts trimmed and lower-cased, numbers rounded, lists in any order."""
+def normalise(value: Any) -> str:
+    """Return a value's form for comparison: texts trimmed and lower-cased, numbers rounded, lists in any order."""
     return write_json(_normal(value), options=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -89,7 +89,7 @@ def _normal(value: Any) -> Any:
     if isinstance(value, int | float):
         return round(float(value), DECIMALS)
     if isinstance(value, list):
-        return sorted({normal(each) for each in value})
+        return sorted({normalise(each) for each in value})
     if isinstance(value, dict):
         return {str(name): _normal(each) for name, each in value.items() if each is not None}
     return str(value)
@@ -122,7 +122,7 @@ class _Fuser:
         if not values:
             self.sources.append(FieldSource(path=path, models=[], rule="unknown"))
             return None
-        agreed = len({normal(value) for value in values.values()}) == 1
+        agreed = len({normalise(value) for value in values.values()}) == 1
         if agreed:
             rule = "agreed" if len(values) > 1 else "only"
             self.sources.append(FieldSource(path=path, models=list(values), rule=rule))
@@ -151,8 +151,8 @@ class _Fuser:
                 translation_only=translation,
             )
         )
-        chosen_form = normal(chosen)
-        models = [model for model, value in values.items() if kind != "scalar" or normal(value) == chosen_form]
+        chosen_form = normalise(chosen)
+        models = [model for model, value in values.items() if kind != "scalar" or normalise(value) == chosen_form]
         self.sources.append(FieldSource(path=path, models=models or list(values), rule=rule))
         return chosen
 
@@ -164,9 +164,9 @@ class _Fuser:
         groups: dict[str, dict[str, Any]] = {}
         for model, listed in values.items():
             for value in listed:
-                same = normal(value)
+                same = normalise(value)
                 if keys and isinstance(value, dict) and any(value.get(key) is not None for key in keys):
-                    same = normal([normal(value.get(key)) for key in keys] + ["by key"])
+                    same = normalise([normalise(value.get(key)) for key in keys] + ["by key"])
                 groups.setdefault(same, {}).setdefault(model, value)
         return [self.one_item(nested, group) for group in groups.values()]
 
@@ -179,11 +179,11 @@ class _Fuser:
 
 def _scalar(spec: Mapping[str, Any], values: Values) -> tuple[Any, str]:
     if all(isinstance(value, bool) for value in values.values()):
-        return _votes(values, lambda tied: (True, "tie: true"))
+        return _vote(values, lambda tied: (True, "tie: true"))
     numbers = [value for value in values.values() if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(numbers) == len(values):
         return _median(numbers, whole=spec.get("type") == "integer")
-    return _votes(values, _longest)
+    return _vote(values, _choose_longest)
 
 
 def _median(numbers: Sequence[float], *, whole: bool) -> tuple[float, str]:
@@ -193,11 +193,11 @@ def _median(numbers: Sequence[float], *, whole: bool) -> tuple[float, str]:
     return median, "median" if len(numbers) % 2 else "mean of the middle two"
 
 
-def _votes(values: Values, tie: Callable[[Values], tuple[Any, str]]) -> tuple[Any, str]:
-    """The value of most models; of one value's spellings the best ranked model's."""
+def _vote(values: Values, tie: Callable[[Values], tuple[Any, str]]) -> tuple[Any, str]:
+    """Return the value of most models; of one value's spellings the best ranked model's."""
     groups: dict[str, Values] = {}
     for model, value in values.items():
-        groups.setdefault(normal(value), {})[model] = value
+        groups.setdefault(normalise(value), {})[model] = value
     most = max(len(group) for group in groups.values())
     winners = [group for group in groups.values() if len(group) == most]
     if len(winners) == 1:
@@ -205,8 +205,8 @@ def _votes(values: Values, tie: Callable[[Values], tuple[Any, str]]) -> tuple[An
     return tie({model: value for group in winners for model, value in list(group.items())[:1]})
 
 
-def _longest(tied: Values) -> tuple[Any, str]:
-    sizes = {model: len(value.strip() if isinstance(value, str) else normal(value)) for model, value in tied.items()}
+def _choose_longest(tied: Values) -> tuple[Any, str]:
+    sizes = {model: len(value.strip() if isinstance(value, str) else normalise(value)) for model, value in tied.items()}
     most = max(sizes.values())
     best = [model for model in tied if sizes[model] == most]
     # What is left goes by rank: `best` keeps the ranking's order within the groups.
@@ -218,10 +218,10 @@ def _by_language(values: Values) -> dict[str, Any]:
     texts_by_language: dict[str, Any] = {}
     for language in languages:
         texts = {model: value[language] for model, value in values.items() if value.get(language) is not None}
-        texts_by_language[language] = _votes(texts, _longest)[0] if texts else None
+        texts_by_language[language] = _vote(texts, _choose_longest)[0] if texts else None
     return texts_by_language
 
 
 def _first_language_agrees(values: Values) -> bool:
     first = next((language for value in values.values() for language in value), None)
-    return len({normal(value.get(first)) for value in values.values()}) == 1
+    return len({normalise(value.get(first)) for value in values.values()}) == 1

@@ -22,7 +22,7 @@ from towpath.db.engine import Database
 from towpath.enrichment.bodies import SyncBody
 from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.service.results import EntityResults, job_result, results_of_single, single_result
-from towpath.enrichment.store.records import job_records
+from towpath.enrichment.store.records import load_job_records
 from towpath.enrichment.store.tables import RecordRow
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.params import params_of
@@ -101,7 +101,7 @@ async def wait_for_enrichment(
             f"not finished within {body.timeout_seconds:g} s; the job goes on: /api/enrichment/jobs/{job_id}/status"
         )
     async with database.transaction() as connection:
-        rows = await job_records(connection, job_id)
+        rows = await load_job_records(connection, job_id)
     if job.state is not JobState.COMPLETED:
         raise _error_of(job, rows)
     return _answer_of(job, results_of_single(job, rows), body)

@@ -25,7 +25,7 @@ COLUMNS = [name for name in RecordRow.model_fields if name not in {"created_at",
 EXPORT_ROWS = 200
 
 
-async def put_records(connection: Connection, rows: Sequence[RecordRow]) -> None:
+async def write_records(connection: Connection, rows: Sequence[RecordRow]) -> None:
     """Write records in the transaction of what they belong to; one with the same id is replaced."""
     if not rows:
         return
@@ -50,8 +50,8 @@ def _row(**columns: Any) -> RecordRow:
     return RecordRow.model_validate(columns)
 
 
-async def job_records(connection: Connection, job_id: UUID, index: int | None = None) -> list[RecordRow]:
-    """The records of a job, or of one entity of it, by entity and model."""
+async def load_job_records(connection: Connection, job_id: UUID, index: int | None = None) -> list[RecordRow]:
+    """Return the records of a job, or of one entity of it, by entity and model."""
     async with connection.cursor(row_factory=kwargs_row(_row)) as cursor:
         await cursor.execute(
             "SELECT * FROM records WHERE job_id = %(job)s AND (%(index)s::int IS NULL OR entity_index = %(index)s)"
@@ -76,7 +76,7 @@ async def get_records(database: Database, organization: str, ids: Sequence[UUID]
     return [rows[record_id] for record_id in ids]
 
 
-def _filtered(query: SelectOfScalar[Any], organization: str, filters: RecordFilter) -> SelectOfScalar[Any]:
+def _apply_filters(query: SelectOfScalar[Any], organization: str, filters: RecordFilter) -> SelectOfScalar[Any]:
     equal = {
         "type": filters.type,
         "model_composite_key": filters.model,
@@ -114,13 +114,13 @@ async def list_records(
     sort_by: SortBy = "created_at",
     ascending: bool = False,
 ) -> tuple[list[RecordRow], int]:
-    """A page of records and how many there are."""
+    """Return a page of records and how many there are."""
     column = col(getattr(RecordRow, sort_by))
     order = (column.asc() if ascending else column.desc(), col(RecordRow.id))
-    query = _filtered(select(RecordRow), organization, filters).order_by(*order)
+    query = _apply_filters(select(RecordRow), organization, filters).order_by(*order)
     async with database.session() as session:
         total = (
-            await session.exec(_filtered(select(func.count()).select_from(RecordRow), organization, filters))
+            await session.exec(_apply_filters(select(func.count()).select_from(RecordRow), organization, filters))
         ).one()
         rows = (await session.exec(query.offset((page - 1) * page_size).limit(page_size))).all()
     return list(rows), int(total)
@@ -130,7 +130,7 @@ async def export_records(database: Database, organization: str, filters: RecordF
     """Every record of a filter, oldest first, a piece at a time."""
     last: tuple[datetime, UUID] | None = None
     while True:
-        query = _filtered(select(RecordRow), organization, filters)
+        query = _apply_filters(select(RecordRow), organization, filters)
         if last is not None:
             moment, record = last
             query = query.where(
@@ -191,7 +191,7 @@ async def restore_records(database: Database, organization: str, ids: Sequence[U
     return len(restored), [record_id for record_id in distinct_ids if record_id not in restored]
 
 
-async def record_stats(database: Database, organization: str) -> dict[str, Any]:
+async def load_totals(database: Database, organization: str) -> dict[str, Any]:
     """Totals over all records that are not deleted, and by model."""
     async with database.transaction() as connection:
         cursor = await connection.execute(
@@ -218,8 +218,8 @@ async def record_stats(database: Database, organization: str) -> dict[str, Any]:
     }
 
 
-async def records_by_job(database: Database, organization: str, *, limit: int) -> list[dict[str, Any]]:
-    """The newest jobs that have records, with their counts."""
+async def count_by_job(database: Database, organization: str, *, limit: int) -> list[dict[str, Any]]:
+    """Return the newest jobs that have records, with their counts."""
     async with database.transaction() as connection:
         cursor = await connection.execute(
             """

@@ -78,7 +78,7 @@ async def _free_name(session: AsyncSession, organization: str, requested: str, *
 async def get_schema(
     database: Database, organization: str, schema_id: UUID, *, deleted: bool = False
 ) -> tuple[SchemaRow, SchemaVersionRow]:
-    """A schema and its newest version.
+    """Return a schema and its newest version.
 
     Raises:
         NotFoundError: It is not there, deleted, or another organisation's.
@@ -103,7 +103,7 @@ async def _find(session: AsyncSession, organization: str, schema_id: UUID, *, de
 
 
 async def list_schemas(database: Database, organization: str) -> list[SchemaRow]:
-    """All schemas, pinned first, then by name."""
+    """Return all schemas, pinned first, then by name."""
     query = (
         select(SchemaRow)
         .where(SchemaRow.organization == organization, col(SchemaRow.deleted_at).is_(None))
@@ -114,7 +114,7 @@ async def list_schemas(database: Database, organization: str) -> list[SchemaRow]
 
 
 async def list_versions(database: Database, organization: str, schema_id: UUID) -> list[SchemaVersionRow]:
-    """Every version of a schema, newest first.
+    """Return every version of a schema, newest first.
 
     Raises:
         NotFoundError: It is not there.

@@ -133,7 +133,7 @@ def _score(
 
 
 def similarity_of(bits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """The probability whose log-odds, in bits, a row of prior and contributions adds up to."""
+    """Return the probability whose log-odds, in bits, a row of prior and contributions adds up to."""
     total = bits.astype(np.float64).sum(axis=1)
     return np.asarray(1.0 / (1.0 + np.exp2(-total)), dtype=np.float64)
 

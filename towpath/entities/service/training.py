@@ -49,7 +49,7 @@ async def train_model(
         stored_by_uid = {stored.uid: stored for stored in queries}
         missing = [uid for uid in np.unique(pairs).tolist() if uid not in stored_by_uid]
         stored_by_uid.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
-        labelled = await _labelled(connection, index)
+        labelled = await _load_labelled_pairs(connection, index)
     return await asyncio.to_thread(_train, index, stored_by_uid, pairs, labelled)
 
 
@@ -71,7 +71,7 @@ def _train(
     return tune(model, labelled, index.config) if labelled else (model, None)
 
 
-async def _labelled(connection: Connection, index: Index) -> list[LabelledPair]:
+async def _load_labelled_pairs(connection: Connection, index: Index) -> list[LabelledPair]:
     labels = await read_labels(connection, index.organization, index.name)
     uids: Sequence[int] = sorted({uid for label in labels for uid in (label.left_uid, label.right_uid)})
     values_of = {stored.uid: stored.values for stored in await read_stored(connection, index, uids)}

@@ -54,7 +54,7 @@ def _index(row: tuple[Any, ...]) -> Index:
 async def find_index(
     connection: Connection, organization: str, name: str, *, lock: Literal["", "share", "extend", "exclusive"] = ""
 ) -> Index:
-    """The live generation of an index.
+    """Return the live generation of an index.
 
     Args:
         connection: In the caller's transaction.
@@ -99,7 +99,7 @@ async def generation(connection: Connection, index_no: int) -> Index:
 async def list_indexes(
     connection: Connection, organization: str, *, limit: int, offset: int
 ) -> tuple[list[Index], int]:
-    """A page of an organisation's live indexes by name, and how many there are."""
+    """Return a page of an organisation's live indexes by name, and how many there are."""
     cursor = await connection.execute(
         f"""
         SELECT {_COLUMNS} {_FROM} WHERE i.organization = %s AND i.state = 'live'
@@ -185,7 +185,7 @@ async def save_model(connection: Connection, index_no: int, model: dict[str, Any
 
 
 async def load_model(connection: Connection, index_no: int) -> tuple[int, dict[str, Any] | None]:
-    """The trained model of a generation as it was saved, after its version; None: it has none (any more)."""
+    """Return the trained model of a generation as it was saved, after its version; None: it has none (any more)."""
     cursor = await connection.execute(
         "SELECT model_version, model FROM entity_indexes WHERE index_no = %s", (index_no,)
     )

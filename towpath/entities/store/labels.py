@@ -33,7 +33,7 @@ async def save_labels(connection: Connection, organization: str, name: str, labe
 
 
 async def read_labels(connection: Connection, organization: str, name: str) -> list[StoredLabel]:
-    """Every label of an index, in a fixed order."""
+    """Return every label of an index, in a fixed order."""
     cursor = await connection.execute(
         """
         SELECT left_uid, right_uid, left_id, right_id, duplicate FROM entity_labels

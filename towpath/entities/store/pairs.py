@@ -32,7 +32,7 @@ class ScoredPairs:
         return len(self.left)
 
     def only(self, kept: Flags) -> ScoredPairs:
-        """The pairs that a mask keeps."""
+        """Return the pairs that a mask keeps."""
         return ScoredPairs(self.left[kept], self.right[kept], self.similarity[kept], self.bits[kept])
 
 
@@ -125,7 +125,7 @@ async def take_dirty(connection: Connection, index_no: int, uids: Sequence[int] 
 
 
 async def read_components(connection: Connection, index_no: int, seeds: Sequence[int]) -> PairGraph:
-    """The components that hold `seeds`: by walking from them, or by reading all pairs when that is cheaper."""
+    """Return the components that hold `seeds`: by walking from them, or by reading all pairs when that is cheaper."""
     seen = set(seeds)
     frontier = list(seen)
     while frontier and len(seen) <= WALK_LIMIT:
@@ -245,7 +245,7 @@ _NAMED = """
 async def read_partners(
     connection: Connection, index_no: int, uids: Sequence[int], *, limit: int
 ) -> dict[int, list[PartnerRow]]:
-    """The best `limit` candidates of each entity, best first, ties by uid."""
+    """Return the best `limit` candidates of each entity, best first, ties by uid."""
     cursor = await connection.execute(
         f"""
         WITH best AS MATERIALIZED (
@@ -276,7 +276,7 @@ async def page_partners(
     limit: int,
     offset: int,
 ) -> tuple[list[PartnerRow], int]:
-    """A page of one entity's candidates, best first, and how many there are."""
+    """Return a page of one entity's candidates, best first, and how many there are."""
     arguments = {"index": index_no, "uid": uid, "minimum": minimum, "only": duplicates_only}
     listed = f"""
         WITH listed AS MATERIALIZED (
@@ -302,7 +302,7 @@ async def page_partners(
 async def page_pairs(
     connection: Connection, index_no: int, *, minimum: float, duplicates_only: bool, limit: int, offset: int
 ) -> tuple[list[tuple[str, str, float, bool, bytes]], int]:
-    """A page of all pairs, best first, ties by ids: `(left id, right id, similarity, duplicate, bits)`."""
+    """Return a page of all pairs, best first, ties by ids: `(left id, right id, similarity, duplicate, bits)`."""
     arguments: dict[str, Any] = {"index": index_no, "minimum": minimum, "only": duplicates_only}
     where = "index_no = %(index)s AND similarity >= %(minimum)s AND (duplicate OR NOT %(only)s)"
     cursor = await connection.execute(f"SELECT count(*) FROM entity_pairs WHERE {where}", arguments)
@@ -326,7 +326,7 @@ async def page_pairs(
 async def page_groups(
     connection: Connection, index_no: int, *, limit: int, offset: int, group_uid: int | None = None
 ) -> tuple[list[tuple[int, list[str]]], int]:
-    """A page of groups, largest first, and how many there are: `(group uid, ids as JSON)`."""
+    """Return a page of groups, largest first, and how many there are: `(group uid, ids as JSON)`."""
     arguments = {"index": index_no, "group": group_uid, "limit": limit, "offset": offset}
     where = "index_no = %(index)s AND group_uid IS NOT NULL"
     if group_uid is not None:
@@ -344,7 +344,7 @@ async def page_groups(
 
 
 async def group_of(connection: Connection, index_no: int, uid: int) -> int | None:
-    """The group of an entity; None when it stands alone."""
+    """Return the group of an entity; None when it stands alone."""
     cursor = await connection.execute(
         "SELECT group_uid FROM entities WHERE index_no = %s AND uid = %s", (index_no, uid)
     )

@@ -222,10 +222,10 @@ async def read_stored(connection: Connection, index: Index, uids: Sequence[int])
         (index.index_no, list(uids)),
         binary=True,
     )
-    return [_stored(row, index.config) for row in await cursor.fetchall()]
+    return [_read_row(row, index.config) for row in await cursor.fetchall()]
 
 
-def _stored(row: tuple[Any, ...], config: IndexConfig) -> Stored:
+def _read_row(row: tuple[Any, ...], config: IndexConfig) -> Stored:
     uid, values, source, keys = row
     # The only place where values are read: nobody meets a row of another shape than the index that is asked for.
     fitted = fit_values(orjson.loads(values), config)
@@ -233,10 +233,10 @@ def _stored(row: tuple[Any, ...], config: IndexConfig) -> Stored:
 
 
 async def sample_stored(connection: Connection, index: Index, *, limit: int) -> list[Stored]:
-    """A sample that depends on the entities alone: uids are hashes, so the lowest ones are a random draw."""
+    """Return a sample that depends on the entities alone: uids are hashes, so the lowest ones are a random draw."""
     cursor = await connection.execute(
         "SELECT uid, values, source, keys FROM entities WHERE index_no = %s ORDER BY uid LIMIT %s",
         (index.index_no, limit),
         binary=True,
     )
-    return [_stored(row, index.config) for row in await cursor.fetchall()]
+    return [_read_row(row, index.config) for row in await cursor.fetchall()]

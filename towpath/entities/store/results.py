@@ -18,7 +18,7 @@ Result = tuple[bytes, list[PartnerRow]]
 async def read_results(
     connection: Connection, job_id: UUID, index_no: int | None, *, limit: int, offset: int
 ) -> list[Result]:
-    """A page of finished entities: the JSON as it was sent, and the stored candidates, best first.
+    """Return a page of finished entities: the JSON as it was sent, and the stored candidates, best first.
 
     Args:
         connection: In the caller's transaction.

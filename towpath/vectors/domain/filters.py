@@ -207,7 +207,7 @@ class _Reader:
             return Every(nodes) if name == "$and" else Some(nodes)
         if name == "$not":
             return Not(self.plain(_object(value, where), where, depth + 1))
-        field = _named(name, where, column=False)
+        field = _make_field(name, where, column=False)
         self._leaves += 1
         if isinstance(value, list):
             return Some(tuple(Equals(field, _scalar(item, f"{where}[{index}]")) for index, item in enumerate(value)))
@@ -291,10 +291,10 @@ def _field(leaf: dict[str, Any], where: str) -> Field:
     name = leaf.get("field")
     if not isinstance(name, str):
         raise BadInputError(f"{where}.field is required", field=f"{where}.field")
-    return _named(name, f"{where}.field", column=bool(leaf.get("force_not_payload")))
+    return _make_field(name, f"{where}.field", column=bool(leaf.get("force_not_payload")))
 
 
-def _named(name: str, where: str, *, column: bool) -> Field:
+def _make_field(name: str, where: str, *, column: bool) -> Field:
     if not name or len(name) > MAX_FIELD or "\0" in name:
         raise BadInputError(f"{where} must be a name of 1 to {MAX_FIELD} characters", field=where)
     if column and name not in COLUMNS:
@@ -305,9 +305,9 @@ def _named(name: str, where: str, *, column: bool) -> Field:
 
 
 def sort_field(name: str, *, column: bool) -> Field:
-    """The field of a `sort_by`.
+    """Return the field of a `sort_by`.
 
     Raises:
         BadInputError: No such column.
     """
-    return _named(name, "sort_by.field", column=column)
+    return _make_field(name, "sort_by.field", column=column)

@@ -34,9 +34,9 @@ from towpath.vectors.store import objects as store
 from towpath.vectors.store.answers import sweep_answers
 from towpath.vectors.store.collections import Collections
 from towpath.vectors.store.entries import read_entries
-from towpath.vectors.store.garbage import collect, sweep_marks
+from towpath.vectors.store.garbage import collect_garbage, sweep_marks
 from towpath.vectors.store.index import VectorIndex
-from towpath.vectors.store.refill import poor_collections, refill
+from towpath.vectors.store.refill import find_incomplete_collections, refill_index
 from towpath.vectors.types import CollectionRef, FailureStage, Phase
 
 logger = logging.getLogger("towpath.vectors")
@@ -226,7 +226,7 @@ class TaskChunks:
     async def _keep(self, items: list[Item], scope: TaskScope) -> None:
         if items:
             async with self._database.transaction() as connection:
-                await store.keep_vectors(connection, scope.collection.collection_no, [_draft(item) for item in items])
+                await store.store_vectors(connection, scope.collection.collection_no, [_draft(item) for item in items])
 
     async def _embed_group(
         self,
@@ -301,7 +301,7 @@ class TaskChunks:
     async def _clean(self, scope: TaskScope) -> None:
         """Take what was replaced out of the index now; what is left over, the housekeeping takes."""
         try:
-            while await collect(self._database, self._index, collection_no=scope.collection.collection_no):
+            while await collect_garbage(self._database, self._index, collection_no=scope.collection.collection_no):
                 pass
         except UnavailableError as error:
             logger.info("left to the housekeeping: %s", error.detail)
@@ -316,7 +316,7 @@ class TaskChunks:
         await sweep_answers(self._database)
         try:
             await self._refill()
-            return await collect(self._database, self._index)
+            return await collect_garbage(self._database, self._index)
         except UnavailableError as error:
             logger.warning("the index does not answer the housekeeping: %s", error.detail)
             return 0
@@ -325,9 +325,9 @@ class TaskChunks:
         now = time.monotonic()
         if now < self._next_look:
             return
-        for number in await poor_collections(self._database, self._index):
+        for number in await find_incomplete_collections(self._database, self._index):
             logger.warning("the index lacks vectors of the collection %s; adding them", number)
-            await refill(self._database, self._index, number)
+            await refill_index(self._database, self._index, number)
         self._next_look = now + LOOK_SECONDS
 
     def _open_embedder(self, model: str) -> Embedder:
@@ -389,7 +389,7 @@ def _groups(items: list[Item], most_parts: int) -> Iterator[list[Item]]:
 
 
 async def _store(connection: Connection, task: PageTask, scope: TaskScope, items: list[Item], cost: Cost) -> Progress:
-    """The chunk's one transaction: vectors become live, outcomes and counts are written."""
+    """Make vectors live, and write outcomes and counts: the chunk's one transaction at its end."""
     number, ref = scope.collection.collection_no, task.ref
     page = await load_page(connection, ref.job_id, task.page, with_lines=False)
     await job_store.assert_active(connection, ref)

@@ -51,13 +51,13 @@ class Answer:
     changed: bool = field(default=False)
 
 
-def packed_places(packed: bytes | None) -> Places:
+def unpack_places(packed: bytes | None) -> Places:
     """Places out of the database."""
     return np.frombuffer(packed or b"", dtype=PLACE)
 
 
 async def find_answer(database: Database, collection_no: int, question: bytes, offset: int) -> Answer | None:
-    """The stored answer that a later page belongs to: the one that was read up to there, else the newest."""
+    """Return the stored answer that a later page belongs to: the one that was read up to there, else the newest."""
     async with database.statement() as connection:
         cursor = await connection.execute(
             """
@@ -69,10 +69,10 @@ async def find_answer(database: Database, collection_no: int, question: bytes, o
             binary=True,
         )
         row = await cursor.fetchone()
-    return None if row is None else Answer(Ranking(packed_places(row[0]), *row[1:3]), *row[3:])
+    return None if row is None else Answer(Ranking(unpack_places(row[0]), *row[1:3]), *row[3:])
 
 
-async def keep_answer(connection: Connection, collection_no: int, question: bytes, answer: Answer, *, end: int) -> bool:
+async def save_answer(connection: Connection, collection_no: int, question: bytes, answer: Answer, *, end: int) -> bool:
     """Store an answer whose places up to `end` are shown now.
 
     Returns:
@@ -124,16 +124,16 @@ async def sweep_answers(database: Database) -> int:
         return deleted.rowcount
 
 
-def joined(places: Places, more: Places) -> Places:
+def concatenate(places: Places, more: Places) -> Places:
     """One after the other; numpy itself would give the numbers another order of bytes than the database has."""
-    return packed_places(places.tobytes() + more.tobytes())
+    return unpack_places(places.tobytes() + more.tobytes())
 
 
-def without(places: Places, listed: Places) -> Places:
-    """Those places whose objects are not among the known ones."""
+def exclude(places: Places, listed: Places) -> Places:
+    """Return those places whose objects are not among the known ones."""
     return places[~np.isin(places["uid"], listed["uid"])] if len(listed) else places
 
 
-def arrays_of(places: Places) -> tuple[list[int], list[int], list[Any]]:
+def split_places(places: Places) -> tuple[list[int], list[int], list[Any]]:
     """Uids, versions and distances."""
     return places["uid"].tolist(), places["version"].tolist(), places["distance"].tolist()

@@ -18,7 +18,7 @@ Vector = npt.NDArray[np.float32]
 
 
 async def read_entries(connection: Connection, collection_no: int, entries: Iterable[int]) -> dict[int, Vector]:
-    """The vectors of those entries that are stored."""
+    """Return the vectors of those entries that are stored."""
     cursor = await connection.execute(
         "SELECT entry, vector FROM vector_entries WHERE collection_no = %s AND entry = ANY(%s::bigint[])",
         (collection_no, list(entries)),
@@ -27,7 +27,7 @@ async def read_entries(connection: Connection, collection_no: int, entries: Iter
     return {entry: np.frombuffer(vector, dtype=np.float32) for entry, vector in await cursor.fetchall()}
 
 
-async def keep_entries(connection: Connection, collection_no: int, entries: Mapping[int, Vector]) -> None:
+async def store_entries(connection: Connection, collection_no: int, entries: Mapping[int, Vector]) -> None:
     """Store what is not there yet, and hold all of them until the transaction ends.
 
     In the order of their numbers, as everybody locks them, so that two never wait for each other.
@@ -58,7 +58,7 @@ async def drop_unused(connection: Connection, index: VectorIndex, collection_no:
     """Delete those entries that no part refers to any more, from the index and from Postgres.
 
     Raises:
-        Unavailable: The index does not answer; the transaction is to be rolled back.
+        UnavailableError: The index does not answer; the transaction is to be rolled back.
     """
     await connection.execute(
         """

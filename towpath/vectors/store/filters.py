@@ -20,7 +20,7 @@ ELEMENTS = "EXISTS (SELECT 1 FROM jsonb_path_query({value}, '$[*]') AS each (one
 
 
 def value_of(field: Field) -> Condition:
-    """The field as a jsonb expression of a row `o` of `vector_objects`."""
+    """Return the field as a jsonb expression of a row `o` of `vector_objects`."""
     if field.column:
         return COLUMNS[field.name], []
     if "." in field.name:
@@ -30,7 +30,7 @@ def value_of(field: Field) -> Condition:
 
 
 def compile_filter(node: Node) -> Condition:
-    """A condition on a row `o` of `vector_objects`, with its parameters."""
+    """Return a condition on a row `o` of `vector_objects`, with its parameters."""
     match node:
         case Every(nodes):
             condition = _join(nodes, " AND ", "true")

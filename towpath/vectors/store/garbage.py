@@ -11,7 +11,7 @@ from towpath.vectors.store.index import VectorIndex
 VERSIONS = 500
 
 
-async def collect(database: Database, index: VectorIndex, *, collection_no: int | None = None) -> int:
+async def collect_garbage(database: Database, index: VectorIndex, *, collection_no: int | None = None) -> int:
     """Delete versions that are due, and the entries that only they referred to; another collector takes others.
 
     A due version's row is held while the index deletes, so that a task that stores the same text again
@@ -26,7 +26,7 @@ async def collect(database: Database, index: VectorIndex, *, collection_no: int 
         How many versions went: call again while it is not 0.
 
     Raises:
-        Unavailable: The index does not answer; the rows stay.
+        UnavailableError: The index does not answer; the rows stay.
     """
     async with database.transaction() as connection:
         cursor = await connection.execute(

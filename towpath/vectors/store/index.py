@@ -15,7 +15,7 @@ import numpy.typing as npt
 from towpath.core.errors import UnavailableError
 from towpath.core.imports import import_beside_loop
 from towpath.vectors.domain.items import entry_id, read_entry_id
-from towpath.vectors.domain.ranking import rounded
+from towpath.vectors.domain.ranking import round_distances
 
 # Chroma takes 5,461 in one call; smaller ones are as fast and bound what a lost call costs.
 BATCH = 1000
@@ -75,7 +75,7 @@ class VectorIndex:
                 await collection.delete(ids=[entry_id(entry) for entry in entries[start : start + BATCH]])
 
     async def nearest(self, collection_no: int, query: npt.NDArray[np.float32], *, count: int) -> Proposals:
-        """The `count` entries with the least cosine distance, approximately, nearest first.
+        """Return the `count` entries with the least cosine distance, approximately, nearest first.
 
         Raises:
             UnavailableError: Chroma does not answer.
@@ -83,10 +83,10 @@ class VectorIndex:
         async with self._collection(collection_no) as collection:
             answer = await collection.query(query_embeddings=[query], n_results=count, include=["distances"])
         entries = np.array([read_entry_id(id) for id in answer["ids"][0]], dtype=np.int64)
-        return Proposals(entries, rounded(np.array(answer["distances"][0], dtype=np.float64)))
+        return Proposals(entries, round_distances(np.array(answer["distances"][0], dtype=np.float64)))
 
     async def count(self, collection_no: int) -> int:
-        """How many entries the index holds."""
+        """Return how many entries the index holds."""
         async with self._collection(collection_no) as collection:
             return int(await collection.count())
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from towpath.db.engine import Connection, Database
 from towpath.vectors.domain.filters import Node
 from towpath.vectors.domain.ranking import cosine_distances
-from towpath.vectors.store.answers import PACKED, ROOM, Ranking, packed_places
+from towpath.vectors.store.answers import PACKED, ROOM, Ranking, unpack_places
 from towpath.vectors.store.filters import compile_filter
 from towpath.vectors.store.index import Proposals, VectorIndex
 from towpath.vectors.store.questions import EVERYTHING, Search, count_matches, order_by
@@ -70,7 +70,7 @@ class Ranked:
 async def rank_nearest(
     database: Database, index: VectorIndex, collection_no: int, query: Query, search: Search, count: int, *, exact: int
 ) -> Ranking:
-    """The `count` objects that come first, or all; more where they are known without more work.
+    """Return the `count` objects that come first, or all; more where they are known without more work.
 
     Args:
         database: Where the objects are.
@@ -82,31 +82,31 @@ async def rank_nearest(
         exact: Up to so many entries, or matches of a filter, all are looked at.
 
     Raises:
-        Unavailable: The index does not answer.
+        UnavailableError: The index does not answer.
     """
     matches: int | None = None
     # Statement by statement on one connection: each round trip of a search shows.
     async with database.statement() as connection:
-        state = await _state(connection, collection_no, exact)
+        state = await _load_state(connection, collection_no, exact)
         if search.node != EVERYTHING:
             matches = await count_matches(connection, collection_no, search.node)
         if matches == 0:
-            return Ranking(packed_places(None), complete=True, total=0)
+            return Ranking(unpack_places(None), complete=True, total=0)
         ranking = None
         few = state.small or (matches is not None and matches <= exact)
         if state.indexed and not few and not search.by_field:
             share = 1.0 if matches is None else matches / max(state.objects, matches)
             entry_count = max(int(count * SPARE / share) + 1, MIN_ASKED)
-            ranking = await _by_index(
+            ranking = await _search_by_index(
                 connection, index, collection_no, query, search, count, entry_count, state.collected
             )
     if ranking is None:
-        ranking = await _by_looking(database, collection_no, query, search, count, state)
-    ranking.total = _total(ranking, search, state, matches)
+        ranking = await _search_all(database, collection_no, query, search, count, state)
+    ranking.total = _total_of(ranking, search, state, matches)
     return ranking
 
 
-def _total(ranking: Ranking, search: Search, state: State, matches: int | None) -> int | None:
+def _total_of(ranking: Ranking, search: Search, state: State, matches: int | None) -> int | None:
     if ranking.complete:
         return len(ranking.places)
     if search.max_distance is not None:
@@ -115,7 +115,7 @@ def _total(ranking: Ranking, search: Search, state: State, matches: int | None) 
     return state.objects if matches is None else matches
 
 
-async def _state(connection: Connection, collection_no: int, exact: int) -> State:
+async def _load_state(connection: Connection, collection_no: int, exact: int) -> State:
     cursor = await connection.execute(
         """
         SELECT objects, indexed, collected, (
@@ -127,7 +127,7 @@ async def _state(connection: Connection, collection_no: int, exact: int) -> Stat
     return State(*(await cursor.fetchone() or (0, True, 0, True)))
 
 
-async def _by_index(
+async def _search_by_index(
     connection: Connection,
     index: VectorIndex,
     collection_no: int,
@@ -137,12 +137,12 @@ async def _by_index(
     entry_count: int,
     collected: int,
 ) -> Ranking | None:
-    """What the index leads to; None: it cannot say."""
+    """Return what the index leads to; None: it cannot say."""
     tries = 0
     while entry_count <= MAX_ASKED and tries < TRIES:
         asking = asyncio.create_task(index.nearest(collection_no, query.vector, count=entry_count))
         try:
-            equal = await _equal_entries(connection, collection_no, query)
+            equal = await _find_equal_entries(connection, collection_no, query)
             proposed = await asking
         finally:
             asking.cancel()
@@ -150,7 +150,9 @@ async def _by_index(
             # A collection that is not small has more: the index has lost some, or does not reach them.
             return None
         edge = float(proposed.distances[-1])
-        ranked = await _ranked(connection, collection_no, query, search, _joined(equal, proposed), count + ROOM, edge)
+        ranked = await _rank_entries(
+            connection, collection_no, query, search, _add_equal(equal, proposed), count + ROOM, edge
+        )
         if ranked.collected != collected:
             # What an entry belonged to may be gone between the index and Postgres: both are asked again.
             tries, collected = tries + 1, ranked.collected
@@ -163,34 +165,34 @@ async def _by_index(
     return None
 
 
-async def _by_looking(
+async def _search_all(
     database: Database, collection_no: int, query: Query, search: Search, needed: int, state: State
 ) -> Ranking:
     """Look at the vector of every entry that a match may have; the answer is exact."""
     async with database.transaction() as connection:
         # What is proposed and what it belongs to are seen at one moment.
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        proposed = await _every_entry(connection, collection_no, query.vector, None if state.small else search.node)
+        proposed = await _scan_entries(connection, collection_no, query.vector, None if state.small else search.node)
         count = len(proposed.entries) if search.by_field else max(int(needed * SPARE), MIN_ASKED)
         while True:
-            nearest = _first(proposed, count)
+            nearest = _take_first(proposed, count)
             complete = len(nearest.entries) == len(proposed.entries)
-            ranked = await _ranked(connection, collection_no, query, search, nearest, needed + ROOM, np.inf)
+            ranked = await _rank_entries(connection, collection_no, query, search, nearest, needed + ROOM, np.inf)
             if complete or ranked.count >= needed:
                 ranked.ranking.complete = complete and ranked.count <= needed + ROOM
                 return ranked.ranking
             count *= 8
 
 
-def _first(proposed: Proposals, count: int) -> Proposals:
-    """The nearest entries, with all that are as far as the last of them."""
+def _take_first(proposed: Proposals, count: int) -> Proposals:
+    """Return the nearest entries, with all that are as far as the last of them."""
     if count < len(proposed.entries):
         count = int(np.searchsorted(proposed.distances, proposed.distances[count - 1], side="right"))
     return Proposals(proposed.entries[:count], proposed.distances[:count])
 
 
-async def _every_entry(connection: Connection, collection_no: int, query: Vector, node: Node | None) -> Proposals:
-    """All entries, or those of the objects that match."""
+async def _scan_entries(connection: Connection, collection_no: int, query: Vector, node: Node | None) -> Proposals:
+    """Return all entries, or those of the objects that match."""
     chosen = ""
     values: list[Any] = []
     if node is not None and node != EVERYTHING:
@@ -222,8 +224,8 @@ def _distances(query: Vector, vectors: Sequence[bytes]) -> npt.NDArray[np.float6
     return cosine_distances(query, np.frombuffer(b"".join(vectors), dtype=np.float32).reshape(len(vectors), -1))
 
 
-async def _equal_entries(connection: Connection, collection_no: int, query: Query) -> Proposals:
-    """The entries of what is stored with the very text of the query: these are found without the index."""
+async def _find_equal_entries(connection: Connection, collection_no: int, query: Query) -> Proposals:
+    """Return the entries of what is stored with the very text of the query: these are found without the index."""
     cursor = await connection.execute(
         """
         SELECT entry, vector FROM vector_entries WHERE collection_no = %(number)s AND (entry = %(entry)s OR entry IN (
@@ -244,7 +246,7 @@ async def _equal_entries(connection: Connection, collection_no: int, query: Quer
     )
 
 
-def _joined(equal: Proposals, proposed: Proposals) -> Proposals:
+def _add_equal(equal: Proposals, proposed: Proposals) -> Proposals:
     new = ~np.isin(equal.entries, proposed.entries)
     return Proposals(
         np.concatenate([equal.entries[new], proposed.entries]),
@@ -252,7 +254,7 @@ def _joined(equal: Proposals, proposed: Proposals) -> Proposals:
     )
 
 
-async def _ranked(
+async def _rank_entries(
     connection: Connection,
     collection_no: int,
     query: Query,
@@ -261,7 +263,7 @@ async def _ranked(
     most: int,
     edge: float,
 ) -> Ranked:
-    """The first objects of the proposed entries; none beyond the edge of what is known."""
+    """Return the first objects of the proposed entries; none beyond the edge of what is known."""
     condition, values = compile_filter(search.node)
     order, order_values = order_by(search.sort, by_distance=True)
     sorted_by = "NULL::jsonb AS payload" if search.sort is None else "o.payload"
@@ -299,12 +301,12 @@ async def _ranked(
         )  # fmt: skip
         count, collected, changed, packed = await cursor.fetchone() or (0, 0, None, None)
         if not changed:
-            return Ranked(Ranking(packed_places(packed), complete=False, total=None), count, collected)
+            return Ranked(Ranking(unpack_places(packed), complete=False, total=None), count, collected)
         # The index knew the old text of these, Postgres knows the new one.
-        live |= await live_distances(connection, collection_no, query.vector, changed)
+        live |= await load_live_distances(connection, collection_no, query.vector, changed)
 
 
-async def live_distances(
+async def load_live_distances(
     connection: Connection, collection_no: int, query: Vector, uids: Sequence[int]
 ) -> dict[int, tuple[int, float]]:
     """Version and distance of each object that is live, from its vectors."""

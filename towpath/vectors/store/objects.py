@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from towpath.db.engine import Connection
 from towpath.vectors.store.collections import count_objects
-from towpath.vectors.store.entries import keep_entries
+from towpath.vectors.store.entries import store_entries
 
 Vectors = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
@@ -60,14 +60,14 @@ class Written:
 
 
 async def read_standings(connection: Connection, collection_no: int, uids: Sequence[int]) -> dict[int, Standing]:
-    """How objects stand; those that were never written are left out."""
-    return await _standings(connection, collection_no, uids, "")
+    """Return how objects stand; those that were never written are left out."""
+    return await _load_standings(connection, collection_no, uids, "")
 
 
 async def lock_objects(
     connection: Connection, collection_no: int, objects: Sequence[tuple[int, str]]
 ) -> dict[int, Standing]:
-    """How objects stand, held until the transaction ends; one that was never written gets an empty row.
+    """Return how objects stand, held until the transaction ends; one that was never written gets an empty row.
 
     In the order of their uids throughout, so that two tasks over the same objects wait for each other
     and never both.
@@ -87,10 +87,12 @@ async def lock_objects(
         """,
         (collection_no, uids, [object_id for _, object_id in ordered]),
     )
-    return await _standings(connection, collection_no, uids, "FOR UPDATE")
+    return await _load_standings(connection, collection_no, uids, "FOR UPDATE")
 
 
-async def _standings(connection: Connection, collection_no: int, uids: Sequence[int], lock: str) -> dict[int, Standing]:
+async def _load_standings(
+    connection: Connection, collection_no: int, uids: Sequence[int], lock: str
+) -> dict[int, Standing]:
     cursor = await connection.execute(
         f"""
         SELECT uid, accepted, version, parts, digest FROM vector_objects
@@ -102,7 +104,7 @@ async def _standings(connection: Connection, collection_no: int, uids: Sequence[
     return {row[0]: Standing(*row[1:]) for row in await cursor.fetchall()}
 
 
-async def keep_vectors(connection: Connection, collection_no: int, drafts: Sequence[Draft]) -> None:
+async def store_vectors(connection: Connection, collection_no: int, drafts: Sequence[Draft]) -> None:
     """Store the vectors of versions that are about to go into the index, before they do.
 
     From here on they are never computed (or paid for) again, and if the task ends before they are made
@@ -123,7 +125,7 @@ async def keep_vectors(connection: Connection, collection_no: int, drafts: Seque
             [d.parts for d in with_vectors],
         ),
     )  # fmt: skip
-    await keep_entries(connection, collection_no, entries_of(with_vectors))
+    await store_entries(connection, collection_no, entries_of(with_vectors))
     rows = [(d.uid, d.version, part, entry) for d in with_vectors for part, entry in enumerate(d.entries)]
     await connection.execute(
         """
@@ -136,7 +138,7 @@ async def keep_vectors(connection: Connection, collection_no: int, drafts: Seque
 
 
 def entries_of(drafts: Sequence[Draft]) -> dict[int, Vector]:
-    """What drafts need in the index: each entry once, with its vector."""
+    """Return what drafts need in the index: each entry once, with its vector."""
     return {
         entry: vector
         for draft in drafts

@@ -51,7 +51,7 @@ class Search:
 
 
 async def count_matches(connection: Connection, collection_no: int, node: Node) -> int:
-    """How many live objects match."""
+    """Return how many live objects match."""
     if node == EVERYTHING:
         cursor = await connection.execute(
             "SELECT objects FROM vector_collections WHERE collection_no = %s", (collection_no,)
@@ -69,7 +69,7 @@ async def count_matches(connection: Connection, collection_no: int, node: Node) 
 
 
 def order_by(sort: Sort | None, *, by_distance: bool = False) -> tuple[str, list[Any]]:
-    """The first part of an ORDER BY over rows `o` of objects and `near` of distances, with its parameters."""
+    """Return the first part of an ORDER BY over rows `o` of objects and `near` of distances, with its parameters."""
     near = "near.distance, " if by_distance else ""
     if sort is None:
         return near, []

@@ -10,11 +10,11 @@ from towpath.vectors.store.index import VectorIndex
 ROWS = 2_000
 
 
-async def poor_collections(database: Database, index: VectorIndex) -> list[int]:
+async def find_incomplete_collections(database: Database, index: VectorIndex) -> list[int]:
     """Collections of which the index lacks entries; from now on they are searched without it.
 
     Raises:
-        Unavailable: The index does not answer.
+        UnavailableError: The index does not answer.
     """
     async with database.transaction() as connection:
         # What is not live is garbage or about to be live, and may not be in the index.
@@ -39,14 +39,14 @@ async def poor_collections(database: Database, index: VectorIndex) -> list[int]:
     return poor
 
 
-async def refill(database: Database, index: VectorIndex, collection_no: int) -> int:
+async def refill_index(database: Database, index: VectorIndex, collection_no: int) -> int:
     """Add every entry of a collection, those that are there stay; then it is searched with the index again.
 
     Returns:
         How many entries there are.
 
     Raises:
-        Unavailable: The index does not answer.
+        UnavailableError: The index does not answer.
     """
     total, after = 0, -1
     while True:

@@ -194,7 +194,7 @@ def _body(job: JobRow, event: WebhookEvent, metadata: str | None) -> dict[str, A
 
 
 async def _own_fields(connection: Connection, job: JobRow) -> dict[str, Any]:
-    """What the API that the job belongs to promises of a body, over what is in every one."""
+    """Return what the API that the job belongs to promises of a body, over what is in every one."""
     own = job_type(job.kind).webhook_fields
     return {} if own is None else await own(connection, job)
 

@@ -68,7 +68,7 @@ def _best_of_each(total: Floats, candidates: Candidates) -> Floats:
 
 
 def _by_gap(best: Floats, line: float) -> float:
-    """How far above `line` the deepest gap between two heaps of scores is; 0 when there is none."""
+    """Return how far above `line` the deepest gap between two heaps of scores is; 0 when there is none."""
     if len(best) < MIN_ENTITIES:
         return 0.0
     bins = np.append(_GRID, _GRID[-1] + _STEP) - _STEP / 2
@@ -90,7 +90,7 @@ def _by_gap(best: Floats, line: float) -> float:
 
 
 def _by_second_best(total: Floats, candidates: Candidates, line: float) -> float:
-    """How far below `line` (as a negative number) pairs must pass for every entity with a partner to find it."""
+    """Return how far below `line` (as a negative number) pairs must pass for every entity with a partner to find it."""
     assert candidates.sources is not None
     tops, owners = _find_three_best(total, candidates)
     share, cut = 0.0, line

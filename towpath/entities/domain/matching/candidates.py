@@ -188,7 +188,7 @@ class CandidateIndex:
         query_sources: Int32s | None = None,
         k: int = TOP_K,
     ) -> TopCandidates:
-        """The `k` heaviest candidates of each query, never the query itself.
+        """Return the `k` heaviest candidates of each query, never the query itself.
 
         Args:
             query_uids: uid of each query.

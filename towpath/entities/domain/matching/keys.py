@@ -104,7 +104,7 @@ def _is_code(word: str) -> bool:
 
 
 def blocking_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> npt.NDArray[np.int64]:
-    """The keys of one entity.
+    """Return the keys of one entity.
 
     Args:
         values: normalised value of each field, in the order of the configuration.
