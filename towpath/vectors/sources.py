@@ -42,7 +42,7 @@ class Sources:
         """
         if source.url is not None:
             return await self._fetch(source.url)
-        return await self._reader.read_text(await asyncio.to_thread(self._found, organization, source.path or ""))
+        return await self._reader.read_text(await asyncio.to_thread(self._find_file, organization, source.path or ""))
 
     async def _fetch(self, url: str) -> str:
         for attempt in range(1, TRIES + 1):
