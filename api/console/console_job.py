@@ -114,7 +114,7 @@ async def read_detail(
         before: Events with lower numbers than this; None: the newest.
 
     Raises:
-        NotFound: It is not there, or not to be seen.
+        NotFoundError: It is not there, or not to be seen.
     """
     job = await state.jobs.find(visitor.caller, job_id)
     newest = job.last_seq if before is None else min(before - 1, job.last_seq)

@@ -26,7 +26,7 @@ MAX_GAP = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedText:
     """A word, or the mark of a field, in the units of the drawing."""
 
     x: float
@@ -52,7 +52,7 @@ class Mark:
 
     id: str
     of: str
-    at: Placed
+    at: PlacedText
     doubtful: bool
 
 
@@ -70,7 +70,7 @@ class Sheet:
     height: float = WIDTH * TALL
     loaded: bool = False
     image: str | None = None
-    words: list[Placed] = field(default_factory=list)
+    words: list[PlacedText] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     text: str = ""
     truncated: bool = False
@@ -170,13 +170,13 @@ def _height(page: PageContent) -> float:
     return round(WIDTH * min(max(page.height / page.width, 0.05), 20.0), 1)
 
 
-def _words(words: Sequence[Word], height: float) -> list[Placed]:
+def _words(words: Sequence[Word], height: float) -> list[PlacedText]:
     return [_place(word.box, height, word.text) for word in words[:MAX_WORDS]]
 
 
-def _place(box: Box, height: float, text: str = "", *, margin: float = 0.0) -> Placed:
+def _place(box: Box, height: float, text: str = "", *, margin: float = 0.0) -> PlacedText:
     x0, y0, x1, y1 = box
-    return Placed(
+    return PlacedText(
         x=round(x0 * WIDTH - margin, 1),
         y=round(y0 * height - margin, 1),
         width=round(max((x1 - x0) * WIDTH, 0.1) + 2 * margin, 1),

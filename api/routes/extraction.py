@@ -21,10 +21,10 @@ from towpath.api.http.webhook_fields import read_job_endpoint
 from towpath.api.routes.extraction_bodies import StartRequest, read_start
 from towpath.api.routes.extraction_views import load_extraction_answer, load_job_entries, show_annotation, show_started
 from towpath.core.bodies import field_names
-from towpath.core.errors import BadInputError, ConflictError
+from towpath.core.errors import BadInputError
 from towpath.core.json_values import parse_json
 from towpath.core.values import Moment
-from towpath.extraction.service import templates
+from towpath.extraction.service import retries, templates
 from towpath.extraction.service.results import load_extraction, wait_for_result
 from towpath.extraction.service.reviews import decide_review, list_corrections, load_review_history, save_correction
 from towpath.extraction.service.starts import (
@@ -49,7 +49,7 @@ from towpath.jobs.lists import JobFilter
 from towpath.jobs.policy import JobAction
 from towpath.jobs.registry import kinds
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobState, JobStatus, ReviewStatus, read_kind
+from towpath.jobs.types import JobStatus, ReviewStatus, read_kind
 
 router = APIRouter(tags=["extraction"], route_class=ApiRoute)
 DOCUMENT = body_of(ExtractBody, file=True)
@@ -156,11 +156,9 @@ async def retry_job(
     request: Request, state: State, caller: Operator, job_id: JobId, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """From ERROR or CANCELLED; finished pages are kept."""
-    job = await state.jobs.find(caller, job_id, JobAction.RESTART)
-    slot = slot_of(request, caller, idempotency_key)
-    if not await slot.is_taken(state.db) and job.state not in {JobState.FAILED, JobState.CANCELLED}:
-        raise ConflictError(f"only a job that failed or was cancelled is run again; this one is {job.state}")
-    return await _entry(state, await state.jobs.restart(caller, job_id, slot=slot, deadline=read_deadline(request)))
+    slot, deadline = slot_of(request, caller, idempotency_key), read_deadline(request)
+    job = await retries.retry_job(state.extraction, state.jobs, caller, job_id, slot=slot, deadline=deadline)
+    return await _entry(state, job)
 
 
 @router.post("/jobs/{jobId}/review", summary="Decide a review", openapi_extra=body_of(ReviewBody))

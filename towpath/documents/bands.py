@@ -109,6 +109,8 @@ def _stretch(rows: Sequence[Row], start: int, usual: float, apart: float) -> tup
 
     Worth is what stands in further columns of its row, less what has to share a column with its neighbour.
     """
+    # A lane is an interval of x that no cell of any row so far touches. Each row narrows the lanes to what is empty in
+    # it too, so a stretch ends where the last lane between two cells would close.
     lanes = _gaps(rows[start])
     best = (1, _drop_margins(lanes), 0)
     last_lanes: list[Lane] = []
@@ -116,6 +118,7 @@ def _stretch(rows: Sequence[Row], start: int, usual: float, apart: float) -> tup
     step = inf
     for place in range(start + 1, min(len(rows), start + MAX_ROWS)):
         row, above = rows[place], rows[place - 1]
+        # `gap` is the white between two rows, `further` the step from middle to middle, which is even within a block.
         gap, further = row.y0 - above.y1, (row.y0 + row.y1 - above.y0 - above.y1) / 2
         paused = apart < PROSE_APART and gap > PAUSE * usual and further > PAUSE_STEP * step
         if gap > apart * usual or paused or _differ(row.height, rows[start].height):
@@ -129,12 +132,14 @@ def _stretch(rows: Sequence[Row], start: int, usual: float, apart: float) -> tup
         counted = [row] if len(between) == len(last_lanes) else rows[start : place + 1]
         worth = (worth if len(between) == len(last_lanes) else 0) + sum(_worth(each, between) for each in counted)
         last_lanes = between
+        # The longest of the stretches that are worth most, as long as the number of columns stays.
         if worth > best[2] or (worth == best[2] and len(between) == len(best[1])):
             best = (place - start + 1, between, worth)
     return best
 
 
 def _worth(row: Row, lanes: Sequence[Lane]) -> int:
+    # `filled - 1` cells stand in a column after the first; `cells - filled` share a column with a neighbour.
     filled = sum(map(bool, _in_columns(row, lanes)))
     return (filled - 1) - (len(row.cells) - filled)
 
@@ -213,6 +218,7 @@ def _part(row: Row, cells: list[Cell]) -> Row:
 
 
 def _gaps(row: Row) -> list[Lane]:
+    # Outside of the first and the last cell a row is empty for ever: these lanes never close, and part no columns.
     edges = [-inf]
     for cell in row.cells:
         edges += [cell.x0, cell.x1]
@@ -222,6 +228,7 @@ def _gaps(row: Row) -> list[Lane]:
 
 def _intersect(lanes: list[Lane], gaps: list[Lane], narrowest: float) -> list[Lane]:
     """Return what of the lanes is empty in a further row too."""
+    # Both lists rise, so one walk through them is enough: `at` is the first gap that ends behind the lane's beginning.
     shared = []
     at = 0
     for start, end in lanes:

@@ -99,6 +99,7 @@ def find_rows(words: Sequence[Word], width: float, height: float) -> list[Row]:
 def measure_usual_height(rows: Sequence[Row]) -> float:
     """Measure the height of most of the text; 0 without text."""
     heights = sorted((row.height, sum(len(cell.text) for cell in row.cells)) for row in rows)
+    # The median, each row weighed by its letters: a large heading has few of them.
     half = sum(length for _, length in heights) / 2
     for tall, length in heights:
         half -= length
@@ -134,6 +135,7 @@ def _slant(words: Sequence[PlacedWord]) -> float:
         gap = right.x0 - left.x1
         tall = left.y1 - left.y0
         fall = (right.y0 + right.y1 - left.y0 - left.y1) / 2
+        # Only neighbours on one line: not the step from the end of a line to the beginning of the next.
         if -tall < gap < 2 * tall and abs(fall) < SHARED_HEIGHT * tall:
             seen.append(2 * fall / max(right.x0 + right.x1 - left.x0 - left.x1, tall))
     return median(seen) if seen else 0.0
@@ -146,6 +148,7 @@ def _group_words(words: list[PlacedWord]) -> list[list[PlacedWord]]:
     for word in sorted(words, key=lambda each: each.y0 + each.y1):
         y0, y1 = word.y0, word.y1
         tall, high = bottom - top, y1 - y0
+        # How much of the heights of row and word lie beside each other; min and max are calls, and this runs per word.
         shared = (bottom if bottom < y1 else y1) - (top if top > y0 else y0)
         if shared < SHARED_HEIGHT * (tall if tall < high else high) or not groups:
             groups.append([word])

@@ -41,8 +41,8 @@ class Opener:
         """Open a document, or return the one that is open.
 
         Raises:
-            BadInput: Encrypted or damaged.
-            TooLarge: Beyond a limit.
+            BadInputError: Encrypted or damaged.
+            TooLargeError: Beyond a limit.
             NotFoundError: It is not there any more.
             MissingExtraError: The kind is read with the extra `documents`, which is not installed.
         """

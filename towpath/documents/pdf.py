@@ -55,7 +55,7 @@ class PdfFile(Document):
         recogniser: For pages without text of their own.
 
     Raises:
-        BadInput: Encrypted or damaged.
+        BadInputError: Encrypted or damaged.
     """
 
     def __init__(self, path: Path, limits: ReadLimits, recogniser: Recognisers) -> None:

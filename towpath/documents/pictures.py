@@ -35,8 +35,8 @@ class PictureFile(Document):
         recogniser: Reads it.
 
     Raises:
-        BadInput: Damaged.
-        TooLarge: More pixels than are read.
+        BadInputError: Damaged.
+        TooLargeError: More pixels than are read.
     """
 
     def __init__(self, path: Path, kind: DocumentKind, limits: ReadLimits, recogniser: Recognisers) -> None:

@@ -21,7 +21,7 @@ class DocumentReader:
 
     Children are started when they are needed, reused, and replaced after a fault. Each keeps the document of its
     last request open, and is asked for that one's next page when it is free. What is wrong with a document ends with
-    an error that is not to be retried: `BadInput` or `TooLarge` with one of the codes DOCUMENT_ENCRYPTED,
+    an error that is not to be retried: `BadInputError` or `TooLargeError` with one of the codes DOCUMENT_ENCRYPTED,
     DOCUMENT_DAMAGED, DOCUMENT_TOO_LARGE, UNSUPPORTED_FILE_TYPE, PAGE_OUT_OF_RANGE, PAGE_TOO_LARGE, PAGE_TIMEOUT,
     READER_DIED, and the page in `extra["page"]`.
 
@@ -48,6 +48,8 @@ class DocumentReader:
         """Find out how many pages a document has, its size and its digest.
 
         Args:
+            path: The file.
+            kind: Its kind.
             name: What the file is called; the path's own name by default.
         """
         request = Request(do="describe", path=_absolute(path), kind=kind, name=name or path.name)
@@ -57,7 +59,10 @@ class DocumentReader:
         """Read what one page holds.
 
         Args:
+            path: The file.
+            kind: Its kind.
             page: From 1.
+            ocr: Whether pages are read by sight.
         """
         request = Request(do="read", path=_absolute(path), kind=kind, pages=[page], ocr=ocr)
         return PageContent.model_validate_json(await self._answer(request))
@@ -70,7 +75,10 @@ class DocumentReader:
         Who leaves before the end closes the generator (`contextlib.aclosing`): its child is ended and replaced.
 
         Args:
+            path: The file.
+            kind: Its kind.
             pages: From 1.
+            ocr: Whether pages are read by sight.
         """
         request = Request(do="read", path=_absolute(path), kind=kind, pages=list(pages), ocr=ocr)
         async with aclosing(self._answers(request)) as answers:
@@ -83,7 +91,10 @@ class DocumentReader:
         """Read several pages for a caller who only stores them, not looking into them.
 
         Args:
+            path: The file.
+            kind: Its kind.
             pages: From 1.
+            ocr: Whether pages are read by sight.
         """
         request = Request(do="read", path=_absolute(path), kind=kind, pages=list(pages), ocr=ocr)
         async with aclosing(self._answers(request)) as answers:
@@ -96,11 +107,14 @@ class DocumentReader:
         """Render a page upright: a PDF's at 200 dots an inch, an image as it is, made smaller to fit.
 
         Args:
+            path: The file.
+            kind: Its kind.
+            page: From 1.
             most_pixels: Width times height of the result, at most.
             media: Its format.
 
         Raises:
-            BadInput: The kind has no looks; or as the class says.
+            BadInputError: The kind has no looks; or as the class says.
         """
         pixels = min(most_pixels, self._limits.most_pixels)
         return await self._answer(
@@ -113,12 +127,13 @@ class DocumentReader:
         """Read the text of a whole document: of plain text, HTML, or a PDF with a text layer.
 
         Args:
+            path: The file.
             name: The file's name or URL, for its suffix and for messages; the path's own name by default.
             media_type: As the server told it; None: not told.
             charset: As the server told it.
 
         Raises:
-            BadInput: Also UNREADABLE and UNSUPPORTED_MEDIA_TYPE.
+            BadInputError: Also UNREADABLE and UNSUPPORTED_MEDIA_TYPE.
         """
         request = Request(
             do="text", path=_absolute(path), name=name or path.name, media_type=media_type, charset=charset

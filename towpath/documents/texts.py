@@ -96,7 +96,7 @@ def decode_text(data: bytes, declared: str | None = None) -> str:
     """Decode bytes by their mark, their declared encoding, UTF-8, or a guess; a character cut at the end is left out.
 
     Raises:
-        BadInput: No text in an encoding that is known.
+        BadInputError: No text in an encoding that is known.
     """
     marked = next((encoding for mark, encoding in MARKS if data.startswith(mark)), None)
     for encoding in filter(None, [marked, declared, "utf-8"]):

@@ -42,8 +42,8 @@ class Database(ABC):
 
         Raises:
             BadInputError: The database refuses it; the message is its own.
-            QueryTooSlow: It took longer than it may.
-            Unavailable: The database does not answer.
+            QueryTooSlowError: It took longer than it may.
+            UnavailableError: The database does not answer.
         """
 
     @abstractmethod
@@ -58,7 +58,7 @@ class Database(ABC):
 
         Raises:
             BadInputError: One is not there, or the system's.
-            Unavailable: The database does not answer.
+            UnavailableError: The database does not answer.
         """
         for name in names:
             if not await self.has_own(name.split(".")):

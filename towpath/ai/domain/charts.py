@@ -112,7 +112,7 @@ def choose_chart(columns: Sequence[ResultColumn], rows: Sequence[Row], requested
     Args:
         columns: What the rows consist of.
         rows: As `read_rows` gives them.
-        wanted: What somebody asked for.
+        requested: What somebody asked for.
     """
     return _choose(survey(columns, rows), requested)
 
@@ -146,7 +146,7 @@ def build_chart_spec(
     Args:
         columns: What the rows consist of.
         rows: As `read_rows` gives them; bars keep their order.
-        wanted: The chart that was asked for; another one if the rows do not make it.
+        requested: The chart that was asked for; another one if the rows do not make it.
         title: Above the chart.
         width: Pixels, all included.
         height: The same.

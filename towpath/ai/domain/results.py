@@ -29,7 +29,7 @@ def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) ->
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([column.label for column in columns])
-    size = written = 0
+    size = row_count = 0
     for row in rows[:MAX_CSV_ROWS]:
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow([format_value(value) for value in row])
@@ -37,8 +37,8 @@ def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) ->
         if size > MAX_CSV_BYTES:
             break
         file.write(line.getvalue())
-        written += 1
-    return file.getvalue(), written
+        row_count += 1
+    return file.getvalue(), row_count
 
 
 def format_value(value: Any) -> str:

@@ -30,7 +30,7 @@ def note_missing_rows(action: StoredAction, stored: int) -> list[str]:
 
     Args:
         action: The query.
-        kept: How many rows its CSV has.
+        stored: How many rows its CSV has.
     """
     notes = []
     brought = action.rows if action.brought is None else action.brought

@@ -144,6 +144,12 @@ async def assert_askable(
 async def check_question(parts: AiParts, caller: Principal, body: AiJobBody, user_id: UUID | None) -> UUID | None:
     """Check who asks and what is asked, before anything else of a request is read.
 
+    Args:
+        parts: The façade's parts.
+        caller: Who asks.
+        body: The question.
+        user_id: As whom; None: as the caller.
+
     Returns:
         The user as whom the caller acts; None: the organization.
 
@@ -161,7 +167,14 @@ async def check_question(parts: AiParts, caller: Principal, body: AiJobBody, use
 async def draft_question(
     parts: AiParts, caller: Principal, body: AiJobBody, *, user: UUID | None, target: JobEndpoint | None
 ) -> QuestionDraft:
-    """Make the job of a checked question, with its thread and its files.
+    """Make the job of a checked question, with its conversation and its files; nothing is stored yet.
+
+    Args:
+        parts: The façade's parts.
+        caller: Who asks.
+        body: The question.
+        user: As whom it is asked, see `check_question`.
+        target: Where its end is announced; None: nowhere.
 
     Raises:
         NotFoundError: No such conversation.

@@ -24,7 +24,7 @@ def open_config(vault: Vault, row: ConnectionRow) -> DatabaseConfig:
     """Decrypt how a connection is reached.
 
     Raises:
-        Unavailable: It was sealed with a key that is not here.
+        UnavailableError: It was sealed with a key that is not here.
     """
     return DatabaseConfig.model_validate_json(vault.open(row.config))
 

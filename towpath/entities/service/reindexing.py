@@ -13,7 +13,7 @@ from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoun
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
-from towpath.entities.params import ReindexParams
+from towpath.entities.params import IndexParams, ReindexParams
 from towpath.entities.service import training
 from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_all
@@ -221,7 +221,8 @@ async def _result(connection: Connection, ref: JobRef, caught_up: int) -> dict[s
 
 
 async def _name(connection: Connection, ref: JobRef) -> str:
-    return (await load_params(connection, ref, ReindexParams)).index
+    """Return the name of the index; of a batch, too, whose retrained index is matched anew in shares."""
+    return (await load_params(connection, ref, IndexParams)).index
 
 
 def _redraft(rows: list[ShareRow], config: IndexConfig) -> tuple[list[Draft], list[FailedItem]]:

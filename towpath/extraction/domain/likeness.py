@@ -67,6 +67,7 @@ def _alike(label: Sequence[str], name: Sequence[str]) -> float:
         joined = fuzz.ratio("".join(label), "".join(name))
         if joined >= SAME_JOINED:
             return joined / 100
+    # Each word of the label takes the likest word that is left of the name; `more` are left over of the label.
     left = list(name)
     scores: list[float] = []
     shared: list[str] = []

@@ -108,6 +108,7 @@ class _Matcher:
     def _claims(self, name: str, names: Sequence[Sequence[str]], spec: Schema) -> Iterator[_Claim]:
         description = str(spec.get("description", ""))
         for place, pair in enumerate(self.pairs):
+            # Two doubts multiply: whether the label means the property, and whether the value belongs to the label.
             alike = measure_likeness(pair.label, names, description)
             score = alike * pair.confidence
             if alike < ALIKE or score < SURE:
@@ -134,6 +135,7 @@ class _Matcher:
         specs = {name: resolve_schema(definition, self.root) for name, definition in properties.items()}
         read = [(grid, _columns(grid.header, specs)) for grid in self.grids]
         most = max((len(columns) for _, columns in read), default=0)
+        # A table counts if it names at least two of the items' properties, and at least half of them.
         if most < min(MIN_COLUMNS, len(specs)) or 2 * most < len(specs):
             return None
         chosen = [(grid, columns) for grid, columns in read if len(columns) == most]
@@ -151,6 +153,8 @@ class _Matcher:
         first = [entry for row in chosen[0][0].rows for entry in row]
         alike = sum(score for _, score in chosen[0][1].values()) / most
         read_sure = min((entry.confidence for entry in first if entry.text), default=1.0)
+        # Four doubts multiply: that it is a table at all, that its header means the properties, that it is read
+        # rightly, and that the rows that do not fit are the fault of the rows.
         share = len(values) / len(rows)
         sure = round(TABLE * alike * read_sure * share, 4)
         return FieldMatch(values, sure, page, tuple(box for entry in first for box in entry.boxes))
@@ -202,6 +206,7 @@ def _settle(claims: Sequence[_Claim]) -> dict[str, FieldMatch]:
     for claim in sorted(claims, key=lambda each: -each.score):
         if claim.name in matches or claim.name in dropped or claim.pair in taken:
             continue
+        # Claims of the same property that are as good within `LEAD`: they agree, or nobody can tell which is right.
         rivals = [
             other
             for other in claims

@@ -126,7 +126,7 @@ def find_problems(data: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]
     """Find what is wrong with data by their schema: places with sentences.
 
     Raises:
-        Uncheckable: The schema does not allow to say it.
+        UncheckableError: The schema does not allow to say it.
     """
     errors = json_schema.errors_of(data, schema)
     return [

@@ -75,6 +75,13 @@ async def store_upload(
 ) -> DocumentRef:
     """Store a file with what can be found out about it at once.
 
+    Args:
+        parts: The façade's parts.
+        organization: Whose file.
+        upload: The file.
+        name: What it is called.
+        media_type: What its sender says that it is.
+
     Raises:
         BadInputError: A kind of file that is not read; nothing of it is kept.
         TooLargeError: It has more bytes or pages than are read.

@@ -25,6 +25,13 @@ async def decide(
 ) -> None:
     """Decide a review that is PENDING; the job's row is locked by the caller.
 
+    Args:
+        connection: The transaction.
+        job_id: The job.
+        status: The decision.
+        by: The user or key that decides.
+        comment: What they say to it.
+
     Raises:
         ConflictError: It is not PENDING.
     """
@@ -77,6 +84,16 @@ async def put_annotation(
     annotation_id: UUID | None = None,
 ) -> Annotation:
     """Save a correction, new or in the place of an earlier one, whose data stay in the history.
+
+    Args:
+        connection: The transaction.
+        organization: Whose job.
+        job_id: The job.
+        original: What was extracted.
+        annotated: The corrected data.
+        changes: What the correction changes.
+        by: The user or key that corrects.
+        annotation_id: The correction whose place it takes; None: a new one.
 
     Raises:
         NotFoundError: No such annotation of this job.

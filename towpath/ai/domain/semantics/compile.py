@@ -103,7 +103,7 @@ def compile_query(content: Content, topic_name: str, query: Query, dialect: Dial
     """Compile.
 
     Raises:
-        NotFound: No such topic.
+        NotFoundError: No such topic.
         BadInputError: A field, a filter or a sort that the topic does not have; the message names it.
     """
     compiler = _Compiler(content, topic_name, dialect)
@@ -122,6 +122,13 @@ def compile_count(content: Content, topic_name: str, query: Query, dialect: Dial
 
 
 class _Compiler:
+    """Builds the SELECT of one query.
+
+    The base view is in FROM. A view further away is joined by the relationships that lead to it, as LEFT JOIN, so that
+    a row of the base stays where nothing is joined to it. Dimensions are grouped by, measures are aggregates; a filter
+    on a dimension stands in WHERE, one on a measure in HAVING.
+    """
+
     def __init__(self, content: Content, topic_name: str, dialect: Dialect) -> None:
         topic = get_topic(content, topic_name)
         self.content, self.dialect, self.base = content, dialect, topic.base_view
@@ -150,6 +157,7 @@ class _Compiler:
             twice = next(name for name in names if names.count(name) > 1)
             raise BadInputError(f"fields: {twice} twice", field="fields")
         views = {field.view for field in fields}
+        # Views that only a filter names are joined too.
         select = exp.Select().from_(self._table(self.base))
         where: list[exp.Expr] = []
         having: list[exp.Expr] = []
@@ -165,6 +173,7 @@ class _Compiler:
         select = select.select(*(exp.alias_(field.expression, field.column.name, quoted=True) for field in fields))
         if where:
             select = select.where(*where)
+        # By position: an expression that is repeated would be another one for the database once it holds parameters.
         groups = [exp.Literal.number(place) for place, field in enumerate(fields, 1) if not field.column.measure]
         if groups:
             select = select.group_by(*groups)
@@ -269,6 +278,7 @@ class _Compiler:
         return exp.alias_(exp.Table(**names), view, quoted=True, table=True)
 
     def _joins(self, views: set[str]) -> list[tuple[str, exp.Expr]]:
+        """List the views to join with their conditions, each after those that lead to it; shared steps once."""
         conditions: dict[str, exp.Expr] = {}
         for view in self.ways:
             if view in views:
@@ -295,6 +305,7 @@ class _Compiler:
                 at = f"sorts.{place}.column_name"
                 raise BadInputError(f"{at}: {sort.column_name[:80]!r} is not among the fields", field=at)
             chosen.setdefault(sort.column_name, sort.sort_descending)
+        # Without an order the first measure comes first, the largest at the top: that is what most questions want.
         if not chosen:
             chosen = {field.column.name: True for field in fields if field.column.measure and not chosen}
             chosen = dict(list(chosen.items())[:1])

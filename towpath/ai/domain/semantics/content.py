@@ -68,7 +68,7 @@ def parse_model(source: str | Mapping[str, Any], *, field: str = "content", boun
     """Parse a model's text into an object, not yet checked: it may be a part that is laid over another model.
 
     Args:
-        given: YAML (of which JSON is a part), or the object itself.
+        source: YAML (of which JSON is a part), or the object itself.
         field: What errors begin with.
         bounded: Whether it is what a client has sent; a whole model is made of several, and of all tables there are.
 
@@ -153,7 +153,7 @@ def read_model(source: str | Mapping[str, Any], *, field: str = "content") -> Co
     """Read a whole model from a file's text or from an object.
 
     Args:
-        given: As for `parse_model`.
+        source: As for `parse_model`.
         field: What errors begin with.
 
     Raises:

@@ -47,7 +47,7 @@ def compile_condition(target: exp.Expr, kind: DataType, tests: Any, parameters: 
     Args:
         target: What is compared.
         kind: What its values are.
-        given: A value, a list of values, or a mapping of operators to values.
+        tests: A value, a list of values, or a mapping of operators to values.
         parameters: Take the values in.
         field: What errors begin with.
 
