@@ -37,7 +37,7 @@ def answer_form(
     chosen = content["root"]["properties"]
     if keys is not None:
         chosen = {name: chosen[name] for name in keys}
-    form = _Maker(content, tuple(languages), small, iter(range(MAX_NODES))).an_object(chosen, 0)
+    form = _Maker(content, tuple(languages), small, iter(range(MAX_NODES))).make_object(chosen, 0)
     if content["root"].get("description"):
         form["description"] = str(content["root"]["description"])
     return form
@@ -50,10 +50,10 @@ class _Maker:
     small: bool
     left: Iterator[int]
 
-    def an_object(self, chosen: Mapping[str, Any], depth: int) -> Form:
-        return make_closed_object({name: self.a_property(spec, depth + 1) for name, spec in chosen.items()})
+    def make_object(self, chosen: Mapping[str, Any], depth: int) -> Form:
+        return make_closed_object({name: self.make_property(spec, depth + 1) for name, spec in chosen.items()})
 
-    def a_property(self, spec: Mapping[str, Any], depth: int) -> Form:
+    def make_property(self, spec: Mapping[str, Any], depth: int) -> Form:
         if depth > MAX_DEPTH:
             raise BadInputError(f"schema_content is nested deeper than {MAX_DEPTH}", field="schema_content")
         # A few definitions that each refer to the next several times are more than any memory once written out.
@@ -64,25 +64,28 @@ class _Maker:
         resolved = resolve(spec, self.content)
         kind, nullable = _kind(resolved)
         if kind == "object" and isinstance(resolved.get("properties"), dict):
-            form = self.an_object(resolved["properties"], depth)
+            form = self.make_object(resolved["properties"], depth)
         elif kind == "array":
-            form = self.an_array(resolved, depth)
+            form = self.make_array(resolved, depth)
         elif resolved.get("multilingual"):
-            form = make_closed_object({language: self.a_scalar("string", {}) for language in self.languages})
+            form = make_closed_object({language: self.make_scalar("string", {}) for language in self.languages})
         else:
-            form = self.a_scalar(kind, resolved)
+            form = self.make_scalar(kind, resolved)
         if resolved.get("description"):
             form["description"] = str(resolved["description"])
         return _nullable(form) if nullable else form
 
-    def an_array(self, resolved: Mapping[str, Any], depth: int) -> Form:
-        form: Form = {"type": "array", "items": self.a_property(resolved.get("items", {"type": "string"}), depth + 1)}
+    def make_array(self, resolved: Mapping[str, Any], depth: int) -> Form:
+        form: Form = {
+            "type": "array",
+            "items": self.make_property(resolved.get("items", {"type": "string"}), depth + 1),
+        }
         form.update({word: resolved[word] for word in ARRAY_WORDS if word in resolved})
         if self.small:
             form["maxItems"] = min(SMALL_ITEMS, resolved.get("maxItems", SMALL_ITEMS))
         return form
 
-    def a_scalar(self, kind: str, resolved: Mapping[str, Any]) -> Form:
+    def make_scalar(self, kind: str, resolved: Mapping[str, Any]) -> Form:
         form: Form = {"type": kind, **{word: resolved[word] for word in SCALAR_WORDS if word in resolved}}
         if self.small and kind == "string" and "enum" not in resolved:
             form["maxLength"] = min(SMALL_TEXT, resolved.get("maxLength", SMALL_TEXT))

@@ -34,7 +34,7 @@ def fuse(
     price_of = prices or {}
     ranking = sorted(results, key=lambda model: (-price_of.get(model, 0.0), model))
     fuser = _Fuser(content)
-    merged = fuser.an_object(resolve_properties(content), {model: results[model] for model in ranking}, "")
+    merged = fuser.fuse_object(resolve_properties(content), {model: results[model] for model in ranking}, "")
     extra = {name for result in results.values() for name in result} - set(resolve_properties(content))
     report = ConflictReport(
         total_fields=fuser.total,
@@ -102,7 +102,7 @@ class _Fuser:
     conflicts: list[Conflict] = field(default_factory=list)
     sources: list[FieldSource] = field(default_factory=list)
 
-    def an_object(
+    def fuse_object(
         self, specs: Mapping[str, Mapping[str, Any]], results: Mapping[str, Mapping[str, Any]], path: str
     ) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -111,13 +111,13 @@ class _Fuser:
             place = f"{path}.{name}" if path else name
             values = {model: result.get(name) for model, result in results.items() if result.get(name) is not None}
             if any(name in result for result in results.values()):
-                merged[name] = self.a_field(spec, values, place)
+                merged[name] = self.fuse_field(spec, values, place)
         return merged
 
-    def a_field(self, spec: Mapping[str, Any], values: Values, path: str) -> Any:
+    def fuse_field(self, spec: Mapping[str, Any], values: Values, path: str) -> Any:
         nested = spec.get("properties")
         if isinstance(nested, dict) and values and all(isinstance(value, dict) for value in values.values()):
-            return self.an_object(nested, values, path)
+            return self.fuse_object(nested, values, path)
         self.total += 1
         if not values:
             self.sources.append(FieldSource(path=path, models=[], rule="unknown"))
@@ -127,15 +127,15 @@ class _Fuser:
             rule = "agreed" if len(values) > 1 else "only"
             self.sources.append(FieldSource(path=path, models=list(values), rule=rule))
             return next(iter(values.values()))
-        return self.a_conflict(spec, values, path)
+        return self.decide_conflict(spec, values, path)
 
-    def a_conflict(self, spec: Mapping[str, Any], values: Values, path: str) -> Any:
+    def decide_conflict(self, spec: Mapping[str, Any], values: Values, path: str) -> Any:
         kind: Literal["scalar", "array", "multilingual"] = "scalar"
         translation = False
         chosen: Any
         if all(isinstance(value, list) for value in values.values()):
             kind = "array"
-            chosen, rule = self.union(spec, values), "union"
+            chosen, rule = self.merge_lists(spec, values), "union"
         elif spec.get("multilingual") and all(isinstance(value, dict) for value in values.values()):
             kind = "multilingual"
             chosen, rule = _by_language(values), "majority by language"
@@ -156,7 +156,7 @@ class _Fuser:
         self.sources.append(FieldSource(path=path, models=models or list(values), rule=rule))
         return chosen
 
-    def union(self, spec: Mapping[str, Any], values: Values) -> list[Any]:
+    def merge_lists(self, spec: Mapping[str, Any], values: Values) -> list[Any]:
         """Everything that a model has, first seen first; objects with the same identifying values are one."""
         item = resolve(spec.get("items", {}), self.content)
         nested = item.get("properties", {})
@@ -168,13 +168,13 @@ class _Fuser:
                 if keys and isinstance(value, dict) and any(value.get(key) is not None for key in keys):
                     same = normalise([normalise(value.get(key)) for key in keys] + ["by key"])
                 groups.setdefault(same, {}).setdefault(model, value)
-        return [self.one_item(nested, group) for group in groups.values()]
+        return [self.merge_item(nested, group) for group in groups.values()]
 
-    def one_item(self, nested: Mapping[str, Any], group: Mapping[str, Any]) -> Any:
+    def merge_item(self, nested: Mapping[str, Any], group: Mapping[str, Any]) -> Any:
         if len(group) == 1 or not all(isinstance(value, dict) for value in group.values()):
             return next(iter(group.values()))
         # What happens inside an item belongs to the array's own conflict.
-        return _Fuser(self.content).an_object(nested, group, "")
+        return _Fuser(self.content).fuse_object(nested, group, "")
 
 
 def _scalar(spec: Mapping[str, Any], values: Values) -> tuple[Any, str]:

@@ -66,10 +66,10 @@ async def _free_name(session: AsyncSession, organization: str, requested: str, *
     query = select(SchemaRow.id, SchemaRow.name).where(
         SchemaRow.organization == organization, col(SchemaRow.deleted_at).is_(None)
     )
-    taken = {name for row_id, name in (await session.exec(query)).all() if row_id != own}
+    used_names = {name for row_id, name in (await session.exec(query)).all() if row_id != own}
     base = re.sub(r" \(\d+\)$", "", requested)
     name, number = requested, 1
-    while name in taken:
+    while name in used_names:
         number += 1
         name = f"{base} ({number})"
     return name

@@ -101,8 +101,8 @@ async def score_candidates(
         candidates: The pairs.
         in_one_group: The pairs stand in one group already: a prior of their own, and the higher threshold.
     """
-    left = np.minimum(candidates.query, candidates.found)
-    right = np.maximum(candidates.query, candidates.found)
+    left = np.minimum(candidates.query, candidates.candidate)
+    right = np.maximum(candidates.query, candidates.candidate)
     pairs = np.unique(np.stack([left, right], axis=1), axis=0) if len(left) else np.empty((0, 2), dtype=np.int64)
     stored_by_uid = {stored.uid: stored for stored in queries}
     missing = [uid for uid in np.unique(pairs).tolist() if uid not in stored_by_uid]

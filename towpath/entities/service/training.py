@@ -44,7 +44,7 @@ async def train_model(
             candidates = await find_candidates(connection, index, queries)
         else:
             candidates = await asyncio.to_thread(postings.find, queries)
-        pairs = np.sort(np.stack([candidates.query, candidates.found], axis=1), axis=1)
+        pairs = np.sort(np.stack([candidates.query, candidates.candidate], axis=1), axis=1)
         pairs = np.unique(pairs, axis=0)
         stored_by_uid = {stored.uid: stored for stored in queries}
         missing = [uid for uid in np.unique(pairs).tolist() if uid not in stored_by_uid]

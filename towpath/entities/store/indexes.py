@@ -124,14 +124,14 @@ async def create_index(
     job_id: UUID | None = None,
 ) -> Index | None:
     """Insert a generation; None where a live (or building) one of that name is there already."""
-    made = await connection.execute(
+    cursor = await connection.execute(
         """
         INSERT INTO entity_indexes (organization, name, config, dynamic, state, reindex_job)
         VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING index_no
         """,
         (organization, config.index_name, Jsonb(_dump(config)), dynamic, state, job_id),
     )
-    row = await made.fetchone()
+    row = await cursor.fetchone()
     if row is None:
         return None
     await connection.execute("INSERT INTO entity_index_counts (index_no) VALUES (%s)", row)

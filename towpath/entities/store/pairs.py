@@ -31,9 +31,9 @@ class ScoredPairs:
     def __len__(self) -> int:
         return len(self.left)
 
-    def only(self, kept: Flags) -> ScoredPairs:
+    def only(self, mask: Flags) -> ScoredPairs:
         """Return the pairs that a mask keeps."""
-        return ScoredPairs(self.left[kept], self.right[kept], self.similarity[kept], self.bits[kept])
+        return ScoredPairs(self.left[mask], self.right[mask], self.similarity[mask], self.bits[mask])
 
 
 async def write_pairs(
@@ -114,21 +114,21 @@ class PairGraph:
 
 async def take_dirty(connection: Connection, index_no: int, uids: Sequence[int] | None = None) -> list[int]:
     """Take the marks of a generation, or of some of its entities; a roll-back puts them back."""
-    taken = await connection.execute(
+    cursor = await connection.execute(
         """
         DELETE FROM entity_dirty WHERE index_no = %(index)s AND (%(all)s OR uid = ANY(%(uids)s::bigint[]))
         RETURNING uid
         """,
         {"index": index_no, "all": uids is None, "uids": list(uids or ())},
     )
-    return [row[0] for row in await taken.fetchall()]
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def read_components(connection: Connection, index_no: int, seeds: Sequence[int]) -> PairGraph:
     """Return the components that hold `seeds`: by walking from them, or by reading all pairs when that is cheaper."""
-    seen = set(seeds)
-    frontier = list(seen)
-    while frontier and len(seen) <= WALK_LIMIT:
+    reached = set(seeds)
+    frontier = list(reached)
+    while frontier and len(reached) <= WALK_LIMIT:
         cursor = await connection.execute(
             """
             SELECT right_uid FROM entity_pairs WHERE index_no = %(index)s AND NOT closed AND left_uid = ANY(%(uids)s)
@@ -138,8 +138,8 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
             {"index": index_no, "uids": frontier},
             binary=True,
         )
-        frontier = [row[0] for row in await cursor.fetchall() if row[0] not in seen]
-        seen.update(frontier)
+        frontier = [row[0] for row in await cursor.fetchall() if row[0] not in reached]
+        reached.update(frontier)
     everything = bool(frontier)
     clause = "" if everything else "AND left_uid = ANY(%(uids)s)"
     pairs = await connection.execute(
@@ -147,13 +147,13 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
         SELECT left_uid, right_uid, similarity, duplicate FROM entity_pairs
         WHERE index_no = %(index)s AND NOT closed {clause} ORDER BY left_uid, right_uid
         """,
-        {"index": index_no, "uids": list(seen)},
+        {"index": index_no, "uids": list(reached)},
         binary=True,
     )
     rows = await pairs.fetchall()
     left = np.array([row[0] for row in rows], dtype=np.int64)
     right = np.array([row[1] for row in rows], dtype=np.int64)
-    members = np.unique(np.concatenate([left, right, np.array(sorted(seen), dtype=np.int64)]))
+    members = np.unique(np.concatenate([left, right, np.array(sorted(reached), dtype=np.int64)]))
     named = await connection.execute(
         "SELECT uid, source FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[])",
         (index_no, members.tolist()),

@@ -71,8 +71,8 @@ async def write_drafts(connection: Connection, index_no: int, drafts: Sequence[D
     changed = frozenset[int]()
     partners = frozenset[int]()
     if len(created) < len(drafts):
-        known = [uid for uid in by_uid if uid not in created]
-        old = await _lock_digests(connection, index_no, known)
+        existing = [uid for uid in by_uid if uid not in created]
+        old = await _lock_digests(connection, index_no, existing)
         replaced = [by_uid[uid] for uid, (digest, _) in old.items() if digest != by_uid[uid].digest]
         changed = frozenset(draft.uid for draft in replaced)
         if replaced:

@@ -34,8 +34,8 @@ async def refresh_statistics(database: Database, *tables: Table, entities: int) 
         return False
     async with database.statement() as connection:
         cursor = await connection.execute("SELECT reltuples FROM pg_class WHERE oid = 'entities'::regclass")
-        known = (await cursor.fetchone() or (0,))[0]
-        if entities < SHARE * known:
+        analyzed = (await cursor.fetchone() or (0,))[0]
+        if entities < SHARE * analyzed:
             return False
         await connection.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(tables)}")
     return True

@@ -344,9 +344,9 @@ class TaskService:
 
 def _make_reader(kind: TaskKind, digest: Callable[[bytes], None]) -> Callable[[Slice, int], StagedItem]:
     def read(item: Slice, position: int) -> StagedItem:
-        given = read_json(item.raw, f"{kind.list_name}[{position}]", offset=item.offset)
+        value = read_json(item.raw, f"{kind.list_name}[{position}]", offset=item.offset)
         try:
-            object_id, raw = kind.read(given)
+            object_id, raw = kind.read(value)
         except ValidationError as error:
             raise InvalidItemError(position, error) from error
         digest(raw + b"\n")

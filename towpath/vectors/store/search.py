@@ -41,13 +41,13 @@ Rank = Callable[[int], Awaitable[Ranking]]
 class Page:
     """A page of results.
 
-    `total` None: not known without looking at everything; `kept` false: another page of the answer came between.
+    `total` None: not known without looking at everything; `is_current` false: another page of the answer came between.
     """
 
     results: list[SearchResult]
     more: bool
     total: int | None
-    kept: bool = True
+    is_current: bool = True
 
 
 async def search_payload(database: Database, collection_no: int, search: Search, *, question: bytes) -> Page:
@@ -106,7 +106,7 @@ async def _page(
         while page is None:
             await _extend(answer, search, rank)
             page = await _cut_page(database, collection_no, search, question, answer, query)
-        if page.kept:
+        if page.is_current:
             return page
 
 
@@ -121,7 +121,7 @@ async def _cut_page(
             return None
         page = Page([_result(row) for row in rows], more=more, total=answer.ranking.total)
         if more or answer.id is not None:
-            page.kept = await save_answer(connection, collection_no, question, answer, end=search.end)
+            page.is_current = await save_answer(connection, collection_no, question, answer, end=search.end)
         return page
 
 
