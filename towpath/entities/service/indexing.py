@@ -77,7 +77,7 @@ class BatchIndexing:
             return PagePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
 
     async def index_page(self, task: PageTask) -> Progress:
-        """Store a page's entities with their candidate keys."""
+        """Store a page's entities with their blocking keys."""
         while (change := await self._index_page(task)) is None:
             # Another writer has appended a field, or a re-index has swapped: both end.
             pass

@@ -358,7 +358,7 @@ async def save_attempt(database: Database, task: AttemptTask, attempt: Attempt, 
 
 
 async def begin_resend(database: Database, organization: str, delivery_id: UUID) -> Delivery:
-    """Send a notice once more, from the start of the schedule.
+    """Begin a delivery once more, from the start of the schedule.
 
     Raises:
         NotFoundError: It is not there.

@@ -1,4 +1,4 @@
-"""Which stored entities may be the same as a query: an inverted index over candidate keys.
+"""Which stored entities may be the same as a query: an inverted index over blocking keys.
 
 The semantics, which the SQL of the single upsert follows to the letter:
 

@@ -1,4 +1,4 @@
-"""Candidate keys of one entity: signed 64-bit numbers that entities about the same thing are likely to share.
+"""Blocking keys of one entity: signed 64-bit numbers that entities about the same thing are likely to share.
 
 Keys are made from the entity alone, so each kind has to stay selective however large the index grows:
 
