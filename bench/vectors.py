@@ -28,7 +28,7 @@ from towpath.demo.client import Towpath
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 from towpath.vectors.embedding import Embedder, make_embedder
-from towpath.vectors.embedding.local import TOKENIZER, packaged
+from towpath.vectors.embedding.local import TOKENIZER, find_packaged
 from towpath.vectors.types import LOCAL_MODEL, EmbeddingConfig
 
 RUN = "/embeddings/upsertion-tasks/run"
@@ -41,7 +41,7 @@ def sentences(count: int, seed: int = 3) -> list[str]:
     """Texts of 6 to 24 words that the model knows, like titles and short descriptions."""
     from tokenizers import Tokenizer
 
-    vocabulary = Tokenizer.from_file(str(packaged(TOKENIZER))).get_vocab()
+    vocabulary = Tokenizer.from_file(str(find_packaged(TOKENIZER))).get_vocab()
     words = sorted(word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 3)
     chance = random.Random(seed)
     return [" ".join(chance.choices(words, k=chance.randrange(6, 25))) for _ in range(count)]
