@@ -75,7 +75,7 @@ class Place:
 
 
 def evidence_of(config: IndexConfig, explanation: Explanation, scale: float) -> tuple[list[Evidence], float]:
-    """Return an explanation as bars on one scale, the prior first and then the index's fields; and their sum."""
+    """Return an explanation as bars on one scale, the prior first, then in the order of the fields; and their sum."""
     bits_by_field = {part.field: part.contribution for part in [*explanation.matched, *explanation.conflicting]}
     named = [
         ("before any field", explanation.prior),
@@ -102,7 +102,7 @@ def _scale(candidates: list[Candidate]) -> float:
 
 
 def flat(entity: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the values of an entity by their dotted paths."""
+    """Return the values of an entity by their dotted paths."""
     for name, value in entity.items():
         here = f"{path}.{name}" if path else name
         if isinstance(value, Mapping) and value:

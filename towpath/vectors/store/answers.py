@@ -125,7 +125,7 @@ async def sweep_answers(database: Database) -> int:
 
 
 def concatenate(places: Places, more: Places) -> Places:
-    """Join places one after the other; numpy itself would change the order of bytes that the database has."""
+    """Concatenate arrays; numpy itself would give the numbers another order of bytes than the database has."""
     return unpack_places(places.tobytes() + more.tobytes())
 
 
