@@ -1,7 +1,7 @@
 """The guard around every activity: it sends heartbeats, judges errors, and shows retries.
 
 An activity is a plain method that raises what goes wrong. What follows is decided here, so that none can forget it: an
-error that no retry mends ends the activity with an id that the log knows; any other is tried again, is shown in the
+permanent error ends the activity with an id that the log knows; any other is tried again, is shown in the
 job's row, stream and workflow each time, and counts as final after days.
 """
 
@@ -163,11 +163,11 @@ class _Guard(ActivityInboundInterceptor):
             activity=info.activity_type,
             key=info.activity_id,
             attempt=0 if retry is None else retry.attempt,
-            # A message may name a file or a host of the user; the row tells it to who may read the job.
+            # A message may name a file or a host of the user; the row shows it to those who may read the job.
             message="" if retry is None else retry.message[:500] if self._full_details else retry.code,
         )
         handle = activity.client().get_workflow_handle(info.workflow_id, run_id=info.workflow_run_id)
-        # One that has ended meanwhile needs to be told nothing.
+        # One that has ended meanwhile needs no signal.
         with suppress(RPCError):
             await handle.signal("retrying", notice, rpc_timeout=timedelta(seconds=REPORT_SECONDS))
 

@@ -134,7 +134,7 @@ class Parts:
 
     @classmethod
     def make(cls, database: Database, settings: Settings, *, clock: Clock = utc_now) -> Parts:
-        """Everything from the settings; nothing connects yet.
+        """Build all parts from the settings; nothing connects yet.
 
         Args:
             database: Where everything is kept.

@@ -1,4 +1,4 @@
-"""A job's own page: where it is, what has happened, what failed, who was told, and what can be done with it."""
+"""A job's own page: its state, events, failed items, deliveries, and what can be done with it."""
 
 from __future__ import annotations
 

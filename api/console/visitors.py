@@ -92,7 +92,7 @@ class Visitor:
         self.check_origin(request, form)
 
     def check_origin(self, request: Request, form: Mapping[str, str]) -> None:
-        """The second half of `check`.
+        """Check the second half of `check`: that a write comes from a page of ours.
 
         Raises:
             ForbiddenError: The CSRF token is not the session's.

@@ -192,8 +192,8 @@ async def exchange_chat_link(state: AppState, token: str, conversation_id: UUID)
     """
     claims = await _chat_claims(state, token, "chat", conversation_id)
     left = max(int(claims["exp"] - time.time()), 1)
-    kept = {name: claims[name] for name in ("sub", "org", "write", "jti")} | {"csrf": secrets.token_urlsafe(24)}
-    return sign_token(state.secret, kept, "chat-page", left), left
+    page_claims = {name: claims[name] for name in ("sub", "org", "write", "jti")} | {"csrf": secrets.token_urlsafe(24)}
+    return sign_token(state.secret, page_claims, "chat-page", left), left
 
 
 async def read_chat_pass(state: AppState, cookie: str, conversation_id: UUID) -> ChatPass:
@@ -288,6 +288,6 @@ Owner = Annotated[Principal, Depends(require(Role.OWNER, Scope.WRITE))]
 
 @declare_needs(Role.ADMIN, Scope.READ, unless="`TOWPATH_DOCS_OPEN` lets everyone in")
 async def docs_reader(request: Request, state: State) -> None:
-    """Who may read `/docs`: everyone where the setting says so, else admins."""
+    """Let everyone read `/docs` where the setting says so, else admins."""
     if not state.settings.docs_open:
         await require(Role.ADMIN, Scope.READ)(await authenticate(request, state))

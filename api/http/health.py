@@ -189,6 +189,6 @@ class Probes:
 
 
 def select_workers(queue: Queue, beats: Beats, polled: set[str]) -> set[str]:
-    """Who serves a queue: by heartbeat, which one sends whose slots are all taken too; of others the polls tell."""
+    """Return who serves a queue: by heartbeat, which a worker sends even when busy; without one, by its polls."""
     alive = {worker for (served, worker), lives in beats.items() if lives and served == queue}
     return alive | {worker for worker in polled if (queue, worker) not in beats}

@@ -86,5 +86,5 @@ async def respond_once(
 async def accept_job_once(
     state: AppState, slot: Slot, digest: bytes, job: JobRow, create: Callable[[Connection, JobRow], Awaitable[object]]
 ) -> JobRow:
-    """Accept a job and start it, or find the one that the first request made."""
+    """Accept a job and start it, or return the one of the first request."""
     return await state.jobs.accept_once(slot, digest, job, create)

@@ -35,13 +35,13 @@ def find_methods(request: Request) -> list[str]:
 
 
 def join_with_or(words: Sequence[str]) -> str:
-    """Words of which one is to be chosen: `GET, POST or DELETE`."""
+    """Join words of which one is to be chosen: `GET, POST or DELETE`."""
     listed = [word for word in words if word != "HEAD"] or list(words)
     return " or ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
 
 
 def describe_unknown_path(request: Request) -> str:
-    """That a path is not served, and which one may have been meant."""
+    """Return a sentence that a path is not served, with the one that may have been meant."""
     path = request.scope["path"]
     contexts = iter_route_contexts(request.app.routes)
     paths = [str(context.path) for context in contexts if getattr(context, "include_in_schema", False)]

@@ -69,7 +69,7 @@ class UploadSlots:
 
     @asynccontextmanager
     async def brief(self, organization: str) -> AsyncIterator[None]:
-        """The same for a body that has been read."""
+        """Hold the same for a body that has been read."""
         await self._limits.assert_room_for_bytes(organization)
         async with self._small.held(organization):
             yield

@@ -86,7 +86,7 @@ def describe_error(error: Mapping[str, Any]) -> str:
 
 
 def summarize_errors(errors: Sequence[Any]) -> tuple[ErrorCode, str]:
-    """One readable sentence for a list of validation errors, naming the first field that is wrong.
+    """Return a readable sentence for a list of validation errors, naming the first field that is wrong.
 
     A name that is not known comes first: that another one is missing may be just the other side of it.
     """

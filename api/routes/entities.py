@@ -129,8 +129,8 @@ async def upsert_entity(
     digest = hashlib.sha256(str(request.url.query).encode() + b"\n" + raw).digest()
 
     async def write(connection: Connection) -> Response:
-        if known := await slot.claim(connection):
-            return replay(known, digest)
+        if first := await slot.claim(connection):
+            return replay(first, digest)
         result = await state.entities.upsert(
             connection, caller.organization, index_name, entity, raw, limit=limit, explain=explain
         )
@@ -236,8 +236,8 @@ async def _submit(
     start = f"{request.url.query}\n".encode()
     body = open_body(request, bounds)
     async with _turn(request, state, caller, bounds, entity), state.db.transaction() as connection:
-        if known := await slot.claim(connection):
-            return replay(known, await body.digest(start=start))
+        if first := await slot.claim(connection):
+            return replay(first, await body.digest(start=start))
         staged = await state.batches.stage(connection, uuid4(), body if entity is None else entity, start=start)
         members = staged.upload.options
         endpoint = await read_job_endpoint(request, state, take_members(members))

@@ -35,8 +35,8 @@ async def put_index(
     """
     slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
     async with state.db.transaction() as connection:
-        if known := await slot.claim(connection):
-            return replay(known, digest)
+        if first := await slot.claim(connection):
+            return replay(first, digest)
         result = await state.indexes.put(connection, caller, body, max_jobs=state.limits.max_jobs(caller.organization))
         answer = result.view.model_dump(mode="json", by_alias=True, exclude_none=True)
         code = status.HTTP_201_CREATED if result.is_new else status.HTTP_200_OK
@@ -85,8 +85,8 @@ async def add_labels(
     """Stores labels; a pair that has one gets the new one. `tune` makes the index learn from them."""
     slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
     async with state.db.transaction() as connection:
-        if known := await slot.claim(connection):
-            return replay(known, digest)
+        if first := await slot.claim(connection):
+            return replay(first, digest)
         counts = await state.indexes.add_labels(connection, caller.organization, index_name, body)
         answer = counts.model_dump(mode="json", by_alias=True)
         await slot.save(connection, digest, status.HTTP_200_OK, answer)
@@ -108,8 +108,8 @@ async def tune_index(
     """
     slot = slot_of(request, caller, idempotency_key)
     async with state.db.transaction() as connection:
-        if known := await slot.claim(connection):
-            return replay(known, b"")
+        if first := await slot.claim(connection):
+            return replay(first, b"")
         job = await state.indexes.tune(
             connection, caller, index_name, max_jobs=state.limits.max_jobs(caller.organization)
         )

@@ -130,8 +130,8 @@ async def _submit(
     turn = state.uploads.turn(request, caller.organization, limit=bounds.json_bytes, setting=bounds.json_setting)
     try:
         async with turn, state.db.transaction() as connection:
-            if known := await slot.claim(connection):
-                return replay(known, await body.digest(start=b""))
+            if first := await slot.claim(connection):
+                return replay(first, await body.digest(start=b""))
             staged = await state.tasks.stage(connection, kind, collection, body)
             members = staged.upload.options
             endpoint = await read_job_endpoint(request, state, take_members(members))

@@ -42,8 +42,8 @@ async def register_endpoint(
     digest = digest_of(body)
     slot = Slot(caller.organization, "POST /webhooks", idempotency_key)
     async with state.db.transaction() as connection:
-        if known := await slot.claim(connection):
-            return replay(known, digest)
+        if first := await slot.claim(connection):
+            return replay(first, digest)
         endpoint = await state.endpoints.register(connection, caller, draft)
         await slot.save(connection, digest, 201, _dump(endpoint.repeat_view))
     return json_answer(_dump(endpoint.view), 201)
@@ -135,14 +135,14 @@ async def resend(
 ) -> Response:
     """From the start of the schedule, with the same `event_id`; not while it is on its way."""
     await state.deliveries.read(caller, delivery_id)
-    begun: list[DeliveryRef] = []
+    refs_to_start: list[DeliveryRef] = []
 
     async def begin(inside: AppState) -> dict[str, Any]:
         view, ref = await inside.deliveries.begin_resend(caller, delivery_id)
-        begun.append(ref)
+        refs_to_start.append(ref)
         return _dump(view)
 
     answer = await respond_once(state, slot_of(request, caller, idempotency_key), b"", begin)
-    for ref in begun:
+    for ref in refs_to_start:
         state.deliveries.deliver_soon(ref)
     return answer

@@ -35,7 +35,7 @@ def names_beside(model: type[BaseModel], path: Sequence[str | int]) -> list[str]
 
 
 def unknown_fields(body: BaseModel, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
-    """The places of all fields that a lenient body should not have, each with the names that it could have had."""
+    """Yield the path of each field that a lenient body should not have, with the names that it could have had."""
     for name in body.model_extra or {}:
         yield f"{prefix}{name}", field_names(type(body))
     for name, field in type(body).model_fields.items():

@@ -28,7 +28,7 @@ def shorten(text: str, most: int) -> str:
 
 
 def cut_with_note(text: str, most: int, what: str) -> str:
-    """The beginning of a text, with a line behind it that says how much of it this is; all of it if it is no longer."""
+    """Return the beginning of a text and a line that says how much of it this is; the text itself if it fits."""
     if len(text) <= most:
         return text
     return f"{text[:most]}\n[The {what} goes on: these are the first {most:,} of {len(text):,} characters.]"

@@ -127,14 +127,14 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """A session in one transaction, committed at the end, rolled back on an error."""
+        """Open a session in one transaction, committed at the end, rolled back on an error."""
         with self._only_connection():
             async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
                 yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A psycopg connection in one transaction, committed at the end, rolled back on an error."""
+        """Open a psycopg connection in one transaction, committed at the end, rolled back on an error."""
         async with self._connection_of_pool() as pooled:
             raw = await pooled.get_raw_connection()
             connection = cast(Connection, raw.driver_connection)
@@ -162,7 +162,7 @@ class Database:
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Connection]:
-        """A psycopg connection that commits each statement by itself: for reads that want few round trips."""
+        """Open a psycopg connection that commits each statement by itself: for reads that need few round trips."""
         async with self._connection_of_pool() as pooled:
             raw = await pooled.get_raw_connection()
             connection = cast(Connection, raw.driver_connection)
@@ -174,7 +174,7 @@ class Database:
 
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[tuple[Database, Connection]]:
-        """One transaction around several: what is done through the handle is committed at the end, as a whole.
+        """Open one transaction around several: what is done through the handle is committed at the end, as a whole.
 
         Yields:
             A handle whose sessions and transactions are parts of the one, and the connection that they share.

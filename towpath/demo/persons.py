@@ -32,7 +32,7 @@ class Persons:
 
 
 def ordered(left: str, right: str) -> Pair:
-    """A pair without direction."""
+    """Return a pair without direction."""
     return (left, right) if left < right else (right, left)
 
 

@@ -71,7 +71,7 @@ class EnrichmentOptions(Body, WebhookFields):
         return list(dict.fromkeys(languages))
 
     @model_validator(mode="after")
-    def _one_schema(self) -> EnrichmentOptions:
+    def _require_exactly_one_schema(self) -> EnrichmentOptions:
         if (self.schema_id is None) == (self.target_schema is None):
             raise ValueError("exactly one of schema_id and target_schema is required")
         return self

@@ -88,7 +88,7 @@ class IndexBody(IndexConfig):
     )
 
     def config(self) -> IndexConfig:
-        """The configuration alone."""
+        """Return the configuration alone."""
         return IndexConfig.model_validate(self.model_dump(exclude={"if_exists"}))
 
 

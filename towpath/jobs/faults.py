@@ -34,7 +34,7 @@ from towpath.jobs.types import truncate
 logger = logging.getLogger("towpath.activities")
 
 FEW_TRIES = 5
-"""Of what may be the doing of a neighbour: with so many tries it would have passed."""
+"""For errors that a concurrent transaction may cause: after so many tries it is something else."""
 MAX_MESSAGE = 2_000
 """Characters of an error's text that travel; the whole stands in the log."""
 NO_ANSWER = frozenset(
@@ -48,7 +48,7 @@ NO_ANSWER = frozenset(
         RPCStatusCode.UNKNOWN,
     }
 )
-# Full or busy: an operator, or time, mends it.
+# Full or busy: an operator frees it, or it passes.
 PASSING_ERRNO = frozenset(
     {
         errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR, errno.EIO, errno.EBUSY,
@@ -75,7 +75,7 @@ class Fault:
         code: The word for it that answers, jobs and items carry.
         message: One sentence, bounded, that can be stored: a provider's words may hold what no part can.
         retryable: Whether a later try may succeed.
-        tries: After so many tries in all it counts as one that no retry mends; None: only time bounds it.
+        tries: After so many tries in all it counts as permanent; None: only time bounds it.
         retry_after: Seconds that the other side has asked for.
         known: Whether the error is one of our tree, whose message is written for a reader.
     """
@@ -110,7 +110,7 @@ def judge(error: BaseException) -> Fault:
 
 
 def find_cause(error: BaseException) -> BaseException:
-    """Return the error behind groups and wrappers: in a group, one that no retry mends comes before the others."""
+    """Return the error behind groups and wrappers: in a group, a permanent one comes before the others."""
     for _ in range(20):
         if isinstance(error, BaseExceptionGroup):
             leaves = [find_cause(nested) for nested in error.exceptions[:100]]
@@ -163,7 +163,7 @@ def internal_message(error: BaseException, number: str) -> str:
 
 
 def judge_item_failure(error: Exception, where: str) -> tuple[ErrorCode, str]:
-    """Return how an item ends by an error that no retry mends, while its neighbours live.
+    """Return how an item ends by a permanent error, while its neighbours go through.
 
     Args:
         error: What working on the item has raised.

@@ -31,7 +31,7 @@ def utc_now() -> datetime:
 
 
 class Patience:
-    """Judges failures that a repeat may mend.
+    """Judges failures that a retry may get over.
 
     Args:
         database: Where it is kept since when a call fails.
@@ -54,7 +54,7 @@ class Patience:
         return tries
 
     async def judge(self, ref: JobRef, provider: str, call: bytes | str, error: TowpathError) -> TowpathError:
-        """Note a failure that a repeat may mend, and tell of it.
+        """Note a failure that a retry may get over, and append an event of it.
 
         Args:
             ref: The job.

@@ -401,7 +401,7 @@ class RunState(BaseModel):
 
 
 class RetryNotice(BaseModel):
-    """What an activity tells its workflow: it has failed and is tried again, or it has got over it."""
+    """A signal of an activity to its workflow: it has failed and is tried again, or has succeeded after that."""
 
     activity: str
     key: str = Field(description="Tells one activity of a run from another.")

@@ -57,7 +57,7 @@ def _carried(address: IPv6Address) -> IPv4Address | None:
 
 
 def meet(left: Collection[str], right: Collection[str]) -> bool:
-    """Whether two lists of addresses lead to one machine: they share one, or both have one of the machine itself."""
+    """Return whether two lists of addresses lead to one machine: they share one, or both have a loopback address."""
     return not _places(left).isdisjoint(_places(right))
 
 

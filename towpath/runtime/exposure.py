@@ -24,14 +24,14 @@ PORTS = {"postgresql": 5432, "http": 80, "https": 443}
 
 
 def development_defaults(settings: Settings) -> dict[str, str]:
-    """What the embedded stack opens by itself: nothing where others can reach it, nor what a setting has decided."""
+    """Return what the embedded stack opens by itself: nothing where others can reach it, or where a setting decides."""
     if not is_loopback(settings.host):
         return {}
     return {name: value for name, value in DEVELOPMENT.items() if name not in settings.model_fields_set}
 
 
 def list_dangers(settings: Settings) -> list[str]:
-    """The settings that are for loopback alone, where the façade listens elsewhere: each as a line for people."""
+    """Return the settings that are safe on loopback only, if the façade listens elsewhere: a line for each."""
     if is_loopback(settings.host):
         return []
     dangers = []

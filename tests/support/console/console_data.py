@@ -29,6 +29,8 @@ from towpath.extraction.types import (
     make_extract_id,
 )
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.control import mark_paused
+from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.staging import add_failures
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import (
@@ -217,7 +219,7 @@ async def finish(
 ) -> None:
     """A run has ended."""
     error = None if told is None else JobError(code=ErrorCode.DEADLINE_EXCEEDED, message=told)
-    await job_store.finish_job(database, Finish(ref=ref, state=state, error=error, **more))
+    await finish_job(database, Finish(ref=ref, state=state, error=error, **more))
 
 
 async def of_every_state(database: Database, tenant: str) -> dict[str, JobRef]:
@@ -228,7 +230,7 @@ async def of_every_state(database: Database, tenant: str) -> dict[str, JobRef]:
     await run(database, made["paused"], done=120, share=0.12)
     async with database.transaction() as connection:
         job = await job_store.lock_job(connection, tenant, made["paused"].job_id)
-        await job_store.mark_paused(connection, job, paused=True)
+        await mark_paused(connection, job, paused=True)
     await run(database, made["complete"], done=1000, share=0.99)
     await finish(database, made["complete"], result={"precision": 0.97, "recall": 0.91})
     await run(database, made["failed"], done=90, failed=0, share=0.09)

@@ -28,6 +28,7 @@ from towpath.api.http.auth import sign_chat_link
 from towpath.api.http.state import AppState
 from towpath.db.engine import Database
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Finish, JobError, JobRef, JobState
 from towpath.runtime.embedded import EmbeddedStack
@@ -194,7 +195,7 @@ async def keep(database: Database, ref: JobRef, action: StoredAction, *, answer:
 async def end(database: Database, ref: JobRef, error: JobError | None = None) -> None:
     """The question is answered, or has failed."""
     state: Any = JobState.COMPLETED if error is None else JobState.FAILED
-    await job_store.finish_job(database, Finish(ref=ref, state=state, error=error))
+    await finish_job(database, Finish(ref=ref, state=state, error=error))
 
 
 async def make_answered(

@@ -19,6 +19,7 @@ from towpath.core.queues import Queue
 from towpath.db.engine import Database
 from towpath.entities.types import ENTITY_BATCH
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DeliveryRef, Finish, JobRef, JobState
 from towpath.runtime.settings import Settings
@@ -44,8 +45,8 @@ async def ended_job(database: Database, url: str) -> DeliveryRef:
         await job_store.create_job(connection, job)
     ref = JobRef(organization=job.organization, job_id=job.id, kind=job.kind, attempt=1)
     finish = Finish(ref=ref, state=JobState.COMPLETED)
-    first = await job_store.finish_job(database, finish)
-    again = await job_store.finish_job(database, finish)
+    first = await finish_job(database, finish)
+    again = await finish_job(database, finish)
     assert first.deliveries == again.deliveries
     assert len(first.deliveries) == 1
     return first.deliveries[0]

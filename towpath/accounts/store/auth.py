@@ -101,7 +101,7 @@ async def list_keys(database: Database, organization: str) -> list[ApiKeyRow]:
 
 
 async def get_key(database: Database, organization: str, key_id: UUID) -> ApiKeyRow:
-    """One key.
+    """Return a key.
 
     Raises:
         NotFoundError: No such key in this organisation.

@@ -107,7 +107,7 @@ class PostgresStorage(Storage, SlidingWindowCounterSupport):
         return row is not None
 
     async def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
-        """The window before, the seconds that it still counts, the present one, and the seconds until it is gone."""
+        """Return the count before, the seconds it still counts, the present count, and the seconds until it is gone."""
         row = await self._row(WINDOW, {"key": key, "expiry": expiry})
         if row is None:
             return 0, 0.0, 0, 0.0

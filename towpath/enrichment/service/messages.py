@@ -42,7 +42,7 @@ MODEL_FIELDS: dict[str, Any] = {
 
 
 async def has_every_message(database: Database, job: JobRow, position: int | None) -> bool:
-    """Whether a reader who comes back has seen a job to its end: nothing would be sent before the stream closes."""
+    """Return whether a reader who comes back has seen a job to its end: the stream would close without a message."""
     if position is None or not job.state.final:
         return False
     after = event_before(position)

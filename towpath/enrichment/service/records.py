@@ -77,12 +77,12 @@ async def read_record(parts: EnrichmentParts, organization: str, record_id: UUID
 
 async def read_totals(parts: EnrichmentParts, organization: str) -> dict[str, Any]:
     """Return the totals over all records that are not deleted, and by model."""
-    return await store.record_stats(parts.database, organization)
+    return await store.load_totals(parts.database, organization)
 
 
 async def list_by_job(parts: EnrichmentParts, organization: str, *, limit: int) -> dict[str, Any]:
     """Return the newest jobs that have records, with their counts."""
-    return {"jobs": await store.records_by_job(parts.database, organization, limit=limit)}
+    return {"jobs": await store.count_by_job(parts.database, organization, limit=limit)}
 
 
 async def export_ndjson(parts: EnrichmentParts, organization: str, filters: RecordFilter) -> AsyncIterator[bytes]:

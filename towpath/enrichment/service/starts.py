@@ -278,7 +278,7 @@ async def find_content(
     """Load a saved schema's content and version, or read the content of one that came along.
 
     Raises:
-        NotFound: No such schema.
+        NotFoundError: No such schema.
         BadInputError: The one in the request is not valid.
     """
     if schema_id is not None:
@@ -299,7 +299,7 @@ async def make_plan(
 
     Raises:
         BadInputError: A model cannot be asked, or the schema is not valid.
-        NotFound: No such schema or attachment.
+        NotFoundError: No such schema or attachment.
     """
     if body.enable_web_search:
         raise BadInputError("enable_web_search: no provider here searches the web", field="enable_web_search")

@@ -22,7 +22,7 @@ from towpath.db.engine import Database
 from towpath.enrichment.bodies import SyncBody
 from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.service.results import EntityResults, job_result, results_of_single, single_result
-from towpath.enrichment.store.records import job_records
+from towpath.enrichment.store.records import load_job_records
 from towpath.enrichment.store.tables import RecordRow
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.params import params_of
@@ -101,7 +101,7 @@ async def wait_for_enrichment(
             f"not finished within {body.timeout_seconds:g} s; the job goes on: /api/enrichment/jobs/{job_id}/status"
         )
     async with database.transaction() as connection:
-        rows = await job_records(connection, job_id)
+        rows = await load_job_records(connection, job_id)
     if job.state is not JobState.COMPLETED:
         raise _error_of(job, rows)
     return _answer_of(job, results_of_single(job, rows), body)
@@ -150,10 +150,12 @@ def _error_of(job: JobRow, rows: list[RecordRow]) -> TowpathError:
     code = failed.error_code if failed is not None else job.error_code
     detail = (failed.error_message if failed is not None else job.error_message) or "no model gave a result"
     error_type = ERRORS.get(code or "", ModelError)
-    shown = ErrorCode(code) if code in set(ErrorCode) and error_type is not ModelError else ErrorCode.ENRICHMENT_FAILED
+    public_code = (
+        ErrorCode(code) if code in set(ErrorCode) and error_type is not ModelError else ErrorCode.ENRICHMENT_FAILED
+    )
     if code == ErrorCode.MODEL_OUTPUT_INVALID:
-        shown = ErrorCode.MODEL_OUTPUT_INVALID
-    return error_type(detail, code=shown)
+        public_code = ErrorCode.MODEL_OUTPUT_INVALID
+    return error_type(detail, code=public_code)
 
 
 def _answer_of(job: JobRow, results: EntityResults, body: SyncBody) -> dict[str, Any]:

@@ -123,10 +123,10 @@ class _Overlap:
 def _overlap_of(graph: PairGraph, closed: ScoredPairs) -> _Overlap:
     stored = list(zip(graph.left.tolist(), graph.right.tolist(), strict=True))
     new = list(zip(closed.left.tolist(), closed.right.tolist(), strict=True))
-    closing, known = set(new), set(stored)
+    closing, stored_pairs = set(new), set(stored)
     return _Overlap(
         in_graph=np.fromiter((pair in closing for pair in stored), dtype=np.bool_, count=len(stored)),
-        is_fresh=np.fromiter((pair not in known for pair in new), dtype=np.bool_, count=len(new)),
+        is_fresh=np.fromiter((pair not in stored_pairs for pair in new), dtype=np.bool_, count=len(new)),
     )
 
 

@@ -69,15 +69,15 @@ class BatchIndexing:
             await job_store.assert_active(connection, ref)
             params = params_of(job, BatchParams)
             index = await _find_live(connection, ref, params.index)
-            made = index.created_at.isoformat()
+            created = index.created_at.isoformat()
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
-            if ref.attempt > 1 and ((params.index_made or made) != made or index.created_at > job.created_at):
+            if ref.attempt > 1 and ((params.index_made or created) != created or index.created_at > job.created_at):
                 retake = Retake.ALL
-            await job_store.merge_params(connection, ref, {INDEX_MADE: made})
+            await job_store.merge_params(connection, ref, {INDEX_MADE: created})
             return PagePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
 
     async def index_page(self, task: PageTask) -> Progress:
-        """Store a page's entities with their candidate keys."""
+        """Store a page's entities with their blocking keys."""
         while (change := await self._index_page(task)) is None:
             # Another writer has appended a field, or a re-index has swapped: both end.
             pass
@@ -128,9 +128,9 @@ class BatchIndexing:
         async with self._database.transaction() as connection:
             index = await self._live(connection, ref)
             job = await job_store.lock_job(connection, ref.organization, ref.job_id)
-            known = await find_event(connection, ref.job_id, key)
-            if known is not None:
-                return TrainReport.model_validate(known["report"])
+            event = await find_event(connection, ref.job_id, key)
+            if event is not None:
+                return TrainReport.model_validate(event["report"])
         written = job.total - job.skipped
         await refresh_statistics(self._database, "entities", "entity_postings", entities=written)
         report = TrainReport(trained=False, shares=0)

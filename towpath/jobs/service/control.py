@@ -141,7 +141,7 @@ class JobService(JobReader):
         return await self._gateway.restart(caller.organization, job_id, slot=slot, deadline=deadline, prepare=prepare)
 
     async def decide(self, caller: Principal, job_id: UUID, settle: Prepare) -> JobRow:
-        """Decide the review of a job; one that is held for it goes on.
+        """Decide the review of a job; one that is held for it continues.
 
         Args:
             caller: Who decides.

@@ -19,6 +19,7 @@ from towpath.jobs.registry import job_types
 from towpath.jobs.rows import ref_of
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.counters import compact_counters
+from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.housekeeping import list_open_jobs, sweep_jobs
 from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
@@ -111,7 +112,7 @@ class Housekeeping:
         )
         if described.status in {WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED}:
             lost.state = JobState.CANCELLED
-        await store.finish_job(self._database, lost)
+        await finish_job(self._database, lost)
         return None
 
     async def sweep(self) -> int:

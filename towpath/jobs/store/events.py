@@ -17,13 +17,13 @@ from towpath.jobs.types import EventType, Hold, JobRef, JobState, NewEvent
 
 
 async def append_events(connection: Connection, ref: JobRef, events: Sequence[NewEvent]) -> int:
-    """Append events under the job's row lock, in the transaction of the effect that they tell of.
+    """Append events under the job's row lock, in the transaction of their effect.
 
     To each event's data the job's state and counts are added as they are now, so that a stream that is read
     later tells what one that was read at once has told.
 
     Returns:
-        How many were new: one with a known key is not told again.
+        How many were new: one with a known key is not appended again.
 
     Raises:
         JobNotActiveError: The job has ended, or a newer attempt runs: the transaction must roll back.
@@ -87,7 +87,7 @@ async def find_event(connection: Connection, job_id: UUID, key: str) -> dict[str
 
 
 async def hold_job(database: Database, hold: Hold) -> bool:
-    """Show a job as waiting for a person. One that was let go on, or whose review was decided, stays as it is.
+    """Show a job as waiting for a person. One that was continued, or whose review was decided, stays as it is.
 
     Returns:
         Whether it waits now.

@@ -19,7 +19,7 @@ MAX_WARNINGS = 100
 
 
 async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[JobWarning]) -> int:
-    """Add warnings to a job and tell of them in its stream; one that it has already adds nothing.
+    """Add warnings to a job and to its stream; one that it has already adds nothing.
 
     Beyond the first hundred they are only counted, so a caller whose effect may run again adds them where it
     writes the effect, once.

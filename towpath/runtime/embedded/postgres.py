@@ -147,7 +147,7 @@ class Postgres:
         if not (self._data / "PG_VERSION").exists():
             await asyncio.to_thread(self._initdb)
         self._adopt()
-        command = [str(self._programs() / "postgres"), "-D", self._seen(self._data), "-h", "127.0.0.1"]
+        command = [str(self._programs() / "postgres"), "-D", self._describe(self._data), "-h", "127.0.0.1"]
         command += ["-p", str(self._port), "-k", ""]
         for name, value in SETTINGS.items():
             command += ["-c", f"{name}={value}"]
@@ -171,7 +171,7 @@ class Postgres:
         os.close(writer)
         if self._identity is not None:
             os.fchown(reader, *self._identity)
-        command = [str(self._programs() / "initdb"), "-D", self._seen(self._fresh), "-U", USER]
+        command = [str(self._programs() / "initdb"), "-D", self._describe(self._fresh), "-U", USER]
         command += ["-E", "UTF8", "--no-locale", "-A", "scram-sha-256", "--no-instructions"]
         command += ["--pwfile", f"/dev/fd/{reader}"]
         user, group = self._identity or (None, None)
@@ -192,7 +192,7 @@ class Postgres:
     def _programs(self) -> Path:
         return find_binaries() if self._identity is None else _binaries_for_nobody()
 
-    def _seen(self, folder: Path) -> str:
+    def _describe(self, folder: Path) -> str:
         """Return a data directory as the program that is started inside it is told it."""
         return str(folder) if self._identity is None else "/proc/self/cwd"
 

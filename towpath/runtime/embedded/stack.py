@@ -261,7 +261,7 @@ class EmbeddedStack:
 
     async def _watch(self, child: Child) -> None:
         with self._reported(child.spec.name, self._settings.queues.replace(",", ", ")):
-            await child.said(WORKER_READY)
+            await child.wait_for_line(WORKER_READY)
 
     async def workers_ready(self) -> bool:
         """Wait until every worker that was started takes work; not for ever.

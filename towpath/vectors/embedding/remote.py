@@ -10,7 +10,7 @@ import numpy as np
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TooManyError, UnavailableError
 from towpath.core.imports import import_beside_loop
 from towpath.net.http import parse_retry_after
-from towpath.vectors.domain.ranking import normalised
+from towpath.vectors.domain.ranking import normalise
 from towpath.vectors.embedding.base import Embedded
 from towpath.vectors.types import EmbeddingConfig
 
@@ -59,7 +59,7 @@ class RemoteEmbedder:
             vectors, used_tokens = await self._call(list(texts[start : start + self.batch]))
             rows += vectors
             tokens += used_tokens
-        return Embedded(normalised(np.array(rows, dtype=np.float32)), tokens=tokens)
+        return Embedded(normalise(np.array(rows, dtype=np.float32)), tokens=tokens)
 
     async def _call(self, texts: list[str]) -> tuple[list[list[float]], int]:
         import openai

@@ -78,13 +78,13 @@ class TaskKind:
     """What the whole body may hold."""
 
 
-def _read_item(given: Any) -> tuple[str, bytes]:
-    item = DataItem.model_validate(given)
+def _read_item(value: Any) -> tuple[str, bytes]:
+    item = DataItem.model_validate(value)
     return item.object_id, canonical(item.model_dump(exclude_none=True))
 
 
-def _read_id(given: Any) -> tuple[str, bytes]:
-    object_id = OBJECT_ID.validate_python(given, strict=True)
+def _read_id(value: Any) -> tuple[str, bytes]:
+    object_id = OBJECT_ID.validate_python(value, strict=True)
     return object_id, canonical(object_id)
 
 
@@ -258,14 +258,14 @@ class TaskService:
             await add_job_endpoint(connection, job.id, endpoint)
         return await job_store.lock_job(connection, organization, job.id)
 
-    async def read_repeated(self, organization: str, taken: TaskIdTakenError) -> JobRow:
+    async def read_repeated(self, organization: str, conflict: TaskIdTakenError) -> JobRow:
         """Return the task that has an id already, for a request that repeats the one which made it.
 
         Raises:
             ConflictError: Its body or collection differs.
         """
-        job = await job_store.get_job(self._database, organization, taken.job_id)
-        if job.digest != taken.digest:
+        job = await job_store.get_job(self._database, organization, conflict.job_id)
+        if job.digest != conflict.digest:
             raise ConflictError(
                 f"the task {job.external_id} exists with another body or collection; nothing was changed"
             )
@@ -308,8 +308,8 @@ class TaskService:
         Raises:
             NotFoundError: No such task, or another organization's.
         """
-        known = await self._find(caller.organization, kind, task_id)
-        return await self.show(await self._jobs.cancel(caller, known.id))
+        job = await self._find(caller.organization, kind, task_id)
+        return await self.show(await self._jobs.cancel(caller, job.id))
 
     async def _find(self, organization: str, kind: TaskKind, task_id: str) -> JobRow:
         return await find_task(self._database, organization, kind.kind, task_id)
@@ -344,9 +344,9 @@ class TaskService:
 
 def _make_reader(kind: TaskKind, digest: Callable[[bytes], None]) -> Callable[[Slice, int], StagedItem]:
     def read(item: Slice, position: int) -> StagedItem:
-        given = read_json(item.raw, f"{kind.list_name}[{position}]", offset=item.offset)
+        value = read_json(item.raw, f"{kind.list_name}[{position}]", offset=item.offset)
         try:
-            object_id, raw = kind.read(given)
+            object_id, raw = kind.read(value)
         except ValidationError as error:
             raise InvalidItemError(position, error) from error
         digest(raw + b"\n")

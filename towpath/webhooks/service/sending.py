@@ -91,7 +91,7 @@ class DeliverySender:
         attempt = Attempt(at=datetime.now(UTC))
         started = time.monotonic()
         retry_after = None
-        url = shown = shown_url(delivery.url, show_endpoint)
+        url = shown_address = shown_url(delivery.url, show_endpoint)
         try:
             url = open_url(self._vault, delivery.url)
             headers = signature_headers(
@@ -114,6 +114,6 @@ class DeliverySender:
                 attempt.error = refusal_text(answer)
         if attempt.error is not None:
             # Who may read the log may not learn the endpoint's token from it.
-            attempt.error = without_url(attempt.error, url, shown)[:MAX_ERROR]
+            attempt.error = without_url(attempt.error, url, shown_address)[:MAX_ERROR]
         attempt.duration_ms = int((time.monotonic() - started) * 1000)
         return attempt, retry_after

@@ -168,8 +168,8 @@ def _own_metadata(endpoints: Sequence[QueuedEndpoint]) -> str | None:
 
 async def _queue_to(connection: Connection, job: JobRow, endpoint: QueuedEndpoint, body: dict[str, Any]) -> DeliveryRef:
     # The metadata belong to the job's own endpoint, and are no business of another.
-    sent = body if endpoint.webhook_id is None else {**body, "metadata": None}
-    return await _queue(connection, job, endpoint.webhook_id, endpoint.url, sent)
+    event_body = body if endpoint.webhook_id is None else {**body, "metadata": None}
+    return await _queue(connection, job, endpoint.webhook_id, endpoint.url, event_body)
 
 
 async def find_queued_progress(connection: Connection, ref: JobRef, step: int) -> list[DeliveryRef]:
@@ -194,7 +194,7 @@ def _body(job: JobRow, event: WebhookEvent, metadata: str | None) -> dict[str, A
 
 
 async def _own_fields(connection: Connection, job: JobRow) -> dict[str, Any]:
-    """What the API that the job belongs to promises of a body, over what is in every one."""
+    """Return what the API that the job belongs to promises of a body, over what is in every one."""
     own = job_type(job.kind).webhook_fields
     return {} if own is None else await own(connection, job)
 
@@ -235,7 +235,7 @@ async def find_queued(connection: Connection, job: JobRow, attempt: int) -> list
 async def find_overdue(database: Database, *, limit: int) -> list[DeliveryRef]:
     """Deliveries whose attempt should long have been made: nobody works on them."""
     async with database.transaction() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT organization, id, run FROM deliveries
             WHERE state = 'PENDING' AND next_attempt_at < now() - make_interval(secs => %s)
@@ -243,11 +243,11 @@ async def find_overdue(database: Database, *, limit: int) -> list[DeliveryRef]:
             """,
             (DUE_SECONDS, limit),
         )
-        return [DeliveryRef(organization=row[0], delivery_id=row[1], run=row[2]) for row in await found.fetchall()]
+        return [DeliveryRef(organization=row[0], delivery_id=row[1], run=row[2]) for row in await cursor.fetchall()]
 
 
 async def get_delivery(database: Database, organization: str, delivery_id: UUID) -> Delivery:
-    """One delivery.
+    """Return a delivery.
 
     Raises:
         NotFoundError: It is not there, or another organisation's.
@@ -358,7 +358,7 @@ async def save_attempt(database: Database, task: AttemptTask, attempt: Attempt, 
 
 
 async def begin_resend(database: Database, organization: str, delivery_id: UUID) -> Delivery:
-    """Send a notice once more, from the start of the schedule.
+    """Begin a delivery once more, from the start of the schedule.
 
     Raises:
         NotFoundError: It is not there.

@@ -1,6 +1,8 @@
 """Finding entities that are the same: prepare, candidates, compare, score, resolve, and what models learn.
 
-Pure functions over plain values; may import `contracts` only. The data's way is the reading order: `normalise`,
+Pure functions over plain values. In Fellegi and Sunter's words: blocking keys lead to candidate pairs, each field of a
+pair is compared and gets a comparison level, each level has a match weight, log2(m / u), and the sum of these weights
+over a prior is the log-odds that the pair is a match. The data's way is the reading order: `normalise`,
 `keys`, `preparation`, `candidates`, `comparison` (over `levels` and `textspace`), `model`, `score`, `training` (with
 `calibration`), `tuning`, `verdicts`.
 """

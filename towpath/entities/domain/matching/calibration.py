@@ -68,13 +68,15 @@ def _best_of_each(total: Floats, candidates: Candidates) -> Floats:
 
 
 def _by_gap(best: Floats, line: float) -> float:
-    """How far above `line` the deepest gap between two heaps of scores is; 0 when there is none."""
+    """Return how far above `line` the deepest gap between two heaps of scores is; 0 when there is none."""
     if len(best) < MIN_ENTITIES:
         return 0.0
     bins = np.append(_GRID, _GRID[-1] + _STEP) - _STEP / 2
     counts = np.histogram(np.clip(best, _GRID[0], _GRID[-1]), bins)[0].astype(np.float64)
     offsets = np.arange(-12, 13) * _STEP
     kernel = np.exp(-0.5 * (offsets / _BANDWIDTH) ** 2)
+    # Where matches and others part, the smoothed histogram has a valley. Its depth is the ratio to the lower of the two
+    # heaps beside it, which the running maxima from both ends give for each place.
     smooth = np.convolve(counts, kernel / kernel.sum(), "same")
     heaps = np.minimum(np.maximum.accumulate(smooth), np.maximum.accumulate(smooth[::-1])[::-1])
     depth = smooth / np.maximum(heaps, 1e-9)
@@ -90,7 +92,7 @@ def _by_gap(best: Floats, line: float) -> float:
 
 
 def _by_second_best(total: Floats, candidates: Candidates, line: float) -> float:
-    """How far below `line` (as a negative number) pairs must pass for every entity with a partner to find it."""
+    """Return how far below `line` (as a negative number) pairs must pass for every entity with a partner to find it."""
     assert candidates.sources is not None
     tops, owners = _find_three_best(total, candidates)
     share, cut = 0.0, line
@@ -130,6 +132,7 @@ def _find_three_best(total: Floats, candidates: Candidates) -> tuple[Floats, Int
     starts = np.flatnonzero(np.concatenate([[True], row[1:] != row[:-1]]))
     number = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(row))))
     rank = np.arange(len(row)) - starts[number]
+    # Row by row the scores fall: a score's rank is its distance from the start of its row.
     tops = np.full((len(starts), 3), _NO_SCORE)
     tops[number[rank < 3], rank[rank < 3]] = scores[rank < 3]
     return tops, entity[starts]

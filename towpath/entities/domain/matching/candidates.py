@@ -1,4 +1,4 @@
-"""Which stored entities may be the same as a query: an inverted index over candidate keys.
+"""Which stored entities may be the same as a query: an inverted index over blocking keys.
 
 The semantics, which the SQL of the single upsert follows to the letter:
 
@@ -188,7 +188,7 @@ class CandidateIndex:
         query_sources: Int32s | None = None,
         k: int = TOP_K,
     ) -> TopCandidates:
-        """The `k` heaviest candidates of each query, never the query itself.
+        """Return the `k` heaviest candidates of each query, never the query itself.
 
         Args:
             query_uids: uid of each query.

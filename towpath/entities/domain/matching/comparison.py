@@ -47,7 +47,7 @@ def compare(model: MatchModel, left: Sequence[Values], right: Sequence[Values]) 
 
 
 def pool(left: Sequence[Values], right: Sequence[Values]) -> tuple[list[Values], Int64s, Int64s]:
-    """The distinct entities of both sides (by object identity), and where each pair finds its two."""
+    """Return the distinct entities of both sides (by object identity), and where each pair finds its two."""
     slots: dict[int, int] = {}
     records: list[Values] = []
     places: list[Int64s] = []
@@ -90,7 +90,7 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
 
 
 def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:
-    """A number for each distinct value, -1 for none."""
+    """Return a number for each distinct value, -1 for none."""
     slots: dict[str, int] = {}
     codes = np.fromiter(
         (-1 if value is None else slots.setdefault(value, len(slots)) for value in column),

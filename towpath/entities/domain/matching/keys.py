@@ -1,4 +1,4 @@
-"""Candidate keys of one entity: signed 64-bit numbers that entities about the same thing are likely to share.
+"""Blocking keys of one entity: signed 64-bit numbers that entities about the same thing are likely to share.
 
 Keys are made from the entity alone, so each kind has to stay selective however large the index grows:
 
@@ -104,7 +104,7 @@ def _is_code(word: str) -> bool:
 
 
 def blocking_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> npt.NDArray[np.int64]:
-    """The keys of one entity.
+    """Return the keys of one entity.
 
     Args:
         values: normalised value of each field, in the order of the configuration.

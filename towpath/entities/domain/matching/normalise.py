@@ -113,7 +113,7 @@ def normalise_text(value: object) -> str | None:
 def _join_codes(text: str) -> str:
     text = _DIMENSION.sub(" ", text)
     if "-" in text or "/" in text or "." in text:
-        text = _JOINED.sub(_Codes(text).joined, text)
+        text = _JOINED.sub(_Codes(text).join, text)
     return _UNIT.sub(r"\1 \2", text)
 
 
@@ -131,8 +131,8 @@ class _Codes:
         runs = list(_BEFORE_DIGIT.finditer(self._text))
         return [run.end(1) for run in runs], [bool(run[2]) for run in runs]
 
-    def joined(self, match: re.Match[str]) -> str:
-        """What stands for joined parts."""
+    def join(self, match: re.Match[str]) -> str:
+        """Return what stands for parts that marks join."""
         if not _DIGIT_RUNS.search(match[0]):
             ends, followed = self._runs
             if not followed[bisect_left(ends, match.end())]:
@@ -159,7 +159,7 @@ def normalise_string(value: object) -> str | None:
 
 
 def normalise_number(value: object) -> str | None:
-    """The first number of the value, without currency, unit and thousands marks; `None` when there is none."""
+    """Return the first number of the value, without currency, unit and thousands marks; `None` when there is none."""
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, int):
@@ -231,7 +231,7 @@ def normalise_date(value: object) -> str | None:
 
 
 def _from_parts(runs: list[str], american: bool) -> str | None:
-    """A date from its runs of digits, by how long each one is; `american` puts the month first."""
+    """Return a date from its runs of digits, by how long each one is; `american` puts the month first."""
     match [len(run) for run in runs[:3]]:
         case [4, 1 | 2, 1 | 2]:
             return f"{runs[0]}{runs[1]:0>2}{runs[2]:0>2}"

@@ -1,4 +1,4 @@
-"""An entity as it came, made comparable: normalised values and candidate keys."""
+"""An entity as it came, made comparable: normalised values and blocking keys."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PreparedEntity(NamedTuple):
     Attributes:
         values: normalised value of each field, in the order of the configuration.
         source: where the entity comes from, when the index names a source field.
-        keys: sorted unique candidate keys.
+        keys: sorted unique blocking keys.
     """
 
     values: tuple[str | None, ...]
@@ -56,7 +56,7 @@ def entity_uid(external_id: str | int) -> int:
 
 
 def prepare(entity: Mapping[str, object], config: IndexConfig) -> PreparedEntity:
-    """Normalise the indexed fields of an entity and make its candidate keys.
+    """Normalise the indexed fields of an entity and make its blocking keys.
 
     Never fails on an odd value: what cannot be read as the field's type counts as missing.
 

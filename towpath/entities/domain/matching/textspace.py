@@ -46,7 +46,7 @@ class Rarity(NamedTuple):
 
     @classmethod
     def untrained(cls) -> Rarity:
-        """Everything equally rare."""
+        """Return weights under which all words are equally rare."""
         return cls(np.full((2, WORD_BUCKETS), 96, dtype=np.uint8), np.full(GRAM_BUCKETS, 72, dtype=np.uint8))
 
     @classmethod
@@ -79,7 +79,7 @@ class Rarity(NamedTuple):
 
     @classmethod
     def unpack(cls, words: str, grams: str) -> Rarity:
-        """The tables that `pack` made."""
+        """Return the tables that `pack` made."""
         return cls(
             np.frombuffer(base64.b64decode(words), dtype=np.uint8).reshape(2, WORD_BUCKETS),
             np.frombuffer(base64.b64decode(grams), dtype=np.uint8),
@@ -159,7 +159,7 @@ class TextSpace:
         return _row_dots(self.words, left, right), _row_dots(self.grams, left, right)
 
     def code_states(self, left: Int64s, right: Int64s) -> npt.NDArray[np.int8]:
-        """What the codes of two rows say of each other: one of the `CODES_` states."""
+        """Return what the codes of two rows say of each other: one of the `CODES_` states."""
         states = np.full(len(left), CODES_NEUTRAL, dtype=np.int8)
         both = self.has_code[left] & self.has_code[right]
         states[both] = CODES_CONFLICT
@@ -202,7 +202,7 @@ class TextSpace:
         return self._code_words[row]
 
     def _inside(self, code_row: int, text_row: int) -> bool:
-        """Whether a code of one row is spelt with spaces in the other: `dscw55` in `sony dsc w55 camera`."""
+        """Return whether a code of one row is spelt with spaces in the other: `dscw55` in `sony dsc w55 camera`."""
         if not self.has_code[code_row]:
             return False
         if text_row not in self._joined:
@@ -212,7 +212,7 @@ class TextSpace:
 
 
 def _near(first_codes: list[str], second_codes: list[str]) -> bool:
-    """Whether two codes start alike for at least five characters and most of the shorter one: variants of a model."""
+    """Return whether two codes are variants of a model: alike in five first characters and most of the shorter one."""
     for first in first_codes:
         for second in second_codes:
             length = min(len(first), len(second))
@@ -223,7 +223,7 @@ def _near(first_codes: list[str], second_codes: list[str]) -> bool:
 
 
 def _is_code(word: str) -> bool:
-    """A word of letters and digits, or a number too long for a size or a count."""
+    """Return whether a word mixes letters and digits, or is a number too long for a size or a count."""
     return len(word) >= 4 and not word.isalpha() and "." not in word and (len(word) >= 5 or not word.isdigit())
 
 

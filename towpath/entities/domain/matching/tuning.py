@@ -97,6 +97,7 @@ def _fit(model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_]
     features, offset, penalties, level_columns = _make_design_matrix(model, comparison)
     target = truth.astype(np.float64)
     coefficients = np.zeros(features.shape[1])
+    # Newton's method for a logistic regression with ridge penalties, in bits: hence the factors of ln 2.
     for _ in range(ROUNDS):
         bits = np.clip(offset + features @ coefficients, -40.0, 40.0)
         chance = 1.0 / (1.0 + np.exp2(-bits))
