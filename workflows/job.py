@@ -181,6 +181,8 @@ class JobWorkflow(Generic[State]):
         if left <= 0:
             raise DeadlineExceededError
         running = asyncio.create_task(self._begin(job, phases))
+        # Once cancelled, nobody awaits it: without this, how it ended would be logged as an error.
+        running.add_done_callback(_retrieve)
         try:
             await workflow.wait_condition(running.done, timeout=left, timeout_summary="deadline")
         except TimeoutError:
@@ -344,6 +346,11 @@ async def _complete(ending: Coroutine[Any, Any, JobOutcome]) -> JobOutcome:
         except asyncio.CancelledError:
             if task.cancelled():
                 raise
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _format_deadline(at: datetime | None) -> str:

@@ -69,13 +69,13 @@ class Place:
     page: int = 1
 
     def at(self, *, id: Any = "", page: int = 1) -> str:
-        """The address of an entity of this index, or of a page of its groups."""
+        """Return the address of an entity of this index, or of a page of its groups."""
         parameters = {"index": self.index, "id": str(id), "page": page if page > 1 else ""}
         return f"{HERE}?{urlencode({name: value for name, value in parameters.items() if value})}"
 
 
 def evidence_of(config: IndexConfig, explanation: Explanation, scale: float) -> tuple[list[Evidence], float]:
-    """An explanation as bars on one scale, in the order of the index's fields, the prior first; and their sum."""
+    """Return an explanation as bars on one scale, the prior first, then in the order of the fields; and their sum."""
     bits_by_field = {part.field: part.contribution for part in [*explanation.matched, *explanation.conflicting]}
     named = [
         ("before any field", explanation.prior),
@@ -102,7 +102,7 @@ def _scale(candidates: list[Candidate]) -> float:
 
 
 def flat(entity: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """The values of an entity by their dotted paths."""
+    """Return the values of an entity by their dotted paths."""
     for name, value in entity.items():
         here = f"{path}.{name}" if path else name
         if isinstance(value, Mapping) and value:

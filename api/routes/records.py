@@ -43,7 +43,7 @@ def record_filter(
     include_deleted: bool = False,
     capabilities: Annotated[str | None, Query(description="Taken, and without effect: records have none.")] = None,
 ) -> RecordFilter:
-    """The filters of the query string."""
+    """Return the filters of the query string."""
     if capabilities is not None:
         add_header(request.scope, "Warning", '199 towpath "capabilities has no effect: records have none"')
     return RecordFilter(type, model, success, search, entity_id, job_id, origin, since, include_deleted)

@@ -68,7 +68,7 @@ def assemble_result(
     record: UUID,
     milliseconds: int,
 ) -> ModelResult:
-    """One entity's result with one model, from its calls; what some domains gave is kept when others failed."""
+    """Assemble an entity's result with one model from its calls; what some domains gave is kept when others failed."""
     successful = [expertise for expertise in expertises if expertise.success]
     merged = merge_parts(plan.content, expertises)
     result = restore_preserved(plan.content, entity, merged) if successful else None

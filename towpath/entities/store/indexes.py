@@ -84,7 +84,7 @@ async def find_index(
 
 
 async def generation(connection: Connection, index_no: int) -> Index:
-    """One generation by its number.
+    """Return a generation by its number.
 
     Raises:
         NotFoundError: It has been dropped.

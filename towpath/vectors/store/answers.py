@@ -125,7 +125,7 @@ async def sweep_answers(database: Database) -> int:
 
 
 def concatenate(places: Places, more: Places) -> Places:
-    """One after the other; numpy itself would give the numbers another order of bytes than the database has."""
+    """Concatenate arrays; numpy itself would give the numbers another order of bytes than the database has."""
     return unpack_places(places.tobytes() + more.tobytes())
 
 

@@ -247,7 +247,7 @@ async def find_overdue(database: Database, *, limit: int) -> list[DeliveryRef]:
 
 
 async def get_delivery(database: Database, organization: str, delivery_id: UUID) -> Delivery:
-    """One delivery.
+    """Return a delivery.
 
     Raises:
         NotFoundError: It is not there, or another organisation's.

@@ -46,7 +46,7 @@ class Rarity(NamedTuple):
 
     @classmethod
     def untrained(cls) -> Rarity:
-        """Everything equally rare."""
+        """Return weights under which all words are equally rare."""
         return cls(np.full((2, WORD_BUCKETS), 96, dtype=np.uint8), np.full(GRAM_BUCKETS, 72, dtype=np.uint8))
 
     @classmethod
