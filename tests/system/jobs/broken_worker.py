@@ -94,6 +94,6 @@ def poison_everywhere(function: Callable[..., Any]) -> None:
 if __name__ == "__main__":
     for function in POISONED:
         poison_everywhere(function)
-    worker.ActivityGuard = BreakingGuard  # type: ignore[misc]
+    worker.ActivityGuard = BreakingGuard  # type: ignore[misc, attr-defined]
     logging.basicConfig(level="INFO", format="%(levelname)s %(name)s %(message)s")
     asyncio.run(worker.serve(get_settings(), list(Queue)))
