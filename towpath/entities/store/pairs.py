@@ -284,7 +284,7 @@ async def page_partners(
             WHERE similarity >= %(minimum)s AND (duplicate OR NOT %(only)s)
         )
     """
-    cursor = await connection.execute(f"{listed} SELECT count(*) FROM listed", arguments)
+    total = await _fetch_count(connection, f"{listed} SELECT count(*) FROM listed", arguments)
     cursor = await connection.execute(
         f"""
         {listed}
@@ -296,7 +296,7 @@ async def page_partners(
         binary=True,
     )
     rows = [PartnerRow(*row) for row in await cursor.fetchall()]
-    return rows, (await cursor.fetchone() or (0,))[0]
+    return rows, total
 
 
 async def page_pairs(
@@ -305,7 +305,7 @@ async def page_pairs(
     """Return a page of all pairs, best first, ties by ids: `(left id, right id, similarity, duplicate, bits)`."""
     arguments: dict[str, Any] = {"index": index_no, "minimum": minimum, "only": duplicates_only}
     where = "index_no = %(index)s AND similarity >= %(minimum)s AND (duplicate OR NOT %(only)s)"
-    cursor = await connection.execute(f"SELECT count(*) FROM entity_pairs WHERE {where}", arguments)
+    total = await _fetch_count(connection, f"SELECT count(*) FROM entity_pairs WHERE {where}", arguments)
     cursor = await connection.execute(
         f"""
         WITH best AS MATERIALIZED (
@@ -320,7 +320,7 @@ async def page_pairs(
         binary=True,
     )
     rows = await cursor.fetchall()
-    return rows, (await cursor.fetchone() or (0,))[0]
+    return rows, total
 
 
 async def page_groups(
@@ -331,7 +331,7 @@ async def page_groups(
     where = "index_no = %(index)s AND group_uid IS NOT NULL"
     if group_uid is not None:
         where = "index_no = %(index)s AND group_uid = %(group)s"
-    cursor = await connection.execute(f"SELECT count(DISTINCT group_uid) FROM entities WHERE {where}", arguments)
+    total = await _fetch_count(connection, f"SELECT count(DISTINCT group_uid) FROM entities WHERE {where}", arguments)
     cursor = await connection.execute(
         f"""
         SELECT group_uid, array_agg(id_json ORDER BY uid) FROM entities WHERE {where}
@@ -340,7 +340,7 @@ async def page_groups(
         arguments,
     )
     rows = await cursor.fetchall()
-    return rows, (await cursor.fetchone() or (0,))[0]
+    return rows, total
 
 
 async def group_of(connection: Connection, index_no: int, uid: int) -> int | None:
@@ -350,3 +350,9 @@ async def group_of(connection: Connection, index_no: int, uid: int) -> int | Non
     )
     row = await cursor.fetchone()
     return row[0] if row else None
+
+
+async def _fetch_count(connection: Connection, sql: str, arguments: dict[str, Any]) -> int:
+    cursor = await connection.execute(sql, arguments)
+    row = await cursor.fetchone()
+    return row[0] if row else 0
