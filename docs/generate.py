@@ -99,14 +99,14 @@ def errors() -> str:
     """List every error code, with its HTTP status and whether a retry can help."""
     _assert_complete("CODES", [code.value for code in ErrorCode], meanings.CODES)
     carriers: dict[ErrorCode, set[tuple[int, bool]]] = {}
-    for one in _descendants(TowpathError):
-        if one.status != TowpathError.status:
-            carriers.setdefault(one.default_code, set()).add((one.status, one.retryable))
+    for error in _descendants(TowpathError):
+        if error.status != TowpathError.status:
+            carriers.setdefault(error.default_code, set()).add((error.status, error.retryable))
     rows = []
     for code in ErrorCode:
-        found = sorted(carriers.get(code, set()))
-        statuses = dict.fromkeys([*(str(status) for status, _ in found), *meanings.STATUSES.get(code.value, ())])
-        retry = "yes" if any(retryable for _, retryable in found) else ""
+        raised = sorted(carriers.get(code, set()))
+        statuses = dict.fromkeys([*(str(status) for status, _ in raised), *meanings.STATUSES.get(code.value, ())])
+        retry = "yes" if any(retryable for _, retryable in raised) else ""
         rows.append((_code(code.value), ", ".join(statuses), retry, meanings.CODES[code.value]))
     return table(("Code", "Status", "Retry", "Meaning"), rows)
 
@@ -194,7 +194,7 @@ def settings() -> str:
     parts = []
     for title, names in meanings.SETTINGS.items():
         fields = ((name, Settings.model_fields[name]) for name in names)
-        rows = [(_code(f"TOWPATH_{name.upper()}"), _default(name, one), one.description or "") for name, one in fields]
+        rows = [(_code(f"TOWPATH_{name.upper()}"), _default(name, field), field.description or "") for name, field in fields]
         parts += [f"## {title}", table(("Variable", "Default", "Meaning"), rows)]
     return "\n\n".join(parts)
 
