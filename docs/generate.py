@@ -193,10 +193,13 @@ def settings() -> str:
     )
     parts = []
     for title, names in meanings.SETTINGS.items():
-        fields = ((name, Settings.model_fields[name]) for name in names)
-        rows = [(_code(f"TOWPATH_{name.upper()}"), _default(name, field), field.description or "") for name, field in fields]
+        rows = [_setting(name, Settings.model_fields[name]) for name in names]
         parts += [f"## {title}", table(("Variable", "Default", "Meaning"), rows)]
     return "\n\n".join(parts)
+
+
+def _setting(name: str, field: FieldInfo) -> tuple[str, str, str]:
+    return _code(f"TOWPATH_{name.upper()}"), _default(name, field), field.description or ""
 
 
 def _default(name: str, field: FieldInfo) -> str:
