@@ -1,5 +1,5 @@
 """The effects: every activity idempotent, retryable, heartbeating when long.
 
-May import stores, clients, domain and contracts. `jobs.py` is what every workflow uses; the options
-that each activity runs under are in `workflows/_options.py`.
+Each binds a service to Temporal and decides nothing. `jobs.py` is what every workflow uses; the options that each
+activity runs under are in `workflows/options.py`.
 """

@@ -1,8 +1,8 @@
-"""What stands around every activity: heartbeats, what an error means, and that retries are seen.
+"""The guard around every activity: it sends heartbeats, judges errors, and shows retries.
 
-An activity is a plain method that raises what goes wrong. What follows is decided here, so that none can
-forget it: an error that no retry mends ends the activity with an id that the log knows; any other is tried
-again, is told to the job's row, stream and workflow each time, and counts as final after days.
+An activity is a plain method that raises what goes wrong. What follows is decided here, so that none can forget it: an
+error that no retry mends ends the activity with an id that the log knows; any other is tried again, is shown in the
+job's row, stream and workflow each time, and counts as final after days.
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ from temporalio.service import RPCError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from towpath.core.errors import ErrorCode
-from towpath.db.engine import Database
 from towpath.jobs.backoff import wait_after
 from towpath.jobs.faults import Fault, internal_message, judge, report, to_failure
 from towpath.jobs.registry import is_kind
-from towpath.jobs.store.retries import clear_retry, note_lost, note_retry
+from towpath.jobs.service.runs import JobRuns
 from towpath.jobs.types import JobRef, Retrying, RetryNotice
 
 logger = logging.getLogger("towpath.activities")
 
 HEARTBEAT_SECONDS = 1.0
-TELL_SECONDS = 5.0
-"""So long a failed attempt may take to tell of itself; the database may be what has failed."""
-MIN_TRIES = 20
-ALWAYS_SIGNALLED = 8
-"""So many failed attempts are told to the workflow one by one, then only powers of two: its history is bounded."""
+REPORT_SECONDS = 5.0
+"""How long a failed attempt may take to report itself; the database may be what has failed."""
+MIN_ATTEMPTS = 20
+MAX_SIGNALLED_EACH = 8
+"""So many failed attempts are signalled to the workflow one by one, then only powers of two: its history is bounded."""
 
-NEVER_ENDS = Fault(
+ATTEMPT_LOST = Fault(
     ErrorCode.ATTEMPT_LOST,
     "the attempt did not tell of its end: its worker was stopped or died, its time was over, or a part was away",
     retryable=True,
@@ -50,81 +49,81 @@ class Patience:
     """When a step that fails again and again is given up: both must be reached."""
 
     span: timedelta
-    least_tries: int
+    min_attempts: int
 
 
 class ActivityGuard(Interceptor):
     """Makes the guard of each activity.
 
     Args:
-        database: Where the jobs are.
+        runs: Shows in a job's row what is tried again.
         retry_days: After so many days a step that fails again and again ends its job.
-        least_tries: So often it is tried at the least, however long that takes: a machine that was off has not tried.
+        min_attempts: So often it is tried at the least, however long that takes: a machine that was off has not tried.
         full_details: Whether the Temporal UI shows the messages of errors too, not their codes alone.
     """
 
     def __init__(
-        self, database: Database, *, retry_days: float, least_tries: int = MIN_TRIES, full_details: bool = False
+        self, runs: JobRuns, *, retry_days: float, min_attempts: int = MIN_ATTEMPTS, full_details: bool = False
     ) -> None:
-        self._database = database
-        self._full = full_details
-        self._patience = Patience(timedelta(days=retry_days), least_tries)
+        self._runs = runs
+        self._full_details = full_details
+        self._patience = Patience(timedelta(days=retry_days), min_attempts)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        return _Guard(next, self._database, self._patience, full=self._full)
+        return _Guard(next, self._runs, self._patience, full_details=self._full_details)
 
 
 class _Guard(ActivityInboundInterceptor):
     def __init__(
-        self, following: ActivityInboundInterceptor, database: Database, patience: Patience, *, full: bool
+        self, following: ActivityInboundInterceptor, runs: JobRuns, patience: Patience, *, full_details: bool
     ) -> None:
         super().__init__(following)
-        self._full = full
-        self._database = database
+        self._full_details = full_details
+        self._runs = runs
         self._patience = patience
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         ref = None if info.is_local else _job_of(info)
         # A local activity has no heartbeat.
-        beating = None if info.is_local else asyncio.create_task(_beat())
+        heartbeat = None if info.is_local else asyncio.create_task(_send_heartbeats())
         try:
             if info.attempt > 1 and ref is not None:
-                await self._tell(lambda: self._note_lost(ref, info))
-            if reason := self._has_no_time(NEVER_ENDS, info, info.attempt - 1):
-                raise _given_up(NEVER_ENDS, _where(info), reason)
+                await self._report(lambda: self._note_lost(ref, info))
+            if reason := self._reason_to_give_up(ATTEMPT_LOST, info, info.attempt - 1):
+                raise _give_up(ATTEMPT_LOST, _where(info), reason)
             result = await self.next.execute_activity(input)
             if info.attempt > 1 and ref is not None:
-                await self._tell(lambda: self._get_over(ref, info))
+                await self._report(lambda: self._note_recovery(ref, info))
             return result
         except FailureError:
             raise
         except Exception as error:
             raise await self._failure(error, ref, info) from None
         finally:
-            if beating is not None:
-                beating.cancel()
+            if heartbeat is not None:
+                heartbeat.cancel()
 
     async def _failure(self, error: Exception, ref: JobRef | None, info: activity.Info) -> FailureError:
         fault = judge(error)
         where = _where(info)
-        if fault.retryable and (reason := self._has_no_time(fault, info, info.attempt)):
-            return _given_up(fault, where, reason)
+        if fault.retryable and (reason := self._reason_to_give_up(fault, info, info.attempt)):
+            return _give_up(fault, where, reason)
         if fault.retryable:
             logger.warning("%s is tried again: %s", where, fault.message)
             if ref is not None:
-                await self._tell(lambda: self._note_retry(ref, info, fault))
+                await self._report(lambda: self._note_retry(ref, info, fault))
             return to_failure(fault, fault.message, retryable=True)
         if fault.known:
             return to_failure(fault, fault.message, retryable=False)
         return to_failure(fault, internal_message(error, report(error, where)), retryable=False)
 
-    def _has_no_time(self, fault: Fault, info: activity.Info, failed: int) -> str | None:
-        """Why a step is given up after so many failed attempts; None: it is not."""
+    def _reason_to_give_up(self, fault: Fault, info: activity.Info, failed: int) -> str | None:
+        """Return why a step is given up after so many failed attempts; None: it is not."""
         if fault.tries is not None and failed >= fault.tries:
             return f"tried {failed} times"
         since = datetime.now(UTC) - info.scheduled_time
-        if since > self._patience.span and failed >= self._patience.least_tries:
+        if since > self._patience.span and failed >= self._patience.min_attempts:
             return f"tried {failed} times in {_days(since)}"
         return None
 
@@ -137,47 +136,47 @@ class _Guard(ActivityInboundInterceptor):
             code=fault.code,
             next_attempt_at=datetime.now(UTC) + delay,
         )
-        if await note_retry(self._database, ref, info.activity_id, retry):
+        if await self._runs.note_retry(ref, info.activity_id, retry):
             await self._signal(info, retry)
 
     async def _note_lost(self, ref: JobRef, info: activity.Info) -> None:
         retry = Retrying(
             activity=info.activity_type,
             attempt=info.attempt - 1,
-            message=NEVER_ENDS.message,
-            code=NEVER_ENDS.code,
+            message=ATTEMPT_LOST.message,
+            code=ATTEMPT_LOST.code,
             next_attempt_at=datetime.now(UTC),
         )
-        if await note_lost(self._database, ref, info.activity_id, retry):
+        if await self._runs.note_lost(ref, info.activity_id, retry):
             await self._signal(info, retry)
 
-    async def _get_over(self, ref: JobRef, info: activity.Info) -> None:
-        await clear_retry(self._database, ref, info.activity_id)
+    async def _note_recovery(self, ref: JobRef, info: activity.Info) -> None:
+        await self._runs.clear_retry(ref, info.activity_id)
         await self._signal(info, None)
 
     async def _signal(self, info: activity.Info, retry: Retrying | None) -> None:
         if info.workflow_id is None:
             return
-        if retry is not None and retry.attempt > ALWAYS_SIGNALLED and retry.attempt & (retry.attempt - 1):
+        if retry is not None and retry.attempt > MAX_SIGNALLED_EACH and retry.attempt & (retry.attempt - 1):
             return
         notice = RetryNotice(
             activity=info.activity_type,
             key=info.activity_id,
             attempt=0 if retry is None else retry.attempt,
             # A message may name a file or a host of the user; the row tells it to who may read the job.
-            message="" if retry is None else retry.message[:500] if self._full else retry.code,
+            message="" if retry is None else retry.message[:500] if self._full_details else retry.code,
         )
         handle = activity.client().get_workflow_handle(info.workflow_id, run_id=info.workflow_run_id)
         # One that has ended meanwhile needs to be told nothing.
         with suppress(RPCError):
-            await handle.signal("retrying", notice, rpc_timeout=timedelta(seconds=TELL_SECONDS))
+            await handle.signal("retrying", notice, rpc_timeout=timedelta(seconds=REPORT_SECONDS))
 
     @staticmethod
-    async def _tell(telling: Callable[[], Awaitable[None]]) -> None:
-        """Tell of a retry; that this fails too, as it does when the database is away, changes nothing else."""
+    async def _report(step: Callable[[], Awaitable[None]]) -> None:
+        """Report a retry; that this fails too, as it does when the database is away, changes nothing else."""
         try:
-            async with asyncio.timeout(TELL_SECONDS):
-                await telling()
+            async with asyncio.timeout(REPORT_SECONDS):
+                await step()
         except Exception as error:
             logger.warning("a retry could not be shown: %s", judge(error).message)
 
@@ -186,19 +185,19 @@ def _where(info: activity.Info) -> str:
     return f"{info.activity_type}, attempt {info.attempt} of {info.workflow_id}"
 
 
-def _given_up(fault: Fault, where: str, reason: str) -> ApplicationError:
+def _give_up(fault: Fault, where: str, reason: str) -> ApplicationError:
     logger.error("%s is given up: %s; %s", where, fault.message, reason)
     return to_failure(fault, f"{fault.message} ({reason})", retryable=False)
 
 
-async def _beat() -> None:
+async def _send_heartbeats() -> None:
     while True:
         activity.heartbeat()
         await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 def _job_of(info: activity.Info) -> JobRef | None:
-    """The run whose workflow has ordered the activity; None: a workflow of another sort."""
+    """Return the run whose workflow has scheduled the activity; None: it is no job's workflow."""
     parts = (info.workflow_id or "").split("/")
     if len(parts) != 3 or not is_kind(parts[1]):
         return None

@@ -63,7 +63,7 @@ from towpath.api.routes import limits as limit_routes
 from towpath.core.errors import ErrorBody
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
-from towpath.features import register_features
+from towpath.features import installed_features, register_features
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
 from towpath.llm import Catalog
@@ -192,6 +192,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_error_handlers(app)
     for module in ROUTES:
         app.include_router(module.router)
+    for feature in installed_features():
+        for router in feature.routers():
+            app.include_router(router)
     app.include_router(codec.router)
     app.include_router(vectors.router, prefix="/api/v1", include_in_schema=False)
     for module in (ai, semantic_models):

@@ -37,8 +37,10 @@ from towpath.enrichment.types import SCHEMA_EDIT, SINGLE_ENRICHMENT
 from towpath.entities.types import ENTITY_BATCH, ENTITY_REINDEX
 from towpath.extraction.types import EXTRACTION
 from towpath.features import register_features
+from towpath.jobs.lists import JobFilter
+from towpath.jobs.store.counters import compact_counters
 from towpath.jobs.store.jobs import begin_job, create_job, finish_job
-from towpath.jobs.store.listing import JobFilter, compact_counters, list_page
+from towpath.jobs.store.listing import list_page
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import STATUS_OF, Finish, JobRef, JobState, JobStatus, ReviewStatus
 from towpath.runtime.embedded import EmbeddedStack

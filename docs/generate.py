@@ -18,7 +18,7 @@ from typer.cli import get_docs_for_click
 
 from docs import meanings
 from docs.permissions import collect_permissions, render_table
-from towpath.ai.types import DELIVER, ai_state
+from towpath.ai.types import DELIVER, to_ai_state
 from towpath.api.app import create_app
 from towpath.cli import app as command_line
 from towpath.core.errors import ErrorCode, TowpathError
@@ -150,13 +150,13 @@ def _wordings(state: JobState) -> tuple[str, ...]:
         for cancelling in (False, not state.final)
         for error in (None, ErrorCode.REFUSED)
     }
-    answers = {ai_state(state, phase) for phase in (None, DELIVER)}
+    answers = {to_ai_state(state, phase) for phase in (None, DELIVER)}
     documents = {job_status(state, retrying=retrying) for retrying in (False, True)}
     return (
         _code(BATCH_STATUS[state]),
         _one_of(task_status(state, cancelling=False, error=None), vectors),
         _code(ENRICHMENT_STATUS[state]),
-        _one_of(ai_state(state, None), answers),
+        _one_of(to_ai_state(state, None), answers),
         _one_of(job_status(state, retrying=False), documents),
     )
 

@@ -44,11 +44,14 @@ from towpath.entities.service.matching import Matcher
 from towpath.entities.service.reindexing import Reindexing
 from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.service.pipeline import ExtractionPipeline
-from towpath.features import register_features
+from towpath.features import installed_features, register_features
 from towpath.jobs.patience import Clock, Patience, wall_clock
 from towpath.jobs.registry import job_types
+from towpath.jobs.service.housekeeping import Housekeeping
+from towpath.jobs.service.runs import JobRuns
 from towpath.llm import LanguageModels
 from towpath.llm.paid import Asker
+from towpath.llm.retention import sweep_after
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url, local_llm_url
 from towpath.runtime.exposure import list_own_endpoints
@@ -107,7 +110,7 @@ class Parts:
     """The activity objects of a worker process, each once however many queues it serves.
 
     Attributes:
-        more: Those of features that are not in the product's own list.
+        installed: Those of features of other packages.
     """
 
     jobs: JobActivities
@@ -125,7 +128,7 @@ class Parts:
     receivers: GuardedClient
     client: GuardedClient
     models: LanguageModels
-    more: tuple[object, ...] = ()
+    installed: tuple[object, ...] = ()
 
     @classmethod
     def make(cls, database: Database, settings: Settings, *, clock: Clock = wall_clock) -> Parts:
@@ -163,6 +166,13 @@ class Parts:
             seconds=settings.document_seconds,
         )
         reader = DocumentReader(settings.read_limits, children=COMPUTE_SLOTS)
+        runs = JobRuns(database, full_details=settings.full_details)
+        housekeeping = Housekeeping(
+            database,
+            retention_days=settings.retention_days,
+            sweeps=[sweep_after(settings.llm_cache_days)],
+            full_details=settings.full_details,
+        )
         sources = Sources(client, reader, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
         documents = DocumentCache(
             database,
@@ -180,12 +190,7 @@ class Parts:
             seconds=settings.query_seconds,
         )
         return cls(
-            jobs=JobActivities(
-                database,
-                retention_days=settings.retention_days,
-                answer_days=settings.llm_cache_days,
-                full_details=settings.full_details,
-            ),
+            jobs=JobActivities(runs, housekeeping),
             entities=EntityActivities(BatchIndexing(database, matcher, share_size=settings.match_chunk)),
             reindex=ReindexActivities(Reindexing(database, matcher, share_size=settings.match_chunk)),
             vectors=VectorActivities(
@@ -198,12 +203,13 @@ class Parts:
                 ExtractionPipeline(database, asker, documents, chunk=settings.extraction_chunk)
             ),
             documents=documents,
-            guard=ActivityGuard(database, retry_days=settings.retry_days, full_details=settings.full_details),
+            guard=ActivityGuard(runs, retry_days=settings.retry_days, full_details=settings.full_details),
             fetcher=fetcher,
             webhooks=WebhookActivities(database, receivers, vault),
             receivers=receivers,
             client=client,
             models=models,
+            installed=tuple(part for feature in installed_features() for part in feature.activities(database)),
         )
 
     def serve(self, queue: Queue) -> list[ActivityMethod]:
@@ -216,8 +222,8 @@ class Parts:
 
     def _methods(self) -> dict[str, ActivityMethod]:
         """All methods of the activity objects that are activities, by their names in Temporal."""
-        parts = [getattr(self, field.name) for field in fields(self) if field.name != "more"]
-        members = [getattr(part, name) for part in (*parts, *self.more) for name in vars(type(part))]
+        parts = [getattr(self, field.name) for field in fields(self) if field.name != "installed"]
+        members = [getattr(part, name) for part in (*parts, *self.installed) for name in vars(type(part))]
         return {definition.name: member for member in members if (definition := _definition_of(member)) is not None}
 
 
@@ -225,9 +231,7 @@ def _definition_of(member: object) -> Any:
     return getattr(member, "__temporal_activity_definition", None)
 
 
-def make_worker(
-    client: Client, queue: Queue, parts: Parts, settings: Settings, *, workflows: Sequence[type] = WORKFLOWS
-) -> Worker:
+def make_worker(client: Client, queue: Queue, parts: Parts, settings: Settings) -> Worker:
     """Make a Temporal worker for one queue.
 
     Args:
@@ -235,9 +239,9 @@ def make_worker(
         queue: The queue.
         parts: The activity objects.
         settings: The settings.
-        workflows: All workflows, where features beside the product's own are served.
     """
     activities = parts.serve(queue)
+    workflows = [*WORKFLOWS, *(kind for feature in installed_features() for kind in feature.workflows())]
     slots = {Queue.COMPUTE: COMPUTE_SLOTS, Queue.LLM: settings.llm_slots, Queue.IO: IO_SLOTS}
     return Worker(
         client,

@@ -20,7 +20,7 @@ from towpath.enrichment.types import (
 )
 from towpath.jobs.types import JobInput, JobOutcome, NewEvent, PageTask, RunState
 from towpath.workflows.job import JobWorkflow
-from towpath.workflows.options import PAID
+from towpath.workflows.options import LLM_CALL
 from towpath.workflows.single import single_activity_job
 
 PLAN, CHECK, ENRICH = "plan", "check", "enrich"
@@ -36,29 +36,29 @@ class EnrichmentWorkflow(JobWorkflow[RunState]):
         state = self.state
         if state.phase == PLAN:
             plan = await workflow.execute_activity_method(
-                EnrichmentActivities.plan_enrichment, job.ref, **PAID, summary="plan"
+                EnrichmentActivities.plan_enrichment, job.ref, **LLM_CALL, summary="plan"
             )
             state.pages = plan.pages
             if not state.pages:
                 return
             if job.ref.kind == SINGLE_ENRICHMENT:
                 await self._check(job)
-            await self.go_to(job, ENRICH, len(state.pages))
+            await self.enter_phase(job, ENRICH, len(state.pages))
         pages = state.pages
 
         async def chunk(unit: int) -> object:
             task = PageTask(ref=job.ref, page=pages[unit], pages=len(pages))
             summary = f"entities of page {pages[unit]}"
             return await workflow.execute_activity_method(
-                EnrichmentActivities.enrich_page, task, **PAID, summary=summary
+                EnrichmentActivities.enrich_page, task, **LLM_CALL, summary=summary
             )
 
-        await self.through(job, chunk, len(pages))
+        await self.run_chunks(job, chunk, len(pages))
 
     async def _check(self, job: JobInput) -> None:
-        """Whether the entity is what the schema is for; where it is not, a person decides before money is spent."""
+        """Check whether the entity fits the schema; where it does not, a person decides before money is spent."""
         check = await workflow.execute_activity_method(
-            EnrichmentActivities.check_type, job.ref, **PAID, summary="check of the type"
+            EnrichmentActivities.check_type, job.ref, **LLM_CALL, summary="check of the type"
         )
         if not check.hold or check.classification is None:
             return
@@ -67,7 +67,7 @@ class EnrichmentWorkflow(JobWorkflow[RunState]):
             "timeout_seconds": HOLD_SECONDS,
         }
         event = NewEvent(type=LlmEvent.CLASSIFICATION_MISMATCH_PAUSE, key="hold", data=data)
-        await self.hold(job, event, seconds=HOLD_SECONDS)
+        await self.await_approval(job, event, seconds=HOLD_SECONDS)
 
 
 @workflow.defn(name=SINGLE_ENRICHMENT)
@@ -77,7 +77,7 @@ class SingleEnrichmentWorkflow(EnrichmentWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt."""
-        return await self.conduct(job, self._phases)
+        return await self.run_job(job, self._phases)
 
 
 @workflow.defn(name=BATCH_ENRICHMENT)
@@ -87,20 +87,20 @@ class BatchEnrichmentWorkflow(EnrichmentWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt."""
-        return await self.conduct(job, self._phases)
+        return await self.run_job(job, self._phases)
 
 
 SchemaGenerationWorkflow = single_activity_job(
-    SCHEMA_GENERATION, LlmTaskActivities.generate_schema, PAID, module=__name__, shows_phase=True
+    SCHEMA_GENERATION, LlmTaskActivities.generate_schema, LLM_CALL, module=__name__, shows_phase=True
 )
 SchemaEditWorkflow = single_activity_job(
-    SCHEMA_EDIT, LlmTaskActivities.edit_schema, PAID, module=__name__, shows_phase=True
+    SCHEMA_EDIT, LlmTaskActivities.edit_schema, LLM_CALL, module=__name__, shows_phase=True
 )
 ExpertiseRetryWorkflow = single_activity_job(
-    EXPERTISE_RETRY, LlmTaskActivities.retry_domains, PAID, module=__name__, shows_phase=True
+    EXPERTISE_RETRY, LlmTaskActivities.retry_domains, LLM_CALL, module=__name__, shows_phase=True
 )
 FusionMergeWorkflow = single_activity_job(
-    FUSION_MERGE, LlmTaskActivities.merge_records, PAID, module=__name__, shows_phase=True
+    FUSION_MERGE, LlmTaskActivities.merge_records, LLM_CALL, module=__name__, shows_phase=True
 )
 
 ENRICHMENT_WORKFLOWS: list[type] = [

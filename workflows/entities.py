@@ -8,7 +8,7 @@ from towpath.activities.entities import EntityActivities, ReindexActivities
 from towpath.entities.types import ENTITY_BATCH, EntityRunState, Phase, ShareTask
 from towpath.jobs.types import JobInput, JobOutcome, PageTask
 from towpath.workflows.job import JobWorkflow
-from towpath.workflows.options import CHUNK, WHOLE
+from towpath.workflows.options import CHUNK, LONG_RUNNING
 
 
 class EntityJob(JobWorkflow[EntityRunState]):
@@ -17,7 +17,7 @@ class EntityJob(JobWorkflow[EntityRunState]):
     def __init__(self) -> None:
         super().__init__(EntityRunState())
 
-    async def through_pages(self, job: JobInput, phase: Phase) -> None:
+    async def run_pages(self, job: JobInput, phase: Phase) -> None:
         """Run one phase over the pages of the plan."""
         pages = self.state.pages
         method = EntityActivities.index_page if phase is Phase.INDEX else EntityActivities.match_page
@@ -26,9 +26,9 @@ class EntityJob(JobWorkflow[EntityRunState]):
             task = PageTask(ref=job.ref, page=pages[unit], pages=len(pages))
             return await workflow.execute_activity_method(method, task, **CHUNK, summary=f"{phase} page {pages[unit]}")
 
-        await self.through(job, chunk, len(pages))
+        await self.run_chunks(job, chunk, len(pages))
 
-    async def through_shares(self, job: JobInput, phase: Phase) -> None:
+    async def run_shares(self, job: JobInput, phase: Phase) -> None:
         """Run one phase over equal shares of a whole index."""
         shares = self.state.shares
         method = ReindexActivities.copy_share if phase is Phase.COPY else ReindexActivities.match_share
@@ -39,7 +39,7 @@ class EntityJob(JobWorkflow[EntityRunState]):
                 method, task, **CHUNK, summary=f"{phase} share {unit + 1} of {shares}"
             )
 
-        await self.through(job, chunk, shares)
+        await self.run_chunks(job, chunk, shares)
 
 
 @workflow.defn(name=ENTITY_BATCH)
@@ -49,30 +49,34 @@ class EntityBatchWorkflow(EntityJob):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt of a batch."""
-        return await self.conduct(job, self._phases)
+        return await self.run_job(job, self._phases)
 
     async def _phases(self, job: JobInput) -> None:
         state = self.state
         if state.phase is Phase.PLAN:
-            plan = await workflow.execute_activity_method(EntityActivities.plan_batch, job.ref, **WHOLE, summary="plan")
+            plan = await workflow.execute_activity_method(
+                EntityActivities.plan_batch, job.ref, **LONG_RUNNING, summary="plan"
+            )
             state.pages = plan.pages
             if not state.pages:
                 return
-            await self.go_to(job, Phase.INDEX, len(state.pages))
+            await self.enter_phase(job, Phase.INDEX, len(state.pages))
         if state.phase is Phase.INDEX:
-            await self.through_pages(job, Phase.INDEX)
-            await self.go_to(job, Phase.TRAIN)
+            await self.run_pages(job, Phase.INDEX)
+            await self.enter_phase(job, Phase.TRAIN)
         if state.phase is Phase.TRAIN:
             report = await workflow.execute_activity_method(
-                EntityActivities.train_index, job.ref, **WHOLE, summary="train"
+                EntityActivities.train_index, job.ref, **LONG_RUNNING, summary="train"
             )
             state.shares = report.shares
             following = Phase.REMATCH if state.shares else Phase.MATCH
-            await self.go_to(job, following, state.shares or len(state.pages))
+            await self.enter_phase(job, following, state.shares or len(state.pages))
         if state.phase is Phase.REMATCH:
-            await self.through_shares(job, Phase.REMATCH)
-            await self.go_to(job, Phase.MATCH, len(state.pages))
+            await self.run_shares(job, Phase.REMATCH)
+            await self.enter_phase(job, Phase.MATCH, len(state.pages))
         if state.phase is Phase.MATCH:
-            await self.through_pages(job, Phase.MATCH)
-            await self.go_to(job, Phase.RESOLVE)
-        await workflow.execute_activity_method(EntityActivities.resolve_batch, job.ref, **WHOLE, summary="resolve")
+            await self.run_pages(job, Phase.MATCH)
+            await self.enter_phase(job, Phase.RESOLVE)
+        await workflow.execute_activity_method(
+            EntityActivities.resolve_batch, job.ref, **LONG_RUNNING, summary="resolve"
+        )

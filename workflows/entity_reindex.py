@@ -10,7 +10,7 @@ from towpath.activities.entities import ReindexActivities
 from towpath.entities.types import ENTITY_REINDEX, Phase
 from towpath.jobs.types import JobInput, JobOutcome
 from towpath.workflows.entities import EntityBatchWorkflow, EntityJob
-from towpath.workflows.options import WHOLE
+from towpath.workflows.options import LONG_RUNNING
 
 
 @workflow.defn(name=ENTITY_REINDEX)
@@ -20,31 +20,35 @@ class EntityReindexWorkflow(EntityJob):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt of a re-index."""
-        return await self.conduct(job, self._phases)
+        return await self.run_job(job, self._phases)
 
     async def _phases(self, job: JobInput) -> dict[str, Any] | None:
         state = self.state
         if state.phase is Phase.PLAN:
             plan = await workflow.execute_activity_method(
-                ReindexActivities.plan_reindex, job.ref, **WHOLE, summary="plan"
+                ReindexActivities.plan_reindex, job.ref, **LONG_RUNNING, summary="plan"
             )
             state.shares = plan.shares
-            await self.go_to(job, Phase.COPY, state.shares)
+            await self.enter_phase(job, Phase.COPY, state.shares)
         if state.phase is Phase.COPY:
-            await self.through_shares(job, Phase.COPY)
-            await self.go_to(job, Phase.TRAIN)
+            await self.run_shares(job, Phase.COPY)
+            await self.enter_phase(job, Phase.TRAIN)
         if state.phase is Phase.TRAIN:
-            await workflow.execute_activity_method(ReindexActivities.train_building, job.ref, **WHOLE, summary="train")
-            await self.go_to(job, Phase.MATCH, state.shares)
+            await workflow.execute_activity_method(
+                ReindexActivities.train_building, job.ref, **LONG_RUNNING, summary="train"
+            )
+            await self.enter_phase(job, Phase.MATCH, state.shares)
         if state.phase is Phase.MATCH:
-            await self.through_shares(job, Phase.MATCH)
-            await self.go_to(job, Phase.RESOLVE)
+            await self.run_shares(job, Phase.MATCH)
+            await self.enter_phase(job, Phase.RESOLVE)
         if state.phase is Phase.RESOLVE:
             await workflow.execute_activity_method(
-                ReindexActivities.resolve_building, job.ref, **WHOLE, summary="resolve"
+                ReindexActivities.resolve_building, job.ref, **LONG_RUNNING, summary="resolve"
             )
-            await self.go_to(job, Phase.SWAP)
-        return await workflow.execute_activity_method(ReindexActivities.swap_index, job.ref, **WHOLE, summary="swap")
+            await self.enter_phase(job, Phase.SWAP)
+        return await workflow.execute_activity_method(
+            ReindexActivities.swap_index, job.ref, **LONG_RUNNING, summary="swap"
+        )
 
 
 ENTITY_WORKFLOWS: list[type] = [EntityBatchWorkflow, EntityReindexWorkflow]

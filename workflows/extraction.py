@@ -17,7 +17,7 @@ from towpath.extraction.types import (
 )
 from towpath.jobs.types import JobInput, JobOutcome, NewEvent
 from towpath.workflows.job import JobWorkflow
-from towpath.workflows.options import CHUNK, PAID
+from towpath.workflows.options import CHUNK, LLM_CALL
 from towpath.workflows.webhooks import start_notice
 
 PLAN, READ, EXTRACT, REVIEW = "plan", "read", "extract", "review"
@@ -44,7 +44,7 @@ class DocumentWorkflow(JobWorkflow[ExtractionState]):
                 ExtractionActivities.open_document, job.ref, **CHUNK, summary="open the document"
             )
             state.shares, state.total = plan.shares, plan.total
-            await self.go_to(job, READ, len(plan.shares))
+            await self.enter_phase(job, READ, len(plan.shares))
         if state.phase == READ:
             shares = state.shares
 
@@ -55,9 +55,9 @@ class DocumentWorkflow(JobWorkflow[ExtractionState]):
                     ExtractionActivities.read_share, share, **CHUNK, summary=summary
                 )
 
-            await self.through(job, read, len(shares))
+            await self.run_chunks(job, read, len(shares))
         await workflow.wait_condition(lambda: not self.paused)
-        await self.go_to(job, then)
+        await self.enter_phase(job, then)
 
 
 @workflow.defn(name=EXTRACTION)
@@ -67,25 +67,25 @@ class ExtractionWorkflow(DocumentWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt."""
-        return await self.conduct(job, self._phases)
+        return await self.run_job(job, self._phases)
 
     async def _phases(self, job: JobInput) -> dict[str, Any]:
         await self.read(job, then=EXTRACT)
-        found = await workflow.execute_activity_method(
-            ExtractionActivities.extract_fields, job.ref, **PAID, summary="fields"
+        outcome = await workflow.execute_activity_method(
+            ExtractionActivities.extract_fields, job.ref, **LLM_CALL, summary="fields"
         )
-        if found.review:
-            await self._review(job, hold=found.hold)
+        if outcome.review:
+            await self._review(job, hold=outcome.hold)
         return {"pages": self.state.total}
 
     async def _review(self, job: JobInput, *, hold: bool) -> None:
-        await self.go_to(job, REVIEW)
-        told = await workflow.execute_activity_method(
+        await self.enter_phase(job, REVIEW)
+        deliveries = await workflow.execute_activity_method(
             ExtractionActivities.show_review, job.ref, **CHUNK, summary="pictures for the review"
         )
-        await start_notice(job.ref, told, step=REVIEW_STEP)
+        await start_notice(job.ref, deliveries, step=REVIEW_STEP)
         if hold:
-            await self.hold(job, NewEvent(type=REVIEW_REQUESTED, key="review"), seconds=HOLD_SECONDS)
+            await self.await_approval(job, NewEvent(type=REVIEW_REQUESTED, key="review"), seconds=HOLD_SECONDS)
             await workflow.execute_activity_method(
                 ExtractionActivities.settle_review, job.ref, **CHUNK, summary="what was decided"
             )
@@ -98,12 +98,12 @@ class ClassificationWorkflow(DocumentWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt."""
-        return await self.conduct(job, self._phases)
+        return await self.run_job(job, self._phases)
 
     async def _phases(self, job: JobInput) -> dict[str, Any]:
         await self.read(job, then="classify")
         return await workflow.execute_activity_method(
-            ExtractionActivities.classify, job.ref, **PAID, summary="choose the class"
+            ExtractionActivities.classify, job.ref, **LLM_CALL, summary="choose the class"
         )
 
 

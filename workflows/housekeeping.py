@@ -13,7 +13,7 @@ from towpath.activities.webhooks import WebhookActivities
 from towpath.jobs.starting import start_options
 from towpath.jobs.types import JobStart, Reconciled
 from towpath.webhooks.types import DeliveryInput
-from towpath.workflows.options import HOUSE
+from towpath.workflows.options import MAINTENANCE
 from towpath.workflows.webhooks import start_delivery
 
 RECONCILE_ID = "towpath/reconcile"
@@ -28,47 +28,49 @@ class ReconcileWorkflow:
     @workflow.run
     async def run(self) -> Reconciled:
         """Look once at all open jobs."""
-        done = Reconciled()
+        outcome = Reconciled()
         failed: list[FailureError] = []
         for step in (self._jobs, self._deliveries, self._sweeps, self._index):
             try:
-                await step(done)
+                await step(outcome)
             except FailureError as error:
                 # What one step cannot do must not keep the others from theirs.
                 failed.append(error)
-        if done.problems:
-            workflow.set_current_details("Could not be put right:\n\n" + "\n".join(f"- {one}" for one in done.problems))
+        if outcome.problems:
+            workflow.set_current_details(
+                "Could not be put right:\n\n" + "\n".join(f"- {problem}" for problem in outcome.problems)
+            )
         if failed:
             raise failed[0]
-        return done
+        return outcome
 
-    async def _jobs(self, done: Reconciled) -> None:
+    async def _jobs(self, outcome: Reconciled) -> None:
         after: UUID | None = None
         while True:
-            page = await workflow.execute_activity_method(JobActivities.find_unstarted, after, **HOUSE)
-            done.problems += page.problems
+            page = await workflow.execute_activity_method(JobActivities.find_unstarted, after, **MAINTENANCE)
+            outcome.problems += page.problems
             for start in page.unstarted:
-                await self._start(start, done)
+                await self._start(start, outcome)
             after = page.next
             if after is None:
                 return
 
-    async def _deliveries(self, done: Reconciled) -> None:
-        for ref in await workflow.execute_activity_method(WebhookActivities.find_overdue, **HOUSE):
-            done.started += await start_delivery(DeliveryInput(ref=ref))
+    async def _deliveries(self, outcome: Reconciled) -> None:
+        for ref in await workflow.execute_activity_method(WebhookActivities.find_overdue, **MAINTENANCE):
+            outcome.started += await start_delivery(DeliveryInput(ref=ref))
 
     async def _sweeps(self, _: Reconciled) -> None:
         for _round in range(SWEEPS_A_RUN):
-            if not await workflow.execute_activity_method(JobActivities.sweep, **HOUSE):
+            if not await workflow.execute_activity_method(JobActivities.sweep, **MAINTENANCE):
                 break
 
     async def _index(self, _: Reconciled) -> None:
         for _round in range(SWEEPS_A_RUN):
-            if not await workflow.execute_activity_method(VectorActivities.tend_index, **HOUSE):
+            if not await workflow.execute_activity_method(VectorActivities.tend_index, **MAINTENANCE):
                 break
 
     @staticmethod
-    async def _start(start: JobStart, done: Reconciled) -> None:
+    async def _start(start: JobStart, outcome: Reconciled) -> None:
         try:
             await workflow.start_child_workflow(
                 start.input.ref.kind,
@@ -79,6 +81,6 @@ class ReconcileWorkflow:
         except WorkflowAlreadyStartedError:
             return
         except FailureError as error:
-            done.problems.append(f"{start.input.ref.workflow_id} cannot be started: {error}"[:MAX_PROBLEM])
+            outcome.problems.append(f"{start.input.ref.workflow_id} cannot be started: {error}"[:MAX_PROBLEM])
             return
-        done.started += 1
+        outcome.started += 1

@@ -1,7 +1,7 @@
 """What every job workflow is made of: control by signals, a window of chunks, one way to end.
 
-A job workflow derives from `JobWorkflow`, and its `run` calls `conduct` with the phases it goes through:
-`go_to` begins a phase, `through` runs its chunks, and both survive continue-as-new.
+A job workflow derives from `JobWorkflow`, and its `run` calls `run_job` with the phases it goes through:
+`enter_phase` begins a phase, `run_chunks` runs its chunks, and both survive continue-as-new.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from towpath.jobs.types import (
     RetryNotice,
     RunState,
 )
-from towpath.workflows.options import PROJECTION
+from towpath.workflows.options import DB_LOCAL
 from towpath.workflows.webhooks import start_notice
 
 MAX_WINDOW = 200
@@ -53,8 +53,8 @@ class DeadlineExceededError(Exception):
     """The job's deadline passed before its phases were through."""
 
 
-class HoldExpiredError(Exception):
-    """Nobody let a waiting job go on in time."""
+class ApprovalTimeoutError(Exception):
+    """Nobody let a waiting job continue in time."""
 
 
 class JobWorkflow(Generic[State]):
@@ -78,13 +78,13 @@ class JobWorkflow(Generic[State]):
     def pause(self) -> None:
         """Start no further chunk; those in flight run to their end."""
         self.paused = True
-        self._tell(JobState.PAUSED)
+        self._show_state(JobState.PAUSED)
 
     @workflow.signal(name="continue")
-    def go_on(self) -> None:
-        """Go on after a pause."""
+    def resume(self) -> None:
+        """Continue after a pause."""
         self.paused = False
-        self._tell(JobState.RUNNING)
+        self._show_state(JobState.RUNNING)
 
     @workflow.signal(name="retrying")
     def note_retry(self, notice: RetryNotice) -> None:
@@ -93,12 +93,13 @@ class JobWorkflow(Generic[State]):
             self._retrying[notice.key] = notice
         else:
             self._retrying.pop(notice.key, None)
-        self._show()
+        self._show_details()
 
     @workflow.update(name="set_concurrency")
     def set_concurrency(self, window: int) -> int:
         """Change how many chunks are in flight at once."""
         self.window = window
+        self._show_details()
         return self.window
 
     @set_concurrency.validator
@@ -106,12 +107,12 @@ class JobWorkflow(Generic[State]):
         if not 1 <= window <= MAX_WINDOW:
             raise ApplicationError(f"concurrency must be 1 to {MAX_WINDOW}", type=ErrorCode.INVALID_VALUE)
 
-    async def conduct(self, job: JobInput, phases: Phases) -> JobOutcome:
-        """Begin, go through the phases, end; whatever happens, the job's row says so.
+    async def run_job(self, job: JobInput, phases: Phases) -> JobOutcome:
+        """Run a job from its begin to its end; whatever happens, the job's row says so.
 
         Args:
             job: The workflow's input.
-            phases: Goes through the phases and returns the job's small result.
+            phases: Runs the phases of the kind and returns the job's small result.
 
         Raises:
             ApplicationError: The job has failed: so has its workflow, for operators look for failed workflows.
@@ -123,9 +124,9 @@ class JobWorkflow(Generic[State]):
         except DeadlineExceededError:
             finish.state = JobState.FAILED
             finish.error = JobError(
-                code=ErrorCode.DEADLINE_EXCEEDED, message=f"not finished by {_moment(job.deadline)}"
+                code=ErrorCode.DEADLINE_EXCEEDED, message=f"not finished by {_format_deadline(job.deadline)}"
             )
-        except HoldExpiredError as error:
+        except ApprovalTimeoutError as error:
             finish.state = JobState.CANCELLED
             finish.error = JobError(code=ErrorCode.CANCELLED, message=str(error))
         except BaseException as error:
@@ -140,7 +141,7 @@ class JobWorkflow(Generic[State]):
                 finish.error = _cause(error)
             else:
                 raise
-        outcome = await _to_the_end(self._settle(job, finish))
+        outcome = await _complete(self._finish(job, finish))
         if outcome.state is JobState.FAILED:
             error_code, message = (outcome.error.code, outcome.error.message) if outcome.error else (None, "it failed")
             raise ApplicationError(message, type=error_code, non_retryable=True)
@@ -148,14 +149,14 @@ class JobWorkflow(Generic[State]):
             await self._end_as_cancelled(job)
         return outcome
 
-    async def _settle(self, job: JobInput, finish: Finish) -> JobOutcome:
+    async def _finish(self, job: JobInput, finish: Finish) -> JobOutcome:
         """Write the end into the row, and start what follows it."""
-        outcome = await workflow.execute_local_activity_method(JobActivities.finish_job, finish, **PROJECTION)
+        outcome = await workflow.execute_local_activity_method(JobActivities.finish_job, finish, **DB_LOCAL)
         if outcome.following is not None:
             await self._start_next_attempt(outcome.following)
         await start_notice(job.ref, outcome.deliveries)
         self._phase, self._retrying = outcome.state, {}
-        self._tell(outcome.state)
+        self._show_state(outcome.state)
         return outcome
 
     @staticmethod
@@ -166,7 +167,7 @@ class JobWorkflow(Generic[State]):
             CancelledError: Always, as soon as Temporal was asked.
         """
         if workflow.cancellation_reason() is None:
-            await workflow.execute_local_activity_method(JobActivities.cancel_workflow, job.ref, **PROJECTION)
+            await workflow.execute_local_activity_method(JobActivities.cancel_workflow, job.ref, **DB_LOCAL)
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(
                     lambda: workflow.cancellation_reason() is not None, timeout=CANCEL_SECONDS
@@ -192,20 +193,20 @@ class JobWorkflow(Generic[State]):
 
     async def _begin(self, job: JobInput, phases: Phases) -> dict[str, Any] | None:
         if job.state is None:
-            started = await workflow.execute_local_activity_method(JobActivities.begin_job, job.ref, **PROJECTION)
+            started = await workflow.execute_local_activity_method(JobActivities.begin_job, job.ref, **DB_LOCAL)
             if started.cancelled:
                 raise asyncio.CancelledError
             self.paused = self.paused or started.paused
             self.window = job.window or started.window
-            self._tell(JobState.PAUSED if self.paused else JobState.RUNNING)
+            self._show_state(JobState.PAUSED if self.paused else JobState.RUNNING)
         else:
             self.state = type(self.state).model_validate(job.state)
             self.paused = self.paused or self.state.paused
             self.window = self.state.window
         return await phases(job)
 
-    async def hold(self, job: JobInput, event: NewEvent, *, seconds: float) -> None:
-        """Wait for a person to let the job go on; a durable wait, over any restart.
+    async def await_approval(self, job: JobInput, event: NewEvent, *, seconds: float) -> None:
+        """Wait for a person to let the job continue; a durable wait, over any restart.
 
         Args:
             job: The workflow's input.
@@ -213,20 +214,20 @@ class JobWorkflow(Generic[State]):
             seconds: After so long the job is cancelled.
 
         Raises:
-            HoldExpiredError: Nobody did.
+            ApprovalTimeoutError: Nobody did.
         """
         # Before the row says so: a `continue` can only come once it does, and must not be overwritten.
         self.paused = True
         hold = Hold(ref=job.ref, event=event)
-        if not await workflow.execute_local_activity_method(JobActivities.hold_job, hold, **PROJECTION):
+        if not await workflow.execute_local_activity_method(JobActivities.hold_job, hold, **DB_LOCAL):
             self.paused = False
-        self._tell(JobState.PAUSED if self.paused else JobState.RUNNING)
+        self._show_state(JobState.PAUSED if self.paused else JobState.RUNNING)
         try:
             await workflow.wait_condition(
                 lambda: not self.paused, timeout=seconds, timeout_summary="waits for a person"
             )
         except TimeoutError:
-            raise HoldExpiredError(f"nobody answered {event.type} within {seconds:g} s") from None
+            raise ApprovalTimeoutError(f"nobody answered {event.type} within {seconds:g} s") from None
 
     @staticmethod
     async def _start_next_attempt(start: JobStart) -> None:
@@ -239,97 +240,102 @@ class JobWorkflow(Generic[State]):
                 **start_options(start),
             )
 
-    async def go_to(self, job: JobInput, phase: str, units: int = 0) -> None:
-        """Begin a phase, and show it to everyone who looks: the row, the stream, the Temporal UI."""
+    async def enter_phase(self, job: JobInput, phase: str, units: int = 0) -> None:
+        """Begin a phase, and show it in the row, the stream and the Temporal UI."""
         self.state.phase, self.state.next = phase, 0
         self._phase, self._done, self._units = phase, 0, units
-        self._show()
+        self._show_details()
         change = PhaseChange(ref=job.ref, phase=phase)
-        await workflow.execute_local_activity_method(JobActivities.enter_phase, change, **PROJECTION)
+        await workflow.execute_local_activity_method(JobActivities.enter_phase, change, **DB_LOCAL)
 
-    def tell_phase(self, phase: str) -> None:
-        """Show in the Temporal UI what the job does; where nobody waits for it, the row need not be written."""
+    def show_phase(self, phase: str) -> None:
+        """Show a phase in the Temporal UI alone: where nobody follows the job, its row need not be written."""
         self._phase = phase
-        self._show()
+        self._show_details()
 
-    def carry_on(self, job: JobInput) -> None:
-        """Continue as new with the whole state; the history has grown long."""
+    def continue_as_new(self, job: JobInput) -> None:
+        """Continue as new with the whole state, because the history has grown long."""
         self.state.paused, self.state.window = self.paused, self.window
         workflow.continue_as_new(job.model_copy(update={"state": self.state.model_dump(mode="json")}))
 
-    async def through(self, job: JobInput, start: Callable[[int], Awaitable[object]], units: int) -> None:
+    async def run_chunks(self, job: JobInput, run: Callable[[int], Awaitable[object]], chunks: int) -> None:
         """Run the chunks of a phase; continues as new in the middle when the history has grown long.
 
         Args:
             job: The workflow's input.
-            start: Runs the chunk of one unit.
-            units: How many there are.
+            run: Runs the chunk of a number.
+            chunks: How many there are.
         """
-        following = await self._slide(start, units, self.state.next)
-        if following < units:
+        following = await self._run_window(run, chunks, self.state.next)
+        if following < chunks:
             self.state.next = following
-            self.carry_on(job)
+            self.continue_as_new(job)
 
-    async def _slide(self, start: Callable[[int], Awaitable[object]], units: int, first: int) -> int:
+    async def _run_window(self, run: Callable[[int], Awaitable[object]], chunks: int, first: int) -> int:
         """Keep up to `window` chunks in flight until all are done or the history has grown long.
 
         Args:
-            start: Runs the chunk of one unit.
-            units: How many there are.
+            run: Runs the chunk of a number.
+            chunks: How many there are.
             first: The first that has not been started by an earlier run.
 
         Returns:
-            The first unit that has not been started: `units` when all are done. Nothing is in flight.
+            The first chunk that has not been started: `chunks` when all are done. Nothing is in flight.
         """
-        self._units, self._done = units, first
-        self._show()
-        pending: set[asyncio.Task[object]] = set()
+        self._units, self._done = chunks, first
+        self._show_details()
+        in_flight: set[asyncio.Task[object]] = set()
         following = first
+
+        def is_next_due() -> bool:
+            # A chunk that has failed stays in flight, so that it is noticed here: also while the job is paused, and
+            # also where a window that was narrowed meanwhile leaves no room beside it.
+            return any(map(_has_failed, in_flight)) or (not self.paused and len(in_flight) < self.window)
+
         try:
-            while following < units and not workflow.info().is_continue_as_new_suggested():
-                await workflow.wait_condition(lambda: not self.paused and len(pending) < self.window)
-                task = asyncio.create_task(_run(start, following))
-                pending.add(task)
-                task.add_done_callback(self._landed(pending))
+            while following < chunks and not workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(is_next_due)
+                _raise_first(in_flight)
+                task = asyncio.create_task(_run(run, following))
+                in_flight.add(task)
+                task.add_done_callback(self._count_when_done(in_flight))
                 following += 1
-                # Wait for the window before the next look, and let a failed chunk end the job at once.
-                await workflow.wait_condition(
-                    lambda: len(pending) < self.window or any(_failed(task) for task in pending)
-                )
-                _raise_first(pending)
-            while pending:
-                done, _ = await workflow.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
-                _raise_first(done)
+                # Wait for the window before the next look at the history, and let a failed chunk end the job at once.
+                await workflow.wait_condition(lambda: len(in_flight) < self.window or any(map(_has_failed, in_flight)))
+                _raise_first(in_flight)
+            while in_flight:
+                ended, _ = await workflow.wait(in_flight, return_when=asyncio.FIRST_EXCEPTION)
+                _raise_first(ended)
         finally:
-            for task in pending:
+            for task in in_flight:
                 task.cancel()
         return following
 
-    def _landed(self, pending: set[asyncio.Task[object]]) -> Callable[[asyncio.Task[object]], None]:
-        def land(task: asyncio.Task[object]) -> None:
-            if not _failed(task):
-                pending.discard(task)
+    def _count_when_done(self, in_flight: set[asyncio.Task[object]]) -> Callable[[asyncio.Task[object]], None]:
+        def count(task: asyncio.Task[object]) -> None:
+            if not _has_failed(task):
+                in_flight.discard(task)
                 self._done += 1
-                self._show()
+                self._show_details()
 
-        return land
+        return count
 
-    def _tell(self, state: JobState) -> None:
-        """Let operators find the job by what it does now."""
+    def _show_state(self, state: JobState) -> None:
+        """Let operators find the job by its state."""
         workflow.upsert_search_attributes([attributes.STATE.value_set(state)])
-        self._show()
+        self._show_details()
 
-    def _show(self) -> None:
+    def _show_details(self) -> None:
         state = " — **paused**" if self.paused else ""
         units = f": {self._done} of {self._units} chunks" if self._units else ""
         retries = "".join(
-            f"\n\n**Trying again**: {one.activity}, {one.attempt} failed attempts: {one.message}"
-            for one in sorted(self._retrying.values(), key=lambda one: -one.attempt)[:MAX_RETRIES]
+            f"\n\n**Trying again**: {retry.activity}, {retry.attempt} failed attempts: {retry.message}"
+            for retry in sorted(self._retrying.values(), key=lambda retry: -retry.attempt)[:MAX_RETRIES]
         )
         workflow.set_current_details(f"**{self._phase or 'starting'}**{units}{state}\n\nWindow: {self.window}{retries}")
 
 
-async def _to_the_end(ending: Coroutine[Any, Any, JobOutcome]) -> JobOutcome:
+async def _complete(ending: Coroutine[Any, Any, JobOutcome]) -> JobOutcome:
     """Await what must happen, also when the cancel of the workflow comes in between."""
     task = asyncio.create_task(ending)
     while True:
@@ -340,26 +346,26 @@ async def _to_the_end(ending: Coroutine[Any, Any, JobOutcome]) -> JobOutcome:
                 raise
 
 
-def _moment(at: datetime | None) -> str:
+def _format_deadline(at: datetime | None) -> str:
     return "its deadline" if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-async def _run(start: Callable[[int], Awaitable[object]], unit: int) -> object:
-    return await start(unit)
+async def _run(run: Callable[[int], Awaitable[object]], chunk: int) -> object:
+    return await run(chunk)
 
 
-def _failed(task: asyncio.Task[object]) -> bool:
+def _has_failed(task: asyncio.Task[object]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def _raise_first(tasks: Iterable[asyncio.Task[object]]) -> None:
     for task in tasks:
-        if _failed(task):
+        if _has_failed(task):
             task.result()
 
 
 def _cause(error: BaseException) -> JobError:
-    """What the activity raised: the first error of the chain with a code of ours, else the innermost one."""
+    """Return what the activity raised: the first error of the chain with a code of ours, else the innermost one."""
     leaf: BaseException = error
     while True:
         if isinstance(leaf, ApplicationError) and leaf.type in set(ErrorCode):

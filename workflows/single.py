@@ -31,9 +31,9 @@ class SingleActivityWorkflow(JobWorkflow[RunState]):
     async def _phases(self, job: JobInput) -> dict[str, Any]:
         phase = job.ref.kind.replace("_", " ")
         if self.shows_phase:
-            await self.go_to(job, phase)
+            await self.enter_phase(job, phase)
         else:
-            self.tell_phase(phase)
+            self.show_phase(phase)
         await workflow.wait_condition(lambda: not self.paused)
         method, options = self.called
         result: dict[str, Any] = await workflow.execute_activity_method(method, job.ref, **options)
@@ -58,7 +58,7 @@ def single_activity_job(
     name = "".join(word.capitalize() for word in kind.split("_")) + "Workflow"
 
     async def run(self: SingleActivityWorkflow, job: JobInput) -> JobOutcome:
-        return await self.conduct(job, self._phases)
+        return await self.run_job(job, self._phases)
 
     # Temporal skips `self` where it has no type, and takes a class for local whose method says so.
     del run.__annotations__["self"]

@@ -26,7 +26,7 @@ class VectorTaskWorkflow(JobWorkflow[RunState]):
             state.pages = plan.pages
             if not state.pages:
                 return
-            await self.go_to(job, self.phase, len(state.pages))
+            await self.enter_phase(job, self.phase, len(state.pages))
         method = VectorActivities.upsert_page if self.phase is Phase.EMBED else VectorActivities.delete_page
         pages = state.pages
 
@@ -35,7 +35,7 @@ class VectorTaskWorkflow(JobWorkflow[RunState]):
             summary = f"{self.phase} page {pages[unit]}"
             return await workflow.execute_activity_method(method, task, **CHUNK, summary=summary)
 
-        await self.through(job, chunk, len(pages))
+        await self.run_chunks(job, chunk, len(pages))
 
 
 @workflow.defn(name=VECTOR_UPSERTION)
@@ -47,7 +47,7 @@ class VectorUpsertionWorkflow(VectorTaskWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt of an upsertion task."""
-        return await self.conduct(job, self._phases)
+        return await self.run_job(job, self._phases)
 
 
 @workflow.defn(name=VECTOR_DELETION)
@@ -59,7 +59,7 @@ class VectorDeletionWorkflow(VectorTaskWorkflow):
     @workflow.run
     async def run(self, job: JobInput) -> JobOutcome:
         """Run one attempt of a deletion task."""
-        return await self.conduct(job, self._phases)
+        return await self.run_job(job, self._phases)
 
 
 VECTOR_WORKFLOWS: list[type] = [VectorUpsertionWorkflow, VectorDeletionWorkflow]

@@ -20,6 +20,7 @@ from towpath.jobs import search_attributes as attributes
 from towpath.jobs.types import DeliveryRef, JobRef
 from towpath.webhooks.types import (
     DELIVERY,
+    NOTICE,
     DeliveryInput,
     DeliveryOutcome,
     DeliveryState,
@@ -27,8 +28,7 @@ from towpath.webhooks.types import (
     NoticeOutcome,
     TryTask,
 )
-from towpath.webhooks.types import NOTICE as NOTICE_WORKFLOW
-from towpath.workflows.options import NOTICE
+from towpath.workflows.options import WEBHOOK
 
 FIRST_AT_ONCE = 200
 
@@ -40,15 +40,15 @@ class DeliveryWorkflow:
     """Tells one receiver of one event."""
 
     @workflow.run
-    async def run(self, given: DeliveryInput) -> DeliveryOutcome:
+    async def run(self, delivery: DeliveryInput) -> DeliveryOutcome:
         """Try until the receiver has it, wants it no more, or the schedule is over."""
-        number = given.tried
-        if given.wait:
-            await workflow.sleep(given.wait, summary=f"before attempt {number + 1}")
+        number = delivery.tried
+        if delivery.wait:
+            await workflow.sleep(delivery.wait, summary=f"before attempt {number + 1}")
         while True:
-            task = TryTask(ref=given.ref, number=number)
+            task = TryTask(ref=delivery.ref, number=number)
             outcome = await workflow.execute_activity_method(
-                WebhookActivities.try_delivery, task, **NOTICE, summary=f"attempt {number + 1}"
+                WebhookActivities.try_delivery, task, **WEBHOOK, summary=f"attempt {number + 1}"
             )
             number += 1
             if outcome.state is not DeliveryState.PENDING:
@@ -58,27 +58,27 @@ class DeliveryWorkflow:
             await workflow.sleep(outcome.wait, summary=f"before attempt {number + 1}")
 
 
-@workflow.defn(name=NOTICE_WORKFLOW)
+@workflow.defn(name=NOTICE)
 class NoticeWorkflow:
     """Tells all receivers of one job's end."""
 
     @workflow.run
-    async def run(self, given: NoticeInput) -> NoticeOutcome:
+    async def run(self, notice: NoticeInput) -> NoticeOutcome:
         """Try each once; who does not have it then is tried by a workflow of its own."""
         outcome = NoticeOutcome(delivered=0, pending=0)
-        for place in range(0, len(given.refs), FIRST_AT_ONCE):
-            refs = given.refs[place : place + FIRST_AT_ONCE]
-            found = await workflow.execute_activity_method(
-                WebhookActivities.try_first, NoticeInput(refs=refs), **NOTICE, summary=f"{len(refs)} receivers"
+        for first in range(0, len(notice.refs), FIRST_AT_ONCE):
+            refs = notice.refs[first : first + FIRST_AT_ONCE]
+            outcomes = await workflow.execute_activity_method(
+                WebhookActivities.try_first, NoticeInput(refs=refs), **WEBHOOK, summary=f"{len(refs)} receivers"
             )
             left = [
-                DeliveryInput(ref=ref, tried=1, wait=one.wait)
-                for ref, one in zip(refs, found, strict=True)
-                if one.state is DeliveryState.PENDING
+                DeliveryInput(ref=ref, tried=1, wait=first_attempt.wait)
+                for ref, first_attempt in zip(refs, outcomes, strict=True)
+                if first_attempt.state is DeliveryState.PENDING
             ]
-            await asyncio.gather(*(start_delivery(one) for one in left))
+            await asyncio.gather(*(start_delivery(delivery) for delivery in left))
             outcome.pending += len(left)
-            outcome.delivered += sum(one.state is DeliveryState.DELIVERED for one in found)
+            outcome.delivered += sum(attempt.state is DeliveryState.DELIVERED for attempt in outcomes)
         workflow.set_current_details(f"{outcome.delivered} have it, {outcome.pending} are tried again")
         return outcome
 
@@ -86,24 +86,24 @@ class NoticeWorkflow:
 async def start_notice(job: JobRef, refs: list[DeliveryRef], *, step: int = 0) -> None:
     """Start a notice from within a job's workflow: of its end, or of a step's progress."""
     if refs:
-        identity = f"{job.organization}/{NOTICE_WORKFLOW}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
-        await _start(NoticeWorkflow.run, NoticeInput(refs=refs), identity, job.organization, NOTICE_WORKFLOW)
+        identity = f"{job.organization}/{NOTICE}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
+        await _start(NoticeWorkflow.run, NoticeInput(refs=refs), identity, job.organization, NOTICE)
 
 
-async def start_delivery(given: DeliveryInput) -> bool:
+async def start_delivery(delivery: DeliveryInput) -> bool:
     """Start a delivery from within a workflow; one that runs is left alone.
 
     Returns:
         Whether it was started.
     """
-    return await _start(DeliveryWorkflow.run, given, given.ref.workflow_id, given.ref.organization, DELIVERY)
+    return await _start(DeliveryWorkflow.run, delivery, delivery.ref.workflow_id, delivery.ref.organization, DELIVERY)
 
 
-async def _start(run: Run, given: BaseModel, identity: str, organization: str, kind: str) -> bool:
+async def _start(run: Run, argument: BaseModel, identity: str, organization: str, kind: str) -> bool:
     try:
         await workflow.start_child_workflow(
             run,
-            given,
+            argument,
             id=identity,
             task_queue=Queue.ENGINE,
             # One that an operator has terminated may be taken up by the reconciler.

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from towpath.ai.service.questions import ask_in_thread, draw_chart
-from towpath.ai.store.threads import read_thread, read_turn
+from towpath.ai.service.conversations import get_thread_job, load_thread, load_turn
+from towpath.ai.service.questions import ask_in_thread
+from towpath.ai.service.results import draw_chart
 from towpath.ai.types import MAX_PROMPT, Turn
 from towpath.api.console.conversation import base_of, step_with_rows, thread_page, turn_fragment
 from towpath.api.console.failures import PageRoute
@@ -23,8 +24,6 @@ from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.state import AppState, State
 from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
 from towpath.core.errors import BadInputError, ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
-from towpath.jobs.store.jobs import get_job
-from towpath.jobs.store.tables import JobRow
 
 router = APIRouter(prefix="/chat/{conversation_id}", route_class=PageRoute, include_in_schema=False)
 PART_HEADER = "Towpath-Part"
@@ -52,17 +51,8 @@ PartVisitor = Annotated[Visitor, Depends(_visitor)]
 PageVisitor = Annotated[Visitor, Depends(_page_visitor)]
 
 
-async def _job_of(state: AppState, visitor: Visitor, conversation_id: UUID, job_id: UUID) -> JobRow:
-    """A job, if it is one of the thread's: a link opens no other."""
-    job = await get_job(state.db, visitor.caller.organization, job_id)
-    if job.conversation_id != conversation_id:
-        raise NotFoundError(f"no job {job_id} in this conversation")
-    return job
-
-
 async def _turn(state: State, visitor: PartVisitor, conversation_id: UUID, job_id: UUID) -> Turn:
-    await _job_of(state, visitor, conversation_id, job_id)
-    return await read_turn(state.db, visitor.caller.organization, job_id, visitor.user_id)
+    return await load_turn(state.ai, visitor.caller, job_id, conversation_id=conversation_id)
 
 
 ThisTurn = Annotated[Turn, Depends(_turn)]
@@ -71,10 +61,10 @@ ThisTurn = Annotated[Turn, Depends(_turn)]
 async def _page(
     state: AppState, visitor: Visitor, conversation_id: UUID, refused: TowpathError | None = None, typed: str = ""
 ) -> HTMLResponse:
-    thread = await read_thread(state.db, visitor.caller.organization, conversation_id, visitor.user_id)
+    thread = await load_thread(state.ai, visitor.caller, conversation_id)
     notice = None if refused is None else sentence(refused.detail)
-    shown = thread_page(thread, visitor.reader, notice=notice, typed=typed)
-    answer = HTMLResponse(shown, 200 if refused is None else refused.status)
+    page = thread_page(thread, visitor.reader, notice=notice, typed=typed)
+    answer = HTMLResponse(page, 200 if refused is None else refused.status)
     set_retry_after(answer, refused)
     return answer
 
@@ -129,7 +119,7 @@ async def send(request: Request, state: State, conversation_id: UUID, visitor: P
     except TowpathError as refused:
         return await _page(state, visitor, conversation_id, refused, typed)
     if PART_HEADER in request.headers:
-        turn = await read_turn(state.db, visitor.caller.organization, job.id, visitor.user_id)
+        turn = await load_turn(state.ai, visitor.caller, job.id)
         return HTMLResponse(turn_fragment(turn, conversation_id, visitor.reader), 201)
     return RedirectResponse(f"{base_of(conversation_id)}#turn-{job.id}", 303)
 
@@ -151,7 +141,7 @@ async def cancel(
 ) -> Response:  # fmt: skip
     """Stops a question, unless its answer is being stored already."""
     visitor.check(request, await read_form(request))
-    await _job_of(state, visitor, conversation_id, job_id)
+    await get_thread_job(state.ai, visitor.caller, conversation_id, job_id)
     await state.jobs.cancel(visitor.caller, job_id)
     if PART_HEADER in request.headers:
         return Response(status_code=204)
@@ -173,7 +163,7 @@ async def follow(
     position: Position,
 ) -> Response:
     """A question's events, from after `Last-Event-ID`; they tell the script when to look again."""
-    job = await _job_of(state, visitor, conversation_id, job_id)
+    job = await get_thread_job(state.ai, visitor.caller, conversation_id, job_id)
     return no_more() if has_everything(job, position) else stream(state, job, _events(state, job_id, position or 0))
 
 
@@ -210,21 +200,28 @@ async def _chart(
     svg: bool,
     dark: bool,
 ) -> Response:
-    await _job_of(state, visitor, conversation_id, job_id)
     width, height = size
-    organization, user_id = visitor.caller.organization, visitor.user_id
-    drawn = await draw_chart(state.db, organization, user_id, job_id, width=width, height=height, svg=svg, dark=dark)
+    picture = await draw_chart(
+        state.ai,
+        visitor.caller,
+        job_id,
+        conversation_id=conversation_id,
+        width=width,
+        height=height,
+        svg=svg,
+        dark=dark,
+    )
     headers = {"Cache-Control": KEPT_AN_HOUR, "Content-Security-Policy": CHART_POLICY}
-    return Response(drawn, media_type="image/svg+xml" if svg else "image/png", headers=headers)
+    return Response(picture, media_type="image/svg+xml" if svg else "image/png", headers=headers)
 
 
 @router.get("/jobs/{job_id}/actions/{number}.csv")
 async def rows(turn: ThisTurn, number: int) -> Response:
     """The rows of one step; what a spreadsheet would run as a formula gets an apostrophe."""
-    found = step_with_rows(turn.actions, number)
-    if found is None:
+    action = step_with_rows(turn.actions, number)
+    if action is None:
         raise NotFoundError("this step brought no rows")
-    return csv_response(found, f"rows-{str(turn.job_id)[:8]}-{number}.csv")
+    return csv_response(action, f"rows-{str(turn.job_id)[:8]}-{number}.csv")
 
 
 @router.get("/{rest:path}")

@@ -17,7 +17,7 @@ from towpath.api.console.visitors import SignInNeededError, Visitor, read_visito
 from towpath.api.http.auth import assert_allowed
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
-from towpath.jobs.store.listing import JobFilter, list_page
+from towpath.jobs.lists import JobFilter
 from towpath.jobs.types import ReviewStatus
 
 PART = "fragment"
@@ -27,7 +27,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 @router.get("/")
 async def root() -> RedirectResponse:
-    """The site's own address leads to the console."""
+    """Lead from the site's own address to the console."""
     return RedirectResponse(HOME, 303)
 
 
@@ -36,7 +36,7 @@ async def _part_visitor(request: Request, state: State) -> Visitor:
 
 
 async def _page_visitor(request: Request, state: State) -> Visitor:
-    """Who opens a page; who is not signed in is led there, and back. A part is refused: its page reloads then."""
+    """Return who opens a page; who is not signed in is led there and back. A part is refused: its page reloads then."""
     try:
         return await read_visitor(request, state)
     except UnauthorizedError as error:
@@ -74,7 +74,7 @@ others = APIRouter(prefix=HOME, route_class=PageRoute, include_in_schema=False)
 
 @others.get("/{rest:path}")
 async def refuse_unknown_page(_: PageVisitor) -> None:
-    """What is no part of the console.
+    """Refuse what is no part of the console.
 
     Raises:
         NotFoundError: Always.
@@ -93,14 +93,13 @@ def check_editor(visitor: Visitor, request: Request, form: Mapping[str, str], ro
 
 
 def pending_reviews(visitor: Visitor) -> JobFilter:
-    """Return the jobs whose review the visitor could decide."""
+    """Return the filter of the jobs whose review the visitor could decide."""
     return JobFilter(review_statuses=[ReviewStatus.PENDING], user_id=visitor.user_id)
 
 
 async def load_reader(state: AppState, visitor: Visitor) -> Reader:
     """Return the visitor for a template, with the count of reviews that wait."""
-    found = await list_page(state.db, visitor.caller.organization, pending_reviews(visitor), page=1, size=1)
-    return replace(visitor.reader, waiting=found.total)
+    return replace(visitor.reader, waiting=await state.jobs.count_pending_reviews(visitor.caller))
 
 
 async def console_page(

@@ -12,15 +12,14 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from markupsafe import Markup
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from towpath.ai.store.jobs import read_ai
-from towpath.ai.types import AI_JOB
 from towpath.api.console.console import PART, PageVisitor, PartVisitor, console_page, is_shown_on_page, load_reader
 from towpath.api.console.delivery_views import DeliveryLine, delivery_line
-from towpath.api.console.extraction_views import ExtractionSummary, extraction_summary
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.job_words import JobLine, job_line
+from towpath.api.console.panels import Panel, PanelLink, panels
 from towpath.api.console.rendering import render
 from towpath.api.console.timeline import Line, build_timeline
 from towpath.api.console.visitors import Visitor, read_form
@@ -29,12 +28,8 @@ from towpath.api.http.state import AppState, State
 from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
 from towpath.core.errors import TowpathError
 from towpath.core.json_values import write_json
-from towpath.extraction.types import CLASSIFICATION, EXTRACTION
-from towpath.jobs.gateway import held_for_review
 from towpath.jobs.policy import JobAction, may
-from towpath.jobs.store.ends import warnings_of
-from towpath.jobs.store.event_log import read_events
-from towpath.jobs.store.staging import read_failures
+from towpath.jobs.rows import is_held_for_review, warnings_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER, FailedItem, JobState, JobView, JobWarning
 from towpath.webhooks.store.deliveries import list_deliveries
@@ -45,7 +40,6 @@ SHOWN_FAILURES = 25
 SHOWN_DELIVERIES = 50
 MAX_PAGE = 1_000_000
 MAX_RESULT = 20_000
-DOCUMENT_KINDS = frozenset({EXTRACTION, CLASSIFICATION})
 
 
 class Act(StrEnum):
@@ -68,6 +62,8 @@ class JobDetail:
         acts: What the state allows.
         thread: The conversation that the job belongs to.
         before: Events up to here are not shown; 0: all are.
+        panel: What the job's kind shows beyond this.
+        links: Where its kind leads.
     """
 
     line: JobLine
@@ -80,18 +76,19 @@ class JobDetail:
     failures_total: int
     failures_page: int
     deliveries: list[DeliveryLine]
-    extraction: ExtractionSummary | None
+    panel: Markup | None
+    links: list[PanelLink]
     result: str | None
     warnings: list[JobWarning]
 
     @property
     def failures_pages(self) -> int:
-        """How many pages of failed items there are."""
+        """Return how many pages of failed items there are."""
         return max(ceil(self.failures_total / SHOWN_FAILURES), 1)
 
 
 def acts_of(job: JobRow, visitor: Visitor) -> list[Act]:
-    """What a visitor can do with a job in its state, the likeliest first."""
+    """Return what a visitor can do with a job in its state, the likeliest first."""
     return [act for act in _acts(job) if may(visitor.caller, ACTIONS[act], job)]
 
 
@@ -104,14 +101,14 @@ def _acts(job: JobRow) -> list[Act]:
     if job.phase == DELIVER:
         return []
     if job.state is JobState.PAUSED:
-        return [Act.CANCEL] if held_for_review(job) else [Act.CONTINUE, Act.CANCEL]
+        return [Act.CANCEL] if is_held_for_review(job) else [Act.CONTINUE, Act.CANCEL]
     return [Act.PAUSE, Act.CANCEL]
 
 
 async def read_detail(
     state: AppState, visitor: Visitor, job_id: UUID, *, failures_page: int = 1, before: int | None = None
 ) -> JobDetail:
-    """What a job's page shows.
+    """Load what a job's page shows.
 
     Args:
         failures_page: Which page of failed items.
@@ -123,9 +120,10 @@ async def read_detail(
     job = await state.jobs.find(visitor.caller, job_id)
     newest = job.last_seq if before is None else min(before - 1, job.last_seq)
     after = max(newest - SHOWN_EVENTS, 0)
-    events = await read_events(state.db, job.id, after=after, limit=max(newest - after, 1))
+    events = await state.jobs.load_events(job, after=after, limit=max(newest - after, 1))
     offset = (failures_page - 1) * SHOWN_FAILURES
-    failures, total = await read_failures(state.db, job.id, limit=SHOWN_FAILURES, offset=offset)
+    failures = await state.jobs.load_failures(job, limit=SHOWN_FAILURES, offset=offset)
+    panel = panels()[job.kind]
     deliveries = await list_deliveries(
         state.db, visitor.caller.organization, job_id=job.id, state=None, seer=None, before=None, limit=SHOWN_DELIVERIES
     )
@@ -136,23 +134,22 @@ async def read_detail(
         thread=job.conversation_id,
         events=build_timeline(events),
         before=after + 1 if after else 0,
-        failures=failures,
-        failures_total=total,
+        failures=failures.items,
+        failures_total=failures.total,
         failures_page=failures_page,
-        deliveries=[delivery_line(one) for one in deliveries],
-        extraction=await extraction_summary(state, job) if job.kind in DOCUMENT_KINDS else None,
-        result=await _result_of(state, job),
+        deliveries=[delivery_line(delivery) for delivery in deliveries],
+        panel=None if panel.render is None else await panel.render(state, job),
+        links=[] if panel.links is None else panel.links(job),
+        result=await _result_of(state, job, panel),
         warnings=warnings_of(job),
     )
 
 
-async def _result_of(state: AppState, job: JobRow) -> str | None:
-    """What the job has brought: a question's answer, else its small result as JSON."""
-    if job.kind == AI_JOB and job.state is JobState.COMPLETED:
-        async with state.db.transaction() as connection:
-            answer = (await read_ai(connection, [job.id]))[job.id].summary
-        if answer:
-            return _shortened(answer)
+async def _result_of(state: AppState, job: JobRow, panel: Panel) -> str | None:
+    """Return what the job has brought: in the words of its kind, else its small result as JSON."""
+    words = None if panel.load_result is None else await panel.load_result(state, job)
+    if words:
+        return _shortened(words)
     return _as_json(job.result) if job.result else None
 
 
@@ -177,7 +174,7 @@ async def show(
     failures_page: FailuresPage = 1,
     before: Before = None,
 ) -> Response:
-    """The page, or for its script the part that changes."""
+    """Show the page, or for its script the part that changes."""
     detail = await read_detail(state, visitor, job_id, failures_page=failures_page, before=before)
     if PART in request.query_params:
         reader = await load_reader(state, visitor)
@@ -187,7 +184,7 @@ async def show(
 
 @router.post("/act/{act}")
 async def do(request: Request, state: State, visitor: PageVisitor, job_id: UUID, act: Act) -> Response:
-    """Pauses, continues, cancels or restarts; what the state does not allow is told on the page."""
+    """Pause, continue, cancel or restart a job; what its state does not allow is shown on the page."""
     visitor.check(request, await read_form(request))
     job = await state.jobs.find(visitor.caller, job_id)
     try:
@@ -208,8 +205,7 @@ async def _do(state: AppState, visitor: Visitor, job: JobRow, act: Act) -> None:
     elif act is Act.RESTART:
         await state.jobs.restart(visitor.caller, job.id)
     else:
-        # Of a document a person wants to see what has become of it.
-        await state.jobs.cancel(visitor.caller, job.id, wait=job.kind in DOCUMENT_KINDS)
+        await state.jobs.cancel(visitor.caller, job.id, wait=panels()[job.kind].waits_for_cancel)
 
 
 @router.get("/events", response_class=EventSourceResponse)
@@ -219,7 +215,7 @@ async def follow(
     job_id: UUID,
     position: Position,
 ) -> Response:
-    """The numbers of a job's events, from after `Last-Event-ID`; they tell the script when to look again."""
+    """Stream the numbers of a job's events, from after `Last-Event-ID`; they let the script look again."""
     job = await state.jobs.find(visitor.caller, job_id)
     return no_more() if has_everything(job, position) else stream(state, job, _numbers(state, job.id, position or 0))
 

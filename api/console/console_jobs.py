@@ -13,12 +13,10 @@ from enum import StrEnum
 from math import ceil
 from typing import Any, TypeVar
 from urllib.parse import urlencode
-from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from towpath.accounts.types import KeyKind
 from towpath.api.console.console import PART, PageVisitor, console_page, load_reader
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.job_words import REVIEW_WORDS, STATUS_WORDS, job_line
@@ -27,10 +25,8 @@ from towpath.api.console.sign_in import HOME
 from towpath.api.console.visitors import Visitor
 from towpath.api.http.links import public_base
 from towpath.api.http.state import AppState, State
-from towpath.core.errors import NotFoundError
+from towpath.jobs.lists import JobFilter
 from towpath.jobs.registry import is_kind, job_types
-from towpath.jobs.store.jobs import get_job, list_jobs
-from towpath.jobs.store.listing import JobFilter, list_page, totals_by_status
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobStatus, ReviewStatus
 
@@ -60,24 +56,24 @@ class JobQuery:
     page: int = 1
 
     @classmethod
-    def read(cls, given: Mapping[str, str]) -> JobQuery:
-        """Out of an address."""
-        number = given.get("page", "")
+    def read(cls, query: Mapping[str, str]) -> JobQuery:
+        """Read the query of an address."""
+        number = query.get("page", "")
         return cls(
-            kind=kind if is_kind(kind := given.get("kind", "").lower()) else None,
-            status=_word(JobStatus, given.get("status")),
-            review=_word(ReviewStatus, given.get("review")),
-            since=since if (since := given.get("since", "")) in WINDOWS else "",
-            q=given.get("q", "").strip()[:MAX_ID],
+            kind=kind if is_kind(kind := query.get("kind", "").lower()) else None,
+            status=_word(JobStatus, query.get("status")),
+            review=_word(ReviewStatus, query.get("review")),
+            since=since if (since := query.get("since", "")) in WINDOWS else "",
+            q=query.get("q", "").strip()[:MAX_ID],
             page=min(max(int(number), 1), MAX_PAGE) if number.isdecimal() and len(number) < 10 else 1,
         )
 
     def at(self, base: str, **changes: Any) -> str:
         """Return the address of the list with some things changed; another filter begins on its first page."""
         changed = replace(self, **({"page": 1} | changes))
-        told = {"status": changed.status, "kind": changed.kind, "review": changed.review, "since": changed.since,
+        values = {"status": changed.status, "kind": changed.kind, "review": changed.review, "since": changed.since,
                 "q": changed.q, "page": changed.page if changed.page > 1 else None}  # fmt: skip
-        query = urlencode({name: value for name, value in told.items() if value})
+        query = urlencode({name: value for name, value in values.items() if value})
         return f"{base}?{query}" if query else base
 
     def part(self, **changes: Any) -> str:
@@ -86,25 +82,24 @@ class JobQuery:
         return f"{address}{'&' if '?' in address else '?'}{PART}=1"
 
     @property
-    def narrowed(self) -> bool:
-        """Whether anything but the status is asked for."""
+    def is_narrowed(self) -> bool:
+        """Return whether anything but the status is asked for."""
         return bool(self.kind or self.review or self.since or self.q)
 
-    def wanted(self, user_id: UUID | None) -> JobFilter:
-        """Return the same for the store."""
+    def filter(self) -> JobFilter:
+        """Return which jobs the list shows."""
         after = datetime.now(UTC) - WINDOWS[self.since][1] if self.since else None
         return JobFilter(
             kinds=[self.kind] if self.kind else [],
             statuses=[self.status] if self.status else [],
             review_statuses=[self.review] if self.review else [],
             created_after=after,
-            user_id=user_id,
         )
 
 
-def _word(words: type[Word], given: str | None) -> Word | None:
+def _word(words: type[Word], text: str | None) -> Word | None:
     try:
-        return words(given) if given else None
+        return words(text) if text else None
     except ValueError:
         return None
 
@@ -123,35 +118,18 @@ class JobTable:
 
     @property
     def pages(self) -> int:
-        """How many pages there are."""
+        """Return how many pages there are."""
         return max(ceil(self.total / PAGE_SIZE), 1)
 
 
 async def read_table(state: AppState, visitor: Visitor, query: JobQuery) -> JobTable:
     """Return a page of jobs, with the totals of the tabs."""
-    organization, user_id = visitor.caller.organization, visitor.user_id
     if query.q:
-        found = await _by_id(state, visitor, query.q)
-        return JobTable(found, len(found), None)
-    listed = await list_page(state.db, organization, query.wanted(user_id), page=query.page, size=PAGE_SIZE)
-    totals = None if query.narrowed else await totals_by_status(state.db, organization, user_id=user_id)
+        jobs = await state.jobs.find_by_any_id(visitor.caller, query.q, limit=MAX_FOUND)
+        return JobTable(jobs, len(jobs), None)
+    listed = await state.jobs.list_page(visitor.caller, query.filter(), page=query.page, size=PAGE_SIZE)
+    totals = None if query.is_narrowed else await state.jobs.count_by_status(visitor.caller)
     return JobTable(listed.jobs, listed.total, totals)
-
-
-async def _by_id(state: AppState, visitor: Visitor, given: str) -> list[JobRow]:
-    """Return the job of an id of ours, and those that clients call so."""
-    caller = visitor.caller
-    if "\x00" in given:
-        return []
-    found = await list_jobs(
-        state.db, caller.organization, external_id=given, user_id=visitor.user_id, limit=MAX_FOUND
-    )  # fmt: skip
-    try:
-        job = await get_job(state.db, caller.organization, UUID(given))
-    except (ValueError, NotFoundError):
-        return found
-    hidden = caller.kind is KeyKind.PERSONAL and job.user_id not in {None, caller.user_id}
-    return found if hidden else [job, *(one for one in found if one.id != job.id)]
 
 
 def _view(request: Request, state: AppState, query: JobQuery, table: JobTable | None, base: str) -> dict[str, Any]:
@@ -172,7 +150,7 @@ def _view(request: Request, state: AppState, query: JobQuery, table: JobTable | 
 
 @router.get("")
 async def shell(request: Request, state: State, visitor: PageVisitor) -> HTMLResponse:
-    """The page before any job was looked for."""
+    """Show the page before any job was looked for."""
     query = JobQuery.read(request.query_params)
     view = _view(request, state, query, None, HOME)
     return page("console_jobs.html", reader=visitor.reader, notice=None, **view)
@@ -180,7 +158,7 @@ async def shell(request: Request, state: State, visitor: PageVisitor) -> HTMLRes
 
 @router.get("/jobs")
 async def jobs(request: Request, state: State, visitor: PageVisitor) -> Response:
-    """The page with its table, or the table alone."""
+    """Show the page with its table, or the table alone."""
     query = JobQuery.read(request.query_params)
     table = await read_table(state, visitor, query)
     if PART not in request.query_params:

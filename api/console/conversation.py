@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from towpath.ai.domain.charts import choose_chart, read_rows
-from towpath.ai.domain.results import last_drawable
+from towpath.ai.domain.results import find_last_drawable
 from towpath.ai.types import MAX_PROMPT, ActionType, AiState, ChartType, StoredAction, Thread, Turn
 from towpath.api.console.rendering import Reader, render
 from towpath.api.console.results import Table, describe_chart, table_of
@@ -92,12 +92,12 @@ def _chart(turn: Turn) -> tuple[int | None, str | None]:
     """At which step the job's one chart stands, and what it shows in words: where it was last decided on."""
     if turn.state is not AiState.COMPLETE:
         return None, None
-    found = last_drawable([turn])
-    styled = [one.number for one in turn.actions if one.type is ActionType.VISUALIZE and one.error is None]
-    if found is None:
+    drawable = find_last_drawable([turn])
+    styled = [step.number for step in turn.actions if step.type is ActionType.VISUALIZE and step.error is None]
+    if drawable is None:
         return (styled[-1], REDRAWN) if styled else (None, None)
-    action, wanted = found
-    kind = choose_chart(action.columns, read_rows(action.columns, action.csv or ""), wanted)
+    action, requested = drawable
+    kind = choose_chart(action.columns, read_rows(action.columns, action.csv or ""), requested)
     if kind is ChartType.TABLE:
         return None, None
     return max([action.number, *styled]), describe_chart(action, kind)

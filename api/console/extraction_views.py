@@ -9,7 +9,7 @@ from typing import Any
 from towpath.api.http.state import AppState
 from towpath.core.errors import NotFoundError
 from towpath.core.json_values import write_json
-from towpath.extraction.store.jobs import get_extraction
+from towpath.extraction.service.results import load_extraction
 from towpath.extraction.types import Extraction, ExtractParams, FieldSource
 from towpath.jobs.store.tables import JobRow
 
@@ -51,17 +51,17 @@ class ExtractionSummary:
 
 
 async def extraction_summary(state: AppState, job: JobRow) -> ExtractionSummary | None:
-    """What a job's page tells of its document; None: nothing is kept of it."""
+    """Return what a job's page shows of its document; None: nothing is stored of it."""
     try:
-        found = await get_extraction(state.db, job.organization, job.id)
+        extraction = await load_extraction(state.extraction, job)
     except NotFoundError:
         return None
-    fields = fields_of(found, schema_of(job))
-    return ExtractionSummary(found, document_facts(found, job.processed), fields)
+    fields = fields_of(extraction, schema_of(job))
+    return ExtractionSummary(extraction, document_facts(extraction, job.processed), fields)
 
 
 def schema_of(job: JobRow) -> Mapping[str, Any] | None:
-    """The schema of a job in the order in which it was written; None: it has none."""
+    """Return the schema of a job in the order in which it was written; None: it has none."""
     return ExtractParams.model_validate(job.params).schema_
 
 
@@ -84,7 +84,7 @@ def document_facts(extraction: Extraction, read: int) -> list[str]:
 
 
 def size_in_words(size: int) -> str:
-    """Bytes in fitting units: `812 bytes`, `1.2 MB`."""
+    """Write a number of bytes in fitting units: `812 bytes`, `1.2 MB`."""
     if size < 1000:
         return f"{size} bytes"
     for unit, bytes_of in (("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
@@ -94,25 +94,25 @@ def size_in_words(size: int) -> str:
 
 
 def fields_of(extraction: Extraction, schema: Mapping[str, Any] | None) -> list[FieldLine]:
-    """The extracted properties in the schema's order, then others."""
-    found = extraction.extracted
-    if found is None:
+    """Return the extracted properties in the schema's order, then others."""
+    extracted = extraction.extracted
+    if extracted is None:
         return []
     named = list((schema or {}).get("properties") or {})
-    names = [*named, *(name for name in found.data if name not in named)]
+    names = [*named, *(name for name in extracted.data if name not in named)]
     return [
         FieldLine(
             name=name,
-            text=shown(found.data[name]) if name in found.data else "",
-            sure=sureness(found.sources.get(name), known=name in found.data),
-            page=found.sources[name].page if name in found.sources else None,
+            text=shown(extracted.data[name]) if name in extracted.data else "",
+            sure=sureness(extracted.sources.get(name), known=name in extracted.data),
+            page=extracted.sources[name].page if name in extracted.sources else None,
         )
         for name in names
     ]
 
 
 def shown(value: Any) -> str:
-    """A value on one line."""
+    """Write a value on one line."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = value if isinstance(value, str) else write_json(value).decode()
@@ -120,7 +120,7 @@ def shown(value: Any) -> str:
 
 
 def sureness(source: FieldSource | None, *, known: bool) -> Sureness | None:
-    """How sure a value is; None: nothing is known of that.
+    """Say how sure a value is; None: nothing is known of that.
 
     Args:
         known: Whether there is a value.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from towpath.jobs.registry import job_type
+from towpath.jobs.rows import read_subject
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState, JobStatus, ReviewStatus, job_status
 
@@ -57,7 +57,7 @@ class JobLine:
 
 
 def job_line(job: JobRow, now: datetime | None = None) -> JobLine:
-    """A job in words."""
+    """Return a job in words."""
     status = job_status(job.state, retrying=job.retrying)
     cancelling = job.cancelling and not job.state.final
     return JobLine(
@@ -73,31 +73,28 @@ def job_line(job: JobRow, now: datetime | None = None) -> JobLine:
 
 
 def subject_of(job: JobRow) -> str:
-    """What a job works on: a question, a document's name, an index; its short id where nothing is known."""
+    """Return what a job works on: a question, a document's name, an index; its short id where nothing is known."""
     described = job_type(job.kind)
-    subject = job.params.get(described.headline) if described.headline else None
-    subject = subject or job.params.get(described.subject)
-    if isinstance(subject, Mapping):
-        subject = subject.get("file_name")
+    subject = read_subject(job, described.headline) or read_subject(job, described.subject)
     words = " ".join(str(subject or f"Job {str(job.id)[:8]}").split())
     return words if len(words) <= SUBJECT_CHARACTERS else f"{words[: SUBJECT_CHARACTERS - 1].rstrip()}…"
 
 
 def bar_of(job: JobRow) -> Bar:
-    """How far a job is, by its items or by the fraction that its steps have told."""
+    """Return how far a job is, by its items or by the fraction that its steps report."""
     failed = f", {job.failed:,} failed" if job.failed else ""
     left_out = f", {job.skipped:,} skipped" if job.skipped else ""
     if job.total:
         share = 1.0 if job.state is JobState.COMPLETED else max(job.fraction, 0.0)
         return Bar(share, f"{job.processed:,} of {job.total:,}{failed}{left_out}")
-    done = f"{job.processed:,} done{failed}{left_out}" if job.processed else ""
+    words = f"{job.processed:,} done{failed}{left_out}" if job.processed else ""
     if job.state.final or not job.fraction:
-        return Bar(None, done)
-    return Bar(job.fraction, done or f"{job.fraction:.0%}")
+        return Bar(None, words)
+    return Bar(job.fraction, words or f"{job.fraction:.0%}")
 
 
 def duration_of(job: JobRow, now: datetime) -> float | None:
-    """Seconds from the start to the end, or until now; None: it has not begun."""
+    """Return the seconds from the start to the end, or until now; None: it has not begun."""
     if job.started_at is None:
         return None
     return max(((job.completed_at or now) - job.started_at).total_seconds(), 0.0)

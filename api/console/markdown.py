@@ -63,7 +63,7 @@ def _close_table(_renderer: RendererHTML, _tokens: Sequence[Token], _at: int, _o
     return "</table></div>\n"
 
 
-def _made() -> MarkdownIt:
+def _make_renderer() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     parser.validateLink = _allowed  # type: ignore[method-assign]
     parser.core.ruler.push("place_headings", _place_headings)
@@ -78,4 +78,4 @@ def _made() -> MarkdownIt:
     return parser
 
 
-_parser = _made()
+_parser = _make_renderer()

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from towpath.ai.domain.cells import Cell, cell_of, cells_of, value_of
-from towpath.ai.domain.words import all_rows, more_rows
+from towpath.ai.domain.cells import Cell, format_cell, format_cells, parse_decimal
+from towpath.ai.domain.words import describe_cut, describe_total
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import MAX_CSV_BYTES, ChartType, ResultColumn, StoredAction
 
@@ -50,13 +50,13 @@ def table_of(action: StoredAction) -> Table | None:
     if not head:
         return None
     columns = _columns(action, head)
-    cells = cells_of(columns, rows)
+    cells = format_cells(columns, rows)
     return Table(
         head=head,
         numeric=[column.type is DataType.NUMBER for column in columns],
         first=cells[:FIRST_ROWS],
         rest=cells[FIRST_ROWS:],
-        total=all_rows(action),
+        total=describe_total(action),
         truncated=action.truncated or action.rows > len(cells),
     )
 
@@ -84,34 +84,36 @@ def describe_chart(action: StoredAction, kind: ChartType) -> str:
         return name
     shown = _joined(columns[place].label for place in measures)
     if not others:
-        values = _joined(f"{columns[place].label} {cell_of(rows[0][place], columns[place]).text}" for place in measures)
+        values = _joined(
+            f"{columns[place].label} {format_cell(rows[0][place], columns[place]).text}" for place in measures
+        )
         return f"{name} {values}." if len(rows) == 1 else name
     by = _joined(columns[place].label for place in others)
     return f"{name} {shown} by {by}, {_values(action, len(rows))}.{_extremes(rows, columns, others[0], measures[0])}"
 
 
-def _values(action: StoredAction, drawn: int) -> str:
-    if more_rows(action, drawn) is None:
-        return f"{drawn:,} values"
-    return f"the first {drawn:,} of {all_rows(action).removesuffix(' rows')} values"
+def _values(action: StoredAction, shown_rows: int) -> str:
+    if describe_cut(action, shown_rows) is None:
+        return f"{shown_rows:,} values"
+    return f"the first {shown_rows:,} of {describe_total(action).removesuffix(' rows')} values"
 
 
 def _joined(words: Iterable[str]) -> str:
-    found = list(words)
-    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+    items = list(words)
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def _extremes(rows: Sequence[Sequence[str]], columns: Sequence[ResultColumn], label: int, measure: int) -> str:
-    found: list[tuple[Decimal, Sequence[str]]] = []
+    rows_by_value: list[tuple[Decimal, Sequence[str]]] = []
     for row in rows:
-        value = value_of(row[measure]) if measure < len(row) else None
+        value = parse_decimal(row[measure]) if measure < len(row) else None
         if value is not None:
-            found.append((value, row))
-    if len(found) < 2:
+            rows_by_value.append((value, row))
+    if len(rows_by_value) < 2:
         return ""
-    highest, lowest = (choose(found, key=lambda pair: pair[0])[1] for choose in (max, min))
+    highest, lowest = (choose(rows_by_value, key=lambda pair: pair[0])[1] for choose in (max, min))
 
-    def told(row: Sequence[str]) -> str:
-        return f"{cell_of(row[label], columns[label]).text} with {cell_of(row[measure], columns[measure]).text}"
+    def describe(row: Sequence[str]) -> str:
+        return f"{format_cell(row[label], columns[label]).text} with {format_cell(row[measure], columns[measure]).text}"
 
-    return f" Highest is {told(highest)}, lowest is {told(lowest)}."
+    return f" Highest is {describe(highest)}, lowest is {describe(lowest)}."

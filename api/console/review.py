@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from math import ceil
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from towpath.api.console.console import PageVisitor, PartVisitor, console_page, is_shown_on_page, pending_reviews
+from towpath.api.console.console import PageVisitor, PartVisitor, console_page, is_shown_on_page
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.job_words import subject_of
 from towpath.api.console.rendering import render
@@ -22,18 +20,14 @@ from towpath.api.console.sheets import read_sheets
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, TowpathError
-from towpath.extraction.domain.shapes import changes_between
-from towpath.extraction.service.reviews import decide_review, save_correction
-from towpath.extraction.store.jobs import get_extraction
-from towpath.extraction.store.pages import read_image
+from towpath.extraction.domain.shapes import find_changes
+from towpath.extraction.service.results import load_extraction, load_picture
+from towpath.extraction.service.reviews import decide_review, find_pending_review, save_correction
 from towpath.extraction.types import EXTRACTION, AnnotateBody, ReviewBody
 from towpath.jobs.policy import JobAction
-from towpath.jobs.store.listing import JobFilter, list_page
-from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import ReviewStatus
 
 router = APIRouter(prefix="/console", route_class=PageRoute, include_in_schema=False)
-QUEUE_PAGE = 50
 MAX_FIELDS = 20_000
 MAX_COMMENT = 4000
 KEPT_AN_HOUR = "private, max-age=3600"
@@ -49,32 +43,6 @@ OVERTAKEN = (
 )
 
 
-async def next_waiting(state: AppState, visitor: Visitor, after: JobRow | None) -> JobRow | None:
-    """The oldest job that waits for its review: the first after another one, else the first of all."""
-    wanted = pending_reviews(visitor)
-    if after is not None:
-        newer = await _oldest(state, visitor, replace(wanted, created_after=after.created_at), after)
-        if newer is not None:
-            return newer
-    return await _oldest(state, visitor, wanted, None, without=after)
-
-
-async def _oldest(
-    state: AppState, visitor: Visitor, wanted: JobFilter, after: JobRow | None, without: JobRow | None = None
-) -> JobRow | None:
-    organization = visitor.caller.organization
-    total = (await list_page(state.db, organization, wanted, page=1, size=1)).total
-    last = ceil(total / QUEUE_PAGE)
-    # What was just reviewed may fill the last page alone.
-    for number in range(last, max(last - 2, 0), -1):
-        found = await list_page(state.db, organization, wanted, page=number, size=QUEUE_PAGE)
-        for job in reversed(found.jobs):
-            behind = after is None or (job.created_at, job.id) > (after.created_at, after.id)
-            if behind and (without is None or job.id != without.id):
-                return job
-    return None
-
-
 @router.get("/review")
 async def queue(
     state: State, visitor: PageVisitor, after: UUID | None = None, done: UUID | None = None
@@ -87,17 +55,17 @@ async def queue(
     """
     seen = after or done
     last = None if seen is None else await state.jobs.find(visitor.caller, seen)
-    found = await next_waiting(state, visitor, last)
-    if found is not None:
-        told = f"?done={done}" if done else ""
-        return RedirectResponse(f"/console/jobs/{found.id}/review{told}", 303)
+    job = await find_pending_review(state.extraction, visitor.caller, after=last)
+    if job is not None:
+        query = f"?done={done}" if done else ""
+        return RedirectResponse(f"/console/jobs/{job.id}/review{query}", 303)
     return await console_page(
-        state, visitor, "review_queue.html", done=await _done(state, visitor, done), skipped=after
+        state, visitor, "review_queue.html", done=await _describe_decided(state, visitor, done), skipped=after
     )
 
 
-async def _done(state: AppState, visitor: Visitor, job_id: UUID | None) -> dict[str, Any] | None:
-    """What is told of the job that was decided before."""
+async def _describe_decided(state: AppState, visitor: Visitor, job_id: UUID | None) -> dict[str, Any] | None:
+    """Return what is said of the job that was decided before; None: nothing."""
     if job_id is None:
         return None
     try:
@@ -120,8 +88,8 @@ async def show(
 ) -> Response:
     """The document beside its fields."""
     reviewed = await read_reviewed(state, visitor.caller, job_id)
-    told = await _done(state, visitor, done)
-    return await _page(state, visitor, reviewed, form_of(reviewed), page=page, done=told, saved=saved)
+    decided = await _describe_decided(state, visitor, done)
+    return await _page(state, visitor, reviewed, form_of(reviewed), page=page, decided=decided, saved=saved)
 
 
 async def _page(
@@ -131,7 +99,7 @@ async def _page(
     form: Node | None,
     *,
     page: int = 1,
-    done: dict[str, Any] | None = None,
+    decided: dict[str, Any] | None = None,
     saved: bool = False,
     comment: str = "",
     whole: str = "",
@@ -140,76 +108,94 @@ async def _page(
     typed: bool = False,
     code: int = 200,
 ) -> HTMLResponse:
-    """The page.
+    """Show the page.
 
     Args:
-        done: What was decided before, of another job.
+        state: The parts that routes use.
+        visitor: Who looks.
+        reviewed: What is reviewed.
+        form: Its data in a form; None: there is nothing to correct.
+        page: The page of the document that is in sight.
+        decided: What was decided before, of another job.
+        saved: Whether a correction was just saved.
+        comment: What stands in the comment.
         whole: What is wrong with the data, and belongs to no field.
+        refused: Why what was sent was not taken.
         version: What the form was made of, where it is shown again.
         typed: Whether the form holds something that is not saved.
+        code: The status of the answer.
     """
     view = await review_view(state, reviewed, form, page=page)
-    more: dict[str, Any] = {"view": view, "page": page, "done": done, "saved": saved, "comment": comment}
-    more |= {"whole": whole, "version": reviewed.version if version is None else version, "typed": typed}
-    more["wrong"] = [] if form is None else [(node.id, name) for node, name in form.called() if node.error]
-    return await console_page(state, visitor, "review.html", refused=refused, code=code, **more)
+    values: dict[str, Any] = {"view": view, "page": page, "done": decided, "saved": saved, "comment": comment}
+    values |= {"whole": whole, "version": reviewed.version if version is None else version, "typed": typed}
+    values["wrong"] = [] if form is None else [(node.id, name) for node, name in form.called() if node.error]
+    return await console_page(state, visitor, "review.html", refused=refused, code=code, **values)
 
 
 @router.post("/jobs/{job_id}/review")
 async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID) -> Response:
     """Saves corrections or decides; what is wrong comes back beside what was typed."""
-    sent = await read_form(request, most_fields=MAX_FIELDS)
-    visitor.check(request, sent)
-    if any("\x00" in value for value in sent.values()):
+    form_values = await read_form(request, most_fields=MAX_FIELDS)
+    visitor.check(request, form_values)
+    if any("\x00" in value for value in form_values.values()):
         raise BadInputError("the form holds a NUL character")
     reviewed = await read_reviewed(state, visitor.caller, job_id)
-    if "row" in sent:
-        form = await _typed(state, reviewed, with_row_changed(sent, sent["row"]))
-        return await _again(state, visitor, reviewed, sent, form)
-    form, wanted = await _typed(state, reviewed, sent), sent.get("act", "")
+    if "row" in form_values:
+        form = await _read_form(state, reviewed, with_row_changed(form_values, form_values["row"]))
+        return await _show_again(state, visitor, reviewed, form_values, form)
+    form, act_name = await _read_form(state, reviewed, form_values), form_values.get("act", "")
     data, whole = None, ""
     if form is not None:
         data, whole = await state.checks.run(reviewed.job.organization, data_of, form, reviewed.schema or {})
     # What was extracted may break its schema, and is nobody's mistake here.
-    touched = data is not None and bool(changes_between(reviewed.data, data))
-    wrong = touched and (bool(whole) or (form is not None and bool(wrong_fields(form))))
-    if wrong and wanted in {SAVE, "approve"}:
-        return await _again(state, visitor, reviewed, sent, form, whole=whole, code=400)
-    changed = data if touched and not wrong else None
-    if changed is not None and sent.get("version", "") != reviewed.version:
-        return await _again(
-            state, visitor, reviewed, sent, form, refused=ConflictError(OVERTAKEN), version=reviewed.version
+    is_changed = data is not None and bool(find_changes(reviewed.data, data))
+    is_wrong = is_changed and (bool(whole) or (form is not None and bool(wrong_fields(form))))
+    if is_wrong and act_name in {SAVE, "approve"}:
+        return await _show_again(state, visitor, reviewed, form_values, form, whole=whole, code=400)
+    changed = data if is_changed and not is_wrong else None
+    if changed is not None and form_values.get("version", "") != reviewed.version:
+        return await _show_again(
+            state, visitor, reviewed, form_values, form, refused=ConflictError(OVERTAKEN), version=reviewed.version
         )
     try:
-        return await _act(state, visitor, reviewed, sent, changed)
+        return await _act(state, visitor, reviewed, form_values, changed)
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
         # Somebody else may have been quicker: the page says how it is now, around what was typed.
         now = await read_reviewed(state, visitor.caller, job_id)
-        return await _again(state, visitor, now, sent, form, refused=refused)
+        return await _show_again(state, visitor, now, form_values, form, refused=refused)
 
 
-async def _typed(state: AppState, reviewed: Reviewed, sent: Mapping[str, str]) -> Node | None:
+async def _read_form(state: AppState, reviewed: Reviewed, form_values: Mapping[str, str]) -> Node | None:
     if reviewed.schema is None or reviewed.data is None:
         return None
-    return await state.checks.run(reviewed.job.organization, TypedForm(reviewed.schema, sent).of_form)
+    return await state.checks.run(reviewed.job.organization, TypedForm(reviewed.schema, form_values).of_form)
 
 
-async def _again(
-    state: AppState, visitor: Visitor, reviewed: Reviewed, sent: Mapping[str, str], form: Node | None, **more: Any
+async def _show_again(
+    state: AppState,
+    visitor: Visitor,
+    reviewed: Reviewed,
+    form_values: Mapping[str, str],
+    form: Node | None,
+    **more: Any,
 ) -> HTMLResponse:
-    """The page with what was typed still in it."""
-    number = sent.get("page", "1")
-    more = {"version": sent.get("version", "")} | more
+    """Show the page with what was typed still in it."""
+    number = form_values.get("page", "1")
+    more = {"version": form_values.get("version", "")} | more
     page = int(number) if number.isdecimal() and len(number) < 6 else 1
     return await _page(
-        state, visitor, reviewed, form, page=page, comment=sent.get("comment", ""), typed=True, **more
+        state, visitor, reviewed, form, page=page, comment=form_values.get("comment", ""), typed=True, **more
     )  # fmt: skip
 
 
 async def _act(
-    state: AppState, visitor: Visitor, reviewed: Reviewed, sent: Mapping[str, str], changed: dict[str, Any] | None
+    state: AppState,
+    visitor: Visitor,
+    reviewed: Reviewed,
+    form_values: Mapping[str, str],
+    changed: dict[str, Any] | None,
 ) -> Response:
     """Do what was asked for.
 
@@ -217,13 +203,13 @@ async def _act(
         BadInputError: Nothing that is known, or a rejection without a reason.
         ConflictError: Somebody else has decided it.
     """
-    wanted, comment = sent.get("act", ""), sent.get("comment", "").replace("\r\n", "\n").strip()
+    act_name, comment = form_values.get("act", ""), form_values.get("comment", "").replace("\r\n", "\n").strip()
     here = f"/console/jobs/{reviewed.job.id}/review"
-    if wanted == SAVE:
+    if act_name == SAVE:
         if changed is not None:
             await _save(state, visitor, reviewed, changed)
         return RedirectResponse(f"{here}?saved={'true' if changed is not None else 'false'}", 303)
-    decision = DECISIONS.get(wanted)
+    decision = DECISIONS.get(act_name)
     if decision is None:
         raise BadInputError("choose what to do: save, approve, reject or withdraw", field="act")
     if decision is ReviewStatus.REJECTED and not comment:
@@ -237,8 +223,8 @@ async def _act(
 
 
 async def _save(state: AppState, visitor: Visitor, reviewed: Reviewed, changed: dict[str, Any]) -> None:
-    known = None if reviewed.annotation is None else reviewed.annotation.id
-    body = AnnotateBody(job_id=reviewed.job.id, annotated_data=changed, annotation_id=known)
+    annotation_id = None if reviewed.annotation is None else reviewed.annotation.id
+    body = AnnotateBody(job_id=reviewed.job.id, annotated_data=changed, annotation_id=annotation_id)
     job = await state.jobs.find(visitor.caller, reviewed.job.id, JobAction.CORRECT)
     await save_correction(state.extraction, visitor.caller, job, body)
 
@@ -247,12 +233,7 @@ async def _save(state: AppState, visitor: Visitor, reviewed: Reviewed, changed: 
 async def picture(state: State, visitor: PartVisitor, job_id: UUID, number: int) -> Response:
     """A page's picture."""
     job = await state.jobs.find(visitor.caller, job_id)
-    extraction = await get_extraction(state.db, job.organization, job.id)
-    opened, image = extraction.opened, None
-    if opened is not None and number in opened.pages:
-        image = await read_image(state.db, job.organization, opened.digest, number)
-    if image is None:
-        raise NotFoundError("this page has no picture")
+    image = await load_picture(state.extraction, job, number)
     return Response(image, media_type="image/jpeg", headers={"Cache-Control": KEPT_AN_HOUR})
 
 
@@ -262,10 +243,10 @@ async def one_sheet(state: State, visitor: PartVisitor, job_id: UUID, number: in
     job = await state.jobs.find(visitor.caller, job_id)
     if job.kind != EXTRACTION:
         raise NotFoundError("this job has no document")
-    extraction = await get_extraction(state.db, job.organization, job.id)
+    extraction = await load_extraction(state.extraction, job)
     sheets = await read_sheets(state, job.organization, job.id, extraction, {number})
-    found = next((sheet for sheet in sheets if sheet.number == number), None)
-    if found is None:
+    sheet = next((sheet for sheet in sheets if sheet.number == number), None)
+    if sheet is None:
         raise NotFoundError("the document has no such page")
     total = len(sheets) if extraction.opened is None else extraction.opened.pages_total
-    return HTMLResponse(render("sheet.html", sheet=found, total=total, at=f"/console/jobs/{job_id}"))
+    return HTMLResponse(render("sheet.html", sheet=sheet, total=total, at=f"/console/jobs/{job_id}"))

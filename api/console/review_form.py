@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
-from towpath.extraction.domain.values import nullable, resolved, type_of
+from towpath.extraction.domain.values import get_type, is_nullable, resolve_schema
 
 MAX_DEPTH = 6
 MAX_FIELDS = 3000
@@ -137,7 +137,7 @@ class FormMaker:
     def of_data(self, data: Mapping[str, Any]) -> Node:
         """A form with data in it."""
         self._fields = 0
-        return self._node("", resolved(self.root, self.root), data, required=True, title="", depth=0)
+        return self._node("", resolve_schema(self.root, self.root), data, required=True, title="", depth=0)
 
     def _node(
         self, name: str, spec: Schema, value: Any, *, required: bool, title: str, depth: int, removable: bool = False
@@ -167,11 +167,11 @@ class FormMaker:
     def _fill_group(self, node: Node, spec: Schema, value: Any, depth: int) -> None:
         data = value if isinstance(value, Mapping) else {}
         needed = spec.get("required") or ()
-        for name, told in spec["properties"].items():
+        for name, definition in spec["properties"].items():
             node.children.append(
                 self._node(
                     place_of(node.name, name),
-                    resolved(told, self.root),
+                    resolve_schema(definition, self.root),
                     data.get(name, ABSENT),
                     required=name in needed,
                     title=words_of(name),
@@ -185,20 +185,20 @@ class FormMaker:
 
     def row(self, node: Node, spec: Schema, place: int, value: Any, depth: int) -> Node:
         """A row of a list."""
-        items = resolved(spec.get("items") or {}, self.root)
+        items = resolve_schema(spec.get("items") or {}, self.root)
         name = f"{node.name}/{place}"
         title = f"{node.title} {place + 1}"
         return self._node(name, items, value, required=False, title=title, depth=depth + 1, removable=True)
 
     def kind_of(self, spec: Schema, value: Any, depth: int) -> Kind:
         """How a value of a schema is typed; as JSON where the schema does not say it plainly, or the value is other."""
-        told = spec.get("type")
-        several = isinstance(told, list) and len([one for one in told if one != "null"]) > 1
+        types = spec.get("type")
+        several = isinstance(types, list) and len([name for name in types if name != "null"]) > 1
         if several or any(name in spec for name in BRANCHES) or self._fields > MAX_FIELDS:
             return Kind.JSON
         if "enum" in spec or "const" in spec:
             return Kind.CHOICE
-        kind = _KINDS.get(type_of(spec), Kind.JSON)
+        kind = _KINDS.get(get_type(spec), Kind.JSON)
         if kind in {Kind.GROUP, Kind.LIST}:
             return kind if depth < MAX_DEPTH and _fits_within(spec, value, kind) else Kind.JSON
         empty = value is ABSENT or value is None
@@ -259,7 +259,7 @@ def nothing_of(spec: Schema, value: Any, kind: Kind, *, required: bool) -> Nothi
 
 
 def _may_be_null(spec: Schema) -> bool:
-    return nullable(spec) or None in (spec.get("enum") or ())
+    return is_nullable(spec) or None in (spec.get("enum") or ())
 
 
 def as_json(value: Any) -> str:
@@ -281,10 +281,10 @@ def text_of(value: Any, kind: Kind) -> str:
 def choices_of(spec: Schema, text: str) -> list[tuple[str, str]]:
     """Values to choose among; one that is there and not allowed is among them, so that it is not lost unseen."""
     values = [spec["const"]] if "const" in spec else spec.get("enum", [True, False])
-    found = [(as_json(one), _choice_words(one)) for one in values if one is not None]
-    if text and text not in {value for value, _ in found}:
-        found.append((text, f"{text} (not allowed)"))
-    return found
+    choices = [(as_json(value), _choice_words(value)) for value in values if value is not None]
+    if text and text not in {value for value, _ in choices}:
+        choices.append((text, f"{text} (not allowed)"))
+    return choices
 
 
 def _choice_words(value: Any) -> str:

@@ -26,7 +26,7 @@ from towpath.core.json_schema import UncheckableError, errors_of
 from towpath.core.json_values import BadValueError, read_json
 from towpath.extraction.domain.dates import parse_date
 from towpath.extraction.domain.numbers import parse_number
-from towpath.extraction.domain.values import resolved
+from towpath.extraction.domain.values import resolve_schema
 
 MAX_ERROR = 200
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -48,7 +48,7 @@ class TypedForm(FormMaker):
 
     def of_form(self) -> Node:
         """The form as it was sent."""
-        return self._typed("", resolved(self.root, self.root), required=True, title="", depth=0)
+        return self._typed("", resolve_schema(self.root, self.root), required=True, title="", depth=0)
 
     def _typed(
         self, name: str, spec: Schema, *, required: bool, title: str, depth: int, removable: bool = False
@@ -77,10 +77,10 @@ class TypedForm(FormMaker):
 
     def _type_group(self, node: Node, spec: Schema, depth: int) -> None:
         needed = spec.get("required") or ()
-        for key, told in spec["properties"].items():
+        for key, definition in spec["properties"].items():
             node.children.append(
                 self._typed(
-                    place_of(node.name, key), resolved(told, self.root),
+                    place_of(node.name, key), resolve_schema(definition, self.root),
                     required=key in needed, title=words_of(key), depth=depth + 1,
                 )
             )  # fmt: skip
@@ -90,20 +90,20 @@ class TypedForm(FormMaker):
 
     def typed_row(self, node: Node, spec: Schema, place: int, depth: int) -> Node:
         """A row of a list as it was sent."""
-        items = resolved(spec.get("items") or {}, self.root)
+        items = resolve_schema(spec.get("items") or {}, self.root)
         title = f"{node.title} {place + 1}"
         return self._typed(
             f"{node.name}/{place}", items, required=False, title=title, depth=depth + 1, removable=True
         )  # fmt: skip
 
     def _rows(self, name: str) -> int:
-        told = self._form.get(f"{name}#", "")
-        return min(int(told), MAX_ROWS) if told.isdecimal() and len(told) < 6 else 0
+        count = self._form.get(f"{name}#", "")
+        return min(int(count), MAX_ROWS) if count.isdecimal() and len(count) < 6 else 0
 
 
-def with_row_changed(form: Mapping[str, str], wanted: str) -> dict[str, str]:
+def with_row_changed(form: Mapping[str, str], change: str) -> dict[str, str]:
     """A form with a row more (`add /lines`) or less (`drop /lines/1`); anything else changes nothing."""
-    word, _, name = wanted.partition(" ")
+    word, _, name = change.partition(" ")
     if word == "add" and f"{name}#" in form:
         return {**form, f"{name}#": str(_count(form, name) + 1), f"{name}!": Nothing.BLANK}
     listed, _, place = name.rpartition("/")
@@ -113,20 +113,20 @@ def with_row_changed(form: Mapping[str, str], wanted: str) -> dict[str, str]:
 
 
 def _count(form: Mapping[str, str], name: str) -> int:
-    told = form[f"{name}#"]
-    return min(int(told), MAX_ROWS - 1) if told.isdecimal() and len(told) < 6 else 0
+    text = form[f"{name}#"]
+    return min(int(text), MAX_ROWS - 1) if text.isdecimal() and len(text) < 6 else 0
 
 
 def _without_row(form: Mapping[str, str], listed: str, place: int) -> dict[str, str]:
-    found: dict[str, str] = {}
+    remaining: dict[str, str] = {}
     for name, value in form.items():
         row = re.match(rf"{re.escape(listed)}/(\d+)(?=[/!#]|$)", name)
         number = int(row[1]) if row else -1
         if row is None or number < place:
-            found[name] = value
+            remaining[name] = value
         elif number > place:
-            found[f"{listed}/{number - 1}{name[row.end() :]}"] = value
-    return {**found, f"{listed}#": str(max(_count(form, listed) - 1, 0)), f"{listed}!": Nothing.BLANK}
+            remaining[f"{listed}/{number - 1}{name[row.end() :]}"] = value
+    return {**remaining, f"{listed}#": str(max(_count(form, listed) - 1, 0)), f"{listed}!": Nothing.BLANK}
 
 
 def data_of(root: Node, schema: Schema) -> tuple[dict[str, Any], str]:
@@ -144,13 +144,13 @@ def data_of(root: Node, schema: Schema) -> tuple[dict[str, Any], str]:
         errors = errors_of(data, schema)
     except UncheckableError as error:
         return (data if isinstance(data, dict) else {}), f"{error.detail[:1].upper()}{error.detail[1:]}."
-    for each in sorted(errors, key=lambda one: list(map(str, one.absolute_path))):
-        for name, told in _places(each):
+    for each in sorted(errors, key=lambda error: list(map(str, error.absolute_path))):
+        for name, message in _places(each):
             node = _nearest(by_name, name)
             if node is None or not node.name:
-                whole = whole or f"{name.lstrip('/') or 'The data'}: {told}"
+                whole = whole or f"{name.lstrip('/') or 'The data'}: {message}"
             elif not node.error:
-                node.error = told
+                node.error = message
     return (data if isinstance(data, dict) else {}), whole
 
 
@@ -194,19 +194,19 @@ def _of_json(node: Node) -> Any:
 
 
 def _group(node: Node) -> Any:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for child in node.children:
         value = _value(child)
         if child.name == f"{node.name}/!more":
             if isinstance(value, dict):
-                found |= value
+                values |= value
             elif value is not ABSENT:
                 child.error = "This has to be an object: {…}."
         elif value is not ABSENT:
             key = child.name.removeprefix(f"{node.name}/").replace("~1", "/").replace("~0", "~")
-            found[key] = value
-    if found or not node.name or node.nothing is Nothing.BLANK:
-        return found
+            values[key] = value
+    if values or not node.name or node.nothing is Nothing.BLANK:
+        return values
     return _empty(node)
 
 
@@ -237,10 +237,10 @@ def _plain_number(text: str) -> int | float | None:
         return int(text)
     if NUMBER.fullmatch(text):
         return float(text) if math.isfinite(float(text)) else None
-    found = parse_number(text, ".")
-    if found is None or found != parse_number(text, ","):
+    number = parse_number(text, ".")
+    if number is None or number != parse_number(text, ","):
         return None
-    return int(found) if found == found.to_integral_value() else float(found)
+    return int(number) if number == number.to_integral_value() else float(number)
 
 
 _READERS: dict[Kind, Callable[[Node], Any]] = {
@@ -258,7 +258,7 @@ def _places(error: ValidationError) -> list[tuple[str, str]]:
         name = place_of(name, str(part))
     if error.validator == "required" and isinstance(error.instance, Mapping):
         needed = cast(Sequence[str], error.validator_value)
-        return [(place_of(name, one), "This is needed.") for one in needed if one not in error.instance]
+        return [(place_of(name, missing), "This is needed.") for missing in needed if missing not in error.instance]
     message = error.message if len(error.message) <= MAX_ERROR else f"{error.message[:MAX_ERROR]}…"
     return [(name, f"{message[:1].upper()}{message[1:]}.".replace("..", "."))]
 

@@ -16,9 +16,9 @@ from towpath.api.console.review_form import FormMaker, Node, place_of
 from towpath.api.console.sheets import LOADED_AT_FIRST, Sheet, first_marks, page_numbers, read_sheets
 from towpath.api.http.state import AppState
 from towpath.core.errors import NotFoundError
-from towpath.extraction.domain.shapes import changes_between
-from towpath.extraction.store.jobs import get_extraction
-from towpath.extraction.store.reviews import annotation_history, list_annotations, review_history
+from towpath.extraction.domain.shapes import find_changes
+from towpath.extraction.service.results import load_extraction
+from towpath.extraction.service.reviews import list_corrections, load_review_history
 from towpath.extraction.types import EXTRACTION, Annotation, Extracted, Extraction
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import ReviewStatus
@@ -108,11 +108,11 @@ class ReviewView:
     @property
     def uncertain(self) -> int:
         """How many fields a person should look at."""
-        return sum(1 for one in self.doubts.values() if one.sure is not None and one.sure.doubtful)
+        return sum(1 for doubt in self.doubts.values() if doubt.sure is not None and doubt.sure.doubtful)
 
 
 async def read_reviewed(state: AppState, caller: Principal, job_id: UUID) -> Reviewed:
-    """An extraction, to be reviewed.
+    """Load an extraction, to be reviewed.
 
     Raises:
         NotFoundError: It is not there, not to be seen, or a job of another kind.
@@ -120,23 +120,25 @@ async def read_reviewed(state: AppState, caller: Principal, job_id: UUID) -> Rev
     job = await state.jobs.find(caller, job_id)
     if job.kind != EXTRACTION:
         raise NotFoundError("this job has no document")
-    extraction = await get_extraction(state.db, caller.organization, job_id)
+    extraction = await load_extraction(state.extraction, job)
     schema = schema_of(job)
-    annotations = await list_annotations(state.db, caller.organization, job_id)
+    annotations = await list_corrections(state.extraction, job)
     return Reviewed(job, extraction, schema, annotations[-1] if annotations else None)
 
 
 def form_of(reviewed: Reviewed) -> Node | None:
-    """The form with the present data in it."""
+    """Make the form with the present data in it; None: there is nothing to correct."""
     if reviewed.data is None or reviewed.schema is None:
         return None
     return FormMaker(reviewed.schema).of_data(reviewed.data)
 
 
 async def review_view(state: AppState, reviewed: Reviewed, form: Node | None, *, page: int = 1) -> ReviewView:
-    """The page's parts.
+    """Load the parts of the page.
 
     Args:
+        state: The parts that routes use.
+        reviewed: What is reviewed.
         form: As it was sent, or with the present data in it.
         page: The page of the document whose words are there from the start, with the first ones.
     """
@@ -149,51 +151,52 @@ async def review_view(state: AppState, reviewed: Reviewed, form: Node | None, *,
         form=form,
         doubts=doubts_of(reviewed),
         sheets=await read_sheets(state, organization, reviewed.job.id, reviewed.extraction, loaded),
-        history=await _history(state, organization, reviewed.job.id),
+        history=await _load_history(state, reviewed.job),
     )
 
 
 def doubts_of(reviewed: Reviewed) -> dict[str, Doubt]:
-    """What is known of each property beside its value."""
-    found = reviewed.extraction.extracted
-    if found is None:
+    """Return what is known of each property beside its value."""
+    extracted = reviewed.extraction.extracted
+    if extracted is None:
         return {}
     data = reviewed.data or {}
     first = first_marks(reviewed.extraction)
-    names = dict.fromkeys([*((reviewed.schema or {}).get("properties") or {}), *found.data])
-    return {place_of("", name): _doubt(found, data, name, first.get(name)) for name in names}
+    names = dict.fromkeys([*((reviewed.schema or {}).get("properties") or {}), *extracted.data])
+    return {place_of("", name): _doubt(extracted, data, name, first.get(name)) for name in names}
 
 
-def _doubt(found: Extracted, data: Mapping[str, Any], name: str, mark: str | None) -> Doubt:
-    was = _was(found.data, data, name)
-    source = found.sources.get(name)
-    sure = sureness(source, known=name in found.data) if was is None else Sureness("corrected", doubtful=False)
+def _doubt(extracted: Extracted, data: Mapping[str, Any], name: str, mark: str | None) -> Doubt:
+    was = _was(extracted.data, data, name)
+    source = extracted.sources.get(name)
+    sure = sureness(source, known=name in extracted.data) if was is None else Sureness("corrected", doubtful=False)
     return Doubt(sure=sure, page=None if source is None else source.page, mark=mark, was=was)
 
 
 def _was(extracted: Mapping[str, Any], data: Mapping[str, Any], name: str) -> str | None:
-    if not changes_between({name: extracted.get(name)}, {name: data.get(name)}):
+    if not find_changes({name: extracted.get(name)}, {name: data.get(name)}):
         return None
     return shown(extracted[name]) if name in extracted else "not found"
 
 
-async def _history(state: AppState, organization: str, job_id: UUID) -> list[HistoryLine]:
-    notes = await review_history(state.db, job_id)
-    revisions = await annotation_history(state.db, job_id)
-    people = {one.by for one in notes if one.by} | {one["by"] for one in revisions if one["by"]}
-    names = await get_names(state.accounts, organization, people)
+async def _load_history(state: AppState, job: JobRow) -> list[HistoryLine]:
+    notes, revisions = await load_review_history(state.extraction, job)
+    people = {note.by for note in notes if note.by} | {revision["by"] for revision in revisions if revision["by"]}
+    names = await get_names(state.accounts, job.organization, people)
     lines = [
-        HistoryLine(one.at, NOTE_WORDS[one.status], names.get(one.by) if one.by else None, one.comment, [])
-        for one in notes
+        HistoryLine(note.at, NOTE_WORDS[note.status], names.get(note.by) if note.by else None, note.comment, [])
+        for note in notes
     ]
-    for one in revisions:
+    for revision in revisions:
         changes = [
-            (each["path"], shown_or_nothing(each["from"]), shown_or_nothing(each["to"])) for each in one["changes"]
+            (change["path"], shown_or_nothing(change["from"]), shown_or_nothing(change["to"]))
+            for change in revision["changes"]
         ]
-        lines.append(HistoryLine(one["at"], "Corrected", names.get(one["by"]) if one["by"] else None, None, changes))
+        name = names.get(revision["by"]) if revision["by"] else None
+        lines.append(HistoryLine(revision["at"], "Corrected", name, None, changes))
     return sorted(lines, key=lambda line: line.at, reverse=True)
 
 
 def shown_or_nothing(value: Any) -> str:
-    """A value of a change; a missing one is said to be none."""
+    """Write a value of a change; a missing one as `nothing`."""
     return "nothing" if value is None else shown(value)

@@ -10,7 +10,7 @@ from towpath.api.console.extraction_views import SURE
 from towpath.api.console.review_form import place_of
 from towpath.api.http.state import AppState
 from towpath.documents.types import Box, PageContent, Word
-from towpath.extraction.store.pages import imaged_pages, read_pages
+from towpath.extraction.service.results import list_pictured_pages, load_pages
 from towpath.extraction.types import Extraction
 
 WIDTH = 1000.0
@@ -82,15 +82,18 @@ def page_numbers(extraction: Extraction) -> list[int]:
 
 
 def first_marks(extraction: Extraction) -> dict[str, str]:
-    """The id of each property's first mark."""
+    """Return the id of each property's first mark."""
     if extraction.extracted is None:
         return {}
-    found = enumerate(extraction.extracted.sources.items())
-    return {name: _mark_id(place, 0) for place, (name, source) in found if source.page is not None and source.boxes}
+    return {
+        name: _mark_id(index, 0)
+        for index, (name, source) in enumerate(extraction.extracted.sources.items())
+        if source.page is not None and source.boxes
+    }
 
 
-def _mark_id(place: int, number: int) -> str:
-    return f"mark-{place}-{number}"
+def _mark_id(index: int, number: int) -> str:
+    return f"mark-{index}-{number}"
 
 
 def _marks(extraction: Extraction, page: int, height: float) -> list[Mark]:
@@ -98,46 +101,46 @@ def _marks(extraction: Extraction, page: int, height: float) -> list[Mark]:
         return []
     return [
         Mark(
-            id=_mark_id(place, number),
+            id=_mark_id(index, number),
             of=place_of("", name),
             at=_placed(box, height, margin=MARGIN),
             doubtful=source.confidence < SURE,
         )
-        for place, (name, source) in enumerate(extraction.extracted.sources.items())
+        for index, (name, source) in enumerate(extraction.extracted.sources.items())
         if source.page == page
-        for number, box in enumerate(joined(source.boxes))
+        for number, box in enumerate(join_boxes(source.boxes))
     ]
 
 
-def joined(boxes: Sequence[Box]) -> list[Box]:
-    """Boxes with those that stand beside each other on a line made one, in the order in which they came."""
-    found: list[Box] = []
+def join_boxes(boxes: Sequence[Box]) -> list[Box]:
+    """Join the boxes that follow each other on a line, in the order in which they came."""
+    lines: list[Box] = []
     for box in boxes:
-        last = found[-1] if found else None
-        if last is not None and _beside(last, box):
-            found[-1] = (last[0], min(last[1], box[1]), max(last[2], box[2]), max(last[3], box[3]))
+        last = lines[-1] if lines else None
+        if last is not None and _is_beside(last, box):
+            lines[-1] = (last[0], min(last[1], box[1]), max(last[2], box[2]), max(last[3], box[3]))
         else:
-            found.append(box)
-    return found
+            lines.append(box)
+    return lines
 
 
-def _beside(one: Box, other: Box) -> bool:
-    height = min(one[3] - one[1], other[3] - other[1])
-    overlap = min(one[3], other[3]) - max(one[1], other[1])
-    return overlap > height / 2 and -height < other[0] - one[2] < MAX_GAP * height
+def _is_beside(left: Box, right: Box) -> bool:
+    height = min(left[3] - left[1], right[3] - right[1])
+    overlap = min(left[3], right[3]) - max(left[1], right[1])
+    return overlap > height / 2 and -height < right[0] - left[2] < MAX_GAP * height
 
 
 async def read_sheets(
     state: AppState, organization: str, job_id: UUID, extraction: Extraction, loaded: Collection[int]
 ) -> list[Sheet]:
-    """All pages of a document; the words of some of them."""
-    opened = extraction.opened
-    if opened is None:
+    """Load all pages of a document; the words of some of them."""
+    document = extraction.opened
+    if document is None:
         return []
-    numbers = opened.pages
+    numbers = document.pages
     to_load = [number for number in numbers if number in loaded]
-    pages = await read_pages(state.db, organization, opened.digest, opened.variant, to_load)
-    pictured = await imaged_pages(state.db, organization, opened.digest)
+    pages = await load_pages(state.extraction, organization, document, to_load)
+    pictured = await list_pictured_pages(state.extraction, organization, document)
     contents = {page.page: page for page in pages}
     known = [
         _sheet(job_id, extraction, contents[number], number in pictured) for number in numbers if number in contents

@@ -46,20 +46,20 @@ class Line:
 
     Attributes:
         title: What happened.
-        told: More about it, in a few words.
+        words: More about it, in a few words.
         detail: All that the event says as JSON, where the words leave something out.
         mark: How it is marked beside its words: good, bad, warn, quiet, small, or plain.
     """
 
     event: JobEvent
     title: str
-    told: str
+    words: str
     detail: str | None
     mark: str
 
 
 def build_timeline(events: Sequence[JobEvent]) -> list[Line]:
-    """Events as lines, the newest first."""
+    """Return events as lines, the newest first."""
     return [_line(event) for event in sorted(events, key=lambda event: -event.seq)]
 
 
@@ -69,8 +69,8 @@ def _line(event: JobEvent) -> Line:
         return Line(event, *TELLERS[event.type](event.data), None, mark)
     if event.type in TITLES:
         return Line(event, TITLES[event.type], _end(event.data), None, mark)
-    told, whole = _facts(event.data)
-    return Line(event, _words(event.type), told, None if whole else _json(event.data), mark)
+    words, whole = _facts(event.data)
+    return Line(event, _title(event.type), words, None if whole else _json(event.data), mark)
 
 
 def _created(data: Mapping[str, Any]) -> tuple[str, str]:
@@ -85,7 +85,7 @@ def _retrying(data: Mapping[str, Any]) -> tuple[str, str]:
     return title, f"{data.get('code', '')}: {data.get('message', '')}"[:MAX_DETAIL]
 
 
-def _words(name: str) -> str:
+def _title(name: str) -> str:
     return name.replace(".", " ").replace("_", " ").strip().capitalize()[:MAX_FACT]
 
 
@@ -96,15 +96,15 @@ def _progress(data: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _counts(data: Mapping[str, Any]) -> str:
-    found = {name: data[name] for name in COUNTS if isinstance(data.get(name), int)}
-    told = []
-    if found.get("total"):
-        told.append(f"{found.get('processed', 0):,} of {found['total']:,}")
-    elif found.get("processed"):
+    counts = {name: data[name] for name in COUNTS if isinstance(data.get(name), int)}
+    words = []
+    if counts.get("total"):
+        words.append(f"{counts.get('processed', 0):,} of {counts['total']:,}")
+    elif counts.get("processed"):
         # How many steps a question takes is not known before.
-        told.append(f"{found['processed']:,} done")
-    told += [f"{found[name]:,} {name}" for name in ("failed", "skipped") if found.get(name)]
-    return ", ".join(told)
+        words.append(f"{counts['processed']:,} done")
+    words += [f"{counts[name]:,} {name}" for name in ("failed", "skipped") if counts.get(name)]
+    return ", ".join(words)
 
 
 def _warning(data: Mapping[str, Any]) -> tuple[str, str]:
@@ -128,10 +128,10 @@ def _end(data: Mapping[str, Any]) -> str:
 def _facts(data: Mapping[str, Any]) -> tuple[str, bool]:
     """Return the plain values of an event, and whether that is all it says."""
     plain = {name: value for name, value in data.items() if isinstance(value, str | int | float) and value != ""}
-    told = [f"{_words(name).lower()} {_value(value)}" for name, value in plain.items()][:MAX_FACTS]
+    words = [f"{_title(name).lower()} {_value(value)}" for name, value in plain.items()][:MAX_FACTS]
     short = all(len(str(value)) <= MAX_FACT for value in plain.values())
     left = [value for name, value in data.items() if name not in plain and value not in (None, "", [], {})]
-    return ", ".join(told), short and not left and len(plain) <= MAX_FACTS
+    return ", ".join(words), short and not left and len(plain) <= MAX_FACTS
 
 
 def _value(value: str | float) -> str:

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 
 from towpath.accounts.domain.policy import is_person
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
-from towpath.ai.store.threads import get_conversation
+from towpath.ai.service.conversations import get_conversation, get_linked_conversation
 from towpath.ai.types import Conversation
 from towpath.api.console.rendering import Reader
 from towpath.api.http.auth import (
@@ -124,7 +124,7 @@ async def read_thread_visitor(request: Request, state: AppState, conversation_id
     """
     try:
         visitor = await read_visitor(request, state)
-        found = await get_conversation(state.db, visitor.caller.organization, conversation_id, visitor.user_id)
+        found = await get_conversation(state.ai, visitor.caller, conversation_id)
     except (UnauthorizedError, ForbiddenError, NotFoundError):
         link = await _link_of(request, state, conversation_id)
         if link is None:
@@ -144,17 +144,17 @@ async def _link_of(request: Request, state: AppState, conversation_id: UUID) -> 
 
 
 async def _linked(state: AppState, link: ChatPass, conversation_id: UUID) -> tuple[Visitor, Conversation]:
-    found = await get_conversation(state.db, link.organization, conversation_id, None)
+    conversation = await get_linked_conversation(state.ai, link.organization, conversation_id)
     # What is asked through a link is asked for the one whose thread it is.
     caller = Principal(
         organization=link.organization,
-        user_id=found.user_id,
+        user_id=conversation.user_id,
         kind=KeyKind.ORGANIZATION,
         role=Role.OPERATOR,
         scopes=frozenset(Scope) if link.write else frozenset({Scope.READ}),
         thread_id=conversation_id,
     )
-    return Visitor(caller, csrf=link.csrf, linked=True), found
+    return Visitor(caller, csrf=link.csrf, linked=True), conversation
 
 
 def refuse_other_sites(request: Request, state: AppState) -> None:

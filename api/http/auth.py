@@ -17,7 +17,7 @@ from towpath.accounts.domain.keys import KEY_FORM, key_prefix
 from towpath.accounts.service.callers import Session, authenticate_key, authenticate_session, normalize_credential
 from towpath.accounts.tokens import read_token, sign_token
 from towpath.accounts.types import DEFAULT_ORGANIZATION, KeyKind, Principal, Role, Scope
-from towpath.ai.store.links import link_holds
+from towpath.ai.service.links import is_link_valid
 from towpath.api.http.limits import count_request
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
@@ -211,7 +211,7 @@ async def _chat_claims(state: AppState, token: str, audience: str, conversation_
     if claims["sub"] != str(conversation_id):
         raise UnauthorizedError("this link is for another conversation")
     # One of before links were rows has no id: it cannot be revoked, so it does not hold.
-    if "jti" not in claims or not await link_holds(state.db, UUID(claims["jti"])):
+    if "jti" not in claims or not await is_link_valid(state.db, UUID(claims["jti"])):
         raise UnauthorizedError("this link was revoked or has expired")
     return claims
 

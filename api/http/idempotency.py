@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the first answer is kept for 24 h, written in the transaction of the effect itself.
+"""The header `Idempotency-Key`: the first answer is kept for 24 h, in the transaction of the effect itself.
 
 Three ways: `Slot` inside a route's own transaction; `once` around an effect of several transactions;
 `job_once` where the answer is what a job brings, so that a repeat waits for the same job.
@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import Header, Request
 from fastapi.responses import Response
@@ -19,10 +18,8 @@ from pydantic import BaseModel
 from towpath.accounts.types import Principal
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
-from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection
 from towpath.jobs.idempotency import Remembered, Slot
-from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
 
 IdempotencyKey = Annotated[
@@ -46,12 +43,12 @@ def replay(known: Remembered, digest: bytes) -> Response:
 
 
 def slot_of(request: Request, caller: Principal, key: str | None) -> Slot:
-    """The place of a request's key."""
+    """Return the place of a request's key."""
     return Slot(caller.organization, f"{request.method} {request.url.path}", key)
 
 
 def digest_of(body: BaseModel) -> bytes:
-    """The digest of a request whose body was read into a model."""
+    """Return the digest of a request whose body was read into a model."""
     return hashlib.sha256(body.model_dump_json().encode()).digest()
 
 
@@ -81,8 +78,8 @@ async def once(
         if known := await slot.open(connection):
             return replay(known, digest)
         body = await effect(replace(state, db=db))
-        kept = body if secret is None else {name: value for name, value in body.items() if name != secret}
-        await slot.keep(connection, digest, status, kept)
+        stored = body if secret is None else {name: value for name, value in body.items() if name != secret}
+        await slot.keep(connection, digest, status, stored)
     return json_answer(body, status)
 
 
@@ -90,15 +87,4 @@ async def job_once(
     state: AppState, slot: Slot, digest: bytes, job: JobRow, create: Callable[[Connection, JobRow], Awaitable[object]]
 ) -> JobRow:
     """Accept a job and start it, or find the one that the first request made."""
-    async with state.db.transaction() as connection:
-        job_id = job.id
-        if known := await slot.open(connection):
-            known.check(digest)
-            job_id = UUID(parse_json(known.body)["job"])
-        else:
-            await create(connection, job)
-            await slot.keep(connection, digest, 200, {"job": str(job.id)})
-        stored = await lock_job(connection, job.organization, job_id)
-    if not stored.state.final:
-        state.gateway.start_soon(stored)
-    return stored
+    return await state.jobs.accept_once(slot, digest, job, create)

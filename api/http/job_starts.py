@@ -13,11 +13,9 @@ from towpath.api.http.idempotency import replay, slot_of
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
 from towpath.api.webhook_targets import read_target
-from towpath.core.json_values import parse_json
-from towpath.enrichment.service.starts import JobDraft, create_job
-from towpath.jobs.store.jobs import lock_job
+from towpath.enrichment.service.accepting import accept_job
+from towpath.enrichment.service.starts import JobDraft
 from towpath.jobs.store.tables import JobRow
-from towpath.webhooks.store.endpoints import add_target
 from towpath.webhooks.types import WebhookFields
 
 
@@ -44,7 +42,7 @@ async def start_job(
     webhook: WebhookFields,
     idempotency_key: str | None,
 ) -> StartedJob:
-    """Store a job with its entities, all in one transaction, and start it.
+    """Accept a job with what its request says besides its body, and start it.
 
     Args:
         request: Its headers may name a deadline and a webhook.
@@ -55,7 +53,6 @@ async def start_job(
         webhook: What the body says of webhooks.
         idempotency_key: Makes a repeat of the request safe.
     """
-    slot = slot_of(request, caller, idempotency_key)
     job = JobRow(
         id=uuid4(),
         organization=caller.organization,
@@ -66,17 +63,18 @@ async def start_job(
         created_by=caller.key_id,
         window_size=state.settings.window,
     )
-    answer = {"job_id": str(job.id), **draft.answer}
     target = await read_target(request, state, webhook)
     await state.limits.assert_room_for_bytes(caller.organization)
-    page_size, most = state.settings.enrichment_chunk, state.limits.max_jobs(caller.organization)
-    async with state.db.transaction() as connection:
-        if first := await slot.open(connection):
-            return StartedJob(UUID(parse_json(first.body)["job_id"]), replay(first, digest))
-        await create_job(connection, job, draft, page_size=page_size, most=most)
-        if target is not None:
-            await add_target(connection, job.id, target)
-        await slot.keep(connection, digest, 200, answer)
-        stored = await lock_job(connection, caller.organization, job.id)
-    state.gateway.start_soon(stored)
-    return StartedJob(job.id, json_answer(answer))
+    accepted = await accept_job(
+        state.db,
+        state.jobs,
+        slot_of(request, caller, idempotency_key),
+        digest,
+        job,
+        draft,
+        target=target,
+        page_size=state.settings.enrichment_chunk,
+        max_jobs=state.limits.max_jobs(caller.organization),
+    )
+    first = accepted.first
+    return StartedJob(accepted.id, json_answer(accepted.answer) if first is None else replay(first, digest))

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from towpath.jobs.registry import job_type
-from towpath.jobs.store.ends import warnings_of
-from towpath.jobs.store.jobs import error_of, progress_of
-from towpath.jobs.store.retries import retrying_of
-from towpath.jobs.store.starts import ref_of
+from towpath.jobs.rows import error_of, progress_of, ref_of, retrying_of, warnings_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Cost, JobLinks, JobView
 from towpath.runtime.settings import Settings
@@ -14,7 +11,7 @@ from towpath.runtime.temporal import temporal_ui_url
 
 
 def job_view(job: JobRow, settings: Settings) -> JobView:
-    """The common view of a job of any kind."""
+    """Return the common view of a job of any kind."""
     base = f"/v1/jobs/{job.id}"
     return JobView(
         id=job.id,

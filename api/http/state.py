@@ -125,6 +125,7 @@ class AppState:
             default_llm=self.settings.ai_model,
             databases_root=self.settings.databases_root,
             attachment_max_bytes=self.settings.attachment_max_bytes,
+            result_days=self.settings.ai_result_days,
             max_jobs=self.limits.max_jobs,
         )
 
@@ -142,6 +143,7 @@ class AppState:
             document_max_bytes=self.settings.document_max_bytes,
             window=self.settings.window,
             gateway=self.gateway,
+            events=self.events,
         )
 
     @property

@@ -17,7 +17,6 @@ from towpath.api.http.limits import count_request
 from towpath.api.http.requests import note_caller
 from towpath.api.http.state import AppState, State
 from towpath.core.values import MAX_NUMBER
-from towpath.jobs.store.jobs import get_job
 from towpath.jobs.store.tables import JobRow
 
 RETRY_MILLISECONDS = 3000
@@ -74,11 +73,11 @@ async def stream_reader(
     organization = read_stream_token(state, token or "", job_id)
     note_caller(request.scope, organization=organization)
     await count_request(request, state, organization)
-    return await get_job(state.db, organization, job_id)
+    return await state.jobs.load(organization, job_id)
 
 
 def has_everything(job: JobRow, position: int | None) -> bool:
-    """Whether a reader who comes back has seen a job to its end. Who comes without a position wants the whole of it."""
+    """Return whether a reader has seen a job to its end; one without a position wants the whole of it."""
     return position is not None and job.state.final and position >= job.last_seq
 
 
@@ -88,7 +87,7 @@ def no_more() -> Response:
 
 
 def first_line() -> ServerSentEvent:
-    """Tells how soon a reader that was cut off comes back."""
+    """Return the line that says how soon a reader that was cut off comes back."""
     return ServerSentEvent(comment="stream", retry=RETRY_MILLISECONDS, sep="\n")
 
 

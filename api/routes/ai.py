@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -11,6 +9,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from towpath.ai.domain.charts import UndrawableError
+from towpath.ai.service import links
+from towpath.ai.service.conversations import list_conversations, list_questions, load_question, load_thread
 from towpath.ai.service.questions import (
     accept_call,
     accept_question,
@@ -18,15 +18,10 @@ from towpath.ai.service.questions import (
     draft_query_generation,
     draft_question,
     draft_topic_choice,
-    draw_chart,
-    resolve_user,
     wait_for_call,
 )
-from towpath.ai.store.jobs import state_of
-from towpath.ai.store.links import add_link, list_links, revoke_link
-from towpath.ai.store.lists import get_ai_job, list_ai_jobs
-from towpath.ai.store.threads import get_conversation, list_conversations, read_thread, read_turn
-from towpath.ai.types import AI_JOB, AiJobBody, AiState, GenerateQueryBody, PickTopicBody
+from towpath.ai.service.results import draw_chart, find_last_query, load_result
+from towpath.ai.types import AI_JOB, AiJobBody, AiState, GenerateQueryBody, PickTopicBody, to_ai_state
 from towpath.api.http.auth import CHAT_SECONDS, Operator, Reader, sign_chat_link
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.csv_responses import csv_response
@@ -35,16 +30,15 @@ from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import IdempotencyKey, job_once, replay, slot_of
 from towpath.api.http.ids import ConversationId, JobId, LinkId
 from towpath.api.http.rates import limit_ai_requests
-from towpath.api.http.responses import json_answer, moment
+from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.routes.ai_views import (
-    assert_readable,
     call_answer,
     chat_url,
     conversation_answer,
     job_answer,
-    last_query,
+    link_answer,
     page_info,
     read_wait,
     result_answer,
@@ -53,7 +47,6 @@ from towpath.api.routes.ai_views import (
 )
 from towpath.api.webhook_targets import read_start, read_target
 from towpath.jobs.idempotency import Slot
-from towpath.jobs.policy import seer_of
 from towpath.jobs.store.tables import JobRow
 
 router = APIRouter(prefix="/v1/ai", tags=["ai"], dependencies=[Depends(limit_ai_requests)], route_class=ApiRoute)
@@ -107,44 +100,35 @@ async def list_jobs(
     page_size: PageSize = 50,
 ) -> dict[str, Any]:
     """Those that the caller may see."""
-    rows, total = await list_ai_jobs(
-        state.db,
-        caller.organization,
-        seer_of(caller),
+    page = await list_questions(
+        state.ai,
+        caller,
         state=job_state,
         conversation_id=conversation_id,
         model_id=model_id,
         before=read_cursor(cursor) if cursor else None,
-        limit=page_size + 1,
+        size=page_size,
     )
-    shown, more = rows[:page_size], len(rows) > page_size
-    following = write_cursor((shown[-1][0].created_at, shown[-1][0].id)) if shown else None
+    last = page.items[-1].job if page.items else None
+    next_cursor = write_cursor((last.created_at, last.id)) if last else None
     return {
-        "data": [job_answer(state, request, job, row) for job, row in shown],
-        "pageInfo": page_info(more=more, cursor=following, size=page_size, total=total),
+        "data": [job_answer(state, request, question) for question in page.items],
+        "pageInfo": page_info(has_more=page.has_more, cursor=next_cursor, size=page_size, total=page.total),
     }
 
 
 @router.get("/jobs/{jobId}", summary="State and progress")
 async def get_job(request: Request, state: State, caller: Reader, job_id: JobId) -> dict[str, Any]:
     """With `Prefer: wait=N` the answer waits for a change of state, up to N (60) seconds."""
-    seconds, whose = read_wait(request.headers), seer_of(caller)
-    job, more, place = await get_ai_job(state.db, caller.organization, job_id, whose)
-    before = state_of(job)
-    if seconds and not job.state.final:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds), state.events.subscribed(job_id) as news:
-                while state_of(job) is before:
-                    await news.wait()
-                    news.clear()
-                    job, more, place = await get_ai_job(state.db, caller.organization, job_id, whose)
-    return job_answer(state, request, job, more, place)
+    question = await load_question(state.ai, caller, job_id, wait_seconds=read_wait(request.headers))
+    return job_answer(state, request, question)
 
 
 @router.post("/jobs/{jobId}/cancel", summary="Stop a job")
 async def cancel_job(state: State, caller: Operator, job_id: JobId) -> dict[str, Any]:
     """Answers CANCELLED at once; what the worker still brings is dropped. Too late while DELIVERING."""
-    return {"jobId": str(job_id), "state": state_of(await state.jobs.cancel(caller, job_id, kinds=THREAD_JOBS))}
+    job = await state.jobs.cancel(caller, job_id, kinds=THREAD_JOBS)
+    return {"jobId": str(job_id), "state": to_ai_state(job.state, job.phase)}
 
 
 @router.get("/jobs/{jobId}/result", summary="The full result")
@@ -158,14 +142,12 @@ async def get_result(
     ] = "json",
 ) -> Response:
     """404 until COMPLETE, and from 14 days after."""
-    turn = await read_turn(state.db, caller.organization, job_id, seer_of(caller))
-    assert_readable(state, turn)
+    turn = await load_result(state.ai, caller, job_id)
     if form == "csv":
-        return csv_response(last_query(turn))
+        return csv_response(find_last_query(turn))
     if form == "rows":
         return json_answer(rows_answer(turn))
-    job, _, _ = await get_ai_job(state.db, caller.organization, job_id, seer_of(caller))
-    return json_answer(result_answer(state, request, turn, str(job.conversation_id)))
+    return json_answer(result_answer(state, request, turn))
 
 
 @router.get(
@@ -183,13 +165,11 @@ async def get_chart(
     """Of the last query that can be drawn; a job that only changed the style draws what its thread has found."""
     svg = form == "svg"
     try:
-        drawn = await draw_chart(
-            state.db, caller.organization, seer_of(caller), job_id, width=width, height=height, svg=svg, dark=dark
-        )
+        chart = await draw_chart(state.ai, caller, job_id, width=width, height=height, svg=svg, dark=dark)
     except UndrawableError as error:
         error.extra = {"error": error.detail}
         raise
-    return Response(drawn, media_type="image/svg+xml" if svg else "image/png")
+    return Response(chart, media_type="image/svg+xml" if svg else "image/png")
 
 
 @router.get("/conversations", summary="Threads, the latest first")
@@ -201,29 +181,20 @@ async def get_conversations(
     page_size: PageSize = 50,
 ) -> dict[str, Any]:
     """An organization key sees all, or those of one user; a personal token its own, and naming another is a 403."""
-    if user_id is not None:
-        # Nobody's threads would look like nobody having asked.
-        await resolve_user(state.db, caller, user_id)
-    rows, total = await list_conversations(
-        state.db,
-        caller.organization,
-        seer_of(caller) or user_id,
-        before=read_cursor(cursor) if cursor else None,
-        limit=page_size + 1,
-    )
-    shown, more = rows[:page_size], len(rows) > page_size
-    following = write_cursor((shown[-1].updated_at, shown[-1].id)) if shown else None
+    before = read_cursor(cursor) if cursor else None
+    page = await list_conversations(state.ai, caller, user_id, before=before, size=page_size)
+    last = page.items[-1] if page.items else None
+    next_cursor = write_cursor((last.updated_at, last.id)) if last else None
     return {
-        "data": [conversation_answer(one) for one in shown],
-        "pageInfo": page_info(more=more, cursor=following, size=page_size, total=total),
+        "data": [conversation_answer(conversation) for conversation in page.items],
+        "pageInfo": page_info(has_more=page.has_more, cursor=next_cursor, size=page_size, total=page.total),
     }
 
 
 @router.get("/conversations/{conversationId}", summary="One thread with its messages")
 async def get_thread(request: Request, state: State, caller: Reader, conversation_id: ConversationId) -> dict[str, Any]:
     """A question that failed or was cancelled has an answer that says so."""
-    thread = await read_thread(state.db, caller.organization, conversation_id, seer_of(caller))
-    return thread_answer(state, request, thread)
+    return thread_answer(state, request, await load_thread(state.ai, caller, conversation_id))
 
 
 @router.post("/conversations/{conversationId}/link", summary="A signed link to the page of a thread")
@@ -235,13 +206,11 @@ async def make_link(
     write: Annotated[bool, Query(description="Whether who has the link may also ask and cancel.")] = False,
 ) -> dict[str, Any]:
     """Good for 24 hours and this thread only, without a sign-in, until it is revoked."""
-    thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
-    by = caller.user_id or caller.key_id
-    link = await add_link(state.db, caller.organization, thread.id, write=write, by=by, seconds=CHAT_SECONDS)
-    token = sign_chat_link(state, caller.organization, thread.id, link.id, write=write)
+    link = await links.create_link(state.ai, caller, conversation_id, write=write, seconds=CHAT_SECONDS)
+    token = sign_chat_link(state, caller.organization, conversation_id, link.id, write=write)
     return {
         "linkId": str(link.id),
-        "url": f"{chat_url(state, request, thread.id)}?token={token}",
+        "url": f"{chat_url(state, request, conversation_id)}?token={token}",
         "expiresIn": CHAT_SECONDS,
     }
 
@@ -249,28 +218,14 @@ async def make_link(
 @router.get("/conversations/{conversationId}/links", summary="Links to a thread")
 async def get_links(state: State, caller: Reader, conversation_id: ConversationId) -> dict[str, Any]:
     """Those that have not expired, newest first, without their tokens."""
-    thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
-    links = await list_links(state.db, caller.organization, thread.id)
-    return {
-        "links": [
-            {
-                "linkId": str(one.id),
-                "write": one.write,
-                "createdBy": None if one.created_by is None else str(one.created_by),
-                "createdAt": moment(one.created_at),
-                "expiresAt": moment(one.expires_at),
-                "revokedAt": moment(one.revoked_at),
-            }
-            for one in links
-        ]
-    }
+    rows = await links.list_links(state.ai, caller, conversation_id)
+    return {"links": [link_answer(row) for row in rows]}
 
 
 @router.delete("/conversations/{conversationId}/links/{linkId}", status_code=204, summary="Revoke a link to a thread")
 async def delete_link(state: State, caller: Operator, conversation_id: ConversationId, link_id: LinkId) -> None:
     """Who has it is let in no more, nor by the cookie that it has become."""
-    thread = await get_conversation(state.db, caller.organization, conversation_id, seer_of(caller))
-    await revoke_link(state.db, caller.organization, thread.id, link_id)
+    await links.revoke_link(state.ai, caller, conversation_id, link_id)
 
 
 @router.post("/pick-topic", summary="Choose a topic for a question", openapi_extra=body_of(PickTopicBody))

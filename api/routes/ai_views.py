@@ -6,32 +6,34 @@ import csv
 import io
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from fastapi import Request
 
 from towpath.accounts.types import organization_uuid
-from towpath.ai.domain.results import title_of
-from towpath.ai.store.jobs import state_of
-from towpath.ai.store.tables import AiJobRow
+from towpath.ai.domain.results import make_title
+from towpath.ai.service.conversations import Question
+from towpath.ai.service.results import find_last_query
+from towpath.ai.store.tables import AiJobRow, ChatLinkRow
 from towpath.ai.types import (
     ActionType,
+    AiParams,
     AiState,
     Conversation,
     GenerateQueryBody,
     StoredAction,
     Thread,
     Turn,
-    public_code,
+    to_public_code,
 )
 from towpath.api.http.links import public_base
 from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
-from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
+from towpath.core.errors import BadInputError, ErrorCode
 from towpath.core.spreadsheets import escape_csv
-from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.params import params_of
+from towpath.jobs.rows import plain_warnings
 from towpath.jobs.store.tables import JobRow
 
 MAX_WAIT = 60.0
@@ -43,98 +45,83 @@ def chat_url(state: AppState, request: Request, conversation_id: UUID | str) -> 
     return f"{public_base(request, state.settings)}/chat/{conversation_id}"
 
 
-def job_answer(
-    state: AppState, request: Request, job: JobRow, more: AiJobRow, place: int | None = None
-) -> dict[str, Any]:
-    """Show a job's state and progress."""
-    word = state_of(job)
-    found: dict[str, Any] = {
+def job_answer(state: AppState, request: Request, question: Question) -> dict[str, Any]:
+    """Show the state and progress of a question's job."""
+    job, details, ai_state = question.job, question.details, question.state
+    params = params_of(job, AiParams)
+    answer: dict[str, Any] = {
         "id": str(job.id),
-        "state": word,
-        "prompt": job.params["prompt"],
+        "state": ai_state,
+        "prompt": params.prompt,
         "conversationId": str(job.conversation_id),
-        "modelId": job.params["model_id"],
-        "branchId": job.params["branch_id"],
-        "topicName": more.topic or job.params["topic_name"],
+        "modelId": str(params.model_id),
+        "branchId": None if params.branch_id is None else str(params.branch_id),
+        "topicName": details.topic or params.topic_name,
         "organizationId": str(organization_uuid(job.organization)),
-        "userId": _who(job, job.user_id),
+        "userId": _actor_id(job, job.user_id),
         "omniChatUrl": chat_url(state, request, str(job.conversation_id)),
         "createdAt": moment(job.created_at),
-        "updatedAt": moment(max(job.updated_at, more.progress_at or job.updated_at)),
+        "updatedAt": moment(max(job.updated_at, details.progress_at or job.updated_at)),
         "attempt": job.attempt,
         "warnings": plain_warnings(job),
         "cost": {"usd": job.cost_usd, "inputTokens": job.input_tokens, "outputTokens": job.output_tokens},
     }
     if job.deadline is not None:
-        found["deadline"] = moment(job.deadline)
-    if place is not None:
-        found["queuePosition"] = place
-    if word is not AiState.QUEUED and job.started_at is not None:
-        found["executionStartedAt"] = moment(job.started_at)
-    if word is AiState.EXECUTING:
-        found["progress"] = _progress(more)
-    if word is AiState.COMPLETE:
-        found["resultSummary"] = more.summary
-    if word is AiState.FAILED:
-        found["error"] = public_error(job)
-    if word in {AiState.COMPLETE, AiState.FAILED}:
-        found["completedAt"] = moment(job.completed_at)
-    if word is AiState.CANCELLED:
-        found |= {"cancelledAt": moment(job.completed_at), "cancelledBy": _who(job, more.cancelled_by)}
-    return found
+        answer["deadline"] = moment(job.deadline)
+    if question.queue_position is not None:
+        answer["queuePosition"] = question.queue_position
+    if ai_state is not AiState.QUEUED and job.started_at is not None:
+        answer["executionStartedAt"] = moment(job.started_at)
+    if ai_state is AiState.EXECUTING:
+        answer["progress"] = _progress(details)
+    if ai_state is AiState.COMPLETE:
+        answer["resultSummary"] = details.summary
+    if ai_state is AiState.FAILED:
+        answer["error"] = public_error(job)
+    if ai_state in {AiState.COMPLETE, AiState.FAILED}:
+        answer["completedAt"] = moment(job.completed_at)
+    if ai_state is AiState.CANCELLED:
+        answer |= {"cancelledAt": moment(job.completed_at), "cancelledBy": _actor_id(job, details.cancelled_by)}
+    return answer
 
 
-def _who(job: JobRow, user_id: UUID | None) -> str:
+def _actor_id(job: JobRow, user_id: UUID | None) -> str:
     """Return a user's id; the organization's own where nobody in person has acted."""
     return str(user_id or organization_uuid(job.organization))
 
 
-def _progress(more: AiJobRow) -> dict[str, Any] | None:
-    if more.progress_at is None:
+def _progress(details: AiJobRow) -> dict[str, Any] | None:
+    if details.progress_at is None:
         return None
-    return {"iteration": more.iteration, "message": more.message, "updatedAt": moment(more.progress_at)}
+    return {
+        "iteration": details.iteration,
+        "message": details.message,
+        "updatedAt": moment(details.progress_at),
+    }
 
 
 def public_error(job: JobRow) -> dict[str, Any]:
     """Show a failed job's error in the codes of this API; `detail` is the inner one where they differ."""
     code = job.error_code or ErrorCode.INTERNAL
-    public = public_code(code)
+    public = to_public_code(code)
     error = {"message": job.error_message or "the job failed", "code": public}
     return error if public == code else {**error, "detail": code}
 
 
-def result_answer(state: AppState, request: Request, turn: Turn, thread: str) -> dict[str, Any]:
-    """Show a job's full result.
-
-    Raises:
-        NotFoundError: It is not COMPLETE, or its time is over.
-    """
-    assert_readable(state, turn)
+def result_answer(state: AppState, request: Request, turn: Turn) -> dict[str, Any]:
+    """Show a job's full result."""
     return {
         "topic": turn.topic,
         "message": turn.answer,
         "resultSummary": turn.answer,
-        "omniChatUrl": chat_url(state, request, thread),
-        "actions": [action_answer(one) for one in turn.actions],
+        "omniChatUrl": chat_url(state, request, str(turn.conversation_id)),
+        "actions": [action_answer(action) for action in turn.actions],
     }
-
-
-def assert_readable(state: AppState, turn: Turn) -> None:
-    """Refuse a result that is not there yet, or not any more.
-
-    Raises:
-        NotFoundError: With the reason.
-    """
-    if turn.state is not AiState.COMPLETE:
-        raise NotFoundError(f"the job {turn.job_id} is {turn.state}; there is a result when it is COMPLETE")
-    days = state.settings.ai_result_days
-    if turn.ended_at is not None and datetime.now(UTC) - turn.ended_at > timedelta(days=days):
-        raise NotFoundError(f"the result of the job {turn.job_id} was kept for {days} days")
 
 
 def action_answer(action: StoredAction) -> dict[str, Any]:
     """Show one action of a result."""
-    found: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "type": action.type,
         "message": action.message,
         "timestamp": moment(action.at),
@@ -142,18 +129,18 @@ def action_answer(action: StoredAction) -> dict[str, Any]:
         "databaseSeconds": round(action.database_seconds, 3),
     }
     if action.type is ActionType.GENERATE_QUERY:
-        found["result"] = query_answer(action)
+        answer["result"] = query_answer(action)
     if action.chart is not None:
-        found["chart"] = action.chart
+        answer["chart"] = action.chart
     if action.notes and action.type is not ActionType.GENERATE_QUERY:
-        found["notes"] = action.notes
-    return found
+        answer["notes"] = action.notes
+    return answer
 
 
 def query_answer(action: StoredAction) -> dict[str, Any]:
     """Show what a query brought."""
-    found = {
-        "queryName": action.title or title_of(action.columns) or f"Query {action.number}",
+    answer = {
+        "queryName": action.title or make_title(action.columns) or f"Query {action.number}",
         "query": None if action.query is None else action.query.model_dump(mode="json"),
         "status": "success" if action.error is None else "error",
         "csvResult": escape_csv(action.csv or ""),
@@ -163,7 +150,7 @@ def query_answer(action: StoredAction) -> dict[str, Any]:
         "totalRowCountIsExact": action.exact,
         "notes": action.notes,
     }
-    return found if action.error is None else {**found, "error": action.error}
+    return answer if action.error is None else {**answer, "error": action.error}
 
 
 def call_answer(body: GenerateQueryBody, job: JobRow, action: StoredAction | None) -> dict[str, Any]:
@@ -192,7 +179,7 @@ def rows_answer(turn: Turn) -> dict[str, Any]:
     Raises:
         NotFoundError: No query brought rows.
     """
-    action = last_query(turn)
+    action = find_last_query(turn)
     names = [column.name for column in action.columns]
     rows = list(csv.reader(io.StringIO(action.csv or "")))[1:]
     kinds = {column.name: column for column in action.columns}
@@ -207,18 +194,6 @@ def rows_answer(turn: Turn) -> dict[str, Any]:
     }
 
 
-def last_query(turn: Turn) -> StoredAction:
-    """Return the last query that ran.
-
-    Raises:
-        NotFoundError: There is none.
-    """
-    found = next((one for one in reversed(turn.actions) if one.csv is not None and one.error is None), None)
-    if found is None:
-        raise NotFoundError(f"the job {turn.job_id} has no rows")
-    return found
-
-
 def _value(kind: str, text: str) -> Any:
     if text == "":
         return None
@@ -230,14 +205,26 @@ def _value(kind: str, text: str) -> Any:
     return text
 
 
-def conversation_answer(one: Conversation) -> dict[str, Any]:
-    """Show a thread in a list."""
+def link_answer(link: ChatLinkRow) -> dict[str, Any]:
+    """Show a link to a conversation, without its token."""
     return {
-        "id": str(one.id),
-        "name": one.name,
-        "lastUserPrompt": one.last_prompt,
-        "createdAt": moment(one.created_at),
-        "updatedAt": moment(one.updated_at),
+        "linkId": str(link.id),
+        "write": link.write,
+        "createdBy": None if link.created_by is None else str(link.created_by),
+        "createdAt": moment(link.created_at),
+        "expiresAt": moment(link.expires_at),
+        "revokedAt": moment(link.revoked_at),
+    }
+
+
+def conversation_answer(conversation: Conversation) -> dict[str, Any]:
+    """Show a conversation in a list."""
+    return {
+        "id": str(conversation.id),
+        "name": conversation.name,
+        "lastUserPrompt": conversation.last_prompt,
+        "createdAt": moment(conversation.created_at),
+        "updatedAt": moment(conversation.updated_at),
     }
 
 
@@ -266,15 +253,20 @@ def read_wait(headers: Mapping[str, str]) -> float:
     Raises:
         BadInputError: More than 60.
     """
-    found = PREFER_WAIT.search(headers.get("prefer", ""))
-    if found is None:
+    preference = PREFER_WAIT.search(headers.get("prefer", ""))
+    if preference is None:
         return 0.0
-    seconds = float(found[1])
+    seconds = float(preference[1])
     if seconds > MAX_WAIT:
         raise BadInputError(f"Prefer: wait takes up to {MAX_WAIT:g} seconds", field="Prefer")
     return seconds
 
 
-def page_info(*, more: bool, cursor: str | None, size: int, total: int) -> dict[str, Any]:
+def page_info(*, has_more: bool, cursor: str | None, size: int, total: int) -> dict[str, Any]:
     """Describe a page of a list."""
-    return {"hasNextPage": more, "nextCursor": cursor if more else None, "pageSize": size, "totalRecords": total}
+    return {
+        "hasNextPage": has_more,
+        "nextCursor": cursor if has_more else None,
+        "pageSize": size,
+        "totalRecords": total,
+    }

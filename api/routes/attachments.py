@@ -17,8 +17,7 @@ from towpath.api.http.routing import BODY_LIMIT, ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError
 from towpath.enrichment.types import AttachmentBody
-from towpath.llm.service import make_attachment, read_base64
-from towpath.llm.store.attachments import add_attachments, delete_attachment
+from towpath.llm.service import add_attachments, delete_attachment, make_attachment, read_base64
 from towpath.llm.store.tables import AttachmentRow
 
 router = APIRouter(prefix="/api/attachments", tags=["enrichment"], route_class=ApiRoute)

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
-from towpath.accounts.types import KeyKind, Principal
+from towpath.accounts.types import Principal
 from towpath.api.http.auth import Editor, Operator, Reader
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.deadlines import read_deadline
@@ -21,12 +21,12 @@ from towpath.api.routes.extraction_bodies import StartRequest, read_start
 from towpath.api.routes.extraction_views import annotation_answer, extraction_answer, job_entries, started_answer
 from towpath.api.webhook_targets import read_target
 from towpath.core.bodies import field_names
-from towpath.core.errors import BadInputError, ConflictError, ErrorCode, TowpathError, UnavailableError
+from towpath.core.errors import BadInputError, ConflictError
 from towpath.core.json_values import parse_json
 from towpath.core.values import Moment
-from towpath.db.engine import Connection
-from towpath.extraction.domain.shapes import check_schema
-from towpath.extraction.service.reviews import decide_review, save_correction
+from towpath.extraction.service import templates
+from towpath.extraction.service.results import load_extraction, wait_for_result
+from towpath.extraction.service.reviews import decide_review, list_corrections, load_review_history, save_correction
 from towpath.extraction.service.starts import (
     ExtractionDraft,
     accept_job,
@@ -34,35 +34,25 @@ from towpath.extraction.service.starts import (
     check_start,
     draft_job,
 )
-from towpath.extraction.store import catalog
-from towpath.extraction.store.jobs import get_extraction
-from towpath.extraction.store.reviews import annotation_history, list_annotations, review_history
 from towpath.extraction.types import (
     CLASSIFICATION,
-    SYNC_SECONDS,
     AnnotateBody,
+    Classification,
     ClassificationBody,
     ExtractBody,
     ExtractOptions,
     ReviewBody,
+    Template,
     TemplateBody,
 )
+from towpath.jobs.lists import JobFilter
 from towpath.jobs.policy import JobAction
 from towpath.jobs.registry import kinds
-from towpath.jobs.store.listing import JobFilter, list_page
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState, JobStatus, ReviewStatus, read_kind
 
 router = APIRouter(tags=["extraction"], route_class=ApiRoute)
 DOCUMENT = body_of(ExtractBody, file=True)
-PROVIDER_AWAY = frozenset({ErrorCode.PROVIDER_DOWN, ErrorCode.PROVIDER_TIMEOUT, ErrorCode.RATE_LIMITED})
-
-
-class ExtractionFailedError(TowpathError):
-    """422: the document gave no result."""
-
-    status = 422
-    title = "Unprocessable Content"
 
 
 @router.get("/jobs", summary="List jobs of every kind")
@@ -80,24 +70,23 @@ async def list_jobs(
     include_bodies: Annotated[bool, Query(alias="includeBodies")] = True,
 ) -> Response:
     """Newest first, counted exactly, stable while jobs come in."""
-    wanted = JobFilter(
+    job_filter = JobFilter(
         kinds=_kinds(kind),
         statuses=_words(JobStatus, status, "status"),
         review_statuses=_words(ReviewStatus, review_status, "reviewStatus"),
         template_id=template_id,
         created_after=created_after,
         created_before=created_before,
-        user_id=caller.user_id if caller.kind is KeyKind.PERSONAL else None,
     )
-    found = await list_page(state.db, caller.organization, wanted, page=page, size=size)
-    pages = -(-found.total // size)
+    listed = await state.jobs.list_page(caller, job_filter, page=page, size=size)
+    pages = -(-listed.total // size)
     return json_answer(
         {
-            "jobs": await job_entries(state.db, found.jobs, bodies=include_bodies),
+            "jobs": await job_entries(state.extraction, listed.jobs, bodies=include_bodies),
             "pagination": {
                 "currentPage": page,
                 "pageSize": size,
-                "totalCount": found.total,
+                "totalCount": listed.total,
                 "totalPages": pages,
                 "nextPage": page + 1 if page < pages else None,
                 "previousPage": min(page - 1, pages) or None if page > 1 else None,
@@ -106,32 +95,32 @@ async def list_jobs(
     )
 
 
-def _kinds(given: str | None) -> tuple[str, ...]:
-    found = []
-    for word in (given or "").split(","):
+def _kinds(text: str | None) -> tuple[str, ...]:
+    known = []
+    for word in (text or "").split(","):
         if not word.strip():
             continue
         try:
-            found.append(read_kind(word.strip()))
+            known.append(read_kind(word.strip()))
         except ValueError as error:
             raise BadInputError(
                 f"kind: {word.strip()[:40]!r} is not one of {', '.join(kinds())}", field="kind"
             ) from error
-    return tuple(found)
+    return tuple(known)
 
 
-def _words(words: Any, given: str | None, field: str) -> tuple[Any, ...]:
-    found = []
-    for one in (given or "").split(","):
-        if not one.strip():
+def _words(enumeration: Any, text: str | None, field: str) -> tuple[Any, ...]:
+    members = []
+    for word in (text or "").split(","):
+        if not word.strip():
             continue
         try:
-            found.append(words(one.strip().upper()))
+            members.append(enumeration(word.strip().upper()))
         except ValueError as error:
             raise BadInputError(
-                f"{field}: {one.strip()[:40]!r} is not one of {', '.join(words)}", field=field
+                f"{field}: {word.strip()[:40]!r} is not one of {', '.join(enumeration)}", field=field
             ) from error
-    return tuple(found)
+    return tuple(members)
 
 
 @router.get("/jobs/{jobId}", summary="One job")
@@ -141,7 +130,7 @@ async def get_job(state: State, caller: Reader, job_id: JobId) -> Response:
 
 
 async def _entry(state: AppState, job: JobRow) -> Response:
-    return json_answer((await job_entries(state.db, [job], bodies=True))[0])
+    return json_answer((await job_entries(state.extraction, [job], bodies=True))[0])
 
 
 @router.post("/jobs/{jobId}/cancel", summary="Stop a job")
@@ -182,28 +171,20 @@ async def review_job(
     body, digest = await read_body(request, state, ReviewBody)
     slot = slot_of(request, caller, idempotency_key)
     job = await state.jobs.find(caller, job_id, JobAction.REVIEW)
-    async with state.db.transaction() as connection:
-        if known := await slot.open(connection):
-            known.check(digest)
-            return await _entry(state, job)
-
-    async def claim(connection: Connection) -> None:
-        await slot.keep(connection, digest, 200, {"job": str(job_id)})
-
-    return await _entry(state, await decide_review(state.extraction, caller, job, body, before=claim))
+    return await _entry(state, await decide_review(state.extraction, caller, job, body, slot=slot, digest=digest))
 
 
 @router.get("/jobs/{jobId}/review", summary="The history of a review")
 async def get_review(state: State, caller: Reader, job_id: JobId) -> Response:
     """Who decided what, and every revision of the corrections."""
     job = await state.jobs.find(caller, job_id)
-    decided = [one.model_dump(mode="json") for one in await review_history(state.db, job.id)]
+    notes, revisions = await load_review_history(state.extraction, job)
     return json_answer(
         {
             "jobId": str(job.id),
             "reviewStatus": job.review_status,
-            "decisions": decided,
-            "revisions": await annotation_history(state.db, job.id),
+            "decisions": [note.model_dump(mode="json") for note in notes],
+            "revisions": revisions,
         }
     )
 
@@ -216,35 +197,38 @@ async def extract(request: Request, state: State, caller: Operator, idempotency_
 
 
 async def _start_extraction(
-    request: Request, state: AppState, caller: Principal, idempotency_key: str | None
+    request: Request,
+    state: AppState,
+    caller: Principal,
+    idempotency_key: str | None,
+    *,
+    is_waited_for: bool = False,
 ) -> JobRow | Response:
-    body, sent = await read_start(request, state, caller.organization, ExtractBody)
-    params = await check_start(state.extraction, caller.organization, body, sent.document)
-    if request.url.path.endswith("/sync") and params.options.hold_for_review:
-        raise BadInputError("holdForReview: nobody can wait for a person here", field="holdForReview")
+    body, start = await read_start(request, state, caller.organization, ExtractBody)
+    params = await check_start(state.extraction, caller.organization, body, start.document, is_waited_for=is_waited_for)
     draft = draft_job(
-        state.extraction, caller, params, sent.given, metadata=body.metadata, template_id=body.template_id
+        state.extraction, caller, params, start.members, metadata=body.metadata, template_id=body.template_id
     )
-    return await _accept(request, state, caller, sent, draft, idempotency_key)
+    return await _accept(request, state, caller, start, draft, idempotency_key)
 
 
 async def _accept(
     request: Request,
     state: AppState,
     caller: Principal,
-    sent: StartRequest,
+    start: StartRequest,
     draft: ExtractionDraft,
     idempotency_key: str | None,
 ) -> JobRow | Response:
     """Store a job and start it, or give the first answer to a repeated request."""
     draft.job.deadline = read_deadline(request)
-    target = await read_target(request, state, sent.webhook)
+    target = await read_target(request, state, start.webhook)
     slot = slot_of(request, caller, idempotency_key)
     async with state.db.transaction() as connection:
-        if known := await slot.open(connection):
-            return replay(known, sent.digest)
+        if first := await slot.open(connection):
+            return replay(first, start.digest)
         job = await accept_job(connection, draft, target, max_jobs=state.limits.max_jobs(caller.organization))
-        await slot.keep(connection, sent.digest, 200, started_answer(state, request, draft.job))
+        await slot.keep(connection, start.digest, 200, started_answer(state, request, draft.job))
     state.gateway.start_soon(job)
     return job
 
@@ -258,8 +242,8 @@ async def get_extract(
 ) -> Response:
     """Its status, and its result once there is one."""
     job = await state.jobs.find(caller, job_id)
-    extraction = await get_extraction(state.db, caller.organization, job_id)
-    return json_answer(await extraction_answer(state.db, job, extraction, partial=partial))
+    extraction = await load_extraction(state.extraction, job)
+    return json_answer(await extraction_answer(state.extraction, job, extraction, partial=partial))
 
 
 @router.post("/extract/sync", summary="Extract a document and wait", openapi_extra=DOCUMENT)
@@ -267,23 +251,17 @@ async def extract_sync(
     request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The result as one answer; after 300 s a 202 with the address to poll, and the job goes on."""
-    started = await _start_extraction(request, state, caller, idempotency_key)
+    started = await _start_extraction(request, state, caller, idempotency_key, is_waited_for=True)
     if isinstance(started, Response):
         job = await state.jobs.find(caller, UUID(parse_json(bytes(started.body))["jobId"]))
     else:
         job = started
-    job = await state.events.wait_for_end(job, seconds=SYNC_SECONDS)
+    job = await wait_for_result(state.extraction, job)
     if not job.state.final:
         return json_answer(started_answer(state, request, job), 202)
-    if job.state is not JobState.COMPLETED:
-        detail = job.error_message or "the document gave no result"
-        code = ErrorCode(job.error_code or ErrorCode.INTERNAL)
-        if code in PROVIDER_AWAY:
-            raise UnavailableError(detail, code=code)
-        raise ExtractionFailedError(detail, code=code)
-    extraction = await get_extraction(state.db, caller.organization, job.id)
-    shown = await extraction_answer(state.db, job, extraction)
-    return json_answer({name: shown[name] for name in ("result", "jobId", "status", "reviewStatus")})
+    extraction = await load_extraction(state.extraction, job)
+    answer = await extraction_answer(state.extraction, job, extraction)
+    return json_answer({name: answer[name] for name in ("result", "jobId", "status", "reviewStatus")})
 
 
 @router.post("/annotate", summary="Save a correction", openapi_extra=body_of(AnnotateBody))
@@ -305,12 +283,12 @@ async def post_annotation(
 @router.get("/annotations", summary="Corrections of a job")
 async def get_annotations(state: State, caller: Reader, job_id: Annotated[UUID, Query(alias="jobId")]) -> Response:
     """Oldest first."""
-    await state.jobs.find(caller, job_id)
-    found = await list_annotations(state.db, caller.organization, job_id)
-    return json_answer({"annotations": [annotation_answer(one) for one in found]})
+    job = await state.jobs.find(caller, job_id)
+    annotations = await list_corrections(state.extraction, job)
+    return json_answer({"annotations": [annotation_answer(annotation) for annotation in annotations]})
 
 
-def _template(row: catalog.Template) -> dict[str, Any]:
+def _template(row: Template) -> dict[str, Any]:
     return {
         "templateId": str(row.id),
         "name": row.name,
@@ -326,7 +304,7 @@ async def _template_body(
 ) -> tuple[TemplateBody, dict[str, Any], bytes]:
     body, digest = await read_body(request, state, TemplateBody)
     if body.schema_ is not None:
-        await state.checks.run(caller.organization, check_schema, body.schema_)
+        await templates.assert_schema(state.extraction, caller.organization, body.schema_)
     refuse_unknown(body.options, field_names(ExtractOptions), within="options")
     try:
         options = ExtractOptions.model_validate(body.options)
@@ -343,7 +321,7 @@ async def create_template(
     body, options, digest = await _template_body(request, state, caller)
 
     async def put(inside: AppState) -> dict[str, Any]:
-        row = await catalog.put_template(
+        row = await templates.add_template(
             inside.db, caller.organization, name=body.name, schema=body.schema_, options=options
         )
         return _template(row)
@@ -354,27 +332,22 @@ async def create_template(
 @router.get("/templates", summary="List templates")
 async def list_templates(state: State, caller: Reader) -> Response:
     """In the order of their making."""
-    rows = await catalog.list_templates(state.db, caller.organization)
+    rows = await templates.list_templates(state.extraction, caller)
     return json_answer({"templates": [_template(row) for row in rows]})
 
 
 @router.get("/templates/{templateId}", summary="One template")
 async def get_template(state: State, caller: Reader, template_id: TemplateId) -> Response:
     """As it is now."""
-    return json_answer(_template(await catalog.get_template(state.db, caller.organization, template_id)))
+    return json_answer(_template(await templates.get_template(state.extraction, caller, template_id)))
 
 
 @router.put("/templates/{templateId}", summary="Change a template", openapi_extra=body_of(TemplateBody))
 async def put_template(request: Request, state: State, caller: Editor, template_id: TemplateId) -> Response:
     """As a whole; jobs that run keep what they took from it."""
     body, options, _ = await _template_body(request, state, caller)
-    row = await catalog.put_template(
-        state.db,
-        caller.organization,
-        name=body.name,
-        schema=body.schema_,
-        options=options,
-        template_id=template_id,
+    row = await templates.change_template(
+        state.extraction, caller, template_id, name=body.name, schema=body.schema_, options=options
     )
     return json_answer(_template(row))
 
@@ -382,7 +355,7 @@ async def put_template(request: Request, state: State, caller: Editor, template_
 @router.delete("/templates/{templateId}", status_code=204, summary="Delete a template")
 async def delete_template(state: State, caller: Editor, template_id: TemplateId) -> None:
     """Jobs that used it stay."""
-    await catalog.delete_template(state.db, caller.organization, template_id)
+    await templates.delete_template(state.extraction, caller, template_id)
 
 
 @router.post(
@@ -396,27 +369,22 @@ async def create_classification(
 ) -> Response:
     """Each class with examples of what is written in its documents."""
     body, digest = await read_body(request, state, ClassificationBody)
-    names = [one.name for one in body.options]
-    if len(set(names)) < len(names):
-        raise BadInputError("options: a name stands twice", field="options")
-    options = [one.model_dump(mode="json") for one in body.options]
+    templates.assert_class_names(body)
 
     async def add(inside: AppState) -> dict[str, Any]:
-        return _classification(await catalog.add_classification(inside.db, caller.organization, body.name, options))
+        return _classification(await templates.add_classification(inside.db, caller.organization, body))
 
     return await once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
 
 
-def _classification(row: catalog.Classification) -> dict[str, Any]:
+def _classification(row: Classification) -> dict[str, Any]:
     return {"id": str(row.id), "name": row.name, "options": row.options, "createdAt": moment(row.created_at)}
 
 
 @router.get("/classification/{classificationId}", summary="Classes of documents")
 async def get_classification(state: State, caller: Reader, classification_id: ClassificationId) -> Response:
     """With their examples."""
-    return json_answer(
-        _classification(await catalog.get_classification(state.db, caller.organization, classification_id))
-    )
+    return json_answer(_classification(await templates.get_classification(state.extraction, caller, classification_id)))
 
 
 @router.post("/classification/{classificationId}/run", summary="Classify a document", openapi_extra=DOCUMENT)
@@ -428,9 +396,9 @@ async def run_classification(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """A job whose result is the class, how sure it is, and why."""
-    row = await catalog.get_classification(state.db, caller.organization, classification_id)
-    body, sent = await read_start(request, state, caller.organization, ExtractBody)
-    params = await check_classification(state.extraction, caller.organization, body, sent.document, row.options)
-    draft = draft_job(state.extraction, caller, params, sent.given, kind=CLASSIFICATION, metadata=body.metadata)
-    started = await _accept(request, state, caller, sent, draft, idempotency_key)
+    row = await templates.get_classification(state.extraction, caller, classification_id)
+    body, start = await read_start(request, state, caller.organization, ExtractBody)
+    params = await check_classification(state.extraction, caller.organization, body, start.document, row.options)
+    draft = draft_job(state.extraction, caller, params, start.members, kind=CLASSIFICATION, metadata=body.metadata)
+    started = await _accept(request, state, caller, start, draft, idempotency_key)
     return started if isinstance(started, Response) else json_answer(started_answer(state, request, started))

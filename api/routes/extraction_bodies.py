@@ -34,13 +34,13 @@ class StartRequest:
     """A start as it was sent.
 
     Attributes:
-        given: Its members; objects and arrays of a form are read from their JSON text.
+        members: What it says; objects and arrays of a form are read from their JSON text.
         document: The file, stored; None: there was none.
         digest: Of everything.
         webhook: Where its end is told.
     """
 
-    given: dict[str, Any]
+    members: dict[str, Any]
     document: DocumentRef | None
     digest: bytes
     webhook: WebhookFields
@@ -59,17 +59,17 @@ async def read_start(
     if media_type(request.headers) == MULTIPART:
         limit = state.settings.document_max_bytes + FORM_ROOM
         async with state.uploads.turn(request, organization, limit=limit, setting="document_max_bytes"):
-            given, document = await _form(request, state, organization)
+            members, document = await _form(request, state, organization)
     else:
         # The document that it names is kept as well.
         await state.limits.assert_room_for_bytes(organization)
         raw = b"".join([piece async for piece in body_pieces(request, limit=MAX_JSON)])
-        given, document = _json(raw), None
-    body = _validated(model, given)
+        members, document = _json(raw), None
+    body = _validated(model, members)
     warn_of_unknown_fields(request, body)
     sha256 = None if document is None else document.sha256
-    digest = hashlib.sha256(write_json([given, sha256], options=orjson.OPT_SORT_KEYS)).digest()
-    return body, StartRequest(given, document, digest, webhook_fields(given))
+    digest = hashlib.sha256(write_json([members, sha256], options=orjson.OPT_SORT_KEYS)).digest()
+    return body, StartRequest(members, document, digest, webhook_fields(members))
 
 
 def _json(raw: bytes) -> dict[str, Any]:
@@ -79,9 +79,9 @@ def _json(raw: bytes) -> dict[str, Any]:
     return members
 
 
-def _validated(model: type[Model], given: Mapping[str, Any]) -> Model:
+def _validated(model: type[Model], members: Mapping[str, Any]) -> Model:
     try:
-        return model.model_validate(given)
+        return model.model_validate(members)
     except ValidationError as error:
         raise make_validation_error(model, error) from error
 
@@ -95,7 +95,7 @@ async def _form(request: Request, state: AppState, organization: str) -> tuple[d
         form = await parser.parse()
     except MultiPartException as error:
         raise BadInputError(f"the form cannot be read: {error.message}") from error
-    given: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     document = None
     try:
         for name, value in form.multi_items():
@@ -104,10 +104,10 @@ async def _form(request: Request, state: AppState, organization: str) -> tuple[d
                     raise BadInputError(f"{name}: the document goes into the field file", field=name)
                 document = await _store_file(state, organization, value)
             else:
-                given[name] = _value(name, value)
+                members[name] = _value(name, value)
     finally:
         await form.close()
-    return given, document
+    return members, document
 
 
 def _value(name: str, text: str) -> Any:

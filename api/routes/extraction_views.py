@@ -14,32 +14,40 @@ from towpath.api.http.links import public_base
 from towpath.api.http.responses import moment
 from towpath.api.http.state import AppState
 from towpath.core.json_values import write_json
-from towpath.db.engine import Database
 from towpath.documents.types import PageContent
-from towpath.extraction.store.jobs import extract_id, read_extractions
-from towpath.extraction.store.pages import read_pages
-from towpath.extraction.types import CLASSIFICATION, EXTRACTION, MAX_SHOWN_BYTES, Annotation, Extraction
-from towpath.jobs.store.ends import plain_warnings
+from towpath.extraction.service.parts import ExtractionParts
+from towpath.extraction.service.results import load_extractions, load_pages
+from towpath.extraction.types import (
+    CLASSIFICATION,
+    MAX_SHOWN_BYTES,
+    Annotation,
+    Extraction,
+    ExtractParams,
+    make_extract_id,
+)
+from towpath.jobs.params import params_of
+from towpath.jobs.registry import job_type
+from towpath.jobs.rows import plain_warnings
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import job_status
 
 PAGE_NUMBER = re.compile(r"\bpage (\d+)\b")
-DOCUMENTS = frozenset({EXTRACTION, CLASSIFICATION})
 HIDDEN = frozenset({"plan", "webhook"})
 
 
-async def job_entries(database: Database, jobs: Sequence[JobRow], *, bodies: bool) -> list[dict[str, Any]]:
+async def job_entries(parts: ExtractionParts, jobs: Sequence[JobRow], *, bodies: bool) -> list[dict[str, Any]]:
     """Show jobs in a list.
 
     Args:
         bodies: Whether requests and responses are shown.
     """
-    async with database.transaction() as connection:
-        known = await read_extractions(connection, [job.id for job in jobs if job.kind in DOCUMENTS])
-    return [await job_entry(database, job, known.get(job.id), bodies=bodies) for job in jobs]
+    extractions = await load_extractions(parts, jobs)
+    return [await job_entry(parts, job, extractions.get(job.id), bodies=bodies) for job in jobs]
 
 
-async def job_entry(database: Database, job: JobRow, extraction: Extraction | None, *, bodies: bool) -> dict[str, Any]:
+async def job_entry(
+    parts: ExtractionParts, job: JobRow, extraction: Extraction | None, *, bodies: bool
+) -> dict[str, Any]:
     """Show one job."""
     answer: dict[str, Any] = {
         "jobId": str(job.id),
@@ -49,25 +57,25 @@ async def job_entry(database: Database, job: JobRow, extraction: Extraction | No
         "statusUpdatedAt": moment(job.state_changed_at),
         "status": job_status(job.state, retrying=job.retrying),
         "reviewStatus": job.review_status,
-        "extractId": str(extraction.extract_id if extraction is not None else extract_id(job.id)),
+        "extractId": str(extraction.extract_id if extraction is not None else make_extract_id(job.id)),
         "pagesProcessed": job.processed if extraction is not None else 0,
         "templateId": None if job.template_id is None else str(job.template_id),
-        "error": error_of(job),
+        "error": error_of(job, has_pages=extraction is not None),
         "warnings": plain_warnings(job),
         "attempt": job.attempt,
     }
     if bodies:
         answer["requestBody"] = _request(job, extraction)
-        answer["responseBody"] = await _response(database, job, extraction)
+        answer["responseBody"] = await _response(parts, job, extraction)
     return answer
 
 
-def error_of(job: JobRow) -> dict[str, Any] | None:
-    """Show why a job failed or was stopped, with the page where one is to blame."""
+def error_of(job: JobRow, *, has_pages: bool) -> dict[str, Any] | None:
+    """Show why a job failed or was stopped, with the page where one of a document is to blame."""
     if job.error_code is None:
         return None
     answer: dict[str, Any] = {"code": job.error_code, "message": job.error_message or ""}
-    page = PAGE_NUMBER.search(job.error_message or "") if job.kind in DOCUMENTS else None
+    page = PAGE_NUMBER.search(job.error_message or "") if has_pages else None
     return answer if page is None else {**answer, "page": int(page[1])}
 
 
@@ -85,43 +93,45 @@ def _bounded(body: dict[str, Any], job: JobRow) -> dict[str, Any]:
     return {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest(), "items": job.total}
 
 
-async def _response(database: Database, job: JobRow, extraction: Extraction | None) -> Any:
+async def _response(parts: ExtractionParts, job: JobRow, extraction: Extraction | None) -> Any:
     if extraction is None or job.kind == CLASSIFICATION:
         return job.result
     if not job.state.final and job.review_status is None:
         return None
-    return await result_of(database, job, extraction, partial=False)
+    return await result_of(parts, job, extraction, partial=False)
 
 
-async def result_of(database: Database, job: JobRow, extraction: Extraction, *, partial: bool) -> dict[str, Any] | None:
-    """Show what an extraction brought.
+async def result_of(
+    parts: ExtractionParts, job: JobRow, extraction: Extraction, *, partial: bool
+) -> dict[str, Any] | None:
+    """Show the result of an extraction.
 
     Args:
         partial: Whether pages are shown that a job which still runs has finished.
     """
     if job.kind == CLASSIFICATION:
         return job.result
-    done = extraction.extracted is not None or job.state.final
-    opened = extraction.opened
-    if (not done and not partial) or opened is None:
+    is_complete = extraction.extracted is not None or job.state.final
+    document = extraction.opened
+    if (not is_complete and not partial) or document is None:
         return None
-    options = job.params.get("options", {})
+    options = params_of(job, ExtractParams).options
     pages: list[PageContent] = []
-    if not options.get("excludeOCRResult"):
-        pages = await read_pages(database, job.organization, opened.digest, opened.variant, opened.pages)
+    if not options.exclude_ocr:
+        pages = await load_pages(parts, job.organization, document)
     answer: dict[str, Any] = {"inputTokens": job.input_tokens, "outputTokens": job.output_tokens}
-    if not options.get("excludeOCRResult"):
+    if not options.exclude_ocr:
         answer["ocr"] = _ocr(job, extraction, pages)
     if extraction.extracted is not None:
         answer["extracted"] = extraction.extracted.data
-        if options.get("includeConfidence"):
+        if options.include_confidence:
             answer["confidence"] = _confidence(extraction, pages)
             answer["sources"] = {
                 name: {"page": source.page, "boxes": source.boxes}
                 for name, source in extraction.extracted.sources.items()
                 if source.page is not None
             }
-    elif options.get("includeConfidence"):
+    elif options.include_confidence:
         answer["confidence"] = _confidence(extraction, pages)
     return answer
 
@@ -153,7 +163,7 @@ def _milliseconds(start: datetime | None, end: datetime) -> int:
 
 
 async def extraction_answer(
-    database: Database, job: JobRow, extraction: Extraction, *, partial: bool = False
+    parts: ExtractionParts, job: JobRow, extraction: Extraction, *, partial: bool = False
 ) -> dict[str, Any]:
     """Show one extraction as `GET /extract` does."""
     return {
@@ -164,15 +174,15 @@ async def extraction_answer(
         "reviewStatus": job.review_status,
         "pagesProcessed": job.processed,
         "pagesTotal": None if extraction.opened is None else len(extraction.opened.pages),
-        "error": error_of(job),
+        "error": error_of(job, has_pages=True),
         "warnings": plain_warnings(job),
-        "result": await result_of(database, job, extraction, partial=partial),
+        "result": await result_of(parts, job, extraction, partial=partial),
     }
 
 
 def started_answer(state: AppState, request: Request, job: JobRow) -> dict[str, Any]:
     """Show what a start answers: the job, and the address to poll."""
-    path = f"/extract?jobId={job.id}" if job.kind == EXTRACTION else f"/jobs/{job.id}"
+    path = job_type(job.kind).path_of(job)
     return {"jobId": str(job.id), "result": public_base(request, state.settings) + path, "status": "PENDING"}
 
 

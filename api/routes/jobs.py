@@ -15,9 +15,6 @@ from towpath.api.http.job_views import job_view
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
 from towpath.core.values import Moment, Offset
-from towpath.jobs.policy import seer_of
-from towpath.jobs.store import jobs as store
-from towpath.jobs.store.staging import read_failures
 from towpath.jobs.types import FailurePage, JobKind, JobPage, JobState, JobView
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ApiRoute)
@@ -36,22 +33,19 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> JobPage:
     """Jobs of the caller's organisation; a page is stable while new jobs come in."""
-    rows = await store.list_jobs(
-        state.db,
-        caller.organization,
+    chosen = await state.jobs.list_newest(
+        caller,
         kind=kind,
         state=job_state,
-        user_id=seer_of(caller),
         external_id=external_id,
         created_after=created_after,
         created_before=created_before,
         before=read_cursor(cursor) if cursor else None,
-        limit=limit + 1,
+        limit=limit,
     )
-    more = len(rows) > limit
     return JobPage(
-        jobs=[job_view(row, state.settings) for row in rows[:limit]],
-        next_cursor=write_cursor((rows[limit - 1].created_at, rows[limit - 1].id)) if more else None,
+        jobs=[job_view(job, state.settings) for job in chosen.jobs],
+        next_cursor=None if chosen.next is None else write_cursor(chosen.next),
     )
 
 
@@ -71,8 +65,8 @@ async def get_failures(
 ) -> FailurePage:
     """Failed items by their position in the request."""
     job = await state.jobs.find(caller, job_id)
-    failures, total = await read_failures(state.db, job.id, limit=limit, offset=offset)
-    return FailurePage(failures=failures, total=total, limit=limit, offset=offset)
+    failures = await state.jobs.load_failures(job, limit=limit, offset=offset)
+    return FailurePage(failures=failures.items, total=failures.total, limit=limit, offset=offset)
 
 
 @router.post("/{jobId}/pause", summary="Pause a job")

@@ -23,15 +23,11 @@ from towpath.api.http.streams import (
     stream,
     stream_reader,
 )
-from towpath.core.errors import ConflictError
 from towpath.core.json_values import write_json
-from towpath.db.engine import Connection
-from towpath.enrichment.service.messages import event_before, has_every_message, numbered_messages
-from towpath.enrichment.types import STATUS_OF, ContinueBody, PublicStatus
-from towpath.jobs.store.jobs import last_restart, merge_params
-from towpath.jobs.store.starts import ref_of
+from towpath.enrichment.service import control
+from towpath.enrichment.service.messages import find_first_event, has_every_message, numbered_messages
+from towpath.enrichment.types import ContinueBody
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobState
 
 router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
 
@@ -66,7 +62,7 @@ async def stream_job(
 async def _lines(state: AppState, job: JobRow, position: int | None) -> AsyncIterator[ServerSentEvent]:
     """Yield the stream's lines behind a position; None: everything since the last restart."""
     yield first_line()
-    after = await last_restart(state.db, job.id) if position is None else event_before(position)
+    after = await find_first_event(state.db, job, position)
     async for events in state.events.follow(job.id, after=after, seconds=MAX_SECONDS):
         async for place, message in numbered_messages(state.db, job, events, position):
             yield ServerSentEvent(id=str(place), data=write_json(message).decode(), sep="\n")
@@ -76,10 +72,7 @@ async def _lines(state: AppState, job: JobRow, position: int | None) -> AsyncIte
 @router.post("/api/enrichment/cancel/{job_id}", include_in_schema=False)
 async def cancel_job(state: State, caller: Operator, job_id: UUID) -> dict[str, Any]:
     """Running or paused; finished records stay. Repeated, or after the end: the state as it is."""
-    job = await state.jobs.cancel(caller, job_id, wait=True)
-    done = "Job cancelled" if job.state in {JobState.CANCELLED} or job.cancelling else f"Job is {STATUS_OF[job.state]}"
-    status = PublicStatus.CANCELLED if job.cancelling and not job.state.final else STATUS_OF[job.state]
-    return {"job_id": str(job.id), "status": status, "message": done}
+    return await control.cancel(state.jobs, caller, job_id)
 
 
 @router.post("/api/llm/continue/{job_id}", summary="Let a paused job go on")
@@ -87,12 +80,4 @@ async def continue_job(
     state: State, caller: Operator, job_id: UUID, body: Annotated[ContinueBody | None, Body()] = None
 ) -> dict[str, Any]:
     """With answers to what it asked, which are put into the prompts."""
-    answers = {name: answer.model_dump(mode="json") for name, answer in (body or ContinueBody()).answers.items()}
-
-    async def prepare(connection: Connection, job: JobRow) -> None:
-        if job.state is not JobState.PAUSED:
-            raise ConflictError(f"the job is {STATUS_OF[job.state]}, not paused")
-        await merge_params(connection, ref_of(job), {"answers": answers})
-
-    job = await state.jobs.resume(caller, job_id, prepare=prepare)
-    return {"job_id": str(job.id), "status": STATUS_OF[job.state], "message": "Job resumed"}
+    return await control.resume(state.jobs, caller, job_id, body or ContinueBody())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from towpath.ai.domain.semantics.content import views_of
+from towpath.ai.domain.semantics.content import list_views
 from towpath.ai.semantic_types import Content
 from towpath.ai.store.tables import ConnectionRow, ModelRow
 from towpath.ai.types import ConnectionView
@@ -14,6 +14,11 @@ from towpath.api.http.responses import moment
 def connection_view(row: ConnectionRow) -> ConnectionView:
     """Show a connection without its credentials."""
     return ConnectionView.model_validate(row, from_attributes=True)
+
+
+def connection_answer(row: ConnectionRow) -> dict[str, Any]:
+    """Show one connection without its credentials and without what it does not have."""
+    return connection_view(row).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def model_view(row: ModelRow) -> dict[str, Any]:
@@ -46,7 +51,7 @@ def topic_answer(content: Content, name: str, *, full: bool) -> dict[str, Any]:
     if topic.hidden:
         answer["hidden"] = True
     if full:
-        ways = views_of(content, topic)
+        ways = list_views(content, topic)
         used = {id(relationship) for way in ways.values() for relationship in way}
         answer["views"] = [
             {"name": view, **content.views[view].model_dump(mode="json", exclude_none=True)} for view in ways

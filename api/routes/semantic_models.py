@@ -7,24 +7,32 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from towpath.ai.domain.semantics.content import MAX_BYTES, topic_of
+from towpath.accounts.types import Principal
+from towpath.ai.domain.semantics.content import MAX_BYTES, get_topic
+from towpath.ai.service.connections import (
+    add_connection,
+    change_connection,
+    delete_connection,
+    draft_connection,
+    get_connection,
+    list_connections,
+)
 from towpath.ai.service.models import (
+    accept_schema_reading,
     change_content,
     create_model,
-    delete_connection,
     delete_model,
     draft_schema_model,
     draft_schema_refresh,
     find_base,
-    load_content,
+    get_model,
+    list_models,
+    load_model,
     merge_branch,
-    read_connection,
     wait_for_schema,
 )
-from towpath.ai.store.connections import add_connection, change_connection, get_connection, list_connections
-from towpath.ai.store.models import get_model, list_models, models_over
-from towpath.ai.store.tables import ConnectionRow, ModelRow
-from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelContentBody, ModelKind
+from towpath.ai.store.tables import ModelRow
+from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelContentBody, ModelFilter, ModelKind
 from towpath.api.http.auth import Editor, Reader
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.idempotency import IdempotencyKey, job_once, once, slot_of
@@ -36,10 +44,9 @@ from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import read_whole
 from towpath.api.routes.ai_views import page_info
-from towpath.api.routes.semantic_model_views import connection_view, model_view, topic_answer
+from towpath.api.routes.semantic_model_views import connection_answer, connection_view, model_view, topic_answer
 from towpath.core.errors import BadInputError, ErrorCode
 from towpath.jobs.idempotency import Slot
-from towpath.jobs.store.jobs import create_job
 from towpath.jobs.store.tables import JobRow
 
 router = APIRouter(tags=["models"], dependencies=[Depends(limit_ai_requests)], route_class=ApiRoute)
@@ -52,36 +59,31 @@ BranchQuery = Annotated[UUID | None, Query(description="A branch of the model.")
 async def connect(request: Request, state: State, caller: Editor, idempotency_key: IdempotencyKey = None) -> Response:
     """A DuckDB file or a Postgres; what it is reached by is kept encrypted, and it is only ever read."""
     body, digest = await read_body(request, state, ConnectionBody)
-    columns = await read_connection(state.ai, caller.organization, body)
+    row = await draft_connection(state.ai, caller, body)
 
     async def add(inside: AppState) -> dict[str, Any]:
-        return _shown(await add_connection(inside.db, ConnectionRow(organization=caller.organization, **columns)))
+        return connection_answer(await add_connection(inside.db, row))
 
     return await once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
-
-
-def _shown(row: ConnectionRow) -> dict[str, Any]:
-    return connection_view(row).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 @router.get("/v1/connections", summary="List connections", response_model_exclude_none=True)
 async def connections(state: State, caller: Reader) -> list[ConnectionView]:
     """Without their credentials."""
-    return [connection_view(row) for row in await list_connections(state.db, caller.organization)]
+    return [connection_view(row) for row in await list_connections(state.ai, caller)]
 
 
 @router.get("/v1/connections/{connectionId}", summary="One connection")
 async def connection(state: State, caller: Reader, connection_id: ConnectionId) -> dict[str, Any]:
     """Without its credentials."""
-    return _shown(await get_connection(state.db, caller.organization, connection_id))
+    return connection_answer(await get_connection(state.ai, caller, connection_id))
 
 
 @router.put("/v1/connections/{connectionId}", summary="Change a connection", openapi_extra=body_of(ConnectionBody))
 async def change(request: Request, state: State, caller: Editor, connection_id: ConnectionId) -> dict[str, Any]:
     """As a whole; the models over it stay."""
     body, _ = await read_body(request, state, ConnectionBody)
-    columns = await read_connection(state.ai, caller.organization, body)
-    return _shown(await change_connection(state.db, caller.organization, connection_id, columns))
+    return connection_answer(await change_connection(state.ai, caller, connection_id, body))
 
 
 @router.delete("/v1/connections/{connectionId}", status_code=204, summary="Forget a connection")
@@ -109,30 +111,27 @@ async def models(
     page_size: Annotated[int, Query(alias="pageSize", ge=1, le=100)] = 20,
 ) -> dict[str, Any]:
     """By name, or as asked."""
-    given = {"id": model_id, "base_model_id": base_model_id, "connection_id": connection_id, "name": name, "kind": kind}
-    offset = int(cursor or 0)
-    rows, total = await list_models(
-        state.db,
-        caller.organization,
-        {column: value for column, value in given.items() if value is not None},
+    columns: dict[str, object | None] = {
+        "id": model_id, "base_model_id": base_model_id, "connection_id": connection_id, "name": name, "kind": kind
+    }  # fmt: skip
+    model_filter = ModelFilter(
+        columns={column: value for column, value in columns.items() if value is not None},
         include_deleted=include_deleted,
         sort=sort_field,
         descending=sort_direction == "desc",
-        offset=offset,
-        limit=page_size,
     )
-    records = [model_view(row) for row in rows]
+    offset = int(cursor or 0)
+    page = await list_models(
+        state.ai, caller, model_filter, offset=offset, size=page_size, with_branches=include is not None
+    )
+    records = [model_view(row) for row in page.rows]
     if include is not None:
-        over = await models_over(state.db, caller.organization, [row.id for row in rows])
-        branches = [one for one in over if one.kind is ModelKind.BRANCH]
-        for record in records:
-            record["branches"] = [
-                {"id": str(one.id), "name": one.name} for one in branches if str(one.base_model_id) == record["id"]
-            ]
-    more = offset + len(rows) < total
+        for record, row in zip(records, page.rows, strict=True):
+            record["branches"] = [{"id": str(branch.id), "name": branch.name} for branch in page.branches[row.id]]
+    end = offset + len(page.rows)
     return {
         "records": records,
-        "pageInfo": page_info(more=more, cursor=str(offset + len(rows)), size=page_size, total=total),
+        "pageInfo": page_info(has_more=end < page.total, cursor=str(end), size=page_size, total=page.total),
     }
 
 
@@ -148,19 +147,30 @@ async def create(request: Request, state: State, caller: Editor, idempotency_key
         row = await _read_schema(state, slot, digest, await draft_schema_model(state.ai, caller, body))
         return json_answer(_changed(row))
 
-    async def make(inside: AppState) -> dict[str, Any]:
-        base = await find_base(inside.ai, caller, body)
-        if isinstance(base, JobRow):
-            schema = await _read_schema(inside, Slot(caller.organization, READ_FOR_SHARED, None), b"", base)
-            base = body.model_copy(update={"base_model_id": schema.id})
-        return _changed(await create_model(inside.ai, caller, base))
+    if slot.key is None or not await slot.is_taken(state.db):
+        # Before the transaction of the key: the job that reads a database begins only once it is committed.
+        body = await _complete_base(state, caller, body, slot.key, digest)
 
-    return await once(state, slot, digest, make)
+    async def add(inside: AppState) -> dict[str, Any]:
+        return _changed(await create_model(inside.ai, caller, body))
+
+    return await once(state, slot, digest, add)
+
+
+async def _complete_base(
+    state: AppState, caller: Principal, body: ModelBody, key: str | None, digest: bytes
+) -> ModelBody:
+    """Name the schema model that a SHARED model is made over, and read it first if there is none."""
+    base = await find_base(state.ai, caller, body)
+    if not isinstance(base, JobRow):
+        return base
+    schema = await _read_schema(state, Slot(caller.organization, READ_FOR_SHARED, key), digest, base)
+    return body.model_copy(update={"base_model_id": schema.id})
 
 
 async def _read_schema(state: AppState, slot: Slot, digest: bytes, job: JobRow) -> ModelRow:
     """Read a database by a job, or wait for that of the first request with its key."""
-    return await wait_for_schema(state.ai, await job_once(state, slot, digest, job, create_job))
+    return await wait_for_schema(state.ai, await job_once(state, slot, digest, job, accept_schema_reading))
 
 
 def _changed(row: ModelRow) -> dict[str, Any]:
@@ -170,7 +180,7 @@ def _changed(row: ModelRow) -> dict[str, Any]:
 @router.get("/v1/models/{modelId}", summary="One model")
 async def model(state: State, caller: Reader, model_id: ModelId) -> dict[str, Any]:
     """Without its content."""
-    return model_view(await get_model(state.db, caller.organization, model_id))
+    return model_view(await get_model(state.ai, caller, model_id))
 
 
 @router.delete("/v1/models/{modelId}", status_code=204, summary="Delete a model")
@@ -182,7 +192,7 @@ async def delete(state: State, caller: Editor, model_id: ModelId) -> None:
 @router.get("/v1/models/{modelId}/content", summary="What a model says")
 async def content(state: State, caller: Reader, model_id: ModelId, branch_id: BranchQuery = None) -> dict[str, Any]:
     """Its own content, and the whole that it makes with what it is laid over."""
-    row, whole = await load_content(state.ai, caller.organization, model_id, branch_id)
+    row, whole = await load_model(state.ai, caller, model_id, branch_id)
     return {
         "model": model_view(row),
         "content": row.content,
@@ -200,12 +210,12 @@ async def put_content(request: Request, state: State, caller: Editor, model_id: 
     if media_type(request.headers) == YAML:
         raw = await read_whole(request, limit=MAX_BYTES)
         try:
-            given: str | dict[str, Any] = raw.decode()
+            content: str | dict[str, Any] = raw.decode()
         except UnicodeDecodeError as error:
             raise BadInputError("the body is not UTF-8", code=ErrorCode.INVALID_ENCODING) from error
     else:
-        given = (await read_body(request, state, ModelContentBody))[0].content
-    return _changed(await change_content(state.ai, caller, model_id, given))
+        content = (await read_body(request, state, ModelContentBody))[0].content
+    return _changed(await change_content(state.ai, caller, model_id, content))
 
 
 @router.post("/v1/models/{modelId}/refresh", summary="Read the database again")
@@ -232,7 +242,7 @@ async def merge(
 @router.get("/v1/models/{modelId}/topic", summary="Topics of a model")
 async def topics(state: State, caller: Reader, model_id: ModelId, branch_id: BranchQuery = None) -> dict[str, Any]:
     """What can be asked together."""
-    _, whole = await load_content(state.ai, caller.organization, model_id, branch_id)
+    _, whole = await load_model(state.ai, caller, model_id, branch_id)
     return {"success": True, "topics": [topic_answer(whole, name, full=False) for name in whole.topics]}
 
 
@@ -241,6 +251,6 @@ async def topic(
     state: State, caller: Reader, model_id: ModelId, topic_name: TopicName, branch_id: BranchQuery = None
 ) -> dict[str, Any]:
     """With the views that it reaches, and how."""
-    _, whole = await load_content(state.ai, caller.organization, model_id, branch_id)
-    topic_of(whole, topic_name)
+    _, whole = await load_model(state.ai, caller, model_id, branch_id)
+    get_topic(whole, topic_name)
     return {"success": True, "topic": topic_answer(whole, topic_name, full=True)}

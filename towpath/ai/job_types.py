@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from towpath.accounts.types import Principal
-from towpath.ai.store.jobs import note_canceller, prepare_restart, read_ai
+from towpath.ai.store.jobs import note_canceller, prepare_restart, read_details
 from towpath.ai.store.links import sweep_links
 from towpath.ai.store.threads import sweep_conversations
 from towpath.ai.types import (
@@ -20,6 +20,7 @@ from towpath.ai.types import (
 from towpath.core.queues import Queue
 from towpath.db.engine import Connection
 from towpath.jobs.job_type import JobType
+from towpath.jobs.registry import job_type
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER, JobState
 
@@ -32,9 +33,9 @@ async def _note_canceller(caller: Principal, connection: Connection, job: JobRow
 
 
 async def _webhook_fields(connection: Connection, job: JobRow) -> dict[str, Any]:
-    row = (await read_ai(connection, [job.id])).get(job.id)
+    row = (await read_details(connection, [job.id])).get(job.id)
     return {
-        "status": WORDS[job.state],
+        "status": job_type(job.kind).status_of(job),
         "conversationId": str(job.conversation_id),
         "result_summary": row.summary if row is not None and job.state is JobState.COMPLETED else None,
     }
@@ -73,8 +74,8 @@ JOB_TYPES = (
         statuses=WORDS,
         activities={Queue.LLM: ("iterate",)},
         is_personal=True,
-        ends_at_once=True,
-        is_busy="another job of its conversation is active; wait for it, or cancel it",
+        cancels_immediately=True,
+        conflict="another job of its conversation is active; wait for it, or cancel it",
         on_cancel=_note_canceller,
         on_restart=prepare_restart,
         webhook_fields=_webhook_fields,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -51,7 +53,7 @@ WORDS: dict[JobState, AiState] = {
 }
 
 
-def ai_state(state: JobState, phase: str | None) -> AiState:
+def to_ai_state(state: JobState, phase: str | None) -> AiState:
     """The public state of a job.
 
     Args:
@@ -75,7 +77,7 @@ PUBLIC_CODES = frozenset(
 )
 
 
-def public_code(code: str) -> str:
+def to_public_code(code: str) -> str:
     """Translate the code of a job's error into the codes of this API."""
     if code in PUBLIC_CODES:
         return code
@@ -272,6 +274,7 @@ class Turn(BaseModel):
     """One question of a thread with all that came of it."""
 
     job_id: UUID
+    conversation_id: UUID | None = None
     prompt: str
     state: AiState
     paused: bool = False
@@ -327,6 +330,21 @@ class ModelBody(Wire, Lenient):
     model_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     base_model_id: UUID | None = None
     content: str | dict[str, Any] | None = Field(default=None, description="YAML text, or the object itself.")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFilter:
+    """Which models are listed, and in which order.
+
+    Attributes:
+        columns: The values that columns must have.
+        sort: The field of the API that they are sorted by.
+    """
+
+    columns: Mapping[str, object]
+    include_deleted: bool = False
+    sort: str = "name"
+    descending: bool = False
 
 
 class ModelContentBody(Wire, Strict):

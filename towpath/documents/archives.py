@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from towpath.core.errors import ErrorCode
-from towpath.documents.faults import damaged, fault
+from towpath.documents.faults import damaged_error, document_error
 from towpath.documents.types import DocumentKind, ReadLimits
 
 MAX_MEMBERS = 20_000
@@ -40,24 +40,24 @@ def assert_sound(path: Path, kind: DocumentKind, limits: ReadLimits) -> None:
             members = archive.infolist()
             _assert_bounded(members, path.stat().st_size, limits)
             if not any(member.filename.startswith(MAIN_FOLDERS[kind]) for member in members):
-                raise damaged(f"the document is no {kind.upper()}")
+                raise damaged_error(f"the document is no {kind.upper()}")
             for member in members:
                 if member.filename.lower().endswith((".xml", ".rels")):
                     _assert_plain(archive, member)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError) as error:
-        raise damaged(f"the document is a broken {kind.upper()}") from error
+        raise damaged_error(f"the document is a broken {kind.upper()}") from error
 
 
 def _assert_bounded(members: list[zipfile.ZipInfo], size: int, limits: ReadLimits) -> None:
     if any(member.flag_bits & ENCRYPTED_FLAG for member in members):
-        raise fault(ErrorCode.DOCUMENT_ENCRYPTED, "the document is encrypted")
+        raise document_error(ErrorCode.DOCUMENT_ENCRYPTED, "the document is encrypted")
     if any(member.compress_type not in METHODS for member in members):
-        raise damaged("the document is packed in a way that its format does not know")
+        raise damaged_error("the document is packed in a way that its format does not know")
     unpacked = sum(member.file_size for member in members)
     if len(members) > MAX_MEMBERS:
-        raise fault(ErrorCode.DOCUMENT_TOO_LARGE, f"the document consists of {len(members):,} parts")
+        raise document_error(ErrorCode.DOCUMENT_TOO_LARGE, f"the document consists of {len(members):,} parts")
     if unpacked > limits.most_unpacked_bytes or (unpacked > SMALL_BYTES and unpacked > MAX_RATIO * size):
-        raise fault(ErrorCode.DOCUMENT_TOO_LARGE, f"the document unpacks from {size:,} to {unpacked:,} bytes")
+        raise document_error(ErrorCode.DOCUMENT_TOO_LARGE, f"the document unpacks from {size:,} to {unpacked:,} bytes")
 
 
 def _assert_plain(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
@@ -77,7 +77,7 @@ def _assert_plain(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
 
 
 def _refuse(*_: object) -> None:
-    raise damaged("the document defines XML entities")
+    raise damaged_error("the document defines XML entities")
 
 
 def _begin(*_: object) -> None:

@@ -67,7 +67,7 @@ class Band:
         ]
 
 
-def bands_of(rows: Sequence[Row], usual: float) -> list[Band]:
+def find_bands(rows: Sequence[Row], usual: float) -> list[Band]:
     """The bands of a page or of a column, from its top.
 
     Args:
@@ -91,9 +91,9 @@ def _band_at(rows: Sequence[Row], start: int, usual: float) -> Band:
     if len(rows[start].cells) < 2:
         return alone
     count, lanes, _ = _stretch(rows, start, usual, PROSE_APART)
-    found = list(rows[start : start + count])
-    if count > 1 and lanes and _is_prose([_in_columns(row, lanes) for row in found]):
-        return Band(BandKind.COLUMNS, found, lanes)
+    stretch = list(rows[start : start + count])
+    if count > 1 and lanes and _is_prose([_in_columns(row, lanes) for row in stretch]):
+        return Band(BandKind.COLUMNS, stretch, lanes)
     count, lanes, worth = _stretch(rows, start, usual, APART)
     # A line of a form right above a table would hide the table's other lanes.
     following = start + 1
@@ -110,8 +110,8 @@ def _stretch(rows: Sequence[Row], start: int, usual: float, apart: float) -> tup
     Worth is what stands in further columns of its row, less what has to share a column with its neighbour.
     """
     lanes = _gaps(rows[start])
-    found = (1, _between(lanes), 0)
-    kept: list[Lane] = []
+    best = (1, _between(lanes), 0)
+    last_lanes: list[Lane] = []
     worth = 0
     step = inf
     for place in range(start + 1, min(len(rows), start + MAX_ROWS)):
@@ -126,12 +126,12 @@ def _stretch(rows: Sequence[Row], start: int, usual: float, apart: float) -> tup
         if not between:
             break
         # Lanes that only narrow leave every cell in its column.
-        counted = [row] if len(between) == len(kept) else rows[start : place + 1]
-        worth = (worth if len(between) == len(kept) else 0) + sum(_worth(each, between) for each in counted)
-        kept = between
-        if worth > found[2] or (worth == found[2] and len(between) == len(found[1])):
-            found = (place - start + 1, between, worth)
-    return found
+        counted = [row] if len(between) == len(last_lanes) else rows[start : place + 1]
+        worth = (worth if len(between) == len(last_lanes) else 0) + sum(_worth(each, between) for each in counted)
+        last_lanes = between
+        if worth > best[2] or (worth == best[2] and len(between) == len(best[1])):
+            best = (place - start + 1, between, worth)
+    return best
 
 
 def _worth(row: Row, lanes: Sequence[Lane]) -> int:
@@ -139,8 +139,8 @@ def _worth(row: Row, lanes: Sequence[Lane]) -> int:
     return (filled - 1) - (len(row.cells) - filled)
 
 
-def _differ(one: float, other: float) -> bool:
-    return max(one, other) > TALLER * min(one, other)
+def _differ(height: float, other_height: float) -> bool:
+    return max(height, other_height) > TALLER * min(height, other_height)
 
 
 def _judged(rows: list[Row], lanes: list[Lane]) -> Band:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from towpath.core.errors import ErrorCode
-from towpath.documents.faults import fault
+from towpath.documents.faults import document_error
 from towpath.documents.types import ImageType, OcrMode, PageContent, ReadLimits
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Document(ABC):
         Raises:
             BadInput: The kind has no looks.
         """
-        raise fault(ErrorCode.UNSUPPORTED_FILE_TYPE, "only PDFs and images have pages to look at", page)
+        raise document_error(ErrorCode.UNSUPPORTED_FILE_TYPE, "only PDFs and images have pages to look at", page)
 
     def close(self) -> None:  # noqa: B027 - some kinds hold nothing open
         """Let go of the file."""
@@ -54,7 +54,9 @@ class Document(ABC):
             BadInput: It is not.
         """
         if not 1 <= page <= self.pages:
-            raise fault(ErrorCode.PAGE_OUT_OF_RANGE, f"page {page} is not among the document's {self.pages}", page)
+            raise document_error(
+                ErrorCode.PAGE_OUT_OF_RANGE, f"page {page} is not among the document's {self.pages}", page
+            )
 
     def assert_pages(self) -> None:
         """Refuse a document of too many pages.
@@ -64,4 +66,6 @@ class Document(ABC):
         """
         most = self.limits.most_pages
         if self.pages > most:
-            raise fault(ErrorCode.DOCUMENT_TOO_LARGE, f"the document has {self.pages} pages; the limit is {most}")
+            raise document_error(
+                ErrorCode.DOCUMENT_TOO_LARGE, f"the document has {self.pages} pages; the limit is {most}"
+            )

@@ -15,9 +15,9 @@ from typing import BinaryIO, Protocol
 
 from towpath.core.errors import ErrorCode, MissingExtraError, TowpathError
 from towpath.documents.confine import allow_seconds, confine
-from towpath.documents.faults import fault
+from towpath.documents.faults import document_error
 from towpath.documents.opening import Opener
-from towpath.documents.plain import plain_text
+from towpath.documents.plain import read_plain_text
 from towpath.documents.types import PageContent, ReadLimits
 from towpath.documents.wire import LOAD_SECONDS, Fault, Request, Tag, read, write
 
@@ -44,13 +44,13 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(COLLECTED_AFTER)
     write(answers, Tag.READY)
-    while (asked := read(requests)) is not None:
-        fault = reader.serve(Request.model_validate_json(asked[1]))
-        if fault is None:
+    while (received := read(requests)) is not None:
+        reported = reader.serve(Request.model_validate_json(received[1]))
+        if reported is None:
             write(answers, Tag.DONE)
             continue
-        write(answers, Tag.FAULT, fault.model_dump_json().encode())
-        if fault.fatal:
+        write(answers, Tag.FAULT, reported.model_dump_json().encode())
+        if reported.fatal:
             return
 
 
@@ -106,8 +106,8 @@ class _Reader:
         path = Path(request.path)
         size, most = path.stat().st_size, self._limits.most_bytes
         if size > most:
-            raise fault(ErrorCode.DOCUMENT_TOO_LARGE, f"{request.name} has {size} bytes; {most} are read")
-        return plain_text(
+            raise document_error(ErrorCode.DOCUMENT_TOO_LARGE, f"{request.name} has {size} bytes; {most} are read")
+        return read_plain_text(
             path.read_bytes(),
             media_type=request.media_type,
             name=request.name,
@@ -132,8 +132,8 @@ class _Reader:
 
     def _fault(self, error: Exception, request: Request) -> Fault:
         """What a library raised: no memory, or a file that it cannot make sense of."""
-        said = str(error).lower()
-        if isinstance(error, MemoryError) or any(words in said for words in NO_MEMORY):
+        message = str(error).lower()
+        if isinstance(error, MemoryError) or any(words in message for words in NO_MEMORY):
             detail = f"reading needs more memory than {self._limits.memory_mb} MB"
             return Fault(code=ErrorCode.READER_DIED, detail=detail, page=self._page, fatal=True)
         if isinstance(error, RecursionError):

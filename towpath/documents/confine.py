@@ -55,10 +55,10 @@ def _bound(kind: int, most: int) -> None:
     import resource
 
     _, hard = resource.getrlimit(kind)
-    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    soft_limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
     # Some systems know a limit and refuse to set it.
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(kind, (wanted, wanted))
+        resource.setrlimit(kind, (soft_limit, soft_limit))
 
 
 def _die_with(parent: int) -> None:

@@ -7,23 +7,23 @@ from towpath.core.errors import BadInputError, ErrorCode, TooLargeError, Towpath
 TOO_LARGE = frozenset({ErrorCode.DOCUMENT_TOO_LARGE, ErrorCode.PAGE_TOO_LARGE})
 
 
-def fault(code: ErrorCode, detail: str, page: int | None = None) -> TowpathError:
+def document_error(code: ErrorCode, detail: str, page: int | None = None) -> TowpathError:
     """An error that says what is wrong with a document.
 
     Args:
         page: Which page it is; then also in the error's `extra`.
     """
-    made = TooLargeError(detail, code=code) if code in TOO_LARGE else BadInputError(detail, code=code)
+    error = TooLargeError(detail, code=code) if code in TOO_LARGE else BadInputError(detail, code=code)
     if page is not None:
-        made.extra["page"] = page
-    return made
+        error.extra["page"] = page
+    return error
 
 
-def damaged(detail: str, page: int | None = None) -> TowpathError:
+def damaged_error(detail: str, page: int | None = None) -> TowpathError:
     """The document is not what its kind should be."""
-    return fault(ErrorCode.DOCUMENT_DAMAGED, detail, page)
+    return document_error(ErrorCode.DOCUMENT_DAMAGED, detail, page)
 
 
-def page_too_large(page: int, detail: str) -> TowpathError:
+def page_too_large_error(page: int, detail: str) -> TowpathError:
     """A page whose size nobody means."""
-    return fault(ErrorCode.PAGE_TOO_LARGE, f"page {page} {detail}", page)
+    return document_error(ErrorCode.PAGE_TOO_LARGE, f"page {page} {detail}", page)

@@ -14,7 +14,7 @@ PIECE = 1 << 20
 
 
 @asynccontextmanager
-async def on_disk(source: BinaryIO) -> AsyncIterator[Path]:
+async def copy_to_disk(source: BinaryIO) -> AsyncIterator[Path]:
     """A copy of what is left to read, for as long as it is needed."""
 
     def put() -> Path:

@@ -112,36 +112,40 @@ def detect_kind(name: str, media_type: str | None, head: bytes, *, members: Coll
     """
     if not head:
         raise BadInputError("the document is empty", code=ErrorCode.DOCUMENT_DAMAGED)
-    told = told_kind(name, media_type)
-    seen = _by_bytes(head, told, members)
+    declared = read_declared_kind(name, media_type)
+    seen = _by_bytes(head, declared, members)
     if seen is not None:
         return seen
-    if told in BINARY:
-        raise BadInputError(f"the document is no {told.upper()}", code=ErrorCode.DOCUMENT_DAMAGED)
+    if declared in BINARY:
+        raise BadInputError(f"the document is no {declared.upper()}", code=ErrorCode.DOCUMENT_DAMAGED)
     if not _is_text(head):
         raise _unsupported(name, media_type)
-    if told is None:
-        sent = _plain(media_type)
-        if sent not in VAGUE_TYPES and not sent.startswith("text/") and not sent.endswith(("+json", "+xml")):
+    if declared is None:
+        sent_type = _plain(media_type)
+        if (
+            sent_type not in VAGUE_TYPES
+            and not sent_type.startswith("text/")
+            and not sent_type.endswith(("+json", "+xml"))
+        ):
             raise _unsupported(name, media_type)
-        told = DocumentKind.HTML if _looks_like_html(head) else DocumentKind.TEXT
-    return told
+        declared = DocumentKind.HTML if _looks_like_html(head) else DocumentKind.TEXT
+    return declared
 
 
-def told_kind(name: str, media_type: str | None) -> DocumentKind | None:
+def read_declared_kind(name: str, media_type: str | None) -> DocumentKind | None:
     """The kind that a media type or else a name tells; None: neither does."""
-    sent = _plain(media_type)
+    sent_type = _plain(media_type)
     suffix = SUFFIXES.get(PurePosixPath(name.partition("?")[0]).suffix.lower())
-    told = MEDIA_TYPES.get(sent)
-    if told is None and sent in VAGUE_TYPES:
+    declared = MEDIA_TYPES.get(sent_type)
+    if declared is None and sent_type in VAGUE_TYPES:
         return suffix
     # Servers call every text plain; its name knows more.
-    if told is None and sent == "text/plain":
+    if declared is None and sent_type == "text/plain":
         return DocumentKind.TEXT if suffix is None or suffix in BINARY else suffix
-    return told
+    return declared
 
 
-def member_names(head: bytes) -> list[str]:
+def list_member_names(head: bytes) -> list[str]:
     """The names of a zip file's members whose headers lie in its first bytes."""
     names = []
     place = head.find(ZIP)
@@ -152,7 +156,7 @@ def member_names(head: bytes) -> list[str]:
     return names
 
 
-def _by_bytes(head: bytes, told: DocumentKind | None, members: Collection[str]) -> DocumentKind | None:
+def _by_bytes(head: bytes, declared: DocumentKind | None, members: Collection[str]) -> DocumentKind | None:
     for magic, kind in MAGIC:
         if head.startswith(magic):
             return kind
@@ -162,22 +166,22 @@ def _by_bytes(head: bytes, told: DocumentKind | None, members: Collection[str]) 
     if b"%PDF-" in head[:1024]:
         return DocumentKind.PDF
     if head.startswith((ZIP, EMPTY_ZIP)):
-        return _by_members(members or member_names(head), told)
+        return _by_members(members or list_member_names(head), declared)
     if head.startswith(OLE):
         # What a new office file is locked into; its table of contents may lie beyond the head.
-        if ENCRYPTED_PACKAGE in head or told in OFFICE_KINDS:
+        if ENCRYPTED_PACKAGE in head or declared in OFFICE_KINDS:
             raise BadInputError("the document is encrypted", code=ErrorCode.DOCUMENT_ENCRYPTED)
         raise UnsupportedFileError(f"office files of before 2007 are not read; supported are {SUPPORTED}")
     return None
 
 
-def _by_members(members: Collection[str], told: DocumentKind | None) -> DocumentKind:
+def _by_members(members: Collection[str], declared: DocumentKind | None) -> DocumentKind:
     for member in members:
         kind = FOLDERS.get(member.partition("/")[0]) if "/" in member else None
         if kind is not None:
             return kind
-    if told in OFFICE_KINDS:
-        return told
+    if declared in OFFICE_KINDS:
+        return declared
     raise UnsupportedFileError(f"an archive is not read; supported are {SUPPORTED}")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from towpath.documents.bands import BandKind, bands_of
-from towpath.documents.lines import Cell, Row, rows_of, usual_height
+from towpath.documents.bands import BandKind, find_bands
+from towpath.documents.lines import Cell, Row, find_rows, measure_usual_height
 from towpath.documents.types import Word
 
 # How much taller than most text a heading is, by level.
@@ -19,18 +19,18 @@ BULLETS = re.compile(r"^[•●▪◦‣∙·]\s*")
 MARKS = re.compile(r"^(#{1,6}\s|>|```)")
 
 
-def markdown_of(words: Sequence[Word], width: float, height: float) -> str:
+def write_markdown(words: Sequence[Word], width: float, height: float) -> str:
     """The text of a page in the order in which it is read.
 
     Args:
         words: Of one page.
         width, height: Of the page, in points or pixels.
     """
-    rows = rows_of(words, width, height)
-    return "\n\n".join(_blocks(rows, usual_height(rows), 0))
+    rows = find_rows(words, width, height)
+    return "\n\n".join(_blocks(rows, measure_usual_height(rows), 0))
 
 
-def table_markdown(rows: Sequence[Sequence[str]]) -> str:
+def write_table(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; its first row is the header."""
     width = max(map(len, rows))
     lines = [_table_line(row, width) for row in rows]
@@ -44,11 +44,11 @@ def _table_line(row: Sequence[str], width: int) -> str:
 
 
 def _blocks(rows: Sequence[Row], usual: float, depth: int) -> Iterator[str]:
-    for band in bands_of(rows, usual):
+    for band in find_bands(rows, usual):
         if band.kind == BandKind.TABLE:
-            yield table_markdown([[_joined(cells) for cells in columns] for columns in band.grid()])
+            yield write_table([[_joined(cells) for cells in columns] for columns in band.grid()])
         elif band.kind == BandKind.FORM:
-            yield "\n".join(line for columns in band.grid() for line in form_lines(columns))
+            yield "\n".join(line for columns in band.grid() for line in write_form_lines(columns))
         elif band.kind == BandKind.COLUMNS and depth < MAX_DEPTH:
             for column in band.columns():
                 yield from _blocks(column, usual, depth + 1)
@@ -56,7 +56,7 @@ def _blocks(rows: Sequence[Row], usual: float, depth: int) -> Iterator[str]:
             yield from _paragraphs(band.rows, usual)
 
 
-def form_lines(columns: Sequence[Sequence[Cell]]) -> list[str]:
+def write_form_lines(columns: Sequence[Sequence[Cell]]) -> list[str]:
     """A form's row as lines, each label with what follows it."""
     lines: list[str] = []
     for cell in (cell for cells in columns for cell in cells):
@@ -88,7 +88,7 @@ def _paragraphs(rows: Sequence[Row], usual: float) -> Iterator[str]:
 
 
 def _row_lines(row: Row, level: str) -> list[str]:
-    return [level + row.text] if level else [_plain(line) for line in form_lines([row.cells])]
+    return [level + row.text] if level else [_plain(line) for line in write_form_lines([row.cells])]
 
 
 def _level(row: Row, usual: float) -> str:

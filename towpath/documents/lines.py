@@ -22,7 +22,7 @@ _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 
 
 @dataclass(slots=True)
-class Placed:
+class PlacedWord:
     """A word with its place in points, straightened."""
 
     word: Word
@@ -50,7 +50,7 @@ class Cell:
     @property
     def box(self) -> Box:
         """Around all its words, in fractions of the page."""
-        return around(word.box for word in self.words)
+        return enclose(word.box for word in self.words)
 
     @property
     def confidence(self) -> float:
@@ -78,13 +78,13 @@ class Row:
         return "   ".join(cell.text for cell in self.cells)
 
 
-def around(boxes: Iterable[Box]) -> Box:
+def enclose(boxes: Iterable[Box]) -> Box:
     """The box around boxes."""
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return min(x0), min(y0), max(x1), max(y1)
 
 
-def rows_of(words: Sequence[Word], width: float, height: float) -> list[Row]:
+def find_rows(words: Sequence[Word], width: float, height: float) -> list[Row]:
     """Rows from the top to the bottom of a page; words that stand sideways come last, each line a row.
 
     Args:
@@ -96,7 +96,7 @@ def rows_of(words: Sequence[Word], width: float, height: float) -> list[Row]:
     return rows + [_sideways_row(each) for each in sideways]
 
 
-def usual_height(rows: Sequence[Row]) -> float:
+def measure_usual_height(rows: Sequence[Row]) -> float:
     """The height of most of the text; 0 without text."""
     heights = sorted((row.height, sum(len(cell.text) for cell in row.cells)) for row in rows)
     half = sum(length for _, length in heights) / 2
@@ -107,41 +107,41 @@ def usual_height(rows: Sequence[Row]) -> float:
     return 0.0
 
 
-def _placed(words: Sequence[Word], width: float, height: float) -> tuple[list[Placed], list[Placed]]:
-    upright: list[Placed] = []
-    sideways: list[Placed] = []
+def _placed(words: Sequence[Word], width: float, height: float) -> tuple[list[PlacedWord], list[PlacedWord]]:
+    upright: list[PlacedWord] = []
+    sideways: list[PlacedWord] = []
     for word in words:
         left, top, right, bottom = word.box
-        placed = Placed(word, left * width, top * height, right * width, bottom * height)
-        if placed.y1 - placed.y0 > SIDEWAYS * (placed.x1 - placed.x0) and len(word.text) > 2:
-            sideways.append(placed)
+        place = PlacedWord(word, left * width, top * height, right * width, bottom * height)
+        if place.y1 - place.y0 > SIDEWAYS * (place.x1 - place.x0) and len(word.text) > 2:
+            sideways.append(place)
         else:
-            upright.append(placed)
+            upright.append(place)
     # A page's own text lies straight; what a camera or a scanner saw may not.
-    slant = _slant([placed for placed in upright if placed.word.confidence < 1][:SLANT_WORDS])
+    slant = _slant([place for place in upright if place.word.confidence < 1][:SLANT_WORDS])
     if abs(slant) > STRAIGHT:
-        for placed in upright:
-            drop = slant * (placed.x0 + placed.x1) / 2
-            placed.y0 -= drop
-            placed.y1 -= drop
+        for place in upright:
+            drop = slant * (place.x0 + place.x1) / 2
+            place.y0 -= drop
+            place.y1 -= drop
     return upright, sideways
 
 
-def _slant(words: Sequence[Placed]) -> float:
+def _slant(words: Sequence[PlacedWord]) -> float:
     """How much a line falls on its way to the right: the median from each word to the one after it."""
     seen = []
-    for one, other in pairwise(words):
-        gap = other.x0 - one.x1
-        tall = one.y1 - one.y0
-        fall = (other.y0 + other.y1 - one.y0 - one.y1) / 2
+    for left, right in pairwise(words):
+        gap = right.x0 - left.x1
+        tall = left.y1 - left.y0
+        fall = (right.y0 + right.y1 - left.y0 - left.y1) / 2
         if -tall < gap < 2 * tall and abs(fall) < SHARED_HEIGHT * tall:
-            seen.append(2 * fall / max(other.x0 + other.x1 - one.x0 - one.x1, tall))
+            seen.append(2 * fall / max(right.x0 + right.x1 - left.x0 - left.x1, tall))
     return median(seen) if seen else 0.0
 
 
-def _grouped(words: list[Placed]) -> list[list[Placed]]:
+def _grouped(words: list[PlacedWord]) -> list[list[PlacedWord]]:
     """Words of one row together, rows from the top, words as they come."""
-    groups: list[list[Placed]] = []
+    groups: list[list[PlacedWord]] = []
     top, bottom = 0.0, -1.0
     for word in sorted(words, key=lambda each: each.y0 + each.y1):
         y0, y1 = word.y0, word.y1
@@ -158,7 +158,7 @@ def _grouped(words: list[Placed]) -> list[list[Placed]]:
     return groups
 
 
-def _row(words: list[Placed]) -> Row:
+def _row(words: list[PlacedWord]) -> Row:
     words.sort(key=lambda each: each.x0)
     heights = sorted(each.y1 - each.y0 for each in words)
     tall = heights[len(heights) // 2]
@@ -175,12 +175,12 @@ def _row(words: list[Placed]) -> Row:
     return Row(cells, min(each.y0 for each in words), max(each.y1 for each in words), tall)
 
 
-def _sideways_row(placed: Placed) -> Row:
-    return Row([_cell([placed])], placed.y0, placed.y1, placed.x1 - placed.x0)
+def _sideways_row(word: PlacedWord) -> Row:
+    return Row([_cell([word])], word.y0, word.y1, word.x1 - word.x0)
 
 
-def _cell(placed: list[Placed]) -> Cell:
-    words = [each.word for each in placed]
+def _cell(placed_words: list[PlacedWord]) -> Cell:
+    words = [each.word for each in placed_words]
     text = " ".join(word.text for word in words)
     if _RIGHT_TO_LEFT.search(text) and 2 * len(_RIGHT_TO_LEFT.findall(text)) > len(text):
         words.reverse()
@@ -188,8 +188,8 @@ def _cell(placed: list[Placed]) -> Cell:
     return Cell(
         words,
         text,
-        placed[0].x0,
-        max(each.x1 for each in placed),
-        min(each.y0 for each in placed),
-        max(each.y1 for each in placed),
+        placed_words[0].x0,
+        max(each.x1 for each in placed_words),
+        min(each.y0 for each in placed_words),
+        max(each.y1 for each in placed_words),
     )

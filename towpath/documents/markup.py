@@ -19,7 +19,7 @@ class _Plain(markdownify.MarkdownConverter):
         return str(el.attrs.get("alt") or "")
 
 
-def html_markdown(page: str) -> str:
+def convert_html(page: str) -> str:
     """What a page shows, as Markdown."""
     try:
         soup = BeautifulSoup(page, "lxml")

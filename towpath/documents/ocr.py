@@ -92,10 +92,10 @@ def _line_words(
     text: str, score: float, spans: Sequence[tuple[float, float, float, float]], size: tuple[int, int]
 ) -> list[Word]:
     words, at = [], 0
-    for found in _WORD.finditer(text):
-        own = spans[at : at + len(found[0])]
+    for match in _WORD.finditer(text):
+        own = spans[at : at + len(match[0])]
         at += len(own)
-        words.append(Word(found[0], _fractions(own, size), round(score, 4)))
+        words.append(Word(match[0], _fractions(own, size), round(score, 4)))
     return words
 
 

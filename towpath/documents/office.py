@@ -13,9 +13,9 @@ import pptx
 
 from towpath.documents.archives import assert_sound
 from towpath.documents.base import Document
-from towpath.documents.layout import table_markdown
-from towpath.documents.markup import html_markdown
-from towpath.documents.texts import MAX_COLUMNS, rows_markdown
+from towpath.documents.layout import write_table
+from towpath.documents.markup import convert_html
+from towpath.documents.texts import MAX_COLUMNS, write_rows
 from towpath.documents.types import DocumentKind, OcrMode, PageContent, ReadLimits, ReadMethod
 
 MAX_ROWS = 20_000
@@ -44,10 +44,10 @@ class WordFile(Document):
     def read(self, page: int, ocr: OcrMode) -> PageContent:
         """The whole text; notes at its end, pictures as what is said in their place."""
         with self._path.open("rb") as file:
-            made = mammoth.convert_to_html(
+            converted = mammoth.convert_to_html(
                 file, convert_image=_described, include_embedded_style_map=False, external_file_access=False
             )
-        return PageContent(page=page, content=html_markdown(made.value), method=ReadMethod.OFFICE)
+        return PageContent(page=page, content=convert_html(converted.value), method=ReadMethod.OFFICE)
 
 
 class SheetFile(Document):
@@ -82,7 +82,7 @@ class SheetFile(Document):
         sheet.reset_dimensions()
         rows = sheet.iter_rows(max_row=MAX_ROWS + 1, max_col=MAX_COLUMNS + 1, values_only=True)
         seen = _Counted(rows)
-        table, cut = rows_markdown(([_shown(value) for value in row] for row in seen), self.limits.most_characters)
+        table, cut = write_rows(([_shown(value) for value in row] for row in seen), self.limits.most_characters)
         return PageContent(
             page=page,
             content=f"## {sheet.title}\n\n{table}".strip(),
@@ -174,7 +174,7 @@ def _shown(value: Any) -> str:
 
 def _shape_blocks(shape: Any, depth: int) -> Iterator[str]:
     if getattr(shape, "has_table", False):
-        yield table_markdown([[_one_line(cell.text) for cell in row.cells] for row in shape.table.rows])
+        yield write_table([[_one_line(cell.text) for cell in row.cells] for row in shape.table.rows])
     elif shape.has_text_frame:
         lines = [_paragraph(paragraph) for paragraph in shape.text_frame.paragraphs]
         yield "\n".join(line for line in lines if line.strip())

@@ -10,7 +10,7 @@ from pathlib import Path
 from towpath.core.errors import ErrorCode, NotFoundError
 from towpath.core.extras import Extra, using
 from towpath.documents.base import Document
-from towpath.documents.faults import damaged, fault
+from towpath.documents.faults import damaged_error, document_error
 from towpath.documents.ocr import Recogniser
 from towpath.documents.types import IMAGE_KINDS, OFFICE_KINDS, DocumentInfo, DocumentKind, ReadLimits
 
@@ -82,17 +82,17 @@ class Opener:
 
     def _seen(self, path: str, kind: DocumentKind) -> Seen:
         try:
-            found = Path(path).stat()
+            stat = Path(path).stat()
         except OSError as error:
             raise NotFoundError("the document's file is not there") from error
-        if found.st_size == 0:
-            raise damaged("the document is empty")
-        if found.st_size > self._limits.most_bytes:
+        if stat.st_size == 0:
+            raise damaged_error("the document is empty")
+        if stat.st_size > self._limits.most_bytes:
             most = self._limits.most_bytes
-            raise fault(
-                ErrorCode.DOCUMENT_TOO_LARGE, f"the document has {found.st_size:,} bytes; the limit is {most:,}"
+            raise document_error(
+                ErrorCode.DOCUMENT_TOO_LARGE, f"the document has {stat.st_size:,} bytes; the limit is {most:,}"
             )
-        return path, kind, found.st_ino, found.st_size, found.st_mtime_ns
+        return path, kind, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def _opener(self, kind: DocumentKind) -> Callable[[Path], Document]:
         """What opens a kind; its libraries are loaded when the first document of the kind comes."""

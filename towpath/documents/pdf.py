@@ -17,10 +17,10 @@ import pypdfium2.raw as pdfium
 
 from towpath.core.errors import ErrorCode
 from towpath.documents.base import Document, Recognisers
-from towpath.documents.faults import damaged, fault, page_too_large
-from towpath.documents.layout import markdown_of
+from towpath.documents.faults import damaged_error, document_error, page_too_large_error
+from towpath.documents.layout import write_markdown
 from towpath.documents.ocr import MAX_SIDE
-from towpath.documents.pictures import encoded
+from towpath.documents.pictures import encode_picture
 from towpath.documents.types import ImageType, OcrMode, PageContent, ReadLimits, ReadMethod, Word
 
 POINTS_AN_INCH = 72
@@ -65,8 +65,8 @@ class PdfFile(Document):
             self._pdf = pypdfium2.PdfDocument(path)
         except pypdfium2.PdfiumError as error:
             if _REASONS.get(error.err_code) is not None:
-                raise fault(ErrorCode.DOCUMENT_ENCRYPTED, "the document is encrypted") from error
-            raise damaged("the document is a broken PDF") from error
+                raise document_error(ErrorCode.DOCUMENT_ENCRYPTED, "the document is encrypted") from error
+            raise damaged_error("the document is a broken PDF") from error
         self._has_form = self._pdf.get_formtype() != pdfium.FORMTYPE_NONE
         if self._has_form:
             self._pdf.init_forms()
@@ -87,7 +87,7 @@ class PdfFile(Document):
                 return self._seen(sheet, page)
             return PageContent(
                 page=page,
-                content=markdown_of(words, width, height),
+                content=write_markdown(words, width, height),
                 words=words,
                 width=round(width, 2),
                 height=round(height, 2),
@@ -101,7 +101,7 @@ class PdfFile(Document):
             width, height = sheet.get_size()
             scale = min(DOTS_AN_INCH / POINTS_AN_INCH, math.sqrt(most_pixels / (width * height)))
             bitmap = _bitmap(sheet, page, scale)
-            return encoded(bitmap.to_pil(), media)
+            return encode_picture(bitmap.to_pil(), media)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -118,11 +118,11 @@ class PdfFile(Document):
                 sheet.close()
                 sheet = self._pdf[page - 1]
         except pypdfium2.PdfiumError as error:
-            raise damaged(f"page {page} is broken", page) from error
+            raise damaged_error(f"page {page} is broken", page) from error
         try:
             yield sheet
         except pypdfium2.PdfiumError as error:
-            raise damaged(f"page {page} is broken", page) from error
+            raise damaged_error(f"page {page} is broken", page) from error
         finally:
             sheet.close()
 
@@ -131,11 +131,11 @@ class PdfFile(Document):
         layer = sheet.get_textpage()
         try:
             count = layer.count_chars()
-            kept = min(count, self.limits.most_characters)
-            text = _text(layer, kept)
-            found = list(_WORD.finditer(text))
-            words = _words(found, _places(layer, found), sheet) if found else []
-            return text, words, count > kept
+            read_count = min(count, self.limits.most_characters)
+            text = _text(layer, read_count)
+            matches = list(_WORD.finditer(text))
+            words = _words(matches, _places(layer, matches), sheet) if matches else []
+            return text, words, count > read_count
         finally:
             layer.close()
 
@@ -146,7 +146,7 @@ class PdfFile(Document):
         words, sure = self._recogniser().read(bitmap.to_numpy())
         return PageContent(
             page=page,
-            content=markdown_of(words, width, height),
+            content=write_markdown(words, width, height),
             words=words,
             confidence=sure,
             width=round(width, 2),
@@ -158,15 +158,15 @@ class PdfFile(Document):
 def _bitmap(sheet: Any, page: int, scale: float) -> Any:
     width, height = sheet.get_size()
     if min(width, height) * scale < 1:
-        raise page_too_large(page, f"is {width:.0f} by {height:.0f} points, too long to be looked at")
+        raise page_too_large_error(page, f"is {width:.0f} by {height:.0f} points, too long to be looked at")
     return sheet.render(scale=scale, may_draw_forms=False)
 
 
 def _assert_size(page: int, width: float, height: float) -> None:
     if not (math.isfinite(width) and math.isfinite(height)) or max(width, height) > MAX_POINTS:
-        raise page_too_large(page, f"is {width:g} by {height:g} points")
+        raise page_too_large_error(page, f"is {width:g} by {height:g} points")
     if min(width, height) <= 0:
-        raise damaged(f"page {page} has no size", page)
+        raise damaged_error(f"page {page} has no size", page)
 
 
 def _text(layer: Any, count: int) -> str:
@@ -179,12 +179,12 @@ def _text(layer: Any, count: int) -> str:
     return text
 
 
-def _places(layer: Any, found: Sequence[re.Match[str]]) -> Floats:
+def _places(layer: Any, matches: Sequence[re.Match[str]]) -> Floats:
     """The boxes of the first and the last character of each word: left, top, right, bottom in points."""
-    boxes = (pdfium.FS_RECTF * (2 * len(found)))()
+    boxes = (pdfium.FS_RECTF * (2 * len(matches)))()
     ask, raw, at = pdfium.FPDFText_GetLooseCharBox, layer.raw, ctypes.byref
     first, place = boxes[0], 0
-    for word in found:
+    for word in matches:
         start, end = word.span()
         ask(raw, start, at(first, place))
         ask(raw, end - 1, at(first, place + BOX_BYTES))
@@ -192,7 +192,7 @@ def _places(layer: Any, found: Sequence[re.Match[str]]) -> Floats:
     return np.frombuffer(boxes, dtype=np.float32).astype(np.float64).reshape(-1, 2, 2, 2)
 
 
-def _words(found: Sequence[re.Match[str]], places: Floats, sheet: Any) -> list[Word]:
+def _words(matches: Sequence[re.Match[str]], places: Floats, sheet: Any) -> list[Word]:
     """Words with boxes in fractions of the page as it is shown: cropped and turned."""
     left, bottom, right, top = sheet.get_bbox()
     low = (places.min(axis=(1, 2)) - (left, bottom)) / (right - left, top - bottom)
@@ -206,10 +206,10 @@ def _words(found: Sequence[re.Match[str]], places: Floats, sheet: Any) -> list[W
     boxes = np.stack(sides.get(sheet.get_rotation(), (x, 1 - far_y, far_x, 1 - y)), axis=1)
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     shown = ((middle >= 0) & (middle <= 1)).all(axis=1).tolist()
-    kept = boxes.clip(0.0, 1.0).round(DIGITS).tolist()
+    clipped = boxes.clip(0.0, 1.0).round(DIGITS).tolist()
     return [
         Word(_HYPHENATED.sub("-", word[0]), tuple(box))
-        for word, box, seen in zip(found, kept, shown, strict=True)
+        for word, box, seen in zip(matches, clipped, shown, strict=True)
         if seen
     ]
 

@@ -13,8 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from towpath.core.errors import TowpathError
 from towpath.documents.base import Document, Recognisers
-from towpath.documents.faults import damaged, page_too_large
-from towpath.documents.layout import markdown_of
+from towpath.documents.faults import damaged_error, page_too_large_error
+from towpath.documents.layout import write_markdown
 from towpath.documents.ocr import MAX_SIDE
 from towpath.documents.types import DocumentKind, ImageType, OcrMode, PageContent, ReadLimits, ReadMethod
 
@@ -67,7 +67,7 @@ class PictureFile(Document):
             picture = _upright(image, page, MAX_SIDE**2)
         picture.thumbnail((MAX_SIDE, MAX_SIDE))
         read.words, read.confidence = self._recogniser().read(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]))
-        read.content = markdown_of(read.words, width, height)
+        read.content = write_markdown(read.words, width, height)
         return read
 
     def render(self, page: int, most_pixels: int, media: ImageType) -> bytes:
@@ -77,7 +77,7 @@ class PictureFile(Document):
         scale = math.sqrt(most_pixels / (picture.width * picture.height))
         if scale < 1:
             picture.thumbnail((max(1, int(picture.width * scale)), max(1, int(picture.height * scale))))
-        return encoded(picture, media)
+        return encode_picture(picture, media)
 
     @contextmanager
     def _open(self, page: int) -> Iterator[Image.Image]:
@@ -87,19 +87,21 @@ class PictureFile(Document):
             image = Image.open(self._path, formats=[self._kind.upper()])
             image.seek(page - 1)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise page_too_large(page, f"has more pixels than the limit of {most:,}") from error
+            raise page_too_large_error(page, f"has more pixels than the limit of {most:,}") from error
         except BROKEN as error:
             raise self._broken() from error
         with image:
             if image.width * image.height > most:
-                raise page_too_large(page, f"has {image.width:,} by {image.height:,} pixels; the limit is {most:,}")
+                raise page_too_large_error(
+                    page, f"has {image.width:,} by {image.height:,} pixels; the limit is {most:,}"
+                )
             yield image
 
     def _broken(self) -> TowpathError:
-        return damaged(f"the document is a broken {self._kind.upper()}")
+        return damaged_error(f"the document is a broken {self._kind.upper()}")
 
 
-def encoded(picture: Image.Image, media: ImageType) -> bytes:
+def encode_picture(picture: Image.Image, media: ImageType) -> bytes:
     """A picture as a file."""
     out = io.BytesIO()
     if media == "image/jpeg":
@@ -114,19 +116,19 @@ def _upright_size(image: Image.Image, page: int) -> tuple[int, int]:
     try:
         turned = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
     except BROKEN as error:
-        raise damaged(f"page {page} is broken", page) from error
+        raise damaged_error(f"page {page} is broken", page) from error
     return (image.height, image.width) if turned else (image.width, image.height)
 
 
-def _upright(image: Image.Image, page: int, wanted: int) -> Image.Image:
+def _upright(image: Image.Image, page: int, most_pixels: int) -> Image.Image:
     """The picture in red, green and blue; a JPEG no larger than is wanted, as far as that saves work."""
     try:
-        if image.format == "JPEG" and image.width * image.height > 4 * wanted:
-            side = math.isqrt(wanted)
+        if image.format == "JPEG" and image.width * image.height > 4 * most_pixels:
+            side = math.isqrt(most_pixels)
             image.draft("RGB", (side, side))
         return _flat(ImageOps.exif_transpose(image))
     except BROKEN as error:
-        raise damaged(f"page {page} is broken", page) from error
+        raise damaged_error(f"page {page} is broken", page) from error
 
 
 def _flat(picture: Image.Image) -> Image.Image:

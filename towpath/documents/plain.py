@@ -7,7 +7,7 @@ from typing import Any
 
 from towpath.core.errors import BadInputError, ErrorCode, TooLargeError
 from towpath.core.extras import Extra, using
-from towpath.documents.texts import decoded, told_by_html
+from towpath.documents.texts import decode_text, read_declared_charset
 
 MAX_CHARACTERS = 10_000_000
 
@@ -21,7 +21,7 @@ TEXT_TYPES = frozenset(
 HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 
 
-def plain_text(
+def read_plain_text(
     data: bytes, *, media_type: str | None, name: str, charset: str | None = None, most_pages: int = 2_000
 ) -> str:
     """The text of a document.
@@ -46,7 +46,7 @@ def plain_text(
     elif kind in PDF_TYPES:
         raise _unreadable(name, "is no PDF")
     elif kind in HTML_TYPES or (kind in VAGUE_TYPES and (suffix in HTML_SUFFIXES or _looks_like_html(data))):
-        text = _html_text(_decode(data, name, charset or told_by_html(data)))
+        text = _html_text(_decode(data, name, charset or read_declared_charset(data)))
     elif kind in VAGUE_TYPES or kind in TEXT_TYPES or _is_text(kind or ""):
         text = _decode(data, name, charset)
     else:
@@ -68,7 +68,7 @@ def _looks_like_html(data: bytes) -> bool:
 
 def _decode(data: bytes, name: str, charset: str | None) -> str:
     try:
-        return decoded(data, charset)
+        return decode_text(data, charset)
     except BadInputError as error:
         raise _unreadable(name, error.detail.removeprefix("the document ")) from error
 

@@ -11,16 +11,16 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from towpath.core.errors import ErrorCode, JobFaultError, MissingExtraError, NotFoundError, TowpathError
-from towpath.documents.faults import fault
+from towpath.documents.faults import document_error
 from towpath.documents.types import ReadLimits
-from towpath.documents.wire import LENGTH_BYTES, LOAD_SECONDS, MAX_BODY, Fault, Request, Tag, frame
+from towpath.documents.wire import LENGTH_BYTES, LOAD_SECONDS, MAX_BODY, Fault, Request, Tag, make_frame
 
 ROOT = Path(__file__).resolve().parents[2]
 BUFFER_BYTES = 1 << 20
 # All that a child is told of its surroundings: no key of the deployment gets near a file from outside.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 # What others send; what a document brings about is another signal.
-SENT = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP})
+SENT_SIGNALS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP})
 
 
 class ChildDiedError(Exception):
@@ -37,7 +37,7 @@ class ChildDiedError(Exception):
     @property
     def was_sent(self) -> bool:
         """Whether somebody else ended it, such as the kernel of a machine without memory."""
-        return self.code is not None and -self.code in SENT
+        return self.code is not None and -self.code in SENT_SIGNALS
 
     @property
     def was_late(self) -> bool:
@@ -112,7 +112,7 @@ class Child:
         """
         self.last_path = request.path
         assert self._process.stdin is not None
-        self._process.stdin.write(frame(Tag.ASK, request.model_dump_json().encode()))
+        self._process.stdin.write(make_frame(Tag.ASK, request.model_dump_json().encode()))
         wait = seconds
         while True:
             async with asyncio.timeout(wait):
@@ -150,16 +150,16 @@ class Child:
             raise ChildDiedError(await self._process.wait()) from error
 
 
-def _error(told: Fault) -> TowpathError:
-    if told.code == ErrorCode.NOT_FOUND:
-        return NotFoundError(told.detail)
-    if told.missing is not None:
-        return MissingExtraError(*told.missing)
-    if told.code == ErrorCode.INTERNAL:
-        return JobFaultError(told.detail)
-    made = fault(told.code, told.detail, told.page)
-    made.extra.update({"fatal": True} if told.fatal else {})
-    return made
+def _error(reported: Fault) -> TowpathError:
+    if reported.code == ErrorCode.NOT_FOUND:
+        return NotFoundError(reported.detail)
+    if reported.missing is not None:
+        return MissingExtraError(*reported.missing)
+    if reported.code == ErrorCode.INTERNAL:
+        return JobFaultError(reported.detail)
+    error = document_error(reported.code, reported.detail, reported.page)
+    error.extra.update({"fatal": True} if reported.fatal else {})
+    return error
 
 
 def _surroundings(threads: int) -> dict[str, str]:

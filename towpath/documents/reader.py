@@ -9,8 +9,8 @@ from contextlib import aclosing
 from pathlib import Path
 
 from towpath.core.errors import ErrorCode, TowpathError, UnavailableError
-from towpath.documents.faults import fault
-from towpath.documents.files import on_disk
+from towpath.documents.faults import document_error
+from towpath.documents.files import copy_to_disk
 from towpath.documents.process import Child, ChildDiedError
 from towpath.documents.types import DocumentInfo, DocumentKind, ImageType, OcrMode, PageBody, PageContent, ReadLimits
 from towpath.documents.wire import Request
@@ -127,7 +127,7 @@ class DocumentReader:
 
     async def text_of(self, data: bytes, *, name: str, media_type: str | None, charset: str | None = None) -> str:
         """The same of bytes that are no file yet."""
-        async with on_disk(io.BytesIO(data)) as path:
+        async with copy_to_disk(io.BytesIO(data)) as path:
             return await self.read_text(path, name=name, media_type=media_type, charset=charset)
 
     async def close(self) -> None:
@@ -139,11 +139,11 @@ class DocumentReader:
 
     async def _answer(self, request: Request) -> bytes:
         """The one answer to a request."""
-        found = [body async for body in self._answers(request)]
+        bodies = [body async for body in self._answers(request)]
         # Two, when a child was ended between its answer and its last word.
-        if not found:
-            raise fault(ErrorCode.READER_DIED, "the process that reads documents gave no answer")
-        return found[-1]
+        if not bodies:
+            raise document_error(ErrorCode.READER_DIED, "the process that reads documents gave no answer")
+        return bodies[-1]
 
     async def _answers(self, request: Request) -> AsyncGenerator[bytes, None]:
         """A request's answers; begun again once, where it stopped, when somebody ended the child."""
@@ -163,7 +163,7 @@ class DocumentReader:
                 if not (death.was_sent and repeats):
                     where = "the document" if page is None else f"page {page}"
                     detail = f"the process that read {where} died of {death}; it may use {self._limits.memory_mb} MB"
-                    raise fault(ErrorCode.READER_DIED, detail, page) from death
+                    raise document_error(ErrorCode.READER_DIED, detail, page) from death
             except TimeoutError as error:
                 raise self._late(left[0] if left else None) from error
             else:
@@ -211,7 +211,7 @@ class DocumentReader:
     def _late(self, page: int | None) -> TowpathError:
         what = "opening the document" if page is None else f"page {page}"
         detail = f"{what} takes longer than {self._limits.seconds_a_page:g} s"
-        return fault(ErrorCode.PAGE_TIMEOUT, detail, page)
+        return document_error(ErrorCode.PAGE_TIMEOUT, detail, page)
 
 
 def _absolute(path: Path) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from towpath.core.extras import Extra, using
 from towpath.documents.base import Document
-from towpath.documents.faults import damaged
-from towpath.documents.layout import table_markdown
+from towpath.documents.faults import damaged_error
+from towpath.documents.layout import write_table
 from towpath.documents.types import DocumentKind, OcrMode, PageContent, ReadLimits, ReadMethod
 
 # Of a character, at most; and of markup around each character that stays.
@@ -60,23 +60,23 @@ class TextFile(Document):
         cut = len(data) > share * most
         if self._kind == DocumentKind.HTML:
             with using(Extra.DOCUMENTS, "reading HTML"):
-                from towpath.documents.markup import html_markdown
-            content = html_markdown(decoded(data, told_by_html(data)))
+                from towpath.documents.markup import convert_html
+            content = convert_html(decode_text(data, read_declared_charset(data)))
         elif self._kind == DocumentKind.CSV:
-            content, short = _csv_markdown(decoded(data), most)
+            content, short = _csv_markdown(decode_text(data), most)
             cut = cut or short
         else:
-            content = decoded(data).replace("\r\n", "\n").replace("\x00", "").strip()
+            content = decode_text(data).replace("\r\n", "\n").replace("\x00", "").strip()
         return PageContent(page=page, content=content, method=ReadMethod.TEXT, truncated=cut)
 
 
-def rows_markdown(rows: Iterable[Sequence[str]], most_characters: int) -> tuple[str, bool]:
+def write_rows(rows: Iterable[Sequence[str]], most_characters: int) -> tuple[str, bool]:
     """Rows as one Markdown table, and whether there were more than fit.
 
     Args:
         rows: The header first; empty rows and empty columns at the right are left out.
     """
-    kept: list[Sequence[str]] = []
+    lines: list[Sequence[str]] = []
     length = 0
     cut = False
     for row in rows:
@@ -88,45 +88,45 @@ def rows_markdown(rows: Iterable[Sequence[str]], most_characters: int) -> tuple[
         if length > most_characters:
             cut = True
             break
-        kept.append(cells)
-    return (table_markdown(kept) if kept else ""), cut
+        lines.append(cells)
+    return (write_table(lines) if lines else ""), cut
 
 
-def decoded(data: bytes, told: str | None = None) -> str:
+def decode_text(data: bytes, declared: str | None = None) -> str:
     """Bytes as text: by their mark, what is told, UTF-8, or a guess; a character cut at the end is left out.
 
     Raises:
         BadInput: No text in an encoding that is known.
     """
     marked = next((encoding for mark, encoding in MARKS if data.startswith(mark)), None)
-    for encoding in filter(None, [marked, told, "utf-8"]):
+    for encoding in filter(None, [marked, declared, "utf-8"]):
         try:
             return codecs.getincrementaldecoder(encoding)().decode(data)
         except (LookupError, UnicodeError):
             continue
     if b"\x00" in data[:GUESSED_BYTES]:
-        raise damaged("the document is no text")
+        raise damaged_error("the document is no text")
     from charset_normalizer import from_bytes
 
     guess = from_bytes(data[:GUESSED_BYTES]).best()
     if guess is None:
-        raise damaged("the document is no text in an encoding that is known")
+        raise damaged_error("the document is no text in an encoding that is known")
     return data.decode(guess.encoding, "replace")
 
 
-def told_by_html(data: bytes) -> str | None:
+def read_declared_charset(data: bytes) -> str | None:
     """The charset that a page declares in its first bytes."""
-    found = _META_CHARSET.search(data[:4096])
-    return found[1].decode("ascii") if found else None
+    charset = _META_CHARSET.search(data[:4096])
+    return charset[1].decode("ascii") if charset else None
 
 
 def _csv_markdown(text: str, most: int) -> tuple[str, bool]:
     csv.field_size_limit(most)
     sheet = text.replace("\x00", "")
     try:
-        return rows_markdown(_read_rows(sheet, _delimiter(sheet)), most)
+        return write_rows(_read_rows(sheet, _delimiter(sheet)), most)
     except csv.Error as error:
-        raise damaged("the document is no table with separators") from error
+        raise damaged_error("the document is no table with separators") from error
 
 
 def _read_rows(text: str, delimiter: str) -> Iterable[list[str]]:

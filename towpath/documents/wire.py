@@ -75,14 +75,14 @@ class Fault(BaseModel):
     missing: tuple[str, str] | None = None
 
 
-def frame(tag: Tag, body: bytes = b"") -> bytes:
+def make_frame(tag: Tag, body: bytes = b"") -> bytes:
     """A frame as it goes over the pipe."""
     return len(body).to_bytes(LENGTH_BYTES, "big") + bytes([tag]) + body
 
 
 def write(stream: BinaryIO, tag: Tag, body: bytes = b"") -> None:
     """Send a frame; waits while the other side does not read."""
-    stream.write(frame(tag, body))
+    stream.write(make_frame(tag, body))
     stream.flush()
 
 

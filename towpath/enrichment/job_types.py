@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-from uuid import UUID
+from dataclasses import replace
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from towpath.core.queues import Queue
+from towpath.enrichment.params import EditParams, EnrichmentParams, GenerationParams, MergeParams, RetryParams
+from towpath.enrichment.service.results import load_batch_result, load_single_result
 from towpath.enrichment.types import (
     BATCH_ENRICHMENT,
     EXPERTISE_RETRY,
@@ -16,61 +17,37 @@ from towpath.enrichment.types import (
     SCHEMA_GENERATION,
     SINGLE_ENRICHMENT,
     STATUS_OF,
-    Classification,
-    GenerateBody,
-    MergeBody,
-    Plan,
-    PromptBody,
 )
-from towpath.jobs.job_type import JobType
+from towpath.jobs.job_type import EventVocabulary, JobType, LoadResult
+from towpath.jobs.types import EventType
 
 STATUS_PATH = "/api/enrichment/jobs/{id}/status"
 
 
-class EnrichmentParams(BaseModel):
-    """What an enrichment of one or of many entities was asked for, and what a person has said meanwhile."""
-
-    schema_: str = Field(alias="schema", description="The saved schema's id, or the name of one that is not saved.")
-    schema_name: str = ""
-    plan: Plan
-    classification: Classification | None = Field(default=None, description="What the check of the type has found.")
-    answers: dict[str, dict[str, Any]] | None = Field(default=None, description="What a person has answered to it.")
-
-
-class RetryParams(BaseModel):
-    """Which record's failed domains are asked for again."""
-
-    record_id: UUID
-    entity: dict[str, Any]
-    plan: Plan
+AWAY_MEMBERS = {
+    "provider": "current_model",
+    "attempt": "current_attempt",
+    "message": "last_error_summary",
+    "nextAttemptAt": "next_attempt_at",
+    "givesUpAt": "gives_up_at",
+}
+"""A failed call in the members that every event of this stream has."""
+EVENTS = EventVocabulary(
+    hidden=frozenset({EventType.CREATED, EventType.STARTED, EventType.PHASE, EventType.PROGRESS}),
+    prefix="job.",
+    members={EventType.PROVIDER_AWAY: AWAY_MEMBERS},
+)
 
 
-class GenerationParams(BaseModel):
-    """Of what a schema is made, and by which model."""
-
-    model: str
-    body: GenerateBody
-
-
-class EditParams(BaseModel):
-    """How a saved schema is changed, and by which model."""
-
-    schema_id: UUID
-    schema_name: str = ""
-    version: int
-    model: str
-    body: PromptBody
-
-
-class MergeParams(BaseModel):
-    """Which records are fused."""
-
-    schema_id: str | None = None
-    schema_name: str = ""
-    body: MergeBody
-
-
-def _job_type(kind: str, title: str, params: type[BaseModel], subject: str, *activities: str) -> JobType:
+def _describe(
+    kind: str,
+    title: str,
+    params: type[BaseModel],
+    subject: str,
+    *activities: str,
+    load_result: LoadResult | None = None,
+    events: EventVocabulary = EVENTS,
+) -> JobType:
     return JobType(
         kind=kind,
         title=title,
@@ -79,17 +56,35 @@ def _job_type(kind: str, title: str, params: type[BaseModel], subject: str, *act
         shown_params=frozenset({"schema", "schema_id", "schema_name", "version", "model", "record_id"}),
         resource_path=STATUS_PATH,
         statuses=STATUS_OF,
+        events=events,
         activities={Queue.LLM: activities},
-        counts_in_events=True,
+        has_counts_in_events=True,
+        load_result=load_result,
     )
 
 
 CHUNKS = ("plan_enrichment", "enrich_page")
 JOB_TYPES = (
-    _job_type(SINGLE_ENRICHMENT, "Single enrichment", EnrichmentParams, "schema_name", *CHUNKS, "check_type"),
-    _job_type(BATCH_ENRICHMENT, "Batch enrichment", EnrichmentParams, "schema_name", *CHUNKS),
-    _job_type(EXPERTISE_RETRY, "Expertise retry", RetryParams, "record_id", "retry_domains"),
-    _job_type(SCHEMA_GENERATION, "Schema generation", GenerationParams, "model", "generate_schema"),
-    _job_type(SCHEMA_EDIT, "Schema edit", EditParams, "schema_name", "edit_schema"),
-    _job_type(FUSION_MERGE, "Fusion merge", MergeParams, "schema_name", "merge_records"),
+    _describe(
+        SINGLE_ENRICHMENT,
+        "Single enrichment",
+        EnrichmentParams,
+        "schema_name",
+        *CHUNKS,
+        "check_type",
+        load_result=load_single_result,
+    ),
+    _describe(
+        BATCH_ENRICHMENT,
+        "Batch enrichment",
+        EnrichmentParams,
+        "schema_name",
+        *CHUNKS,
+        load_result=load_batch_result,
+        events=replace(EVENTS, has_summary=True),
+    ),
+    _describe(EXPERTISE_RETRY, "Expertise retry", RetryParams, "record_id", "retry_domains"),
+    _describe(SCHEMA_GENERATION, "Schema generation", GenerationParams, "model", "generate_schema"),
+    _describe(SCHEMA_EDIT, "Schema edit", EditParams, "schema_name", "edit_schema"),
+    _describe(FUSION_MERGE, "Fusion merge", MergeParams, "schema_name", "merge_records"),
 )

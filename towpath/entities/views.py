@@ -24,8 +24,7 @@ from towpath.entities.types import (
     ItemError,
     PairView,
 )
-from towpath.jobs.store.ends import warnings_of
-from towpath.jobs.store.jobs import error_of
+from towpath.jobs.rows import error_of, warnings_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import FailedItem
 

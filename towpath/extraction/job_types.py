@@ -12,6 +12,7 @@ from towpath.extraction.store.jobs import prepare_restart, read_notice_fields
 from towpath.extraction.store.reviews import withdraw
 from towpath.extraction.types import CLASSIFICATION, EXTRACTION, ExtractParams
 from towpath.jobs.job_type import JobType
+from towpath.jobs.registry import job_type
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import STATUS_OF
 
@@ -25,7 +26,7 @@ async def _withdraw_review(caller: Principal, connection: Connection, job: JobRo
 
 async def _webhook_fields(connection: Connection, job: JobRow) -> dict[str, Any]:
     metadata, review = await read_notice_fields(connection, job.id)
-    fields: dict[str, Any] = {"status": STATUS_OF[job.state], "reviewStatus": review}
+    fields: dict[str, Any] = {"status": job_type(job.kind).status_of(job), "reviewStatus": review}
     return fields if metadata is None else {**fields, "metadata": metadata}
 
 
@@ -38,7 +39,7 @@ JOB_TYPES = (
         kind=EXTRACTION,
         title="Extraction",
         params=ExtractParams,
-        subject="document",
+        subject="document.file_name",
         shown_params=SHOWN,
         resource_path="/extract?jobId={id}",
         statuses=STATUS_OF,
@@ -55,7 +56,7 @@ JOB_TYPES = (
         kind=CLASSIFICATION,
         title="Classification",
         params=ExtractParams,
-        subject="document",
+        subject="document.file_name",
         shown_params=SHOWN,
         resource_path="/jobs/{id}",
         statuses=STATUS_OF,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, PlainSerializer
 
@@ -27,6 +28,11 @@ MAX_SCHEMA_BYTES = 64 << 10
 SYNC_SECONDS = 300.0
 HOLD_SECONDS = 365 * 86_400.0
 REVIEW_REQUESTED = "review.requested"
+
+
+def make_extract_id(job_id: UUID) -> UUID:
+    """Return the id of a job's extraction, the same over all attempts."""
+    return uuid5(job_id, "extract")
 
 
 class ExtractOptions(Wire):
@@ -114,6 +120,28 @@ class TemplateBody(Wire, Strict):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
     options: dict[str, Any] = Field(default={})
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Stored settings of an extraction."""
+
+    id: UUID
+    name: str
+    schema: dict[str, Any] | None
+    options: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """Classes of documents, to choose among."""
+
+    id: UUID
+    name: str
+    options: list[dict[str, Any]]
+    created_at: datetime
 
 
 class ReviewBody(Wire, Strict):

@@ -15,7 +15,7 @@ MAX_DOUBLINGS = 60
 
 
 def wait_after(attempt: int) -> timedelta:
-    """The wait after an attempt, counted from 1, of the running activity has failed."""
+    """Return the wait after an attempt, counted from 1, of the running activity has failed."""
     policy = (activity.info().retry_policy if activity.in_activity() else None) or USUAL
     longest = policy.maximum_interval or policy.initial_interval * TIMES_FIRST
     seconds = policy.initial_interval.total_seconds() * policy.backoff_coefficient ** min(attempt - 1, MAX_DOUBLINGS)

@@ -27,7 +27,7 @@ class Outcome(IntEnum):
 
 
 def waiting(items: int) -> Outcomes:
-    """The outcomes of a fresh page of `items`."""
+    """Return the outcomes of a fresh page of `items`."""
     return np.zeros(items, dtype=np.uint8)
 
 
@@ -35,11 +35,11 @@ def tally(outcomes: Outcomes) -> Progress:
     """Count items by what became of them; superseded ones are not items of their own."""
     counts = np.bincount(outcomes, minlength=len(Outcome))
     unchanged, failed = int(counts[Outcome.UNCHANGED]), int(counts[Outcome.FAILED])
-    done, skipped = int(counts[Outcome.DONE]), int(counts[Outcome.SKIPPED])
+    finished, skipped = int(counts[Outcome.DONE]), int(counts[Outcome.SKIPPED])
     return Progress(
         total=int(len(outcomes) - counts[Outcome.SUPERSEDED]),
-        processed=done + unchanged + failed + skipped,
-        succeeded=done + unchanged,
+        processed=finished + unchanged + failed + skipped,
+        succeeded=finished + unchanged,
         failed=failed,
         skipped=unchanged + skipped,
     )

@@ -67,11 +67,11 @@ class Tail:
 
     @property
     def position(self) -> int | None:
-        """The number of the newest event that was read; None: nothing was read yet."""
+        """Return the number of the newest event that was read; None: nothing was read yet."""
         return self.events[-1].seq if self.events else self.base
 
     def after(self, seq: int) -> list[JobEvent] | None:
-        """The events behind a number; None: it lies before what is held."""
+        """Return the events behind a number; None: it lies before what is held."""
         if self.base is None or seq < self.base:
             return None
         return self.events[bisect_right(self.events, seq, key=lambda event: event.seq) :]
@@ -148,7 +148,7 @@ class EventHub:
 
     @asynccontextmanager
     async def subscribed(self, job_id: UUID) -> AsyncIterator[asyncio.Event]:
-        """An event that is set whenever the job may have news; clear it before reading."""
+        """Yield an event that is set whenever the job may have news; clear it before reading."""
         event = asyncio.Event()
         self._waiting[job_id].add(event)
         self._tails.setdefault(job_id, Tail())
@@ -161,7 +161,7 @@ class EventHub:
                 del self._tails[job_id]
 
     async def follow(self, job_id: UUID, *, after: int, seconds: float) -> AsyncIterator[list[JobEvent]]:
-        """A job's events from behind a number on, some at a time, until it has ended or the time is over.
+        """Yield a job's events from behind a number on, some at a time, until it has ended or the time is over.
 
         The caller has checked whose job it is.
         """

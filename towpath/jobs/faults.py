@@ -110,11 +110,11 @@ def judge(error: BaseException) -> Fault:
 
 
 def leaf_of(error: BaseException) -> BaseException:
-    """The error behind groups and wrappers: in a group, one that no retry mends comes before the others."""
+    """Return the error behind groups and wrappers: in a group, one that no retry mends comes before the others."""
     for _ in range(20):
         if isinstance(error, BaseExceptionGroup):
-            leaves = [leaf_of(one) for one in error.exceptions[:100]]
-            error = next((one for one in leaves if not judge(one).retryable), leaves[0])
+            leaves = [leaf_of(nested) for nested in error.exceptions[:100]]
+            error = next((nested for nested in leaves if not judge(nested).retryable), leaves[0])
         elif isinstance(error, sqlalchemy.exc.DBAPIError) and error.orig is not None:
             error = error.orig
         else:
@@ -123,7 +123,7 @@ def leaf_of(error: BaseException) -> BaseException:
 
 
 def _part_away(error: BaseException) -> str | None:
-    """Which part does not answer; None: the error is of another kind."""
+    """Return which part does not answer; None: the error is of another kind."""
     for kinds, part, holds in PARTS:
         if isinstance(error, kinds) and holds(error):
             return part
@@ -155,7 +155,7 @@ def report(error: BaseException, where: str) -> str:
 
 
 def internal_message(error: BaseException, number: str) -> str:
-    """What a client is told of an error that nobody foresaw."""
+    """Return what a client reads of an error that nobody foresaw."""
     leaf = leaf_of(error)
     if isinstance(leaf, MemoryError):
         return f"out of memory; the log knows it as {number}"
@@ -163,7 +163,7 @@ def internal_message(error: BaseException, number: str) -> str:
 
 
 def end_of_item(error: Exception, where: str) -> tuple[ErrorCode, str]:
-    """How an item ends by an error that no retry mends, while its neighbours live.
+    """Return how an item ends by an error that no retry mends, while its neighbours live.
 
     Args:
         error: What working on the item has raised.
@@ -182,6 +182,6 @@ def end_of_item(error: Exception, where: str) -> tuple[ErrorCode, str]:
 
 
 def to_failure(fault: Fault, message: str, *, retryable: bool) -> ApplicationError:
-    """The error as Temporal is told of it: small, without causes, retried by the server or not at all."""
+    """Return the error as Temporal stores it: small, without causes, retried by the server or not at all."""
     delay = timedelta(seconds=fault.retry_after) if retryable and fault.retry_after else None
     return ApplicationError(message, type=fault.code, non_retryable=not retryable, next_retry_delay=delay)

@@ -23,21 +23,17 @@ from towpath.core.errors import ConflictError, UnavailableError
 from towpath.db.engine import Connection, Database
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.registry import job_type
+from towpath.jobs.rows import is_held_for_review, ref_of
 from towpath.jobs.starting import start_options
 from towpath.jobs.store import jobs as store
-from towpath.jobs.store.starts import ref_of, start_of
+from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import DELIVER, JobState, ReviewStatus
+from towpath.jobs.types import DELIVER
 
 logger = logging.getLogger(__name__)
 
 RPC_TIMEOUT = timedelta(seconds=5)
 Prepare = Callable[[Connection, JobRow], Awaitable[None]]
-
-
-def held_for_review(job: JobRow) -> bool:
-    """Whether a job goes on by the decision of its review alone."""
-    return job.state is JobState.PAUSED and job.review_status == ReviewStatus.PENDING
 
 
 class Gateway:
@@ -110,7 +106,7 @@ class Gateway:
             if prepare is not None:
                 await prepare(connection, job)
                 job = await store.lock_job(connection, organization, job_id)
-            if held_for_review(job):
+            if is_held_for_review(job):
                 raise ConflictError("the job waits for its review; decide it, and the job goes on")
             job = await store.mark_paused(connection, job, paused=False)
             await self._signal(job, "continue")
@@ -130,7 +126,7 @@ class Gateway:
         async with self._database.transaction() as connection:
             job = await store.lock_job(connection, organization, job_id)
             await settle(connection, job)
-            held = held_for_review(job)
+            held = is_held_for_review(job)
             job = await store.lock_job(connection, organization, job_id)
             if held:
                 job = await store.mark_paused(connection, job, paused=False)
@@ -152,7 +148,7 @@ class Gateway:
                 job = await store.lock_job(connection, organization, job_id)
             if job.state.final or job.phase == DELIVER:
                 return job
-            if job_type(job.kind).ends_at_once:
+            if job_type(job.kind).cancels_immediately:
                 job = await store.cancel_now(connection, job, ref_of(job))
             else:
                 job = await store.mark_cancelling(connection, job)

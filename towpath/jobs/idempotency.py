@@ -58,7 +58,7 @@ class Slot:
         return None if answer is None else Remembered(answer.digest, answer.status, answer.body)
 
     async def is_taken(self, database: Database) -> bool:
-        """Whether the key's first request has had its effect."""
+        """Return whether the key's first request has had its effect."""
         async with database.transaction() as connection:
             return await self.open(connection) is not None
 

@@ -26,7 +26,7 @@ Clock = Callable[[], datetime]
 
 
 def wall_clock() -> datetime:
-    """The time of this machine."""
+    """Return the time of this machine."""
     return datetime.now(UTC)
 
 
@@ -46,7 +46,7 @@ class Patience:
 
     @property
     def most_tries(self) -> int:
-        """How many tries of an activity it has room for, with nothing but Temporal's own back-off between them."""
+        """Return how many tries of an activity there is room for, with Temporal's own back-off alone between them."""
         tries, waited = 1, 0.0
         while waited < self._seconds and tries < MAX_TRIES_COUNTED:
             waited += wait_after(tries).total_seconds()
@@ -77,17 +77,17 @@ class Patience:
             return _final(error, outage, now)
         if error.retry_after and now + timedelta(seconds=wait) > until:
             return _final(error, outage, now, asks=error.retry_after)
-        await self._tell(ref, provider, error, outage, now, wait, until)
+        await self._append_event(ref, provider, error, outage, now, wait, until)
         return error
 
     async def answered(self, ref: JobRef, call: bytes | str) -> None:
-        """A call that comes again under the same name was answered: its next failure is a new outage."""
+        """Note that a call which comes again under the same name was answered: its next failure is a new outage."""
         if activity.info().attempt == 1:
             return
         async with self._database.transaction() as connection:
             await forget_failure(connection, ref, _digest(call))
 
-    async def _tell(
+    async def _append_event(
         self,
         ref: JobRef,
         provider: str,
@@ -97,7 +97,7 @@ class Patience:
         wait: float,
         until: datetime,
     ) -> None:
-        """One event for each provider and try of an activity, however many of its calls fail."""
+        """Append one event for each provider and try of an activity, however many of its calls fail."""
         info = activity.info()
         data = {
             "provider": provider,
@@ -117,11 +117,11 @@ class Patience:
 def _final(error: TowpathError, outage: Outage, now: datetime, *, asks: int | None = None) -> TowpathError:
     lasted = _span((now - outage.since).total_seconds())
     tried = "once" if outage.tries == 1 else f"{outage.tries} times in {lasted}"
-    more = "" if asks is None else f", and it asks to wait {_span(asks)} more"
-    told = f"{error.detail} (tried {tried}{more})"
+    ask = "" if asks is None else f", and it asks to wait {_span(asks)} more"
+    message = f"{error.detail} (tried {tried}{ask})"
     if isinstance(error, ModelError):
-        return ModelError(told, code=error.code)
-    return TowpathError(told, code=error.code)
+        return ModelError(message, code=error.code)
+    return TowpathError(message, code=error.code)
 
 
 def _span(seconds: float) -> str:

@@ -65,7 +65,7 @@ def assert_may(caller: Principal, action: JobAction, job: Owned) -> None:
 
 
 def may(caller: Principal, action: JobAction, job: Owned) -> bool:
-    """Whether the caller may do something: for what is only offered where it can be done."""
+    """Return whether the caller may do something: for what is only offered where it can be done."""
     try:
         assert_may(caller, action, job)
     except (NotFoundError, ForbiddenError):

@@ -45,7 +45,7 @@ def kinds() -> tuple[str, ...]:
 
 
 def is_kind(word: str) -> bool:
-    """Whether a word is the name of a registered kind."""
+    """Return whether a word is the name of a registered kind."""
     return word in _TYPES
 
 

@@ -176,9 +176,9 @@ class Stager:
             raise TooLargeError(f"more than {self._limits.items} {self._kind.name} in one request")
         try:
             if not cut.whole:
-                most = self._limits.item_bytes
+                max_bytes = self._limits.item_bytes
                 raise TooLargeError(
-                    f"{self._kind.name}[{position}], at offset {cut.offset}, is larger than {most} bytes"
+                    f"{self._kind.name}[{position}], at offset {cut.offset}, is larger than {max_bytes} bytes"
                 )
             item = self._kind.read(cut, position)
         except TowpathError as error:
@@ -218,10 +218,10 @@ class Stager:
         self._upload.failed += bad
         failures = [
             FailedItem(
-                index=first + place, id=item.id, stage="staging", code=item.code, message=item.message,
+                index=first + position_in_page, id=item.id, stage="staging", code=item.code, message=item.message,
                 item=item.raw.decode() if self._kind.keeps_failed and item.code is ErrorCode.NULL_BYTE else None,
             )
-            for place, item in enumerate(self._items)
+            for position_in_page, item in enumerate(self._items)
             if item.code is not None
         ]  # fmt: skip
         await add_failures(self._connection, self._job_id, failures)

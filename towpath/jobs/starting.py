@@ -24,7 +24,7 @@ class StartOptions(TypedDict):
 
 
 def start_options(start: JobStart) -> StartOptions:
-    """What a run is found by, and shown as, in the Temporal UI; and its share of the workers."""
+    """Return the options of a run: its id, how it is found and shown in the Temporal UI, its share of the workers."""
     ref = start.input.ref
     return StartOptions(
         id=ref.workflow_id,

@@ -29,7 +29,7 @@ class JobState(Word):
 
     @property
     def final(self) -> bool:
-        """Whether nothing more happens without a restart."""
+        """Return whether nothing more happens without a restart."""
         return self in FINAL_STATES
 
 
@@ -101,7 +101,7 @@ STATUS_OF: dict[JobState, JobStatus] = {
 
 
 def job_status(state: JobState, *, retrying: bool) -> JobStatus:
-    """The public status.
+    """Return the public status.
 
     Args:
         state: The job's.
@@ -158,10 +158,10 @@ class JobWarning(Wire):
         return None if item is None else bounded(item, MAX_WARNED_ITEM)
 
 
-def bounded(text: str, most: int) -> str:
-    """A text that can be stored, of at most so many characters; one that is cut ends with an ellipsis."""
+def bounded(text: str, max_length: int) -> str:
+    """Return a text that can be stored, of at most so many characters; one that is cut ends with an ellipsis."""
     text = make_storable(text)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
 
 
 class Retrying(Wire):
@@ -298,7 +298,7 @@ class JobRef(BaseModel):
         return f"{self.organization}/{self.kind}/{self.job_id}.{self.attempt}"
 
     def next_attempt(self) -> JobRef:
-        """The same job, run again."""
+        """Return the same job, run again."""
         return self.model_copy(update={"attempt": self.attempt + 1})
 
 

@@ -121,11 +121,11 @@ class Catalog:
     def _list(self) -> Iterator[ModelInfo]:
         for name, known in self._config.providers.items():
             available = known.key is not None or known.prices is None
-            found = {}
+            by_id = {}
             if known.prices is not None:
-                found = {model.id: model for model in self._snapshot(known.prices) if not NOT_FOR_TEXT.search(model.id)}
-            for model in known.models if known.models is not None else found:
-                priced = found.get(model) or (known.prices and self._priced(known.prices, model)) or None
+                by_id = {model.id: model for model in self._snapshot(known.prices) if not NOT_FOR_TEXT.search(model.id)}
+            for model in known.models if known.models is not None else by_id:
+                priced = by_id.get(model) or (known.prices and self._priced(known.prices, model)) or None
                 yield ModelInfo(
                     key=f"{name}::{model}",
                     display_name=getattr(priced, "name", None),
@@ -137,15 +137,15 @@ class Catalog:
 
     def _per_million(self, model: str, *, inputs: bool) -> float | None:
         # A small call: tiers for long prompts begin far above it.
-        found = self.price(model, 1000 if inputs else 0, 0 if inputs else 1000) * 1000
-        return round(found, 6) or None
+        dollars = self.price(model, 1000 if inputs else 0, 0 if inputs else 1000) * 1000
+        return round(dollars, 6) or None
 
     @staticmethod
     def _snapshot(provider: str) -> list[Any]:
         from genai_prices.data_snapshot import get_snapshot
 
-        found = next((one for one in get_snapshot().providers if one.id == provider), None)
-        return [] if found is None else [model for model in found.models if not model.deprecated]
+        snapshot = next((listed for listed in get_snapshot().providers if listed.id == provider), None)
+        return [] if snapshot is None else [model for model in snapshot.models if not model.deprecated]
 
     @staticmethod
     def _priced(provider: str, model: str) -> Any | None:

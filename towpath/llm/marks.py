@@ -12,17 +12,17 @@ _NOTHING = r"\s/\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff"
 _MARK = re.compile(rf"[<\uff1c\ufe64](?=[{_NOTHING}]*(?:{DATA}|{PAGE})(?![a-z0-9_-]))", re.IGNORECASE)
 
 
-def unmarked(text: str) -> str:
+def escape_marks(text: str) -> str:
     """A text without marks of ours: their first letter is written `&lt;`, and all else stays."""
     return _MARK.sub("&lt;", text)
 
 
-def marked(text: str, mark: str = DATA, *, told: str = "") -> str:
+def enclose_in_marks(text: str, mark: str = DATA, *, attributes: str = "") -> str:
     """A text between marks.
 
     Args:
         text: What comes from elsewhere: rows, a file with its name, a page.
         mark: `DATA` or `PAGE`.
-        told: What the first mark says besides, such as `number=3`.
+        attributes: What the first mark says besides, such as `number=3`.
     """
-    return f"<{mark}{f' {told}' if told else ''}>\n{unmarked(text)}\n</{mark}>"
+    return f"<{mark}{f' {attributes}' if attributes else ''}>\n{escape_marks(text)}\n</{mark}>"

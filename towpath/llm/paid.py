@@ -69,7 +69,9 @@ class Asker:
 
     async def sources(self, organization: str, ids: Sequence[UUID]) -> tuple[list[str], list[ImagePart]]:
         """The texts and the images of attachments."""
-        found = await get_attachments(self._database, organization, ids)
-        texts = [f"{row.filename}\n{row.content}" for row in found if row.mode == "text"]
-        images = [ImagePart(media_type=row.media_type, base64=row.content) for row in found if row.mode == "image"]
+        attachments = await get_attachments(self._database, organization, ids)
+        texts = [f"{row.filename}\n{row.content}" for row in attachments if row.mode == "text"]
+        images = [
+            ImagePart(media_type=row.media_type, base64=row.content) for row in attachments if row.mode == "image"
+        ]
         return texts, images

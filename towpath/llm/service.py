@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import mimetypes
+from collections.abc import Sequence
 from typing import Protocol
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from towpath.core.errors import BadInputError, ErrorCode, TooLargeError
 from towpath.core.json_values import assert_text
+from towpath.db.engine import Database
+from towpath.llm.store import attachments as store
 from towpath.llm.store.tables import AttachmentRow
 
 IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
@@ -75,6 +78,20 @@ async def make_attachment(
         sha256=hashlib.sha256(data).hexdigest(),
         content=content,
     )
+
+
+async def add_attachments(database: Database, rows: Sequence[AttachmentRow]) -> None:
+    """Store files that were read; all or none."""
+    await store.add_attachments(database, rows)
+
+
+async def delete_attachment(database: Database, organization: str, attachment_id: UUID) -> None:
+    """Delete a file; jobs that have read it keep what they read.
+
+    Raises:
+        NotFoundError: It is not there.
+    """
+    await store.delete_attachment(database, organization, attachment_id)
 
 
 def read_base64(text: str, field: str) -> bytes:

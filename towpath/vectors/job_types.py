@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
-
 from towpath.core.queues import Queue
 from towpath.jobs.job_type import JobType
+from towpath.vectors.params import TaskParams
 from towpath.vectors.store.tasks import prepare_restart
-from towpath.vectors.types import STATUS_OF, VECTOR_DELETION, VECTOR_UPSERTION, Collection
+from towpath.vectors.types import STATUS_OF, VECTOR_DELETION, VECTOR_UPSERTION
 
 SHOWN = frozenset({"collection", "model", "order"})
-
-
-class TaskParams(BaseModel):
-    """What a task was asked for."""
-
-    collection: Collection
-    model: str = Field(description="The embedding model.")
-    order: int = Field(description="Its place among all tasks: of two that write an object, the later one holds.")
 
 
 JOB_TYPES = (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath.ai.domain.semantics.compile import Dialect, compile_count, compile_query, fields_of
+from towpath.ai.domain.semantics.compile import Dialect, compile_count, compile_query, list_fields
 from towpath.ai.domain.semantics.content import read_model
 from towpath.ai.semantic_types import Query
 from towpath.core.errors import BadInputError, NotFoundError
@@ -212,14 +212,14 @@ def test_measures_that_no_join_multiplies_are_served(ask: Any) -> None:
 
 
 def test_a_topic_shows_its_views_alone() -> None:
-    assert {one.name.split(".")[0] for one in fields_of(CONTENT, "alone")} == {"shipments"}
+    assert {one.name.split(".")[0] for one in list_fields(CONTENT, "alone")} == {"shipments"}
     with pytest.raises(NotFoundError):
-        fields_of(CONTENT, "wings")
+        list_fields(CONTENT, "wings")
 
 
 @given(st.data())
 def test_every_query_of_listed_fields_runs(data: st.DataObject) -> None:
-    names = [one.name for one in fields_of(CONTENT, "shipments")]
+    names = [one.name for one in list_fields(CONTENT, "shipments")]
     fields = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=6, unique=True))
     query = Query(table="shipments", fields=fields, limit=data.draw(st.integers(1, 50)))
     made = compile_query(CONTENT, "shipments", query, Dialect.DUCKDB)

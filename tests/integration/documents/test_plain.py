@@ -12,7 +12,7 @@ from tests.support import documents as made
 from tests.support.pdfs import Sheet, pdf, pdf_of
 from towpath.core.errors import BadInputError, ErrorCode, TowpathError
 from towpath.documents import DocumentReader
-from towpath.documents.plain import plain_text
+from towpath.documents.plain import read_plain_text
 from towpath.documents.types import ReadLimits
 
 PAGE = (
@@ -22,7 +22,7 @@ PAGE = (
 
 
 def text_of(data: bytes, media_type: str | None = None, name: str = "file", charset: str | None = None) -> str:
-    return plain_text(data, media_type=media_type, name=name, charset=charset)
+    return read_plain_text(data, media_type=media_type, name=name, charset=charset)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.support.pdfs import Sheet, first_more, pdf_of, stream, text_at
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.documents import DocumentReader
 from towpath.documents.types import DocumentKind, ReadLimits, ReadMethod
-from towpath.extraction.domain.fields import fields_of
+from towpath.extraction.domain.fields import read_fields
 from towpath.extraction.domain.matching import match_fields
 
 
@@ -210,7 +210,7 @@ async def test_a_text_layer_leads_to_the_fields_of_a_schema(reader: DocumentRead
     schema = {"properties": {"invoiceNumber": {}, "invoiceDate": {"format": "date"}, "total": {"type": "number"}}}
 
     page = await reader.read_page(path, DocumentKind.PDF, 1)
-    found = match_fields(schema, [fields_of(page)])
+    found = match_fields(schema, [read_fields(page)])
 
     assert page.content == "\n".join(f"{label} {value}" for label, value in made.FORM)
     values = {name: each.value for name, each in found.items()}

@@ -12,7 +12,7 @@ from tests.support import documents as made
 from tests.support.pdfs import Sheet, first_more, pdf_of, stream, text_at
 from towpath.documents import DocumentReader
 from towpath.documents.types import DocumentKind, PageContent, ReadMethod
-from towpath.extraction.domain.fields import fields_of
+from towpath.extraction.domain.fields import read_fields
 from towpath.extraction.domain.matching import match_fields
 
 SCHEMA = {
@@ -49,7 +49,7 @@ async def test_a_scanned_form_gives_its_words_places_and_fields(reader: Document
         assert x0 * width == pytest.approx(made.FORM_RIGHT, abs=20)
         assert top - 12 < y0 * height < y1 * height < top + made.FORM_HEIGHT + 24
 
-    found = match_fields(SCHEMA, [fields_of(page)])
+    found = match_fields(SCHEMA, [read_fields(page)])
 
     assert {name: each.value for name, each in found.items()} == {
         "invoiceNumber": "INV-2026-0088",

@@ -24,6 +24,7 @@ from towpath.core.queues import Queue
 from towpath.db.engine import Database
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.types import BATCH_ENRICHMENT, Plan, Strategy
+from towpath.jobs.rows import error_of, progress_of
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.staging import StagedItem, read_failures, stage_page
@@ -83,7 +84,7 @@ class Waiting:
         )
         await self._skip(handle)
         job = await job_store.get_job(self.database, ref.organization, ref.job_id)
-        outcome = JobOutcome(state=job.state, progress=job_store.progress_of(job), error=job_store.error_of(job))
+        outcome = JobOutcome(state=job.state, progress=progress_of(job), error=error_of(job))
         return outcome, job, await read_events(self.database, ref.job_id, after=0, limit=1000)
 
     async def _skip(self, handle: WorkflowHandle[Any, JobOutcome]) -> None:

@@ -32,6 +32,7 @@ from towpath.core.errors import (
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
 from towpath.jobs.faults import FEW_TRIES, MAX_MESSAGE, end_of_item, judge
+from towpath.jobs.service.runs import JobRuns
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.plugin import towpath_plugin
 
@@ -170,7 +171,7 @@ ROWS = [name for name in vars(options) if name.isupper()]
 async def probing(parts: EmbeddedStack, database: Database) -> AsyncIterator[tuple[Client, str]]:
     client = await Client.connect(parts.temporal_address, plugins=[towpath_plugin()])
     queue = f"probe-{uuid4()}"
-    guard = ActivityGuard(database, retry_days=3)
+    guard = ActivityGuard(JobRuns(database), retry_days=3)
     async with Worker(
         client, task_queue=queue, workflows=[ProbeWorkflow], activities=[Probe().probe], interceptors=[guard]
     ):
@@ -182,7 +183,7 @@ async def impatient(parts: EmbeddedStack, database: Database) -> AsyncIterator[t
     """The same with a worker that gives up at the second try."""
     client = await Client.connect(parts.temporal_address, plugins=[towpath_plugin()])
     queue = f"probe-{uuid4()}"
-    guard = ActivityGuard(database, retry_days=1e-9, least_tries=2)
+    guard = ActivityGuard(JobRuns(database), retry_days=1e-9, min_attempts=2)
     async with Worker(
         client, task_queue=queue, workflows=[ProbeWorkflow], activities=[Probe().probe], interceptors=[guard]
     ):
@@ -200,7 +201,7 @@ async def run(probing: tuple[Client, str], row: str, kind: str) -> int:
 
 
 def test_the_table_of_options_is_known() -> None:
-    assert set(ROWS) >= {"PROJECTION", "CHUNK", "WHOLE", "PAID", "NOTICE", "HOUSE"}
+    assert set(ROWS) >= {"DB_LOCAL", "CHUNK", "LONG_RUNNING", "LLM_CALL", "WEBHOOK", "MAINTENANCE"}
     assert {str(Queue.COMPUTE), str(Queue.LLM)} <= {str(getattr(options, row).get("task_queue", "")) for row in ROWS}
 
 

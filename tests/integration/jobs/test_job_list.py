@@ -23,12 +23,13 @@ from towpath.ai.types import AI_JOB
 from towpath.db.engine import Connection, Database, sqlalchemy_url
 from towpath.db.migrate import MIGRATIONS
 from towpath.entities.types import ENTITY_BATCH
+from towpath.jobs.lists import JobFilter
 from towpath.jobs.registry import personal_kinds
 from towpath.jobs.store import counters as job_counters
 from towpath.jobs.store.counters import compact_counters
 from towpath.jobs.store.housekeeping import sweep_jobs
 from towpath.jobs.store.jobs import begin_job, create_job, finish_job, get_job
-from towpath.jobs.store.listing import JobFilter, list_page, totals_by_status
+from towpath.jobs.store.listing import list_page, totals_by_status
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Finish, JobRef, JobState, JobStatus, ReviewStatus, job_status
 from towpath.vectors.types import VECTOR_UPSERTION

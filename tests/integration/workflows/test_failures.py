@@ -57,17 +57,32 @@ async def test_a_chunk_that_fails_in_a_full_window_ends_the_job_also_while_it_is
     assert (await job.settled()).scheduled == [0, 1]
 
 
-async def test_a_chunk_that_fails_beside_a_free_place_ends_a_paused_job_when_it_goes_on(make_job: MakeJob) -> None:
+async def test_a_chunk_that_fails_beside_a_free_place_ends_a_paused_job(make_job: MakeJob) -> None:
     job = make_job(chunks=4, closed={"page"}, faults={"page 0": [GONE]})
     await job.start()
     await job.settled(lambda chunks: len(chunks.scheduled) == 2, "a full window")
     await job.handle.signal("pause")
     await job.end(1)
-    await job.end(0)
 
-    await job.handle.signal("continue")
+    job.let("page 0")
 
     assert (await failure_of(job)).code is ErrorCode.NOT_FOUND
+    assert (await job.settled()).scheduled == [0, 1]
+
+
+async def test_a_chunk_that_fails_in_a_window_that_was_narrowed_in_a_pause_ends_the_job(make_job: MakeJob) -> None:
+    job = make_job(chunks=4, closed={"page"}, faults={"page 0": [GONE]})
+    await job.start()
+    await job.settled(lambda chunks: len(chunks.scheduled) == 2, "a full window")
+    await job.handle.signal("pause")
+    await job.end(1)
+    await job.handle.execute_update("set_concurrency", 1)
+    await job.handle.signal("continue")
+
+    job.let("page 0")
+
+    assert (await failure_of(job)).code is ErrorCode.NOT_FOUND
+    assert (await job.settled()).scheduled == [0, 1]
 
 
 async def test_a_chunk_that_fails_once_is_tried_again_and_counts_once(make_job: MakeJob) -> None:

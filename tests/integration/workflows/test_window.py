@@ -122,6 +122,7 @@ async def test_a_window_at_its_limits_is_taken(make_job: MakeJob, window: int) -
     await job.settled(lambda chunks: len(chunks.scheduled) == 2, "a full window")
 
     assert await job.handle.execute_update("set_concurrency", window) == window
+    assert f"Window: {window}" in await job.details()
     await job.end(0, 1)
     assert f"Window: {window}" in await job.details()
 

@@ -15,8 +15,8 @@ from towpath.db.engine import Database
 from towpath.documents.types import DocumentKind, PageBody, PageContent, ReadMethod, Word
 from towpath.enrichment.types import BATCH_ENRICHMENT
 from towpath.entities.types import ENTITY_BATCH
-from towpath.extraction.store.jobs import begin_review, create_extraction, extract_id, save_extracted, save_opened
-from towpath.extraction.store.pages import keep_image, keep_pages, packed
+from towpath.extraction.store.jobs import begin_review, create_extraction, save_extracted, save_opened
+from towpath.extraction.store.pages import compress_pages, save_pages, save_picture
 from towpath.extraction.types import (
     EXTRACTION,
     DocumentRef,
@@ -26,6 +26,7 @@ from towpath.extraction.types import (
     ExtractParams,
     FieldSource,
     OpenedDocument,
+    make_extract_id,
 )
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import add_failures
@@ -263,12 +264,12 @@ async def make_extraction(
     params = ExtractParams(document=document, options=ExtractOptions(), schema=schema, llm="openai::gpt-4o")
     job = JobRow(id=uuid4(), organization=tenant, kind=EXTRACTION, params=params.model_dump(mode="json", by_alias=True))
     extraction = Extraction(
-        job_id=job.id, extract_id=extract_id(job.id), file_name=name, document_url=None,
+        job_id=job.id, extract_id=make_extract_id(job.id), file_name=name, document_url=None,
         sha256=digest.hex(), size=48_213, request={"schema": schema}, metadata=None, extracted=None,
     )  # fmt: skip
     ref = JobRef(organization=tenant, kind=EXTRACTION, job_id=job.id)
     numbers = [page.page for page in found]
-    bodies = await packed([PageBody.of(page.model_dump_json().encode()) for page in found])
+    bodies = await compress_pages([PageBody.of(page.model_dump_json().encode()) for page in found])
     async with database.transaction() as connection:
         await create_extraction(connection, job, extraction)
         opened = OpenedDocument(
@@ -276,9 +277,9 @@ async def make_extraction(
             variant=VARIANT,
         )  # fmt: skip
         await save_opened(connection, job.id, opened)
-        await keep_pages(connection, tenant, digest, VARIANT, bodies)
+        await save_pages(connection, tenant, digest, VARIANT, bodies)
     for number in pictures:
-        await keep_image(database, tenant, digest, number, picture())
+        await save_picture(database, tenant, digest, number, picture())
     await run(database, ref, done=len(found), share=0.9, phase="extract")
     async with database.transaction() as connection:
         if data is not None:

@@ -16,8 +16,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.support.serving import served
-from towpath.ai.domain.charts import chart_spec, read_rows, render_png, render_svg
-from towpath.ai.domain.results import last_drawable
+from towpath.ai.domain.charts import build_chart_spec, read_rows, render_png, render_svg
+from towpath.ai.domain.results import find_last_drawable
 from towpath.ai.types import AiState, Thread, Turn
 from towpath.api.console.conversation import step_with_rows, thread_page, turn_fragment
 from towpath.api.console.rendering import Reader, set_page_headers
@@ -115,13 +115,13 @@ def _add_parts(app: FastAPI, case: Showcase) -> None:
 
     @app.get(f"{at}/chart.{{kind}}")
     async def chart(job_id: UUID, kind: str, dark: bool = False, narrow: bool = False) -> Response:
-        found = last_drawable([case.turn(job_id)])
+        found = find_last_drawable([case.turn(job_id)])
         if found is None:
             return Response(status_code=422)
         action, wanted = found
         width, height = (420, 380) if narrow else (800, 480)
         rows = read_rows(action.columns, action.csv or "")
-        spec = chart_spec(
+        spec = build_chart_spec(
             action.columns, rows, wanted=wanted, title=action.title, width=width, height=height, dark=dark
         )
         if kind == "png":

@@ -227,6 +227,23 @@ def test_a_shared_model_without_a_base_is_made_over_what_the_database_tells_of_i
     assert {one["name"] for one in org.call("GET", f"/v1/models/{first['id']}/topic")["topics"]} == {"sales", "shops"}
 
 
+def test_a_key_makes_a_model_over_a_database_that_is_read_first_once(org: Organization, lamps: Ids) -> None:
+    body = {"name": "unread", "kind": "duckdb", "path": "lamps.duckdb"}
+    connection = org.call("POST", "/v1/connections", 201, json=body)["id"]
+    model = {"connectionId": connection, "modelKind": "SHARED", "modelName": "shared"}
+    key = {"Idempotency-Key": str(uuid4())}
+
+    first = org.http.post("/v1/models", json=model, headers=key)
+    again = org.http.post("/v1/models", json=model, headers=key)
+
+    assert first.status_code == 200, first.text
+    assert again.json() == first.json()
+    assert again.headers["Idempotency-Replayed"] == "true"
+    models = org.call("GET", "/v1/models", params={"connectionId": connection, "sortField": "createdAt"})["records"]
+    assert [row["modelKind"] for row in models] == ["SCHEMA", "SHARED"]
+    assert models[1]["baseModelId"] == models[0]["id"]
+
+
 @pytest.mark.parametrize("field", ["name", "createdAt", "updatedAt", "modelKind", "connectionId", "baseModelId"])
 def test_models_are_sorted_by_every_field_that_the_original_names(org: Organization, lamps: Ids, field: str) -> None:
     lamps_model(org, name="other")

@@ -108,13 +108,17 @@ def test_the_command_line_shows_its_help() -> None:
 
 @pytest.mark.parametrize(
     "call",
-    ["render_png({})", "render_svg({})", "chart_spec(TWO, ROWS, wanted=None, title=None, width=200, height=200)"],
+    [
+        "render_png({})",
+        "render_svg({})",
+        "build_chart_spec(TWO, ROWS, requested=None, title=None, width=200, height=200)",
+    ],
 )
 def test_a_chart_names_its_extra(call: str) -> None:
     code = f"""
         from towpath.ai.types import ResultColumn
         from towpath.core.errors import MissingExtraError
-        from towpath.ai.domain.charts import chart_spec, render_png, render_svg
+        from towpath.ai.domain.charts import build_chart_spec, render_png, render_svg
 
         TWO = [
             ResultColumn(name="depot", label="Depot", type="string", measure=False),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from towpath.ai.domain.chart_names import Side, place_names
-from towpath.ai.domain.charts import UndrawableError, chart_spec, choose_chart, read_rows, render_png, render_svg
+from towpath.ai.domain.charts import UndrawableError, build_chart_spec, choose_chart, read_rows, render_png, render_svg
 from towpath.ai.domain.results import write_csv
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import ChartType, ResultColumn
@@ -73,7 +73,7 @@ DRAWN: dict[str, tuple[list[ResultColumn], Rows, ChartType, list[str]]] = {
 def test_a_chart_is_exactly_as_large_as_asked_and_tells_its_labels(name: str, dark: bool) -> None:
     columns, rows, wanted, labels = DRAWN[name]
 
-    spec = chart_spec(columns, rows, wanted=wanted, title="What was sent", width=613, height=377, dark=dark)
+    spec = build_chart_spec(columns, rows, requested=wanted, title="What was sent", width=613, height=377, dark=dark)
 
     picture = Image.open(io.BytesIO(render_png(spec)))
     drawing = render_svg(spec)
@@ -87,7 +87,9 @@ def test_a_chart_is_exactly_as_large_as_asked_and_tells_its_labels(name: str, da
 def test_small_and_large_charts_keep_their_size(name: str, width: int, height: int) -> None:
     columns, rows, wanted, _ = DRAWN[name]
 
-    spec = chart_spec(columns, rows, wanted=wanted, title="A title that is long " * 9, width=width, height=height)
+    spec = build_chart_spec(
+        columns, rows, requested=wanted, title="A title that is long " * 9, width=width, height=height
+    )
 
     assert Image.open(io.BytesIO(render_png(spec))).size == (width, height)
 
@@ -95,7 +97,7 @@ def test_small_and_large_charts_keep_their_size(name: str, width: int, height: i
 def test_a_dark_chart_has_a_dark_ground() -> None:
     grounds = []
     for dark in (False, True):
-        spec = chart_spec([COUNT], [[5]], wanted=None, title=None, width=200, height=100, dark=dark)
+        spec = build_chart_spec([COUNT], [[5]], requested=None, title=None, width=200, height=100, dark=dark)
         grounds.append(Image.open(io.BytesIO(render_png(spec))).convert("L").getpixel((1, 1)))
 
     assert grounds == [255, pytest.approx(24, abs=6)]
@@ -156,7 +158,7 @@ def test_the_chart_that_fits(name: str) -> None:
 def test_what_is_chosen_can_be_drawn(name: str) -> None:
     columns, rows, wanted, _ = CHOICES[name]
 
-    spec = chart_spec(columns, rows, wanted=wanted, title=None, width=400, height=300)
+    spec = build_chart_spec(columns, rows, requested=wanted, title=None, width=400, height=300)
 
     assert render_png(spec).startswith(b"\x89PNG")
 
@@ -186,7 +188,7 @@ def test_what_cannot_be_drawn_says_why(
     columns: list[ResultColumn], rows: Rows, wanted: ChartType | None, why: str
 ) -> None:
     with pytest.raises(UndrawableError) as raised:
-        chart_spec(columns, rows, wanted=wanted, title="T", width=400, height=300)
+        build_chart_spec(columns, rows, requested=wanted, title="T", width=400, height=300)
 
     assert raised.value.detail == f"the answer is a table: {why}"
     assert (raised.value.status, raised.value.title) == (422, "Unprocessable Content")
@@ -252,7 +254,7 @@ def test_a_carriage_return_within_a_value_ends_no_row() -> None:
 def test_bars_stand_in_the_order_of_the_rows() -> None:
     rows: Rows = [["Zebra", 1], ["Ant", 9], ["Mole", 4]]
 
-    drawing = render_svg(chart_spec([DEPOT, COUNT], rows, wanted=None, title=None, width=500, height=300))
+    drawing = render_svg(build_chart_spec([DEPOT, COUNT], rows, requested=None, title=None, width=500, height=300))
 
     assert drawing.index(">Zebra<") < drawing.index(">Ant<") < drawing.index(">Mole<")
 
@@ -260,7 +262,9 @@ def test_bars_stand_in_the_order_of_the_rows() -> None:
 def test_groups_and_their_colours_stand_in_the_order_of_the_rows() -> None:
     rows: Rows = [[depot, region, 5] for depot in ("Zebra", "Ant") for region in ("Night", "Day")]
 
-    drawing = render_svg(chart_spec([DEPOT, REGION, COUNT], rows, wanted=None, title=None, width=500, height=300))
+    drawing = render_svg(
+        build_chart_spec([DEPOT, REGION, COUNT], rows, requested=None, title=None, width=500, height=300)
+    )
 
     assert drawing.index(">Zebra<") < drawing.index(">Ant<")
     assert drawing.index(">Night<") < drawing.index(">Day<")
@@ -270,7 +274,9 @@ def test_a_list_of_pairs_stays_a_list() -> None:
     rows: Rows = [["North", "Pier 1", 90], ["East", "Pier 2", 80], ["North", "Pier 3", 70], ["East", "Pier 4", 60]]
     rows += [["West", "Pier 5", 50]]
 
-    drawing = render_svg(chart_spec([DEPOT, REGION, COUNT], rows, wanted=None, title=None, width=600, height=300))
+    drawing = render_svg(
+        build_chart_spec([DEPOT, REGION, COUNT], rows, requested=None, title=None, width=600, height=300)
+    )
 
     assert drawing.index(">North · Pier 1<") < drawing.index(">East · Pier 2<") < drawing.index(">West · Pier 5<")
 
@@ -279,7 +285,7 @@ def test_a_list_of_pairs_stays_a_list() -> None:
 def test_of_a_thousand_bars_the_first_are_drawn_and_the_subtitle_says_so(height: int, shown: int) -> None:
     rows: Rows = [[f"Depot number {at}", 2000 - at] for at in range(1000)]
 
-    spec = chart_spec([DEPOT, COUNT], rows, wanted=None, title="All depots", width=700, height=height)
+    spec = build_chart_spec([DEPOT, COUNT], rows, requested=None, title="All depots", width=700, height=height)
 
     drawing = render_svg(spec)
     assert f">First {shown} of 1,000<" in drawing
@@ -291,7 +297,7 @@ def test_a_thousand_days_make_a_line() -> None:
     day = dimension("Day", DataType.DATE)
     rows: Rows = [[(date(2022, 1, 1) + timedelta(days=at)).isoformat(), at % 90] for at in range(1000)]
 
-    spec = chart_spec([day, COUNT], rows, wanted=None, title=None, width=900, height=400)
+    spec = build_chart_spec([day, COUNT], rows, requested=None, title=None, width=900, height=400)
 
     assert Image.open(io.BytesIO(render_png(spec))).size == (900, 400)
     assert ">Jul 2023<" in render_svg(spec)
@@ -300,7 +306,7 @@ def test_a_thousand_days_make_a_line() -> None:
 def test_long_names_are_cut_and_stay_apart() -> None:
     rows: Rows = [["same beginning " * 30 + end, 5] for end in "abc"]
 
-    drawing = render_svg(chart_spec([DEPOT, COUNT], rows, wanted=None, title=None, width=1200, height=300))
+    drawing = render_svg(build_chart_spec([DEPOT, COUNT], rows, requested=None, title=None, width=1200, height=300))
 
     assert drawing.count(">same beginning same beginning") == 3
     assert "… (2)<" in drawing and "… (3)<" in drawing
@@ -311,8 +317,8 @@ def test_nulls_are_named_and_leave_gaps() -> None:
     bars: Rows = [["North", 4], [None, 3], ["East", None]]
     line: Rows = [["2025-01-01", 4], ["2025-02-01", None], [None, 3], ["2025-03-01", 6]]
 
-    drawn_bars = render_svg(chart_spec([DEPOT, COUNT], bars, wanted=None, title=None, width=500, height=300))
-    spec = chart_spec([MONTH, COUNT], line, wanted=None, title=None, width=500, height=300)
+    drawn_bars = render_svg(build_chart_spec([DEPOT, COUNT], bars, requested=None, title=None, width=500, height=300))
+    spec = build_chart_spec([MONTH, COUNT], line, requested=None, title=None, width=500, height=300)
 
     assert ">(none)<" in drawn_bars and ">East<" in drawn_bars
     [values] = spec["datasets"].values()
@@ -324,7 +330,7 @@ def test_measures_of_other_sizes_and_constants_are_told_in_the_subtitle() -> Non
     rows: Rows = [["2025", "North", 15.0, 9.0, 120835], ["2025", "East", 12.0, 5.5, 111279]]
     columns = [dimension("Year"), DEPOT, HOURS, COST, COUNT]
 
-    drawing = render_svg(chart_spec(columns, rows, wanted=None, title="Depots", width=600, height=300))
+    drawing = render_svg(build_chart_spec(columns, rows, requested=None, title="Depots", width=600, height=300))
 
     assert ">Year: 2025 · Not drawn: Shipments<" in drawing
     assert ">Hours<" in drawing and ">Cost<" in drawing
@@ -334,11 +340,11 @@ def test_hours_are_those_of_the_database_wherever_the_server_is() -> None:
     """The picture's clock is that of its process, so one is started far from Greenwich."""
     program = """
 from towpath.ai.types import ResultColumn
-from towpath.ai.domain.charts import chart_spec, render_svg
+from towpath.ai.domain.charts import build_chart_spec, render_svg
 at = ResultColumn(name="v.at", label="At", type="timestamp", measure=False)
 count = ResultColumn(name="v.n", label="N", type="number", measure=True)
 rows = [[f"2025-03-01T{hour:02}:00:00+05:00", hour] for hour in range(10, 14)]
-print(render_svg(chart_spec([at, count], rows, wanted=None, title=None, width=700, height=300)))
+print(render_svg(build_chart_spec([at, count], rows, requested=None, title=None, width=700, height=300)))
 """
 
     done = subprocess.run(
@@ -393,7 +399,7 @@ def test_names_and_values_never_become_part_of_an_expression(name: str) -> None:
         for row in rows
     ]
 
-    spec = chart_spec(columns, rows, wanted=wanted, title=evil, width=700, height=400)
+    spec = build_chart_spec(columns, rows, requested=wanted, title=evil, width=700, height=400)
 
     program = vl_convert.vegalite_to_vega(spec)
     held = {path for path, text in _texts(program) if "EVIL" in text}
@@ -408,7 +414,7 @@ def test_names_and_values_never_become_part_of_an_expression(name: str) -> None:
 def test_hostile_values_stay_text(wanted: ChartType) -> None:
     rows: Rows = [[value, 5 + at, at * at] for at, value in enumerate(HOSTILE)]
 
-    spec = chart_spec([DEPOT, COUNT, HOURS], rows, wanted=wanted, title=HOSTILE[2], width=1500, height=1200)
+    spec = build_chart_spec([DEPOT, COUNT, HOURS], rows, requested=wanted, title=HOSTILE[2], width=1500, height=1200)
 
     drawing = render_svg(spec)
     assert "<script" not in drawing and "<image" not in drawing and "href" not in drawing
@@ -422,7 +428,9 @@ def test_hostile_values_are_as_good_as_others_as_colours() -> None:
     rows: Rows = [[month, name, at] for month, at in MONTHS for name in ("__proto__", "constructor", "hasOwnProperty")]
 
     for wanted in (ChartType.LINE, ChartType.AREA, ChartType.BAR):
-        drawing = render_svg(chart_spec([MONTH, REGION, COUNT], rows, wanted=wanted, title=None, width=700, height=400))
+        drawing = render_svg(
+            build_chart_spec([MONTH, REGION, COUNT], rows, requested=wanted, title=None, width=700, height=400)
+        )
         assert all(f">{name}<" in drawing for name in ("__proto__", "constructor", "hasOwnProperty"))
 
 
@@ -431,12 +439,14 @@ def test_an_emoji_where_a_label_is_cut_does_no_harm(wanted: ChartType) -> None:
     rows = [["aaaa\U0001f600" + "a" * 28, 1], ["other", 2]]
 
     for width in (200, 300, 400):
-        spec = chart_spec([DEPOT, COUNT], rows, wanted=wanted, title="\U0001f680", width=width, height=200)
+        spec = build_chart_spec([DEPOT, COUNT], rows, requested=wanted, title="\U0001f680", width=width, height=200)
         assert Image.open(io.BytesIO(render_png(spec))).size == (width, 200)
 
 
 def test_a_label_of_many_lines_takes_one() -> None:
-    spec = chart_spec([dimension("De\npot\r\n"), COUNT], DEPOTS, wanted=None, title="a\nb", width=500, height=300)
+    spec = build_chart_spec(
+        [dimension("De\npot\r\n"), COUNT], DEPOTS, requested=None, title="a\nb", width=500, height=300
+    )
 
     drawing = render_svg(spec)
 
@@ -472,7 +482,9 @@ def test_whatever_the_rows_are_they_are_drawn_or_refused(
     kept = [[row[at] for at in sorted(places)] for row in rows]
 
     try:
-        spec = chart_spec([columns[at] for at in sorted(places)], kept, wanted=wanted, title="T", width=300, height=200)
+        spec = build_chart_spec(
+            [columns[at] for at in sorted(places)], kept, requested=wanted, title="T", width=300, height=200
+        )
     except UndrawableError:
         return
 

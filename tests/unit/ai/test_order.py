@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from towpath.ai.domain.agent_actions import order_notes, read_constrained
-from towpath.ai.domain.linking import constrained_choice
-from towpath.ai.domain.order import Order, better_end, order_of
+from towpath.ai.domain.agent_actions import note_order, read_constrained
+from towpath.ai.domain.linking import select_constrained_fields
+from towpath.ai.domain.order import Order, find_better_end, read_order
 from towpath.ai.domain.semantics import content
-from towpath.ai.domain.semantics.compile import Column, fields_of
+from towpath.ai.domain.semantics.compile import Column, list_fields
 from towpath.ai.domain.semantics.content import read_model
 from towpath.ai.semantic_types import Better, Content, DataType
 
@@ -37,8 +37,8 @@ def flights() -> Content:
     ],
 )  # fmt: skip
 def test_the_worst_is_the_high_end_of_what_is_bad_and_the_best_the_low_end(label: str) -> None:
-    assert order_of("Which has the worst?", measure(label)) == DOWN
-    assert order_of("Which one is best?", measure(label)) == UP
+    assert read_order("Which has the worst?", measure(label)) == DOWN
+    assert read_order("Which one is best?", measure(label)) == UP
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_the_worst_is_the_high_end_of_what_is_bad_and_the_best_the_low_end(label
     ],
 )  # fmt: skip
 def test_the_worst_is_the_low_end_of_what_is_good_and_the_best_the_high_end(label: str) -> None:
-    assert order_of("Which has the worst?", measure(label)) == UP
-    assert order_of("Which one is best?", measure(label)) == DOWN
+    assert read_order("Which has the worst?", measure(label)) == UP
+    assert read_order("Which one is best?", measure(label)) == DOWN
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_the_worst_is_the_low_end_of_what_is_good_and_the_best_the_high_end(labe
      "Cost savings", "Mission hours", "Error-free share", "Price", "Later editions"],
 )  # fmt: skip
 def test_where_a_measure_does_not_tell_its_good_end_best_and_worst_are_left_undecided(label: str) -> None:
-    assert better_end(measure(label)) is None
-    assert order_of("Which is the worst?", measure(label)).undecided == "worst"
-    assert order_of("Which is best?", measure(label)).undecided == "best"
+    assert find_better_end(measure(label)) is None
+    assert read_order("Which is the worst?", measure(label)).undecided == "worst"
+    assert read_order("Which is best?", measure(label)).undecided == "best"
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_where_a_measure_does_not_tell_its_good_end_best_and_worst_are_left_unde
     ],
 )
 def test_an_order_is_read_out_of_the_words(question: str, label: str, order: Order) -> None:
-    assert order_of(question, measure(label)) == order
+    assert read_order(question, measure(label)) == order
 
 
 def test_a_models_own_word_on_its_good_end_comes_first() -> None:
-    assert order_of("the best", measure("Number of flights", Better.HIGH)) == DOWN
-    assert order_of("the best", measure("Revenue", Better.LOW)) == UP
+    assert read_order("the best", measure("Number of flights", Better.HIGH)) == DOWN
+    assert read_order("the best", measure("Revenue", Better.LOW)) == UP
     views = {
         "v": {
             "table": "t",
@@ -103,30 +103,30 @@ def test_a_models_own_word_on_its_good_end_comes_first() -> None:
         }
     }
     made = read_model({"views": views, "topics": {"t": {"base_view": "v"}}})
-    assert next(one for one in fields_of(made, "t") if one.measure).better is Better.LOW
+    assert next(one for one in list_fields(made, "t") if one.measure).better is Better.LOW
 
 
 def test_the_query_of_a_small_model_puts_the_worst_delay_first(flights: Content) -> None:
     question = "Which airline has the worst average departure delay?"
-    measures, dimensions = constrained_choice(question, flights, "flights")
+    measures, dimensions = select_constrained_fields(question, flights, "flights")
     chosen = {"measure": "flights.average_dep_delay", "by": dimensions[0].name}
 
     query = read_constrained(chosen, question, measures, dimensions, "flights")
 
     assert query.sorts[0].sort_descending
-    assert order_notes(query, question, measures) == []
+    assert note_order(query, question, measures) == []
 
 
 def test_an_order_that_is_not_decided_cuts_off_neither_end_and_is_told(flights: Content) -> None:
     question = "Which three airlines have the worst number of flights?"
-    measures, dimensions = constrained_choice(question, flights, "flights")
-    count = next(one for one in fields_of(flights, "flights") if one.name == "flights.count")
+    measures, dimensions = select_constrained_fields(question, flights, "flights")
+    count = next(one for one in list_fields(flights, "flights") if one.name == "flights.count")
     chosen = {"measure": count.name, "by": dimensions[0].name}
 
     query = read_constrained(chosen, question, [count, *measures], dimensions, "flights")
 
     assert query.limit > 3
-    (note,) = order_notes(query, question, [count, *measures])
+    (note,) = note_order(query, question, [count, *measures])
     assert "“worst”" in note
     assert "“Number of flights”" in note
     assert "from high to low" in note

@@ -10,19 +10,25 @@ from typing import Any
 import pytest
 
 from towpath.ai.domain.agent_actions import (
-    action_schema,
-    constrained_schema,
-    dropped_order_notes,
-    query_schema,
+    build_action_schema,
+    build_constrained_schema,
+    build_query_schema,
+    find_requested_chart,
+    note_dropped_order,
     read_action,
     read_constrained,
     read_query,
-    requested_chart,
 )
-from towpath.ai.domain.linking import constrained_choice, fields_for, find_values, names_fields, topic_texts
-from towpath.ai.domain.results import markdown_table, plain_answer, write_csv
+from towpath.ai.domain.linking import (
+    describe_topics,
+    find_values,
+    has_field_names,
+    select_constrained_fields,
+    select_fields,
+)
+from towpath.ai.domain.results import write_csv, write_markdown_table, write_plain_answer
 from towpath.ai.domain.semantics import content
-from towpath.ai.domain.semantics.compile import Dialect, compile_query, fields_of
+from towpath.ai.domain.semantics.compile import Dialect, compile_query, list_fields
 from towpath.ai.domain.semantics.content import read_model
 from towpath.ai.semantic_types import Content, DataType
 from towpath.ai.types import ActionType, ChartType, ResultColumn, StoredAction
@@ -50,7 +56,7 @@ def test_words_are_told_alike_whatever_their_ending() -> None:
     ],
 )
 def test_a_question_leads_to_the_fields_it_names(flights: Content, question: str, measure: str, by: str) -> None:
-    measures, dimensions = constrained_choice(question, flights, "flights")
+    measures, dimensions = select_constrained_fields(question, flights, "flights")
 
     assert measures[0].name == measure
     assert by in dimensions[0].name
@@ -70,7 +76,7 @@ def test_what_a_question_narrows_its_answer_to_is_seen(flights: Content, questio
 
 
 def test_topics_are_ranked_by_what_is_asked(flights: Content) -> None:
-    texts = topic_texts(flights, list(flights.topics))
+    texts = describe_topics(flights, list(flights.topics))
 
     assert rank("how much rain fell", texts)[0][0] == "weather"
     assert rank("delays of an airline", texts)[0][0] == "flights"
@@ -78,14 +84,14 @@ def test_topics_are_ranked_by_what_is_asked(flights: Content) -> None:
 
 def test_a_choice_of_fields_has_a_measure_and_a_dimension_whatever_is_asked(flights: Content) -> None:
     for question in ("xyz", "number count total average", "airport"):
-        fields = fields_for(question, flights, "flights", most=5)
+        fields = select_fields(question, flights, "flights", most=5)
         assert {field.measure for field in fields} == {True, False}
         assert len(fields) <= 9
 
 
 def test_whether_a_question_names_a_field(flights: Content) -> None:
-    assert names_fields("by airline", flights, "flights")
-    assert not names_fields("as a pie please", flights, "flights")
+    assert has_field_names("by airline", flights, "flights")
+    assert not has_field_names("as a pie please", flights, "flights")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +105,7 @@ def test_whether_a_question_names_a_field(flights: Content) -> None:
 def test_order_and_number_of_rows_are_read_out_of_the_words(
     flights: Content, question: str, limit: int, descending: bool
 ) -> None:
-    measures, dimensions = constrained_choice(question, flights, "flights")
+    measures, dimensions = select_constrained_fields(question, flights, "flights")
     chosen = {"measure": measures[0].name, "by": dimensions[0].name}
 
     query = read_constrained(chosen, question, measures, dimensions, "flights")
@@ -112,9 +118,9 @@ def test_order_and_number_of_rows_are_read_out_of_the_words(
 def test_every_choice_of_a_small_model_compiles(flights: Content) -> None:
     for topic in flights.topics:
         base = flights.topics[topic].base_view
-        measures = [one for one in fields_of(flights, topic) if one.measure]
-        dimensions = [one for one in fields_of(flights, topic) if not one.measure]
-        form = constrained_schema(measures, dimensions)
+        measures = [one for one in list_fields(flights, topic) if one.measure]
+        dimensions = [one for one in list_fields(flights, topic) if not one.measure]
+        form = build_constrained_schema(measures, dimensions)
         for measure in form["properties"]["measure"]["enum"]:
             for by in form["properties"]["by"]["enum"]:
                 query = read_constrained({"measure": measure, "by": by}, "x", measures, dimensions, base)
@@ -122,14 +128,14 @@ def test_every_choice_of_a_small_model_compiles(flights: Content) -> None:
 
 
 def test_a_form_names_the_topics_fields_and_no_other(flights: Content) -> None:
-    fields = fields_of(flights, "planes")
+    fields = list_fields(flights, "planes")
 
-    form = action_schema(fields, charts=False, last=False)
+    form = build_action_schema(fields, charts=False, last=False)
 
     assert form["properties"]["action"]["enum"] == ["query", "answer"]
     named = form["properties"]["query"]["properties"]["fields"]["items"]["enum"]
     assert named == [field.name for field in fields]
-    assert query_schema(fields)["properties"]["sorts"]["items"]["properties"]["field"]["enum"] == named
+    assert build_query_schema(fields)["properties"]["sorts"]["items"]["properties"]["field"]["enum"] == named
 
 
 @pytest.mark.parametrize(
@@ -170,8 +176,8 @@ def test_a_sort_by_a_field_that_is_not_asked_for_is_left_out_and_told() -> None:
 
     assert query is not None
     assert query.sorts == []
-    assert dropped_order_notes(data) == ["The order by a.c was left out, because the query does not ask for it."]
-    assert dropped_order_notes({**data, "fields": ["a.b", "a.c"]}) == dropped_order_notes(None) == []
+    assert note_dropped_order(data) == ["The order by a.c was left out, because the query does not ask for it."]
+    assert note_dropped_order({**data, "fields": ["a.b", "a.c"]}) == note_dropped_order(None) == []
 
 
 @pytest.mark.parametrize(
@@ -185,7 +191,7 @@ def test_a_sort_by_a_field_that_is_not_asked_for_is_left_out_and_told() -> None:
     ],
 )
 def test_a_chart_is_wanted_where_it_is_named(prompt: str, chart: ChartType | None) -> None:
-    assert requested_chart(prompt) is chart
+    assert find_requested_chart(prompt) is chart
 
 
 COLUMNS = [
@@ -207,7 +213,7 @@ def test_rows_become_csv_that_says_what_was_cut() -> None:
 
 
 def test_a_markdown_table_shows_marks_as_they_are() -> None:
-    table = markdown_table(COLUMNS, 'X,N\n"a|b <i>",1\n')
+    table = write_markdown_table(COLUMNS, 'X,N\n"a|b <i>",1\n')
 
     assert table.splitlines() == ["| X, or \\*not\\* | N |", "| --- | ---: |", "| a\\|b \\<i\\> | 1 |"]
 
@@ -218,16 +224,18 @@ def test_an_answer_without_a_models_words_is_the_rows() -> None:
         csv="X,N\n" + "a,1234.5678\n" * 15, rows=15,
     )  # fmt: skip
 
-    answer = plain_answer("How many?\nTell.", action)
+    answer = write_plain_answer("How many?\nTell.", action)
 
     assert answer.startswith("### How many?\n\n|")
     assert "| a | 1,234.57 |" in answer
     assert answer.endswith("The first 12 of 15 rows.")
     limited = action.model_copy(update={"rows": 3323, "brought": 15, "notes": ["It is *so*."]})
-    assert plain_answer("x", limited).endswith("The first 12 of 3,323 rows.\n\nIt is \\*so\\*.")
+    assert write_plain_answer("x", limited).endswith("The first 12 of 3,323 rows.\n\nIt is \\*so\\*.")
     endless = action.model_copy(update={"exact": False})
-    assert plain_answer("x", endless).endswith("The first 12 of more than 15 rows.")
+    assert write_plain_answer("x", endless).endswith("The first 12 of more than 15 rows.")
     whole = action.model_copy(update={"csv": "X,N\na,1\n", "rows": 1, "title": "N by X"})
-    assert plain_answer("x", whole) == "### N by X\n\n| X, or \\*not\\* | N |\n| --- | ---: |\n| a | 1 |"
-    assert plain_answer("x", action, ["JFK", "2013"]).endswith("to “JFK”, “2013”: the embedded model sets no filters.")
-    assert "no rows" in plain_answer("x", action.model_copy(update={"rows": 0}))
+    assert write_plain_answer("x", whole) == "### N by X\n\n| X, or \\*not\\* | N |\n| --- | ---: |\n| a | 1 |"
+    assert write_plain_answer("x", action, ["JFK", "2013"]).endswith(
+        "to “JFK”, “2013”: the embedded model sets no filters."
+    )
+    assert "no rows" in write_plain_answer("x", action.model_copy(update={"rows": 0}))

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from towpath.ai.domain.charts import chart_spec, read_rows, undrawable_reason
-from towpath.ai.domain.prompts import action_prompt, constrained_prompt
+from towpath.ai.domain.charts import build_chart_spec, explain_undrawable, read_rows
+from towpath.ai.domain.prompts import build_action_prompt, build_constrained_prompt
 from towpath.ai.domain.semantics import content
-from towpath.ai.domain.semantics.compile import Column, fields_of
+from towpath.ai.domain.semantics.compile import Column, list_fields
 from towpath.ai.domain.semantics.content import read_model
-from towpath.ai.domain.words import more_rows, rows_brought, rows_notes
+from towpath.ai.domain.words import describe_cut, describe_rows, note_missing_rows
 from towpath.ai.semantic_types import Content, DataType, Query
 from towpath.ai.types import ActionType, AiState, ChartType, ResultColumn, StoredAction, Turn
 from towpath.core.texts import format_count, shorten
@@ -52,20 +52,20 @@ def test_a_text_is_cut_between_words_and_shows_it() -> None:
 
 
 def test_what_a_limit_has_cut_off_is_told() -> None:
-    assert rows_brought(query(16)) == "16 rows"
+    assert describe_rows(query(16)) == "16 rows"
     cut = query(3323, 500, brought=500)
-    assert rows_brought(cut) == "the first 500 of 3,323 rows"
-    assert rows_notes(cut, 500) == ["The query's limit is 500: these are the first 500 of 3,323 rows."]
-    assert rows_brought(query(500, exact=False)) == "the first 500 of more than 500 rows"
-    assert rows_notes(query(1200, 1000), 1000) == ["The CSV is cut: it holds the first 1,000 of 1,200 rows."]
-    assert rows_notes(query(16), 16) == []
-    assert more_rows(query(16), 16) is None
+    assert describe_rows(cut) == "the first 500 of 3,323 rows"
+    assert note_missing_rows(cut, 500) == ["The query's limit is 500: these are the first 500 of 3,323 rows."]
+    assert describe_rows(query(500, exact=False)) == "the first 500 of more than 500 rows"
+    assert note_missing_rows(query(1200, 1000), 1000) == ["The CSV is cut: it holds the first 1,000 of 1,200 rows."]
+    assert note_missing_rows(query(16), 16) == []
+    assert describe_cut(query(16), 16) is None
 
 
 def prompted(flights: Content, **more: Any) -> str:
-    fields = fields_of(flights, "planes")
+    fields = list_fields(flights, "planes")
     given = {"actions": (), "fields": fields, **more}
-    return action_prompt("How many planes?", flights, "planes", form={}, **given).user
+    return build_action_prompt("How many planes?", flights, "planes", form={}, **given).user
 
 
 def test_a_prompt_tells_what_was_cut_of_its_rows(flights: Content) -> None:
@@ -90,7 +90,7 @@ def test_a_prompt_tells_what_was_cut_of_files_fields_and_earlier_questions(fligh
              created_at="2026-01-01T00:00:00Z")
         for _ in range(6)
     ]  # fmt: skip
-    fields = fields_of(flights, "planes")
+    fields = list_fields(flights, "planes")
 
     told = prompted(flights, attached=["a" * 20_001, "short"], earlier=turns, fields=fields[:5])
 
@@ -105,27 +105,27 @@ def test_a_prompt_tells_what_was_cut_of_files_fields_and_earlier_questions(fligh
 def test_a_small_model_sees_where_its_question_was_cut() -> None:
     column = Column("a.b", "B", DataType.NUMBER, measure=True)
 
-    asked = constrained_prompt("word " * 1000, [column], [column], {}, []).user
+    asked = build_constrained_prompt("word " * 1000, [column], [column], {}, []).user
 
     assert asked.endswith("word …")
 
 
 def test_a_wish_that_the_rows_do_not_allow_is_told_with_its_reason() -> None:
-    assert undrawable_reason(query(12), ChartType.PIE) is None
-    assert undrawable_reason(query(16), ChartType.PIE) == (
+    assert explain_undrawable(query(12), ChartType.PIE) is None
+    assert explain_undrawable(query(16), ChartType.PIE) == (
         "These rows cannot be drawn as a pie: a pie needs one to 12 rows. They are drawn as bars instead."
     )
-    assert undrawable_reason(query(16), ChartType.BAR) is None
-    assert undrawable_reason(query(16), ChartType.TABLE) is None
-    assert undrawable_reason(query(16), None) is None
+    assert explain_undrawable(query(16), ChartType.BAR) is None
+    assert explain_undrawable(query(16), ChartType.TABLE) is None
+    assert explain_undrawable(query(16), None) is None
 
 
 def test_a_chart_of_a_part_of_the_rows_says_so() -> None:
     cut = query(3323, 20, brought=20)
     rows = read_rows(cut.columns, cut.csv or "")
 
-    spec = chart_spec(
-        cut.columns, rows, wanted=None, title="Planes", width=800, height=480, remark=more_rows(cut, len(rows))
+    spec = build_chart_spec(
+        cut.columns, rows, requested=None, title="Planes", width=800, height=480, remark=describe_cut(cut, len(rows))
     )
 
     assert spec["title"]["subtitle"] == "The first 20 of 3,323 rows"

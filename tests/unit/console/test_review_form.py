@@ -13,7 +13,7 @@ from tests.support.console.forms import fields_of
 from towpath.api.console.rendering import _templates
 from towpath.api.console.review_form import MAX_ROWS, FormMaker, Kind, Node, words_of
 from towpath.api.console.review_typed import TypedForm, data_of, with_row_changed, wrong_fields
-from towpath.api.console.sheets import joined
+from towpath.api.console.sheets import join_boxes
 
 PAGE = """
 {% from "review_macros.html" import block %}
@@ -320,4 +320,4 @@ def test_nothing_of_a_schema_or_of_data_becomes_part_of_the_page() -> None:
 def test_neighbouring_words_of_a_value_are_marked_as_one() -> None:
     words = [(0.1, 0.1, 0.15, 0.12), (0.16, 0.1, 0.2, 0.12), (0.6, 0.1, 0.7, 0.12), (0.1, 0.2, 0.15, 0.22)]
 
-    assert joined(words) == [(0.1, 0.1, 0.2, 0.12), (0.6, 0.1, 0.7, 0.12), (0.1, 0.2, 0.15, 0.22)]
+    assert join_boxes(words) == [(0.1, 0.1, 0.2, 0.12), (0.6, 0.1, 0.7, 0.12), (0.1, 0.2, 0.15, 0.22)]

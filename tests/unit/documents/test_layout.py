@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.extraction.builders import HEIGHT, INVOICE, WIDTH, Placed, table, words
-from towpath.documents.layout import markdown_of
+from towpath.documents.layout import write_markdown
 from towpath.documents.types import Word
 
 LEFT = [
@@ -27,11 +27,11 @@ RIGHT = [
 
 
 def markdown(*lines: Placed) -> str:
-    return markdown_of(words(*lines), WIDTH, HEIGHT)
+    return write_markdown(words(*lines), WIDTH, HEIGHT)
 
 
 def test_an_empty_page_is_an_empty_text() -> None:
-    assert markdown_of([], WIDTH, HEIGHT) == ""
+    assert write_markdown([], WIDTH, HEIGHT) == ""
 
 
 def test_lines_come_from_the_top_and_paragraphs_are_apart() -> None:
@@ -116,7 +116,7 @@ def test_a_line_above_a_table_does_not_hide_its_columns() -> None:
 def test_what_stands_sideways_comes_last() -> None:
     stamp = Word("RECEIVED", (0.01, 0.2, 0.025, 0.4))
 
-    text = markdown_of([stamp, *words((50, 200, "First line"), (50, 212, "Second line"))], WIDTH, HEIGHT)
+    text = write_markdown([stamp, *words((50, 200, "First line"), (50, 212, "Second line"))], WIDTH, HEIGHT)
 
     assert text == "First line\nSecond line\n\nRECEIVED"
 
@@ -125,7 +125,7 @@ def test_lines_of_a_slanted_scan_stay_lines() -> None:
     lines: list[Placed] = [(50, 100 + 13 * row, f"line {row} goes on to the far end of the page") for row in range(20)]
     slanted = words(*lines, confidence=0.98, slant=0.035)
 
-    text = markdown_of(slanted, WIDTH, HEIGHT)
+    text = write_markdown(slanted, WIDTH, HEIGHT)
 
     assert text.splitlines() == [text for _, _, text in lines]
 
@@ -134,7 +134,7 @@ def test_writing_from_right_to_left_keeps_its_order() -> None:
     one, two = "שלום", "עולם"
     placed = [Word(one, (0.6, 0.1, 0.7, 0.12)), Word(two, (0.49, 0.1, 0.59, 0.12))]
 
-    assert markdown_of(placed, WIDTH, HEIGHT) == f"{one} {two}"
+    assert write_markdown(placed, WIDTH, HEIGHT) == f"{one} {two}"
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_no_word_is_lost_and_none_is_made_up(seed: int, count: int) -> None:
         x, y = rng.random(), rng.choice([rng.random(), rng.randrange(20) / 20])
         placed.append(Word(f"w{number}", (x, y, min(1, x + rng.random() * 0.2), min(1, y + rng.random() * 0.05))))
 
-    text = markdown_of(placed, WIDTH, HEIGHT)
+    text = write_markdown(placed, WIDTH, HEIGHT)
 
     read = [part for part in text.replace("|", " ").replace("#", " ").split() if part.strip("-")]
     assert sorted(read) == sorted(word.text for word in placed)

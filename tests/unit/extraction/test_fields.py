@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.extraction.builders import HEIGHT, WIDTH, Placed, page, table
 from towpath.documents.types import PageContent, ReadMethod
-from towpath.extraction.domain.fields import PageFields, fields_of
+from towpath.extraction.domain.fields import PageFields, read_fields
 
 
 def said(read: PageFields) -> dict[str, str]:
@@ -18,14 +18,16 @@ def markdown_page(content: str) -> PageContent:
 
 
 def test_a_value_behind_its_label_in_the_same_line() -> None:
-    read = fields_of(page((50, 100, "Invoice number: INV-88"), (50, 116, "Paid:yes"), (50, 140, "Total due: 1,234.50")))
+    read = read_fields(
+        page((50, 100, "Invoice number: INV-88"), (50, 116, "Paid:yes"), (50, 140, "Total due: 1,234.50"))
+    )
 
     assert said(read) == {"Invoice number": "INV-88", "Paid": "yes", "Total due": "1,234.50"}
     assert all(pair.confidence > 0.9 and pair.page == 1 for pair in read.pairs)
 
 
 def test_a_pair_knows_where_its_value_stands() -> None:
-    (pair,) = fields_of(page((60, 100, "Note number: 88"))).pairs
+    (pair,) = read_fields(page((60, 100, "Note number: 88"))).pairs
 
     (box,) = pair.boxes
     assert box[0] == pytest.approx((60 + 20 + 3 + 35 + 3) / WIDTH)
@@ -36,7 +38,7 @@ def test_a_pair_knows_where_its_value_stands() -> None:
 def test_a_value_right_of_its_label_across_a_gap() -> None:
     rows = [["Invoice number:", "88"], ["Date:", "11 April 2026"]]
 
-    assert said(fields_of(page(*table(50, 100, [0, 150], rows)))) == {"Invoice number": "88", "Date": "11 April 2026"}
+    assert said(read_fields(page(*table(50, 100, [0, 150], rows)))) == {"Invoice number": "88", "Date": "11 April 2026"}
 
 
 def test_a_value_of_several_lines() -> None:
@@ -45,7 +47,7 @@ def test_a_value_of_several_lines() -> None:
         (50, 148, "Weight:"), (200, 148, "88 kg"),
     ]  # fmt: skip
 
-    read = fields_of(page(*lines))
+    read = read_fields(page(*lines))
 
     assert said(read) == {"Ship to": "Harbour Freight\n12 Quay Street\nBergen", "Weight": "88 kg"}
     assert len(read.pairs[0].boxes) == 3
@@ -54,27 +56,27 @@ def test_a_value_of_several_lines() -> None:
 def test_a_value_below_its_label() -> None:
     lines: list[Placed] = [(50, 100, "Surname:"), (300, 100, "Given name:"), (50, 114, "Lovelace"), (300, 114, "Ada")]
 
-    assert said(fields_of(page(*lines))) == {"Surname": "Lovelace", "Given name": "Ada"}
+    assert said(read_fields(page(*lines))) == {"Surname": "Lovelace", "Given name": "Ada"}
 
 
 def test_a_form_of_two_columns_pairs_each_side() -> None:
     rows = [["Name:", "Ada", "Born:", "1815"], ["Town:", "London", "Left:", "1852"]]
 
-    read = fields_of(page(*table(50, 100, [0, 60, 200, 260], rows)))
+    read = read_fields(page(*table(50, 100, [0, 60, 200, 260], rows)))
 
     assert said(read) == {"Name": "Ada", "Born": "1815", "Town": "London", "Left": "1852"}
 
 
 def test_labels_without_colons_have_figures_right_or_below() -> None:
-    right = fields_of(page(*table(50, 100, [0, 150], [["Pallets", "4"], ["Weight", "88 kg"]])))
-    below = fields_of(page(*table(50, 100, [0, 150], [["Invoice number", "Invoice date"], ["88", "2026-04-11"]])))
+    right = read_fields(page(*table(50, 100, [0, 150], [["Pallets", "4"], ["Weight", "88 kg"]])))
+    below = read_fields(page(*table(50, 100, [0, 150], [["Invoice number", "Invoice date"], ["88", "2026-04-11"]])))
 
     assert said(right) == {"Pallets": "4", "Weight": "88 kg"}
     assert said(below) == {"Invoice number": "88", "Invoice date": "2026-04-11"}
 
 
 def test_where_nobody_can_tell_both_are_unsure() -> None:
-    read = fields_of(page(*table(50, 100, [0, 150], [["Carrier", "Status"], ["Northern", "Open"]])))
+    read = read_fields(page(*table(50, 100, [0, 150], [["Carrier", "Status"], ["Northern", "Open"]])))
 
     carrier = [pair for pair in read.pairs if pair.label == "Carrier"]
     assert {pair.value for pair in carrier} == {"Status", "Northern"}
@@ -82,25 +84,25 @@ def test_where_nobody_can_tell_both_are_unsure() -> None:
 
 
 def test_ticked_boxes_are_yes_and_others_no() -> None:
-    assert said(fields_of(page((50, 100, "[x] Fragile"), (50, 120, "☐ Express")))) == {
+    assert said(read_fields(page((50, 100, "[x] Fragile"), (50, 120, "☐ Express")))) == {
         "Fragile": "yes",
         "Express": "no",
     }
 
 
 def test_two_labels_in_one_run_of_text_are_left_out() -> None:
-    assert fields_of(page((50, 100, "Name: Ada Born: 1815"))).pairs == []
+    assert read_fields(page((50, 100, "Name: Ada Born: 1815"))).pairs == []
 
 
 @pytest.mark.parametrize("line", ["See http://host/path for more", "The train leaves at 12:30 today", "1: 2", ": x"])
 def test_colons_that_label_nothing(line: str) -> None:
-    assert fields_of(page((50, 100, line))).pairs == []
+    assert read_fields(page((50, 100, line))).pairs == []
 
 
 def test_a_table_has_a_header_and_rows_and_totals_are_pairs() -> None:
     rows = [["Item", "Quantity", "Price"], ["Rope", "4", "12.50"], ["Anchor", "1", "88.00"], ["Total", "", "100.50"]]
 
-    read = fields_of(page(*table(50, 100, [0, 150, 300], rows), number=2))
+    read = read_fields(page(*table(50, 100, [0, 150, 300], rows), number=2))
 
     (grid,) = read.grids
     assert grid.header == ("Item", "Quantity", "Price")
@@ -110,8 +112,8 @@ def test_a_table_has_a_header_and_rows_and_totals_are_pairs() -> None:
 
 
 def test_a_pair_is_as_sure_as_the_words_of_its_value() -> None:
-    (sure,) = fields_of(page((50, 100, "Note number: 88"))).pairs
-    (unsure,) = fields_of(page((50, 100, "Note number: 88"), confidence=0.5)).pairs
+    (sure,) = read_fields(page((50, 100, "Note number: 88"))).pairs
+    (unsure,) = read_fields(page((50, 100, "Note number: 88"), confidence=0.5)).pairs
 
     assert unsure.confidence == pytest.approx(sure.confidence / 2)
 
@@ -123,7 +125,7 @@ def test_a_page_without_places_is_read_by_its_markdown() -> None:
         "| Item | Quantity | Price |\n| --- | --- | --- |\n| Rope | 4 | 12.50 |\n| Anchor |\n"
     )
 
-    read = fields_of(markdown_page(content))
+    read = read_fields(markdown_page(content))
 
     assert said(read) == {"Note number": "88", "Carrier": "Northern | Co", "Weight": "88 kg"}
     assert all(pair.page == 3 and pair.boxes == () for pair in read.pairs)

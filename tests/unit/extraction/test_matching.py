@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 
 from tests.unit.extraction.builders import INVOICE, Placed, page, table
-from towpath.extraction.domain.fields import PageFields, fields_of
-from towpath.extraction.domain.likeness import likeness, names_of
-from towpath.extraction.domain.matching import Found, match_fields
+from towpath.extraction.domain.fields import PageFields, read_fields
+from towpath.extraction.domain.likeness import list_names, measure_likeness
+from towpath.extraction.domain.matching import FieldMatch, match_fields
 
 
 def form(*lines: str, number: int = 1) -> PageFields:
-    return fields_of(page(*[(50.0, 100.0 + 30 * row, line) for row, line in enumerate(lines)], number=number))
+    return read_fields(page(*[(50.0, 100.0 + 30 * row, line) for row, line in enumerate(lines)], number=number))
 
 
 def matched(properties: dict[str, Any], *pages: PageFields) -> dict[str, Any]:
     return {name: found.value for name, found in found_in(properties, *pages).items()}
 
 
-def found_in(properties: dict[str, Any], *pages: PageFields) -> dict[str, Found]:
+def found_in(properties: dict[str, Any], *pages: PageFields) -> dict[str, FieldMatch]:
     return match_fields({"type": "object", "properties": properties}, pages)
 
 
@@ -43,7 +43,7 @@ def found_in(properties: dict[str, Any], *pages: PageFields) -> dict[str, Found]
     ],
 )
 def test_a_label_means_a_property(label: str, name: str, schema: dict[str, Any]) -> None:
-    assert likeness(label, names_of(name, schema), schema.get("description", "")) >= 0.7
+    assert measure_likeness(label, list_names(name, schema), schema.get("description", "")) >= 0.7
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_label_means_a_property(label: str, name: str, schema: dict[str, Any])
     ],
 )
 def test_a_label_means_something_else(label: str, name: str) -> None:
-    assert likeness(label, names_of(name, {})) < 0.7
+    assert measure_likeness(label, list_names(name, {})) < 0.7
 
 
 def test_values_take_the_types_of_their_properties() -> None:
@@ -166,7 +166,7 @@ def lines_of(*rows: list[str], header: str = "Item description") -> list[Placed]
 def test_a_table_becomes_objects_without_its_totals() -> None:
     rows = [["Rope, thick", "4", "12.50", "50.00"], ["Anchor", "1", "1,088.00", "1,088.00"], ["", "", "Sum", "1138.00"]]
 
-    found = found_in({"lines": ITEMS}, fields_of(page(*lines_of(*rows))))["lines"]
+    found = found_in({"lines": ITEMS}, read_fields(page(*lines_of(*rows))))["lines"]
 
     assert found.value == [
         {"description": "Rope, thick", "quantity": 4, "unitPrice": 12.5},
@@ -190,7 +190,7 @@ def test_an_invoice_gives_its_fields_and_lines() -> None:
         "lines": ITEMS,
     }
 
-    found = found_in(properties, fields_of(page(*INVOICE)))
+    found = found_in(properties, read_fields(page(*INVOICE)))
 
     assert {name: each.value for name, each in found.items()} == {
         "invoiceNumber": "INV-88",
@@ -211,8 +211,8 @@ def test_an_invoice_gives_its_fields_and_lines() -> None:
 def test_rows_that_do_not_fit_make_a_table_less_sure() -> None:
     good, bad = ["Rope, thick", "4", "12.50", "50.00"], ["Anchor", "some", "88.00", "88.00"]
 
-    whole = found_in({"lines": ITEMS}, fields_of(page(*lines_of(good, good))))["lines"]
-    part = found_in({"lines": ITEMS}, fields_of(page(*lines_of(good, bad))))["lines"]
+    whole = found_in({"lines": ITEMS}, read_fields(page(*lines_of(good, good))))["lines"]
+    part = found_in({"lines": ITEMS}, read_fields(page(*lines_of(good, bad))))["lines"]
 
     assert len(part.value) == 1
     assert part.confidence == pytest.approx(whole.confidence / 2, abs=0.001)
@@ -222,7 +222,7 @@ def test_a_table_goes_on_over_pages_that_repeat_its_header() -> None:
     pages = []
     for number in (1, 2):
         rows = [[f"part {number}a", "1", "2.50", "2.50"], [f"part {number}b", "2", "2.50", "5.00"]]
-        pages.append(fields_of(page(*lines_of(*rows), number=number)))
+        pages.append(read_fields(page(*lines_of(*rows), number=number)))
 
     value = matched({"lines": ITEMS}, *pages)["lines"]
 
@@ -232,7 +232,7 @@ def test_a_table_goes_on_over_pages_that_repeat_its_header() -> None:
 def test_a_table_of_something_else_is_left_out() -> None:
     rows = [["Port", "Tide", "Depth", "Wind"], ["Bergen", "2", "14", "3"], ["Hull", "6", "9", "5"]]
 
-    assert matched({"lines": ITEMS}, fields_of(page(*table(50, 100, [0, 150, 300, 400], rows)))) == {}
+    assert matched({"lines": ITEMS}, read_fields(page(*table(50, 100, [0, 150, 300, 400], rows)))) == {}
 
 
 @pytest.mark.parametrize(

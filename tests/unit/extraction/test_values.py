@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath.extraction.domain.dates import parse_date, parse_datetime
-from towpath.extraction.domain.numbers import decimal_mark, parse_number
-from towpath.extraction.domain.values import MISSING, coerced, resolved
+from towpath.extraction.domain.numbers import detect_decimal_mark, parse_number
+from towpath.extraction.domain.values import MISSING, coerce_text, resolve_schema
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_numbers_as_people_write_them(text: str, mark: Any, number: float | None
     ],
 )
 def test_a_document_shows_its_decimal_mark(texts: list[str], mark: str | None) -> None:
-    assert decimal_mark(texts) == mark
+    assert detect_decimal_mark(texts) == mark
 
 
 @pytest.mark.parametrize(
@@ -148,21 +148,21 @@ def test_moments_need_a_clock(text: str, moment: str | None) -> None:
     ],
 )
 def test_a_text_becomes_a_value_of_its_type(text: str, schema: dict[str, Any], value: Any) -> None:
-    assert coerced(text, resolved(schema, schema)) == value
+    assert coerce_text(text, resolve_schema(schema, schema)) == value
 
 
 def test_references_lead_within_the_schema_and_never_in_circles() -> None:
     root = {"$defs": {"day": {"type": "string", "format": "date"}, "loop": {"$ref": "#/$defs/loop"}}}
 
-    assert resolved({"$ref": "#/$defs/day"}, root) == {"type": "string", "format": "date"}
-    assert resolved({"$ref": "#/$defs/loop"}, root) == {}
-    assert resolved({"$ref": "http://elsewhere/schema"}, root) == {}
-    assert resolved({"$ref": "#/$defs/none"}, root) == {}
+    assert resolve_schema({"$ref": "#/$defs/day"}, root) == {"type": "string", "format": "date"}
+    assert resolve_schema({"$ref": "#/$defs/loop"}, root) == {}
+    assert resolve_schema({"$ref": "http://elsewhere/schema"}, root) == {}
+    assert resolve_schema({"$ref": "#/$defs/none"}, root) == {}
 
 
 @given(st.text(max_size=40), st.sampled_from(["integer", "number", "boolean", "string"]))
 def test_any_text_is_a_value_of_the_type_or_missing(text: str, kind: str) -> None:
-    value = coerced(text, {"type": kind})
+    value = coerce_text(text, {"type": kind})
 
     if value is not MISSING:
         assert isinstance(value, {"integer": int, "number": float, "boolean": bool, "string": str}[kind])

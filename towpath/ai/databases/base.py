@@ -22,9 +22,9 @@ TYPES: dict[DataType, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def data_type(told: str) -> DataType | None:
+def parse_data_type(type_name: str) -> DataType | None:
     """What a column's values are, by the name of its type; None: arrays, intervals, blobs and their like."""
-    name = told.lower().strip()
+    name = type_name.lower().strip()
     if name.endswith("[]") or name.startswith(("struct", "map", "interval")):
         return None
     for kind, beginnings in TYPES.items():

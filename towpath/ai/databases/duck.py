@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from towpath.ai.databases.base import Database, data_type
+from towpath.ai.databases.base import Database, parse_data_type
 from towpath.ai.databases.types import ForeignKey, Limits, Rows, Table, TableColumn
 from towpath.core.errors import BadInputError, QueryTooSlowError, UnavailableError
 from towpath.core.texts import shorten
@@ -90,29 +90,29 @@ class DuckDatabase(Database):
             return await asyncio.to_thread(self._tables)
 
     def _tables(self) -> list[Table]:
-        found: dict[tuple[str, str], Table] = {}
+        tables: dict[tuple[str, str], Table] = {}
         columns = self._connection.execute(
             "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns"
             " WHERE table_catalog = current_database() ORDER BY table_schema, table_name, ordinal_position"
         ).fetchall()
         for namespace, name, column, kind in columns:
-            table = found.setdefault((namespace, name), Table(name=name, namespace=namespace, columns=[]))
-            table.columns.append(TableColumn(name=column, type=data_type(kind)))
+            table = tables.setdefault((namespace, name), Table(name=name, namespace=namespace, columns=[]))
+            table.columns.append(TableColumn(name=column, type=parse_data_type(kind)))
         constraints = self._connection.execute(
             "SELECT schema_name, table_name, constraint_type, constraint_column_names, referenced_table,"
             " referenced_column_names FROM duckdb_constraints() WHERE database_name = current_database()"
             " AND constraint_type IN ('PRIMARY KEY', 'FOREIGN KEY')"
         ).fetchall()
         for namespace, name, kind, names, other, references in constraints:
-            keyed = found.get((namespace, name))
+            keyed = tables.get((namespace, name))
             if keyed is None:
                 continue
             if kind == "PRIMARY KEY":
-                for one in keyed.columns:
-                    one.key = one.key or one.name in names
+                for column_of_table in keyed.columns:
+                    column_of_table.key = column_of_table.key or column_of_table.name in names
             else:
                 keyed.foreign_keys.append(ForeignKey(columns=names, table=other, references=references))
-        return list(found.values())
+        return list(tables.values())
 
     async def has_own(self, path: Sequence[str]) -> bool:
         """Whether the file holds it; the system's own, functions and variables of Python are not in these lists."""
@@ -120,7 +120,7 @@ class DuckDatabase(Database):
             return await asyncio.to_thread(self._has_own, [part.lower() for part in path])
 
     def _has_own(self, path: Sequence[str]) -> bool:
-        found = self._connection.execute(
+        places = self._connection.execute(
             "SELECT lower(database_name), lower(schema_name) FROM duckdb_tables()"
             " WHERE NOT internal AND lower(table_name) = $1"
             " UNION ALL SELECT lower(database_name), lower(schema_name) FROM duckdb_views()"
@@ -132,7 +132,7 @@ class DuckDatabase(Database):
             (base, space)[-len(path[:-1]) :] == tuple(path[:-1]) or (len(path) == 2 and base == path[0])
             if path[:-1]
             else space == "main"
-            for base, space in found
+            for base, space in places
         )
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from psycopg import sql as build
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from towpath.ai.databases.base import Database, data_type
+from towpath.ai.databases.base import Database, parse_data_type
 from towpath.ai.databases.types import ForeignKey, Limits, Rows, Table, TableColumn
 from towpath.core.errors import BadInputError, QueryTooSlowError, UnavailableError
 from towpath.core.texts import shorten
@@ -63,19 +63,19 @@ def read_url(url: str) -> dict[str, str]:
     if url.partition("://")[0] not in {"postgres", "postgresql"}:
         raise BadInputError("url: postgresql://user:password@host:port/database is needed", field="url")
     try:
-        given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+        parts = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except (psycopg.Error, ValueError) as error:
         raise BadInputError("url: no URL of a Postgres database", field="url") from error
-    if told := {"host", "port"} & dict(parse_qsl(url.partition("?")[2])).keys():
-        raise BadInputError(f"url: its {min(told)} stands before the path, not behind it", field="url")
-    if unknown := given.keys() - FIELDS:
+    if repeated := {"host", "port"} & dict(parse_qsl(url.partition("?")[2])).keys():
+        raise BadInputError(f"url: its {min(repeated)} stands before the path, not behind it", field="url")
+    if unknown := parts.keys() - FIELDS:
         raise BadInputError(f"url: {min(unknown)} is not allowed in it", field="url")
-    host, port = given.get("host", ""), given.get("port", str(DEFAULT_PORT))
+    host, port = parts.get("host", ""), parts.get("port", str(DEFAULT_PORT))
     if not host or host.startswith("/") or "," in host:
         raise BadInputError("url: one host is needed", field="url")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and is_port(int(port))):
         raise BadInputError(f"url: its port must be from 1 to {MAX_PORT}", field="url")
-    return given
+    return parts
 
 
 class PostgresDatabase(Database):
@@ -96,11 +96,11 @@ class PostgresDatabase(Database):
             BadInputError: No such URL, or a refused address.
             UnavailableError: Nobody answers.
         """
-        given: dict[str, Any] = dict(read_url(url))
-        addresses = await guard.addresses(given["host"], int(given.get("port", DEFAULT_PORT)))
+        parts: dict[str, Any] = dict(read_url(url))
+        addresses = await guard.addresses(parts["host"], int(parts.get("port", DEFAULT_PORT)))
         try:
             connection = await psycopg.AsyncConnection.connect(
-                **given,
+                **parts,
                 # Where the name leads now is where the connection goes.
                 hostaddr=addresses[0],
                 connect_timeout=CONNECT_SECONDS,
@@ -136,19 +136,19 @@ class PostgresDatabase(Database):
 
     async def tables(self) -> list[Table]:
         """Every table and view outside of the system's namespaces."""
-        found: dict[tuple[str, str], Table] = {}
+        tables: dict[tuple[str, str], Table] = {}
         async with self._connection.transaction(), self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(COLUMNS)
             for row in await cursor.fetchall():
                 place = (row["namespace"], row["name"])
-                table = found.setdefault(place, Table(name=row["name"], namespace=row["namespace"], columns=[]))
-                table.columns.append(TableColumn(name=row["column"], type=data_type(row["type"]), key=row["key"]))
+                table = tables.setdefault(place, Table(name=row["name"], namespace=row["namespace"], columns=[]))
+                table.columns.append(TableColumn(name=row["column"], type=parse_data_type(row["type"]), key=row["key"]))
             await cursor.execute(KEYS)
             for row in await cursor.fetchall():
-                if (row["namespace"], row["name"]) in found:
+                if (row["namespace"], row["name"]) in tables:
                     key = ForeignKey(columns=row["columns"], table=row["table"], references=row["references"])
-                    found[row["namespace"], row["name"]].foreign_keys.append(key)
-        return list(found.values())
+                    tables[row["namespace"], row["name"]].foreign_keys.append(key)
+        return list(tables.values())
 
     async def has_own(self, path: Sequence[str]) -> bool:
         """Whether the name leads to a relation outside of the system's namespaces, as a query would find it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from towpath.ai.domain.order import order_of, undecided_note
+from towpath.ai.domain.order import note_undecided, read_order
 from towpath.ai.domain.semantics.compile import Column
 from towpath.ai.domain.semantics.filters import OPERATORS
 from towpath.ai.semantic_types import DEFAULT_ROWS, MAX_ROWS, DataType, Query, Sort
@@ -59,7 +59,7 @@ class AgentAction:
     answer: str | None = None
 
 
-def topic_schema(names: Sequence[str]) -> dict[str, Any]:
+def build_topic_schema(names: Sequence[str]) -> dict[str, Any]:
     """Make the schema of a choice among topics."""
     return {
         "type": "object",
@@ -69,7 +69,7 @@ def topic_schema(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def query_schema(fields: Sequence[Column]) -> dict[str, Any]:
+def build_query_schema(fields: Sequence[Column]) -> dict[str, Any]:
     """Make the schema of a query over some fields; a model that is made to keep to it can name nothing else."""
     any_field = {"type": "string", "enum": [field.name for field in fields]}
     value = {"type": ["string", "number", "boolean"]}
@@ -98,16 +98,19 @@ def query_schema(fields: Sequence[Column]) -> dict[str, Any]:
     return _object(properties, ["title", "fields"])
 
 
-def constrained_schema(measures: Sequence[Column], dimensions: Sequence[Column]) -> dict[str, Any]:
+def build_constrained_schema(measures: Sequence[Column], dimensions: Sequence[Column]) -> dict[str, Any]:
     """Make the schema for a small model: one measure and what to group it by; the question's words say the rest."""
     properties: dict[str, Any] = {}
     if measures:
-        properties["measure"] = {"type": "string", "enum": [one.name for one in measures]}
-    properties["by"] = {"type": "string", "enum": [*(one.name for one in dimensions), *([NOTHING] if measures else [])]}
+        properties["measure"] = {"type": "string", "enum": [measure.name for measure in measures]}
+    properties["by"] = {
+        "type": "string",
+        "enum": [*(dimension.name for dimension in dimensions), *([NOTHING] if measures else [])],
+    }
     return _object(properties, list(properties))
 
 
-def action_schema(fields: Sequence[Column], *, charts: bool, last: bool) -> dict[str, Any]:
+def build_action_schema(fields: Sequence[Column], *, charts: bool, last: bool) -> dict[str, Any]:
     """Make the schema of the next action.
 
     Args:
@@ -121,13 +124,13 @@ def action_schema(fields: Sequence[Column], *, charts: bool, last: bool) -> dict
         "message": {"type": "string", "maxLength": 500, "description": "One sentence: what you do now, and why."},
         "chart": {
             "type": "string",
-            "enum": [one.value for one in ChartType],
+            "enum": [chart.value for chart in ChartType],
             "description": "How the rows are best drawn; only where it matters.",
         },
         "answer": {"type": "string", "description": "With action answer: the answer in Markdown, by the rows alone."},
     }
     if not last:
-        properties["query"] = query_schema(fields)
+        properties["query"] = build_query_schema(fields)
     return _object(properties, ["action", "message"])
 
 
@@ -139,7 +142,7 @@ def read_action(data: Mapping[str, Any], base: str) -> AgentAction:
     """Read an action.
 
     Args:
-        data: In the form of `action_schema`.
+        data: In the form of `build_action_schema`.
         base: The topic's base view.
     """
     action, message = str(data.get("action", ANSWER)), str(data.get("message", "")).strip()
@@ -154,7 +157,7 @@ def read_action(data: Mapping[str, Any], base: str) -> AgentAction:
 
 
 def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | None]:
-    """Read a query in the form of `query_schema`.
+    """Read a query in the form of `build_query_schema`.
 
     Returns:
         Its title, the query, and what is wrong with it where there is none.
@@ -162,29 +165,29 @@ def read_query(data: Any, base: str) -> tuple[str | None, Query | None, str | No
     if not isinstance(data, Mapping):
         return None, None, "query is missing"
     title = shorten(str(data.get("title") or "").strip(), MAX_TITLE) or None
-    fields = list(dict.fromkeys(str(one) for one in data.get("fields") or ()))
+    fields = list(dict.fromkeys(str(name) for name in data.get("fields") or ()))
     sorts = [
-        Sort(column_name=str(one.get("field")), sort_descending=bool(one.get("descending")))
-        for one in data.get("sorts") or ()
-        if one.get("field") in fields
+        Sort(column_name=str(sort.get("field")), sort_descending=bool(sort.get("descending")))
+        for sort in data.get("sorts") or ()
+        if sort.get("field") in fields
     ]
     try:
         filters = _filters(data.get("filters") or ())
         query = Query(table=base, fields=fields, filters=filters, sorts=sorts, limit=data.get("limit") or DEFAULT_ROWS)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        return title, None, f"query.{'.'.join(str(one) for one in first['loc'])}: {first['msg']}"
+        return title, None, f"query.{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
     except BadInputError as error:
         return title, None, error.detail
     return title, query, None
 
 
-def dropped_order_notes(data: Any) -> list[str]:
-    """Say which sorts of a query in the form of `query_schema` were dropped: those by what it does not ask for."""
+def note_dropped_order(data: Any) -> list[str]:
+    """Say which sorts of a query of `build_query_schema` were dropped: those by what it does not ask for."""
     if not isinstance(data, Mapping):
         return []
-    fields = {str(one) for one in data.get("fields") or ()}
-    names = [str(one.get("field")) for one in data.get("sorts") or () if str(one.get("field")) not in fields]
+    fields = {str(name) for name in data.get("fields") or ()}
+    names = [str(sort.get("field")) for sort in data.get("sorts") or () if str(sort.get("field")) not in fields]
     if not names:
         return []
     return [f"The order by {', '.join(names)} was left out, because the query does not ask for it."]
@@ -196,34 +199,34 @@ def read_constrained(
     """Make a query of a small model's choice: order and number of rows are read out of the question.
 
     Args:
-        data: In the form of `constrained_schema`.
+        data: In the form of `build_constrained_schema`.
         question: In words.
         measures: What it could choose from.
         dimensions: The same.
         base: The topic's base view.
     """
-    measure = next((one for one in measures if one.name == data.get("measure")), None)
-    by = next((one for one in dimensions if one.name == data.get("by")), None)
-    chosen = [one for one in (by, measure) if one is not None] or [*dimensions[:1], *measures[:1]]
+    measure = next((column for column in measures if column.name == data.get("measure")), None)
+    by = next((column for column in dimensions if column.name == data.get("by")), None)
+    chosen = [column for column in (by, measure) if column is not None] or [*dimensions[:1], *measures[:1]]
     temporal = by is not None and by.type in {DataType.DATE, DataType.TIMESTAMP}
     words = re.findall(r"[a-z]+|\d+", question.lower())
-    sorts, wanted = [Sort(column_name=chosen[0].name)], _number_in(words)
+    sorts, row_count = [Sort(column_name=chosen[0].name)], _number_in(words)
     if measure is not None and not temporal:
-        order = order_of(question, measure)
+        order = read_order(question, measure)
         sorts = [Sort(column_name=measure.name, sort_descending=order.descending)]
         if order.undecided is not None:
             # A few rows of one end would decide it.
-            wanted = None
-    limit = wanted or (SMALL_SERIES if temporal else SMALL_ROWS)
-    return Query(table=base, fields=[one.name for one in chosen], sorts=sorts, limit=limit)
+            row_count = None
+    limit = row_count or (SMALL_SERIES if temporal else SMALL_ROWS)
+    return Query(table=base, fields=[column.name for column in chosen], sorts=sorts, limit=limit)
 
 
-def order_notes(query: Query, question: str, measures: Sequence[Column]) -> list[str]:
+def note_order(query: Query, question: str, measures: Sequence[Column]) -> list[str]:
     """Say what a reader must know of the order that `read_constrained` has chosen."""
     for sort in query.sorts:
-        measure = next((one for one in measures if one.name == sort.column_name), None)
-        if measure is not None and (word := order_of(question, measure).undecided) is not None:
-            return [undecided_note(word, measure)]
+        measure = next((column for column in measures if column.name == sort.column_name), None)
+        if measure is not None and (word := read_order(question, measure).undecided) is not None:
+            return [note_undecided(word, measure)]
     return []
 
 
@@ -236,20 +239,20 @@ def _number_in(words: Sequence[str]) -> int | None:
     return None
 
 
-def _filters(given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    found: dict[str, dict[str, Any]] = {}
-    for one in given:
-        operator, values = str(one["operator"]), list(one["values"])
+def _filters(filters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    operators: dict[str, dict[str, Any]] = {}
+    for condition in filters:
+        operator, values = str(condition["operator"]), list(condition["values"])
         several = operator in {"in", "not_in", "between"}
         if not several and len(values) != 1:
             if operator not in {"is", "is_not"}:
-                raise BadInputError(f"filters: {one['field']} {operator} takes one value", field="filters")
+                raise BadInputError(f"filters: {condition['field']} {operator} takes one value", field="filters")
             operator, several = {"is": "in", "is_not": "not_in"}[operator], True
-        found.setdefault(str(one["field"]), {})[operator] = values if several else values[0]
-    return found
+        operators.setdefault(str(condition["field"]), {})[operator] = values if several else values[0]
+    return operators
 
 
-def requested_chart(prompt: str) -> ChartType | None:
+def find_requested_chart(prompt: str) -> ChartType | None:
     """Find the kind of chart that a prompt names; `bar chart`, `as a line`, `pie`."""
     words = re.findall(r"[a-z]+", prompt.lower())
     for place, word in enumerate(words):

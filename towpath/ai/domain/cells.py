@@ -23,17 +23,18 @@ class Cell:
     machine: str | None = None
 
 
-def cells_of(columns: Sequence[ResultColumn], rows: Sequence[Sequence[str]]) -> list[list[Cell]]:
+def format_cells(columns: Sequence[ResultColumn], rows: Sequence[Sequence[str]]) -> list[list[Cell]]:
     """The rows of a CSV for people; a measure has the same number of decimals in each row."""
     digits = [_digits(rows, place) if column.measure else None for place, column in enumerate(columns)]
     return [
-        [cell_of(text, column, most) for text, column, most in zip(row, columns, digits, strict=False)] for row in rows
+        [format_cell(text, column, most) for text, column, most in zip(row, columns, digits, strict=False)]
+        for row in rows
     ]
 
 
 def _digits(rows: Sequence[Sequence[str]], place: int) -> int:
     """How many decimals a column of measures needs, so that they stand below each other."""
-    values = [value_of(row[place]) for row in rows if place < len(row)]
+    values = [parse_decimal(row[place]) for row in rows if place < len(row)]
     return max((_digits_of(value) for value in values if value is not None), default=0)
 
 
@@ -43,7 +44,7 @@ def _digits_of(value: Decimal) -> int:
     return 2 if abs(value) >= 1 else 4
 
 
-def value_of(text: str) -> Decimal | None:
+def parse_decimal(text: str) -> Decimal | None:
     """A text as a number; None: it is none."""
     try:
         value = Decimal(text)
@@ -52,7 +53,7 @@ def value_of(text: str) -> Decimal | None:
     return value if value.is_finite() else None
 
 
-def cell_of(text: str, column: ResultColumn, digits: int | None = None) -> Cell:
+def format_cell(text: str, column: ResultColumn, digits: int | None = None) -> Cell:
     """A value for people; `digits` None: as many decimals as it needs itself."""
     if text == "":
         return Cell("")
@@ -67,7 +68,7 @@ def cell_of(text: str, column: ResultColumn, digits: int | None = None) -> Cell:
 
 def _number(text: str, digits: int | None) -> str:
     """A measure as people read it. (Other numbers may be years or ids, and keep their form.)"""
-    value = value_of(text)
+    value = parse_decimal(text)
     if value is None:
         return text
     shown = f"{value:,.{_digits_of(value) if digits is None else digits}f}"
@@ -79,7 +80,7 @@ def _moment(text: str, column: ResultColumn) -> Cell:
         at = datetime.fromisoformat(text)
     except ValueError:
         return Cell(text)
-    found = FRAME.search(column.name)
+    frame = FRAME.search(column.name)
     day = f"{at:%-d %b %Y}"
     frames: dict[str, str] = {
         TimeFrame.YEAR: f"{at:%Y}",
@@ -88,7 +89,7 @@ def _moment(text: str, column: ResultColumn) -> Cell:
         TimeFrame.WEEK: f"week of {day}",
         TimeFrame.DAY: day,
     }
-    shown = frames.get(found.group(1)) if found else None
+    shown = frames.get(frame.group(1)) if frame else None
     if shown is None:
         shown = day if column.type is DataType.DATE else f"{day}, {at:%H:%M:%S}".removesuffix(":00")
     return Cell(shown, machine=text)

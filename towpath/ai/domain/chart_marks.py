@@ -21,13 +21,13 @@ from towpath.ai.domain.chart_rows import (
     MAX_SERIES,
     Answer,
     Row,
-    amount,
-    amounts,
+    convert_to_utc,
     cut,
+    find_sequence,
+    format_amount,
+    format_amounts,
     is_number,
-    moment_of,
-    sequence_of,
-    told_apart,
+    make_distinct,
 )
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import ChartType, ResultColumn
@@ -113,9 +113,9 @@ def _series(answer: Answer, colours: Sequence[int]) -> Series:
         ]
         return Series(points, list(names.values()), answer.label(*colours), [measure])
     measures = answer.like_measures()[:MAX_SERIES]
-    labels = told_apart(answer.label(one) for one in measures)
+    labels = make_distinct(answer.label(place) for place in measures)
     points = [
-        (row, _value(row[one]), label) for row in answer.rows for one, label in zip(measures, labels, strict=True)
+        (row, _value(row[place]), label) for row in answer.rows for place, label in zip(measures, labels, strict=True)
     ]
     return Series(points, labels, None, measures)
 
@@ -124,8 +124,8 @@ def _value(value: Any) -> float | None:
     return value if is_number(value) else None
 
 
-def _not_drawn(answer: Answer, drawn: Sequence[int]) -> list[str]:
-    left = [place for place in [*answer.dimensions, *answer.measures] if place not in drawn]
+def _not_drawn(answer: Answer, places: Sequence[int]) -> list[str]:
+    left = [place for place in [*answer.dimensions, *answer.measures] if place not in places]
     return [f"Not drawn: {', '.join(answer.label(place) for place in left)}"] if left else []
 
 
@@ -151,7 +151,7 @@ def _numbers(answer: Answer, canvas: Canvas) -> Drawing:
     row = answer.rows[0]
     subject = [answer.text(place, row[place]) for place in answer.dimensions]
     tile = canvas.width * 0.9 / len(answer.measures)
-    texts = [amount(row[place]) for place in answer.measures]
+    texts = [format_amount(row[place]) for place in answer.measures]
     size = round(max(12, min(canvas.height * 0.32, 96, tile / 0.6 / max(len(text) for text in texts))))
     small = round(max(11, min(size * 0.34, 20)))
     labels = [" · ".join([answer.label(place), *subject]) for place in answer.measures]
@@ -204,7 +204,7 @@ def _scatter(answer: Answer, canvas: Canvas) -> Drawing:
     values: list[Value] = [
         {"c0": row[across], "c1": row[up], "c2": names.get(tuple(row[place] for place in others), "")} for row in rows
     ]
-    named = bool(others) and len(values) == len({one["c2"] for one in values}) <= MAX_NAMED_POINTS
+    named = bool(others) and len(values) == len({value["c2"] for value in values}) <= MAX_NAMED_POINTS
     coloured = bool(others) and not named and len(names) <= MAX_SERIES
     chart = _chart(values).encode(
         x=_quantity(alt.X, "c0", values, answer.label(across)), y=_quantity(alt.Y, "c1", values, answer.label(up))
@@ -223,21 +223,21 @@ def _scatter(answer: Answer, canvas: Canvas) -> Drawing:
 
 
 def _quantity(channel: type[Any], column: str, values: Sequence[Value], title: str) -> Any:
-    axis = _value_axis([one[column] for one in values], title, tickCount=7)
+    axis = _value_axis([value[column] for value in values], title, tickCount=7)
     return channel(f"{column}:Q", axis=axis, scale=alt.Scale(zero=False, nice=False, padding=EDGE))
 
 
 def _sides(values: Sequence[Value], canvas: Canvas) -> list[Side | None]:
     width, height = canvas.width - FRAME, canvas.height - FRAME
     across, down = _pixels(values, "c0", width), [height - up for up in _pixels(values, "c1", height)]
-    return place_names(list(zip(across, down, strict=True)), [one["c2"] for one in values], width=width)
+    return place_names(list(zip(across, down, strict=True)), [value["c2"] for value in values], width=width)
 
 
 def _names(chart: alt.Chart, values: Sequence[Value], sides: Sequence[Side | None], canvas: Canvas) -> list[alt.Chart]:
     """The names of points, a layer for each side."""
     layers = []
     for side, how in SIDES.items():
-        here = [value for value, found in zip(values, sides, strict=True) if found is side]
+        here = [value for value, side_of_value in zip(values, sides, strict=True) if side_of_value is side]
         if here:
             layer = chart.properties(data=alt.InlineData(values=here))
             layers.append(layer.mark_text(fontSize=11, color=canvas.pale, **how).encode(text="c2:N"))
@@ -245,18 +245,18 @@ def _names(chart: alt.Chart, values: Sequence[Value], sides: Sequence[Side | Non
 
 
 def _pixels(values: Sequence[Value], column: str, room: float) -> list[float]:
-    low = min(one[column] for one in values)
-    span = max(one[column] for one in values) - low or 1
-    return [EDGE + (one[column] - low) / span * (room - 2 * EDGE) for one in values]
+    low = min(value[column] for value in values)
+    span = max(value[column] for value in values) - low or 1
+    return [EDGE + (value[column] - low) / span * (room - 2 * EDGE) for value in values]
 
 
 def _lines(answer: Answer, canvas: Canvas, *, filled: bool) -> Drawing:
-    along = sequence_of(answer)
+    along = find_sequence(answer)
     assert along is not None
     series = _series(answer, [place for place in answer.dimensions if place != along])
     timed = answer.columns[along].type.temporal
     values: list[Value] = [
-        {"c0": moment_of(row[along]) if timed else row[along], "c1": value, "c2": name}
+        {"c0": convert_to_utc(row[along]) if timed else row[along], "c1": value, "c2": name}
         for row, value, name in series.points
         if row[along] is not None
     ]
@@ -281,8 +281,8 @@ def _lines(answer: Answer, canvas: Canvas, *, filled: bool) -> Drawing:
 
 def _without_holes(values: Sequence[Value], names: Sequence[str]) -> list[Value]:
     """Stacked areas need each series at each place, also where it is nothing."""
-    known = {(one["c0"], one["c2"]): one["c1"] for one in values}
-    places = dict.fromkeys(one["c0"] for one in values)
+    known = {(value["c0"], value["c2"]): value["c1"] for value in values}
+    places = dict.fromkeys(value["c0"] for value in values)
     return [{"c0": place, "c1": known.get((place, name)) or 0, "c2": name} for place in places for name in names]
 
 
@@ -309,7 +309,7 @@ def _ticks(column: ResultColumn, first: datetime, last: datetime, width: int) ->
     if frame == 0 and days <= 10 * most:
         step = {"interval": "day", "step": max(1, math.ceil(days * 80 / width))}
         return {"tickCount": step, "format": "%-d %b %Y"}
-    months = next((one for one in (1, 2, 3, 6) if one >= frame and days / 30.4 / one <= most), 12)
+    months = next((length for length in (1, 2, 3, 6) if length >= frame and days / 30.4 / length <= most), 12)
     if months < 12:
         return {"tickCount": {"interval": "month", "step": months}, "format": "Q%q %Y" if frame == 3 else "%b %Y"}
     return {"tickCount": {"interval": "year", "step": max(1, math.ceil(days / 365 / most))}, "format": "%Y"}
@@ -335,13 +335,13 @@ def _bars(answer: Answer, canvas: Canvas) -> Drawing:
     series = _series(answer, colours)
     names = answer.names(places)
     lying, most = _lay(list(names.values()), len(series.names), canvas)
-    kept = list(names.values())[:most]
+    shown_names = list(names.values())[:most]
     values: list[Value] = [
         {"c0": name, "c1": value, "c2": part}
         for row, value, part in series.points
-        if (name := names[tuple(row[place] for place in places)]) in kept
+        if (name := names[tuple(row[place] for place in places)]) in shown_names
     ]
-    notes = [f"First {len(kept)} of {len(names):,}"] if len(kept) < len(names) else []
+    notes = [f"First {len(shown_names)} of {len(names):,}"] if len(shown_names) < len(names) else []
     notes += _not_drawn(answer, [*places, *colours, *series.measures])
     axis = alt.Axis(
         title=answer.label(*places),
@@ -350,7 +350,7 @@ def _bars(answer: Answer, canvas: Canvas) -> Drawing:
         labelOverlap=True,
         ticks=False,
     )
-    band = {"sort": None, "axis": axis, "scale": _band(len(kept) * len(series.names))}
+    band = {"sort": None, "axis": axis, "scale": _band(len(shown_names) * len(series.names))}
     if len(series.names) > 1:
         return Drawing(_groups(values, band, _value_title(answer, series), series, lying, canvas), notes, legend=True)
     return Drawing(_single_bars(values, band, _value_title(answer, series), lying, canvas), notes)
@@ -373,7 +373,7 @@ def _single_bars(
     values: Sequence[Value], band: Value, title: str | None, lying: bool, canvas: Canvas
 ) -> dict[str, Any]:
     """Bars of one series, with their values at their ends if there is room."""
-    numbers, texts = _numbers_of(values), amounts([one["c1"] for one in values])
+    numbers, texts = _numbers_of(values), format_amounts([value["c1"] for value in values])
     room = _text_room(texts, lying, canvas)
     if room is None or len(values) > MAX_VALUED_BARS or min(numbers) < 0:
         length: Value = {"axis": _value_axis(numbers, title, tickCount=5), "scale": alt.Scale(zero=True)}
@@ -384,7 +384,7 @@ def _single_bars(
         "axis": _value_axis(numbers, title, tickCount=5, grid=False),
         "scale": alt.Scale(domain=[0, max(numbers) / (1 - room) or 1], nice=False),
     }
-    valued = [one | {"c3": text} for one, text in zip(values, texts, strict=True)]
+    valued = [value | {"c3": text} for value, text in zip(values, texts, strict=True)]
     chart = _bar_chart(valued, band, length, lying)
     place: Value = {"align": "left", "dx": 5} if lying else {"baseline": "bottom", "dy": -4}
     ends = chart.mark_text(**place, fontSize=11, color=canvas.pale).encode(text="c3:N")
@@ -398,7 +398,7 @@ def _bar_chart(values: Sequence[Value], band: Value, length: Value, lying: bool)
 
 
 def _numbers_of(values: Sequence[Value]) -> list[float]:
-    return [one["c1"] for one in values if one["c1"] is not None] or [0]
+    return [value["c1"] for value in values if value["c1"] is not None] or [0]
 
 
 def _text_room(texts: Sequence[str], lying: bool, canvas: Canvas) -> float | None:

@@ -43,18 +43,18 @@ def place_names(points: Sequence[tuple[float, float]], names: Sequence[str], *, 
     """
     dots = [_Box(x - 4, y - 4, x + 4, y + 4) for x, y in points]
     taken: list[_Box] = []
-    found: list[Side | None] = []
+    sides: list[Side | None] = []
     for at, ((x, y), name) in enumerate(zip(points, names, strict=True)):
         others = [*taken, *dots[:at], *dots[at + 1 :]]
         for side in Side:
             box = _box(side, x, y, len(name) * LETTER)
-            if box.left >= 0 and box.right <= width and not any(box.touches(one) for one in others):
+            if box.left >= 0 and box.right <= width and not any(box.touches(other) for other in others):
                 taken.append(box)
-                found.append(side)
+                sides.append(side)
                 break
         else:
-            found.append(None)
-    return found
+            sides.append(None)
+    return sides
 
 
 def _box(side: Side, x: float, y: float, long: float) -> _Box:

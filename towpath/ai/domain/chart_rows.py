@@ -77,11 +77,11 @@ class Answer:
 
     def label(self, *places: int) -> str:
         """The names of columns, for people."""
-        return cut(BETWEEN.join(shown(self.columns[place].label) for place in places))
+        return cut(BETWEEN.join(make_drawable(self.columns[place].label) for place in places))
 
     def text(self, place: int, value: Any) -> str:
         """A value as people read it, not cut."""
-        return text_of(self.columns[place], value)
+        return format_value(self.columns[place], value)
 
     def keys(self, places: Sequence[int]) -> list[Key]:
         """What the rows have in some columns, in their order."""
@@ -93,13 +93,13 @@ class Answer:
         texts = [
             BETWEEN.join(self.text(place, value) for place, value in zip(places, key, strict=True)) for key in keys
         ]
-        return dict(zip(keys, told_apart(texts), strict=True))
+        return dict(zip(keys, make_distinct(texts), strict=True))
 
     def like_measures(self) -> list[int]:
         """The measures that can be read on one axis with the first."""
         first, *others = self.measures
         size = self._peak(first)
-        return [first, *(one for one in others if size / LIKE_SIZES < self._peak(one) < size * LIKE_SIZES)]
+        return [first, *(place for place in others if size / LIKE_SIZES < self._peak(place) < size * LIKE_SIZES)]
 
     def _peak(self, place: int) -> float:
         return max(abs(float(value)) for value in self.column(place) if is_number(value))
@@ -128,13 +128,13 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def shown(text: str) -> str:
+def make_drawable(text: str) -> str:
     """A text on one line, without characters that cannot be seen or that turn the direction of others.
 
     A control character in a label would make the renderer abort the whole process. One beyond 16 bits, an emoji say, it
     takes for two, and refuses the half that is left where a label does not fit: such a one is shown as \ufffd.
     """
-    return " ".join("".join(_drawable(one) for one in text).split())
+    return " ".join("".join(_drawable(character) for character in text).split())
 
 
 def _drawable(character: str) -> str:
@@ -148,25 +148,25 @@ def cut(text: str, most: int = MAX_LABEL) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def told_apart(texts: Iterable[str]) -> list[str]:
+def make_distinct(texts: Iterable[str]) -> list[str]:
     """Texts for a chart, cut; one that is there already gets a number."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for text in texts:
         name = once = cut(text)
         times = 1
-        while name in found:
+        while name in names:
             times += 1
             name = f"{once} ({times})"
-        found[name] = None
-    return list(found)
+        names[name] = None
+    return list(names)
 
 
-def moment_of(value: str) -> str:
+def convert_to_utc(value: str) -> str:
     """A date or a time in UTC, so that a browser anywhere shows the hours that the database told."""
     return datetime.fromisoformat(value).replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
 
 
-def text_of(column: ResultColumn, value: Any) -> str:
+def format_value(column: ResultColumn, value: Any) -> str:
     """A value of a dimension as people read it; dates by the time frame that they are cut to."""
     if value is None or value == "":
         return NOTHING
@@ -176,7 +176,7 @@ def text_of(column: ResultColumn, value: Any) -> str:
         return f"{value:.10g}" if isinstance(value, float) else str(value)
     if column.type.temporal:
         return _moment_text(column, datetime.fromisoformat(value))
-    return shown(str(value)) or NOTHING
+    return make_drawable(str(value)) or NOTHING
 
 
 def _moment_text(column: ResultColumn, moment: datetime) -> str:
@@ -192,7 +192,7 @@ def _moment_text(column: ResultColumn, moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(" ", "minutes" if moment.second == 0 else "seconds")
 
 
-def amount(value: float) -> str:
+def format_amount(value: float) -> str:
     """A measure's value as people read it: `58,665`, `12.64`, `0.00041`."""
     size = abs(value)
     if size >= 1e15 or 0 < size < 1e-4:
@@ -204,18 +204,18 @@ def amount(value: float) -> str:
     return f"{value:.3g}"
 
 
-def amounts(values: Sequence[float | None]) -> list[str]:
+def format_amounts(values: Sequence[float | None]) -> list[str]:
     """Values that stand side by side, with as many decimals each as the largest needs; nothing for None."""
     numbers = [value for value in values if value is not None]
     size = max((abs(value) for value in numbers), default=0)
     if size >= 1e15 or size < 1:
-        return ["" if value is None else amount(value) for value in values]
+        return ["" if value is None else format_amount(value) for value in values]
     whole = size >= 1000 or all(float(value).is_integer() for value in numbers)
     decimals = 0 if whole else 1 if size >= 10 else 2
     return ["" if value is None else f"{value:,.{decimals}f}" for value in values]
 
 
-def sequence_of(answer: Answer) -> int | None:
+def find_sequence(answer: Answer) -> int | None:
     """Return the column that a line can go along: time, or steps such as the months 1 to 12."""
     steps = [place for place in answer.dimensions if answer.is_sequence(place)]
     return next(iter(answer.times + steps), None)

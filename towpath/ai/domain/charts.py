@@ -10,7 +10,17 @@ from datetime import datetime
 from typing import Any
 
 from towpath.ai.domain.chart_looks import Canvas
-from towpath.ai.domain.chart_rows import BETWEEN, MAX_SERIES, Answer, Row, cut, is_number, sequence_of, shown, survey
+from towpath.ai.domain.chart_rows import (
+    BETWEEN,
+    MAX_SERIES,
+    Answer,
+    Row,
+    cut,
+    find_sequence,
+    is_number,
+    make_drawable,
+    survey,
+)
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import MAX_CSV_BYTES, ChartType, ResultColumn, StoredAction
 from towpath.core.errors import ErrorCode, TowpathError
@@ -96,7 +106,7 @@ _READERS: dict[DataType, Callable[[str], Any]] = {
 }
 
 
-def choose_chart(columns: Sequence[ResultColumn], rows: Sequence[Row], wanted: ChartType | None) -> ChartType:
+def choose_chart(columns: Sequence[ResultColumn], rows: Sequence[Row], requested: ChartType | None) -> ChartType:
     """The chart that is wanted if these rows make one, else the one that fits, else a table.
 
     Args:
@@ -104,27 +114,27 @@ def choose_chart(columns: Sequence[ResultColumn], rows: Sequence[Row], wanted: C
         rows: As `read_rows` gives them.
         wanted: What somebody asked for.
     """
-    return _choose(survey(columns, rows), wanted)
+    return _choose(survey(columns, rows), requested)
 
 
-def undrawable_reason(action: StoredAction, wanted: ChartType | None) -> str | None:
+def explain_undrawable(action: StoredAction, requested: ChartType | None) -> str | None:
     """A sentence on why rows are not drawn as somebody wants it, and how instead; None: they are."""
-    if wanted is None or wanted is ChartType.TABLE:
+    if requested is None or requested is ChartType.TABLE:
         return None
     answer = survey(action.columns, read_rows(action.columns, action.csv or ""))
-    why = _obstacle(wanted, answer)
+    why = _obstacle(requested, answer)
     if why is None:
         return None
-    kind = _choose(answer, wanted)
+    kind = _choose(answer, requested)
     instead = "They stay a table." if kind is ChartType.TABLE else f"They are drawn as {NAMES[kind]} instead."
-    return f"These rows cannot be drawn as {NAMES[wanted]}: {why}. {instead}"
+    return f"These rows cannot be drawn as {NAMES[requested]}: {why}. {instead}"
 
 
-def chart_spec(
+def build_chart_spec(
     columns: Sequence[ResultColumn],
     rows: Sequence[Row],
     *,
-    wanted: ChartType | None,
+    requested: ChartType | None,
     title: str | None,
     width: int,
     height: int,
@@ -148,16 +158,16 @@ def chart_spec(
         MissingExtraError: The extra `charts` is not installed.
     """
     answer, canvas = survey(columns, rows), Canvas(width, height, dark)
-    kind = _choose(answer, wanted)
+    kind = _choose(answer, requested)
     if kind is ChartType.TABLE:
-        why = _obstacle(ChartType.TABLE if wanted is ChartType.TABLE else _fitting(answer), answer)
+        why = _obstacle(ChartType.TABLE if requested is ChartType.TABLE else _fitting(answer), answer)
         raise UndrawableError(f"the answer is a table: {why}")
     with using(Extra.CHARTS, PURPOSE):
         from towpath.ai.domain.chart_marks import draw
     drawing = draw(kind, answer, canvas)
-    constants = [f"{answer.label(one)}: {answer.text(one, rows[0][one])}" for one in answer.constants]
-    told = [*constants, *drawing.notes, *([remark] if remark else [])]
-    heading, remarks = cut(shown(title or ""), MAX_TITLE), BETWEEN.join(told)
+    constants = [f"{answer.label(place)}: {answer.text(place, rows[0][place])}" for place in answer.constants]
+    remarks_and_constants = [*constants, *drawing.notes, *([remark] if remark else [])]
+    heading, remarks = cut(make_drawable(title or ""), MAX_TITLE), BETWEEN.join(remarks_and_constants)
     spec = drawing.marks | {
         "width": width,
         "height": height,
@@ -190,8 +200,8 @@ def render_svg(spec: dict[str, Any]) -> str:
     return vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
 
 
-def _choose(answer: Answer, wanted: ChartType | None) -> ChartType:
-    for kind in (wanted, _fitting(answer)):
+def _choose(answer: Answer, requested: ChartType | None) -> ChartType:
+    for kind in (requested, _fitting(answer)):
         if kind is ChartType.TABLE:
             break
         if kind is not None and _obstacle(kind, answer) is None:
@@ -229,7 +239,7 @@ def _number_obstacle(answer: Answer) -> str | None:
 
 
 def _line_obstacle(answer: Answer) -> str | None:
-    along = sequence_of(answer)
+    along = find_sequence(answer)
     if along is None or len(set(answer.column(along)) - {None}) < 2:
         return "it has no two dates to draw a line between"
     others = [place for place in answer.dimensions if place != along]

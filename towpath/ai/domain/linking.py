@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from towpath.ai.domain.semantics.compile import Column, fields_of
+from towpath.ai.domain.semantics.compile import Column, list_fields
 from towpath.ai.semantic_types import Content
 from towpath.core.word_ranking import rank, words_of
 
@@ -18,29 +18,29 @@ SMALL_MEASURES, SMALL_DIMENSIONS = 4, 5
 NEAR = 0.75
 
 
-def topic_texts(content: Content, names: Sequence[str]) -> dict[str, str]:
+def describe_topics(content: Content, names: Sequence[str]) -> dict[str, str]:
     """What is said of some topics: their own words, and the labels of their base's fields."""
-    found = {}
+    texts = {}
     for name in names:
         topic = content.topics[name]
         base = content.views[topic.base_view]
         fields = [field.label or field_name for field_name, field in (*base.dimensions.items(), *base.measures.items())]
-        said = (name, topic.label, topic.description, base.label, base.description)
-        found[name] = " ".join([*(one.replace("_", " ") for one in said if one), *fields]).replace("_", " ")
-    return found
+        descriptions = (name, topic.label, topic.description, base.label, base.description)
+        texts[name] = " ".join([*(text.replace("_", " ") for text in descriptions if text), *fields]).replace("_", " ")
+    return texts
 
 
-def field_text(content: Content, column: Column) -> str:
+def describe_field(content: Content, column: Column) -> str:
     """What is said of a field: label, name, description, the view it is of."""
     view_name, _, rest = column.name.partition(".")
     view = content.views[view_name]
     field = rest.partition("[")[0]
     known = view.dimensions.get(field) or view.measures.get(field)
-    said = (known.description or "") if known is not None else ""
-    return f"{column.label} {field.replace('_', ' ')} {said} {(view.label or view_name).replace('_', ' ')}"
+    description = (known.description or "") if known is not None else ""
+    return f"{column.label} {field.replace('_', ' ')} {description} {(view.label or view_name).replace('_', ' ')}"
 
 
-def fields_for(question: str, content: Content, topic: str, *, most: int) -> list[Column]:
+def select_fields(question: str, content: Content, topic: str, *, most: int) -> list[Column]:
     """The fields of a topic that a question may be about.
 
     Args:
@@ -52,10 +52,10 @@ def fields_for(question: str, content: Content, topic: str, *, most: int) -> lis
     Returns:
         All of them where they are few; else the nearest, among them at least one measure and one dimension.
     """
-    fields = fields_of(content, topic)
+    fields = list_fields(content, topic)
     if len(fields) <= most:
         return fields
-    texts = {place: field_text(content, column) for place, column in enumerate(fields)}
+    texts = {place: describe_field(content, column) for place, column in enumerate(fields)}
     order = [place for place, _ in rank(question, texts)]
     chosen = set(order[:most])
     for measure in (True, False):
@@ -64,14 +64,14 @@ def fields_for(question: str, content: Content, topic: str, *, most: int) -> lis
     return [fields[place] for place in order if place in chosen]
 
 
-def constrained_choice(question: str, content: Content, topic: str) -> tuple[list[Column], list[Column]]:
+def select_constrained_fields(question: str, content: Content, topic: str) -> tuple[list[Column], list[Column]]:
     """What a small model chooses from: the few measures and the few dimensions that a question may be about.
 
     What follows `by`, `per`, `each` or `which` counts most for the dimensions; a number that a measure sums up is not
     something to tell it by.
     """
-    fields = fields_of(content, topic)
-    texts = {place: field_text(content, column) for place, column in enumerate(fields)}
+    fields = list_fields(content, topic)
+    texts = {place: describe_field(content, column) for place, column in enumerate(fields)}
     scores = dict(rank(question, texts))
     focus = " ".join(FOCUS.findall(question.lower()))
     nearer = dict(rank(focus, texts)) if focus else {}
@@ -94,12 +94,12 @@ def _nearest(places: list[int], scores: Mapping[int, float]) -> list[int]:
 
 def find_values(question: str, content: Content, topic: str) -> list[str]:
     """What a question seems to narrow its answer to: names, abbreviations, years, which are the words of no field."""
-    fields = {word for column in fields_of(content, topic) for word in words_of(field_text(content, column))}
-    found = ("".join(groups) for groups in VALUE.findall(question))
-    return [value for value in dict.fromkeys(found) if not fields.issuperset(words_of(value))]
+    fields = {word for column in list_fields(content, topic) for word in words_of(describe_field(content, column))}
+    values = ("".join(groups) for groups in VALUE.findall(question))
+    return [value for value in dict.fromkeys(values) if not fields.issuperset(words_of(value))]
 
 
-def names_fields(question: str, content: Content, topic: str) -> bool:
+def has_field_names(question: str, content: Content, topic: str) -> bool:
     """Whether a question names any field of a topic."""
-    texts = {column.name: field_text(content, column) for column in fields_of(content, topic)}
+    texts = {column.name: describe_field(content, column) for column in list_fields(content, topic)}
     return any(score > 0 for _, score in rank(question, texts))

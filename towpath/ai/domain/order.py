@@ -63,7 +63,7 @@ class Order:
     undecided: str | None = None
 
 
-def order_of(question: str, measure: Column) -> Order:
+def read_order(question: str, measure: Column) -> Order:
     """Which end of a measure a question wants first.
 
     `highest` and `fewest` say it; `best`, `worst`, `fastest` depend on what the measure means: much delay is bad, much
@@ -74,9 +74,9 @@ def order_of(question: str, measure: Column) -> Order:
         question: In words.
         measure: What is sorted by.
     """
-    asked, traits = _traits(BOUNDS.sub(" ", question.lower()))
+    requested, traits = _traits(BOUNDS.sub(" ", question.lower()))
     named = set(_words(measure.label))
-    words = [word for word in _words(asked) if word not in named]
+    words = [word for word in _words(requested) if word not in named]
     low, high = _first(words, LOW), _first(words, HIGH)
     if low and high:
         return Order(undecided=low)
@@ -84,18 +84,18 @@ def order_of(question: str, measure: Column) -> Order:
     fast, slow = _first(words, FAST), _first(words, SLOW)
     judged = Order()
     if best or worst:
-        judged = _judged(best, worst, better_end(measure))
+        judged = _judged(best, worst, find_better_end(measure))
     elif fast or slow:
         judged = _judged(fast, slow, _faster_end(measure))
     if not (low or high):
         return judged
-    said = Order(descending=high is not None)
+    stated = Order(descending=high is not None)
     # `the worst rating with the most reviews`: one of the two words is about something else.
-    contrary = (best or worst or fast or slow) if judged.undecided is None and judged != said else None
-    return Order(undecided=contrary) if contrary else said
+    contrary = (best or worst or fast or slow) if judged.undecided is None and judged != stated else None
+    return Order(undecided=contrary) if contrary else stated
 
 
-def better_end(measure: Column) -> Better | None:
+def find_better_end(measure: Column) -> Better | None:
     """Which end of a measure is the good one; None: it cannot be told."""
     if measure.better is not None:
         return measure.better
@@ -112,7 +112,7 @@ def better_end(measure: Column) -> Better | None:
     return Better.LOW if bad else Better.HIGH
 
 
-def undecided_note(word: str, measure: Column) -> str:
+def note_undecided(word: str, measure: Column) -> str:
     """What the reader is told where a question's order could not be decided."""
     return (
         f"It is not decided what “{word}” means for “{measure.label}”: whether the high or the low end is meant. The"
@@ -122,16 +122,16 @@ def undecided_note(word: str, measure: Column) -> str:
 
 def _traits(text: str) -> tuple[str, dict[bool, str]]:
     """What is left of a question without `most reliable` and its like; and those: True for good ones, False for bad."""
-    found: dict[bool, str] = {}
+    words_by_end: dict[bool, str] = {}
 
     def take(match: re.Match[str]) -> str:
         degree, trait = match.groups()
         if trait not in GOOD_TRAITS | BAD_TRAITS:
             return match[0]
-        found[(trait in GOOD_TRAITS) == (degree in {"most", "more"})] = match[0]
+        words_by_end[(trait in GOOD_TRAITS) == (degree in {"most", "more"})] = match[0]
         return " "
 
-    return TRAIT.sub(take, text), found
+    return TRAIT.sub(take, text), words_by_end
 
 
 def _judged(first: str | None, last: str | None, end: Better | None) -> Order:
@@ -157,10 +157,14 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
-def _holds(text: str, wanted: Iterable[str]) -> bool:
+def _holds(text: str, patterns: Iterable[str]) -> bool:
     words = _words(text)
-    return any(word.startswith(one[:-1]) if one.endswith("*") else word == one for one in wanted for word in words)
+    return any(
+        word.startswith(pattern[:-1]) if pattern.endswith("*") else word == pattern
+        for pattern in patterns
+        for word in words
+    )
 
 
-def _first(words: Iterable[str], wanted: frozenset[str]) -> str | None:
-    return next((word for word in words if word in wanted), None)
+def _first(words: Iterable[str], choices: frozenset[str]) -> str | None:
+    return next((word for word in words if word in choices), None)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from towpath.ai.domain.linking import field_text
-from towpath.ai.domain.semantics.compile import Column, fields_of
-from towpath.ai.domain.words import rows_brought
+from towpath.ai.domain.linking import describe_field
+from towpath.ai.domain.semantics.compile import Column, list_fields
+from towpath.ai.domain.words import describe_rows
 from towpath.ai.semantic_types import Content
 from towpath.ai.types import ActionType, StoredAction, Turn
 from towpath.core.texts import cut_with_note, shorten
-from towpath.llm.marks import MATERIAL, marked, unmarked
+from towpath.llm.marks import MATERIAL, enclose_in_marks, escape_marks
 from towpath.llm.types import ImagePart, Prompt
 
 SHOWN_ROWS = 50
@@ -37,7 +37,9 @@ SYSTEM = (
 SMALL = "Choose the measure that the question asks for, and the field that it is told by."
 
 
-def topic_prompt(question: str, texts: Mapping[str, str], form: dict[str, Any], earlier: Sequence[Turn]) -> Prompt:
+def build_topic_prompt(
+    question: str, texts: Mapping[str, str], form: dict[str, Any], earlier: Sequence[Turn]
+) -> Prompt:
     """Which topic a question is about.
 
     Args:
@@ -47,11 +49,11 @@ def topic_prompt(question: str, texts: Mapping[str, str], form: dict[str, Any], 
         earlier: What was asked before.
     """
     topics = "\n".join(f"- {name}: {shorten(text, TOPIC_CHARACTERS)}" for name, text in texts.items())
-    user = unmarked(f"Topics:\n{topics}\n\n{_earlier(earlier)}Question: {question}")
+    user = escape_marks(f"Topics:\n{topics}\n\n{_earlier(earlier)}Question: {question}")
     return Prompt(system=TOPICS, user=user, form=form, most_tokens=100)
 
 
-def action_prompt(
+def build_action_prompt(
     question: str,
     content: Content,
     topic: str,
@@ -78,14 +80,18 @@ def action_prompt(
         images: Images that came with it.
         attempt: A later attempt is a new question, also where all else is the same.
     """
-    parts = [unmarked(one) for one in (_topic(content, topic), _fields(content, topic, fields), _earlier(earlier))]
-    parts += [f"Attached file:\n{marked(cut_with_note(text, ATTACHED_CHARACTERS, 'file'))}" for text in attached]
-    parts.append(f"Question: {unmarked(question)}" + (f" (attempt {attempt})" if attempt > 1 else ""))
-    parts += [_done(one) for one in actions]
+    parts = [
+        escape_marks(text) for text in (_topic(content, topic), _fields(content, topic, fields), _earlier(earlier))
+    ]
+    parts += [
+        f"Attached file:\n{enclose_in_marks(cut_with_note(text, ATTACHED_CHARACTERS, 'file'))}" for text in attached
+    ]
+    parts.append(f"Question: {escape_marks(question)}" + (f" (attempt {attempt})" if attempt > 1 else ""))
+    parts += [_describe_action(action) for action in actions]
     return Prompt(system=SYSTEM, user="\n\n".join(part for part in parts if part), form=form, images=list(images))
 
 
-def constrained_prompt(
+def build_constrained_prompt(
     question: str,
     measures: Sequence[Column],
     dimensions: Sequence[Column],
@@ -93,74 +99,74 @@ def constrained_prompt(
     errors: Sequence[str],
 ) -> Prompt:
     """The choice of a small model: short, and nothing to be led astray by."""
-    told = "".join(f"\nNot this way: {one}" for one in errors)
+    rejected = "".join(f"\nNot this way: {error}" for error in errors)
     lists = [
-        "\n".join([f"{title}:", *(f"- {one.name}: {one.label}" for one in columns)])
+        "\n".join([f"{title}:", *(f"- {column.name}: {column.label}" for column in columns)])
         for title, columns in (("Measures", measures), ("Fields", dimensions))
     ]
-    asked = "\n\n".join([*lists, f"Question: {shorten(question, SMALL_CHARACTERS)}{told}"])
-    return Prompt(system=SMALL, user=unmarked(asked), form=form, most_tokens=200)
+    user = "\n\n".join([*lists, f"Question: {shorten(question, SMALL_CHARACTERS)}{rejected}"])
+    return Prompt(system=SMALL, user=escape_marks(user), form=form, most_tokens=200)
 
 
 def _topic(content: Content, name: str) -> str:
     topic = content.topics[name]
-    said = ". ".join(one for one in (topic.label, topic.description) if one)
-    return f"Topic: {name} (table {topic.base_view})" + (f": {said}" if said else "")
+    description = ". ".join(text for text in (topic.label, topic.description) if text)
+    return f"Topic: {name} (table {topic.base_view})" + (f": {description}" if description else "")
 
 
 def _fields(content: Content, topic: str, fields: Sequence[Column]) -> str:
     lines = []
     for field in fields:
         kind = "measure" if field.measure else str(field.type)
-        lines.append(f"- {field.name} ({kind}): {shorten(field_text(content, field), FIELD_CHARACTERS)}")
-    there_are = len(fields_of(content, topic))
+        lines.append(f"- {field.name} ({kind}): {shorten(describe_field(content, field), FIELD_CHARACTERS)}")
+    there_are = len(list_fields(content, topic))
     head = (
         "Fields" if there_are == len(fields) else f"Fields (the {len(fields)} nearest to the question, of {there_are})"
     )
     return f"{head}:\n" + "\n".join(lines)
 
 
-def _done(action: StoredAction) -> str:
+def _describe_action(action: StoredAction) -> str:
     if action.type is ActionType.VISUALIZE:
-        drawn = [f"Drawn as {action.chart}." if not action.notes else "Drawn as follows.", *action.notes]
-        return unmarked(" ".join(drawn))
+        sentences = [f"Drawn as {action.chart}." if not action.notes else "Drawn as follows.", *action.notes]
+        return escape_marks(" ".join(sentences))
     if action.type is not ActionType.GENERATE_QUERY:
         return ""
-    asked = unmarked(action.query.model_dump_json(exclude_defaults=True)) if action.query is not None else "none"
+    query = escape_marks(action.query.model_dump_json(exclude_defaults=True)) if action.query is not None else "none"
     if action.error is not None:
-        return f"Query {action.number}: {asked}\nIt failed: {unmarked(action.error)}"
+        return f"Query {action.number}: {query}\nIt failed: {escape_marks(action.error)}"
     lines = (action.csv or "").splitlines()
     shown = _within(lines[: SHOWN_ROWS + 1], SHOWN_CHARACTERS)
     rows = max(len(shown) - 1, 0)
     brought = action.rows if action.brought is None else action.brought
     cut = f" (only the first {rows} of them are shown)" if rows < brought else ""
-    notes = "".join(f"\n{unmarked(note)}" for note in action.notes)
-    data = marked("\n".join(shown))
-    return f"Query {action.number}: {asked}\nIt brought {rows_brought(action)}{cut}:\n{data}{notes}"
+    notes = "".join(f"\n{escape_marks(note)}" for note in action.notes)
+    data = enclose_in_marks("\n".join(shown))
+    return f"Query {action.number}: {query}\nIt brought {describe_rows(action)}{cut}:\n{data}{notes}"
 
 
 def _within(lines: Sequence[str], most: int) -> list[str]:
     """The first lines that have room, none of them cut."""
-    found: list[str] = []
+    fitting: list[str] = []
     for line in lines:
         most -= len(line) + 1
         if most < 0:
             break
-        found.append(line)
-    return found
+        fitting.append(line)
+    return fitting
 
 
 def _earlier(turns: Sequence[Turn]) -> str:
-    found = ["Questions before these are left out.\n"] if len(turns) > EARLIER_TURNS else []
+    texts = ["Questions before these are left out.\n"] if len(turns) > EARLIER_TURNS else []
     for turn in turns[-EARLIER_TURNS:]:
         queries = [
-            one.query.model_dump_json(exclude_defaults=True)
-            for one in turn.actions
-            if one.query is not None and one.error is None
+            action.query.model_dump_json(exclude_defaults=True)
+            for action in turn.actions
+            if action.query is not None and action.error is None
         ]
-        found.append(
+        texts.append(
             f"Earlier question: {shorten(turn.prompt, EARLIER_CHARACTERS)}\n"
             + "".join(f"Query: {query}\n" for query in queries[-2:])
             + f"Answer: {shorten(turn.answer or turn.error or 'none', EARLIER_CHARACTERS)}\n"
         )
-    return "\n".join(found) + ("\n" if found else "")
+    return "\n".join(texts) + ("\n" if texts else "")

@@ -9,8 +9,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from towpath.ai.domain.cells import cells_of
-from towpath.ai.domain.words import more_rows
+from towpath.ai.domain.cells import format_cells
+from towpath.ai.domain.words import describe_cut
 from towpath.ai.types import MAX_CSV_BYTES, MAX_CSV_ROWS, ChartType, ResultColumn, StoredAction, Turn
 
 TABLE_ROWS = 12
@@ -29,19 +29,19 @@ def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) ->
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([column.label for column in columns])
-    size = kept = 0
+    size = written = 0
     for row in rows[:MAX_CSV_ROWS]:
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow([text_of(value) for value in row])
+        csv.writer(line, lineterminator="\n").writerow([format_value(value) for value in row])
         size += len(line.getvalue().encode())
         if size > MAX_CSV_BYTES:
             break
         file.write(line.getvalue())
-        kept += 1
-    return file.getvalue(), kept
+        written += 1
+    return file.getvalue(), written
 
 
-def text_of(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as text; nothing for null, numbers without noise, dates as in ISO 8601."""
     if value is None:
         return ""
@@ -56,29 +56,29 @@ def text_of(value: Any) -> str:
     return str(value).replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def markdown_table(columns: Sequence[ResultColumn], text: str, *, most: int = TABLE_ROWS) -> str:
+def write_markdown_table(columns: Sequence[ResultColumn], text: str, *, most: int = TABLE_ROWS) -> str:
     """The first rows of a CSV as a Markdown table."""
     rows = list(csv.reader(io.StringIO(text)))[1 : most + 1]
-    shown = [[cell.text for cell in row] for row in cells_of(columns, rows)]
+    shown = [[cell.text for cell in row] for row in format_cells(columns, rows)]
     head = [_cell(column.label) for column in columns]
     ruler = ["---:" if column.measure else "---" for column in columns]
-    lines = [head, ruler, *([_cell(one) for one in row] for row in shown)]
+    lines = [head, ruler, *([_cell(text) for text in row] for row in shown)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _cell(text: str) -> str:
     flat = " ".join(text.split())
-    return escaped(flat if len(flat) <= MAX_CELL else flat[: MAX_CELL - 1] + "…")
+    return escape_markdown(flat if len(flat) <= MAX_CELL else flat[: MAX_CELL - 1] + "…")
 
 
-def escaped(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """A text within Markdown that shows its marks as they are."""
     for mark in "\\|`*_[]<>":
         text = text.replace(mark, f"\\{mark}")
     return text
 
 
-def plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str] = ()) -> str:
+def write_plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str] = ()) -> str:
     """The answer without a model's words: the rows themselves, which nobody can get wrong.
 
     Args:
@@ -89,42 +89,42 @@ def plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str] = ()
     title = _cell(action.title or (prompt.strip() or "Answer").splitlines()[0])
     if action.rows == 0:
         return f"### {title}\n\nThe query brought no rows."
-    table = markdown_table(action.columns, action.csv or "")
+    table = write_markdown_table(action.columns, action.csv or "")
     more = _left_out(action)
-    notes = "".join(f"\n\n{escaped(note)}" for note in action.notes)
-    told = ", ".join(f"“{_cell(one)}”" for one in left_out)
-    whole = f"\n\nNot narrowed to {told}: the embedded model sets no filters." if left_out else ""
+    notes = "".join(f"\n\n{escape_markdown(note)}" for note in action.notes)
+    names = ", ".join(f"“{_cell(name)}”" for name in left_out)
+    whole = f"\n\nNot narrowed to {names}: the embedded model sets no filters." if left_out else ""
     return f"### {title}\n\n{table}{more}{notes}{whole}"
 
 
-def unfinished_answer(prompt: str, action: StoredAction, steps: int) -> str:
+def write_unfinished_answer(prompt: str, action: StoredAction, steps: int) -> str:
     """The rows of the last query, where a model has come to no answer."""
-    told = f"The model came to no answer within {steps} steps. These are the rows of its last query."
-    return f"{told}\n\n{plain_answer(prompt, action)}"
+    explanation = f"The model came to no answer within {steps} steps. These are the rows of its last query."
+    return f"{explanation}\n\n{write_plain_answer(prompt, action)}"
 
 
 def _left_out(action: StoredAction) -> str:
     """What of a query's rows an answer's table does not show."""
     shown = min(TABLE_ROWS, len(list(csv.reader(io.StringIO(action.csv or "")))) - 1)
-    more = more_rows(action, shown)
+    more = describe_cut(action, shown)
     return "" if more is None else f"\n\n{more}."
 
 
-def title_of(columns: Sequence[ResultColumn]) -> str | None:
+def make_title(columns: Sequence[ResultColumn]) -> str | None:
     """What a result is called where nobody has named it: `Average departure delay by Airline`."""
     numbers = ", ".join(column.label for column in columns if column.measure)
     by = ", ".join(column.label for column in columns if not column.measure)
     return f"{numbers} by {by}" if numbers and by else numbers or by or None
 
 
-def last_drawable(turns: Sequence[Turn]) -> tuple[StoredAction, ChartType | None] | None:
+def find_last_drawable(turns: Sequence[Turn]) -> tuple[StoredAction, ChartType | None] | None:
     """The last query of a thread that brought rows, and the chart that was wanted of it since; None: there is none."""
-    found: StoredAction | None = None
-    wanted: ChartType | None = None
+    last: StoredAction | None = None
+    chart: ChartType | None = None
     for turn in turns:
         for action in turn.actions:
             if action.drawable:
-                found, wanted = action, action.chart
-            elif action.chart is not None and found is not None:
-                wanted = action.chart
-    return None if found is None else (found, wanted)
+                last, chart = action, action.chart
+            elif action.chart is not None and last is not None:
+                chart = action.chart
+    return None if last is None else (last, chart)

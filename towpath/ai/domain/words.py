@@ -6,37 +6,37 @@ from towpath.ai.types import StoredAction
 from towpath.core.texts import format_count
 
 
-def all_rows(action: StoredAction) -> str:
+def describe_total(action: StoredAction) -> str:
     """How many rows a query has in all: `3,323 rows`, `more than 1,000,000 rows`."""
     return format_count(action.rows, "row") if action.exact else f"more than {format_count(action.rows, 'row')}"
 
 
-def rows_brought(action: StoredAction) -> str:
+def describe_rows(action: StoredAction) -> str:
     """What a query brought: `16 rows`, or `the first 500 of 3,323 rows`, where its limit has cut off the rest."""
     if not action.limited:
         return format_count(action.rows, "row")
-    return f"the first {action.brought or 0:,} of {all_rows(action)}"
+    return f"the first {action.brought or 0:,} of {describe_total(action)}"
 
 
-def more_rows(action: StoredAction, kept: int) -> str | None:
+def describe_cut(action: StoredAction, shown: int) -> str | None:
     """A remark where there are fewer rows to see than a query has; None: all are there."""
-    if action.exact and kept >= action.rows:
+    if action.exact and shown >= action.rows:
         return None
-    return f"The first {kept:,} of {all_rows(action)}"
+    return f"The first {shown:,} of {describe_total(action)}"
 
 
-def rows_notes(action: StoredAction, kept: int) -> list[str]:
+def note_missing_rows(action: StoredAction, stored: int) -> list[str]:
     """Sentences on what of a query's rows is left out.
 
     Args:
         action: The query.
         kept: How many rows its CSV has.
     """
-    told = []
+    notes = []
     brought = action.rows if action.brought is None else action.brought
     if action.limited:
         limit = action.query.limit if action.query is not None else brought
-        told.append(f"The query's limit is {limit:,}: these are {rows_brought(action)}.")
-    if kept < brought:
-        told.append(f"The CSV is cut: it holds the first {kept:,} of {all_rows(action)}.")
-    return told
+        notes.append(f"The query's limit is {limit:,}: these are {describe_rows(action)}.")
+    if stored < brought:
+        notes.append(f"The CSV is cut: it holds the first {stored:,} of {describe_total(action)}.")
+    return notes

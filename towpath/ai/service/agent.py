@@ -8,22 +8,22 @@ from towpath.ai.domain.agent_actions import (
     ANSWER,
     CHART,
     AgentAction,
-    action_schema,
-    constrained_schema,
-    dropped_order_notes,
-    order_notes,
-    query_schema,
+    build_action_schema,
+    build_constrained_schema,
+    build_query_schema,
+    find_requested_chart,
+    note_dropped_order,
+    note_order,
     read_action,
     read_constrained,
     read_query,
-    requested_chart,
 )
-from towpath.ai.domain.charts import NAMES, undrawable_reason
-from towpath.ai.domain.linking import constrained_choice, fields_for, find_values, names_fields
-from towpath.ai.domain.prompts import SMALL_CHARACTERS, action_prompt, constrained_prompt
-from towpath.ai.domain.results import last_drawable, plain_answer, unfinished_answer
-from towpath.ai.domain.semantics.compile import Column, fields_of
-from towpath.ai.domain.words import rows_brought
+from towpath.ai.domain.charts import NAMES, explain_undrawable
+from towpath.ai.domain.linking import find_values, has_field_names, select_constrained_fields, select_fields
+from towpath.ai.domain.prompts import SMALL_CHARACTERS, build_action_prompt, build_constrained_prompt
+from towpath.ai.domain.results import find_last_drawable, write_plain_answer, write_unfinished_answer
+from towpath.ai.domain.semantics.compile import Column, list_fields
+from towpath.ai.domain.words import describe_rows
 from towpath.ai.semantic_types import Query
 from towpath.ai.service.agent_context import AgentContext, AgentRun
 from towpath.ai.store.jobs import save_action
@@ -68,7 +68,14 @@ class Agent:
         if summary is not None:
             action.message = "Answering."
         async with self._database.transaction() as connection:
-            deliveries = await save_action(connection, task.ref, action, topic=run.topic, summary=summary)
+            deliveries = await save_action(
+                connection,
+                task.ref,
+                action,
+                topic=run.topic,
+                summary=summary,
+                announce=run.params.progress_webhook,
+            )
             await add_warnings(connection, task.ref, run.warnings)
         return action, deliveries
 
@@ -83,14 +90,14 @@ class Agent:
 
     def _redraw(self, run: AgentRun, step: int) -> StoredAction | None:
         """A question that only wants the last rows drawn otherwise needs no query and no model."""
-        chart, drawable = requested_chart(run.params.prompt), last_drawable(run.earlier)
+        chart, drawable = find_requested_chart(run.params.prompt), find_last_drawable(run.earlier)
         if chart is None or drawable is None:
             return None
         topic = run.earlier[-1].topic
-        if topic is None or names_fields(run.params.prompt, run.content, topic):
+        if topic is None or has_field_names(run.params.prompt, run.content, topic):
             return None
         run.topic = topic
-        reason = undrawable_reason(drawable[0], chart)
+        reason = explain_undrawable(drawable[0], chart)
         if not any(action.type is ActionType.VISUALIZE for action in run.actions):
             action = run.action(ActionType.VISUALIZE, f"Drawing the rows as {NAMES[chart]}.", step)
             return _as_chart(action, chart, reason)
@@ -101,10 +108,10 @@ class Agent:
         if answered is not None:
             prompt = run.params.prompt
             values = find_values(prompt, run.content, run.chosen_topic)
-            return run.action(ActionType.SUMMARIZE, plain_answer(prompt, answered, values), step)
+            return run.action(ActionType.SUMMARIZE, write_plain_answer(prompt, answered, values), step)
         answer, query, notes = await self._ask_for_constrained_query(run)
         action = run.action(ActionType.GENERATE_QUERY, "Asking the database.", step, answer)
-        action.topic, action.chart, action.notes = run.topic, requested_chart(run.params.prompt), notes
+        action.topic, action.chart, action.notes = run.topic, find_requested_chart(run.params.prompt), notes
         await self._context.run_query(run, action, query)
         return _with_outcome(action)
 
@@ -115,24 +122,24 @@ class Agent:
             The answer, the query that it leads to, and notes on what that leaves aside.
         """
         prompt = run.params.prompt
-        measures, dimensions = constrained_choice(prompt, run.content, run.chosen_topic)
+        measures, dimensions = select_constrained_fields(prompt, run.content, run.chosen_topic)
         errors = [action.error for action in run.actions if action.error is not None]
-        schema = constrained_schema(measures, dimensions)
-        answer = await self._context.ask(run, constrained_prompt(prompt, measures, dimensions, schema, errors))
+        schema = build_constrained_schema(measures, dimensions)
+        answer = await self._context.ask(run, build_constrained_prompt(prompt, measures, dimensions, schema, errors))
         query = read_constrained(answer.data, prompt, measures, dimensions, run.base)
-        notes = [*_unread_notes(run), *order_notes(query, prompt, measures)]
+        notes = [*_unread_notes(run), *note_order(query, prompt, measures)]
         return answer, query, notes
 
     async def _model_action(self, run: AgentRun, task: IterationTask) -> StoredAction:
         fields = self._shown_fields(run)
-        charts = any(action.drawable for action in run.actions) or last_drawable(run.earlier) is not None
-        prompt = action_prompt(
+        charts = any(action.drawable for action in run.actions) or find_last_drawable(run.earlier) is not None
+        prompt = build_action_prompt(
             run.params.prompt,
             run.content,
             run.chosen_topic,
             fields,
             run.actions,
-            action_schema(fields, charts=charts, last=task.last),
+            build_action_schema(fields, charts=charts, last=task.last),
             earlier=run.earlier,
             attached=run.texts,
             images=run.images,
@@ -146,7 +153,7 @@ class Agent:
                 and isinstance(fault.__cause__, OutputInvalidError)
                 and (rows := _last_drawable(run)) is not None
             ):
-                message = unfinished_answer(run.params.prompt, rows, task.step)
+                message = write_unfinished_answer(run.params.prompt, rows, task.step)
                 return run.action(ActionType.SUMMARIZE, message, task.step)
             raise
         choice = read_action(answer.data, run.base)
@@ -155,19 +162,19 @@ class Agent:
         if choice.action == CHART:
             action = run.action(ActionType.VISUALIZE, choice.message, task.step, answer)
             rows = _last_drawable(run)
-            drawable = last_drawable(run.earlier) if rows is None else (rows, None)
-            reason = undrawable_reason(drawable[0], choice.chart) if drawable else "There are no rows to draw."
+            drawable = find_last_drawable(run.earlier) if rows is None else (rows, None)
+            reason = explain_undrawable(drawable[0], choice.chart) if drawable else "There are no rows to draw."
             return _as_chart(action, choice.chart, reason)
         action = run.action(ActionType.GENERATE_QUERY, choice.message, task.step, answer)
-        action.notes = dropped_order_notes(answer.data.get("query"))
+        action.notes = note_dropped_order(answer.data.get("query"))
         await self._query_database(run, action, choice)
         return _with_outcome(action)
 
     @staticmethod
     def _shown_fields(run: AgentRun) -> list[Column]:
         """Choose the fields that a model is shown."""
-        fields = fields_for(run.params.prompt, run.content, run.chosen_topic, most=MAX_FIELDS)
-        if len(fields) < (known := len(fields_of(run.content, run.chosen_topic))):
+        fields = select_fields(run.params.prompt, run.content, run.chosen_topic, most=MAX_FIELDS)
+        if len(fields) < (known := len(list_fields(run.content, run.chosen_topic))):
             message = f"the model is shown the {len(fields)} of {known} fields that are nearest to the question"
             run.warn(ErrorCode.FIELDS_LEFT_OUT, message, run.chosen_topic)
         return fields
@@ -217,10 +224,12 @@ class Agent:
             choice = AgentAction("query", "Asking the database.", None, query)
         else:
             fields = self._shown_fields(run)
-            request = action_prompt(prompt, run.content, run.chosen_topic, fields, run.actions, query_schema(fields))
+            request = build_action_prompt(
+                prompt, run.content, run.chosen_topic, fields, run.actions, build_query_schema(fields)
+            )
             answer = await self._context.ask(run, request)
             choice = AgentAction("query", "Asking the database.", *read_query(answer.data, run.base))
-            notes = dropped_order_notes(answer.data)
+            notes = note_dropped_order(answer.data)
         action = run.action(ActionType.GENERATE_QUERY, choice.message, step, answer)
         action.notes = notes
         if run.params.run or choice.query is None:
@@ -242,7 +251,7 @@ def _with_outcome(action: StoredAction) -> StoredAction:
     if action.error is not None:
         action.message = f"{action.message} It failed: {shorten(action.error, ERROR_CHARACTERS)}"
     else:
-        brought = rows_brought(action)
+        brought = describe_rows(action)
         action.message = f"{action.message} {brought[0].upper()}{brought[1:]}."
     return action
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,17 +13,17 @@ from typing import Any
 from towpath.ai.databases import Database as SourceDatabase
 from towpath.ai.databases import open_database
 from towpath.ai.databases.types import Limits
-from towpath.ai.domain.agent_actions import topic_schema
-from towpath.ai.domain.charts import undrawable_reason
-from towpath.ai.domain.linking import topic_texts
-from towpath.ai.domain.prompts import ATTACHED_CHARACTERS, topic_prompt
-from towpath.ai.domain.results import title_of, write_csv
+from towpath.ai.domain.agent_actions import build_topic_schema
+from towpath.ai.domain.charts import explain_undrawable
+from towpath.ai.domain.linking import describe_topics
+from towpath.ai.domain.prompts import ATTACHED_CHARACTERS, build_topic_prompt
+from towpath.ai.domain.results import make_title, write_csv
 from towpath.ai.domain.semantics.compile import Compiled, Dialect, compile_count, compile_query
-from towpath.ai.domain.semantics.draft import draft_model, left_out
-from towpath.ai.domain.words import rows_notes
+from towpath.ai.domain.semantics.draft import draft_model, warn_of_left_out
+from towpath.ai.domain.words import note_missing_rows
 from towpath.ai.semantic_types import Content, Query
 from towpath.ai.store.connections import open_config
-from towpath.ai.store.jobs import read_actions, read_ai
+from towpath.ai.store.jobs import read_actions, read_details
 from towpath.ai.store.models import merge_layers, read_layers
 from towpath.ai.store.tables import ConnectionRow
 from towpath.ai.store.threads import read_turns
@@ -140,29 +141,35 @@ class AgentContext:
         self._seconds = seconds
 
     async def open(self, ref: JobRef) -> AgentRun:
-        """Load a run as it stands.
+        """Load a run as it stands, everything once.
 
         Raises:
-            JobNotActive: It has ended.
+            JobNotActiveError: It has ended.
             JobFaultError: Its model is gone or has become invalid, or has no such topic.
         """
         async with self.database.transaction() as connection:
             job = await lock_run(connection, ref)
             params = params_of(job, AiParams)
             actions = (await read_actions(connection, [ref.job_id]))[ref.job_id]
-            more = (await read_ai(connection, [ref.job_id]))[ref.job_id]
+            details = (await read_details(connection, [ref.job_id]))[ref.job_id]
             earlier: list[Turn] = []
             if params.conversation_id is not None:
-                turns = await read_turns(connection, params.conversation_id, limit=EARLIER_TURNS)
-                earlier = [turn for turn in turns if turn.job_id != ref.job_id]
+                earlier = await read_turns(
+                    connection, params.conversation_id, limit=EARLIER_TURNS, except_job=ref.job_id
+                )
             try:
                 database_row, layers = await read_layers(
                     connection, ref.organization, params.branch_id or params.model_id
                 )
-                content = merge_layers(layers)
-            except (NotFoundError, BadInputError) as error:
-                raise JobFaultError(f"the model cannot be used any more: {error.detail}") from error
-        topic = more.topic or params.topic_name
+            except NotFoundError as error:
+                raise _unusable_model_error(error) from error
+        try:
+            # Outside the transaction, which would hold the job's row, and beside the event loop: a model that this
+            # process has not met yet may have some thousand expressions to parse.
+            content = await asyncio.to_thread(merge_layers, layers)
+        except BadInputError as error:
+            raise _unusable_model_error(error) from error
+        topic = details.topic or params.topic_name
         if topic is not None and topic not in content.topics:
             raise JobFaultError(f"the model has no topic {topic}", code=ErrorCode.TOPIC_NOT_FOUND)
         texts, images = await self.asker.sources(ref.organization, params.attachment_ids)
@@ -199,7 +206,7 @@ class AgentContext:
             raise JobFaultError("the model has no topic", code=ErrorCode.TOPIC_NOT_FOUND)
         if len(names) == 1:
             return names[0], None
-        texts = topic_texts(run.content, names)
+        texts = describe_topics(run.content, names)
         if self.is_small(run):
             nearest = rank(run.params.prompt, texts)[:NEAREST_TOPICS]
             (best, score), (second, next_score) = nearest[:2]
@@ -210,7 +217,9 @@ class AgentContext:
                 return best, None
             names = [name for name, _ in nearest]
             texts = {name: texts[name] for name in names}
-        answer = await self.ask(run, topic_prompt(run.params.prompt, texts, topic_schema(names), run.earlier))
+        answer = await self.ask(
+            run, build_topic_prompt(run.params.prompt, texts, build_topic_schema(names), run.earlier)
+        )
         return str(answer.data["topic"]), answer
 
     async def run_query(self, run: AgentRun, action: StoredAction, query: Query) -> None:
@@ -233,20 +242,20 @@ class AgentContext:
             ResultColumn(name=column.name, label=column.label, type=column.type, measure=column.measure)
             for column in compiled.columns
         ]
-        action.title = action.title or title_of(action.columns)
+        action.title = action.title or make_title(action.columns)
         started = time.monotonic()
         rows = await self._fetch_rows(run, compiled, query, action)
         action.database_seconds = time.monotonic() - started
         if rows is not None:
-            action.csv, kept = write_csv(action.columns, rows)
-            action.truncated = kept < action.rows or not action.exact
-            action.notes += rows_notes(action, kept)
+            action.csv, stored = write_csv(action.columns, rows)
+            action.truncated = stored < action.rows or not action.exact
+            action.notes += note_missing_rows(action, stored)
             # Who asks for the first three has them; what nobody asked to leave out is worth a warning.
-            if action.truncated and (kept < len(rows) or "limit" not in query.model_fields_set):
+            if action.truncated and (stored < len(rows) or "limit" not in query.model_fields_set):
                 more = f"{action.rows:,}" if action.exact else f"more than {action.rows:,}"
-                message = f"its result has {more} rows, of which {kept:,} are kept"
+                message = f"its result has {more} rows, of which {stored:,} are kept"
                 run.warn(ErrorCode.RESULT_TRUNCATED, message, action.title or f"query {action.number}")
-            if (reason := undrawable_reason(action, action.chart)) is not None and action.rows:
+            if (reason := explain_undrawable(action, action.chart)) is not None and action.rows:
                 action.notes.append(reason)
 
     async def find_fault(self, run: AgentRun, query: Query) -> str | None:
@@ -277,7 +286,7 @@ class AgentContext:
             await opened.close()
         if not tables:
             raise JobFaultError("the database holds no table", code=ErrorCode.QUERY_EXECUTION_ERROR)
-        return draft_model(tables), left_out(tables)
+        return draft_model(tables), warn_of_left_out(tables)
 
     async def _fetch_rows(
         self, run: AgentRun, compiled: Compiled, query: Query, action: StoredAction
@@ -327,3 +336,7 @@ class AgentContext:
         """Return what to raise for a database that does not answer now."""
         judged = await self.asker.patience.judge(ref, "the database", DATABASE, error)
         return judged if judged.retryable else JobFaultError(judged.detail, code=ErrorCode.QUERY_EXECUTION_ERROR)
+
+
+def _unusable_model_error(error: TowpathError) -> JobFaultError:
+    return JobFaultError(f"the model cannot be used any more: {error.detail}")

@@ -1,76 +1,45 @@
-"""Connections and semantic models: made, read, changed, merged."""
+"""Semantic models: created, read from databases, changed, merged."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 from towpath.accounts.types import Principal
-from towpath.ai.databases.postgres import read_url
-from towpath.ai.databases.types import DatabaseConfig, DatabaseKind
 from towpath.ai.domain.semantics.content import parse_model
 from towpath.ai.domain.semantics.overlay import overlay
 from towpath.ai.semantic_types import Content
 from towpath.ai.service.parts import AiParts
-from towpath.ai.store.connections import change_connection, get_connection, seal_config
-from towpath.ai.store.models import ASKABLE, add_model, change_model, get_model, models_of, models_over, whole_model
+from towpath.ai.store import models as store
+from towpath.ai.store.connections import get_connection
+from towpath.ai.store.models import ASKABLE, load_content
 from towpath.ai.store.tables import ModelRow
-from towpath.ai.types import SCHEMA_READING, ConnectionBody, ModelBody, ModelKind, SchemaReadingParams
+from towpath.ai.types import SCHEMA_READING, ModelBody, ModelFilter, ModelKind, SchemaReadingParams
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
-from towpath.core.folders import find_own_file
+from towpath.db.engine import Connection
 from towpath.jobs.params import params_of
+from towpath.jobs.store.jobs import create_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
 
 WAIT_SECONDS = 60.0
-FIELDS = {DatabaseKind.DUCKDB: ("path", "url"), DatabaseKind.POSTGRES: ("url", "path")}
 
 
-async def read_connection(parts: AiParts, organization: str, body: ConnectionBody) -> dict[str, Any]:
-    """Check a connection, and make the columns of its row with the configuration sealed.
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """A page of models.
 
-    Raises:
-        BadInputError: No such kind, the wrong one of `path` and `url`, or a path that leads to no file of the folder.
+    Attributes:
+        total: How many there are on all pages.
+        branches: The live branches of each, by its id; where they were looked up.
     """
-    try:
-        kind = DatabaseKind(body.kind)
-    except ValueError as error:
-        raise BadInputError(f"kind: {body.kind!r} is not one of {', '.join(DatabaseKind)}", field="kind") from error
-    needed, other = FIELDS[kind]
-    if getattr(body, needed) is None:
-        raise BadInputError(f"{needed} is required for {kind}", field=needed)
-    if getattr(body, other) is not None:
-        raise BadInputError(f"{other} does not go with {kind}", field=other)
-    if body.path is not None:
-        await asyncio.to_thread(_assert_path, parts.databases_root, organization, body.path)
-    host = database = None
-    if body.url is not None:
-        url = read_url(body.url)
-        host = url["host"] if "port" not in url else f"{url['host']}:{url['port']}"
-        database = url.get("dbname")
-    config = DatabaseConfig(kind=kind, path=body.path, url=body.url)
-    return {
-        "name": body.name,
-        "kind": kind,
-        "config": seal_config(parts.vault, config),
-        "path": body.path,
-        "host": host,
-        "database": database,
-    }
 
-
-def _assert_path(root: Path | None, organization: str, path: str) -> None:
-    """Refuse what could never be opened.
-
-    The façade may run where the workers' folder is not: then only where the path leads is looked at.
-    """
-    try:
-        find_own_file(root or Path("/databases"), organization, path, must_exist=root is not None and root.is_dir())
-    except NotFoundError as error:
-        raise BadInputError(f"path: {error.detail}", field="path") from error
+    rows: Sequence[ModelRow]
+    total: int
+    branches: dict[UUID, list[ModelRow]]
 
 
 async def find_base(parts: AiParts, caller: Principal, body: ModelBody) -> ModelBody | JobRow:
@@ -84,28 +53,42 @@ async def find_base(parts: AiParts, caller: Principal, body: ModelBody) -> Model
     """
     if body.model_kind is not ModelKind.SHARED or body.base_model_id is not None or body.content is not None:
         return body
-    known = await models_of(parts.database, caller.organization, body.connection_id, kind=ModelKind.SCHEMA)
+    known = await store.list_models_of(parts.database, caller.organization, body.connection_id, kind=ModelKind.SCHEMA)
     if known:
         return body.model_copy(update={"base_model_id": known[0].id})
     connection = await get_connection(parts.database, caller.organization, body.connection_id)
     return _draft_reading(caller, connection.id, uuid4(), name=None)
 
 
-async def delete_connection(parts: AiParts, caller: Principal, connection_id: UUID) -> None:
-    """Delete a connection and what it was reached by.
+async def get_model(parts: AiParts, caller: Principal, model_id: UUID) -> ModelRow:
+    """Load a model of any kind, without what it is laid over.
 
     Raises:
-        NotFoundError: No such connection.
-        ConflictError: There are models over it, which could not be asked any more.
+        NotFoundError: It is not there, was deleted, or is another organization's.
     """
-    row = await get_connection(parts.database, caller.organization, connection_id)
-    over = await models_of(parts.database, caller.organization, row.id)
-    if over:
-        raise ConflictError(
-            f"{over[0].kind} {over[0].name or over[0].id} is over this connection; delete its models first"
-        )
-    changed: dict[str, object] = {"deleted_at": datetime.now(UTC), "config": b""}
-    await change_connection(parts.database, caller.organization, connection_id, changed)
+    return await store.get_model(parts.database, caller.organization, model_id)
+
+
+async def list_models(
+    parts: AiParts, caller: Principal, model_filter: ModelFilter, *, offset: int, size: int, with_branches: bool
+) -> ModelList:
+    """List an organization's models.
+
+    Args:
+        parts: The façade's parts.
+        caller: Who looks.
+        model_filter: Which of them, and in which order.
+        offset: How many come before the page.
+        size: How many are on it, at most.
+        with_branches: Whether the branches of each are looked up.
+    """
+    rows, total = await store.list_models(parts.database, caller.organization, model_filter, offset=offset, limit=size)
+    branches: dict[UUID, list[ModelRow]] = {row.id: [] for row in rows}
+    if with_branches:
+        for layer in await store.list_models_over(parts.database, caller.organization, list(branches)):
+            if layer.kind is ModelKind.BRANCH and layer.base_model_id is not None:
+                branches[layer.base_model_id].append(layer)
+    return ModelList(rows, total, branches)
 
 
 async def create_model(parts: AiParts, caller: Principal, body: ModelBody) -> ModelRow:
@@ -120,7 +103,7 @@ async def create_model(parts: AiParts, caller: Principal, body: ModelBody) -> Mo
         raise BadInputError(f"baseModelId is required for {body.model_kind}", field="baseModelId")
     if body.base_model_id is not None:
         kinds = (ModelKind.SCHEMA,) if body.model_kind is ModelKind.SHARED else ASKABLE
-        base = await get_model(parts.database, caller.organization, body.base_model_id)
+        base = await store.get_model(parts.database, caller.organization, body.base_model_id)
         if base.kind not in kinds:
             raise BadInputError(f"baseModelId: a {body.model_kind} is not made over a {base.kind}", field="baseModelId")
         if base.connection_id != connection.id:
@@ -133,8 +116,8 @@ async def create_model(parts: AiParts, caller: Principal, body: ModelBody) -> Mo
         base_model_id=body.base_model_id,
         content={} if body.content is None else await parts.checks.run(caller.organization, parse_model, body.content),
     )
-    await whole_model(parts.database, row)
-    return await add_model(parts.database, row)
+    await load_content(parts.database, row)
+    return await store.add_model(parts.database, row)
 
 
 async def draft_schema_model(parts: AiParts, caller: Principal, body: ModelBody) -> JobRow:
@@ -157,8 +140,13 @@ async def draft_schema_refresh(parts: AiParts, caller: Principal, model_id: UUID
     Raises:
         NotFoundError: No such model of that kind.
     """
-    row = await get_model(parts.database, caller.organization, model_id, kinds=(ModelKind.SCHEMA,))
+    row = await store.get_model(parts.database, caller.organization, model_id, kinds=(ModelKind.SCHEMA,))
     return _draft_reading(caller, row.connection_id, row.id, name=row.name, refresh=True)
+
+
+async def accept_schema_reading(connection: Connection, job: JobRow) -> None:
+    """Store the job that reads a database, in the caller's transaction."""
+    await create_job(connection, job)
 
 
 def _draft_reading(
@@ -190,21 +178,21 @@ async def wait_for_schema(parts: AiParts, job: JobRow) -> ModelRow:
     if job.state is not JobState.COMPLETED:
         raise BadInputError(f"the database cannot be read: {job.error_message}")
     params = params_of(job, SchemaReadingParams)
-    return await get_model(parts.database, job.organization, params.model_id)
+    return await store.get_model(parts.database, job.organization, params.model_id)
 
 
-async def change_content(parts: AiParts, caller: Principal, model_id: UUID, given: str | dict[str, Any]) -> ModelRow:
+async def change_content(parts: AiParts, caller: Principal, model_id: UUID, content: str | dict[str, Any]) -> ModelRow:
     """Replace a model's own content.
 
     Raises:
         BadInputError: With what lies below it, it does not make a valid model; nothing was changed.
     """
-    row = await get_model(parts.database, caller.organization, model_id)
+    row = await store.get_model(parts.database, caller.organization, model_id)
     if row.kind is ModelKind.SCHEMA:
         raise BadInputError("a model of kind SCHEMA is read from the database; make a SHARED one over it")
-    own = await parts.checks.run(caller.organization, parse_model, given)
-    await whole_model(parts.database, row, own)
-    return await change_model(parts.database, caller.organization, model_id, {"content": own})
+    own = await parts.checks.run(caller.organization, parse_model, content)
+    await load_content(parts.database, row, own)
+    return await store.change_model(parts.database, caller.organization, model_id, {"content": own})
 
 
 async def merge_branch(parts: AiParts, caller: Principal, branch_id: UUID) -> ModelRow:
@@ -213,14 +201,14 @@ async def merge_branch(parts: AiParts, caller: Principal, branch_id: UUID) -> Mo
     Raises:
         NotFoundError: No such branch.
     """
-    branch = await get_model(parts.database, caller.organization, branch_id, kinds=(ModelKind.BRANCH,))
+    branch = await store.get_model(parts.database, caller.organization, branch_id, kinds=(ModelKind.BRANCH,))
     if branch.base_model_id is None:
         raise NotFoundError(f"the branch {branch_id} belongs to no model")
-    base = await get_model(parts.database, caller.organization, branch.base_model_id)
+    base = await store.get_model(parts.database, caller.organization, branch.base_model_id)
     own = overlay_branch(base, branch)
-    await whole_model(parts.database, base, own)
-    changed = await change_model(parts.database, caller.organization, base.id, {"content": own})
-    await change_model(parts.database, caller.organization, branch.id, {"deleted_at": changed.updated_at})
+    await load_content(parts.database, base, own)
+    changed = await store.change_model(parts.database, caller.organization, base.id, {"content": own})
+    await store.change_model(parts.database, caller.organization, branch.id, {"deleted_at": changed.updated_at})
     return changed
 
 
@@ -245,15 +233,15 @@ async def delete_model(parts: AiParts, caller: Principal, model_id: UUID) -> Non
     Raises:
         ConflictError: Others are laid over it.
     """
-    row = await get_model(parts.database, caller.organization, model_id)
-    over = await models_over(parts.database, caller.organization, [row.id])
+    row = await store.get_model(parts.database, caller.organization, model_id)
+    over = await store.list_models_over(parts.database, caller.organization, [row.id])
     if over:
         raise ConflictError(f"{over[0].kind} {over[0].name or over[0].id} is laid over it; delete that first")
-    await change_model(parts.database, caller.organization, row.id, {"deleted_at": datetime.now(UTC)})
+    await store.change_model(parts.database, caller.organization, row.id, {"deleted_at": datetime.now(UTC)})
 
 
-async def load_content(
-    parts: AiParts, organization: str, model_id: UUID, branch_id: UUID | None
+async def load_model(
+    parts: AiParts, caller: Principal, model_id: UUID, branch_id: UUID | None
 ) -> tuple[ModelRow, Content]:
     """Load a model of any kind, or its branch, with its whole content.
 
@@ -261,10 +249,10 @@ async def load_content(
         NotFoundError: It is not there, or the branch is another model's.
         BadInputError: Its layers do not make a valid model.
     """
-    row = await get_model(parts.database, organization, model_id)
+    row = await store.get_model(parts.database, caller.organization, model_id)
     if branch_id is not None:
-        branch = await get_model(parts.database, organization, branch_id, kinds=(ModelKind.BRANCH,))
+        branch = await store.get_model(parts.database, caller.organization, branch_id, kinds=(ModelKind.BRANCH,))
         if branch.base_model_id != row.id:
             raise NotFoundError(f"branch_id: {branch_id} is no branch of the model {model_id}")
         row = branch
-    return row, await whole_model(parts.database, row)
+    return row, await load_content(parts.database, row)

@@ -28,6 +28,7 @@ class AiParts:
         default_llm: The model that answers where a request names none; auto: the server's choice.
         databases_root: The folder of DuckDB files; None: there is none here.
         attachment_max_bytes: Size of an attached file, at most.
+        result_days: For how many days after its end the result of a question can be read.
         max_jobs: How many jobs of an organization may be in flight; 0: any number.
     """
 
@@ -40,4 +41,5 @@ class AiParts:
     default_llm: str
     databases_root: Path | None
     attachment_max_bytes: int
+    result_days: int
     max_jobs: Callable[[str], int]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import mimetypes
@@ -12,17 +11,11 @@ from uuid import UUID, uuid4
 
 from towpath.accounts.store.auth import get_user
 from towpath.accounts.types import KeyKind, Principal, organization_uuid
-from towpath.ai.domain.charts import UndrawableError, chart_spec, read_rows, render_png, render_svg
-from towpath.ai.domain.results import last_drawable
-from towpath.ai.domain.semantics.content import topic_of
-from towpath.ai.domain.words import more_rows
-from towpath.ai.semantic_types import Content
+from towpath.ai.domain.semantics.content import get_topic
 from towpath.ai.service.parts import AiParts
 from towpath.ai.store.jobs import create_ai_job, create_call, read_actions
-from towpath.ai.store.lists import get_ai_job
-from towpath.ai.store.models import ASKABLE, get_model, whole_model
-from towpath.ai.store.tables import ModelRow
-from towpath.ai.store.threads import get_conversation, read_thread, read_turn
+from towpath.ai.store.models import ASKABLE, get_model, load_content
+from towpath.ai.store.threads import get_conversation
 from towpath.ai.types import (
     AI_JOB,
     MAX_PROMPT,
@@ -31,16 +24,14 @@ from towpath.ai.types import (
     ActionType,
     AiJobBody,
     AiParams,
-    AiState,
     Attachment,
-    ChartType,
     GenerateQueryBody,
     ModelKind,
     PickTopicBody,
     QuestionBody,
     StoredAction,
     ThreadHead,
-    public_code,
+    to_public_code,
 )
 from towpath.core.errors import (
     BadInputError,
@@ -121,10 +112,10 @@ async def resolve_user(database: Database, caller: Principal, user_id: UUID | No
     return user_id
 
 
-async def find_model(
+async def assert_askable(
     database: Database, organization: str, model_id: UUID, branch_id: UUID | None, *topics: str | None
-) -> tuple[ModelRow, Content]:
-    """Find the model that a question is asked of, a branch where one is named, and its content.
+) -> None:
+    """Refuse a question of a model, or of a branch of it, that cannot be asked of it.
 
     Args:
         database: Holds the models.
@@ -143,11 +134,10 @@ async def find_model(
         if branch.base_model_id != row.id:
             raise NotFoundError(f"branchId: {branch_id} is no branch of the model {model_id}")
         row = branch
-    content = await whole_model(database, row)
+    content = await load_content(database, row)
     for name in topics:
         if name is not None:
-            topic_of(content, name)
-    return row, content
+            get_topic(content, name)
 
 
 async def check_question(parts: AiParts, caller: Principal, body: AiJobBody, user_id: UUID | None) -> UUID | None:
@@ -163,7 +153,7 @@ async def check_question(parts: AiParts, caller: Principal, body: AiJobBody, use
     """
     user = await resolve_user(parts.database, caller, user_id)
     assert_prompt(body.prompt)
-    await find_model(parts.database, caller.organization, body.model_id, body.branch_id, body.topic_name)
+    await assert_askable(parts.database, caller.organization, body.model_id, body.branch_id, body.topic_name)
     return user
 
 
@@ -225,7 +215,7 @@ async def ask_in_thread(parts: AiParts, caller: Principal, conversation_id: UUID
     database = parts.database
     thread = await get_conversation(database, caller.organization, conversation_id, seer_of(caller))
     body = AiJobBody(model_id=thread.model_id, branch_id=thread.branch_id, prompt=prompt)
-    await find_model(database, caller.organization, body.model_id, body.branch_id)
+    await assert_askable(database, caller.organization, body.model_id, body.branch_id)
     job = _question_job(parts, caller, body, thread.id, caller.user_id or thread.user_id, [])
     draft = QuestionDraft(job, _thread_head(caller, body, thread.id, thread.user_id))
     async with database.joined() as (inside, connection):
@@ -333,7 +323,9 @@ async def _draft_call(
     run: bool = True,
 ) -> JobRow:
     user = await resolve_user(parts.database, caller, body.user_id)
-    await find_model(parts.database, caller.organization, body.model_id, body.branch_id, topic, known, *(topics or ()))
+    await assert_askable(
+        parts.database, caller.organization, body.model_id, body.branch_id, topic, known, *(topics or ())
+    )
     assert_prompt(body.prompt)
     params = AiParams(
         prompt=body.prompt,
@@ -371,51 +363,8 @@ async def wait_for_call(parts: AiParts, job: JobRow) -> tuple[JobRow, StoredActi
     if job.state is not JobState.COMPLETED:
         if job.error_code == ErrorCode.TOPIC_NOT_FOUND:
             raise NotFoundError(job.error_message or "no topic", code=ErrorCode.TOPIC_NOT_FOUND)
-        code = public_code(job.error_code or ErrorCode.INTERNAL)
+        code = to_public_code(job.error_code or ErrorCode.INTERNAL)
         raise AiFaultError(job.error_message or "the question failed", code=ErrorCode(code))
     async with parts.database.transaction() as connection:
         actions = (await read_actions(connection, [job.id]))[job.id]
     return job, next((action for action in reversed(actions) if action.type is ActionType.GENERATE_QUERY), None)
-
-
-async def draw_chart(
-    database: Database,
-    organization: str,
-    user_id: UUID | None,
-    job_id: UUID,
-    *,
-    width: int,
-    height: int,
-    svg: bool,
-    dark: bool = False,
-) -> bytes | str:
-    """Draw the chart of a job: its last drawable query, or that of its thread where it only changed the style.
-
-    Raises:
-        NotFoundError: No such job, or it is not COMPLETE.
-        UndrawableError: There is nothing to draw.
-    """
-    turn = await read_turn(database, organization, job_id, user_id)
-    if turn.state is not AiState.COMPLETE:
-        raise NotFoundError(f"the job {job_id} is {turn.state}; there is a chart when it is COMPLETE")
-    job, _, _ = await get_ai_job(database, organization, job_id, user_id)
-    turns = [turn]
-    if job.conversation_id is not None and not any(action.drawable for action in turn.actions):
-        thread = await read_thread(database, organization, job.conversation_id, user_id)
-        turns = [earlier for earlier in thread.turns if earlier.created_at <= turn.created_at]
-    drawable = last_drawable(turns)
-    if drawable is None:
-        raise UndrawableError("no query of this thread brought rows")
-    action, chart = drawable
-    return await asyncio.to_thread(_render, action, chart, width=width, height=height, svg=svg, dark=dark)
-
-
-def _render(
-    action: StoredAction, chart: ChartType | None, *, width: int, height: int, svg: bool, dark: bool
-) -> bytes | str:
-    rows = read_rows(action.columns, action.csv or "")
-    spec = chart_spec(
-        action.columns, rows, wanted=chart, title=action.title or "", width=width, height=height, dark=dark,
-        remark=more_rows(action, len(rows)),
-    )  # fmt: skip
-    return render_svg(spec) if svg else render_png(spec)

@@ -10,12 +10,12 @@ from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from towpath.ai.store.tables import AiJobRow
-from towpath.ai.types import AiParams, AiState, StoredAction, ThreadHead, ai_state
+from towpath.ai.types import StoredAction, ThreadHead
 from towpath.core.errors import ConflictError
 from towpath.db.engine import Connection
 from towpath.jobs.store.jobs import add_progress, append_event, create_job, lock_job
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import DELIVER, Cost, DeliveryRef, EventType, JobRef, JobState, Progress
+from towpath.jobs.types import DELIVER, Cost, DeliveryRef, EventType, JobRef, Progress
 from towpath.webhooks.store.deliveries import queue_progress
 
 ACTIVE_ALREADY = "the conversation has an active job; wait for it, or cancel it"
@@ -25,7 +25,7 @@ async def create_ai_job(connection: Connection, job: JobRow, thread: ThreadHead,
     """Accept a job with its thread, new or not, in the caller's transaction; `most` as for `create_job`.
 
     Raises:
-        LimitReached: The organization has as many jobs as it may.
+        LimitReachedError: The organization has as many jobs as it may.
         ConflictError: The thread has an active job; the transaction must roll back.
     """
     await connection.execute(
@@ -64,28 +64,34 @@ async def create_call(connection: Connection, job: JobRow, *, most: int = 0) -> 
     await connection.execute("INSERT INTO ai_jobs (job_id) VALUES (%s)", (job.id,))
 
 
-async def read_ai(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, AiJobRow]:
-    """What some jobs have beside their rows."""
+async def read_details(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, AiJobRow]:
+    """Load what some jobs have beside their rows; jobs of other kinds have none."""
     async with connection.cursor(row_factory=class_row(AiJobRow)) as cursor:
         await cursor.execute("SELECT * FROM ai_jobs WHERE job_id = ANY(%s)", (list(job_ids),))
         return {row.job_id: row for row in await cursor.fetchall()}
 
 
 async def read_actions(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, list[StoredAction]]:
-    """The finished iterations of some jobs, in order."""
-    found: dict[UUID, list[StoredAction]] = {job_id: [] for job_id in job_ids}
+    """Load the finished iterations of some jobs, in order."""
+    actions: dict[UUID, list[StoredAction]] = {job_id: [] for job_id in job_ids}
     rows = await connection.execute(
         "SELECT job_id, body FROM ai_actions WHERE job_id = ANY(%s) ORDER BY job_id, number", (list(job_ids),)
     )
     for job_id, body in await rows.fetchall():
-        found[job_id].append(StoredAction.model_validate(body))
-    return found
+        actions[job_id].append(StoredAction.model_validate(body))
+    return actions
 
 
 async def save_action(
-    connection: Connection, ref: JobRef, action: StoredAction, *, topic: str | None, summary: str | None
+    connection: Connection,
+    ref: JobRef,
+    action: StoredAction,
+    *,
+    topic: str | None,
+    summary: str | None,
+    announce: bool = False,
 ) -> list[DeliveryRef]:
-    """Store a finished iteration with its cost, its event and, where one is wanted, its notice.
+    """Store a finished iteration with its cost and its event.
 
     Args:
         connection: The transaction, in which nothing else is done.
@@ -93,9 +99,10 @@ async def save_action(
         action: The iteration; its number is the next one.
         topic: The topic that the job has from now on.
         summary: The answer; the job is then being delivered, and too late for a cancel.
+        announce: Whether its webhook hears of the progress.
 
     Returns:
-        The notice of the progress that was queued, if one is wanted.
+        The delivery that was queued, if any.
 
     Raises:
         JobNotActiveError: The job has ended: what the iteration brought is dropped.
@@ -122,19 +129,15 @@ async def save_action(
             """,
             (ref.job_id,),
         )
-    told = {"iteration": action.number, "type": action.type, "message": action.message}
-    await append_event(connection, ref.job_id, EventType.PROGRESS, told, key=f"{ref.attempt}:iteration:{action.number}")
+    progress = {"iteration": action.number, "type": action.type, "message": action.message}
+    key = f"{ref.attempt}:iteration:{action.number}"
+    await append_event(connection, ref.job_id, EventType.PROGRESS, progress, key=key)
+    if not announce:
+        return []
     job = await lock_job(connection, ref.organization, ref.job_id)
-    if AiParams.model_validate(job.params).progress_webhook:
-        return await queue_progress(connection, job, action.number, told)
-    return []
+    return await queue_progress(connection, job, action.number, progress)
 
 
-async def note_canceller(connection: Connection, job_id: UUID, who: UUID | None) -> None:
-    """Remember who cancelled a job."""
-    await connection.execute("UPDATE ai_jobs SET cancelled_by = %s WHERE job_id = %s", (who, job_id))
-
-
-def state_of(job: JobRow) -> AiState:
-    """A job's state in the words of this API."""
-    return ai_state(JobState(job.state), job.phase)
+async def note_canceller(connection: Connection, job_id: UUID, user_id: UUID | None) -> None:
+    """Record who cancelled a job; None: nobody in person."""
+    await connection.execute("UPDATE ai_jobs SET cancelled_by = %s WHERE job_id = %s", (user_id, job_id))

@@ -1,4 +1,4 @@
-"""Links to threads: who was given one is let in while its row is there and not revoked."""
+"""Links to conversations: who was given one is let in while its row is there and not revoked."""
 
 from __future__ import annotations
 
@@ -15,15 +15,11 @@ from towpath.db.engine import Connection, Database
 
 
 async def add_link(
-    database: Database, organization: str, conversation_id: UUID, *, write: bool, by: UUID | None, seconds: int
+    database: Database, organization: str, conversation_id: UUID, *, write: bool, created_by: UUID | None, seconds: int
 ) -> ChatLinkRow:
-    """Make a link to a thread, which the caller has seen.
-
-    Args:
-        seconds: How long it holds.
-    """
+    """Store a link to a conversation, which the caller has seen; it is valid for so many seconds."""
     row = ChatLinkRow(
-        organization=organization, conversation_id=conversation_id, write=write, created_by=by,
+        organization=organization, conversation_id=conversation_id, write=write, created_by=created_by,
         # By the clock of Postgres, which also tells when it is over.
         expires_at=cast(datetime, func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)),
     )  # fmt: skip
@@ -35,7 +31,7 @@ async def add_link(
 
 
 async def list_links(database: Database, organization: str, conversation_id: UUID) -> list[ChatLinkRow]:
-    """The links to a thread that have not expired, newest first; revoked ones too."""
+    """List the links to a conversation that have not expired, newest first; revoked ones too."""
     query = select(ChatLinkRow).where(
         ChatLinkRow.organization == organization,
         ChatLinkRow.conversation_id == conversation_id,
@@ -50,27 +46,27 @@ async def revoke_link(database: Database, organization: str, conversation_id: UU
     """Let nobody in by a link from now on; again changes nothing.
 
     Raises:
-        NotFoundError: The thread has no such link.
+        NotFoundError: The conversation has no such link.
     """
     async with database.transaction() as connection:
-        done = await connection.execute(
+        updated = await connection.execute(
             "UPDATE chat_links SET revoked_at = coalesce(revoked_at, now())"
             " WHERE id = %s AND conversation_id = %s AND organization = %s",
             (link_id, conversation_id, organization),
         )
-        if not done.rowcount:
+        if not updated.rowcount:
             raise NotFoundError(f"no link {link_id} to this conversation")
 
 
-async def link_holds(database: Database, link_id: UUID) -> bool:
-    """Whether a link lets its bearer in."""
+async def is_link_valid(database: Database, link_id: UUID) -> bool:
+    """Return whether a link lets its bearer in."""
     async with database.transaction() as connection:
-        found = await connection.execute(
+        rows = await connection.execute(
             "SELECT 1 FROM chat_links WHERE id = %s AND revoked_at IS NULL AND expires_at > now()", (link_id,)
         )
-        return await found.fetchone() is not None
+        return await rows.fetchone() is not None
 
 
 async def sweep_links(connection: Connection) -> None:
-    """Forget links that have expired."""
+    """Delete links that have expired."""
     await connection.execute("DELETE FROM chat_links WHERE expires_at < now()")

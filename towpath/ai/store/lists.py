@@ -1,4 +1,4 @@
-"""Lists of AI jobs."""
+"""Questions, one or a list of them, for who may see them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg.rows import kwargs_row
 
-from towpath.ai.store.jobs import read_ai
+from towpath.ai.store.jobs import read_details
 from towpath.ai.store.tables import AiJobRow
 from towpath.ai.types import AI_JOB, AiState
 from towpath.core.errors import NotFoundError
@@ -33,10 +33,13 @@ def _job_row(**columns: Any) -> JobRow:
 async def get_ai_job(
     database: Database, organization: str, job_id: UUID, user_id: UUID | None
 ) -> tuple[JobRow, AiJobRow, int | None]:
-    """One job, with its place in the queue while it waits, from 1.
+    """Load one job, with its place in the queue while it waits, from 1.
 
     Args:
-        user_id: Whose it must be; None: anybody's of the organization.
+        database: Where it is.
+        organization: Whose.
+        job_id: The job.
+        user_id: The person who must have asked; None: anybody of the organization.
 
     Raises:
         NotFoundError: It is not there, or not to be seen.
@@ -51,17 +54,17 @@ async def get_ai_job(
             job = await cursor.fetchone()
         if job is None:
             raise NotFoundError(f"no job {job_id}")
-        return job, (await read_ai(connection, [job_id]))[job_id], await _place(connection, job)
+        return job, (await read_details(connection, [job_id]))[job_id], await _queue_position(connection, job)
 
 
-async def _place(connection: Connection, job: JobRow) -> int | None:
+async def _queue_position(connection: Connection, job: JobRow) -> int | None:
     if job.state.final or job.started_at is not None:
         return None
-    found = await connection.execute(
+    counted = await connection.execute(
         "SELECT count(*) FROM jobs WHERE organization = %s AND kind = %s AND state = 'PENDING' AND created_at <= %s",
         (job.organization, job.kind, job.created_at),
     )
-    return int((await found.fetchone() or (0,))[0])
+    return int((await counted.fetchone() or (0,))[0])
 
 
 async def list_ai_jobs(
@@ -75,7 +78,11 @@ async def list_ai_jobs(
     before: Cursor | None,
     limit: int,
 ) -> tuple[list[tuple[JobRow, AiJobRow]], int]:
-    """Jobs, newest first, and how many there are in all."""
+    """List jobs, newest first.
+
+    Returns:
+        The page, and how many there are in all.
+    """
     conditions = ["organization = %(organization)s", "kind = %(kind)s"]
     values: dict[str, Any] = {"organization": organization, "kind": AI_JOB, "limit": limit}
     if state is not None:
@@ -101,5 +108,5 @@ async def list_ai_jobs(
                 values,
             )
             jobs = await cursor.fetchall()
-        more = await read_ai(connection, [job.id for job in jobs])
-        return [(job, more[job.id]) for job in jobs], total
+        details = await read_details(connection, [job.id for job in jobs])
+        return [(job, details[job.id]) for job in jobs], total

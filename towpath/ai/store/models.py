@@ -16,7 +16,7 @@ from towpath.ai.domain.semantics.content import read_model
 from towpath.ai.domain.semantics.overlay import overlay
 from towpath.ai.semantic_types import Content
 from towpath.ai.store.tables import ConnectionRow, ModelRow
-from towpath.ai.types import ModelKind
+from towpath.ai.types import ModelFilter, ModelKind
 from towpath.core.errors import BadInputError, NotFoundError
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
@@ -35,11 +35,11 @@ SORTS: dict[str, Any] = {
 
 
 async def add_model(database: Database, row: ModelRow) -> ModelRow:
-    """Keep a model; one that is there already under its id stays as it is."""
+    """Store a model; one that is there already under its id stays as it is."""
     async with database.session() as session:
-        known = await session.get(ModelRow, row.id)
-        if known is not None:
-            return known
+        stored = await session.get(ModelRow, row.id)
+        if stored is not None:
+            return stored
         session.add(row)
         await session.flush()
         await session.refresh(row)
@@ -49,9 +49,12 @@ async def add_model(database: Database, row: ModelRow) -> ModelRow:
 async def get_model(
     database: Database, organization: str, model_id: UUID, *, kinds: Sequence[ModelKind] | frozenset[ModelKind] = ()
 ) -> ModelRow:
-    """One model.
+    """Load one model, without what it is laid over.
 
     Args:
+        database: Where it is.
+        organization: Whose.
+        model_id: The model.
         kinds: Only of these kinds; none: of any.
 
     Raises:
@@ -68,39 +71,27 @@ async def get_model(
 
 
 async def list_models(
-    database: Database,
-    organization: str,
-    given: dict[str, Any],
-    *,
-    include_deleted: bool,
-    sort: str,
-    descending: bool,
-    offset: int,
-    limit: int,
+    database: Database, organization: str, model_filter: ModelFilter, *, offset: int, limit: int
 ) -> tuple[Sequence[ModelRow], int]:
-    """A page of models.
-
-    Args:
-        given: Columns with the values that they must have.
-        sort: A name of `SORTS`.
+    """List models.
 
     Returns:
         The page, and how many there are in all.
     """
     query = select(ModelRow).where(ModelRow.organization == organization)
     count = select(func.count()).select_from(ModelRow).where(ModelRow.organization == organization)
-    conditions = [getattr(ModelRow, name) == value for name, value in given.items()]
-    if not include_deleted:
+    conditions = [getattr(ModelRow, name) == value for name, value in model_filter.columns.items()]
+    if not model_filter.include_deleted:
         conditions.append(col(ModelRow.deleted_at).is_(None))
-    order = col(SORTS[sort])
-    query = query.where(*conditions).order_by(order.desc() if descending else order, col(ModelRow.id))
+    order = col(SORTS[model_filter.sort])
+    query = query.where(*conditions).order_by(order.desc() if model_filter.descending else order, col(ModelRow.id))
     async with database.session() as session:
         rows = (await session.exec(query.offset(offset).limit(limit))).all()
         return rows, (await session.exec(count.where(*conditions))).one()
 
 
-async def models_over(database: Database, organization: str, model_ids: Sequence[UUID]) -> Sequence[ModelRow]:
-    """The live models that are laid over some others, branches and extensions."""
+async def list_models_over(database: Database, organization: str, model_ids: Sequence[UUID]) -> Sequence[ModelRow]:
+    """List the live models that are laid over some others: branches and extensions."""
     query = select(ModelRow).where(
         ModelRow.organization == organization,
         col(ModelRow.base_model_id).in_(model_ids),
@@ -110,10 +101,10 @@ async def models_over(database: Database, organization: str, model_ids: Sequence
         return (await session.exec(query.order_by(col(ModelRow.created_at)))).all()
 
 
-async def models_of(
+async def list_models_of(
     database: Database, organization: str, connection_id: UUID, *, kind: ModelKind | None = None
 ) -> Sequence[ModelRow]:
-    """The live models over a connection, of one kind or of any, the newest first."""
+    """List the live models over a connection, of one kind or of any, the newest first."""
     query = select(ModelRow).where(
         ModelRow.organization == organization,
         ModelRow.connection_id == connection_id,
@@ -125,47 +116,47 @@ async def models_of(
         return (await session.exec(query.order_by(col(ModelRow.created_at).desc(), col(ModelRow.id)))).all()
 
 
-async def change_model(database: Database, organization: str, model_id: UUID, changed: dict[str, Any]) -> ModelRow:
-    """Change a model's columns.
+async def change_model(database: Database, organization: str, model_id: UUID, changes: dict[str, Any]) -> ModelRow:
+    """Change columns of a model.
 
     Raises:
         NotFoundError: It is not there.
     """
     row = await get_model(database, organization, model_id)
     async with database.session() as session:
-        for name, value in {**changed, "updated_at": datetime.now(UTC)}.items():
+        for name, value in {**changes, "updated_at": datetime.now(UTC)}.items():
             setattr(row, name, value)
         session.add(row)
     return row
 
 
-async def layers_of(database: Database, row: ModelRow) -> list[ModelRow]:
-    """A model and those below it, the lowest first.
+async def load_layers(database: Database, row: ModelRow) -> list[ModelRow]:
+    """Load a model and those below it, the lowest first.
 
     Raises:
         NotFoundError: One of them was deleted.
         BadInputError: There are too many.
     """
-    found = [row]
-    while found[0].base_model_id is not None and len(found) < MAX_LAYERS:
-        found.insert(0, await get_model(database, row.organization, found[0].base_model_id))
-    if found[0].base_model_id is not None:
+    layers = [row]
+    while layers[0].base_model_id is not None and len(layers) < MAX_LAYERS:
+        layers.insert(0, await get_model(database, row.organization, layers[0].base_model_id))
+    if layers[0].base_model_id is not None:
         raise BadInputError(f"baseModelId: a model has at most {MAX_LAYERS} layers", field="baseModelId")
-    return found
+    return layers
 
 
 async def read_layers(
     connection: Connection, organization: str, model_id: UUID
 ) -> tuple[ConnectionRow | None, list[dict[str, Any]]]:
-    """A model's connection and what its layers say, the lowest first, in one statement.
+    """Read a model's connection and the content of its layers, the lowest first, in one statement.
 
     Returns:
-        No connection: it is gone.
+        The connection, None where it was deleted, and the contents.
 
     Raises:
         NotFoundError: The model, or one below it, is not there.
     """
-    found = await connection.execute(
+    cursor = await connection.execute(
         """
         WITH RECURSIVE layers AS (
             SELECT m.*, 1 AS depth FROM semantic_models m
@@ -180,46 +171,51 @@ async def read_layers(
         """,
         {"id": model_id, "org": organization, "most": MAX_LAYERS},
     )
-    rows = await found.fetchall()
+    rows = await cursor.fetchall()
     if not rows or rows[0][1] is not None:
         raise NotFoundError(f"no model {model_id}, or one that it is laid over is gone")
     _, _, connection_id, name, kind, config, path = rows[-1]
-    reached = None
+    database_row = None
     if connection_id is not None:
-        reached = ConnectionRow(
+        database_row = ConnectionRow(
             id=connection_id, organization=organization, name=name, kind=kind, config=config, path=path
         )
-    return reached, [row[0] for row in rows]
+    return database_row, [row[0] for row in rows]
 
 
 def merge_layers(layers: Sequence[dict[str, Any]]) -> Content:
-    """The model that some layers make, the lowest first.
-
-    Raises:
-        BadInputError: They do not make a valid one; the place is named.
-    """
-    return _merged(tuple(write_json(one) for one in layers))
-
-
-async def whole_model(database: Database, row: ModelRow, own: dict[str, Any] | None = None) -> Content:
-    """A model with all that it is laid over.
+    """Merge layers into a model; the same layers are parsed once in a process.
 
     Args:
+        layers: What each says, the lowest first.
+
+    Raises:
+        BadInputError: They do not make a valid model; the place is named.
+    """
+    return _parse_merged(tuple(write_json(layer) for layer in layers))
+
+
+async def load_content(database: Database, row: ModelRow, own: dict[str, Any] | None = None) -> Content:
+    """Load the content of a model with all that it is laid over.
+
+    Args:
+        database: Where the layers are.
         row: The model.
         own: Takes the place of its own content, to see whether it fits.
 
     Raises:
         BadInputError: The layers do not make a valid model; the place is named.
     """
-    layers = await layers_of(database, row)
-    said = [own if own is not None and layer is layers[-1] else layer.content for layer in layers]
+    layers = await load_layers(database, row)
+    contents = [layer.content for layer in layers]
+    if own is not None:
+        contents[-1] = own
     # Some thousand expressions may have to be parsed.
-    return await asyncio.to_thread(merge_layers, said)
+    return await asyncio.to_thread(merge_layers, contents)
 
 
 @lru_cache(maxsize=64)
-def _merged(layers: tuple[bytes, ...]) -> Content:
-    """The same layers make the same model: every expression in it need not be parsed anew for every question."""
+def _parse_merged(layers: tuple[bytes, ...]) -> Content:
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = overlay(merged, parse_json(layer))

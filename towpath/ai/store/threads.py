@@ -8,12 +8,13 @@ from uuid import UUID
 from psycopg.rows import class_row, kwargs_row
 
 from towpath.accounts.types import organization_uuid
-from towpath.ai.store.jobs import read_actions, read_ai, state_of
+from towpath.ai.store.jobs import read_actions, read_details
 from towpath.ai.store.tables import AiJobRow
-from towpath.ai.types import AI_JOB, Conversation, StoredAction, Thread, Turn
+from towpath.ai.types import AI_JOB, AiParams, Conversation, StoredAction, Thread, Turn, to_ai_state
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.jobs.store.jobs import Cursor
+from towpath.jobs.params import params_of
+from towpath.jobs.store.jobs import Cursor, get_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
 
@@ -25,41 +26,50 @@ CANCELLED = "The question was cancelled."
 async def get_conversation(
     database: Database, organization: str, conversation_id: UUID, user_id: UUID | None
 ) -> Conversation:
-    """One conversation.
+    """Load a conversation without its turns.
 
     Args:
-        user_id: Whose it must be; None: anybody's of the organization.
+        database: Where it is.
+        organization: Whose.
+        conversation_id: The conversation.
+        user_id: The person it must belong to; None: anybody of the organization.
 
     Raises:
         NotFoundError: It is not there, or not to be seen.
     """
     async with database.transaction() as connection:
-        return await read_conversation(connection, organization, conversation_id, user_id)
+        return await _read_conversation(connection, organization, conversation_id, user_id)
 
 
-async def read_conversation(
+async def _read_conversation(
     connection: Connection, organization: str, conversation_id: UUID, user_id: UUID | None
 ) -> Conversation:
-    """The same, within a transaction."""
     async with connection.cursor(row_factory=class_row(Conversation)) as cursor:
         await cursor.execute(
             f"SELECT {COLUMNS} FROM conversations WHERE id = %s AND organization = %s"
             " AND (%s::uuid IS NULL OR user_id = %s)",
             (conversation_id, organization, user_id, user_id),
         )
-        found = await cursor.fetchone()
-    if found is None:
+        conversation = await cursor.fetchone()
+    if conversation is None:
         raise NotFoundError(f"no conversation {conversation_id}")
-    return found
+    return conversation
 
 
 async def list_conversations(
     database: Database, organization: str, user_id: UUID | None, *, before: Cursor | None, limit: int
 ) -> tuple[list[Conversation], int]:
-    """Conversations with the latest activity first, and how many there are in all.
+    """List conversations with the latest activity first.
 
     Args:
-        user_id: Whose; the organization's own id: those that belong to no user; None: all.
+        database: Where they are.
+        organization: Whose.
+        user_id: The person they belong to; the organization's own id: those that belong to nobody; None: all.
+        before: Where the page before ended.
+        limit: How many, at most.
+
+    Returns:
+        The page, and how many there are in all.
     """
     where = "organization = %(organization)s AND (%(user)s::uuid IS NULL OR coalesce(user_id, %(self)s) = %(user)s)"
     values: dict[str, object] = {
@@ -83,21 +93,24 @@ async def list_conversations(
 
 
 async def read_thread(database: Database, organization: str, conversation_id: UUID, user_id: UUID | None) -> Thread:
-    """A conversation with its turns, the newest 200 of them, oldest first.
+    """Load a conversation with its turns, the newest 200 of them, oldest first.
 
     Args:
-        user_id: Whose it must be; None: anybody's of the organization.
+        database: Where it is.
+        organization: Whose.
+        conversation_id: The conversation.
+        user_id: The person it must belong to; None: anybody of the organization.
 
     Raises:
         NotFoundError: It is not there, or not to be seen.
     """
     async with database.transaction() as connection:
-        conversation = await read_conversation(connection, organization, conversation_id, user_id)
-        found = await connection.execute(
+        conversation = await _read_conversation(connection, organization, conversation_id, user_id)
+        names = await connection.execute(
             "SELECT name FROM semantic_models WHERE id = %s AND organization = %s",
             (conversation.model_id, organization),
         )
-        model = await found.fetchone()
+        model = await names.fetchone()
         turns = await read_turns(connection, conversation_id)
         counted = await connection.execute("SELECT count(*) FROM jobs WHERE conversation_id = %s", (conversation_id,))
         return Thread(
@@ -108,43 +121,70 @@ async def read_thread(database: Database, organization: str, conversation_id: UU
         )
 
 
-async def read_turn(database: Database, organization: str, job_id: UUID, user_id: UUID | None) -> Turn:
-    """One question with all that came of it.
+async def read_turn(
+    database: Database, organization: str, job_id: UUID, user_id: UUID | None, *, conversation_id: UUID | None = None
+) -> Turn:
+    """Load one question with all that came of it.
+
+    Args:
+        database: Where it is.
+        organization: Whose.
+        job_id: Its job.
+        user_id: The person who must have asked it; None: anybody of the organization.
+        conversation_id: The conversation that it must belong to; None: any.
 
     Raises:
-        NotFoundError: It is not there, or not to be seen.
+        NotFoundError: It is not there, not to be seen, or of another conversation.
     """
     async with database.transaction() as connection:
-        return await read_turn_in(connection, organization, job_id, user_id)
+        jobs = await _read_jobs(
+            connection, "id = %(id)s AND organization = %(organization)s", {"id": job_id, "organization": organization}
+        )
+        if jobs and conversation_id is not None:
+            _assert_of_conversation(jobs[0], conversation_id)
+        if not jobs or jobs[0].kind != AI_JOB or user_id not in {None, jobs[0].user_id}:
+            raise NotFoundError(f"no job {job_id}")
+        return (await _read_turns_of(connection, jobs))[0]
 
 
-async def read_turn_in(connection: Connection, organization: str, job_id: UUID, user_id: UUID | None) -> Turn:
-    """The same, within a transaction."""
-    jobs = await _jobs(
-        connection,
-        "id = %(id)s AND organization = %(organization)s AND kind = %(kind)s"
-        " AND (%(user)s::uuid IS NULL OR user_id = %(user)s)",
-        {"id": job_id, "organization": organization, "kind": AI_JOB, "user": user_id},
-    )
-    if not jobs:
-        raise NotFoundError(f"no job {job_id}")
-    return (await _turns(connection, jobs))[0]
+async def get_thread_job(database: Database, organization: str, conversation_id: UUID, job_id: UUID) -> JobRow:
+    """Load a job of a conversation.
+
+    Raises:
+        NotFoundError: It is not there, or of another conversation.
+    """
+    job = await get_job(database, organization, job_id)
+    _assert_of_conversation(job, conversation_id)
+    return job
 
 
-async def read_turns(connection: Connection, conversation_id: UUID, *, limit: int = MAX_TURNS) -> list[Turn]:
-    """The newest turns of a conversation, oldest first."""
-    return await _turns(
-        connection, await _jobs(connection, "conversation_id = %(id)s", {"id": conversation_id}, limit=limit)
-    )
+def _assert_of_conversation(job: JobRow, conversation_id: UUID) -> None:
+    if job.conversation_id != conversation_id:
+        raise NotFoundError(f"no job {job.id} in this conversation")
+
+
+async def read_turns(
+    connection: Connection, conversation_id: UUID, *, limit: int = MAX_TURNS, except_job: UUID | None = None
+) -> list[Turn]:
+    """Load the newest turns of a conversation, oldest first.
+
+    Args:
+        connection: The transaction.
+        conversation_id: The conversation.
+        limit: How many are looked at.
+        except_job: One that is left out of them, since its caller has it already.
+    """
+    jobs = await _read_jobs(connection, "conversation_id = %(id)s", {"id": conversation_id}, limit=limit)
+    return await _read_turns_of(connection, [job for job in jobs if job.id != except_job])
 
 
 async def sweep_conversations(connection: Connection, *, days: int, limit: int) -> int:
-    """Delete threads whose questions have all gone, and that nobody has gone on with for so many days.
+    """Delete conversations whose questions are all deleted, and that nobody has continued for so many days.
 
     Returns:
-        How many went.
+        How many were deleted.
     """
-    gone = await connection.execute(
+    deleted = await connection.execute(
         """
         DELETE FROM conversations WHERE id IN (
             SELECT id FROM conversations c WHERE updated_at < now() - make_interval(days => %s)
@@ -153,10 +193,10 @@ async def sweep_conversations(connection: Connection, *, days: int, limit: int) 
         """,
         (days, limit),
     )
-    return gone.rowcount
+    return deleted.rowcount
 
 
-async def _jobs(connection: Connection, where: str, values: dict[str, object], *, limit: int = 1) -> list[JobRow]:
+async def _read_jobs(connection: Connection, where: str, values: dict[str, object], *, limit: int = 1) -> list[JobRow]:
     async with connection.cursor(row_factory=kwargs_row(lambda **row: JobRow.model_validate(row))) as cursor:
         await cursor.execute(
             f"SELECT * FROM jobs WHERE {where} ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
@@ -165,13 +205,13 @@ async def _jobs(connection: Connection, where: str, values: dict[str, object], *
         return list(reversed(await cursor.fetchall()))
 
 
-async def _turns(connection: Connection, jobs: Sequence[JobRow]) -> list[Turn]:
+async def _read_turns_of(connection: Connection, jobs: Sequence[JobRow]) -> list[Turn]:
     ids = [job.id for job in jobs]
-    more, actions = await read_ai(connection, ids), await read_actions(connection, ids)
-    return [_turn(job, more[job.id], actions[job.id]) for job in jobs if job.id in more]
+    details, actions = await read_details(connection, ids), await read_actions(connection, ids)
+    return [_make_turn(job, details[job.id], actions[job.id]) for job in jobs if job.id in details]
 
 
-def _turn(job: JobRow, more: AiJobRow, actions: list[StoredAction]) -> Turn:
+def _make_turn(job: JobRow, details: AiJobRow, actions: list[StoredAction]) -> Turn:
     error = None
     if job.state is JobState.FAILED:
         error = job.error_message or "The question failed."
@@ -179,12 +219,13 @@ def _turn(job: JobRow, more: AiJobRow, actions: list[StoredAction]) -> Turn:
         error = CANCELLED
     return Turn(
         job_id=job.id,
-        prompt=str(job.params.get("prompt", "")),
-        state=state_of(job),
+        conversation_id=job.conversation_id,
+        prompt=params_of(job, AiParams).prompt,
+        state=to_ai_state(job.state, job.phase),
         paused=job.state is JobState.PAUSED,
-        topic=more.topic,
+        topic=details.topic,
         actions=actions,
-        answer=more.summary if job.state is JobState.COMPLETED else None,
+        answer=details.summary if job.state is JobState.COMPLETED else None,
         error=error,
         usd=job.cost_usd,
         input_tokens=job.input_tokens,

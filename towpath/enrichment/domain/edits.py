@@ -15,7 +15,7 @@ from towpath.enrichment.domain.content import Content
 from towpath.enrichment.domain.drafts import humanised
 from towpath.enrichment.domain.forms import closed
 from towpath.enrichment.domain.schema import FLAGS, TYPES, read_content
-from towpath.llm.marks import MATERIAL, marked, unmarked
+from towpath.llm.marks import MATERIAL, enclose_in_marks, escape_marks
 from towpath.llm.types import Prompt
 
 MAX_EDITS = 20
@@ -132,8 +132,8 @@ def edit_prompt(content: Content, instruction: str, sources: Sequence[str] = ())
     fields = "\n".join(
         f"- {name}: {spec.get('type', 'object')}" for name, spec in content["root"]["properties"].items()
     )
-    extra = "".join(f"\nSource:\n{marked(source[:SOURCE_CHARACTERS])}" for source in sources)
-    asked = unmarked(f"Fields of {content['root'].get('name')}:\n{fields}\nInstruction: {instruction}")
+    extra = "".join(f"\nSource:\n{enclose_in_marks(source[:SOURCE_CHARACTERS])}" for source in sources)
+    asked = escape_marks(f"Fields of {content['root'].get('name')}:\n{fields}\nInstruction: {instruction}")
     system = "You change the schema of a record by small edits."
     return Prompt(
         system=f"{system} {MATERIAL}" if sources else system,

@@ -9,7 +9,7 @@ from towpath.core.json_values import write_json
 from towpath.enrichment.domain.content import GENERAL, Content, domain_description, domain_name, flagged, value_of
 from towpath.enrichment.domain.forms import answer_form, closed
 from towpath.enrichment.types import Classification, ClassificationStatus, Conflict
-from towpath.llm.marks import MATERIAL, marked, unmarked
+from towpath.llm.marks import MATERIAL, enclose_in_marks, escape_marks
 from towpath.llm.types import ImagePart, Prompt
 
 MAX_SOURCE_CHARACTERS = 60_000
@@ -65,8 +65,10 @@ def enrichment_prompt(
         lines.append(f"Keep these values exactly: {_json(fixed)}")
     if note:
         lines.append(f"Note: {note}")
-    lines = [unmarked(line) for line in lines]
-    lines.extend(f"Source {number}:\n{marked(text)}" for number, text in enumerate(_bounded(sources), start=1))
+    lines = [escape_marks(line) for line in lines]
+    lines.extend(
+        f"Source {number}:\n{enclose_in_marks(text)}" for number, text in enumerate(_bounded(sources), start=1)
+    )
     system = f"{RULES} {MATERIAL}" if sources else RULES
     most = min(MAX_TOKENS, max(MIN_TOKENS, FIELD_TOKENS * count_leaves(form) * (1 + len(languages) // 4)))
     return Prompt(system=system, user="\n".join(lines), form=form, images=list(images), most_tokens=most, strict=strict)

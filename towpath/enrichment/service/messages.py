@@ -11,21 +11,14 @@ from typing import Any
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Database
 from towpath.enrichment.service.results import job_result
-from towpath.enrichment.types import BATCH_ENRICHMENT, LLM_KINDS, STATUS_OF, LlmEvent
+from towpath.enrichment.types import STATUS_OF, LlmEvent
+from towpath.jobs.registry import job_type
 from towpath.jobs.store.event_log import read_events
-from towpath.jobs.store.jobs import get_job
+from towpath.jobs.store.jobs import get_job, last_restart
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import EventType, JobEvent, JobState
 
 STEP = 10
-HIDDEN = frozenset({EventType.CREATED, EventType.STARTED, EventType.PHASE, EventType.PROGRESS})
-AWAY_NAMES = {
-    "provider": "current_model",
-    "attempt": "current_attempt",
-    "message": "last_error_summary",
-    "nextAttemptAt": "next_attempt_at",
-    "givesUpAt": "gives_up_at",
-}
 ENDS = {
     EventType.COMPLETED: JobState.COMPLETED,
     EventType.FAILED: JobState.FAILED,
@@ -60,6 +53,11 @@ async def has_every_message(database: Database, job: JobRow, position: int | Non
     return True
 
 
+async def find_first_event(database: Database, job: JobRow, position: int | None) -> int:
+    """Find the event after which a stream begins: behind a reader's position, else with the last restart."""
+    return await last_restart(database, job.id) if position is None else event_before(position)
+
+
 def event_before(position: int) -> int:
     """Return the event before the one that a message belongs to: more messages may have come of that."""
     return max((position - 1) // STEP, 0)
@@ -79,18 +77,12 @@ async def numbered_messages(
 async def _messages(database: Database, job: JobRow, event: JobEvent) -> list[dict[str, Any]]:
     if event.type in ENDS:
         return await _end(database, job, event)
-    if event.type in HIDDEN and job.kind in LLM_KINDS:
+    vocabulary = job_type(job.kind).events
+    if event.type in vocabulary.hidden:
         return []
-    name = event.type.removeprefix("job.") if job.kind in LLM_KINDS else event.type
-    if event.type == EventType.PROVIDER_AWAY and job.kind in LLM_KINDS:
-        return [_message(job, event, name, JobState.RUNNING, _away(event.data))]
-    at = STATES.get(event.type, JobState.RUNNING)
-    return [_message(job, event, name, at, event.data)]
-
-
-def _away(data: dict[str, Any]) -> dict[str, Any]:
-    """A try that failed, in the members that every event of this stream has."""
-    return {AWAY_NAMES.get(name, name): value for name, value in data.items()}
+    state = STATES.get(event.type, JobState.RUNNING)
+    data = vocabulary.data_of(event.type, event.data)
+    return [_message(job, event, vocabulary.name_of(event.type), state, data)]
 
 
 async def _end(database: Database, job: JobRow, event: JobEvent) -> list[dict[str, Any]]:
@@ -106,7 +98,7 @@ async def _end(database: Database, job: JobRow, event: JobEvent) -> list[dict[st
         "last_error_summary": error.get("message"),
     }
     messages: list[tuple[str, dict[str, Any]]] = []
-    if job.kind == BATCH_ENRICHMENT:
+    if job_type(job.kind).events.has_summary:
         reason = "cancelled" if final is JobState.CANCELLED else error.get("code")
         if final is JobState.FAILED and counts["total_entities"] <= event.data.get("processed", 0):
             # All of them had their turn: nothing was stopped.

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from towpath.db.engine import Database
-from towpath.enrichment.job_types import EnrichmentParams
+from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.records import result_of, result_view
 from towpath.enrichment.store.records import job_records
 from towpath.enrichment.store.tables import RecordRow
-from towpath.enrichment.types import BATCH_ENRICHMENT, SINGLE_ENRICHMENT
 from towpath.jobs.params import params_of
+from towpath.jobs.registry import job_type
 from towpath.jobs.store.tables import JobRow
 
 
@@ -54,13 +54,22 @@ def results_of_single(job: JobRow, rows: Sequence[RecordRow]) -> EntityResults:
 
 
 async def job_result(database: Database, job: JobRow) -> dict[str, Any]:
-    """Load what a job has brought: the models' results of one entity, a short row for each of many, or its own."""
-    if job.kind not in {SINGLE_ENRICHMENT, BATCH_ENRICHMENT}:
-        return job.result or {}
+    """Load what a job of any kind has brought: what its kind loads, else the small result in its row."""
+    load = job_type(job.kind).load_result
+    return job.result or {} if load is None else await load(database, job)
+
+
+async def load_single_result(database: Database, job: JobRow) -> dict[str, Any]:
+    """Load the models' results of one entity, and the fused one."""
     async with database.transaction() as connection:
         rows = await job_records(connection, job.id)
-    if job.kind == SINGLE_ENRICHMENT:
-        return single_result(results_of_single(job, rows))
+    return single_result(results_of_single(job, rows))
+
+
+async def load_batch_result(database: Database, job: JobRow) -> dict[str, Any]:
+    """Load the counts of a job of many entities, and a short row for each of them."""
+    async with database.transaction() as connection:
+        rows = await job_records(connection, job.id)
     by_entity: dict[int, list[RecordRow]] = {}
     for row in rows:
         by_entity.setdefault(row.entity_index, []).append(row)

@@ -18,7 +18,7 @@ from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.prompts import note_of, source_share
 from towpath.enrichment.expertise_calls import EnrichmentContext
-from towpath.enrichment.job_types import EnrichmentParams
+from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
 from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from towpath.jobs.domain import Outcome

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from towpath.db.engine import Database
 from towpath.enrichment.types import LLM_KINDS, STATUS_OF
-from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.rows import plain_warnings
 from towpath.jobs.store.event_log import read_last_value
 from towpath.jobs.store.jobs import list_jobs
 from towpath.jobs.store.staging import read_failures

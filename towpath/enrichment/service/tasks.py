@@ -16,7 +16,7 @@ from towpath.enrichment.domain.runs import assemble, call_key, calls_of, record_
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain
 from towpath.enrichment.fusion_calls import fuse_results
-from towpath.enrichment.job_types import EditParams, GenerationParams, MergeParams, RetryParams
+from towpath.enrichment.params import EditParams, GenerationParams, MergeParams, RetryParams
 from towpath.enrichment.pipeline import emit
 from towpath.enrichment.records import fusion_record, merged_result, result_of, result_view
 from towpath.enrichment.service.starts import samples_of

@@ -19,11 +19,13 @@ from towpath.core.errors import (
     TowpathError,
 )
 from towpath.db.engine import Database
+from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.service.results import EntityResults, job_result, results_of_single, single_result
 from towpath.enrichment.store.records import job_records
 from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import SyncBody
 from towpath.jobs.event_hub import EventHub
+from towpath.jobs.params import params_of
 from towpath.jobs.store.jobs import get_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobState
@@ -88,9 +90,11 @@ async def wait_for_enrichment(
                 news.clear()
     if _is_held(job):
         await cancel(organization, job_id)
-        classification = job.params["classification"]
+        classification = params_of(job, EnrichmentParams).classification
+        assert classification is not None, "a job is held after the check of its type"
         raise WrongTypeError(
-            f"the entity is no {classification['expected_type']}: {classification['reasoning']}", classification
+            f"the entity is no {classification.expected_type}: {classification.reasoning}",
+            classification.model_dump(mode="json"),
         )
     if not job.state.final:
         raise ModelTimeoutError(
@@ -122,7 +126,7 @@ async def wait_for_task(
 
 
 def _is_held(job: JobRow) -> bool:
-    return job.state is JobState.PAUSED and "classification" in job.params
+    return job.state is JobState.PAUSED and params_of(job, EnrichmentParams).classification is not None
 
 
 def _error_of(job: JobRow, rows: list[RecordRow]) -> TowpathError:

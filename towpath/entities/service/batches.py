@@ -15,17 +15,17 @@ from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import entity_uid
 from towpath.entities.domain.parsing import ScalarFields, parse_entity
-from towpath.entities.job_types import BatchParams
+from towpath.entities.params import BatchParams
 from towpath.entities.service.dynamic import index_for_write
 from towpath.entities.store.indexes import find_index
 from towpath.entities.store.results import read_results
 from towpath.entities.types import ENTITY_BATCH, BatchStatus
 from towpath.entities.views import STATUS_PATH, batch_view, candidate_view, entity_answer
 from towpath.jobs.params import params_of
+from towpath.jobs.rows import ref_of
 from towpath.jobs.staging import ItemKind, StagedUpload, Stager, UploadBody, UploadLimits
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import StagedItem, read_failures
-from towpath.jobs.store.starts import ref_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import JobWarning

@@ -5,7 +5,7 @@ from __future__ import annotations
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.domain.parsing import ScalarFields, append_fields
-from towpath.entities.job_types import ReindexParams
+from towpath.entities.params import ReindexParams
 from towpath.entities.store.generations import find_building
 from towpath.entities.store.indexes import DEFAULT_INDEX, Index, create_index, find_index, generation, save_config
 from towpath.entities.types import FieldType, IndexConfig, IndexField

@@ -13,7 +13,7 @@ import numpy as np
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import Draft, Entity, make_draft, read_checked_entity
-from towpath.entities.job_types import BatchParams
+from towpath.entities.params import BatchParams
 from towpath.entities.service import training
 from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.matching import Matcher, store_scores

@@ -13,7 +13,7 @@ from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoun
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
-from towpath.entities.job_types import ReindexParams
+from towpath.entities.params import ReindexParams
 from towpath.entities.service import training
 from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_all

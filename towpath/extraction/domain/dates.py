@@ -66,16 +66,16 @@ def parse_datetime(text: str) -> datetime | None:
     if clock is None or day is None:
         return None
     try:
-        told = time.fromisoformat(clock[1].zfill(8 if clock[1].count(":") == 2 else 5))
+        hour = time.fromisoformat(clock[1].zfill(8 if clock[1].count(":") == 2 else 5))
     except ValueError:
         return None
-    return datetime.combine(day, _in_day(told, clock[2]))
+    return datetime.combine(day, _in_day(hour, clock[2]))
 
 
-def _in_day(told: time, half: str | None) -> time:
-    if half is None or not 1 <= told.hour <= 12:
-        return told
-    return told.replace(hour=told.hour % 12 + (12 if half[0].lower() == "p" else 0))
+def _in_day(hour: time, half: str | None) -> time:
+    if half is None or not 1 <= hour.hour <= 12:
+        return hour
+    return hour.replace(hour=hour.hour % 12 + (12 if half[0].lower() == "p" else 0))
 
 
 def _from_numbers(first: str, mark: str, second: str, third: str) -> date | None:
@@ -93,13 +93,13 @@ def _from_numbers(first: str, mark: str, second: str, third: str) -> date | None
 
 def _month(name: str) -> int | None:
     name = name.lower()
-    found = {
+    numbers = {
         number
         for number, names in enumerate(_MONTHS, 1)
         for each in names.split()
         if each.startswith(name) and len(name) >= MIN_MONTH
     }
-    return found.pop() if len(found) == 1 else None
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 def _day(year: str, month: int | None, day: str) -> date | None:

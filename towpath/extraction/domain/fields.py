@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from towpath.documents.bands import Band, BandKind, bands_of
-from towpath.documents.lines import Cell, Row, around, rows_of, usual_height
+from towpath.documents.bands import Band, BandKind, find_bands
+from towpath.documents.lines import Cell, Row, enclose, find_rows, measure_usual_height
 from towpath.documents.types import Box, PageContent, Word
-from towpath.extraction.domain.marked import markdown_lines, markdown_tables
+from towpath.extraction.domain.marked import find_markdown_lines, find_markdown_tables
 
 # How sure a pair is by where its value stands.
 AFTER_COLON = 0.97
@@ -77,15 +77,15 @@ class PageFields:
     grids: list[Grid]
 
 
-def fields_of(page: PageContent) -> PageFields:
+def read_fields(page: PageContent) -> PageFields:
     """The pairs and tables of a page: by the places of its words, else by its Markdown."""
-    found = PageFields([], [])
+    fields = PageFields([], [])
     if page.words and page.width and page.height:
-        rows = rows_of(page.words, page.width, page.height)
-        _Region(page.page, usual_height(rows), found).read(rows)
+        rows = find_rows(page.words, page.width, page.height)
+        _Region(page.page, measure_usual_height(rows), fields).read(rows)
     else:
-        _read_markdown(page, found)
-    return found
+        _read_markdown(page, fields)
+    return fields
 
 
 def is_label(text: str) -> bool:
@@ -96,7 +96,7 @@ def is_label(text: str) -> bool:
     return LETTERS.search(plain) is not None
 
 
-def bare_label(text: str) -> str:
+def strip_label(text: str) -> str:
     """A label without its colon."""
     return text.strip().rstrip("".join(COLON)).strip()
 
@@ -112,13 +112,13 @@ class _Region:
 
     page: int
     usual: float
-    found: PageFields
+    fields: PageFields
     values: set[int] = field(default_factory=set)
     depth: int = 0
 
     def read(self, rows: Sequence[Row]) -> None:
         plain: list[tuple[Row, BandKind]] = []
-        for band in bands_of(rows, self.usual):
+        for band in find_bands(rows, self.usual):
             if band.kind == BandKind.COLUMNS and self.depth < MAX_DEPTH:
                 for column in band.columns():
                     replace(self, depth=self.depth + 1).read(column)
@@ -134,7 +134,7 @@ class _Region:
         grid = band.grid()
         entries = [tuple(_entry(cells) for cells in columns) for columns in grid]
         header = tuple(entry.text for entry in entries[0])
-        self.found.grids.append(Grid(header, tuple(entries[1:]), self.page))
+        self.fields.grids.append(Grid(header, tuple(entries[1:]), self.page))
         # A table of two columns may be a form; totals below a table have a label and a number.
         for columns in entries:
             filled = [entry for entry in columns if entry.text]
@@ -146,8 +146,8 @@ class _Region:
         for place, cell in enumerate(row.cells):
             ticked = TICK.match(cell.text)
             if ticked:
-                told = "no" if ticked[1] in UNTICKED else "yes"
-                self._add(ticked[2], Entry(told, cell.confidence, (cell.box,)), TICKED)
+                answer = "no" if ticked[1] in UNTICKED else "yes"
+                self._add(ticked[2], Entry(answer, cell.confidence, (cell.box,)), TICKED)
             elif cell.text.endswith(COLON):
                 self._after_label(row, place, below)
             elif INNER_LABEL.search(cell.text) or JOINED.match(cell.text):
@@ -183,8 +183,8 @@ class _Region:
         if joined:
             label = " ".join([*(each.text for each in before), joined[1]])
             value = " ".join([joined[2], *(each.text for each in after)])
-            kept = _words_entry([word, *after])
-            self._add(label, Entry(value, kept.confidence, kept.boxes), AFTER_COLON)
+            entry = _words_entry([word, *after])
+            self._add(label, Entry(value, entry.confidence, entry.boxes), AFTER_COLON)
 
     def _unmarked(self, row: Row, place: int, below: Sequence[Row], kind: BandKind) -> None:
         """A label without a colon: its value stands right of it or below it, as far as the two can be told apart."""
@@ -229,29 +229,29 @@ class _Region:
             bottom = other.y1
 
     def _add(self, label: str, value: Entry, sure: float) -> None:
-        label = bare_label(label)
+        label = strip_label(label)
         # A label within the value: nobody can say where the one ends and the other begins.
         if value.text and is_label(label) and not INNER_LABEL.search(value.text):
-            self.found.pairs.append(Pair(label, value.text, sure * value.confidence, self.page, value.boxes))
+            self.fields.pairs.append(Pair(label, value.text, sure * value.confidence, self.page, value.boxes))
 
 
-def _read_markdown(page: PageContent, found: PageFields) -> None:
-    for table in markdown_tables(page.content):
+def _read_markdown(page: PageContent, fields: PageFields) -> None:
+    for table in find_markdown_tables(page.content):
         rows = tuple(tuple(Entry(cell) for cell in row) for row in table[1:])
-        found.grids.append(Grid(tuple(table[0]), rows, page.page))
+        fields.grids.append(Grid(tuple(table[0]), rows, page.page))
         for row in table:
             filled = [cell for cell in row if cell]
             if len(filled) == 2 and is_label(filled[0]):
                 sure = RIGHT_OF_COLON if filled[0].endswith(COLON) else RIGHT
-                found.pairs.append(Pair(bare_label(filled[0]), filled[1], sure, page.page))
-    for line in markdown_lines(page.content):
+                fields.pairs.append(Pair(strip_label(filled[0]), filled[1], sure, page.page))
+    for line in find_markdown_lines(page.content):
         label, colon, value = line.partition(":")
         ticked = TICK.match(line)
         if ticked:
-            told = "no" if ticked[1] in UNTICKED else "yes"
-            found.pairs.append(Pair(ticked[2], told, TICKED, page.page))
+            answer = "no" if ticked[1] in UNTICKED else "yes"
+            fields.pairs.append(Pair(ticked[2], answer, TICKED, page.page))
         elif colon and value[:1].isspace() and is_label(label) and not INNER_LABEL.search(value):
-            found.pairs.append(Pair(bare_label(label), value.strip(), AFTER_COLON, page.page))
+            fields.pairs.append(Pair(strip_label(label), value.strip(), AFTER_COLON, page.page))
 
 
 def _names(cell: Cell) -> bool:
@@ -269,7 +269,7 @@ def _text(words: Sequence[Word]) -> str:
 def _words_entry(words: Sequence[Word]) -> Entry:
     if not words:
         return Entry("")
-    return Entry(_text(words), min(word.confidence for word in words), (around(word.box for word in words),))
+    return Entry(_text(words), min(word.confidence for word in words), (enclose(word.box for word in words),))
 
 
 def _entry(cells: Sequence[Cell]) -> Entry:

@@ -17,7 +17,7 @@ MAX_VALUE_WORDS = 30
 _MARKS = re.compile(r"[\W_]+")
 
 
-def place_of(value: Any, pages: Sequence[PageContent]) -> FieldSource:
+def find_source(value: Any, pages: Sequence[PageContent]) -> FieldSource:
     """Find a value of a model in the pages.
 
     Args:
@@ -28,15 +28,15 @@ def place_of(value: Any, pages: Sequence[PageContent]) -> FieldSource:
         With page and boxes where the words are found.
     """
     if isinstance(value, Mapping):
-        return _least([place_of(each, pages) for each in value.values()])
+        return _least([find_source(each, pages) for each in value.values()])
     if isinstance(value, list):
-        return _least([place_of(each, pages) for each in value])
+        return _least([find_source(each, pages) for each in value])
     if value is None or isinstance(value, bool) or value == "":
         return FieldSource(confidence=UNSEEN)
     for page in pages:
-        found = _in_words(value, page.words)
-        if found is not None:
-            words, boxes = found
+        place = _in_words(value, page.words)
+        if place is not None:
+            words, boxes = place
             sure = min((word.confidence for word in words), default=1.0)
             return FieldSource(confidence=round(SEEN * sure, 4), page=page.page, boxes=boxes)
     for page in pages:
@@ -47,15 +47,15 @@ def place_of(value: Any, pages: Sequence[PageContent]) -> FieldSource:
 
 def is_said(value: Any, pages: Sequence[PageContent]) -> bool:
     """Whether a document says a value in its own words."""
-    return place_of(value, pages).page is not None
+    return find_source(value, pages).page is not None
 
 
 def _least(sources: Sequence[FieldSource]) -> FieldSource:
     if not sources:
         return FieldSource(confidence=UNSEEN)
-    page = next((one.page for one in sources if one.page is not None), None)
-    boxes = [box for one in sources if one.page == page for box in one.boxes]
-    return FieldSource(confidence=min(one.confidence for one in sources), page=page, boxes=boxes)
+    page = next((source.page for source in sources if source.page is not None), None)
+    boxes = [box for source in sources if source.page == page for box in source.boxes]
+    return FieldSource(confidence=min(source.confidence for source in sources), page=page, boxes=boxes)
 
 
 def _in_words(value: Any, words: Sequence[Word]) -> tuple[list[Word], list[Box]] | None:
@@ -65,13 +65,13 @@ def _in_words(value: Any, words: Sequence[Word]) -> tuple[list[Word], list[Box]]
             if number is not None and float(number) == float(value):
                 return [word], [word.box]
         return None
-    wanted = _plain_words(str(value))
-    if not wanted or len(wanted) > MAX_VALUE_WORDS:
+    value_words = _plain_words(str(value))
+    if not value_words or len(value_words) > MAX_VALUE_WORDS:
         return None
     plain = ["".join(_plain_words(word.text)) for word in words]
-    for start in range(len(words) - len(wanted) + 1):
-        if plain[start] == wanted[0] and plain[start : start + len(wanted)] == wanted:
-            hit = list(words[start : start + len(wanted)])
+    for start in range(len(words) - len(value_words) + 1):
+        if plain[start] == value_words[0] and plain[start : start + len(value_words)] == value_words:
+            hit = list(words[start : start + len(value_words)])
             return hit, [word.box for word in hit]
     return None
 
@@ -82,8 +82,8 @@ def _in_text(value: Any, text: str) -> bool:
             (number := parse_number(part)) is not None and float(number) == float(value)
             for part in re.findall(r"[\d.,]+", text)
         )
-    wanted = " ".join(_plain_words(str(value)))
-    return bool(wanted) and f" {wanted} " in f" {' '.join(_plain_words(text))} "
+    value_text = " ".join(_plain_words(str(value)))
+    return bool(value_text) and f" {value_text} " in f" {' '.join(_plain_words(text))} "
 
 
 def _plain_words(text: str) -> list[str]:

@@ -33,31 +33,31 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BREAK = re.compile(r"[^\w#№]+|_+")
 
 
-def words_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words of a name or label, small, apart and in full; little ones are left out."""
     parts = [part.lower() for part in _BREAK.split(_CAMEL.sub(" ", text.replace("#", " # "))) if part]
     return [word for part in parts for word in FULL_WORDS.get(part, part).split() if word not in LITTLE]
 
 
-def names_of(name: str, schema: Mapping[str, Any], prefix: Sequence[str] = ()) -> list[list[str]]:
+def list_names(name: str, schema: Mapping[str, Any], prefix: Sequence[str] = ()) -> list[list[str]]:
     """The ways in which a page may call a property: by its name and by its title."""
-    told = [name, schema.get("title")]
-    return [[*prefix, *words_of(each)] for each in told if isinstance(each, str) and each]
+    names = [name, schema.get("title")]
+    return [[*prefix, *split_words(each)] for each in names if isinstance(each, str) and each]
 
 
-def likeness(label: str, names: Sequence[Sequence[str]], description: str = "") -> float:
+def measure_likeness(label: str, names: Sequence[Sequence[str]], description: str = "") -> float:
     """How surely a label means one of the names, 0..1.
 
     Args:
-        names: As of `names_of`.
+        names: As of `list_names`.
         description: What the schema says of the property.
     """
-    words = words_of(label)
+    words = split_words(label)
     if not words:
         return 0.0
     best = max((_alike(words, name) for name in names if name), default=0.0)
     # A description tells much; that all of a label is in it says something when the label does.
-    if best < DESCRIBED and len(words) > 1 and set(words) <= set(words_of(description)):
+    if best < DESCRIBED and len(words) > 1 and set(words) <= set(split_words(description)):
         return DESCRIBED
     return best
 

@@ -12,7 +12,7 @@ EMPHASIS = re.compile(r"(\*\*|__|`)(?=\S)(.{1,200}?)(?<=\S)\1")
 ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|<>~])")
 
 
-def markdown_tables(content: str) -> Iterator[list[list[str]]]:
+def find_markdown_tables(content: str) -> Iterator[list[list[str]]]:
     """The tables of a text, their headers first, all rows as wide as the header."""
     table: list[list[str]] = []
     for line in [*content.splitlines(), ""]:
@@ -25,7 +25,7 @@ def markdown_tables(content: str) -> Iterator[list[list[str]]]:
             table = []
 
 
-def markdown_lines(content: str) -> Iterator[str]:
+def find_markdown_lines(content: str) -> Iterator[str]:
     """The lines of a text that are no table, without marks of headings, lists and emphasis."""
     for line in content.splitlines():
         if line.strip() and not line.startswith("|"):

@@ -9,9 +9,9 @@ from typing import Any
 
 from towpath.documents.types import Box
 from towpath.extraction.domain.fields import Entry, Grid, PageFields, Pair
-from towpath.extraction.domain.likeness import likeness, names_of
-from towpath.extraction.domain.numbers import DecimalMark, decimal_mark
-from towpath.extraction.domain.values import MISSING, Schema, coerced, resolved, type_of
+from towpath.extraction.domain.likeness import list_names, measure_likeness
+from towpath.extraction.domain.numbers import DecimalMark, detect_decimal_mark
+from towpath.extraction.domain.values import MISSING, Schema, coerce_text, get_type, resolve_schema
 
 # How alike a label and a name must be, 0..1; how sure both together; how much surer than another value.
 ALIKE = 0.7
@@ -23,7 +23,7 @@ MAX_DEPTH = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FieldMatch:
     """A property's value as the document says it.
 
     Attributes:
@@ -45,10 +45,10 @@ class _Claim:
     name: str
     pair: int
     score: float
-    found: Found
+    match: FieldMatch
 
 
-def match_fields(schema: Schema, pages: Sequence[PageFields]) -> dict[str, Found]:
+def match_fields(schema: Schema, pages: Sequence[PageFields]) -> dict[str, FieldMatch]:
     """What the pairs and tables of pages say about a schema's properties.
 
     Args:
@@ -62,7 +62,7 @@ def match_fields(schema: Schema, pages: Sequence[PageFields]) -> dict[str, Found
     grids = [grid for page in pages for grid in page.grids]
     texts = [pair.value for pair in pairs]
     texts += [entry.text for grid in grids for row in grid.rows for entry in row]
-    return _Matcher(schema, pairs, grids, decimal_mark(texts)).an_object(resolved(schema, schema), (), 0)
+    return _Matcher(schema, pairs, grids, detect_decimal_mark(texts)).an_object(resolve_schema(schema, schema), (), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,31 +72,31 @@ class _Matcher:
     grids: Sequence[Grid]
     mark: DecimalMark | None
 
-    def an_object(self, schema: Schema, prefix: Sequence[str], depth: int) -> dict[str, Found]:
+    def an_object(self, schema: Schema, prefix: Sequence[str], depth: int) -> dict[str, FieldMatch]:
         properties = schema.get("properties")
         if not isinstance(properties, Mapping) or depth > MAX_DEPTH:
             return {}
-        found: dict[str, Found] = {}
+        matches: dict[str, FieldMatch] = {}
         claims: list[_Claim] = []
-        for name, told in properties.items():
-            spec = resolved(told, self.root)
-            names = names_of(name, spec, prefix)
-            kind = type_of(spec)
+        for name, definition in properties.items():
+            spec = resolve_schema(definition, self.root)
+            names = list_names(name, spec, prefix)
+            kind = get_type(spec)
             if kind == "object":
-                self._nested(name, self.an_object(spec, names[0], depth + 1), found)
-            elif kind == "array" and type_of(self._items(spec)) == "object":
+                self._nested(name, self.an_object(spec, names[0], depth + 1), matches)
+            elif kind == "array" and get_type(self._items(spec)) == "object":
                 table = self._table(self._items(spec))
                 if table is not None:
-                    found[name] = table
+                    matches[name] = table
             else:
                 claims += self._claims(name, names, spec)
-        found.update(_settled(claims))
-        return {name: found[name] for name in properties if name in found}
+        matches.update(_settled(claims))
+        return {name: matches[name] for name in properties if name in matches}
 
-    def _nested(self, name: str, inner: Mapping[str, Found], found: dict[str, Found]) -> None:
+    def _nested(self, name: str, inner: Mapping[str, FieldMatch], matches: dict[str, FieldMatch]) -> None:
         if inner:
             page = min(each.page for each in inner.values())
-            found[name] = Found(
+            matches[name] = FieldMatch(
                 {key: each.value for key, each in inner.items()},
                 min(each.confidence for each in inner.values()),
                 page,
@@ -106,30 +106,30 @@ class _Matcher:
     def _claims(self, name: str, names: Sequence[Sequence[str]], spec: Schema) -> Iterator[_Claim]:
         description = str(spec.get("description", ""))
         for place, pair in enumerate(self.pairs):
-            alike = likeness(pair.label, names, description)
+            alike = measure_likeness(pair.label, names, description)
             score = alike * pair.confidence
             if alike < ALIKE or score < SURE:
                 continue
             value = self._value(pair.value, spec)
             if value is not MISSING:
-                yield _Claim(name, place, score, Found(value, round(score, 4), pair.page, pair.boxes))
+                yield _Claim(name, place, score, FieldMatch(value, round(score, 4), pair.page, pair.boxes))
 
     def _value(self, text: str, spec: Schema) -> Any:
-        if type_of(spec) != "array":
-            return coerced(text, spec, self.mark)
+        if get_type(spec) != "array":
+            return coerce_text(text, spec, self.mark)
         parts = [part for part in re.split(r"[;\n]|,\s", text) if part.strip()]
-        values = [coerced(part, self._items(spec), self.mark) for part in parts]
+        values = [coerce_text(part, self._items(spec), self.mark) for part in parts]
         return MISSING if MISSING in values or not values else values
 
     def _items(self, spec: Schema) -> Schema:
-        return resolved(spec.get("items", {}), self.root)
+        return resolve_schema(spec.get("items", {}), self.root)
 
-    def _table(self, items: Schema) -> Found | None:
+    def _table(self, items: Schema) -> FieldMatch | None:
         """The rows of the tables whose header names the items' properties best."""
         properties = items.get("properties")
         if not isinstance(properties, Mapping) or not properties:
             return None
-        specs = {name: resolved(told, self.root) for name, told in properties.items()}
+        specs = {name: resolve_schema(definition, self.root) for name, definition in properties.items()}
         read = [(grid, _columns(grid.header, specs)) for grid in self.grids]
         most = max((len(columns) for _, columns in read), default=0)
         if most < min(MIN_COLUMNS, len(specs)) or 2 * most < len(specs):
@@ -142,16 +142,16 @@ class _Matcher:
         rows = [
             self._item(row, columns, specs) for grid, columns in chosen for row in grid.rows if _is_item(row, columns)
         ]
-        kept = [row for row in rows if row is not None]
-        if not kept:
+        values = [row for row in rows if row is not None]
+        if not values:
             return None
         page = chosen[0][0].page
         first = [entry for row in chosen[0][0].rows for entry in row]
         alike = sum(score for _, score in chosen[0][1].values()) / most
         read_sure = min((entry.confidence for entry in first if entry.text), default=1.0)
-        share = len(kept) / len(rows)
+        share = len(values) / len(rows)
         sure = round(TABLE * alike * read_sure * share, 4)
-        return Found(kept, sure, page, tuple(box for entry in first for box in entry.boxes))
+        return FieldMatch(values, sure, page, tuple(box for entry in first for box in entry.boxes))
 
     def _item(
         self, row: Sequence[Entry], columns: Mapping[str, tuple[int, float]], specs: Mapping[str, Schema]
@@ -161,7 +161,7 @@ class _Matcher:
         for name, (place, _) in columns.items():
             if not row[place].text:
                 continue
-            value = coerced(row[place].text, specs[name], self.mark)
+            value = coerce_text(row[place].text, specs[name], self.mark)
             if value is MISSING:
                 return None
             item[name] = value
@@ -178,7 +178,7 @@ def _columns(header: Sequence[str], specs: Mapping[str, Schema]) -> dict[str, tu
     """Which column holds which property, and how alike their names are; each once, the likest first."""
     scored = sorted(
         (
-            (likeness(label, names_of(name, spec), str(spec.get("description", ""))), -place, name)
+            (measure_likeness(label, list_names(name, spec), str(spec.get("description", ""))), -place, name)
             for name, spec in specs.items()
             for place, label in enumerate(header)
             if label
@@ -192,22 +192,22 @@ def _columns(header: Sequence[str], specs: Mapping[str, Schema]) -> dict[str, tu
     return columns
 
 
-def _settled(claims: Sequence[_Claim]) -> dict[str, Found]:
+def _settled(claims: Sequence[_Claim]) -> dict[str, FieldMatch]:
     """The best claim for each property, each pair once; none where two as good say different things."""
-    found: dict[str, Found] = {}
+    matches: dict[str, FieldMatch] = {}
     taken: set[int] = set()
     dropped: set[str] = set()
     for claim in sorted(claims, key=lambda each: -each.score):
-        if claim.name in found or claim.name in dropped or claim.pair in taken:
+        if claim.name in matches or claim.name in dropped or claim.pair in taken:
             continue
         rivals = [
             other
             for other in claims
             if other.name == claim.name and other.pair not in taken and claim.score - other.score < LEAD
         ]
-        if any(other.found.value != claim.found.value for other in rivals):
+        if any(other.match.value != claim.match.value for other in rivals):
             dropped.add(claim.name)
             continue
-        found[claim.name] = claim.found
+        matches[claim.name] = claim.match
         taken.update(other.pair for other in rivals)
-    return found
+    return matches

@@ -27,20 +27,20 @@ def parse_number(text: str, mark: DecimalMark | None = None) -> Decimal | None:
         mark: What parts decimals on these pages; None: not known, and `1,234` is taken for thousands.
     """
     text = text.translate(_MINUS).strip()
-    found = _AMOUNT.search(text)
-    if found is None or len(found[0]) > MAX_DIGITS or len(text) > LONGEST:
+    match = _AMOUNT.search(text)
+    if match is None or len(match[0]) > MAX_DIGITS or len(text) > LONGEST:
         return None
-    before, after = text[: found.start()], text[found.end() :]
+    before, after = text[: match.start()], text[match.end() :]
     if not _BEFORE.match(before) or not _AFTER.match(after):
         return None
-    amount = _plain(found[0], mark)
+    amount = _plain(match[0], mark)
     if amount is None:
         return None
     negative = "-" in before or after.strip() == "-" or ("(" in before and ")" in after)
     return -amount if negative else amount
 
 
-def decimal_mark(texts: Iterable[str]) -> DecimalMark | None:
+def detect_decimal_mark(texts: Iterable[str]) -> DecimalMark | None:
     """What parts decimals, as far as the numbers of a document show it; None: they do not, or disagree."""
     seen: set[DecimalMark] = set()
     for text in texts:

@@ -8,7 +8,7 @@ from typing import Any
 from towpath.core import json_schema
 from towpath.core.errors import BadInputError, TooLargeError
 from towpath.core.json_values import write_json
-from towpath.extraction.domain.values import nullable, resolved, type_of
+from towpath.extraction.domain.values import get_type, is_nullable, resolve_schema
 from towpath.extraction.types import MAX_SCHEMA_BYTES, Change
 
 MAX_PROPERTIES = 500
@@ -28,13 +28,13 @@ def check_schema(schema: Mapping[str, Any], *, field: str = "schema") -> None:
         raise TooLargeError(f"{field} is larger than {MAX_SCHEMA_BYTES} bytes")
     _assert_shallow(schema, field, 0)
     json_schema.check_schema(schema, field=field)
-    root = resolved(schema, schema)
+    root = resolve_schema(schema, schema)
     properties = root.get("properties")
-    if type_of(root) != "object" or not isinstance(properties, Mapping) or not properties:
+    if get_type(root) != "object" or not isinstance(properties, Mapping) or not properties:
         raise BadInputError(f"{field}: an object with properties is needed", field=field)
     if len(properties) > MAX_PROPERTIES:
         raise BadInputError(f"{field}: at most {MAX_PROPERTIES} properties", field=field)
-    asked_form(schema)
+    build_answer_schema(schema)
 
 
 def _assert_shallow(node: Any, field: str, depth: int) -> None:
@@ -44,14 +44,14 @@ def _assert_shallow(node: Any, field: str, depth: int) -> None:
         _assert_shallow(value, field, depth + 1)
 
 
-def asked_form(schema: Mapping[str, Any], only: Sequence[str] | None = None) -> dict[str, Any]:
+def build_answer_schema(schema: Mapping[str, Any], only: Sequence[str] | None = None) -> dict[str, Any]:
     """The form that a model answers in: the same properties, but none that it would have to make up.
 
     Args:
         schema: The user's.
         only: Some of its properties; None: all.
     """
-    return _Form(schema).of(resolved(schema, schema), only, 0)
+    return _Form(schema).of(resolve_schema(schema, schema), only, 0)
 
 
 class _Form:
@@ -65,60 +65,64 @@ class _Form:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise BadInputError("schema: too many properties, or it refers to itself too often", field="schema")
-        kind = type_of(node)
-        said = {name: node[name] for name in ("title", "description", "format") if name in node}
+        kind = get_type(node)
+        texts = {name: node[name] for name in ("title", "description", "format") if name in node}
         if kind == "object" and isinstance(node.get("properties"), Mapping) and depth < MAX_DEPTH:
             properties = {
-                name: self.of(resolved(told, self._root), None, depth + 1)
-                for name, told in node["properties"].items()
+                name: self.of(resolve_schema(definition, self._root), None, depth + 1)
+                for name, definition in node["properties"].items()
                 if only is None or name in only
             }
-            return {**said, "type": ["object", "null"] if depth else "object", "properties": properties}
+            return {**texts, "type": ["object", "null"] if depth else "object", "properties": properties}
         if kind == "array" and depth < MAX_DEPTH:
-            items = self.of(resolved(node.get("items") or {}, self._root), None, depth + 1)
-            return {**said, "type": ["array", "null"], "items": items}
+            items = self.of(resolve_schema(node.get("items") or {}, self._root), None, depth + 1)
+            return {**texts, "type": ["array", "null"], "items": items}
         if "enum" in node:
-            return {**said, "enum": [*(one for one in node["enum"] if one is not None), None]}
+            return {**texts, "enum": [*(choice for choice in node["enum"] if choice is not None), None]}
         simple = kind if kind in {"string", "integer", "number", "boolean"} else "string"
-        return {**said, "type": [simple, "null"]}
+        return {**texts, "type": [simple, "null"]}
 
 
-def without_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+def drop_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     """An answer without what it leaves empty, but where the schema itself allows null."""
-    spec = resolved(schema, root)
+    spec = resolve_schema(schema, root)
     if isinstance(value, Mapping):
         properties = spec.get("properties") or {}
-        found = {}
+        filled = {}
         for name, each in value.items():
-            told = properties.get(name, {})
-            if each is None and not nullable(resolved(told, root)):
+            definition = properties.get(name, {})
+            if each is None and not is_nullable(resolve_schema(definition, root)):
                 continue
-            found[name] = without_nulls(each, told, root)
-        return found
+            filled[name] = drop_nulls(each, definition, root)
+        return filled
     if isinstance(value, list):
         items = spec.get("items") or {}
-        return [without_nulls(each, items, root) for each in value if each is not None]
+        return [drop_nulls(each, items, root) for each in value if each is not None]
     return value
 
 
-def missing_required(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str = "") -> list[str]:
+def find_missing(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str = "") -> list[str]:
     """The places of what the schema requires and the data do not have."""
-    spec = resolved(schema, root)
+    spec = resolve_schema(schema, root)
     if isinstance(data, Mapping):
         required = spec.get("required")
         names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
-        found = [f"{path}{name}" for name in names if name not in data]
+        missing = [f"{path}{name}" for name in names if name not in data]
         properties = spec.get("properties") or {}
         for name, each in data.items():
-            found += missing_required(each, properties.get(name, {}), root, f"{path}{name}.")
-        return found
+            missing += find_missing(each, properties.get(name, {}), root, f"{path}{name}.")
+        return missing
     if isinstance(data, list):
         items, place = spec.get("items") or {}, path.removesuffix(".")
-        return [one for at, each in enumerate(data) for one in missing_required(each, items, root, f"{place}[{at}].")]
+        return [
+            missing_path
+            for at, each in enumerate(data)
+            for missing_path in find_missing(each, items, root, f"{place}[{at}].")
+        ]
     return []
 
 
-def problems_of(data: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
+def find_problems(data: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is wrong with data by their schema: places with sentences.
 
     Raises:
@@ -127,22 +131,22 @@ def problems_of(data: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
     errors = json_schema.errors_of(data, schema)
     return [
         (_path(list(error.absolute_path)) or "annotatedData", error.message[:300])
-        for error in sorted(errors, key=lambda error: [str(one) for one in error.absolute_path])
+        for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path])
     ]
 
 
-def changes_between(before: Any, after: Any, path: tuple[str | int, ...] = ()) -> list[Change]:
+def find_changes(before: Any, after: Any, path: tuple[str | int, ...] = ()) -> list[Change]:
     """What a correction changes, each with its place."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        found: list[Change] = []
-        for name in [*before, *(one for one in after if one not in before)]:
-            found += changes_between(before.get(name), after.get(name), (*path, name))
-        return found
+        changes: list[Change] = []
+        for name in [*before, *(added for added in after if added not in before)]:
+            changes += find_changes(before.get(name), after.get(name), (*path, name))
+        return changes
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        found = []
+        changes = []
         for place, (left, right) in enumerate(zip(before, after, strict=True)):
-            found += changes_between(left, right, (*path, place))
-        return found
+            changes += find_changes(left, right, (*path, place))
+        return changes
     if before == after and type(before) is type(after):
         return []
     return [Change.model_validate({"path": _path(path), "from": before, "to": after})]
@@ -152,13 +156,13 @@ def _path(parts: Sequence[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
 
 
-def merged(first: Any, second: Any) -> Any:
+def merge_answers(first: Any, second: Any) -> Any:
     """Two parts' answers as one: what the first leaves open the second fills, lists follow each other."""
     if first is None:
         return second
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         names = [*first, *(name for name in second if name not in first)]
-        return {name: merged(first.get(name), second.get(name)) for name in names}
+        return {name: merge_answers(first.get(name), second.get(name)) for name in names}
     if isinstance(first, list) and isinstance(second, list):
         return [*first, *second]
     return first

@@ -36,7 +36,7 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
-def resolved(schema: Any, root: Schema) -> Schema:
+def resolve_schema(schema: Any, root: Schema) -> Schema:
     """A schema without references and wrappings: `$ref` within the document, one branch beside null.
 
     Several branches stay as they are; what is no schema is an empty one.
@@ -47,45 +47,45 @@ def resolved(schema: Any, root: Schema) -> Schema:
         target = schema.get("$ref")
         branches = schema.get("anyOf") or schema.get("oneOf")
         if isinstance(target, str):
-            found = _pointed(target, root)
+            referenced = _pointed(target, root)
             beside = {key: value for key, value in schema.items() if key != "$ref"}
-            schema = {**found, **beside} if isinstance(found, Mapping) else {}
+            schema = {**referenced, **beside} if isinstance(referenced, Mapping) else {}
         elif isinstance(branches, list):
             real = [each for each in branches if not (isinstance(each, Mapping) and each.get("type") == "null")]
             if len(real) != 1 or not isinstance(real[0], Mapping):
                 return schema
             named = {key: value for key, value in schema.items() if key not in {"anyOf", "oneOf"}}
-            schema = {**real[0], **named, "nullable": nullable(schema) or nullable(real[0])}
+            schema = {**real[0], **named, "nullable": is_nullable(schema) or is_nullable(real[0])}
         else:
             return schema
     return {}
 
 
-def type_of(schema: Schema) -> str:
+def get_type(schema: Schema) -> str:
     """The one type that is not null; `string` when none is told."""
-    told = schema.get("type")
-    if isinstance(told, list):
-        told = next((each for each in told if each != "null"), "null")
-    if isinstance(told, str):
-        return told
+    types = schema.get("type")
+    if isinstance(types, list):
+        types = next((each for each in types if each != "null"), "null")
+    if isinstance(types, str):
+        return types
     if "properties" in schema:
         return "object"
     return "array" if "items" in schema else "string"
 
 
-def nullable(schema: Schema) -> bool:
+def is_nullable(schema: Schema) -> bool:
     """Whether null is a value too."""
-    told = schema.get("type")
+    types = schema.get("type")
     branches = schema.get("anyOf") or schema.get("oneOf") or []
     return (
         schema.get("nullable") is True
-        or told == "null"
-        or (isinstance(told, list) and "null" in told)
+        or types == "null"
+        or (isinstance(types, list) and "null" in types)
         or any(isinstance(each, Mapping) and each.get("type") == "null" for each in branches)
     )
 
 
-def coerced(text: str, schema: Schema, mark: DecimalMark | None = None) -> Any:
+def coerce_text(text: str, schema: Schema, mark: DecimalMark | None = None) -> Any:
     """The value that a text states for a resolved schema of a scalar; `MISSING`: it states none.
 
     Args:
@@ -93,10 +93,10 @@ def coerced(text: str, schema: Schema, mark: DecimalMark | None = None) -> Any:
     """
     text = text.strip()
     if text.lower() in NOTHING_SAID:
-        return None if nullable(schema) else MISSING
+        return None if is_nullable(schema) else MISSING
     branches = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(branches, list):
-        values = (coerced(text, branch, mark) for branch in branches if isinstance(branch, Mapping))
+        values = (coerce_text(text, branch, mark) for branch in branches if isinstance(branch, Mapping))
         return next((value for value in values if value is not MISSING and value is not None), MISSING)
     if "const" in schema:
         return _chosen(text, [schema["const"]])
@@ -106,7 +106,7 @@ def coerced(text: str, schema: Schema, mark: DecimalMark | None = None) -> Any:
 
 
 def _of_type(text: str, schema: Schema, mark: DecimalMark | None) -> Any:
-    kind = type_of(schema)
+    kind = get_type(schema)
     if kind in {"integer", "number"}:
         return _number(text, kind, schema, mark)
     if kind == "boolean":
@@ -155,9 +155,9 @@ def _string(text: str, schema: Schema) -> Any:
 
 def _chosen(text: str, choices: list[Any]) -> Any:
     """The choice that a text names, exactly or as good as."""
-    wanted = default_process(text.replace("_", " "))
+    normalized = default_process(text.replace("_", " "))
     scored = sorted(
-        ((fuzz.ratio(wanted, default_process(str(choice).replace("_", " "))), place)
+        ((fuzz.ratio(normalized, default_process(str(choice).replace("_", " "))), place)
          for place, choice in enumerate(choices) if choice is not None),
         reverse=True,
     )  # fmt: skip
@@ -171,9 +171,9 @@ def _chosen(text: str, choices: list[Any]) -> Any:
 def _pointed(target: str, root: Schema) -> Any:
     if not target.startswith("#"):
         return {}
-    found: Any = root
+    node: Any = root
     for name in filter(None, target[1:].split("/")):
-        if not isinstance(found, Mapping):
+        if not isinstance(node, Mapping):
             return {}
-        found = found.get(name.replace("~1", "/").replace("~0", "~"))
-    return found
+        node = node.get(name.replace("~1", "/").replace("~0", "~"))
+    return node

@@ -17,14 +17,14 @@ from towpath.extraction.domain.asking import (
     PART_IMAGES,
     SMALL_CHARACTERS,
     SMALL_TEXT,
-    fields_prompt,
-    parts_of,
+    build_fields_prompt,
+    split_pages,
 )
-from towpath.extraction.domain.fields import fields_of
-from towpath.extraction.domain.grounding import AGREED, is_said, place_of
-from towpath.extraction.domain.matching import Found, match_fields
-from towpath.extraction.domain.shapes import asked_form, merged, missing_required, without_nulls
-from towpath.extraction.domain.values import resolved, type_of
+from towpath.extraction.domain.fields import read_fields
+from towpath.extraction.domain.grounding import AGREED, find_source, is_said
+from towpath.extraction.domain.matching import FieldMatch, match_fields
+from towpath.extraction.domain.shapes import build_answer_schema, drop_nulls, find_missing, merge_answers
+from towpath.extraction.domain.values import get_type, resolve_schema
 from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.types import Extracted, ExtractParams, FieldSource, OpenedDocument
 from towpath.jobs.types import JobRef, JobWarning
@@ -72,8 +72,8 @@ class FieldExtractor:
         else:
             answers = await self._ask_model(pages)
         chosen, sources = self._combine(answers, matches, pages)
-        data = without_nulls(chosen, self._schema, self._schema)
-        for name in missing_required(data, self._schema, self._schema):
+        data = drop_nulls(chosen, self._schema, self._schema)
+        for name in find_missing(data, self._schema, self._schema):
             message = f"the required field {name} was not found in the document"
             self.warnings.append(JobWarning(code=ErrorCode.REQUIRED_MISSING, message=message, item=name))
         return Extracted(
@@ -84,10 +84,10 @@ class FieldExtractor:
         )
 
     def _combine(
-        self, answers: dict[str, Any], matches: dict[str, Found], pages: Sequence[PageContent]
+        self, answers: dict[str, Any], matches: dict[str, FieldMatch], pages: Sequence[PageContent]
     ) -> tuple[dict[str, Any], dict[str, FieldSource]]:
         """Choose the value of each field: the model's where it gave one, else that of the layout."""
-        properties = resolved(self._schema, self._schema)["properties"]
+        properties = resolve_schema(self._schema, self._schema)["properties"]
         data: dict[str, Any] = {}
         sources: dict[str, FieldSource] = {}
         for name in properties:
@@ -97,27 +97,27 @@ class FieldExtractor:
                 data[name] = match.value
                 sources[name] = FieldSource(confidence=round(confidence, 4), page=match.page, boxes=list(match.boxes))
             elif answer is not None:
-                data[name], sources[name] = answer, place_of(answer, pages)
+                data[name], sources[name] = answer, find_source(answer, pages)
             else:
                 sources[name] = FieldSource(confidence=0.0)
         return data, sources
 
-    async def _ask_small_model(self, pages: Sequence[PageContent], matches: dict[str, Found]) -> dict[str, Any]:
+    async def _ask_small_model(self, pages: Sequence[PageContent], matches: dict[str, FieldMatch]) -> dict[str, Any]:
         """Ask a small model for what the layout does not say; its answers count if the document says them too."""
-        properties = resolved(self._schema, self._schema)["properties"]
+        properties = resolve_schema(self._schema, self._schema)["properties"]
         missing = [
             name
             for name, definition in properties.items()
-            if name not in matches and type_of(resolved(definition, self._schema)) in SCALARS
+            if name not in matches and get_type(resolve_schema(definition, self._schema)) in SCALARS
         ]
         if not missing or not pages:
             return {}
-        form = asked_form(self._schema, missing)
+        form = build_answer_schema(self._schema, missing)
         for definition in form["properties"].values():
             if "string" in definition.get("type", ()):
                 definition["maxLength"] = SMALL_TEXT
-        first = next(parts_of(pages, characters=SMALL_CHARACTERS))
-        prompt = fields_prompt(first, form, characters=SMALL_CHARACTERS, attempt=self._ref.attempt)
+        first = next(split_pages(pages, characters=SMALL_CHARACTERS))
+        prompt = build_fields_prompt(first, form, characters=SMALL_CHARACTERS, attempt=self._ref.attempt)
         model, names = self._params.llm, ", ".join(missing)
         try:
             answer = await self._ask(prompt.model_copy(update={"most_tokens": 500}))
@@ -138,7 +138,7 @@ class FieldExtractor:
 
     async def _ask_model(self, pages: Sequence[PageContent]) -> dict[str, Any]:
         by_page = list(self._params.options.extract_per_page)
-        names = [name for name in resolved(self._schema, self._schema)["properties"] if name not in by_page]
+        names = [name for name in resolve_schema(self._schema, self._schema)["properties"] if name not in by_page]
         answers: dict[str, Any] = {}
         if names:
             answers = await self._ask_by_parts([list(part) for part in self._parts(pages)], names)
@@ -148,13 +148,13 @@ class FieldExtractor:
 
     def _parts(self, pages: Sequence[PageContent]) -> list[list[PageContent]]:
         options = self._params.options
-        parts = list(parts_of(pages))
+        parts = list(split_pages(pages))
         if not (options.direct_image_extraction or options.enable_hybrid_extraction):
             return parts
         return [part[at : at + PART_IMAGES] for part in parts for at in range(0, len(part), PART_IMAGES)]
 
     async def _ask_by_parts(self, parts: Sequence[Sequence[PageContent]], names: Sequence[str]) -> dict[str, Any]:
-        form = asked_form(self._schema, names)
+        form = build_answer_schema(self._schema, names)
         answers: dict[str, Any] = {}
         options = self._params.options
         seeing = options.direct_image_extraction or options.enable_hybrid_extraction
@@ -162,7 +162,7 @@ class FieldExtractor:
             if not options.direct_image_extraction:
                 self._warn_of_cut(part, PART_CHARACTERS)
             images = await self._pictures(part) if seeing else []
-            prompt = fields_prompt(
+            prompt = build_fields_prompt(
                 part,
                 form,
                 images=images,
@@ -170,13 +170,13 @@ class FieldExtractor:
                 attempt=self._ref.attempt,
             )
             try:
-                answers = merged(answers, await self._ask(prompt))
+                answers = merge_answers(answers, await self._ask(prompt))
             except ModelError as error:
                 raise unanswered_error(error) from error
         return answers
 
     def _warn_of_cut(self, pages: Sequence[PageContent], max_characters: int) -> None:
-        self.warnings += warnings_of_cut_pages(self._params.llm, pages, max_characters)
+        self.warnings += warn_of_cut_pages(self._params.llm, pages, max_characters)
 
     async def _pictures(self, pages: Sequence[PageContent]) -> list[ImagePart]:
         path = await self._documents.path_of(self._ref.organization, self._opened.sha256)
@@ -215,7 +215,7 @@ def unanswered_error(error: ModelError) -> TowpathError:
     return error if error.retryable else JobFaultError(error.detail, code=ErrorCode.MODEL_ERROR)
 
 
-def warnings_of_cut_pages(model: str, pages: Sequence[PageContent], max_characters: int) -> list[JobWarning]:
+def warn_of_cut_pages(model: str, pages: Sequence[PageContent], max_characters: int) -> list[JobWarning]:
     """Warn of each page of which a model is shown the beginning only."""
     return [
         JobWarning(
@@ -236,5 +236,5 @@ def _pages(pages: Sequence[PageContent]) -> str:
     return f"page {first}" if first == last else f"pages {first} to {last}"
 
 
-def _match_layout(schema: dict[str, Any], pages: Sequence[PageContent]) -> dict[str, Found]:
-    return match_fields(schema, [fields_of(page) for page in pages])
+def _match_layout(schema: dict[str, Any], pages: Sequence[PageContent]) -> dict[str, FieldMatch]:
+    return match_fields(schema, [read_fields(page) for page in pages])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from towpath.core.checks import Checks
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
+from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
 from towpath.llm import Catalog
 from towpath.net.http import GuardedClient
@@ -28,6 +29,7 @@ class ExtractionParts:
         document_max_bytes: Size of a document, at most.
         window: Shares of a job that are read at once.
         gateway: Lets a held job go on.
+        events: Tells when jobs end.
     """
 
     database: Database
@@ -40,3 +42,4 @@ class ExtractionParts:
     document_max_bytes: int
     window: int
     gateway: Gateway
+    events: EventHub

@@ -15,25 +15,31 @@ from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, Towpath
 from towpath.core.word_ranking import rank
 from towpath.db.engine import Connection, Database
 from towpath.documents.kinds import detect_kind
-from towpath.documents.types import VISIBLE_KINDS, PageBody, PageContent
-from towpath.extraction.domain.asking import CLASSIFIED_PAGES, SMALL_CHARACTERS, class_form, class_prompt
+from towpath.documents.types import VISIBLE_KINDS, DocumentKind, PageBody, PageContent
+from towpath.extraction.domain.asking import CLASSIFIED_PAGES, SMALL_CHARACTERS, build_class_prompt, build_class_schema
 from towpath.extraction.service.document_cache import DocumentCache
-from towpath.extraction.service.field_extractor import FieldExtractor, ask_model, warnings_of_cut_pages
+from towpath.extraction.service.field_extractor import FieldExtractor, ask_model, warn_of_cut_pages
 from towpath.extraction.store.blobs import Blob, get_blob
-from towpath.extraction.store.jobs import begin_review, get_extraction, get_review_status, save_extracted, save_opened
+from towpath.extraction.store.jobs import (
+    begin_review,
+    get_review_status,
+    read_extraction,
+    read_opened,
+    save_extracted,
+    save_opened,
+)
 from towpath.extraction.store.pages import (
-    cut_numbers,
-    imaged_pages,
-    keep_image,
-    keep_pages,
-    kept_numbers,
-    least_confidence,
-    packed,
+    compress_pages,
+    list_pictured_pages,
+    list_stored_pages,
     read_pages,
+    save_pages,
+    save_picture,
+    summarize_pages,
 )
 from towpath.extraction.types import (
     ClassificationOption,
-    Extracted,
+    DocumentRef,
     Extraction,
     ExtractionOutcome,
     ExtractParams,
@@ -83,17 +89,17 @@ class ExtractionPipeline:
         Raises:
             JobFaultError: It cannot be fetched, or does not fit what was asked of it.
         """
-        params, extraction = await self._load_job(ref)
+        params, extraction = await self._load_run(ref)
         blob, media_type = await self._find_blob(ref, params, extraction)
-        opened, warnings = await self._inspect(ref, params, blob, media_type)
-        known = await kept_numbers(self._database, ref.organization, opened.digest, opened.variant, opened.pages)
+        opened, warnings = await self._inspect(ref, params, blob, media_type, extraction.opened)
+        stored = await self._list_stored(ref, opened, opened.pages)
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             await save_opened(connection, ref.job_id, opened)
             await add_warnings(connection, ref, warnings)
-            if known:
-                await _record_read(connection, ref, "cached", len(known), len(opened.pages))
-        unread = [page for page in opened.pages if page not in known]
+            if stored:
+                await _record_read(connection, ref, "cached", len(stored), len(opened.pages))
+        unread = [page for page in opened.pages if page not in stored]
         return ReadPlan(shares=_split_into_shares(unread, self._chunk), total=len(opened.pages))
 
     async def _find_blob(self, ref: JobRef, params: ExtractParams, extraction: Extraction) -> tuple[Blob, str | None]:
@@ -112,16 +118,19 @@ class ExtractionPipeline:
         return blob, server_media_type or media_type
 
     async def _inspect(
-        self, ref: JobRef, params: ExtractParams, blob: Blob, media_type: str | None
+        self, ref: JobRef, params: ExtractParams, blob: Blob, media_type: str | None, known: OpenedDocument | None
     ) -> tuple[OpenedDocument, list[JobWarning]]:
-        """Find out what a document is and which of its pages are to be read."""
-        document, options, sha256 = params.document, params.options, blob.sha256.hex()
-        path = await self._documents.path_of(ref.organization, sha256)
-        # What the façade has found out when the file came holds: the digest says that it is the same file.
-        kind = document.kind or detect_kind(document.file_name, media_type, await self._documents.head_of(path))
-        pages_total = document.pages
-        if pages_total is None:
-            pages_total = (await self._documents.reader.describe(path, kind, name=document.file_name)).pages
+        """Find out what a document is and which of its pages are to be read.
+
+        Args:
+            ref: The run.
+            params: What was asked for.
+            blob: The stored document.
+            media_type: As far as somebody has named it.
+            known: What an earlier try, or an earlier attempt of the job, has found out.
+        """
+        options, sha256 = params.options, blob.sha256.hex()
+        kind, pages_total = await self._describe(ref, params.document, sha256, media_type, known)
         pages = _choose_pages(options.page_range, pages_total)
         warnings: list[JobWarning] = []
         if params.choices is not None and len(pages) > CLASSIFIED_PAGES:
@@ -138,16 +147,35 @@ class ExtractionPipeline:
         )
         return opened, warnings
 
+    async def _describe(
+        self, ref: JobRef, document: DocumentRef, sha256: str, media_type: str | None, known: OpenedDocument | None
+    ) -> tuple[DocumentKind, int]:
+        """Return the kind of a document and how many pages it has; the file is opened for what nobody knows yet.
+
+        What the façade has found out when the file came holds, and so does what an earlier try has: the digest says
+        that it is the same file.
+        """
+        if known is not None:
+            return known.kind, known.pages_total
+        if document.kind is not None and document.pages is not None:
+            return document.kind, document.pages
+        path = await self._documents.path_of(ref.organization, sha256)
+        kind = document.kind or detect_kind(document.file_name, media_type, await self._documents.head_of(path))
+        pages = document.pages
+        if pages is None:
+            pages = (await self._documents.reader.describe(path, kind, name=document.file_name)).pages
+        return kind, pages
+
     async def read_share(self, share: PageShare) -> int:
-        """Read pages that are not kept yet; each is kept within half a second, whatever happens to the rest.
+        """Read pages that are not stored yet; each is stored within half a second, whatever happens to the rest.
 
         Returns:
             How many were left to read.
         """
         ref = share.ref
-        _, _, opened = await self._load_opened(ref)
-        known = await kept_numbers(self._database, ref.organization, opened.digest, opened.variant, share.pages)
-        unread = [page for page in share.pages if page not in known]
+        opened = await self._load_opened(ref)
+        stored = await self._list_stored(ref, opened, share.pages)
+        unread = [page for page in share.pages if page not in stored]
         if not unread:
             return 0
         path = await self._documents.path_of(ref.organization, opened.sha256)
@@ -166,14 +194,15 @@ class ExtractionPipeline:
         if not pages:
             return
         ref = share.ref
-        compressed = await packed(pages)
+        compressed = await compress_pages(pages)
         async with self._database.transaction() as connection:
-            await keep_pages(connection, ref.organization, opened.digest, opened.variant, compressed)
+            await save_pages(connection, ref.organization, opened.digest, opened.variant, compressed)
             await _record_read(connection, ref, f"page:{pages[0].page}", len(pages), share.total)
 
     async def extract_fields(self, ref: JobRef) -> ExtractionOutcome:
         """Take the fields out, and decide whether a person is to look at them."""
-        params, extraction, opened = await self._load_opened(ref)
+        params, extraction = await self._load_run(ref)
+        opened = _assert_opened(ref, extraction.opened)
         options = params.options
         extracted = extraction.extracted
         if params.schema_ is not None and extracted is None:
@@ -184,28 +213,24 @@ class ExtractionPipeline:
                 await job_store.add_progress(connection, ref, Progress(), cost=_cost_of(extractor.spent))
                 await save_extracted(connection, ref.job_id, extracted)
                 await add_warnings(connection, ref, extractor.warnings)
-        await self._warn_of_cut_pages(ref, opened)
+        summary = await summarize_pages(self._database, ref.organization, opened.digest, opened.variant, opened.pages)
+        await self._warn_of_truncated_pages(ref, summary.truncated)
         needs_review = options.require_review or options.hold_for_review
         if options.review_below is not None:
-            needs_review = await self._lowest_confidence(ref, opened, extracted) < options.review_below
+            of_fields = [] if extracted is None else [source.confidence for source in extracted.sources.values()]
+            needs_review = min([summary.lowest_confidence, *of_fields]) < options.review_below
         return ExtractionOutcome(review=needs_review, hold=needs_review and options.hold_for_review)
 
-    async def _warn_of_cut_pages(self, ref: JobRef, opened: OpenedDocument) -> None:
-        cut = await cut_numbers(self._database, ref.organization, opened.digest, opened.variant, opened.pages)
-        if not cut:
+    async def _warn_of_truncated_pages(self, ref: JobRef, truncated: Sequence[int]) -> None:
+        if not truncated:
             return
         message = "page {} holds more than is kept of a page; its end is left out"
         warnings = [
             JobWarning(code=ErrorCode.SOURCE_TRUNCATED, message=message.format(page), item=f"page {page}")
-            for page in cut
+            for page in truncated
         ]
         async with self._database.transaction() as connection:
             await add_warnings(connection, ref, warnings)
-
-    async def _lowest_confidence(self, ref: JobRef, opened: OpenedDocument, extracted: Extracted | None) -> float:
-        of_pages = await least_confidence(self._database, ref.organization, opened.digest, opened.variant, opened.pages)
-        of_fields = [] if extracted is None else [source.confidence for source in extracted.sources.values()]
-        return min([of_pages, *of_fields])
 
     async def request_review(self, ref: JobRef) -> list[DeliveryRef]:
         """Make pictures of the pages for who reviews them, and say that a review waits.
@@ -213,7 +238,7 @@ class ExtractionPipeline:
         Returns:
             The deliveries that tell of it.
         """
-        _, _, opened = await self._load_opened(ref)
+        opened = await self._load_opened(ref)
         is_visible = opened.kind in VISIBLE_KINDS
         if is_visible:
             await self._make_pictures(ref, opened)
@@ -226,14 +251,14 @@ class ExtractionPipeline:
             return await queue_review(connection, job)
 
     async def _make_pictures(self, ref: JobRef, opened: OpenedDocument) -> None:
-        known = await imaged_pages(self._database, ref.organization, opened.digest)
+        pictured = await list_pictured_pages(self._database, ref.organization, opened.digest)
         path = await self._documents.path_of(ref.organization, opened.sha256)
         for page in opened.pages[:MAX_PICTURES]:
-            if page not in known:
+            if page not in pictured:
                 data = await self._documents.reader.render_page(
                     path, opened.kind, page, most_pixels=PICTURE_PIXELS, media="image/jpeg"
                 )
-                await keep_image(self._database, ref.organization, opened.digest, page, data)
+                await save_picture(self._database, ref.organization, opened.digest, page, data)
 
     async def settle_review(self, ref: JobRef) -> None:
         """End a held job by what was decided.
@@ -252,20 +277,21 @@ class ExtractionPipeline:
         Returns:
             The result of the job: the option, how sure it is, and why.
         """
-        params, _, opened = await self._load_opened(ref)
+        params, extraction = await self._load_run(ref)
+        opened = _assert_opened(ref, extraction.opened)
         options = params.choices or []
         pages = await self._load_pages(ref, opened)
-        await self._warn_of_cut_pages(ref, opened)
+        await self._warn_of_truncated_pages(ref, [page.page for page in pages if page.truncated])
         nearest = _rank_classes(options, pages)
         (best, score), (_, next_score) = nearest[:2]
         if self._asker.catalog.is_small(params.llm) and score > next_score:
             reasoning = "its words are nearest to the examples of this class"
             return {"option": best, "confidence": round(score / (score + next_score), 4), "reasoning": reasoning}
-        form = class_form([name for name, _ in nearest])
-        answer = await ask_model(self._asker, ref, params, class_prompt(pages, options, form))
+        form = build_class_schema([name for name, _ in nearest])
+        answer = await ask_model(self._asker, ref, params, build_class_prompt(pages, options, form))
         async with self._database.transaction() as connection:
             await job_store.add_progress(connection, ref, Progress(), cost=_cost_of(answer))
-            await add_warnings(connection, ref, warnings_of_cut_pages(params.llm, pages, SMALL_CHARACTERS))
+            await add_warnings(connection, ref, warn_of_cut_pages(params.llm, pages, SMALL_CHARACTERS))
         data = answer.data
         return {
             "option": data["option"],
@@ -276,17 +302,27 @@ class ExtractionPipeline:
     async def _load_pages(self, ref: JobRef, opened: OpenedDocument) -> list[PageContent]:
         return await read_pages(self._database, ref.organization, opened.digest, opened.variant, opened.pages)
 
-    async def _load_job(self, ref: JobRef) -> tuple[ExtractParams, Extraction]:
+    async def _list_stored(self, ref: JobRef, opened: OpenedDocument, pages: Sequence[int]) -> set[int]:
+        return await list_stored_pages(self._database, ref.organization, opened.digest, opened.variant, pages)
+
+    async def _load_run(self, ref: JobRef) -> tuple[ExtractParams, Extraction]:
+        """Load all that is stored of a run that goes on."""
         async with self._database.transaction() as connection:
             job = await lock_run(connection, ref)
-        extraction = await get_extraction(self._database, ref.organization, ref.job_id)
+            extraction = await read_extraction(connection, ref.organization, ref.job_id)
         return params_of(job, ExtractParams), extraction
 
-    async def _load_opened(self, ref: JobRef) -> tuple[ExtractParams, Extraction, OpenedDocument]:
-        params, extraction = await self._load_job(ref)
-        if extraction.opened is None:
-            raise RuntimeError(f"the document of job {ref.job_id} was not opened")
-        return params, extraction, extraction.opened
+    async def _load_opened(self, ref: JobRef) -> OpenedDocument:
+        """Load the document of a run that goes on, for steps that look at nothing else."""
+        async with self._database.transaction() as connection:
+            await lock_run(connection, ref)
+            return _assert_opened(ref, await read_opened(connection, ref.job_id))
+
+
+def _assert_opened(ref: JobRef, opened: OpenedDocument | None) -> OpenedDocument:
+    if opened is None:
+        raise RuntimeError(f"the document of job {ref.job_id} was not opened")
+    return opened
 
 
 async def _record_read(connection: Connection, ref: JobRef, key: str, pages: int, total: int) -> None:

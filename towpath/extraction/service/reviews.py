@@ -1,21 +1,82 @@
-"""Reviews of extractions: decided and corrected by people."""
+"""Reviews of extractions: found, decided and corrected by people."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
 from typing import Any
 
 from towpath.accounts.types import Principal
 from towpath.core.errors import BadInputError, ConflictError, ErrorCode, NotFoundError
 from towpath.core.json_schema import UncheckableError
 from towpath.db.engine import Connection
-from towpath.extraction.domain.shapes import changes_between, problems_of
+from towpath.extraction.domain.shapes import find_changes, find_problems
 from towpath.extraction.service.parts import ExtractionParts
+from towpath.extraction.store import reviews as store
 from towpath.extraction.store.jobs import get_extraction
-from towpath.extraction.store.reviews import decide, put_annotation
-from towpath.extraction.types import EXTRACTION, AnnotateBody, Annotation, ExtractParams, ReviewBody
+from towpath.extraction.types import EXTRACTION, AnnotateBody, Annotation, ExtractParams, ReviewBody, ReviewNote
+from towpath.jobs.idempotency import Slot
+from towpath.jobs.lists import JobFilter
 from towpath.jobs.params import params_of
+from towpath.jobs.policy import seer_of
+from towpath.jobs.store.listing import list_page
 from towpath.jobs.store.tables import JobRow
+from towpath.jobs.types import ReviewStatus
+
+SEARCH_PAGE = 50
+
+
+async def find_pending_review(parts: ExtractionParts, caller: Principal, *, after: JobRow | None) -> JobRow | None:
+    """Find the oldest job that waits for its review and that a caller may review.
+
+    Args:
+        parts: The façade's parts.
+        caller: Who reviews.
+        after: A job that was looked at before: the first one behind it is found, else the oldest of all but it.
+    """
+    pending = JobFilter(review_statuses=[ReviewStatus.PENDING], user_id=seer_of(caller))
+    if after is not None:
+        newer = replace(pending, created_after=after.created_at)
+        job = await _find_oldest(parts, caller.organization, newer, behind=after)
+        if job is not None:
+            return job
+    return await _find_oldest(parts, caller.organization, pending, without=after)
+
+
+async def _find_oldest(
+    parts: ExtractionParts,
+    organization: str,
+    pending: JobFilter,
+    *,
+    behind: JobRow | None = None,
+    without: JobRow | None = None,
+) -> JobRow | None:
+    total = (await list_page(parts.database, organization, pending, page=1, size=1)).total
+    last = ceil(total / SEARCH_PAGE)
+    # The newest come first; what was just reviewed may fill the last page alone.
+    for number in range(last, max(last - 2, 0), -1):
+        page = await list_page(parts.database, organization, pending, page=number, size=SEARCH_PAGE)
+        for job in reversed(page.jobs):
+            is_behind = behind is None or (job.created_at, job.id) > (behind.created_at, behind.id)
+            if is_behind and (without is None or job.id != without.id):
+                return job
+    return None
+
+
+async def load_review_history(
+    parts: ExtractionParts, job: JobRow
+) -> tuple[Sequence[ReviewNote], Sequence[dict[str, Any]]]:
+    """Load what was decided about a job and when, and every revision of its corrections; both oldest first."""
+    return (
+        await store.read_review_history(parts.database, job.id),
+        await store.read_annotation_history(parts.database, job.id),
+    )
+
+
+async def list_corrections(parts: ExtractionParts, job: JobRow) -> Sequence[Annotation]:
+    """List the corrections of a job that the caller may see, the oldest first."""
+    return await store.list_annotations(parts.database, job.organization, job.id)
 
 
 async def decide_review(
@@ -24,7 +85,8 @@ async def decide_review(
     job: JobRow,
     body: ReviewBody,
     *,
-    before: Callable[[Connection], Awaitable[None]] | None = None,
+    slot: Slot | None = None,
+    digest: bytes = b"",
 ) -> JobRow:
     """Decide a pending review, with a correction if one comes along; a held job goes on.
 
@@ -33,28 +95,35 @@ async def decide_review(
         caller: Who decides.
         job: The job, which the caller may review.
         body: The decision.
-        before: Runs first in the same transaction, such as the claim of an `Idempotency-Key`.
+        slot: The place of the request's `Idempotency-Key`: a repeat decides nothing.
+        digest: Of the request.
 
     Raises:
+        UnprocessableError: The key came with another decision.
         ConflictError: The review is not PENDING.
         BadInputError: The correction breaks the schema.
     """
+    if slot is not None and slot.key is not None:
+        async with parts.database.transaction() as connection:
+            if first := await slot.open(connection):
+                first.check(digest)
+                return job
     decided_by = caller.user_id or caller.key_id
     annotated = body.annotated_data
     original = {} if annotated is None else await _check_correction(parts, job, annotated)
 
     async def settle(connection: Connection, locked: JobRow) -> None:
-        if before is not None:
-            await before(connection)
-        await decide(connection, locked.id, body.decision, by=decided_by, comment=body.comment)
+        if slot is not None:
+            await slot.keep(connection, digest, 200, {"job": str(job.id)})
+        await store.decide(connection, locked.id, body.decision, by=decided_by, comment=body.comment)
         if annotated is not None:
-            await put_annotation(
+            await store.put_annotation(
                 connection,
                 locked.organization,
                 locked.id,
                 original=original,
                 annotated=annotated,
-                changes=changes_between(original, annotated),
+                changes=find_changes(original, annotated),
                 by=decided_by,
             )
 
@@ -77,13 +146,13 @@ async def save_correction(parts: ExtractionParts, caller: Principal, job: JobRow
     """
     original = await _check_correction(parts, job, body.annotated_data)
     async with parts.database.transaction() as connection:
-        return await put_annotation(
+        return await store.put_annotation(
             connection,
             job.organization,
             job.id,
             original=original,
             annotated=body.annotated_data,
-            changes=changes_between(original, body.annotated_data),
+            changes=find_changes(original, body.annotated_data),
             by=caller.user_id or caller.key_id,
             annotation_id=body.annotation_id,
         )
@@ -107,12 +176,12 @@ async def _check_correction(parts: ExtractionParts, job: JobRow, data: dict[str,
         raise ConflictError("the job has no extracted data yet")
     schema = params_of(job, ExtractParams).schema_ or {}
     try:
-        problems = await parts.checks.run(job.organization, problems_of, data, schema)
+        problems = await parts.checks.run(job.organization, find_problems, data, schema)
     except UncheckableError as error:
         raise BadInputError(f"annotatedData: {error.detail}", field="annotatedData") from error
     if problems:
-        place, problem = problems[0]
+        path, problem = problems[0]
         raise BadInputError(
-            f"annotatedData.{place}: {problem}", code=ErrorCode.INVALID_VALUE, field=f"annotatedData.{place}"
+            f"annotatedData.{path}: {problem}", code=ErrorCode.INVALID_VALUE, field=f"annotatedData.{path}"
         )
     return extraction.extracted.data

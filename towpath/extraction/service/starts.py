@@ -12,14 +12,14 @@ from towpath.accounts.types import Principal
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError, TooLargeError, TowpathError
 from towpath.core.json_values import write_json
 from towpath.db.engine import Connection, Database
-from towpath.documents.files import on_disk
+from towpath.documents.files import copy_to_disk
 from towpath.documents.kinds import HEAD_BYTES, detect_kind
 from towpath.documents.types import DocumentKind
 from towpath.extraction.domain.shapes import check_schema
 from towpath.extraction.service.parts import ExtractionParts
 from towpath.extraction.store.blobs import add_blob
 from towpath.extraction.store.catalog import get_template
-from towpath.extraction.store.jobs import create_extraction, extract_id
+from towpath.extraction.store.jobs import create_extraction
 from towpath.extraction.types import (
     EXTRACTION,
     ClassificationOption,
@@ -28,6 +28,7 @@ from towpath.extraction.types import (
     Extraction,
     ExtractOptions,
     ExtractParams,
+    make_extract_id,
 )
 from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
@@ -98,7 +99,7 @@ async def _count_pages(parts: ExtractionParts, file: BinaryIO, kind: DocumentKin
     Raises:
         TooLargeError: It has more than are read.
     """
-    async with on_disk(file) as path:
+    async with copy_to_disk(file) as path:
         try:
             return (await parts.reader.describe(path, kind)).pages
         except TooLargeError:
@@ -120,14 +121,19 @@ async def merge_settings(database: Database, organization: str, body: ExtractBod
             template = await get_template(database, organization, body.template_id)
         except NotFoundError as error:
             raise BadInputError(f"templateId: {error.detail}", field="templateId") from error
-        kept = ExtractOptions.model_validate(template.options).model_dump(exclude_unset=True)
-        options = {**kept, **options}
+        of_template = ExtractOptions.model_validate(template.options).model_dump(exclude_unset=True)
+        options = {**of_template, **options}
         schema = schema if schema is not None else template.schema
     return ExtractOptions.model_validate(options), schema
 
 
 async def check_start(
-    parts: ExtractionParts, organization: str, body: ExtractBody, document: DocumentRef | None
+    parts: ExtractionParts,
+    organization: str,
+    body: ExtractBody,
+    document: DocumentRef | None,
+    *,
+    is_waited_for: bool = False,
 ) -> ExtractParams:
     """Check everything of a start that can be refused at once.
 
@@ -136,6 +142,7 @@ async def check_start(
         organization: Whose document.
         body: What is asked for.
         document: The file that came with it; None: there was none.
+        is_waited_for: Whether its end is waited for, so that no person can be.
 
     Returns:
         The parameters of its job.
@@ -151,10 +158,7 @@ async def check_start(
     if schema is not None:
         await parts.checks.run(organization, check_schema, schema)
     llm = parts.catalog.choose(options.llm, default=parts.default_llm)
-    seeing = options.direct_image_extraction or options.enable_hybrid_extraction
-    if seeing and split_key(llm)[0] == LOCAL_PROVIDER:
-        field = "directImageExtraction" if options.direct_image_extraction else "enableHybridExtraction"
-        raise BadInputError(f"{field} needs a model that sees; {llm} does not", field=field)
+    _assert_sees(llm, options)
     unknown = set(options.extract_per_page) - set((schema or {}).get("properties", {}))
     if unknown:
         raise BadInputError(f"extractPerPage: the schema has no property {min(unknown)}", field="extractPerPage")
@@ -167,13 +171,27 @@ async def check_start(
         except NotFoundError as error:
             raise BadInputError(f"webhookId: {error.detail}", field="webhookId") from error
     if document is None:
-        assert body.url is not None
-        try:
-            await parts.fetcher.check(body.url)
-        except BadInputError as error:
-            raise BadInputError(f"url: {error.detail}", code=error.code, field="url") from error
-        document = _document_at(parts.vault, body.url)
+        document = await _check_url(parts, body.url or "")
+    if is_waited_for and options.hold_for_review:
+        raise BadInputError("holdForReview: nobody can wait for a person here", field="holdForReview")
     return ExtractParams(document=document, options=options, schema=schema, llm=llm)
+
+
+def _assert_sees(llm: str, options: ExtractOptions) -> None:
+    """Refuse pictures of pages for a model that cannot look at them."""
+    needs_sight = options.direct_image_extraction or options.enable_hybrid_extraction
+    if needs_sight and split_key(llm)[0] == LOCAL_PROVIDER:
+        field = "directImageExtraction" if options.direct_image_extraction else "enableHybridExtraction"
+        raise BadInputError(f"{field} needs a model that sees; {llm} does not", field=field)
+
+
+async def _check_url(parts: ExtractionParts, url: str) -> DocumentRef:
+    """Refuse an address that no document is fetched from, and name the document that is there."""
+    try:
+        await parts.fetcher.check(url)
+    except BadInputError as error:
+        raise BadInputError(f"url: {error.detail}", code=error.code, field="url") from error
+    return _document_at(parts.vault, url)
 
 
 def _assert_pages(options: ExtractOptions, pages: int | None) -> None:
@@ -197,9 +215,9 @@ def _file_name_in(url: str) -> str:
     return unquote(urlsplit(url).path.rsplit("/", 1)[-1])[:255] or "document"
 
 
-def _shown_request(given: Mapping[str, Any], document: DocumentRef) -> dict[str, Any]:
+def _shown_request(members: Mapping[str, Any], document: DocumentRef) -> dict[str, Any]:
     """Make a request as it is shown: credentials blanked, a file by its name, size and digest."""
-    shown_members = {name: value for name, value in given.items() if name not in SECRET_FIELDS and name != "file"}
+    shown_members = {name: value for name, value in members.items() if name not in SECRET_FIELDS and name != "file"}
     for names, shown in ((DOCUMENT_URLS, document_shown), (RECEIVER_URLS, receiver_shown)):
         shown_members |= {
             name: shown(shown_members[name]) for name in names if isinstance(shown_members.get(name), str)
@@ -269,7 +287,7 @@ def draft_job(
     )
     extraction = Extraction(
         job_id=job.id,
-        extract_id=extract_id(job.id),
+        extract_id=make_extract_id(job.id),
         file_name=document.file_name,
         document_url=None if document.url is None else shown_url(document.url, document_shown),
         sha256=document.sha256,
@@ -289,7 +307,7 @@ async def accept_job(connection: Connection, draft: ExtractionDraft, target: Tar
         LimitReachedError: The organization has as many jobs as it may.
     """
     job = draft.job
-    await create_extraction(connection, job, draft.extraction, most=max_jobs)
+    await create_extraction(connection, job, draft.extraction, max_jobs=max_jobs)
     if target is not None:
         await add_target(connection, job.id, target)
     return await lock_job(connection, job.organization, job.id)

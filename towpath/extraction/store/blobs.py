@@ -61,14 +61,14 @@ async def add_blob(
             await keep(bytes(buffer))
         if not size:
             raise BadInputError(f"{name} is empty", code=ErrorCode.UNREADABLE, field="file")
-        made = await connection.execute(
+        inserted = await connection.execute(
             """
             INSERT INTO blobs (organization, sha256, size, chunks, upload_id) VALUES (%s, %s, %s, %s, %s)
             ON CONFLICT (organization, sha256) DO UPDATE SET used_at = now() RETURNING upload_id
             """,
             (organization, digest.digest(), size, number, upload),
         )
-        if (await made.fetchone() or (None,))[0] != upload:
+        if (await inserted.fetchone() or (None,))[0] != upload:
             await connection.execute("DELETE FROM blob_chunks WHERE upload_id = %s", (upload,))
     return Blob(digest.digest(), size)
 
@@ -80,10 +80,10 @@ async def get_blob(database: Database, organization: str, sha256: bytes) -> Blob
         NotFoundError: It is not there any more.
     """
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "SELECT size FROM blobs WHERE organization = %s AND sha256 = %s", (organization, sha256)
         )
-        row = await found.fetchone()
+        row = await cursor.fetchone()
     if row is None:
         raise NotFoundError("the document is not kept any more")
     return Blob(sha256, row[0])
@@ -96,11 +96,11 @@ async def read_blob(database: Database, organization: str, sha256: bytes) -> Asy
         NotFoundError: It is not there any more.
     """
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "UPDATE blobs SET used_at = now() WHERE organization = %s AND sha256 = %s RETURNING upload_id, chunks",
             (organization, sha256),
         )
-        row = await found.fetchone()
+        row = await cursor.fetchone()
         if row is None:
             raise NotFoundError("the document is not kept any more")
         for number in range(row[1]):

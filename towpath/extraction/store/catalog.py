@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,30 +11,9 @@ from psycopg.types.json import Json
 
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Database
+from towpath.extraction.types import Classification, Template
 
 TEMPLATE = "id, name, schema, options, created_at, updated_at"
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """Stored settings of an extraction."""
-
-    id: UUID
-    name: str
-    schema: dict[str, Any] | None
-    options: dict[str, Any]
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """Classes of documents, to choose among."""
-
-    id: UUID
-    name: str
-    options: list[dict[str, Any]]
-    created_at: datetime
 
 
 async def put_template(
@@ -48,10 +25,10 @@ async def put_template(
     options: dict[str, Any],
     template_id: UUID | None = None,
 ) -> Template:
-    """Make a template, or change one as a whole.
+    """Store a template, or replace all that one says.
 
     Raises:
-        NotFoundError: The one to change is not there.
+        NotFoundError: The template to change is not there.
     """
     shape = None if schema is None else Json(schema)
     async with database.transaction() as connection, connection.cursor(row_factory=class_row(Template)) as cursor:
@@ -74,7 +51,7 @@ async def put_template(
 
 
 async def list_templates(database: Database, organization: str) -> Sequence[Template]:
-    """All templates, in the order of their making."""
+    """List all templates, the oldest first."""
     async with database.transaction() as connection, connection.cursor(row_factory=class_row(Template)) as cursor:
         await cursor.execute(
             f"SELECT {TEMPLATE} FROM templates WHERE organization = %s AND deleted_at IS NULL ORDER BY created_at, id",
@@ -84,14 +61,14 @@ async def list_templates(database: Database, organization: str) -> Sequence[Temp
 
 
 async def get_template(database: Database, organization: str, template_id: UUID) -> Template:
-    """One template.
+    """Load one template.
 
     Raises:
         NotFoundError: It is not there, or another organization's.
     """
-    for one in await list_templates(database, organization):
-        if one.id == template_id:
-            return one
+    for template in await list_templates(database, organization):
+        if template.id == template_id:
+            return template
     raise NotFoundError(f"no template {template_id}")
 
 
@@ -102,18 +79,18 @@ async def delete_template(database: Database, organization: str, template_id: UU
         NotFoundError: It is not there.
     """
     async with database.transaction() as connection:
-        done = await connection.execute(
+        updated = await connection.execute(
             "UPDATE templates SET deleted_at = now() WHERE id = %s AND organization = %s AND deleted_at IS NULL",
             (template_id, organization),
         )
-        if not done.rowcount:
+        if not updated.rowcount:
             raise NotFoundError(f"no template {template_id}")
 
 
 async def add_classification(
     database: Database, organization: str, name: str, options: Sequence[dict[str, Any]]
 ) -> Classification:
-    """Keep classes of documents."""
+    """Store classes of documents."""
     async with database.transaction() as connection, connection.cursor(row_factory=class_row(Classification)) as cursor:
         await cursor.execute(
             "INSERT INTO classifications (id, organization, name, options) VALUES (%s, %s, %s, %s)"
@@ -126,7 +103,7 @@ async def add_classification(
 
 
 async def get_classification(database: Database, organization: str, classification_id: UUID) -> Classification:
-    """One set of classes.
+    """Load one set of classes.
 
     Raises:
         NotFoundError: It is not there, or another organization's.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from psycopg.rows import dict_row
 from psycopg.types.json import Json
@@ -16,22 +16,15 @@ from towpath.jobs.store.jobs import create_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobRef, ReviewStatus
 
-COLUMNS = (
-    "job_id, extract_id, file_name, document_url, kind, sha256, size, pages_total, pages, variant, request, metadata,"
-    " extracted, template_id"
-)
-
-
-def extract_id(job_id: UUID) -> UUID:
-    """Return the id of a job's extraction, the same over all attempts."""
-    return uuid5(job_id, "extract")
+OPENED = "kind, sha256, size, pages_total, pages, variant"
+COLUMNS = f"job_id, extract_id, file_name, document_url, {OPENED}, request, metadata, extracted, template_id"
 
 
 async def create_extraction(
-    connection: Connection, job: JobRow, extraction: Extraction, *, most: int = 0
+    connection: Connection, job: JobRow, extraction: Extraction, *, max_jobs: int = 0
 ) -> None:  # fmt: skip
-    """Accept an extraction, in the caller's transaction; `most` as for `create_job`."""
-    await create_job(connection, job, most=most)
+    """Accept an extraction, in the caller's transaction; `max_jobs` is `most` of `create_job`."""
+    await create_job(connection, job, most=max_jobs)
     await connection.execute(
         """
         INSERT INTO extractions (job_id, extract_id, organization, file_name, document_url, sha256, size, request,
@@ -71,7 +64,17 @@ async def get_extraction(database: Database, organization: str, job_id: UUID) ->
     Raises:
         NotFoundError: It is not there, or another organization's.
     """
-    async with database.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
+    async with database.transaction() as connection:
+        return await read_extraction(connection, organization, job_id)
+
+
+async def read_extraction(connection: Connection, organization: str, job_id: UUID) -> Extraction:
+    """Load one extraction, in the caller's transaction.
+
+    Raises:
+        NotFoundError: It is not there, or another organization's.
+    """
+    async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             f"SELECT {COLUMNS} FROM extractions WHERE job_id = %s AND organization = %s", (job_id, organization)
         )
@@ -79,6 +82,14 @@ async def get_extraction(database: Database, organization: str, job_id: UUID) ->
     if row is None:
         raise NotFoundError(f"no extraction {job_id}")
     return _extraction(row)
+
+
+async def read_opened(connection: Connection, job_id: UUID) -> OpenedDocument | None:
+    """Read what the document of a job turned out to be, and nothing else; None: it was not opened yet."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(f"SELECT {OPENED} FROM extractions WHERE job_id = %s AND variant IS NOT NULL", (job_id,))
+        row = await cursor.fetchone()
+    return None if row is None else OpenedDocument.model_validate({**row, "sha256": bytes(row["sha256"]).hex()})
 
 
 async def save_opened(connection: Connection, job_id: UUID, opened: OpenedDocument) -> None:
@@ -102,11 +113,11 @@ async def save_extracted(connection: Connection, job_id: UUID, extracted: Extrac
 
 async def begin_review(connection: Connection, ref: JobRef) -> None:
     """Set a job's review to PENDING, unless it was decided already."""
-    done = await connection.execute(
+    updated = await connection.execute(
         "UPDATE jobs SET review_status = %s WHERE id = %s AND review_status IS NULL",
         (ReviewStatus.PENDING, ref.job_id),
     )
-    if done.rowcount:
+    if updated.rowcount:
         await connection.execute(
             "INSERT INTO reviews (job_id, number, status) VALUES (%s, 1, %s) ON CONFLICT DO NOTHING",
             (ref.job_id, ReviewStatus.PENDING),
@@ -115,8 +126,8 @@ async def begin_review(connection: Connection, ref: JobRef) -> None:
 
 async def get_review_status(connection: Connection, job_id: UUID) -> ReviewStatus | None:
     """Return where a job's review stands; None: it has none."""
-    found = await connection.execute("SELECT review_status FROM jobs WHERE id = %s", (job_id,))
-    row = await found.fetchone()
+    cursor = await connection.execute("SELECT review_status FROM jobs WHERE id = %s", (job_id,))
+    row = await cursor.fetchone()
     return None if row is None or row[0] is None else ReviewStatus(row[0])
 
 

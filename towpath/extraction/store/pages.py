@@ -1,10 +1,11 @@
-"""Pages of documents as they were read: kept the moment they are done, under the document's digest."""
+"""Pages of documents as they were read: stored the moment they are done, under the document's digest."""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
@@ -15,23 +16,43 @@ PAGE = TypeAdapter(PageContent)
 LEVEL = 1
 
 
-def _opened(body: bytes) -> PageContent:
+@dataclass(frozen=True, slots=True)
+class PagesSummary:
+    """What matters of some pages beside their content.
+
+    Attributes:
+        lowest_confidence: Of the least certain page; 1 where there is nothing to doubt.
+        truncated: The numbers of the pages that hold more than was stored of them.
+    """
+
+    lowest_confidence: float
+    truncated: list[int]
+
+
+def _decompress_page(body: bytes) -> PageContent:
     return PAGE.validate_json(zlib.decompress(body))
 
 
-async def packed(pages: Sequence[PageBody]) -> list[tuple[PageBody, bytes]]:
-    """Pages with what is kept of them, made smaller in a thread."""
+async def compress_pages(pages: Sequence[PageBody]) -> list[tuple[PageBody, bytes]]:
+    """Compress pages in a thread.
+
+    Returns:
+        Each page with what is stored of it.
+    """
     return await asyncio.to_thread(lambda: [(page, zlib.compress(page.json, LEVEL)) for page in pages])
 
 
-async def keep_pages(
+async def save_pages(
     connection: Connection, organization: str, sha256: bytes, variant: str, pages: Sequence[tuple[PageBody, bytes]]
 ) -> None:
-    """Keep pages; one that is there stays.
+    """Store pages; those that are there stay.
 
     Args:
-        variant: How they were read; other ways are other pages.
-        pages: As `packed` gives them.
+        connection: The transaction.
+        organization: Whose document.
+        sha256: The digest of the document.
+        variant: How the pages were read; other ways are other pages.
+        pages: As `compress_pages` returns them.
     """
     async with connection.cursor() as cursor:
         await cursor.executemany(
@@ -43,103 +64,72 @@ async def keep_pages(
         )
 
 
-async def least_confidence(
+async def summarize_pages(
     database: Database, organization: str, sha256: bytes, variant: str, numbers: Sequence[int]
-) -> float:
-    """How sure the least sure of some pages is; 1 where there is nothing to doubt."""
+) -> PagesSummary:
+    """Summarize pages without reading their content."""
     async with database.statement() as connection:
-        found = await connection.execute(
-            "SELECT coalesce(min(confidence), 1) FROM document_pages"
-            " WHERE organization = %s AND sha256 = %s AND variant = %s AND page = ANY(%s)",
+        cursor = await connection.execute(
+            "SELECT coalesce(min(confidence), 1),"
+            " coalesce(array_agg(page ORDER BY page) FILTER (WHERE truncated), '{}')"
+            " FROM document_pages WHERE organization = %s AND sha256 = %s AND variant = %s AND page = ANY(%s)",
             (organization, sha256, variant, list(numbers)),
         )
-        return float((await found.fetchone() or (1.0,))[0])
+        lowest, truncated = await cursor.fetchone() or (1.0, [])
+        return PagesSummary(float(lowest), truncated)
 
 
-async def cut_numbers(
-    database: Database, organization: str, sha256: bytes, variant: str, numbers: Sequence[int]
-) -> list[int]:
-    """Which of some pages hold more than was kept of them."""
-    async with database.statement() as connection:
-        found = await connection.execute(
-            "SELECT page FROM document_pages WHERE organization = %s AND sha256 = %s AND variant = %s"
-            " AND page = ANY(%s) AND truncated ORDER BY page",
-            (organization, sha256, variant, list(numbers)),
-        )
-        return [row[0] for row in await found.fetchall()]
-
-
-async def kept_numbers(
+async def list_stored_pages(
     database: Database, organization: str, sha256: bytes, variant: str, numbers: Sequence[int]
 ) -> set[int]:
-    """Which of some pages are there."""
+    """Return which of some pages are stored."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "SELECT page FROM document_pages"
             " WHERE organization = %s AND sha256 = %s AND variant = %s AND page = ANY(%s)",
             (organization, sha256, variant, list(numbers)),
         )
-        return {row[0] for row in await found.fetchall()}
+        return {row[0] for row in await cursor.fetchall()}
 
 
 async def read_pages(
-    database: Database,
-    organization: str,
-    sha256: bytes,
-    variant: str,
-    numbers: Sequence[int] | None = None,
-    *,
-    limit: int | None = None,
+    database: Database, organization: str, sha256: bytes, variant: str, numbers: Sequence[int]
 ) -> list[PageContent]:
-    """Kept pages, in order.
-
-    Args:
-        numbers: Which; None: all that are there.
-        limit: How many at most.
-    """
+    """Read those of some pages that are stored, in order."""
     async with database.statement() as connection:
-        found = await connection.execute(
-            """
-            SELECT body FROM document_pages
-            WHERE organization = %(org)s AND sha256 = %(sha)s AND variant = %(variant)s
-              AND (%(pages)s::int[] IS NULL OR page = ANY(%(pages)s)) ORDER BY page LIMIT %(limit)s
-            """,
-            {
-                "org": organization,
-                "sha": sha256,
-                "variant": variant,
-                "pages": None if numbers is None else list(numbers),
-                "limit": limit,
-            },
+        cursor = await connection.execute(
+            "SELECT body FROM document_pages"
+            " WHERE organization = %s AND sha256 = %s AND variant = %s AND page = ANY(%s) ORDER BY page",
+            (organization, sha256, variant, list(numbers)),
         )
-        return [_opened(row[0]) for row in await found.fetchall()]
+        return [_decompress_page(row[0]) for row in await cursor.fetchall()]
 
 
-async def keep_image(database: Database, organization: str, sha256: bytes, page: int, data: bytes) -> None:
-    """Keep a page's picture, a JPEG, for who reviews it."""
+async def save_picture(database: Database, organization: str, sha256: bytes, page: int, jpeg: bytes) -> None:
+    """Store a page's picture, for whoever reviews it; one that is there stays."""
     async with database.statement() as connection:
         await connection.execute(
             "INSERT INTO document_images (organization, sha256, page, data) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT DO NOTHING",
-            (organization, sha256, page, data),
+            (organization, sha256, page, jpeg),
         )
 
 
-async def read_image(database: Database, organization: str, sha256: bytes, page: int) -> bytes | None:
-    """A page's picture, a JPEG; None: there is none."""
+async def read_picture(database: Database, organization: str, sha256: bytes, page: int) -> bytes | None:
+    """Read a page's picture, a JPEG; None: there is none."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "SELECT data FROM document_images WHERE organization = %s AND sha256 = %s AND page = %s",
             (organization, sha256, page),
         )
-        row = await found.fetchone()
+        row = await cursor.fetchone()
     return None if row is None else bytes(row[0])
 
 
-async def imaged_pages(database: Database, organization: str, sha256: bytes) -> set[int]:
-    """Pages that have a picture."""
+async def list_pictured_pages(database: Database, organization: str, sha256: bytes) -> set[int]:
+    """Return the numbers of the pages that have a picture."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "SELECT page FROM document_images WHERE organization = %s AND sha256 = %s", (organization, sha256)
         )
-        return {row[0] for row in await found.fetchall()}
+        return {row[0] for row in await cursor.fetchall()}

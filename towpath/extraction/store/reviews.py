@@ -28,15 +28,15 @@ async def decide(
     Raises:
         ConflictError: It is not PENDING.
     """
-    done = await connection.execute(
+    updated = await connection.execute(
         "UPDATE jobs SET review_status = %s WHERE id = %s AND review_status = %s",
         (status, job_id, ReviewStatus.PENDING),
     )
-    if not done.rowcount:
-        found = await connection.execute(
+    if not updated.rowcount:
+        cursor = await connection.execute(
             "SELECT review_status, state = ANY(%s) FROM jobs WHERE id = %s", (ACTIVE, job_id)
         )
-        now, runs = await found.fetchone() or (None, False)
+        now, runs = await cursor.fetchone() or (None, False)
         if now is not None:
             raise ConflictError(f"the review is {now}")
         later = "the job is not at its review yet" if runs else "no review of this job is wanted"
@@ -53,12 +53,12 @@ async def decide(
 
 async def withdraw(connection: Connection, job_id: UUID, *, by: UUID | None) -> None:
     """A pending review goes with its cancelled job."""
-    found = await connection.execute("SELECT review_status FROM jobs WHERE id = %s", (job_id,))
-    if (await found.fetchone() or (None,))[0] == ReviewStatus.PENDING:
+    cursor = await connection.execute("SELECT review_status FROM jobs WHERE id = %s", (job_id,))
+    if (await cursor.fetchone() or (None,))[0] == ReviewStatus.PENDING:
         await decide(connection, job_id, ReviewStatus.CANCELLED, by=by, comment="the job was cancelled")
 
 
-async def review_history(database: Database, job_id: UUID) -> list[ReviewNote]:
+async def read_review_history(database: Database, job_id: UUID) -> list[ReviewNote]:
     """What was decided and when, oldest first; the caller has checked whose job it is."""
     async with database.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute("SELECT at, status, by, comment FROM reviews WHERE job_id = %s ORDER BY number", (job_id,))
@@ -81,21 +81,21 @@ async def put_annotation(
     Raises:
         NotFoundError: No such annotation of this job.
     """
-    told = Json([one.model_dump(mode="json", by_alias=True) for one in changes])
-    made = annotation_id or uuid4()
+    changes_json = Json([change.model_dump(mode="json", by_alias=True) for change in changes])
+    saved_id = annotation_id or uuid4()
     if annotation_id is None:
         await connection.execute(
             "INSERT INTO annotations (id, organization, job_id, original, annotated, changes)"
             " VALUES (%s, %s, %s, %s, %s, %s)",
-            (made, organization, job_id, Json(original), Json(annotated), told),
+            (saved_id, organization, job_id, Json(original), Json(annotated), changes_json),
         )
     else:
-        done = await connection.execute(
+        updated = await connection.execute(
             "UPDATE annotations SET annotated = %s, changes = %s, updated_at = now()"
             " WHERE id = %s AND job_id = %s AND organization = %s",
-            (Json(annotated), told, annotation_id, job_id, organization),
+            (Json(annotated), changes_json, annotation_id, job_id, organization),
         )
-        if not done.rowcount:
+        if not updated.rowcount:
             raise NotFoundError(f"no annotation {annotation_id} of this job")
     await connection.execute(
         """
@@ -103,10 +103,10 @@ async def put_annotation(
         SELECT %(id)s, coalesce(max(revision), 0) + 1, %(annotated)s, %(changes)s, %(by)s
         FROM annotation_revisions WHERE annotation_id = %(id)s
         """,
-        {"id": made, "annotated": Json(annotated), "changes": told, "by": by},
+        {"id": saved_id, "annotated": Json(annotated), "changes": changes_json, "by": by},
     )
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(f"{ANNOTATION} WHERE a.id = %s", (made,))
+        await cursor.execute(f"{ANNOTATION} WHERE a.id = %s", (saved_id,))
         return Annotation.model_validate(await cursor.fetchone())
 
 
@@ -120,7 +120,7 @@ async def list_annotations(database: Database, organization: str, job_id: UUID) 
         return [Annotation.model_validate(row) for row in await cursor.fetchall()]
 
 
-async def annotation_history(database: Database, job_id: UUID) -> list[dict[str, Any]]:
+async def read_annotation_history(database: Database, job_id: UUID) -> list[dict[str, Any]]:
     """Every revision of a job's corrections, oldest first; the caller has checked whose job it is."""
     async with database.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(

@@ -205,24 +205,24 @@ async def compact_counters(database: Database, *, limit: int) -> int:
         if not (await lock.fetchone() or (False,))[0]:
             return 0
         folded = await connection.execute(_FOLD, {"limit": limit}, prepare=False)
-        done = int((await folded.fetchone() or (0,))[0])
-        made = await _cut_fullest(connection)
-        if done or made:
+        folded_deltas = int((await folded.fetchone() or (0,))[0])
+        cut_blocks = await _cut_fullest(connection)
+        if folded_deltas or cut_blocks:
             for statement in _TIDY:
                 await connection.execute(statement)
-        return done + made
+        return folded_deltas + cut_blocks
 
 
 async def _cut_fullest(connection: Connection) -> int:
-    found = await connection.execute(_FULL, (BLOCK_JOBS * 2,))
-    row = await found.fetchone()
+    cursor = await connection.execute(_FULL, (BLOCK_JOBS * 2,))
+    row = await cursor.fetchone()
     if row is None:
         return 0
     block = _Stretch(*row)
     bounds = {"organization": block.organization, "from": block.from_at, "to": block.to_at}
     rows = BLOCK_JOBS * min(MAX_PIECES, block.jobs // BLOCK_JOBS)
     places = await connection.execute(_PLACES, {**bounds, "rows": rows + 1, "block": BLOCK_JOBS}, prepare=False)
-    cuts = [str(place) for (place,) in await places.fetchall()]
+    cuts = [str(position) for (position,) in await places.fetchall()]
     if not cuts:
         # All of one moment, or deleted and not yet folded: to be tried again when it has doubled.
         await connection.execute(
@@ -241,8 +241,8 @@ async def _cut_fullest(connection: Connection) -> int:
 
 async def _cut_span(connection: Connection, block: _Stretch) -> None:
     bounds = {"organization": block.organization, "from": block.from_at}
-    found = await connection.execute(_SPAN_OF, bounds)
-    from_at, blocks = await found.fetchone() or (block.from_at, [])
+    cursor = await connection.execute(_SPAN_OF, bounds)
+    from_at, blocks = await cursor.fetchone() or (block.from_at, [])
     if len(blocks) <= SPAN_BLOCKS * 2:
         return
     await connection.execute(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Connection
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import STOPPED, Finish, JobState, JobWarning, bounded
+from towpath.jobs.types import STOPPED, Finish, JobState, bounded
 
 MAX_MESSAGE = 2000
 End = tuple[JobState, str | None, str | None]
 
 
 async def end_of(connection: Connection, job: JobRow, finish: Finish) -> End:
-    """A run's state, error code and error message, of what its workflow says and of what became of its items."""
+    """Return a run's state, error code and error message, of what its workflow says and of what became of its items."""
     state: JobState = finish.state
     left_out = job.failed + job.skipped
     if state is JobState.COMPLETED and left_out and left_out >= job.total and not job.succeeded:
@@ -27,26 +25,16 @@ async def end_of(connection: Connection, job: JobRow, finish: Finish) -> End:
     return state, finish.error.code, finish.error.message
 
 
-def warnings_of(job: JobRow) -> list[JobWarning]:
-    """The warnings of a job's row."""
-    return [JobWarning.model_validate(one) for one in job.warnings]
-
-
-def plain_warnings(job: JobRow) -> list[dict[str, Any]]:
-    """The same, as an API shows them."""
-    return [one.model_dump(mode="json") for one in warnings_of(job)]
-
-
 async def _nothing_succeeded(connection: Connection, job: JobRow) -> End:
-    """The one item's own error; of several the most frequent cause, beside how many it has."""
-    found = await connection.execute(
+    """Return the one item's own error; of several the most frequent cause, beside how many it has."""
+    cursor = await connection.execute(
         """
         SELECT code, count(*), count(DISTINCT message), (array_agg(message ORDER BY item_index))[1]
         FROM job_failures WHERE job_id = %s GROUP BY code ORDER BY count(*) DESC, min(item_index) LIMIT 1
         """,
         (job.id,),
     )
-    row = await found.fetchone()
+    row = await cursor.fetchone()
     if row is None:
         return JobState.FAILED, ErrorCode.ALL_ITEMS_FAILED, _counted(job)
     code, same, messages, first = row
@@ -54,12 +42,12 @@ async def _nothing_succeeded(connection: Connection, job: JobRow) -> End:
         return JobState.FAILED, code, first
     message = bounded(first, MAX_MESSAGE)
     if same < job.failed or job.skipped:
-        told = f"{_counted(job)}; {same:,} of them with {code}, the first so: {message}"
+        message_of_all = f"{_counted(job)}; {same:,} of them with {code}, the first so: {message}"
     elif messages > 1:
-        told = f"{_counted(job)} with {code}, the first so: {message}"
+        message_of_all = f"{_counted(job)} with {code}, the first so: {message}"
     else:
-        told = f"{_counted(job)}: {message} ({code})"
-    return JobState.FAILED, ErrorCode.ALL_ITEMS_FAILED, told
+        message_of_all = f"{_counted(job)}: {message} ({code})"
+    return JobState.FAILED, ErrorCode.ALL_ITEMS_FAILED, message_of_all
 
 
 def _counted(job: JobRow) -> str:

@@ -30,19 +30,19 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
     """
     if not events:
         return 0
-    found = await connection.execute(
+    cursor = await connection.execute(
         """
         SELECT last_seq, state, total, succeeded, failed, skipped FROM jobs
         WHERE id = %s AND attempt = %s AND NOT cancelling AND state IN ('PENDING', 'RUNNING', 'PAUSED') FOR UPDATE
         """,
         (ref.job_id, ref.attempt),
     )
-    job = await found.fetchone()
+    job = await cursor.fetchone()
     if job is None:
         raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
     last, state, total, succeeded, failed, skipped = job
     keys = [f"{ref.attempt}:{event.key}" for event in events]
-    told = await find_written_keys(connection, ref.job_id, keys)
+    written = await find_written_keys(connection, ref.job_id, keys)
     seen = {
         "status": str(state).lower(),
         "is_paused": state == JobState.PAUSED,
@@ -51,7 +51,7 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
         "failed_entities": failed,
         "skipped_entities": skipped,
     }
-    fresh = [(key, event) for key, event in zip(keys, events, strict=True) if key not in told]
+    fresh = [(key, event) for key, event in zip(keys, events, strict=True) if key not in written]
     if not fresh:
         return 0
     async with connection.cursor() as cursor:
@@ -71,7 +71,7 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
 
 async def append_told(connection: Connection, ref: JobRef, event: EventType, data: dict[str, Any], key: str) -> None:
     """Append an event that jobs of every kind can have, with the job's counts where its kind wants them."""
-    if job_type(ref.kind).counts_in_events:
+    if job_type(ref.kind).has_counts_in_events:
         await append_events(connection, ref, [NewEvent(type=event, key=key, data=data)])
     else:
         await append_event(connection, ref.job_id, event, data, key=f"{ref.attempt}:{key}")
@@ -105,6 +105,6 @@ async def hold_job(database: Database, hold: Hold) -> bool:
                 return False
             await append_events(connection, ref, [hold.event])
             return True
-        found = await connection.execute("SELECT state FROM jobs WHERE id = %s", (ref.job_id,))
-        row = await found.fetchone()
+        cursor = await connection.execute("SELECT state FROM jobs WHERE id = %s", (ref.job_id,))
+        row = await cursor.fetchone()
     return row is not None and row[0] == JobState.PAUSED

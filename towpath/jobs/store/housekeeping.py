@@ -12,7 +12,7 @@ from towpath.jobs.store.idempotency import delete_old_answers
 async def open_jobs(
     database: Database, *, quiet_seconds: float, after: UUID | None, limit: int
 ) -> list[tuple[UUID, str]]:
-    """Jobs of every organisation that should have a live workflow and have been quiet for a while.
+    """List jobs of every organization that should have a live workflow and have been quiet for a while.
 
     Only what names them, for a row of which something cannot be read must not hide the others.
 
@@ -26,7 +26,7 @@ async def open_jobs(
         Ids, rising, with the organization of each.
     """
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT id, organization FROM jobs WHERE state IN ('PENDING', 'RUNNING', 'PAUSED')
             AND updated_at < now() - make_interval(secs => %(quiet)s)
@@ -34,7 +34,7 @@ async def open_jobs(
             """,
             {"quiet": quiet_seconds, "after": after, "limit": limit},
         )
-        return await found.fetchall()
+        return await cursor.fetchall()
 
 
 async def sweep_jobs(database: Database, *, retention_days: int, limit: int) -> int:

@@ -18,6 +18,7 @@ from towpath.core.errors import ConflictError, ErrorCode, JobNotActiveError, Lim
 from towpath.db.engine import Connection, Database
 from towpath.jobs.hooks import queue_deliveries, queued_deliveries
 from towpath.jobs.registry import job_type
+from towpath.jobs.rows import error_of, is_current_run, progress_of
 from towpath.jobs.store.ends import end_of
 from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
@@ -119,8 +120,8 @@ async def get_job(database: Database, organization: str, job_id: UUID) -> JobRow
         NotFoundError: No such job, or another organisation's.
     """
     async with database.session() as session:
-        found = await session.exec(select(JobRow).where(JobRow.id == job_id, JobRow.organization == organization))
-        row = found.one_or_none()
+        result = await session.exec(select(JobRow).where(JobRow.id == job_id, JobRow.organization == organization))
+        row = result.one_or_none()
     if row is None:
         raise NotFoundError(f"no job {job_id}")
     return row
@@ -139,7 +140,7 @@ async def list_jobs(
     before: Cursor | None = None,
     limit: int = 50,
 ) -> list[JobRow]:
-    """Jobs of an organisation, newest first, from just after the cursor `before`; with `user_id` those it sees."""
+    """List jobs of an organization, newest first, from just after the cursor `before`; with `user_id` those it sees."""
     query = select(JobRow).where(JobRow.organization == organization)
     if kind is not None:
         query = query.where(JobRow.kind == kind)
@@ -159,8 +160,8 @@ async def list_jobs(
             (col(JobRow.created_at) < moment) | ((col(JobRow.created_at) == moment) & (col(JobRow.id) < job_id))
         )
     async with database.session() as session:
-        found = await session.exec(query.order_by(col(JobRow.created_at).desc(), col(JobRow.id).desc()).limit(limit))
-        return list(found.all())
+        result = await session.exec(query.order_by(col(JobRow.created_at).desc(), col(JobRow.id).desc()).limit(limit))
+        return list(result.all())
 
 
 async def lock_job(connection: Connection, organization: str, job_id: UUID) -> JobRow:
@@ -184,7 +185,7 @@ async def begin_job(database: Database, ref: JobRef) -> Started:
     async with database.transaction() as connection:
         job = await lock_job(connection, ref.organization, ref.job_id)
         window = job.window_size or DEFAULT_WINDOW
-        if job.attempt != ref.attempt or job.state.final or job.cancelling:
+        if not is_current_run(job, ref):
             return Started(cancelled=True, window=window)
         if job.state is JobState.PAUSED:
             return Started(paused=True, window=window)
@@ -246,7 +247,7 @@ async def add_progress(
     Raises:
         JobNotActiveError: The job has ended, or a newer attempt runs: the transaction must roll back.
     """
-    done = await connection.execute(
+    updated = await connection.execute(
         """
         UPDATE jobs SET total = total + %(total)s, processed = processed + %(processed)s,
                succeeded = succeeded + %(succeeded)s, failed = failed + %(failed)s, skipped = skipped + %(skipped)s,
@@ -263,7 +264,7 @@ async def add_progress(
             "attempt": ref.attempt,
         },
     )
-    row = await done.fetchone()
+    row = await updated.fetchone()
     if row is None:
         raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
     names = ("total", "processed", "succeeded", "failed", "skipped")
@@ -276,18 +277,18 @@ async def assert_active(connection: Connection, ref: JobRef) -> None:
     Raises:
         JobNotActiveError: The job has ended, is being cancelled, or a newer attempt runs.
     """
-    found = await connection.execute(
+    cursor = await connection.execute(
         "SELECT 1 FROM jobs WHERE id = %s AND attempt = %s AND NOT cancelling AND state = ANY(%s)",
         (ref.job_id, ref.attempt, ACTIVE),
     )
-    if await found.fetchone() is None:
+    if await cursor.fetchone() is None:
         raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
 
 
 async def is_open(connection: Connection, job_id: UUID) -> bool:
-    """Tell whether a job has not ended."""
-    found = await connection.execute("SELECT 1 FROM jobs WHERE id = %s AND state = ANY(%s)", (job_id, ACTIVE))
-    return await found.fetchone() is not None
+    """Return whether a job has not ended."""
+    cursor = await connection.execute("SELECT 1 FROM jobs WHERE id = %s AND state = ANY(%s)", (job_id, ACTIVE))
+    return await cursor.fetchone() is not None
 
 
 async def reset_counts(connection: Connection, ref: JobRef, *, total: int, params: dict[str, Any]) -> None:
@@ -310,30 +311,30 @@ async def reset_counts(connection: Connection, ref: JobRef, *, total: int, param
 
 
 async def params_of(connection: Connection, ref: JobRef) -> dict[str, Any]:
-    """What a job was asked to do."""
-    found = await connection.execute("SELECT params FROM jobs WHERE id = %s", (ref.job_id,))
-    row = await found.fetchone()
+    """Load the stored parameters of a job."""
+    cursor = await connection.execute("SELECT params FROM jobs WHERE id = %s", (ref.job_id,))
+    row = await cursor.fetchone()
     if row is None:
         raise JobNotActiveError(f"job {ref.job_id} is gone")
     params: dict[str, Any] = row[0]
     return params
 
 
-async def merge_params(connection: Connection, ref: JobRef, found: dict[str, Any]) -> None:
+async def merge_params(connection: Connection, ref: JobRef, members: dict[str, Any]) -> None:
     """Add to what a job knows of itself."""
-    await connection.execute("UPDATE jobs SET params = params || %s WHERE id = %s", (Jsonb(found), ref.job_id))
+    await connection.execute("UPDATE jobs SET params = params || %s WHERE id = %s", (Jsonb(members), ref.job_id))
 
 
 async def cost_of(connection: Connection, ref: JobRef) -> float:
-    """What a job has spent so far, in US dollars."""
-    found = await connection.execute("SELECT cost_usd FROM jobs WHERE id = %s", (ref.job_id,))
-    return float((await found.fetchone() or (0.0,))[0])
+    """Load what a job has spent so far, in US dollars."""
+    cursor = await connection.execute("SELECT cost_usd FROM jobs WHERE id = %s", (ref.job_id,))
+    return float((await cursor.fetchone() or (0.0,))[0])
 
 
 async def total_of(connection: Connection, ref: JobRef) -> int:
-    """How many items a job has."""
-    found = await connection.execute("SELECT total FROM jobs WHERE id = %s", (ref.job_id,))
-    return int((await found.fetchone() or (0,))[0])
+    """Load how many items a job has."""
+    cursor = await connection.execute("SELECT total FROM jobs WHERE id = %s", (ref.job_id,))
+    return int((await cursor.fetchone() or (0,))[0])
 
 
 async def finish_job(database: Database, finish: Finish, *, full: bool = False) -> JobOutcome:
@@ -368,10 +369,10 @@ async def finish_job(database: Database, finish: Finish, *, full: bool = False) 
 
 
 async def _end_of_attempt(connection: Connection, ref: JobRef) -> tuple[JobState, JobError | None]:
-    found = await connection.execute(
+    cursor = await connection.execute(
         "SELECT data FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, f"{ref.attempt}:end")
     )
-    row = await found.fetchone()
+    row = await cursor.fetchone()
     if row is None:
         return JobState.CANCELLED, JobError(code=ErrorCode.CANCELLED, message=STOPPED)
     error = row[0].get("error")
@@ -385,6 +386,8 @@ async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[s
         The error that is told, if there is one.
     """
     job.state, job.error_code, job.error_message = await end_of(connection, job, finish)
+    # What the hooks of the end read, such as the fields of a webhook.
+    job.result = finish.result
     # One that went through all of its items is at its end, whatever became of them.
     through = job.state is JobState.COMPLETED or 0 < job.total <= job.processed
     await connection.execute(
@@ -425,20 +428,6 @@ def _outcome(job: JobRow, *, following: JobStart | None = None, deliveries: Sequ
     )
 
 
-def progress_of(job: JobRow) -> Progress:
-    """The counts of a job's row."""
-    return Progress(
-        total=job.total, processed=job.processed, succeeded=job.succeeded, failed=job.failed, skipped=job.skipped
-    )
-
-
-def error_of(job: JobRow) -> JobError | None:
-    """The error of a job's row."""
-    if job.error_code is None:
-        return None
-    return JobError(code=ErrorCode(job.error_code), message=job.error_message or "")
-
-
 async def _next_attempt(connection: Connection, job: JobRow, *, deadline: datetime | None = None) -> None:
     """Send a job round again; a deadline that has passed would end it at once, and holds no longer."""
     try:
@@ -453,7 +442,7 @@ async def _next_attempt(connection: Connection, job: JobRow, *, deadline: dateti
             (deadline, job.id),
         )
     except psycopg.errors.UniqueViolation as error:
-        raise ConflictError(job_type(job.kind).is_busy) from error
+        raise ConflictError(job_type(job.kind).conflict) from error
     await append_event(connection, job.id, EventType.RESTARTED, {})
 
 
@@ -515,23 +504,23 @@ async def mark_restart(
 
 
 async def uses_schema(database: Database, organization: str, schema_id: UUID) -> bool:
-    """Whether a job that has not ended works with a saved schema."""
+    """Return whether a job that has not ended works with a saved schema."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT 1 FROM jobs WHERE organization = %(org)s AND state IN ('PENDING', 'RUNNING', 'PAUSED')
             AND (params ->> 'schema' = %(schema)s OR params ->> 'schema_id' = %(schema)s) LIMIT 1
             """,
             {"org": organization, "schema": str(schema_id)},
         )
-        return await found.fetchone() is not None
+        return await cursor.fetchone() is not None
 
 
 async def last_restart(database: Database, job_id: UUID) -> int:
-    """The number of a job's last restart among its events; 0: there was none."""
+    """Find the number of a job's last restart among its events; 0: there was none."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "SELECT coalesce(max(seq), 0) FROM job_events WHERE job_id = %s AND type = %s",
             (job_id, EventType.RESTARTED.value),
         )
-        return int((await found.fetchone() or (0,))[0])
+        return int((await cursor.fetchone() or (0,))[0])

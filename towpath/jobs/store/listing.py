@@ -1,6 +1,6 @@
 """The list of all jobs: filtered, newest first, any page of it with an exact total, quick at a million rows.
 
-A page is not reached by walking over all rows before it. The kept counts (`stores/job_counters.py`) say how many jobs
+A page is not reached by walking over all rows before it. The counts kept by `counters` say how many jobs
 that match are in each stretch of time, so that whole stretches are stepped over: first spans, then the blocks of the
 few spans that hold the page, then rows of the few blocks that do. Counts, what is not yet folded into them, and rows
 are read in one snapshot, so that a total and its page always agree.
@@ -17,46 +17,13 @@ from uuid import UUID
 from sqlmodel import col, select
 
 from towpath.db.engine import Connection, Database
-from towpath.jobs.store.counters import BLOCK, SPAN, compact_counters
+from towpath.jobs.lists import JobFilter, JobListPage
+from towpath.jobs.store.counters import BLOCK, SPAN
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import SEEN, seen_by
-from towpath.jobs.types import STATUS_OF, JobState, JobStatus, ReviewStatus, job_status
-
-__all__ = ["JobFilter", "JobListPage", "compact_counters", "list_page", "totals_by_status"]
+from towpath.jobs.types import STATUS_OF, JobState, JobStatus, job_status
 
 _STORED = {status: state.value for state, status in STATUS_OF.items()} | {JobStatus.RETRY: "RETRY"}
-
-
-@dataclass(frozen=True)
-class JobFilter:
-    """Which jobs are wanted; all that is given must hold, and an empty list asks for nothing in particular.
-
-    Attributes:
-        kinds: Any of these kinds.
-        statuses: Any of these public statuses.
-        review_statuses: Any of these.
-        template_id: Jobs of this template.
-        created_after: Created at that moment or later.
-        created_before: Created earlier.
-        user_id: Only jobs that this person sees (`domain.policy.jobs`). The person's own are counted one by one,
-            which is quick up to some ten thousand; everything else is equally quick at any number.
-    """
-
-    kinds: Sequence[str] = ()
-    statuses: Sequence[JobStatus] = ()
-    review_statuses: Sequence[ReviewStatus] = ()
-    template_id: UUID | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    user_id: UUID | None = None
-
-
-@dataclass(frozen=True)
-class JobListPage:
-    """A page, newest first, and how many jobs match in all; beyond the last page there are no jobs."""
-
-    jobs: list[JobRow]
-    total: int
 
 
 @dataclass(frozen=True)
@@ -132,41 +99,41 @@ _STATUS = "CASE WHEN state = 'RUNNING' AND retrying THEN 'RETRY' ELSE state END"
 class _Reader:
     """One filter in one snapshot."""
 
-    def __init__(self, connection: Connection, organization: str, wanted: JobFilter) -> None:
+    def __init__(self, connection: Connection, organization: str, chosen: JobFilter) -> None:
         self._connection = connection
         self._params: dict[str, Any] = {
             "organization": organization,
-            "kinds": list(wanted.kinds),
-            "states": [_STORED[status] for status in wanted.statuses],
-            "reviews": [status.value for status in wanted.review_statuses],
-            "template": wanted.template_id,
-            **({} if wanted.user_id is None else seen_by(wanted.user_id)),
+            "kinds": list(chosen.kinds),
+            "states": [_STORED[status] for status in chosen.statuses],
+            "reviews": [status.value for status in chosen.review_statuses],
+            "template": chosen.template_id,
+            **({} if chosen.user_id is None else seen_by(chosen.user_id)),
         }
-        asked = [
-            *(["kind = ANY(%(kinds)s)"] if wanted.kinds else []),
-            *([f"{_STATUS} = ANY(%(states)s)"] if wanted.statuses else []),
-            *(["review_status = ANY(%(reviews)s)"] if wanted.review_statuses else []),
+        conditions = [
+            *(["kind = ANY(%(kinds)s)"] if chosen.kinds else []),
+            *([f"{_STATUS} = ANY(%(states)s)"] if chosen.statuses else []),
+            *(["review_status = ANY(%(reviews)s)"] if chosen.review_statuses else []),
         ]
-        template = [] if wanted.template_id is None else ["template_id = %(template)s"]
-        of_nobody = [] if wanted.user_id is None else ["NOT owned"]
-        of_either = [] if wanted.user_id is None else [SEEN]
-        self._asked = _and(asked + template + of_either)
-        own = "" if wanted.user_id is None else _OWN.format(lo=_LO, hi=_HI, asked=_and(asked + template))
+        template = [] if chosen.template_id is None else ["template_id = %(template)s"]
+        of_nobody = [] if chosen.user_id is None else ["NOT owned"]
+        of_either = [] if chosen.user_id is None else [SEEN]
+        self._asked = _and(conditions + template + of_either)
+        own = "" if chosen.user_id is None else _OWN.format(lo=_LO, hi=_HI, asked=_and(conditions + template))
         self._pieces = _PIECES.format(
             lo=_LO,
             hi=_HI,
-            deltas=_and(asked + template + of_nobody),
-            facets=_and(asked + (template or ["template_id IS NULL"]) + of_nobody),
+            deltas=_and(conditions + template + of_nobody),
+            facets=_and(conditions + (template or ["template_id IS NULL"]) + of_nobody),
             own=own,
         )
 
     async def pieces(self, level: int, lo: datetime | None, hi: datetime | None) -> list[_Piece]:
-        """The stretches of a level between two moments that have jobs, newest first."""
-        found = await self._rows(self._pieces, level=level, lo=lo, hi=hi)
-        return [_Piece(level, *row) for row in found]
+        """Load the stretches of a level between two moments that have jobs, newest first."""
+        rows = await self._rows(self._pieces, level=level, lo=lo, hi=hi)
+        return [_Piece(level, *row) for row in rows]
 
     async def within(self, lo: datetime | None, hi: datetime | None) -> list[_Piece]:
-        """The same over a window: spans, and where it begins and ends inside of one, its blocks."""
+        """Load the stretches of a window: spans, and where it begins and ends inside of one, its blocks."""
         pieces: list[_Piece] = []
         for span in await self.pieces(SPAN, lo, hi):
             pieces += await self._uncut(span) if span.cut else [span]
@@ -178,13 +145,13 @@ class _Reader:
 
     async def _count(self, piece: _Piece) -> int:
         matching = _MATCHING.format(lo=_LO, hi=_HI, asked=self._asked)
-        found = await self._rows(f"SELECT count(*) FROM ({matching}) found", lo=piece.lo, hi=piece.hi)
-        return int(found[0][0])
+        rows = await self._rows(f"SELECT count(*) FROM ({matching}) found", lo=piece.lo, hi=piece.hi)
+        return int(rows[0][0])
 
     async def narrowed(self, pieces: list[_Piece], skip: int, size: int) -> tuple[list[_Piece], int]:
-        """The blocks that hold a page, and how many jobs of the first come before it."""
+        """Load the blocks that hold a page, and how many jobs of the first come before it."""
         pieces, skip = _holding(pieces, skip, size)
-        spans = [place for place, piece in enumerate(pieces) if piece.level == SPAN]
+        spans = [position for position, piece in enumerate(pieces) if piece.level == SPAN]
         if not spans:
             return pieces, skip
         # Only a window's ends were opened, so that its spans lie side by side.
@@ -193,25 +160,25 @@ class _Reader:
         return _holding(pieces[:first] + blocks + pieces[last + 1 :], skip, size)
 
     async def ids(self, pieces: list[_Piece], skip: int, size: int) -> list[UUID]:
-        """A page's jobs out of the blocks that hold it."""
+        """Load the ids of a page's jobs out of the blocks that hold it."""
         lows, highs = _joined(pieces)
         if len(lows) == 1:
             matching = _MATCHING.format(lo=_LO, hi=_HI, asked=self._asked)
-            found = await self._rows(
+            rows = await self._rows(
                 _ROWS_OF_ONE.format(matching=matching), lo=lows[0], hi=highs[0], skip=skip, size=size
             )
         else:
             lo, hi = "coalesce(stretch.lo, '-infinity')", "coalesce(stretch.hi, 'infinity')"
             matching = _MATCHING.format(lo=lo, hi=hi, asked=self._asked)
-            found = await self._rows(
+            rows = await self._rows(
                 _ROWS_OF_SEVERAL.format(matching=matching), lows=lows, highs=highs, skip=skip, size=size
             )
-        return [row[0] for row in found]
+        return [row[0] for row in rows]
 
     async def _rows(self, query: str, **params: Any) -> list[tuple[Any, ...]]:
         # Planned each time: a plan for any filter would be a bad one for most.
-        found = await self._connection.execute(query, {**self._params, **params}, prepare=False)
-        return await found.fetchall()
+        cursor = await self._connection.execute(query, {**self._params, **params}, prepare=False)
+        return await cursor.fetchall()
 
 
 def _and(conditions: Sequence[str]) -> str:
@@ -219,20 +186,20 @@ def _and(conditions: Sequence[str]) -> str:
 
 
 def _holding(pieces: list[_Piece], skip: int, size: int) -> tuple[list[_Piece], int]:
-    """The pieces, newest first, that hold `size` jobs after the first `skip`; and how many to skip in the first."""
+    """Return the pieces, newest first, that hold `size` jobs after `skip`, and how many to skip in the first."""
     first = 0
     while first < len(pieces) and skip >= pieces[first].jobs:
         skip -= pieces[first].jobs
         first += 1
-    last, wanted = first, skip + size
-    while last < len(pieces) and wanted > 0:
-        wanted -= pieces[last].jobs
+    last, remaining = first, skip + size
+    while last < len(pieces) and remaining > 0:
+        remaining -= pieces[last].jobs
         last += 1
     return pieces[first:last], skip
 
 
 def _joined(pieces: list[_Piece]) -> tuple[list[datetime | None], list[datetime | None]]:
-    """Begins and ends of the pieces, newest first, neighbours made one."""
+    """Return begins and ends of the pieces, newest first, neighbours made one."""
     lows: list[datetime | None] = []
     highs: list[datetime | None] = []
     for piece in pieces:
@@ -244,8 +211,8 @@ def _joined(pieces: list[_Piece]) -> tuple[list[datetime | None], list[datetime 
     return lows, highs
 
 
-async def list_page(database: Database, organization: str, wanted: JobFilter, *, page: int, size: int) -> JobListPage:
-    """A page of an organization's jobs, by creation and then by id, both falling.
+async def list_page(database: Database, organization: str, chosen: JobFilter, *, page: int, size: int) -> JobListPage:
+    """Load a page of an organization's jobs, by creation and then by id, both falling.
 
     Args:
         database: Where the jobs are.
@@ -258,8 +225,8 @@ async def list_page(database: Database, organization: str, wanted: JobFilter, *,
         pooled = await (await session.connection()).get_raw_connection()
         connection = cast(Connection, pooled.driver_connection)
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        reader = _Reader(connection, organization, wanted)
-        pieces = await reader.within(wanted.created_after, wanted.created_before)
+        reader = _Reader(connection, organization, chosen)
+        pieces = await reader.within(chosen.created_after, chosen.created_before)
         total = sum(piece.jobs for piece in pieces)
         before = (page - 1) * size
         if before >= total:
@@ -274,10 +241,10 @@ async def list_page(database: Database, organization: str, wanted: JobFilter, *,
 async def totals_by_status(
     database: Database, organization: str, *, user_id: UUID | None = None
 ) -> dict[JobStatus, int]:
-    """How many jobs of an organization have each public status; with `user_id` those that this person sees."""
+    """Count the jobs of an organization that have each public status; with `user_id` those that this person sees."""
     of_nobody, own = ("", "") if user_id is None else ("AND NOT owned", _OWN_STATES)
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             f"""
             SELECT state, retrying, sum(jobs)::bigint FROM (
                 SELECT state, retrying, jobs FROM job_facets
@@ -290,6 +257,6 @@ async def totals_by_status(
             {"organization": organization, "seer": user_id},
         )
         totals = dict.fromkeys(JobStatus, 0)
-        for state, retrying, jobs in await found.fetchall():
+        for state, retrying, jobs in await cursor.fetchall():
             totals[job_status(JobState(state), retrying=retrying)] += jobs
         return totals

@@ -24,7 +24,7 @@ class Outage:
 
 async def note_failure(connection: Connection, ref: JobRef, call: bytes, at: datetime) -> Outage:
     """Count a failure of a call; the first one's time stays."""
-    found = await connection.execute(
+    cursor = await connection.execute(
         """
         INSERT INTO outages (job_id, attempt, call, since) VALUES (%s, %s, %s, %s)
         ON CONFLICT (job_id, attempt, call) DO UPDATE SET tries = outages.tries + 1
@@ -32,13 +32,13 @@ async def note_failure(connection: Connection, ref: JobRef, call: bytes, at: dat
         """,
         (ref.job_id, ref.attempt, call, at),
     )
-    row = await found.fetchone()
+    row = await cursor.fetchone()
     assert row is not None
     return Outage(since=row[0], tries=row[1])
 
 
 async def forget_failure(connection: Connection, ref: JobRef, call: bytes) -> None:
-    """The call was answered: the next failure is a new outage."""
+    """Note that a call was answered: its next failure is a new outage."""
     await connection.execute(
         "DELETE FROM outages WHERE job_id = %s AND attempt = %s AND call = %s", (ref.job_id, ref.attempt, call)
     )

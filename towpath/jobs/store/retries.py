@@ -6,7 +6,6 @@ from psycopg.types.json import Jsonb
 
 from towpath.db.engine import Connection, Database
 from towpath.jobs.store.jobs import append_event
-from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import EventType, JobRef, Retrying
 
 FIRST_EVENTS = 20
@@ -30,7 +29,7 @@ async def note_retry(database: Database, ref: JobRef, key: str, retry: Retrying)
 
 
 async def note_lost(database: Database, ref: JobRef, key: str, retry: Retrying) -> bool:
-    """The same for an attempt that could not tell of its end, because its worker died or its time was over."""
+    """Show the same for an attempt that could not report its end, because its worker died or its time was over."""
     async with database.transaction() as connection:
         known = await connection.execute(
             "SELECT (retries -> %s ->> 'attempt')::int FROM jobs WHERE id = %s FOR UPDATE", (key, ref.job_id)
@@ -43,14 +42,14 @@ async def note_lost(database: Database, ref: JobRef, key: str, retry: Retrying) 
 
 async def _note(connection: Connection, ref: JobRef, key: str, retry: Retrying) -> bool:
     data = retry.model_dump(mode="json", by_alias=True)
-    done = await connection.execute(
+    updated = await connection.execute(
         """
         UPDATE jobs SET retries = retries || %s, retrying = true
         WHERE id = %s AND attempt = %s AND NOT cancelling AND state IN ('PENDING', 'RUNNING', 'PAUSED')
         """,
         (Jsonb({key: data}), ref.job_id, ref.attempt),
     )
-    if not done.rowcount:
+    if not updated.rowcount:
         return False
     if retry.attempt <= FIRST_EVENTS or retry.attempt % FIRST_EVENTS == 0:
         event_key = f"{ref.attempt}:retry:{key}:{retry.attempt}"
@@ -66,9 +65,3 @@ async def clear_retry(database: Database, ref: JobRef, key: str) -> None:
             " WHERE id = %(id)s AND attempt = %(attempt)s AND retries ? %(key)s",
             {"key": key, "id": ref.job_id, "attempt": ref.attempt},
         )
-
-
-def retrying_of(job: JobRow) -> Retrying | None:
-    """The step of a job that has failed most often."""
-    found = [Retrying.model_validate(one) for one in job.retries.values()]
-    return max(found, key=lambda one: one.attempt, default=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from towpath.core.errors import JobNotActiveError
 from towpath.db.engine import Connection
+from towpath.jobs.rows import is_current_run
 from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobRef
@@ -16,6 +17,6 @@ async def lock_run(connection: Connection, ref: JobRef) -> JobRow:
         JobNotActiveError: It has ended, is being cancelled, or a newer attempt runs.
     """
     job = await lock_job(connection, ref.organization, ref.job_id)
-    if job.attempt != ref.attempt or job.state.final or job.cancelling:
+    if not is_current_run(job, ref):
         raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
     return job

@@ -50,7 +50,7 @@ async def stage_page(connection: Connection, job_id: UUID, page: int, first_inde
         How many items had failed already.
     """
     outcomes = waiting(len(items))
-    bad = [place for place, item in enumerate(items) if item.code is not None]
+    bad = [position for position, item in enumerate(items) if item.code is not None]
     outcomes[bad] = Outcome.FAILED
     await connection.execute(
         """
@@ -70,13 +70,13 @@ async def stage_page(connection: Connection, job_id: UUID, page: int, first_inde
 
 async def load_page(connection: Connection, job_id: UUID, page: int, *, lock: bool = True) -> Page:
     """Read one page; with `lock`, hold it until the transaction ends."""
-    found = await connection.execute(
+    cursor = await connection.execute(
         "SELECT page, first_index, body, uids, outcomes, steps FROM job_pages WHERE job_id = %s AND page = %s"
         + (" FOR UPDATE" if lock else ""),
         (job_id, page),
         binary=True,
     )
-    row = await found.fetchone()
+    row = await cursor.fetchone()
     if row is None:
         raise LookupError(f"job {job_id} has no page {page}")
     number, first_index, body, uids, outcomes, steps = row
@@ -98,20 +98,20 @@ async def save_outcomes(connection: Connection, job_id: UUID, page: int, outcome
     )
 
 
-async def settle_item(connection: Connection, job_id: UUID, page: int, place: int, outcome: Outcome) -> bool:
+async def settle_item(connection: Connection, job_id: UUID, page: int, position: int, outcome: Outcome) -> bool:
     """Write what became of one waiting item.
 
     Returns:
         Whether it was waiting: a repeat changes nothing.
     """
-    done = await connection.execute(
+    updated = await connection.execute(
         """
         UPDATE job_pages SET outcomes = set_byte(outcomes, %(place)s, %(outcome)s)
         WHERE job_id = %(job)s AND page = %(page)s AND get_byte(outcomes, %(place)s) = %(waiting)s
         """,
-        {"job": job_id, "page": page, "place": place, "outcome": int(outcome), "waiting": int(Outcome.WAITING)},
+        {"job": job_id, "page": page, "place": position, "outcome": int(outcome), "waiting": int(Outcome.WAITING)},
     )
-    return done.rowcount == 1
+    return updated.rowcount == 1
 
 
 async def add_failures(connection: Connection, job_id: UUID, failures: Sequence[FailedItem]) -> None:
@@ -131,18 +131,18 @@ async def add_failures(connection: Connection, job_id: UUID, failures: Sequence[
 
 
 async def read_failures(database: Database, job_id: UUID, *, limit: int, offset: int) -> tuple[list[FailedItem], int]:
-    """A page of failed items by position, and how many there are."""
+    """Load a page of failed items by position, and how many there are."""
     async with database.transaction() as connection:
         counted = await connection.execute("SELECT count(*) FROM job_failures WHERE job_id = %s", (job_id,))
         total = (await counted.fetchone() or (0,))[0]
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT item_index, item_id, stage, code, message FROM job_failures
             WHERE job_id = %s ORDER BY item_index LIMIT %s OFFSET %s
             """,
             (job_id, limit, offset),
         )
-        rows = await found.fetchall()
+        rows = await cursor.fetchall()
     return [FailedItem(index=r[0], id=r[1], stage=r[2], code=ErrorCode(r[3]), message=r[4]) for r in rows], total
 
 
@@ -155,9 +155,9 @@ class Retake(StrEnum):
 
 
 async def unfinished(connection: Connection, job_id: UUID) -> bool:
-    """Whether an item of a job has failed or is still waiting."""
-    found = await connection.execute("SELECT outcomes FROM job_pages WHERE job_id = %s", (job_id,), binary=True)
-    outcomes = np.frombuffer(b"".join([row[0] async for row in found]), dtype=np.uint8)
+    """Return whether an item of a job has failed or is still waiting."""
+    cursor = await connection.execute("SELECT outcomes FROM job_pages WHERE job_id = %s", (job_id,), binary=True)
+    outcomes = np.frombuffer(b"".join([row[0] async for row in cursor]), dtype=np.uint8)
     return bool(np.isin(outcomes, [Outcome.WAITING, Outcome.INDEXED, Outcome.FAILED, Outcome.SKIPPED]).any())
 
 
@@ -175,10 +175,10 @@ async def plan_pages(connection: Connection, job_id: UUID, *, retake: Retake) ->
     Returns:
         The numbers of the pages that hold an unfinished item, rising. The job's counts are set anew.
     """
-    found = await connection.execute(
+    cursor = await connection.execute(
         "SELECT page, uids, outcomes FROM job_pages WHERE job_id = %s ORDER BY page", (job_id,), binary=True
     )
-    rows = await found.fetchall()
+    rows = await cursor.fetchall()
     pages = [row[0] for row in rows]
     sizes = [len(row[2]) for row in rows]
     uids = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.int64)

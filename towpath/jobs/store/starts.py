@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from towpath.jobs.registry import job_type
+from towpath.jobs.rows import read_subject, ref_of
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobInput, JobRef, JobStart
+from towpath.jobs.types import JobInput, JobStart
 
 MAX_SUMMARY = 200
 MAX_PARAMETER = 200
 
 
-def ref_of(job: JobRow) -> JobRef:
-    """The present run of a job."""
-    return JobRef(organization=job.organization, kind=job.kind, job_id=job.id, attempt=job.attempt)
-
-
 def start_of(job: JobRow, *, full: bool = False) -> JobStart:
-    """The start of a job's present run.
+    """Return the start of a job's present run.
 
     Args:
         job: Its row.
@@ -32,9 +28,8 @@ def start_of(job: JobRow, *, full: bool = False) -> JobStart:
 
 def _summary(job: JobRow, *, full: bool) -> str:
     described = job_type(job.kind)
-    subject = job.params.get(described.subject, "") if full or described.subject in described.shown_params else ""
-    if isinstance(subject, dict):
-        subject = subject.get("file_name", "")
+    is_shown = full or described.subject in described.shown_params
+    subject = read_subject(job, described.subject) if is_shown else ""
     items = f": {job.total:,} items" if job.total else ""
     return f"{job.kind.replace('_', ' ')} {subject or ''}{items}".strip()[:MAX_SUMMARY]
 

@@ -1,4 +1,4 @@
-"""Which jobs a person sees, as a condition of a query: the lists' half of `domain.policy.jobs`."""
+"""Which jobs a person sees, as a condition of a query: the lists' half of `towpath.jobs.policy`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SEEN = "(user_id = %(seer)s OR (user_id IS NULL AND kind <> ALL(%(questions)s)))
 
 
 def seen_by(seer: UUID) -> dict[str, Any]:
-    """The parameters of `SEEN`."""
+    """Return the parameters of `SEEN`."""
     return {"seer": seer, "questions": sorted(personal_kinds())}
 
 
 def visible_to(seer: UUID) -> ColumnElement[bool]:
-    """The same for a query of the session."""
+    """Return the same condition for a query of the session."""
     of_all = col(JobRow.user_id).is_(None) & col(JobRow.kind).not_in(sorted(personal_kinds()))
     return or_(of_all, col(JobRow.user_id) == seer)

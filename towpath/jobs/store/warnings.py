@@ -15,7 +15,7 @@ from towpath.jobs.store.events import append_told
 from towpath.jobs.types import EventType, JobRef, JobWarning
 
 MAX_WARNINGS = 100
-"""So many of a job's attempt are kept; of the rest the number is."""
+"""So many of a job's attempt are stored; the others are counted."""
 
 
 async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[JobWarning]) -> int:
@@ -32,41 +32,43 @@ async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[J
     """
     if not warnings:
         return 0
-    found = await connection.execute(
+    cursor = await connection.execute(
         "SELECT warnings FROM jobs WHERE id = %s AND attempt = %s AND state IN ('PENDING', 'RUNNING', 'PAUSED')"
         " FOR UPDATE",
         (ref.job_id, ref.attempt),
     )
-    row = await found.fetchone()
+    row = await cursor.fetchone()
     if row is None:
         raise JobNotActiveError(f"job {ref.job_id} attempt {ref.attempt} has ended")
-    kept: list[dict[str, Any]] = [one for one in row[0] if one["code"] != ErrorCode.MORE_WARNINGS]
-    more = next((int(one["more"]) for one in row[0] if one["code"] == ErrorCode.MORE_WARNINGS), 0)
-    known = {_digest(one) for one in kept}
+    stored: list[dict[str, Any]] = [warning for warning in row[0] if warning["code"] != ErrorCode.MORE_WARNINGS]
+    left_out = next((int(last["more"]) for last in row[0] if last["code"] == ErrorCode.MORE_WARNINGS), 0)
+    known = {_digest(warning) for warning in stored}
     fresh: list[dict[str, Any]] = []
     for warning in warnings:
-        told = warning.model_dump(mode="json", exclude_none=True)
-        if (digest := _digest(told)) not in known:
+        data = warning.model_dump(mode="json", exclude_none=True)
+        if (digest := _digest(data)) not in known:
             known.add(digest)
-            fresh.append(told)
+            fresh.append(data)
     if not fresh:
         return 0
-    room = fresh[: MAX_WARNINGS - len(kept)]
+    room = fresh[: MAX_WARNINGS - len(stored)]
     left = len(fresh) - len(room)
-    rest = [] if not more + left else [_rest(more + left)]
-    await connection.execute("UPDATE jobs SET warnings = %s WHERE id = %s", (Jsonb([*kept, *room, *rest]), ref.job_id))
-    for one in room:
-        await append_told(connection, ref, EventType.WARNING, one, f"warning:{_digest(one)}")
+    rest = [] if not left_out + left else [_rest(left_out + left)]
+    await connection.execute(
+        "UPDATE jobs SET warnings = %s WHERE id = %s", (Jsonb([*stored, *room, *rest]), ref.job_id)
+    )
+    for data in room:
+        await append_told(connection, ref, EventType.WARNING, data, f"warning:{_digest(data)}")
     if rest:
-        told = {name: rest[0][name] for name in ("code", "message")}
-        await append_told(connection, ref, EventType.WARNING, told, "warning:more")
+        summary = {name: rest[0][name] for name in ("code", "message")}
+        await append_told(connection, ref, EventType.WARNING, summary, "warning:more")
     return len(fresh)
 
 
-def _digest(told: dict[str, Any]) -> str:
-    return hashlib.sha256(orjson.dumps([told["code"], told.get("item"), told["message"]])).hexdigest()[:32]
+def _digest(warning: dict[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps([warning["code"], warning.get("item"), warning["message"]])).hexdigest()[:32]
 
 
-def _rest(more: int) -> dict[str, Any]:
-    words = "warning is" if more == 1 else "warnings are"
-    return {"code": ErrorCode.MORE_WARNINGS.value, "message": f"{more:,} more {words} not shown", "more": more}
+def _rest(count: int) -> dict[str, Any]:
+    words = "warning is" if count == 1 else "warnings are"
+    return {"code": ErrorCode.MORE_WARNINGS.value, "message": f"{count:,} more {words} not shown", "more": count}

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from towpath.db.engine import Connection, Database
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 MAX_AT_ONCE = 50
 
 
@@ -18,7 +18,7 @@ MAX_AT_ONCE = 50
 class _Write:
     effect: Callable[[Connection], Awaitable[Any]]
     lasting: bool
-    done: asyncio.Future[Any]
+    future: asyncio.Future[Any]
 
 
 class JobWriter:
@@ -37,8 +37,8 @@ class JobWriter:
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
 
     async def write(
-        self, job_id: UUID, effect: Callable[[Connection], Awaitable[Found]], *, lasting: bool = True
-    ) -> Found:
+        self, job_id: UUID, effect: Callable[[Connection], Awaitable[Result]], *, lasting: bool = True
+    ) -> Result:
         """Write, and return when it is committed.
 
         Args:
@@ -50,46 +50,46 @@ class JobWriter:
         Raises:
             Exception: What the effect raises.
         """
-        done: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(job_id, []).append(_Write(effect, lasting, done))
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(job_id, []).append(_Write(effect, lasting, future))
         if job_id not in self._tasks:
             self._tasks[job_id] = asyncio.create_task(self._drain(job_id))
-        return await done
+        return await future
 
     async def _drain(self, job_id: UUID) -> None:
         try:
             while waiting := self._waiting.get(job_id):
                 group, self._waiting[job_id] = waiting[:MAX_AT_ONCE], waiting[MAX_AT_ONCE:]
-                await self._together(job_id, [one for one in group if not one.done.done()])
+                await self._write_group(job_id, [write for write in group if not write.future.done()])
         finally:
             del self._tasks[job_id]
-            for one in self._waiting.pop(job_id, []):
-                one.done.cancel()
+            for write in self._waiting.pop(job_id, []):
+                write.future.cancel()
 
-    async def _together(self, job_id: UUID, group: list[_Write]) -> None:
+    async def _write_group(self, job_id: UUID, group: list[_Write]) -> None:
         try:
             async with self._database.transaction() as connection:
-                if not any(one.lasting for one in group):
+                if not any(write.lasting for write in group):
                     await connection.execute("SET LOCAL synchronous_commit = off")
                 # First, so that groups of several workers wait here and not in a ring.
                 await connection.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (job_id,))
-                results = [await one.effect(connection) for one in group]
+                results = [await write.effect(connection) for write in group]
         except Exception as error:
             if len(group) == 1:
                 _settle(group[0], error=error)
                 return
-            for one in group:
-                await self._together(job_id, [one])
+            for write in group:
+                await self._write_group(job_id, [write])
             return
-        for one, result in zip(group, results, strict=True):
-            _settle(one, result)
+        for write, result in zip(group, results, strict=True):
+            _settle(write, result)
 
 
 def _settle(write: _Write, result: Any = None, *, error: Exception | None = None) -> None:
     # One whose caller was cancelled meanwhile is committed all the same: every write can be repeated.
-    if write.done.done():
+    if write.future.done():
         return
     if error is not None:
-        write.done.set_exception(error)
+        write.future.set_exception(error)
     else:
-        write.done.set_result(result)
+        write.future.set_result(result)

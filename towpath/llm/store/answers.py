@@ -20,10 +20,10 @@ def answer_digest(model: str, prompt: Prompt, *, own: UUID | None = None) -> byt
         prompt: What is asked, the form included.
         own: A job that wants no answer of another job, but is not to pay twice itself.
     """
-    asked = orjson.dumps(
+    serialized = orjson.dumps(
         [model, prompt.model_dump(mode="json"), None if own is None else str(own)], option=orjson.OPT_SORT_KEYS
     )
-    return hashlib.sha256(asked).digest()
+    return hashlib.sha256(serialized).digest()
 
 
 async def find_answer(
@@ -31,11 +31,11 @@ async def find_answer(
 ) -> Answer | None:
     """Load a stored answer. One that another job or an earlier attempt has paid for is marked as cached and is free."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "SELECT job_id, attempt, answer FROM llm_answers WHERE organization = %s AND digest = %s",
             (organization, digest),
         )
-        row = await found.fetchone()
+        row = await cursor.fetchone()
     if row is None:
         return None
     answer = Answer.model_validate(row[2])

@@ -28,7 +28,7 @@ from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, pl
 from towpath.jobs.types import Cost, FailedItem, JobRef, PagePlan, PageTask, Progress
 from towpath.vectors.domain.items import digest_of, entry_of, item_source, payload_text, text_version
 from towpath.vectors.embedding import Embedder, Splitter
-from towpath.vectors.job_types import TaskParams
+from towpath.vectors.params import TaskParams
 from towpath.vectors.sources import Sources
 from towpath.vectors.store import objects as store
 from towpath.vectors.store.answers import sweep_answers

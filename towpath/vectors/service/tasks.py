@@ -18,14 +18,14 @@ from towpath.core.json_stream import Slice
 from towpath.core.json_values import parse_json, read_json
 from towpath.db.engine import Connection, Database
 from towpath.jobs.params import params_of
+from towpath.jobs.rows import plain_warnings
 from towpath.jobs.staging import ItemKind, StagedUpload, Stager, UploadBody, UploadLimits
 from towpath.jobs.store import jobs as job_store
-from towpath.jobs.store.ends import plain_warnings
 from towpath.jobs.store.staging import StagedItem
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import FailedItem
 from towpath.vectors.domain.items import canonical, object_uid
-from towpath.vectors.job_types import TaskParams
+from towpath.vectors.params import TaskParams
 from towpath.vectors.store.tasks import claim_task_id, find_task, list_tasks, next_order, read_failed_items
 from towpath.vectors.types import (
     TASK_ID_FORM,

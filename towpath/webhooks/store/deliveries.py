@@ -16,7 +16,7 @@ from towpath.core.json_values import parse_json, write_json
 from towpath.core.texts import format_utc
 from towpath.db.engine import Connection, Database
 from towpath.jobs.registry import job_type
-from towpath.jobs.store.ends import plain_warnings
+from towpath.jobs.rows import plain_warnings
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import SEEN, seen_by
 from towpath.jobs.types import DeliveryRef, JobRef, JobState

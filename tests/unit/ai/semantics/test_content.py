@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from towpath.ai.domain.semantics.content import parse_model, paths_from, read_model
+from towpath.ai.domain.semantics.content import find_paths, parse_model, read_model
 from towpath.core.errors import BadInputError, TooLargeError
 
 VIEW: dict[str, Any] = {"table": "main.t", "dimensions": {"id": {"type": "number"}}, "measures": {}}
@@ -78,9 +78,9 @@ def test_one_to_one_leads_both_ways_and_many_to_one_only_one() -> None:
         }
     )
 
-    assert list(paths_from(content, "a")) == ["a", "b", "c"]
-    assert list(paths_from(content, "b")) == ["b", "c"]
-    assert list(paths_from(content, "c")) == ["c", "b"]
+    assert list(find_paths(content, "a")) == ["a", "b", "c"]
+    assert list(find_paths(content, "b")) == ["b", "c"]
+    assert list(find_paths(content, "c")) == ["c", "b"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from towpath.ai.databases.types import ForeignKey, Table, TableColumn
-from towpath.ai.domain.semantics.content import paths_from, read_model
+from towpath.ai.domain.semantics.content import find_paths, read_model
 from towpath.ai.domain.semantics.draft import draft_model
 from towpath.ai.semantic_types import DataType
 
@@ -36,7 +36,7 @@ def test_views_measures_and_guessed_keys() -> None:
         ("flights", "airlines", {"carrier": "carrier"}, "many_to_one"),
         ("flights", "planes", {"plane_id": "id"}, "many_to_one"),
     ]
-    assert list(paths_from(content, "flights")) == ["flights", "airlines", "planes"]
+    assert list(find_paths(content, "flights")) == ["flights", "airlines", "planes"]
     assert set(content.topics) == {"flights", "airlines", "planes"}
     assert read_model(content.model_dump(mode="json", by_alias=True, exclude_none=True)) == content
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlglot import exp
 
-from towpath.ai.domain.semantics.content import topic_of, views_of
+from towpath.ai.domain.semantics.content import get_topic, list_views
 from towpath.ai.domain.semantics.expressions import check_aggregate, check_scalar
-from towpath.ai.domain.semantics.filters import Parameters, condition
+from towpath.ai.domain.semantics.filters import Parameters, compile_condition
 from towpath.ai.semantic_types import (
     Aggregate,
     Better,
@@ -81,7 +81,7 @@ class _Field:
     expression: exp.Expr
 
 
-def fields_of(content: Content, topic_name: str) -> list[Column]:
+def list_fields(content: Content, topic_name: str) -> list[Column]:
     """All fields of a topic, measures last; dates also with each time frame."""
     compiler = _Compiler(content, topic_name, Dialect.DUCKDB)
     names = []
@@ -89,11 +89,13 @@ def fields_of(content: Content, topic_name: str) -> list[Column]:
         for name, dimension in content.views[view].dimensions.items():
             names.append(f"{view}.{name}")
             if dimension.type.temporal:
-                frames = [one for one in TimeFrame if one is not TimeFrame.HOUR or dimension.type is DataType.TIMESTAMP]
+                frames = [
+                    frame for frame in TimeFrame if frame is not TimeFrame.HOUR or dimension.type is DataType.TIMESTAMP
+                ]
                 names += [f"{view}.{name}[{frame}]" for frame in frames]
     for view in compiler.ways:
         measures = content.views[view].measures
-        names += [f"{view}.{name}" for name, one in measures.items() if not compiler.multiplies(view, one)]
+        names += [f"{view}.{name}" for name, measure in measures.items() if not compiler.multiplies(view, measure)]
     return [compiler.column(name, name)[0] for name in names]
 
 
@@ -121,10 +123,10 @@ def compile_count(content: Content, topic_name: str, query: Query, dialect: Dial
 
 class _Compiler:
     def __init__(self, content: Content, topic_name: str, dialect: Dialect) -> None:
-        topic = topic_of(content, topic_name)
+        topic = get_topic(content, topic_name)
         self.content, self.dialect, self.base = content, dialect, topic.base_view
         self.topic = topic_name
-        self.ways = views_of(content, topic)
+        self.ways = list_views(content, topic)
         self.parameters = Parameters()
         self.tables: set[str] = set()
 
@@ -132,7 +134,7 @@ class _Compiler:
         select, fields = self._select(query)
         select = select.order_by(*self._order(query, fields)).limit(query.limit)
         sql = self._portable(select).sql(dialect=self.dialect)
-        return Compiled(sql, self.parameters.values, [one.column for one in fields], sorted(self.tables))
+        return Compiled(sql, self.parameters.values, [field.column for field in fields], sorted(self.tables))
 
     def count(self, query: Query, most: int) -> Compiled:
         """How many rows there are without the limit, up to one more than `most`."""
@@ -147,21 +149,23 @@ class _Compiler:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise BadInputError(f"fields: {twice} twice", field="fields")
-        wanted = {field.view for field in fields}
+        views = {field.view for field in fields}
         select = exp.Select().from_(self._table(self.base))
         where: list[exp.Expr] = []
         having: list[exp.Expr] = []
-        for name, given in query.filters.items():
+        for name, tests in query.filters.items():
             filtered = self.field(name, f"filters.{name}")
-            wanted.add(filtered.view)
-            test = condition(filtered.expression, filtered.column.type, given, self.parameters, f"filters.{name}")
+            views.add(filtered.view)
+            test = compile_condition(
+                filtered.expression, filtered.column.type, tests, self.parameters, f"filters.{name}"
+            )
             (having if filtered.column.measure else where).append(test)
-        for view, joined in self._joins(wanted):
+        for view, joined in self._joins(views):
             select = select.join(self._table(view), on=joined, join_type="left")
-        select = select.select(*(exp.alias_(one.expression, one.column.name, quoted=True) for one in fields))
+        select = select.select(*(exp.alias_(field.expression, field.column.name, quoted=True) for field in fields))
         if where:
             select = select.where(*where)
-        groups = [exp.Literal.number(place) for place, one in enumerate(fields, 1) if not one.column.measure]
+        groups = [exp.Literal.number(place) for place, field in enumerate(fields, 1) if not field.column.measure]
         if groups:
             select = select.group_by(*groups)
         if having:
@@ -178,11 +182,11 @@ class _Compiler:
 
     def column(self, name: str, place: str) -> tuple[Column, str, str, str | None]:
         """A field as it is shown, with its view, its name there and its time frame."""
-        found = FIELD.match(name)
-        if found is None:
-            said = f"{place}: {name[:80]!r} is no field; fields are view.field or view.field[month]"
-            raise BadInputError(said, field=place)
-        view_name, field, frame = found.groups()
+        match = FIELD.match(name)
+        if match is None:
+            message = f"{place}: {name[:80]!r} is no field; fields are view.field or view.field[month]"
+            raise BadInputError(message, field=place)
+        view_name, field, frame = match.groups()
         if view_name not in self.ways:
             raise BadInputError(f"{place}: the topic {self.topic} has no view {view_name}", field=place)
         view = self.content.views[view_name]
@@ -203,7 +207,9 @@ class _Compiler:
 
     def multiplies(self, view: str, measure: Measure) -> bool:
         """Whether a measure would take a row several times, because the base has many rows for it."""
-        return measure.aggregate in FANS_OUT and any(one.type != "one_to_one" for one in self.ways[view])
+        return measure.aggregate in FANS_OUT and any(
+            relationship.type != "one_to_one" for relationship in self.ways[view]
+        )
 
     def _measure_column(self, name: str, view: str, field: str, frame: str | None, place: str) -> Column:
         measure = self.content.views[view].measures[field]
@@ -241,8 +247,8 @@ class _Compiler:
     def _column(self, view: str, name: str) -> exp.Expr:
         dimension = self.content.views[view].dimensions[name]
         text = dimension.sql or f'"{name}"'
-        found = self._qualified(check_scalar(text, f"{view}.{name}"), view)
-        return found if isinstance(found, exp.Column) else exp.paren(found)
+        expression = self._qualified(check_scalar(text, f"{view}.{name}"), view)
+        return expression if isinstance(expression, exp.Column) else exp.paren(expression)
 
     def _qualified(self, expression: exp.Expr, view: str) -> exp.Expr:
         def qualify(node: exp.Expr) -> exp.Expr:
@@ -262,27 +268,27 @@ class _Compiler:
         names = dict(zip(("this", "db", "catalog"), reversed(parts), strict=False))
         return exp.alias_(exp.Table(**names), view, quoted=True, table=True)
 
-    def _joins(self, wanted: set[str]) -> list[tuple[str, exp.Expr]]:
-        found: dict[str, exp.Expr] = {}
+    def _joins(self, views: set[str]) -> list[tuple[str, exp.Expr]]:
+        conditions: dict[str, exp.Expr] = {}
         for view in self.ways:
-            if view in wanted:
+            if view in views:
                 here = self.base
-                for one in self.ways[view]:
-                    following = one.to if one.from_ == here else one.from_
-                    found.setdefault(following, self._on(one))
+                for relationship in self.ways[view]:
+                    following = relationship.to if relationship.from_ == here else relationship.from_
+                    conditions.setdefault(following, self._on(relationship))
                     here = following
-        return list(found.items())
+        return list(conditions.items())
 
-    def _on(self, one: Relationship) -> exp.Expr:
+    def _on(self, relationship: Relationship) -> exp.Expr:
         return exp.and_(
             *(
-                exp.EQ(this=self._column(one.from_, left), expression=self._column(one.to, right))
-                for left, right in one.on.items()
+                exp.EQ(this=self._column(relationship.from_, left), expression=self._column(relationship.to, right))
+                for left, right in relationship.on.items()
             )
         )
 
     def _order(self, query: Query, fields: list[_Field]) -> list[exp.Expr]:
-        places = {one.column.name: place for place, one in enumerate(fields, 1)}
+        places = {field.column.name: place for place, field in enumerate(fields, 1)}
         chosen: dict[str, bool] = {}
         for place, sort in enumerate(query.sorts):
             if sort.column_name not in places:
@@ -290,11 +296,11 @@ class _Compiler:
                 raise BadInputError(f"{at}: {sort.column_name[:80]!r} is not among the fields", field=at)
             chosen.setdefault(sort.column_name, sort.sort_descending)
         if not chosen:
-            chosen = {one.column.name: True for one in fields if one.column.measure and not chosen}
+            chosen = {field.column.name: True for field in fields if field.column.measure and not chosen}
             chosen = dict(list(chosen.items())[:1])
         # The rest too, so that the same query gives the same rows whenever it is cut off.
-        for one in fields:
-            chosen.setdefault(one.column.name, False)
+        for field in fields:
+            chosen.setdefault(field.column.name, False)
         return [
             exp.Ordered(this=exp.Literal.number(places[name]), desc=down, nulls_first=False)
             for name, down in chosen.items()

@@ -52,7 +52,11 @@ class _Loader(yaml.CSafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [one for one in resolvers if one[0].rpartition(":")[2] not in {"bool", "timestamp", "int", "float"}]
+    first: [
+        resolver
+        for resolver in resolvers
+        if resolver[0].rpartition(":")[2] not in {"bool", "timestamp", "int", "float"}
+    ]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", INTEGER, list("-+0123456789"))
@@ -60,7 +64,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+01234567
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
 
 
-def parse_model(given: str | Mapping[str, Any], *, field: str = "content", bounded: bool = True) -> dict[str, Any]:
+def parse_model(source: str | Mapping[str, Any], *, field: str = "content", bounded: bool = True) -> dict[str, Any]:
     """A model's text as an object, not yet checked: it may be a part that is laid over another model.
 
     Args:
@@ -72,22 +76,22 @@ def parse_model(given: str | Mapping[str, Any], *, field: str = "content", bound
         BadInputError: It is no YAML, no object, or holds what JSON has no form for.
         TooLargeError: Beyond 256 KiB, or 50,000 values of YAML.
     """
-    if isinstance(given, str):
-        _assert_size(len(given.encode("utf-8", "surrogatepass")), field)
+    if isinstance(source, str):
+        _assert_size(len(source.encode("utf-8", "surrogatepass")), field)
         try:
-            _check_events(given, field)
-            given = yaml.load(given, _Loader)
+            _check_events(source, field)
+            source = yaml.load(source, _Loader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
             problem = getattr(error, "problem", None) or "it cannot be read"
             raise BadInputError(f"{field}: no valid YAML{place}: {problem}"[:500], field=field) from error
-    if not isinstance(given, Mapping):
+    if not isinstance(source, Mapping):
         raise BadInputError(f"{field}: an object with views is needed", field=field)
-    _assert_plain(given, field, 0)
+    _assert_plain(source, field, 0)
     if bounded:
-        _assert_size(len(write_json(given)), field)
-    return dict(given)
+        _assert_size(len(write_json(source)), field)
+    return dict(source)
 
 
 def _assert_size(size: int, field: str) -> None:
@@ -145,7 +149,7 @@ def _assert_scalar(value: object, place: str) -> None:
         raise BadInputError(f"{place}: a {type(value).__name__} is not taken", field=place)
 
 
-def read_model(given: str | Mapping[str, Any], *, field: str = "content") -> Content:
+def read_model(source: str | Mapping[str, Any], *, field: str = "content") -> Content:
     """A whole model from a file's text or from an object.
 
     Args:
@@ -156,10 +160,10 @@ def read_model(given: str | Mapping[str, Any], *, field: str = "content") -> Con
         BadInputError: With the place of the first mistake.
     """
     try:
-        content = Content.model_validate(parse_model(given, field=field, bounded=isinstance(given, str)))
+        content = Content.model_validate(parse_model(source, field=field, bounded=isinstance(source, str)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join([field, *(str(one) for one in first["loc"] if one != "[key]")])
+        place = ".".join([field, *(str(step) for step in first["loc"] if step != "[key]")])
         raise BadInputError(f"{place}: {first['msg']}", field=place) from error
     _check(content, field)
     return content
@@ -168,8 +172,8 @@ def read_model(given: str | Mapping[str, Any], *, field: str = "content") -> Con
 def _check(content: Content, field: str) -> None:
     for name, view in content.views.items():
         _check_view(view, f"{field}.views.{name}")
-    for place, one in enumerate(content.relationships):
-        _check_relationship(content, one, f"{field}.relationships.{place}")
+    for place, relationship in enumerate(content.relationships):
+        _check_relationship(content, relationship, f"{field}.relationships.{place}")
     for name, topic in content.topics.items():
         _check_topic(content, topic, f"{field}.topics.{name}")
 
@@ -191,14 +195,14 @@ def _check_view(view: View, place: str) -> None:
             check_scalar(measure.where, f"{at}.where")
 
 
-def _check_relationship(content: Content, one: Relationship, place: str) -> None:
-    for side, name in (("from", one.from_), ("to", one.to)):
+def _check_relationship(content: Content, relationship: Relationship, place: str) -> None:
+    for side, name in (("from", relationship.from_), ("to", relationship.to)):
         if name not in content.views:
             raise BadInputError(f"{place}.{side}: no view {name}", field=f"{place}.{side}")
-    if one.from_ == one.to:
+    if relationship.from_ == relationship.to:
         raise BadInputError(f"{place}: a view cannot lead to itself", field=place)
-    for left, right in one.on.items():
-        for view, dimension in ((one.from_, left), (one.to, right)):
+    for left, right in relationship.on.items():
+        for view, dimension in ((relationship.from_, left), (relationship.to, right)):
             if dimension not in content.views[view].dimensions:
                 raise BadInputError(f"{place}.on: the view {view} has no dimension {dimension}", field=f"{place}.on")
 
@@ -206,31 +210,31 @@ def _check_relationship(content: Content, one: Relationship, place: str) -> None
 def _check_topic(content: Content, topic: Topic, place: str) -> None:
     if topic.base_view not in content.views:
         raise BadInputError(f"{place}.base_view: no view {topic.base_view}", field=f"{place}.base_view")
-    reached = paths_from(content, topic.base_view)
+    reached = find_paths(content, topic.base_view)
     for name in topic.views or ():
         if name not in reached:
             raise BadInputError(f"{place}.views: {topic.base_view} does not lead to {name}", field=f"{place}.views")
 
 
-def paths_from(content: Content, base: str) -> dict[str, list[Relationship]]:
+def find_paths(content: Content, base: str) -> dict[str, list[Relationship]]:
     """The views that a view leads to without multiplying its rows, each by the shortest way; itself by none."""
-    found: dict[str, list[Relationship]] = {base: []}
+    paths: dict[str, list[Relationship]] = {base: []}
     waiting = [base]
     while waiting:
         here = waiting.pop(0)
-        for one in content.relationships:
+        for relationship in content.relationships:
             following = None
-            if one.from_ == here:
-                following = one.to
-            elif one.type == "one_to_one" and one.to == here:
-                following = one.from_
-            if following is not None and following not in found:
-                found[following] = [*found[here], one]
+            if relationship.from_ == here:
+                following = relationship.to
+            elif relationship.type == "one_to_one" and relationship.to == here:
+                following = relationship.from_
+            if following is not None and following not in paths:
+                paths[following] = [*paths[here], relationship]
                 waiting.append(following)
-    return found
+    return paths
 
 
-def topic_of(content: Content, name: str) -> Topic:
+def get_topic(content: Content, name: str) -> Topic:
     """A topic.
 
     Raises:
@@ -241,10 +245,10 @@ def topic_of(content: Content, name: str) -> Topic:
     return content.topics[name]
 
 
-def views_of(content: Content, topic: Topic) -> dict[str, list[Relationship]]:
+def list_views(content: Content, topic: Topic) -> dict[str, list[Relationship]]:
     """The views of a topic, each with the way to it."""
-    reached = paths_from(content, topic.base_view)
+    reached = find_paths(content, topic.base_view)
     if topic.views is None:
         return reached
-    wanted = {topic.base_view, *topic.views}
-    return {name: way for name, way in reached.items() if name in wanted}
+    chosen = {topic.base_view, *topic.views}
+    return {name: way for name, way in reached.items() if name in chosen}

@@ -27,32 +27,32 @@ def draft_model(tables: Sequence[Table]) -> Content:
     by_table = {table.name: names[place] for place, table in enumerate(tables[:MAX_VIEWS])}
     relationships = []
     for table in tables[:MAX_VIEWS]:
-        told = table.foreign_keys or _guessed(table, tables)
-        for key in told:
-            one = _relationship(table, key, by_table, views)
-            if one is not None:
-                relationships.append(one)
+        keys = table.foreign_keys or _guessed(table, tables)
+        for key in keys:
+            relationship = _relationship(table, key, by_table, views)
+            if relationship is not None:
+                relationships.append(relationship)
     topics = {name: Topic(base_view=name, label=_label(name)) for name in views}
     return Content(views=views, relationships=relationships, topics=topics)
 
 
-def left_out(tables: Sequence[Table]) -> list[JobWarning]:
+def warn_of_left_out(tables: Sequence[Table]) -> list[JobWarning]:
     """What of a database is beyond the limits of a draft."""
-    found = []
+    warnings = []
     if len(tables) > MAX_VIEWS:
-        told = f"the model has the first {MAX_VIEWS} of {len(tables)} tables"
-        found.append(JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=told))
+        message = f"the model has the first {MAX_VIEWS} of {len(tables)} tables"
+        warnings.append(JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=message))
     for table in tables[:MAX_VIEWS]:
         if len(table.columns) > MAX_COLUMNS:
-            told = f"the model has the first {MAX_COLUMNS} of its {len(table.columns)} columns"
-            found.append(JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=told, item=table.name))
-    return found
+            message = f"the model has the first {MAX_COLUMNS} of its {len(table.columns)} columns"
+            warnings.append(JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=message, item=table.name))
+    return warnings
 
 
-def word(name: str) -> str:
+def make_identifier(name: str) -> str:
     """A name that a model may use."""
-    found = WORD.sub("_", name.lower()).strip("_")[:60] or "column"
-    return found if found[0].isalpha() else f"c_{found}"
+    identifier = WORD.sub("_", name.lower()).strip("_")[:60] or "column"
+    return identifier if identifier[0].isalpha() else f"c_{identifier}"
 
 
 def _label(name: str) -> str:
@@ -62,9 +62,9 @@ def _label(name: str) -> str:
 def _names(tables: Sequence[Table]) -> list[str]:
     names: list[str] = []
     for table in tables:
-        name = word(table.name)
+        name = make_identifier(table.name)
         if name in names:
-            name = word(f"{table.namespace}_{table.name}")
+            name = make_identifier(f"{table.namespace}_{table.name}")
         while name in names:
             name = f"{name[:58]}_2"
         names.append(name)
@@ -74,11 +74,11 @@ def _names(tables: Sequence[Table]) -> list[str]:
 def _view(table: Table) -> View:
     dimensions: dict[str, Dimension] = {}
     measures: dict[str, Measure] = {}
-    keys = {one for key in table.foreign_keys for one in key.columns}
+    keys = {column for key in table.foreign_keys for column in key.columns}
     for column in table.columns[:MAX_COLUMNS]:
         if column.type is None:
             continue
-        name = word(column.name)
+        name = make_identifier(column.name)
         quoted = '"' + column.name.replace('"', '""') + '"'
         if name in dimensions or len(quoted) > 200:
             continue
@@ -87,25 +87,27 @@ def _view(table: Table) -> View:
             for prefix, aggregate in (("total", Aggregate.SUM), ("average", Aggregate.AVERAGE)):
                 label = f"{prefix.capitalize()} {_label(name).lower()}"
                 measures[f"{prefix}_{name}"[:60]] = Measure(aggregate=aggregate, sql=quoted, label=label)
-    measures = {name: one for name, one in measures.items() if name not in dimensions}
+    measures = {name: measure for name, measure in measures.items() if name not in dimensions}
     counted = "count" if "count" not in dimensions else "row_count"
-    measures[counted] = Measure(aggregate=Aggregate.COUNT, label=f"Number of {_label(word(table.name)).lower()}")
+    measures[counted] = Measure(
+        aggregate=Aggregate.COUNT, label=f"Number of {_label(make_identifier(table.name)).lower()}"
+    )
     path = table.name if table.namespace in DEFAULT_NAMESPACES else f"{table.namespace}.{table.name}"
-    return View(table=path, label=_label(word(table.name)), dimensions=dimensions, measures=measures)
+    return View(table=path, label=_label(make_identifier(table.name)), dimensions=dimensions, measures=measures)
 
 
 def _guessed(table: Table, tables: Sequence[Table]) -> list[ForeignKey]:
-    found = []
+    guesses = []
     for other in tables:
         keys = [column for column in other.columns if column.key]
         if other is table or len(keys) != 1:
             continue
         key, single = keys[0], other.name.removesuffix("s")
-        wanted = {f"{other.name}_{key.name}", f"{single}_{key.name}"} | {key.name} - {"id"}
+        candidates = {f"{other.name}_{key.name}", f"{single}_{key.name}"} | {key.name} - {"id"}
         for column in table.columns:
-            if column.name in wanted and column.type is key.type and not column.key:
-                found.append(ForeignKey(columns=[column.name], table=other.name, references=[key.name]))
-    return found
+            if column.name in candidates and column.type is key.type and not column.key:
+                guesses.append(ForeignKey(columns=[column.name], table=other.name, references=[key.name]))
+    return guesses
 
 
 def _relationship(
@@ -114,9 +116,14 @@ def _relationship(
     if key.table not in by_table or key.table == table.name:
         return None
     left, right = by_table[table.name], by_table[key.table]
-    on = {word(one): word(other) for one, other in zip(key.columns, key.references, strict=True)}
-    known = all(one in views[left].dimensions and other in views[right].dimensions for one, other in on.items())
-    keys = {word(column.name) for column in table.columns if column.key}
+    on = {
+        make_identifier(column): make_identifier(reference)
+        for column, reference in zip(key.columns, key.references, strict=True)
+    }
+    known = all(
+        column in views[left].dimensions and reference in views[right].dimensions for column, reference in on.items()
+    )
+    keys = {make_identifier(column.name) for column in table.columns if column.key}
     # A key that is the row's own name belongs to one row alone.
     kind = "one_to_one" if keys and keys == set(on) else "many_to_one"
     return Relationship.model_validate({"from": left, "to": right, "on": on, "type": kind}) if known else None

@@ -37,31 +37,31 @@ def check_aggregate(text: str, field: str) -> exp.Expr:
     Raises:
         BadInputError: It is no expression, holds what it may not, or a column that is not summed up.
     """
-    found = _checked(text, field, (*ALLOWED, *AGGREGATES))
-    for column in found.find_all(exp.Column):
+    expression = _checked(text, field, (*ALLOWED, *AGGREGATES))
+    for column in expression.find_all(exp.Column):
         if column.find_ancestor(exp.AggFunc, exp.Filter) is None:
             raise BadInputError(f"{field}: the column {column.name} is not in an aggregate", field=field)
-    if found.find(exp.AggFunc) is None:
+    if expression.find(exp.AggFunc) is None:
         raise BadInputError(f"{field}: it sums nothing up", field=field)
-    for outer in found.find_all(exp.AggFunc):
+    for outer in expression.find_all(exp.AggFunc):
         if outer.find_ancestor(exp.AggFunc) is not None:
             raise BadInputError(f"{field}: an aggregate within an aggregate", field=field)
-    return found
+    return expression
 
 
 @lru_cache(maxsize=4096)
 def _checked(text: str, field: str, allowed: tuple[type[exp.Expr], ...]) -> exp.Expr:
     try:
-        found = parse_one(text, dialect=DIALECT)
+        expression = parse_one(text, dialect=DIALECT)
     except (SqlglotError, RecursionError) as error:
         raise BadInputError(f"{field}: no SQL expression", field=field) from error
-    for node in found.walk():
+    for node in expression.walk():
         if type(node) not in allowed:
             what = node.sql(dialect=DIALECT)[:80] if isinstance(node, exp.Anonymous) else type(node).__name__.lower()
             raise BadInputError(f"{field}: {what} is not allowed here", field=field)
         if node.depth > DEEPEST:
             raise BadInputError(f"{field}: nested too deeply", field=field)
         if isinstance(node, exp.Column) and node.table:
-            said = f"{field}: {node.sql()} names a table; only columns of the view's own are known"
-            raise BadInputError(said, field=field)
-    return found
+            message = f"{field}: {node.sql()} names a table; only columns of the view's own are known"
+            raise BadInputError(message, field=field)
+    return expression

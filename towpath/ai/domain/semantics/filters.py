@@ -41,7 +41,7 @@ class Parameters:
         return exp.cast(placeholder, CASTS[kind]) if kind in CASTS else placeholder
 
 
-def condition(target: exp.Expr, kind: DataType, given: Any, parameters: Parameters, field: str) -> exp.Expr:
+def compile_condition(target: exp.Expr, kind: DataType, tests: Any, parameters: Parameters, field: str) -> exp.Expr:
     """The condition of one filter.
 
     Args:
@@ -54,17 +54,17 @@ def condition(target: exp.Expr, kind: DataType, given: Any, parameters: Paramete
     Raises:
         BadInputError: No such operator, or a value of another kind.
     """
-    if not isinstance(given, Mapping):
-        given = {"in" if isinstance(given, list) else "is": given}
-    if not given:
+    if not isinstance(tests, Mapping):
+        tests = {"in" if isinstance(tests, list) else "is": tests}
+    if not tests:
         raise BadInputError(f"{field}: no operator", field=field)
-    found: list[exp.Expr] = []
-    for operator, value in given.items():
+    conditions: list[exp.Expr] = []
+    for operator, value in tests.items():
         if operator not in OPERATORS:
-            said = f"{field}: no operator {str(operator)[:40]!r}; there are {', '.join(OPERATORS)}"
-            raise BadInputError(said, field=field)
-        found.append(_Filter(target.copy(), kind, parameters, field).test(str(operator), value))
-    return exp.and_(*found)
+            message = f"{field}: no operator {str(operator)[:40]!r}; there are {', '.join(OPERATORS)}"
+            raise BadInputError(message, field=field)
+        conditions.append(_Filter(target.copy(), kind, parameters, field).test(str(operator), value))
+    return exp.and_(*conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class _Filter:
         if operator == "between":
             low, high = _values(value, self.field, exactly=2)
             return exp.Between(this=self.target, low=self._put(low), high=self._put(high))
-        inside = exp.In(this=self.target, expressions=[self._put(one) for one in _values(value, self.field)])
+        inside = exp.In(this=self.target, expressions=[self._put(item) for item in _values(value, self.field)])
         return inside if operator == "in" else exp.Not(this=inside)
 
     def _put(self, value: Any) -> exp.Expr:
@@ -107,12 +107,12 @@ class _Filter:
         return exp.GT(this=place, expression=exp.Literal.number(0))
 
 
-def _values(given: Any, field: str, *, exactly: int | None = None) -> Sequence[Any]:
-    if not isinstance(given, list) or not given or (exactly is not None and len(given) != exactly):
+def _values(value: Any, field: str, *, exactly: int | None = None) -> Sequence[Any]:
+    if not isinstance(value, list) or not value or (exactly is not None and len(value) != exactly):
         raise BadInputError(f"{field}: a list of {exactly or 'one or more'} values is needed", field=field)
-    if len(given) > MAX_VALUES:
+    if len(value) > MAX_VALUES:
         raise BadInputError(f"{field}: at most {MAX_VALUES} values", field=field)
-    return given
+    return value
 
 
 def _read(value: Any, kind: DataType, field: str) -> Any:

@@ -16,29 +16,29 @@ def overlay(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
         base: The content below.
         own: The content above; it may hold parts of views only.
     """
-    found = _merged({**base, "relationships": None}, {**own, "relationships": None})
-    found["relationships"] = _relationships(base.get("relationships") or [], own.get("relationships") or [])
-    return found
+    merged = _merge({**base, "relationships": None}, {**own, "relationships": None})
+    merged["relationships"] = _relationships(base.get("relationships") or [], own.get("relationships") or [])
+    return merged
 
 
-def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: value for name, value in base.items() if not (name in own and own[name] is None)}
+def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {name: value for name, value in base.items() if not (name in own and own[name] is None)}
     for name, value in own.items():
         if value is None:
             continue
-        below = found.get(name)
-        found[name] = _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return found
+        below = merged.get(name)
+        merged[name] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def _relationships(base: Any, own: Any) -> Any:
     if not isinstance(base, list) or not isinstance(own, list):
         return own
-    kept = {_key(one): one for one in [*base, *own]}
-    return list(kept.values())
+    by_key = {_key(relationship): relationship for relationship in [*base, *own]}
+    return list(by_key.values())
 
 
-def _key(one: Any) -> str:
-    if not isinstance(one, Mapping) or not isinstance(one.get("on"), Mapping):
-        return repr(one)
-    return repr((one.get("from"), one.get("to"), sorted(map(str, one["on"].items()))))
+def _key(relationship: Any) -> str:
+    if not isinstance(relationship, Mapping) or not isinstance(relationship.get("on"), Mapping):
+        return repr(relationship)
+    return repr((relationship.get("from"), relationship.get("to"), sorted(map(str, relationship["on"].items()))))

@@ -1,29 +1,30 @@
-"""Finds a job for a caller, and moves it: the one way behind every API, page, command and stream.
+"""Moves a job for a caller: the one way behind every API, page and command.
 
 What the caller may do is decided by `towpath.jobs.policy`; what a kind of job does besides, its `JobType` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 from functools import partial
 from uuid import UUID
 
 from towpath.accounts.types import Principal
-from towpath.core.errors import NotFoundError
-from towpath.db.engine import Database
+from towpath.core.json_values import parse_json
+from towpath.db.engine import Connection, Database
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway, Prepare
 from towpath.jobs.idempotency import Slot
-from towpath.jobs.policy import JobAction, assert_may
+from towpath.jobs.policy import JobAction
 from towpath.jobs.registry import job_type
+from towpath.jobs.service.reading import JobReader
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.tables import JobRow
 
 
-class JobService:
-    """The use cases of a job of any kind.
+class JobService(JobReader):
+    """Reads and moves jobs of any kind.
 
     Args:
         database: Where the jobs are.
@@ -33,7 +34,7 @@ class JobService:
     """
 
     def __init__(self, database: Database, gateway: Gateway, events: EventHub, *, cancel_wait_seconds: float) -> None:
-        self._database = database
+        super().__init__(database)
         self._gateway = gateway
         self._events = events
         self._cancel_wait = cancel_wait_seconds
@@ -42,31 +43,36 @@ class JobService:
         """Start the workflow of a committed job without making the caller wait."""
         self._gateway.start_soon(job)
 
-    async def find(
+    async def accept_once(
         self,
-        caller: Principal,
-        job_id: UUID,
-        action: JobAction = JobAction.SEE,
-        *,
-        kinds: Collection[str] | None = None,
+        slot: Slot,
+        digest: bytes,
+        job: JobRow,
+        create: Callable[[Connection, JobRow], Awaitable[object]],
     ) -> JobRow:
-        """Find a job that the caller may see, or do something to.
+        """Store a job and start it, or return the job that the first request with the key has made.
 
         Args:
-            caller: Who asks.
-            job_id: The job.
-            action: What for.
-            kinds: Which kinds of job are served here; None: all.
+            slot: The place of the request's `Idempotency-Key`.
+            digest: Of the request.
+            job: The job, not stored yet.
+            create: Stores it, in the transaction of the key.
 
         Raises:
-            NotFoundError: It is not there, not to be seen, or of a kind that is not served here.
-            ForbiddenError: It is seen, and not the caller's to move.
+            UnprocessableError: The key came with another request.
         """
-        job = await store.get_job(self._database, caller.organization, job_id)
-        assert_may(caller, action, job)
-        if kinds is not None and job.kind not in kinds:
-            raise NotFoundError(f"no job {job_id} of this kind")
-        return job
+        async with self._database.transaction() as connection:
+            job_id = job.id
+            if first := await slot.open(connection):
+                first.check(digest)
+                job_id = UUID(parse_json(first.body)["job"])
+            else:
+                await create(connection, job)
+                await slot.keep(connection, digest, 200, {"job": str(job.id)})
+            stored = await store.lock_job(connection, job.organization, job_id)
+        if not stored.state.final:
+            self.start_soon(stored)
+        return stored
 
     async def pause(self, caller: Principal, job_id: UUID) -> JobRow:
         """Start no further chunk of a job.
@@ -78,12 +84,12 @@ class JobService:
         return await self._gateway.pause(caller.organization, job_id)
 
     async def resume(self, caller: Principal, job_id: UUID, *, prepare: Prepare | None = None) -> JobRow:
-        """Let a paused job go on.
+        """Let a paused job continue.
 
         Args:
             caller: Who asks.
             job_id: The job.
-            prepare: Runs in the same transaction, before the job goes on.
+            prepare: Runs in the same transaction, before the job continues.
 
         Raises:
             ConflictError: It has ended, is being cancelled, or is held for its review.
