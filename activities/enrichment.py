@@ -1,26 +1,29 @@
-"""Enrichment as activities: plan, check before spending, pages of entities."""
+"""The activities of enrichments and of the small jobs around them.
+
+What each does, `towpath.enrichment.service.runs` and `towpath.enrichment.service.tasks` say.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from temporalio import activity
 
-from towpath.db.engine import Database
 from towpath.enrichment.service.runs import EnrichmentRuns
+from towpath.enrichment.service.tasks import LlmTasks
 from towpath.enrichment.types import HoldCheck
 from towpath.jobs.types import JobRef, PagePlan, PageTask
-from towpath.llm.paid import Asker
 
 
 class EnrichmentActivities:
     """The steps of enrichments.
 
     Args:
-        database: Jobs, pages, records, paid answers.
-        asker: The language models.
+        runs: Does the work.
     """
 
-    def __init__(self, database: Database, asker: Asker) -> None:
-        self._runs = EnrichmentRuns(database, asker)
+    def __init__(self, runs: EnrichmentRuns) -> None:
+        self._runs = runs
 
     @activity.defn(name="plan_enrichment")
     async def plan_enrichment(self, ref: JobRef) -> PagePlan:
@@ -36,3 +39,34 @@ class EnrichmentActivities:
     async def enrich_page(self, task: PageTask) -> None:
         """Enrich a page's entities."""
         await self._runs.enrich_page(task, attempt=activity.info().attempt)
+
+
+class LlmTaskActivities:
+    """The jobs around enrichment that are one activity each: schemas, repeats of domains, fusions.
+
+    Args:
+        tasks: Does the work.
+    """
+
+    def __init__(self, tasks: LlmTasks) -> None:
+        self._tasks = tasks
+
+    @activity.defn(name="generate_schema")
+    async def generate_schema(self, ref: JobRef) -> dict[str, Any]:
+        """Make a schema of samples."""
+        return await self._tasks.generate_schema(ref)
+
+    @activity.defn(name="edit_schema")
+    async def edit_schema(self, ref: JobRef) -> dict[str, Any]:
+        """Change a schema by an instruction."""
+        return await self._tasks.edit_schema(ref)
+
+    @activity.defn(name="retry_domains")
+    async def retry_domains(self, ref: JobRef) -> dict[str, Any]:
+        """Ask once more for the domains of a record that failed."""
+        return await self._tasks.retry_domains(ref)
+
+    @activity.defn(name="merge_records")
+    async def merge_records(self, ref: JobRef) -> dict[str, Any]:
+        """Fuse records of one schema into a new one."""
+        return await self._tasks.merge_records(ref)

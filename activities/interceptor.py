@@ -1,7 +1,7 @@
 """The guard around every activity: it sends heartbeats, judges errors, and shows retries.
 
 An activity is a plain method that raises what goes wrong. What follows is decided here, so that none can forget it: an
-error that no retry mends ends the activity with an id that the log knows; any other is tried again, is shown in the
+permanent error ends the activity with an id that the log knows; any other is tried again, is shown in the
 job's row, stream and workflow each time, and counts as final after days.
 """
 
@@ -22,8 +22,8 @@ from temporalio.service import RPCError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from towpath.core.errors import ErrorCode
-from towpath.jobs.backoff import wait_after
-from towpath.jobs.faults import Fault, internal_message, judge, report, to_failure
+from towpath.jobs.backoff import backoff_after
+from towpath.jobs.faults import Fault, internal_message, judge, log_unforeseen, to_failure
 from towpath.jobs.registry import is_kind
 from towpath.jobs.service.runs import JobRuns
 from towpath.jobs.types import JobRef, Retrying, RetryNotice
@@ -45,7 +45,7 @@ ATTEMPT_LOST = Fault(
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryBudget:
     """When a step that fails again and again is given up: both must be reached."""
 
     span: timedelta
@@ -67,20 +67,20 @@ class ActivityGuard(Interceptor):
     ) -> None:
         self._runs = runs
         self._full_details = full_details
-        self._patience = Patience(timedelta(days=retry_days), min_attempts)
+        self._budget = RetryBudget(timedelta(days=retry_days), min_attempts)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        return _Guard(next, self._runs, self._patience, full_details=self._full_details)
+        return _Guard(next, self._runs, self._budget, full_details=self._full_details)
 
 
 class _Guard(ActivityInboundInterceptor):
     def __init__(
-        self, following: ActivityInboundInterceptor, runs: JobRuns, patience: Patience, *, full_details: bool
+        self, following: ActivityInboundInterceptor, runs: JobRuns, budget: RetryBudget, *, full_details: bool
     ) -> None:
         super().__init__(following)
         self._full_details = full_details
         self._runs = runs
-        self._patience = patience
+        self._budget = budget
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
@@ -116,19 +116,19 @@ class _Guard(ActivityInboundInterceptor):
             return to_failure(fault, fault.message, retryable=True)
         if fault.known:
             return to_failure(fault, fault.message, retryable=False)
-        return to_failure(fault, internal_message(error, report(error, where)), retryable=False)
+        return to_failure(fault, internal_message(error, log_unforeseen(error, where)), retryable=False)
 
     def _reason_to_give_up(self, fault: Fault, info: activity.Info, failed: int) -> str | None:
         """Return why a step is given up after so many failed attempts; None: it is not."""
         if fault.tries is not None and failed >= fault.tries:
             return f"tried {failed} times"
         since = datetime.now(UTC) - info.scheduled_time
-        if since > self._patience.span and failed >= self._patience.min_attempts:
+        if since > self._budget.span and failed >= self._budget.min_attempts:
             return f"tried {failed} times in {_days(since)}"
         return None
 
     async def _note_retry(self, ref: JobRef, info: activity.Info, fault: Fault) -> None:
-        delay = timedelta(seconds=fault.retry_after) if fault.retry_after else wait_after(info.attempt)
+        delay = timedelta(seconds=fault.retry_after) if fault.retry_after else backoff_after(info.attempt)
         retry = Retrying(
             activity=info.activity_type,
             attempt=info.attempt,
@@ -163,11 +163,11 @@ class _Guard(ActivityInboundInterceptor):
             activity=info.activity_type,
             key=info.activity_id,
             attempt=0 if retry is None else retry.attempt,
-            # A message may name a file or a host of the user; the row tells it to who may read the job.
+            # A message may name a file or a host of the user; the row shows it to those who may read the job.
             message="" if retry is None else retry.message[:500] if self._full_details else retry.code,
         )
         handle = activity.client().get_workflow_handle(info.workflow_id, run_id=info.workflow_run_id)
-        # One that has ended meanwhile needs to be told nothing.
+        # One that has ended meanwhile needs no signal.
         with suppress(RPCError):
             await handle.signal("retrying", notice, rpc_timeout=timedelta(seconds=REPORT_SECONDS))
 

@@ -38,7 +38,7 @@ class JobActivities:
 
     @activity.defn(name="hold_job")
     async def hold_job(self, hold: Hold) -> bool:
-        """Show the job as waiting for a person; false: it was let go on already."""
+        """Show the job as waiting for a person; false: it was continued already."""
         return await self._runs.hold(hold)
 
     @activity.defn(name="finish_job")

@@ -19,7 +19,6 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from towpath.accounts.key_uses import KeyUses
-from towpath.accounts.limits import LimitName
 from towpath.accounts.rate_limiter import Limiter
 from towpath.accounts.service.limits import Limits
 from towpath.accounts.service.operator import ensure_bootstrap_key
@@ -223,16 +222,6 @@ def _make_search(settings: Settings, database: Database) -> SearchService:
     )
 
 
-def _default_limits(settings: Settings) -> dict[LimitName, int]:
-    return {
-        LimitName.REQUESTS: settings.limit_requests,
-        LimitName.AI_REQUESTS: settings.ai_rate,
-        LimitName.JOBS: settings.limit_jobs,
-        LimitName.BYTES: settings.limit_bytes,
-        LimitName.STREAMS: settings.limit_streams,
-    }
-
-
 @asynccontextmanager
 async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
@@ -262,10 +251,10 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             seconds=FETCH_SECONDS,
         )
         stack.push_async_callback(fetcher.close)
-        receivers = GuardedClient(
+        webhook_client = GuardedClient(
             allow_hosts=settings.receiver_host_list, closed=closed, most_bytes=0, seconds=FETCH_SECONDS
         )
-        stack.push_async_callback(receivers.close)
+        stack.push_async_callback(webhook_client.close)
         reader = DocumentReader(settings.read_limits, children=MAX_READERS)
         stack.push_async_callback(reader.close)
         probes = Probes(settings, database, client)
@@ -273,7 +262,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         key_uses = KeyUses(database)
         stack.push_async_callback(key_uses.close)
         limiter = Limiter(database)
-        limits = Limits(_default_limits(settings), database, limiter)
+        limits = Limits(settings.default_limits, database, limiter)
         streams = StreamLeases(database, limits)
         await streams.start()
         stack.push_async_callback(streams.close)
@@ -288,7 +277,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             search=search,
             catalog=Catalog(settings.llm),
             fetcher=fetcher,
-            receivers=receivers,
+            webhook_client=webhook_client,
             reader=reader,
             vault=Vault(settings.encryption_key_list),
             probes=probes,

@@ -31,10 +31,10 @@ from towpath.runtime.settings import Settings
 
 
 async def _seconds(client: Client, workflow_id: str) -> float:
-    found = await client.get_workflow_handle(workflow_id).describe()
-    assert found.start_time is not None
-    assert found.close_time is not None
-    return (found.close_time - found.start_time).total_seconds()
+    description = await client.get_workflow_handle(workflow_id).describe()
+    assert description.start_time is not None
+    assert description.close_time is not None
+    return (description.close_time - description.start_time).total_seconds()
 
 
 async def empty(client: Client) -> float:
@@ -44,27 +44,27 @@ async def empty(client: Client) -> float:
     return await _seconds(client, handle.id)
 
 
-async def asked(towpath: Towpath, client: Client, organization: str, body: dict[str, Any]) -> tuple[float, float]:
+async def ask(towpath: Towpath, client: Client, organization: str, body: dict[str, Any]) -> tuple[float, float]:
     """Seconds of one job's workflow without model and database, and with them."""
     job = await asyncio.to_thread(towpath.call, "POST", "/v1/ai/jobs", json=body)
     handle = client.get_workflow_handle(f"{organization}/ai_job/{job['jobId']}.1")
     while True:
-        found = await asyncio.to_thread(
+        answer = await asyncio.to_thread(
             towpath.call, "GET", f"/v1/ai/jobs/{job['jobId']}", headers={"Prefer": "wait=30"}
         )
-        if found["state"] in {"COMPLETE", "FAILED", "CANCELLED"}:
+        if answer["state"] in {"COMPLETE", "FAILED", "CANCELLED"}:
             break
-    if found["state"] != "COMPLETE":
-        raise RuntimeError(f"the job ended as {found}")
+    if answer["state"] != "COMPLETE":
+        raise RuntimeError(f"the job ended as {answer}")
     await handle.result()
     whole = await _seconds(client, handle.id)
     actions = (await asyncio.to_thread(towpath.call, "GET", f"/v1/ai/jobs/{job['jobId']}/result"))["actions"]
-    apart = sum(one["modelSeconds"] + one["databaseSeconds"] for one in actions)
+    apart = sum(action["modelSeconds"] + action["databaseSeconds"] for action in actions)
     return whole - apart, whole
 
 
 async def run(count: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     from tests.support.ai import make_lamps
     from tests.support.builders import providers
 
@@ -83,9 +83,9 @@ async def run(count: int) -> None:
             connection = {"name": "lamps", "kind": "duckdb", "path": "lamps.duckdb"}
 
             def prepare() -> dict[str, Any]:
-                made = towpath.call("POST", "/v1/connections", json=connection)["id"]
-                schema = towpath.call("POST", "/v1/models", json={"connectionId": made})["model"]["id"]
-                shared = {"connectionId": made, "modelKind": "SHARED", "baseModelId": schema}
+                connection_id = towpath.call("POST", "/v1/connections", json=connection)["id"]
+                schema = towpath.call("POST", "/v1/models", json={"connectionId": connection_id})["model"]["id"]
+                shared = {"connectionId": connection_id, "modelKind": "SHARED", "baseModelId": schema}
                 model = towpath.call("POST", "/v1/models", json=shared)["model"]["id"]
                 return {"modelId": model, "topicName": "sales", "llm": "openai::gpt-4o"}
 
@@ -94,15 +94,15 @@ async def run(count: int) -> None:
                 ours: list[tuple[float, float]] = []
                 bare: list[float] = []
                 for number in range(count + 3):
-                    one = await asked(towpath, client, "default", {**body, "prompt": f"question {number}"})
+                    times = await ask(towpath, client, "default", {**body, "prompt": f"question {number}"})
                     other = await empty(client)
                     # The first ones load what the later ones find loaded.
                     if number >= 3:
-                        ours.append(one)
+                        ours.append(times)
                         bare.append(other)
             overhead, whole, base = (
-                statistics.median(one[0] for one in ours),
-                statistics.median(one[1] for one in ours),
+                statistics.median(times[0] for times in ours),
+                statistics.median(times[1] for times in ours),
                 statistics.median(bare),
             )
             tell(

@@ -25,9 +25,9 @@ LIMIT = timedelta(seconds=30)
 
 
 @activity.defn(name="nothing")
-async def nothing(given: str) -> str:
-    """An activity without an effect."""
-    return given
+async def nothing(text: str) -> str:
+    """Return the text; an activity without an effect."""
+    return text
 
 
 @workflow.defn(name="bench_empty")
@@ -35,12 +35,12 @@ class EmptyWorkflow:
     """As many activities as an AI job has, and nothing else."""
 
     @workflow.run
-    async def run(self, given: str) -> str:
+    async def run(self, text: str) -> str:
         """Begin, iterate, end."""
-        await workflow.execute_local_activity(nothing, given, start_to_close_timeout=LIMIT)
+        await workflow.execute_local_activity(nothing, text, start_to_close_timeout=LIMIT)
         for _ in range(ITERATIONS):
-            await workflow.execute_activity(nothing, given, start_to_close_timeout=LIMIT, task_queue=ACTIVITY_QUEUE)
-        return await workflow.execute_local_activity(nothing, given, start_to_close_timeout=LIMIT)
+            await workflow.execute_activity(nothing, text, start_to_close_timeout=LIMIT, task_queue=ACTIVITY_QUEUE)
+        return await workflow.execute_local_activity(nothing, text, start_to_close_timeout=LIMIT)
 
 
 def _work(address: str, keys: list[str], pipe: Pipe) -> None:
@@ -66,7 +66,7 @@ def _work(address: str, keys: list[str], pipe: Pipe) -> None:
 
 @contextmanager
 def empty_worker(address: str, keys: list[str]) -> Iterator[None]:
-    """A worker of empty workflows, in a process of its own as Towpath's is."""
+    """Run a worker of empty workflows, in a process of its own as Towpath's is."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(address, keys, theirs), daemon=True)

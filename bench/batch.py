@@ -53,7 +53,7 @@ def synthetic_persons(count: int, seed: int = 11) -> list[dict[str, Any]]:
     def word(syllables: int) -> str:
         return "".join(chance.choice("bcdfghjklmnprstvw") + chance.choice("aeiou") for _ in range(syllables))
 
-    given = [word(chance.randrange(2, 4)) for _ in range(1500)]
+    given_names = [word(chance.randrange(2, 4)) for _ in range(1500)]
     family = [word(chance.randrange(2, 5)) for _ in range(8000)]
     streets = [f"{word(3)} {kind}" for kind in ("street", "road", "place", "avenue") for _ in range(2500)]
     suburbs = [word(chance.randrange(3, 5)) for _ in range(3000)]
@@ -69,7 +69,7 @@ def synthetic_persons(count: int, seed: int = 11) -> list[dict[str, Any]]:
         people.append(
             {
                 "id": f"p{number}",
-                "given_name": given[min(int(chance.paretovariate(0.6)), len(given) - 1)],
+                "given_name": given_names[min(int(chance.paretovariate(0.6)), len(given_names) - 1)],
                 "surname": family[min(int(chance.paretovariate(0.4)), len(family) - 1)],
                 "street_number": str(chance.randrange(1, 300)),
                 "address_1": chance.choice(streets),
@@ -102,12 +102,12 @@ def _mistyped(text: str, chance: random.Random) -> str:
 
 @contextmanager
 def peak_memory(pids: Sequence[int]) -> Iterator[list[float]]:
-    """The largest resident size of any of some processes, in MB, in a list of one."""
+    """Yield a list that gets the largest resident size of any of some processes, in MB."""
     peak = [0.0]
-    done = threading.Event()
+    ended = threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.2):
+        while not ended.wait(0.2):
             for pid in pids:
                 try:
                     peak[0] = max(peak[0], psutil.Process(pid).memory_info().rss / 1e6)
@@ -119,12 +119,12 @@ def peak_memory(pids: Sequence[int]) -> Iterator[list[float]]:
     try:
         yield peak
     finally:
-        done.set()
+        ended.set()
         watcher.join()
 
 
 async def plain_loop(database: Database, people: list[dict[str, Any]]) -> float:
-    """The same functions without durability; seconds from JSON lines to decided pairs."""
+    """Run the same functions without durability; return the seconds from JSON lines to decided pairs."""
     config = IndexConfig.model_validate({"indexName": f"plain-{len(people)}", "fields": FIELDS})
     lines = [orjson.dumps(person) for person in people]
     began = time.perf_counter()
@@ -134,8 +134,8 @@ async def plain_loop(database: Database, people: list[dict[str, Any]]) -> float:
         drafts: list[Draft] = [make_draft(parse_entity(raw), raw, config) for raw in lines[start : start + PAGE]]
         async with database.transaction() as connection:
             index = await find_index(connection, "bench", config.index_name, lock="share")
-            written = await write_drafts(connection, index.index_no, drafts)
-            await add_entities(connection, index.index_no, len(written.created))
+            changes = await write_drafts(connection, index.index_no, drafts)
+            await add_entities(connection, index.index_no, len(changes.created))
     async with database.transaction() as connection:
         index = await find_index(connection, "bench", config.index_name)
     postings = await load_postings(database, index)
@@ -143,8 +143,8 @@ async def plain_loop(database: Database, people: list[dict[str, Any]]) -> float:
     async with database.transaction() as connection:
         await training.save_trained_model(connection, index, model)
         index = await find_index(connection, "bench", config.index_name)
-        found = await connection.execute("SELECT uid FROM entities WHERE index_no = %s", (index.index_no,))
-        uids = [row[0] for row in await found.fetchall()]
+        cursor = await connection.execute("SELECT uid FROM entities WHERE index_no = %s", (index.index_no,))
+        uids = [row[0] for row in await cursor.fetchall()]
     for start in range(0, len(uids), PAGE):
         async with database.transaction() as connection:
             stored = await read_stored(connection, index, uids[start : start + PAGE])
@@ -216,7 +216,7 @@ def _drain(towpath: Towpath, job_id: str) -> None:
 
 
 async def run(sizes: Sequence[int], workers: int, *, baseline: bool) -> None:
-    """All figures for some sizes."""
+    """Measure and print all figures for some sizes."""
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=workers)
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:

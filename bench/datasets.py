@@ -46,7 +46,7 @@ class DataSet:
     linked: bool = False
 
     def config(self, clean: bool) -> IndexConfig:
-        """The index that a user who knows only the field names would make."""
+        """Return the index that a user who knows only the field names would make."""
         names = [name for name in self.rows[0] if name not in ("id", "source")]
         return IndexConfig(
             index_name="bench",
@@ -58,8 +58,8 @@ class DataSet:
 
 def data_folder() -> Path:
     """Folder of the real data sets, from `TOWPATH_BENCH_DATA` or beside the repository."""
-    named = os.environ.get("TOWPATH_BENCH_DATA")
-    return Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = os.environ.get("TOWPATH_BENCH_DATA")
+    return Path(folder) if folder else Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def _read(path: Path, source: str | None = None) -> list[Row]:
@@ -87,7 +87,7 @@ def abt_buy() -> DataSet:
 
 
 def abt_buy_half() -> DataSet:
-    """The same with every second record of one shop left out: half the records have no partner."""
+    """Return the same with every second record of one shop left out: half the records have no partner."""
     whole = abt_buy()
     sides = [row for row in whole.rows if row["source"] == "buy"]
     gone = {row["id"] for row in random.Random(7).sample(sides, len(sides) // 2)}
@@ -103,7 +103,7 @@ def dblp_acm() -> DataSet:
 
 
 def cora() -> DataSet:
-    """One dirty list of citations."""
+    """Return a dirty list of citations."""
     folder = data_folder() / "cora"
     return DataSet("cora", _read(folder / "cora.csv"), _truth(folder / "matches.csv"))
 
@@ -389,10 +389,10 @@ def products(seed: int = 5) -> DataSet:
     return DataSet("products", rows, pairs, linked=True)
 
 
-def renamed(made: DataSet, **names: str) -> DataSet:
-    """The same with some fields called otherwise in the second source."""
-    second = made.rows[-1]["source"]
-    fields = [name for name in made.rows[0] if name not in ("id", "source")]
+def renamed(data: DataSet, **names: str) -> DataSet:
+    """Return the same with some fields called otherwise in the second source."""
+    second = data.rows[-1]["source"]
+    fields = [name for name in data.rows[0] if name not in ("id", "source")]
     every = dict.fromkeys([*fields, *names.values()])
     rows = [
         {
@@ -401,16 +401,16 @@ def renamed(made: DataSet, **names: str) -> DataSet:
             **{names.get(f, f) if row["source"] == second else f: row[f] for f in fields},
             "source": row["source"],
         }
-        for row in made.rows
+        for row in data.rows
     ]
-    return DataSet(made.name + "-renamed", rows, made.pairs, linked=True)
+    return DataSet(data.name + "-renamed", rows, data.pairs, linked=True)
 
 
-def without_duplicates(made: DataSet) -> DataSet:
-    """The same list with one entity of every true pair left out: every verdict on it is wrong."""
-    gone = {max(pair) for pair in made.pairs}
-    rows = [row for row in made.rows if row["id"] not in gone]
-    return DataSet(made.name + "-none", rows, set(), linked=made.linked)
+def without_duplicates(data: DataSet) -> DataSet:
+    """Return the same list with one entity of every true pair left out: every verdict on it is wrong."""
+    gone = {max(pair) for pair in data.pairs}
+    rows = [row for row in data.rows if row["id"] not in gone]
+    return DataSet(data.name + "-none", rows, set(), linked=data.linked)
 
 
 REAL: dict[str, Callable[[], DataSet]] = {

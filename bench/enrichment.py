@@ -68,7 +68,7 @@ def _serve(pipe: Pipe) -> None:
 
 @contextmanager
 def provider() -> Iterator[tuple[str, Pipe]]:
-    """A provider in a process of its own: its address, and a pipe to ask it how many calls it answered."""
+    """Run a provider in a process of its own; yield its address, and a pipe that answers how many calls it had."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -136,8 +136,8 @@ class Readers:
 
     async def read(self, job: UUID) -> None:
         """Follow one job until cancelled."""
-        place = urlsplit(self.towpath.url)
-        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        address = urlsplit(self.towpath.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
         request = f"GET /api/llm/stream/{job} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.towpath.key}\r\n\r\n"
         writer.write(request.encode())
         if b" 200 " not in (status := await reader.readline()):
@@ -167,7 +167,7 @@ async def event_latency(towpath: Towpath, database: Database, *, streams: int, j
     """From the commit of an event to its arrival at a reader."""
     refs = await _running_jobs(database, jobs)
     readers = Readers(towpath)
-    tasks = [asyncio.create_task(readers.read(refs[place % jobs].job_id)) for place in range(streams)]
+    tasks = [asyncio.create_task(readers.read(refs[number % jobs].job_id)) for number in range(streams)]
     while readers.open < streams:
         await asyncio.sleep(0.05)
         for task in tasks:
@@ -175,20 +175,20 @@ async def event_latency(towpath: Towpath, database: Database, *, streams: int, j
                 task.result()
     await asyncio.sleep(1)
     readers.arrived.clear()
-    told: dict[UUID, list[float]] = {}
+    delays: dict[UUID, list[float]] = {}
     pause = 1 / 50 if jobs > 1 else 1 / 4
     for number in range(events):
         ref = refs[number % jobs]
         event = NewEvent(type="model_completed", key=f"e{number}", data={"model": MODELS[0], "success": True})
         async with database.transaction() as connection:
             await append_events(connection, ref, [event])
-        told.setdefault(ref.job_id, []).append(time.perf_counter())
+        delays.setdefault(ref.job_id, []).append(time.perf_counter())
         await asyncio.sleep(pause)
     await asyncio.sleep(1)
     late: list[float] = []
     for ref in refs:
         numbers = sorted(number for job, number in readers.arrived if job == ref.job_id)
-        for number, at in zip(numbers, told.get(ref.job_id, []), strict=False):
+        for number, at in zip(numbers, delays.get(ref.job_id, []), strict=False):
             late += [arrival - at for arrival in readers.arrived[ref.job_id, number]]
     for task in tasks:
         task.cancel()
@@ -203,7 +203,7 @@ async def event_latency(towpath: Towpath, database: Database, *, streams: int, j
 
 
 async def run(entities: int, streams: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     with provider() as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(
             home=Path(folder) / "home", port=0, ui_port=0, workers=WORKERS, llm_concurrency=AT_ONCE // WORKERS,

@@ -25,12 +25,12 @@ from towpath.db.migrate import migrate
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 
-SAID = "the lamp that stands in the window of the northern shop was sold twice before it reached the harbour"
-WORDS = SAID.split(" ")
+SENTENCE = "the lamp that stands in the window of the northern shop was sold twice before it reached the harbour"
+WORDS = SENTENCE.split(" ")
 
 
 def text_document(pages: int, *, seed: int) -> bytes:
-    """A PDF of pages of some 500 words."""
+    """Return a PDF of pages of some 500 words."""
     from tests.support.pdfs import Sheet, pdf_of, text_at
 
     def sheet(number: int) -> Sheet:
@@ -44,20 +44,20 @@ def text_document(pages: int, *, seed: int) -> bytes:
 
 
 def scans(pages: int, *, seed: int) -> bytes:
-    """A TIFF of pictures with twelve lines each."""
+    """Return a TIFF of pictures with twelve lines each."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=26)
-    found = []
+    scans = []
     for number in range(pages):
         picture = Image.new("RGB", (1000, 760), "white")
         draw = ImageDraw.Draw(picture)
         for line in range(12):
-            said = " ".join(WORDS[(number + line + at + seed) % len(WORDS)] for at in range(7))
-            draw.text((50, 40 + line * 58), said, fill="black", font=font)
-        found.append(picture)
+            words = " ".join(WORDS[(number + line + at + seed) % len(WORDS)] for at in range(7))
+            draw.text((50, 40 + line * 58), words, fill="black", font=font)
+        scans.append(picture)
     file = io.BytesIO()
-    found[0].save(file, "TIFF", save_all=True, append_images=found[1:])
+    scans[0].save(file, "TIFF", save_all=True, append_images=scans[1:])
     return file.getvalue()
 
 
@@ -71,8 +71,8 @@ def bare_text(data: bytes, *, boxes: bool) -> float:
             layer = page.get_textpage()
             layer.get_text_bounded()
             if boxes:
-                for place in range(layer.count_chars()):
-                    layer.get_charbox(place)
+                for index in range(layer.count_chars()):
+                    layer.get_charbox(index)
             layer.close()
             page.close()
         count = len(document)
@@ -92,7 +92,7 @@ def bare_sight(data: bytes) -> float:
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }
     )
-    pictures = [np.asarray(one.convert("RGB")) for one in ImageSequence.Iterator(Image.open(io.BytesIO(data)))]
+    pictures = [np.asarray(picture.convert("RGB")) for picture in ImageSequence.Iterator(Image.open(io.BytesIO(data)))]
     engine(pictures[0])
     began = time.perf_counter()
     for picture in pictures:
@@ -103,16 +103,16 @@ def bare_sight(data: bytes) -> float:
 def durable(api: Any, data: bytes, name: str) -> float:
     """Pages a second of an extraction, from its start to its end."""
     job = api.post("/extract", files={"file": (name, data)}).json()["jobId"]
-    while (found := api.get(f"/v1/jobs/{job}").json())["state"] not in {"COMPLETED", "FAILED", "CANCELLED"}:
+    while (state := api.get(f"/v1/jobs/{job}").json())["state"] not in {"COMPLETED", "FAILED", "CANCELLED"}:
         time.sleep(0.05)
-    if found["state"] != "COMPLETED":
-        raise RuntimeError(f"the job ended as {found}")
-    took = datetime.fromisoformat(found["completedAt"]) - datetime.fromisoformat(found["startedAt"])
-    return int(found["progress"]["processed"]) / took.total_seconds()
+    if state["state"] != "COMPLETED":
+        raise RuntimeError(f"the job ended as {state}")
+    took = datetime.fromisoformat(state["completedAt"]) - datetime.fromisoformat(state["startedAt"])
+    return int(state["progress"]["processed"]) / took.total_seconds()
 
 
 def measure(api: Any, pages: int, sights: int) -> None:
-    """All figures, over a running façade."""
+    """Measure all figures over a running façade."""
     durable(api, text_document(20, seed=1), "first.pdf")
     text = text_document(pages, seed=2)
     ours = durable(api, text, "text.pdf")
@@ -147,8 +147,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=300, help="pages with a text layer (default: %(default)s)")
     parser.add_argument("--scans", type=int, default=12, help="scanned pages (default: %(default)s)")
-    told = parser.parse_args()
-    asyncio.run(run(told.pages, told.scans))
+    options = parser.parse_args()
+    asyncio.run(run(options.pages, options.scans))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ SPLINK_MAX_TEXT = 200
 
 
 def all_sets() -> Iterator[datasets.DataSet]:
-    """The real data sets that are there; says which are not."""
+    """Return the real data sets that exist here; print which do not."""
     makers = [datasets.abt_buy, datasets.abt_buy_half, datasets.dblp_acm, datasets.cora]
     for maker in makers:
         try:
@@ -45,7 +45,7 @@ def all_sets() -> Iterator[datasets.DataSet]:
 
 
 def towpath_score(towpath: Towpath, data: datasets.DataSet, *, clean: bool) -> Score:
-    """One batch through the API."""
+    """Run a batch through the API and score its pairs."""
     config = data.config(clean)
     name = f"{data.name}-{'clean' if clean else 'dirty'}".lower().replace(" ", "-")
     body = config.model_dump(mode="json", by_alias=True, exclude_none=True) | {"indexName": name}
@@ -54,8 +54,8 @@ def towpath_score(towpath: Towpath, data: datasets.DataSet, *, clean: bool) -> S
     for event in towpath.events(job_id):
         if event.type in {"job.failed", "job.cancelled"}:
             raise RuntimeError(str(event.data))
-    found = {ordered(pair["entityId"], pair["duplicateId"]) for pair in towpath.pairs(name)}
-    return score(found, frozenset(ordered(*pair) for pair in data.pairs))
+    pairs = {ordered(pair["entityId"], pair["duplicateId"]) for pair in towpath.pairs(name)}
+    return score(pairs, frozenset(ordered(*pair) for pair in data.pairs))
 
 
 def splink_score(data: datasets.DataSet) -> Score:
@@ -96,10 +96,10 @@ def splink_score(data: datasets.DataSet) -> Score:
     for rule in rules[:3]:
         linker.training.estimate_parameters_using_expectation_maximisation(rule)
     answer: Any = linker.inference.predict(threshold_match_probability=SPLINK_THRESHOLD)
-    predicted = answer.as_pandas_dataframe()
-    pairs = zip(predicted["unique_id_l"], predicted["unique_id_r"], strict=True)
-    found = {ordered(str(left), str(right)) for left, right in pairs}
-    return score(found, frozenset(ordered(*pair) for pair in data.pairs))
+    table = answer.as_pandas_dataframe()
+    pairs = zip(table["unique_id_l"], table["unique_id_r"], strict=True)
+    predicted = {ordered(str(left), str(right)) for left, right in pairs}
+    return score(predicted, frozenset(ordered(*pair) for pair in data.pairs))
 
 
 def _splink_value(value: object) -> str | None:

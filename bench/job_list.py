@@ -39,7 +39,8 @@ from towpath.extraction.types import EXTRACTION
 from towpath.features import register_features
 from towpath.jobs.lists import JobFilter
 from towpath.jobs.store.counters import compact_counters
-from towpath.jobs.store.jobs import begin_job, create_job, finish_job
+from towpath.jobs.store.ends import finish_job
+from towpath.jobs.store.jobs import begin_job, create_job
 from towpath.jobs.store.listing import list_page
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import STATUS_OF, Finish, JobRef, JobState, JobStatus, ReviewStatus
@@ -47,7 +48,7 @@ from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 from towpath.vectors.types import VECTOR_DELETION, VECTOR_UPSERTION
 
-Given = TypeVar("Given")
+Argument = TypeVar("Argument")
 
 SIZE = 100
 SAMPLES = 200
@@ -97,29 +98,29 @@ def moments(dice: random.Random, count: int, days: float) -> list[datetime]:
 def rows(dice: random.Random, organization: str, count: int, days: float) -> Iterator[tuple[Any, ...]]:
     """Jobs of an organization, oldest first; the newest thousandth is under way."""
     kinds, states, reviews = (_chosen(dice, weights, count) for weights in (KINDS, STATES, REVIEWS))
-    popular = [1 / (place + 1) for place in range(len(TEMPLATES))]
+    popular = [1 / (rank + 1) for rank in range(len(TEMPLATES))]
     popular[-1] = 0.0005
     templates = dice.choices(TEMPLATES, popular, k=count)
-    for place, created in enumerate(moments(dice, count, days)):
-        kind, state, reviewed = kinds[place], states[place], kinds[place] is REVIEWED
-        if place >= count - count // 1000:
+    for number, created in enumerate(moments(dice, count, days)):
+        kind, state, reviewed = kinds[number], states[number], kinds[number] is REVIEWED
+        if number >= count - count // 1000:
             state = dice.choice([JobState.PENDING, JobState.RUNNING])
         started = created + timedelta(seconds=1)
         ended = created + timedelta(seconds=dice.expovariate(1 / 40)) if state.final else None
         yield (
             UUID(int=dice.getrandbits(128), version=4), organization, kind, state.value,
             state is JobState.RUNNING and dice.random() < 0.3,
-            reviews[place].value if reviewed and reviews[place] and state.final else None,
-            templates[place] if reviewed else None,
+            reviews[number].value if reviewed and reviews[number] and state.final else None,
+            templates[number] if reviewed else None,
             dice.choice(PEOPLE) if kind == AI_JOB and dice.random() < 0.6 else None,
             created, started, ended, ended or started, ended or started, 200, 200, 200, PARAMS, RESULT,
         )  # fmt: skip
 
 
-async def load(database: Database, made: Iterator[tuple[Any, ...]], *, batch: int = 50_000) -> int:
+async def load(database: Database, values: Iterator[tuple[Any, ...]], *, batch: int = 50_000) -> int:
     """Write jobs by COPY, a transaction a batch; how many."""
     count = 0
-    while batched := list(islice(made, batch)):
+    while batched := list(islice(values, batch)):
         async with (
             database.transaction() as connection,
             connection.cursor() as cursor,
@@ -132,48 +133,48 @@ async def load(database: Database, made: Iterator[tuple[Any, ...]], *, batch: in
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that this share of all is not above."""
+    """Return the value that this share of all is not above."""
     return sorted(values)[math.ceil(len(values) * share) - 1]
 
 
-async def timed(call: Callable[[Given], Awaitable[Any]], given: list[Given]) -> list[float]:
+async def timed(call: Callable[[Argument], Awaitable[Any]], arguments: list[Argument]) -> list[float]:
     """Milliseconds of a call with each of what is given, one after the other."""
-    taken = []
-    for one in given:
+    times = []
+    for argument in arguments:
         start = time.perf_counter()
-        await call(one)
-        taken.append((time.perf_counter() - start) * 1000)
-    return taken
+        await call(argument)
+        times.append((time.perf_counter() - start) * 1000)
+    return times
 
 
-async def plain_page(database: Database, organization: str, wanted: JobFilter, page: int) -> tuple[list[JobRow], int]:
-    """The same page and total without kept counts."""
-    asked: list[ColumnElement[bool]] = [col(JobRow.organization) == organization]
-    if wanted.kinds:
-        asked.append(col(JobRow.kind).in_(wanted.kinds))
-    if wanted.statuses:
+async def plain_page(database: Database, organization: str, filters: JobFilter, page: int) -> tuple[list[JobRow], int]:
+    """Return the same page and total without stored counts."""
+    conditions: list[ColumnElement[bool]] = [col(JobRow.organization) == organization]
+    if filters.kinds:
+        conditions.append(col(JobRow.kind).in_(filters.kinds))
+    if filters.statuses:
         running, retrying = col(JobRow.state) == JobState.RUNNING, col(JobRow.retrying)
         of_state = {status: col(JobRow.state) == state for state, status in STATUS_OF.items()}
         of_state |= {JobStatus.IN_PROGRESS: running & ~retrying, JobStatus.RETRY: running & retrying}
-        asked.append(or_(*(of_state[status] for status in wanted.statuses)))
-    if wanted.review_statuses:
-        asked.append(col(JobRow.review_status).in_(wanted.review_statuses))
-    if wanted.template_id is not None:
-        asked.append(col(JobRow.template_id) == wanted.template_id)
-    if wanted.created_after is not None:
-        asked.append(col(JobRow.created_at) >= wanted.created_after)
-    if wanted.created_before is not None:
-        asked.append(col(JobRow.created_at) < wanted.created_before)
-    if wanted.user_id is not None:
-        asked.append(col(JobRow.user_id).is_(None) | (col(JobRow.user_id) == wanted.user_id))
-    rows = select(JobRow).where(*asked).order_by(col(JobRow.created_at).desc(), col(JobRow.id).desc())
+        conditions.append(or_(*(of_state[status] for status in filters.statuses)))
+    if filters.review_statuses:
+        conditions.append(col(JobRow.review_status).in_(filters.review_statuses))
+    if filters.template_id is not None:
+        conditions.append(col(JobRow.template_id) == filters.template_id)
+    if filters.created_after is not None:
+        conditions.append(col(JobRow.created_at) >= filters.created_after)
+    if filters.created_before is not None:
+        conditions.append(col(JobRow.created_at) < filters.created_before)
+    if filters.user_id is not None:
+        conditions.append(col(JobRow.user_id).is_(None) | (col(JobRow.user_id) == filters.user_id))
+    rows = select(JobRow).where(*conditions).order_by(col(JobRow.created_at).desc(), col(JobRow.id).desc())
     async with database.session() as session:
-        total = (await session.exec(select(func.count()).select_from(JobRow).where(*asked))).one()
+        total = (await session.exec(select(func.count()).select_from(JobRow).where(*conditions))).one()
         return list((await session.exec(rows.offset((page - 1) * SIZE).limit(SIZE))).all()), total
 
 
 def filters() -> dict[str, JobFilter]:
-    """What the list is asked for."""
+    """Return the filters that are measured, by name."""
     after, before = END - timedelta(days=70), END - timedelta(days=20)
     return {
         "all": JobFilter(),
@@ -205,30 +206,30 @@ def filters() -> dict[str, JobFilter]:
     }  # fmt: skip
 
 
-async def compare(database: Database, organization: str, name: str, wanted: JobFilter, dice: random.Random) -> None:
-    """Figures of one filter."""
+async def compare(database: Database, organization: str, name: str, filters: JobFilter, dice: random.Random) -> None:
+    """Measure and print the figures of a filter."""
 
-    async def kept(page: int) -> tuple[list[JobRow], int]:
-        found = await list_page(database, organization, wanted, page=page, size=SIZE)
-        return found.jobs, found.total
+    async def load_counted(page: int) -> tuple[list[JobRow], int]:
+        listed = await list_page(database, organization, filters, page=page, size=SIZE)
+        return listed.jobs, listed.total
 
     async def plain(page: int) -> tuple[list[JobRow], int]:
-        return await plain_page(database, organization, wanted, page)
+        return await plain_page(database, organization, filters, page)
 
-    total = (await kept(1))[1]
+    total = (await load_counted(1))[1]
     pages = max(1, -(-total // SIZE))
     first = [dice.randint(1, min(100, pages)) for _ in range(SAMPLES)]
     middle, last = [-(-pages // 2)] * (SAMPLES // 4), [pages] * (SAMPLES // 2)
     for where, sampled in (("first", first), ("middle", middle), ("last", last)):
-        (rows, counted), (plain_rows, plain_counted) = await kept(sampled[0]), await plain(sampled[0])
+        (rows, counted), (plain_rows, plain_counted) = await load_counted(sampled[0]), await plain(sampled[0])
         assert ([job.id for job in rows], counted) == ([job.id for job in plain_rows], plain_counted)
-        found = await timed(kept, sampled)
+        times = await timed(load_counted, sampled)
         slow = await timed(plain, sampled[:PLAIN_SAMPLES])
         tell(
             "job list", organization=organization, filter=name, pages=where, total=total, of=pages,
-            p50_ms=round(statistics.median(found), 1), p99_ms=round(percentile(found, 0.99), 1),
+            p50_ms=round(statistics.median(times), 1), p99_ms=round(percentile(times, 0.99), 1),
             plain_p50_ms=round(statistics.median(slow), 1), plain_p99_ms=round(percentile(slow, 0.99), 1),
-            ratio=round(statistics.median(found) / statistics.median(slow), 3),
+            ratio=round(statistics.median(times) / statistics.median(slow), 3),
         )  # fmt: skip
 
 
@@ -264,7 +265,7 @@ async def _write_rows(database: Database) -> tuple[float, float]:
 
 
 async def write_cost(server: str) -> None:
-    """What triggers and indexes cost a write; both databases in turn."""
+    """Measure what triggers and indexes cost a write, in both databases in turn."""
     handles = {}
     for name in ("counted", "plain"):
         with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
@@ -281,35 +282,36 @@ async def write_cost(server: str) -> None:
         (WRITES, _write, ("create a job", "begin and finish a job")),
         (BULKS, _write_rows, ("insert of 1,000 rows", "change of the state of 1,000 rows")),
     ):
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in handles}
+        measured: dict[str, list[tuple[float, float]]] = {name: [] for name in handles}
         for number in range(rounds + rounds // 10 + 1):
             for name, handle in handles.items():
-                taken = await measure(handle)
+                times = await measure(handle)
                 # The first rounds warm up.
-                found[name] += [taken] if number > rounds // 10 else []
-        for place, figure in enumerate(figures):
-            kept, plain = (statistics.median(one[place] for one in found[name]) for name in ("counted", "plain"))
-            tell(figure, ms=round(kept, 3), plain_ms=round(plain, 3), ratio=round(kept / plain, 3))
+                measured[name] += [times] if number > rounds // 10 else []
+        for column, figure in enumerate(figures):
+            medians = [statistics.median(times[column] for times in measured[name]) for name in ("counted", "plain")]
+            counted, plain = medians
+            tell(figure, ms=round(counted, 3), plain_ms=round(plain, 3), ratio=round(counted / plain, 3))
     for handle in handles.values():
         await handle.close()
 
 
 async def fold_all(database: Database) -> None:
     """Fold what the load has left open, and tell how fast."""
-    start, done, longest = time.perf_counter(), 0, 0.0
+    start, count, longest = time.perf_counter(), 0, 0.0
     while True:
         begun = time.perf_counter()
         folded = await compact_counters(database, limit=FOLD)
         longest = max(longest, time.perf_counter() - begun)
-        done += folded
+        count += folded
         if not folded:
             break
     seconds = time.perf_counter() - start
-    tell("fold", deltas=done, a_second=round(done / seconds), longest_piece_ms=round(longest * 1000))
+    tell("fold", deltas=count, a_second=round(count / seconds), longest_piece_ms=round(longest * 1000))
 
 
 async def run(jobs: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     dice = random.Random(20)
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, postgres_port=0)
@@ -318,10 +320,10 @@ async def run(jobs: int) -> None:
             await asyncio.to_thread(migrate, stack.database_url)
             database = Database(stack.database_url)
             start = time.perf_counter()
-            made = await load(database, rows(dice, "acme", jobs, DAYS))
-            made += await load(database, rows(dice, "second", jobs // 10, DAYS))
-            made += await load(database, rows(dice, "hour", jobs // 10, 1 / 24))
-            tell("load", jobs=made, seconds=round(time.perf_counter() - start, 1))
+            stored = await load(database, rows(dice, "acme", jobs, DAYS))
+            stored += await load(database, rows(dice, "second", jobs // 10, DAYS))
+            stored += await load(database, rows(dice, "hour", jobs // 10, 1 / 24))
+            tell("load", jobs=stored, seconds=round(time.perf_counter() - start, 1))
             await fold_all(database)
             async with database.statement() as connection:
                 await connection.execute("VACUUM (ANALYZE)")
@@ -329,8 +331,8 @@ async def run(jobs: int) -> None:
             # What the load has left is not the list's to look through.
             gc.collect()
             gc.freeze()
-            for name, wanted in filters().items():
-                await compare(database, "acme", name, wanted, dice)
+            for name, job_filter in filters().items():
+                await compare(database, "acme", name, job_filter, dice)
             for organization in ("second", "hour"):
                 await compare(database, organization, "all", JobFilter(), dice)
                 await compare(database, organization, "ERROR", JobFilter(statuses=[JobStatus.ERROR]), dice)

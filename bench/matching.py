@@ -51,8 +51,8 @@ class Run:
         self.seconds["prepare"] = time.process_time() - started
         self.values = [entity.values for entity in self.prepared]
         self.uids = np.array([m.entity_uid(row["id"]) for row in self.data.rows], dtype=np.int64)
-        named = sorted({entity.source or "" for entity in self.prepared})
-        self.sources = np.array([named.index(entity.source or "") for entity in self.prepared], dtype=np.int32)
+        sources = sorted({entity.source or "" for entity in self.prepared})
+        self.sources = np.array([sources.index(entity.source or "") for entity in self.prepared], dtype=np.int32)
         self.order = np.argsort(self.uids)
 
     def candidates(self) -> None:
@@ -67,15 +67,15 @@ class Run:
         self.index_bytes = index.nbytes
         started = time.process_time()
         rows: list[Int64s] = []
-        found: list[Int64s] = []
+        blocks: list[Int64s] = []
         for start in range(0, len(self.uids), CHUNK):
             part = slice(start, start + CHUNK)
-            asked = [entity.keys for entity in self.prepared[part]]
-            top = index.top(self.uids[part], asked, self.sources[part] if clean else None)
+            queries = [entity.keys for entity in self.prepared[part]]
+            top = index.top(self.uids[part], queries, self.sources[part] if clean else None)
             rows.append(top.rows + start)
-            found.append(self.positions(top.uids))
+            blocks.append(self.positions(top.uids))
         self.seconds["candidates"] = time.process_time() - started
-        self.query, self.candidate = np.concatenate(rows), np.concatenate(found)
+        self.query, self.candidate = np.concatenate(rows), np.concatenate(blocks)
 
     def positions(self, uids: Int64s) -> Int64s:
         """Row numbers of uids."""
@@ -84,19 +84,19 @@ class Run:
     def train(self) -> None:
         """Learn from the candidates of some entities."""
         started = time.process_time()
-        drawn = self.order[np.linspace(0, len(self.order) - 1, min(TRAINING_QUERIES, len(self.order))).astype(int)]
-        asked = np.zeros(len(self.uids), dtype=bool)
-        asked[drawn] = True
-        pairs = asked[self.query]
+        sample = self.order[np.linspace(0, len(self.order) - 1, min(TRAINING_QUERIES, len(self.order))).astype(int)]
+        is_query = np.zeros(len(self.uids), dtype=bool)
+        is_query[sample] = True
+        pairs = is_query[self.query]
         left, right = self.query[pairs], self.candidate[pairs]
-        held = np.unique(np.concatenate([drawn, right]))
+        positions = np.unique(np.concatenate([sample, right]))
         self.model = m.train(
             m.Sample(
-                uids=self.uids[held],
-                values=[self.values[i] for i in held.tolist()],
+                uids=self.uids[positions],
+                values=[self.values[i] for i in positions.tolist()],
                 left=self.uids[left],
                 right=self.uids[right],
-                sources=self.sources[held] if self.data.linked else None,
+                sources=self.sources[positions] if self.data.linked else None,
             ),
             self.config,
         )
@@ -121,34 +121,35 @@ class Run:
         self.seconds["resolve"] = time.process_time() - started
 
     def verdicts(self) -> None:
-        """From scores to duplicate pairs, as row numbers in `self.said`."""
-        kept = self.similarity >= self.config.candidate_threshold
-        left, right = self.left[kept], self.right[kept]
-        pairs = m.Pairs(self.uids[left], self.uids[right], self.similarity[kept])
+        """Decide from scores which pairs are duplicates, as row numbers in `self.duplicates`."""
+        is_candidate = self.similarity >= self.config.candidate_threshold
+        left, right = self.left[is_candidate], self.right[is_candidate]
+        pairs = m.Pairs(self.uids[left], self.uids[right], self.similarity[is_candidate])
         clean = self.config.clean_sources
         sides = (self.sources[left], self.sources[right]) if clean else None
-        said = m.resolve(pairs, self.config, self.model, sides)
+        is_duplicate = m.resolve(pairs, self.config, self.model, sides)
         if not clean:
-            grouped = m.groups(pairs, said)
+            grouped = m.cluster(pairs, is_duplicate)
             label = dict(zip(grouped.uids.tolist(), grouped.labels.tolist(), strict=True))
             together = [
-                label[one] == label[two] for one, two in zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
+                label[first] == label[second]
+                for first, second in zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
             ]
-            said &= np.array(together, dtype=bool)
-        self.said = np.stack([left[said], right[said]], axis=1)
+            is_duplicate &= np.array(together, dtype=bool)
+        self.duplicates = np.stack([left[is_duplicate], right[is_duplicate]], axis=1)
         if not clean:
-            closing = m.closing_pairs(grouped, pairs, said)
-            one, two = self.positions(closing[0]), self.positions(closing[1])
-            scores = m.score_pool(self.model, self.values, one, two, group_prior=True)
+            closing = m.find_closing_pairs(grouped, pairs, is_duplicate)
+            first, second = self.positions(closing[0]), self.positions(closing[1])
+            scores = m.score_pool(self.model, self.values, first, second, group_prior=True)
             passed = scores.similarity >= self.config.duplicate_threshold
-            self.said = np.concatenate([self.said, np.stack([one[passed], two[passed]], axis=1)])
+            self.duplicates = np.concatenate([self.duplicates, np.stack([first[passed], second[passed]], axis=1)])
 
     def figures(self) -> dict[str, Any]:
-        """What came out, against the truth."""
+        """Return the results against the truth."""
         row = {entity["id"]: number for number, entity in enumerate(self.data.rows)}
         truth = {tuple(sorted((row[a], row[b]))) for a, b in self.data.pairs}
-        found = set(zip(self.left.tolist(), self.right.tolist(), strict=True))
-        said = {tuple(sorted(pair)) for pair in self.said.tolist()}
+        candidates = set(zip(self.left.tolist(), self.right.tolist(), strict=True))
+        duplicates = {tuple(sorted(pair)) for pair in self.duplicates.tolist()}
         keys = [len(entity.keys) for entity in self.prepared]
         stages = {name: round(len(row) / max(spent, 1e-9)) for name, spent in self.seconds.items()}
         matching = sum(self.seconds[stage] for stage in ("prepare", "candidates", "score"))
@@ -156,9 +157,9 @@ class Run:
             "data": self.data.name + ("+clean" if self.config.clean_sources else ""),
             "entities": len(row),
             "truePairs": len(truth),
-            f"recallAt{m.TOP_K}": _ratio(len(truth & found), len(truth)),
-            **_quality(len(truth & said), len(said), len(truth)),
-            "saidPairs": len(said),
+            f"recallAt{m.TOP_K}": _ratio(len(truth & candidates), len(truth)),
+            **_quality(len(truth & duplicates), len(duplicates), len(truth)),
+            "saidPairs": len(duplicates),
             "keysMean": round(float(np.mean(keys)), 1),
             "keysMax": max(keys),
             "entitiesPerCoreSecond": stages | {"prepare+candidates+score": round(len(row) / matching)},
@@ -173,8 +174,12 @@ def _ratio(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def _quality(hits: int, said: int, true: int) -> dict[str, float | None]:
-    return {"precision": _ratio(hits, said), "recall": _ratio(hits, true), "f1": _ratio(2 * hits, said + true)}
+def _quality(hits: int, predicted: int, true: int) -> dict[str, float | None]:
+    return {
+        "precision": _ratio(hits, predicted),
+        "recall": _ratio(hits, true),
+        "f1": _ratio(2 * hits, predicted + true),
+    }
 
 
 def matched(data: datasets.DataSet, clean: bool) -> Run:
@@ -198,25 +203,25 @@ def tuned(data: datasets.DataSet, labels: int = 200, seed: int = 1) -> dict[str,
     np.maximum.at(best, run.right, run.similarity)
     top = np.flatnonzero(run.similarity >= np.maximum(best[run.left], best[run.right]))
     rng = random.Random(seed)
-    shown = rng.sample(top.tolist(), min(labels // 2, len(top)))
+    sample = rng.sample(top.tolist(), min(labels // 2, len(top)))
     likely = np.flatnonzero((run.similarity > 0.1) & (run.similarity < 0.999))
-    shown += rng.sample(sorted(set(likely.tolist()) - set(shown)), min(labels - len(shown), len(likely)))
+    sample += rng.sample(sorted(set(likely.tolist()) - set(sample)), min(labels - len(sample), len(likely)))
     pairs = [
         m.LabelledPair(
             run.values[run.left[i]], run.values[run.right[i]], (int(run.left[i]), int(run.right[i])) in truth
         )
-        for i in shown
+        for i in sample
     ]
     run.model, report = m.tune(run.model, pairs, run.config)
     run.judge()
     # The labelled pairs are left out of the quality that is reported.
-    seen = {(int(run.left[i]), int(run.right[i])) for i in shown}
-    said = {pair for pair in (tuple(sorted(p)) for p in run.said.tolist()) if pair not in seen}
-    rest = truth - seen
+    labelled = {(int(run.left[i]), int(run.right[i])) for i in sample}
+    duplicates = {pair for pair in (tuple(sorted(p)) for p in run.duplicates.tolist()) if pair not in labelled}
+    rest = truth - labelled
     return {
         "data": f"{data.name} with {len(pairs)} labels",
         "before": before["f1"],
-        **_quality(len(said & rest), len(said), len(rest)),
+        **_quality(len(duplicates & rest), len(duplicates), len(rest)),
         "report": report.model_dump(),
     }
 
@@ -227,18 +232,18 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="data sets; all when none is named")
     parser.add_argument("--size", type=int, help="persons from a seed, that many")
     parser.add_argument("--tune", action="store_true", help="improve each named set with 200 labels")
-    asked = parser.parse_args()
-    if asked.size:
-        _say(matched(datasets.persons(asked.size), False).figures())
+    options = parser.parse_args()
+    if options.size:
+        _say(matched(datasets.persons(options.size), False).figures())
         return
-    known = {**datasets.REAL, **datasets.PACKAGED, **datasets.SYNTHETIC}
-    for name in asked.names or known:
+    data_sets = {**datasets.REAL, **datasets.PACKAGED, **datasets.SYNTHETIC}
+    for name in options.names or data_sets:
         try:
-            data = known[name]()
+            data = data_sets[name]()
         except (FileNotFoundError, ImportError) as missing:
             _say({"data": name, "skipped": f"not here: {missing}"})
             continue
-        if asked.tune:
+        if options.tune:
             _say(tuned(data))
             continue
         for clean in (True, False) if data.linked and data.pairs else (False,):

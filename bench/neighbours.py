@@ -38,14 +38,14 @@ async def medians(client: httpx.AsyncClient, rounds: int) -> dict[str, float]:
         "small batch": lambda: client.post("/v1/entities/batch", json=BATCH, headers={"Prefer": "wait=60"}),
         "search": lambda: client.post("/embeddings/similarity-search", json=QUESTION),
     }
-    found: dict[str, list[float]] = {name: [] for name in calls}
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
             began = time.perf_counter()
             answer = await call()
-            found[name].append(time.perf_counter() - began)
+            times[name].append(time.perf_counter() - began)
             answer.raise_for_status()
-    return {name: statistics.median(seconds) for name, seconds in found.items()}
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
 async def prepare(client: httpx.AsyncClient) -> None:
@@ -60,7 +60,7 @@ async def prepare(client: httpx.AsyncClient) -> None:
 
 
 async def run(rounds: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     from tests.support.builders import organization
     from tests.support.console.site import who
     from tests.support.noise import noise

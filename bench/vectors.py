@@ -28,7 +28,7 @@ from towpath.demo.client import Towpath
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 from towpath.vectors.embedding import Embedder, make_embedder
-from towpath.vectors.embedding.local import TOKENIZER, packaged
+from towpath.vectors.embedding.local import TOKENIZER, find_packaged
 from towpath.vectors.types import LOCAL_MODEL, EmbeddingConfig
 
 RUN = "/embeddings/upsertion-tasks/run"
@@ -41,8 +41,8 @@ def sentences(count: int, seed: int = 3) -> list[str]:
     """Texts of 6 to 24 words that the model knows, like titles and short descriptions."""
     from tokenizers import Tokenizer
 
-    known = Tokenizer.from_file(str(packaged(TOKENIZER))).get_vocab()
-    words = sorted(word for word in known if word.isascii() and word.isalpha() and len(word) > 3)
+    vocabulary = Tokenizer.from_file(str(find_packaged(TOKENIZER))).get_vocab()
+    words = sorted(word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 3)
     chance = random.Random(seed)
     return [" ".join(chance.choices(words, k=chance.randrange(6, 25))) for _ in range(count)]
 
@@ -50,7 +50,8 @@ def sentences(count: int, seed: int = 3) -> list[str]:
 def as_items(texts: Sequence[str]) -> list[dict[str, Any]]:
     """Items of a task."""
     return [
-        {"object_id": f"o{place}", "payload": {"text": text, "group": place % 10}} for place, text in enumerate(texts)
+        {"object_id": f"o{number}", "payload": {"text": text, "group": number % 10}}
+        for number, text in enumerate(texts)
     ]
 
 
@@ -71,13 +72,13 @@ async def durable_task(towpath: Towpath, start: Callable[[], Any]) -> float:
 
 
 async def bare_collection(url: str) -> Any:
-    """A collection of a script's own on the same server, with Chroma's usual settings and cosine."""
+    """Fill a collection of its own on the same server, with Chroma's usual settings and cosine."""
     import chromadb
     from chromadb.config import Settings as ChromaSettings
 
-    place = urlsplit(url)
+    address = urlsplit(url)
     client = await chromadb.AsyncHttpClient(
-        host=place.hostname or "", port=place.port or 8000, settings=ChromaSettings(anonymized_telemetry=False)
+        host=address.hostname or "", port=address.port or 8000, settings=ChromaSettings(anonymized_telemetry=False)
     )
     return await client.create_collection(
         f"bare-{time.time_ns()}", configuration={"hnsw": {"space": "cosine"}}, embedding_function=None
@@ -94,10 +95,10 @@ async def bare_loop(collection: Any, embedder: Embedder, texts: Sequence[str]) -
             part = list(texts[start : start + CHUNK])
             vectors = (await embedder.embed(part)).vectors
             await collection.upsert(
-                ids=[f"o{start + place}" for place in range(len(part))],
+                ids=[f"o{start + number}" for number in range(len(part))],
                 embeddings=vectors,
                 documents=part,
-                metadatas=[{"group": (start + place) % 10} for place in range(len(part))],
+                metadatas=[{"group": (start + number) % 10} for number in range(len(part))],
             )
 
     await asyncio.gather(work(), work())
@@ -107,13 +108,13 @@ async def bare_loop(collection: Any, embedder: Embedder, texts: Sequence[str]) -
 async def medians(calls: Sequence[Callable[[str], Awaitable[Any]]], queries: Sequence[str]) -> list[float]:
     """Median milliseconds of each call after a warm-up; in turn query by query, so that all meet the same machine."""
     times: list[list[float]] = [[] for _ in calls]
-    for place, query in enumerate(queries):
-        for call, kept in zip(calls, times, strict=True):
+    for number, query in enumerate(queries):
+        for call, series in zip(calls, times, strict=True):
             began = time.perf_counter()
             await call(query)
-            if place >= WARM_UP:
-                kept.append((time.perf_counter() - began) * 1000)
-    return [statistics.median(kept) for kept in times]
+            if number >= WARM_UP:
+                series.append((time.perf_counter() - began) * 1000)
+    return [statistics.median(series) for series in times]
 
 
 async def searches(towpath: Towpath, collection: Any, embedder: Embedder) -> None:
@@ -124,8 +125,8 @@ async def searches(towpath: Towpath, collection: Any, embedder: Embedder) -> Non
     key = towpath.key
     async with httpx.AsyncClient(base_url=towpath.url, headers={"Authorization": f"Bearer {key}"}) as http:
 
-        async def through_the_facade(query: str, **more: Any) -> None:
-            body = {"search_query": query, "limit": 10, **more}
+        async def through_the_facade(query: str, **options: Any) -> None:
+            body = {"search_query": query, "limit": 10, **options}
             (await http.post("/embeddings/similarity-search", json=body)).raise_for_status()
 
         async def filtered(query: str) -> None:
@@ -148,7 +149,7 @@ async def searches(towpath: Towpath, collection: Any, embedder: Embedder) -> Non
 
 
 async def chroma_batches(url: str, vectors: Any) -> None:
-    """How fast the server takes new vectors by size of a batch and by how many clients send at once."""
+    """Measure how fast the server takes new vectors, by batch size and number of clients."""
     base: float | None = None
     for size, clients in ((256, 1), (64, 1), (1000, 1), (4000, 1), (64, 4), (256, 2), (256, 4), (1000, 2)):
         collection = await bare_collection(url)
@@ -157,7 +158,7 @@ async def chroma_batches(url: str, vectors: Any) -> None:
         async def work(collection: Any = collection, starts: Any = starts, size: int = size) -> None:
             for start in starts:
                 part = vectors[start : start + size]
-                await collection.add(ids=[str(start + place) for place in range(len(part))], embeddings=part)
+                await collection.add(ids=[str(start + number) for number in range(len(part))], embeddings=part)
 
         began = time.perf_counter()
         await asyncio.gather(*(work() for _ in range(clients)))
@@ -167,7 +168,7 @@ async def chroma_batches(url: str, vectors: Any) -> None:
 
 
 async def retrieval(embedder: Embedder) -> None:
-    """How often the true partner of a record is first, or among ten; against a fuzzy comparison of words."""
+    """Measure how often the true partner of a record is first, or among ten, against a fuzzy comparison of words."""
     from rapidfuzz import fuzz, process
 
     for name, load in (("abt-buy", datasets.abt_buy), ("dblp-acm", datasets.dblp_acm)):
@@ -183,35 +184,37 @@ async def retrieval(embedder: Embedder) -> None:
         sides = sorted({row["source"] for row in data.rows})
         left, right = ([row["id"] for row in data.rows if row["source"] == side] for side in sides)
         partners: dict[str, set[str]] = {}
-        for one, other in data.pairs:
-            first, second = (one, other) if one in set(left) else (other, one)
+        for pair in data.pairs:
+            first, second = pair if pair[0] in set(left) else pair[::-1]
             partners.setdefault(first, set()).add(second)
-        asked = [one for one in left if one in partners]
+        queries = [uid for uid in left if uid in partners]
         began = time.perf_counter()
         vectors = {}
-        for ids in (asked, right):
-            vectors[id(ids)] = (await embedder.embed([texts[one] for one in ids])).vectors
+        for ids in (queries, right):
+            vectors[id(ids)] = (await embedder.embed([texts[uid] for uid in ids])).vectors
         seconds = time.perf_counter() - began
-        near = vectors[id(asked)] @ vectors[id(right)].T
-        fuzzy = process.cdist([texts[one] for one in asked], [texts[one] for one in right], scorer=fuzz.token_set_ratio)
-        found = {}
+        near = vectors[id(queries)] @ vectors[id(right)].T
+        fuzzy = process.cdist(
+            [texts[uid] for uid in queries], [texts[uid] for uid in right], scorer=fuzz.token_set_ratio
+        )
+        recall = {}
         for method, scores in (("model", near), ("words", fuzzy)):
             order = np.argsort(-scores, axis=1, kind="stable")[:, :10]
             for most in (1, 10):
                 hits = [
-                    any(right[place] in partners[one] for place in row[:most])
-                    for one, row in zip(asked, order, strict=True)
+                    any(right[index] in partners[uid] for index in row[:most])
+                    for uid, row in zip(queries, order, strict=True)
                 ]
-                found[f"{method}_recall_at_{most}"] = round(sum(hits) / len(hits), 3)
-        ratio = round(found["model_recall_at_10"] / found["words_recall_at_10"], 3)
+                recall[f"{method}_recall_at_{most}"] = round(sum(hits) / len(hits), 3)
+        ratio = round(recall["model_recall_at_10"] / recall["words_recall_at_10"], 3)
         tell(
-            "retrieval", data=name, model=embedder.model, texts_a_second=round((len(asked) + len(right)) / seconds),
-            ratio=ratio, **found,
+            "retrieval", data=name, model=embedder.model, texts_a_second=round((len(queries) + len(right)) / seconds),
+            ratio=ratio, **recall,
         )  # fmt: skip
 
 
 async def run(size: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     embedder = make_embedder(EmbeddingConfig(model=LOCAL_MODEL, threads=2))
     texts = sentences(size)
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:

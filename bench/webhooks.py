@@ -54,10 +54,10 @@ async def _serve(pipe: Pipe) -> None:
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=512)
     pipe.send(server.sockets[0].getsockname()[1])
-    while (asked := await asyncio.to_thread(pipe.recv)) == "arrived":
+    while (message := await asyncio.to_thread(pipe.recv)) == "arrived":
         pipe.send(dict(arrived))
         arrived.clear()
-    assert asked == "stop"
+    assert message == "stop"
 
 
 def _run(pipe: Pipe) -> None:
@@ -66,7 +66,7 @@ def _run(pipe: Pipe) -> None:
 
 @contextmanager
 def receivers() -> Iterator[tuple[str, Pipe]]:
-    """A server in a process of its own: its address, and a pipe to ask what arrived when."""
+    """Run a server in a process of its own; yield its address, and a pipe to ask what arrived when."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(theirs,), daemon=True)
@@ -89,24 +89,24 @@ def _end_of(towpath: Towpath, body: list[dict[str, Any]]) -> float:
 
 def first_deliveries(towpath: Towpath, url: str, pipe: Pipe, *, hanging: int, count: int) -> list[float]:
     """Milliseconds from a job's end to its arrival at the receivers that answer."""
-    paths = [f"/hang/{place}" if place < hanging else f"/well/{place}" for place in range(count)]
-    made = [towpath.call("POST", "/webhooks", json={"url": url + path})["webhookId"] for path in paths]
+    paths = [f"/hang/{number}" if number < hanging else f"/well/{number}" for number in range(count)]
+    endpoint_ids = [towpath.call("POST", "/webhooks", json={"url": url + path})["webhookId"] for path in paths]
     ended = _end_of(towpath, [{"id": count + hanging, "name": "one"}])
-    wanted = {path for path in paths if path.startswith("/well")}
-    seen: dict[str, float] = {}
+    expected = {path for path in paths if path.startswith("/well")}
+    arrived: dict[str, float] = {}
     deadline = time.monotonic() + HANG
-    while not wanted <= seen.keys() and time.monotonic() < deadline:
+    while not expected <= arrived.keys() and time.monotonic() < deadline:
         time.sleep(0.1)
         pipe.send("arrived")
         for path, at in pipe.recv().items():
-            seen.setdefault(path, at)
-    for webhook in made:
+            arrived.setdefault(path, at)
+    for webhook in endpoint_ids:
         towpath.call("DELETE", f"/webhooks/{webhook}")
-    return sorted((seen[path] - ended) * 1000 for path in wanted)
+    return sorted((arrived[path] - ended) * 1000 for path in expected)
 
 
 async def run(count: int) -> None:
-    """All figures."""
+    """Measure and print all figures."""
     with receivers() as (url, pipe), tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=2, webhook_allowed_hosts="127.0.0.1")
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
@@ -116,7 +116,7 @@ async def run(count: int) -> None:
                 first_deliveries(towpath, url, pipe, hanging=0, count=20)
                 well = first_deliveries(towpath, url, pipe, hanging=0, count=count)
                 half = first_deliveries(towpath, url, pipe, hanging=count // 2, count=count)
-                cuts = [statistics.quantiles(one, n=100) for one in (well, half)]
+                cuts = [statistics.quantiles(times, n=100) for times in (well, half)]
                 tell(
                     "first delivery, half of the receivers hang", receivers=count, reached=len(half),
                     p50_ms=round(cuts[1][49]), p99_ms=round(cuts[1][98]), none_hangs_p99_ms=round(cuts[0][98]),

@@ -169,8 +169,13 @@ def job_kinds() -> str:
     """List the kinds of jobs, as their descriptors have them."""
     register_features()
     rows = (
-        (_code(known.kind), known.title, _code(known.resource_path), ", ".join(sorted(map(_code, known.activities))))
-        for known in job_types()
+        (
+            _code(job_type.kind),
+            job_type.title,
+            _code(job_type.resource_path),
+            ", ".join(sorted(map(_code, job_type.activities))),
+        )
+        for job_type in job_types()
     )
     return table(("Kind", "Title", "In its own API", "Queues of its activities"), rows)
 

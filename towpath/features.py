@@ -24,10 +24,10 @@ from towpath.jobs.hooks import EndHook, register_end_hook
 from towpath.jobs.job_type import JobType
 from towpath.jobs.registry import register
 from towpath.vectors import job_types as vectors
-from towpath.webhooks.store.deliveries import queue_deliveries, queued_of
+from towpath.webhooks.store.deliveries import find_queued, queue_deliveries
 
 OWN = (entities, vectors, enrichment, ai, extraction)
-END_HOOK = EndHook(queue_deliveries, queued_of)
+END_HOOK = EndHook(queue_deliveries, find_queued)
 GROUP = "towpath.features"
 
 

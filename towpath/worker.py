@@ -25,12 +25,11 @@ from temporalio.client import (
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from towpath.activities.ai import AiActivities
-from towpath.activities.enrichment import EnrichmentActivities
+from towpath.activities.enrichment import EnrichmentActivities, LlmTaskActivities
 from towpath.activities.entities import EntityActivities, ReindexActivities
 from towpath.activities.extraction import ExtractionActivities
 from towpath.activities.interceptor import ActivityGuard
 from towpath.activities.jobs import JobActivities
-from towpath.activities.llm_tasks import LlmTaskActivities
 from towpath.activities.vectors import VectorActivities
 from towpath.activities.webhooks import WebhookActivities
 from towpath.ai.service.agent import Agent
@@ -39,18 +38,20 @@ from towpath.ai.service.schema_reading import SchemaReader
 from towpath.core.queues import Queue, read_queues
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
+from towpath.enrichment.service.runs import EnrichmentRuns
+from towpath.enrichment.service.tasks import LlmTasks
 from towpath.entities.service.indexing import BatchIndexing
 from towpath.entities.service.matching import Matcher
 from towpath.entities.service.reindexing import Reindexing
 from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.service.pipeline import ExtractionPipeline
 from towpath.features import installed_features, register_features
-from towpath.jobs.patience import Clock, Patience, wall_clock
+from towpath.jobs.patience import Clock, Patience, utc_now
 from towpath.jobs.registry import job_types
 from towpath.jobs.service.housekeeping import Housekeeping
 from towpath.jobs.service.runs import JobRuns
 from towpath.llm import LanguageModels
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 from towpath.llm.retention import sweep_after
 from towpath.net.http import GuardedClient
 from towpath.runtime.embedded.demand import chroma_url, local_llm_url
@@ -64,6 +65,7 @@ from towpath.vectors.embedding import make_embedder
 from towpath.vectors.service.chunks import TaskChunks
 from towpath.vectors.sources import Sources
 from towpath.vectors.store.index import VectorIndex
+from towpath.webhooks.service.sending import DeliverySender
 from towpath.workflows.ai import AI_WORKFLOWS
 from towpath.workflows.enrichment import ENRICHMENT_WORKFLOWS
 from towpath.workflows.entity_reindex import ENTITY_WORKFLOWS
@@ -89,10 +91,10 @@ STICKY = timedelta(seconds=3)
 RECONCILE_EVERY = timedelta(seconds=30)
 COMPUTE_SLOTS = 2
 ENGINE_SLOTS = 20
-# They wait for receivers, of which some hang; those that answer must not wait for them.
+# They wait for endpoints, of which some hang; those that answer must not wait for them.
 IO_SLOTS = 400
-RECEIVER_SECONDS = 15.0
-RECEIVER_BYTES = 64 << 10
+WEBHOOK_SECONDS = 15.0
+WEBHOOK_BYTES = 64 << 10
 
 ActivityMethod = Callable[..., Any]
 KERNEL_ACTIVITIES = {
@@ -125,14 +127,14 @@ class Parts:
     guard: ActivityGuard
     fetcher: GuardedClient
     webhooks: WebhookActivities
-    receivers: GuardedClient
+    webhook_client: GuardedClient
     client: GuardedClient
     models: LanguageModels
     installed: tuple[object, ...] = ()
 
     @classmethod
-    def make(cls, database: Database, settings: Settings, *, clock: Clock = wall_clock) -> Parts:
-        """Everything from the settings; nothing connects yet.
+    def make(cls, database: Database, settings: Settings, *, clock: Clock = utc_now) -> Parts:
+        """Build all parts from the settings; nothing connects yet.
 
         Args:
             database: Where everything is kept.
@@ -148,17 +150,17 @@ class Parts:
             most_bytes=settings.source_max_bytes,
             seconds=settings.source_seconds,
         )
-        receivers = GuardedClient(
+        webhook_client = GuardedClient(
             allow_hosts=settings.receiver_host_list,
             closed=closed,
-            most_bytes=RECEIVER_BYTES,
-            seconds=RECEIVER_SECONDS,
+            most_bytes=WEBHOOK_BYTES,
+            seconds=WEBHOOK_SECONDS,
         )
         index = VectorIndex(partial(chroma_url, settings), token=settings.chroma_token)
         models = LanguageModels(settings.llm, partial(local_llm_url, settings))
         vault = Vault(settings.encryption_key_list)
         patience = Patience(database, seconds=settings.provider_patience_seconds, clock=clock)
-        asker = Asker(database, models, patience)
+        llm_gateway = LlmGateway(database, models, patience)
         fetcher = GuardedClient(
             closed=closed,
             allow_hosts=settings.allowed_host_list,
@@ -183,7 +185,7 @@ class Parts:
         )
         agent_context = AgentContext(
             database,
-            asker,
+            llm_gateway,
             vault,
             guard=client,
             root=settings.databases_root,
@@ -196,17 +198,17 @@ class Parts:
             vectors=VectorActivities(
                 TaskChunks(database, index, partial(make_embedder, settings.embedding), sources, patience)
             ),
-            enrichment=EnrichmentActivities(database, asker),
-            tasks=LlmTaskActivities(database, asker),
+            enrichment=EnrichmentActivities(EnrichmentRuns(database, llm_gateway)),
+            tasks=LlmTaskActivities(LlmTasks(database, llm_gateway)),
             ai=AiActivities(Agent(agent_context), SchemaReader(agent_context), full_details=settings.full_details),
             extraction=ExtractionActivities(
-                ExtractionPipeline(database, asker, documents, chunk=settings.extraction_chunk)
+                ExtractionPipeline(database, llm_gateway, documents, chunk=settings.extraction_chunk)
             ),
             documents=documents,
             guard=ActivityGuard(runs, retry_days=settings.retry_days, full_details=settings.full_details),
             fetcher=fetcher,
-            webhooks=WebhookActivities(database, receivers, vault),
-            receivers=receivers,
+            webhooks=WebhookActivities(DeliverySender(database, webhook_client, vault)),
+            webhook_client=webhook_client,
             client=client,
             models=models,
             installed=tuple(part for feature in installed_features() for part in feature.activities(database)),
@@ -215,8 +217,8 @@ class Parts:
     def serve(self, queue: Queue) -> list[ActivityMethod]:
         """Return the activities that a queue's workers serve: the kernel's own, and those of all registered kinds."""
         names = set(KERNEL_ACTIVITIES.get(queue, ()))
-        for known in job_types():
-            names.update(known.activities.get(queue, ()))
+        for job_type in job_types():
+            names.update(job_type.activities.get(queue, ()))
         methods = self._methods()
         return [methods[name] for name in sorted(names)]
 
@@ -286,7 +288,7 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
         stack.push_async_callback(database.close)
         parts = Parts.make(database, settings)
         stack.push_async_callback(parts.client.close)
-        stack.push_async_callback(parts.receivers.close)
+        stack.push_async_callback(parts.webhook_client.close)
         stack.push_async_callback(parts.models.close)
         stack.push_async_callback(parts.fetcher.close)
         stack.push_async_callback(parts.documents.close)

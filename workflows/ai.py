@@ -12,7 +12,7 @@ from towpath.jobs.types import JobInput, JobOutcome
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import LLM_CALL
 from towpath.workflows.single import single_activity_job
-from towpath.workflows.webhooks import start_notice
+from towpath.workflows.webhooks import start_first_attempts
 
 EXECUTE = "execute"
 MAX_ITERATIONS = 10
@@ -43,7 +43,7 @@ class AiJobWorkflow(JobWorkflow[AiRunState]):
                 AiActivities.iterate, task, **LLM_CALL, summary=f"iteration {step}"
             )
             state.iterations = step
-            await start_notice(job.ref, outcome.deliveries, step=outcome.number)
+            await start_first_attempts(job.ref, outcome.deliveries, step=outcome.number)
             if outcome.done:
                 return {"iterations": step}
             self.show_phase(f"{EXECUTE}, iteration {step}: {outcome.message[:200]}")

@@ -6,8 +6,7 @@ from typing import Any
 
 from temporalio import workflow
 
-from towpath.activities.enrichment import EnrichmentActivities
-from towpath.activities.llm_tasks import LlmTaskActivities
+from towpath.activities.enrichment import EnrichmentActivities, LlmTaskActivities
 from towpath.enrichment.types import (
     BATCH_ENRICHMENT,
     EXPERTISE_RETRY,

@@ -18,7 +18,7 @@ from towpath.extraction.types import (
 from towpath.jobs.types import JobInput, JobOutcome, NewEvent
 from towpath.workflows.job import JobWorkflow
 from towpath.workflows.options import CHUNK, LLM_CALL
-from towpath.workflows.webhooks import start_notice
+from towpath.workflows.webhooks import start_first_attempts
 
 PLAN, READ, EXTRACT, REVIEW = "plan", "read", "extract", "review"
 REVIEW_STEP = 1_000_000
@@ -83,7 +83,7 @@ class ExtractionWorkflow(DocumentWorkflow):
         deliveries = await workflow.execute_activity_method(
             ExtractionActivities.show_review, job.ref, **CHUNK, summary="pictures for the review"
         )
-        await start_notice(job.ref, deliveries, step=REVIEW_STEP)
+        await start_first_attempts(job.ref, deliveries, step=REVIEW_STEP)
         if hold:
             await self.await_approval(job, NewEvent(type=REVIEW_REQUESTED, key="review"), seconds=HOLD_SECONDS)
             await workflow.execute_activity_method(

@@ -39,7 +39,7 @@ from towpath.jobs.types import (
     RunState,
 )
 from towpath.workflows.options import DB_LOCAL
-from towpath.workflows.webhooks import start_notice
+from towpath.workflows.webhooks import start_first_attempts
 
 MAX_WINDOW = 200
 MAX_MESSAGE = 2_000
@@ -154,7 +154,7 @@ class JobWorkflow(Generic[State]):
         outcome = await workflow.execute_local_activity_method(JobActivities.finish_job, finish, **DB_LOCAL)
         if outcome.following is not None:
             await self._start_next_attempt(outcome.following)
-        await start_notice(job.ref, outcome.deliveries)
+        await start_first_attempts(job.ref, outcome.deliveries)
         self._phase, self._retrying = outcome.state, {}
         self._show_state(outcome.state)
         return outcome
@@ -181,6 +181,8 @@ class JobWorkflow(Generic[State]):
         if left <= 0:
             raise DeadlineExceededError
         running = asyncio.create_task(self._begin(job, phases))
+        # Once cancelled, nobody awaits it: without this, how it ended would be logged as an error.
+        running.add_done_callback(_retrieve)
         try:
             await workflow.wait_condition(running.done, timeout=left, timeout_summary="deadline")
         except TimeoutError:
@@ -344,6 +346,11 @@ async def _complete(ending: Coroutine[Any, Any, JobOutcome]) -> JobOutcome:
         except asyncio.CancelledError:
             if task.cancelled():
                 raise
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _format_deadline(at: datetime | None) -> str:

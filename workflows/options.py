@@ -18,8 +18,8 @@
 |              |         |          |           |                  | the database is retried; the waits are the workflow's   |
 | MAINTENANCE  | engine  | 5 min    | 6 s       | 5, to 30 s       | the reconciler comes again by its schedule anyway       |
 
-Only errors that a retry can mend are retried, for the days of a setting: the guard around every activity
-(`activities/interceptor.py`) tells Temporal which those are, and when it is enough.
+Only transient errors are retried, for the days of a setting: the guard around every activity
+(`activities/interceptor.py`) decides which those are, and when to give up.
 Cancellation is TRY_CANCEL throughout: a cancelled job does not wait for its chunks, whose
 transactions find that the job has ended and roll back. Heartbeats are sent every second.
 """

@@ -1,6 +1,6 @@
-"""Notices of a job's end: the first attempts all at once, then a workflow for each receiver that failed.
+"""Deliveries: the first attempts of an event all at once, then a workflow for each one that failed.
 
-A receiver that fails may need days; one that answers, as nearly all do, costs no workflow of its own.
+An endpoint that fails may need days; one that answers, as nearly all do, costs no workflow of its own.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from towpath.jobs import search_attributes as attributes
 from towpath.jobs.types import DeliveryRef, JobRef
 from towpath.webhooks.types import (
     DELIVERY,
-    NOTICE,
+    FIRST_ATTEMPTS,
+    AttemptTask,
     DeliveryInput,
     DeliveryOutcome,
     DeliveryState,
-    NoticeInput,
-    NoticeOutcome,
-    TryTask,
+    FirstAttemptsInput,
+    FirstAttemptsOutcome,
 )
 from towpath.workflows.options import WEBHOOK
 
@@ -37,18 +37,18 @@ Run = Callable[[Any, Any], Awaitable[Any]]
 
 @workflow.defn(name=DELIVERY)
 class DeliveryWorkflow:
-    """Tells one receiver of one event."""
+    """Sends one event to one endpoint."""
 
     @workflow.run
     async def run(self, delivery: DeliveryInput) -> DeliveryOutcome:
-        """Try until the receiver has it, wants it no more, or the schedule is over."""
+        """Repeat attempts until the endpoint has it or wants it no more, or the schedule is over."""
         number = delivery.tried
         if delivery.wait:
             await workflow.sleep(delivery.wait, summary=f"before attempt {number + 1}")
         while True:
-            task = TryTask(ref=delivery.ref, number=number)
+            task = AttemptTask(ref=delivery.ref, number=number)
             outcome = await workflow.execute_activity_method(
-                WebhookActivities.try_delivery, task, **WEBHOOK, summary=f"attempt {number + 1}"
+                WebhookActivities.attempt_delivery, task, **WEBHOOK, summary=f"attempt {number + 1}"
             )
             number += 1
             if outcome.state is not DeliveryState.PENDING:
@@ -58,36 +58,41 @@ class DeliveryWorkflow:
             await workflow.sleep(outcome.wait, summary=f"before attempt {number + 1}")
 
 
-@workflow.defn(name=NOTICE)
-class NoticeWorkflow:
-    """Tells all receivers of one job's end."""
+@workflow.defn(name=FIRST_ATTEMPTS)
+class FirstAttemptsWorkflow:
+    """Sends one event to all its endpoints for the first time."""
 
     @workflow.run
-    async def run(self, notice: NoticeInput) -> NoticeOutcome:
-        """Try each once; who does not have it then is tried by a workflow of its own."""
-        outcome = NoticeOutcome(delivered=0, pending=0)
-        for first in range(0, len(notice.refs), FIRST_AT_ONCE):
-            refs = notice.refs[first : first + FIRST_AT_ONCE]
-            outcomes = await workflow.execute_activity_method(
-                WebhookActivities.try_first, NoticeInput(refs=refs), **WEBHOOK, summary=f"{len(refs)} receivers"
+    async def run(self, first: FirstAttemptsInput) -> FirstAttemptsOutcome:
+        """Attempt each delivery once; one that fails gets a workflow of its own."""
+        outcome = FirstAttemptsOutcome(delivered=0, pending=0)
+        for place in range(0, len(first.refs), FIRST_AT_ONCE):
+            refs = first.refs[place : place + FIRST_AT_ONCE]
+            attempts = await workflow.execute_activity_method(
+                WebhookActivities.make_first_attempts,
+                FirstAttemptsInput(refs=refs),
+                **WEBHOOK,
+                summary=f"{len(refs)} receivers",
             )
-            left = [
-                DeliveryInput(ref=ref, tried=1, wait=first_attempt.wait)
-                for ref, first_attempt in zip(refs, outcomes, strict=True)
-                if first_attempt.state is DeliveryState.PENDING
+            pending = [
+                DeliveryInput(ref=ref, tried=1, wait=attempt.wait)
+                for ref, attempt in zip(refs, attempts, strict=True)
+                if attempt.state is DeliveryState.PENDING
             ]
-            await asyncio.gather(*(start_delivery(delivery) for delivery in left))
-            outcome.pending += len(left)
-            outcome.delivered += sum(attempt.state is DeliveryState.DELIVERED for attempt in outcomes)
+            await asyncio.gather(*(start_delivery(delivery) for delivery in pending))
+            outcome.pending += len(pending)
+            outcome.delivered += sum(attempt.state is DeliveryState.DELIVERED for attempt in attempts)
         workflow.set_current_details(f"{outcome.delivered} have it, {outcome.pending} are tried again")
         return outcome
 
 
-async def start_notice(job: JobRef, refs: list[DeliveryRef], *, step: int = 0) -> None:
-    """Start a notice from within a job's workflow: of its end, or of a step's progress."""
+async def start_first_attempts(job: JobRef, refs: list[DeliveryRef], *, step: int = 0) -> None:
+    """Start the first attempts from within a job's workflow: at its end, or at a step's progress."""
     if refs:
-        identity = f"{job.organization}/{NOTICE}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
-        await _start(NoticeWorkflow.run, NoticeInput(refs=refs), identity, job.organization, NOTICE)
+        identity = f"{job.organization}/{FIRST_ATTEMPTS}/{job.job_id}.{job.attempt}" + (f".{step}" if step else "")
+        await _start(
+            FirstAttemptsWorkflow.run, FirstAttemptsInput(refs=refs), identity, job.organization, FIRST_ATTEMPTS
+        )
 
 
 async def start_delivery(delivery: DeliveryInput) -> bool:
@@ -119,4 +124,4 @@ async def _start(run: Run, argument: BaseModel, identity: str, organization: str
     return True
 
 
-WEBHOOK_WORKFLOWS = [NoticeWorkflow, DeliveryWorkflow]
+WEBHOOK_WORKFLOWS = [FirstAttemptsWorkflow, DeliveryWorkflow]

@@ -30,7 +30,7 @@ Token = Annotated[str, Query()]
 
 
 async def _page(
-    state: AppState, visitor: Visitor, *, done: str = "", refused: TowpathError | None = None
+    state: AppState, visitor: Visitor, *, message: str = "", refused: TowpathError | None = None
 ) -> HTMLResponse:
     caller = visitor.caller
     user = None if caller.user_id is None or not is_person(caller) else await get_user(state.accounts, caller.user_id)
@@ -39,7 +39,7 @@ async def _page(
         visitor,
         "account.html",
         refused=refused,
-        done=done,
+        done=message,
         user=user,
         by_password=user is not None and caller.key_id is None,
     )
@@ -59,12 +59,14 @@ async def change(request: Request, state: State, visitor: PageVisitor) -> Respon
     try:
         _assert_twice(form)
         body = _body(form)
-        await registration.change_own_password(state.accounts, visitor.caller, body, place=get_client_address(request))
+        await registration.change_own_password(
+            state.accounts, visitor.caller, body, address=get_client_address(request)
+        )
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, refused=_in_words(refused))
-    return await _page(state, visitor, done="The password is changed. All other sessions have ended.")
+    return await _page(state, visitor, message="The password is changed. All other sessions have ended.")
 
 
 def _body(form: dict[str, str]) -> PasswordChange:
@@ -93,15 +95,15 @@ async def logout_everywhere(request: Request, state: State, visitor: PageVisitor
     """Ends all sessions of who is signed in, this one too."""
     visitor.check(request, await read_form(request))
     await sign_ins.sign_out_everywhere(state.accounts, visitor.caller)
-    left = RedirectResponse("/sign-in", 303)
-    clear_session_cookies(left)
-    return left
+    response = RedirectResponse("/sign-in", 303)
+    clear_session_cookies(response)
+    return response
 
 
 def _new_password(
-    *, token: str, invited: bool, email: str = "", done: bool = False, refused: TowpathError | None = None
+    *, token: str, invited: bool, email: str = "", is_set: bool = False, refused: TowpathError | None = None
 ) -> HTMLResponse:
-    shown = page(
+    response = page(
         "new_password.html",
         code=200 if refused is None else refused.status,
         reader=None,
@@ -109,12 +111,12 @@ def _new_password(
         invited=invited,
         token=token,
         email=email,
-        done=done,
+        done=is_set,
         notice=None if refused is None else describe_refusal(_in_words(refused)),
     )
-    set_retry_after(shown, refused)
-    send_origin_with_forms(shown)
-    return shown
+    set_retry_after(response, refused)
+    send_origin_with_forms(response)
+    return response
 
 
 @router.get(RESET_PATH)
@@ -131,12 +133,12 @@ async def reset(request: Request, state: State) -> Response:
     token = form.get("token", "").strip()
     try:
         _assert_twice(form)
-        await registration.reset_password(state.accounts, _reset(token, form), place=get_client_address(request))
+        await registration.reset_password(state.accounts, _reset(token, form), address=get_client_address(request))
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
         return _new_password(token=token, invited=False, refused=refused)
-    return _new_password(token="", invited=False, done=True)
+    return _new_password(token="", invited=False, is_set=True)
 
 
 def _reset(token: str, form: dict[str, str]) -> PasswordReset:
@@ -161,13 +163,13 @@ async def accept(request: Request, state: State) -> Response:
     try:
         _assert_twice(form)
         await registration.register_user(
-            state.accounts, _registration(token, email, form), place=get_client_address(request)
+            state.accounts, _registration(token, email, form), address=get_client_address(request)
         )
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
         return _new_password(token=token, invited=True, email=email, refused=refused)
-    return _new_password(token="", invited=True, done=True)
+    return _new_password(token="", invited=True, is_set=True)
 
 
 def _registration(token: str, email: str, form: dict[str, str]) -> RegisterBody:

@@ -14,7 +14,7 @@ from towpath.ai.service.conversations import get_thread_job, load_thread, load_t
 from towpath.ai.service.questions import ask_in_thread
 from towpath.ai.service.results import draw_chart
 from towpath.ai.types import MAX_PROMPT, Turn
-from towpath.api.console.conversation import base_of, step_with_rows, thread_page, turn_fragment
+from towpath.api.console.conversation import find_step_with_rows, get_address, render_thread, render_turn
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.rendering import sentence, set_retry_after
 from towpath.api.console.visitors import SignInNeededError, Visitor, read_form, read_thread_visitor
@@ -22,7 +22,7 @@ from towpath.api.http.auth import CHAT_COOKIE, exchange_chat_link
 from towpath.api.http.csv_responses import csv_response
 from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.state import AppState, State
-from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
+from towpath.api.http.streams import MAX_SECONDS, Position, end_reconnects, has_everything, make_first_line, make_stream
 from towpath.core.errors import BadInputError, ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
 
 router = APIRouter(prefix="/chat/{conversation_id}", route_class=PageRoute, include_in_schema=False)
@@ -40,11 +40,11 @@ async def _visitor(request: Request, state: State, conversation_id: UUID) -> Vis
 
 
 async def _page_visitor(request: Request, state: State, conversation_id: UUID) -> Visitor:
-    """The same for what is opened as a page, not by a page: who is not signed in is led there."""
+    """Return the visitor of what is opened as a page, not by a page: who is not signed in is led to the sign-in."""
     try:
         return await _visitor(request, state, conversation_id)
     except UnauthorizedError as error:
-        raise SignInNeededError(base_of(conversation_id)) from error
+        raise SignInNeededError(get_address(conversation_id)) from error
 
 
 PartVisitor = Annotated[Visitor, Depends(_visitor)]
@@ -63,7 +63,7 @@ async def _page(
 ) -> HTMLResponse:
     thread = await load_thread(state.ai, visitor.caller, conversation_id)
     notice = None if refused is None else sentence(refused.detail)
-    page = thread_page(thread, visitor.reader, notice=notice, typed=typed)
+    page = render_thread(thread, visitor.reader, notice=notice, typed=typed)
     answer = HTMLResponse(page, 200 if refused is None else refused.status)
     set_retry_after(answer, refused)
     return answer
@@ -77,7 +77,7 @@ async def show(
     if token is None:
         visitor = await _page_visitor(request, state, conversation_id)
         return await _page(state, visitor, conversation_id)
-    clean = RedirectResponse(base_of(conversation_id), 303)
+    clean = RedirectResponse(get_address(conversation_id), 303)
     try:
         value, seconds = await exchange_chat_link(state, token, conversation_id)
     except UnauthorizedError as error:
@@ -88,7 +88,7 @@ async def show(
         CHAT_COOKIE,
         value,
         max_age=seconds,
-        path=base_of(conversation_id),
+        path=get_address(conversation_id),
         httponly=True,
         samesite="lax",
         secure=state.settings.cookie_secure,
@@ -120,8 +120,8 @@ async def send(request: Request, state: State, conversation_id: UUID, visitor: P
         return await _page(state, visitor, conversation_id, refused, typed)
     if PART_HEADER in request.headers:
         turn = await load_turn(state.ai, visitor.caller, job.id)
-        return HTMLResponse(turn_fragment(turn, conversation_id, visitor.reader), 201)
-    return RedirectResponse(f"{base_of(conversation_id)}#turn-{job.id}", 303)
+        return HTMLResponse(render_turn(turn, conversation_id, visitor.reader), 201)
+    return RedirectResponse(f"{get_address(conversation_id)}#turn-{job.id}", 303)
 
 
 def _read_prompt(typed: str) -> str:
@@ -145,13 +145,13 @@ async def cancel(
     await state.jobs.cancel(visitor.caller, job_id)
     if PART_HEADER in request.headers:
         return Response(status_code=204)
-    return RedirectResponse(f"{base_of(conversation_id)}#turn-{job_id}", 303)
+    return RedirectResponse(f"{get_address(conversation_id)}#turn-{job_id}", 303)
 
 
 @router.get("/jobs/{job_id}/turn")
 async def one_turn(conversation_id: UUID, turn: ThisTurn, visitor: PartVisitor) -> HTMLResponse:
     """One question's part of the page, for the script."""
-    return HTMLResponse(turn_fragment(turn, conversation_id, visitor.reader))
+    return HTMLResponse(render_turn(turn, conversation_id, visitor.reader))
 
 
 @router.get("/jobs/{job_id}/events", response_class=EventSourceResponse)
@@ -164,11 +164,15 @@ async def follow(
 ) -> Response:
     """A question's events, from after `Last-Event-ID`; they tell the script when to look again."""
     job = await get_thread_job(state.ai, visitor.caller, conversation_id, job_id)
-    return no_more() if has_everything(job, position) else stream(state, job, _events(state, job_id, position or 0))
+    return (
+        end_reconnects()
+        if has_everything(job, position)
+        else make_stream(state, job, _events(state, job_id, position or 0))
+    )
 
 
 async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
-    yield first_line()
+    yield make_first_line()
     async for events in state.events.follow(job_id, after=after, seconds=MAX_SECONDS):
         for event in events:
             yield ServerSentEvent(
@@ -218,7 +222,7 @@ async def _chart(
 @router.get("/jobs/{job_id}/actions/{number}.csv")
 async def rows(turn: ThisTurn, number: int) -> Response:
     """The rows of one step; what a spreadsheet would run as a formula gets an apostrophe."""
-    action = step_with_rows(turn.actions, number)
+    action = find_step_with_rows(turn.actions, number)
     if action is None:
         raise NotFoundError("this step brought no rows")
     return csv_response(action, f"rows-{str(turn.job_id)[:8]}-{number}.csv")

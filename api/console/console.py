@@ -55,7 +55,7 @@ def owners_only(refusal: str) -> Callable[[Visitor], Coroutine[Any, Any, Visitor
     """Return a dependency of pages that are for owners.
 
     Args:
-        refusal: What others are told.
+        refusal: The message to others.
     """
 
     async def check(visitor: PageVisitor) -> Visitor:

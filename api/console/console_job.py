@@ -1,4 +1,4 @@
-"""A job's own page: where it is, what has happened, what failed, who was told, and what can be done with it."""
+"""A job's own page: its state, events, failed items, deliveries, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ from towpath.api.console.timeline import Line, build_timeline
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.job_views import job_view
 from towpath.api.http.state import AppState, State
-from towpath.api.http.streams import MAX_SECONDS, Position, first_line, has_everything, no_more, stream
+from towpath.api.http.streams import MAX_SECONDS, Position, end_reconnects, has_everything, make_first_line, make_stream
 from towpath.core.errors import TowpathError
 from towpath.core.json_values import write_json
 from towpath.jobs.policy import JobAction, may
 from towpath.jobs.rows import is_held_for_review, warnings_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER, FailedItem, JobState, JobView, JobWarning
-from towpath.webhooks.store.deliveries import list_deliveries
 
 router = APIRouter(prefix="/console/jobs/{job_id}", route_class=PageRoute, include_in_schema=False)
 SHOWN_EVENTS = 60
@@ -115,7 +114,7 @@ async def read_detail(
         before: Events with lower numbers than this; None: the newest.
 
     Raises:
-        NotFound: It is not there, or not to be seen.
+        NotFoundError: It is not there, or not to be seen.
     """
     job = await state.jobs.find(visitor.caller, job_id)
     newest = job.last_seq if before is None else min(before - 1, job.last_seq)
@@ -124,9 +123,7 @@ async def read_detail(
     offset = (failures_page - 1) * SHOWN_FAILURES
     failures = await state.jobs.load_failures(job, limit=SHOWN_FAILURES, offset=offset)
     panel = panels()[job.kind]
-    deliveries = await list_deliveries(
-        state.db, visitor.caller.organization, job_id=job.id, state=None, seer=None, before=None, limit=SHOWN_DELIVERIES
-    )
+    deliveries = await state.deliveries.list_of_job(job, limit=SHOWN_DELIVERIES)
     return JobDetail(
         line=job_line(job),
         view=job_view(job, state.settings),
@@ -217,10 +214,14 @@ async def follow(
 ) -> Response:
     """Stream the numbers of a job's events, from after `Last-Event-ID`; they let the script look again."""
     job = await state.jobs.find(visitor.caller, job_id)
-    return no_more() if has_everything(job, position) else stream(state, job, _numbers(state, job.id, position or 0))
+    return (
+        end_reconnects()
+        if has_everything(job, position)
+        else make_stream(state, job, _numbers(state, job.id, position or 0))
+    )
 
 
 async def _numbers(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
-    yield first_line()
+    yield make_first_line()
     async for events in state.events.follow(job_id, after=after, seconds=MAX_SECONDS):
         yield ServerSentEvent(id=str(events[-1].seq), data=events[-1].type, sep="\n")

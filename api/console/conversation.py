@@ -10,7 +10,7 @@ from towpath.ai.domain.charts import choose_chart, read_rows
 from towpath.ai.domain.results import find_last_drawable
 from towpath.ai.types import MAX_PROMPT, ActionType, AiState, ChartType, StoredAction, Thread, Turn
 from towpath.api.console.rendering import Reader, render
-from towpath.api.console.results import Table, describe_chart, table_of
+from towpath.api.console.results import Table, describe_chart, make_table
 from towpath.jobs.types import EventType
 
 LONG_PROMPT = 1200
@@ -35,7 +35,7 @@ class StepView:
 
     @property
     def finds(self) -> bool:
-        """Whether it has more to show than its message."""
+        """Return whether it has more to show than its message."""
         return self.action.type is ActionType.GENERATE_QUERY or self.chart is not None
 
 
@@ -48,14 +48,14 @@ class TurnView:
 
     @property
     def now(self) -> str | None:
-        """What it does now; None: it has ended."""
+        """Return what it does now; None: it has ended."""
         if self.turn.paused and self.turn.active:
             return "Paused"
         return WAITING.get(self.turn.state)
 
     @property
-    def told(self) -> str:
-        """Where it stands, in a sentence for those who only hear the page."""
+    def status_text(self) -> str:
+        """Return where it stands, in a sentence for those who only hear the page."""
         if self.turn.state is AiState.EXECUTING and self.turn.actions:
             return self.turn.actions[-1].message
         ends = {
@@ -67,29 +67,29 @@ class TurnView:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None: it has not ended."""
+        """Return how long it took; None: it has not ended."""
         ended, began = self.turn.ended_at, self.turn.started_at or self.turn.created_at
         return (ended - began).total_seconds() if ended else None
 
     @property
     def long(self) -> bool:
-        """Whether the prompt is too long to be shown at full height."""
+        """Return whether the prompt is too long to be shown at full height."""
         return len(self.turn.prompt) > LONG_PROMPT
 
 
-def turn_view(turn: Turn) -> TurnView:
-    """A question as it is shown."""
+def make_turn_view(turn: Turn) -> TurnView:
+    """Return a question as it is shown."""
     place, words = _chart(turn)
     return TurnView(turn, [_step(action, words if action.number == place else None) for action in turn.actions])
 
 
 def _step(action: StoredAction, chart: str | None) -> StepView:
     query = None if action.query is None else action.query.model_dump_json(indent=2, exclude_defaults=True)
-    return StepView(action, table_of(action), query, chart)
+    return StepView(action, make_table(action), query, chart)
 
 
 def _chart(turn: Turn) -> tuple[int | None, str | None]:
-    """At which step the job's one chart stands, and what it shows in words: where it was last decided on."""
+    """Return at which step the job's one chart stands, and what it shows in words: where it was last decided on."""
     if turn.state is not AiState.COMPLETE:
         return None, None
     drawable = find_last_drawable([turn])
@@ -103,29 +103,29 @@ def _chart(turn: Turn) -> tuple[int | None, str | None]:
     return max([action.number, *styled]), describe_chart(action, kind)
 
 
-def title_of(thread: Thread) -> str:
-    """What a thread is called: its name, or how it began."""
+def make_title(thread: Thread) -> str:
+    """Return what a conversation is called: its name, or how it began."""
     name = thread.conversation.name or (thread.turns[0].prompt if thread.turns else thread.conversation.last_prompt)
     words = " ".join(name.split())
     return words if len(words) <= TITLE_CHARACTERS else f"{words[: TITLE_CHARACTERS - 1].rstrip()}…"
 
 
-def thread_page(thread: Thread, reader: Reader, *, notice: str | None = None, typed: str = "") -> str:
-    """The whole page.
+def render_thread(thread: Thread, reader: Reader, *, notice: str | None = None, typed: str = "") -> str:
+    """Render the whole page.
 
     Args:
         notice: Why what was sent was not taken.
         typed: What was sent, so that it is not lost.
     """
-    turns = [turn_view(turn) for turn in thread.turns]
+    turns = [make_turn_view(turn) for turn in thread.turns]
     return render(
         "conversation.html",
         thread=thread,
-        title=title_of(thread),
+        title=make_title(thread),
         turns=turns,
         busy=any(view.turn.active for view in turns),
         events=list(EventType),
-        base=base_of(thread.conversation.id),
+        base=get_address(thread.conversation.id),
         reader=reader,
         notice=notice,
         typed=typed,
@@ -133,16 +133,16 @@ def thread_page(thread: Thread, reader: Reader, *, notice: str | None = None, ty
     )
 
 
-def turn_fragment(turn: Turn, conversation_id: UUID, reader: Reader) -> str:
-    """One question's part of the page, by itself."""
-    return render("turn.html", view=turn_view(turn), base=base_of(conversation_id), reader=reader)
+def render_turn(turn: Turn, conversation_id: UUID, reader: Reader) -> str:
+    """Render one question's part of the page, by itself."""
+    return render("turn.html", view=make_turn_view(turn), base=get_address(conversation_id), reader=reader)
 
 
-def base_of(conversation_id: UUID) -> str:
-    """A thread's address within the site."""
+def get_address(conversation_id: UUID) -> str:
+    """Return the address of a conversation within the site."""
     return f"/chat/{conversation_id}"
 
 
-def step_with_rows(actions: Sequence[StoredAction], number: int) -> StoredAction | None:
-    """A step that brought rows; None: there is none of this number."""
+def find_step_with_rows(actions: Sequence[StoredAction], number: int) -> StoredAction | None:
+    """Return a step that brought rows; None: there is none of this number."""
     return next((action for action in actions if action.number == number and action.csv is not None), None)

@@ -1,4 +1,4 @@
-"""The log of notices: what was sent to whom, what they answered, and sending it again."""
+"""The log of deliveries: what was sent to whom, what they answered, and sending it again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from towpath.api.console.console import PART, PageVisitor, console_page, is_shown_on_page, load_reader
-from towpath.api.console.delivery_views import STATE_WORDS, delivery_line
+from towpath.api.console.delivery_views import STATE_WORDS, DeliveryLine, delivery_line
 from towpath.api.console.failures import PageRoute
 from towpath.api.console.rendering import render
 from towpath.api.console.sign_in import require_local_path
@@ -19,7 +19,6 @@ from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import TowpathError
-from towpath.webhooks.store.deliveries import Delivery, list_deliveries
 from towpath.webhooks.types import DeliveryState
 
 router = APIRouter(prefix="/console/deliveries", route_class=PageRoute, include_in_schema=False)
@@ -29,10 +28,11 @@ SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What the log was asked for.
+    """Which part of the log is shown.
 
     Attributes:
-        cursor: Behind which it begins; None: at the newest notice.
+        state: Only deliveries in this state.
+        cursor: Behind which it begins; None: at the newest delivery.
         more: Behind which it goes on; None: this is its end.
     """
 
@@ -41,30 +41,30 @@ class LogQuery:
     more: str | None
 
     def at(self, state: DeliveryState | None, cursor: str | None = None, *, part: bool = False) -> str:
-        """The address of the log in some state, from behind a cursor on."""
-        told = {"state": state, "cursor": cursor, PART: "1" if part else None}
-        query = urlencode({name: value for name, value in told.items() if value})
+        """Return the address of the log in some state, from behind a cursor on."""
+        parameters = {"state": state, "cursor": cursor, PART: "1" if part else None}
+        query = urlencode({name: value for name, value in parameters.items() if value})
         return f"{HERE}?{query}" if query else HERE
 
 
-async def _read(
-    state: AppState, visitor: Visitor, wanted: DeliveryState | None, cursor: str | None
-) -> tuple[list[Delivery], LogQuery]:
-    rows = await list_deliveries(
-        state.db,
-        visitor.caller.organization,
+async def _load(
+    state: AppState, visitor: Visitor, delivery_state: DeliveryState | None, cursor: str | None
+) -> tuple[list[DeliveryLine], LogQuery]:
+    page = await state.deliveries.list_page(
+        visitor.caller,
         job_id=None,
-        state=wanted,
-        seer=visitor.user_id,
+        state=delivery_state,
         before=read_cursor(cursor) if cursor else None,
-        limit=SHOWN + 1,
+        limit=SHOWN,
+        with_body=True,
+        whole_urls=False,
     )
-    more = write_cursor((rows[SHOWN - 1].created_at, rows[SHOWN - 1].id)) if len(rows) > SHOWN else None
-    return rows[:SHOWN], LogQuery(wanted, cursor, more)
+    more = None if page.next_before is None else write_cursor(page.next_before)
+    return [delivery_line(delivery) for delivery in page.deliveries], LogQuery(delivery_state, cursor, more)
 
 
-def _word(given: str) -> DeliveryState | None:
-    return DeliveryState(given) if given in set(DeliveryState) else None
+def _parse_state(text: str) -> DeliveryState | None:
+    return DeliveryState(text) if text in set(DeliveryState) else None
 
 
 @router.get("")
@@ -72,12 +72,12 @@ async def show(
     request: Request,
     state: State,
     visitor: PageVisitor,
-    wanted: Annotated[str, Query(alias="state")] = "",
+    state_text: Annotated[str, Query(alias="state")] = "",
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """The log, newest first."""
-    rows, query = await _read(state, visitor, _word(wanted), cursor or None)
-    view: dict[str, Any] = {"query": query, "lines": [delivery_line(row) for row in rows], "words": STATE_WORDS}
+    lines, query = await _load(state, visitor, _parse_state(state_text), cursor or None)
+    view: dict[str, Any] = {"query": query, "lines": lines, "words": STATE_WORDS}
     if PART in request.query_params:
         return HTMLResponse(render("deliveries_part.html", reader=await load_reader(state, visitor), **view))
     return await console_page(state, visitor, "deliveries.html", **view)
@@ -85,16 +85,15 @@ async def show(
 
 @router.post("/{delivery_id}/resend")
 async def resend(request: Request, state: State, visitor: PageVisitor, delivery_id: UUID) -> Response:
-    """Sends a notice once more, and goes back to where that was asked for."""
+    """Sends a delivery once more, and goes back to the page that the request came from."""
     form = await read_form(request)
     visitor.check(request, form)
     try:
-        await state.webhooks.resend(visitor.caller, delivery_id)
+        await state.deliveries.resend(visitor.caller, delivery_id)
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
-        rows, query = await _read(state, visitor, None, None)
-        lines = [delivery_line(row) for row in rows]
+        lines, query = await _load(state, visitor, None, None)
         return await console_page(
             state, visitor, "deliveries.html", refused=refused, query=query, lines=lines, words=STATE_WORDS
         )  # fmt: skip

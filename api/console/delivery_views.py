@@ -1,4 +1,4 @@
-"""A notice to a receiver as pages show it: where it is, what was tried, what is sent."""
+"""A delivery as pages show it: where it is, what was attempted, what is sent."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from towpath.core.json_values import parse_json, write_json
-from towpath.net.urls import receiver_shown
-from towpath.secrets.urls import shown_url
-from towpath.webhooks.store.deliveries import Delivery
-from towpath.webhooks.types import DeliveryState, Try
+from towpath.core.json_values import write_json
+from towpath.webhooks.types import DeliveryState, DeliveryView
 
 STATE_WORDS: dict[DeliveryState, str] = {
     DeliveryState.PENDING: "Pending",
@@ -23,33 +20,29 @@ STATE_WORDS: dict[DeliveryState, str] = {
 
 @dataclass(frozen=True, slots=True)
 class DeliveryLine:
-    """One notice.
+    """One delivery.
 
     Attributes:
-        host: Whom it goes to, in short.
+        row: The delivery itself.
+        words: Its state in words.
+        host: Where it goes, in short.
         body: What is sent, as JSON that people read.
         resendable: Whether it can be sent again now.
     """
 
-    row: Delivery
+    row: DeliveryView
     words: str
-    shown: str
     host: str
-    tries: list[Try]
     body: str
     resendable: bool
 
 
-def delivery_line(row: Delivery) -> DeliveryLine:
-    """A notice in words."""
-    state = DeliveryState(row.state)
-    shown = shown_url(row.url, receiver_shown)
+def delivery_line(delivery: DeliveryView) -> DeliveryLine:
+    """Return a delivery in words; it must have come with its body."""
     return DeliveryLine(
-        row=row,
-        words=STATE_WORDS[state],
-        shown=shown,
-        host=urlsplit(shown).netloc,
-        tries=[Try.model_validate(one) for one in row.tries],
-        body=write_json(parse_json(row.body), options=orjson.OPT_INDENT_2).decode(),
-        resendable=state is not DeliveryState.PENDING,
+        row=delivery,
+        words=STATE_WORDS[delivery.state],
+        host=urlsplit(delivery.url).netloc,
+        body=write_json(delivery.body, options=orjson.OPT_INDENT_2).decode(),
+        resendable=delivery.state is not DeliveryState.PENDING,
     )

@@ -44,7 +44,7 @@ class Evidence:
 class Pair:
     """A candidate with the evidence for and against."""
 
-    found: Candidate
+    candidate: Candidate
     evidence: list[Evidence]
     total: float
 
@@ -69,15 +69,18 @@ class Place:
     page: int = 1
 
     def at(self, *, id: Any = "", page: int = 1) -> str:
-        """The address of an entity of this index, or of a page of its groups."""
-        told = {"index": self.index, "id": str(id), "page": page if page > 1 else ""}
-        return f"{HERE}?{urlencode({name: value for name, value in told.items() if value})}"
+        """Return the address of an entity of this index, or of a page of its groups."""
+        parameters = {"index": self.index, "id": str(id), "page": page if page > 1 else ""}
+        return f"{HERE}?{urlencode({name: value for name, value in parameters.items() if value})}"
 
 
 def evidence_of(config: IndexConfig, explanation: Explanation, scale: float) -> tuple[list[Evidence], float]:
-    """An explanation as bars on one scale, in the order of the index's fields, the prior first; and their sum."""
-    told = {one.field: one.contribution for one in [*explanation.matched, *explanation.conflicting]}
-    named = [("before any field", explanation.prior), *((one.name, told.get(one.name, 0.0)) for one in config.fields)]
+    """Return an explanation as bars on one scale, the prior first, then in the order of the fields; and their sum."""
+    bits_by_field = {part.field: part.contribution for part in [*explanation.matched, *explanation.conflicting]}
+    named = [
+        ("before any field", explanation.prior),
+        *((part.name, bits_by_field.get(part.name, 0.0)) for part in config.fields),
+    ]
     return [_bar(name, bits, scale) for name, bits in named], sum(bits for _, bits in named)
 
 
@@ -88,16 +91,18 @@ def _bar(name: str, bits: float, scale: float) -> Evidence:
 
 def _scale(candidates: list[Candidate]) -> float:
     """The strongest evidence of all candidates, so that their bars can be compared."""
-    found = [MIN_SCALE]
-    for one in candidates:
-        if one.explanation is not None:
-            found.append(abs(one.explanation.prior))
-            found += [abs(part.contribution) for part in [*one.explanation.matched, *one.explanation.conflicting]]
-    return max(found)
+    strengths = [MIN_SCALE]
+    for candidate in candidates:
+        if candidate.explanation is not None:
+            strengths.append(abs(candidate.explanation.prior))
+            strengths += [
+                abs(part.contribution) for part in [*candidate.explanation.matched, *candidate.explanation.conflicting]
+            ]
+    return max(strengths)
 
 
 def flat(entity: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """The values of an entity by their dotted paths."""
+    """Return the values of an entity by their dotted paths."""
     for name, value in entity.items():
         here = f"{path}.{name}" if path else name
         if isinstance(value, Mapping) and value:
@@ -129,15 +134,15 @@ async def show(
     state: State,
     visitor: PageVisitor,
     index: Annotated[str, Query(max_length=128)] = "",
-    given: Annotated[str, Query(alias="id", max_length=512)] = "",
+    entity_text: Annotated[str, Query(alias="id", max_length=512)] = "",
     page: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
 ) -> Response:
     """An index, with one of its entities if an id is given, else with its groups."""
-    wanted = given.strip().replace("\x00", "")
+    entity_id = entity_text.strip().replace("\x00", "")
     overview = await state.entities.read_overview(
         visitor.caller.organization,
         index,
-        wanted,
+        entity_id,
         max_indexes=MAX_INDEXES,
         max_candidates=MAX_CANDIDATES,
         limit=GROUPS_A_PAGE,
@@ -151,11 +156,11 @@ async def show(
         indexes=overview.indexes,
         chosen=chosen,
         unknown=bool(index) and (chosen is None or chosen.name != index),
-        wanted=wanted,
+        wanted=entity_id,
         entity=_show_entity(chosen.config, detail) if chosen and detail else None,
         groups=overview.groups,
         total=overview.total,
         pages=max(ceil(overview.total / GROUPS_A_PAGE), 1),
-        place=Place(chosen.name if chosen else "", wanted, page),
+        place=Place(chosen.name if chosen else "", entity_id, page),
         members=MEMBERS_SHOWN,
     )

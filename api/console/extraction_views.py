@@ -50,22 +50,22 @@ class ExtractionSummary:
     fields: list[FieldLine]
 
 
-async def extraction_summary(state: AppState, job: JobRow) -> ExtractionSummary | None:
+async def load_document_summary(state: AppState, job: JobRow) -> ExtractionSummary | None:
     """Return what a job's page shows of its document; None: nothing is stored of it."""
     try:
         extraction = await load_extraction(state.extraction, job)
     except NotFoundError:
         return None
-    fields = fields_of(extraction, schema_of(job))
-    return ExtractionSummary(extraction, document_facts(extraction, job.processed), fields)
+    fields = list_field_lines(extraction, get_schema(job))
+    return ExtractionSummary(extraction, describe_document(extraction, job.processed), fields)
 
 
-def schema_of(job: JobRow) -> Mapping[str, Any] | None:
+def get_schema(job: JobRow) -> Mapping[str, Any] | None:
     """Return the schema of a job in the order in which it was written; None: it has none."""
     return ExtractParams.model_validate(job.params).schema_
 
 
-def document_facts(extraction: Extraction, read: int) -> list[str]:
+def describe_document(extraction: Extraction, read: int) -> list[str]:
     """Describe kind, size and pages of a document in words.
 
     Args:
@@ -74,7 +74,7 @@ def document_facts(extraction: Extraction, read: int) -> list[str]:
     opened = extraction.opened
     facts = [] if opened is None else [opened.kind.value.upper()]
     if extraction.size is not None:
-        facts.append(size_in_words(extraction.size))
+        facts.append(format_size(extraction.size))
     if opened is not None:
         chosen = len(opened.pages)
         of_all = f" of {opened.pages_total:,}" if chosen != opened.pages_total else ""
@@ -83,7 +83,7 @@ def document_facts(extraction: Extraction, read: int) -> list[str]:
     return facts
 
 
-def size_in_words(size: int) -> str:
+def format_size(size: int) -> str:
     """Write a number of bytes in fitting units: `812 bytes`, `1.2 MB`."""
     if size < 1000:
         return f"{size} bytes"
@@ -93,7 +93,7 @@ def size_in_words(size: int) -> str:
     return f"{size / bytes_of:.3g} {unit}"
 
 
-def fields_of(extraction: Extraction, schema: Mapping[str, Any] | None) -> list[FieldLine]:
+def list_field_lines(extraction: Extraction, schema: Mapping[str, Any] | None) -> list[FieldLine]:
     """Return the extracted properties in the schema's order, then others."""
     extracted = extraction.extracted
     if extracted is None:
@@ -103,15 +103,15 @@ def fields_of(extraction: Extraction, schema: Mapping[str, Any] | None) -> list[
     return [
         FieldLine(
             name=name,
-            text=shown(extracted.data[name]) if name in extracted.data else "",
-            sure=sureness(extracted.sources.get(name), known=name in extracted.data),
+            text=format_value(extracted.data[name]) if name in extracted.data else "",
+            sure=describe_sureness(extracted.sources.get(name), known=name in extracted.data),
             page=extracted.sources[name].page if name in extracted.sources else None,
         )
         for name in names
     ]
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Write a value on one line."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -119,7 +119,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
 
 
-def sureness(source: FieldSource | None, *, known: bool) -> Sureness | None:
+def describe_sureness(source: FieldSource | None, *, known: bool) -> Sureness | None:
     """Say how sure a value is; None: nothing is known of that.
 
     Args:

@@ -34,7 +34,7 @@ class Bar:
     """How far a job is.
 
     Attributes:
-        share: 0..1; None: it cannot be told.
+        share: 0..1; None: it is not known.
         words: The counts; empty: there is nothing to count.
     """
 

@@ -77,7 +77,7 @@ async def _page(
     state: AppState,
     visitor: Visitor,
     *,
-    made: ApiKeyCreated | None = None,
+    created: ApiKeyCreated | None = None,
     typed: dict[str, str] | None = None,
     scopes: Sequence[str] = tuple(Scope),
     refused: TowpathError | None = None,
@@ -86,7 +86,7 @@ async def _page(
     """Return the page.
 
     Args:
-        made: A key that was just made, the one time that it is shown.
+        created: A key that was just made, the one time that it is shown.
         typed: What was sent with a form that was refused.
     """
     rows = await keys.list_keys(state.accounts, visitor.caller.organization)
@@ -94,7 +94,7 @@ async def _page(
     now = datetime.now(UTC)
     lines = [make_key_line(row, visitor, names, now) for row in rows]
     view: dict[str, Any] = {
-        "made": made,
+        "made": created,
         "typed": typed or {},
         "scopes": set(scopes),
         "lines": sorted(lines, key=lambda line: not line.live),
@@ -118,12 +118,12 @@ async def make(request: Request, state: State, visitor: OwnerVisitor) -> Respons
     form, scopes = dict(pairs), [value for name, value in pairs if name == "scope"]
     check_editor(visitor, request, form, Role.OWNER)
     try:
-        made = await keys.issue_key(state.accounts, visitor.caller, _body(form, scopes))
+        created = await keys.issue_key(state.accounts, visitor.caller, _body(form, scopes))
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, typed=form, scopes=scopes, refused=refused)
-    return await _page(state, visitor, made=made, code=201)
+    return await _page(state, visitor, created=created, code=201)
 
 
 def _body(form: dict[str, str], scopes: Sequence[str]) -> ApiKeyBody:
@@ -152,12 +152,12 @@ async def rotate(request: Request, state: State, visitor: OwnerVisitor, key_id: 
     """Puts a new key in an old one's place."""
     check_editor(visitor, request, await read_form(request), Role.OWNER)
     try:
-        made = await keys.rotate_key(state.accounts, visitor.caller, key_id)
+        created = await keys.rotate_key(state.accounts, visitor.caller, key_id)
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, refused=refused)
-    return await _page(state, visitor, made=made, code=201)
+    return await _page(state, visitor, created=created, code=201)
 
 
 @router.post("/{key_id}/revoke")

@@ -18,12 +18,12 @@ TOP_HEADING = 3
 """The answer stands below the page's first and the question's second heading."""
 
 
-def markdown(text: str) -> Markup:
-    """Text as HTML that may be put into a page as it is."""
+def render_markdown(text: str) -> Markup:
+    """Render text as HTML that may be put into a page as it is."""
     return Markup(_parser.render(text))
 
 
-def _allowed(url: str) -> bool:
+def _is_allowed(url: str) -> bool:
     try:
         return urlsplit(url.strip()).scheme.lower() in SCHEMES
     except ValueError:
@@ -31,7 +31,7 @@ def _allowed(url: str) -> bool:
 
 
 def _place_headings(state: StateCore) -> None:
-    """The text's headings become the page's third, fourth and so on, with no level left out."""
+    """Make the text's headings the page's third, fourth and so on, with no level left out."""
     headings = [token for token in state.tokens if token.type in {"heading_open", "heading_close"}]
     levels = sorted({token.tag for token in headings})
     for token in headings:
@@ -65,7 +65,7 @@ def _close_table(_renderer: RendererHTML, _tokens: Sequence[Token], _at: int, _o
 
 def _make_renderer() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    parser.validateLink = _allowed  # type: ignore[method-assign]
+    parser.validateLink = _is_allowed  # type: ignore[method-assign]
     parser.core.ruler.push("place_headings", _place_headings)
     parser.core.ruler.push("align_by_class", _align_by_class)
     for name, rule in (

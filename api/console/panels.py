@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from towpath.ai.service.answers import load_summary
 from towpath.ai.types import AI_JOB, QUERY_GENERATION, SCHEMA_READING, TOPIC_CHOICE
-from towpath.api.console.extraction_views import extraction_summary
+from towpath.api.console.extraction_views import load_document_summary
 from towpath.api.console.rendering import render
 from towpath.api.http.state import AppState
 from towpath.enrichment.types import (
@@ -67,14 +67,14 @@ def render_facts(title: str, facts: Mapping[str, object]) -> Markup:
 
 
 async def _render_document(state: AppState, job: JobRow) -> Markup | None:
-    summary = await extraction_summary(state, job)
+    summary = await load_document_summary(state, job)
     if summary is None:
         return None
     return Markup(render("panel_document.html", summary=summary, note=None))
 
 
 async def _render_extraction(state: AppState, job: JobRow) -> Markup | None:
-    summary = await extraction_summary(state, job)
+    summary = await load_document_summary(state, job)
     if summary is None:
         return None
     reads_only = job.state.final and params_of(job, ExtractParams).schema_ is None
@@ -112,5 +112,8 @@ PANELS: dict[str, Panel] = {
 
 @cache
 def panels() -> Mapping[str, Panel]:
-    """Return the panels of all kinds, those of installed features among them."""
-    return PANELS | {kind: panel for feature in installed_features() for kind, panel in feature.panels().items()}
+    """Return the panels of all kinds, those of installed features among them; a feature may leave plain ones out."""
+    chosen = dict(PANELS)
+    for feature in installed_features():
+        chosen.update({kind.kind: PLAIN for kind in feature.job_types}, **feature.panels())
+    return chosen

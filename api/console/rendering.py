@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.datastructures import MutableHeaders
 
-from towpath.api.console.markdown import markdown
+from towpath.api.console.markdown import render_markdown
 from towpath.api.console.static_files import asset_url
 from towpath.core.errors import TowpathError
 from towpath.core.texts import format_count
@@ -72,8 +72,8 @@ def span(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     if minutes == 0:
         return f"{rest} s"
-    hours, left = divmod(minutes, 60)
-    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
 def sentence(detail: str) -> str:
@@ -91,7 +91,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {"asset": asset_url, "counted": format_count, "span": span}
-    filters = {"markdown": markdown, "money": money, "iso": iso, "readable": readable, "sentence": sentence}
+    filters = {"markdown": render_markdown, "money": money, "iso": iso, "readable": readable, "sentence": sentence}
     environment.filters |= filters
     return environment
 

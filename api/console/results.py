@@ -39,12 +39,12 @@ class Table:
     truncated: bool
 
     @property
-    def kept(self) -> int:
-        """How many rows there are to see."""
+    def row_count(self) -> int:
+        """Return how many rows there are to see."""
         return len(self.first) + len(self.rest)
 
 
-def table_of(action: StoredAction) -> Table | None:
+def make_table(action: StoredAction) -> Table | None:
     """Return the rows that an action brought; None: it brought none."""
     head, rows = _read(action)
     if not head:
@@ -82,13 +82,13 @@ def describe_chart(action: StoredAction, kind: ChartType) -> str:
     name = f"{CHARTS[kind]}: {action.title}." if action.title else f"{CHARTS[kind]}."
     if not measures:
         return name
-    shown = _joined(columns[place].label for place in measures)
+    shown = _join_words(columns[place].label for place in measures)
     if not others:
-        values = _joined(
+        values = _join_words(
             f"{columns[place].label} {format_cell(rows[0][place], columns[place]).text}" for place in measures
         )
         return f"{name} {values}." if len(rows) == 1 else name
-    by = _joined(columns[place].label for place in others)
+    by = _join_words(columns[place].label for place in others)
     return f"{name} {shown} by {by}, {_values(action, len(rows))}.{_extremes(rows, columns, others[0], measures[0])}"
 
 
@@ -98,7 +98,7 @@ def _values(action: StoredAction, shown_rows: int) -> str:
     return f"the first {shown_rows:,} of {describe_total(action).removesuffix(' rows')} values"
 
 
-def _joined(words: Iterable[str]) -> str:
+def _join_words(words: Iterable[str]) -> str:
     items = list(words)
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 

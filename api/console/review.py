@@ -14,8 +14,8 @@ from towpath.api.console.failures import PageRoute
 from towpath.api.console.job_words import subject_of
 from towpath.api.console.rendering import render
 from towpath.api.console.review_form import Node
-from towpath.api.console.review_typed import TypedForm, data_of, with_row_changed, wrong_fields
-from towpath.api.console.review_views import Reviewed, form_of, read_reviewed, review_view
+from towpath.api.console.review_typed import TypedForm, change_rows, list_wrong_fields, read_data
+from towpath.api.console.review_views import Reviewed, load_review_view, load_reviewed, make_form
 from towpath.api.console.sheets import read_sheets
 from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.state import AppState, State
@@ -87,9 +87,9 @@ async def show(
     saved: bool = False,
 ) -> Response:
     """The document beside its fields."""
-    reviewed = await read_reviewed(state, visitor.caller, job_id)
+    reviewed = await load_reviewed(state, visitor.caller, job_id)
     decided = await _describe_decided(state, visitor, done)
-    return await _page(state, visitor, reviewed, form_of(reviewed), page=page, decided=decided, saved=saved)
+    return await _page(state, visitor, reviewed, make_form(reviewed), page=page, decided=decided, saved=saved)
 
 
 async def _page(
@@ -125,7 +125,7 @@ async def _page(
         typed: Whether the form holds something that is not saved.
         code: The status of the answer.
     """
-    view = await review_view(state, reviewed, form, page=page)
+    view = await load_review_view(state, reviewed, form, page=page)
     values: dict[str, Any] = {"view": view, "page": page, "done": decided, "saved": saved, "comment": comment}
     values |= {"whole": whole, "version": reviewed.version if version is None else version, "typed": typed}
     values["wrong"] = [] if form is None else [(node.id, name) for node, name in form.called() if node.error]
@@ -139,17 +139,17 @@ async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID
     visitor.check(request, form_values)
     if any("\x00" in value for value in form_values.values()):
         raise BadInputError("the form holds a NUL character")
-    reviewed = await read_reviewed(state, visitor.caller, job_id)
+    reviewed = await load_reviewed(state, visitor.caller, job_id)
     if "row" in form_values:
-        form = await _read_form(state, reviewed, with_row_changed(form_values, form_values["row"]))
+        form = await _read_form(state, reviewed, change_rows(form_values, form_values["row"]))
         return await _show_again(state, visitor, reviewed, form_values, form)
     form, act_name = await _read_form(state, reviewed, form_values), form_values.get("act", "")
     data, whole = None, ""
     if form is not None:
-        data, whole = await state.checks.run(reviewed.job.organization, data_of, form, reviewed.schema or {})
+        data, whole = await state.checks.run(reviewed.job.organization, read_data, form, reviewed.schema or {})
     # What was extracted may break its schema, and is nobody's mistake here.
     is_changed = data is not None and bool(find_changes(reviewed.data, data))
-    is_wrong = is_changed and (bool(whole) or (form is not None and bool(wrong_fields(form))))
+    is_wrong = is_changed and (bool(whole) or (form is not None and bool(list_wrong_fields(form))))
     if is_wrong and act_name in {SAVE, "approve"}:
         return await _show_again(state, visitor, reviewed, form_values, form, whole=whole, code=400)
     changed = data if is_changed and not is_wrong else None
@@ -163,7 +163,7 @@ async def act(request: Request, state: State, visitor: PageVisitor, job_id: UUID
         if not is_shown_on_page(refused):
             raise
         # Somebody else may have been quicker: the page says how it is now, around what was typed.
-        now = await read_reviewed(state, visitor.caller, job_id)
+        now = await load_reviewed(state, visitor.caller, job_id)
         return await _show_again(state, visitor, now, form_values, form, refused=refused)
 
 

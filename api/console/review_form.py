@@ -81,17 +81,17 @@ class Node:
 
     @property
     def id(self) -> str:
-        """Its id on the page."""
+        """Return its id on the page."""
         return "f" + quote(self.name, safe="/").replace("-", "--").replace("/", "-")
 
     @property
     def long(self) -> bool:
-        """Whether its text needs several lines."""
+        """Return whether its text needs several lines."""
         return self.kind is Kind.JSON or len(self.text) > LONG_TEXT or "\n" in self.text
 
     @property
     def marker(self) -> str:
-        """What has to stand beside its text; empty: nothing."""
+        """Return what has to stand beside its text; empty: nothing."""
         if self.kind is Kind.JSON:
             return Kind.JSON
         if self.plain:
@@ -99,21 +99,21 @@ class Node:
         return "" if self.nothing is ABSENT and self.kind not in {Kind.GROUP, Kind.LIST} else self.nothing
 
     def all(self) -> Iterator[Node]:
-        """Itself and everything within."""
+        """Return the node itself and everything within."""
         yield self
         for child in self.children:
             yield from child.all()
 
     def called(self, within: str = "") -> Iterator[tuple[Node, str]]:
-        """The same, each with what it is called from the outside: `Lines 2, Price`."""
+        """Return the same, each with what it is called from the outside: `Lines 2, Price`."""
         name = f"{within}, {self.title}" if within and self.title else within or self.title
         yield self, name
         for child in self.children:
             yield from child.called("" if self.kind is Kind.LIST else name)
 
 
-def words_of(name: str) -> str:
-    """A property's name as people write: `noteNumber` and `note_number` become `Note number`."""
+def write_name(name: str) -> str:
+    """Write a property's name as people do: `noteNumber` and `note_number` become `Note number`."""
     spaced = "".join(f" {letter.lower()}" if _starts_word(name, place) else letter for place, letter in enumerate(name))
     words = " ".join(spaced.replace("_", " ").replace("-", " ").split())
     return words[:1].upper() + words[1:] or name
@@ -135,7 +135,7 @@ class FormMaker:
         self._fields = 0
 
     def of_data(self, data: Mapping[str, Any]) -> Node:
-        """A form with data in it."""
+        """Make a form with data in it."""
         self._fields = 0
         return self._node("", resolve_schema(self.root, self.root), data, required=True, title="", depth=0)
 
@@ -150,7 +150,7 @@ class FormMaker:
             kind=kind,
             help=str(spec.get("description") or ""),
             required=required,
-            nothing=nothing_of(spec, value, kind, required=required),
+            nothing=get_nothing(spec, value, kind, required=required),
             removable=removable,
             plain=kind is Kind.TEXT and spec.get("format") == "date" and bool(value),
         )
@@ -160,8 +160,8 @@ class FormMaker:
             rows = value if isinstance(value, list) else []
             node.children = [self.row(node, spec, place, row, depth) for place, row in enumerate(rows)]
         else:
-            node.text = text_of(value, kind)
-            node.choices = choices_of(spec, node.text) if kind is Kind.CHOICE else []
+            node.text = write_text(value, kind)
+            node.choices = list_choices(spec, node.text) if kind is Kind.CHOICE else []
         return node
 
     def _fill_group(self, node: Node, spec: Schema, value: Any, depth: int) -> None:
@@ -170,28 +170,28 @@ class FormMaker:
         for name, definition in spec["properties"].items():
             node.children.append(
                 self._node(
-                    place_of(node.name, name),
+                    join_pointer(node.name, name),
                     resolve_schema(definition, self.root),
                     data.get(name, ABSENT),
                     required=name in needed,
-                    title=words_of(name),
+                    title=write_name(name),
                     depth=depth + 1,
                 )
             )
         more = {name: each for name, each in data.items() if name not in spec["properties"]}
         if more:
-            text = text_of(more, Kind.JSON)
+            text = write_text(more, Kind.JSON)
             node.children.append(Node(f"{node.name}/!more", "Other values", Kind.JSON, text=text))
 
     def row(self, node: Node, spec: Schema, place: int, value: Any, depth: int) -> Node:
-        """A row of a list."""
+        """Make a row of a list."""
         items = resolve_schema(spec.get("items") or {}, self.root)
         name = f"{node.name}/{place}"
         title = f"{node.title} {place + 1}"
         return self._node(name, items, value, required=False, title=title, depth=depth + 1, removable=True)
 
     def kind_of(self, spec: Schema, value: Any, depth: int) -> Kind:
-        """How a value of a schema is typed; as JSON where the schema does not say it plainly, or the value is other."""
+        """Return how a value is typed; as JSON where the schema does not say it plainly, or the value is other."""
         types = spec.get("type")
         several = isinstance(types, list) and len([name for name in types if name != "null"]) > 1
         if several or any(name in spec for name in BRANCHES) or self._fields > MAX_FIELDS:
@@ -218,8 +218,8 @@ _KINDS = {
 }
 
 
-def place_of(name: str, key: str) -> str:
-    """A property's name below another's, written as a JSON pointer."""
+def join_pointer(name: str, key: str) -> str:
+    """Write a property's name below another's as a JSON pointer."""
     return f"{name}/{key.replace('~', '~0').replace('/', '~1')}"
 
 
@@ -247,8 +247,8 @@ def _is_day(value: Any) -> bool:
         return False
 
 
-def nothing_of(spec: Schema, value: Any, kind: Kind, *, required: bool) -> Nothing:
-    """What an empty field of a value stands for: what it stood for before."""
+def get_nothing(spec: Schema, value: Any, kind: Kind, *, required: bool) -> Nothing:
+    """Return what an empty field of a value stands for: what it stood for before."""
     if value is None or (value is ABSENT and required and _may_be_null(spec)):
         return Nothing.NULL
     if value == "" and kind in {Kind.TEXT, Kind.DATE}:
@@ -262,26 +262,26 @@ def _may_be_null(spec: Schema) -> bool:
     return is_nullable(spec) or None in (spec.get("enum") or ())
 
 
-def as_json(value: Any) -> str:
-    """A value on one line; whole numbers may have any length."""
+def write_value(value: Any) -> str:
+    """Write a value on one line; whole numbers may have any length."""
     return json.dumps(value, ensure_ascii=False)
 
 
-def text_of(value: Any, kind: Kind) -> str:
-    """A value as it stands in a field."""
+def write_text(value: Any, kind: Kind) -> str:
+    """Write a value as it stands in a field."""
     if value is ABSENT or (value is None and kind is not Kind.JSON):
         return ""
     if kind is Kind.JSON:
         return json.dumps(value, ensure_ascii=False, indent=2)
     if kind in {Kind.TEXT, Kind.DATE}:
         return str(value)
-    return as_json(value)
+    return write_value(value)
 
 
-def choices_of(spec: Schema, text: str) -> list[tuple[str, str]]:
-    """Values to choose among; one that is there and not allowed is among them, so that it is not lost unseen."""
+def list_choices(spec: Schema, text: str) -> list[tuple[str, str]]:
+    """List the values to choose among; one that is there and not allowed is among them, so as not to be lost unseen."""
     values = [spec["const"]] if "const" in spec else spec.get("enum", [True, False])
-    choices = [(as_json(value), _choice_words(value)) for value in values if value is not None]
+    choices = [(write_value(value), _choice_words(value)) for value in values if value is not None]
     if text and text not in {value for value, _ in choices}:
         choices.append((text, f"{text} (not allowed)"))
     return choices
@@ -290,4 +290,4 @@ def choices_of(spec: Schema, text: str) -> list[tuple[str, str]]:
 def _choice_words(value: Any) -> str:
     if isinstance(value, bool):
         return "Yes" if value else "No"
-    return value if isinstance(value, str) else as_json(value)
+    return value if isinstance(value, str) else write_value(value)

@@ -17,9 +17,9 @@ from towpath.api.console.review_form import (
     Node,
     Nothing,
     Schema,
-    choices_of,
-    place_of,
-    words_of,
+    join_pointer,
+    list_choices,
+    write_name,
 )
 from towpath.core.errors import BadInputError
 from towpath.core.json_schema import UncheckableError, errors_of
@@ -47,10 +47,10 @@ class TypedForm(FormMaker):
         self._form = {name: value.replace("\r\n", "\n") for name, value in form.items()}
 
     def of_form(self) -> Node:
-        """The form as it was sent."""
-        return self._typed("", resolve_schema(self.root, self.root), required=True, title="", depth=0)
+        """Make the form as it was sent."""
+        return self._type_node("", resolve_schema(self.root, self.root), required=True, title="", depth=0)
 
-    def _typed(
+    def _type_node(
         self, name: str, spec: Schema, *, required: bool, title: str, depth: int, removable: bool = False
     ) -> Node:
         self._fields += 1
@@ -69,30 +69,30 @@ class TypedForm(FormMaker):
         if kind is Kind.GROUP:
             self._type_group(node, spec, depth)
         elif kind is Kind.LIST:
-            node.children = [self.typed_row(node, spec, place, depth) for place in range(self._rows(name))]
+            node.children = [self.make_row(node, spec, place, depth) for place in range(self._rows(name))]
         else:
             node.text = self._form.get(name, "")
-            node.choices = choices_of(spec, node.text) if kind is Kind.CHOICE else []
+            node.choices = list_choices(spec, node.text) if kind is Kind.CHOICE else []
         return node
 
     def _type_group(self, node: Node, spec: Schema, depth: int) -> None:
         needed = spec.get("required") or ()
         for key, definition in spec["properties"].items():
             node.children.append(
-                self._typed(
-                    place_of(node.name, key), resolve_schema(definition, self.root),
-                    required=key in needed, title=words_of(key), depth=depth + 1,
+                self._type_node(
+                    join_pointer(node.name, key), resolve_schema(definition, self.root),
+                    required=key in needed, title=write_name(key), depth=depth + 1,
                 )
             )  # fmt: skip
         more = f"{node.name}/!more"
         if more in self._form:
             node.children.append(Node(more, "Other values", Kind.JSON, text=self._form[more]))
 
-    def typed_row(self, node: Node, spec: Schema, place: int, depth: int) -> Node:
-        """A row of a list as it was sent."""
+    def make_row(self, node: Node, spec: Schema, place: int, depth: int) -> Node:
+        """Make a row of a list as it was sent."""
         items = resolve_schema(spec.get("items") or {}, self.root)
         title = f"{node.title} {place + 1}"
-        return self._typed(
+        return self._type_node(
             f"{node.name}/{place}", items, required=False, title=title, depth=depth + 1, removable=True
         )  # fmt: skip
 
@@ -101,8 +101,8 @@ class TypedForm(FormMaker):
         return min(int(count), MAX_ROWS) if count.isdecimal() and len(count) < 6 else 0
 
 
-def with_row_changed(form: Mapping[str, str], change: str) -> dict[str, str]:
-    """A form with a row more (`add /lines`) or less (`drop /lines/1`); anything else changes nothing."""
+def change_rows(form: Mapping[str, str], change: str) -> dict[str, str]:
+    """Return a form with a row more (`add /lines`) or less (`drop /lines/1`); anything else changes nothing."""
     word, _, name = change.partition(" ")
     if word == "add" and f"{name}#" in form:
         return {**form, f"{name}#": str(_count(form, name) + 1), f"{name}!": Nothing.BLANK}
@@ -129,8 +129,8 @@ def _without_row(form: Mapping[str, str], listed: str, place: int) -> dict[str, 
     return {**remaining, f"{listed}#": str(max(_count(form, listed) - 1, 0)), f"{listed}!": Nothing.BLANK}
 
 
-def data_of(root: Node, schema: Schema) -> tuple[dict[str, Any], str]:
-    """The data that a form says; what is wrong is written to its fields, see `wrong_fields`.
+def read_data(root: Node, schema: Schema) -> tuple[dict[str, Any], str]:
+    """Read the data that a form says; what is wrong is written to its fields, see `list_wrong_fields`.
 
     Returns:
         The data, empty where a field cannot be read; and what is wrong with them that belongs to no field.
@@ -154,8 +154,8 @@ def data_of(root: Node, schema: Schema) -> tuple[dict[str, Any], str]:
     return (data if isinstance(data, dict) else {}), whole
 
 
-def wrong_fields(root: Node) -> list[Node]:
-    """The fields with something wrong, in order."""
+def list_wrong_fields(root: Node) -> list[Node]:
+    """Return the fields with something wrong, in order."""
     return [node for node in root.all() if node.error]
 
 
@@ -230,7 +230,7 @@ def _number(node: Node) -> Any:
 
 
 def _plain_number(text: str) -> int | float | None:
-    """A number as JSON writes it, or as documents do where that can be read in one way only."""
+    """Read a number as JSON writes it, or as documents do where that can be read in one way only."""
     if len(text) > MAX_DIGITS:
         return None
     if INTEGER.fullmatch(text):
@@ -252,13 +252,13 @@ _READERS: dict[Kind, Callable[[Node], Any]] = {
 
 
 def _places(error: ValidationError) -> list[tuple[str, str]]:
-    """Where an error belongs, and how it is told."""
+    """Return where an error belongs, and how it is told."""
     name = ""
     for part in error.absolute_path:
-        name = place_of(name, str(part))
+        name = join_pointer(name, str(part))
     if error.validator == "required" and isinstance(error.instance, Mapping):
         needed = cast(Sequence[str], error.validator_value)
-        return [(place_of(name, missing), "This is needed.") for missing in needed if missing not in error.instance]
+        return [(join_pointer(name, missing), "This is needed.") for missing in needed if missing not in error.instance]
     message = error.message if len(error.message) <= MAX_ERROR else f"{error.message[:MAX_ERROR]}…"
     return [(name, f"{message[:1].upper()}{message[1:]}.".replace("..", "."))]
 

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from towpath.accounts.service.users import get_names
 from towpath.accounts.types import Principal
-from towpath.api.console.extraction_views import Sureness, schema_of, shown, sureness
+from towpath.api.console.extraction_views import Sureness, describe_sureness, format_value, get_schema
 from towpath.api.console.job_words import JobLine, job_line
-from towpath.api.console.review_form import FormMaker, Node, place_of
-from towpath.api.console.sheets import LOADED_AT_FIRST, Sheet, first_marks, page_numbers, read_sheets
+from towpath.api.console.review_form import FormMaker, Node, join_pointer
+from towpath.api.console.sheets import LOADED_AT_FIRST, Sheet, find_first_marks, list_page_numbers, read_sheets
 from towpath.api.http.state import AppState
 from towpath.core.errors import NotFoundError
 from towpath.extraction.domain.shapes import find_changes
@@ -47,19 +47,19 @@ class Reviewed:
 
     @property
     def data(self) -> dict[str, Any] | None:
-        """The corrected data, or what was extracted; None: nothing was."""
+        """Return the corrected data, or what was extracted; None: nothing was."""
         if self.annotation is not None:
             return self.annotation.annotated
         return None if self.extraction.extracted is None else self.extraction.extracted.data
 
     @property
     def version(self) -> str:
-        """Which correction the form was made of, so that nobody overwrites another's unseen."""
+        """Return which correction the form was made of, so that nobody overwrites another's unseen."""
         return "" if self.annotation is None else f"{self.annotation.id} {self.annotation.updated_at.isoformat()}"
 
     @property
     def pending(self) -> bool:
-        """Whether it can be decided."""
+        """Return whether it can be decided."""
         return self.job.review_status == ReviewStatus.PENDING
 
 
@@ -107,11 +107,11 @@ class ReviewView:
 
     @property
     def uncertain(self) -> int:
-        """How many fields a person should look at."""
+        """Return how many fields a person should look at."""
         return sum(1 for doubt in self.doubts.values() if doubt.sure is not None and doubt.sure.doubtful)
 
 
-async def read_reviewed(state: AppState, caller: Principal, job_id: UUID) -> Reviewed:
+async def load_reviewed(state: AppState, caller: Principal, job_id: UUID) -> Reviewed:
     """Load an extraction, to be reviewed.
 
     Raises:
@@ -121,19 +121,19 @@ async def read_reviewed(state: AppState, caller: Principal, job_id: UUID) -> Rev
     if job.kind != EXTRACTION:
         raise NotFoundError("this job has no document")
     extraction = await load_extraction(state.extraction, job)
-    schema = schema_of(job)
+    schema = get_schema(job)
     annotations = await list_corrections(state.extraction, job)
     return Reviewed(job, extraction, schema, annotations[-1] if annotations else None)
 
 
-def form_of(reviewed: Reviewed) -> Node | None:
+def make_form(reviewed: Reviewed) -> Node | None:
     """Make the form with the present data in it; None: there is nothing to correct."""
     if reviewed.data is None or reviewed.schema is None:
         return None
     return FormMaker(reviewed.schema).of_data(reviewed.data)
 
 
-async def review_view(state: AppState, reviewed: Reviewed, form: Node | None, *, page: int = 1) -> ReviewView:
+async def load_review_view(state: AppState, reviewed: Reviewed, form: Node | None, *, page: int = 1) -> ReviewView:
     """Load the parts of the page.
 
     Args:
@@ -142,41 +142,45 @@ async def review_view(state: AppState, reviewed: Reviewed, form: Node | None, *,
         form: As it was sent, or with the present data in it.
         page: The page of the document whose words are there from the start, with the first ones.
     """
-    numbers = page_numbers(reviewed.extraction)
+    numbers = list_page_numbers(reviewed.extraction)
     loaded = {*numbers[:LOADED_AT_FIRST], page}
     organization = reviewed.job.organization
     return ReviewView(
         line=job_line(reviewed.job),
         reviewed=reviewed,
         form=form,
-        doubts=doubts_of(reviewed),
+        doubts=list_doubts(reviewed),
         sheets=await read_sheets(state, organization, reviewed.job.id, reviewed.extraction, loaded),
         history=await _load_history(state, reviewed.job),
     )
 
 
-def doubts_of(reviewed: Reviewed) -> dict[str, Doubt]:
+def list_doubts(reviewed: Reviewed) -> dict[str, Doubt]:
     """Return what is known of each property beside its value."""
     extracted = reviewed.extraction.extracted
     if extracted is None:
         return {}
     data = reviewed.data or {}
-    first = first_marks(reviewed.extraction)
+    first = find_first_marks(reviewed.extraction)
     names = dict.fromkeys([*((reviewed.schema or {}).get("properties") or {}), *extracted.data])
-    return {place_of("", name): _doubt(extracted, data, name, first.get(name)) for name in names}
+    return {join_pointer("", name): _doubt(extracted, data, name, first.get(name)) for name in names}
 
 
 def _doubt(extracted: Extracted, data: Mapping[str, Any], name: str, mark: str | None) -> Doubt:
     was = _was(extracted.data, data, name)
     source = extracted.sources.get(name)
-    sure = sureness(source, known=name in extracted.data) if was is None else Sureness("corrected", doubtful=False)
+    sure = (
+        describe_sureness(source, known=name in extracted.data)
+        if was is None
+        else Sureness("corrected", doubtful=False)
+    )
     return Doubt(sure=sure, page=None if source is None else source.page, mark=mark, was=was)
 
 
 def _was(extracted: Mapping[str, Any], data: Mapping[str, Any], name: str) -> str | None:
     if not find_changes({name: extracted.get(name)}, {name: data.get(name)}):
         return None
-    return shown(extracted[name]) if name in extracted else "not found"
+    return format_value(extracted[name]) if name in extracted else "not found"
 
 
 async def _load_history(state: AppState, job: JobRow) -> list[HistoryLine]:
@@ -189,7 +193,7 @@ async def _load_history(state: AppState, job: JobRow) -> list[HistoryLine]:
     ]
     for revision in revisions:
         changes = [
-            (change["path"], shown_or_nothing(change["from"]), shown_or_nothing(change["to"]))
+            (change["path"], format_or_nothing(change["from"]), format_or_nothing(change["to"]))
             for change in revision["changes"]
         ]
         name = names.get(revision["by"]) if revision["by"] else None
@@ -197,6 +201,6 @@ async def _load_history(state: AppState, job: JobRow) -> list[HistoryLine]:
     return sorted(lines, key=lambda line: line.at, reverse=True)
 
 
-def shown_or_nothing(value: Any) -> str:
+def format_or_nothing(value: Any) -> str:
     """Write a value of a change; a missing one as `nothing`."""
-    return "nothing" if value is None else shown(value)
+    return "nothing" if value is None else format_value(value)

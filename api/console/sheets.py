@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from towpath.api.console.extraction_views import SURE
-from towpath.api.console.review_form import place_of
+from towpath.api.console.review_form import join_pointer
 from towpath.api.http.state import AppState
 from towpath.documents.types import Box, PageContent, Word
 from towpath.extraction.service.results import list_pictured_pages, load_pages
@@ -26,7 +26,7 @@ MAX_GAP = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedText:
     """A word, or the mark of a field, in the units of the drawing."""
 
     x: float
@@ -37,12 +37,12 @@ class Placed:
 
     @property
     def base(self) -> float:
-        """Where the letters stand."""
+        """Return where the letters stand."""
         return round(self.y + self.height * LETTER_SHARE, 1)
 
     @property
     def size(self) -> float:
-        """How large they are."""
+        """Return how large they are."""
         return round(max(self.height * LETTER_SHARE, 1.0), 1)
 
 
@@ -52,7 +52,7 @@ class Mark:
 
     id: str
     of: str
-    at: Placed
+    at: PlacedText
     doubtful: bool
 
 
@@ -70,18 +70,18 @@ class Sheet:
     height: float = WIDTH * TALL
     loaded: bool = False
     image: str | None = None
-    words: list[Placed] = field(default_factory=list)
+    words: list[PlacedText] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     text: str = ""
     truncated: bool = False
 
 
-def page_numbers(extraction: Extraction) -> list[int]:
+def list_page_numbers(extraction: Extraction) -> list[int]:
     """List the pages of a document that were to be read, in order; none before it is opened."""
     return [] if extraction.opened is None else extraction.opened.pages
 
 
-def first_marks(extraction: Extraction) -> dict[str, str]:
+def find_first_marks(extraction: Extraction) -> dict[str, str]:
     """Return the id of each property's first mark."""
     if extraction.extracted is None:
         return {}
@@ -102,8 +102,8 @@ def _marks(extraction: Extraction, page: int, height: float) -> list[Mark]:
     return [
         Mark(
             id=_mark_id(index, number),
-            of=place_of("", name),
-            at=_placed(box, height, margin=MARGIN),
+            of=join_pointer("", name),
+            at=_place(box, height, margin=MARGIN),
             doubtful=source.confidence < SURE,
         )
         for index, (name, source) in enumerate(extraction.extracted.sources.items())
@@ -170,13 +170,13 @@ def _height(page: PageContent) -> float:
     return round(WIDTH * min(max(page.height / page.width, 0.05), 20.0), 1)
 
 
-def _words(words: Sequence[Word], height: float) -> list[Placed]:
-    return [_placed(word.box, height, word.text) for word in words[:MAX_WORDS]]
+def _words(words: Sequence[Word], height: float) -> list[PlacedText]:
+    return [_place(word.box, height, word.text) for word in words[:MAX_WORDS]]
 
 
-def _placed(box: Box, height: float, text: str = "", *, margin: float = 0.0) -> Placed:
+def _place(box: Box, height: float, text: str = "", *, margin: float = 0.0) -> PlacedText:
     x0, y0, x1, y1 = box
-    return Placed(
+    return PlacedText(
         x=round(x0 * WIDTH - margin, 1),
         y=round(y0 * height - margin, 1),
         width=round(max((x1 - x0) * WIDTH, 0.1) + 2 * margin, 1),

@@ -25,18 +25,18 @@ HOME = "/console"
 """Where a sign-in leads that came from nowhere."""
 
 
-def require_local_path(given: str | None) -> str:
+def require_local_path(path: str | None) -> str:
     """Return a path of this site to go on to; anything else leads home."""
-    if not given or not given.startswith("/") or given.startswith("//"):
+    if not path or not path.startswith("/") or path.startswith("//"):
         return HOME
     # Browsers read a backslash as a slash, and leave out line ends and tabs.
-    if "\\" in given or not given.isprintable():
+    if "\\" in path or not path.isprintable():
         return HOME
     try:
-        parts = urlsplit(given)
+        parts = urlsplit(path)
     except ValueError:
         return HOME
-    return HOME if parts.scheme or parts.netloc else given
+    return HOME if parts.scheme or parts.netloc else path
 
 
 @router.get("/sign-in")
@@ -54,11 +54,11 @@ async def show(request: Request, state: State, next_path: Annotated[str, Query(a
 def _form(
     next_path: str, *, status: int = 200, notice: str | None = None, email: str = "", by_key: bool = False
 ) -> HTMLResponse:
-    shown = page(
+    response = page(
         "sign_in.html", code=status, reader=None, next=next_path, notice=notice, email=email, by_key=by_key
     )  # fmt: skip
-    send_origin_with_forms(shown)
-    return shown
+    send_origin_with_forms(response)
+    return response
 
 
 def _who(caller: Principal) -> str:
@@ -96,12 +96,12 @@ def describe_refusal(refused: TowpathError) -> str:
 
 
 async def _enter(request: Request, state: AppState, form: Mapping[str, str], entered: Response) -> None:
-    accounts, place = state.accounts, get_client_address(request)
+    accounts, address = state.accounts, get_client_address(request)
     if "key" in form:
-        key = await sign_ins.verify_key(accounts, form["key"], place=place)
+        key = await sign_ins.verify_key(accounts, form["key"], address=address)
         sign_in = await sign_ins.sign_in_key(accounts, key)
     else:
-        user = await sign_ins.verify_user(accounts, form.get("email", ""), form.get("password", ""), place=place)
+        user = await sign_ins.verify_user(accounts, form.get("email", ""), form.get("password", ""), address=address)
         sign_in = await sign_ins.sign_in_user(accounts, user)
     set_session_cookies(state, entered, sign_in)
 
@@ -109,7 +109,7 @@ async def _enter(request: Request, state: AppState, form: Mapping[str, str], ent
 @router.post("/sign-out")
 async def sign_out(request: Request, state: State) -> Response:
     """Ends the session: its cookie and its token are not taken any more."""
-    left = RedirectResponse("/sign-in", 303)
+    response = RedirectResponse("/sign-in", 303)
     try:
         visitor: Visitor | None = await read_visitor(request, state)
     except (UnauthorizedError, ForbiddenError):
@@ -117,5 +117,5 @@ async def sign_out(request: Request, state: State) -> Response:
     if visitor is not None:
         visitor.check_origin(request, await read_form(request))
         await sign_ins.sign_out(state.accounts, read_session_tokens(request))
-    clear_session_cookies(left)
-    return left
+    clear_session_cookies(response)
+    return response

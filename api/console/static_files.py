@@ -62,12 +62,12 @@ async def serve(request: Request) -> Response:
     Raises:
         HTTPException: 404, there is no such file.
     """
-    found = static_files().get(request.path_params["name"])
-    if found is None:
+    file = static_files().get(request.path_params["name"])
+    if file is None:
         raise HTTPException(404, "no such file")
-    fresh = request.path_params["digest"] == found.digest
+    fresh = request.path_params["digest"] == file.digest
     headers = {"Cache-Control": FOR_A_YEAR if fresh else "no-cache", "X-Content-Type-Options": "nosniff"}
-    return Response(found.body, media_type=found.media_type, headers=headers)
+    return Response(file.body, media_type=file.media_type, headers=headers)
 
 
 def mount_static(app: FastAPI) -> None:

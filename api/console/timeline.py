@@ -65,8 +65,8 @@ def build_timeline(events: Sequence[JobEvent]) -> list[Line]:
 
 def _line(event: JobEvent) -> Line:
     mark = MARKS.get(event.type, "plain")
-    if event.type in TELLERS:
-        return Line(event, *TELLERS[event.type](event.data), None, mark)
+    if event.type in DESCRIBE:
+        return Line(event, *DESCRIBE[event.type](event.data), None, mark)
     if event.type in TITLES:
         return Line(event, TITLES[event.type], _end(event.data), None, mark)
     words, whole = _facts(event.data)
@@ -146,7 +146,7 @@ def _json(data: Mapping[str, Any]) -> str:
     return text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}\n…"
 
 
-TELLERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
+DESCRIBE: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     EventType.PROGRESS: _progress,
     EventType.PHASE: lambda data: (f"Phase {data.get('phase', '')}", ""),
     EventType.STARTED: lambda data: ("Started", f"attempt {data.get('attempt', 1)}"),
@@ -155,4 +155,4 @@ TELLERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str]]] = {
     EventType.WARNING: _warning,
     EventType.PROVIDER_AWAY: _away,
 }
-"""The title and the words of the events that are told in a way of their own."""
+"""Functions that return the title and the words of an event, for events with words of their own."""

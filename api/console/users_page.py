@@ -43,7 +43,7 @@ class UserLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class OneTimeLink:
     """What is shown this once: a link for somebody, and whose it is."""
 
     title: str
@@ -55,7 +55,7 @@ async def _page(
     state: AppState,
     visitor: Visitor,
     *,
-    shown: Shown | None = None,
+    link: OneTimeLink | None = None,
     typed: dict[str, str] | None = None,
     refused: TowpathError | None = None,
     code: int = 200,
@@ -63,7 +63,7 @@ async def _page(
     """Return the page.
 
     Args:
-        shown: A link that was just made, the one time that it is shown.
+        link: A link that was just made, the one time that it is shown.
         typed: What was sent with a form that was refused.
     """
     caller = visitor.caller
@@ -72,7 +72,7 @@ async def _page(
         for row in await users.list_users(state.accounts, caller.organization)
     ]
     view: dict[str, Any] = {
-        "shown": shown,
+        "shown": link,
         "typed": typed or {},
         "lines": sorted(lines, key=lambda line: not line.row.active),
         "invitations": await users.list_invitations(state.accounts, caller.organization),
@@ -93,17 +93,17 @@ async def invite(request: Request, state: State, visitor: OwnerVisitor) -> Respo
     form = await read_form(request)
     check_editor(visitor, request, form, Role.OWNER)
     try:
-        made = await users.issue_invitation(state.accounts, visitor.caller, _invitation(form))
+        invitation = await users.issue_invitation(state.accounts, visitor.caller, _invitation(form))
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, typed=form, refused=refused)
-    shown = Shown(
-        title=f"The invitation of {made.email}",
-        secret=f"{public_base(request, state.settings)}{users.INVITATION_PATH}?token={made.invitation}",
+    link = OneTimeLink(
+        title=f"The invitation of {invitation.email}",
+        secret=f"{public_base(request, state.settings)}{users.INVITATION_PATH}?token={invitation.invitation}",
         why="Send it to this person alone: it makes them a user, once, within seven days. It is not shown again.",
     )
-    return await _page(state, visitor, shown=shown, code=201)
+    return await _page(state, visitor, link=link, code=201)
 
 
 def _invitation(form: dict[str, str]) -> InvitationBody:
@@ -136,13 +136,13 @@ async def change(request: Request, state: State, visitor: OwnerVisitor, user_id:
 
 
 def _change(form: dict[str, str]) -> UserChange:
-    wanted: dict[str, object] = {}
+    changes: dict[str, object] = {}
     if "role" in form:
-        wanted["role"] = form["role"]
+        changes["role"] = form["role"]
     if "active" in form:
-        wanted["active"] = form["active"] == "yes"
+        changes["active"] = form["active"] == "yes"
     try:
-        return UserChange.model_validate(wanted)
+        return UserChange.model_validate(changes)
     except ValidationError as error:
         raise BadInputError("the role is not one of those on the page", field="role") from error
 
@@ -159,13 +159,13 @@ async def logout(request: Request, state: State, visitor: OwnerVisitor, user_id:
 async def reset(request: Request, state: State, visitor: OwnerVisitor, user_id: UUID) -> Response:
     """Makes a reset, whose link is on this page and nowhere else."""
     check_editor(visitor, request, await read_form(request), Role.OWNER)
-    made = await users.issue_reset(state.accounts, visitor.caller, user_id)
-    shown = Shown(
-        title=f"A new password for {made.email}",
-        secret=f"{public_base(request, state.settings)}{made.path}?token={made.token}",
+    grant = await users.issue_reset(state.accounts, visitor.caller, user_id)
+    link = OneTimeLink(
+        title=f"A new password for {grant.email}",
+        secret=f"{public_base(request, state.settings)}{grant.path}?token={grant.token}",
         why="Send it to this person alone: it sets a new password, once, within 24 hours. It is not shown again.",
     )
-    return await _page(state, visitor, shown=shown, code=201)
+    return await _page(state, visitor, link=link, code=201)
 
 
 @router.post("/{user_id}/remove")

@@ -92,13 +92,13 @@ class Visitor:
         self.check_origin(request, form)
 
     def check_origin(self, request: Request, form: Mapping[str, str]) -> None:
-        """The second half of `check`.
+        """Check the second half of `check`: that a write comes from a page of ours.
 
         Raises:
             ForbiddenError: The CSRF token is not the session's.
         """
-        given = request.headers.get(CSRF_HEADER) or form.get("csrf")
-        if self.csrf is not None and not is_same_csrf(given, self.csrf):
+        token = request.headers.get(CSRF_HEADER) or form.get("csrf")
+        if self.csrf is not None and not is_same_csrf(token, self.csrf):
             raise ForbiddenError("this form is too old; open the page again and repeat it")
 
 
@@ -124,7 +124,7 @@ async def read_thread_visitor(request: Request, state: AppState, conversation_id
     """
     try:
         visitor = await read_visitor(request, state)
-        found = await get_conversation(state.ai, visitor.caller, conversation_id)
+        conversation = await get_conversation(state.ai, visitor.caller, conversation_id)
     except (UnauthorizedError, ForbiddenError, NotFoundError):
         link = await _link_of(request, state, conversation_id)
         if link is None:
@@ -132,7 +132,7 @@ async def read_thread_visitor(request: Request, state: AppState, conversation_id
         note_caller(request.scope, organization=link.organization)
         await count_request(request, state, link.organization)
         return await _linked(state, link, conversation_id)
-    return visitor, found
+    return visitor, conversation
 
 
 async def _link_of(request: Request, state: AppState, conversation_id: UUID) -> ChatPass | None:
@@ -163,9 +163,9 @@ def refuse_other_sites(request: Request, state: AppState) -> None:
     Raises:
         ForbiddenError: From another site.
     """
-    told = request.headers.get("sec-fetch-site")
-    if told is not None:
-        if told not in SAME_SITE:
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        if site not in SAME_SITE:
             raise ForbiddenError(OTHER_SITE)
         return
     # An older browser tells it by the origin alone; what is no browser tells nothing.

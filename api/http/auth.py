@@ -51,16 +51,16 @@ def read_credential(request: Request) -> str | None:
     Raises:
         UnauthorizedError: Two different ones, or an Authorization header of another kind.
     """
-    found: set[str] = set()
+    credentials: set[str] = set()
     for value in request.headers.getlist("authorization"):
         kind, _, credential = value.strip().partition(" ")
         if kind.lower() != "bearer" or not credential.strip():
             raise UnauthorizedError("Authorization must be `Bearer <key>`")
-        found.add(normalize_credential(credential))
-    found |= {normalize_credential(value) for value in request.headers.getlist("x-api-key") if value.strip()}
-    if len(found) > 1:
+        credentials.add(normalize_credential(credential))
+    credentials |= {normalize_credential(value) for value in request.headers.getlist("x-api-key") if value.strip()}
+    if len(credentials) > 1:
         raise UnauthorizedError("the request carries two different keys")
-    return next(iter(found), None)
+    return next(iter(credentials), None)
 
 
 async def authenticate(
@@ -77,11 +77,11 @@ async def authenticate(
         LimitReachedError: The organization has used up its requests.
     """
     # A route that takes a body has asked before it was read.
-    known: Principal | None = request.scope.get(CALLER)
-    if known is None:
-        known = request.scope[CALLER] = await _caller_of(request, state)
-        await count_request(request, state, known.organization)
-    return known
+    caller: Principal | None = request.scope.get(CALLER)
+    if caller is None:
+        caller = request.scope[CALLER] = await _caller_of(request, state)
+        await count_request(request, state, caller.organization)
+    return caller
 
 
 async def _caller_of(request: Request, state: AppState) -> Principal:
@@ -142,9 +142,9 @@ async def read_session(request: Request, state: AppState) -> Session:
     return session
 
 
-def is_same_csrf(given: str | None, expected: str) -> bool:
+def is_same_csrf(token: str | None, expected: str) -> bool:
     """Return whether a write carries its session's CSRF token; takes as long for every wrong one."""
-    return hmac.compare_digest((given or "").encode(), expected.encode())
+    return hmac.compare_digest((token or "").encode(), expected.encode())
 
 
 def read_session_tokens(request: Request) -> list[str]:
@@ -192,8 +192,8 @@ async def exchange_chat_link(state: AppState, token: str, conversation_id: UUID)
     """
     claims = await _chat_claims(state, token, "chat", conversation_id)
     left = max(int(claims["exp"] - time.time()), 1)
-    kept = {name: claims[name] for name in ("sub", "org", "write", "jti")} | {"csrf": secrets.token_urlsafe(24)}
-    return sign_token(state.secret, kept, "chat-page", left), left
+    page_claims = {name: claims[name] for name in ("sub", "org", "write", "jti")} | {"csrf": secrets.token_urlsafe(24)}
+    return sign_token(state.secret, page_claims, "chat-page", left), left
 
 
 async def read_chat_pass(state: AppState, cookie: str, conversation_id: UUID) -> ChatPass:
@@ -288,6 +288,6 @@ Owner = Annotated[Principal, Depends(require(Role.OWNER, Scope.WRITE))]
 
 @declare_needs(Role.ADMIN, Scope.READ, unless="`TOWPATH_DOCS_OPEN` lets everyone in")
 async def docs_reader(request: Request, state: State) -> None:
-    """Who may read `/docs`: everyone where the setting says so, else admins."""
+    """Let everyone read `/docs` where the setting says so, else admins."""
     if not state.settings.docs_open:
         await require(Role.ADMIN, Scope.READ)(await authenticate(request, state))

@@ -67,7 +67,7 @@ def body_of(model: type[BaseModel], *, file: bool = False, text: str | None = No
     """
     schema = model.model_json_schema(by_alias=True)
     example = schema.pop("example", None)
-    whole = _inlined(schema, schema.pop("$defs", {}), 0)
+    whole = _inline(schema, schema.pop("$defs", {}), 0)
     content: dict[str, Any] = {"application/json": {"schema": whole, "example": example}}
     if file:
         document = {"type": "string", "format": "binary", "description": "The document itself."}
@@ -78,16 +78,16 @@ def body_of(model: type[BaseModel], *, file: bool = False, text: str | None = No
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _inlined(node: Any, known: dict[str, Any], depth: int) -> Any:
+def _inline(node: Any, definitions: dict[str, Any], depth: int) -> Any:
     """Return a schema without references: what nobody else uses has no place among the document's components."""
     if isinstance(node, list):
-        return [_inlined(one, known, depth) for one in node]
+        return [_inline(item, definitions, depth) for item in node]
     if not isinstance(node, dict):
         return node
     target = node.get("$ref")
     if isinstance(target, str):
         if depth > MAX_DEPTH:
             return {}
-        more = {name: value for name, value in node.items() if name != "$ref"}
-        return {**_inlined(known.get(target.rpartition("/")[2], {}), known, depth + 1), **more}
-    return {name: _inlined(value, known, depth) for name, value in node.items()}
+        siblings = {name: value for name, value in node.items() if name != "$ref"}
+        return {**_inline(definitions.get(target.rpartition("/")[2], {}), definitions, depth + 1), **siblings}
+    return {name: _inline(value, definitions, depth) for name, value in node.items()}

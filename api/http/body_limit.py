@@ -77,8 +77,8 @@ def body_size(scope: Scope) -> int:
 
 def too_large(limit: int, setting: str | None) -> TooLargeError:
     """Says which limit a body is beyond."""
-    told = f", the limit of TOWPATH_{setting.upper()}" if setting else ""
-    return TooLargeError(f"the body is larger than {limit} bytes{told}")
+    suffix = f", the limit of TOWPATH_{setting.upper()}" if setting else ""
+    return TooLargeError(f"the body is larger than {limit} bytes{suffix}")
 
 
 class _Meter:
@@ -101,7 +101,7 @@ class _Meter:
         self._rate, self._grace = settings.upload_min_rate, settings.upload_grace_seconds
         # Each byte that comes lets it wait a little more, up to the grace.
         self._credit = self._grace
-        self._left = self._longest = settings.upload_seconds
+        self._remaining = self._longest = settings.upload_seconds
         self.size = 0
         self._lingers = False
 
@@ -119,13 +119,13 @@ class _Meter:
         self._check()
         began = time.monotonic()
         try:
-            async with asyncio.timeout(min(self._credit, self._left) if self._rate else self._left):
+            async with asyncio.timeout(min(self._credit, self._remaining) if self._rate else self._remaining):
                 message = await self._receive()
         except TimeoutError as error:
             raise self._too_slow(time.monotonic() - began) from error
         # Only what the client lets wait counts: whoever reads may take as long as it needs.
         waited = time.monotonic() - began
-        self._left -= waited
+        self._remaining -= waited
         if message["type"] != "http.request":
             self._whole = True
             return message
@@ -138,7 +138,7 @@ class _Meter:
         return message
 
     def _too_slow(self, waited: float) -> SlowBodyError:
-        if self._left <= waited:
+        if self._remaining <= waited:
             return SlowBodyError(
                 f"the body took longer than {self._longest:g} s, the limit of TOWPATH_UPLOAD_SECONDS;"
                 f" {self.size} bytes had come"

@@ -8,12 +8,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-ASKED = (
+REQUEST_HEADERS = (
     "Authorization", "X-API-Key", "Content-Type", "Content-Encoding", "Idempotency-Key", "Last-Event-ID", "Prefer",
     "Cache-Control", "Towpath-Deadline", "Towpath-Webhook-Url", "Towpath-Webhook-Secret", "Towpath-Webhook-Metadata",
     "X-Client-Origin", "X-Request-Id",
 )  # fmt: skip
-TOLD = (
+RESPONSE_HEADERS = (
     "X-Request-Id", "Retry-After", "Location", "Warning", "Allow", "WWW-Authenticate", "Idempotency-Replayed",
     "Preference-Applied", "X-Total-Count", "Towpath-Webhook-Secret", "Towpath-Total-Rows", "Towpath-Total-Rows-Exact",
     "Towpath-Truncated", "Content-Disposition", "RateLimit", "RateLimit-Policy",
@@ -35,8 +35,8 @@ def with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         app,
         allow_origins=origins,
         allow_methods=METHODS,
-        allow_headers=ASKED,
-        expose_headers=TOLD,
+        allow_headers=REQUEST_HEADERS,
+        expose_headers=RESPONSE_HEADERS,
         allow_credentials=False,
         max_age=PREFLIGHT_SECONDS,
     )

@@ -66,11 +66,11 @@ class _Watched:
         self._send = send
         # One at a time: a body is not read faster than the handler takes it, and its limits stay the handler's.
         self._messages: asyncio.Queue[Message | Exception] = asyncio.Queue(maxsize=1)
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
         if scope["method"] in SAFE_METHODS:
-            self._asked.set()
+            self._requested.set()
         self._begun = False
-        self._left = False
+        self._has_left = False
 
     async def run(self, app: ASGIApp) -> None:
         handler = asyncio.ensure_future(app(self._scope, self._hand, self._relay))
@@ -78,7 +78,7 @@ class _Watched:
         try:
             await handler
         except asyncio.CancelledError:
-            if not self._left:
+            if not self._has_left:
                 raise
             logger.info(
                 "%s %s: the client has left, request %s",
@@ -92,7 +92,7 @@ class _Watched:
                 await lookout
 
     async def _hand(self) -> Message:
-        self._asked.set()
+        self._requested.set()
         message = await self._messages.get()
         if isinstance(message, Exception):
             raise message
@@ -105,7 +105,7 @@ class _Watched:
     async def _look(self, handler: asyncio.Future[None]) -> None:
         """Hand the client's messages on; when it leaves before the answer has begun, end the handler."""
         # A body is not read before the handler wants it: who asks may have no key.
-        await self._asked.wait()
+        await self._requested.wait()
         try:
             while (message := await self._receive())["type"] != "http.disconnect":
                 await self._messages.put(message)
@@ -113,7 +113,7 @@ class _Watched:
             await self._messages.put(error)
             return
         if not self._begun and not handler.done():
-            self._left = True
+            self._has_left = True
             handler.cancel()
         while True:
             # Who asks hears of it as often as it asks.

@@ -71,7 +71,9 @@ def answer_error(request: Request, error: TowpathError) -> JSONResponse:
     """Return the answer to one of our own errors."""
     if isinstance(error, BadInputError) and _lists(request):
         kind = "missing" if error.code is ErrorCode.MISSING_FIELD else error.code.lower()
-        return _list(request, error.code, [{"loc": ["body", *_place(error.field)], "msg": error.detail, "type": kind}])
+        return _list(
+            request, error.code, [{"loc": ["body", *_split_field(error.field)], "msg": error.detail, "type": kind}]
+        )
     headers: dict[str, str] = {}
     if error.retry_after is not None or error.status in SLOW_DOWN:
         headers["Retry-After"] = str(error.retry_after or RETRY_SECONDS)
@@ -90,8 +92,8 @@ def answer_error(request: Request, error: TowpathError) -> JSONResponse:
 def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
     code, detail = summarize_errors(error.errors())
     if _lists(request):
-        told = [{"loc": each["loc"], "msg": describe_error(each), "type": each["type"]} for each in error.errors()]
-        return _list(request, code, told)
+        errors = [{"loc": each["loc"], "msg": describe_error(each), "type": each["type"]} for each in error.errors()]
+        return _list(request, code, errors)
     return _answer(request, 400, code, detail)
 
 
@@ -111,7 +113,7 @@ def _list(request: Request, code: ErrorCode, errors: list[dict[str, Any]]) -> JS
     return JSONResponse(body, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-def _place(field: str | None) -> list[str | int]:
+def _split_field(field: str | None) -> list[str | int]:
     parts = re.findall(r"\[(\d+)\]|([^.\[\]]+)", field or "")
     return [int(number) if number else name for number, name in parts]
 
@@ -134,7 +136,7 @@ def _http(request: Request, error: HTTPException) -> JSONResponse:
     return _answer(request, error.status_code, code, detail, headers)
 
 
-def _away(request: Request, error: Exception) -> JSONResponse:
+def _answer_unavailable(request: Request, error: Exception) -> JSONResponse:
     logger.warning("%s %s: a part does not answer: %s", request.method, shown_path(request.url.path), error)
     detail = "a part of the system does not answer now; try again"
     return _answer(request, 503, ErrorCode.UNAVAILABLE, detail, {"Retry-After": str(RETRY_SECONDS)})
@@ -146,7 +148,7 @@ def _database(request: Request, error: Exception) -> JSONResponse:
         logger.warning("%s %s: %s, request %s", request.method, shown_path(request.url.path), cause, request_id())
         return _answer(request, 503, ErrorCode.QUERY_TOO_SLOW, TOO_SLOW, {"Retry-After": str(RETRY_SECONDS)})
     if is_away(cause):
-        return _away(request, error)
+        return _answer_unavailable(request, error)
     return _unexpected(request, error)
 
 
@@ -165,8 +167,8 @@ def add_error_handlers(app: FastAPI) -> None:
         HTTPException: _http,
         psycopg.Error: _database,
         DBAPIError: _database,
-        PoolTimeout: _away,
-        RPCError: _away,
+        PoolTimeout: _answer_unavailable,
+        RPCError: _answer_unavailable,
         Exception: _unexpected,
     }
     for kind, handler in handlers.items():

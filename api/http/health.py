@@ -70,9 +70,9 @@ class Probes:
         """Return how everything is."""
         async with self._asking:
             if self._last is None or time.monotonic() - self._at > SAME_SECONDS:
-                found = await self._ask()
-                self._tell(found)
-                self._last, self._at = found, time.monotonic()
+                health = await self._ask()
+                self._log_change(health)
+                self._last, self._at = health, time.monotonic()
             return self._last
 
     async def _ask(self) -> Health:
@@ -87,19 +87,19 @@ class Probes:
             self._queues(),
         )
         parts = dict(zip(("postgres", "temporal", "chroma", "llm"), states, strict=True))
-        fine = FINE.issuperset(parts.values()) and all(one.pollers for one in queues.values())
+        fine = FINE.issuperset(parts.values()) and all(workers.pollers for workers in queues.values())
         taking = parts["postgres"] is parts["temporal"] is PartState.READY
         status = Readiness.NOT_READY if not taking else Readiness.READY if fine else Readiness.DEGRADED
         return Health(status=status, parts=parts, queues=queues)
 
-    def _tell(self, found: Health) -> None:
+    def _log_change(self, health: Health) -> None:
         """Log a change, with the names of what is amiss."""
         before = Readiness.READY if self._last is None else self._last.status
-        if found.status is before:
+        if health.status is before:
             return
-        amiss = [f"{name} is {state}" for name, state in found.parts.items() if state not in FINE]
-        amiss += [f"no worker polls {queue}" for queue, one in found.queues.items() if not one.pollers]
-        logger.warning("%s%s", found.status, f": {', '.join(amiss)}" if amiss else "")
+        amiss = [f"{name} is {state}" for name, state in health.parts.items() if state not in FINE]
+        amiss += [f"no worker polls {queue}" for queue, workers in health.queues.items() if not workers.pollers]
+        logger.warning("%s%s", health.status, f": {', '.join(amiss)}" if amiss else "")
 
     async def _state(self, name: str, question: Awaitable[None]) -> PartState:
         try:
@@ -146,13 +146,13 @@ class Probes:
             return {queue: QueueHealth(pollers=None) for queue in Queue}
         self._causes.pop("the list of task queues", None)
         return {
-            queue: QueueHealth(pollers=len(_workers(queue, beats, those)))
+            queue: QueueHealth(pollers=len(select_workers(queue, beats, those)))
             for queue, those in zip(Queue, polled, strict=True)
         }
 
     async def _beats(self) -> Beats:
         """Return the workers that have told the server of themselves; none from a server that does not take it."""
-        found: Beats = {}
+        beats: Beats = {}
         page = b""
         while True:
             request = ListWorkersRequest(namespace=self._client.namespace, page_size=1000, next_page_token=page)
@@ -162,14 +162,14 @@ class Probes:
                 if error.status in {RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.INVALID_ARGUMENT}:
                     return {}
                 raise
-            for one in answer.workers_info:
-                beat = one.worker_heartbeat
+            for worker in answer.workers_info:
+                beat = worker.worker_heartbeat
                 young = time.time() - beat.heartbeat_time.ToSeconds() < HEARTBEAT_SECONDS
                 takes = beat.status == WorkerStatus.WORKER_STATUS_RUNNING
-                found[beat.task_queue, beat.worker_identity] = young and takes
+                beats[beat.task_queue, beat.worker_identity] = young and takes
             page = answer.next_page_token
             if not page:
-                return found
+                return beats
 
     async def _polls(self, queue: Queue) -> set[str]:
         """Return the workers that have asked for each kind of a queue's tasks a moment ago."""
@@ -183,10 +183,12 @@ class Probes:
             timeout=RPC,
         )
         now = time.time()
-        return {one.identity for one in answer.pollers if now - one.last_access_time.ToSeconds() < POLL_SECONDS}
+        return {
+            poller.identity for poller in answer.pollers if now - poller.last_access_time.ToSeconds() < POLL_SECONDS
+        }
 
 
-def _workers(queue: Queue, beats: Beats, polled: set[str]) -> set[str]:
-    """Who serves a queue: by heartbeat, which one sends whose slots are all taken too; of others the polls tell."""
+def select_workers(queue: Queue, beats: Beats, polled: set[str]) -> set[str]:
+    """Return who serves a queue: by heartbeat, which a worker sends even when busy; without one, by its polls."""
     alive = {worker for (served, worker), lives in beats.items() if lives and served == queue}
     return alive | {worker for worker in polled if (queue, worker) not in beats}

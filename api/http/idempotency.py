@@ -1,7 +1,7 @@
 """The header `Idempotency-Key`: the first answer is kept for 24 h, in the transaction of the effect itself.
 
-Three ways: `Slot` inside a route's own transaction; `once` around an effect of several transactions;
-`job_once` where the answer is what a job brings, so that a repeat waits for the same job.
+Three ways: `Slot` inside a route's own transaction; `respond_once` around an effect of several transactions;
+`accept_job_once` where the answer is what a job brings, so that a repeat waits for the same job.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from towpath.accounts.types import Principal
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
 from towpath.db.engine import Connection
-from towpath.jobs.idempotency import Remembered, Slot
+from towpath.jobs.idempotency import Slot, StoredResponse
 from towpath.jobs.store.tables import JobRow
 
 IdempotencyKey = Annotated[
@@ -32,7 +32,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-def replay(known: Remembered, digest: bytes) -> Response:
+def replay(known: StoredResponse, digest: bytes) -> Response:
     """Give the first answer to a key again.
 
     Raises:
@@ -52,7 +52,7 @@ def digest_of(body: BaseModel) -> bytes:
     return hashlib.sha256(body.model_dump_json().encode()).digest()
 
 
-async def once(
+async def respond_once(
     state: AppState,
     slot: Slot,
     digest: bytes,
@@ -75,16 +75,16 @@ async def once(
     if slot.key is None:
         return json_answer(await effect(state), status)
     async with state.db.joined() as (db, connection):
-        if known := await slot.open(connection):
+        if known := await slot.claim(connection):
             return replay(known, digest)
         body = await effect(replace(state, db=db))
         stored = body if secret is None else {name: value for name, value in body.items() if name != secret}
-        await slot.keep(connection, digest, status, stored)
+        await slot.save(connection, digest, status, stored)
     return json_answer(body, status)
 
 
-async def job_once(
+async def accept_job_once(
     state: AppState, slot: Slot, digest: bytes, job: JobRow, create: Callable[[Connection, JobRow], Awaitable[object]]
 ) -> JobRow:
-    """Accept a job and start it, or find the one that the first request made."""
+    """Accept a job and start it, or return the one of the first request."""
     return await state.jobs.accept_once(slot, digest, job, create)

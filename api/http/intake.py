@@ -91,7 +91,7 @@ def _check_place(raw: bytes, field: str) -> str:
 
 
 async def checked_body(request: Request) -> None:
-    """A dependency of every route: a JSON body that the framework has read holds nothing that cannot be stored.
+    """Check, as a dependency of every route, that a JSON body holds nothing that cannot be stored.
 
     Routes that read their body themselves do so by `read_json`, which is the same check.
 

@@ -12,7 +12,7 @@ from towpath.api.http.deadlines import read_deadline
 from towpath.api.http.idempotency import replay, slot_of
 from towpath.api.http.responses import json_answer
 from towpath.api.http.state import AppState
-from towpath.api.webhook_targets import read_target
+from towpath.api.http.webhook_fields import read_job_endpoint
 from towpath.enrichment.service.accepting import accept_job
 from towpath.enrichment.service.starts import JobDraft
 from towpath.jobs.store.tables import JobRow
@@ -63,7 +63,7 @@ async def start_job(
         created_by=caller.key_id,
         window_size=state.settings.window,
     )
-    target = await read_target(request, state, webhook)
+    target = await read_job_endpoint(request, state, webhook)
     await state.limits.assert_room_for_bytes(caller.organization)
     accepted = await accept_job(
         state.db,

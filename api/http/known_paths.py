@@ -35,16 +35,16 @@ def find_methods(request: Request) -> list[str]:
 
 
 def join_with_or(words: Sequence[str]) -> str:
-    """Words of which one is to be chosen: `GET, POST or DELETE`."""
-    shown = [word for word in words if word != "HEAD"] or list(words)
-    return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    """Join words of which one is to be chosen: `GET, POST or DELETE`."""
+    listed = [word for word in words if word != "HEAD"] or list(words)
+    return " or ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
 
 
 def describe_unknown_path(request: Request) -> str:
-    """That a path is not served, and which one may have been meant."""
+    """Return a sentence that a path is not served, with the one that may have been meant."""
     path = request.scope["path"]
-    found = iter_route_contexts(request.app.routes)
-    known = [str(one.path) for one in found if getattr(one, "include_in_schema", False)]
-    near = find_nearest_path(path[:MAX_SHOWN], known)
-    shown = path if len(path) <= MAX_SHOWN else f"{path[:MAX_SHOWN]}..."
-    return f"nothing is served at {shown}" + (f"; did you mean {near}?" if near else "")
+    contexts = iter_route_contexts(request.app.routes)
+    paths = [str(context.path) for context in contexts if getattr(context, "include_in_schema", False)]
+    near = find_nearest_path(path[:MAX_SHOWN], paths)
+    short = path if len(path) <= MAX_SHOWN else f"{path[:MAX_SHOWN]}..."
+    return f"nothing is served at {short}" + (f"; did you mean {near}?" if near else "")

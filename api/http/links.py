@@ -50,5 +50,5 @@ def _trusted(host: str, settings: Settings) -> bool:
 def _own(server: tuple[str, int | None] | None, settings: Settings) -> str:
     """Return the address at which the request came in: the server's own, which no header changes."""
     host, port = server or (settings.host, settings.port)
-    shown = format_url_host(host)
-    return f"{shown}:{port}" if port else shown
+    literal = format_url_host(host)
+    return f"{literal}:{port}" if port else literal

@@ -30,7 +30,7 @@ def media_type(headers: Headers) -> str:
     return SAME.get(media, media)
 
 
-def settle_media(scope: Scope, taken: Iterable[str]) -> UnsupportedMediaTypeError | None:
+def settle_media(scope: Scope, accepted: Iterable[str]) -> UnsupportedMediaTypeError | None:
     """Settle what a request's body is read as.
 
     A body without a type, or with the one that curl gives to every `-d`, is JSON where JSON is taken. From a
@@ -38,12 +38,12 @@ def settle_media(scope: Scope, taken: Iterable[str]) -> UnsupportedMediaTypeErro
 
     Args:
         scope: Of the request; its `Content-Type` is set to what the body is read as.
-        taken: The types that the route takes.
+        accepted: The types that the route takes.
 
     Returns:
         Why the body cannot be read; None: it can, or there is none.
     """
-    headers, types = Headers(scope=scope), list(taken)
+    headers, types = Headers(scope=scope), list(accepted)
     media = media_type(headers)
     if media in types or (JSON in types and media.endswith("+json")):
         return None
@@ -53,5 +53,5 @@ def settle_media(scope: Scope, taken: Iterable[str]) -> UnsupportedMediaTypeErro
     if JSON in types and media in {"", FORM} and not browser:
         MutableHeaders(scope=scope)["content-type"] = JSON
         return None
-    said = f"Content-Type {media[:100]} is not understood" if media else "Content-Type is missing"
-    return UnsupportedMediaTypeError(f"{said}; send {' or '.join(types)}", field="Content-Type")
+    problem = f"Content-Type {media[:100]} is not understood" if media else "Content-Type is missing"
+    return UnsupportedMediaTypeError(f"{problem}; send {' or '.join(types)}", field="Content-Type")

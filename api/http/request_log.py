@@ -22,7 +22,7 @@ from towpath.api.http.requests import caller_of, request_id, shown_path
 
 logger = logging.getLogger("towpath.requests")
 
-LEFT = 499
+CLIENT_LEFT = 499
 """The client went before the answer began; no standard status says that, this one of nginx is widely known."""
 WORD = re.compile(r"[A-Za-z0-9._~:/{}\-]+")
 
@@ -62,30 +62,30 @@ class _Answer:
         self._receive = receive
         self._send = send
         self._read = not {name for name, _ in scope["headers"]} & {b"content-length", b"transfer-encoding"}
-        self._left = False
+        self._has_left = False
         self._whole = False
         self.status = 0
         self.end: str | None = None
 
     async def receive(self) -> Message:
         message = await self._receive()
-        self._left |= message["type"] == "http.disconnect" and not self._whole
+        self._has_left |= message["type"] == "http.disconnect" and not self._whole
         self._read |= message["type"] == "http.request" and not message.get("more_body", False)
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             await self._look()
-            self.status = LEFT if self._left else message["status"]
+            self.status = CLIENT_LEFT if self._has_left else message["status"]
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
             self._whole = True
-            self.end = "left" if self._left else None
+            self.end = "left" if self._has_left else None
         await self._send(message)
 
     async def _look(self) -> None:
         """Ask the server whether the client is still there: nobody else does before a plain answer."""
         # One whose body was not read is told to send it when it is asked for; it is not asked for now.
-        if self._left or not self._read:
+        if self._has_left or not self._read:
             return
         asking = asyncio.ensure_future(self._wait_until_left())
         try:
@@ -95,19 +95,19 @@ class _Answer:
             asking.cancel()
 
     async def _wait_until_left(self) -> None:
-        while not self._left:
+        while not self._has_left:
             await self.receive()
 
     def fail(self, error: BaseException) -> None:
         """Note how it ended without a whole answer."""
-        raised = 500 if isinstance(error, Exception) else LEFT
-        self.status = self.status or (LEFT if self._left else raised)
-        self.end = "left" if self._left else "error" if isinstance(error, Exception) else "cancelled"
+        raised = 500 if isinstance(error, Exception) else CLIENT_LEFT
+        self.status = self.status or (CLIENT_LEFT if self._has_left else raised)
+        self.end = "left" if self._has_left else "error" if isinstance(error, Exception) else "cancelled"
 
     def finish(self) -> None:
         """Note that a stream stopped before its end: its client left, or the server stops."""
         if not self._whole and self.end is None:
-            self.status, self.end = self.status or LEFT, "left" if self._left else "cut"
+            self.status, self.end = self.status or CLIENT_LEFT, "left" if self._has_left else "cut"
 
 
 def _line(scope: Scope, answer: _Answer, milliseconds: float) -> str:

@@ -41,8 +41,8 @@ def request_id() -> str:
 
 def shown_path(path: str) -> str:
     """Return a path as it may stand in a log: without keys and tokens, and not endless."""
-    shown = CODEC_TOKEN.sub("/codec/.../", KEY.sub(r"\1...", path))
-    return shown if len(shown) <= MAX_PATH else f"{shown[:MAX_PATH]}..."
+    masked = CODEC_TOKEN.sub("/codec/.../", KEY.sub(r"\1...", path))
+    return masked if len(masked) <= MAX_PATH else f"{masked[:MAX_PATH]}..."
 
 
 class HeadRequests:
@@ -83,9 +83,9 @@ class HeadRequests:
         await self._app({**scope, "method": "GET"}, until_gone, head_alone)
 
 
-def usable_or_new(given: str) -> str:
+def usable_or_new(request_id: str) -> str:
     """Return the id that a client sent if it can stand in a log line, else a new one."""
-    return given if USABLE.fullmatch(given) else str(uuid4())
+    return request_id if USABLE.fullmatch(request_id) else str(uuid4())
 
 
 def add_request_ids(app: FastAPI) -> None:

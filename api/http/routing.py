@@ -78,26 +78,26 @@ class ApiRoute(APIRoute):
         if self.body_field is None:
             return None
         kinds = [self.body_field.field_info.annotation, *getattr(self.body_field.field_info.annotation, "__args__", ())]
-        return next((one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel)), None)
+        return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
     @property
     def authenticates(self) -> Callable[[Request, AppState], Coroutine[Any, Any, Principal]] | None:
         """Who finds the caller of a route whose body the framework reads; None: anybody may call, or there is none."""
         if self.body_field is None:
             return None
-        calls = [one.call for one in _flat(self.dependant)]
-        return next((one for one in (authenticate, authenticate_embeddings) if one in calls), None)
+        calls = [dependant.call for dependant in _flat(self.dependant)]
+        return next((check for check in (authenticate, authenticate_embeddings) if check in calls), None)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of FastAPI, with the body's type settled before it and its errors worded after it."""
         handle = super().get_route_handler()
-        settled = self.media_types
+        media_types = self.media_types
         authenticates = self.authenticates
         limit: str | None = (self.openapi_extra or {}).get(BODY_LIMIT)
 
         async def settle(request: Request) -> Response:
-            unread = settle_media(request.scope, settled) if settled else None
-            if not settled and request.headers.get("content-length", "0") not in {"0", "2"}:  # nothing, or `{}`
+            unread = settle_media(request.scope, media_types) if media_types else None
+            if not media_types and request.headers.get("content-length", "0") not in {"0", "2"}:  # nothing, or `{}`
                 add_header(request.scope, "Warning", '199 towpath "body ignored: nothing is read from one here"')
             request.scope[UNREAD] = unread
             if authenticates is not None:
@@ -108,11 +108,11 @@ class ApiRoute(APIRoute):
             try:
                 return await handle(request)
             except RequestValidationError as error:
-                errors = _named(self.body_model, error)
-                if all(one["type"] != UNKNOWN_PARAMETER for one in errors):
+                errors = _suggest_names(self.body_model, error)
+                if all(each["type"] != UNKNOWN_PARAMETER for each in errors):
                     # Told with the others, though the endpoint was not reached.
                     errors = _unknown(request.query_params, self.parameters, "query") + errors
-                if unread is not None and any(list(one["loc"]) == ["body"] for one in errors):
+                if unread is not None and any(list(each["loc"]) == ["body"] for each in errors):
                     raise unread from error
                 raise RequestValidationError(errors, body=error.body) from error
 
@@ -121,15 +121,17 @@ class ApiRoute(APIRoute):
 
 def _flat(dependant: Dependant) -> Iterator[Dependant]:
     """What a route depends on, directly or not."""
-    for one in dependant.dependencies:
-        yield one
-        yield from _flat(one)
+    for child in dependant.dependencies:
+        yield child
+        yield from _flat(child)
 
 
 def _careful(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     """The endpoint, called after everything about the request was looked at: also who asks, which comes first."""
     signature = inspect.signature(endpoint)
-    own = next((name for name, one in signature.parameters.items() if one.annotation in {Request, "Request"}), None)
+    own = next(
+        (name for name, parameter in signature.parameters.items() if parameter.annotation in {Request, "Request"}), None
+    )
     name = own or "request_at_hand"
 
     @functools.wraps(endpoint)
@@ -150,11 +152,11 @@ def _careful(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 
 async def _refuse_unknown(request: Request) -> None:
     route = request.scope["route"]
-    refuse_unknown(request.query_params, route.parameters, place="query")
+    refuse_unknown(request.query_params, route.parameters, source="query")
     single = [name for name in route.parameters if name not in route.lists]
     if twice := [name for name in single if len(request.query_params.getlist(name)) > 1]:
-        told = {"type": "repeated_parameter", "msg": "is there twice", "input": None}
-        raise RequestValidationError([{**told, "loc": ("query", name)} for name in twice])
+        template = {"type": "repeated_parameter", "msg": "is there twice", "input": None}
+        raise RequestValidationError([{**template, "loc": ("query", name)} for name in twice])
     unread: UnsupportedMediaTypeError | None = request.scope.get(UNREAD)
     if unread is not None:
         raise unread
@@ -163,81 +165,81 @@ async def _refuse_unknown(request: Request) -> None:
 
 
 def refuse_unknown(
-    given: Iterable[str], known: Iterable[str], *, place: str = "body", within: str | None = None
+    names: Iterable[str], known: Iterable[str], *, source: str = "body", within: str | None = None
 ) -> None:
     """Refuse names that are not known.
 
     Args:
-        given: The names of a request's parameters or fields.
+        names: The names of a request's parameters or fields.
         known: Those that there are.
-        place: Where they are: `query` or `body`.
+        source: Where they are: `query` or `body`.
         within: The field that they are members of.
 
     Raises:
         RequestValidationError: With the nearest known name for each that is unknown.
     """
-    if errors := _unknown(given, known, *([place] if within is None else [place, within])):
+    if errors := _unknown(names, known, *([source] if within is None else [source, within])):
         raise RequestValidationError(errors)
 
 
-def _unknown(given: Iterable[str], known: Iterable[str], *place: str) -> list[Any]:
-    names = list(known)
-    kind, word = (UNKNOWN_PARAMETER, "query parameter") if place == ("query",) else (UNKNOWN_FIELD, "field")
+def _unknown(names: Iterable[str], known: Iterable[str], *path: str) -> list[Any]:
+    candidates = list(known)
+    kind, word = (UNKNOWN_PARAMETER, "query parameter") if path == ("query",) else (UNKNOWN_FIELD, "field")
     return [
-        {"type": kind, "loc": (*place, name), "msg": f"unknown {word}; {suggest_name(name, names)}", "input": None}
-        for name in given
-        if name not in names
+        {"type": kind, "loc": (*path, name), "msg": f"unknown {word}; {suggest_name(name, candidates)}", "input": None}
+        for name in names
+        if name not in candidates
     ]
 
 
-def make_validation_error(model: type[BaseModel], error: ValidationError, *place: str | int) -> RequestValidationError:
+def make_validation_error(model: type[BaseModel], error: ValidationError, *path: str | int) -> RequestValidationError:
     """Return what is wrong with a body that a route reads itself, as if FastAPI had read it.
 
     Args:
         model: The whole body.
         error: What validation says.
-        place: Where within the body that is; nothing: the whole of it.
+        path: Where within the body that is; nothing: the whole of it.
     """
-    errors = [{**one, "loc": ("body", *place, *one["loc"])} for one in error.errors(include_url=False)]
-    return RequestValidationError(_named(model, RequestValidationError(errors)))
+    errors = [{**each, "loc": ("body", *path, *each["loc"])} for each in error.errors(include_url=False)]
+    return RequestValidationError(_suggest_names(model, RequestValidationError(errors)))
 
 
-def _named(model: type[BaseModel] | None, error: RequestValidationError) -> list[Any]:
+def _suggest_names(model: type[BaseModel] | None, error: RequestValidationError) -> list[Any]:
     """Return what is wrong, with the nearest known name beside each field that is unknown."""
     return [
-        _with_suggestion(model, one) if model is not None and one["type"] == "extra_forbidden" else one
-        for one in error.errors()
+        _with_suggestion(model, each) if model is not None and each["type"] == "extra_forbidden" else each
+        for each in error.errors()
     ]
 
 
 def _with_suggestion(model: type[BaseModel], error: Any) -> Any:
-    place = list(error["loc"][1:])
-    names = names_beside(model, place)
-    told = f"unknown field; {suggest_name(str(place[-1]), names)}" if names else "unknown field"
-    return {**error, "type": UNKNOWN_FIELD, "msg": told}
+    path = list(error["loc"][1:])
+    names = names_beside(model, path)
+    message = f"unknown field; {suggest_name(str(path[-1]), names)}" if names else "unknown field"
+    return {**error, "type": UNKNOWN_FIELD, "msg": message}
 
 
 def warn_of_unknown_fields(request: Request, body: BaseModel) -> None:
     """Name the fields that were ignored in the answer's `Warning` header."""
     if not isinstance(body, Lenient):
         return
-    told = []
-    found = list(unknown_fields(body))
-    for place, names in found[:MAX_TOLD]:
-        near = find_nearest(place.rpartition(".")[2], names)
-        told.append(_safe(place) + (f" (did you mean {near}?)" if near else ""))
-    if told:
-        more = f" and {len(found) - len(told)} more" if len(found) > len(told) else ""
-        add_header(request.scope, "Warning", f'199 towpath "unknown field(s) ignored: {", ".join(told)}{more}"')
+    messages = []
+    unknown = list(unknown_fields(body))
+    for path, names in unknown[:MAX_TOLD]:
+        near = find_nearest(path.rpartition(".")[2], names)
+        messages.append(_safe(path) + (f" (did you mean {near}?)" if near else ""))
+    if messages:
+        rest = f" and {len(unknown) - len(messages)} more" if len(unknown) > len(messages) else ""
+        add_header(request.scope, "Warning", f'199 towpath "unknown field(s) ignored: {", ".join(messages)}{rest}"')
 
 
 def add_warning(request: Request, message: str) -> None:
     """Tell in the answer's `Warning` header what was done worse than asked."""
-    safe = "".join(one if " " <= one <= "~" and one not in '"\\' else "?" for one in message)
+    safe = "".join(char if " " <= char <= "~" and char not in '"\\' else "?" for char in message)
     add_header(request.scope, "Warning", f'199 towpath "{safe[:MAX_WARNING]}"')
 
 
 def _safe(name: str) -> str:
     """Return a client's name as it may stand in a header."""
-    shown = "".join(one if one.isascii() and (one.isalnum() or one in "_.-[]") else "?" for one in name)
-    return shown if len(shown) <= MAX_NAME else f"{shown[:MAX_NAME]}..."
+    safe = "".join(char if char.isascii() and (char.isalnum() or char in "_.-[]") else "?" for char in name)
+    return safe if len(safe) <= MAX_NAME else f"{safe[:MAX_NAME]}..."

@@ -38,7 +38,8 @@ from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
 from towpath.vectors.service.search import SearchService
 from towpath.vectors.service.tasks import MAX_ITEM_BYTES, TaskService
-from towpath.webhooks.service import WebhookService
+from towpath.webhooks.service.deliveries import DeliveryService
+from towpath.webhooks.service.endpoints import EndpointService
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class AppState:
     search: SearchService
     catalog: Catalog
     fetcher: GuardedClient
-    receivers: GuardedClient
+    webhook_client: GuardedClient
     reader: DocumentReader
     vault: Vault
     probes: Probes
@@ -78,14 +79,19 @@ class AppState:
         return JobService(self.db, self.gateway, self.events, cancel_wait_seconds=self.settings.cancel_wait_seconds)
 
     @property
-    def webhooks(self) -> WebhookService:
-        """Return the use cases of deliveries."""
-        return WebhookService(self.db, self.temporal, self.gateway, self.jobs)
+    def endpoints(self) -> EndpointService:
+        """Return the use cases of webhook endpoints."""
+        return EndpointService(self.db, self.webhook_client, self.vault)
+
+    @property
+    def deliveries(self) -> DeliveryService:
+        """Return the use cases of webhook deliveries."""
+        return DeliveryService(self.db, self.vault, self.jobs, self.temporal, self.gateway)
 
     @property
     def entities(self) -> EntityService:
         """Return the use cases of single entities."""
-        return EntityService(self.db, self.matching_models)
+        return EntityService(self.db, self.matching_models, self.turns)
 
     @property
     def batches(self) -> BatchService:
@@ -105,7 +111,15 @@ class AppState:
             item_bytes=min(MAX_ITEM_BYTES, self.settings.vector_max_bytes),
             page_items=self.settings.vector_chunk,
         )
-        return TaskService(self.db, model=self.settings.embedding.model, limits=limits, window=self.settings.window)
+        return TaskService(
+            self.db,
+            self.jobs,
+            self.events,
+            model=self.settings.embedding.model,
+            limits=limits,
+            window=self.settings.window,
+            cancel_wait_seconds=self.settings.cancel_wait_seconds,
+        )
 
     @property
     def enrichment(self) -> EnrichmentParts:

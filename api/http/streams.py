@@ -59,7 +59,7 @@ async def _by_key(
 StreamCaller = Annotated[Principal | None, Depends(_by_key)]
 
 
-async def stream_reader(
+async def find_streamed_job(
     request: Request, state: AppState, job_id: UUID, caller: Principal | None, token: str | None
 ) -> JobRow:
     """Return the job that is read, by a key or by its stream token, which was given to who may see it.
@@ -81,12 +81,12 @@ def has_everything(job: JobRow, position: int | None) -> bool:
     return position is not None and job.state.final and position >= job.last_seq
 
 
-def no_more() -> Response:
+def end_reconnects() -> Response:
     """Return the answer that ends the coming back: an EventSource takes any other for a broken connection."""
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
-def first_line() -> ServerSentEvent:
+def make_first_line() -> ServerSentEvent:
     """Return the line that says how soon a reader that was cut off comes back."""
     return ServerSentEvent(comment="stream", retry=RETRY_MILLISECONDS, sep="\n")
 
@@ -101,7 +101,7 @@ class _Held(EventSourceResponse):
             await super().__call__(scope, receive, send)
 
 
-def stream(state: AppState, job: JobRow, lines: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
+def make_stream(state: AppState, job: JobRow, lines: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
     """Return the answer that sends a job's lines, with a comment in quiet times.
 
     429 where the organization has as many streams open as it may.

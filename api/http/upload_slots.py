@@ -69,7 +69,7 @@ class UploadSlots:
 
     @asynccontextmanager
     async def brief(self, organization: str) -> AsyncIterator[None]:
-        """The same for a body that has been read."""
+        """Hold the same for a body that has been read."""
         await self._limits.assert_room_for_bytes(organization)
         async with self._small.held(organization):
             yield
@@ -108,14 +108,14 @@ class Slots:
 
     @asynccontextmanager
     async def _own(self, organization: str) -> AsyncIterator[asyncio.Semaphore]:
-        own, wanted = self._shares.get(organization, (asyncio.Semaphore(self._share), 0))
-        self._shares[organization] = (own, wanted + 1)
+        own, waiting = self._shares.get(organization, (asyncio.Semaphore(self._share), 0))
+        self._shares[organization] = (own, waiting + 1)
         try:
             yield own
         finally:
-            own, wanted = self._shares.pop(organization)
-            if wanted > 1:
-                self._shares[organization] = (own, wanted - 1)
+            own, waiting = self._shares.pop(organization)
+            if waiting > 1:
+                self._shares[organization] = (own, waiting - 1)
 
     @asynccontextmanager
     async def _one_of(self, places: asyncio.Semaphore, refusal: Callable[[], TowpathError]) -> AsyncIterator[None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from towpath.core.errors import ErrorCode
 from towpath.core.names import EMAIL_FORM
-from towpath.enrichment.types import LANGUAGE_FORM
+from towpath.enrichment.bodies import LANGUAGE_FORM
 from towpath.entities.types import INDEX_NAME_FORM
 from towpath.llm.types import MODEL_KEY_FORM
 from towpath.vectors.types import TASK_ID_FORM
@@ -77,16 +77,16 @@ def describe_error(error: Mapping[str, Any]) -> str:
         bound = facts.get(fact)
         return "must not be empty" if bound == 1 and fact == "min_length" else words.format(bound)
     if kind in {"enum", "literal_error"}:
-        return f"must be {MEMBER.sub(lambda found: found[1], str(facts.get('expected')))}"
+        return f"must be {MEMBER.sub(lambda match: match[1], str(facts.get('expected')))}"
     if kind == "string_pattern_mismatch":
         return FORMS.get(str(facts.get("pattern")), f"must have the form {facts.get('pattern')}")
     message = str(error["msg"]).removeprefix("Value error, ")
-    message = FROM_PYDANTIC.sub(lambda said: f"must {said[2] or ''}", message)
+    message = FROM_PYDANTIC.sub(lambda match: f"must {match[2] or ''}", message)
     return message[:1].lower() + message[1:]
 
 
 def summarize_errors(errors: Sequence[Any]) -> tuple[ErrorCode, str]:
-    """One readable sentence for a list of validation errors, naming the first field that is wrong.
+    """Return a readable sentence for a list of validation errors, naming the first field that is wrong.
 
     A name that is not known comes first: that another one is missing may be just the other side of it.
     """
@@ -101,10 +101,10 @@ def summarize_errors(errors: Sequence[Any]) -> tuple[ErrorCode, str]:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
     if kind == "missing":
         return ErrorCode.MISSING_FIELD, f"{path or 'the body'} is required"
-    message, given = describe_error(first), first.get("input")
+    message, value = describe_error(first), first.get("input")
     if path:
         message = f"{path}: {message}"
     elif message.startswith("must "):
         message = f"the body {message}"
-    shown = isinstance(given, str | int | float) and kind not in UNKNOWN and not SECRET.search(path)
-    return ErrorCode.INVALID_VALUE, f"{message} (got {str(given)[:80]!r})" if shown else message
+    is_shown = isinstance(value, str | int | float) and kind not in UNKNOWN and not SECRET.search(path)
+    return ErrorCode.INVALID_VALUE, f"{message} (got {str(value)[:80]!r})" if is_shown else message

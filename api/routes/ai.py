@@ -27,25 +27,25 @@ from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.csv_responses import csv_response
 from towpath.api.http.cursors import read_cursor, write_cursor
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import IdempotencyKey, job_once, replay, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, accept_job_once, replay, slot_of
 from towpath.api.http.ids import ConversationId, JobId, LinkId
 from towpath.api.http.rates import limit_ai_requests
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
+from towpath.api.http.webhook_fields import read_job_endpoint, read_start
 from towpath.api.routes.ai_views import (
-    call_answer,
-    chat_url,
-    conversation_answer,
-    job_answer,
-    link_answer,
-    page_info,
+    make_chat_url,
     read_wait,
-    result_answer,
-    rows_answer,
-    thread_answer,
+    show_call,
+    show_conversation,
+    show_job,
+    show_link,
+    show_page_info,
+    show_result,
+    show_rows,
+    show_thread,
 )
-from towpath.api.webhook_targets import read_start, read_target
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.tables import JobRow
 
@@ -70,20 +70,20 @@ async def create_job(
     """Starts an agent that picks a topic, queries the database read-only and answers. 409 while its thread is busy."""
     body, digest, webhook = await read_start(request, state, AiJobBody)
     user = await check_question(state.ai, caller, body, user_id)
-    target = await read_target(request, state, webhook)
+    target = await read_job_endpoint(request, state, webhook)
     draft = await draft_question(state.ai, caller, body, user=user, target=target)
     draft.job.deadline = read_deadline(request)
     answer = {
         "jobId": str(draft.job.id),
         "conversationId": str(draft.thread.id),
-        "omniChatUrl": chat_url(state, request, draft.thread.id),
+        "omniChatUrl": make_chat_url(state, request, draft.thread.id),
     }
     slot = Slot(caller.organization, START, idempotency_key)
     async with state.db.joined() as (database, connection):
-        if known := await slot.open(connection):
+        if known := await slot.claim(connection):
             return replay(known, digest)
         job = await accept_question(database, connection, draft, max_jobs=state.limits.max_jobs(caller.organization))
-        await slot.keep(connection, digest, 201, answer)
+        await slot.save(connection, digest, 201, answer)
     state.gateway.start_soon(job)
     return json_answer(answer, 201)
 
@@ -112,8 +112,8 @@ async def list_jobs(
     last = page.items[-1].job if page.items else None
     next_cursor = write_cursor((last.created_at, last.id)) if last else None
     return {
-        "data": [job_answer(state, request, question) for question in page.items],
-        "pageInfo": page_info(has_more=page.has_more, cursor=next_cursor, size=page_size, total=page.total),
+        "data": [show_job(state, request, question) for question in page.items],
+        "pageInfo": show_page_info(has_more=page.has_more, cursor=next_cursor, size=page_size, total=page.total),
     }
 
 
@@ -121,7 +121,7 @@ async def list_jobs(
 async def get_job(request: Request, state: State, caller: Reader, job_id: JobId) -> dict[str, Any]:
     """With `Prefer: wait=N` the answer waits for a change of state, up to N (60) seconds."""
     question = await load_question(state.ai, caller, job_id, wait_seconds=read_wait(request.headers))
-    return job_answer(state, request, question)
+    return show_job(state, request, question)
 
 
 @router.post("/jobs/{jobId}/cancel", summary="Stop a job")
@@ -146,8 +146,8 @@ async def get_result(
     if form == "csv":
         return csv_response(find_last_query(turn))
     if form == "rows":
-        return json_answer(rows_answer(turn))
-    return json_answer(result_answer(state, request, turn))
+        return json_answer(show_rows(turn))
+    return json_answer(show_result(state, request, turn))
 
 
 @router.get(
@@ -186,15 +186,15 @@ async def get_conversations(
     last = page.items[-1] if page.items else None
     next_cursor = write_cursor((last.updated_at, last.id)) if last else None
     return {
-        "data": [conversation_answer(conversation) for conversation in page.items],
-        "pageInfo": page_info(has_more=page.has_more, cursor=next_cursor, size=page_size, total=page.total),
+        "data": [show_conversation(conversation) for conversation in page.items],
+        "pageInfo": show_page_info(has_more=page.has_more, cursor=next_cursor, size=page_size, total=page.total),
     }
 
 
 @router.get("/conversations/{conversationId}", summary="One thread with its messages")
 async def get_thread(request: Request, state: State, caller: Reader, conversation_id: ConversationId) -> dict[str, Any]:
     """A question that failed or was cancelled has an answer that says so."""
-    return thread_answer(state, request, await load_thread(state.ai, caller, conversation_id))
+    return show_thread(state, request, await load_thread(state.ai, caller, conversation_id))
 
 
 @router.post("/conversations/{conversationId}/link", summary="A signed link to the page of a thread")
@@ -210,7 +210,7 @@ async def make_link(
     token = sign_chat_link(state, caller.organization, conversation_id, link.id, write=write)
     return {
         "linkId": str(link.id),
-        "url": f"{chat_url(state, request, conversation_id)}?token={token}",
+        "url": f"{make_chat_url(state, request, conversation_id)}?token={token}",
         "expiresIn": CHAT_SECONDS,
     }
 
@@ -219,7 +219,7 @@ async def make_link(
 async def get_links(state: State, caller: Reader, conversation_id: ConversationId) -> dict[str, Any]:
     """Those that have not expired, newest first, without their tokens."""
     rows = await links.list_links(state.ai, caller, conversation_id)
-    return {"links": [link_answer(row) for row in rows]}
+    return {"links": [show_link(row) for row in rows]}
 
 
 @router.delete("/conversations/{conversationId}/links/{linkId}", status_code=204, summary="Revoke a link to a thread")
@@ -250,10 +250,10 @@ async def generate_query(
     body, digest = await read_body(request, state, GenerateQueryBody)
     slot = slot_of(request, caller, idempotency_key)
     job = await _run_call(state, slot, digest, await draft_query_generation(state.ai, caller, body))
-    return call_answer(body, *await wait_for_call(state.ai, job))
+    return show_call(body, *await wait_for_call(state.ai, job))
 
 
 async def _run_call(state: AppState, slot: Slot, digest: bytes, job: JobRow) -> JobRow:
     """Start a single question, or find the job of the first request with its key."""
     create = partial(accept_call, max_jobs=state.limits.max_jobs(job.organization))
-    return await job_once(state, slot, digest, job, create)
+    return await accept_job_once(state, slot, digest, job, create)

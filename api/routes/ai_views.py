@@ -40,12 +40,12 @@ MAX_WAIT = 60.0
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 
 
-def chat_url(state: AppState, request: Request, conversation_id: UUID | str) -> str:
+def make_chat_url(state: AppState, request: Request, conversation_id: UUID | str) -> str:
     """Return the address of a conversation's page."""
     return f"{public_base(request, state.settings)}/chat/{conversation_id}"
 
 
-def job_answer(state: AppState, request: Request, question: Question) -> dict[str, Any]:
+def show_job(state: AppState, request: Request, question: Question) -> dict[str, Any]:
     """Show the state and progress of a question's job."""
     job, details, ai_state = question.job, question.details, question.state
     params = params_of(job, AiParams)
@@ -59,7 +59,7 @@ def job_answer(state: AppState, request: Request, question: Question) -> dict[st
         "topicName": details.topic or params.topic_name,
         "organizationId": str(organization_uuid(job.organization)),
         "userId": _actor_id(job, job.user_id),
-        "omniChatUrl": chat_url(state, request, str(job.conversation_id)),
+        "omniChatUrl": make_chat_url(state, request, str(job.conversation_id)),
         "createdAt": moment(job.created_at),
         "updatedAt": moment(max(job.updated_at, details.progress_at or job.updated_at)),
         "attempt": job.attempt,
@@ -77,7 +77,7 @@ def job_answer(state: AppState, request: Request, question: Question) -> dict[st
     if ai_state is AiState.COMPLETE:
         answer["resultSummary"] = details.summary
     if ai_state is AiState.FAILED:
-        answer["error"] = public_error(job)
+        answer["error"] = show_error(job)
     if ai_state in {AiState.COMPLETE, AiState.FAILED}:
         answer["completedAt"] = moment(job.completed_at)
     if ai_state is AiState.CANCELLED:
@@ -100,7 +100,7 @@ def _progress(details: AiJobRow) -> dict[str, Any] | None:
     }
 
 
-def public_error(job: JobRow) -> dict[str, Any]:
+def show_error(job: JobRow) -> dict[str, Any]:
     """Show a failed job's error in the codes of this API; `detail` is the inner one where they differ."""
     code = job.error_code or ErrorCode.INTERNAL
     public = to_public_code(code)
@@ -108,18 +108,18 @@ def public_error(job: JobRow) -> dict[str, Any]:
     return error if public == code else {**error, "detail": code}
 
 
-def result_answer(state: AppState, request: Request, turn: Turn) -> dict[str, Any]:
+def show_result(state: AppState, request: Request, turn: Turn) -> dict[str, Any]:
     """Show a job's full result."""
     return {
         "topic": turn.topic,
         "message": turn.answer,
         "resultSummary": turn.answer,
-        "omniChatUrl": chat_url(state, request, str(turn.conversation_id)),
-        "actions": [action_answer(action) for action in turn.actions],
+        "omniChatUrl": make_chat_url(state, request, str(turn.conversation_id)),
+        "actions": [show_action(action) for action in turn.actions],
     }
 
 
-def action_answer(action: StoredAction) -> dict[str, Any]:
+def show_action(action: StoredAction) -> dict[str, Any]:
     """Show one action of a result."""
     answer: dict[str, Any] = {
         "type": action.type,
@@ -129,7 +129,7 @@ def action_answer(action: StoredAction) -> dict[str, Any]:
         "databaseSeconds": round(action.database_seconds, 3),
     }
     if action.type is ActionType.GENERATE_QUERY:
-        answer["result"] = query_answer(action)
+        answer["result"] = show_query(action)
     if action.chart is not None:
         answer["chart"] = action.chart
     if action.notes and action.type is not ActionType.GENERATE_QUERY:
@@ -137,7 +137,7 @@ def action_answer(action: StoredAction) -> dict[str, Any]:
     return answer
 
 
-def query_answer(action: StoredAction) -> dict[str, Any]:
+def show_query(action: StoredAction) -> dict[str, Any]:
     """Show what a query brought."""
     answer = {
         "queryName": action.title or make_title(action.columns) or f"Query {action.number}",
@@ -153,7 +153,7 @@ def query_answer(action: StoredAction) -> dict[str, Any]:
     return answer if action.error is None else {**answer, "error": action.error}
 
 
-def call_answer(body: GenerateQueryBody, job: JobRow, action: StoredAction | None) -> dict[str, Any]:
+def show_call(body: GenerateQueryBody, job: JobRow, action: StoredAction | None) -> dict[str, Any]:
     """Show the query of a single question, and what it brought.
 
     Args:
@@ -167,13 +167,13 @@ def call_answer(body: GenerateQueryBody, job: JobRow, action: StoredAction | Non
         if action.error is not None:
             answer["error"] = {"message": "the query does not run", "detail": action.error}
         elif body.run_query:
-            answer["result"] = query_answer(action)
+            answer["result"] = show_query(action)
     if body.workbook_url:
         answer["notes"] = ["workbookUrl: there are no workbooks here, so that none is given"]
     return answer
 
 
-def rows_answer(turn: Turn) -> dict[str, Any]:
+def show_rows(turn: Turn) -> dict[str, Any]:
     """Show the rows of the last query as objects, by the names of their fields.
 
     Raises:
@@ -205,7 +205,7 @@ def _value(kind: str, text: str) -> Any:
     return text
 
 
-def link_answer(link: ChatLinkRow) -> dict[str, Any]:
+def show_link(link: ChatLinkRow) -> dict[str, Any]:
     """Show a link to a conversation, without its token."""
     return {
         "linkId": str(link.id),
@@ -217,7 +217,7 @@ def link_answer(link: ChatLinkRow) -> dict[str, Any]:
     }
 
 
-def conversation_answer(conversation: Conversation) -> dict[str, Any]:
+def show_conversation(conversation: Conversation) -> dict[str, Any]:
     """Show a conversation in a list."""
     return {
         "id": str(conversation.id),
@@ -228,10 +228,10 @@ def conversation_answer(conversation: Conversation) -> dict[str, Any]:
     }
 
 
-def thread_answer(state: AppState, request: Request, thread: Thread) -> dict[str, Any]:
+def show_thread(state: AppState, request: Request, thread: Thread) -> dict[str, Any]:
     """Show a thread with its messages, `user` and `assistant` in turn."""
     messages: list[dict[str, Any]] = []
-    url = chat_url(state, request, thread.conversation.id)
+    url = make_chat_url(state, request, thread.conversation.id)
     for turn in thread.turns:
         messages.append({"role": "user", "content": turn.prompt, "timestamp": moment(turn.created_at)})
         if not turn.active:
@@ -244,7 +244,7 @@ def thread_answer(state: AppState, request: Request, thread: Thread) -> dict[str
                     "omniChatUrl": url,
                 }
             )
-    return {**conversation_answer(thread.conversation), "messages": messages, "earlierTurns": thread.earlier}
+    return {**show_conversation(thread.conversation), "messages": messages, "earlierTurns": thread.earlier}
 
 
 def read_wait(headers: Mapping[str, str]) -> float:
@@ -262,7 +262,7 @@ def read_wait(headers: Mapping[str, str]) -> float:
     return seconds
 
 
-def page_info(*, has_more: bool, cursor: str | None, size: int, total: int) -> dict[str, Any]:
+def show_page_info(*, has_more: bool, cursor: str | None, size: int, total: int) -> dict[str, Any]:
     """Describe a page of a list."""
     return {
         "hasNextPage": has_more,

@@ -12,11 +12,11 @@ from fastapi import APIRouter, File, Request, Response, UploadFile
 from towpath.accounts.types import Principal
 from towpath.api.http.auth import Operator
 from towpath.api.http.bodies import body_of, read_body
-from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, respond_once, slot_of
 from towpath.api.http.routing import BODY_LIMIT, ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError
-from towpath.enrichment.types import AttachmentBody
+from towpath.enrichment.bodies import AttachmentBody
 from towpath.llm.service import add_attachments, delete_attachment, make_attachment, read_base64
 from towpath.llm.store.tables import AttachmentRow
 
@@ -57,7 +57,7 @@ async def upload(
         return answer
 
     digest = hashlib.sha256(orjson.dumps(parts)).digest()
-    return await once(state, slot_of(request, caller, idempotency_key), digest, add)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, add)
 
 
 @router.post("/base64", summary="Upload a file as JSON", openapi_extra=body_of(AttachmentBody))
@@ -75,7 +75,7 @@ async def upload_base64(
         await add_attachments(inside.db, [row])
         return answer
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, add)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, add)
 
 
 @router.delete("/{attachment_id}", summary="Delete a file")

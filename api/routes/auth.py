@@ -29,7 +29,7 @@ from towpath.accounts.types import (
 )
 from towpath.api.http.auth import Caller, Operator, Owner, read_session_tokens
 from towpath.api.http.clients import get_client_address
-from towpath.api.http.idempotency import IdempotencyKey, digest_of, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, respond_once, slot_of
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.session_cookies import clear_session_cookies, set_session_cookies
 from towpath.api.http.state import AppState, State
@@ -66,7 +66,7 @@ class KeyChange(Wire, Strict):
 @router.post("/register", summary="Register", status_code=status.HTTP_201_CREATED)
 async def register(request: Request, state: State, body: RegisterBody) -> UserView:
     """Makes an organisation and its owner where registration is open, or the user whom an owner has invited."""
-    return user_view(await registration.register_user(state.accounts, body, place=get_client_address(request)))
+    return user_view(await registration.register_user(state.accounts, body, address=get_client_address(request)))
 
 
 @router.post("/login", summary="Sign in")
@@ -75,7 +75,7 @@ async def login(request: Request, state: State, body: LoginBody, response: Respo
 
     Wrong passwords are limited by account and by address (429 with the limit's name).
     """
-    user = await sign_ins.verify_user(state.accounts, body.email, body.password, place=get_client_address(request))
+    user = await sign_ins.verify_user(state.accounts, body.email, body.password, address=get_client_address(request))
     sign_in = await sign_ins.sign_in_user(state.accounts, user)
     set_session_cookies(state, response, sign_in)
     return TokenAnswer(access_token=sign_in.token, expires_in=SESSION_SECONDS)
@@ -98,13 +98,13 @@ async def logout_everywhere(state: State, caller: Operator, response: Response) 
 @router.post("/password", summary="Change one's own password", status_code=status.HTTP_204_NO_CONTENT)
 async def change_password(request: Request, state: State, caller: Operator, body: PasswordChange) -> None:
     """Needs the present one. All other sign-ins of the user end; personal keys stay."""
-    await registration.change_own_password(state.accounts, caller, body, place=get_client_address(request))
+    await registration.change_own_password(state.accounts, caller, body, address=get_client_address(request))
 
 
 @router.post("/password-reset", summary="Set a password by a reset token", status_code=status.HTTP_204_NO_CONTENT)
 async def reset_password(request: Request, state: State, body: PasswordReset) -> None:
     """Takes the token that an owner was shown, once. All sign-ins of the user end; personal keys stay."""
-    await registration.reset_password(state.accounts, body, place=get_client_address(request))
+    await registration.reset_password(state.accounts, body, address=get_client_address(request))
 
 
 @router.get("/me", summary="Who am I?")
@@ -126,7 +126,7 @@ async def create_key(
         return (await keys.issue_key(inside.accounts, caller, body)).model_dump(mode="json", by_alias=True)
 
     slot = slot_of(request, caller, idempotency_key)
-    return await once(state, slot, digest_of(body), add, status=201, secret="key")
+    return await respond_once(state, slot, digest_of(body), add, status=201, secret="key")
 
 
 @router.get("/api-keys", summary="Keys of the organisation")
@@ -180,7 +180,7 @@ async def rotate_key(
         return (await keys.rotate_key(inside.accounts, caller, key_id)).model_dump(mode="json", by_alias=True)
 
     slot = slot_of(request, caller, idempotency_key)
-    response = await once(state, slot, b"", replace, status=201, secret="key")
+    response = await respond_once(state, slot, b"", replace, status=201, secret="key")
     # Once more: within the transaction another request may have looked the old key up.
     state.keys.clear()
     return response

@@ -110,13 +110,13 @@ async def _answer(request: Request, state: AppState, *, encrypt: bool) -> Respon
     headers = _cors(request, state)
     codec = state.temporal.data_converter.payload_codec
     assert codec is not None
-    given = await _read(request)
+    sent = await _read(request)
     try:
-        made = await (codec.encode(given.payloads) if encrypt else codec.decode(given.payloads))
+        converted = await (codec.encode(sent.payloads) if encrypt else codec.decode(sent.payloads))
     except UnavailableError as error:
         # Another attempt would not help.
         raise BadInputError(error.detail, field="payloads") from error
-    answer = MessageToJson(Payloads(payloads=made), indent=None)
+    answer = MessageToJson(Payloads(payloads=converted), indent=None)
     return Response(answer, media_type="application/json", headers={**headers, "Cache-Control": "no-store"})
 
 

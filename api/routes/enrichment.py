@@ -16,22 +16,13 @@ from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.api.webhook_targets import read_start
-from towpath.core.languages import LANGUAGES
+from towpath.api.http.webhook_fields import read_start
+from towpath.enrichment.bodies import BatchBody, EstimateBody, FetchBody, RetryBody, SingleBody, SyncBody
 from towpath.enrichment.service import fetching
-from towpath.enrichment.service.starts import draft_batch, draft_retry, draft_single, estimate_start
+from towpath.enrichment.service.starts import draft_batch, draft_retry, draft_single, estimate_start, list_options
 from towpath.enrichment.service.status import job_status, list_statuses
 from towpath.enrichment.service.waiting import wait_for_enrichment
-from towpath.enrichment.types import (
-    STRATEGIES,
-    BatchBody,
-    EstimateBody,
-    FetchBody,
-    PublicStatus,
-    RetryBody,
-    SingleBody,
-    SyncBody,
-)
+from towpath.enrichment.types import PublicStatus
 from towpath.jobs.policy import seer_of
 from towpath.jobs.types import JobState
 
@@ -44,15 +35,7 @@ Single = TypeVar("Single", bound=SingleBody)
 @router.get("/api/enrichment/options", summary="Models, languages, strategies")
 async def options(state: State, caller: Reader) -> dict[str, Any]:
     """What a start can name; a model without `is_available` needs a key that is not set."""
-    models = [info.model_dump(exclude_none=True) for info in state.catalog.models()]
-    return {
-        "models": sorted(models, key=lambda info: (not info["is_available"], info["key"])),
-        "languages": LANGUAGES,
-        "strategies": [{"name": name, "description": text} for name, text in STRATEGIES.items()],
-        "default_models": [state.catalog.automatic()],
-        "organization_name": caller.organization,
-        "total_companies": 0,
-    }
+    return list_options(state.catalog, caller.organization)
 
 
 @router.post("/api/single/enrich/stream", summary="Enrich one entity", openapi_extra=body_of(SingleBody))

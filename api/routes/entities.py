@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,15 +19,21 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute, add_warning, refuse_unknown
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import BodyBounds, open_body, read_whole
-from towpath.api.webhook_targets import MEMBERS, read_target, take_members
+from towpath.api.http.webhook_fields import MEMBERS, read_job_endpoint, take_members
 from towpath.core.errors import BadInputError, ErrorCode, NotFoundError
 from towpath.core.values import Offset
-from towpath.db.engine import Connection, Result
+from towpath.db.engine import Connection
 from towpath.entities.domain.parsing import parse_entity
 from towpath.entities.service.batches import MAX_ENTITY_BYTES, show_accepted
-from towpath.entities.store.indexes import DEFAULT_INDEX
-from towpath.entities.store.locks import lock_single_writes
-from towpath.entities.types import ENTITY_BATCH, ENTITY_REINDEX, BatchView, EntityDuplicates, GroupPage, PairPage
+from towpath.entities.types import (
+    DEFAULT_INDEX,
+    ENTITY_BATCH,
+    ENTITY_REINDEX,
+    BatchView,
+    EntityDuplicates,
+    GroupPage,
+    PairPage,
+)
 from towpath.jobs.idempotency import Slot
 
 router = APIRouter(prefix="/v1", tags=["entities"], route_class=ApiRoute)
@@ -124,18 +129,18 @@ async def upsert_entity(
     digest = hashlib.sha256(str(request.url.query).encode() + b"\n" + raw).digest()
 
     async def write(connection: Connection) -> Response:
-        if known := await slot.open(connection):
-            return replay(known, digest)
+        if first := await slot.claim(connection):
+            return replay(first, digest)
         result = await state.entities.upsert(
             connection, caller.organization, index_name, entity, raw, limit=limit, explain=explain
         )
         if result.left_out is not None:
             add_warning(request, result.left_out)
-        await slot.keep(connection, digest, status.HTTP_200_OK, result.answer)
+        await slot.save(connection, digest, status.HTTP_200_OK, result.answer)
         return json_answer(result.answer)
 
     await state.limits.assert_room_for_bytes(caller.organization)
-    return await _in_turn(state, caller, index_name, write)
+    return await state.entities.write_in_turn(caller.organization, index_name, write)
 
 
 @router.get("/entity", summary="Read one entity", response_model=dict[str, Any])
@@ -153,24 +158,7 @@ async def delete_entity(
 ) -> None:
     """Removes the entity, its candidates and its place in a group."""
 
-    async def write(connection: Connection) -> None:
-        await state.entities.remove(connection, caller.organization, index_name, entity_id)
-
-    await _in_turn(state, caller, index_name, write)
-
-
-async def _in_turn(
-    state: AppState, caller: Principal, index_name: str, write: Callable[[Connection], Awaitable[Result]]
-) -> Result:
-    """Write a single entity when no other single write of its index is under way, in a transaction of its own."""
-
-    async def whole(connection: Connection) -> Result:
-        await lock_single_writes(connection, caller.organization, index_name)
-        return await write(connection)
-
-    # Within this process one waits without holding a connection.
-    async with state.turns.of((caller.organization, index_name)):
-        return await state.db.repeatable(whole)
+    await state.entities.remove(caller.organization, index_name, entity_id)
 
 
 BATCH_BODY = {
@@ -248,11 +236,11 @@ async def _submit(
     start = f"{request.url.query}\n".encode()
     body = open_body(request, bounds)
     async with _turn(request, state, caller, bounds, entity), state.db.transaction() as connection:
-        if known := await slot.open(connection):
-            return replay(known, await body.digest(start=start))
+        if first := await slot.claim(connection):
+            return replay(first, await body.digest(start=start))
         staged = await state.batches.stage(connection, uuid4(), body if entity is None else entity, start=start)
         members = staged.upload.options
-        target = await read_target(request, state, take_members(members))
+        endpoint = await read_job_endpoint(request, state, take_members(members))
         refuse_unknown(members, ["entities", *MEMBERS])
         job = await state.batches.accept(
             connection,
@@ -260,11 +248,11 @@ async def _submit(
             staged,
             index_name=options.index_name,
             deadline=options.deadline,
-            target=target,
+            endpoint=endpoint,
             max_jobs=state.limits.max_jobs(caller.organization),
         )
         accepted = show_accepted(job)
-        await slot.keep(connection, staged.upload.digest, 202, accepted)
+        await slot.save(connection, staged.upload.digest, 202, accepted)
     state.gateway.start_soon(job)
     is_small = staged.upload.items <= settings.batch_sync_limit
     if is_small if options.is_asynchronous is None else not options.is_asynchronous:
@@ -272,7 +260,7 @@ async def _submit(
         if job.state.final:
             answer = await state.batches.show(job, limit=MAX_RESULTS, offset=0, explain=options.explain)
             async with state.db.transaction() as connection:
-                await slot.keep(connection, staged.upload.digest, 200, answer)
+                await slot.save(connection, staged.upload.digest, 200, answer)
             return json_answer(answer)
     return json_answer(
         accepted, 202, headers={"Location": accepted["statusUrl"], "Preference-Applied": "respond-async"}

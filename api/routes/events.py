@@ -19,11 +19,11 @@ from towpath.api.http.streams import (
     Position,
     StreamCaller,
     StreamTokenQuery,
-    first_line,
+    end_reconnects,
+    find_streamed_job,
     has_everything,
-    no_more,
-    stream,
-    stream_reader,
+    make_first_line,
+    make_stream,
 )
 from towpath.jobs.types import JobEvent
 
@@ -62,12 +62,16 @@ async def stream_events(
 
     204 for who comes back with everything.
     """
-    job = await stream_reader(request, state, job_id, caller, token)
-    return no_more() if has_everything(job, position) else stream(state, job, _events(state, job.id, position or 0))
+    job = await find_streamed_job(request, state, job_id, caller, token)
+    return (
+        end_reconnects()
+        if has_everything(job, position)
+        else make_stream(state, job, _events(state, job.id, position or 0))
+    )
 
 
 async def _events(state: AppState, job_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
-    yield first_line()
+    yield make_first_line()
     async for events in state.events.follow(job_id, after=after, seconds=MAX_SECONDS):
         for event in events:
             yield _line(event)

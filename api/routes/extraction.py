@@ -12,19 +12,19 @@ from towpath.accounts.types import Principal
 from towpath.api.http.auth import Editor, Operator, Reader
 from towpath.api.http.bodies import body_of, read_body
 from towpath.api.http.deadlines import read_deadline
-from towpath.api.http.idempotency import IdempotencyKey, once, replay, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, replay, respond_once, slot_of
 from towpath.api.http.ids import ClassificationId, JobId, TemplateId
 from towpath.api.http.responses import json_answer, moment
 from towpath.api.http.routing import ApiRoute, make_validation_error, refuse_unknown
 from towpath.api.http.state import AppState, State
+from towpath.api.http.webhook_fields import read_job_endpoint
 from towpath.api.routes.extraction_bodies import StartRequest, read_start
-from towpath.api.routes.extraction_views import annotation_answer, extraction_answer, job_entries, started_answer
-from towpath.api.webhook_targets import read_target
+from towpath.api.routes.extraction_views import load_extraction_answer, load_job_entries, show_annotation, show_started
 from towpath.core.bodies import field_names
-from towpath.core.errors import BadInputError, ConflictError
+from towpath.core.errors import BadInputError
 from towpath.core.json_values import parse_json
 from towpath.core.values import Moment
-from towpath.extraction.service import templates
+from towpath.extraction.service import retries, templates
 from towpath.extraction.service.results import load_extraction, wait_for_result
 from towpath.extraction.service.reviews import decide_review, list_corrections, load_review_history, save_correction
 from towpath.extraction.service.starts import (
@@ -49,7 +49,7 @@ from towpath.jobs.lists import JobFilter
 from towpath.jobs.policy import JobAction
 from towpath.jobs.registry import kinds
 from towpath.jobs.store.tables import JobRow
-from towpath.jobs.types import JobState, JobStatus, ReviewStatus, read_kind
+from towpath.jobs.types import JobStatus, ReviewStatus, read_kind
 
 router = APIRouter(tags=["extraction"], route_class=ApiRoute)
 DOCUMENT = body_of(ExtractBody, file=True)
@@ -82,7 +82,7 @@ async def list_jobs(
     pages = -(-listed.total // size)
     return json_answer(
         {
-            "jobs": await job_entries(state.extraction, listed.jobs, bodies=include_bodies),
+            "jobs": await load_job_entries(state.extraction, listed.jobs, bodies=include_bodies),
             "pagination": {
                 "currentPage": page,
                 "pageSize": size,
@@ -130,7 +130,7 @@ async def get_job(state: State, caller: Reader, job_id: JobId) -> Response:
 
 
 async def _entry(state: AppState, job: JobRow) -> Response:
-    return json_answer((await job_entries(state.extraction, [job], bodies=True))[0])
+    return json_answer((await load_job_entries(state.extraction, [job], bodies=True))[0])
 
 
 @router.post("/jobs/{jobId}/cancel", summary="Stop a job")
@@ -156,11 +156,9 @@ async def retry_job(
     request: Request, state: State, caller: Operator, job_id: JobId, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """From ERROR or CANCELLED; finished pages are kept."""
-    job = await state.jobs.find(caller, job_id, JobAction.RESTART)
-    slot = slot_of(request, caller, idempotency_key)
-    if not await slot.is_taken(state.db) and job.state not in {JobState.FAILED, JobState.CANCELLED}:
-        raise ConflictError(f"only a job that failed or was cancelled is run again; this one is {job.state}")
-    return await _entry(state, await state.jobs.restart(caller, job_id, slot=slot, deadline=read_deadline(request)))
+    slot, deadline = slot_of(request, caller, idempotency_key), read_deadline(request)
+    job = await retries.retry_job(state.extraction, state.jobs, caller, job_id, slot=slot, deadline=deadline)
+    return await _entry(state, job)
 
 
 @router.post("/jobs/{jobId}/review", summary="Decide a review", openapi_extra=body_of(ReviewBody))
@@ -193,7 +191,7 @@ async def get_review(state: State, caller: Reader, job_id: JobId) -> Response:
 async def extract(request: Request, state: State, caller: Operator, idempotency_key: IdempotencyKey = None) -> Response:
     """By its URL, or as a file of a form; the answer is the address to poll."""
     started = await _start_extraction(request, state, caller, idempotency_key)
-    return started if isinstance(started, Response) else json_answer(started_answer(state, request, started))
+    return started if isinstance(started, Response) else json_answer(show_started(state, request, started))
 
 
 async def _start_extraction(
@@ -222,13 +220,13 @@ async def _accept(
 ) -> JobRow | Response:
     """Store a job and start it, or give the first answer to a repeated request."""
     draft.job.deadline = read_deadline(request)
-    target = await read_target(request, state, start.webhook)
+    target = await read_job_endpoint(request, state, start.webhook)
     slot = slot_of(request, caller, idempotency_key)
     async with state.db.transaction() as connection:
-        if first := await slot.open(connection):
+        if first := await slot.claim(connection):
             return replay(first, start.digest)
         job = await accept_job(connection, draft, target, max_jobs=state.limits.max_jobs(caller.organization))
-        await slot.keep(connection, start.digest, 200, started_answer(state, request, draft.job))
+        await slot.save(connection, start.digest, 200, show_started(state, request, draft.job))
     state.gateway.start_soon(job)
     return job
 
@@ -243,7 +241,7 @@ async def get_extract(
     """Its status, and its result once there is one."""
     job = await state.jobs.find(caller, job_id)
     extraction = await load_extraction(state.extraction, job)
-    return json_answer(await extraction_answer(state.extraction, job, extraction, partial=partial))
+    return json_answer(await load_extraction_answer(state.extraction, job, extraction, partial=partial))
 
 
 @router.post("/extract/sync", summary="Extract a document and wait", openapi_extra=DOCUMENT)
@@ -258,9 +256,9 @@ async def extract_sync(
         job = started
     job = await wait_for_result(state.extraction, job)
     if not job.state.final:
-        return json_answer(started_answer(state, request, job), 202)
+        return json_answer(show_started(state, request, job), 202)
     extraction = await load_extraction(state.extraction, job)
-    answer = await extraction_answer(state.extraction, job, extraction)
+    answer = await load_extraction_answer(state.extraction, job, extraction)
     return json_answer({name: answer[name] for name in ("result", "jobId", "status", "reviewStatus")})
 
 
@@ -275,9 +273,9 @@ async def post_annotation(
     async def save(inside: AppState) -> dict[str, Any]:
         job = await inside.jobs.find(caller, body.job_id, JobAction.CORRECT)
         annotation = await save_correction(inside.extraction, caller, job, body)
-        return {"success": True, "annotation": annotation_answer(annotation)}
+        return {"success": True, "annotation": show_annotation(annotation)}
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, save)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, save)
 
 
 @router.get("/annotations", summary="Corrections of a job")
@@ -285,7 +283,7 @@ async def get_annotations(state: State, caller: Reader, job_id: Annotated[UUID, 
     """Oldest first."""
     job = await state.jobs.find(caller, job_id)
     annotations = await list_corrections(state.extraction, job)
-    return json_answer({"annotations": [annotation_answer(annotation) for annotation in annotations]})
+    return json_answer({"annotations": [show_annotation(annotation) for annotation in annotations]})
 
 
 def _template(row: Template) -> dict[str, Any]:
@@ -326,7 +324,7 @@ async def create_template(
         )
         return _template(row)
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, put, status=201)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, put, status=201)
 
 
 @router.get("/templates", summary="List templates")
@@ -374,7 +372,7 @@ async def create_classification(
     async def add(inside: AppState) -> dict[str, Any]:
         return _classification(await templates.add_classification(inside.db, caller.organization, body))
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
 
 
 def _classification(row: Classification) -> dict[str, Any]:
@@ -401,4 +399,4 @@ async def run_classification(
     params = await check_classification(state.extraction, caller.organization, body, start.document, row.options)
     draft = draft_job(state.extraction, caller, params, start.members, kind=CLASSIFICATION, metadata=body.metadata)
     started = await _accept(request, state, caller, start, draft, idempotency_key)
-    return started if isinstance(started, Response) else json_answer(started_answer(state, request, started))
+    return started if isinstance(started, Response) else json_answer(show_started(state, request, started))

@@ -17,7 +17,7 @@ from towpath.api.http.media import media_type
 from towpath.api.http.routing import MULTIPART, make_validation_error, warn_of_unknown_fields
 from towpath.api.http.state import AppState
 from towpath.api.http.uploads import body_pieces
-from towpath.api.webhook_targets import webhook_fields
+from towpath.api.http.webhook_fields import webhook_fields
 from towpath.core.errors import BadInputError, ErrorCode
 from towpath.core.json_values import assert_text, read_json, write_json
 from towpath.extraction.service.starts import store_upload
@@ -65,7 +65,7 @@ async def read_start(
         await state.limits.assert_room_for_bytes(organization)
         raw = b"".join([piece async for piece in body_pieces(request, limit=MAX_JSON)])
         members, document = _json(raw), None
-    body = _validated(model, members)
+    body = _validate(model, members)
     warn_of_unknown_fields(request, body)
     sha256 = None if document is None else document.sha256
     digest = hashlib.sha256(write_json([members, sha256], options=orjson.OPT_SORT_KEYS)).digest()
@@ -79,7 +79,7 @@ def _json(raw: bytes) -> dict[str, Any]:
     return members
 
 
-def _validated(model: type[Model], members: Mapping[str, Any]) -> Model:
+def _validate(model: type[Model], members: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(members)
     except ValidationError as error:

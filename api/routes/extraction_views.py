@@ -35,17 +35,17 @@ PAGE_NUMBER = re.compile(r"\bpage (\d+)\b")
 HIDDEN = frozenset({"plan", "webhook"})
 
 
-async def job_entries(parts: ExtractionParts, jobs: Sequence[JobRow], *, bodies: bool) -> list[dict[str, Any]]:
+async def load_job_entries(parts: ExtractionParts, jobs: Sequence[JobRow], *, bodies: bool) -> list[dict[str, Any]]:
     """Show jobs in a list.
 
     Args:
         bodies: Whether requests and responses are shown.
     """
     extractions = await load_extractions(parts, jobs)
-    return [await job_entry(parts, job, extractions.get(job.id), bodies=bodies) for job in jobs]
+    return [await load_job_entry(parts, job, extractions.get(job.id), bodies=bodies) for job in jobs]
 
 
-async def job_entry(
+async def load_job_entry(
     parts: ExtractionParts, job: JobRow, extraction: Extraction | None, *, bodies: bool
 ) -> dict[str, Any]:
     """Show one job."""
@@ -60,7 +60,7 @@ async def job_entry(
         "extractId": str(extraction.extract_id if extraction is not None else make_extract_id(job.id)),
         "pagesProcessed": job.processed if extraction is not None else 0,
         "templateId": None if job.template_id is None else str(job.template_id),
-        "error": error_of(job, has_pages=extraction is not None),
+        "error": show_error(job, has_pages=extraction is not None),
         "warnings": plain_warnings(job),
         "attempt": job.attempt,
     }
@@ -70,7 +70,7 @@ async def job_entry(
     return answer
 
 
-def error_of(job: JobRow, *, has_pages: bool) -> dict[str, Any] | None:
+def show_error(job: JobRow, *, has_pages: bool) -> dict[str, Any] | None:
     """Show why a job failed or was stopped, with the page where one of a document is to blame."""
     if job.error_code is None:
         return None
@@ -81,12 +81,12 @@ def error_of(job: JobRow, *, has_pages: bool) -> dict[str, Any] | None:
 
 def _request(job: JobRow, extraction: Extraction | None) -> Any:
     if extraction is not None:
-        return _bounded(extraction.request, job)
+        return _shorten(extraction.request, job)
     params = {name: value for name, value in job.params.items() if name not in HIDDEN}
-    return _bounded({"items": job.total, **params}, job)
+    return _shorten({"items": job.total, **params}, job)
 
 
-def _bounded(body: dict[str, Any], job: JobRow) -> dict[str, Any]:
+def _shorten(body: dict[str, Any], job: JobRow) -> dict[str, Any]:
     raw = write_json(body)
     if len(raw) <= MAX_SHOWN_BYTES:
         return body
@@ -98,10 +98,10 @@ async def _response(parts: ExtractionParts, job: JobRow, extraction: Extraction 
         return job.result
     if not job.state.final and job.review_status is None:
         return None
-    return await result_of(parts, job, extraction, partial=False)
+    return await load_result(parts, job, extraction, partial=False)
 
 
-async def result_of(
+async def load_result(
     parts: ExtractionParts, job: JobRow, extraction: Extraction, *, partial: bool
 ) -> dict[str, Any] | None:
     """Show the result of an extraction.
@@ -162,7 +162,7 @@ def _milliseconds(start: datetime | None, end: datetime) -> int:
     return 0 if start is None else max(int((end - start).total_seconds() * 1000), 0)
 
 
-async def extraction_answer(
+async def load_extraction_answer(
     parts: ExtractionParts, job: JobRow, extraction: Extraction, *, partial: bool = False
 ) -> dict[str, Any]:
     """Show one extraction as `GET /extract` does."""
@@ -174,19 +174,19 @@ async def extraction_answer(
         "reviewStatus": job.review_status,
         "pagesProcessed": job.processed,
         "pagesTotal": None if extraction.opened is None else len(extraction.opened.pages),
-        "error": error_of(job, has_pages=True),
+        "error": show_error(job, has_pages=True),
         "warnings": plain_warnings(job),
-        "result": await result_of(parts, job, extraction, partial=partial),
+        "result": await load_result(parts, job, extraction, partial=partial),
     }
 
 
-def started_answer(state: AppState, request: Request, job: JobRow) -> dict[str, Any]:
+def show_started(state: AppState, request: Request, job: JobRow) -> dict[str, Any]:
     """Show what a start answers: the job, and the address to poll."""
     path = job_type(job.kind).path_of(job)
     return {"jobId": str(job.id), "result": public_base(request, state.settings) + path, "status": "PENDING"}
 
 
-def annotation_answer(annotation: Annotation) -> dict[str, Any]:
+def show_annotation(annotation: Annotation) -> dict[str, Any]:
     """Show a correction."""
     return {
         "annotationId": str(annotation.id),

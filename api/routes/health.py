@@ -17,9 +17,9 @@ async def health(state: State, response: Response) -> Health:
 
     What is lacking is named: a part that is `away`, a task queue with 0 pollers, whose work waits.
     """
-    found = await state.probes.ask()
-    response.status_code = 503 if found.status is Readiness.NOT_READY else 200
-    return found
+    health = await state.probes.ask()
+    response.status_code = 503 if health.status is Readiness.NOT_READY else 200
+    return health
 
 
 @router.get("/health/live", summary="Does the process run?")

@@ -35,12 +35,12 @@ async def put_index(
     """
     slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
     async with state.db.transaction() as connection:
-        if known := await slot.open(connection):
-            return replay(known, digest)
+        if first := await slot.claim(connection):
+            return replay(first, digest)
         result = await state.indexes.put(connection, caller, body, max_jobs=state.limits.max_jobs(caller.organization))
         answer = result.view.model_dump(mode="json", by_alias=True, exclude_none=True)
         code = status.HTTP_201_CREATED if result.is_new else status.HTTP_200_OK
-        await slot.keep(connection, digest, code, answer)
+        await slot.save(connection, digest, code, answer)
     if result.job is not None:
         state.gateway.start_soon(result.job)
     return json_answer(answer, code)
@@ -85,11 +85,11 @@ async def add_labels(
     """Stores labels; a pair that has one gets the new one. `tune` makes the index learn from them."""
     slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
     async with state.db.transaction() as connection:
-        if known := await slot.open(connection):
-            return replay(known, digest)
+        if first := await slot.claim(connection):
+            return replay(first, digest)
         counts = await state.indexes.add_labels(connection, caller.organization, index_name, body)
         answer = counts.model_dump(mode="json", by_alias=True)
-        await slot.keep(connection, digest, status.HTTP_200_OK, answer)
+        await slot.save(connection, digest, status.HTTP_200_OK, answer)
     return json_answer(answer)
 
 
@@ -108,13 +108,13 @@ async def tune_index(
     """
     slot = slot_of(request, caller, idempotency_key)
     async with state.db.transaction() as connection:
-        if known := await slot.open(connection):
-            return replay(known, b"")
+        if first := await slot.claim(connection):
+            return replay(first, b"")
         job = await state.indexes.tune(
             connection, caller, index_name, max_jobs=state.limits.max_jobs(caller.organization)
         )
         started = TuneStarted(job_id=job.id, status=BatchStatus.PENDING, status_url=f"{STATUS_PATH}{job.id}")
         answer = started.model_dump(mode="json", by_alias=True)
-        await slot.keep(connection, b"", 202, answer)
+        await slot.save(connection, b"", 202, answer)
     state.gateway.start_soon(job)
     return json_answer(answer, 202)

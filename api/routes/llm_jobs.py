@@ -18,15 +18,15 @@ from towpath.api.http.streams import (
     Position,
     StreamCaller,
     StreamTokenQuery,
-    first_line,
-    no_more,
-    stream,
-    stream_reader,
+    end_reconnects,
+    find_streamed_job,
+    make_first_line,
+    make_stream,
 )
 from towpath.core.json_values import write_json
+from towpath.enrichment.bodies import ContinueBody
 from towpath.enrichment.service import control
 from towpath.enrichment.service.messages import find_first_event, has_every_message, numbered_messages
-from towpath.enrichment.types import ContinueBody
 from towpath.jobs.store.tables import JobRow
 
 router = APIRouter(tags=["enrichment"], route_class=ApiRoute)
@@ -51,17 +51,17 @@ async def stream_job(
 
     204 for who comes back with everything.
     """
-    job = await stream_reader(request, state, job_id, caller, token)
+    job = await find_streamed_job(request, state, job_id, caller, token)
     return (
-        no_more()
+        end_reconnects()
         if await has_every_message(state.db, job, position)
-        else stream(state, job, _lines(state, job, position))
+        else make_stream(state, job, _lines(state, job, position))
     )
 
 
 async def _lines(state: AppState, job: JobRow, position: int | None) -> AsyncIterator[ServerSentEvent]:
     """Yield the stream's lines behind a position; None: everything since the last restart."""
-    yield first_line()
+    yield make_first_line()
     after = await find_first_event(state.db, job, position)
     async for events in state.events.follow(job.id, after=after, seconds=MAX_SECONDS):
         async for place, message in numbered_messages(state.db, job, events, position):

@@ -10,54 +10,26 @@ from fastapi import APIRouter, Request, Response
 from towpath.accounts.types import Principal
 from towpath.api.http.auth import Editor, Reader
 from towpath.api.http.bodies import body_of, read_body
-from towpath.api.http.idempotency import IdempotencyKey, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, respond_once, slot_of
 from towpath.api.http.job_starts import StartedJob, start_job
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
-from towpath.api.webhook_targets import read_start
-from towpath.enrichment.domain.content import Content, input_contract
-from towpath.enrichment.domain.schema import read_content
-from towpath.enrichment.service.schemas import change_schema, delete_schema
+from towpath.api.http.webhook_fields import read_start
+from towpath.enrichment.bodies import GenerateBody, PromptBody, SchemaCreate, SchemaPatch
+from towpath.enrichment.service import schemas
 from towpath.enrichment.service.starts import draft_edit, draft_generation
 from towpath.enrichment.service.waiting import wait_for_task
-from towpath.enrichment.store.schemas import (
-    create_schema,
-    get_schema,
-    list_schemas,
-    list_versions,
-    set_deleted,
-)
-from towpath.enrichment.store.tables import SchemaRow
-from towpath.enrichment.types import GenerateBody, PromptBody, SchemaCreate, SchemaPatch
 
 router = APIRouter(prefix="/api/schema", tags=["schemas"], route_class=ApiRoute)
 
 SYNC_SECONDS = 300.0
 
 
-def _short(row: SchemaRow) -> dict[str, Any]:
-    return {
-        "id": str(row.id),
-        "name": row.name,
-        "tags": row.tags,
-        "is_pinned": row.is_pinned,
-        "property_count": row.property_count,
-        "version": row.version,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-    }
-
-
-def _full(row: SchemaRow, content: Content) -> dict[str, Any]:
-    return {**_short(row), "schema_content": content, "input_contract": input_contract(content)}
-
-
 @router.get("/saved", summary="List schemas")
 async def list_saved(state: State, caller: Reader) -> dict[str, Any]:
     """Pinned first, then by name."""
-    rows = await list_schemas(state.db, caller.organization)
-    return {"schemas": [_short(row) for row in rows], "total": len(rows)}
+    return await schemas.list_schemas(state.enrichment, caller.organization)
 
 
 @router.post("/saved", summary="Save a schema", openapi_extra=body_of(SchemaCreate))
@@ -66,61 +38,43 @@ async def create_saved(
 ) -> Response:
     """Takes content of this API, or a plain JSON Schema of an object. A taken name gets a number."""
     body, digest = await read_body(request, state, SchemaCreate)
-    content = await state.checks.run(caller.organization, read_content, body.schema_content)
+    content = await schemas.check_content(state.enrichment, caller.organization, body)
 
     async def create(inside: AppState) -> dict[str, Any]:
-        row = await create_schema(
-            inside.db,
-            caller.organization,
-            name=body.name,
-            content=content,
-            tags=body.tags,
-            is_pinned=body.is_pinned,
-            samples=body.entity_samples,
-        )
-        return _full(row, content)
+        return await schemas.create_schema(inside.enrichment, caller.organization, body, content)
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, create)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, create)
 
 
 @router.get("/saved/{schema_id}", summary="One schema")
 async def get_saved(state: State, caller: Reader, schema_id: UUID) -> dict[str, Any]:
     """With its content and what an entity must bring."""
-    row, version = await get_schema(state.db, caller.organization, schema_id)
-    return {**_full(row, version.content), "entity_samples": version.entity_samples}
+    return await schemas.read_schema(state.enrichment, caller.organization, schema_id)
 
 
 @router.get("/saved/{schema_id}/versions", summary="A schema's versions")
 async def get_versions(state: State, caller: Reader, schema_id: UUID) -> dict[str, Any]:
     """Newest first."""
-    rows = await list_versions(state.db, caller.organization, schema_id)
-    return {
-        "versions": [
-            {"version": row.version, "schema_content": row.content, "created_at": row.created_at} for row in rows
-        ],
-        "total": len(rows),
-    }
+    return await schemas.list_versions(state.enrichment, caller.organization, schema_id)
 
 
 @router.patch("/saved/{schema_id}", summary="Change a schema", openapi_extra=body_of(SchemaPatch))
 async def patch_saved(request: Request, state: State, caller: Editor, schema_id: UUID) -> Response:
     """New content is a new version; jobs that run keep theirs."""
     body, _ = await read_body(request, state, SchemaPatch)
-    row, content = await change_schema(state.enrichment, caller.organization, schema_id, body)
-    return json_answer(_full(row, content))
+    return json_answer(await schemas.change_schema(state.enrichment, caller.organization, schema_id, body))
 
 
 @router.delete("/saved/{schema_id}", summary="Delete a schema")
 async def delete_saved(state: State, caller: Editor, schema_id: UUID) -> dict[str, Any]:
     """It can be restored; records keep what they were made with. One that a running job uses: 409."""
-    row = await delete_schema(state.enrichment, caller.organization, schema_id)
-    return {"id": str(row.id), "deleted": True}
+    return await schemas.delete_schema(state.enrichment, caller.organization, schema_id)
 
 
 @router.post("/saved/{schema_id}/restore", summary="Restore a deleted schema")
 async def restore_saved(state: State, caller: Editor, schema_id: UUID) -> dict[str, Any]:
     """With all of its versions."""
-    return _short(await set_deleted(state.db, caller.organization, schema_id, deleted=False))
+    return await schemas.restore_schema(state.enrichment, caller.organization, schema_id)
 
 
 async def _generate(request: Request, state: AppState, caller: Principal, idempotency_key: str | None) -> StartedJob:

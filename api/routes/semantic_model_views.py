@@ -11,17 +11,17 @@ from towpath.ai.types import ConnectionView
 from towpath.api.http.responses import moment
 
 
-def connection_view(row: ConnectionRow) -> ConnectionView:
+def make_connection_view(row: ConnectionRow) -> ConnectionView:
     """Show a connection without its credentials."""
     return ConnectionView.model_validate(row, from_attributes=True)
 
 
-def connection_answer(row: ConnectionRow) -> dict[str, Any]:
+def show_connection(row: ConnectionRow) -> dict[str, Any]:
     """Show one connection without its credentials and without what it does not have."""
-    return connection_view(row).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return make_connection_view(row).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def model_view(row: ModelRow) -> dict[str, Any]:
+def show_model(row: ModelRow) -> dict[str, Any]:
     """Show a model without its content."""
     return {
         "id": str(row.id),
@@ -35,7 +35,7 @@ def model_view(row: ModelRow) -> dict[str, Any]:
     }
 
 
-def topic_answer(content: Content, name: str, *, full: bool) -> dict[str, Any]:
+def show_topic(content: Content, name: str, *, full: bool) -> dict[str, Any]:
     """Show a topic.
 
     Args:

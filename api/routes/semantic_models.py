@@ -35,7 +35,7 @@ from towpath.ai.store.tables import ModelRow
 from towpath.ai.types import ConnectionBody, ConnectionView, ModelBody, ModelContentBody, ModelFilter, ModelKind
 from towpath.api.http.auth import Editor, Reader
 from towpath.api.http.bodies import body_of, read_body
-from towpath.api.http.idempotency import IdempotencyKey, job_once, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, accept_job_once, respond_once, slot_of
 from towpath.api.http.ids import ConnectionId, ModelId, TopicName
 from towpath.api.http.media import YAML, media_type
 from towpath.api.http.rates import limit_ai_requests
@@ -43,8 +43,8 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import read_whole
-from towpath.api.routes.ai_views import page_info
-from towpath.api.routes.semantic_model_views import connection_answer, connection_view, model_view, topic_answer
+from towpath.api.routes.ai_views import show_page_info
+from towpath.api.routes.semantic_model_views import make_connection_view, show_connection, show_model, show_topic
 from towpath.core.errors import BadInputError, ErrorCode
 from towpath.jobs.idempotency import Slot
 from towpath.jobs.store.tables import JobRow
@@ -62,28 +62,28 @@ async def connect(request: Request, state: State, caller: Editor, idempotency_ke
     row = await draft_connection(state.ai, caller, body)
 
     async def add(inside: AppState) -> dict[str, Any]:
-        return connection_answer(await add_connection(inside.db, row))
+        return show_connection(await add_connection(inside.db, row))
 
-    return await once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), digest, add, status=201)
 
 
 @router.get("/v1/connections", summary="List connections", response_model_exclude_none=True)
 async def connections(state: State, caller: Reader) -> list[ConnectionView]:
     """Without their credentials."""
-    return [connection_view(row) for row in await list_connections(state.ai, caller)]
+    return [make_connection_view(row) for row in await list_connections(state.ai, caller)]
 
 
 @router.get("/v1/connections/{connectionId}", summary="One connection")
 async def connection(state: State, caller: Reader, connection_id: ConnectionId) -> dict[str, Any]:
     """Without its credentials."""
-    return connection_answer(await get_connection(state.ai, caller, connection_id))
+    return show_connection(await get_connection(state.ai, caller, connection_id))
 
 
 @router.put("/v1/connections/{connectionId}", summary="Change a connection", openapi_extra=body_of(ConnectionBody))
 async def change(request: Request, state: State, caller: Editor, connection_id: ConnectionId) -> dict[str, Any]:
     """As a whole; the models over it stay."""
     body, _ = await read_body(request, state, ConnectionBody)
-    return connection_answer(await change_connection(state.ai, caller, connection_id, body))
+    return show_connection(await change_connection(state.ai, caller, connection_id, body))
 
 
 @router.delete("/v1/connections/{connectionId}", status_code=204, summary="Forget a connection")
@@ -124,14 +124,14 @@ async def models(
     page = await list_models(
         state.ai, caller, model_filter, offset=offset, size=page_size, with_branches=include is not None
     )
-    records = [model_view(row) for row in page.rows]
+    records = [show_model(row) for row in page.rows]
     if include is not None:
         for record, row in zip(records, page.rows, strict=True):
             record["branches"] = [{"id": str(branch.id), "name": branch.name} for branch in page.branches[row.id]]
     end = offset + len(page.rows)
     return {
         "records": records,
-        "pageInfo": page_info(has_more=end < page.total, cursor=str(end), size=page_size, total=page.total),
+        "pageInfo": show_page_info(has_more=end < page.total, cursor=str(end), size=page_size, total=page.total),
     }
 
 
@@ -145,16 +145,16 @@ async def create(request: Request, state: State, caller: Editor, idempotency_key
     slot = slot_of(request, caller, idempotency_key)
     if body.model_kind is ModelKind.SCHEMA:
         row = await _read_schema(state, slot, digest, await draft_schema_model(state.ai, caller, body))
-        return json_answer(_changed(row))
+        return json_answer(_show_changed(row))
 
     if slot.key is None or not await slot.is_taken(state.db):
         # Before the transaction of the key: the job that reads a database begins only once it is committed.
         body = await _complete_base(state, caller, body, slot.key, digest)
 
     async def add(inside: AppState) -> dict[str, Any]:
-        return _changed(await create_model(inside.ai, caller, body))
+        return _show_changed(await create_model(inside.ai, caller, body))
 
-    return await once(state, slot, digest, add)
+    return await respond_once(state, slot, digest, add)
 
 
 async def _complete_base(
@@ -170,17 +170,17 @@ async def _complete_base(
 
 async def _read_schema(state: AppState, slot: Slot, digest: bytes, job: JobRow) -> ModelRow:
     """Read a database by a job, or wait for that of the first request with its key."""
-    return await wait_for_schema(state.ai, await job_once(state, slot, digest, job, accept_schema_reading))
+    return await wait_for_schema(state.ai, await accept_job_once(state, slot, digest, job, accept_schema_reading))
 
 
-def _changed(row: ModelRow) -> dict[str, Any]:
-    return {"success": True, "model": model_view(row)}
+def _show_changed(row: ModelRow) -> dict[str, Any]:
+    return {"success": True, "model": show_model(row)}
 
 
 @router.get("/v1/models/{modelId}", summary="One model")
 async def model(state: State, caller: Reader, model_id: ModelId) -> dict[str, Any]:
     """Without its content."""
-    return model_view(await get_model(state.ai, caller, model_id))
+    return show_model(await get_model(state.ai, caller, model_id))
 
 
 @router.delete("/v1/models/{modelId}", status_code=204, summary="Delete a model")
@@ -194,7 +194,7 @@ async def content(state: State, caller: Reader, model_id: ModelId, branch_id: Br
     """Its own content, and the whole that it makes with what it is laid over."""
     row, whole = await load_model(state.ai, caller, model_id, branch_id)
     return {
-        "model": model_view(row),
+        "model": show_model(row),
         "content": row.content,
         "whole": whole.model_dump(mode="json", by_alias=True, exclude_none=True),
     }
@@ -215,7 +215,7 @@ async def put_content(request: Request, state: State, caller: Editor, model_id: 
             raise BadInputError("the body is not UTF-8", code=ErrorCode.INVALID_ENCODING) from error
     else:
         content = (await read_body(request, state, ModelContentBody))[0].content
-    return _changed(await change_content(state.ai, caller, model_id, content))
+    return _show_changed(await change_content(state.ai, caller, model_id, content))
 
 
 @router.post("/v1/models/{modelId}/refresh", summary="Read the database again")
@@ -224,7 +224,7 @@ async def refresh(
 ) -> dict[str, Any]:
     """Brings a SCHEMA model up to date; what is laid over it stays."""
     slot = slot_of(request, caller, idempotency_key)
-    return _changed(await _read_schema(state, slot, b"", await draft_schema_refresh(state.ai, caller, model_id)))
+    return _show_changed(await _read_schema(state, slot, b"", await draft_schema_refresh(state.ai, caller, model_id)))
 
 
 @router.post("/v1/models/{modelId}/merge", summary="Merge a branch")
@@ -234,16 +234,16 @@ async def merge(
     """Into the model that it belongs to; the branch is then deleted."""
 
     async def join(inside: AppState) -> dict[str, Any]:
-        return _changed(await merge_branch(inside.ai, caller, model_id))
+        return _show_changed(await merge_branch(inside.ai, caller, model_id))
 
-    return await once(state, slot_of(request, caller, idempotency_key), b"", join)
+    return await respond_once(state, slot_of(request, caller, idempotency_key), b"", join)
 
 
 @router.get("/v1/models/{modelId}/topic", summary="Topics of a model")
 async def topics(state: State, caller: Reader, model_id: ModelId, branch_id: BranchQuery = None) -> dict[str, Any]:
     """What can be asked together."""
     _, whole = await load_model(state.ai, caller, model_id, branch_id)
-    return {"success": True, "topics": [topic_answer(whole, name, full=False) for name in whole.topics]}
+    return {"success": True, "topics": [show_topic(whole, name, full=False) for name in whole.topics]}
 
 
 @router.get("/v1/models/{modelId}/topic/{topicName}", summary="One topic")
@@ -253,4 +253,4 @@ async def topic(
     """With the views that it reaches, and how."""
     _, whole = await load_model(state.ai, caller, model_id, branch_id)
     get_topic(whole, topic_name)
-    return {"success": True, "topic": topic_answer(whole, topic_name, full=True)}
+    return {"success": True, "topic": show_topic(whole, topic_name, full=True)}

@@ -17,7 +17,7 @@ from towpath.accounts.types import (
     UserView,
 )
 from towpath.api.http.auth import Owner
-from towpath.api.http.idempotency import IdempotencyKey, digest_of, once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, respond_once, slot_of
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError
@@ -72,7 +72,7 @@ async def create_reset(
         return (await service.issue_reset(inside.accounts, caller, user_id)).model_dump(mode="json", by_alias=True)
 
     slot = slot_of(request, caller, idempotency_key)
-    return await once(state, slot, b"", add, status=201, secret="token")
+    return await respond_once(state, slot, b"", add, status=201, secret="token")
 
 
 @router.post(
@@ -90,7 +90,7 @@ async def invite(
         return (await service.issue_invitation(inside.accounts, caller, body)).model_dump(mode="json", by_alias=True)
 
     slot = slot_of(request, caller, idempotency_key)
-    return await once(state, slot, digest_of(body), add, status=201, secret="invitation")
+    return await respond_once(state, slot, digest_of(body), add, status=201, secret="invitation")
 
 
 @router.get("/invitations", summary="Open invitations")

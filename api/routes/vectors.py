@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -18,13 +16,11 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute, make_validation_error, refuse_unknown
 from towpath.api.http.state import AppState, State
 from towpath.api.http.uploads import BodyBounds, open_body
-from towpath.api.webhook_targets import read_target, take_members
+from towpath.api.http.webhook_fields import read_job_endpoint, take_members
 from towpath.core.bodies import field_names
-from towpath.core.errors import ConflictError, ErrorBody, ErrorList
+from towpath.core.errors import ErrorBody, ErrorList
 from towpath.core.values import Offset
 from towpath.jobs.idempotency import Slot
-from towpath.jobs.store.jobs import get_job
-from towpath.jobs.store.tables import JobRow
 from towpath.vectors.service.tasks import (
     DELETION,
     UPSERTION,
@@ -34,7 +30,6 @@ from towpath.vectors.service.tasks import (
     read_task_id,
     show_task,
 )
-from towpath.vectors.store.tasks import prepare_restart
 from towpath.vectors.types import (
     Collection,
     CountAnswer,
@@ -135,11 +130,11 @@ async def _submit(
     turn = state.uploads.turn(request, caller.organization, limit=bounds.json_bytes, setting=bounds.json_setting)
     try:
         async with turn, state.db.transaction() as connection:
-            if known := await slot.open(connection):
-                return replay(known, await body.digest(start=b""))
+            if first := await slot.claim(connection):
+                return replay(first, await body.digest(start=b""))
             staged = await state.tasks.stage(connection, kind, collection, body)
             members = staged.upload.options
-            target = await read_target(request, state, take_members(members))
+            endpoint = await read_job_endpoint(request, state, take_members(members))
             task_id = read_task_id(members)
             refuse_unknown(members, field_names(kind.body))
             job = await state.tasks.accept(
@@ -148,11 +143,11 @@ async def _submit(
                 staged,
                 task_id=task_id,
                 deadline=deadline,
-                target=target,
+                endpoint=endpoint,
                 max_jobs=state.limits.max_jobs(caller.organization),
             )
             answer = show_task(job, [])
-            await slot.keep(connection, staged.upload.digest, 200, answer)
+            await slot.save(connection, staged.upload.digest, 200, answer)
     except InvalidItemError as invalid:
         raise make_validation_error(kind.body, invalid.error, kind.list_name, invalid.position) from invalid
     except TaskIdTakenError as taken:
@@ -160,11 +155,6 @@ async def _submit(
         return json_answer(await state.tasks.show(known_job))
     state.gateway.start_soon(job)
     return json_answer(answer)
-
-
-async def _info(state: AppState, caller: Principal, kind: TaskKind, task_id: str) -> Response:
-    job = await state.tasks.find(caller.organization, kind, task_id)
-    return json_answer(await state.tasks.show(job))
 
 
 async def _list(
@@ -182,41 +172,16 @@ async def _list(
     return json_answer(tasks, headers={"X-Total-Count": str(total)})
 
 
-async def _restart(state: AppState, caller: Principal, kind: TaskKind, task_id: str, scope: Scope) -> Response:
-    job = await state.tasks.find(caller.organization, kind, task_id)
-    if job.cancelling and not job.state.final:
-        job = await state.events.wait_for_end(job, seconds=state.settings.cancel_wait_seconds)
-    if job.state.final or job.cancelling:
-        job = await _restarted(state, caller, job, partial(prepare_restart, scope=scope))
-    return json_answer(await state.tasks.show(job))
-
-
-async def _restarted(
-    state: AppState, caller: Principal, job: JobRow, prepare: Callable[..., Awaitable[None]]
-) -> JobRow:
-    try:
-        return await state.jobs.restart(caller, job.id, prepare=prepare)
-    except ConflictError:
-        # Another restart was first: it runs, and is queued once.
-        return await get_job(state.db, job.organization, job.id)
-
-
-async def _cancel(state: AppState, caller: Principal, kind: TaskKind, task_id: str) -> Response:
-    known = await state.tasks.find(caller.organization, kind, task_id)
-    job = await state.jobs.cancel(caller, known.id)
-    return json_answer(await state.tasks.show(job))
-
-
 @router.get("/upsertion-tasks/info", summary="One task", response_model=UpsertionTask)
 async def get_upsertion(state: State, caller: EmbeddingsReader, task_id: TaskId) -> Response:
     """Status, progress and all failed items."""
-    return await _info(state, caller, UPSERTION, task_id)
+    return json_answer(await state.tasks.read(caller.organization, UPSERTION, task_id))
 
 
 @router.get("/deletion-tasks/info", summary="One deletion task", response_model=DeletionTask)
 async def get_deletion(state: State, caller: EmbeddingsReader, task_id: TaskId) -> Response:
     """Status and progress."""
-    return await _info(state, caller, DELETION, task_id)
+    return json_answer(await state.tasks.read(caller.organization, DELETION, task_id))
 
 
 @router.get("/upsertion-tasks/list", summary="Tasks, newest first", response_model=list[UpsertionTask])
@@ -250,7 +215,7 @@ async def restart_upsertion(
     state: State, caller: EmbeddingsOperator, task_id: TaskId, scope: Scope = Scope.REMAINING
 ) -> Response:
     """Takes what is failed or not stored, or everything when all is stored. A running task stays as it is."""
-    return await _restart(state, caller, UPSERTION, task_id, scope)
+    return json_answer(await state.tasks.restart(caller, UPSERTION, task_id, scope))
 
 
 @router.put("/deletion-tasks/restart", summary="Run a deletion once more", response_model=DeletionTask)
@@ -258,19 +223,19 @@ async def restart_deletion(
     state: State, caller: EmbeddingsOperator, task_id: TaskId, scope: Scope = Scope.REMAINING
 ) -> Response:
     """Takes what is left, or everything when nothing is."""
-    return await _restart(state, caller, DELETION, task_id, scope)
+    return json_answer(await state.tasks.restart(caller, DELETION, task_id, scope))
 
 
 @router.put("/upsertion-tasks/cancel", summary="Stop a task", response_model=UpsertionTask)
 async def cancel_upsertion(state: State, caller: EmbeddingsOperator, task_id: TaskId) -> Response:
     """`canceled` at once: nothing more is stored from here on, what is stored stays."""
-    return await _cancel(state, caller, UPSERTION, task_id)
+    return json_answer(await state.tasks.cancel(caller, UPSERTION, task_id))
 
 
 @router.put("/deletion-tasks/cancel", summary="Stop a deletion", response_model=DeletionTask)
 async def cancel_deletion(state: State, caller: EmbeddingsOperator, task_id: TaskId) -> Response:
     """`canceled` at once: nothing more is deleted from here on."""
-    return await _cancel(state, caller, DELETION, task_id)
+    return json_answer(await state.tasks.cancel(caller, DELETION, task_id))
 
 
 def _reader_of(caller: Principal) -> UUID | None:

@@ -15,7 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
 from towpath.jobs import search_attributes as attributes
-from towpath.jobs.patience import Clock, wall_clock
+from towpath.jobs.patience import Clock, utc_now
 from towpath.runtime.plugin import towpath_plugin
 from towpath.runtime.settings import Settings
 from towpath.runtime.temporal import connect
@@ -26,7 +26,7 @@ SERVER = str(Path(sys.executable).with_name("temporal-test-server"))
 
 @asynccontextmanager
 async def skipping(
-    database: Database, settings: Settings, *queues: Queue, clock: Clock = wall_clock
+    database: Database, settings: Settings, *queues: Queue, clock: Clock = utc_now
 ) -> AsyncIterator[tuple[WorkflowEnvironment, Client]]:
     """Start the server with workers of some queues in this process, and stop all at the end."""
     async with AsyncExitStack() as stack:
@@ -42,7 +42,7 @@ async def skipping(
             )
         )
         parts = Parts.make(database, settings, clock=clock)
-        for part in (parts.client, parts.receivers, parts.models, parts.fetcher, parts.documents):
+        for part in (parts.client, parts.webhook_client, parts.models, parts.fetcher, parts.documents):
             stack.push_async_callback(part.close)
         client = await connect(settings, plugins=[towpath_plugin(settings)])
         for queue in queues:

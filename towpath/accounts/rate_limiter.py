@@ -58,7 +58,7 @@ class Rate:
 class _Block:
     """What a process has taken of one key and not spent."""
 
-    left: int = 0
+    remaining: int = 0
     size: int = 1
     until: float = 0.0
     wait: int = 0
@@ -141,28 +141,30 @@ class Limiter:
     async def _refill(self, rate: Rate, key: str, block: _Block, amount: int) -> None:
         """Take a block: twice the last where that was spent in time, else as much as was."""
         spent = block.until > time.monotonic()
-        size = 2 * block.size if spent else block.size - block.left
+        size = 2 * block.size if spent else block.size - block.remaining
         size = max(min(size, rate.most // MIN_SHARE), amount, 1)
-        taken = await self._strategy.hit(rate.item, _short(key), cost=size)
-        if not taken and size > amount:
+        is_granted = await self._strategy.hit(rate.item, _short(key), cost=size)
+        if not is_granted and size > amount:
             size = amount
-            taken = await self._strategy.hit(rate.item, _short(key), cost=size)
-        if not taken:
+            is_granted = await self._strategy.hit(rate.item, _short(key), cost=size)
+        if not is_granted:
             block.wait = await self._wait(rate, key)
             # One who knocks without a pause costs no statement each time.
             block.refused_until = time.monotonic() + 1
             raise _reached(rate, block.wait)
-        block.size, block.left = size, size - amount
+        block.size, block.remaining = size, size - amount
         block.until = time.monotonic() + rate.seconds / BLOCKS_A_WINDOW
 
     def _block(self, rate: Rate, key: str) -> _Block:
-        found = self._blocks.get((rate, key))
-        if found is None:
+        block = self._blocks.get((rate, key))
+        if block is None:
             if len(self._blocks) >= MAX_BLOCKS:
                 now = time.monotonic()
-                self._blocks = {at: one for at, one in self._blocks.items() if one.until > now or one.lock.locked()}
-            found = self._blocks[rate, key] = _Block()
-        return found
+                self._blocks = {
+                    at: block for at, block in self._blocks.items() if block.until > now or block.lock.locked()
+                }
+            block = self._blocks[rate, key] = _Block()
+        return block
 
 
 def raise_unless_away(error: Exception, *, quiet: bool = False) -> None:
@@ -179,9 +181,9 @@ def raise_unless_away(error: Exception, *, quiet: bool = False) -> None:
 
 
 def _pay(block: _Block, amount: int) -> bool:
-    if block.left < amount or block.until <= time.monotonic():
+    if block.remaining < amount or block.until <= time.monotonic():
         return False
-    block.left -= amount
+    block.remaining -= amount
     return True
 
 

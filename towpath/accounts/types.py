@@ -24,7 +24,7 @@ def shown_once(name: str) -> Callable[[dict[str, Any]], None]:
     """Return what a schema needs that tells of an answer with a secret, of which a repeat is answered without it."""
 
     def change(schema: dict[str, Any]) -> None:
-        schema["required"] = [one for one in schema["required"] if one != name]
+        schema["required"] = [field for field in schema["required"] if field != name]
 
     return change
 

@@ -26,7 +26,7 @@ class DataType(StrEnum):
 
     @property
     def temporal(self) -> bool:
-        """Whether values can be cut to a time frame."""
+        """Return whether values can be cut to a time frame."""
         return self in {DataType.DATE, DataType.TIMESTAMP}
 
 

@@ -54,7 +54,7 @@ WORDS: dict[JobState, AiState] = {
 
 
 def to_ai_state(state: JobState, phase: str | None) -> AiState:
-    """The public state of a job.
+    """Return the public state of a job.
 
     Args:
         state: The job's.
@@ -184,12 +184,12 @@ class StoredAction(BaseModel):
 
     @property
     def limited(self) -> bool:
-        """Whether the query's limit has cut off rows."""
+        """Return whether the query's limit has cut off rows."""
         return not self.exact or (self.brought is not None and self.brought < self.rows)
 
     @property
     def drawable(self) -> bool:
-        """Whether it brought rows that a chart may be made of."""
+        """Return whether it brought rows that a chart may be made of."""
         return self.type is ActionType.GENERATE_QUERY and self.error is None and self.rows > 0
 
 
@@ -251,7 +251,7 @@ class GenerateQueryBody(QuestionBody):
     topic_name: Annotated[str, Field(max_length=256)] | None = None
 
 
-class ThreadHead(BaseModel):
+class ConversationBase(BaseModel):
     """What a thread is about. `user_id` None: it belongs to the organization."""
 
     id: UUID
@@ -263,7 +263,7 @@ class ThreadHead(BaseModel):
     last_prompt: str
 
 
-class Conversation(ThreadHead):
+class Conversation(ConversationBase):
     """A thread, as it is stored."""
 
     created_at: datetime
@@ -292,7 +292,7 @@ class Turn(BaseModel):
 
     @property
     def active(self) -> bool:
-        """Whether it goes on by itself."""
+        """Return whether it goes on by itself."""
         return self.state in {AiState.QUEUED, AiState.EXECUTING, AiState.DELIVERING}
 
 

@@ -53,15 +53,15 @@ def _log_to_terminal_and_file(settings: Settings, *, verbose: bool) -> None:
     """Log what the supervisor does: to the terminal what is of interest there, to a file all of it."""
     home = Home(settings.home)
     try:
-        kept = RotatingFileHandler(home.logs / "stack.log", maxBytes=settings.log_bytes, backupCount=1)
+        file_handler = RotatingFileHandler(home.logs / "stack.log", maxBytes=settings.log_bytes, backupCount=1)
     except OSError as error:
         raise home.unusable(error) from error
-    configure_logging(settings.log_level, kept)
-    shown = logging.StreamHandler(sys.stdout)
-    shown.setFormatter(logging.Formatter("stack      %(message)s"))
+    configure_logging(settings.log_level, file_handler)
+    console_handler = logging.StreamHandler(sys.stdout)
+    console_handler.setFormatter(logging.Formatter("stack      %(message)s"))
     if not verbose:
-        shown.addFilter(lambda record: record.name == "towpath.stack" or record.levelno >= logging.WARNING)
-    logging.getLogger().addHandler(shown)
+        console_handler.addFilter(lambda record: record.name == "towpath.stack" or record.levelno >= logging.WARNING)
+    logging.getLogger().addHandler(console_handler)
 
 
 async def _run_until_stopped(settings: Settings, *, verbose: bool) -> None:
@@ -103,7 +103,7 @@ def _report_ready(name: str, address: str, seconds: float) -> None:
 def _show_addresses(stack: EmbeddedStack) -> None:
     """Show where everything is; the key itself only when it has just been made."""
     key = stack.api_key
-    place = "TOWPATH_BOOTSTRAP_KEY" if stack.gave_key else str(stack.home.folder / "api-key")
+    source = "TOWPATH_BOOTSTRAP_KEY" if stack.gave_key else str(stack.home.folder / "api-key")
     console.print()
     _warn_if_exposed(stack.settings)
     for name, value in (
@@ -111,7 +111,7 @@ def _show_addresses(stack: EmbeddedStack) -> None:
         ("API docs", f"{stack.api_url}/docs"),
         ("console", f"{stack.api_url}/console"),
         ("Temporal UI", stack.temporal_ui_url or "external"),
-        ("API key", f"{key}  (shown this once; kept in {place})" if stack.home.made_key else f"in {place}"),
+        ("API key", f"{key}  (shown this once; kept in {source})" if stack.home.made_key else f"in {source}"),
         ("home", str(stack.home.folder)),
         ("logs", str(stack.home.logs)),
     ):

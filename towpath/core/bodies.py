@@ -24,18 +24,18 @@ class Lenient(BaseModel):
 
 def field_names(model: type[BaseModel]) -> list[str]:
     """Return the fields of a body, as they are written on the wire; those that it shares with all others come last."""
-    fields = sorted(model.model_fields.items(), key=lambda one: bool(one[1].exclude))
+    fields = sorted(model.model_fields.items(), key=lambda item: bool(item[1].exclude))
     return [_wire_name(name, field) for name, field in fields]
 
 
-def names_beside(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+def names_beside(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
     """Return the fields of the object that holds a place within a body; none: the place cannot be followed."""
-    inner = next(_models_at(model, list(place[:-1])), None)
+    inner = next(_models_at(model, list(path[:-1])), None)
     return [] if inner is None else field_names(inner)
 
 
 def unknown_fields(body: BaseModel, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
-    """The places of all fields that a lenient body should not have, each with the names that it could have had."""
+    """Yield the path of each field that a lenient body should not have, with the names that it could have had."""
     for name in body.model_extra or {}:
         yield f"{prefix}{name}", field_names(type(body))
     for name, field in type(body).model_fields.items():
@@ -43,9 +43,9 @@ def unknown_fields(body: BaseModel, prefix: str = "") -> Iterator[tuple[str, lis
         if isinstance(value, BaseModel):
             yield from unknown_fields(value, f"{here}.")
         elif isinstance(value, list):
-            for number, one in enumerate(value):
-                if isinstance(one, BaseModel):
-                    yield from unknown_fields(one, f"{here}[{number}].")
+            for number, item in enumerate(value):
+                if isinstance(item, BaseModel):
+                    yield from unknown_fields(item, f"{here}[{number}].")
 
 
 def _wire_name(name: str, field: FieldInfo) -> str:
@@ -55,20 +55,20 @@ def _wire_name(name: str, field: FieldInfo) -> str:
     return alias if isinstance(alias, str) else name
 
 
-def _models_at(annotation: Any, place: list[str | int]) -> Iterator[type[BaseModel]]:
+def _models_at(annotation: Any, path: list[str | int]) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if not place:
+        if not path:
             yield annotation
             return
         for name, field in annotation.model_fields.items():
-            if place[0] in {name, _wire_name(name, field)}:
-                yield from _models_at(field.annotation, place[1:])
+            if path[0] in {name, _wire_name(name, field)}:
+                yield from _models_at(field.annotation, path[1:])
         return
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        yield from _models_at(inner[0], place)
+        yield from _models_at(inner[0], path)
     elif origin in {Union, UnionType}:
-        for one in inner:
-            yield from _models_at(one, place)
-    elif place and origin in {list, tuple, dict}:
-        yield from _models_at(inner[-1], place[1:])
+        for argument in inner:
+            yield from _models_at(argument, path)
+    elif path and origin in {list, tuple, dict}:
+        yield from _models_at(inner[-1], path[1:])

@@ -12,8 +12,8 @@ from towpath.core.turns import Turns
 
 THREADS = 4
 
-Given = ParamSpec("Given")
-Made = TypeVar("Made")
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
 
 
 class Checks:
@@ -28,8 +28,8 @@ class Checks:
         self._turns = Turns()
 
     async def run(
-        self, organization: str, work: Callable[Given, Made], *given: Given.args, **named: Given.kwargs
-    ) -> Made:
+        self, organization: str, work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
+    ) -> Result:
         """Return the result of work, or its error.
 
         Args:
@@ -37,7 +37,7 @@ class Checks:
             work: Pure, and bounded.
         """
         async with self._turns.of(organization):
-            running = asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *given, **named))
+            running = asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
             try:
                 return await asyncio.shield(running)
             finally:

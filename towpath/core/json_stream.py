@@ -48,15 +48,15 @@ class Slice:
 
 def scalar_member(raw: bytes, name: str) -> bytes | None:
     """Return a string or whole number among the members of an object of which only the beginning may be there."""
-    depth, wanted = 0, f'"{name}"'.encode()
+    depth, quoted = 0, f'"{name}"'.encode()
     for token in _TOKEN.finditer(raw):
         mark = token.group()
         if mark in (b"{", b"["):
             depth += 1
         elif mark in (b"}", b"]"):
             depth -= 1
-        elif depth == 1 and mark == wanted and (found := _SCALAR_MEMBER.match(raw, token.end())):
-            return found.group(1)
+        elif depth == 1 and mark == quoted and (match := _SCALAR_MEMBER.match(raw, token.end())):
+            return match.group(1)
     return None
 
 
@@ -158,9 +158,9 @@ class ArraySplitter:
             if self._at >= len(self._buffer):
                 break
             before = (self._at, self._state)
-            found = self._step()
-            if found is not None:
-                yield found
+            item = self._step()
+            if item is not None:
+                yield item
             if (self._at, self._state) == before:
                 break
         del self._buffer[: self._at]
@@ -239,15 +239,15 @@ class ArraySplitter:
             return
         if char != b'"':
             raise self._malformed("expected a member's name")
-        found = self._read_value(_State.COLON)
-        if found is not None:
-            self._key = found.raw
+        is_complete = self._read_value(_State.COLON)
+        if is_complete is not None:
+            self._key = is_complete.raw
 
     def _read_option(self, char: bytes) -> None:
         if self._key != self._list_key:
-            found = self._read_value(_State.AFTER_OPTION)
-            if found is not None:
-                self.options[self._key] = found.raw
+            is_complete = self._read_value(_State.AFTER_OPTION)
+            if is_complete is not None:
+                self.options[self._key] = is_complete.raw
             return
         if char != b"[":
             raise BadInputError(f"{self._name} must be an array", field=self._name)
@@ -264,14 +264,14 @@ class ArraySplitter:
             raise self._malformed("expected a value")
         offset, raw = self._base + self._at, bytes(self._buffer[self._at : end])
         if len(raw) <= self._most_bytes:
-            found = Slice(offset, raw)
+            item = Slice(offset, raw)
         elif self._state in _ITEM_STATES:
-            found = _LargeItem.of(offset, raw)
+            item = _LargeItem.of(offset, raw)
         else:
             raise TooLargeError(f"the value at offset {offset} is larger than {self._most_bytes} bytes")
         self._at, self._scanned, self._depth = end, end, 0
         self._state = following
-        return found
+        return item
 
     def _end_of_value(self) -> int | None:
         if self._buffer[self._at] not in b'{["':
@@ -311,10 +311,10 @@ class ArraySplitter:
     def _pass_over(self, large: _LargeItem) -> Slice | None:
         """Take what is there of an item that is too large, so that no more than a piece is ever held."""
         end = self._end_of_scalar() if large.scalar else self._end_of_nested()
-        taken = self._scanned if end is None else end
-        large.add(self._buffer[:taken])
-        del self._buffer[:taken]
-        self._base += taken
+        stop = self._scanned if end is None else end
+        large.add(self._buffer[:stop])
+        del self._buffer[:stop]
+        self._base += stop
         self._at = self._scanned = 0
         if end is None:
             return None
@@ -350,9 +350,9 @@ class ArraySplitter:
         self._go(state)
         return True
 
-    def _expect(self, char: bytes, wanted: bytes, state: _State) -> None:
-        if not self._leave(char, wanted, state):
-            raise self._malformed(f"expected {wanted.decode()}")
+    def _expect(self, char: bytes, expected: bytes, state: _State) -> None:
+        if not self._leave(char, expected, state):
+            raise self._malformed(f"expected {expected.decode()}")
 
     def _malformed(self, why: str) -> BadInputError:
         return BadInputError(

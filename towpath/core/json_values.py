@@ -45,9 +45,9 @@ def read_json(raw: bytes, where: str = "", *, offset: int = 0) -> Any:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         _refuse_value(text, where)
-        place = offset + len(raw) - len(text) + error.pos
+        position = offset + len(raw) - len(text) + error.pos
         raise BadInputError(
-            f"{where or 'the body'} is not valid JSON: {error.msg} at offset {place}",
+            f"{where or 'the body'} is not valid JSON: {error.msg} at offset {position}",
             code=ErrorCode.INVALID_JSON,
             field=where or None,
         ) from error
@@ -103,14 +103,14 @@ def assert_text(text: str, field: str) -> None:
 
 def find_problem(value: Any) -> str | None:
     """Return what no part can hold in a value that did not come through `read_json`, such as a model's answer."""
-    for path, one, depth in _walk(value):
-        place = path[:_MAX_SHOWN] or "the value"
+    for path, item, depth in _walk(value):
+        location = path[:_MAX_SHOWN] or "the value"
         if depth >= MAX_DEPTH:
-            return f"{place} is nested deeper than {MAX_DEPTH} levels"
-        if any(_has_nul(text) or _has_half(text) for text in (one, *(one if isinstance(one, dict) else ()))):
-            return f"{place} contains a null byte or half of a surrogate pair"
-        if _is_beyond(one):
-            return f"{place} is no number that can be held"
+            return f"{location} is nested deeper than {MAX_DEPTH} levels"
+        if any(_has_nul(text) or _has_half(text) for text in (item, *(item if isinstance(item, dict) else ()))):
+            return f"{location} contains a null byte or half of a surrogate pair"
+        if _is_beyond(item):
+            return f"{location} is no number that can be held"
     return None
 
 
@@ -143,16 +143,16 @@ def _refuse_value(text: bytes, where: str) -> None:
 def _refuse(
     value: Any, where: str, test: Callable[[Any], bool], problem: str, code: ErrorCode = ErrorCode.INVALID_ENCODING
 ) -> None:
-    for path, one, _ in _walk(value):
-        place = (f"{where}.{path}".strip(".") if path[:1] != "[" else where + path)[:_MAX_SHOWN]
-        if isinstance(one, dict) and any(test(name) for name in one):
-            raise BadValueError(f"a name in {place or 'the body'} {problem}", code=code, field=place or None)
-        if test(one):
-            raise BadValueError(f"{place or 'the body'} {problem}", code=code, field=place or None)
+    for path, item, _ in _walk(value):
+        location = (f"{where}.{path}".strip(".") if path[:1] != "[" else where + path)[:_MAX_SHOWN]
+        if isinstance(item, dict) and any(test(name) for name in item):
+            raise BadValueError(f"a name in {location or 'the body'} {problem}", code=code, field=location or None)
+        if test(item):
+            raise BadValueError(f"{location or 'the body'} {problem}", code=code, field=location or None)
 
 
 def _check_depth(value: Any, where: str) -> None:
-    if any(depth >= MAX_DEPTH and isinstance(one, dict | list) for _, one, depth in _walk(value)):
+    if any(depth >= MAX_DEPTH and isinstance(item, dict | list) for _, item, depth in _walk(value)):
         _refuse_depth(where)
 
 
@@ -167,12 +167,12 @@ def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:
     """
     waiting: list[tuple[str, Any, int]] = [("", value, 0)]
     while waiting:
-        path, one, depth = waiting.pop()
-        yield path, one, depth
-        if isinstance(one, dict):
-            inside = [(f"{path}.{name}" if path else name, item, depth + 1) for name, item in one.items()]
-        elif isinstance(one, list):
-            inside = [(f"{path}[{place}]", item, depth + 1) for place, item in enumerate(one)]
+        path, parent, depth = waiting.pop()
+        yield path, parent, depth
+        if isinstance(parent, dict):
+            inside = [(f"{path}.{name}" if path else name, item, depth + 1) for name, item in parent.items()]
+        elif isinstance(parent, list):
+            inside = [(f"{path}[{index}]", item, depth + 1) for index, item in enumerate(parent)]
         else:
             continue
         waiting += reversed(inside)

@@ -24,16 +24,16 @@ def normalize_text(text: str) -> str:
         ValueError: It holds a control character.
     """
     plain = _without_format(_UNSEEN.sub("", unicodedata.normalize("NFKC", _without_format(_UNSEEN.sub("", text)))))
-    if any(unicodedata.category(one) in {"Cc", "Cs"} for one in plain):
+    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in plain):
         raise ValueError("must not hold control characters")
     return plain
 
 
 def _without_format(text: str) -> str:
-    return "".join(one for one in text if unicodedata.category(one) != "Cf")
+    return "".join(char for char in text if unicodedata.category(char) != "Cf")
 
 
-def normalize_email(given: str) -> str:
+def normalize_email(address: str) -> str:
     """Return the one spelling of an e-mail address under which an account is kept and found.
 
     Full-width and other compatibility forms become plain ones, what is not seen is left out, the case is folded, the
@@ -42,7 +42,7 @@ def normalize_email(given: str) -> str:
     Raises:
         ValueError: It is no address, or its domain cannot be one.
     """
-    plain = normalize_text(given).strip()
+    plain = normalize_text(address).strip()
     local, _, domain = plain.rpartition("@")
     local = unicodedata.normalize("NFKC", local.casefold())
     if not domain.isascii():
@@ -58,13 +58,13 @@ def normalize_email(given: str) -> str:
     return email
 
 
-def normalize_name(given: str) -> str:
+def normalize_name(text: str) -> str:
     """Return an organization's name as it is shown: what is not seen is left out, spaces are single.
 
     Raises:
         ValueError: Nothing is left, or it holds a control character.
     """
-    name = _SPACES.sub(" ", normalize_text(_SPACES.sub(" ", given))).strip()
+    name = _SPACES.sub(" ", normalize_text(_SPACES.sub(" ", text))).strip()
     if not name:
         raise ValueError("must have at least one character that is seen")
     if len(name) > MAX_ORGANIZATION:

@@ -12,13 +12,13 @@ NEAR_PATH = 80.0
 MAX_LISTED = 40
 
 
-def find_nearest(name: str, known: Iterable[str]) -> str | None:
+def find_nearest(name: str, names: Iterable[str]) -> str | None:
     """Return the known name that another one was most probably meant to be; None: nothing is near.
 
     Case, `_` and `-` do not count: `page_size` is as near to `pageSize` as can be.
     """
-    found = process.extractOne(name, list(known), scorer=fuzz.ratio, processor=_plain, score_cutoff=NEAR)
-    return None if found is None else str(found[0])
+    match = process.extractOne(name, list(names), scorer=fuzz.ratio, processor=_plain, score_cutoff=NEAR)
+    return None if match is None else str(match[0])
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:
@@ -28,27 +28,27 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
         return f"did you mean {near}?"
     if not names:
         return "there are none here"
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return f"known are {', '.join(names[:MAX_LISTED])}{more}"
+    rest = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"known are {', '.join(names[:MAX_LISTED])}{rest}"
 
 
-def find_nearest_path(path: str, known: Iterable[str]) -> str | None:
+def find_nearest_path(path: str, paths: Iterable[str]) -> str | None:
     """Return the known path template that a path was most probably meant to be; None: nothing is near.
 
     Args:
         path: As it was asked for.
-        known: Templates such as `/v1/jobs/{jobId}`.
+        paths: Templates such as `/v1/jobs/{jobId}`.
     """
     parts = path.rstrip("/").split("/")
     best, likeness = None, NEAR_PATH
-    for template in known:
+    for template in paths:
         places = template.split("/")
         # What stands for a value is as good as any other: only the fixed parts are compared.
-        free = {number for number, place in enumerate(places) if place[:1] == "{" and len(places) == len(parts)}
-        asked, meant = (
+        free = {number for number, segment in enumerate(places) if segment[:1] == "{" and len(places) == len(parts)}
+        requested, meant = (
             "/".join("" if number in free else part for number, part in enumerate(words)) for words in (parts, places)
         )
-        if (score := fuzz.ratio(_plain(asked), _plain(meant))) > likeness:
+        if (score := fuzz.ratio(_plain(requested), _plain(meant))) > likeness:
             best, likeness = template, score
     return best
 

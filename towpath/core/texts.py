@@ -22,13 +22,13 @@ def shorten(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     room = most - len(CUT)
-    kept, _, rest = text[: room + 1].rpartition(" ")
+    head, _, rest = text[: room + 1].rpartition(" ")
     # A single long word has no place to be cut at.
-    return (kept if len(kept) > room // 2 or not rest else text[:room]).rstrip() + CUT
+    return (head if len(head) > room // 2 or not rest else text[:room]).rstrip() + CUT
 
 
 def cut_with_note(text: str, most: int, what: str) -> str:
-    """The beginning of a text, with a line behind it that says how much of it this is; all of it if it is no longer."""
+    """Return the beginning of a text and a line that says how much of it this is; the text itself if it fits."""
     if len(text) <= most:
         return text
     return f"{text[:most]}\n[The {what} goes on: these are the first {most:,} of {len(text):,} characters.]"

@@ -16,12 +16,12 @@ class Turns:
     @asynccontextmanager
     async def of(self, key: Hashable) -> AsyncIterator[None]:
         """Wait for one's turn, first come first served."""
-        lock, wanted = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, wanted + 1)
+        lock, waiting = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, waiting + 1)
         try:
             async with lock:
                 yield
         finally:
-            lock, wanted = self._locks.pop(key)
-            if wanted > 1:
-                self._locks[key] = (lock, wanted - 1)
+            lock, waiting = self._locks.pop(key)
+            if waiting > 1:
+                self._locks[key] = (lock, waiting - 1)

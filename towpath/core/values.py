@@ -33,12 +33,12 @@ def clamp_time(moment: datetime, latest: datetime = LATEST) -> datetime:
     return utc
 
 
-def _iso(given: Any) -> Any:
+def _iso(value: Any) -> Any:
     # A bare number would be taken for seconds or for milliseconds, whichever fits.
-    digits = given.strip().lstrip("+-").replace(".", "", 1) if isinstance(given, str) else ""
-    if isinstance(given, int | float) or digits.isdigit():
+    digits = value.strip().lstrip("+-").replace(".", "", 1) if isinstance(value, str) else ""
+    if isinstance(value, int | float) or digits.isdigit():
         raise ValueError("a time such as 2026-03-02T08:00:00Z is needed")
-    return given
+    return value
 
 
 Moment = Annotated[datetime, BeforeValidator(_iso), AfterValidator(lambda moment: clamp_time(moment))]
@@ -52,26 +52,26 @@ def make_storable(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def refuse_null(given: Any) -> Any:
+def refuse_null(value: Any) -> Any:
     """For a member of a change that may be left out, but has no empty value.
 
     Raises:
         ValueError: It is null.
     """
-    if given is None:
+    if value is None:
         raise ValueError("must not be null; leave it out to keep it")
-    return given
+    return value
 
 
-def refuse_booleans(given: Any) -> Any:
+def refuse_booleans(value: Any) -> Any:
     """Refuse true and false where a number is meant: Pydantic would take them for 1 and 0.
 
     Raises:
         ValueError: It is one of them.
     """
-    if isinstance(given, bool):
+    if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")
-    return given
+    return value
 
 
 NUMBER = BeforeValidator(refuse_booleans)

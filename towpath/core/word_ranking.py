@@ -32,8 +32,8 @@ Key = TypeVar("Key")
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text as stems, without those that say nothing."""
-    found = [_stem(word) for word in WORD.findall(text.lower()) if word not in STOP]
-    return [SAME.get(word, word) for word in found]
+    stems = [_stem(word) for word in WORD.findall(text.lower()) if word not in STOP]
+    return [SAME.get(word, word) for word in stems]
 
 
 def _stem(word: str) -> str:
@@ -57,12 +57,12 @@ def rank(question: str, texts: Mapping[Key, str]) -> list[tuple[Key, float]]:
     Returns:
         Each candidate with its score, 0 where nothing is shared; equal ones in the order given.
     """
-    asked = set(words_of(question))
+    question_words = set(words_of(question))
     words = {key: Counter(words_of(text)) for key, text in texts.items()}
-    seen = Counter(word for each in words.values() for word in each)
-    weight = {word: math.log(1 + len(words) / count) for word, count in seen.items()}
+    frequency = Counter(word for each in words.values() for word in each)
+    weight = {word: math.log(1 + len(words) / count) for word, count in frequency.items()}
     scores = {
-        key: sum(weight[word] for word in each if word in asked) / math.sqrt(1 + 0.2 * len(each))
+        key: sum(weight[word] for word in each if word in question_words) / math.sqrt(1 + 0.2 * len(each))
         for key, each in words.items()
     }
-    return sorted(scores.items(), key=lambda one: -one[1])
+    return sorted(scores.items(), key=lambda item: -item[1])

@@ -48,8 +48,8 @@ def is_away(error: BaseException | None) -> bool:
     """Return whether an error says that Postgres does not answer now, so that a later try may succeed."""
     # These are of the same class, and about the value or the statement.
     beyond = psycopg.errors.ProgramLimitExceeded | psycopg.errors.StatementTooComplex
-    away = psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout
-    return isinstance(error, away) and not isinstance(error, beyond)
+    errors = psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout
+    return isinstance(error, errors) and not isinstance(error, beyond)
 
 
 class BoundedTimestamptzLoader(TimestamptzLoader):
@@ -67,10 +67,10 @@ psycopg.adapters.register_loader("timestamptz", BoundedTimestamptzLoader)
 
 def _options(url: str, statement_seconds: float | None) -> str:
     """Return what the server is told of each connection: what the URL says, and how long a statement may take."""
-    given = str(conninfo_to_dict(url).get("options") or "")
+    options = str(conninfo_to_dict(url).get("options") or "")
     if statement_seconds is None:
-        return given
-    return f"{given} -c statement_timeout={max(round(statement_seconds * 1000), 1)}".lstrip()
+        return options
+    return f"{options} -c statement_timeout={max(round(statement_seconds * 1000), 1)}".lstrip()
 
 
 class Database:
@@ -127,14 +127,14 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """A session in one transaction, committed at the end, rolled back on an error."""
+        """Open a session in one transaction, committed at the end, rolled back on an error."""
         with self._only_connection():
             async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
                 yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A psycopg connection in one transaction, committed at the end, rolled back on an error."""
+        """Open a psycopg connection in one transaction, committed at the end, rolled back on an error."""
         async with self._connection_of_pool() as pooled:
             raw = await pooled.get_raw_connection()
             connection = cast(Connection, raw.driver_connection)
@@ -162,7 +162,7 @@ class Database:
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Connection]:
-        """A psycopg connection that commits each statement by itself: for reads that want few round trips."""
+        """Open a psycopg connection that commits each statement by itself: for reads that need few round trips."""
         async with self._connection_of_pool() as pooled:
             raw = await pooled.get_raw_connection()
             connection = cast(Connection, raw.driver_connection)
@@ -174,7 +174,7 @@ class Database:
 
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[tuple[Database, Connection]]:
-        """One transaction around several: what is done through the handle is committed at the end, as a whole.
+        """Open one transaction around several: what is done through the handle is committed at the end, as a whole.
 
         Yields:
             A handle whose sessions and transactions are parts of the one, and the connection that they share.

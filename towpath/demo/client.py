@@ -36,7 +36,7 @@ class Towpath:
         self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        """One call; an error answer is raised with its sentence.
+        """Send a request; raise an error answer with its sentence.
 
         Raises:
             RuntimeError: The façade refused.

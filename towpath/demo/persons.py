@@ -32,7 +32,7 @@ class Persons:
 
 
 def ordered(left: str, right: str) -> Pair:
-    """A pair without direction."""
+    """Return a pair without direction."""
     return (left, right) if left < right else (right, left)
 
 
@@ -65,9 +65,9 @@ class Score:
     f1: float
 
 
-def score(found: Iterable[Pair], true: frozenset[Pair]) -> Score:
+def score(predicted: Iterable[Pair], true: frozenset[Pair]) -> Score:
     """Precision, recall and F1 over pairs."""
-    answered = set(found)
+    answered = set(predicted)
     hits = len(answered & true)
     precision = hits / len(answered) if answered else 0.0
     recall = hits / len(true) if true else 0.0

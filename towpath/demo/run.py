@@ -58,13 +58,13 @@ def _follow(towpath: Towpath, job_id: str, kill_worker: Callable[[], int], conso
             phase = event.data.get("phase")
             if phase:
                 bar.update(task, description=phase)
-            done = float(event.data.get("progress") or 0.0)
-            if done:
-                bar.update(task, completed=done)
-            if kills and done >= kills[0] and done < 0.95:
+            progress = float(event.data.get("progress") or 0.0)
+            if progress:
+                bar.update(task, completed=progress)
+            if kills and progress >= kills[0] and progress < 0.95:
                 kills.pop(0)
                 bar.console.print(
-                    f"  [red]kill -9[/] worker {kill_worker()} at {done:.0%} — its chunks run again in the next one"
+                    f"  [red]kill -9[/] worker {kill_worker()} at {progress:.0%} — its chunks run again in the next one"
                 )
             if event.type in {"job.completed", "job.failed", "job.cancelled"}:
                 bar.update(task, completed=1.0, description="done")
@@ -73,13 +73,13 @@ def _follow(towpath: Towpath, job_id: str, kill_worker: Callable[[], int], conso
 
 
 def _report(towpath: Towpath, job_id: str, persons: Persons, seconds: float, console: Console) -> float:
-    found = [ordered(pair["entityId"], pair["duplicateId"]) for pair in towpath.pairs(INDEX)]
-    result = score(found, persons.pairs)
+    pairs = [ordered(pair["entityId"], pair["duplicateId"]) for pair in towpath.pairs(INDEX)]
+    result = score(pairs, persons.pairs)
     groups = towpath.call("GET", "/v1/groups", params={"indexName": INDEX, "limit": 1})["total"]
     job = towpath.call("GET", f"/v1/jobs/{job_id}")
     console.print(
         f"\n[bold]{job['progress']['succeeded']:,} entities[/] in {seconds:.1f} s, with every kill survived;"
-        f" {len(found):,} duplicate pairs in {groups:,} groups."
+        f" {len(pairs):,} duplicate pairs in {groups:,} groups."
     )
     console.print(
         f"precision [bold]{result.precision:.4f}[/]  recall [bold]{result.recall:.4f}[/]  F1 [bold]{result.f1:.4f}[/]"

@@ -32,8 +32,8 @@ def assert_sound(path: Path, kind: DocumentKind, limits: ReadLimits) -> None:
     archive stops there. So the declared sizes bound the real ones, with the two methods that the format allows.
 
     Raises:
-        BadInput: Damaged or encrypted.
-        TooLarge: Out of proportion.
+        BadInputError: Damaged or encrypted.
+        TooLargeError: Out of proportion.
     """
     try:
         with zipfile.ZipFile(path) as archive:

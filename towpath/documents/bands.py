@@ -55,11 +55,11 @@ class Band:
     lanes: list[Lane]
 
     def grid(self) -> list[list[list[Cell]]]:
-        """Rows of columns of the cells that stand there."""
+        """Return rows of columns of the cells that stand there."""
         return [_in_columns(row, self.lanes) for row in self.rows]
 
     def columns(self) -> list[list[Row]]:
-        """The rows of each column by itself."""
+        """Return the rows of each column by itself."""
         grid = self.grid()
         return [
             [_part(row, cells) for row, cells in zip(self.rows, column, strict=True) if cells]
@@ -68,7 +68,7 @@ class Band:
 
 
 def find_bands(rows: Sequence[Row], usual: float) -> list[Band]:
-    """The bands of a page or of a column, from its top.
+    """Find the bands of a page or of a column, from its top.
 
     Args:
         usual: The height of most of its text.
@@ -86,7 +86,7 @@ def find_bands(rows: Sequence[Row], usual: float) -> list[Band]:
 
 
 def _band_at(rows: Sequence[Row], start: int, usual: float) -> Band:
-    """The band that begins with a row."""
+    """Return the band that begins with a row."""
     alone = Band(BandKind.LINES, [rows[start]], [])
     if len(rows[start].cells) < 2:
         return alone
@@ -101,40 +101,45 @@ def _band_at(rows: Sequence[Row], start: int, usual: float) -> Band:
         _, _, better = _stretch(rows, following, usual, APART)
         if better > worth:
             return alone
-    return _judged(list(rows[start : start + count]), lanes) if count > 1 and lanes else alone
+    return _judge(list(rows[start : start + count]), lanes) if count > 1 and lanes else alone
 
 
 def _stretch(rows: Sequence[Row], start: int, usual: float, apart: float) -> tuple[int, list[Lane], int]:
-    """The rows from one on that are most worth being read in columns: how many, their lanes, and how much.
+    """Find the rows from one on that are most worth being read in columns: how many, their lanes, and how much.
 
     Worth is what stands in further columns of its row, less what has to share a column with its neighbour.
     """
+    # A lane is an interval of x that no cell of any row so far touches. Each row narrows the lanes to what is empty in
+    # it too, so a stretch ends where the last lane between two cells would close.
     lanes = _gaps(rows[start])
-    best = (1, _between(lanes), 0)
+    best = (1, _drop_margins(lanes), 0)
     last_lanes: list[Lane] = []
     worth = 0
     step = inf
     for place in range(start + 1, min(len(rows), start + MAX_ROWS)):
         row, above = rows[place], rows[place - 1]
+        # `gap` is the white between two rows, `further` the step from middle to middle, which is even within a block.
         gap, further = row.y0 - above.y1, (row.y0 + row.y1 - above.y0 - above.y1) / 2
         paused = apart < PROSE_APART and gap > PAUSE * usual and further > PAUSE_STEP * step
         if gap > apart * usual or paused or _differ(row.height, rows[start].height):
             break
         step = min(step, further)
-        lanes = _shared(lanes, _gaps(row), LANE * usual)
-        between = _between(lanes)
+        lanes = _intersect(lanes, _gaps(row), LANE * usual)
+        between = _drop_margins(lanes)
         if not between:
             break
         # Lanes that only narrow leave every cell in its column.
         counted = [row] if len(between) == len(last_lanes) else rows[start : place + 1]
         worth = (worth if len(between) == len(last_lanes) else 0) + sum(_worth(each, between) for each in counted)
         last_lanes = between
+        # The longest of the stretches that are worth most, as long as the number of columns stays.
         if worth > best[2] or (worth == best[2] and len(between) == len(best[1])):
             best = (place - start + 1, between, worth)
     return best
 
 
 def _worth(row: Row, lanes: Sequence[Lane]) -> int:
+    # `filled - 1` cells stand in a column after the first; `cells - filled` share a column with a neighbour.
     filled = sum(map(bool, _in_columns(row, lanes)))
     return (filled - 1) - (len(row.cells) - filled)
 
@@ -143,7 +148,7 @@ def _differ(height: float, other_height: float) -> bool:
     return max(height, other_height) > TALLER * min(height, other_height)
 
 
-def _judged(rows: list[Row], lanes: list[Lane]) -> Band:
+def _judge(rows: list[Row], lanes: list[Lane]) -> Band:
     grid = [_in_columns(row, lanes) for row in rows]
     paired = [columns for columns in grid if sum(map(bool, columns)) > 1]
     if _is_headed(grid):
@@ -160,14 +165,14 @@ def _judged(rows: list[Row], lanes: list[Lane]) -> Band:
 
 
 def _is_headed(grid: list[list[list[Cell]]]) -> bool:
-    """Whether blocks of text stand side by side, each below a label of its own."""
+    """Return whether blocks of text stand side by side, each below a label of its own."""
     first, rest = grid[0], grid[1:]
     named = all(cells and cells[-1].text.endswith(":") for cells in first)
     return named and not any(map(_is_labelled, rest))
 
 
 def _beside_text(grid: list[list[list[Cell]]], lanes: Sequence[Lane]) -> list[Lane]:
-    """The lanes between a form and text that stands beside it; none when all of it is a form."""
+    """Return the lanes between a form and text that stands beside it; none when all of it is a form."""
     labels = [_is_label_column([cells for cells in column if cells]) for column in zip(*grid, strict=True)]
     starts = [place for place in range(1, len(labels)) if labels[place] and not labels[place - 1]]
     parts = zip([0, *starts], [*starts, len(labels)], strict=True)
@@ -186,12 +191,12 @@ def _names(cell: Cell) -> bool:
 
 
 def _is_labelled(columns: list[list[Cell]]) -> bool:
-    """Whether a row tells what its cells mean: `Label:` before a value."""
+    """Return whether a row tells what its cells mean: `Label:` before a value."""
     return any(_names(cell) for cells in columns for cell in cells[:1])
 
 
 def _is_prose(grid: list[list[list[Cell]]]) -> bool:
-    """Whether every column holds lines of running text."""
+    """Return whether every column holds lines of running text."""
     for column in zip(*grid, strict=True):
         lines = [cells for cells in column if cells]
         if not lines or median(len(cell.words) for cells in lines for cell in cells) < PROSE_WORDS:
@@ -213,6 +218,7 @@ def _part(row: Row, cells: list[Cell]) -> Row:
 
 
 def _gaps(row: Row) -> list[Lane]:
+    # Outside of the first and the last cell a row is empty for ever: these lanes never close, and part no columns.
     edges = [-inf]
     for cell in row.cells:
         edges += [cell.x0, cell.x1]
@@ -220,8 +226,9 @@ def _gaps(row: Row) -> list[Lane]:
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def _shared(lanes: list[Lane], gaps: list[Lane], narrowest: float) -> list[Lane]:
-    """What of the lanes is empty in a further row too."""
+def _intersect(lanes: list[Lane], gaps: list[Lane], narrowest: float) -> list[Lane]:
+    """Return what of the lanes is empty in a further row too."""
+    # Both lists rise, so one walk through them is enough: `at` is the first gap that ends behind the lane's beginning.
     shared = []
     at = 0
     for start, end in lanes:
@@ -236,5 +243,5 @@ def _shared(lanes: list[Lane], gaps: list[Lane], narrowest: float) -> list[Lane]
     return shared
 
 
-def _between(lanes: Sequence[Lane]) -> list[Lane]:
+def _drop_margins(lanes: Sequence[Lane]) -> list[Lane]:
     return [(start, end) for start, end in lanes if start > -inf and end < inf]

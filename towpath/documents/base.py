@@ -30,17 +30,17 @@ class Document(ABC):
     @property
     @abstractmethod
     def pages(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
 
     @abstractmethod
     def read(self, page: int, ocr: OcrMode) -> PageContent:
-        """What a page holds."""
+        """Read what a page holds."""
 
     def render(self, page: int, most_pixels: int, media: ImageType) -> bytes:
-        """How a page looks, as an image file.
+        """Render a page as an image file.
 
         Raises:
-            BadInput: The kind has no looks.
+            BadInputError: The kind has no looks.
         """
         raise document_error(ErrorCode.UNSUPPORTED_FILE_TYPE, "only PDFs and images have pages to look at", page)
 
@@ -51,7 +51,7 @@ class Document(ABC):
         """Refuse a page that is not there.
 
         Raises:
-            BadInput: It is not.
+            BadInputError: It is not.
         """
         if not 1 <= page <= self.pages:
             raise document_error(
@@ -62,7 +62,7 @@ class Document(ABC):
         """Refuse a document of too many pages.
 
         Raises:
-            TooLarge: It has.
+            TooLargeError: It has.
         """
         most = self.limits.most_pages
         if self.pages > most:

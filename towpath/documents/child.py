@@ -99,7 +99,7 @@ class _Reader:
             if request.do == "render":
                 yield Tag.IMAGE, document.render(self._page, request.most_pixels, request.media)
             else:
-                read = self._bounded(document.read(self._page, request.ocr))
+                read = self._cut(document.read(self._page, request.ocr))
                 yield Tag.PAGE, read.model_dump_json().encode()
 
     def _text(self, request: Request) -> str:
@@ -117,21 +117,21 @@ class _Reader:
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
-        """The time of libraries and models is not the page's."""
+        """Give libraries and models a time of their own, which is not the page's."""
         allow_seconds(LOAD_SECONDS, self._threads)
         self._send(Tag.LOADING)
         yield
         self._send(Tag.LOADED)
         allow_seconds(self._limits.seconds_a_page, self._threads)
 
-    def _bounded(self, read: PageContent) -> PageContent:
+    def _cut(self, read: PageContent) -> PageContent:
         most = self._limits.most_characters
         if len(read.content) > most:
             read.content, read.truncated = read.content[:most], True
         return read
 
     def _fault(self, error: Exception, request: Request) -> Fault:
-        """What a library raised: no memory, or a file that it cannot make sense of."""
+        """Report what a library raised: no memory, or a file that it cannot make sense of."""
         message = str(error).lower()
         if isinstance(error, MemoryError) or any(words in message for words in NO_MEMORY):
             detail = f"reading needs more memory than {self._limits.memory_mb} MB"
@@ -143,7 +143,7 @@ class _Reader:
 
 
 def _channel() -> tuple[BinaryIO, BinaryIO]:
-    """The pipes of the parent, out of the reach of what libraries print and read."""
+    """Return the pipes of the parent, out of the reach of what libraries print and read."""
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)

@@ -8,7 +8,7 @@ TOO_LARGE = frozenset({ErrorCode.DOCUMENT_TOO_LARGE, ErrorCode.PAGE_TOO_LARGE})
 
 
 def document_error(code: ErrorCode, detail: str, page: int | None = None) -> TowpathError:
-    """An error that says what is wrong with a document.
+    """Make an error that says what is wrong with a document.
 
     Args:
         page: Which page it is; then also in the error's `extra`.
@@ -20,10 +20,10 @@ def document_error(code: ErrorCode, detail: str, page: int | None = None) -> Tow
 
 
 def damaged_error(detail: str, page: int | None = None) -> TowpathError:
-    """The document is not what its kind should be."""
+    """Make the error of a document that is not what its kind should be."""
     return document_error(ErrorCode.DOCUMENT_DAMAGED, detail, page)
 
 
 def page_too_large_error(page: int, detail: str) -> TowpathError:
-    """A page whose size nobody means."""
+    """Make the error of a page whose size nobody means."""
     return document_error(ErrorCode.PAGE_TOO_LARGE, f"page {page} {detail}", page)

@@ -15,7 +15,7 @@ PIECE = 1 << 20
 
 @asynccontextmanager
 async def copy_to_disk(source: BinaryIO) -> AsyncIterator[Path]:
-    """A copy of what is left to read, for as long as it is needed."""
+    """Copy what is left to read to disk, for as long as it is needed."""
 
     def put() -> Path:
         with tempfile.NamedTemporaryFile(prefix="towpath-document-", delete=False) as copy:

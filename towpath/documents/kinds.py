@@ -98,7 +98,7 @@ class UnsupportedFileError(BadInputError):
 
 
 def detect_kind(name: str, media_type: str | None, head: bytes, *, members: Collection[str] = ()) -> DocumentKind:
-    """The kind of a document; its bytes outweigh what is said of it.
+    """Detect the kind of a document; its bytes outweigh what is said of it.
 
     Args:
         name: The file's name or URL.
@@ -119,7 +119,7 @@ def detect_kind(name: str, media_type: str | None, head: bytes, *, members: Coll
     if declared in BINARY:
         raise BadInputError(f"the document is no {declared.upper()}", code=ErrorCode.DOCUMENT_DAMAGED)
     if not _is_text(head):
-        raise _unsupported(name, media_type)
+        raise _unsupported_error(name, media_type)
     if declared is None:
         sent_type = _plain(media_type)
         if (
@@ -127,13 +127,13 @@ def detect_kind(name: str, media_type: str | None, head: bytes, *, members: Coll
             and not sent_type.startswith("text/")
             and not sent_type.endswith(("+json", "+xml"))
         ):
-            raise _unsupported(name, media_type)
+            raise _unsupported_error(name, media_type)
         declared = DocumentKind.HTML if _looks_like_html(head) else DocumentKind.TEXT
     return declared
 
 
 def read_declared_kind(name: str, media_type: str | None) -> DocumentKind | None:
-    """The kind that a media type or else a name tells; None: neither does."""
+    """Read the kind that a media type or else a name declares; None: neither does."""
     sent_type = _plain(media_type)
     suffix = SUFFIXES.get(PurePosixPath(name.partition("?")[0]).suffix.lower())
     declared = MEDIA_TYPES.get(sent_type)
@@ -146,7 +146,7 @@ def read_declared_kind(name: str, media_type: str | None) -> DocumentKind | None
 
 
 def list_member_names(head: bytes) -> list[str]:
-    """The names of a zip file's members whose headers lie in its first bytes."""
+    """List the names of a zip file's members whose headers lie in its first bytes."""
     names = []
     place = head.find(ZIP)
     while place >= 0:
@@ -200,7 +200,7 @@ def _plain(media_type: str | None) -> str:
     return (media_type or "").partition(";")[0].strip().lower()
 
 
-def _unsupported(name: str, media_type: str | None) -> UnsupportedFileError:
+def _unsupported_error(name: str, media_type: str | None) -> UnsupportedFileError:
     shown = _plain(media_type) or PurePosixPath(name.partition("?")[0]).suffix[:20] or "of an unknown type"
     return UnsupportedFileError(
         f"the document ({shown[:100]}) is of a kind that is not read; supported are {SUPPORTED}"

@@ -20,7 +20,7 @@ MARKS = re.compile(r"^(#{1,6}\s|>|```)")
 
 
 def write_markdown(words: Sequence[Word], width: float, height: float) -> str:
-    """The text of a page in the order in which it is read.
+    """Write the text of a page in the order in which it is read.
 
     Args:
         words: Of one page.
@@ -31,7 +31,7 @@ def write_markdown(words: Sequence[Word], width: float, height: float) -> str:
 
 
 def write_table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; its first row is the header."""
+    """Write a Markdown table; its first row is the header."""
     width = max(map(len, rows))
     lines = [_table_line(row, width) for row in rows]
     lines.insert(1, "|" + " --- |" * width)
@@ -46,7 +46,7 @@ def _table_line(row: Sequence[str], width: int) -> str:
 def _blocks(rows: Sequence[Row], usual: float, depth: int) -> Iterator[str]:
     for band in find_bands(rows, usual):
         if band.kind == BandKind.TABLE:
-            yield write_table([[_joined(cells) for cells in columns] for columns in band.grid()])
+            yield write_table([[_join_cells(cells) for cells in columns] for columns in band.grid()])
         elif band.kind == BandKind.FORM:
             yield "\n".join(line for columns in band.grid() for line in write_form_lines(columns))
         elif band.kind == BandKind.COLUMNS and depth < MAX_DEPTH:
@@ -57,7 +57,7 @@ def _blocks(rows: Sequence[Row], usual: float, depth: int) -> Iterator[str]:
 
 
 def write_form_lines(columns: Sequence[Sequence[Cell]]) -> list[str]:
-    """A form's row as lines, each label with what follows it."""
+    """Write a form's row as lines, each label with what follows it."""
     lines: list[str] = []
     for cell in (cell for cells in columns for cell in cells):
         if not lines or cell.text.endswith(":") or ": " in cell.text:
@@ -98,10 +98,10 @@ def _level(row: Row, usual: float) -> str:
 
 
 def _plain(line: str) -> str:
-    """A line that means in Markdown what it means on the page."""
+    """Return a line that means in Markdown what it means on the page."""
     line, bullets = BULLETS.subn("- ", line)
     return line if bullets else MARKS.sub(r"\\\1", line)
 
 
-def _joined(cells: Sequence[Cell]) -> str:
+def _join_cells(cells: Sequence[Cell]) -> str:
     return "   ".join(cell.text for cell in cells)

@@ -49,12 +49,12 @@ class Cell:
 
     @property
     def box(self) -> Box:
-        """Around all its words, in fractions of the page."""
+        """Return the box around all its words, in fractions of the page."""
         return enclose(word.box for word in self.words)
 
     @property
     def confidence(self) -> float:
-        """That of its least certain word."""
+        """Return that of its least certain word."""
         return min(word.confidence for word in self.words)
 
 
@@ -74,31 +74,32 @@ class Row:
 
     @property
     def text(self) -> str:
-        """Its cells, with wide gaps between them."""
+        """Return its cells, with wide gaps between them."""
         return "   ".join(cell.text for cell in self.cells)
 
 
 def enclose(boxes: Iterable[Box]) -> Box:
-    """The box around boxes."""
+    """Return the box around boxes."""
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return min(x0), min(y0), max(x1), max(y1)
 
 
 def find_rows(words: Sequence[Word], width: float, height: float) -> list[Row]:
-    """Rows from the top to the bottom of a page; words that stand sideways come last, each line a row.
+    """Find the rows of a page from the top; words that stand sideways come last, each line a row.
 
     Args:
         words: In any order; those of one line should follow each other, so that a slant is seen.
         width, height: Of the page, in points or pixels.
     """
-    upright, sideways = _placed(words, width, height)
-    rows = [_row(group) for group in _grouped(upright)]
+    upright, sideways = _place_words(words, width, height)
+    rows = [_row(group) for group in _group_words(upright)]
     return rows + [_sideways_row(each) for each in sideways]
 
 
 def measure_usual_height(rows: Sequence[Row]) -> float:
-    """The height of most of the text; 0 without text."""
+    """Measure the height of most of the text; 0 without text."""
     heights = sorted((row.height, sum(len(cell.text) for cell in row.cells)) for row in rows)
+    # The median, each row weighed by its letters: a large heading has few of them.
     half = sum(length for _, length in heights) / 2
     for tall, length in heights:
         half -= length
@@ -107,7 +108,7 @@ def measure_usual_height(rows: Sequence[Row]) -> float:
     return 0.0
 
 
-def _placed(words: Sequence[Word], width: float, height: float) -> tuple[list[PlacedWord], list[PlacedWord]]:
+def _place_words(words: Sequence[Word], width: float, height: float) -> tuple[list[PlacedWord], list[PlacedWord]]:
     upright: list[PlacedWord] = []
     sideways: list[PlacedWord] = []
     for word in words:
@@ -128,24 +129,26 @@ def _placed(words: Sequence[Word], width: float, height: float) -> tuple[list[Pl
 
 
 def _slant(words: Sequence[PlacedWord]) -> float:
-    """How much a line falls on its way to the right: the median from each word to the one after it."""
+    """Return how much a line falls on its way to the right: the median from each word to the one after it."""
     seen = []
     for left, right in pairwise(words):
         gap = right.x0 - left.x1
         tall = left.y1 - left.y0
         fall = (right.y0 + right.y1 - left.y0 - left.y1) / 2
+        # Only neighbours on one line: not the step from the end of a line to the beginning of the next.
         if -tall < gap < 2 * tall and abs(fall) < SHARED_HEIGHT * tall:
             seen.append(2 * fall / max(right.x0 + right.x1 - left.x0 - left.x1, tall))
     return median(seen) if seen else 0.0
 
 
-def _grouped(words: list[PlacedWord]) -> list[list[PlacedWord]]:
-    """Words of one row together, rows from the top, words as they come."""
+def _group_words(words: list[PlacedWord]) -> list[list[PlacedWord]]:
+    """Group words into rows, rows from the top, words as they come."""
     groups: list[list[PlacedWord]] = []
     top, bottom = 0.0, -1.0
     for word in sorted(words, key=lambda each: each.y0 + each.y1):
         y0, y1 = word.y0, word.y1
         tall, high = bottom - top, y1 - y0
+        # How much of the heights of row and word lie beside each other; min and max are calls, and this runs per word.
         shared = (bottom if bottom < y1 else y1) - (top if top > y0 else y0)
         if shared < SHARED_HEIGHT * (tall if tall < high else high) or not groups:
             groups.append([word])

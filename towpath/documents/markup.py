@@ -20,7 +20,7 @@ class _Plain(markdownify.MarkdownConverter):
 
 
 def convert_html(page: str) -> str:
-    """What a page shows, as Markdown."""
+    """Convert what a page shows to Markdown."""
     try:
         soup = BeautifulSoup(page, "lxml")
     except FeatureNotFound:

@@ -45,7 +45,7 @@ class Recogniser:
         )
 
     def read(self, picture: Pixels) -> tuple[list[Word], float | None]:
-        """The words of a picture, line by line, and how sure they are; None: there are none.
+        """Read the words of a picture, line by line, and how sure they are; None: there are none.
 
         Args:
             picture: Rows of pixels of blue, green and red.
@@ -65,7 +65,7 @@ class Recogniser:
 
 
 def _spans(text: str, corners: Any, parts: Sequence[Any]) -> list[tuple[float, float, float, float]]:
-    """A box in pixels for each character that is no space.
+    """Return a box in pixels for each character that is no space.
 
     The pieces that the engine finds are not always words, so each gives its characters an equal share of its width.
     """

@@ -38,14 +38,14 @@ class WordFile(Document):
 
     @property
     def pages(self) -> int:
-        """One."""
+        """Return one: it has no pages of its own."""
         return 1
 
     def read(self, page: int, ocr: OcrMode) -> PageContent:
-        """The whole text; notes at its end, pictures as what is said in their place."""
+        """Read the whole text; notes at its end, pictures as what is said in their place."""
         with self._path.open("rb") as file:
             converted = mammoth.convert_to_html(
-                file, convert_image=_described, include_embedded_style_map=False, external_file_access=False
+                file, convert_image=_describe_picture, include_embedded_style_map=False, external_file_access=False
             )
         return PageContent(page=page, content=convert_html(converted.value), method=ReadMethod.OFFICE)
 
@@ -72,17 +72,17 @@ class SheetFile(Document):
 
     @property
     def pages(self) -> int:
-        """How many sheets."""
+        """Return how many sheets there are."""
         return len(self._sheets)
 
     def read(self, page: int, ocr: OcrMode) -> PageContent:
-        """A sheet's name and its table."""
+        """Read a sheet's name and its table."""
         sheet = self._sheets[page - 1]
         # What a file says of its size need not be so; the rows themselves are counted.
         sheet.reset_dimensions()
         rows = sheet.iter_rows(max_row=MAX_ROWS + 1, max_col=MAX_COLUMNS + 1, values_only=True)
         seen = _Counted(rows)
-        table, cut = write_rows(([_shown(value) for value in row] for row in seen), self.limits.most_characters)
+        table, cut = write_rows(([_format_cell(value) for value in row] for row in seen), self.limits.most_characters)
         return PageContent(
             page=page,
             content=f"## {sheet.title}\n\n{table}".strip(),
@@ -113,11 +113,11 @@ class SlidesFile(Document):
 
     @property
     def pages(self) -> int:
-        """How many slides."""
+        """Return how many slides there are."""
         return len(self._slides)
 
     def read(self, page: int, ocr: OcrMode) -> PageContent:
-        """A slide's title, its texts and tables from the top, and its notes."""
+        """Read a slide's title, its texts and tables from the top, and its notes."""
         slide = self._slides[page - 1]
         title = slide.shapes.title
         blocks = [] if title is None else [f"# {_one_line(title.text_frame.text)}"]
@@ -152,13 +152,13 @@ class _Counted:
             yield row
 
 
-def _described(image: Any) -> list[Any]:
-    """A picture of a DOCX, as what its writer says of it."""
+def _describe_picture(image: Any) -> list[Any]:
+    """Replace a picture of a DOCX by what its writer says of it."""
     return [mammoth.html.text(image.alt_text)] if image.alt_text else []
 
 
-def _shown(value: Any) -> str:
-    """A cell as its reader would write it."""
+def _format_cell(value: Any) -> str:
+    """Return a cell as its reader would write it."""
     if value is None:
         return ""
     if isinstance(value, bool):

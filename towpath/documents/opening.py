@@ -38,15 +38,15 @@ class Opener:
         self._recogniser: Recogniser | None = None
 
     def document(self, path: str, kind: DocumentKind) -> Document:
-        """An open document.
+        """Open a document, or return the one that is open.
 
         Raises:
-            BadInput: Encrypted or damaged.
-            TooLarge: Beyond a limit.
+            BadInputError: Encrypted or damaged.
+            TooLargeError: Beyond a limit.
             NotFoundError: It is not there any more.
             MissingExtraError: The kind is read with the extra `documents`, which is not installed.
         """
-        seen = self._seen(path, kind)
+        seen = self._check_file(path, kind)
         if self._open is not None and self._open[0] == seen:
             return self._open[1]
         self._forget()
@@ -63,7 +63,7 @@ class Opener:
         return document
 
     def describe(self, path: str, kind: DocumentKind, name: str) -> DocumentInfo:
-        """What is known of a document before its pages are read."""
+        """Describe a document before its pages are read."""
         document = self.document(path, kind)
         digest = hashlib.sha256()
         size = 0
@@ -74,13 +74,13 @@ class Opener:
         return DocumentInfo(kind=kind, pages=document.pages, size=size, sha256=digest.hexdigest(), file_name=name)
 
     def recogniser(self) -> Recogniser:
-        """The one of this process, loaded on first use."""
+        """Return the one of this process, loaded on first use."""
         if self._recogniser is None:
             with self._loading():
                 self._recogniser = Recogniser(self._threads)
         return self._recogniser
 
-    def _seen(self, path: str, kind: DocumentKind) -> Seen:
+    def _check_file(self, path: str, kind: DocumentKind) -> Seen:
         try:
             stat = Path(path).stat()
         except OSError as error:
@@ -95,7 +95,7 @@ class Opener:
         return path, kind, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def _opener(self, kind: DocumentKind) -> Callable[[Path], Document]:
-        """What opens a kind; its libraries are loaded when the first document of the kind comes."""
+        """Return what opens a kind; its libraries are loaded when the first document of the kind comes."""
         limits = self._limits
         if kind == DocumentKind.PDF:
             from towpath.documents.pdf import PdfFile

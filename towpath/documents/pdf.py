@@ -55,7 +55,7 @@ class PdfFile(Document):
         recogniser: For pages without text of their own.
 
     Raises:
-        BadInput: Encrypted or damaged.
+        BadInputError: Encrypted or damaged.
     """
 
     def __init__(self, path: Path, limits: ReadLimits, recogniser: Recognisers) -> None:
@@ -73,18 +73,18 @@ class PdfFile(Document):
 
     @property
     def pages(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return len(self._pdf)
 
     def read(self, page: int, ocr: OcrMode) -> PageContent:
-        """The text layer; or what is seen, if there is none to speak of or it is wanted so."""
+        """Read the text layer; or what is seen, if there is none to speak of or that is asked for."""
         with self._page(page) as sheet:
             width, height = sheet.get_size()
             if ocr == "always":
-                return self._seen(sheet, page)
+                return self._recognise(sheet, page)
             text, words, truncated = self._layer(sheet)
             if ocr == "auto" and _is_scan(sheet, text):
-                return self._seen(sheet, page)
+                return self._recognise(sheet, page)
             return PageContent(
                 page=page,
                 content=write_markdown(words, width, height),
@@ -96,7 +96,7 @@ class PdfFile(Document):
             )
 
     def render(self, page: int, most_pixels: int, media: ImageType) -> bytes:
-        """How a page looks, at 200 dots an inch or what the pixels allow."""
+        """Render a page at 200 dots an inch, or what the pixels allow."""
         with self._page(page) as sheet:
             width, height = sheet.get_size()
             scale = min(DOTS_AN_INCH / POINTS_AN_INCH, math.sqrt(most_pixels / (width * height)))
@@ -127,7 +127,7 @@ class PdfFile(Document):
             sheet.close()
 
     def _layer(self, sheet: Any) -> tuple[str, list[Word], bool]:
-        """The page's own text, its words, and whether it is cut."""
+        """Read the page's own text, its words, and whether it is cut."""
         layer = sheet.get_textpage()
         try:
             count = layer.count_chars()
@@ -139,7 +139,7 @@ class PdfFile(Document):
         finally:
             layer.close()
 
-    def _seen(self, sheet: Any, page: int) -> PageContent:
+    def _recognise(self, sheet: Any, page: int) -> PageContent:
         width, height = sheet.get_size()
         scale = min(DOTS_AN_INCH / POINTS_AN_INCH, MAX_SIDE / max(width, height))
         bitmap = _bitmap(sheet, page, scale)
@@ -170,7 +170,7 @@ def _assert_size(page: int, width: float, height: float) -> None:
 
 
 def _text(layer: Any, count: int) -> str:
-    """The first characters; each at the place that its box has in the layer."""
+    """Read the first characters; each at the place that its box has in the layer."""
     text = str(layer.get_text_range(0, count)) if count else ""
     if len(text) != count:
         # Characters that the library leaves out or adds shift the rest: ask for each.
@@ -180,7 +180,7 @@ def _text(layer: Any, count: int) -> str:
 
 
 def _places(layer: Any, matches: Sequence[re.Match[str]]) -> Floats:
-    """The boxes of the first and the last character of each word: left, top, right, bottom in points."""
+    """Read the boxes of the first and the last character of each word: left, top, right, bottom in points."""
     boxes = (pdfium.FS_RECTF * (2 * len(matches)))()
     ask, raw, at = pdfium.FPDFText_GetLooseCharBox, layer.raw, ctypes.byref
     first, place = boxes[0], 0
@@ -193,7 +193,7 @@ def _places(layer: Any, matches: Sequence[re.Match[str]]) -> Floats:
 
 
 def _words(matches: Sequence[re.Match[str]], places: Floats, sheet: Any) -> list[Word]:
-    """Words with boxes in fractions of the page as it is shown: cropped and turned."""
+    """Make words with boxes in fractions of the page as it is shown: cropped and turned."""
     left, bottom, right, top = sheet.get_bbox()
     low = (places.min(axis=(1, 2)) - (left, bottom)) / (right - left, top - bottom)
     high = (places.max(axis=(1, 2)) - (left, bottom)) / (right - left, top - bottom)
@@ -215,18 +215,18 @@ def _words(matches: Sequence[re.Match[str]], places: Floats, sheet: Any) -> list
 
 
 def _is_scan(sheet: Any, text: str) -> bool:
-    """Whether a page's own text says too little of what is seen on it."""
+    """Return whether a page's own text says too little of what is seen on it."""
     plain = "".join(text.split())
     if plain and len(_NAMELESS.findall(plain)) > MAX_NAMELESS * len(plain):
         return True
     if len(plain) >= FEW_CHARACTERS[0][1]:
         return False
-    covered = _pictured(sheet)
+    covered = _measure_pictures(sheet)
     return any(covered >= share and len(plain) < few for share, few in FEW_CHARACTERS)
 
 
-def _pictured(sheet: Any) -> float:
-    """The share of the page that its pictures cover, at most 1."""
+def _measure_pictures(sheet: Any) -> float:
+    """Return the share of the page that its pictures cover, at most 1."""
     left, bottom, right, top = sheet.get_bbox()
     covered = 0.0
     for picture in sheet.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=FORM_DEPTH):

@@ -35,8 +35,8 @@ class PictureFile(Document):
         recogniser: Reads it.
 
     Raises:
-        BadInput: Damaged.
-        TooLarge: More pixels than are read.
+        BadInputError: Damaged.
+        TooLargeError: More pixels than are read.
     """
 
     def __init__(self, path: Path, kind: DocumentKind, limits: ReadLimits, recogniser: Recognisers) -> None:
@@ -50,15 +50,15 @@ class PictureFile(Document):
             try:
                 self._pages = int(getattr(image, "n_frames", 1)) if kind == DocumentKind.TIFF else 1
             except BROKEN as error:
-                raise self._broken() from error
+                raise self._broken_error() from error
 
     @property
     def pages(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return self._pages
 
     def read(self, page: int, ocr: OcrMode) -> PageContent:
-        """What is seen; nothing when that is not wanted."""
+        """Read what is seen; nothing when that is not asked for."""
         with self._open(page) as image:
             width, height = _upright_size(image, page)
             read = PageContent(page=page, content="", width=width, height=height, method=ReadMethod.OCR)
@@ -71,7 +71,7 @@ class PictureFile(Document):
         return read
 
     def render(self, page: int, most_pixels: int, media: ImageType) -> bytes:
-        """The image, upright, made smaller where it has more pixels."""
+        """Render the image upright, made smaller where it has more pixels."""
         with self._open(page) as image:
             picture = _upright(image, page, most_pixels)
         scale = math.sqrt(most_pixels / (picture.width * picture.height))
@@ -81,7 +81,7 @@ class PictureFile(Document):
 
     @contextmanager
     def _open(self, page: int) -> Iterator[Image.Image]:
-        """The image at one of its frames, not decoded yet, and not too large to be."""
+        """Open the image at one of its frames, not decoded yet, and not too large to be."""
         most = self.limits.most_pixels
         try:
             image = Image.open(self._path, formats=[self._kind.upper()])
@@ -89,7 +89,7 @@ class PictureFile(Document):
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise page_too_large_error(page, f"has more pixels than the limit of {most:,}") from error
         except BROKEN as error:
-            raise self._broken() from error
+            raise self._broken_error() from error
         with image:
             if image.width * image.height > most:
                 raise page_too_large_error(
@@ -97,12 +97,12 @@ class PictureFile(Document):
                 )
             yield image
 
-    def _broken(self) -> TowpathError:
+    def _broken_error(self) -> TowpathError:
         return damaged_error(f"the document is a broken {self._kind.upper()}")
 
 
 def encode_picture(picture: Image.Image, media: ImageType) -> bytes:
-    """A picture as a file."""
+    """Encode a picture as a file."""
     out = io.BytesIO()
     if media == "image/jpeg":
         picture.convert("RGB").save(out, "JPEG", quality=JPEG_QUALITY)
@@ -121,7 +121,7 @@ def _upright_size(image: Image.Image, page: int) -> tuple[int, int]:
 
 
 def _upright(image: Image.Image, page: int, most_pixels: int) -> Image.Image:
-    """The picture in red, green and blue; a JPEG no larger than is wanted, as far as that saves work."""
+    """Turn a picture upright, in red, green and blue; a JPEG no larger than asked for, as far as that saves work."""
     try:
         if image.format == "JPEG" and image.width * image.height > 4 * most_pixels:
             side = math.isqrt(most_pixels)
@@ -132,7 +132,7 @@ def _upright(image: Image.Image, page: int, most_pixels: int) -> Image.Image:
 
 
 def _flat(picture: Image.Image) -> Image.Image:
-    """In red, green and blue, on white paper."""
+    """Convert a picture to red, green and blue, on white paper."""
     if picture.mode.startswith("I;16") or picture.mode in {"I", "F"}:
         values = np.asarray(picture, dtype=np.float64)
         most = max(float(values.max()), 1.0)

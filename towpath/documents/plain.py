@@ -24,7 +24,7 @@ HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 def read_plain_text(
     data: bytes, *, media_type: str | None, name: str, charset: str | None = None, most_pages: int = 2_000
 ) -> str:
-    """The text of a document.
+    """Read the text of a document.
 
     Args:
         media_type: As the server told it; None: not told.

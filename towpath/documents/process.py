@@ -36,12 +36,12 @@ class ChildDiedError(Exception):
 
     @property
     def was_sent(self) -> bool:
-        """Whether somebody else ended it, such as the kernel of a machine without memory."""
+        """Return whether somebody else ended it, such as the kernel of a machine without memory."""
         return self.code is not None and -self.code in SENT_SIGNALS
 
     @property
     def was_late(self) -> bool:
-        """Whether it used more processor time than a page may."""
+        """Return whether it used more processor time than a page may."""
         return self.code == -signal.SIGXCPU
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class Child:
 
     @classmethod
     async def start(cls, limits: ReadLimits, threads: int) -> Child:
-        """A child that is ready.
+        """Start a child, and wait until it is ready.
 
         Raises:
             JobFaultError: It does not start.
@@ -100,7 +100,7 @@ class Child:
         return child
 
     async def ask(self, request: Request, seconds: float) -> AsyncGenerator[tuple[Tag, bytes], None]:
-        """The answers to a request, as they come.
+        """Ask for something, and yield the answers as they come.
 
         Args:
             seconds: Longest wait for each.

@@ -21,7 +21,7 @@ class DocumentReader:
 
     Children are started when they are needed, reused, and replaced after a fault. Each keeps the document of its
     last request open, and is asked for that one's next page when it is free. What is wrong with a document ends with
-    an error that is not to be retried: `BadInput` or `TooLarge` with one of the codes DOCUMENT_ENCRYPTED,
+    an error that is not to be retried: `BadInputError` or `TooLargeError` with one of the codes DOCUMENT_ENCRYPTED,
     DOCUMENT_DAMAGED, DOCUMENT_TOO_LARGE, UNSUPPORTED_FILE_TYPE, PAGE_OUT_OF_RANGE, PAGE_TOO_LARGE, PAGE_TIMEOUT,
     READER_DIED, and the page in `extra["page"]`.
 
@@ -41,23 +41,28 @@ class DocumentReader:
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of the children."""
+        """Return the process ids of the children."""
         return [child.pid for child in [*self._idle, *self._busy]]
 
     async def describe(self, path: Path, kind: DocumentKind, *, name: str | None = None) -> DocumentInfo:
-        """How many pages a document has, its size and its digest.
+        """Find out how many pages a document has, its size and its digest.
 
         Args:
+            path: The file.
+            kind: Its kind.
             name: What the file is called; the path's own name by default.
         """
         request = Request(do="describe", path=_absolute(path), kind=kind, name=name or path.name)
         return DocumentInfo.model_validate_json(await self._answer(request))
 
     async def read_page(self, path: Path, kind: DocumentKind, page: int, *, ocr: OcrMode = "auto") -> PageContent:
-        """What one page holds.
+        """Read what one page holds.
 
         Args:
+            path: The file.
+            kind: Its kind.
             page: From 1.
+            ocr: Whether pages are read by sight.
         """
         request = Request(do="read", path=_absolute(path), kind=kind, pages=[page], ocr=ocr)
         return PageContent.model_validate_json(await self._answer(request))
@@ -65,12 +70,15 @@ class DocumentReader:
     async def read_pages(
         self, path: Path, kind: DocumentKind, pages: Sequence[int], *, ocr: OcrMode = "auto"
     ) -> AsyncGenerator[PageContent, None]:
-        """What several pages hold, in the order given, each as soon as it is read; one child reads them all.
+        """Read several pages in the order given, and yield each as soon as it is read; one child reads them all.
 
         Who leaves before the end closes the generator (`contextlib.aclosing`): its child is ended and replaced.
 
         Args:
+            path: The file.
+            kind: Its kind.
             pages: From 1.
+            ocr: Whether pages are read by sight.
         """
         request = Request(do="read", path=_absolute(path), kind=kind, pages=list(pages), ocr=ocr)
         async with aclosing(self._answers(request)) as answers:
@@ -80,10 +88,13 @@ class DocumentReader:
     async def read_bodies(
         self, path: Path, kind: DocumentKind, pages: Sequence[int], *, ocr: OcrMode = "auto"
     ) -> AsyncGenerator[PageBody, None]:
-        """The same, for who only keeps the pages.
+        """Read several pages for a caller who only stores them, not looking into them.
 
         Args:
+            path: The file.
+            kind: Its kind.
             pages: From 1.
+            ocr: Whether pages are read by sight.
         """
         request = Request(do="read", path=_absolute(path), kind=kind, pages=list(pages), ocr=ocr)
         async with aclosing(self._answers(request)) as answers:
@@ -93,14 +104,17 @@ class DocumentReader:
     async def render_page(
         self, path: Path, kind: DocumentKind, page: int, *, most_pixels: int, media: ImageType = "image/png"
     ) -> bytes:
-        """How a page looks, upright: a PDF's at 200 dots an inch, an image as it is, made smaller to fit.
+        """Render a page upright: a PDF's at 200 dots an inch, an image as it is, made smaller to fit.
 
         Args:
+            path: The file.
+            kind: Its kind.
+            page: From 1.
             most_pixels: Width times height of the result, at most.
             media: Its format.
 
         Raises:
-            BadInput: The kind has no looks; or as the class says.
+            BadInputError: The kind has no looks; or as the class says.
         """
         pixels = min(most_pixels, self._limits.most_pixels)
         return await self._answer(
@@ -110,15 +124,16 @@ class DocumentReader:
     async def read_text(
         self, path: Path, *, name: str | None = None, media_type: str | None = None, charset: str | None = None
     ) -> str:
-        """The text of a whole document: of plain text, HTML, or a PDF with a text layer.
+        """Read the text of a whole document: of plain text, HTML, or a PDF with a text layer.
 
         Args:
+            path: The file.
             name: The file's name or URL, for its suffix and for messages; the path's own name by default.
             media_type: As the server told it; None: not told.
             charset: As the server told it.
 
         Raises:
-            BadInput: Also UNREADABLE and UNSUPPORTED_MEDIA_TYPE.
+            BadInputError: Also UNREADABLE and UNSUPPORTED_MEDIA_TYPE.
         """
         request = Request(
             do="text", path=_absolute(path), name=name or path.name, media_type=media_type, charset=charset
@@ -126,7 +141,7 @@ class DocumentReader:
         return (await self._answer(request)).decode()
 
     async def text_of(self, data: bytes, *, name: str, media_type: str | None, charset: str | None = None) -> str:
-        """The same of bytes that are no file yet."""
+        """Read the text of bytes that are no file yet."""
         async with copy_to_disk(io.BytesIO(data)) as path:
             return await self.read_text(path, name=name, media_type=media_type, charset=charset)
 
@@ -138,7 +153,7 @@ class DocumentReader:
         await asyncio.gather(*(child.kill() for child in children))
 
     async def _answer(self, request: Request) -> bytes:
-        """The one answer to a request."""
+        """Return the one answer to a request."""
         bodies = [body async for body in self._answers(request)]
         # Two, when a child was ended between its answer and its last word.
         if not bodies:
@@ -146,11 +161,11 @@ class DocumentReader:
         return bodies[-1]
 
     async def _answers(self, request: Request) -> AsyncGenerator[bytes, None]:
-        """A request's answers; begun again once, where it stopped, when somebody ended the child."""
+        """Yield a request's answers; begun again once, where it stopped, when somebody ended the child."""
         left = list(request.pages)
         for repeats in (1, 0):
             try:
-                async with aclosing(self._tried(request.model_copy(update={"pages": left}))) as answers:
+                async with aclosing(self._try(request.model_copy(update={"pages": left}))) as answers:
                     async for answer in answers:
                         # First, so that a repeat does not bring what its reader already has.
                         del left[:1]
@@ -169,7 +184,7 @@ class DocumentReader:
             else:
                 return
 
-    async def _tried(self, request: Request) -> AsyncGenerator[bytes, None]:
+    async def _try(self, request: Request) -> AsyncGenerator[bytes, None]:
         async with self._free:
             child = await self._child(request.path)
             self._busy.add(child)
@@ -191,7 +206,7 @@ class DocumentReader:
                     await asyncio.shield(child.kill())
 
     async def _child(self, path: str) -> Child:
-        """A free child: the one that has the document open, the one used last, or a new one."""
+        """Return a free child: the one that has the document open, the one used last, or a new one."""
         if self._idle:
             place = next((at for at, child in enumerate(self._idle) if child.last_path == path), -1)
             return self._idle.pop(place)

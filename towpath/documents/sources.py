@@ -9,7 +9,7 @@ from towpath.jobs.types import JobWarning
 
 
 def cut_sources(sources: Sequence[str], most: int) -> list[JobWarning]:
-    """A warning for each text of which a model is shown the beginning only.
+    """Warn of each text of which a model is shown the beginning only.
 
     Args:
         sources: The texts.

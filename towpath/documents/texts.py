@@ -48,11 +48,11 @@ class TextFile(Document):
 
     @property
     def pages(self) -> int:
-        """One."""
+        """Return one: it has no pages of its own."""
         return 1
 
     def read(self, page: int, ocr: OcrMode) -> PageContent:
-        """The whole text as Markdown."""
+        """Read the whole text as Markdown."""
         most = self.limits.most_characters
         share = MARKUP_BYTES if self._kind == DocumentKind.HTML else CHARACTER_BYTES
         with self._path.open("rb") as file:
@@ -71,7 +71,7 @@ class TextFile(Document):
 
 
 def write_rows(rows: Iterable[Sequence[str]], most_characters: int) -> tuple[str, bool]:
-    """Rows as one Markdown table, and whether there were more than fit.
+    """Write rows as one Markdown table, and return whether there were more than fit.
 
     Args:
         rows: The header first; empty rows and empty columns at the right are left out.
@@ -81,7 +81,7 @@ def write_rows(rows: Iterable[Sequence[str]], most_characters: int) -> tuple[str
     cut = False
     for row in rows:
         cut = cut or len(row) > MAX_COLUMNS
-        cells = _trimmed(row[:MAX_COLUMNS])
+        cells = _trim(row[:MAX_COLUMNS])
         if not cells:
             continue
         length += sum(map(len, cells)) + 3 * len(cells)
@@ -93,10 +93,10 @@ def write_rows(rows: Iterable[Sequence[str]], most_characters: int) -> tuple[str
 
 
 def decode_text(data: bytes, declared: str | None = None) -> str:
-    """Bytes as text: by their mark, what is told, UTF-8, or a guess; a character cut at the end is left out.
+    """Decode bytes by their mark, their declared encoding, UTF-8, or a guess; a character cut at the end is left out.
 
     Raises:
-        BadInput: No text in an encoding that is known.
+        BadInputError: No text in an encoding that is known.
     """
     marked = next((encoding for mark, encoding in MARKS if data.startswith(mark)), None)
     for encoding in filter(None, [marked, declared, "utf-8"]):
@@ -115,7 +115,7 @@ def decode_text(data: bytes, declared: str | None = None) -> str:
 
 
 def read_declared_charset(data: bytes) -> str | None:
-    """The charset that a page declares in its first bytes."""
+    """Read the charset that a page declares in its first bytes."""
     charset = _META_CHARSET.search(data[:4096])
     return charset[1].decode("ascii") if charset else None
 
@@ -134,7 +134,7 @@ def _read_rows(text: str, delimiter: str) -> Iterable[list[str]]:
 
 
 def _delimiter(text: str) -> str:
-    """The separator by which most of the first lines have the same number of cells, and more than one."""
+    """Return the separator by which most of the first lines have the same number of cells, and more than one."""
     best, mark = 0.0, ","
     # The last line may be cut.
     sample = "\n".join(text[: SNIFFED_LINES * 1000].splitlines()[:SNIFFED_LINES])
@@ -150,7 +150,7 @@ def _delimiter(text: str) -> str:
     return mark
 
 
-def _trimmed(row: Sequence[str]) -> list[str]:
+def _trim(row: Sequence[str]) -> list[str]:
     cells = [cell.strip() for cell in row]
     while cells and not cells[-1]:
         cells.pop()

@@ -96,12 +96,12 @@ class PageBody:
 
     @property
     def truncated(self) -> bool:
-        """Whether the page holds more than was kept."""
+        """Return whether the page holds more than was kept."""
         return self.json.endswith(TRUNCATED_TAIL)
 
     @classmethod
     def of(cls, body: bytes) -> PageBody:
-        """A body with what its first members tell.
+        """Make a body, with what its first members say.
 
         Raises:
             ValueError: It was not written by `PageContent`.

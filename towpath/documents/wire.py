@@ -76,7 +76,7 @@ class Fault(BaseModel):
 
 
 def make_frame(tag: Tag, body: bytes = b"") -> bytes:
-    """A frame as it goes over the pipe."""
+    """Make a frame as it goes over the pipe."""
     return len(body).to_bytes(LENGTH_BYTES, "big") + bytes([tag]) + body
 
 
@@ -87,7 +87,7 @@ def write(stream: BinaryIO, tag: Tag, body: bytes = b"") -> None:
 
 
 def read(stream: BinaryIO) -> tuple[Tag, bytes] | None:
-    """The next frame; None: the other side is gone."""
+    """Read the next frame; None: the other side is gone."""
     head = stream.read(LENGTH_BYTES + 1)
     if len(head) <= LENGTH_BYTES:
         return None

@@ -13,7 +13,7 @@ from towpath.enrichment.domain.runs import call_key, call_name
 from towpath.enrichment.types import ExpertiseResult, Plan
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 from towpath.llm.types import ImagePart
 
 
@@ -24,7 +24,7 @@ class EnrichmentContext:
     Attributes:
         database: Jobs, records, paid answers.
         writer: Writes to the job.
-        asker: The language models.
+        llm_gateway: The language models.
         ref: The job.
         plan: What it was asked to do.
         texts: The texts of its source files.
@@ -36,7 +36,7 @@ class EnrichmentContext:
 
     database: Database
     writer: JobWriter
-    asker: Asker
+    llm_gateway: LlmGateway
     ref: JobRef
     plan: Plan
     texts: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ async def ask_domain(
     Raises:
         ModelError: The model cannot answer now, and the call will be repeated.
     """
-    plan, asker = context.plan, context.asker
+    plan, llm_gateway = context.plan, context.llm_gateway
     prompt = enrichment_prompt(
         plan.content,
         entity,
@@ -70,12 +70,12 @@ async def ask_domain(
         sources=context.texts,
         images=context.images,
         note=note,
-        small=asker.catalog.is_small(model),
+        small=llm_gateway.catalog.is_small(model),
         strict=plan.strict,
     )
     result = ExpertiseResult(key=call_key(domain), name=call_name(plan.content, domain), success=False)
     try:
-        answer = await asker.ask(
+        answer = await llm_gateway.ask(
             context.ref, model, prompt, bypass=plan.bypass_cache, plain_json=not plan.response_schema
         )
     except ModelError as error:
@@ -84,7 +84,7 @@ async def ask_domain(
         result.error_message, result.code = error.detail, error.code
         if isinstance(error, OutputInvalidError):
             result.input_tokens, result.output_tokens = error.input_tokens, error.output_tokens
-            result.cost_usd = asker.catalog.price(model, error.input_tokens, error.output_tokens)
+            result.cost_usd = llm_gateway.catalog.price(model, error.input_tokens, error.output_tokens)
         return result
     result.success, result.result, result.cached = True, answer.data, answer.cached
     result.cost_usd, result.seconds = answer.usd, answer.seconds

@@ -11,13 +11,13 @@ from towpath.enrichment.domain.fusion import arbitrate, fuse
 from towpath.enrichment.domain.prompts import arbitration_prompt, letter_of
 from towpath.enrichment.types import Fusion, LlmEvent
 from towpath.jobs.types import JobRef, JobWarning
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 
 Emit = Callable[[LlmEvent, dict[str, Any]], Awaitable[None]]
 
 
 async def fuse_results(
-    asker: Asker,
+    llm_gateway: LlmGateway,
     ref: JobRef,
     content: Content,
     entity: Mapping[str, Any],
@@ -30,7 +30,7 @@ async def fuse_results(
     """Fuse results of several models.
 
     Args:
-        asker: Asks the arbiter.
+        llm_gateway: Asks the arbiter.
         ref: The job.
         content: The schema.
         entity: The known facts.
@@ -45,7 +45,7 @@ async def fuse_results(
     Raises:
         ModelError: The arbiter cannot answer now, and the call will be repeated.
     """
-    fused = fuse(content, results, {model: asker.catalog.rank(model) for model in results})
+    fused = fuse(content, results, {model: llm_gateway.catalog.rank(model) for model in results})
     report = fused.report
     counts = report.model_dump(include={"total_fields", "agreed_fields", "conflicted_fields"})
     await emit(LlmEvent.CONFLICTS_DETECTED, counts)
@@ -54,7 +54,7 @@ async def fuse_results(
         return fused, []
     await emit(LlmEvent.ARBITRATION_STARTED, {"arbitration_model": arbiter, "conflict_count": len(disputed)})
     try:
-        answer = await asker.ask(ref, arbiter, arbitration_prompt(content, entity, disputed), bypass=bypass)
+        answer = await llm_gateway.ask(ref, arbiter, arbitration_prompt(content, entity, disputed), bypass=bypass)
     except ModelError as error:
         if error.retryable:
             raise

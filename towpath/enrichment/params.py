@@ -7,23 +7,23 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from towpath.enrichment.types import (
-    Classification,
-    GenerateBody,
-    MergeBody,
-    Plan,
-    PromptBody,
-)
+from towpath.enrichment.bodies import GenerateBody, MergeBody, PromptBody
+from towpath.enrichment.types import Classification, Plan
 
 
-class EnrichmentParams(BaseModel):
+class TypeCheckParams(BaseModel):
+    """What is known of the entities' type: it may change while the job runs, unlike the rest of the parameters."""
+
+    classification: Classification | None = Field(default=None, description="The result of the check of the type.")
+    answers: dict[str, dict[str, Any]] | None = Field(default=None, description="What a person has answered to it.")
+
+
+class EnrichmentParams(TypeCheckParams):
     """What an enrichment of one or of many entities was asked for, and what a person has said meanwhile."""
 
     schema_: str = Field(alias="schema", description="The saved schema's id, or the name of one that is not saved.")
     schema_name: str = ""
     plan: Plan
-    classification: Classification | None = Field(default=None, description="What the check of the type has found.")
-    answers: dict[str, dict[str, Any]] | None = Field(default=None, description="What a person has answered to it.")
 
 
 class RetryParams(BaseModel):

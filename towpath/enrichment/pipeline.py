@@ -12,13 +12,13 @@ from towpath.core.errors import ErrorCode, ModelError
 from towpath.db.engine import Connection
 from towpath.enrichment.domain.content import entity_label
 from towpath.enrichment.domain.prompts import classification_prompt, note_of
-from towpath.enrichment.domain.runs import assemble, call_key, calls_of, merge_parts, record_id
+from towpath.enrichment.domain.runs import assemble_result, call_key, calls_of, merge_parts, record_id
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.records import enrichment_record, fusion_record, merged_result, result_of, result_view
-from towpath.enrichment.store.records import job_records, put_records
+from towpath.enrichment.store.records import load_job_records, write_records
 from towpath.enrichment.types import (
-    SURE,
+    MIN_SKIP_CONFIDENCE,
     Classification,
     ClassificationStatus,
     ExpertiseResult,
@@ -67,7 +67,7 @@ class EntityEnrichment:
 
         Raises:
             ModelError: A provider cannot answer now; what was answered is kept.
-            JobNotActive: The job has ended.
+            JobNotActiveError: The job has ended.
         """
         await self._load_results()
         await self._begin()
@@ -92,17 +92,17 @@ class EntityEnrichment:
         await self._settle(Outcome.FAILED, events, [failure])
 
     async def _load_results(self) -> None:
-        """What this run of the job, or for good results an earlier one, has done already."""
+        """Load what this run of the job, or for good results an earlier one, has done already."""
         ref = self.context.ref
         async with self.context.database.transaction() as connection:
-            rows = await job_records(connection, ref.job_id, self.index)
+            rows = await load_job_records(connection, ref.job_id, self.index)
             keys = [f"{ref.attempt}:{self._key(f'{model}:completed')}" for model in self.context.plan.models]
-            done = await find_written_keys(connection, ref.job_id, keys)
+            completed_keys = await find_written_keys(connection, ref.job_id, keys)
         for row in rows:
             model = row.model_composite_key
             if model is None:
                 continue
-            is_complete = f"{ref.attempt}:{self._key(f'{model}:completed')}" in done
+            is_complete = f"{ref.attempt}:{self._key(f'{model}:completed')}" in completed_keys
             if is_complete or (row.success and not row.partial_success):
                 self.results[model] = result_of(row)
 
@@ -116,21 +116,21 @@ class EntityEnrichment:
         await self._emit(events)
 
     async def _is_of_type(self) -> bool:
-        """The check of an entity of a batch, which never waits for a person."""
+        """Return whether an entity of a batch is of the schema's type; one that is not is left out, without a wait."""
         plan = self.context.plan
         if plan.single or plan.classification_model is None:
             return True
         classification = await self.classify()
         if classification is None:
             return True
-        if classification.status is ClassificationStatus.MISMATCH and classification.confidence >= SURE:
+        if classification.status is ClassificationStatus.MISMATCH and classification.confidence >= MIN_SKIP_CONFIDENCE:
             await self.skip(ErrorCode.CLASSIFICATION, classification.reasoning)
             return False
         self.note = note_of(classification, None)
         return True
 
     async def classify(self) -> Classification | None:
-        """Whether the entity is what the schema is for; None: the check itself failed, the context goes on without it.
+        """Ask whether the entity is what the schema is for; None: the check itself failed, and the job goes on without.
 
         Raises:
             ModelError: The model cannot answer now, and the call will be repeated.
@@ -146,7 +146,7 @@ class EntityEnrichment:
         error_message: str | None = None
         warnings: list[JobWarning] = []
         try:
-            answer = await context.asker.ask(context.ref, model, prompt, bypass=plan.bypass_cache)
+            answer = await context.llm_gateway.ask(context.ref, model, prompt, bypass=plan.bypass_cache)
         except ModelError as error:
             if error.retryable:
                 raise
@@ -185,7 +185,7 @@ class EntityEnrichment:
         await run_all([self._ask_domain(model, domain, keys, parts, len(calls)) for domain, keys in calls])
         order = [call_key(domain) for domain, _ in calls]
         parts.sort(key=lambda part: order.index(part.key))
-        result = assemble(
+        result = assemble_result(
             plan,
             self.entity,
             model,
@@ -234,18 +234,18 @@ class EntityEnrichment:
 
         async def write(connection: Connection) -> None:
             await append_events(connection, ref, [event])
-            await put_records(connection, [enrichment_record(ref, plan, self.index, self.entity, result)])
+            await write_records(connection, [enrichment_record(ref, plan, self.index, self.entity, result)])
             await add_progress(connection, ref, Progress(), cost=cost)
 
         await self.context.writer.write(ref.job_id, write)
 
     async def _fuse(self) -> Fusion | None:
-        good = [self.results[model] for model in self.context.plan.models if self.results[model].success]
-        if len(good) < 2:
+        successful = [self.results[model] for model in self.context.plan.models if self.results[model].success]
+        if len(successful) < 2:
             return None
         ref, plan = self.context.ref, self.context.plan
         started = time.monotonic()
-        sources = [result.record_id for result in good]
+        sources = [result.record_id for result in successful]
         start = {
             "arbitration_model": plan.arbitration_model,
             "source_record_ids": [str(source) for source in sources],
@@ -256,11 +256,11 @@ class EntityEnrichment:
             await self._emit([self._event(kind, kind, data)])
 
         fused, warnings = await fuse_results(
-            self.context.asker,
+            self.context.llm_gateway,
             ref,
             plan.content,
             self.entity,
-            {result.model: result.result or {} for result in good},
+            {result.model: result.result or {} for result in successful},
             emit_fusion,
             arbiter=plan.arbitration_model,
             bypass=plan.bypass_cache,
@@ -289,10 +289,10 @@ class EntityEnrichment:
 
         async def write(connection: Connection) -> None:
             if await append_events(connection, ref, [event]):
-                await put_records(connection, [row])
+                await write_records(connection, [row])
                 await add_progress(connection, ref, Progress(), cost=Cost(usd=fused.cost_usd or 0.0))
-                shown = [self._warning(warning.code, warning.message) for warning in warnings]
-                await add_warnings(connection, ref, shown)
+                item_warnings = [self._warning(warning.code, warning.message) for warning in warnings]
+                await add_warnings(connection, ref, item_warnings)
 
         await self.context.writer.write(ref.job_id, write)
         return fused
@@ -370,7 +370,7 @@ class EntityEnrichment:
             "running_models": list(self.running),
             "current_model": current,
             "current_attempt": self.context.attempt,
-            "max_attempts": self.context.asker.patience.most_tries,
+            "max_attempts": self.context.llm_gateway.patience.max_tries,
             "last_error_summary": self.last_error,
         }
         if not plan.single:
@@ -395,9 +395,9 @@ async def run_all(steps: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
     Raises:
         BaseException: The first that a step raised; of several to repeat the one that asks for most time.
     """
-    done = await asyncio.gather(*steps, return_exceptions=True)
-    failed = [outcome for outcome in done if isinstance(outcome, BaseException)]
+    outcomes = await asyncio.gather(*steps, return_exceptions=True)
+    failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failed:
         final = [outcome for outcome in failed if not getattr(outcome, "retryable", False)]
         raise final[0] if final else max(failed, key=lambda outcome: getattr(outcome, "retry_after", None) or 0)
-    return [outcome for outcome in done if not isinstance(outcome, BaseException)]
+    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]

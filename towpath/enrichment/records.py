@@ -1,4 +1,4 @@
-"""Records as they are made of results; used by enrichments, repeats of domains and fusions alike."""
+"""Results as records and records as results; used by enrichments, repeats of domains and fusions alike."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from towpath.core.errors import ErrorCode
-from towpath.enrichment.domain.content import entity_label, flagged, value_of
-from towpath.enrichment.domain.fusion import normal
+from towpath.enrichment.domain.content import entity_label, find_flagged, value_of
+from towpath.enrichment.domain.fusion import normalise
 from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import ExpertiseResult, Fusion, ModelResult, Plan
 from towpath.jobs.types import JobRef
 
 
 def entity_id(organization: str, plan: Plan, entity: Mapping[str, Any]) -> UUID:
-    """The id of an entity: equal for equal identifying values under one schema."""
-    names = flagged(plan.content, "identifying")
+    """Return the id of an entity: equal for equal identifying values under one schema."""
+    names = find_flagged(plan.content, "identifying")
     facts = {name: value_of(entity, name) for name in names} if names else dict(entity)
     return uuid5(
-        NAMESPACE_URL, f"{organization}\n{plan.schema_id or plan.content['root'].get('name')}\n{normal(facts)}"
+        NAMESPACE_URL, f"{organization}\n{plan.schema_id or plan.content['root'].get('name')}\n{normalise(facts)}"
     )
 
 
@@ -40,25 +40,37 @@ def _base(ref: JobRef, plan: Plan, index: int, entity: Mapping[str, Any]) -> dic
 
 
 def enrichment_record(ref: JobRef, plan: Plan, index: int, entity: Mapping[str, Any], result: ModelResult) -> RecordRow:
-    """The record of one entity with one model."""
+    """Return the record of one entity with one model."""
     return RecordRow(
         **_base(ref, plan, index, entity),
+        **_result_columns(result),
         id=result.record_id,
         type="enrichment",
-        success=result.success,
-        partial_success=result.partial_success,
         model_composite_key=result.model,
         strategy=plan.strategy,
-        structured_output=result.result,
-        expertises=[one.model_dump(mode="json") for one in result.expertises],
-        validation_errors=result.validation_errors,
-        error_code=result.code,
-        error_message=result.error_message,
-        cost_usd=result.cost_usd,
-        input_tokens=result.input_tokens,
-        output_tokens=result.output_tokens,
-        processing_time_ms=result.processing_time_ms,
     )
+
+
+def complete_record(row: RecordRow, result: ModelResult) -> None:
+    """Give a record a result that some of its domains were asked anew for."""
+    for name, value in _result_columns(result).items():
+        setattr(row, name, value)
+
+
+def _result_columns(result: ModelResult) -> dict[str, Any]:
+    return {
+        "success": result.success,
+        "partial_success": result.partial_success,
+        "structured_output": result.result,
+        "expertises": [expertise.model_dump(mode="json") for expertise in result.expertises],
+        "validation_errors": result.validation_errors,
+        "error_code": result.code,
+        "error_message": result.error_message,
+        "cost_usd": result.cost_usd,
+        "input_tokens": result.input_tokens,
+        "output_tokens": result.output_tokens,
+        "processing_time_ms": result.processing_time_ms,
+    }
 
 
 def fusion_record(
@@ -72,7 +84,7 @@ def fusion_record(
     sources: Sequence[UUID],
     milliseconds: int,
 ) -> RecordRow:
-    """The record of a fusion; `structured_output` is the merged result."""
+    """Return the record of a fusion; `structured_output` is the merged result."""
     return RecordRow(
         **_base(ref, plan, index, entity),
         id=record,
@@ -88,20 +100,20 @@ def fusion_record(
 
 
 def merged_result(fused: Fusion) -> dict[str, Any]:
-    """The merged result as the API shows it, with how conflicts were decided."""
-    told = {"method": fused.method, "arbitration_model": fused.arbitration_model}
-    return {**fused.merged, "_arbitration_metadata": told}
+    """Return the merged result as the API shows it, with how conflicts were decided."""
+    metadata = {"method": fused.method, "arbitration_model": fused.arbitration_model}
+    return {**fused.merged, "_arbitration_metadata": metadata}
 
 
 def result_of(row: RecordRow) -> ModelResult:
-    """A record as the result that it was made of."""
+    """Return a record as the result that it was made of."""
     return ModelResult(
         model=row.model_composite_key or "",
         success=row.success,
         partial_success=row.partial_success,
         result=row.structured_output,
         record_id=row.id,
-        expertises=[ExpertiseResult.model_validate(one) for one in row.expertises],
+        expertises=[ExpertiseResult.model_validate(expertise) for expertise in row.expertises],
         error_message=row.error_message,
         code=None if row.error_code is None else ErrorCode(row.error_code),
         validation_errors=row.validation_errors,

@@ -7,19 +7,23 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 
-class BatchParams(BaseModel):
-    """What a batch was asked for."""
+class IndexParams(BaseModel):
+    """What all jobs over an index have in common: activities that serve several kinds read this."""
 
     index: str
+
+
+class BatchParams(IndexParams):
+    """What a batch was asked for."""
+
     index_made: str | None = Field(
         default=None, alias="indexMade", description="When the index was made that its first attempt has written to."
     )
 
 
-class ReindexParams(BaseModel):
+class ReindexParams(IndexParams):
     """What a re-index was asked for, and what it has found out."""
 
-    index: str
     config: dict[str, Any]
     fields: list[str] | None = Field(default=None, description="The fields that the index had when it was asked for.")
     attempt: int | None = Field(default=None, description="The attempt that builds the next generation.")

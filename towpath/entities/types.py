@@ -20,6 +20,9 @@ ENTITY_BATCH = "entity_batch"
 ENTITY_REINDEX = "entity_reindex"
 """The kinds of jobs: stored words, and names of workflows."""
 
+DEFAULT_INDEX = "default"
+"""The index of requests that name none; it is created on first use."""
+
 IfExists = Literal["update", "error"]
 INDEX_NAME_FORM = r"^[A-Za-z0-9_.\-]{1,128}$"
 
@@ -85,7 +88,7 @@ class IndexBody(IndexConfig):
     )
 
     def config(self) -> IndexConfig:
-        """The configuration alone."""
+        """Return the configuration alone."""
         return IndexConfig.model_validate(self.model_dump(exclude={"if_exists"}))
 
 

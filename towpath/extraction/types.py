@@ -78,14 +78,16 @@ class DocumentRef(BaseModel):
     pages: int | None = Field(default=None, description="How many it has; None: counted when it is opened.")
 
 
-def _opened(value: Any) -> Any:
+def _parse_stored(value: Any) -> Any:
     # What the store holds has been through the door before.
     return parse_json(value) if isinstance(value, str) else value
 
 
 # As text: the store's jsonb would sort the members, and with them the fields of every answer.
 InOrder = Annotated[
-    dict[str, Any], BeforeValidator(_opened), PlainSerializer(json.dumps, return_type=str, when_used="json-unless-none")
+    dict[str, Any],
+    BeforeValidator(_parse_stored),
+    PlainSerializer(json.dumps, return_type=str, when_used="json-unless-none"),
 ]
 
 
@@ -253,7 +255,7 @@ class OpenedDocument(BaseModel):
 
     @property
     def digest(self) -> bytes:
-        """The key under which the store keeps the document, its pages and their pictures."""
+        """Return the key under which the store keeps the document, its pages and their pictures."""
         return bytes.fromhex(self.sha256)
 
 

@@ -7,14 +7,14 @@ from datetime import timedelta
 from temporalio import activity
 from temporalio.common import RetryPolicy
 
-# As the table of options has it for calls that are paid for; a server that is old does not tell its policy.
+# The policy of calls that are paid for (`towpath/workflows/options.py`); an activity cannot read its own.
 USUAL = RetryPolicy(initial_interval=timedelta(seconds=0.5), maximum_interval=timedelta(seconds=60))
 TIMES_FIRST = 100
 """By so much the waits grow at the most where a policy does not bound them."""
 MAX_DOUBLINGS = 60
 
 
-def wait_after(attempt: int) -> timedelta:
+def backoff_after(attempt: int) -> timedelta:
     """Return the wait after an attempt, counted from 1, of the running activity has failed."""
     policy = (activity.info().retry_policy if activity.in_activity() else None) or USUAL
     longest = policy.maximum_interval or policy.initial_interval * TIMES_FIRST

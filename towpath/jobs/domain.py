@@ -26,12 +26,12 @@ class Outcome(IntEnum):
     """Left out on purpose; a restart looks at it again."""
 
 
-def waiting(items: int) -> Outcomes:
+def make_waiting_outcomes(items: int) -> Outcomes:
     """Return the outcomes of a fresh page of `items`."""
     return np.zeros(items, dtype=np.uint8)
 
 
-def tally(outcomes: Outcomes) -> Progress:
+def count_outcomes(outcomes: Outcomes) -> Progress:
     """Count items by what became of them; superseded ones are not items of their own."""
     counts = np.bincount(outcomes, minlength=len(Outcome))
     unchanged, failed = int(counts[Outcome.UNCHANGED]), int(counts[Outcome.FAILED])
@@ -45,7 +45,7 @@ def tally(outcomes: Outcomes) -> Progress:
     )
 
 
-def superseded(uids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def mark_superseded(uids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Mark every item whose id comes again later.
 
     Args:

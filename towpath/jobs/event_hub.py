@@ -51,13 +51,13 @@ class Tail:
                 return
             self.stale = False
             async with database.transaction() as connection:
-                # In this order: a job that was final before an empty read has nothing more to tell.
+                # In this order: a job that was final before an empty read has no further events.
                 positions = await read_positions(connection, [job_id])
                 if self.base is None:
                     newest = positions[0].last_seq if positions else 0
                     self.base = max(0, newest - TAIL_START)
                 fresh = await read_events_in(connection, job_id, after=self.position or 0, limit=TAIL_EVENTS)
-            # A job that is gone has nothing more to tell either.
+            # A job that is gone has no further events either.
             self.final = positions[0].state.final if positions else True
             self.stale = len(fresh) == TAIL_EVENTS
             self.events += fresh

@@ -7,7 +7,7 @@
 | a row or file that a neighbour has changed at the same moment       | it is tried again a few times               |
 | anything else: a programming error, a bad value                     | no retry can mend it: `INTERNAL`, and an id |
 
-An error of the last kind ends the item that it belongs to, where there is one (`end_of_item`), else the job.
+An error of the last kind ends the item that it belongs to, where there is one (`judge_item_failure`), else the job.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from towpath.core.errors import ErrorCode, TowpathError
 from towpath.db.engine import is_away
-from towpath.jobs.types import bounded
+from towpath.jobs.types import truncate
 
 logger = logging.getLogger("towpath.activities")
 
 FEW_TRIES = 5
-"""Of what may be the doing of a neighbour: with so many tries it would have passed."""
+"""For errors that a concurrent transaction may cause: after so many tries it is something else."""
 MAX_MESSAGE = 2_000
 """Characters of an error's text that travel; the whole stands in the log."""
 NO_ANSWER = frozenset(
@@ -48,7 +48,7 @@ NO_ANSWER = frozenset(
         RPCStatusCode.UNKNOWN,
     }
 )
-# Full or busy: an operator, or time, mends it.
+# Full or busy: an operator frees it, or it passes.
 PASSING_ERRNO = frozenset(
     {
         errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR, errno.EIO, errno.EBUSY,
@@ -75,7 +75,7 @@ class Fault:
         code: The word for it that answers, jobs and items carry.
         message: One sentence, bounded, that can be stored: a provider's words may hold what no part can.
         retryable: Whether a later try may succeed.
-        tries: After so many tries in all it counts as one that no retry mends; None: only time bounds it.
+        tries: After so many tries in all it counts as permanent; None: only time bounds it.
         retry_after: Seconds that the other side has asked for.
         known: Whether the error is one of our tree, whose message is written for a reader.
     """
@@ -94,26 +94,26 @@ def judge(error: BaseException) -> Fault:
     Args:
         error: What was raised; of a group its worst leaf decides, of a wrapper of SQLAlchemy what it wraps.
     """
-    leaf = leaf_of(error)
+    leaf = find_cause(error)
     if isinstance(leaf, TowpathError):
         return Fault(
-            leaf.code, bounded(leaf.detail, MAX_MESSAGE), leaf.retryable, retry_after=leaf.retry_after, known=True
+            leaf.code, truncate(leaf.detail, MAX_MESSAGE), leaf.retryable, retry_after=leaf.retry_after, known=True
         )
     if isinstance(leaf, MemoryError):
         return Fault(ErrorCode.INTERNAL, "out of memory", retryable=False)
     part = _part_away(leaf)
     if part is not None:
-        return Fault(ErrorCode.UNAVAILABLE, bounded(f"{part}: {_text(leaf)}", MAX_MESSAGE), retryable=True)
+        return Fault(ErrorCode.UNAVAILABLE, truncate(f"{part}: {_text(leaf)}", MAX_MESSAGE), retryable=True)
     if isinstance(leaf, psycopg.IntegrityError | BrokenExecutor | FileNotFoundError):
         return Fault(ErrorCode.INTERNAL, _text(leaf), retryable=True, tries=FEW_TRIES)
     return Fault(ErrorCode.INTERNAL, _text(leaf), retryable=False)
 
 
-def leaf_of(error: BaseException) -> BaseException:
-    """Return the error behind groups and wrappers: in a group, one that no retry mends comes before the others."""
+def find_cause(error: BaseException) -> BaseException:
+    """Return the error behind groups and wrappers: in a group, a permanent one comes before the others."""
     for _ in range(20):
         if isinstance(error, BaseExceptionGroup):
-            leaves = [leaf_of(nested) for nested in error.exceptions[:100]]
+            leaves = [find_cause(nested) for nested in error.exceptions[:100]]
             error = next((nested for nested in leaves if not judge(nested).retryable), leaves[0])
         elif isinstance(error, sqlalchemy.exc.DBAPIError) and error.orig is not None:
             error = error.orig
@@ -136,10 +136,10 @@ def _text(error: BaseException) -> str:
     except Exception:
         # A broken `__str__` must not hide what was raised.
         text = ""
-    return bounded(f"{type(error).__name__}: {text}", MAX_MESSAGE) if text else type(error).__name__
+    return truncate(f"{type(error).__name__}: {text}", MAX_MESSAGE) if text else type(error).__name__
 
 
-def report(error: BaseException, where: str) -> str:
+def log_unforeseen(error: BaseException, where: str) -> str:
     """Write an error that nobody foresaw into the log, whole.
 
     Args:
@@ -156,14 +156,14 @@ def report(error: BaseException, where: str) -> str:
 
 def internal_message(error: BaseException, number: str) -> str:
     """Return what a client reads of an error that nobody foresaw."""
-    leaf = leaf_of(error)
+    leaf = find_cause(error)
     if isinstance(leaf, MemoryError):
         return f"out of memory; the log knows it as {number}"
     return f"an error inside Towpath ({type(leaf).__name__}); the log knows it as {number}"
 
 
-def end_of_item(error: Exception, where: str) -> tuple[ErrorCode, str]:
-    """Return how an item ends by an error that no retry mends, while its neighbours live.
+def judge_item_failure(error: Exception, where: str) -> tuple[ErrorCode, str]:
+    """Return how an item ends by a permanent error, while its neighbours go through.
 
     Args:
         error: What working on the item has raised.
@@ -178,7 +178,7 @@ def end_of_item(error: Exception, where: str) -> tuple[ErrorCode, str]:
     fault = judge(error)
     if fault.retryable or fault.known:
         raise error
-    return ErrorCode.INTERNAL, internal_message(error, report(error, where))
+    return ErrorCode.INTERNAL, internal_message(error, log_unforeseen(error, where))
 
 
 def to_failure(fault: Fault, message: str, *, retryable: bool) -> ApplicationError:

@@ -26,6 +26,8 @@ from towpath.jobs.registry import job_type
 from towpath.jobs.rows import is_held_for_review, ref_of
 from towpath.jobs.starting import start_options
 from towpath.jobs.store import jobs as store
+from towpath.jobs.store.control import mark_cancelling, mark_paused, mark_restart
+from towpath.jobs.store.ends import cancel_now
 from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DELIVER
@@ -86,17 +88,17 @@ class Gateway:
         """Pause a job; chunks in flight run to their end."""
         async with self._database.transaction() as connection:
             job = await store.lock_job(connection, organization, job_id)
-            job = await store.mark_paused(connection, job, paused=True)
+            job = await mark_paused(connection, job, paused=True)
             await self._signal(job, "pause")
         return job
 
     async def resume(self, organization: str, job_id: UUID, *, prepare: Prepare | None = None) -> JobRow:
-        """Let a paused job go on.
+        """Let a paused job continue.
 
         Args:
             organization: Whose job.
             job_id: The job.
-            prepare: Runs in the same transaction, before the job goes on.
+            prepare: Runs in the same transaction, before the job continues.
 
         Raises:
             ConflictError: The job has ended, is being cancelled, or is held for a review that `prepare` leaves open.
@@ -108,12 +110,12 @@ class Gateway:
                 job = await store.lock_job(connection, organization, job_id)
             if is_held_for_review(job):
                 raise ConflictError("the job waits for its review; decide it, and the job goes on")
-            job = await store.mark_paused(connection, job, paused=False)
+            job = await mark_paused(connection, job, paused=False)
             await self._signal(job, "continue")
         return job
 
     async def decide(self, organization: str, job_id: UUID, settle: Prepare) -> JobRow:
-        """Decide the review of a job; one that is held for it goes on.
+        """Decide the review of a job; one that is held for it continues.
 
         Args:
             organization: Whose job.
@@ -129,7 +131,7 @@ class Gateway:
             held = is_held_for_review(job)
             job = await store.lock_job(connection, organization, job_id)
             if held:
-                job = await store.mark_paused(connection, job, paused=False)
+                job = await mark_paused(connection, job, paused=False)
                 await self._signal(job, "continue")
         return job
 
@@ -149,9 +151,9 @@ class Gateway:
             if job.state.final or job.phase == DELIVER:
                 return job
             if job_type(job.kind).cancels_immediately:
-                job = await store.cancel_now(connection, job, ref_of(job))
+                job = await cancel_now(connection, job, ref_of(job))
             else:
-                job = await store.mark_cancelling(connection, job)
+                job = await mark_cancelling(connection, job)
         # After the commit: the chunks that the cancel interrupts look at the row.
         try:
             await self._client.get_workflow_handle(ref_of(job).workflow_id).cancel(rpc_timeout=RPC_TIMEOUT)
@@ -159,7 +161,7 @@ class Gateway:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 logger.warning("the cancel of job %s waits for the reconciler: %s", job.id, error)
             else:
-                # It was never started: its first step finds the wish and ends it.
+                # It was never started: its first step reads the request in the row and ends it.
                 self.start_soon(job)
         return job
 
@@ -185,12 +187,12 @@ class Gateway:
             ConflictError: The job runs and is not being cancelled.
         """
         async with self._database.transaction() as connection:
-            if slot is not None and await slot.open(connection):
+            if slot is not None and await slot.claim(connection):
                 return await store.lock_job(connection, organization, job_id)
             job = await store.lock_job(connection, organization, job_id)
-            when = await store.mark_restart(connection, job, deadline=deadline)
+            when = await mark_restart(connection, job, deadline=deadline)
             if slot is not None:
-                await slot.keep(connection, b"", 200, {"job": str(job_id)})
+                await slot.save(connection, b"", 200, {"job": str(job_id)})
             prepare = prepare or job_type(job.kind).on_restart
             if prepare is not None:
                 await prepare(connection, job)

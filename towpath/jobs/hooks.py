@@ -16,7 +16,7 @@ class EndHook:
     """What happens at the end of a run, in the transaction that ends it.
 
     Attributes:
-        queue: Called with the ended job and its error, and returns the deliveries that tell of it.
+        queue: Called with the ended job and its error, and returns the deliveries that announce it.
         queued: Returns those of an attempt that are not through yet, where the end comes a second time.
     """
 
@@ -28,16 +28,16 @@ _END_HOOKS: list[EndHook] = []
 
 
 def register_end_hook(hook: EndHook) -> None:
-    """Let something happen at the end of every run; a second call with the same hook adds nothing."""
+    """Register what happens at the end of every run; a second call with the same hook adds nothing."""
     if hook not in _END_HOOKS:
         _END_HOOKS.append(hook)
 
 
 async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str, Any] | None) -> list[DeliveryRef]:
-    """Queue what tells of a job's end, in the transaction that ends it."""
+    """Queue the deliveries that announce a job's end, in the transaction that ends it."""
     return [ref for hook in _END_HOOKS for ref in await hook.queue(connection, job, error)]
 
 
-async def queued_deliveries(connection: Connection, job: JobRow, attempt: int) -> list[DeliveryRef]:
+async def find_queued_deliveries(connection: Connection, job: JobRow, attempt: int) -> list[DeliveryRef]:
     """Return what an attempt's end has queued, and what is not through yet."""
     return [ref for hook in _END_HOOKS for ref in await hook.queued(connection, job, attempt)]

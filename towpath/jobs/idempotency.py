@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from towpath.core.errors import BadInputError, UnprocessableError
 from towpath.core.json_values import write_json
 from towpath.db.engine import Connection, Database
-from towpath.jobs.store.idempotency import claim_key, keep_answer
+from towpath.jobs.store.idempotency import claim_key, save_response
 from towpath.jobs.store.tables import IdempotencyRow
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class StoredResponse:
     """The first answer to a key."""
 
     digest: bytes
@@ -43,7 +43,7 @@ class Slot:
     route: str
     key: str | None
 
-    async def open(self, connection: Connection) -> Remembered | None:
+    async def claim(self, connection: Connection) -> StoredResponse | None:
         """Claim the key until the transaction ends, and look for a first answer.
 
         Raises:
@@ -55,14 +55,14 @@ class Slot:
         if not self.key.strip():
             raise BadInputError("Idempotency-Key must not be empty", field="Idempotency-Key")
         answer = await claim_key(connection, self.organization, self.route, self.key)
-        return None if answer is None else Remembered(answer.digest, answer.status, answer.body)
+        return None if answer is None else StoredResponse(answer.digest, answer.status, answer.body)
 
     async def is_taken(self, database: Database) -> bool:
         """Return whether the key's first request has had its effect."""
         async with database.transaction() as connection:
-            return await self.open(connection) is not None
+            return await self.claim(connection) is not None
 
-    async def keep(self, connection: Connection, digest: bytes, status: int, body: object) -> None:
+    async def save(self, connection: Connection, digest: bytes, status: int, body: object) -> None:
         """Remember the answer, in the transaction of the effect."""
         if self.key is None:
             return
@@ -70,4 +70,4 @@ class Slot:
             organization=self.organization, route=self.route, key=self.key,
             digest=digest, status=status, body=write_json(body).decode(),
         )  # fmt: skip
-        await keep_answer(connection, answer)
+        await save_response(connection, answer)

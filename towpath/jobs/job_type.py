@@ -74,7 +74,7 @@ class JobType:
             that draw their bars by each event.
         conflict: Why a job cannot run again, where another one that excludes it is active.
         on_cancel: Called in the transaction of a cancel, also of a job that has ended.
-        on_restart: Called in the transaction that sends a job round again.
+        on_restart: Called in the transaction that sets a job back for its next attempt.
         webhook_fields: Members of a webhook's body that the job's own API promises, over those of every job.
         load_result: Loads what a job has brought, where that is more than the small result in its row.
         sweep: Deletes what jobs of the kind have left behind after their retention.

@@ -25,4 +25,4 @@ async def load_params(connection: Connection, ref: JobRef, model: type[Params]) 
     Raises:
         JobNotActiveError: The job is gone.
     """
-    return model.model_validate(await store.params_of(connection, ref))
+    return model.model_validate(await store.load_params(connection, ref))

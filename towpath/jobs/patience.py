@@ -16,8 +16,8 @@ from temporalio import activity
 from towpath.core.errors import ModelError, TowpathError
 from towpath.core.texts import format_utc
 from towpath.db.engine import Database
-from towpath.jobs.backoff import wait_after
-from towpath.jobs.store.events import append_told
+from towpath.jobs.backoff import backoff_after
+from towpath.jobs.store.events import append_run_event
 from towpath.jobs.store.outages import Outage, forget_failure, note_failure
 from towpath.jobs.types import EventType, JobRef
 
@@ -25,13 +25,13 @@ MAX_TRIES_COUNTED = 1000
 Clock = Callable[[], datetime]
 
 
-def wall_clock() -> datetime:
+def utc_now() -> datetime:
     """Return the time of this machine."""
     return datetime.now(UTC)
 
 
 class Patience:
-    """Judges failures that a repeat may mend.
+    """Judges failures that a retry may get over.
 
     Args:
         database: Where it is kept since when a call fails.
@@ -39,22 +39,22 @@ class Patience:
         clock: Tells the time.
     """
 
-    def __init__(self, database: Database, *, seconds: float, clock: Clock = wall_clock) -> None:
+    def __init__(self, database: Database, *, seconds: float, clock: Clock = utc_now) -> None:
         self._database = database
         self._seconds = seconds
         self._clock = clock
 
     @property
-    def most_tries(self) -> int:
+    def max_tries(self) -> int:
         """Return how many tries of an activity there is room for, with Temporal's own back-off alone between them."""
         tries, waited = 1, 0.0
         while waited < self._seconds and tries < MAX_TRIES_COUNTED:
-            waited += wait_after(tries).total_seconds()
+            waited += backoff_after(tries).total_seconds()
             tries += 1
         return tries
 
     async def judge(self, ref: JobRef, provider: str, call: bytes | str, error: TowpathError) -> TowpathError:
-        """Note a failure that a repeat may mend, and tell of it.
+        """Note a failure that a retry may get over, and append an event of it.
 
         Args:
             ref: The job.
@@ -72,7 +72,7 @@ class Patience:
         async with self._database.transaction() as connection:
             outage = await note_failure(connection, ref, _digest(call), now)
         until = outage.since + timedelta(seconds=self._seconds)
-        wait = float(error.retry_after or wait_after(activity.info().attempt).total_seconds())
+        wait = float(error.retry_after or backoff_after(activity.info().attempt).total_seconds())
         if now >= until:
             return _final(error, outage, now)
         if error.retry_after and now + timedelta(seconds=wait) > until:
@@ -80,7 +80,7 @@ class Patience:
         await self._append_event(ref, provider, error, outage, now, wait, until)
         return error
 
-    async def answered(self, ref: JobRef, call: bytes | str) -> None:
+    async def note_answer(self, ref: JobRef, call: bytes | str) -> None:
         """Note that a call which comes again under the same name was answered: its next failure is a new outage."""
         if activity.info().attempt == 1:
             return
@@ -111,7 +111,7 @@ class Patience:
         # The run too: one that was continued as new counts its activities from 1 again.
         key = f"{info.workflow_run_id}:{info.activity_id}:{info.attempt}:away:{provider}"
         async with self._database.transaction() as connection:
-            await append_told(connection, ref, EventType.PROVIDER_AWAY, data, key)
+            await append_run_event(connection, ref, EventType.PROVIDER_AWAY, data, key)
 
 
 def _final(error: TowpathError, outage: Outage, now: datetime, *, asks: int | None = None) -> TowpathError:

@@ -150,15 +150,15 @@ class JobWarning(Wire):
     @field_validator("message")
     @classmethod
     def _short(cls, message: str) -> str:
-        return bounded(message, MAX_WARNING)
+        return truncate(message, MAX_WARNING)
 
     @field_validator("item")
     @classmethod
     def _short_item(cls, item: str | None) -> str | None:
-        return None if item is None else bounded(item, MAX_WARNED_ITEM)
+        return None if item is None else truncate(item, MAX_WARNED_ITEM)
 
 
-def bounded(text: str, max_length: int) -> str:
+def truncate(text: str, max_length: int) -> str:
     """Return a text that can be stored, of at most so many characters; one that is cut ends with an ellipsis."""
     text = make_storable(text)
     return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
@@ -401,7 +401,7 @@ class RunState(BaseModel):
 
 
 class RetryNotice(BaseModel):
-    """What an activity tells its workflow: it has failed and is tried again, or it has got over it."""
+    """A signal of an activity to its workflow: it has failed and is tried again, or has succeeded after that."""
 
     activity: str
     key: str = Field(description="Tells one activity of a run from another.")

@@ -30,7 +30,7 @@ class Catalog:
         self._listed: list[ModelInfo] | None = None
 
     def provider(self, name: str) -> ProviderConfig | None:
-        """A provider by its name; None: there is none."""
+        """Return a provider by its name; None: there is none."""
         return self._config.providers.get(name)
 
     def check(self, model: str, field: str) -> None:
@@ -51,7 +51,7 @@ class Catalog:
         if known.models is not None:
             if name not in known.models:
                 raise BadInputError(f"{field}: {provider} has no model {name}", field=field)
-        elif known.prices is not None and self._priced(known.prices, name) is None:
+        elif known.prices is not None and self._find_price(known.prices, name) is None:
             raise BadInputError(f"{field}: {provider} has no model {name}", field=field)
 
     def choose(self, model: str | None, *, default: str) -> str:
@@ -71,7 +71,7 @@ class Catalog:
         return chosen
 
     def automatic(self) -> str:
-        """The model that the server chooses: a cheap one that has a key, else the local one.
+        """Choose the model for a request that names none: a cheap one that has a key, else the local one.
 
         Raises:
             BadInputError: There is none.
@@ -89,12 +89,12 @@ class Catalog:
         return available[0]
 
     def is_small(self, model: str) -> bool:
-        """Whether answers of a model are bounded in size."""
+        """Return whether answers of a model are bounded in size."""
         known = self.provider(split_key(model)[0])
         return known is not None and known.small
 
     def price(self, model: str, input_tokens: int, output_tokens: int) -> float:
-        """Dollars for a call; 0 where no price is known."""
+        """Price a call in dollars; 0 where no price is known."""
         from genai_prices import Usage
         from genai_prices.data_snapshot import get_snapshot
 
@@ -109,13 +109,13 @@ class Catalog:
             return 0.0
 
     def models(self) -> list[ModelInfo]:
-        """Every model of every provider, with prices where they are known."""
+        """List every model of every provider, with prices where they are known."""
         if self._listed is None:
             self._listed = list(self._list())
         return self._listed
 
     def rank(self, model: str) -> float:
-        """What a model costs, for ties: dollars for a million tokens in and out."""
+        """Rank a model by what it costs, for ties: dollars for a million tokens in and out."""
         return self.price(model, 1_000_000, 1_000_000)
 
     def _list(self) -> Iterator[ModelInfo]:
@@ -125,7 +125,7 @@ class Catalog:
             if known.prices is not None:
                 by_id = {model.id: model for model in self._snapshot(known.prices) if not NOT_FOR_TEXT.search(model.id)}
             for model in known.models if known.models is not None else by_id:
-                priced = by_id.get(model) or (known.prices and self._priced(known.prices, model)) or None
+                priced = by_id.get(model) or (known.prices and self._find_price(known.prices, model)) or None
                 yield ModelInfo(
                     key=f"{name}::{model}",
                     display_name=getattr(priced, "name", None),
@@ -148,7 +148,7 @@ class Catalog:
         return [] if snapshot is None else [model for model in snapshot.models if not model.deprecated]
 
     @staticmethod
-    def _priced(provider: str, model: str) -> Any | None:
+    def _find_price(provider: str, model: str) -> Any | None:
         from genai_prices.data_snapshot import get_snapshot
 
         try:

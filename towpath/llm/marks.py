@@ -13,12 +13,12 @@ _MARK = re.compile(rf"[<\uff1c\ufe64](?=[{_NOTHING}]*(?:{DATA}|{PAGE})(?![a-z0-9
 
 
 def escape_marks(text: str) -> str:
-    """A text without marks of ours: their first letter is written `&lt;`, and all else stays."""
+    """Escape marks of ours in a text: their first letter is written `&lt;`, and all else stays."""
     return _MARK.sub("&lt;", text)
 
 
 def enclose_in_marks(text: str, mark: str = DATA, *, attributes: str = "") -> str:
-    """A text between marks.
+    """Enclose a text in marks.
 
     Args:
         text: What comes from elsewhere: rows, a file with its name, a page.

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from towpath.core.errors import ModelError, ProviderDownError
+from towpath.core.imports import import_beside_loop
 from towpath.llm.catalog import Catalog
 from towpath.llm.types import (
     LOCAL_PROVIDER,
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from instructor import AsyncInstructor
 
 NO_KEY = "none"
+MODULES = (
+    "instructor", "instructor.core.exceptions", "towpath.llm.faults", "towpath.llm.forms", "towpath.llm.slots",
+)  # fmt: skip
+"""What a first call imports, beside the SDK of its provider."""
+SDKS = {WireFormat.OPENAI: "openai", WireFormat.ANTHROPIC: "anthropic"}
 
 LocalUrl = Callable[[], Awaitable[str]]
 
@@ -64,6 +70,7 @@ class LanguageModels:
         if known is None:
             raise ModelError(f"no worker knows the provider {provider}")
         mode = OutputMode.JSON if plain_json else known.mode
+        await import_beside_loop(*MODULES, SDKS[known.api])
         client = await self._client(provider, known, mode)
         slot = self._slot(provider, organization, known)
         return await self._create(client, known, model, name, prompt, mode, slot)

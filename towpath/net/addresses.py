@@ -57,19 +57,19 @@ def _carried(address: IPv6Address) -> IPv4Address | None:
 
 
 def meet(left: Collection[str], right: Collection[str]) -> bool:
-    """Whether two lists of addresses lead to one machine: they share one, or both have one of the machine itself."""
+    """Return whether two lists of addresses lead to one machine: they share one, or both have a loopback address."""
     return not _places(left).isdisjoint(_places(right))
 
 
 def _places(addresses: Collection[str]) -> set[IPv4Address | IPv6Address | None]:
     """Return the addresses, in one form each; None: the machine that asks."""
-    found: set[IPv4Address | IPv6Address | None] = set()
+    resolved: set[IPv4Address | IPv6Address | None] = set()
     for text in addresses:
         address = ip_address(text.partition("%")[0])
         if isinstance(address, IPv6Address):
             address = _carried(address) or address
-        found.add(None if address.is_loopback or address.is_unspecified else address)
-    return found
+        resolved.add(None if address.is_loopback or address.is_unspecified else address)
+    return resolved
 
 
 def is_loopback(host: str) -> bool:

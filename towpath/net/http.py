@@ -122,19 +122,19 @@ class GuardedClient:
             TooLargeError: The body is beyond the limit.
             UnavailableError: It does not answer now; `parse_retry_after` as the answer tells it.
         """
-        current, sent = _checked(url), dict(headers or {})
+        current, request_headers = _checked(url), dict(headers or {})
         async with self._bounded(current):
             for _ in range(self._most_redirects + 1):
-                async with self._client.stream("GET", current, headers=sent) as response:
+                async with self._client.stream("GET", current, headers=request_headers) as response:
                     if response.status_code not in REDIRECTS or "location" not in response.headers:
                         _assert_fetched(response)
                         body = await self._body(response)
                         return FetchedBody(str(current), _media_type(response), response.charset_encoding, body)
                     target = _checked(response.headers["location"], base=current)
                 if _origin(target) != _origin(current):
-                    sent = {}
+                    request_headers = {}
                 current = target
-        raise BadInputError(f"{_shown(httpx.URL(url))} redirects more than {self._most_redirects} times")
+        raise BadInputError(f"{_show_url(httpx.URL(url))} redirects more than {self._most_redirects} times")
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, keep_bytes: int = 4096, method: str = "POST"
@@ -154,9 +154,9 @@ class GuardedClient:
             async with self._client.stream(method, target, content=body, headers=dict(headers)) as response:
                 public = _from_public(response)
                 # Else whoever names a URL here could read what only this network may.
-                kept = await self._body(response, keep=keep_bytes) if public else b""
-            taken = time.monotonic() - started
-            return PostAnswer(response.status_code, dict(response.headers), kept, taken, public=public)
+                content = await self._body(response, keep=keep_bytes) if public else b""
+            elapsed = time.monotonic() - started
+            return PostAnswer(response.status_code, dict(response.headers), content, elapsed, public=public)
 
     async def check(self, url: str) -> None:
         """Look whether a URL may be called, as far as it can be told now: each call looks again.
@@ -183,22 +183,22 @@ class GuardedClient:
         await self._client.aclose()
 
     def _bounded(self, url: httpx.URL) -> _Bounds:
-        return _Bounds(self._seconds, _shown(url))
+        return _Bounds(self._seconds, _show_url(url))
 
     async def _body(self, response: httpx.Response, *, keep: int | None = None) -> bytes:
         """Return the decompressed body: whole or refused without `keep`, cut off with it."""
         most = self._most_bytes if keep is None else keep
-        told = response.headers.get("content-length", "")
-        if keep is None and told.isdigit() and int(told) > most:
-            raise TooLargeError(f"{_shown(response.url)} is larger than {most} bytes")
-        found = bytearray()
+        declared = response.headers.get("content-length", "")
+        if keep is None and declared.isdigit() and int(declared) > most:
+            raise TooLargeError(f"{_show_url(response.url)} is larger than {most} bytes")
+        body = bytearray()
         async for piece in _decompressed(response):
-            found += piece
-            if len(found) > most:
+            body += piece
+            if len(body) > most:
                 if keep is None:
-                    raise TooLargeError(f"{_shown(response.url)} is larger than {most} bytes")
+                    raise TooLargeError(f"{_show_url(response.url)} is larger than {most} bytes")
                 break
-        return bytes(found[:most])
+        return bytes(body[:most])
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> int | None:
@@ -258,11 +258,11 @@ class _Guard(httpcore.AsyncNetworkBackend):
         """
         name = host.lower().strip("[]").rstrip(".")
         free = not self._allowed.isdisjoint({"*", name, f"{name}:{port}"})
-        found = await _resolve(name, port)
+        addresses = await _resolve(name, port)
         # One private address among public ones is refused too: it is the mark of a trick.
-        if not free and not all(is_public(address) for address in found):
+        if not free and not all(is_public(address) for address in addresses):
             raise RefusedAddressError(f"{host} does not lead to a public address")
-        return found
+        return addresses
 
     async def open_addresses(self, host: str, port: int) -> list[str]:
         """Return the same for a request, which no part of ours may get.
@@ -271,12 +271,12 @@ class _Guard(httpcore.AsyncNetworkBackend):
             RefusedAddressError: As `addresses`, or a part of Towpath listens there.
             UnavailableError: Nowhere.
         """
-        found = await self.addresses(host, port)
+        addresses = await self.addresses(host, port)
         for ours in (name for name, listening in self._closed if listening == port):
             with contextlib.suppress(UnavailableError):
-                if meet(found, await _resolve(ours.lower().strip("[]"), port)):
+                if meet(addresses, await _resolve(ours.lower().strip("[]"), port)):
                     raise RefusedAddressError(f"{host}:{port} is a part of Towpath itself")
-        return found
+        return addresses
 
     async def connect_tcp(
         self,
@@ -353,10 +353,10 @@ class _Body(httpx.AsyncByteStream):
 async def _resolve(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         raise UnavailableError(f"the host {host} is not known") from error
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in infos))
 
 
 async def _decompressed(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -368,7 +368,7 @@ async def _decompressed(response: httpx.Response) -> AsyncIterator[bytes]:
             yield piece
         return
     if encoding not in {"gzip", "x-gzip", "deflate"}:
-        raise BadInputError(f"{_shown(response.url)} is encoded as {encoding[:40]}, which nobody asked for")
+        raise BadInputError(f"{_show_url(response.url)} is encoded as {encoding[:40]}, which nobody asked for")
     # 32 is added to let zlib see by itself which of the two it is.
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
@@ -378,7 +378,7 @@ async def _decompressed(response: httpx.Response) -> AsyncIterator[bytes]:
                 yield inflate.decompress(inflate.unconsumed_tail, MAX_PIECE)
         yield inflate.flush()
     except zlib.error as error:
-        raise UnavailableError(f"{_shown(response.url)} sent a broken {encoding} body") from error
+        raise UnavailableError(f"{_show_url(response.url)} sent a broken {encoding} body") from error
 
 
 def _checked(text: str, *, base: httpx.URL | None = None) -> httpx.URL:
@@ -406,18 +406,18 @@ def _from_public(response: httpx.Response) -> bool:
 
 
 def _assert_fetched(response: httpx.Response) -> None:
-    status, shown = response.status_code, _shown(response.url)
+    status, url = response.status_code, _show_url(response.url)
     if 200 <= status < 300:
         return
-    told = f"{shown} answered {status}"
+    message = f"{url} answered {status}"
     if status in GONE:
-        raise NotFoundError(told)
+        raise NotFoundError(message)
     if status in PASSING or status >= 500:
-        raise UnavailableError(told, retry_after=parse_retry_after(response.headers))
-    raise BadInputError(told)
+        raise UnavailableError(message, retry_after=parse_retry_after(response.headers))
+    raise BadInputError(message)
 
 
-def _shown(url: httpx.URL) -> str:
+def _show_url(url: httpx.URL) -> str:
     """Return a URL for a message: what follows `?` may hold a secret."""
     return str(url.copy_with(query=None, fragment=None, userinfo=b""))[:200]
 

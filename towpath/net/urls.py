@@ -17,7 +17,7 @@ def document_shown(url: str) -> str:
     return BLANK if parts is None else urlunsplit(parts._replace(netloc=_host(parts), query=_names(parts), fragment=""))
 
 
-def receiver_shown(url: str) -> str:
+def show_endpoint(url: str) -> str:
     """Return a receiver's URL down to its host: a token may be anywhere behind it."""
     parts = _split(url)
     if parts is None:
@@ -58,5 +58,5 @@ def _host(parts: SplitResult) -> str:
 
 def _names(parts: SplitResult) -> str:
     """Return the query with each value blanked; a part without a name is all value."""
-    pairs = (one.partition("=") for one in parts.query.split("&") if one)
+    pairs = (pair.partition("=") for pair in parts.query.split("&") if pair)
     return "&".join(f"{name}={BLANK}" if equals else BLANK for name, equals, _ in pairs)

@@ -71,9 +71,9 @@ class EncryptionCodec(PayloadCodec):
         name = payload.metadata.get(KEY_ID, b"")
         key = self._ring.get(name)
         if key is None:
-            shown = name.decode(errors="replace")[:32]
+            label = name.decode(errors="replace")[:32]
             raise UnavailableError(
-                f"a payload was encrypted with the key {shown}, which TOWPATH_ENCRYPTION_KEYS does not hold"
+                f"a payload was encrypted with the key {label}, which TOWPATH_ENCRYPTION_KEYS does not hold"
             )
         try:
             return Payload.FromString(key.decrypt(payload.data[:NONCE_BYTES], payload.data[NONCE_BYTES:], name))

@@ -24,36 +24,36 @@ PORTS = {"postgresql": 5432, "http": 80, "https": 443}
 
 
 def development_defaults(settings: Settings) -> dict[str, str]:
-    """What the embedded stack opens by itself: nothing where others can reach it, nor what a setting has decided."""
+    """Return what the embedded stack opens by itself: nothing where others can reach it, or where a setting decides."""
     if not is_loopback(settings.host):
         return {}
     return {name: value for name, value in DEVELOPMENT.items() if name not in settings.model_fields_set}
 
 
 def list_dangers(settings: Settings) -> list[str]:
-    """The settings that are for loopback alone, where the façade listens elsewhere: each as a line for people."""
+    """Return the settings that are safe on loopback only, if the façade listens elsewhere: a line for each."""
     if is_loopback(settings.host):
         return []
-    found = []
+    dangers = []
     if settings.open_registration:
-        found.append("TOWPATH_OPEN_REGISTRATION=true: whoever reaches it can make an organization and start jobs")
+        dangers.append("TOWPATH_OPEN_REGISTRATION=true: whoever reaches it can make an organization and start jobs")
     if settings.embeddings_open:
-        found.append("TOWPATH_EMBEDDINGS_OPEN=true: whoever reaches it reads and writes the default organization")
+        dangers.append("TOWPATH_EMBEDDINGS_OPEN=true: whoever reaches it reads and writes the default organization")
     if not settings.cookie_secure:
-        found.append("TOWPATH_COOKIE_SECURE=false: session cookies travel in clear and can be stolen on the way")
+        dangers.append("TOWPATH_COOKIE_SECURE=false: session cookies travel in clear and can be stolen on the way")
     if "*" in settings.receiver_host_list or "*" in settings.allowed_host_list:
-        found.append("TOWPATH_ALLOWED_HOSTS or TOWPATH_WEBHOOK_ALLOWED_HOSTS=*: requests reach all of your network")
-    return found
+        dangers.append("TOWPATH_ALLOWED_HOSTS or TOWPATH_WEBHOOK_ALLOWED_HOSTS=*: requests reach all of your network")
+    return dangers
 
 
 def explain_refusal(settings: Settings) -> str | None:
     """Return why `towpath up` does not start with these settings; None: it does."""
-    found = list_dangers(settings)
-    if not found or settings.allow_insecure:
+    dangers = list_dangers(settings)
+    if not dangers or settings.allow_insecure:
         return None
     return (
         f"TOWPATH_HOST={settings.host} is reached by others, and these settings are for one person at one machine:\n  "
-        + "\n  ".join(found)
+        + "\n  ".join(dangers)
         + "\nChange them, listen on 127.0.0.1, or say TOWPATH_ALLOW_INSECURE=true"
     )
 
@@ -62,27 +62,27 @@ def list_exposures(settings: Settings) -> list[str]:
     """Return what an operator should know whose façade others can reach; nothing on loopback."""
     if is_loopback(settings.host):
         return []
-    told = [
+    lines = [
         f"the façade listens on {settings.host}:{settings.port or 'any free port'} WITHOUT TLS, for everybody who"
         " reaches this machine: put an HTTPS proxy before it",
     ]
     if settings.cookie_secure:
-        told.append("signing in to the console needs HTTPS, since cookies are Secure")
+        lines.append("signing in to the console needs HTTPS, since cookies are Secure")
     if settings.docs_open:
-        told.append("TOWPATH_DOCS_OPEN=true: /docs and /openapi.json can be read without a key")
+        lines.append("TOWPATH_DOCS_OPEN=true: /docs and /openapi.json can be read without a key")
     if settings.public_url is None and not settings.trusted_host_list:
-        told.append("TOWPATH_PUBLIC_URL is not set: links lead to the address of this machine")
+        lines.append("TOWPATH_PUBLIC_URL is not set: links lead to the address of this machine")
     if "*" in settings.cors_origin_list:
-        told.append("TOWPATH_CORS_ORIGINS=*: scripts of every web site may call the API with a key that they have")
-    return [*told, *list_dangers(settings)]
+        lines.append("TOWPATH_CORS_ORIGINS=*: scripts of every web site may call the API with a key that they have")
+    return [*lines, *list_dangers(settings)]
 
 
 def list_own_endpoints(settings: Settings) -> frozenset[tuple[str, int]]:
     """Return where our own parts answer, host and port: no request that comes from outside may be sent there."""
     ports = (settings.postgres_port, settings.temporal_port, settings.ui_port, settings.chroma_port, settings.llm_port)
-    found = {("127.0.0.1", port) for port in ports if port}
+    endpoints = {("127.0.0.1", port) for port in ports if port}
     if settings.port:
-        found |= {(host, settings.port) for host in _listening(settings.host)}
+        endpoints |= {(host, settings.port) for host in _listening(settings.host)}
     # Not the Temporal UI where people reach it: behind a proxy that is the address of much else.
     urls = (settings.database_url, settings.chroma_url, settings.local_llm_url)
     for url in (*urls, f"temporal://{settings.temporal_address}" if settings.temporal_address else None):
@@ -90,8 +90,8 @@ def list_own_endpoints(settings: Settings) -> frozenset[tuple[str, int]]:
             continue
         parts = urlsplit(url)
         if parts.hostname and (port := parts.port or PORTS.get(parts.scheme)):
-            found.add((parts.hostname, port))
-    return frozenset(found)
+            endpoints.add((parts.hostname, port))
+    return frozenset(endpoints)
 
 
 def _listening(host: str) -> set[str]:
@@ -103,5 +103,5 @@ def _listening(host: str) -> set[str]:
         return {host}
     inet = {socket.AF_INET, socket.AF_INET6}
     return {"127.0.0.1"} | {
-        one.address for all_ in psutil.net_if_addrs().values() for one in all_ if one.family in inet
+        address.address for all_ in psutil.net_if_addrs().values() for address in all_ if address.family in inet
     }

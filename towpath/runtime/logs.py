@@ -61,8 +61,8 @@ class SameTraceback(logging.Filter):
         key = (kind.__name__, _place(trace))
         now = time.monotonic()
         if now - self._shown.get(key, -SAME_SECONDS) < SAME_SECONDS:
-            said = " ".join(str(error).split())[:300]
-            record.msg, record.args = f"{record.getMessage()}: {kind.__name__}: {said} (traceback above)", ()
+            message = " ".join(str(error).split())[:300]
+            record.msg, record.args = f"{record.getMessage()}: {kind.__name__}: {message} (traceback above)", ()
             record.exc_info = record.exc_text = None
             return True
         if len(self._shown) >= MAX_KNOWN:

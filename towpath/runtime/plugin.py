@@ -83,8 +83,8 @@ def towpath_plugin(settings: Settings | None = None) -> SimplePlugin:
 
 def _converter(settings: Settings) -> DataConverter:
     codec = make_codec(settings)
-    found = dataclasses.replace(pydantic_data_converter, payload_codec=codec)
+    converter = dataclasses.replace(pydantic_data_converter, payload_codec=codec)
     if not codec.encrypts:
-        return found
+        return converter
     # Messages of errors and stack traces tell as much as payloads do; the type of an error, our code, stays readable.
-    return dataclasses.replace(found, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)
+    return dataclasses.replace(converter, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from towpath.accounts.limits import LimitName
 from towpath.core.queues import read_queues
 from towpath.documents.types import ReadLimits
 from towpath.llm.types import LOCAL_LLM, LOCAL_PROVIDER, LlmConfig, OutputMode, ProviderConfig, WireFormat, split_key
@@ -360,8 +361,8 @@ class Settings(BaseSettings):
         local = ProviderConfig(mode=OutputMode.JSON_SCHEMA, small=True, models=[split_key(LOCAL_LLM)[1]], concurrency=2)
         known[LOCAL_PROVIDER] = local
         for name, changed in self.llm_providers.items():
-            given = changed.model_dump(exclude_unset=True)
-            known[name] = known[name].model_copy(update=given) if name in known else changed
+            changes = changed.model_dump(exclude_unset=True)
+            known[name] = known[name].model_copy(update=changes) if name in known else changed
         return LlmConfig(
             providers=known, repairs=self.llm_repairs, seconds=self.llm_seconds, concurrency=self.llm_concurrency
         )
@@ -376,6 +377,17 @@ class Settings(BaseSettings):
             raise ValueError("TOWPATH_DATABASE_URL is not set; `towpath up` starts a database of its own")
         return self.database_url
 
+    @property
+    def default_limits(self) -> dict[LimitName, int]:
+        """Return the limits of organizations that have none of their own; 0: none."""
+        return {
+            LimitName.REQUESTS: self.limit_requests,
+            LimitName.AI_REQUESTS: self.ai_rate,
+            LimitName.JOBS: self.limit_jobs,
+            LimitName.BYTES: self.limit_bytes,
+            LimitName.STREAMS: self.limit_streams,
+        }
+
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
@@ -385,7 +397,7 @@ def get_settings() -> Settings:
 
 def _listed(text: str) -> list[str]:
     """Return what a comma-separated setting lists."""
-    return [one.strip() for one in text.split(",") if one.strip()]
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _is_base(url: str) -> bool:
@@ -406,5 +418,5 @@ def child_environment(**values: str | int | Path | dict[str, ProviderConfig] | N
 
 def _text(value: str | int | Path | dict[str, ProviderConfig]) -> str:
     if isinstance(value, dict):
-        return json.dumps({name: one.model_dump(mode="json", exclude_unset=True) for name, one in value.items()})
+        return json.dumps({name: part.model_dump(mode="json", exclude_unset=True) for name, part in value.items()})
     return str(value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from towpath.core.errors import UnavailableError
-from towpath.net.urls import document_shown, has_credentials, receiver_shown
+from towpath.net.urls import document_shown, has_credentials, show_endpoint
 from towpath.secrets.vault import Vault
 
 MARK = "sealed:"
@@ -25,13 +25,13 @@ def seal_document(vault: Vault, url: str) -> str:
     return _seal(vault, url, document_shown)
 
 
-def seal_receiver(vault: Vault, url: str) -> str:
+def seal_endpoint(vault: Vault, url: str) -> str:
     """Return a receiver's URL for the store.
 
     Raises:
         UnavailableError: It has a query, and no key is set to seal it with.
     """
-    return _seal(vault, url, receiver_shown)
+    return _seal(vault, url, show_endpoint)
 
 
 def open_url(vault: Vault, stored: str) -> str:
@@ -83,7 +83,7 @@ def reseal_url(vault: Vault, stored: str, show: Show) -> str:
 
 
 def _seal(vault: Vault, url: str, show: Show) -> str:
-    shown = show(url)
-    if shown == url or (not vault.has_keys and not has_credentials(url)):
+    display = show(url)
+    if display == url or (not vault.has_keys and not has_credentials(url)):
         return url
-    return f"{MARK}{vault.seal(url).decode()}:{shown}"
+    return f"{MARK}{vault.seal(url).decode()}:{display}"

@@ -21,8 +21,8 @@ class Vault:
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        made = [Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest())) for key in keys]
-        self._keys = MultiFernet(made) if made else None
+        ciphers = [Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest())) for key in keys]
+        self._keys = MultiFernet(ciphers) if ciphers else None
 
     @property
     def has_keys(self) -> bool:

@@ -35,14 +35,14 @@ class Sources:
         self._most_bytes = most_bytes
 
     async def read(self, organization: str, source: Source) -> str:
-        """The text of a source that an organization names.
+        """Return the text of a source that an organization names.
 
         Raises:
             TowpathError: It cannot be had; a fault that passes has been tried three times.
         """
         if source.url is not None:
             return await self._fetch(source.url)
-        return await self._reader.read_text(await asyncio.to_thread(self._found, organization, source.path or ""))
+        return await self._reader.read_text(await asyncio.to_thread(self._find_file, organization, source.path or ""))
 
     async def _fetch(self, url: str) -> str:
         for attempt in range(1, TRIES + 1):
@@ -57,7 +57,7 @@ class Sources:
             return await self._reader.text_of(fetched.body, name=name, media_type=fetched.media_type)
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def _found(self, organization: str, name: str) -> Path:
+    def _find_file(self, organization: str, name: str) -> Path:
         if self._root is None:
             raise BadInputError("files need TOWPATH_FILES_ROOT", code=ErrorCode.SOURCE_FAILED)
         try:

@@ -67,7 +67,7 @@ STATUS_OF: dict[JobState, TaskStatus] = {
 
 
 def task_status(state: JobState, *, cancelling: bool, error: str | None) -> TaskStatus:
-    """The word of this API for a job's state.
+    """Return the word of this API for a job's state.
 
     Args:
         state: The job's state.

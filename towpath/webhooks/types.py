@@ -1,12 +1,13 @@
-"""Webhooks: targets of a job, registered receivers, deliveries and what their workflow carries."""
+"""Webhooks: endpoints of jobs and of organizations, deliveries, and what their workflow carries."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from towpath.core.bodies import Strict
 from towpath.core.wire import Wire
@@ -19,12 +20,12 @@ MAX_SECRET = 512
 
 
 DELIVERY = "delivery"
-NOTICE = "notice"
+FIRST_ATTEMPTS = "notice"
 """Names of the workflows."""
 
 
 class WebhookEvent(Word):
-    """What a receiver can be told."""
+    """What an endpoint can subscribe to."""
 
     COMPLETE = "job.complete"
     FAILED = "job.failed"
@@ -34,17 +35,17 @@ class WebhookEvent(Word):
     REVIEW = "job.review"
 
 
-ENDS: dict[JobState, WebhookEvent] = {
+END_EVENTS: dict[JobState, WebhookEvent] = {
     JobState.COMPLETED: WebhookEvent.COMPLETE,
     JobState.FAILED: WebhookEvent.FAILED,
     JobState.CANCELLED: WebhookEvent.CANCELLED,
 }
-SAME = {WebhookEvent.ERROR: WebhookEvent.FAILED}
+SYNONYMS = {WebhookEvent.ERROR: WebhookEvent.FAILED}
 """Two systems' words for one event."""
 
 
 class DeliveryState(Word):
-    """Where a delivery is; the receiver answered 410 in the last one."""
+    """Where a delivery is; in the last one its endpoint answered 410, or was deleted."""
 
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"
@@ -53,7 +54,7 @@ class DeliveryState(Word):
 
 
 class WebhookFields(BaseModel):
-    """What every start takes for a notice of its own job's end; it is kept apart from the job's parameters."""
+    """The endpoint that a start may name for its own job; it is kept apart from the job's parameters."""
 
     webhook_url: Annotated[str, Field(min_length=1, max_length=MAX_URL)] | None = Field(
         default=None, validation_alias=AliasChoices("webhookUrl", "webhook_url"), exclude=True
@@ -69,8 +70,20 @@ class WebhookFields(BaseModel):
     )
 
 
-class ReceiverBody(Wire, Strict):
-    """A receiver to register."""
+@dataclass(frozen=True, slots=True)
+class JobEndpoint:
+    """The endpoint of one job; its URL and `secret` are sealed."""
+
+    url: str
+    secret: bytes | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class EndpointBody(Wire, Strict):
+    """An endpoint to register."""
+
+    __qualname__ = "ReceiverBody"  # Its name in the OpenAPI document, which generated clients have.
+    model_config = ConfigDict(title="ReceiverBody")
 
     url: Annotated[str, Field(min_length=1, max_length=MAX_URL, examples=["https://hooks.example.com/towpath"])]
     secret: Annotated[str, Field(min_length=1, max_length=MAX_SECRET)] | None = Field(
@@ -79,8 +92,11 @@ class ReceiverBody(Wire, Strict):
     events: Annotated[list[WebhookEvent], Field(min_length=1, default_factory=lambda: list(WebhookEvent))]
 
 
-class ReceiverView(Wire):
-    """A registered receiver; `secret` only when it was just made or changed."""
+class EndpointView(Wire):
+    """A registered endpoint; `secret` only when it was just made or changed."""
+
+    __qualname__ = "ReceiverView"  # Its name in the OpenAPI document, which generated clients have.
+    model_config = ConfigDict(title="ReceiverView")
 
     webhook_id: UUID
     url: str
@@ -92,15 +108,18 @@ class ReceiverView(Wire):
 
 
 class StandingSecretBody(Wire, Strict):
-    """The secret that signs for targets of single jobs which bring none."""
+    """The secret that signs for the endpoints of single jobs that bring none."""
 
     secret: Annotated[str, Field(min_length=1, max_length=MAX_SECRET)] | None = Field(
         default=None, repr=False, description="`whsec_` and base64 of 24 to 64 bytes, or any text; none: one is made."
     )
 
 
-class Try(Wire):
+class Attempt(Wire):
     """One attempt of a delivery."""
+
+    __qualname__ = "Try"  # Its name in the OpenAPI document, which generated clients have.
+    model_config = ConfigDict(title="Try")
 
     at: datetime
     status: int | None = None
@@ -109,7 +128,7 @@ class Try(Wire):
 
 
 class DeliveryView(Wire):
-    """One notice to one receiver."""
+    """One event to one endpoint."""
 
     id: UUID
     job_id: UUID
@@ -118,7 +137,7 @@ class DeliveryView(Wire):
     event: WebhookEvent
     event_id: str
     state: DeliveryState
-    attempts: list[Try]
+    attempts: list[Attempt]
     next_attempt_at: datetime | None = None
     created_at: datetime
     body: dict[str, Any] | None = Field(default=None, description="What is sent; in the detail only.")
@@ -131,28 +150,28 @@ class DeliveryPage(Wire):
     next_cursor: str | None = None
 
 
-class TryTask(BaseModel):
+class AttemptTask(BaseModel):
     """The input of one attempt; `number` from 0 within the run."""
 
     ref: DeliveryRef
     number: int
 
 
-class TryOutcome(BaseModel):
+class AttemptOutcome(BaseModel):
     """What an attempt has led to; `wait` seconds until the next one while PENDING."""
 
     state: DeliveryState
     wait: float = 0.0
 
 
-class NoticeInput(BaseModel):
-    """The one input of the notice workflow: all that is told of one job's end."""
+class FirstAttemptsInput(BaseModel):
+    """The one input of the workflow of first attempts: all deliveries of one event."""
 
     refs: list[DeliveryRef]
 
 
-class NoticeOutcome(BaseModel):
-    """How many receivers have it, and how many get a workflow of their own."""
+class FirstAttemptsOutcome(BaseModel):
+    """How many deliveries have arrived, and how many get a workflow of their own."""
 
     delivered: int
     pending: int

@@ -55,11 +55,12 @@ async def test_the_shell_comes_without_looking_for_jobs(
         raise AssertionError("the shell must not wait for data")
 
     for name in ("list_page", "totals_by_status"):
-        monkeypatch.setattr(f"towpath.api.console.console_jobs.{name}", forbidden)
-    monkeypatch.setattr("towpath.api.console.console.list_page", forbidden)
-    shell = by_key(running_site, org).get("/console?status=ERROR&q=x&page=3")
+        monkeypatch.setattr(f"towpath.jobs.service.reading.{name}", forbidden)
+    browser = by_key(running_site, org)
+    shell = browser.get("/console?status=ERROR&q=x&page=3")
 
     assert shell.status_code == 200
+    assert browser.get("/console/jobs").status_code == 500, "the page with its table does look"
     assert 'data-live="/console/jobs?status=ERROR&amp;q=x&amp;page=3&amp;fragment=1"' in shell.text
     assert '<a href="/console/jobs?status=ERROR&amp;q=x&amp;page=3">Show it without one</a>' in shell.text
     assert "<table" not in shell.text

@@ -24,13 +24,10 @@ from tests.support.console.site import (
     who,
 )
 from towpath.accounts.store.auth import get_key, list_keys
-from towpath.api.console.entities_page import evidence_of, flat
 from towpath.db.engine import Database
-from towpath.entities.types import Contribution, Explanation, IndexConfig
-from towpath.entities.views import read_explanation
 from towpath.secrets.urls import open_url
 from towpath.secrets.vault import Vault
-from towpath.webhooks.store.endpoints import list_receivers
+from towpath.webhooks.store.endpoints import list_endpoints
 from towpath.webhooks.types import DeliveryState
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -142,7 +139,7 @@ async def test_a_receiver_is_added_with_its_secret_shown_once(running_site: Site
     assert "No receiver is registered" in empty.text
     assert added.status_code == 201
     assert secret_of(added).startswith("whsec_")
-    (row,) = await list_receivers(database, who(org))
+    (row,) = await list_endpoints(database, who(org))
     assert (open_url(Vault([SECRETS]), row.url), row.events) == (URL, ["job.complete", "job.review"])
     later = browser.get("/console/receivers").text
     assert URL in later
@@ -163,7 +160,7 @@ async def test_a_receiver_is_given_another_secret_and_forgotten(running_site: Si
     assert "For a day the one before signs as well." in rotated.text
     assert "The secret before signs as well until" in both_sign
     assert forgotten.status_code == 303
-    assert await list_receivers(database, who(org)) == []
+    assert await list_endpoints(database, who(org)) == []
     gone = browser.post(f"/console/receivers/{made['webhookId']}/rotate", data={"csrf": csrf})
     assert gone.status_code == 404
 
@@ -193,7 +190,7 @@ async def test_a_receiver_that_cannot_be_is_told_with_what_was_typed(
     assert fields_of(answer.text)["url"] == form["url"]
     assert "<script>alert" not in answer.text
     assert "whsec_short" not in answer.text
-    assert await list_receivers(database, who(org)) == []
+    assert await list_endpoints(database, who(org)) == []
 
 
 async def test_receivers_are_changed_by_editors_only(running_site: Site, database: Database) -> None:
@@ -211,7 +208,7 @@ async def test_receivers_are_changed_by_editors_only(running_site: Site, databas
     assert "Add a receiver" not in page.text
     assert [answer.status_code for answer in answers] == [403, 403, 403]
     assert "This needs the role editor" in answers[0].text
-    assert len(await list_receivers(database, who(org))) == 1
+    assert len(await list_endpoints(database, who(org))) == 1
     owner = by_key(running_site, org)
     assert owner.post("/console/receivers", data={"url": URL, "event": "job.complete"}).status_code == 403
 
@@ -282,31 +279,6 @@ async def test_an_entity_of_any_shape_is_text(running_site: Site) -> None:
     assert "address.city" in page
     assert "[1,null]" in page
     assert "1 candidate" in page
-
-
-async def test_values_are_told_by_their_paths() -> None:
-    assert list(flat({"a": {"b": {"c": 1}, "d": []}, "e": {}, "f": "x"})) == [
-        ("a.b.c", "1"), ("a.d", "[]"), ("e", "{}"), ("f", "x"),
-    ]  # fmt: skip
-
-
-async def test_evidence_is_drawn_to_both_sides_of_nothing() -> None:
-    config = IndexConfig.model_validate(
-        {"indexName": "x", "fields": [{"name": name, "type": "text"} for name in ("name", "city", "born")]}
-    )
-    told = Explanation(
-        prior=-2.0,
-        matched=[Contribution(field="name", contribution=8.0)],
-        conflicting=[Contribution(field="born", contribution=-4.0)],
-    )
-
-    bars, total = evidence_of(config, told, 8.0)
-
-    assert [(bar.name, bar.start, bar.width) for bar in bars] == [
-        ("before any field", 37.5, 12.5), ("name", 50.0, 50.0), ("city", 50.0, 0.0), ("born", 25.0, 25.0),
-    ]  # fmt: skip
-    assert total == 2.0
-    assert read_explanation(config, b"\0\0\0\0").prior == 0.0
 
 
 async def test_keys_are_for_owners_and_others_are_told_so(running_site: Site) -> None:

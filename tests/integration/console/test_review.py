@@ -17,7 +17,8 @@ from towpath.db.engine import Database
 from towpath.entities.types import ENTITY_BATCH
 from towpath.extraction.store.reviews import list_annotations
 from towpath.extraction.types import FieldSource
-from towpath.jobs.store.jobs import get_job, lock_job, mark_paused
+from towpath.jobs.store.control import mark_paused
+from towpath.jobs.store.jobs import get_job, lock_job
 from towpath.jobs.types import JobRef, JobState
 from towpath.runtime.embedded import EmbeddedStack
 

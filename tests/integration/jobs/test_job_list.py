@@ -27,8 +27,9 @@ from towpath.jobs.lists import JobFilter
 from towpath.jobs.registry import personal_kinds
 from towpath.jobs.store import counters as job_counters
 from towpath.jobs.store.counters import compact_counters
+from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.housekeeping import sweep_jobs
-from towpath.jobs.store.jobs import begin_job, create_job, finish_job, get_job
+from towpath.jobs.store.jobs import begin_job, create_job, get_job
 from towpath.jobs.store.listing import list_page, totals_by_status
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Finish, JobRef, JobState, JobStatus, ReviewStatus, job_status

@@ -10,8 +10,10 @@ from towpath.core.errors import ErrorCode, JobNotActiveError
 from towpath.db.engine import Database
 from towpath.enrichment.types import BATCH_ENRICHMENT
 from towpath.jobs.rows import warnings_of
+from towpath.jobs.store.control import mark_restart
+from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.event_log import read_events
-from towpath.jobs.store.jobs import add_progress, begin_job, create_job, finish_job, get_job, lock_job, mark_restart
+from towpath.jobs.store.jobs import add_progress, begin_job, create_job, get_job, lock_job
 from towpath.jobs.store.staging import add_failures
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.warnings import MAX_WARNINGS, add_warnings

@@ -12,7 +12,7 @@ from tests.support.settings import settings_for
 from towpath.net.addresses import is_loopback
 from towpath.runtime.embedded import EmbeddedStack, StackError
 from towpath.runtime.embedded.home import Home
-from towpath.runtime.exposure import DEVELOPMENT, WEBHOOK_HOSTS, explain_refusal, list_exposures, list_own_endpoints
+from towpath.runtime.exposure import WEBHOOK_HOSTS, explain_refusal, list_exposures, list_own_endpoints
 from towpath.runtime.settings import Settings
 
 EXPLICIT: dict[str, Any] = {
@@ -146,10 +146,6 @@ def test_what_loopback_is(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 
 
-def test_none_as_a_list_of_receivers_is_an_empty_one() -> None:
-    assert Settings(webhook_allowed_hosts="none").receiver_host_list == []
-
-
 def test_a_child_knows_every_part_that_no_webhook_may_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_for(tmp_path / "home")
     environment = environment_of(settings)
@@ -160,22 +156,6 @@ def test_a_child_knows_every_part_that_no_webhook_may_reach(tmp_path: Path, monk
     named = ("port", "ui_port", "temporal_port", "postgres_port", "llm_port", "chroma_port")
     assert ports == {int(environment[f"TOWPATH_{name.upper()}"]) for name in named}
     assert len(ports) == len(named)
-
-
-def test_external_parts_are_closed_too() -> None:
-    settings = Settings(
-        host="0.0.0.0", port=8000, database_url="postgresql://u:p@db/towpath", temporal_address="temporal:7233",
-        temporal_ui_url="https://ui.internal", chroma_url="http://chroma:8001", local_llm_url="http://llm:9/v1",
-    )  # fmt: skip
-
-    found = list_own_endpoints(settings)
-
-    parts = {("db", 5432), ("temporal", 7233), ("chroma", 8001), ("llm", 9), ("127.0.0.1", 8000)}
-    assert found >= parts
-
-
-def test_the_defaults_of_one_person_are_settings() -> None:
-    assert Settings.model_fields.keys() >= DEVELOPMENT.keys()
 
 
 def test_ports_that_are_kept_for_later_are_not_given_twice(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from towpath.core.errors import UnavailableError
 from towpath.db.engine import Database
 from towpath.secrets.service import reseal_secrets
 from towpath.secrets.vault import Vault
-from towpath.webhooks.store.endpoints import add_receiver, get_receiver, set_standing_secret
+from towpath.webhooks.store.endpoints import add_endpoint, get_endpoint, set_standing_secret
 from towpath.webhooks.types import WebhookEvent
 
 OLD, NEW = "an old passphrase", "a new passphrase"
@@ -24,7 +24,7 @@ async def test_after_a_change_of_key_the_old_one_is_not_needed_any_more(database
     config = DatabaseConfig(kind=DatabaseKind.POSTGRES, url="postgresql://a:b@c/d")
     async with database.transaction() as connection:
         await connection.execute("INSERT INTO organizations (id, name) VALUES (%s, 'x')", (organization,))
-        receiver = await add_receiver(
+        receiver = await add_endpoint(
             connection, organization, "https://example.com", old.seal("s"), [WebhookEvent.COMPLETE]
         )
     row = await add_connection(
@@ -38,5 +38,5 @@ async def test_after_a_change_of_key_the_old_one_is_not_needed_any_more(database
     assert await reseal_secrets(database, both) == 3
 
     assert open_config(new, await get_connection(database, organization, row.id)) == config
-    assert new.open((await get_receiver(database, organization, receiver.id)).secret) == "s"
+    assert new.open((await get_endpoint(database, organization, receiver.id)).secret) == "s"
     assert await reseal_secrets(database, new) == 3

@@ -8,7 +8,7 @@ import numpy as np
 
 from towpath.db.engine import Database
 from towpath.vectors.domain.items import object_uid
-from towpath.vectors.domain.ranking import normalised
+from towpath.vectors.domain.ranking import normalise
 from towpath.vectors.store import objects as store
 from towpath.vectors.store.index import VectorIndex
 from towpath.vectors.store.search import Page, Query, Search, search_nearest
@@ -19,7 +19,7 @@ Vectors = store.Vectors
 
 def vectors(count: int, *, seed: int = 1, dimensions: int = DIMENSIONS) -> Vectors:
     """Vectors that are far from each other."""
-    return normalised(np.random.default_rng(seed).normal(size=(count, dimensions)).astype(np.float32))
+    return normalise(np.random.default_rng(seed).normal(size=(count, dimensions)).astype(np.float32))
 
 
 def draft(name: str, version: int, rows: Vectors | None = None, payload: str | None = None) -> store.Draft:
@@ -39,7 +39,7 @@ async def put(
 ) -> store.Written:
     """What a chunk does, in its order: keep, index, make live."""
     async with database.transaction() as connection:
-        await store.keep_vectors(connection, number, drafts)
+        await store.store_vectors(connection, number, drafts)
     if index is not None:
         entries = store.entries_of(drafts)
         await index.add(number, list(entries), np.stack(list(entries.values())))

@@ -80,9 +80,9 @@ def test_a_long_text_is_cut_into_bounded_parts_that_overlap_and_lose_nothing() -
 
     from tokenizers import Tokenizer
 
-    from towpath.vectors.embedding.local import TOKENIZER, packaged
+    from towpath.vectors.embedding.local import TOKENIZER, find_packaged
 
-    tokenizer = Tokenizer.from_file(str(packaged(TOKENIZER)))
+    tokenizer = Tokenizer.from_file(str(find_packaged(TOKENIZER)))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     assert all(len(tokenizer.encode(part, add_special_tokens=False).ids) <= 100 for part in parts)

@@ -22,9 +22,9 @@ from towpath.runtime.embedded import EmbeddedStack
 from towpath.vectors.domain.items import object_uid
 from towpath.vectors.store import objects as store
 from towpath.vectors.store.collections import Collections
-from towpath.vectors.store.garbage import collect
+from towpath.vectors.store.garbage import collect_garbage
 from towpath.vectors.store.index import VectorIndex
-from towpath.vectors.store.refill import poor_collections, refill
+from towpath.vectors.store.refill import find_incomplete_collections, refill_index
 from towpath.vectors.store.search import EVERYTHING, Search
 from towpath.vectors.types import Collection
 
@@ -51,7 +51,7 @@ async def indexed(index: VectorIndex, number: int) -> set[int]:
 
 
 async def collect_all(database: Database, index: VectorIndex, number: int) -> None:
-    while await collect(database, index, collection_no=number):
+    while await collect_garbage(database, index, collection_no=number):
         pass
 
 
@@ -86,8 +86,8 @@ async def test_a_collector_waits_for_a_writer_of_the_same_vector_and_leaves_it(
     await remove(database, number, ["a"], 2)
 
     async with database.transaction() as connection:
-        await store.keep_vectors(connection, number, [draft("b", 1, POOL[:1])])
-        collecting = asyncio.create_task(collect(database, index, collection_no=number))
+        await store.store_vectors(connection, number, [draft("b", 1, POOL[:1])])
+        collecting = asyncio.create_task(collect_garbage(database, index, collection_no=number))
         await waiting_for_a_lock(neighbour)
     assert await collecting == 1
 
@@ -106,7 +106,7 @@ async def test_a_writer_waits_for_a_collector_of_the_same_vector_and_stores_it_a
             await index.delete(collection_no, entries)
             await held.wait()
 
-    collecting = asyncio.create_task(collect(database, Held(nowhere), collection_no=number))
+    collecting = asyncio.create_task(collect_garbage(database, Held(nowhere), collection_no=number))
     while await indexed(index, number):
         await asyncio.sleep(0)
     writing = asyncio.create_task(put(database, index, number, [draft("b", 1, POOL[:1])], 3))
@@ -183,13 +183,13 @@ async def test_what_an_earlier_release_stored_is_found_and_given_to_the_index(
     database = Database(url)
     try:
         assert len(await entries_of(database, number)) == 5
-        assert await poor_collections(database, index) == [number]
+        assert await find_incomplete_collections(database, index) == [number]
         for exact in (0, 2_000):
             for query, first in ((rows[0], "a"), (rows[2], "c"), (rows[4], "d")):
                 page = await nearest(database, index, number, query, Search(EVERYTHING, 1, 0), exact=exact)
                 assert [one.object_id for one in page.results] == [first]
-        assert await refill(database, index, number) == 5
+        assert await refill_index(database, index, number) == 5
         assert await index.count(number) == 5
-        assert await poor_collections(database, index) == []
+        assert await find_incomplete_collections(database, index) == []
     finally:
         await database.close()

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from tests.integration.vectors.builders import Vectors, draft, nearest, put, remove, vectors
 from towpath.db.engine import Database
 from towpath.vectors.domain.filters import Field, parse_filter
-from towpath.vectors.domain.ranking import normalised
+from towpath.vectors.domain.ranking import normalise
 from towpath.vectors.store import answers
 from towpath.vectors.store.collections import Collections
-from towpath.vectors.store.garbage import collect
+from towpath.vectors.store.garbage import collect_garbage
 from towpath.vectors.store.index import Proposals, VectorIndex
 from towpath.vectors.store.search import EVERYTHING, Query, Search, Sort, search_nearest, search_payload
 from towpath.vectors.types import Collection, SortOrder
@@ -76,7 +76,7 @@ async def crowd(database: Database, index: VectorIndex, number: int, count: int 
 
 def near(query: Vectors, by: float, seed: int = 52) -> Vectors:
     """A vector at some distance."""
-    return normalised(query[None] + np.float32(by) * vectors(1, seed=seed))
+    return normalise(query[None] + np.float32(by) * vectors(1, seed=seed))
 
 
 async def test_copies_do_not_hide_others_from_the_index(database: Database, index: VectorIndex, number: int) -> None:
@@ -147,7 +147,7 @@ async def test_an_object_that_changes_while_it_is_searched_is_not_lost(
 
     async def then() -> None:
         await put(database, index, number, [draft("moves", 2, near(query, 0.1, seed=57))], 3)
-        while collected and await collect(database, index, collection_no=number):
+        while collected and await collect_garbage(database, index, collection_no=number):
             pass
 
     page = await nearest(database, Interrupted(index, then), number, query, Search(EVERYTHING, 3, 0), exact=0)

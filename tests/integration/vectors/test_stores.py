@@ -15,12 +15,12 @@ from tests.integration.vectors.builders import draft, nearest, put, remove, vect
 from towpath.core.errors import UnavailableError
 from towpath.db.engine import Database
 from towpath.vectors.domain.filters import Field, parse_filter
-from towpath.vectors.domain.ranking import normalised
+from towpath.vectors.domain.ranking import normalise
 from towpath.vectors.store import objects as store
 from towpath.vectors.store.collections import Collections
-from towpath.vectors.store.garbage import collect, sweep_marks
+from towpath.vectors.store.garbage import collect_garbage, sweep_marks
 from towpath.vectors.store.index import VectorIndex
-from towpath.vectors.store.refill import poor_collections, refill
+from towpath.vectors.store.refill import find_incomplete_collections, refill_index
 from towpath.vectors.store.search import EVERYTHING, Search, Sort
 from towpath.vectors.types import Collection, SortOrder
 
@@ -70,7 +70,7 @@ async def test_nothing_that_is_not_live_stays_in_the_index(database: Database, i
     await put(database, index, number, [draft("b", 9, vectors(5, seed=4))], 0)
     await remove(database, number, ["b"], 3)
 
-    while await collect(database, index, collection_no=number):
+    while await collect_garbage(database, index, collection_no=number):
         pass
 
     assert await live(database, number) == {"a": 2}
@@ -85,7 +85,7 @@ async def test_nothing_that_is_not_live_stays_in_the_index(database: Database, i
 async def test_a_text_that_comes_back_is_not_collected(database: Database, index: VectorIndex, number: int) -> None:
     for at, version in enumerate([1, 2, 1], 1):
         await put(database, index, number, [draft("a", version, vectors(2, seed=version))], at)
-    while await collect(database, index, collection_no=number):
+    while await collect_garbage(database, index, collection_no=number):
         pass
 
     found = await nearest(database, index, number, vectors(1, seed=1)[0], Search(EVERYTHING, 5, 0))
@@ -108,7 +108,7 @@ async def test_a_reader_between_the_steps_of_a_replacement_sees_the_old_or_the_n
 
     before = await seen()
     async with database.transaction() as connection:
-        await store.keep_vectors(connection, number, [replacement])
+        await store.store_vectors(connection, number, [replacement])
     assert await seen() == before
     # Live in Postgres, but the index has not been asked since: the case of a reader in between.
     async with database.transaction() as connection:
@@ -117,7 +117,7 @@ async def test_a_reader_between_the_steps_of_a_replacement_sees_the_old_or_the_n
     assert await seen() < 1e-5
     await index.add(number, replacement.entries, new)
     assert await seen() < 1e-5
-    await collect(database, index, collection_no=number)
+    await collect_garbage(database, index, collection_no=number)
     assert await seen() < 1e-5
 
 
@@ -136,17 +136,17 @@ async def test_an_index_that_lost_its_data_is_filled_again(database: Database, i
     await put(database, index, number, drafts, 1)
     await remove(database, number, ["o7"], 2)
     parts = sum(each.parts for each in drafts if each.object_id != "o7")
-    while await collect(database, index, collection_no=number):
+    while await collect_garbage(database, index, collection_no=number):
         pass
-    assert number not in await poor_collections(database, index)
+    assert number not in await find_incomplete_collections(database, index)
     await index.delete(number, list(store.entries_of(drafts)))
-    assert number in await poor_collections(database, index)
+    assert number in await find_incomplete_collections(database, index)
 
-    assert await refill(database, index, number) == parts
-    assert await refill(database, index, number) == parts
+    assert await refill_index(database, index, number) == parts
+    assert await refill_index(database, index, number) == parts
 
     assert await index.count(number) == parts
-    assert number not in await poor_collections(database, index)
+    assert number not in await find_incomplete_collections(database, index)
     query = drafts[3].vectors
     assert query is not None
     found = await nearest(database, index, number, query[0], Search(EVERYTHING, 1, 0))
@@ -166,13 +166,13 @@ async def test_recall_at_10_against_exact_search(database: Database, index: Vect
     # Clustered, as embeddings are: uniform noise has no neighbours to find.
     centres = vectors(60, seed=5, dimensions=384)
     noise = vectors(4000, seed=6, dimensions=384)
-    stored = normalised(centres[np.arange(4000) % 60] + 0.8 * noise)
+    stored = normalise(centres[np.arange(4000) % 60] + 0.8 * noise)
     for start in range(0, 4000, 1000):
         drafts = [draft(f"o{i:04}", 1, stored[i : i + 1]) for i in range(start, start + 1000)]
         await put(database, index, number, drafts, 1)
 
     hits = 0
-    for query in normalised(centres[:50] + 0.8 * vectors(50, seed=7, dimensions=384)):
+    for query in normalise(centres[:50] + 0.8 * vectors(50, seed=7, dimensions=384)):
         exact = set(np.argsort(1 - stored @ query)[:10].tolist())
         page = await nearest(database, index, number, query, Search(EVERYTHING, 10, 0))
         hits += len(exact & {int(one.object_id[1:]) for one in page.results})

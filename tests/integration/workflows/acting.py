@@ -42,7 +42,7 @@ from towpath.jobs.types import (
     Started,
 )
 from towpath.vectors.types import VECTOR_DELETION
-from towpath.webhooks.types import DeliveryState, NoticeInput, TryOutcome
+from towpath.webhooks.types import AttemptOutcome, DeliveryState, FirstAttemptsInput
 
 BEAT = 0.05
 CHUNKS = {"delete_page", "read_share"}
@@ -391,11 +391,11 @@ class Stage:
         await self._play(ref, ref)
 
     @activity.defn(name="try_first")
-    async def try_first(self, given: NoticeInput) -> list[TryOutcome]:
+    async def try_first(self, given: FirstAttemptsInput) -> list[AttemptOutcome]:
         for ref in given.refs:
             job = next(job for job in self.jobs.values() if ref in job.deliveries)
             job.calls.append(Call("try_first", 1, ref))
-        return [TryOutcome(state=DeliveryState.DELIVERED) for _ in given.refs]
+        return [AttemptOutcome(state=DeliveryState.DELIVERED) for _ in given.refs]
 
 
 def phases(job: Job) -> Iterator[str]:

@@ -29,6 +29,8 @@ from towpath.extraction.types import (
     make_extract_id,
 )
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.control import mark_paused
+from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.staging import add_failures
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import (
@@ -43,9 +45,9 @@ from towpath.jobs.types import (
     Progress,
 )
 from towpath.vectors.types import VECTOR_UPSERTION
-from towpath.webhooks.store.deliveries import keep_try
-from towpath.webhooks.store.endpoints import Target, add_target
-from towpath.webhooks.types import DeliveryState, Try, TryOutcome, TryTask
+from towpath.webhooks.store.deliveries import save_attempt
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import Attempt, AttemptOutcome, AttemptTask, DeliveryState, JobEndpoint
 
 VARIANT = "v1"
 SCHEMA: dict[str, Any] = {
@@ -182,7 +184,7 @@ async def make_job(
     async with database.transaction() as connection:
         await job_store.create_job(connection, job)
         if target is not None:
-            await add_target(connection, job.id, Target(target))
+            await add_job_endpoint(connection, job.id, JobEndpoint(target))
     return JobRef(organization=tenant, kind=kind, job_id=job.id)
 
 
@@ -217,7 +219,7 @@ async def finish(
 ) -> None:
     """A run has ended."""
     error = None if told is None else JobError(code=ErrorCode.DEADLINE_EXCEEDED, message=told)
-    await job_store.finish_job(database, Finish(ref=ref, state=state, error=error, **more))
+    await finish_job(database, Finish(ref=ref, state=state, error=error, **more))
 
 
 async def of_every_state(database: Database, tenant: str) -> dict[str, JobRef]:
@@ -228,7 +230,7 @@ async def of_every_state(database: Database, tenant: str) -> dict[str, JobRef]:
     await run(database, made["paused"], done=120, share=0.12)
     async with database.transaction() as connection:
         job = await job_store.lock_job(connection, tenant, made["paused"].job_id)
-        await job_store.mark_paused(connection, job, paused=True)
+        await mark_paused(connection, job, paused=True)
     await run(database, made["complete"], done=1000, share=0.99)
     await finish(database, made["complete"], result={"precision": 0.97, "recall": 0.91})
     await run(database, made["failed"], done=90, failed=0, share=0.09)
@@ -308,9 +310,11 @@ async def tried(database: Database, ref: DeliveryRef, *answers: int | None, stat
     for number, status in enumerate(answers):
         last = number == len(answers) - 1
         error = None if status == 200 else "the receiver answers 500" if status else "no connection"
-        made = Try(at=datetime.now(UTC) - timedelta(minutes=10 - number), status=status, duration_ms=34, error=error)
-        outcome = TryOutcome(state=state if last else DeliveryState.PENDING, wait=60.0)
-        await keep_try(database, TryTask(ref=ref, number=number), made, outcome)
+        made = Attempt(
+            at=datetime.now(UTC) - timedelta(minutes=10 - number), status=status, duration_ms=34, error=error
+        )
+        outcome = AttemptOutcome(state=state if last else DeliveryState.PENDING, wait=60.0)
+        await save_attempt(database, AttemptTask(ref=ref, number=number), made, outcome)
 
 
 async def review_of(database: Database, job_id: UUID) -> tuple[str | None, list[tuple[Any, ...]]]:

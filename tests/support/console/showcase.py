@@ -19,7 +19,7 @@ from tests.support.serving import served
 from towpath.ai.domain.charts import build_chart_spec, read_rows, render_png, render_svg
 from towpath.ai.domain.results import find_last_drawable
 from towpath.ai.types import AiState, Thread, Turn
-from towpath.api.console.conversation import step_with_rows, thread_page, turn_fragment
+from towpath.api.console.conversation import find_step_with_rows, render_thread, render_turn
 from towpath.api.console.rendering import Reader, set_page_headers
 from towpath.api.console.routes import mount_static
 from towpath.jobs.types import EventType
@@ -81,7 +81,7 @@ def _app(case: Showcase) -> FastAPI:
 def _add_page(app: FastAPI, case: Showcase) -> None:
     @app.get("/chat/{thread_id}")
     async def show(thread_id: UUID) -> HTMLResponse:
-        return HTMLResponse(thread_page(case.threads[thread_id], case.reader))
+        return HTMLResponse(render_thread(case.threads[thread_id], case.reader))
 
     @app.post("/chat/{thread_id}/messages")
     async def send(request: Request, thread_id: UUID) -> HTMLResponse:
@@ -89,11 +89,11 @@ def _add_page(app: FastAPI, case: Showcase) -> None:
         case.asked.append(str(form["prompt"]))
         thread = case.threads[thread_id]
         if case.refusal is not None:
-            page = thread_page(thread, case.reader, notice=case.refusal, typed=str(form["prompt"]))
+            page = render_thread(thread, case.reader, notice=case.refusal, typed=str(form["prompt"]))
             return HTMLResponse(page, 409)
         assert case.answer is not None
         thread.turns.append(case.answer)
-        return HTMLResponse(turn_fragment(case.answer, thread_id, case.reader), 201)
+        return HTMLResponse(render_turn(case.answer, thread_id, case.reader), 201)
 
     @app.post("/chat/{thread_id}/jobs/{job_id}/cancel")
     async def cancel(thread_id: UUID, job_id: UUID) -> Response:
@@ -107,7 +107,7 @@ def _add_parts(app: FastAPI, case: Showcase) -> None:
 
     @app.get(f"{at}/turn")
     async def fragment(thread_id: UUID, job_id: UUID) -> HTMLResponse:
-        return HTMLResponse(turn_fragment(case.turn(job_id), thread_id, case.reader))
+        return HTMLResponse(render_turn(case.turn(job_id), thread_id, case.reader))
 
     @app.get(f"{at}/events")
     async def events(job_id: UUID) -> EventSourceResponse:
@@ -130,7 +130,7 @@ def _add_parts(app: FastAPI, case: Showcase) -> None:
 
     @app.get(f"{at}/actions/{{number}}.csv")
     async def rows(job_id: UUID, number: int) -> Response:
-        step = step_with_rows(case.turn(job_id).actions, number)
+        step = find_step_with_rows(case.turn(job_id).actions, number)
         assert step is not None
         return Response(step.csv, media_type="text/csv")
 

@@ -22,12 +22,13 @@ from towpath.ai.store.connections import add_connection, seal_config
 from towpath.ai.store.jobs import create_ai_job, save_action
 from towpath.ai.store.models import add_model
 from towpath.ai.store.tables import ConnectionRow, ModelRow
-from towpath.ai.types import AI_JOB, AiParams, ModelKind, StoredAction, ThreadHead
+from towpath.ai.types import AI_JOB, AiParams, ConversationBase, ModelKind, StoredAction
 from towpath.api.app import create_app
 from towpath.api.http.auth import sign_chat_link
 from towpath.api.http.state import AppState
 from towpath.db.engine import Database
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Finish, JobError, JobRef, JobState
 from towpath.runtime.embedded import EmbeddedStack
@@ -167,7 +168,7 @@ async def make_question(
 ) -> tuple[UUID, JobRef]:
     """A question that waits for a worker: its thread, and its run."""
     thread_id, model = thread or uuid4(), await make_model(database, tenant)
-    head = ThreadHead(
+    head = ConversationBase(
         id=thread_id, organization=tenant, user_id=user_id, model_id=model, name=prompt[:80], last_prompt=prompt
     )
     params = AiParams(prompt=prompt, llm="openai::gpt-4o", model_id=model, conversation_id=thread_id)
@@ -194,7 +195,7 @@ async def keep(database: Database, ref: JobRef, action: StoredAction, *, answer:
 async def end(database: Database, ref: JobRef, error: JobError | None = None) -> None:
     """The question is answered, or has failed."""
     state: Any = JobState.COMPLETED if error is None else JobState.FAILED
-    await job_store.finish_job(database, Finish(ref=ref, state=state, error=error))
+    await finish_job(database, Finish(ref=ref, state=state, error=error))
 
 
 async def make_answered(

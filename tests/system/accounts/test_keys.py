@@ -14,9 +14,8 @@ from tests.support.builders import Organization, organization
 from tests.support.waiting import until
 from tests.system.accounts.test_accounts import Person, enters, refused
 from towpath.accounts.domain.keys import make_key
-from towpath.accounts.key_cache import KeyCache
 from towpath.accounts.store.auth import add_key, new_key
-from towpath.accounts.types import KeyKind, Principal, Role, Scope
+from towpath.accounts.types import KeyKind, Role, Scope
 from towpath.core.errors import UnauthorizedError
 from towpath.db.engine import Database
 from towpath.runtime.embedded import EmbeddedStack
@@ -188,19 +187,6 @@ def test_uses_of_a_key_are_counted(org: Organization) -> None:
 
     until(lambda: count() == 5, "count of all five uses")
     assert org.call("GET", f"{KEYS}/{made['id']}")["last_used_at"] is not None
-
-
-@pytest.mark.parametrize(("seconds", "left"), [(0.0, False), (-1.0, False), (3600.0, True), (None, True)])
-def test_a_key_is_remembered_no_longer_than_it_holds(seconds: float | None, left: bool) -> None:
-    ends = None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
-    caller = Principal(
-        organization="o", kind=KeyKind.ORGANIZATION, role=Role.OWNER, scopes=frozenset(Scope), expires_at=ends
-    )  # fmt: skip
-    cache = KeyCache()
-
-    cache.put("ent_x", caller)
-
-    assert (cache.get("ent_x") is not None) is left
 
 
 async def test_a_key_that_expires_is_refused_at_that_moment(org: Organization) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import threading
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from PIL import Image
 
-from tests.support.ai import LATE, LLM, TELL, answered, ask, lamps_model, person_of, script, state, until
+from tests.support.ai import LATE, LLM, TELL, answered, ask, person_of, script, state, until
 from tests.support.builders import Organization, organization
 from tests.support.llm_server import Fault, LlmServer
 from tests.support.waiting import until as wait_for
@@ -121,91 +118,6 @@ def test_a_thread_goes_on_with_what_was_said(org: Organization, lamps: Ids, prov
     listed = org.call("GET", "/v1/ai/conversations")
     assert [one["lastUserPrompt"] for one in listed["data"]] == ["And by city?"]
     assert listed["pageInfo"]["totalRecords"] == 1
-
-
-def test_the_chart_is_of_the_asked_size_and_also_comes_as_svg(
-    org: Organization, lamps: Ids, provider: LlmServer
-) -> None:
-    script(provider, LATE, TELL)
-    found = answered(org, lamps)
-    path = f"{JOBS}/{found['id']}/vis"
-
-    png = org.http.get(path, params={"width": 640, "height": 300})
-    svg = org.http.get(path, params={"format": "svg"})
-
-    assert png.headers["content-type"] == "image/png"
-    assert Image.open(io.BytesIO(png.content)).size == (640, 300)
-    assert svg.headers["content-type"].startswith("image/svg+xml")
-    assert "Dock 5" in svg.text
-
-
-def test_a_follow_up_that_only_changes_the_style_draws_the_rows_of_before(
-    org: Organization, lamps: Ids, provider: LlmServer
-) -> None:
-    script(provider, LATE, TELL)
-    first = answered(org, lamps)
-    script(provider, {"action": "chart", "message": "As a pie.", "chart": "pie"}, TELL)
-
-    second = answered(org, lamps, prompt="Make it a pie", conversationId=first["conversationId"])
-
-    before = org.http.get(f"{JOBS}/{first['id']}/vis")
-    after = org.http.get(f"{JOBS}/{second['id']}/vis")
-    assert before.status_code == after.status_code == 200
-    assert before.content != after.content
-
-
-def test_a_table_cannot_be_drawn_and_the_reason_is_told(org: Organization, lamps: Ids, provider: LlmServer) -> None:
-    texts = {**LATE, "query": {"title": "Cities", "fields": ["shops.name", "shops.city"]}}
-    script(provider, texts, TELL)
-    found = answered(org, lamps)
-
-    answer = org.call("GET", f"{JOBS}/{found['id']}/vis", 422)
-
-    assert answer["error"] == answer["detail"]
-
-
-def test_rows_come_as_csv_and_as_json(org: Organization, lamps: Ids, provider: LlmServer) -> None:
-    wide = {**LATE, "query": {"title": "Days", "fields": ["sales.sold[month]", "sales.total_price"]}}
-    script(provider, wide, TELL)
-    found = answered(org, lamps)
-    path = f"{JOBS}/{found['id']}/result"
-
-    text = org.http.get(path, params={"format": "csv"})
-    rows = org.call("GET", path, params={"format": "rows"})
-
-    assert text.headers["content-type"].startswith("text/csv")
-    assert len(text.text.splitlines()) == 6
-    assert {row["sales.sold[month]"][:7] for row in rows["rows"]} == {f"2026-0{month}" for month in range(1, 6)}
-    assert all(isinstance(row["sales.total_price"], int | float) for row in rows["rows"])
-
-
-def test_a_long_result_is_cut_and_its_count_stays_true(org: Organization, lamps: Ids, provider: LlmServer) -> None:
-    every = {**LATE, "query": {"title": "All", "fields": ["sales.id", "sales.lamp"], "limit": 5000}}
-    script(provider, every, TELL)
-    found = answered(org, lamps)
-
-    query = org.call("GET", f"{JOBS}/{found['id']}/result")["actions"][0]["result"]
-
-    assert query["totalRowCount"] == 1500
-    assert query["csvResultWasTruncated"] is True
-    assert [(one["code"], one["item"]) for one in found["warnings"]] == [("RESULT_TRUNCATED", "All")]
-    assert len(query["csvResult"].splitlines()) == 1001
-
-
-def test_attachments_are_shown_to_the_model(org: Organization, lamps: Ids, provider: LlmServer) -> None:
-    script(provider, TELL)
-    picture = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(picture, "PNG")
-    files = [
-        {"data": base64.b64encode(b"only Graz counts").decode(), "mimeType": "text/plain", "name": "note.txt"},
-        {"data": base64.b64encode(picture.getvalue()).decode(), "mimeType": "image/png", "name": "red.png"},
-    ]
-
-    answered(org, lamps, attachments=files)
-
-    sent = str(provider.calls[-1]["messages"])
-    assert "only Graz counts" in sent
-    assert "data:image/png;base64," in sent
 
 
 def test_the_result_is_not_there_before_the_end(org: Organization, lamps: Ids, provider: LlmServer) -> None:
@@ -482,70 +394,3 @@ def test_the_list_is_filtered_and_paged(org: Organization, lamps: Ids, provider:
     assert rest["pageInfo"] == {"hasNextPage": False, "nextCursor": None, "pageSize": 2, "totalRecords": 3}
     assert org.call("GET", JOBS, params={"state": "FAILED"})["data"] == []
     org.call("GET", JOBS, 400, params={"state": "DONE"})
-
-
-def test_a_topic_is_picked_for_a_question(org: Organization, lamps: Ids, provider: LlmServer) -> None:
-    script(provider, topic="shops")
-    body = {"modelId": lamps["model"], "prompt": "cities of the shops", "llm": LLM}
-
-    assert org.call("POST", "/v1/ai/pick-topic", json=body) == {"topicId": "shops"}
-    assert org.call("POST", "/v1/ai/pick-topic", json={**body, "potentialTopicNames": ["sales"]}) == {
-        "topicId": "sales"
-    }
-    org.call("POST", "/v1/ai/pick-topic", 404, json={**body, "potentialTopicNames": ["nothing"]})
-    org.call("POST", "/v1/ai/pick-topic", 400, json={**body, "prompt": ""})
-
-
-def test_a_query_is_generated_and_run(org: Organization, lamps: Ids, provider: LlmServer) -> None:
-    script(provider, LATE["query"])
-    body = {"modelId": lamps["model"], "prompt": "late by shop", "currentTopicName": "sales", "llm": LLM}
-
-    found = org.call("POST", "/v1/ai/generate-query", json=body)
-    dry = org.call("POST", "/v1/ai/generate-query", json={**body, "runQuery": False, "workbookUrl": True})
-
-    assert found["topic"] == "sales"
-    assert found["query"]["table"] == "sales"
-    assert found["query"]["sorts"] == [{"column_name": "sales.count", "sort_descending": True}]
-    assert found["error"] is None
-    assert found["result"]["totalRowCount"] == 3
-    assert "result" not in dry
-    assert dry["query"] == found["query"]
-
-
-def test_a_query_that_cannot_be_made_is_told_in_a_200(org: Organization, lamps: Ids, provider: LlmServer) -> None:
-    script(provider, {**LATE["query"], "filters": [{"field": "sales.late", "operator": "gt", "values": [3]}]})
-    body = {"modelId": lamps["model"], "prompt": "late by shop", "currentTopicName": "sales", "llm": LLM}
-
-    found = org.call("POST", "/v1/ai/generate-query", json=body)
-
-    assert "boolean" in found["error"]["detail"]
-    assert "result" not in found
-
-
-def test_an_ai_fault_is_a_500(org: Organization, lamps: Ids, provider: LlmServer) -> None:
-    provider.faults = [Fault(status=400, message="no")]
-    body = {"modelId": lamps["model"], "prompt": "late by shop", "currentTopicName": "sales", "llm": LLM}
-
-    assert org.call("POST", "/v1/ai/generate-query", 500, json=body)["code"] == "MODEL_ERROR"
-
-
-def test_branches_are_asked_beside_their_model(org: Organization, lamps: Ids, provider: LlmServer) -> None:
-    body = {
-        "connectionId": lamps["connection"],
-        "modelKind": "BRANCH",
-        "modelName": "draft",
-        "baseModelId": lamps["model"],
-        "content": {"views": {"sales": {"measures": {"watts_sold": {"aggregate": "sum", "sql": "watts"}}}}},
-    }
-    branch = org.call("POST", "/v1/models", json=body)["model"]["id"]
-    move = {**LATE, "query": {"title": "Watts", "fields": ["sales.watts_sold"]}}
-    script(provider, move, TELL)
-
-    found = answered(org, lamps, branchId=branch)
-
-    result = org.call("GET", f"{JOBS}/{found['id']}/result")["actions"][0]["result"]
-    assert result["status"] == "success", result
-    other = lamps_model(org, name="other")
-    org.call(
-        "POST", JOBS, 404, json={"modelId": other["model"], "prompt": "Why?", "branchId": branch, "topicName": "sales"}
-    )

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from tests.support.builders import Organization
-from towpath.api.routes.codec import ui_origins
 from towpath.runtime.embedded import EmbeddedStack
 
 PAYLOAD = {"metadata": {"encoding": b64encode(b"json/plain").decode()}, "data": b64encode(b'"hello"').decode()}
@@ -102,11 +101,3 @@ def test_the_token_stands_in_no_log(system: EmbeddedStack) -> None:
     logs = "".join(path.read_text(errors="replace") for path in system.home.logs.iterdir())
     assert system.codec_token not in logs
     assert "/codec/.../decode" in logs
-
-
-def test_the_ui_is_known_by_each_name_of_this_machine() -> None:
-    assert ui_origins("http://127.0.0.1:8233") == {
-        f"http://{name}:8233" for name in ("127.0.0.1", "localhost", "[::1]")
-    }
-    assert ui_origins("https://temporal.example.com/ui") == {"https://temporal.example.com"}
-    assert ui_origins(None) == set()

@@ -19,11 +19,8 @@ from tests.support.console.site import Site, site
 from tests.support.llm_server import LlmServer
 from tests.support.supervised import supervised
 from tests.support.waiting import until
-from towpath.api.http.health import _workers
 from towpath.core.queues import Queue
 from towpath.runtime.embedded import EmbeddedStack
-from towpath.runtime.embedded.demand import chroma_demand, llm_demand
-from towpath.runtime.embedded.home import Home
 from towpath.runtime.embedded.stack import ROOT
 from towpath.runtime.settings import Settings, child_environment
 
@@ -124,17 +121,6 @@ def test_a_queue_without_a_worker_is_seen_and_so_is_its_return(
                 until(lambda: pollers(place)["io"] == 0, "notice of the stop", seconds=15)
 
 
-def test_a_worker_that_is_busy_counts_and_one_that_died_does_not() -> None:
-    """All its slots are taken, so it polls no more; a dead one's last poll is remembered by the server for minutes."""
-    beats = {("compute", "busy"): True, ("compute", "dead"): False, ("io", "other"): True}
-
-    assert _workers(Queue.COMPUTE, beats, polled={"dead"}) == {"busy"}
-
-
-def test_a_worker_that_sends_no_heartbeats_is_known_by_its_polls() -> None:
-    assert _workers(Queue.COMPUTE, {("llm", "old"): False}, polled={"old"}) == {"old"}
-
-
 def test_a_chroma_that_dies_degrades_and_is_seen_to_come_back(
     alone: EmbeddedStack, database_url: str, loopback: LlmServer, tmp_path: Path
 ) -> None:
@@ -157,22 +143,6 @@ def test_a_local_model_of_ones_own_is_asked_and_what_no_stack_would_start_is_not
     with site(alone, database_url, loopback, local_llm_url=f"http://127.0.0.1:{free_port()}/v1") as place:
         assert health(place)["parts"]["llm"] == "away"
         assert health(place)["parts"]["chroma"] == "idle"
-
-
-def test_parts_on_demand_are_idle_until_they_are_asked_for(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path / "home")
-    assert chroma_demand(settings).state == llm_demand(settings).state == "not configured"
-    assert not settings.home.exists()
-
-    home = Home(settings.home)
-    home.publish(api="http://127.0.0.1:1", chroma=None, llm=None)
-    assert chroma_demand(settings).state == llm_demand(settings).state == "idle"
-
-    (home.folder / "llm.wanted").touch()
-    assert (chroma_demand(settings).state, llm_demand(settings).state) == ("idle", "starting")
-
-    home.publish(api="http://127.0.0.1:1", chroma=None, llm="http://127.0.0.1:2/v1")
-    assert llm_demand(settings).url == "http://127.0.0.1:2/v1"
 
 
 @contextmanager

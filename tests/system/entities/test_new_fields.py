@@ -227,7 +227,7 @@ def test_values_and_models_take_the_shape_of_a_configuration() -> None:
     assert fit_values(["a", None, "c"], narrow) == ("a",)
     wide = fit_model(trained, config)
     assert [field.name for field in wide.fields] == ["name", "city", "email"]
-    assert (wide.trained_on, wide.prior_bits, len(wide.tables)) == (7, -3.0, 3)
+    assert (wide.trained_on, wide.prior_bits, len(wide.level_weights)) == (7, -3.0, 3)
     assert fit_model(wide, narrow) == trained
     rows = [fit_values(row, config) for row in (["oslo lamp"], ["oslo lamp", "graz"])]
     assert (

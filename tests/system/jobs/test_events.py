@@ -25,6 +25,7 @@ from towpath.db.engine import Database
 from towpath.enrichment.types import BATCH_ENRICHMENT
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.store import jobs as store
+from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.events import append_events
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import EventType, Finish, JobRef, JobState, NewEvent
@@ -58,7 +59,7 @@ async def tell(database: Database, ref: JobRef, number: int) -> None:
 
 
 async def end(database: Database, ref: JobRef) -> None:
-    await store.finish_job(database, Finish(ref=ref, state=JobState.COMPLETED))
+    await finish_job(database, Finish(ref=ref, state=JobState.COMPLETED))
 
 
 async def read(

@@ -19,13 +19,14 @@ from towpath.core.queues import Queue
 from towpath.db.engine import Database
 from towpath.entities.types import ENTITY_BATCH
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import DeliveryRef, Finish, JobRef, JobState
 from towpath.runtime.settings import Settings
 from towpath.secrets.vault import Vault
 from towpath.webhooks.domain.schedule import SCHEDULE
 from towpath.webhooks.store.deliveries import get_delivery
-from towpath.webhooks.store.endpoints import add_receiver
+from towpath.webhooks.store.endpoints import add_endpoint
 from towpath.webhooks.types import DeliveryInput, DeliveryState, WebhookEvent
 from towpath.workflows.webhooks import DeliveryWorkflow
 
@@ -39,13 +40,13 @@ async def ended_job(database: Database, url: str) -> DeliveryRef:
             "INSERT INTO organizations (id, name) VALUES (%s, 'x') ON CONFLICT DO NOTHING", (DEFAULT_ORGANIZATION,)
         )
         sealed = Vault([KEY]).seal("secret")
-        await add_receiver(connection, DEFAULT_ORGANIZATION, url, sealed, [WebhookEvent.COMPLETE])
+        await add_endpoint(connection, DEFAULT_ORGANIZATION, url, sealed, [WebhookEvent.COMPLETE])
         job = JobRow(id=uuid4(), organization=DEFAULT_ORGANIZATION, kind=ENTITY_BATCH, total=1, params={})
         await job_store.create_job(connection, job)
     ref = JobRef(organization=job.organization, job_id=job.id, kind=job.kind, attempt=1)
     finish = Finish(ref=ref, state=JobState.COMPLETED)
-    first = await job_store.finish_job(database, finish)
-    again = await job_store.finish_job(database, finish)
+    first = await finish_job(database, finish)
+    again = await finish_job(database, finish)
     assert first.deliveries == again.deliveries
     assert len(first.deliveries) == 1
     return first.deliveries[0]
@@ -80,12 +81,12 @@ async def test_the_whole_schedule_is_gone_through_and_no_try_is_made_twice(datab
     days = (closed - begun).total_seconds()
     assert 0.9 * sum(SCHEDULE) <= days <= 1.1 * sum(SCHEDULE) + 60
     delivery = await get_delivery(database, ref.organization, ref.delivery_id)
-    assert [one["number"] for one in delivery.tries] == list(range(len(SCHEDULE) + 1))
-    assert {one["status"] for one in delivery.tries} == {500}
+    assert [attempt["number"] for attempt in delivery.attempts] == list(range(len(SCHEDULE) + 1))
+    assert {attempt["status"] for attempt in delivery.attempts} == {500}
     assert len(hook.of("/")) == len(SCHEDULE) + 1
     assert len({got.headers["webhook-id"] for got in hook.of("/")}) == 1
-    for one, place in zip(delivery.tries, SCHEDULE, strict=False):
-        assert 0.9 * place <= one["wait"] <= 1.1 * place
+    for attempt, wait in zip(delivery.attempts, SCHEDULE, strict=False):
+        assert 0.9 * wait <= attempt["wait"] <= 1.1 * wait
 
 
 def test_a_worker_killed_during_a_delivery_loses_no_notice(session_home: Path) -> None:

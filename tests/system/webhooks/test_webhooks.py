@@ -18,10 +18,10 @@ from tests.support.builders import Organization, organization, papers, persons
 from tests.support.llm_server import LlmServer
 from tests.support.receiver import Got, Receiver, Script
 from tests.support.waiting import until
-from towpath.activities.webhooks import NOT_KEPT, refusal_text
 from towpath.net.http import PostAnswer
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.webhooks.domain.signing import new_secret, standard_form
+from towpath.webhooks.service.sending import NOT_KEPT, refusal_text
 
 BATCH = "/api/enrichment/batch/start"
 

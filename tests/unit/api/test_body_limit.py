@@ -243,7 +243,7 @@ async def test_slow_beginnings_hold_no_place() -> None:
     """Twelve clients that send a space now and then: the neighbour's batch goes through beside them."""
     settings = Settings(uploads=2, uploads_per_organization=1, upload_wait_seconds=60, limit_bytes=0, limit_jobs=0)
     nowhere = Database("postgresql://nobody@127.0.0.1:1/none")
-    slots = UploadSlots(settings, Limits(settings, nowhere, Limiter(nowhere)))
+    slots = UploadSlots(settings, Limits(settings.default_limits, nowhere, Limiter(nowhere)))
     begun = asyncio.Semaphore(0)
 
     async def endless() -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ from fastapi.routing import iter_route_contexts
 
 from towpath import api
 from towpath.api.app import create_app
-from towpath.api.http.cors import ASKED, TOLD
+from towpath.api.http.cors import REQUEST_HEADERS, RESPONSE_HEADERS
 from towpath.api.http.links import public_base
 from towpath.api.http.response_headers import NOTHING, PICTURE
 from towpath.core.errors import TooLargeError, TowpathError
@@ -223,7 +223,7 @@ async def test_without_the_setting_no_other_site_is_told_anything() -> None:
 
 
 async def test_a_preflight_is_answered_without_a_key() -> None:
-    asked = ", ".join(ASKED)
+    asked = ", ".join(REQUEST_HEADERS)
     async with client(make(cors_origins=f"{APP}, http://localhost:3000")) as http:
         for origin in (APP, "http://localhost:3000"):
             headers = {**PREFLIGHT, "Origin": origin, "Access-Control-Request-Headers": asked}
@@ -254,7 +254,7 @@ async def test_an_error_can_be_read_from_an_allowed_origin(path: str, status: in
     assert answer.headers["access-control-allow-origin"] == APP
     assert "origin" in answer.headers["vary"].lower()
     exposed = {name.strip() for name in answer.headers["access-control-expose-headers"].split(",")}
-    assert exposed == set(TOLD)
+    assert exposed == set(RESPONSE_HEADERS)
     assert "access-control-allow-credentials" not in answer.headers
     assert "access-control-allow-origin" not in foreign.headers
 

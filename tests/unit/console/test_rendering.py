@@ -26,10 +26,10 @@ from tests.support.console.threads import (
 )
 from towpath.ai.semantic_types import DataType
 from towpath.ai.types import ActionType, AiState, ChartType
-from towpath.api.console.conversation import thread_page, title_of, turn_fragment
-from towpath.api.console.markdown import markdown
+from towpath.api.console.conversation import make_title, render_thread, render_turn
+from towpath.api.console.markdown import render_markdown
 from towpath.api.console.rendering import Reader, money, span
-from towpath.api.console.results import FIRST_ROWS, describe_chart, table_of
+from towpath.api.console.results import FIRST_ROWS, describe_chart, make_table
 from towpath.api.console.static_files import FOLDER, static_files
 from towpath.core.texts import format_count
 
@@ -38,7 +38,7 @@ ATTACK = "<script>alert(1)</script>"
 
 
 def shown(*turns: object, reader: Reader = WRITER, **more: object) -> str:
-    return thread_page(thread(*turns), reader, **more)  # type: ignore[arg-type]
+    return render_thread(thread(*turns), reader, **more)  # type: ignore[arg-type]
 
 
 def test_what_a_person_types_is_text_everywhere() -> None:
@@ -81,16 +81,16 @@ def test_a_page_has_nothing_inline_that_its_policy_forbids() -> None:
     ],
 )
 def test_links_of_an_answer_lead_to_the_web_or_to_mail_only(link: str) -> None:
-    assert "<a" not in markdown(link)
+    assert "<a" not in render_markdown(link)
 
 
 def test_links_that_are_allowed_are_not_vouched_for() -> None:
     for url in ("https://example.com/a?b=c", "http://example.com", "mailto:ada@example.com"):
-        assert f'<a href="{url}" rel="nofollow noopener">' in markdown(f"[x]({url})")
+        assert f'<a href="{url}" rel="nofollow noopener">' in render_markdown(f"[x]({url})")
 
 
 def test_raw_html_of_an_answer_is_shown_as_text() -> None:
-    html = markdown(f"{ATTACK}\n\na <b onclick=alert(1)>b</b>\n\n<div>\n\nc\n</div>")
+    html = render_markdown(f"{ATTACK}\n\na <b onclick=alert(1)>b</b>\n\n<div>\n\nc\n</div>")
 
     assert "<script" not in html
     assert "<b" not in html.replace("<blockquote", "")
@@ -98,17 +98,17 @@ def test_raw_html_of_an_answer_is_shown_as_text() -> None:
 
 
 def test_an_image_of_an_answer_is_its_words() -> None:
-    assert markdown('![a "chart" <b>](https://tracker.example/x.png)') == "<p>a &#34;chart&#34; &lt;b&gt;</p>\n"
+    assert render_markdown('![a "chart" <b>](https://tracker.example/x.png)') == "<p>a &#34;chart&#34; &lt;b&gt;</p>\n"
 
 
 def test_headings_of_an_answer_follow_those_of_the_page() -> None:
-    html = markdown("# One\n\n#### Two\n\n###### Three")
+    html = render_markdown("# One\n\n#### Two\n\n###### Three")
 
     assert re.findall(r"<h(\d)>", html) == ["3", "4", "5"]
 
 
 def test_a_table_of_an_answer_is_aligned_without_inline_styles() -> None:
-    html = markdown("|a|b|\n|:-:|-:|\n|1|2|")
+    html = render_markdown("|a|b|\n|:-:|-:|\n|1|2|")
 
     assert "style=" not in html
     assert '<td class="to-center">1</td>' in html
@@ -118,7 +118,7 @@ def test_a_table_of_an_answer_is_aligned_without_inline_styles() -> None:
 def test_measures_are_grouped_and_stand_below_each_other() -> None:
     value = column("s.value", "Value", DataType.NUMBER, measure=True)
     year = column("s.year", "Year", DataType.NUMBER)
-    table = table_of(found(1, (year, value), [[2024, 1234567], [2025, 12.5], [2026, None]]))
+    table = make_table(found(1, (year, value), [[2024, 1234567], [2025, 12.5], [2026, None]]))
 
     assert table is not None
     assert [[cell.text for cell in row] for row in table.first] == [
@@ -145,7 +145,7 @@ def test_measures_are_grouped_and_stand_below_each_other() -> None:
 )
 def test_times_are_readable_and_keep_their_own_form(name: str, kind: DataType, text: str, readable: str) -> None:
     action = found(1, (column(name, "When", kind),), []).model_copy(update={"csv": f"When\n{text}\n", "rows": 1})
-    table = table_of(action)
+    table = make_table(action)
 
     assert table is not None
     cell = table.first[0][0]
@@ -155,10 +155,10 @@ def test_times_are_readable_and_keep_their_own_form(name: str, kind: DataType, t
 
 def test_a_long_table_shows_its_beginning_and_tells_what_was_cut() -> None:
     action = found(1, LONG, long_rows(340), truncated=True, rows=12_345)
-    table, page = table_of(action), turn_fragment(turn(actions=[action]), thread().conversation.id, WRITER)
+    table, page = make_table(action), render_turn(turn(actions=[action]), thread().conversation.id, WRITER)
 
     assert table is not None
-    assert (len(table.first), table.kept) == (FIRST_ROWS, 340)
+    assert (len(table.first), table.row_count) == (FIRST_ROWS, 340)
     assert "12,345 rows; the first 340 are kept here" in page
     assert "Show all 340" in page
     assert page.count("<tr>") == 341
@@ -169,11 +169,11 @@ def test_rows_that_are_not_as_they_should_be_do_not_break_a_page() -> None:
         update={"csv": 'Carrier,Late\n"a\nb"\nc,nan,more\n,\nd,1e999\n', "rows": 4}
     )
 
-    assert "<table>" in turn_fragment(turn(actions=[action]), thread().conversation.id, WRITER)
+    assert "<table>" in render_turn(turn(actions=[action]), thread().conversation.id, WRITER)
 
 
 def test_a_text_may_be_longer_than_a_csv_reader_likes() -> None:
-    table = table_of(found(1, (CARRIER,), [["x" * 300_000]]))
+    table = make_table(found(1, (CARRIER,), [["x" * 300_000]]))
 
     assert table is not None
     assert len(table.first[0][0].text) < 1000
@@ -196,11 +196,11 @@ def test_a_job_has_one_chart_and_it_stands_where_it_was_last_decided_on() -> Non
     styled = did(3, ActionType.VISUALIZE, "As a line.", chart=ChartType.LINE)
     place = thread().conversation.id
 
-    last = turn_fragment(turn(actions=[rows, again]), place, WRITER)
-    drawn_anew = turn_fragment(turn(actions=[rows, styled]), place, WRITER)
-    of_earlier = turn_fragment(turn(actions=[styled]), place, WRITER)
-    as_table = turn_fragment(turn(actions=[rows.model_copy(update={"chart": ChartType.TABLE})]), place, WRITER)
-    working = turn_fragment(unfinished(AiState.EXECUTING, actions=[rows]), place, WRITER)
+    last = render_turn(turn(actions=[rows, again]), place, WRITER)
+    drawn_anew = render_turn(turn(actions=[rows, styled]), place, WRITER)
+    of_earlier = render_turn(turn(actions=[styled]), place, WRITER)
+    as_table = render_turn(turn(actions=[rows.model_copy(update={"chart": ChartType.TABLE})]), place, WRITER)
+    working = render_turn(unfinished(AiState.EXECUTING, actions=[rows]), place, WRITER)
 
     assert last.count("<img") == drawn_anew.count("<img") == of_earlier.count("<img") == 1
     assert last.index("By month") < last.index("<img")
@@ -219,7 +219,7 @@ def test_a_query_is_shown_as_json() -> None:
 def test_each_state_is_told_in_words() -> None:
     place = thread().conversation.id
     told = {
-        state: turn_fragment(unfinished(state, error="no such measure"), place, WRITER)
+        state: render_turn(unfinished(state, error="no such measure"), place, WRITER)
         for state in AiState
         if state is not AiState.COMPLETE
     }
@@ -229,7 +229,7 @@ def test_each_state_is_told_in_words() -> None:
     assert "Storing the answer" in told[AiState.DELIVERING]
     assert "This question failed. No such measure." in told[AiState.FAILED]
     assert "This question was cancelled." in told[AiState.CANCELLED]
-    paused = turn_fragment(unfinished(AiState.EXECUTING, paused=True), place, WRITER)
+    paused = render_turn(unfinished(AiState.EXECUTING, paused=True), place, WRITER)
     assert "Paused" in paused
     assert "spinner still" in paused
 
@@ -263,19 +263,19 @@ def test_a_page_tells_what_it_leaves_out() -> None:
     endless = found(1, LONG, long_rows(20), truncated=True, rows=20, brought=20, exact=False)
     long_thread = thread(turn(actions=[cut])).model_copy(update={"earlier": 3})
 
-    page = thread_page(long_thread, WRITER)
+    page = render_thread(long_thread, WRITER)
 
     assert "3,323 rows; the first 20 are kept here" in page
     assert "The limit is 20." in page
     assert "the first 20 of 3,323 values" in describe_chart(cut, ChartType.BAR)
     assert "3 earlier questions of this conversation are not shown." in page
     assert "4 questions" in page
-    assert "more than 20 rows; the first 20 are kept here" in thread_page(thread(turn(actions=[endless])), WRITER)
+    assert "more than 20 rows; the first 20 are kept here" in render_thread(thread(turn(actions=[endless])), WRITER)
 
 
 def test_a_thread_without_a_name_is_called_by_how_it_began() -> None:
-    assert title_of(thread(turn("How\n many?"), name=None)) == "How many?"
-    assert title_of(thread(turn("word " * 100), name=None)).endswith("word…")
+    assert make_title(thread(turn("How\n many?"), name=None)) == "How many?"
+    assert make_title(thread(turn("word " * 100), name=None)).endswith("word…")
 
 
 @pytest.mark.parametrize(

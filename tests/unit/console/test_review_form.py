@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.support.console.console_data import DATA, SCHEMA
 from tests.support.console.forms import fields_of
 from towpath.api.console.rendering import _templates
-from towpath.api.console.review_form import MAX_ROWS, FormMaker, Kind, Node, words_of
-from towpath.api.console.review_typed import TypedForm, data_of, with_row_changed, wrong_fields
+from towpath.api.console.review_form import MAX_ROWS, FormMaker, Kind, Node, write_name
+from towpath.api.console.review_typed import TypedForm, change_rows, list_wrong_fields, read_data
 from towpath.api.console.sheets import join_boxes
 
 PAGE = """
@@ -33,8 +33,8 @@ def form_of(data: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> dict[str, 
 def read(form: dict[str, str], schema: dict[str, Any] = SCHEMA) -> tuple[dict[str, Any], dict[str, str], str]:
     """The data, the errors by field, and what is wrong with the whole."""
     typed = TypedForm(schema, form).of_form()
-    data, whole = data_of(typed, schema)
-    return data, {node.name: node.error for node in wrong_fields(typed)}, whole
+    data, whole = read_data(typed, schema)
+    return data, {node.name: node.error for node in list_wrong_fields(typed)}, whole
 
 
 def kinds(data: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> dict[str, Kind]:
@@ -150,8 +150,8 @@ def test_data_of_any_shape_come_through_a_form_unharmed(properties: dict[str, An
 
     typed = TypedForm(schema, form_of(data, schema)).of_form()
 
-    assert data_of(typed, {})[0] == data
-    assert wrong_fields(typed) == []
+    assert read_data(typed, {})[0] == data
+    assert list_wrong_fields(typed) == []
 
 
 def test_what_is_typed_becomes_a_value_of_its_type() -> None:
@@ -239,8 +239,8 @@ def test_what_belongs_to_no_field_is_told_of_the_whole() -> None:
 def test_a_list_grows_and_shrinks_and_what_is_typed_moves_along() -> None:
     form = form_of(DATA) | {"/lines/1/article": "Wall lamp", "/lines/1/price": "?"}
 
-    grown = with_row_changed(form, "add /lines")
-    shrunk = with_row_changed(grown, "drop /lines/0")
+    grown = change_rows(form, "add /lines")
+    shrunk = change_rows(grown, "drop /lines/0")
 
     assert TypedForm(SCHEMA, grown).of_form().children[7].children[2].children[0].text == ""
     rows = TypedForm(SCHEMA, shrunk).of_form().children[7].children
@@ -251,13 +251,13 @@ def test_a_list_grows_and_shrinks_and_what_is_typed_moves_along() -> None:
 
 
 def test_the_last_row_leaves_an_empty_list() -> None:
-    form = with_row_changed(with_row_changed(form_of(DATA), "drop /marks/0"), "drop /marks/0")
+    form = change_rows(change_rows(form_of(DATA), "drop /marks/0"), "drop /marks/0")
 
     assert read(form)[0]["marks"] == []
 
 
 def test_a_list_that_was_not_there_begins_with_its_first_row() -> None:
-    form = with_row_changed(form_of({"noteNumber": "1", "pallets": 1}), "add /marks")
+    form = change_rows(form_of({"noteNumber": "1", "pallets": 1}), "add /marks")
 
     assert read({**form, "/marks/0": "fragile"})[0] == {"noteNumber": "1", "pallets": 1, "marks": ["fragile"]}
 
@@ -266,7 +266,7 @@ def test_a_list_that_was_not_there_begins_with_its_first_row() -> None:
 def test_another_wish_changes_nothing(wanted: str) -> None:
     form = form_of(DATA)
 
-    assert with_row_changed(form, wanted) == form
+    assert change_rows(form, wanted) == form
 
 
 def test_no_form_is_too_long_to_be_read() -> None:
@@ -295,7 +295,7 @@ def test_a_choice_that_is_not_allowed_is_not_lost_unseen() -> None:
      ("x", "X"), ("_", "_"), ("weightKG", "Weight kG")],
 )  # fmt: skip
 def test_a_property_is_called_as_people_write(name: str, words: str) -> None:
-    assert words_of(name) == words
+    assert write_name(name) == words
 
 
 def test_nothing_of_a_schema_or_of_data_becomes_part_of_the_page() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath.enrichment.domain.fusion import arbitrate, fuse, normal
+from towpath.enrichment.domain.fusion import arbitrate, fuse, normalise
 from towpath.enrichment.domain.schema import read_content
 
 CONTENT = read_content(
@@ -173,8 +173,8 @@ def test_scalars_come_from_a_model_and_numbers_are_the_median(found: dict[str, A
     names = [result["name"] for result in found.values() if result.get("name") is not None]
     if names:
         assert fused.merged["name"] in names
-        top = max(sum(normal(one) == normal(other) for other in names) for one in names)
-        assert sum(normal(fused.merged["name"]) == normal(other) for other in names) == top
+        top = max(sum(normalise(one) == normalise(other) for other in names) for one in names)
+        assert sum(normalise(fused.merged["name"]) == normalise(other) for other in names) == top
     numbers = [result["turnover"] for result in found.values() if result.get("turnover") is not None]
     if numbers:
         assert fused.merged["turnover"] == pytest.approx(statistics.median(numbers), abs=1e-6)
@@ -186,5 +186,5 @@ def test_a_union_holds_everything_once(found: dict[str, Any]) -> None:
     if not lists:
         return
     made = fuse(CONTENT, found).merged["tags"]
-    everything = {normal(tag) for tags in lists for tag in tags}
-    assert {normal(tag) for tag in made} == everything
+    everything = {normalise(tag) for tags in lists for tag in tags}
+    assert {normalise(tag) for tag in made} == everything

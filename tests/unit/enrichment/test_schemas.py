@@ -9,13 +9,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from towpath.core.errors import BadInputError
-from towpath.enrichment.domain.content import check_entity, domains, entity_label, input_contract
-from towpath.enrichment.domain.drafts import draft_schema, with_wording, wording_prompt
+from towpath.enrichment.domain.content import check_entity, entity_label, group_by_domain, input_contract
+from towpath.enrichment.domain.drafts import apply_wording, draft_schema, wording_prompt
 from towpath.enrichment.domain.edits import Operation, apply_edits, edit_prompt, read_instruction
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.forms import answer_form
 from towpath.enrichment.domain.prompts import enrichment_prompt
-from towpath.enrichment.domain.runs import assemble, calls_of, choose_strategy, record_id
+from towpath.enrichment.domain.runs import assemble_result, calls_of, choose_strategy, record_id
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.types import ExpertiseResult, Plan, Strategy
 
@@ -126,7 +126,11 @@ def test_an_entity_is_checked_before_any_spend_whatever_the_case_of_its_keys() -
 
 def test_domains_become_calls_and_what_some_gave_is_kept_when_others_failed() -> None:
     content = read_content(LAMPS)
-    assert domains(content) == {"general": ["name", "kind", "sites"], "history": ["founded"], "brand": ["slogan"]}
+    assert group_by_domain(content) == {
+        "general": ["name", "kind", "sites"],
+        "history": ["founded"],
+        "brand": ["slogan"],
+    }
     chosen = plan()
     chosen.strategy = Strategy.MULTI_EXPERTISE
     assert [domain for domain, _ in calls_of(chosen)] == ["general", "history", "brand"]
@@ -138,7 +142,7 @@ def test_domains_become_calls_and_what_some_gave_is_kept_when_others_failed() ->
         ExpertiseResult(key="brand", name="Brand", success=False, error_message="down"),
     ]
     record = record_id(UUID(int=1), 0, "p::a")
-    made = assemble(chosen, {"name": "ORION"}, "p::a", parts, record=record, milliseconds=3)
+    made = assemble_result(chosen, {"name": "ORION"}, "p::a", parts, record=record, milliseconds=3)
     assert made.success and made.partial_success and made.error_message == "Brand: down"
     assert made.result == {"name": "ORION", "founded": 1998, "kind": None, "sites": []}
     assert made.cost_usd == 0.5
@@ -209,9 +213,9 @@ def test_wording_comes_from_the_model_or_from_the_names() -> None:
     content = draft_schema(SAMPLES, threshold=0.5)
     prompt = wording_prompt(content, SAMPLES, language="en")
     Draft202012Validator.check_schema(prompt.form)
-    silent = with_wording(content, None)
+    silent = apply_wording(content, None)
     assert silent["root"]["properties"]["founded"]["description"] == "founded"
-    worded = with_wording(content, {"type_name": "Lamp maker", "fields": {"founded": "Year of founding"}})
+    worded = apply_wording(content, {"type_name": "Lamp maker", "fields": {"founded": "Year of founding"}})
     assert worded["root"]["name"] == "Lamp maker"
     assert worded["root"]["properties"]["founded"]["description"] == "Year of founding"
     read_content(worded)

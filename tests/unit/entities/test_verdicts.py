@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.entities.builders import index
-from towpath.entities.domain.matching import Pairs, closing_pairs, default_model, groups, resolve
+from towpath.entities.domain.matching import Pairs, cluster, default_model, find_closing_pairs, resolve
 
 DIRTY = index(name="text")
 CLEAN = index(True, name="text")
@@ -72,7 +72,7 @@ def test_order_and_sides_of_pairs_do_not_matter(held: dict[tuple[int, int], floa
     for config, marks in ((DIRTY, (None, None)), (CLEAN, (sides(one), sides(other)))):
         said, again = resolve(one, config, MODEL, marks[0]), resolve(other, config, MODEL, marks[1])
         assert again.tolist() == said[order].tolist()
-        first, second = groups(one, said), groups(other, again)
+        first, second = cluster(one, said), cluster(other, again)
         assert np.array_equal(first.uids, second.uids)
         assert np.array_equal(first.labels, second.labels)
 
@@ -87,8 +87,8 @@ def test_a_component_alone_gets_the_same_answer(held: dict[tuple[int, int], floa
     said = resolve(alone, DIRTY, MODEL)
 
     assert resolve(both, DIRTY, MODEL)[: len(here)].tolist() == said.tolist()
-    together = groups(both, resolve(both, DIRTY, MODEL))
-    assert together.labels[: len(together.labels) // 2].tolist() == groups(alone, said).labels.tolist()
+    together = cluster(both, resolve(both, DIRTY, MODEL))
+    assert together.labels[: len(together.labels) // 2].tolist() == cluster(alone, said).labels.tolist()
 
 
 def clique(first: int, size: int, similarity: float = 0.99) -> list[tuple[int, int, float]]:
@@ -99,7 +99,7 @@ def clique(first: int, size: int, similarity: float = 0.99) -> list[tuple[int, i
 def test_one_weak_link_does_not_glue_two_groups() -> None:
     found = pairs(*clique(0, 5), *clique(10, 5), (4, 10, 0.9))
 
-    labels = groups(found, np.ones(len(found.left), dtype=bool)).labels
+    labels = cluster(found, np.ones(len(found.left), dtype=bool)).labels
 
     assert labels.tolist() == [0] * 5 + [10] * 5
 
@@ -108,7 +108,7 @@ def test_many_links_do_glue_two_groups() -> None:
     links = [(a, b, 0.98) for a in range(5) for b in range(10, 15)]
     found = pairs(*clique(0, 5), *clique(10, 5), *links)
 
-    assert set(groups(found, np.ones(len(found.left), dtype=bool)).labels.tolist()) == {0}
+    assert set(cluster(found, np.ones(len(found.left), dtype=bool)).labels.tolist()) == {0}
 
 
 def test_a_large_group_holds_together_by_a_part_of_its_pairs() -> None:
@@ -116,10 +116,10 @@ def test_a_large_group_holds_together_by_a_part_of_its_pairs() -> None:
     found = pairs(*ring)
     said = np.ones(len(ring), dtype=bool)
 
-    grouped = groups(found, said)
+    grouped = cluster(found, said)
 
     assert set(grouped.labels.tolist()) == {0}
-    left, right = closing_pairs(grouped, found, said)
+    left, right = find_closing_pairs(grouped, found, said)
     assert len(left) == 120 * 119 // 2 - len(ring)
     assert np.all(left < right)
 
@@ -127,13 +127,13 @@ def test_a_large_group_holds_together_by_a_part_of_its_pairs() -> None:
 def test_entities_without_a_duplicate_stay_alone() -> None:
     found = pairs((1, 2, 0.8), (2, 3, 0.9))
 
-    assert groups(found, np.array([False, True])).labels.tolist() == [1, 2, 2]
+    assert cluster(found, np.array([False, True])).labels.tolist() == [1, 2, 2]
 
 
 def test_no_pairs_make_no_groups() -> None:
     nothing = Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))
 
     assert len(resolve(nothing, DIRTY, MODEL)) == 0
-    grouped = groups(nothing, np.empty(0, dtype=bool))
+    grouped = cluster(nothing, np.empty(0, dtype=bool))
     assert len(grouped.uids) == 0
-    assert len(closing_pairs(grouped, nothing, np.empty(0, dtype=bool))[0]) == 0
+    assert len(find_closing_pairs(grouped, nothing, np.empty(0, dtype=bool))[0]) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from towpath.net.urls import document_shown, has_credentials, receiver_shown, without_url
+from towpath.net.urls import document_shown, has_credentials, show_endpoint, without_url
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_of_a_document_the_path_is_shown(url: str, shown: str) -> None:
     ],
 )
 def test_of_a_receiver_the_host_is_shown(url: str, shown: str) -> None:
-    assert receiver_shown(url) == shown
+    assert show_endpoint(url) == shown
 
 
 def test_a_path_alone_is_not_there_for_secrets() -> None:
@@ -47,7 +47,7 @@ def test_a_message_does_not_repeat_what_is_not_shown() -> None:
     url = "https://h/services/TOKEN?sig=SIGN"
     text = "https://h/services/TOKEN answered 404; no /services/TOKEN?sig=SIGN; https://h/services/TOKEN?sig=SIGN"
 
-    told = without_url(text, url, receiver_shown(url))
+    told = without_url(text, url, show_endpoint(url))
 
     assert "TOKEN" not in told and "SIGN" not in told
     assert told.startswith("https://h/*** answered 404")
@@ -58,7 +58,7 @@ def test_a_message_with_a_url_that_was_cut_or_written_anew_tells_nothing_of_it()
     strange = "https://hooks.example.com/hooks/t\u00f6k en/SECRET"
     for url, told in ((long, long[:200]), (strange, "https://hooks.example.com/hooks/t%C3%B6k%20en/SECRET"),
                       ("https://hooks.example.com/a/../b/SECRET", "https://HOOKS.example.com/b/SECRET")):  # fmt: skip
-        message = without_url(f"{told} did not answer within 10 s", url, receiver_shown(url))
+        message = without_url(f"{told} did not answer within 10 s", url, show_endpoint(url))
 
         assert "SECRET" not in message
         assert message.endswith(" did not answer within 10 s")

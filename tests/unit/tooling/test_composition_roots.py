@@ -70,7 +70,7 @@ def test_only_the_gateway_starts_and_signals_workflows() -> None:
         if named & calls:
             callers.add(path.relative_to(PACKAGE).as_posix())
 
-    assert callers == {"jobs/gateway.py", "webhooks/service.py"}
+    assert callers == {"jobs/gateway.py", "webhooks/service/deliveries.py"}
 
 
 @pytest.mark.parametrize("name", ["utils.py", "helpers.py", "common.py"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from towpath.core.errors import BadInputError
-from towpath.webhooks.domain.schedule import SCHEDULE, judge
+from towpath.webhooks.domain.schedule import SCHEDULE, judge_attempt
 from towpath.webhooks.domain.signing import new_secret, signature_headers, signing_key, standard_form
 from towpath.webhooks.types import DeliveryState
 
@@ -90,7 +90,7 @@ def test_a_broken_secret_is_refused(wrong: str) -> None:
 def test_an_attempt_ends_or_waits_within_a_tenth_of_its_place(
     status: int | None, number: int, chance: float, asked: int
 ) -> None:
-    outcome = judge(status, number=number, chance=chance, retry_after=asked or None)
+    outcome = judge_attempt(status, number=number, chance=chance, retry_after=asked or None)
 
     if status is not None and 200 <= status < 300:
         assert outcome.state is DeliveryState.DELIVERED

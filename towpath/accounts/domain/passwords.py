@@ -29,25 +29,25 @@ def find_weakness(password: str, *, email: str, organization: str = "") -> str |
         return f"must have at least {MIN_CHARACTERS} characters"
     if len(password) > MAX_CHARACTERS:
         return f"must have at most {MAX_CHARACTERS} characters"
-    told = _folded(password)
+    folded = _fold(password)
     local = email.partition("@")[0]
-    if _folded(email) in told or _in(local, told):
+    if _fold(email) in folded or _contains_name(local, folded):
         return "must not contain the e-mail address"
-    if _in(organization, told):
+    if _contains_name(organization, folded):
         return "must not contain the organization's name"
-    found = zxcvbn(password[:LOOKED_AT], user_inputs=[email, local, organization])
-    if found["score"] < MIN_SCORE:
-        hint = str(found["feedback"]["warning"] or "").strip().rstrip(".")
+    estimate = zxcvbn(password[:LOOKED_AT], user_inputs=[email, local, organization])
+    if estimate["score"] < MIN_SCORE:
+        hint = str(estimate["feedback"]["warning"] or "").strip().rstrip(".")
         return "is too easy to guess" + (f": {hint[:1].lower()}{hint[1:]}" if hint else "")
     return None
 
 
-def _in(name: str, password: str) -> bool:
-    name = _folded(name)
+def _contains_name(name: str, password: str) -> bool:
+    name = _fold(name)
     return len(name) >= MIN_NAME and name in password
 
 
-def _folded(text: str) -> str:
+def _fold(text: str) -> str:
     # A password may hold any character; a name with such a one is not stored.
     with suppress(ValueError):
         text = normalize_text(text)

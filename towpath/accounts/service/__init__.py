@@ -20,7 +20,7 @@ class Accounts:
     """The parts that the use cases of accounts need.
 
     Attributes:
-        db: The database; inside `once` the transaction of the request.
+        db: The database; inside `respond_once` the transaction of the request.
         limiter: Counts attempts.
         keys: Keys that were valid a moment ago.
         key_uses: Counts the calls with each key.

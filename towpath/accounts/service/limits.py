@@ -148,16 +148,16 @@ class Limits:
             raise_unless_away(error)
 
     async def _stored(self, organization: str) -> int:
-        until, known = self._bytes.get(organization, (0.0, 0))
+        until, stored = self._bytes.get(organization, (0.0, 0))
         if until <= time.monotonic():
             if len(self._bytes) >= MAX_KNOWN:
                 self._bytes.clear()
             try:
-                known = await measure_stored_bytes(self._database, organization)
+                stored = await measure_stored_bytes(self._database, organization)
             except Exception as error:
                 raise_unless_away(error)
-            self._bytes[organization] = (time.monotonic() + BYTES_KNOWN_SECONDS, known)
-        return known + self._added.get(organization, 0)
+            self._bytes[organization] = (time.monotonic() + BYTES_KNOWN_SECONDS, stored)
+        return stored + self._added.get(organization, 0)
 
 
 def _key_of(caller: Principal) -> str:

@@ -6,7 +6,7 @@ from towpath.accounts.domain.policy import AccountAction, assert_may
 from towpath.accounts.rate_limiter import Rate
 from towpath.accounts.service import Accounts
 from towpath.accounts.service.passwords import hash_new_password
-from towpath.accounts.service.sign_ins import place_digest, verify_present_password
+from towpath.accounts.service.sign_ins import hash_address, verify_present_password
 from towpath.accounts.store import accounts as store
 from towpath.accounts.store import auth, sessions
 from towpath.accounts.store.tables import UserRow
@@ -17,13 +17,13 @@ from towpath.net.addresses import is_loopback
 REGISTRATIONS = Rate("registrations_from_an_address", 60, 3600)
 
 
-async def register_user(accounts: Accounts, body: RegisterBody, *, place: str) -> UserRow:
+async def register_user(accounts: Accounts, body: RegisterBody, *, address: str) -> UserRow:
     """Make a user, by invitation or with an organization of their own.
 
     Args:
         accounts: The parts.
         body: What was sent.
-        place: The caller's network address.
+        address: The caller's network address.
 
     Raises:
         ForbiddenError: Registration is by invitation.
@@ -33,9 +33,9 @@ async def register_user(accounts: Accounts, body: RegisterBody, *, place: str) -
     invalid = BadInputError("this invitation is not valid for this address", field="invitation")
     if body.invitation is None and not accounts.open_registration:
         raise ForbiddenError("registration is by invitation of an owner")
-    if not is_loopback(place):
+    if not is_loopback(address):
         # Each costs a hash and a row; whoever is on this machine has cheaper ways.
-        await accounts.limiter.hit(REGISTRATIONS, place, strict=True)
+        await accounts.limiter.hit(REGISTRATIONS, address, strict=True)
     if body.invitation is None:
         password_hash = await hash_new_password(body.password, email=body.email, organization=body.organization)
         user: UserRow | None = await auth.register_owner(accounts.db, body.email, password_hash, body.organization)
@@ -49,11 +49,11 @@ async def register_user(accounts: Accounts, body: RegisterBody, *, place: str) -
     if user is None:
         raise invalid
     # Who chose the password here knows it: others' wrong ones do not keep them out.
-    await sessions.note_place(accounts.db, user.id, place_digest(place))
+    await sessions.note_place(accounts.db, user.id, hash_address(address))
     return user
 
 
-async def change_own_password(accounts: Accounts, caller: Principal, body: PasswordChange, *, place: str) -> None:
+async def change_own_password(accounts: Accounts, caller: Principal, body: PasswordChange, *, address: str) -> None:
     """Give the caller another password; all their other sessions end.
 
     Raises:
@@ -64,7 +64,7 @@ async def change_own_password(accounts: Accounts, caller: Principal, body: Passw
     assert_may(caller, AccountAction.CHANGE_OWN_PASSWORD)
     assert caller.user_id is not None
     user = await store.get_member(accounts.db, caller.organization, caller.user_id)
-    await verify_present_password(accounts, user, body.current_password, place=place)
+    await verify_present_password(accounts, user, body.current_password, address=address)
     password_hash = await hash_new_password(
         body.new_password,
         email=user.email,
@@ -74,7 +74,7 @@ async def change_own_password(accounts: Accounts, caller: Principal, body: Passw
     await store.set_password(accounts.db, user.id, password_hash, but=caller.session_id)
 
 
-async def reset_password(accounts: Accounts, body: PasswordReset, *, place: str) -> None:
+async def reset_password(accounts: Accounts, body: PasswordReset, *, address: str) -> None:
     """Set the password that a reset was made for.
 
     Raises:
@@ -90,4 +90,4 @@ async def reset_password(accounts: Accounts, body: PasswordReset, *, place: str)
     if not await store.use_reset(accounts.db, body.token, password_hash):
         raise invalid
     # Who has set it knows it: others' wrong ones do not keep them out.
-    await sessions.note_place(accounts.db, user.id, place_digest(place))
+    await sessions.note_place(accounts.db, user.id, hash_address(address))

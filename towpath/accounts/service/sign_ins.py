@@ -51,25 +51,25 @@ class SignIn:
     csrf: str
 
 
-async def verify_user(accounts: Accounts, email: str, password: str, *, place: str) -> UserRow:
+async def verify_user(accounts: Accounts, email: str, password: str, *, address: str) -> UserRow:
     """Return the user whom an address and a password belong to.
 
     Args:
         accounts: The parts.
         email: In any spelling.
         password: As it was typed.
-        place: The caller's network address.
+        address: The caller's network address.
 
     Raises:
         LimitReachedError: Too many wrong passwords, of this account or from there.
         UnauthorizedError: Address or password is wrong, or the user is deactivated.
     """
     user = await store.find_user(accounts.db, email)
-    is_known_place = await sessions.is_known_place(accounts.db, user.id if user else NO_USER_ID, place_digest(place))
+    is_known_place = await sessions.is_known_place(accounts.db, user.id if user else NO_USER_ID, hash_address(address))
     account = str(user.id) if user else _spelling_of(email)
     # What many share comes first: who is refused by it writes no row for each account that they name.
-    attempts = [] if is_known_place else [(OF_ADDRESS, place), (FROM_ANYWHERE, account)]
-    attempts += [(FROM_ONE_ADDRESS, f"{place} {account}"), (FROM_ONE_ADDRESS_LONG, f"{place} {account}")]
+    attempts = [] if is_known_place else [(OF_ADDRESS, address), (FROM_ANYWHERE, account)]
+    attempts += [(FROM_ONE_ADDRESS, f"{address} {account}"), (FROM_ONE_ADDRESS_LONG, f"{address} {account}")]
     await _count(accounts, attempts)
     is_right = await is_right_password(user.password_hash if user else UNKNOWN_USER_HASH, password)
     if not is_right or user is None:
@@ -77,42 +77,42 @@ async def verify_user(accounts: Accounts, email: str, password: str, *, place: s
     await _forgive(accounts, attempts)
     if not user.may_enter:
         raise UnauthorizedError("this user is deactivated; an owner of the organization can change that")
-    await sessions.note_place(accounts.db, user.id, place_digest(place))
+    await sessions.note_place(accounts.db, user.id, hash_address(address))
     return user
 
 
-async def verify_present_password(accounts: Accounts, user: UserRow, password: str, *, place: str) -> None:
+async def verify_present_password(accounts: Accounts, user: UserRow, password: str, *, address: str) -> None:
     """Verify that someone who is signed in knows their present password.
 
     Raises:
         LimitReachedError: Too many wrong ones from there.
         BadInputError: It is wrong.
     """
-    attempts = [(PRESENT, str(user.id)), (FROM_ONE_ADDRESS, f"{place} {user.id}")]
+    attempts = [(PRESENT, str(user.id)), (FROM_ONE_ADDRESS, f"{address} {user.id}")]
     await _count(accounts, attempts)
     if not await is_right_password(user.password_hash, password):
         raise BadInputError("currentPassword: this is not your present password", field="currentPassword")
     await _forgive(accounts, attempts)
 
 
-async def verify_key(accounts: Accounts, key: str, *, place: str) -> ApiKeyRow:
+async def verify_key(accounts: Accounts, key: str, *, address: str) -> ApiKeyRow:
     """Return the key that somebody signs in with.
 
     Args:
         accounts: The parts.
         key: As it was typed.
-        place: Whose wrong keys are counted: the caller's network address, which many may share.
+        address: Whose wrong keys are counted: the caller's network address, which many may share.
 
     Raises:
         LimitReachedError: Too many wrong ones from there.
         UnauthorizedError: It is no key, or was revoked or has expired.
     """
-    await accounts.limiter.hit(WRONG_KEYS, place, strict=True)
+    await accounts.limiter.hit(WRONG_KEYS, address, strict=True)
     secret = normalize_credential(key)
     match = await store.find_key(accounts.db, secret) if KEY_FORM.fullmatch(secret) else None
     if match is None:
         raise UnauthorizedError("this key is not valid")
-    await accounts.limiter.forgive(WRONG_KEYS, place)
+    await accounts.limiter.forgive(WRONG_KEYS, address)
     return match[0]
 
 
@@ -150,9 +150,9 @@ async def sign_out_everywhere(accounts: Accounts, caller: Principal) -> None:
     await sessions.end_sessions(accounts.db, caller.user_id)
 
 
-def place_digest(place: str) -> bytes:
+def hash_address(address: str) -> bytes:
     """Return what is stored of a place from which a user has signed in."""
-    return hashlib.sha256(place.encode()).digest()
+    return hashlib.sha256(address.encode()).digest()
 
 
 def _sign_in(accounts: Accounts, session_id: UUID) -> SignIn:

@@ -79,17 +79,17 @@ class StreamLeases:
         limit = self._limits.get(organization, LimitName.STREAMS)
         # One after the other, for each states the number including itself; one that waits does not count yet.
         async with self._turns.of(organization):
-            taken = True
+            is_granted = True
             try:
-                taken = await hold_lease(
+                is_granted = await hold_lease(
                     self._database, STREAMS, organization, self._holder,
                     held=self._held[organization] + 1, most=limit, seconds=LEASE_SECONDS,
                 )  # fmt: skip
             except Exception as error:
                 raise_unless_away(error)
-            if taken:
+            if is_granted:
                 self._held[organization] += 1
-        if not taken:
+        if not is_granted:
             raise LimitReachedError(LimitName.STREAMS, limit, retry_after=RETRY_SECONDS)
 
     async def _renew(self) -> None:
@@ -107,9 +107,9 @@ class StreamLeases:
                 for organization in sorted(reported):
                     # In turn with those that open one, so that no older number is stored after a newer.
                     async with self._turns.of(organization):
-                        held = self._held[organization]
+                        count = self._held[organization]
                         await renew_leases(
-                            self._database, STREAMS, self._holder, {organization: held}, seconds=LEASE_SECONDS
+                            self._database, STREAMS, self._holder, {organization: count}, seconds=LEASE_SECONDS
                         )
                         if not self._held[organization]:
                             del self._held[organization]

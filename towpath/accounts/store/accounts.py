@@ -103,14 +103,14 @@ async def _locked(db: Database, connection: Connection, organization: str, user_
 async def _assert_another_owner(connection: Connection, user: UserRow) -> None:
     if not (user.active and user.role.covers(Role.OWNER)):
         return
-    found = await connection.execute(
+    cursor = await connection.execute(
         """
         SELECT 1 FROM users
         WHERE organization = %s AND id <> %s AND active AND removed_at IS NULL AND role = ANY(%s) LIMIT 1
         """,
         (user.organization, user.id, OWNERS),
     )
-    if await found.fetchone() is None:
+    if await cursor.fetchone() is None:
         raise ConflictError("this is the last owner of the organization; make another user an owner first")
 
 
@@ -161,10 +161,10 @@ async def make_reset(database: Database, user_id: UUID, token: str, *, by: UUID 
 async def reset_user(database: Database, token: str) -> UserRow | None:
     """Return the user whom a reset is for; None: it is unknown, used or over, or its user may not enter."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "SELECT user_id FROM password_resets WHERE token_hash = %s AND expires_at > now()", (hash_key(token),)
         )
-        row = await found.fetchone()
+        row = await cursor.fetchone()
     user = None if row is None else await get_user(database, row[0])
     return user if user is not None and user.may_enter else None
 
@@ -176,14 +176,14 @@ async def use_reset(database: Database, token: str, password_hash: str) -> bool:
         False: it is unknown, used or over, or its user may not enter.
     """
     async with database.transaction() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             DELETE FROM password_resets USING users WHERE token_hash = %s AND expires_at > now()
             AND users.id = password_resets.user_id AND users.active AND users.removed_at IS NULL RETURNING user_id
             """,
             (hash_key(token),),
         )
-        row = await found.fetchone()
+        row = await cursor.fetchone()
         if row is None:
             return False
         await _set_password(connection, row[0], password_hash, None)

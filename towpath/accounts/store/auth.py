@@ -101,7 +101,7 @@ async def list_keys(database: Database, organization: str) -> list[ApiKeyRow]:
 
 
 async def get_key(database: Database, organization: str, key_id: UUID) -> ApiKeyRow:
-    """One key.
+    """Return a key.
 
     Raises:
         NotFoundError: No such key in this organisation.
@@ -152,8 +152,8 @@ async def change_key(
 
 async def _bring_down(session: AsyncSession, maker: ApiKeyRow) -> None:
     """What a key has made, and they in turn, can do no more than it, and no longer."""
-    made = select(ApiKeyRow).where(col(ApiKeyRow.parent_id) == maker.id, col(ApiKeyRow.revoked_at).is_(None))
-    for key in (await session.exec(made.with_for_update())).all():
+    children = select(ApiKeyRow).where(col(ApiKeyRow.parent_id) == maker.id, col(ApiKeyRow.revoked_at).is_(None))
+    for key in (await session.exec(children.with_for_update())).all():
         if not maker.role.covers(key.role):
             key.role = maker.role
         if maker.expires_at is not None and (key.expires_at is None or key.expires_at > maker.expires_at):
@@ -180,7 +180,7 @@ async def rotate_key(
             await _assert_live(session, caller)
         old = await _locked_key(session, organization, key_id, check)
         row = new_key(
-            old.organization, name=old.name, kind=old.kind, role=old.role, scopes=[Scope(one) for one in old.scopes],
+            old.organization, name=old.name, kind=old.kind, role=old.role, scopes=list(map(Scope, old.scopes)),
             user_id=old.user_id, expires_at=old.expires_at, parent_id=old.parent_id,
         )  # fmt: skip
         row.key_hash, row.key_prefix = hash_key(key), key_prefix(key)
@@ -212,24 +212,24 @@ async def revoke_key(
 
 
 async def revoke_keys(connection: Connection, roots: Sequence[UUID], *, children: bool = True) -> list[UUID]:
-    """Revoke keys, by default with all that they have made; those that were valid until now."""
+    """Revoke keys, by default with all that they have made; return those that were valid until now."""
     revoked: list[UUID] = []
     while True:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             WITH RECURSIVE tree AS (
                 SELECT id FROM api_keys WHERE id = ANY(%(roots)s::uuid[])
-                UNION SELECT made.id FROM api_keys made JOIN tree ON made.parent_id = tree.id WHERE %(children)s
+                UNION SELECT child.id FROM api_keys child JOIN tree ON child.parent_id = tree.id WHERE %(children)s
             )
             UPDATE api_keys SET revoked_at = now() WHERE id IN (SELECT id FROM tree) AND revoked_at IS NULL RETURNING id
             """,
             {"roots": list(roots), "children": children},
         )
-        more = [row[0] for row in await found.fetchall()]
-        if not more:
+        key_ids = [row[0] for row in await cursor.fetchall()]
+        if not key_ids:
             break
         # Once more: a key that was just being made is seen only now that its maker is ours.
-        revoked += more
+        revoked += key_ids
     await revoke_unused_grants(connection, revoked)
     return revoked
 
@@ -249,8 +249,8 @@ async def find_user(database: Database, email: str) -> UserRow | None:
     spellings = _spellings(email)
     query = select(UserRow).where(col(UserRow.email).in_(spellings), col(UserRow.removed_at).is_(None))
     async with database.session() as session:
-        found = {user.email: user for user in (await session.exec(query)).all()}
-    return next((found[one] for one in spellings if one in found), None)
+        users = {user.email: user for user in (await session.exec(query)).all()}
+    return next((users[spelling] for spelling in spellings if spelling in users), None)
 
 
 def _spellings(email: str) -> list[str]:
@@ -317,8 +317,10 @@ async def _new_organization(session: AsyncSession, name: str) -> str:
             # The tenant of the first key, which may be made later than this.
             continue
         row = insert(OrganizationRow).values(id=short, name=name, name_key=key)
-        made = await session.exec(row.on_conflict_do_nothing(index_elements=["id"]).returning(col(OrganizationRow.id)))
-        if made.first() is not None:
+        inserted = await session.exec(
+            row.on_conflict_do_nothing(index_elements=["id"]).returning(col(OrganizationRow.id))
+        )
+        if inserted.first() is not None:
             return short
     raise ConflictError(TAKEN)
 
@@ -367,15 +369,17 @@ async def register_invited(database: Database, email: str, password_hash: str, t
     try:
         async with database.session() as session:
             query = select(InvitationRow).where(InvitationRow.token_hash == hash_key(token)).with_for_update()
-            found = (await session.exec(query)).one_or_none()
+            invitation = (await session.exec(query)).one_or_none()
             now = datetime.now(UTC)
-            if found is None or found.used_at is not None or found.expires_at <= now:
+            if invitation is None or invitation.used_at is not None or invitation.expires_at <= now:
                 return None
-            if email not in _spellings(found.email):
+            if email not in _spellings(invitation.email):
                 return None
-            found.used_at = now
-            user = UserRow(organization=found.organization, email=email, password_hash=password_hash, role=found.role)
-            session.add_all([found, user])
+            invitation.used_at = now
+            user = UserRow(
+                organization=invitation.organization, email=email, password_hash=password_hash, role=invitation.role
+            )
+            session.add_all([invitation, user])
             await session.flush()
             await session.refresh(user)
     except IntegrityError as error:

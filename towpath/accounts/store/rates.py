@@ -103,16 +103,16 @@ class PostgresStorage(Storage, SlidingWindowCounterSupport):
 
     async def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Count, unless the limit would be passed: what is refused is not counted."""
-        found = await self._row(ACQUIRE, {"key": key, "limit": limit, "expiry": expiry, "amount": amount})
-        return found is not None
+        row = await self._row(ACQUIRE, {"key": key, "limit": limit, "expiry": expiry, "amount": amount})
+        return row is not None
 
     async def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
-        """The window before, the seconds that it still counts, the present one, and the seconds until it is gone."""
+        """Return the count before, the seconds it still counts, the present count, and the seconds until it is gone."""
         row = await self._row(WINDOW, {"key": key, "expiry": expiry})
         if row is None:
             return 0, 0.0, 0, 0.0
-        previous, left, present = row
-        return int(previous), float(left) if previous else 0.0, int(present), float(left) + expiry
+        previous, rest, present = row
+        return int(previous), float(rest) if previous else 0.0, int(present), float(rest) + expiry
 
     async def clear_sliding_window(self, key: str, expiry: int) -> None:
         """Forget one key."""

@@ -13,7 +13,7 @@ from towpath.db.engine import Connection, Database
 
 PLACE_DAYS = 90
 """So long an address from which a user has signed in counts as known."""
-Found = tuple[ApiKeyRow | None, UserRow | None]
+SessionOwner = tuple[ApiKeyRow | None, UserRow | None]
 
 
 async def open_key_session(database: Database, key_id: UUID, *, seconds: int) -> UUID:
@@ -43,7 +43,7 @@ async def open_user_session(database: Database, user: UserRow, *, seconds: int) 
     """
     async with database.transaction() as connection:
         # The lock lets a change of the password go first or see this sign-in, and end it.
-        made = await connection.execute(
+        cursor = await connection.execute(
             """
             INSERT INTO sessions (id, user_id, expires_at)
             SELECT gen_random_uuid(), id, now() + make_interval(secs => %s) FROM (
@@ -52,11 +52,11 @@ async def open_user_session(database: Database, user: UserRow, *, seconds: int) 
             """,
             (seconds, user.id, user.password_hash),
         )
-        row = await made.fetchone()
+        row = await cursor.fetchone()
         return None if row is None else row[0]
 
 
-async def find_session(database: Database, session_id: UUID) -> Found | None:
+async def find_session(database: Database, session_id: UUID) -> SessionOwner | None:
     """Return who is signed in: a user, or a key with its user. One read by primary keys.
 
     Returns:
@@ -69,11 +69,11 @@ async def find_session(database: Database, session_id: UUID) -> Found | None:
         .where(SessionRow.id == session_id, col(SessionRow.expires_at) > func.now())
     )
     async with database.session() as session:
-        found = (await session.exec(query)).one_or_none()
-    if found is None:
+        row = (await session.exec(query)).one_or_none()
+    if row is None:
         return None
-    row, key, user = found
-    if row.key_id is not None:
+    open_session, key, user = row
+    if open_session.key_id is not None:
         return (key, user) if key is not None and key.live else None
     return (None, user) if user is not None and user.may_enter else None
 
@@ -125,14 +125,14 @@ async def note_place(database: Database, user_id: UUID, place: bytes) -> None:
 async def is_known_place(database: Database, user_id: UUID, place: bytes) -> bool:
     """Return whether a user has signed in from there in the last 90 days."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT 1 FROM sign_in_places
             WHERE user_id = %s AND place = %s AND last_at > now() - make_interval(days => %s)
             """,
             (user_id, place, PLACE_DAYS),
         )
-        return await found.fetchone() is not None
+        return await cursor.fetchone() is not None
 
 
 async def sweep_sign_ins(connection: Connection) -> None:

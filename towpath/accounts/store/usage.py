@@ -48,10 +48,10 @@ SELECT coalesce(sum(bytes), 0)::bigint FROM (
 async def get_own_limits(database: Database, organization: str) -> dict[LimitName, int]:
     """Return the limits that an organization has instead of the settings'; 0: none at all."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "SELECT name, most FROM organization_limits WHERE organization = %s", (organization,)
         )
-        return {LimitName(name): most for name, most in await found.fetchall() if name in set(LimitName)}
+        return {LimitName(name): most for name, most in await cursor.fetchall() if name in set(LimitName)}
 
 
 async def set_limits(database: Database, organization: str, changes: Mapping[LimitName, int | None]) -> None:
@@ -86,7 +86,7 @@ async def set_limits(database: Database, organization: str, changes: Mapping[Lim
 
 async def count_open_jobs(connection: Connection, organization: str, *, most: int | None = None) -> int:
     """Return how many jobs are in flight; with `most` no more are counted than that."""
-    found = await connection.execute(
+    cursor = await connection.execute(
         """
         SELECT count(*) FROM (
             SELECT 1 FROM jobs WHERE organization = %s AND state IN ('PENDING', 'RUNNING', 'PAUSED') LIMIT %s
@@ -94,7 +94,7 @@ async def count_open_jobs(connection: Connection, organization: str, *, most: in
         """,
         (organization, most),
     )
-    row = await found.fetchone()
+    row = await cursor.fetchone()
     return int(row[0]) if row else 0
 
 
@@ -120,8 +120,8 @@ async def measure_stored_bytes(database: Database, organization: str) -> int:
             await connection.execute(
                 "UPDATE organization_use SET bytes = %s WHERE organization = %s", (row[0] if row else 0, organization)
             )
-        known = await connection.execute("SELECT bytes FROM organization_use WHERE organization = %s", (organization,))
-        row = await known.fetchone()
+        cursor = await connection.execute("SELECT bytes FROM organization_use WHERE organization = %s", (organization,))
+        row = await cursor.fetchone()
         return int(row[0]) if row else 0
 
 
@@ -153,7 +153,7 @@ async def hold_lease(
     async with database.transaction() as connection:
         # One at a time, so that two processes cannot both take the last one.
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 14))", (f"{kind}/{organization}",))
-        done = await connection.execute(
+        cursor = await connection.execute(
             """
             INSERT INTO leases (kind, organization, holder, held, expires_at)
             SELECT %(kind)s, %(organization)s, %(holder)s, %(held)s, now() + make_interval(secs => %(seconds)s)
@@ -168,7 +168,7 @@ async def hold_lease(
             """,
             values,
         )
-        return await done.fetchone() is not None
+        return await cursor.fetchone() is not None
 
 
 async def renew_leases(database: Database, kind: str, holder: UUID, held: Mapping[str, int], *, seconds: float) -> None:
@@ -196,12 +196,12 @@ async def drop_leases(database: Database, kind: str, holder: UUID) -> None:
 async def count_leases(database: Database, kind: str, organization: str) -> int:
     """Return how many all processes hold for an organization."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT coalesce(sum(held), 0)::bigint FROM leases
             WHERE kind = %s AND organization = %s AND expires_at > now()
             """,
             (kind, organization),
         )
-        row = await found.fetchone()
+        row = await cursor.fetchone()
         return int(row[0]) if row else 0

@@ -23,7 +23,7 @@ TYPES: dict[DataType, tuple[str, ...]] = {
 
 
 def parse_data_type(type_name: str) -> DataType | None:
-    """What a column's values are, by the name of its type; None: arrays, intervals, blobs and their like."""
+    """Return what a column's values are, by the name of its type; None: arrays, intervals, blobs and their like."""
     name = type_name.lower().strip()
     if name.endswith("[]") or name.startswith(("struct", "map", "interval")):
         return None
@@ -42,13 +42,13 @@ class Database(ABC):
 
         Raises:
             BadInputError: The database refuses it; the message is its own.
-            QueryTooSlow: It took longer than it may.
-            Unavailable: The database does not answer.
+            QueryTooSlowError: It took longer than it may.
+            UnavailableError: The database does not answer.
         """
 
     @abstractmethod
     async def tables(self) -> list[Table]:
-        """Every table and view that can be read, by namespace and name."""
+        """List every table and view that can be read, by namespace and name."""
 
     async def check_own(self, names: Sequence[str]) -> None:
         """Refuse tables that are none of the user's own: what the system tells of itself, or of its machine.
@@ -58,7 +58,7 @@ class Database(ABC):
 
         Raises:
             BadInputError: One is not there, or the system's.
-            Unavailable: The database does not answer.
+            UnavailableError: The database does not answer.
         """
         for name in names:
             if not await self.has_own(name.split(".")):
@@ -66,7 +66,7 @@ class Database(ABC):
 
     @abstractmethod
     async def has_own(self, path: Sequence[str]) -> bool:
-        """Whether a name leads to a table or a view that is not the system's."""
+        """Return whether a name leads to a table or a view that is not the system's."""
 
     @abstractmethod
     async def close(self) -> None:

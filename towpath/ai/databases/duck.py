@@ -85,7 +85,7 @@ class DuckDatabase(Database):
         return Rows(columns=names, rows=rows[: limits.rows], truncated=truncated, seconds=time.monotonic() - started)
 
     async def tables(self) -> list[Table]:
-        """Every table and view of the file."""
+        """List every table and view of the file."""
         async with self._lock:
             return await asyncio.to_thread(self._tables)
 
@@ -115,7 +115,7 @@ class DuckDatabase(Database):
         return list(tables.values())
 
     async def has_own(self, path: Sequence[str]) -> bool:
-        """Whether the file holds it; the system's own, functions and variables of Python are not in these lists."""
+        """Return whether the file holds it; the system's own, functions and Python's variables are not listed."""
         async with self._lock:
             return await asyncio.to_thread(self._has_own, [part.lower() for part in path])
 

@@ -27,8 +27,8 @@ async def open_database(
 
     Raises:
         BadInputError: It may not or cannot be opened; the message names the field.
-        NotFound: The file is not there.
-        Unavailable: Nobody answers.
+        NotFoundError: The file is not there.
+        UnavailableError: Nobody answers.
     """
     if config.kind is DatabaseKind.DUCKDB:
         if config.path is None:

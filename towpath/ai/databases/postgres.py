@@ -55,7 +55,7 @@ WHERE c.oid = to_regclass(%s)::oid AND n.nspname <> 'information_schema' AND n.n
 
 
 def read_url(url: str) -> dict[str, str]:
-    """The parts of a database's URL, each as the connection will take it.
+    """Read the parts of a database's URL, each as the connection will take it.
 
     Raises:
         BadInputError: No such URL, no single host, no port, or a part that is not allowed in it.
@@ -135,7 +135,7 @@ class PostgresDatabase(Database):
         return Rows(columns=names, rows=rows[: limits.rows], truncated=truncated, seconds=time.monotonic() - started)
 
     async def tables(self) -> list[Table]:
-        """Every table and view outside of the system's namespaces."""
+        """List every table and view outside of the system's namespaces."""
         tables: dict[tuple[str, str], Table] = {}
         async with self._connection.transaction(), self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(COLUMNS)
@@ -151,7 +151,7 @@ class PostgresDatabase(Database):
         return list(tables.values())
 
     async def has_own(self, path: Sequence[str]) -> bool:
-        """Whether the name leads to a relation outside of the system's namespaces, as a query would find it."""
+        """Return whether a name leads to a relation outside of the system's namespaces, as a query would find it."""
         quoted = ".".join('"' + part.replace('"', '""') + '"' for part in path)
         try:
             async with self._connection.transaction(), self._connection.cursor() as cursor:

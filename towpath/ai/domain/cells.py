@@ -24,7 +24,7 @@ class Cell:
 
 
 def format_cells(columns: Sequence[ResultColumn], rows: Sequence[Sequence[str]]) -> list[list[Cell]]:
-    """The rows of a CSV for people; a measure has the same number of decimals in each row."""
+    """Format the rows of a CSV for people; a measure has the same number of decimals in each row."""
     digits = [_digits(rows, place) if column.measure else None for place, column in enumerate(columns)]
     return [
         [format_cell(text, column, most) for text, column, most in zip(row, columns, digits, strict=False)]
@@ -33,7 +33,7 @@ def format_cells(columns: Sequence[ResultColumn], rows: Sequence[Sequence[str]])
 
 
 def _digits(rows: Sequence[Sequence[str]], place: int) -> int:
-    """How many decimals a column of measures needs, so that they stand below each other."""
+    """Return how many decimals a column of measures needs, so that they stand below each other."""
     values = [parse_decimal(row[place]) for row in rows if place < len(row)]
     return max((_digits_of(value) for value in values if value is not None), default=0)
 
@@ -45,7 +45,7 @@ def _digits_of(value: Decimal) -> int:
 
 
 def parse_decimal(text: str) -> Decimal | None:
-    """A text as a number; None: it is none."""
+    """Read a text as a number; None: it is none."""
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -54,7 +54,7 @@ def parse_decimal(text: str) -> Decimal | None:
 
 
 def format_cell(text: str, column: ResultColumn, digits: int | None = None) -> Cell:
-    """A value for people; `digits` None: as many decimals as it needs itself."""
+    """Format a value for people; `digits` None: as many decimals as it needs itself."""
     if text == "":
         return Cell("")
     if column.type is DataType.NUMBER:
@@ -67,7 +67,7 @@ def format_cell(text: str, column: ResultColumn, digits: int | None = None) -> C
 
 
 def _number(text: str, digits: int | None) -> str:
-    """A measure as people read it. (Other numbers may be years or ids, and keep their form.)"""
+    """Format a measure as people read it. (Other numbers may be years or ids, and keep their form.)"""
     value = parse_decimal(text)
     if value is None:
         return text

@@ -33,43 +33,43 @@ class Canvas:
 
     @property
     def palette(self) -> tuple[str, ...]:
-        """Twelve colours, to be taken from the front."""
+        """Return twelve colours, to be taken from the front."""
         return DARK if self.dark else LIGHT
 
     @property
     def ground(self) -> str:
-        """What is behind the marks."""
+        """Return the colour behind the marks."""
         return "#15181d" if self.dark else "#ffffff"
 
     @property
     def ink(self) -> str:
-        """Titles and numbers."""
+        """Return the colour of titles and numbers."""
         return "#f2f4f7" if self.dark else "#1a1f26"
 
     @property
     def pale(self) -> str:
-        """Labels."""
+        """Return the colour of labels."""
         return "#b4bcc8" if self.dark else "#4d5763"
 
     @property
     def ruler(self) -> str:
-        """Grids and axes."""
+        """Return the colour of grids and axes."""
         return "#323842" if self.dark else "#e3e7ec"
 
     @property
     def narrow(self) -> bool:
-        """Whether there is no room beside the marks."""
+        """Return whether there is no room beside the marks."""
         return self.width < NARROW
 
     @property
     def legend_place(self) -> dict[str, Any]:
-        """Where a legend goes: beside the marks, or below when they would have no room."""
+        """Return where a legend goes: beside the marks, or below when they would have no room."""
         if self.narrow:
             return {"orient": "bottom", "columns": max(1, self.width // 130), "labelLimit": 100}
         return {"orient": "right", "labelLimit": LEGEND - 30, "titleLimit": LEGEND}
 
     def config(self, *, legend: bool) -> dict[str, Any]:
-        """Vega-Lite's config of all parts, for a chart with or without a legend."""
+        """Return Vega-Lite's config of all parts, for a chart with or without a legend."""
         frame = FRAME * 2 if legend and self.narrow else FRAME
         words = {"labelColor": self.pale, "titleColor": self.pale, "labelFont": FONT, "titleFont": FONT}
         return {

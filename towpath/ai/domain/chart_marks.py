@@ -82,7 +82,7 @@ class Series:
 
     @property
     def values(self) -> list[float]:
-        """All numbers."""
+        """Return all numbers."""
         return [value for _, value, _ in self.points if value is not None]
 
 
@@ -156,7 +156,7 @@ def _numbers(answer: Answer, canvas: Canvas) -> Drawing:
     small = round(max(11, min(size * 0.34, 20)))
     labels = [" · ".join([answer.label(place), *subject]) for place in answer.measures]
     values: list[Value] = [
-        {"c0": at + 0.5, "c1": text, "c2": _folded(label, tile / small / 0.55)}
+        {"c0": at + 0.5, "c1": text, "c2": _fold(label, tile / small / 0.55)}
         for at, (text, label) in enumerate(zip(texts, labels, strict=True))
     ]
     at = alt.X("c0:Q", axis=None, scale=alt.Scale(domain=[0, len(values)], nice=False, zero=False))
@@ -166,8 +166,8 @@ def _numbers(answer: Answer, canvas: Canvas) -> Drawing:
     return Drawing(alt.layer(number.encode(text="c1:N"), label.encode(text="c2:N")).to_dict(), [])
 
 
-def _folded(text: str, letters: float) -> str:
-    """A text of at most two lines of so many letters."""
+def _fold(text: str, letters: float) -> str:
+    """Fold a text into at most two lines of so many letters."""
     lines = textwrap.wrap(text, max(8, int(letters)), max_lines=2, placeholder="…")
     return "\n".join(lines) or text
 
@@ -234,7 +234,7 @@ def _sides(values: Sequence[Value], canvas: Canvas) -> list[Side | None]:
 
 
 def _names(chart: alt.Chart, values: Sequence[Value], sides: Sequence[Side | None], canvas: Canvas) -> list[alt.Chart]:
-    """The names of points, a layer for each side."""
+    """Make the names of points, a layer for each side."""
     layers = []
     for side, how in SIDES.items():
         here = [value for value, side_of_value in zip(values, sides, strict=True) if side_of_value is side]
@@ -280,7 +280,7 @@ def _lines(answer: Answer, canvas: Canvas, *, filled: bool) -> Drawing:
 
 
 def _without_holes(values: Sequence[Value], names: Sequence[str]) -> list[Value]:
-    """Stacked areas need each series at each place, also where it is nothing."""
+    """Give each series a value at each place, also where it is nothing, as stacked areas need it."""
     known = {(value["c0"], value["c2"]): value["c1"] for value in values}
     places = dict.fromkeys(value["c0"] for value in values)
     return [{"c0": place, "c1": known.get((place, name)) or 0, "c2": name} for place in places for name in names]
@@ -300,7 +300,7 @@ def _time(answer: Answer, along: int, canvas: Canvas) -> alt.X:
 
 
 def _ticks(column: ResultColumn, first: datetime, last: datetime, width: int) -> dict[str, Any]:
-    """Ticks on whole days, months or years, so that none stands for a time that no row is of."""
+    """Choose ticks on whole days, months or years, so that none stands for a time that no row is of."""
     days, most = (last - first).days, max(width // 62, 2)
     if column.type is DataType.TIMESTAMP and days < 3:
         form = "%H:%M" if first.date() == last.date() else "%-d %b %H:%M"
@@ -315,8 +315,8 @@ def _ticks(column: ResultColumn, first: datetime, last: datetime, width: int) ->
     return {"tickCount": {"interval": "year", "step": max(1, math.ceil(days / 365 / most))}, "format": "%Y"}
 
 
-def split(answer: Answer) -> tuple[list[int], list[int]]:
-    """The dimensions that bars stand at, and those that colour them.
+def divide_dimensions(answer: Answer) -> tuple[list[int], list[int]]:
+    """Divide the dimensions into those that bars stand at, and those that colour them.
 
     Colours only where nearly all of them are there at each place: a list such as the ten busiest routes stays a list.
     """
@@ -331,7 +331,7 @@ def split(answer: Answer) -> tuple[list[int], list[int]]:
 
 
 def _bars(answer: Answer, canvas: Canvas) -> Drawing:
-    places, colours = split(answer)
+    places, colours = divide_dimensions(answer)
     series = _series(answer, colours)
     names = answer.names(places)
     lying, most = _lay(list(names.values()), len(series.names), canvas)
@@ -359,7 +359,7 @@ def _bars(answer: Answer, canvas: Canvas) -> Drawing:
 def _groups(
     values: Sequence[Value], band: Value, title: str | None, series: Series, lying: bool, canvas: Canvas
 ) -> dict[str, Any]:
-    """Bars of several series, side by side at each place."""
+    """Draw bars of several series, side by side at each place."""
     axis = _value_axis(_numbers_of(values), title, tickCount=5)
     chart = _bar_chart(values, band, {"axis": axis, "scale": alt.Scale(zero=True)}, lying)
     beside: dict[str, Any] = {"yOffset": alt.YOffset("c2:N", sort=None)}
@@ -372,7 +372,7 @@ def _groups(
 def _single_bars(
     values: Sequence[Value], band: Value, title: str | None, lying: bool, canvas: Canvas
 ) -> dict[str, Any]:
-    """Bars of one series, with their values at their ends if there is room."""
+    """Draw bars of one series, with their values at their ends if there is room."""
     numbers, texts = _numbers_of(values), format_amounts([value["c1"] for value in values])
     room = _text_room(texts, lying, canvas)
     if room is None or len(values) > MAX_VALUED_BARS or min(numbers) < 0:
@@ -402,7 +402,7 @@ def _numbers_of(values: Sequence[Value]) -> list[float]:
 
 
 def _text_room(texts: Sequence[str], lying: bool, canvas: Canvas) -> float | None:
-    """Which part of the bars' length must stay free for the values at their ends; None: there is no room."""
+    """Return which part of the bars' length must stay free for the values at their ends; None: there is no room."""
     wide = max(len(text) for text in texts) * LETTER
     if lying:
         part = (wide + 12) / max(canvas.width * 0.66 - 40, 1)
@@ -414,13 +414,13 @@ def _text_room(texts: Sequence[str], lying: bool, canvas: Canvas) -> float | Non
 
 
 def _band(bars: int) -> alt.Scale:
-    """Few bars would be slabs without more air between them."""
+    """Leave more air between few bars, which would be slabs without it."""
     air = 0.5 if bars <= 4 else 0.25
     return alt.Scale(paddingInner=air, paddingOuter=air / 2)
 
 
 def _lay(names: Sequence[str], series: int, canvas: Canvas) -> tuple[bool, int]:
-    """Whether bars lie, because their names are long or many, and how many places of bars there is room for."""
+    """Decide whether bars lie, because their names are long or many, and for how many places of bars there is room."""
     most = min(len(names), max(1, MAX_BARS // series))
     aside = LEGEND if series > 1 and not canvas.narrow else 0
     slot = (canvas.width - FRAME - aside) / most

@@ -34,7 +34,7 @@ class _Box(NamedTuple):
 
 
 def place_names(points: Sequence[tuple[float, float]], names: Sequence[str], *, width: float) -> list[Side | None]:
-    """The side on which each name has room; None: on none.
+    """Choose the side on which each name has room; None: on none.
 
     Args:
         points: Pixels from the left and from the top.

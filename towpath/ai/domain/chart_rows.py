@@ -46,23 +46,23 @@ class Answer:
 
     @property
     def times(self) -> list[int]:
-        """The dimensions that are dates or times."""
+        """Return the dimensions that are dates or times."""
         return [place for place in self.dimensions if self.columns[place].type.temporal]
 
     @property
     def quantities(self) -> list[int]:
-        """The dimensions that are numbers to be measured, such as a distance."""
+        """Return the dimensions that are numbers to be measured, such as a distance."""
         numeric = [place for place in self.dimensions if self.columns[place].type is DataType.NUMBER]
         return [place for place in numeric if not self.is_sequence(place)]
 
     @property
     def numbers(self) -> list[int]:
-        """All columns whose values are numbers, dimensions first."""
+        """Return all columns whose values are numbers, dimensions first."""
         numeric = [place for place in self.dimensions if self.columns[place].type is DataType.NUMBER]
         return numeric + self.measures
 
     def is_sequence(self, place: int) -> bool:
-        """Whether a column holds steps, such as the months 1 to 12."""
+        """Return whether a column holds steps, such as the months 1 to 12."""
         column = self.columns[place]
         if column.measure or column.type is not DataType.NUMBER:
             return False
@@ -72,23 +72,23 @@ class Answer:
         return whole and alone and len(set(values)) <= MAX_SEQUENCE
 
     def column(self, place: int) -> list[Any]:
-        """The values of a column."""
+        """Return the values of a column."""
         return [row[place] for row in self.rows]
 
     def label(self, *places: int) -> str:
-        """The names of columns, for people."""
+        """Return the names of columns, for people."""
         return cut(BETWEEN.join(make_drawable(self.columns[place].label) for place in places))
 
     def text(self, place: int, value: Any) -> str:
-        """A value as people read it, not cut."""
+        """Return a value as people read it, not cut."""
         return format_value(self.columns[place], value)
 
     def keys(self, places: Sequence[int]) -> list[Key]:
-        """What the rows have in some columns, in their order."""
+        """Return what the rows have in some columns, in their order."""
         return [tuple(row[place] for place in places) for row in self.rows]
 
     def names(self, places: Sequence[int]) -> dict[Key, str]:
-        """A text for each different key of `places`, each text only once, in the order of the rows."""
+        """Return a text for each different key of `places`, each text only once, in the order of the rows."""
         keys = list(dict.fromkeys(self.keys(places)))
         texts = [
             BETWEEN.join(self.text(place, value) for place, value in zip(places, key, strict=True)) for key in keys
@@ -96,7 +96,7 @@ class Answer:
         return dict(zip(keys, make_distinct(texts), strict=True))
 
     def like_measures(self) -> list[int]:
-        """The measures that can be read on one axis with the first."""
+        """Return the measures that can be read on one axis with the first."""
         first, *others = self.measures
         size = self._peak(first)
         return [first, *(place for place in others if size / LIKE_SIZES < self._peak(place) < size * LIKE_SIZES)]
@@ -124,12 +124,12 @@ def survey(columns: Sequence[ResultColumn], rows: Sequence[Row]) -> Answer:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value can be drawn to scale."""
+    """Return whether a value can be drawn to scale."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def make_drawable(text: str) -> str:
-    """A text on one line, without characters that cannot be seen or that turn the direction of others.
+    """Return a text on one line, without characters that cannot be seen or that turn the direction of others.
 
     A control character in a label would make the renderer abort the whole process. One beyond 16 bits, an emoji say, it
     takes for two, and refuses the half that is left where a label does not fit: such a one is shown as \ufffd.
@@ -144,12 +144,12 @@ def _drawable(character: str) -> str:
 
 
 def cut(text: str, most: int = MAX_LABEL) -> str:
-    """A text of at most `most` characters."""
+    """Cut a text to at most `most` characters."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def make_distinct(texts: Iterable[str]) -> list[str]:
-    """Texts for a chart, cut; one that is there already gets a number."""
+    """Cut texts for a chart, and number those that would be the same."""
     names: dict[str, None] = {}
     for text in texts:
         name = once = cut(text)
@@ -162,12 +162,12 @@ def make_distinct(texts: Iterable[str]) -> list[str]:
 
 
 def convert_to_utc(value: str) -> str:
-    """A date or a time in UTC, so that a browser anywhere shows the hours that the database told."""
+    """Write a date or a time in UTC, so that a browser anywhere shows the hours that the database holds."""
     return datetime.fromisoformat(value).replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
 
 
 def format_value(column: ResultColumn, value: Any) -> str:
-    """A value of a dimension as people read it; dates by the time frame that they are cut to."""
+    """Format a value of a dimension as people read it; dates by the time frame that they are cut to."""
     if value is None or value == "":
         return NOTHING
     if isinstance(value, bool):
@@ -193,7 +193,7 @@ def _moment_text(column: ResultColumn, moment: datetime) -> str:
 
 
 def format_amount(value: float) -> str:
-    """A measure's value as people read it: `58,665`, `12.64`, `0.00041`."""
+    """Format a measure's value as people read it: `58,665`, `12.64`, `0.00041`."""
     size = abs(value)
     if size >= 1e15 or 0 < size < 1e-4:
         return f"{value:.3g}"
@@ -205,7 +205,7 @@ def format_amount(value: float) -> str:
 
 
 def format_amounts(values: Sequence[float | None]) -> list[str]:
-    """Values that stand side by side, with as many decimals each as the largest needs; nothing for None."""
+    """Format values that stand side by side, with as many decimals each as the largest needs; nothing for None."""
     numbers = [value for value in values if value is not None]
     size = max((abs(value) for value in numbers), default=0)
     if size >= 1e15 or size < 1:

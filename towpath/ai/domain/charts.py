@@ -52,7 +52,7 @@ class UndrawableError(TowpathError):
 
 
 def read_rows(columns: Sequence[ResultColumn], csv: str) -> list[list[Any]]:
-    """The values of a stored result.
+    """Read the values of a stored result.
 
     Args:
         columns: What it consists of.
@@ -107,18 +107,18 @@ _READERS: dict[DataType, Callable[[str], Any]] = {
 
 
 def choose_chart(columns: Sequence[ResultColumn], rows: Sequence[Row], requested: ChartType | None) -> ChartType:
-    """The chart that is wanted if these rows make one, else the one that fits, else a table.
+    """Choose the chart that was asked for if these rows make one, else the one that fits, else a table.
 
     Args:
         columns: What the rows consist of.
         rows: As `read_rows` gives them.
-        wanted: What somebody asked for.
+        requested: What somebody asked for.
     """
     return _choose(survey(columns, rows), requested)
 
 
 def explain_undrawable(action: StoredAction, requested: ChartType | None) -> str | None:
-    """A sentence on why rows are not drawn as somebody wants it, and how instead; None: they are."""
+    """Explain why rows are not drawn as requested, and how instead; None: they are."""
     if requested is None or requested is ChartType.TABLE:
         return None
     answer = survey(action.columns, read_rows(action.columns, action.csv or ""))
@@ -141,12 +141,12 @@ def build_chart_spec(
     dark: bool = False,
     remark: str | None = None,
 ) -> dict[str, Any]:
-    """A Vega-Lite spec with its data, for a picture of exactly this size.
+    """Build a Vega-Lite spec with its data, for a picture of exactly this size.
 
     Args:
         columns: What the rows consist of.
         rows: As `read_rows` gives them; bars keep their order.
-        wanted: The chart that was asked for; another one if the rows do not make it.
+        requested: The chart that was asked for; another one if the rows do not make it.
         title: Above the chart.
         width: Pixels, all included.
         height: The same.
@@ -184,7 +184,7 @@ def build_chart_spec(
 
 
 def render_png(spec: dict[str, Any]) -> bytes:
-    """A picture of a spec; some 0.1 s of one core, the first one more. Nothing is fetched from anywhere."""
+    """Render a spec as PNG; some 0.1 s of one core, the first one more. Nothing is fetched from anywhere."""
     # Loading it takes 0.4 s, which processes that draw nothing shall not wait for.
     with using(Extra.CHARTS, PURPOSE):
         import vl_convert
@@ -193,7 +193,7 @@ def render_png(spec: dict[str, Any]) -> bytes:
 
 
 def render_svg(spec: dict[str, Any]) -> str:
-    """The same as SVG, with its texts as texts."""
+    """Render a spec as SVG, with its texts as texts."""
     with using(Extra.CHARTS, PURPOSE):
         import vl_convert
 
@@ -220,7 +220,7 @@ def _fitting(answer: Answer) -> ChartType:
 
 
 def _obstacle(kind: ChartType, answer: Answer) -> str | None:
-    """Why an answer cannot be drawn so; None: it can be."""
+    """Return why an answer cannot be drawn so; None: it can be."""
     if kind is ChartType.TABLE:
         return "it was asked for as a table"
     if not answer.rows:

@@ -19,7 +19,7 @@ NEAR = 0.75
 
 
 def describe_topics(content: Content, names: Sequence[str]) -> dict[str, str]:
-    """What is said of some topics: their own words, and the labels of their base's fields."""
+    """Describe topics: by their own words, and by the labels of their base's fields."""
     texts = {}
     for name in names:
         topic = content.topics[name]
@@ -31,7 +31,7 @@ def describe_topics(content: Content, names: Sequence[str]) -> dict[str, str]:
 
 
 def describe_field(content: Content, column: Column) -> str:
-    """What is said of a field: label, name, description, the view it is of."""
+    """Describe a field: label, name, description, the view it is of."""
     view_name, _, rest = column.name.partition(".")
     view = content.views[view_name]
     field = rest.partition("[")[0]
@@ -41,7 +41,7 @@ def describe_field(content: Content, column: Column) -> str:
 
 
 def select_fields(question: str, content: Content, topic: str, *, most: int) -> list[Column]:
-    """The fields of a topic that a question may be about.
+    """Select the fields of a topic that a question may be about.
 
     Args:
         question: In words.
@@ -65,7 +65,7 @@ def select_fields(question: str, content: Content, topic: str, *, most: int) -> 
 
 
 def select_constrained_fields(question: str, content: Content, topic: str) -> tuple[list[Column], list[Column]]:
-    """What a small model chooses from: the few measures and the few dimensions that a question may be about.
+    """Select what a small model chooses from: the few measures and dimensions that a question may be about.
 
     What follows `by`, `per`, `each` or `which` counts most for the dimensions; a number that a measure sums up is not
     something to tell it by.
@@ -86,20 +86,20 @@ def select_constrained_fields(question: str, content: Content, topic: str) -> tu
 
 
 def _nearest(places: list[int], scores: Mapping[int, float]) -> list[int]:
-    """Those that are about as near as the nearest one; all where nothing is near."""
+    """Return those that are about as near as the nearest one; all where nothing is near."""
     order = sorted(places, key=lambda place: -scores[place])
     least = scores[order[0]] * NEAR if order else 0.0
     return [place for place in order if scores[place] >= least]
 
 
 def find_values(question: str, content: Content, topic: str) -> list[str]:
-    """What a question seems to narrow its answer to: names, abbreviations, years, which are the words of no field."""
+    """Find what a question seems to narrow its answer to: names, abbreviations, years, which are no field's words."""
     fields = {word for column in list_fields(content, topic) for word in words_of(describe_field(content, column))}
     values = ("".join(groups) for groups in VALUE.findall(question))
     return [value for value in dict.fromkeys(values) if not fields.issuperset(words_of(value))]
 
 
 def has_field_names(question: str, content: Content, topic: str) -> bool:
-    """Whether a question names any field of a topic."""
+    """Return whether a question names any field of a topic."""
     texts = {column.name: describe_field(content, column) for column in list_fields(content, topic)}
     return any(score > 0 for _, score in rank(question, texts))

@@ -64,7 +64,7 @@ class Order:
 
 
 def read_order(question: str, measure: Column) -> Order:
-    """Which end of a measure a question wants first.
+    """Read which end of a measure a question wants first.
 
     `highest` and `fewest` say it; `best`, `worst`, `fastest` depend on what the measure means: much delay is bad, much
     revenue is good. The model may say so (`better`), else the measure's name does; where neither does, it is left
@@ -84,9 +84,9 @@ def read_order(question: str, measure: Column) -> Order:
     fast, slow = _first(words, FAST), _first(words, SLOW)
     judged = Order()
     if best or worst:
-        judged = _judged(best, worst, find_better_end(measure))
+        judged = _order_by(best, worst, find_better_end(measure))
     elif fast or slow:
-        judged = _judged(fast, slow, _faster_end(measure))
+        judged = _order_by(fast, slow, _faster_end(measure))
     if not (low or high):
         return judged
     stated = Order(descending=high is not None)
@@ -96,7 +96,7 @@ def read_order(question: str, measure: Column) -> Order:
 
 
 def find_better_end(measure: Column) -> Better | None:
-    """Which end of a measure is the good one; None: it cannot be told."""
+    """Find which end of a measure is the good one; None: it cannot be told."""
     if measure.better is not None:
         return measure.better
     text = _text(measure)
@@ -113,7 +113,7 @@ def find_better_end(measure: Column) -> Better | None:
 
 
 def note_undecided(word: str, measure: Column) -> str:
-    """What the reader is told where a question's order could not be decided."""
+    """Note for the reader that a question's order could not be decided."""
     return (
         f"It is not decided what “{word}” means for “{measure.label}”: whether the high or the low end is meant. The"
         " rows are sorted from high to low; ask for the highest or the lowest to be sure."
@@ -121,7 +121,7 @@ def note_undecided(word: str, measure: Column) -> str:
 
 
 def _traits(text: str) -> tuple[str, dict[bool, str]]:
-    """What is left of a question without `most reliable` and its like; and those: True for good ones, False for bad."""
+    """Take words such as `most reliable` out of a question: True for good ones, False for bad."""
     words_by_end: dict[bool, str] = {}
 
     def take(match: re.Match[str]) -> str:
@@ -134,8 +134,8 @@ def _traits(text: str) -> tuple[str, dict[bool, str]]:
     return TRAIT.sub(take, text), words_by_end
 
 
-def _judged(first: str | None, last: str | None, end: Better | None) -> Order:
-    """The order in which the good end (`first`) or the other (`last`) comes first."""
+def _order_by(first: str | None, last: str | None, end: Better | None) -> Order:
+    """Return the order in which the good end (`first`) or the other (`last`) comes first."""
     if end is None or (first and last):
         return Order(undecided=first or last)
     return Order(descending=(end is Better.HIGH) == (first is not None))

@@ -40,7 +40,7 @@ SMALL = "Choose the measure that the question asks for, and the field that it is
 def build_topic_prompt(
     question: str, texts: Mapping[str, str], form: dict[str, Any], earlier: Sequence[Turn]
 ) -> Prompt:
-    """Which topic a question is about.
+    """Build the question which topic a question is about.
 
     Args:
         question: In words.
@@ -66,7 +66,7 @@ def build_action_prompt(
     images: Sequence[ImagePart] = (),
     attempt: int = 1,
 ) -> Prompt:
-    """What to do next.
+    """Build the question what to do next.
 
     Args:
         question: In words.
@@ -98,7 +98,7 @@ def build_constrained_prompt(
     form: dict[str, Any],
     errors: Sequence[str],
 ) -> Prompt:
-    """The choice of a small model: short, and nothing to be led astray by."""
+    """Build the choice of a small model: short, and with nothing to be led astray by."""
     rejected = "".join(f"\nNot this way: {error}" for error in errors)
     lists = [
         "\n".join([f"{title}:", *(f"- {column.name}: {column.label}" for column in columns)])
@@ -146,7 +146,7 @@ def _describe_action(action: StoredAction) -> str:
 
 
 def _within(lines: Sequence[str], most: int) -> list[str]:
-    """The first lines that have room, none of them cut."""
+    """Return the first lines that have room, none of them cut."""
     fitting: list[str] = []
     for line in lines:
         most -= len(line) + 1

@@ -21,7 +21,7 @@ MAX_CELL = 80
 
 
 def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) -> tuple[str, int]:
-    """Rows as CSV with a head of labels, cut at 1,000 rows or 1 MiB.
+    """Write rows as CSV with a head of labels, cut at 1,000 rows or 1 MiB.
 
     Returns:
         The text, and how many of the rows it holds.
@@ -29,7 +29,7 @@ def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) ->
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([column.label for column in columns])
-    size = written = 0
+    size = row_count = 0
     for row in rows[:MAX_CSV_ROWS]:
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow([format_value(value) for value in row])
@@ -37,12 +37,12 @@ def write_csv(columns: Sequence[ResultColumn], rows: Sequence[Sequence[Any]]) ->
         if size > MAX_CSV_BYTES:
             break
         file.write(line.getvalue())
-        written += 1
-    return file.getvalue(), written
+        row_count += 1
+    return file.getvalue(), row_count
 
 
 def format_value(value: Any) -> str:
-    """A value as text; nothing for null, numbers without noise, dates as in ISO 8601."""
+    """Format a value as text; nothing for null, numbers without noise, dates as in ISO 8601."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -57,7 +57,7 @@ def format_value(value: Any) -> str:
 
 
 def write_markdown_table(columns: Sequence[ResultColumn], text: str, *, most: int = TABLE_ROWS) -> str:
-    """The first rows of a CSV as a Markdown table."""
+    """Write the first rows of a CSV as a Markdown table."""
     rows = list(csv.reader(io.StringIO(text)))[1 : most + 1]
     shown = [[cell.text for cell in row] for row in format_cells(columns, rows)]
     head = [_cell(column.label) for column in columns]
@@ -72,14 +72,14 @@ def _cell(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """A text within Markdown that shows its marks as they are."""
+    """Escape a text within Markdown, so that its marks are shown as they are."""
     for mark in "\\|`*_[]<>":
         text = text.replace(mark, f"\\{mark}")
     return text
 
 
 def write_plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str] = ()) -> str:
-    """The answer without a model's words: the rows themselves, which nobody can get wrong.
+    """Write the answer without a model's words: the rows themselves, which nobody can get wrong.
 
     Args:
         prompt: The question.
@@ -90,7 +90,7 @@ def write_plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str
     if action.rows == 0:
         return f"### {title}\n\nThe query brought no rows."
     table = write_markdown_table(action.columns, action.csv or "")
-    more = _left_out(action)
+    more = _describe_left_out(action)
     notes = "".join(f"\n\n{escape_markdown(note)}" for note in action.notes)
     names = ", ".join(f"“{_cell(name)}”" for name in left_out)
     whole = f"\n\nNot narrowed to {names}: the embedded model sets no filters." if left_out else ""
@@ -98,27 +98,27 @@ def write_plain_answer(prompt: str, action: StoredAction, left_out: Sequence[str
 
 
 def write_unfinished_answer(prompt: str, action: StoredAction, steps: int) -> str:
-    """The rows of the last query, where a model has come to no answer."""
+    """Write the rows of the last query, where a model has come to no answer."""
     explanation = f"The model came to no answer within {steps} steps. These are the rows of its last query."
     return f"{explanation}\n\n{write_plain_answer(prompt, action)}"
 
 
-def _left_out(action: StoredAction) -> str:
-    """What of a query's rows an answer's table does not show."""
+def _describe_left_out(action: StoredAction) -> str:
+    """Return what of a query's rows an answer's table does not show."""
     shown = min(TABLE_ROWS, len(list(csv.reader(io.StringIO(action.csv or "")))) - 1)
     more = describe_cut(action, shown)
     return "" if more is None else f"\n\n{more}."
 
 
 def make_title(columns: Sequence[ResultColumn]) -> str | None:
-    """What a result is called where nobody has named it: `Average departure delay by Airline`."""
+    """Name a result that nobody has named: `Average departure delay by Airline`."""
     numbers = ", ".join(column.label for column in columns if column.measure)
     by = ", ".join(column.label for column in columns if not column.measure)
     return f"{numbers} by {by}" if numbers and by else numbers or by or None
 
 
 def find_last_drawable(turns: Sequence[Turn]) -> tuple[StoredAction, ChartType | None] | None:
-    """The last query of a thread that brought rows, and the chart that was wanted of it since; None: there is none."""
+    """Find the last query of a thread that brought rows, and the chart requested of it since; None: there is none."""
     last: StoredAction | None = None
     chart: ChartType | None = None
     for turn in turns:

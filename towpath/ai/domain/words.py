@@ -7,30 +7,30 @@ from towpath.core.texts import format_count
 
 
 def describe_total(action: StoredAction) -> str:
-    """How many rows a query has in all: `3,323 rows`, `more than 1,000,000 rows`."""
+    """Say how many rows a query has in all: `3,323 rows`, `more than 1,000,000 rows`."""
     return format_count(action.rows, "row") if action.exact else f"more than {format_count(action.rows, 'row')}"
 
 
 def describe_rows(action: StoredAction) -> str:
-    """What a query brought: `16 rows`, or `the first 500 of 3,323 rows`, where its limit has cut off the rest."""
+    """Describe what a query brought: `16 rows`, or `the first 500 of 3,323 rows`, where its limit cuts off the rest."""
     if not action.limited:
         return format_count(action.rows, "row")
     return f"the first {action.brought or 0:,} of {describe_total(action)}"
 
 
 def describe_cut(action: StoredAction, shown: int) -> str | None:
-    """A remark where there are fewer rows to see than a query has; None: all are there."""
+    """Remark that there are fewer rows to see than a query has; None: all are there."""
     if action.exact and shown >= action.rows:
         return None
     return f"The first {shown:,} of {describe_total(action)}"
 
 
 def note_missing_rows(action: StoredAction, stored: int) -> list[str]:
-    """Sentences on what of a query's rows is left out.
+    """Note in sentences what of a query's rows is left out.
 
     Args:
         action: The query.
-        kept: How many rows its CSV has.
+        stored: How many rows its CSV has.
     """
     notes = []
     brought = action.rows if action.brought is None else action.brought

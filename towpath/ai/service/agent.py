@@ -33,7 +33,7 @@ from towpath.core.texts import format_count, shorten
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import DeliveryRef, JobRef
 from towpath.llm.types import Answer
-from towpath.webhooks.store.deliveries import progress_queued
+from towpath.webhooks.store.deliveries import find_queued_progress
 
 MAX_FIELDS = 300
 MAX_ERRORS = 3
@@ -61,7 +61,7 @@ class Agent:
         known = next((a for a in run.actions if (a.attempt, a.step) == (task.ref.attempt, task.step)), None)
         if known is not None:
             async with self._database.transaction() as connection:
-                return known, await progress_queued(connection, task.ref, known.number)
+                return known, await find_queued_progress(connection, task.ref, known.number)
         _assert_some_query_works(run)
         action = await self._next_action(run, task)
         summary = action.message if action.type is ActionType.SUMMARIZE else None
@@ -89,7 +89,7 @@ class Agent:
         return await (self._constrained_action(run, task.step) if is_small else self._model_action(run, task))
 
     def _redraw(self, run: AgentRun, step: int) -> StoredAction | None:
-        """A question that only wants the last rows drawn otherwise needs no query and no model."""
+        """Draw the last rows otherwise, where a question wants no more: that needs no query and no model."""
         chart, drawable = find_requested_chart(run.params.prompt), find_last_drawable(run.earlier)
         if chart is None or drawable is None:
             return None

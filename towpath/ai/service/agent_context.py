@@ -44,7 +44,7 @@ from towpath.documents.sources import cut_sources
 from towpath.jobs.params import params_of
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.types import JobRef, JobWarning
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 from towpath.llm.types import Answer, ImagePart, Prompt
 from towpath.net.http import GuardedClient
 from towpath.secrets.vault import Vault
@@ -123,7 +123,7 @@ class AgentContext:
 
     Args:
         database: Jobs, models, connections.
-        asker: The language models.
+        llm_gateway: The language models.
         vault: Opens connections.
         guard: Which hosts a database may be on.
         root: The folder of DuckDB files.
@@ -131,10 +131,17 @@ class AgentContext:
     """
 
     def __init__(
-        self, database: Database, asker: Asker, vault: Vault, *, guard: GuardedClient, root: Path | None, seconds: float
+        self,
+        database: Database,
+        llm_gateway: LlmGateway,
+        vault: Vault,
+        *,
+        guard: GuardedClient,
+        root: Path | None,
+        seconds: float,
     ) -> None:
         self.database = database
-        self.asker = asker
+        self.llm_gateway = llm_gateway
         self._vault = vault
         self._guard = guard
         self._root = root
@@ -172,7 +179,7 @@ class AgentContext:
         topic = details.topic or params.topic_name
         if topic is not None and topic not in content.topics:
             raise JobFaultError(f"the model has no topic {topic}", code=ErrorCode.TOPIC_NOT_FOUND)
-        texts, images = await self.asker.sources(ref.organization, params.attachment_ids)
+        texts, images = await self.llm_gateway.sources(ref.organization, params.attachment_ids)
         cut = cut_sources(texts, ATTACHED_CHARACTERS)
         return AgentRun(ref, params, actions, topic, earlier, database_row, content, texts, images, cut)
 
@@ -184,15 +191,15 @@ class AgentContext:
             JobFaultError: It gives no usable answer.
         """
         try:
-            return await self.asker.ask(run.ref, run.params.llm, prompt)
+            return await self.llm_gateway.ask(run.ref, run.params.llm, prompt)
         except ModelError as error:
             if error.retryable:
                 raise
             raise JobFaultError(error.detail, code=ErrorCode.MODEL_ERROR) from error
 
     def is_small(self, run: AgentRun) -> bool:
-        """Whether the job's model is a small one, which chooses among few things and writes nothing."""
-        return self.asker.catalog.is_small(run.params.llm)
+        """Return whether the job's model is a small one, which chooses among few things and writes nothing."""
+        return self.llm_gateway.catalog.is_small(run.params.llm)
 
     async def choose_topic(self, run: AgentRun) -> tuple[str, Answer | None]:
         """Choose the topic that a question is about; the model is asked only where there is a choice.
@@ -309,7 +316,7 @@ class AgentContext:
             raise await self._unavailable_error(run.ref, error) from error
         finally:
             await opened.close()
-        await self.asker.patience.answered(run.ref, DATABASE)
+        await self.llm_gateway.patience.note_answer(run.ref, DATABASE)
         return result.rows
 
     async def _count(self, opened: SourceDatabase, run: AgentRun, query: Query) -> int | None:
@@ -334,7 +341,7 @@ class AgentContext:
 
     async def _unavailable_error(self, ref: JobRef, error: UnavailableError) -> TowpathError:
         """Return what to raise for a database that does not answer now."""
-        judged = await self.asker.patience.judge(ref, "the database", DATABASE, error)
+        judged = await self.llm_gateway.patience.judge(ref, "the database", DATABASE, error)
         return judged if judged.retryable else JobFaultError(judged.detail, code=ErrorCode.QUERY_EXECUTION_ERROR)
 
 

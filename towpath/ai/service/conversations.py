@@ -39,7 +39,7 @@ class Question:
 
     @property
     def state(self) -> AiState:
-        """Where it stands, in the words of its API."""
+        """Return where it stands, in the words of its API."""
         return to_ai_state(self.job.state, self.job.phase)
 
 

@@ -43,7 +43,7 @@ class ModelList:
 
 
 async def find_base(parts: AiParts, caller: Principal, body: ModelBody) -> ModelBody | JobRow:
-    """Complete a body with what a SHARED model is made over where it does not say: its connection's schema model.
+    """Fill in what a SHARED model is made over where its body does not say: its connection's schema model.
 
     Returns:
         The body; where there is no schema model yet, the job that reads one.

@@ -25,12 +25,12 @@ from towpath.ai.types import (
     AiJobBody,
     AiParams,
     Attachment,
+    ConversationBase,
     GenerateQueryBody,
     ModelKind,
     PickTopicBody,
     QuestionBody,
     StoredAction,
-    ThreadHead,
     to_public_code,
 )
 from towpath.core.errors import (
@@ -51,7 +51,8 @@ from towpath.jobs.types import JobState
 from towpath.llm.service import make_attachment
 from towpath.llm.store.attachments import add_attachments
 from towpath.llm.store.tables import AttachmentRow
-from towpath.webhooks.store.endpoints import Target, add_target
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import JobEndpoint
 
 MAX_ATTACHED_BYTES = 10 << 20
 MAX_NAME = 80
@@ -74,9 +75,9 @@ class QuestionDraft:
     """
 
     job: JobRow
-    thread: ThreadHead
+    thread: ConversationBase
     files: Sequence[AttachmentRow] = ()
-    target: Target | None = None
+    target: JobEndpoint | None = None
 
 
 def assert_prompt(prompt: str) -> None:
@@ -143,6 +144,12 @@ async def assert_askable(
 async def check_question(parts: AiParts, caller: Principal, body: AiJobBody, user_id: UUID | None) -> UUID | None:
     """Check who asks and what is asked, before anything else of a request is read.
 
+    Args:
+        parts: The façade's parts.
+        caller: Who asks.
+        body: The question.
+        user_id: As whom; None: as the caller.
+
     Returns:
         The user as whom the caller acts; None: the organization.
 
@@ -158,9 +165,16 @@ async def check_question(parts: AiParts, caller: Principal, body: AiJobBody, use
 
 
 async def draft_question(
-    parts: AiParts, caller: Principal, body: AiJobBody, *, user: UUID | None, target: Target | None
+    parts: AiParts, caller: Principal, body: AiJobBody, *, user: UUID | None, target: JobEndpoint | None
 ) -> QuestionDraft:
-    """Make the job of a checked question, with its thread and its files.
+    """Make the job of a checked question, with its conversation and its files; nothing is stored yet.
+
+    Args:
+        parts: The façade's parts.
+        caller: Who asks.
+        body: The question.
+        user: As whom it is asked, see `check_question`.
+        target: Where its end is announced; None: nowhere.
 
     Raises:
         NotFoundError: No such conversation.
@@ -175,7 +189,7 @@ async def draft_question(
         await _read_attachment(parts, caller.organization, place, attachment)
         for place, attachment in enumerate(body.attachments)
     ]
-    thread = _thread_head(caller, body, body.conversation_id or uuid4(), user)
+    thread = _draft_conversation(caller, body, body.conversation_id or uuid4(), user)
     job = _question_job(parts, caller, body, thread.id, user, [file.id for file in files])
     return QuestionDraft(job, thread, files, target)
 
@@ -196,7 +210,7 @@ async def accept_question(database: Database, connection: Connection, draft: Que
     await create_ai_job(connection, draft.job, draft.thread, most=max_jobs)
     stored = await lock_job(connection, draft.job.organization, draft.job.id)
     if draft.target is not None:
-        await add_target(connection, draft.job.id, draft.target)
+        await add_job_endpoint(connection, draft.job.id, draft.target)
     if draft.files:
         # Before the commit: a job must not be seen without its files.
         await add_attachments(database, draft.files)
@@ -217,7 +231,7 @@ async def ask_in_thread(parts: AiParts, caller: Principal, conversation_id: UUID
     body = AiJobBody(model_id=thread.model_id, branch_id=thread.branch_id, prompt=prompt)
     await assert_askable(database, caller.organization, body.model_id, body.branch_id)
     job = _question_job(parts, caller, body, thread.id, caller.user_id or thread.user_id, [])
-    draft = QuestionDraft(job, _thread_head(caller, body, thread.id, thread.user_id))
+    draft = QuestionDraft(job, _draft_conversation(caller, body, thread.id, thread.user_id))
     async with database.joined() as (inside, connection):
         return await accept_question(inside, connection, draft, max_jobs=parts.max_jobs(caller.organization))
 
@@ -246,8 +260,8 @@ def _question_job(
     )
 
 
-def _thread_head(caller: Principal, body: AiJobBody, thread_id: UUID, user: UUID | None) -> ThreadHead:
-    return ThreadHead(
+def _draft_conversation(caller: Principal, body: AiJobBody, thread_id: UUID, user: UUID | None) -> ConversationBase:
+    return ConversationBase(
         id=thread_id,
         organization=caller.organization,
         user_id=user,

@@ -16,15 +16,15 @@ from towpath.secrets.vault import Vault
 
 
 def seal_config(vault: Vault, config: DatabaseConfig) -> bytes:
-    """A configuration, sealed."""
+    """Encrypt a configuration."""
     return vault.seal(config.model_dump_json())
 
 
 def open_config(vault: Vault, row: ConnectionRow) -> DatabaseConfig:
-    """How a connection is reached.
+    """Decrypt how a connection is reached.
 
     Raises:
-        Unavailable: It was sealed with a key that is not here.
+        UnavailableError: It was sealed with a key that is not here.
     """
     return DatabaseConfig.model_validate_json(vault.open(row.config))
 
@@ -46,7 +46,7 @@ async def ensure_connection(database: Database, row: ConnectionRow) -> None:
 
 
 async def get_connection(database: Database, organization: str, connection_id: UUID) -> ConnectionRow:
-    """One connection.
+    """Load one connection.
 
     Raises:
         NotFoundError: It is not there, was deleted, or is another organization's.
@@ -64,7 +64,7 @@ async def get_connection(database: Database, organization: str, connection_id: U
 
 
 async def list_connections(database: Database, organization: str) -> Sequence[ConnectionRow]:
-    """All connections, in the order of their making."""
+    """List all connections, the oldest first."""
     query = select(ConnectionRow).where(
         ConnectionRow.organization == organization, col(ConnectionRow.deleted_at).is_(None)
     )

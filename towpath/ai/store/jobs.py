@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Json
 
 from towpath.ai.store.tables import AiJobRow
-from towpath.ai.types import StoredAction, ThreadHead
+from towpath.ai.types import ConversationBase, StoredAction
 from towpath.core.errors import ConflictError
 from towpath.db.engine import Connection
 from towpath.jobs.store.jobs import add_progress, append_event, create_job, lock_job
@@ -21,7 +21,7 @@ from towpath.webhooks.store.deliveries import queue_progress
 ACTIVE_ALREADY = "the conversation has an active job; wait for it, or cancel it"
 
 
-async def create_ai_job(connection: Connection, job: JobRow, thread: ThreadHead, *, most: int = 0) -> None:
+async def create_ai_job(connection: Connection, job: JobRow, thread: ConversationBase, *, most: int = 0) -> None:
     """Accept a job with its thread, new or not, in the caller's transaction; `most` as for `create_job`.
 
     Raises:

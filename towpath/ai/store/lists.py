@@ -80,6 +80,16 @@ async def list_ai_jobs(
 ) -> tuple[list[tuple[JobRow, AiJobRow]], int]:
     """List jobs, newest first.
 
+    Args:
+        database: Where they are.
+        organization: Whose.
+        user_id: The person who must have asked; None: anybody of the organization.
+        state: Only those that stand here.
+        conversation_id: Only those of this conversation.
+        model_id: Only those asked of this model.
+        before: Where the page before ended.
+        limit: How many, at most.
+
     Returns:
         The page, and how many there are in all.
     """

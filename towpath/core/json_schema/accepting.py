@@ -9,13 +9,13 @@ from urllib.parse import unquote
 
 from towpath.core.errors import BadInputError, TooLargeError
 from towpath.core.json_schema.checking import UncheckableError, meta_errors_of
-from towpath.core.json_schema.patterns import BadPatternError, compiled
+from towpath.core.json_schema.patterns import BadPatternError, compile_pattern
 
 MAX_SCHEMAS = 40_000
 MAX_LEVELS = 60
 MAX_INSTRUCTIONS = 1_000_000
 """Of all patterns of a schema together; compiling them takes about a third of a second."""
-ONE = frozenset(
+SINGLE = frozenset(
     {
         "additionalItems",
         "additionalProperties",
@@ -39,7 +39,7 @@ REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 NAMES = ("$anchor", "$dynamicAnchor")
 DRAFT = re.compile(r"https?://json-schema\.org/(draft/(2019-09|2020-12)|draft-0[3467])/schema#?")
 ANCHOR = re.compile(r"[A-Za-z_][-A-Za-z0-9._]*")
-SHOWN = 80
+MAX_QUOTED = 80
 
 Node = Mapping[str, Any]
 
@@ -61,8 +61,8 @@ def check_schema(schema: Mapping[str, Any], *, field: str) -> None:
     except UncheckableError as error:
         raise BadInputError(f"{field}: too large, or nested too deeply, to be checked", field=field) from error
     for each in errors:
-        place = "".join(f".{part}" for part in each.absolute_path)
-        raise BadInputError(f"{field}{place}: no JSON Schema: {each.message}"[:300], field=f"{field}{place}"[:200])
+        path = "".join(f".{part}" for part in each.absolute_path)
+        raise BadInputError(f"{field}{path}: no JSON Schema: {each.message}"[:300], field=f"{field}{path}"[:200])
 
 
 def check_references(schema: Mapping[str, Any], *, field: str) -> None:
@@ -91,18 +91,18 @@ class _Look:
 
     def all(self) -> None:
         self._visit(self._root, self._field, 0)
-        done = 0
-        while done < len(self._references):
-            node, word, target = self._references[done]
-            done += 1
-            place = f"{self._paths[id(node)]}.{word}"
-            found = self._found(target, place)
-            if isinstance(found, Mapping):
+        visited = 0
+        while visited < len(self._references):
+            node, word, target = self._references[visited]
+            visited += 1
+            path = f"{self._paths[id(node)]}.{word}"
+            referenced = self._resolve(target, path)
+            if isinstance(referenced, Mapping):
                 # What stands at a place where no schema would be looked for is one by this.
-                self._visit(found, f"{self._field}{target[1:].replace('/', '.')}", 0)
-                self._next[id(node)].append(id(found))
-            elif not isinstance(found, bool):
-                raise self._bad(place, f"{target[:SHOWN]!r} leads to no schema")
+                self._visit(referenced, f"{self._field}{target[1:].replace('/', '.')}", 0)
+                self._next[id(node)].append(id(referenced))
+            elif not isinstance(referenced, bool):
+                raise self._bad(path, f"{target[:MAX_QUOTED]!r} leads to no schema")
         self._assert_ends()
 
     def _visit(self, node: Node, path: str, level: int) -> None:
@@ -114,9 +114,9 @@ class _Look:
             raise TooLargeError(f"{self._field}: more than {MAX_SCHEMAS:,} schemas")
         self._paths[id(node)], self._nodes[id(node)], self._next[id(node)] = path[:1000], node, []
         self._keywords(node, path)
-        for word, place, inner in _inside(node):
+        for word, below, inner in _inside(node):
             if isinstance(inner, Mapping):
-                self._visit(inner, f"{path}.{place}", level + 1)
+                self._visit(inner, f"{path}.{below}", level + 1)
                 if word in IN_PLACE:
                     self._next[id(node)].append(id(inner))
 
@@ -125,7 +125,7 @@ class _Look:
             if word in node:
                 target = node[word]
                 if not isinstance(target, str) or not target.startswith("#"):
-                    raise self._bad(f"{path}.{word}", f"{_shown(target)} leads out of the schema; nothing is fetched")
+                    raise self._bad(f"{path}.{word}", f"{_show(target)} leads out of the schema; nothing is fetched")
                 self._references.append((node, word, target))
         self._names(node, path)
         if isinstance(node.get("pattern"), str):
@@ -137,9 +137,9 @@ class _Look:
     def _names(self, node: Node, path: str) -> None:
         if node.get("$id", "#") not in {"", "#"}:
             reason = "is a name beyond the schema, which is none here: leave it out"
-            raise self._bad(f"{path}.$id", f"{_shown(node['$id'])} {reason}")
+            raise self._bad(f"{path}.$id", f"{_show(node['$id'])} {reason}")
         if "$schema" in node and not (isinstance(node["$schema"], str) and DRAFT.fullmatch(node["$schema"])):
-            raise self._bad(f"{path}.$schema", f"{_shown(node['$schema'])} is no known draft of JSON Schema")
+            raise self._bad(f"{path}.$schema", f"{_show(node['$schema'])} is no known draft of JSON Schema")
         if node.get("$vocabulary"):
             raise self._bad(f"{path}.$vocabulary", "vocabularies are not taken")
         for word in NAMES:
@@ -147,52 +147,50 @@ class _Look:
                 continue
             name = node[word]
             if not isinstance(name, str) or not ANCHOR.fullmatch(name):
-                raise self._bad(f"{path}.{word}", f"{_shown(name)} is no name within the schema")
+                raise self._bad(f"{path}.{word}", f"{_show(name)} is no name within the schema")
             if self._anchors.setdefault(name, node) is not node:
-                raise self._bad(f"{path}.{word}", f"{name[:SHOWN]!r} names two places")
+                raise self._bad(f"{path}.{word}", f"{name[:MAX_QUOTED]!r} names two places")
 
     def _pattern(self, pattern: str, path: str) -> None:
         try:
-            self._instructions += compiled(pattern).size
+            self._instructions += compile_pattern(pattern).size
         except BadPatternError as error:
-            raise self._bad(path, f"{pattern[:SHOWN]!r} cannot be run: {error}") from error
+            raise self._bad(path, f"{pattern[:MAX_QUOTED]!r} cannot be run: {error}") from error
         if self._instructions > MAX_INSTRUCTIONS:
             raise self._bad(path, "the patterns of the schema are too large together")
 
-    def _found(self, target: str, place: str) -> Any:
+    def _resolve(self, target: str, path: str) -> Any:
         """Return what a local reference leads to, by the rules of JSON pointers."""
         pointer = unquote(target[1:])
         if pointer and not pointer.startswith("/"):
             if pointer not in self._anchors:
-                raise self._bad(place, f"{target[:SHOWN]!r} leads nowhere")
+                raise self._bad(path, f"{target[:MAX_QUOTED]!r} leads nowhere")
             return self._anchors[pointer]
-        found: Any = self._root
+        node: Any = self._root
         for part in pointer.split("/")[1:]:
             try:
-                found = (
-                    found[int(part)] if isinstance(found, list) else found[part.replace("~1", "/").replace("~0", "~")]
-                )
+                node = node[int(part)] if isinstance(node, list) else node[part.replace("~1", "/").replace("~0", "~")]
             except (LookupError, ValueError, TypeError) as error:
-                raise self._bad(place, f"{target[:SHOWN]!r} leads nowhere") from error
-        return found
+                raise self._bad(path, f"{target[:MAX_QUOTED]!r} leads nowhere") from error
+        return node
 
     def _assert_ends(self) -> None:
         """Refuse a way from a schema to itself on which no value gets smaller."""
-        done: set[int] = set()
+        finished: set[int] = set()
         for start in self._next:
-            if start in done:
+            if start in finished:
                 continue
             way, on_way = [(start, iter(self._next[start]))], {start}
             while way:
-                here, more = way[-1]
-                following = next(more, None)
+                here, successors = way[-1]
+                following = next(successors, None)
                 if following is None:
-                    done.add(here)
+                    finished.add(here)
                     on_way.discard(here)
                     way.pop()
                 elif following in on_way:
                     raise self._bad(self._paths[here], "refers to itself without end")
-                elif following not in done:
+                elif following not in finished:
                     way.append((following, iter(self._next[following])))
                     on_way.add(following)
 
@@ -202,14 +200,14 @@ class _Look:
 
 def _inside(node: Node) -> Iterator[tuple[str, str, Any]]:
     """The schemas within a schema: keyword, place below the schema, and what stands there."""
-    for word, told in node.items():
-        if word in NAMED and isinstance(told, Mapping):
-            yield from ((word, f"{word}.{name}", inner) for name, inner in told.items())
-        elif word in LISTS and isinstance(told, list):
-            yield from ((word, f"{word}.{number}", inner) for number, inner in enumerate(told))
-        elif word in ONE:
-            yield word, word, told
+    for word, value in node.items():
+        if word in NAMED and isinstance(value, Mapping):
+            yield from ((word, f"{word}.{name}", inner) for name, inner in value.items())
+        elif word in LISTS and isinstance(value, list):
+            yield from ((word, f"{word}.{number}", inner) for number, inner in enumerate(value))
+        elif word in SINGLE:
+            yield word, word, value
 
 
-def _shown(value: Any) -> str:
-    return repr(value if isinstance(value, str | int | float | bool) else type(value).__name__)[:SHOWN]
+def _show(value: Any) -> str:
+    return repr(value if isinstance(value, str | int | float | bool) else type(value).__name__)[:MAX_QUOTED]

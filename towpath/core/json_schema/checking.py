@@ -19,7 +19,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from towpath.core.errors import BadInputError
-from towpath.core.json_schema.patterns import BadPatternError, Pattern, compiled
+from towpath.core.json_schema.patterns import BadPatternError, Pattern, compile_pattern
 
 MAX_WORK = 200_000_000
 MAX_LEVELS = 120
@@ -129,12 +129,12 @@ def meta_errors_of(schema: Any, *, most: int = 1) -> list[ValidationError]:
 
 def _errors(data: Any, resource: Any, registry: Any, most: int) -> list[ValidationError]:
     token = _WORK.set(_Work())
-    found: list[ValidationError] = []
+    errors: list[ValidationError] = []
     try:
         # With a registry of its own nothing is fetched; crawled, so that no anchor is looked for twice.
         for error in _BOUNDED(resource.contents, registry=registry.crawl()).iter_errors(data):
-            found.append(error)
-            if len(found) >= most:
+            errors.append(error)
+            if len(errors) >= most:
                 break
     except BadPatternError as error:
         raise UncheckableError(f"the schema has a pattern that cannot be run: {error}"[:300]) from error
@@ -146,7 +146,7 @@ def _errors(data: Any, resource: Any, registry: Any, most: int) -> list[Validati
         raise _too_deep() from error
     finally:
         _WORK.reset(token)
-    return found
+    return errors
 
 
 def _too_deep() -> UncheckableError:
@@ -155,7 +155,7 @@ def _too_deep() -> UncheckableError:
     )
 
 
-def _counted(word: str, keyword: Keyword) -> Keyword:
+def _count_work(word: str, keyword: Keyword) -> Keyword:
     """Return a keyword that spends what it takes."""
     shallow = word in APPLICATORS
 
@@ -169,8 +169,8 @@ def _counted(word: str, keyword: Keyword) -> Keyword:
             items = len(instance) if isinstance(instance, dict | list) else 0
             work.spend(KEYWORD + STEP * (items + entries) + (0 if shallow else work.weight(value)))
             # What `false` refuses, and what a reference leads to may be that, is written without a keyword of its own.
-            written = _falses(value) + (0 if shallow else 1)
-            work.spend(written * work.weight(instance) if written else 0)
+            errors = _falses(value) + (0 if shallow else 1)
+            work.spend(errors * work.weight(instance) if errors else 0)
             for error in keyword(validator, value, instance, schema) or ():
                 work.spend(KEYWORD + work.weight(instance))
                 yield error
@@ -185,18 +185,18 @@ def _falses(value: Any) -> int:
     return sum(each is False for each in inside)
 
 
-def _found(pattern: Any, text: str) -> bool:
+def _matches(pattern: Any, text: str) -> bool:
     work = _WORK.get()
-    made = work.patterns.get(pattern)
-    if made is None:
-        made = work.patterns[pattern] = compiled(pattern)
-        work.spend(COMPILED * made.size)
-    work.spend(KEYWORD + made.steps(text) // PATTERN_SHARE)
-    return made.found_in(text)
+    compiled = work.patterns.get(pattern)
+    if compiled is None:
+        compiled = work.patterns[pattern] = compile_pattern(pattern)
+        work.spend(COMPILED * compiled.size)
+    work.spend(KEYWORD + compiled.steps(text) // PATTERN_SHARE)
+    return compiled.found_in(text)
 
 
 def _pattern(validator: Any, pattern: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if validator.is_type(instance, "string") and not _found(pattern, instance):
+    if validator.is_type(instance, "string") and not _matches(pattern, instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
@@ -204,19 +204,21 @@ def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: An
     if validator.is_type(instance, "object"):
         for pattern, subschema in patterns.items():
             for name, value in instance.items():
-                if _found(pattern, name):
+                if _matches(pattern, name):
                     yield from validator.descend(value, subschema, path=name, schema_path=pattern)
 
 
-def _additional_properties(validator: Any, told: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+def _additional_properties(validator: Any, subschema: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
     if not validator.is_type(instance, "object"):
         return
     known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-    extras = [name for name in instance if name not in known and not any(_found(pattern, name) for pattern in patterns)]
-    if validator.is_type(told, "object"):
+    extras = [
+        name for name in instance if name not in known and not any(_matches(pattern, name) for pattern in patterns)
+    ]
+    if validator.is_type(subschema, "object"):
         for name in extras:
-            yield from validator.descend(instance[name], told, path=name)
-    elif not told and extras:
+            yield from validator.descend(instance[name], subschema, path=name)
+    elif not subschema and extras:
         yield ValidationError(_unexpected("Additional properties", [repr(name) for name in extras]))
 
 
@@ -246,37 +248,45 @@ def _multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Itera
             yield ValidationError(f"{instance!r} is not a multiple of {step}")
 
 
-def _unevaluated_properties(validator: Any, told: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+def _unevaluated_properties(validator: Any, subschema: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
     if validator.is_type(instance, "object"):
-        known = _evaluated(validator, instance, schema)
-        wrong = [repr(name) for name in instance if name not in known and not _fits(validator, instance[name], told)]
+        evaluated = _evaluated(validator, instance, schema)
+        wrong = [
+            repr(name) for name in instance if name not in evaluated and not _fits(validator, instance[name], subschema)
+        ]
         if wrong:
             yield ValidationError(_unexpected("Unevaluated properties", wrong))
 
 
-def _unevaluated_items(validator: Any, told: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+def _unevaluated_items(validator: Any, subschema: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
     if validator.is_type(instance, "array"):
-        known = _evaluated_items(validator, instance, schema)
-        wrong = [repr(item) for at, item in enumerate(instance) if at not in known and not _fits(validator, item, told)]
+        evaluated = _evaluated_items(validator, instance, schema)
+        wrong = [
+            repr(item)
+            for at, item in enumerate(instance)
+            if at not in evaluated and not _fits(validator, item, subschema)
+        ]
         if wrong:
             yield ValidationError(_unexpected("Unevaluated items", wrong))
 
 
-def _unexpected(what: str, named: Sequence[str]) -> str:
-    return f"{what} are not allowed ({', '.join(named)} {'was' if len(named) == 1 else 'were'} unexpected)"
+def _unexpected(what: str, items: Sequence[str]) -> str:
+    return f"{what} are not allowed ({', '.join(items)} {'was' if len(items) == 1 else 'were'} unexpected)"
 
 
 def _evaluated(validator: Any, instance: Mapping[str, Any], schema: Any) -> set[str]:
     """The properties that a schema and what applies in its place look at; the library's own uses Python's patterns."""
     if not isinstance(schema, Mapping):
         return set()
-    found = {name for name in schema.get("properties", {}) if name in instance}
+    evaluated = {name for name in schema.get("properties", {}) if name in instance}
     for word in ("additionalProperties", "unevaluatedProperties"):
         if word in schema:
-            found.update(name for name, value in instance.items() if _fits(validator, value, schema[word]))
+            evaluated.update(name for name, value in instance.items() if _fits(validator, value, schema[word]))
     for pattern in schema.get("patternProperties", {}):
-        found.update(name for name in instance if _found(pattern, name))
-    return found.union(*(_evaluated(inner, instance, told) for inner, told in _in_place(validator, instance, schema)))
+        evaluated.update(name for name in instance if _matches(pattern, name))
+    return evaluated.union(
+        *(_evaluated(inner, instance, inner_schema) for inner, inner_schema in _in_place(validator, instance, schema))
+    )
 
 
 def _evaluated_items(validator: Any, instance: Sequence[Any], schema: Any) -> set[int]:
@@ -285,12 +295,12 @@ def _evaluated_items(validator: Any, instance: Sequence[Any], schema: Any) -> se
         return set()
     if "items" in schema:
         return set(range(len(instance)))
-    found = set(range(len(schema.get("prefixItems", []))))
+    evaluated = set(range(len(schema.get("prefixItems", []))))
     for word in ("contains", "unevaluatedItems"):
         if word in schema:
-            found.update(at for at, item in enumerate(instance) if _fits(validator, item, schema[word]))
+            evaluated.update(at for at, item in enumerate(instance) if _fits(validator, item, schema[word]))
     inside = _in_place(validator, instance, schema)
-    return found.union(*(_evaluated_items(inner, instance, told) for inner, told in inside))
+    return evaluated.union(*(_evaluated_items(inner, instance, inner_schema) for inner, inner_schema in inside))
 
 
 def _in_place(validator: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
@@ -300,11 +310,13 @@ def _in_place(validator: Any, instance: Any, schema: Mapping[str, Any]) -> Itera
             target = validator._resolver.lookup(schema[word])
             yield validator.evolve(schema=target.contents, _resolver=target.resolver), target.contents
     if isinstance(instance, Mapping):
-        yield from ((validator, told) for name, told in schema.get("dependentSchemas", {}).items() if name in instance)
+        yield from (
+            (validator, inner) for name, inner in schema.get("dependentSchemas", {}).items() if name in instance
+        )
     for word in ("allOf", "oneOf", "anyOf"):
-        for told in schema.get(word, []):
-            if _fits(validator, instance, told):
-                yield validator, told
+        for inner in schema.get(word, []):
+            if _fits(validator, instance, inner):
+                yield validator, inner
     if "if" in schema:
         fits = _fits(validator, instance, schema["if"])
         for word in ("if", "then") if fits else ("else",):
@@ -320,8 +332,8 @@ def _evolve(self: Any, **changes: Any) -> Any:
     """Return a validator for a part of a schema: always a bounded one, whatever `$schema` the part names."""
     schema = changes.get("schema", self.schema)
     _WORK.get().spend(SUBSCHEMA + 10 * (len(schema) if isinstance(schema, Mapping) else 0))
-    kept = {"schema": self.schema, "registry": self._registry, "_resolver": self._resolver}
-    return _BOUNDED(**{**kept, **changes})
+    current = {"schema": self.schema, "registry": self._registry, "_resolver": self._resolver}
+    return _BOUNDED(**{**current, **changes})
 
 
 _OWN: dict[str, Keyword] = {
@@ -334,7 +346,7 @@ _OWN: dict[str, Keyword] = {
     "uniqueItems": _unique_items,
 }
 _KEYWORDS: dict[str, Any] = {
-    word: _counted(word, _OWN.get(word) or keyword) for word, keyword in Draft202012Validator.VALIDATORS.items()
+    word: _count_work(word, _OWN.get(word) or keyword) for word, keyword in Draft202012Validator.VALIDATORS.items()
 }
 _BOUNDED: Any = extend(Draft202012Validator, validators=_KEYWORDS)  # type: ignore[no-untyped-call]
 _BOUNDED.evolve = _evolve

@@ -58,21 +58,21 @@ class Pattern:
     """A pattern, compiled twice: Unicode's classes are hundreds of times the size of those that do for ASCII texts.
 
     Args:
-        given: As in the schema.
+        pattern: As in the schema.
 
     Raises:
         BadPatternError: It is no regular expression, or none of linear time.
     """
 
-    def __init__(self, given: str) -> None:
-        if len(given) > MAX_CHARACTERS:
+    def __init__(self, pattern: str) -> None:
+        if len(pattern) > MAX_CHARACTERS:
             raise BadPatternError(f"longer than {MAX_CHARACTERS:,} characters")
-        self._given = given
-        self._plain = _compiled(_translated(given, _PLAIN))
+        self._text = pattern
+        self._plain = _compile(_translate(pattern, _PLAIN))
 
     @cached_property
     def _whole(self) -> Any:
-        return _compiled(_translated(self._given, _UNICODE))
+        return _compile(_translate(self._text, _UNICODE))
 
     @property
     def size(self) -> int:
@@ -90,8 +90,8 @@ class Pattern:
             BadPatternError: It is too large for texts that are not ASCII.
         """
         # Few of the instructions that Unicode's classes add are at work at once.
-        more = 0 if text.isascii() else int(self._whole.programsize) // 50
-        return (int(self._plain.programsize) + more) * (len(text) + 1)
+        extra = 0 if text.isascii() else int(self._whole.programsize) // 50
+        return (int(self._plain.programsize) + extra) * (len(text) + 1)
 
     def found_in(self, text: str) -> bool:
         """Return whether it matches anywhere in a text.
@@ -105,28 +105,28 @@ class Pattern:
         return self._plain if text.isascii() else self._whole
 
 
-def _compiled(translated: str) -> Any:
+def _compile(translated: str) -> Any:
     try:
         return re2.compile(translated, _options())
     except re2.error as error:
-        told = error.args[0] if error.args else ""
+        reason = error.args[0] if error.args else ""
         raise BadPatternError(
-            _reason(told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told))
+            _reason(reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason))
         ) from error
 
 
 @lru_cache(maxsize=MAX_PATTERNS)
-def _kept(given: str) -> Pattern:
-    return Pattern(given)
+def _compile_cached(pattern: str) -> Pattern:
+    return Pattern(pattern)
 
 
-def compiled(given: str) -> Pattern:
+def compile_pattern(pattern: str) -> Pattern:
     """Return a pattern, compiled once.
 
     Raises:
         BadPatternError: It is no regular expression, or none of linear time.
     """
-    return _kept(given)
+    return _compile_cached(pattern)
 
 
 def _options() -> Any:
@@ -137,69 +137,69 @@ def _options() -> Any:
     return options
 
 
-def _reason(told: str) -> str:
+def _reason(message: str) -> str:
     for begin, reason in _REASONS:
-        if told.startswith(begin):
-            place = told.partition(": ")[2]
-            return f"{reason}: {place}" if place and "failed" not in place else reason
-    if re.match(r"invalid escape sequence: \\[1-9k]", told):
-        return f"back-references are not supported: {told.rpartition(' ')[2]}"
-    return told or "it cannot be read"
+        if message.startswith(begin):
+            detail = message.partition(": ")[2]
+            return f"{reason}: {detail}" if detail and "failed" not in detail else reason
+    if re.match(r"invalid escape sequence: \\[1-9k]", message):
+        return f"back-references are not supported: {message.rpartition(' ')[2]}"
+    return message or "it cannot be read"
 
 
-def _translated(given: str, classes: Mapping[str, str]) -> str:
+def _translate(pattern: str, classes: Mapping[str, str]) -> str:
     """Return a pattern in the words of RE2, with the same meaning."""
-    made: list[str] = []
-    place, within = 0, False
-    while place < len(given):
-        char = given[place]
+    pieces: list[str] = []
+    index, within = 0, False
+    while index < len(pattern):
+        char = pattern[index]
         if char == "\\":
-            piece, place = _escape(given, place + 1, classes, within=within)
-            made.append(piece)
+            piece, index = _translate_escape(pattern, index + 1, classes, within=within)
+            pieces.append(piece)
             continue
-        place += 1
+        index += 1
         if within:
             within = char != "]"
             # `[[:alpha:]` is a set of characters, and no class by name.
-            made.append(r"\[" if char == "[" else char)
+            pieces.append(r"\[" if char == "[" else char)
         elif char == "[":
             within = True
-            begin = re.match(r"\^?\]?", given[place:])
+            begin = re.match(r"\^?\]?", pattern[index:])
             lead = begin[0] if begin else ""
-            made.append(char + lead.replace("]", r"\]"))
-            place += len(lead)
-        elif char == "{" and (found := _UP_TO.match(given, place - 1)):
-            made.append(f"{{0,{found[1]}}}")
-            place = found.end()
+            pieces.append(char + lead.replace("]", r"\]"))
+            index += len(lead)
+        elif char == "{" and (repetition := _UP_TO.match(pattern, index - 1)):
+            pieces.append(f"{{0,{repetition[1]}}}")
+            index = repetition.end()
         else:
-            made.append(char)
-    return "".join(made)
+            pieces.append(char)
+    return "".join(pieces)
 
 
-def _escape(given: str, place: int, classes: Mapping[str, str], *, within: bool) -> tuple[str, int]:
+def _translate_escape(pattern: str, index: int, classes: Mapping[str, str], *, within: bool) -> tuple[str, int]:
     """Return what stands for a backslash and what follows, and where to go on."""
-    char = given[place : place + 1]
+    char = pattern[index : index + 1]
     if char in classes:
-        return (classes[char] if within else f"[{classes[char]}]"), place + 1
+        return (classes[char] if within else f"[{classes[char]}]"), index + 1
     if char == "u":
-        return _character(given, place + 1)
+        return _translate_character(pattern, index + 1)
     if char == "Z" and not within:
-        return r"\z", place + 1
+        return r"\z", index + 1
     if char == "b" and within:
-        return r"\x{8}", place + 1
+        return r"\x{8}", index + 1
     if char and char in _FOREIGN:
         raise BadPatternError(f"unknown escape \\{char}")
-    return "\\" + char, place + 1
+    return "\\" + char, index + 1
 
 
-def _character(given: str, place: int) -> tuple[str, int]:
-    if braced := _BRACED.match(given, place):
+def _translate_character(pattern: str, index: int) -> tuple[str, int]:
+    if braced := _BRACED.match(pattern, index):
         return f"\\x{{{braced[1]}}}", braced.end()
-    found = _HEX.match(given, place)
-    if found is None:
+    digits = _HEX.match(pattern, index)
+    if digits is None:
         raise BadPatternError("\\u needs four hexadecimal digits")
-    number, place = int(found[0], 16), found.end()
-    low = _HEX.match(given, place + 2) if given.startswith("\\u", place) else None
+    number, index = int(digits[0], 16), digits.end()
+    low = _HEX.match(pattern, index + 2) if pattern.startswith("\\u", index) else None
     if 0xD800 <= number < 0xDC00 and low is not None and 0xDC00 <= int(low[0], 16) < 0xE000:
         return f"\\x{{{0x10000 + ((number - 0xD800) << 10) + int(low[0], 16) - 0xDC00:x}}}", low.end()
-    return f"\\x{{{number:x}}}", place
+    return f"\\x{{{number:x}}}", index

@@ -14,8 +14,8 @@ MAX_REFERENCES = 20
 Content = dict[str, Any]
 
 
-def resolve(spec: Mapping[str, Any], content: Content, seen: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """A property with its `$ref` followed; the property's own words win.
+def resolve(spec: Mapping[str, Any], content: Content, followed: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Return a property with its `$ref` followed; the property's own words win.
 
     Raises:
         BadInputError: The reference leads nowhere, or to itself.
@@ -23,75 +23,75 @@ def resolve(spec: Mapping[str, Any], content: Content, seen: frozenset[str] = fr
     reference = spec.get("$ref")
     if reference is None:
         return dict(spec)
-    found = re.fullmatch(r"#/(\$defs|\$enums|definitions)/([^/]+)", str(reference))
-    place = "$defs" if found and found[1] == "definitions" else (found[1] if found else "")
-    target = content.get(place, {}).get(found[2]) if found else None
-    if len(seen) >= MAX_REFERENCES:
+    match = re.fullmatch(r"#/(\$defs|\$enums|definitions)/([^/]+)", str(reference))
+    place = "$defs" if match and match[1] == "definitions" else (match[1] if match else "")
+    target = content.get(place, {}).get(match[2]) if match else None
+    if len(followed) >= MAX_REFERENCES:
         raise BadInputError(
             f"schema_content: more than {MAX_REFERENCES} $ref follow each other at {str(reference)[:100]!r}",
             field="schema_content",
         )
-    if target is None or reference in seen:
+    if target is None or reference in followed:
         raise BadInputError(f"schema_content: $ref {reference!r} leads nowhere", field="schema_content")
     if place == "$enums":
         values = target if isinstance(target, list) else target.get("values", target.get("enum"))
         if not isinstance(values, list) or not values:
             raise BadInputError(
-                f"schema_content.$enums.{found[2] if found else ''} must list values", field="schema_content"
+                f"schema_content.$enums.{match[2] if match else ''} must list values", field="schema_content"
             )
         target = {"type": "string", "enum": values}
     own = {key: value for key, value in spec.items() if key != "$ref"}
-    return {**resolve(target, content, seen | {str(reference)}), **own}
+    return {**resolve(target, content, followed | {str(reference)}), **own}
 
 
-def properties(content: Content) -> dict[str, dict[str, Any]]:
-    """The root's properties, references followed."""
+def resolve_properties(content: Content) -> dict[str, dict[str, Any]]:
+    """Return the root's properties, references followed."""
     return {name: resolve(spec, content) for name, spec in content["root"]["properties"].items()}
 
 
-def domains(content: Content) -> dict[str, list[str]]:
-    """The expertise domains that have properties, in the order of the schema; what names none is `general`."""
-    found: dict[str, list[str]] = {}
-    for name, spec in properties(content).items():
-        found.setdefault(spec.get("expertise") or GENERAL, []).append(name)
-    return found
+def group_by_domain(content: Content) -> dict[str, list[str]]:
+    """Return the expertise domains that have properties, in the order of the schema; what names none is `general`."""
+    names_by_domain: dict[str, list[str]] = {}
+    for name, spec in resolve_properties(content).items():
+        names_by_domain.setdefault(spec.get("expertise") or GENERAL, []).append(name)
+    return names_by_domain
 
 
 def domain_name(content: Content, key: str) -> str:
-    """A domain's name for people."""
+    """Return a domain's name for people."""
     spec = content["expertise_domains"].get(key)
     return str(spec.get("name") or key) if isinstance(spec, dict) else key
 
 
 def domain_description(content: Content, key: str) -> str:
-    """What a domain is about."""
+    """Return what a domain is about."""
     spec = content["expertise_domains"].get(key)
     return str(spec.get("description") or "") if isinstance(spec, dict) else str(spec or "")
 
 
-def flagged(content: Content, flag: str) -> list[str]:
-    """The root's properties with a flag."""
-    return [name for name, spec in properties(content).items() if spec.get(flag)]
+def find_flagged(content: Content, flag: str) -> list[str]:
+    """Return the root's properties with a flag."""
+    return [name for name, spec in resolve_properties(content).items() if spec.get(flag)]
 
 
 def input_contract(content: Content) -> dict[str, Any]:
-    """What an entity must bring: `{identifying_keys, preserve, array_item_keys}`."""
+    """Return what an entity must bring: `{identifying_keys, preserve, array_item_keys}`."""
     arrays: dict[str, list[str]] = {}
-    for name, spec in properties(content).items():
+    for name, spec in resolve_properties(content).items():
         if spec.get("type") == "array":
             item = resolve(spec.get("items", {}), content)
             keys = [key for key, each in item.get("properties", {}).items() if each.get("identifying")]
             if keys:
                 arrays[name] = keys
     return {
-        "identifying_keys": flagged(content, "identifying"),
-        "preserve": flagged(content, "preserve"),
+        "identifying_keys": find_flagged(content, "identifying"),
+        "preserve": find_flagged(content, "preserve"),
         "array_item_keys": arrays,
     }
 
 
 def value_of(entity: Mapping[str, Any], name: str) -> Any:
-    """An entity's value for a property, whatever the case of its key; None: missing or empty."""
+    """Return an entity's value for a property, whatever the case of its key; None: missing or empty."""
     if name in entity:
         value = entity[name]
     else:
@@ -112,24 +112,24 @@ def check_entity(content: Content, entity: Mapping[str, Any], place: str) -> Non
     Raises:
         BadInputError: No identifying property has a value, or one to preserve has none.
     """
-    identifying = flagged(content, "identifying")
+    identifying = find_flagged(content, "identifying")
     if identifying and all(value_of(entity, name) is None for name in identifying):
         raise BadInputError(f"{place} needs a value for one of: {', '.join(identifying)}", field=place)
-    for name in flagged(content, "preserve"):
+    for name in find_flagged(content, "preserve"):
         if value_of(entity, name) is None:
             raise BadInputError(f"{place}.{name} is to be preserved and has no value", field=f"{place}.{name}")
 
 
 def entity_label(content: Content, entity: Mapping[str, Any]) -> str:
-    """A short name of an entity for people."""
-    for name in [*flagged(content, "identifying"), "name", "title", "label", "id"]:
+    """Return a short name of an entity for people."""
+    for name in [*find_flagged(content, "identifying"), "name", "title", "label", "id"]:
         value = value_of(entity, name)
         if isinstance(value, str | int | float):
             return str(value)[:200]
     return next((str(value)[:200] for value in entity.values() if isinstance(value, str | int) and value), "entity")
 
 
-def with_preserved(content: Content, entity: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-    """A result in which every property to preserve has the entity's own value."""
-    kept = {name: value_of(entity, name) for name in flagged(content, "preserve") if name in result}
-    return {**result, **kept}
+def restore_preserved(content: Content, entity: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result in which every property to preserve has the entity's own value."""
+    preserved = {name: value_of(entity, name) for name in find_flagged(content, "preserve") if name in result}
+    return {**result, **preserved}

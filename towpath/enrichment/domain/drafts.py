@@ -8,7 +8,7 @@ from typing import Any
 
 from towpath.core.errors import BadInputError
 from towpath.enrichment.domain.content import Content
-from towpath.enrichment.domain.forms import closed
+from towpath.enrichment.domain.forms import make_closed_object
 from towpath.enrichment.domain.prompts import FIELD_TOKENS, MAX_TOKENS, MIN_TOKENS
 from towpath.enrichment.domain.schema import MAX_PROPERTIES
 from towpath.llm.types import Prompt
@@ -24,7 +24,7 @@ MAX_WORDED = 60
 
 
 def draft_schema(samples: Sequence[Mapping[str, Any]], *, threshold: float, name: str | None = None) -> Content:
-    """The structure that samples show.
+    """Return the structure that samples show.
 
     Args:
         samples: Entities of one type.
@@ -64,13 +64,13 @@ def _refuse_mixed(samples: Sequence[Mapping[str, Any]]) -> None:
 
 def _properties(samples: Sequence[Mapping[str, Any]], threshold: float) -> dict[str, dict[str, Any]]:
     names = list(dict.fromkeys(str(name) for sample in samples for name in sample))
-    found: dict[str, dict[str, Any]] = {}
+    specs: dict[str, dict[str, Any]] = {}
     for name in names:
         values = [sample[name] for sample in samples if sample.get(name) is not None]
         present = sum(name in sample for sample in samples)
         if present / len(samples) >= threshold:
-            found[name] = {**_spec(values, threshold), "nullable": True}
-    return found
+            specs[name] = {**_spec(values, threshold), "nullable": True}
+    return specs
 
 
 def _spec(values: Sequence[Any], threshold: float) -> dict[str, Any]:
@@ -128,11 +128,13 @@ def wording_prompt(
     """
     names = list(fields if fields is not None else content["root"]["properties"])[:MAX_WORDED]
     text = {"type": "string", "maxLength": 160}
-    form = closed(
+    form = make_closed_object(
         {
             "type_name": {"type": "string", "maxLength": 60, "description": "What one such entity is called."},
             "type_description": {**text, "description": "One sentence on what such an entity is."},
-            "fields": closed({name: {**text, "description": f"One short phrase on {name}."} for name in names}),
+            "fields": make_closed_object(
+                {name: {**text, "description": f"One short phrase on {name}."} for name in names}
+            ),
         }
     )
     examples = "\n".join(str(dict(sample))[:600] for sample, _ in zip(samples, range(3), strict=False))
@@ -144,39 +146,41 @@ def wording_prompt(
     )
 
 
-def with_wording(content: Content, answer: Mapping[str, Any] | None, *, name: str | None = None) -> Content:
-    """The structure with a model's wording, or with words made of the names where there is none.
+def apply_wording(content: Content, answer: Mapping[str, Any] | None, *, name: str | None = None) -> Content:
+    """Return the structure with a model's wording, or with words made of the names where there is none.
 
     Args:
         content: The structure; not changed.
         answer: What the model answered to `wording_prompt`; None: nothing.
         name: The name that the user gave the type.
     """
-    said = answer or {}
+    words = answer or {}
     root = dict(content["root"])
-    root["name"] = name or usable(said.get("type_name")) or root["name"]
-    root["description"] = usable(said.get("type_description")) or root["description"] or f"A record of {root['name']}"
-    worded = said.get("fields") or {}
+    root["name"] = name or clean_wording(words.get("type_name")) or root["name"]
+    root["description"] = (
+        clean_wording(words.get("type_description")) or root["description"] or f"A record of {root['name']}"
+    )
+    worded = words.get("fields") or {}
     root["properties"] = {
-        key: {**spec, "description": usable(worded.get(key)) or spec.get("description") or humanised(key)}
+        key: {**spec, "description": clean_wording(worded.get(key)) or spec.get("description") or humanise(key)}
         for key, spec in root["properties"].items()
     }
     return {**content, "root": root}
 
 
-def usable(text: Any) -> str:
-    """A model's wording where it says something, cut behind its last whole sentence; else nothing."""
-    said = " ".join(str(text or "").split())
-    words = re.findall(r"[^\W\d_]{2,}", said.lower())
+def clean_wording(text: Any) -> str:
+    """Return a model's wording where it says something, cut behind its last whole sentence; else nothing."""
+    sentence = " ".join(str(text or "").split())
+    words = re.findall(r"[^\W\d_]{2,}", sentence.lower())
     longest_run = max((words.count(word) for word in words if len(word) > 3), default=0)
     if not words or longest_run > 2 or set(words) <= {"record", "records"}:
         return ""
-    if len(said) > 100 and not said.endswith((".", "!", "?")):
-        return said[: said.rfind(".") + 1]
-    return said
+    if len(sentence) > 100 and not sentence.endswith((".", "!", "?")):
+        return sentence[: sentence.rfind(".") + 1]
+    return sentence
 
 
-def humanised(name: str) -> str:
-    """A property's name as words: `head_office` and `headOffice` become `head office`."""
+def humanise(name: str) -> str:
+    """Return a property's name as words: `head_office` and `headOffice` become `head office`."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     return re.sub(r"[_\-.\s]+", " ", spaced).strip().lower() or name

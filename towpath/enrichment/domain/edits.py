@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from towpath.core.errors import BadInputError
 from towpath.enrichment.domain.content import Content
-from towpath.enrichment.domain.drafts import humanised
-from towpath.enrichment.domain.forms import closed
+from towpath.enrichment.domain.drafts import humanise
+from towpath.enrichment.domain.forms import make_closed_object
 from towpath.enrichment.domain.schema import FLAGS, TYPES, read_content
 from towpath.llm.marks import MATERIAL, enclose_in_marks, escape_marks
 from towpath.llm.types import Prompt
@@ -79,13 +79,13 @@ CLAUSES: tuple[tuple[Operation, re.Pattern[str]], ...] = tuple(
 
 
 def read_instruction(text: str) -> list[Edit] | None:
-    """The edits that a plainly worded instruction asks for.
+    """Return the edits that a plainly worded instruction asks for.
 
     Returns:
         None: A part of it is not understood, so a model must read it.
     """
     clauses = [clause.strip(" .!") for clause in re.split(r"[;\n]|,? (?:and|then) (?=[a-z])|\. ", text.strip())]
-    found: list[Edit] = []
+    edits: list[Edit] = []
     verb = ""
     for clause in clauses:
         if not clause:
@@ -93,9 +93,9 @@ def read_instruction(text: str) -> list[Edit] | None:
         edit = _read_clause(clause) or (_read_clause(f"{verb} {clause}") if verb else None)
         if edit is None:
             return None
-        found.append(edit)
+        edits.append(edit)
         verb = "add" if edit.operation is Operation.ADD else "remove" if edit.operation is Operation.REMOVE else ""
-    return found or None
+    return edits or None
 
 
 def _read_clause(clause: str) -> Edit | None:
@@ -118,7 +118,7 @@ def edit_prompt(content: Content, instruction: str, sources: Sequence[str] = ())
     """Asks a model for the edits that an instruction means."""
     text = {"type": "string", "maxLength": 120}
     optional = {"type": ["string", "null"], "maxLength": 160}
-    edit = closed(
+    edit = make_closed_object(
         {
             "operation": {"type": "string", "enum": list(Operation)},
             "field": {**text, "description": "The field that is changed, or the new field's name in snake_case."},
@@ -128,16 +128,16 @@ def edit_prompt(content: Content, instruction: str, sources: Sequence[str] = ())
             "description": {**optional, "description": "For add and describe: one short phrase."},
         }
     )
-    form = closed({"edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": MAX_EDITS}})
+    form = make_closed_object({"edits": {"type": "array", "items": edit, "minItems": 1, "maxItems": MAX_EDITS}})
     fields = "\n".join(
         f"- {name}: {spec.get('type', 'object')}" for name, spec in content["root"]["properties"].items()
     )
     extra = "".join(f"\nSource:\n{enclose_in_marks(source[:SOURCE_CHARACTERS])}" for source in sources)
-    asked = escape_marks(f"Fields of {content['root'].get('name')}:\n{fields}\nInstruction: {instruction}")
+    question = escape_marks(f"Fields of {content['root'].get('name')}:\n{fields}\nInstruction: {instruction}")
     system = "You change the schema of a record by small edits."
     return Prompt(
         system=f"{system} {MATERIAL}" if sources else system,
-        user=f"{asked}{extra}",
+        user=f"{question}{extra}",
         form=form,
         most_tokens=2000,
     )
@@ -152,8 +152,8 @@ def apply_edits(content: Content, edits: Sequence[Edit]) -> tuple[Content, list[
     Raises:
         BadInputError: Nothing could be done, or nothing would be left.
     """
-    made = deepcopy(content)
-    properties: dict[str, Any] = made["root"]["properties"]
+    changed = deepcopy(content)
+    properties: dict[str, Any] = changed["root"]["properties"]
     added: list[str] = []
     refused: list[str] = []
     for edit in edits:
@@ -162,7 +162,7 @@ def apply_edits(content: Content, edits: Sequence[Edit]) -> tuple[Content, list[
             refused.append(problem)
     if len(refused) == len(edits):
         raise BadInputError("the instruction changes nothing: " + "; ".join(refused), field="prompt")
-    return read_content(made), [name for name in added if name in properties], refused
+    return read_content(changed), [name for name in added if name in properties], refused
 
 
 def _apply(properties: dict[str, Any], edit: Edit, added: list[str]) -> str | None:
@@ -186,8 +186,8 @@ def _remove(properties: dict[str, Any], name: str, edit: Edit) -> str | None:
 def _set_type(properties: dict[str, Any], name: str, edit: Edit) -> str | None:
     if edit.type is None:
         return f"no type is named for {name}"
-    kept = {key: value for key, value in properties[name].items() if key in {"description", "expertise", *FLAGS}}
-    properties[name] = {**kept, **_type(edit.type)}
+    lasting = {key: value for key, value in properties[name].items() if key in {"description", "expertise", *FLAGS}}
+    properties[name] = {**lasting, **_type(edit.type)}
     return None
 
 
@@ -205,23 +205,23 @@ def _describe(properties: dict[str, Any], name: str, edit: Edit) -> str | None:
     return None
 
 
-def _add(properties: dict[str, Any], edit: Edit, known: str | None, added: list[str]) -> str | None:
-    if known is not None:
-        return f"there is a field {known} already"
-    name = snake(edit.field)
+def _add(properties: dict[str, Any], edit: Edit, existing: str | None, added: list[str]) -> str | None:
+    if existing is not None:
+        return f"there is a field {existing} already"
+    name = to_snake_case(edit.field)
     if not name:
         return f"{edit.field!r} is no name"
     properties[name] = {
         **_type(edit.type or "string"),
         "nullable": True,
-        "description": edit.description or humanised(name),
+        "description": edit.description or humanise(name),
     }
     added.append(name)
     return None
 
 
 def _rename(properties: dict[str, Any], name: str, edit: Edit) -> str | None:
-    new = snake(edit.new_name or "")
+    new = to_snake_case(edit.new_name or "")
     if not new or (new in properties and new != name):
         return f"{name} cannot be called {edit.new_name!r}"
     items = [(new if key == name else key, value) for key, value in properties.items()]
@@ -250,11 +250,11 @@ def _type(word: str) -> dict[str, Any]:
     return {"type": word}
 
 
-def _find(properties: dict[str, Any], said: str) -> str | None:
-    wanted = snake(said)
-    return next((name for name in properties if name == said or snake(name) == wanted), None)
+def _find(properties: dict[str, Any], field: str) -> str | None:
+    snake_name = to_snake_case(field)
+    return next((name for name in properties if name == field or to_snake_case(name) == snake_name), None)
 
 
-def snake(text: str) -> str:
-    """A name in snake_case: `head office city` becomes `head_office_city`."""
-    return re.sub(r"[^\w]+", "_", humanised(text)).strip("_").lower()
+def to_snake_case(text: str) -> str:
+    """Return a name in snake_case: `head office city` becomes `head_office_city`."""
+    return re.sub(r"[^\w]+", "_", humanise(text)).strip("_").lower()

@@ -32,7 +32,7 @@ def answer_tokens(prompt: Prompt) -> int:
 
 
 def estimate(plan: Plan, entities: Sequence[Mapping[str, Any]], price: Price) -> dict[str, Any]:
-    """What a plan over entities takes, as the API answers it.
+    """Return what a plan over entities takes, as the API answers it.
 
     Args:
         plan: The plan.

@@ -26,7 +26,7 @@ def answer_form(
     languages: Sequence[str] = ("en",),
     small: bool = False,
 ) -> Form:
-    """The JSON Schema of an answer: self-contained, every property required, nothing besides.
+    """Return the JSON Schema of an answer: self-contained, every property required, nothing besides.
 
     Args:
         content: The schema.
@@ -37,10 +37,10 @@ def answer_form(
     chosen = content["root"]["properties"]
     if keys is not None:
         chosen = {name: chosen[name] for name in keys}
-    made = _Maker(content, tuple(languages), small, iter(range(MAX_NODES))).an_object(chosen, 0)
+    form = _Maker(content, tuple(languages), small, iter(range(MAX_NODES))).make_object(chosen, 0)
     if content["root"].get("description"):
-        made["description"] = str(content["root"]["description"])
-    return made
+        form["description"] = str(content["root"]["description"])
+    return form
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class _Maker:
     small: bool
     left: Iterator[int]
 
-    def an_object(self, chosen: Mapping[str, Any], depth: int) -> Form:
-        return closed({name: self.a_property(spec, depth + 1) for name, spec in chosen.items()})
+    def make_object(self, chosen: Mapping[str, Any], depth: int) -> Form:
+        return make_closed_object({name: self.make_property(spec, depth + 1) for name, spec in chosen.items()})
 
-    def a_property(self, spec: Mapping[str, Any], depth: int) -> Form:
+    def make_property(self, spec: Mapping[str, Any], depth: int) -> Form:
         if depth > MAX_DEPTH:
             raise BadInputError(f"schema_content is nested deeper than {MAX_DEPTH}", field="schema_content")
         # A few definitions that each refer to the next several times are more than any memory once written out.
@@ -61,36 +61,39 @@ class _Maker:
             raise BadInputError(
                 f"schema_content: more than {MAX_NODES} properties with its references", field="schema_content"
             )
-        found = resolve(spec, self.content)
-        kind, nullable = _kind(found)
-        if kind == "object" and isinstance(found.get("properties"), dict):
-            made = self.an_object(found["properties"], depth)
+        resolved = resolve(spec, self.content)
+        kind, nullable = _kind(resolved)
+        if kind == "object" and isinstance(resolved.get("properties"), dict):
+            form = self.make_object(resolved["properties"], depth)
         elif kind == "array":
-            made = self.an_array(found, depth)
-        elif found.get("multilingual"):
-            made = closed({language: self.a_scalar("string", {}) for language in self.languages})
+            form = self.make_array(resolved, depth)
+        elif resolved.get("multilingual"):
+            form = make_closed_object({language: self.make_scalar("string", {}) for language in self.languages})
         else:
-            made = self.a_scalar(kind, found)
-        if found.get("description"):
-            made["description"] = str(found["description"])
-        return _nullable(made) if nullable else made
+            form = self.make_scalar(kind, resolved)
+        if resolved.get("description"):
+            form["description"] = str(resolved["description"])
+        return _nullable(form) if nullable else form
 
-    def an_array(self, found: Mapping[str, Any], depth: int) -> Form:
-        made: Form = {"type": "array", "items": self.a_property(found.get("items", {"type": "string"}), depth + 1)}
-        made.update({word: found[word] for word in ARRAY_WORDS if word in found})
+    def make_array(self, resolved: Mapping[str, Any], depth: int) -> Form:
+        form: Form = {
+            "type": "array",
+            "items": self.make_property(resolved.get("items", {"type": "string"}), depth + 1),
+        }
+        form.update({word: resolved[word] for word in ARRAY_WORDS if word in resolved})
         if self.small:
-            made["maxItems"] = min(SMALL_ITEMS, found.get("maxItems", SMALL_ITEMS))
-        return made
+            form["maxItems"] = min(SMALL_ITEMS, resolved.get("maxItems", SMALL_ITEMS))
+        return form
 
-    def a_scalar(self, kind: str, found: Mapping[str, Any]) -> Form:
-        made: Form = {"type": kind, **{word: found[word] for word in SCALAR_WORDS if word in found}}
-        if self.small and kind == "string" and "enum" not in found:
-            made["maxLength"] = min(SMALL_TEXT, found.get("maxLength", SMALL_TEXT))
-        return made
+    def make_scalar(self, kind: str, resolved: Mapping[str, Any]) -> Form:
+        form: Form = {"type": kind, **{word: resolved[word] for word in SCALAR_WORDS if word in resolved}}
+        if self.small and kind == "string" and "enum" not in resolved:
+            form["maxLength"] = min(SMALL_TEXT, resolved.get("maxLength", SMALL_TEXT))
+        return form
 
 
-def closed(properties: Mapping[str, Form]) -> Form:
-    """An object with exactly these properties."""
+def make_closed_object(properties: Mapping[str, Form]) -> Form:
+    """Return an object with exactly these properties."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -99,8 +102,8 @@ def closed(properties: Mapping[str, Form]) -> Form:
     }
 
 
-def _kind(found: Mapping[str, Any]) -> tuple[str, bool]:
-    kind, nullable = found.get("type", "string"), bool(found.get("nullable"))
+def _kind(resolved: Mapping[str, Any]) -> tuple[str, bool]:
+    kind, nullable = resolved.get("type", "string"), bool(resolved.get("nullable"))
     if isinstance(kind, list):
         return next((each for each in kind if each != "null"), "string"), nullable or "null" in kind
     return str(kind), nullable

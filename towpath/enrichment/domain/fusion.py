@@ -13,7 +13,7 @@ from typing import Any, Literal
 import orjson
 
 from towpath.core.json_values import write_json
-from towpath.enrichment.domain.content import Content, properties, resolve
+from towpath.enrichment.domain.content import Content, resolve, resolve_properties
 from towpath.enrichment.types import Conflict, ConflictReport, FieldSource, Fusion
 
 DECIMALS = 6
@@ -31,11 +31,11 @@ def fuse(
         results: Each model's result.
         prices: What each model costs; a tie that stays goes to the dearer one.
     """
-    known = prices or {}
-    ranking = sorted(results, key=lambda model: (-known.get(model, 0.0), model))
+    price_of = prices or {}
+    ranking = sorted(results, key=lambda model: (-price_of.get(model, 0.0), model))
     fuser = _Fuser(content)
-    merged = fuser.an_object(properties(content), {model: results[model] for model in ranking}, "")
-    extra = {name for result in results.values() for name in result} - set(properties(content))
+    merged = fuser.fuse_object(resolve_properties(content), {model: results[model] for model in ranking}, "")
+    extra = {name for result in results.values() for name in result} - set(resolve_properties(content))
     report = ConflictReport(
         total_fields=fuser.total,
         agreed_fields=fuser.total - len(fuser.conflicts),
@@ -54,30 +54,30 @@ def arbitrate(fused: Fusion, decisions: Mapping[str, str], *, model: str) -> Fus
         decisions: For a conflict's path the model whose value holds; others keep the rule's value.
         model: The arbiter.
     """
-    made = fused.model_copy(deep=True, update={"method": "llm", "arbitration_model": model})
-    by_path = {conflict.path: conflict for conflict in made.report.conflicts}
+    arbitrated = fused.model_copy(deep=True, update={"method": "llm", "arbitration_model": model})
+    by_path = {conflict.path: conflict for conflict in arbitrated.report.conflicts}
     for path, winner in decisions.items():
         conflict = by_path.get(path)
         if conflict is None or winner not in conflict.values_by_model:
             continue
-        _put(made.merged, path.split("."), conflict.values_by_model[winner])
-        for source in made.provenance:
+        _set_at_path(arbitrated.merged, path.split("."), conflict.values_by_model[winner])
+        for source in arbitrated.provenance:
             if source.path == path:
                 source.models, source.rule = [winner], "arbitrated"
-    return made
+    return arbitrated
 
 
-def _put(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
+def _set_at_path(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for name in path[:-1]:
-        found = target.get(name)
-        if not isinstance(found, dict):
+        nested = target.get(name)
+        if not isinstance(nested, dict):
             return
-        target = found
+        target = nested
     target[path[-1]] = value
 
 
-def normal(value: Any) -> str:
-    """A value's form for comparison: texts trimmed and lower-cased, numbers rounded, lists in any order."""
+def normalise(value: Any) -> str:
+    """Return a value's form for comparison: texts trimmed and lower-cased, numbers rounded, lists in any order."""
     return write_json(_normal(value), options=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -89,7 +89,7 @@ def _normal(value: Any) -> Any:
     if isinstance(value, int | float):
         return round(float(value), DECIMALS)
     if isinstance(value, list):
-        return sorted({normal(each) for each in value})
+        return sorted({normalise(each) for each in value})
     if isinstance(value, dict):
         return {str(name): _normal(each) for name, each in value.items() if each is not None}
     return str(value)
@@ -102,7 +102,7 @@ class _Fuser:
     conflicts: list[Conflict] = field(default_factory=list)
     sources: list[FieldSource] = field(default_factory=list)
 
-    def an_object(
+    def fuse_object(
         self, specs: Mapping[str, Mapping[str, Any]], results: Mapping[str, Mapping[str, Any]], path: str
     ) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -111,31 +111,31 @@ class _Fuser:
             place = f"{path}.{name}" if path else name
             values = {model: result.get(name) for model, result in results.items() if result.get(name) is not None}
             if any(name in result for result in results.values()):
-                merged[name] = self.a_field(spec, values, place)
+                merged[name] = self.fuse_field(spec, values, place)
         return merged
 
-    def a_field(self, spec: Mapping[str, Any], values: Values, path: str) -> Any:
+    def fuse_field(self, spec: Mapping[str, Any], values: Values, path: str) -> Any:
         nested = spec.get("properties")
         if isinstance(nested, dict) and values and all(isinstance(value, dict) for value in values.values()):
-            return self.an_object(nested, values, path)
+            return self.fuse_object(nested, values, path)
         self.total += 1
         if not values:
             self.sources.append(FieldSource(path=path, models=[], rule="unknown"))
             return None
-        agreed = len({normal(value) for value in values.values()}) == 1
+        agreed = len({normalise(value) for value in values.values()}) == 1
         if agreed:
             rule = "agreed" if len(values) > 1 else "only"
             self.sources.append(FieldSource(path=path, models=list(values), rule=rule))
             return next(iter(values.values()))
-        return self.a_conflict(spec, values, path)
+        return self.decide_conflict(spec, values, path)
 
-    def a_conflict(self, spec: Mapping[str, Any], values: Values, path: str) -> Any:
+    def decide_conflict(self, spec: Mapping[str, Any], values: Values, path: str) -> Any:
         kind: Literal["scalar", "array", "multilingual"] = "scalar"
         translation = False
         chosen: Any
         if all(isinstance(value, list) for value in values.values()):
             kind = "array"
-            chosen, rule = self.union(spec, values), "union"
+            chosen, rule = self.merge_lists(spec, values), "union"
         elif spec.get("multilingual") and all(isinstance(value, dict) for value in values.values()):
             kind = "multilingual"
             chosen, rule = _by_language(values), "majority by language"
@@ -151,12 +151,12 @@ class _Fuser:
                 translation_only=translation,
             )
         )
-        wanted = normal(chosen)
-        models = [model for model, value in values.items() if kind != "scalar" or normal(value) == wanted]
+        chosen_form = normalise(chosen)
+        models = [model for model, value in values.items() if kind != "scalar" or normalise(value) == chosen_form]
         self.sources.append(FieldSource(path=path, models=models or list(values), rule=rule))
         return chosen
 
-    def union(self, spec: Mapping[str, Any], values: Values) -> list[Any]:
+    def merge_lists(self, spec: Mapping[str, Any], values: Values) -> list[Any]:
         """Everything that a model has, first seen first; objects with the same identifying values are one."""
         item = resolve(spec.get("items", {}), self.content)
         nested = item.get("properties", {})
@@ -164,40 +164,40 @@ class _Fuser:
         groups: dict[str, dict[str, Any]] = {}
         for model, listed in values.items():
             for value in listed:
-                same = normal(value)
+                same = normalise(value)
                 if keys and isinstance(value, dict) and any(value.get(key) is not None for key in keys):
-                    same = normal([normal(value.get(key)) for key in keys] + ["by key"])
+                    same = normalise([normalise(value.get(key)) for key in keys] + ["by key"])
                 groups.setdefault(same, {}).setdefault(model, value)
-        return [self.one_item(nested, group) for group in groups.values()]
+        return [self.merge_item(nested, group) for group in groups.values()]
 
-    def one_item(self, nested: Mapping[str, Any], group: Mapping[str, Any]) -> Any:
+    def merge_item(self, nested: Mapping[str, Any], group: Mapping[str, Any]) -> Any:
         if len(group) == 1 or not all(isinstance(value, dict) for value in group.values()):
             return next(iter(group.values()))
         # What happens inside an item belongs to the array's own conflict.
-        return _Fuser(self.content).an_object(nested, group, "")
+        return _Fuser(self.content).fuse_object(nested, group, "")
 
 
 def _scalar(spec: Mapping[str, Any], values: Values) -> tuple[Any, str]:
     if all(isinstance(value, bool) for value in values.values()):
-        return _votes(values, lambda tied: (True, "tie: true"))
+        return _vote(values, lambda tied: (True, "tie: true"))
     numbers = [value for value in values.values() if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(numbers) == len(values):
         return _median(numbers, whole=spec.get("type") == "integer")
-    return _votes(values, _longest)
+    return _vote(values, _choose_longest)
 
 
 def _median(numbers: Sequence[float], *, whole: bool) -> tuple[float, str]:
-    found = statistics.median(numbers)
+    median = statistics.median(numbers)
     if whole:
-        found = round(found)
-    return found, "median" if len(numbers) % 2 else "mean of the middle two"
+        median = round(median)
+    return median, "median" if len(numbers) % 2 else "mean of the middle two"
 
 
-def _votes(values: Values, tie: Callable[[Values], tuple[Any, str]]) -> tuple[Any, str]:
-    """The value of most models; of one value's spellings the best ranked model's."""
+def _vote(values: Values, tie: Callable[[Values], tuple[Any, str]]) -> tuple[Any, str]:
+    """Return the value of most models; of one value's spellings the best ranked model's."""
     groups: dict[str, Values] = {}
     for model, value in values.items():
-        groups.setdefault(normal(value), {})[model] = value
+        groups.setdefault(normalise(value), {})[model] = value
     most = max(len(group) for group in groups.values())
     winners = [group for group in groups.values() if len(group) == most]
     if len(winners) == 1:
@@ -205,8 +205,8 @@ def _votes(values: Values, tie: Callable[[Values], tuple[Any, str]]) -> tuple[An
     return tie({model: value for group in winners for model, value in list(group.items())[:1]})
 
 
-def _longest(tied: Values) -> tuple[Any, str]:
-    sizes = {model: len(value.strip() if isinstance(value, str) else normal(value)) for model, value in tied.items()}
+def _choose_longest(tied: Values) -> tuple[Any, str]:
+    sizes = {model: len(value.strip() if isinstance(value, str) else normalise(value)) for model, value in tied.items()}
     most = max(sizes.values())
     best = [model for model in tied if sizes[model] == most]
     # What is left goes by rank: `best` keeps the ranking's order within the groups.
@@ -215,13 +215,13 @@ def _longest(tied: Values) -> tuple[Any, str]:
 
 def _by_language(values: Values) -> dict[str, Any]:
     languages = list(dict.fromkeys(language for value in values.values() for language in value))
-    found: dict[str, Any] = {}
+    texts_by_language: dict[str, Any] = {}
     for language in languages:
         texts = {model: value[language] for model, value in values.items() if value.get(language) is not None}
-        found[language] = _votes(texts, _longest)[0] if texts else None
-    return found
+        texts_by_language[language] = _vote(texts, _choose_longest)[0] if texts else None
+    return texts_by_language
 
 
 def _first_language_agrees(values: Values) -> bool:
     first = next((language for value in values.values() for language in value), None)
-    return len({normal(value.get(first)) for value in values.values()}) == 1
+    return len({normalise(value.get(first)) for value in values.values()}) == 1

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from towpath.core.json_values import write_json
-from towpath.enrichment.domain.content import GENERAL, Content, domain_description, domain_name, flagged, value_of
-from towpath.enrichment.domain.forms import answer_form, closed
+from towpath.enrichment.domain.content import GENERAL, Content, domain_description, domain_name, find_flagged, value_of
+from towpath.enrichment.domain.forms import answer_form, make_closed_object
 from towpath.enrichment.types import Classification, ClassificationStatus, Conflict
 from towpath.llm.marks import MATERIAL, enclose_in_marks, escape_marks
 from towpath.llm.types import ImagePart, Prompt
@@ -37,7 +37,7 @@ def enrichment_prompt(
     small: bool = False,
     strict: bool = False,
 ) -> Prompt:
-    """The prompt for a whole schema, or for one of its expertise domains.
+    """Return the prompt for a whole schema, or for one of its expertise domains.
 
     Args:
         content: The schema.
@@ -60,14 +60,14 @@ def enrichment_prompt(
     if domain is not None and domain != GENERAL:
         lines.append(f"Your field of expertise: {domain_name(content, domain)}. {domain_description(content, domain)}")
     lines.append(f"Write texts in: {languages[0]}")
-    fixed = {name: value_of(entity, name) for name in flagged(content, "preserve") if name in form["properties"]}
+    fixed = {name: value_of(entity, name) for name in find_flagged(content, "preserve") if name in form["properties"]}
     if fixed:
         lines.append(f"Keep these values exactly: {_json(fixed)}")
     if note:
         lines.append(f"Note: {note}")
     lines = [escape_marks(line) for line in lines]
     lines.extend(
-        f"Source {number}:\n{enclose_in_marks(text)}" for number, text in enumerate(_bounded(sources), start=1)
+        f"Source {number}:\n{enclose_in_marks(text)}" for number, text in enumerate(_cut_sources(sources), start=1)
     )
     system = f"{RULES} {MATERIAL}" if sources else RULES
     most = min(MAX_TOKENS, max(MIN_TOKENS, FIELD_TOKENS * count_leaves(form) * (1 + len(languages) // 4)))
@@ -88,7 +88,7 @@ def classification_prompt(content: Content, entity: Mapping[str, Any]) -> Prompt
         ]
     )
     text = {"type": "string", "maxLength": 300}
-    form = closed(
+    form = make_closed_object(
         {
             "status": {"type": "string", "enum": list(ClassificationStatus)},
             "confidence": {"type": "number", "minimum": 0, "maximum": 1},
@@ -109,7 +109,7 @@ def arbitration_prompt(content: Content, entity: Mapping[str, Any], conflicts: S
         f"Known facts: {_json(entity)}",
         "Several sources differ. For each field answer the letter of the value that is right.",
     ]
-    wanted: dict[str, Any] = {}
+    choices: dict[str, Any] = {}
     for number, conflict in enumerate(conflicts, start=1):
         lines.append(f"Field {number} ({conflict.path}):")
         letters = [letter_of(place) for place in range(len(conflict.values_by_model))]
@@ -117,34 +117,34 @@ def arbitration_prompt(content: Content, entity: Mapping[str, Any], conflicts: S
             f"  {letter}: {_json(value)}"
             for letter, value in zip(letters, conflict.values_by_model.values(), strict=True)
         )
-        wanted[f"field_{number}"] = {"type": "string", "enum": letters}
-    form = closed(wanted)
+        choices[f"field_{number}"] = {"type": "string", "enum": letters}
+    form = make_closed_object(choices)
     system = "You decide between conflicting values of a record."
-    return Prompt(system=system, user="\n".join(lines), form=form, most_tokens=MIN_TOKENS + 20 * len(wanted))
+    return Prompt(system=system, user="\n".join(lines), form=form, most_tokens=MIN_TOKENS + 20 * len(choices))
 
 
 def letter_of(place: int) -> str:
-    """The name of a choice: A, B, and so on."""
+    """Return the name of a choice: A, B, and so on."""
     return chr(ord("A") + place)
 
 
-def note_of(found: Classification | None, answer: str | None) -> str | None:
-    """What the prompt is told of a check that was not a plain match, and of a person's answer to it."""
+def note_of(classification: Classification | None, answer: str | None) -> str | None:
+    """Return what the prompt is told of a check that was not a plain match, and of a person's answer to it."""
     parts = []
-    if found is not None and found.status != "match":
-        parts.append(f"the check of its type said {found.status}: {found.reasoning}")
+    if classification is not None and classification.status != "match":
+        parts.append(f"the check of its type said {classification.status}: {classification.reasoning}")
     if answer:
         parts.append(f"a person says: {answer}")
     return "; ".join(parts) or None
 
 
 def source_share(sources: int) -> int:
-    """How many characters of each source a model is shown."""
+    """Return how many characters of each source a model is shown."""
     return MAX_SOURCE_CHARACTERS // max(sources, 1)
 
 
 def count_leaves(form: Mapping[str, Any]) -> int:
-    """How many values an answer of a form has; an array counts three times its item."""
+    """Return how many values an answer of a form has; an array counts three times its item."""
     if isinstance(form.get("properties"), dict):
         return sum(count_leaves(each) for each in form["properties"].values())
     if isinstance(form.get("items"), dict):
@@ -152,7 +152,7 @@ def count_leaves(form: Mapping[str, Any]) -> int:
     return 1
 
 
-def _bounded(sources: Sequence[str]) -> list[str]:
+def _cut_sources(sources: Sequence[str]) -> list[str]:
     share = source_share(len(sources))
     return [text[:share] for text in sources]
 

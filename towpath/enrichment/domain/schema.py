@@ -39,25 +39,25 @@ def read_content(raw: Any) -> Content:
     content = _whole(raw)
     for count, (path, spec) in enumerate(_walk(content["root"]["properties"], "root.properties"), start=1):
         if count > MAX_PROPERTIES or path.count(".properties.") > MAX_DEPTH:
-            raise _bad(f"more than {MAX_PROPERTIES} properties, or deeper than {MAX_DEPTH}", path)
+            raise _bad_input(f"more than {MAX_PROPERTIES} properties, or deeper than {MAX_DEPTH}", path)
         _check_property(spec, path, content)
     _check_json_schema(content)
     return content
 
 
 def _whole(raw: dict[str, Any]) -> Content:
-    content = deepcopy(raw) if "root" in raw else _wrapped(raw)
+    content = deepcopy(raw) if "root" in raw else _wrap(raw)
     root = content.get("root")
     if not isinstance(root, dict) or not isinstance(root.get("properties"), dict) or not root["properties"]:
-        raise _bad("root.properties must be an object with at least one property", "root.properties")
+        raise _bad_input("root.properties must be an object with at least one property", "root.properties")
     root.setdefault("type", "object")
     if root["type"] != "object":
-        raise _bad("root.type must be object", "root.type")
+        raise _bad_input("root.type must be object", "root.type")
     for name in ("expertise_domains", "$defs", "$enums"):
         if content.setdefault(name, {}) is None:
             content[name] = {}
         if not isinstance(content[name], dict):
-            raise _bad(f"{name} must be an object", name)
+            raise _bad_input(f"{name} must be an object", name)
     check_keywords(content)
     if "root" not in raw:
         for name in ("$schema", "$id"):
@@ -84,9 +84,9 @@ def check_keywords(content: Content) -> None:
         raise BadInputError(detail, field=field) from error
 
 
-def _wrapped(raw: dict[str, Any]) -> Content:
+def _wrap(raw: dict[str, Any]) -> Content:
     if not isinstance(raw.get("properties"), dict):
-        raise _bad("needs a root, or the properties of a JSON Schema object", "root")
+        raise _bad_input("needs a root, or the properties of a JSON Schema object", "root")
     root = {key: deepcopy(value) for key, value in raw.items() if key not in {"$defs", "definitions"}}
     root["name"] = raw.get("title") or raw.get("name") or "Entity"
     required = set(raw.get("required") or ())
@@ -116,41 +116,41 @@ def _walk(properties: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]
 
 def _check_property(spec: Any, path: str, content: Content) -> None:
     if not isinstance(spec, dict):
-        raise _bad("must be an object", path)
+        raise _bad_input("must be an object", path)
     if "$ref" in spec:
         resolve(spec, content)
         return
     kind = _check_type(spec, path)
     _check_flags(spec, path, content)
     if spec.get("multilingual") and kind != "string":
-        raise _bad("only strings are multilingual", f"{path}.multilingual")
+        raise _bad_input("only strings are multilingual", f"{path}.multilingual")
     if kind == "array" and not isinstance(spec.setdefault("items", {"type": "string"}), dict):
-        raise _bad("items must be an object", f"{path}.items")
+        raise _bad_input("items must be an object", f"{path}.items")
 
 
 def _check_type(spec: dict[str, Any], path: str) -> str:
     kind = spec.get("type")
     if kind is None and isinstance(spec.get("enum"), list):
-        spec["type"] = kind = "string" if all(isinstance(one, str) for one in spec["enum"]) else "number"
+        spec["type"] = kind = "string" if all(isinstance(value, str) for value in spec["enum"]) else "number"
     if not isinstance(kind, str) or kind not in TYPES:
-        raise _bad(f"type must be one of {', '.join(sorted(TYPES))}, not {kind!r}", f"{path}.type")
+        raise _bad_input(f"type must be one of {', '.join(sorted(TYPES))}, not {kind!r}", f"{path}.type")
     return kind
 
 
 def _check_flags(spec: dict[str, Any], path: str, content: Content) -> None:
     for flag in FLAGS:
         if not isinstance(spec.get(flag, False), bool):
-            raise _bad(f"{flag} must be true or false", f"{path}.{flag}")
+            raise _bad_input(f"{flag} must be true or false", f"{path}.{flag}")
     expertise = spec.get("expertise")
     if expertise is not None and not isinstance(expertise, str):
-        raise _bad("expertise must name a domain", f"{path}.expertise")
+        raise _bad_input("expertise must name a domain", f"{path}.expertise")
     if expertise and expertise != GENERAL and expertise not in content["expertise_domains"]:
-        raise _bad(f"expertise {expertise!r} is not in expertise_domains", f"{path}.expertise")
+        raise _bad_input(f"expertise {expertise!r} is not in expertise_domains", f"{path}.expertise")
 
 
 def _check_json_schema(content: Content) -> None:
     json_schema.check_schema(answer_form(content), field="schema_content")
 
 
-def _bad(message: str, path: str) -> BadInputError:
+def _bad_input(message: str, path: str) -> BadInputError:
     return BadInputError(f"schema_content.{path}: {message}", field=f"schema_content.{path}")

@@ -8,11 +8,12 @@ from uuid import UUID
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Database
 from towpath.enrichment.service.starts import JobDraft, create_job
-from towpath.jobs.idempotency import Remembered, Slot
+from towpath.jobs.idempotency import Slot, StoredResponse
 from towpath.jobs.service import JobService
 from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
-from towpath.webhooks.store.endpoints import Target, add_target
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import JobEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Accepted:
 
     id: UUID
     answer: dict[str, object]
-    first: Remembered | None = None
+    first: StoredResponse | None = None
 
 
 async def accept_job(
@@ -38,7 +39,7 @@ async def accept_job(
     job: JobRow,
     draft: JobDraft,
     *,
-    target: Target | None,
+    target: JobEndpoint | None,
     page_size: int,
     max_jobs: int,
 ) -> Accepted:
@@ -60,12 +61,12 @@ async def accept_job(
     """
     answer: dict[str, object] = {"job_id": str(job.id), **draft.answer}
     async with database.transaction() as connection:
-        if first := await slot.open(connection):
+        if first := await slot.claim(connection):
             return Accepted(UUID(parse_json(first.body)["job_id"]), answer, first)
         await create_job(connection, job, draft, page_size=page_size, most=max_jobs)
         if target is not None:
-            await add_target(connection, job.id, target)
-        await slot.keep(connection, digest, 200, answer)
+            await add_job_endpoint(connection, job.id, target)
+        await slot.save(connection, digest, 200, answer)
         stored = await lock_job(connection, job.organization, job.id)
     jobs.start_soon(stored)
     return Accepted(job.id, answer)

@@ -8,7 +8,8 @@ from uuid import UUID
 from towpath.accounts.types import Principal
 from towpath.core.errors import ConflictError
 from towpath.db.engine import Connection
-from towpath.enrichment.types import STATUS_OF, ContinueBody, PublicStatus
+from towpath.enrichment.bodies import ContinueBody
+from towpath.enrichment.types import STATUS_OF, PublicStatus
 from towpath.jobs.rows import ref_of
 from towpath.jobs.service import JobService
 from towpath.jobs.store.jobs import merge_params

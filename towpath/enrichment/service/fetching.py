@@ -15,7 +15,7 @@ from towpath.core.errors import (
     UnavailableError,
 )
 from towpath.core.json_values import read_json
-from towpath.enrichment.types import FetchBody
+from towpath.enrichment.bodies import FetchBody
 from towpath.net.http import GuardedClient
 
 LIST_KEYS = ("data", "results", "items")

@@ -14,7 +14,7 @@ from towpath.enrichment.service.results import job_result
 from towpath.enrichment.types import STATUS_OF, LlmEvent
 from towpath.jobs.registry import job_type
 from towpath.jobs.store.event_log import read_events
-from towpath.jobs.store.jobs import get_job, last_restart
+from towpath.jobs.store.jobs import find_last_restart, get_job
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import EventType, JobEvent, JobState
 
@@ -42,7 +42,7 @@ MODEL_FIELDS: dict[str, Any] = {
 
 
 async def has_every_message(database: Database, job: JobRow, position: int | None) -> bool:
-    """Whether a reader who comes back has seen a job to its end: nothing would be sent before the stream closes."""
+    """Return whether a reader who comes back has seen a job to its end: the stream would close without a message."""
     if position is None or not job.state.final:
         return False
     after = event_before(position)
@@ -55,7 +55,7 @@ async def has_every_message(database: Database, job: JobRow, position: int | Non
 
 async def find_first_event(database: Database, job: JobRow, position: int | None) -> int:
     """Find the event after which a stream begins: behind a reader's position, else with the last restart."""
-    return await last_restart(database, job.id) if position is None else event_before(position)
+    return await find_last_restart(database, job.id) if position is None else event_before(position)
 
 
 def event_before(position: int) -> int:

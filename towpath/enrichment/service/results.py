@@ -9,7 +9,7 @@ from typing import Any
 from towpath.db.engine import Database
 from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.records import result_of, result_view
-from towpath.enrichment.store.records import job_records
+from towpath.enrichment.store.records import load_job_records
 from towpath.enrichment.store.tables import RecordRow
 from towpath.jobs.params import params_of
 from towpath.jobs.registry import job_type
@@ -62,14 +62,14 @@ async def job_result(database: Database, job: JobRow) -> dict[str, Any]:
 async def load_single_result(database: Database, job: JobRow) -> dict[str, Any]:
     """Load the models' results of one entity, and the fused one."""
     async with database.transaction() as connection:
-        rows = await job_records(connection, job.id)
+        rows = await load_job_records(connection, job.id)
     return single_result(results_of_single(job, rows))
 
 
 async def load_batch_result(database: Database, job: JobRow) -> dict[str, Any]:
     """Load the counts of a job of many entities, and a short row for each of them."""
     async with database.transaction() as connection:
-        rows = await job_records(connection, job.id)
+        rows = await load_job_records(connection, job.id)
     by_entity: dict[int, list[RecordRow]] = {}
     for row in rows:
         by_entity.setdefault(row.entity_index, []).append(row)

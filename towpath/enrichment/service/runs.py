@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
@@ -18,39 +14,22 @@ from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.estimate import estimate
 from towpath.enrichment.domain.prompts import note_of, source_share
 from towpath.enrichment.expertise_calls import EnrichmentContext
-from towpath.enrichment.params import EnrichmentParams
+from towpath.enrichment.params import EnrichmentParams, TypeCheckParams
 from towpath.enrichment.pipeline import EntityEnrichment, emit, run_all
+from towpath.enrichment.service.inputs import InputCache, JobInputs
+from towpath.enrichment.store.params import load_type_check
 from towpath.enrichment.types import ClassificationStatus, HoldCheck, LlmEvent, Plan
 from towpath.jobs.domain import Outcome
-from towpath.jobs.faults import end_of_item
+from towpath.jobs.faults import judge_item_failure
 from towpath.jobs.params import load_params
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import Page, Retake, load_page, plan_pages
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import JobRef, JobWarning, NewEvent, PagePlan, PageTask
-from towpath.llm.paid import Asker
-from towpath.llm.types import ImagePart
+from towpath.llm.gateway import LlmGateway
 
 CREDITS = "insufficient_credits"
-
-
-@dataclass(frozen=True, slots=True)
-class JobInputs:
-    """What a job's start has fixed: its plan, and its source files as they are shown to models."""
-
-    plan: Plan
-    texts: list[str]
-    images: list[ImagePart]
-
-
-@dataclass(slots=True)
-class _Lease:
-    """The inputs of a job, as long as one of its pages is worked through here."""
-
-    users: int = 0
-    inputs: JobInputs | None = None
-    loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class EnrichmentRuns:
@@ -58,15 +37,15 @@ class EnrichmentRuns:
 
     Args:
         database: Jobs, pages, records, paid answers.
-        asker: The language models.
+        llm_gateway: The language models.
     """
 
-    def __init__(self, database: Database, asker: Asker) -> None:
+    def __init__(self, database: Database, llm_gateway: LlmGateway) -> None:
         self._database = database
         self._writer = JobWriter(database)
-        self._asker = asker
+        self._llm_gateway = llm_gateway
         self._reserved: dict[UUID, float] = defaultdict(float)
-        self._leases: dict[UUID, _Lease] = {}
+        self._inputs = InputCache(self._load_inputs)
 
     async def plan(self, ref: JobRef) -> PagePlan:
         """Find the pages with work left, and emit what was chosen for the caller."""
@@ -75,12 +54,11 @@ class EnrichmentRuns:
             await job_store.assert_active(connection, ref)
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
             pages = await plan_pages(connection, ref.job_id, retake=retake)
-            params = await load_params(connection, ref, EnrichmentParams)
-        inputs = await self._load_inputs(ref, params)
-        if cut := cut_sources(inputs.texts, source_share(len(inputs.texts))):
-            async with self._database.transaction() as connection:
-                await add_warnings(connection, ref, cut)
-        await emit(self._writer, ref, _opening(inputs.plan))
+        async with self._inputs.lend(ref) as inputs:
+            if cut := cut_sources(inputs.texts, source_share(len(inputs.texts))):
+                async with self._database.transaction() as connection:
+                    await add_warnings(connection, ref, cut)
+            await emit(self._writer, ref, _opening(inputs.plan))
         return PagePlan(pages=pages)
 
     async def check_type(self, ref: JobRef, *, attempt: int) -> HoldCheck:
@@ -89,14 +67,13 @@ class EnrichmentRuns:
         Raises:
             ModelError: The model cannot answer now, and the call will be repeated.
         """
-        async with self._database.transaction() as connection:
-            params = await load_params(connection, ref, EnrichmentParams)
-        plan = params.plan
+        async with self._inputs.lend(ref) as inputs:
+            plan = inputs.plan
         if plan.classification_model is None:
             return HoldCheck()
         async with self._database.transaction() as connection:
             page = await load_page(connection, ref.job_id, 0, lock=False)
-        context = EnrichmentContext(self._database, self._writer, self._asker, ref, plan, attempt=attempt)
+        context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan, attempt=attempt)
         classification = await _entity_of(context, page, 0).classify()
         if classification is None:
             return HoldCheck()
@@ -116,19 +93,19 @@ class EnrichmentRuns:
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             page = await load_page(connection, ref.job_id, task.page, lock=False)
-            params = await load_params(connection, ref, EnrichmentParams)
-            total = await job_store.total_of(connection, ref)
-        async with self._shared_inputs(ref, params) as inputs:
+            type_check = TypeCheckParams.model_validate(await load_type_check(connection, ref))
+            total = await job_store.load_total(connection, ref)
+        async with self._inputs.lend(ref) as inputs:
             context = EnrichmentContext(
                 self._database,
                 self._writer,
-                self._asker,
+                self._llm_gateway,
                 ref,
                 inputs.plan,
                 inputs.texts,
                 inputs.images,
                 total,
-                _note_of(params),
+                _note_of(type_check),
                 attempt,
             )
             waiting = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
@@ -139,7 +116,7 @@ class EnrichmentRuns:
         try:
             await self._enrich_within_cap(context, entity)
         except Exception as error:
-            await entity.fail(*end_of_item(error, f"entity {entity.index} of job {context.ref.job_id}"))
+            await entity.fail(*judge_item_failure(error, f"entity {entity.index} of job {context.ref.job_id}"))
 
     async def _enrich_within_cap(self, context: EnrichmentContext, entity: EntityEnrichment) -> None:
         cap = context.plan.max_cost_usd
@@ -148,7 +125,7 @@ class EnrichmentRuns:
             return
         job_id, expected = context.ref.job_id, self._expected_cost(context, entity)
         async with self._database.transaction() as connection:
-            spent = await job_store.cost_of(connection, context.ref)
+            spent = await job_store.load_cost(connection, context.ref)
         # Entities run side by side: what the others are about to spend counts as spent.
         if spent + self._reserved[job_id] + expected > cap:
             message = f"{spent:.4f} of {cap:.4f} US dollars are spent, and this would take about {expected:.4f}"
@@ -166,34 +143,20 @@ class EnrichmentRuns:
                 self._reserved.pop(job_id, None)
 
     def _expected_cost(self, context: EnrichmentContext, entity: EntityEnrichment) -> float:
-        expected = estimate(context.plan, [entity.entity], self._asker.catalog.price)
+        expected = estimate(context.plan, [entity.entity], self._llm_gateway.catalog.price)
         return float(expected["cost_usd"]["expected"])
 
-    @asynccontextmanager
-    async def _shared_inputs(self, ref: JobRef, params: EnrichmentParams) -> AsyncIterator[JobInputs]:
-        """Lend a job's inputs: loaded by the first of the pages that run side by side, dropped with the last."""
-        lease = self._leases.setdefault(ref.job_id, _Lease())
-        lease.users += 1
-        try:
-            async with lease.loading:
-                if lease.inputs is None:
-                    lease.inputs = await self._load_inputs(ref, params)
-            yield lease.inputs
-        finally:
-            lease.users -= 1
-            if not lease.users:
-                del self._leases[ref.job_id]
-
-    async def _load_inputs(self, ref: JobRef, params: EnrichmentParams) -> JobInputs:
-        plan = params.plan
-        texts, images = await self._asker.sources(ref.organization, plan.attachment_ids)
+    async def _load_inputs(self, ref: JobRef) -> JobInputs:
+        async with self._database.transaction() as connection:
+            plan = (await load_params(connection, ref, EnrichmentParams)).plan
+        texts, images = await self._llm_gateway.sources(ref.organization, plan.attachment_ids)
         return JobInputs(plan, texts, images)
 
 
-def _note_of(params: EnrichmentParams) -> str | None:
-    """Return what models are told of the entity's type: the check's result, and what a person has answered to it."""
-    answers = [answer.get("text") for answer in (params.answers or {}).values()]
-    return note_of(params.classification, "; ".join(text for text in answers if text) or None)
+def _note_of(type_check: TypeCheckParams) -> str | None:
+    """Return the note for models on the entity's type: the check's result, and what a person has answered to it."""
+    answers = [answer.get("text") for answer in (type_check.answers or {}).values()]
+    return note_of(type_check.classification, "; ".join(text for text in answers if text) or None)
 
 
 def _entity_of(context: EnrichmentContext, page: Page, place: int) -> EntityEnrichment:

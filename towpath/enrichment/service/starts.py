@@ -10,7 +10,19 @@ from uuid import UUID
 from towpath.core.checks import Checks
 from towpath.core.errors import BadInputError, PaymentRequiredError, TooLargeError
 from towpath.core.json_values import write_json
+from towpath.core.languages import LANGUAGES
 from towpath.db.engine import Connection, Database
+from towpath.enrichment.bodies import (
+    AUTO,
+    BatchBody,
+    EnrichmentOptions,
+    EstimateBody,
+    GenerateBody,
+    MergeBody,
+    PromptBody,
+    RetryBody,
+    SingleBody,
+)
 from towpath.enrichment.domain.content import Content, check_entity
 from towpath.enrichment.domain.drafts import draft_schema
 from towpath.enrichment.domain.estimate import estimate
@@ -19,22 +31,14 @@ from towpath.enrichment.domain.schema import MAX_BYTES, check_keywords, read_con
 from towpath.enrichment.store.records import get_records
 from towpath.enrichment.store.schemas import get_schema
 from towpath.enrichment.types import (
-    AUTO,
     BATCH_ENRICHMENT,
     EXPERTISE_RETRY,
     FUSION_MERGE,
     SCHEMA_EDIT,
     SCHEMA_GENERATION,
     SINGLE_ENRICHMENT,
-    BatchBody,
-    EnrichmentOptions,
-    EstimateBody,
-    GenerateBody,
-    MergeBody,
+    STRATEGIES,
     Plan,
-    PromptBody,
-    RetryBody,
-    SingleBody,
     Strategy,
 )
 from towpath.jobs.store.jobs import create_job as create_job_row
@@ -240,6 +244,19 @@ async def create_job(connection: Connection, job: JobRow, draft: JobDraft, *, pa
         await stage_page(connection, job.id, page, start, items)
 
 
+def list_options(catalog: Catalog, organization: str) -> dict[str, Any]:
+    """Return what a start can name: models, those that can be asked first, languages and strategies."""
+    models = [info.model_dump(exclude_none=True) for info in catalog.models()]
+    return {
+        "models": sorted(models, key=lambda info: (not info["is_available"], info["key"])),
+        "languages": LANGUAGES,
+        "strategies": [{"name": name, "description": text} for name, text in STRATEGIES.items()],
+        "default_models": [catalog.automatic()],
+        "organization_name": organization,
+        "total_companies": 0,
+    }
+
+
 async def estimate_start(parts: EnrichmentParts, organization: str, body: EstimateBody) -> dict[str, Any]:
     """Estimate calls, tokens and dollars of a start.
 
@@ -261,7 +278,7 @@ async def find_content(
     """Load a saved schema's content and version, or read the content of one that came along.
 
     Raises:
-        NotFound: No such schema.
+        NotFoundError: No such schema.
         BadInputError: The one in the request is not valid.
     """
     if schema_id is not None:
@@ -282,7 +299,7 @@ async def make_plan(
 
     Raises:
         BadInputError: A model cannot be asked, or the schema is not valid.
-        NotFound: No such schema or attachment.
+        NotFoundError: No such schema or attachment.
     """
     if body.enable_web_search:
         raise BadInputError("enable_web_search: no provider here searches the web", field="enable_web_search")

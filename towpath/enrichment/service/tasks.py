@@ -10,17 +10,17 @@ from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, ModelEr
 from towpath.db.engine import Database
 from towpath.documents.sources import cut_sources
 from towpath.enrichment.domain.content import Content
-from towpath.enrichment.domain.drafts import MAX_WORDED, draft_schema, with_wording, wording_prompt
+from towpath.enrichment.domain.drafts import MAX_WORDED, apply_wording, draft_schema, wording_prompt
 from towpath.enrichment.domain.edits import SOURCE_CHARACTERS, Edit, apply_edits, edit_prompt, read_instruction
-from towpath.enrichment.domain.runs import assemble, call_key, calls_of, record_id
+from towpath.enrichment.domain.runs import assemble_result, call_key, calls_of, record_id
 from towpath.enrichment.domain.schema import read_content
 from towpath.enrichment.expertise_calls import EnrichmentContext, ask_domain
 from towpath.enrichment.fusion_calls import fuse_results
 from towpath.enrichment.params import EditParams, GenerationParams, MergeParams, RetryParams
 from towpath.enrichment.pipeline import emit
-from towpath.enrichment.records import fusion_record, merged_result, result_of, result_view
+from towpath.enrichment.records import complete_record, fusion_record, merged_result, result_of, result_view
 from towpath.enrichment.service.starts import samples_of
-from towpath.enrichment.store.records import get_records, put_records
+from towpath.enrichment.store.records import get_records, write_records
 from towpath.enrichment.store.schemas import create_schema, get_schema, update_schema
 from towpath.enrichment.store.tables import RecordRow
 from towpath.enrichment.types import ExpertiseResult, LlmEvent, Plan, Strategy
@@ -30,7 +30,7 @@ from towpath.jobs.store.events import append_events
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.store.writer import JobWriter
 from towpath.jobs.types import Cost, JobRef, JobWarning, NewEvent, Progress
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 
 
 class LlmTasks:
@@ -38,13 +38,13 @@ class LlmTasks:
 
     Args:
         database: Jobs, schemas, records.
-        asker: The language models.
+        llm_gateway: The language models.
     """
 
-    def __init__(self, database: Database, asker: Asker) -> None:
+    def __init__(self, database: Database, llm_gateway: LlmGateway) -> None:
         self._database = database
         self._writer = JobWriter(database)
-        self._asker = asker
+        self._llm_gateway = llm_gateway
 
     async def generate_schema(self, ref: JobRef) -> dict[str, Any]:
         """Make a schema of samples: structure by code, wording by the model, or by code where none answers."""
@@ -59,7 +59,7 @@ class LlmTasks:
         if problem is None and left_out:
             message = f"a model words {MAX_WORDED} fields; the descriptions of {left_out} more are made of their names"
             await self._warn(ref, [JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=message)])
-        content = read_content(with_wording(draft, wording, name=body.name))
+        content = read_content(apply_wording(draft, wording, name=body.name))
         suggestions = [] if problem is None else [f"the descriptions are made of the names: {problem}"]
         schema_id: UUID | None = None
         if body.save_schema:
@@ -99,12 +99,12 @@ class LlmTasks:
         _, version = await get_schema(self._database, ref.organization, schema_id)
         if version.version != at_version:
             if version.note == str(ref.job_id):
-                return _edited(schema_id, version.content, [])
+                return _show_edit(schema_id, version.content, [])
             raise JobFaultError("the schema was changed meanwhile; nothing was overwritten", code=ErrorCode.CONFLICT)
         await self._emit(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
         edits = read_instruction(body.prompt)
         if edits is None:
-            texts, _ = await self._asker.sources(ref.organization, body.attachment_ids or [])
+            texts, _ = await self._llm_gateway.sources(ref.organization, body.attachment_ids or [])
             await self._warn(ref, cut_sources(texts, SOURCE_CHARACTERS))
             answer = await self._ask(ref, model, edit_prompt(version.content, body.prompt, texts), "edits")
             edits = [Edit.model_validate(edit) for edit in answer["edits"]]
@@ -112,7 +112,7 @@ class LlmTasks:
         missing = [name for name in added if not any(e.description for e in edits if e.field == name)]
         if missing:
             wording, _ = await self._ask_wording(ref, model, content, version.entity_samples or [], "en", *missing)
-            worded = with_wording(content, {"fields": (wording or {}).get("fields")})
+            worded = apply_wording(content, {"fields": (wording or {}).get("fields")})
             content["root"]["properties"].update({name: worded["root"]["properties"][name] for name in missing})
         await update_schema(
             self._database,
@@ -122,7 +122,7 @@ class LlmTasks:
             note=str(ref.job_id),
             at_version=at_version,
         )
-        return _edited(schema_id, content, refused)
+        return _show_edit(schema_id, content, refused)
 
     async def retry_domains(self, ref: JobRef) -> dict[str, Any]:
         """Ask once more for the domains of a record that failed; the record itself is completed."""
@@ -130,44 +130,39 @@ class LlmTasks:
         plan, entity = params.plan, params.entity
         row = (await get_records(self._database, ref.organization, [params.record_id]))[0]
         model = plan.models[0]
-        context = EnrichmentContext(self._database, self._writer, self._asker, ref, plan)
-        answered = {part.key: part for part in result_of(row).expertises if part.success}
+        context = EnrichmentContext(self._database, self._writer, self._llm_gateway, ref, plan)
+        parts_by_key = {part.key: part for part in result_of(row).expertises if part.success}
         calls = calls_of(plan)
-        todo = [call for call in calls if call_key(call[0]) not in answered]
+        todo = [call for call in calls if call_key(call[0]) not in parts_by_key]
         started = time.monotonic()
         await self._emit(ref, LlmEvent.MODEL_STARTED, "started", {"model": model})
         for domain, keys in todo:
             part = await ask_domain(context, entity, model, domain, keys)
-            answered[part.key] = part
+            parts_by_key[part.key] = part
             data = {
                 "model": model,
                 "expertise_key": part.key,
                 "expertise_name": part.name,
                 "expertise_result": part.result,
-                "completed_expertises": len(answered),
+                "completed_expertises": len(parts_by_key),
                 "total_expertises": len(calls),
                 "success": part.success,
                 "error_message": part.error_message,
                 "cost_usd": part.cost_usd,
             }
             await self._emit(ref, LlmEvent.EXPERTISE_COMPLETED, part.key, data)
-        parts = [answered[call_key(domain)] for domain, _ in calls]
+        parts = [parts_by_key[call_key(domain)] for domain, _ in calls]
         milliseconds = row.processing_time_ms + int((time.monotonic() - started) * 1000)
-        result = assemble(plan, entity, model, parts, record=row.id, milliseconds=milliseconds)
-        _complete(row, result.model_dump())
+        result = assemble_result(plan, entity, model, parts, record=row.id, milliseconds=milliseconds)
         spent = sum(part.cost_usd for part in parts) - row.cost_usd
-        row.cost_usd, row.input_tokens, row.output_tokens = (
-            result.cost_usd,
-            result.input_tokens,
-            result.output_tokens,
-        )
+        complete_record(row, result)
         event = NewEvent(type=LlmEvent.MODEL_COMPLETED, key="completed", data=result_view(result))
         async with self._database.transaction() as connection:
             if await append_events(connection, ref, [event]):
-                await put_records(connection, [row])
+                await write_records(connection, [row])
                 await job_store.add_progress(connection, ref, Progress(), cost=Cost(usd=max(spent, 0.0)))
                 failed = [part for part in parts if not part.success]
-                await add_warnings(connection, ref, [_missing(part) for part in failed])
+                await add_warnings(connection, ref, [_warning_of(part) for part in failed])
         return result_view(result)
 
     async def merge_records(self, ref: JobRef) -> dict[str, Any]:
@@ -187,7 +182,7 @@ class LlmTasks:
             await self._emit(ref, kind, kind, data)
 
         fused, warnings = await fuse_results(
-            self._asker,
+            self._llm_gateway,
             ref,
             content,
             rows[0].entity_input_data or {},
@@ -228,7 +223,7 @@ class LlmTasks:
         event = NewEvent(type=LlmEvent.FUSION_COMPLETED, key="fused", data=answer)
         async with self._database.transaction() as connection:
             if await append_events(connection, ref, [event]):
-                await put_records(connection, [row])
+                await write_records(connection, [row])
                 cost = Cost(usd=fused.cost_usd or 0.0)
                 await job_store.add_progress(connection, ref, Progress(), cost=cost)
                 await add_warnings(connection, ref, warnings)
@@ -244,7 +239,7 @@ class LlmTasks:
 
     async def _ask(self, ref: JobRef, model: str, prompt: Any, key: str) -> dict[str, Any]:
         """Ask a model, and count what it costs with the event that it has answered."""
-        answer = await self._asker.ask(ref, model, prompt)
+        answer = await self._llm_gateway.ask(ref, model, prompt)
         data = {"model": model, "success": True, "step": key, "cost_usd": answer.usd}
         cost = Cost(usd=answer.usd, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
         event = NewEvent(type=LlmEvent.MODEL_COMPLETED, key=f"answered:{key}", data=data)
@@ -269,21 +264,10 @@ def results_by_name(rows: list[RecordRow]) -> dict[str, dict[str, Any]]:
     return results
 
 
-def _missing(one: ExpertiseResult) -> JobWarning:
-    message = f"it failed again: {one.error_message}"
-    return JobWarning(code=one.code or ErrorCode.ENRICHMENT_FAILED, message=message, item=one.name)
+def _warning_of(part: ExpertiseResult) -> JobWarning:
+    message = f"it failed again: {part.error_message}"
+    return JobWarning(code=part.code or ErrorCode.ENRICHMENT_FAILED, message=message, item=part.name)
 
 
-def _edited(schema_id: UUID, content: Content, refused: list[str]) -> dict[str, Any]:
+def _show_edit(schema_id: UUID, content: Content, refused: list[str]) -> dict[str, Any]:
     return {"schema_id": str(schema_id), "schema_content": content, "suggestions": refused}
-
-
-def _complete(row: RecordRow, result: dict[str, Any]) -> None:
-    row.success, row.partial_success = result["success"], result["partial_success"]
-    row.structured_output, row.expertises = result["result"], [_plain(one) for one in result["expertises"]]
-    row.error_message, row.error_code = result["error_message"], result["code"]
-    row.validation_errors, row.processing_time_ms = result["validation_errors"], result["processing_time_ms"]
-
-
-def _plain(one: dict[str, Any]) -> dict[str, Any]:
-    return ExpertiseResult.model_validate(one).model_dump(mode="json")

@@ -19,11 +19,11 @@ from towpath.core.errors import (
     TowpathError,
 )
 from towpath.db.engine import Database
+from towpath.enrichment.bodies import SyncBody
 from towpath.enrichment.params import EnrichmentParams
 from towpath.enrichment.service.results import EntityResults, job_result, results_of_single, single_result
-from towpath.enrichment.store.records import job_records
+from towpath.enrichment.store.records import load_job_records
 from towpath.enrichment.store.tables import RecordRow
-from towpath.enrichment.types import SyncBody
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.params import params_of
 from towpath.jobs.store.jobs import get_job
@@ -101,7 +101,7 @@ async def wait_for_enrichment(
             f"not finished within {body.timeout_seconds:g} s; the job goes on: /api/enrichment/jobs/{job_id}/status"
         )
     async with database.transaction() as connection:
-        rows = await job_records(connection, job_id)
+        rows = await load_job_records(connection, job_id)
     if job.state is not JobState.COMPLETED:
         raise _error_of(job, rows)
     return _answer_of(job, results_of_single(job, rows), body)
@@ -125,6 +125,20 @@ async def wait_for_task(
     return await job_result(database, job)
 
 
+async def wait_for_merge(
+    database: Database, events: EventHub, organization: str, job_id: UUID, *, seconds: float
+) -> dict[str, Any]:
+    """Wait for a job that fuses records.
+
+    Raises:
+        ModelError: It takes longer, failed or was cancelled.
+    """
+    job = await events.wait_for_end(await get_job(database, organization, job_id), seconds=seconds)
+    if job.state is not JobState.COMPLETED:
+        raise ModelError(job.error_message or f"the merge is {job.state}; its job is {job_id}")
+    return {"job_id": str(job_id), **await job_result(database, job)}
+
+
 def _is_held(job: JobRow) -> bool:
     return job.state is JobState.PAUSED and params_of(job, EnrichmentParams).classification is not None
 
@@ -136,10 +150,12 @@ def _error_of(job: JobRow, rows: list[RecordRow]) -> TowpathError:
     code = failed.error_code if failed is not None else job.error_code
     detail = (failed.error_message if failed is not None else job.error_message) or "no model gave a result"
     error_type = ERRORS.get(code or "", ModelError)
-    shown = ErrorCode(code) if code in set(ErrorCode) and error_type is not ModelError else ErrorCode.ENRICHMENT_FAILED
+    public_code = (
+        ErrorCode(code) if code in set(ErrorCode) and error_type is not ModelError else ErrorCode.ENRICHMENT_FAILED
+    )
     if code == ErrorCode.MODEL_OUTPUT_INVALID:
-        shown = ErrorCode.MODEL_OUTPUT_INVALID
-    return error_type(detail, code=shown)
+        public_code = ErrorCode.MODEL_OUTPUT_INVALID
+    return error_type(detail, code=public_code)
 
 
 def _answer_of(job: JobRow, results: EntityResults, body: SyncBody) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from psycopg.rows import kwargs_row
@@ -17,6 +16,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.enrichment.store.tables import RecordRow
+from towpath.enrichment.types import RecordFilter, SortBy
 
 JSON_COLUMNS = frozenset(
     {"schema_content", "structured_output", "entity_input_data", "expertises", "validation_errors", "fusion"}
@@ -24,25 +24,8 @@ JSON_COLUMNS = frozenset(
 COLUMNS = [name for name in RecordRow.model_fields if name not in {"created_at", "deleted_at"}]
 EXPORT_ROWS = 200
 
-SortBy = Literal["created_at", "entity_name", "model_composite_key", "cost_usd", "success"]
 
-
-@dataclass(frozen=True, slots=True)
-class RecordFilter:
-    """Which records; None: any."""
-
-    type: str | None = None
-    model: str | None = None
-    success: bool | None = None
-    search: str | None = None
-    entity_id: UUID | None = None
-    job_id: UUID | None = None
-    origin: str | None = None
-    since: datetime | None = None
-    include_deleted: bool = False
-
-
-async def put_records(connection: Connection, rows: Sequence[RecordRow]) -> None:
+async def write_records(connection: Connection, rows: Sequence[RecordRow]) -> None:
     """Write records in the transaction of what they belong to; one with the same id is replaced."""
     if not rows:
         return
@@ -67,8 +50,8 @@ def _row(**columns: Any) -> RecordRow:
     return RecordRow.model_validate(columns)
 
 
-async def job_records(connection: Connection, job_id: UUID, index: int | None = None) -> list[RecordRow]:
-    """The records of a job, or of one entity of it, by entity and model."""
+async def load_job_records(connection: Connection, job_id: UUID, index: int | None = None) -> list[RecordRow]:
+    """Return the records of a job, or of one entity of it, by entity and model."""
     async with connection.cursor(row_factory=kwargs_row(_row)) as cursor:
         await cursor.execute(
             "SELECT * FROM records WHERE job_id = %(job)s AND (%(index)s::int IS NULL OR entity_index = %(index)s)"
@@ -86,32 +69,32 @@ async def get_records(database: Database, organization: str, ids: Sequence[UUID]
     """
     query = select(RecordRow).where(RecordRow.organization == organization, col(RecordRow.id).in_(ids))
     async with database.session() as session:
-        found = {row.id: row for row in (await session.exec(query)).all()}
-    for one in ids:
-        if one not in found:
-            raise NotFoundError(f"no record {one}")
-    return [found[one] for one in ids]
+        rows = {row.id: row for row in (await session.exec(query)).all()}
+    for record_id in ids:
+        if record_id not in rows:
+            raise NotFoundError(f"no record {record_id}")
+    return [rows[record_id] for record_id in ids]
 
 
-def _filtered(query: SelectOfScalar[Any], organization: str, wanted: RecordFilter) -> SelectOfScalar[Any]:
+def _apply_filters(query: SelectOfScalar[Any], organization: str, filters: RecordFilter) -> SelectOfScalar[Any]:
     equal = {
-        "type": wanted.type,
-        "model_composite_key": wanted.model,
-        "success": wanted.success,
-        "entity_id": wanted.entity_id,
-        "job_id": wanted.job_id,
-        "origin": wanted.origin,
+        "type": filters.type,
+        "model_composite_key": filters.model,
+        "success": filters.success,
+        "entity_id": filters.entity_id,
+        "job_id": filters.job_id,
+        "origin": filters.origin,
     }
     query = query.where(RecordRow.organization == organization)
     for name, value in equal.items():
         if value is not None:
             query = query.where(getattr(RecordRow, name) == value)
-    if wanted.since is not None:
-        query = query.where(RecordRow.created_at >= wanted.since)
-    if not wanted.include_deleted:
+    if filters.since is not None:
+        query = query.where(RecordRow.created_at >= filters.since)
+    if not filters.include_deleted:
         query = query.where(col(RecordRow.deleted_at).is_(None))
-    if wanted.search:
-        text = wanted.search
+    if filters.search:
+        text = filters.search
         query = query.where(
             or_(
                 col(RecordRow.entity_name).icontains(text, autoescape=True),
@@ -124,28 +107,30 @@ def _filtered(query: SelectOfScalar[Any], organization: str, wanted: RecordFilte
 async def list_records(
     database: Database,
     organization: str,
-    wanted: RecordFilter,
+    filters: RecordFilter,
     *,
     page: int,
     page_size: int,
     sort_by: SortBy = "created_at",
     ascending: bool = False,
 ) -> tuple[list[RecordRow], int]:
-    """A page of records and how many there are."""
+    """Return a page of records and how many there are."""
     column = col(getattr(RecordRow, sort_by))
     order = (column.asc() if ascending else column.desc(), col(RecordRow.id))
-    query = _filtered(select(RecordRow), organization, wanted).order_by(*order)
+    query = _apply_filters(select(RecordRow), organization, filters).order_by(*order)
     async with database.session() as session:
-        total = (await session.exec(_filtered(select(func.count()).select_from(RecordRow), organization, wanted))).one()
+        total = (
+            await session.exec(_apply_filters(select(func.count()).select_from(RecordRow), organization, filters))
+        ).one()
         rows = (await session.exec(query.offset((page - 1) * page_size).limit(page_size))).all()
     return list(rows), int(total)
 
 
-async def export_records(database: Database, organization: str, wanted: RecordFilter) -> AsyncIterator[RecordRow]:
+async def export_records(database: Database, organization: str, filters: RecordFilter) -> AsyncIterator[RecordRow]:
     """Every record of a filter, oldest first, a piece at a time."""
     last: tuple[datetime, UUID] | None = None
     while True:
-        query = _filtered(select(RecordRow), organization, wanted)
+        query = _apply_filters(select(RecordRow), organization, filters)
         if last is not None:
             moment, record = last
             query = query.where(
@@ -172,19 +157,19 @@ async def delete_records(
     Returns:
         How many were deleted now, and the ids that are not there.
     """
-    wanted = list(dict.fromkeys(ids))
+    distinct_ids = list(dict.fromkeys(ids))
     async with database.transaction() as connection:
-        known = await connection.execute(
-            "SELECT id FROM records WHERE organization = %s AND id = ANY(%s)", (organization, wanted)
+        cursor = await connection.execute(
+            "SELECT id FROM records WHERE organization = %s AND id = ANY(%s)", (organization, distinct_ids)
         )
-        there = {row[0] async for row in known}
+        existing = {row[0] async for row in cursor}
         if hard:
-            done = await connection.execute("DELETE FROM records WHERE id = ANY(%s)", (list(there),))
+            cursor = await connection.execute("DELETE FROM records WHERE id = ANY(%s)", (list(existing),))
         else:
-            done = await connection.execute(
-                "UPDATE records SET deleted_at = now() WHERE id = ANY(%s) AND deleted_at IS NULL", (list(there),)
+            cursor = await connection.execute(
+                "UPDATE records SET deleted_at = now() WHERE id = ANY(%s) AND deleted_at IS NULL", (list(existing),)
             )
-    return done.rowcount, [one for one in wanted if one not in there]
+    return cursor.rowcount, [record_id for record_id in distinct_ids if record_id not in existing]
 
 
 async def restore_records(database: Database, organization: str, ids: Sequence[UUID]) -> tuple[int, list[UUID]]:
@@ -193,23 +178,23 @@ async def restore_records(database: Database, organization: str, ids: Sequence[U
     Returns:
         How many came back, and the ids that are not there or not deleted.
     """
-    wanted = list(dict.fromkeys(ids))
+    distinct_ids = list(dict.fromkeys(ids))
     async with database.transaction() as connection:
-        done = await connection.execute(
+        cursor = await connection.execute(
             """
             UPDATE records SET deleted_at = NULL
             WHERE organization = %s AND id = ANY(%s) AND deleted_at IS NOT NULL RETURNING id
             """,
-            (organization, wanted),
+            (organization, distinct_ids),
         )
-        back = {row[0] async for row in done}
-    return len(back), [one for one in wanted if one not in back]
+        restored = {row[0] async for row in cursor}
+    return len(restored), [record_id for record_id in distinct_ids if record_id not in restored]
 
 
-async def record_stats(database: Database, organization: str) -> dict[str, Any]:
+async def load_totals(database: Database, organization: str) -> dict[str, Any]:
     """Totals over all records that are not deleted, and by model."""
     async with database.transaction() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT type, coalesce(model_composite_key, ''), count(*), count(*) FILTER (WHERE success),
                    sum(cost_usd), sum(input_tokens)::bigint, sum(output_tokens)::bigint
@@ -217,12 +202,12 @@ async def record_stats(database: Database, organization: str) -> dict[str, Any]:
             """,
             (organization,),
         )
-        rows = await found.fetchall()
-    total, good = sum(row[2] for row in rows), sum(row[3] for row in rows)
+        rows = await cursor.fetchall()
+    total, successful = sum(row[2] for row in rows), sum(row[3] for row in rows)
     return {
         "total": total,
-        "successful": good,
-        "failed": total - good,
+        "successful": successful,
+        "failed": total - successful,
         "total_cost_usd": round(sum(row[4] for row in rows), 6),
         "input_tokens": sum(row[5] for row in rows),
         "output_tokens": sum(row[6] for row in rows),
@@ -233,10 +218,10 @@ async def record_stats(database: Database, organization: str) -> dict[str, Any]:
     }
 
 
-async def records_by_job(database: Database, organization: str, *, limit: int) -> list[dict[str, Any]]:
-    """The newest jobs that have records, with their counts."""
+async def count_by_job(database: Database, organization: str, *, limit: int) -> list[dict[str, Any]]:
+    """Return the newest jobs that have records, with their counts."""
     async with database.transaction() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT job_id, count(*), count(*) FILTER (WHERE success), sum(cost_usd), min(created_at)
             FROM records WHERE organization = %s AND deleted_at IS NULL AND job_id IS NOT NULL
@@ -244,7 +229,7 @@ async def records_by_job(database: Database, organization: str, *, limit: int) -
             """,
             (organization, limit),
         )
-        rows = await found.fetchall()
+        rows = await cursor.fetchall()
     return [
         {"job_id": row[0], "records": row[1], "successful": row[2], "cost_usd": row[3], "created_at": row[4]}
         for row in rows

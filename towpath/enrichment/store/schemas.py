@@ -30,9 +30,9 @@ async def create_schema(
 ) -> SchemaRow:
     """Save a schema; a taken name gets a number behind it. One with this id already is answered as it is."""
     async with database.session() as session:
-        if schema_id is not None and (known := await session.get(SchemaRow, schema_id)) is not None:
-            session.expunge(known)
-            return known
+        if schema_id is not None and (existing := await session.get(SchemaRow, schema_id)) is not None:
+            session.expunge(existing)
+            return existing
         await _hold_names(session, organization)
         row = SchemaRow(
             id=schema_id or uuid4(),
@@ -62,14 +62,14 @@ async def _hold_names(session: AsyncSession, organization: str) -> None:
     )
 
 
-async def _free_name(session: AsyncSession, organization: str, wanted: str, *, own: UUID | None = None) -> str:
+async def _free_name(session: AsyncSession, organization: str, requested: str, *, own: UUID | None = None) -> str:
     query = select(SchemaRow.id, SchemaRow.name).where(
         SchemaRow.organization == organization, col(SchemaRow.deleted_at).is_(None)
     )
-    taken = {name for row_id, name in (await session.exec(query)).all() if row_id != own}
-    base = re.sub(r" \(\d+\)$", "", wanted)
-    name, number = wanted, 1
-    while name in taken:
+    used_names = {name for row_id, name in (await session.exec(query)).all() if row_id != own}
+    base = re.sub(r" \(\d+\)$", "", requested)
+    name, number = requested, 1
+    while name in used_names:
         number += 1
         name = f"{base} ({number})"
     return name
@@ -78,7 +78,7 @@ async def _free_name(session: AsyncSession, organization: str, wanted: str, *, o
 async def get_schema(
     database: Database, organization: str, schema_id: UUID, *, deleted: bool = False
 ) -> tuple[SchemaRow, SchemaVersionRow]:
-    """A schema and its newest version.
+    """Return a schema and its newest version.
 
     Raises:
         NotFoundError: It is not there, deleted, or another organisation's.
@@ -103,7 +103,7 @@ async def _find(session: AsyncSession, organization: str, schema_id: UUID, *, de
 
 
 async def list_schemas(database: Database, organization: str) -> list[SchemaRow]:
-    """All schemas, pinned first, then by name."""
+    """Return all schemas, pinned first, then by name."""
     query = (
         select(SchemaRow)
         .where(SchemaRow.organization == organization, col(SchemaRow.deleted_at).is_(None))
@@ -114,7 +114,7 @@ async def list_schemas(database: Database, organization: str) -> list[SchemaRow]
 
 
 async def list_versions(database: Database, organization: str, schema_id: UUID) -> list[SchemaVersionRow]:
-    """Every version of a schema, newest first.
+    """Return every version of a schema, newest first.
 
     Raises:
         NotFoundError: It is not there.

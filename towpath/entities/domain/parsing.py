@@ -152,6 +152,6 @@ class ScalarFields:
 
 def append_fields(config: IndexConfig, fields: Iterable[IndexField]) -> IndexConfig:
     """Return the configuration with those fields behind its own that it does not have, as far as there is room."""
-    known = {field.name for field in config.fields}
-    grown = (config.fields + [field for field in fields if field.name not in known])[:MAX_DYNAMIC_FIELDS]
+    names = {field.name for field in config.fields}
+    grown = (config.fields + [field for field in fields if field.name not in names])[:MAX_DYNAMIC_FIELDS]
     return config if len(grown) == len(config.fields) else config.model_copy(update={"fields": grown})

@@ -29,7 +29,8 @@ from towpath.jobs.store.staging import StagedItem, read_failures
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import JobWarning
-from towpath.webhooks.store.endpoints import Target, add_target
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import JobEndpoint
 
 MAX_ENTITIES = 1_000_000
 MAX_ENTITY_BYTES = 1 << 20
@@ -95,7 +96,7 @@ class BatchService:
         *,
         index_name: str,
         deadline: datetime | None,
-        target: Target | None,
+        endpoint: JobEndpoint | None,
         max_jobs: int,
     ) -> JobRow:
         """Accept a staged batch as a job; it is to be started after the commit.
@@ -106,7 +107,7 @@ class BatchService:
             staged: The entities.
             index_name: The index to write to; the default one is created on first use.
             deadline: When the job is to have ended.
-            target: Who is told of its end.
+            endpoint: The endpoint that its events go to besides the registered ones.
             max_jobs: How many jobs the organization may have in flight; 0: any number.
 
         Raises:
@@ -132,8 +133,8 @@ class BatchService:
         if index.dynamic and (message := staged.fields.left_out(index.config)):
             left_out = JobWarning(code=ErrorCode.FIELDS_LEFT_OUT, message=message)
             await add_warnings(connection, ref_of(job), [left_out])
-        if target is not None:
-            await add_target(connection, job.id, target)
+        if endpoint is not None:
+            await add_job_endpoint(connection, job.id, endpoint)
         return job
 
     async def show(self, job: JobRow, *, limit: int, offset: int, explain: bool) -> dict[str, Any]:

@@ -33,10 +33,10 @@ LOAD_ENTITIES_A_QUERY = 200
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Pairs worth comparing: the entity `query[i]` looked for candidates, and `found[i]` came up."""
+    """Pairs worth comparing: the entity `query[i]` looked for candidates, and `candidate[i]` came up."""
 
     query: Int64s
-    found: Int64s
+    candidate: Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class LoadedPostings:
             numbers = [self.sources.get(query.source, -1) if query.source else -1 for query in queries]
             source_numbers = np.array(numbers, dtype=np.int32)
         top = self.index.top(uids, [query.keys for query in queries], source_numbers)
-        return Candidates(query=uids[top.rows], found=top.uids)
+        return Candidates(query=uids[top.rows], candidate=top.uids)
 
 
 async def load_postings(database: Database, index: Index) -> LoadedPostings:
@@ -106,15 +106,17 @@ async def find_candidates(connection: Connection, index: Index, queries: Sequenc
     parts: list[Candidates] = []
     for start in range(0, len(queries), QUERIES_A_LOOK):
         some = queries[start : start + QUERIES_A_LOOK]
-        wanted = np.unique(np.concatenate([query.keys for query in some]))
+        keys_of_batch = np.unique(np.concatenate([query.keys for query in some]))
         # One posting beyond the cap shows that a key is too frequent.
-        keys, uids = await read_postings(connection, index.index_no, wanted, limit=DF_CAP + 1)
+        keys, uids = await read_postings(connection, index.index_no, keys_of_batch, limit=DF_CAP + 1)
         sources = await _number_sources(connection, index, np.unique(uids))
         small = CandidateIndex.build(keys, uids, index.entities, sources.by_uid)
         parts.append(LoadedPostings(small, sources.numbers).find(some))
     if not parts:
         return Candidates(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-    return Candidates(np.concatenate([part.query for part in parts]), np.concatenate([part.found for part in parts]))
+    return Candidates(
+        np.concatenate([part.query for part in parts]), np.concatenate([part.candidate for part in parts])
+    )
 
 
 class CandidateCache:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.db.engine import Connection
-from towpath.entities.domain.matching import Groups, MatchModel, Pairs, closing_pairs, groups, resolve
+from towpath.entities.domain.matching import Groups, MatchModel, Pairs, cluster, find_closing_pairs, resolve
 from towpath.entities.service.candidates import Candidates
 from towpath.entities.service.matching import score_candidates
 from towpath.entities.store.indexes import Index
@@ -79,7 +79,7 @@ async def _decide_from(
     await drop_closed(connection, index.index_no, small)
     if not index.config.clean_sources:
         # With clean sources one-to-one has decided; closing a group would undo it.
-        left, right = closing_pairs(components, _pairs(graph), verdicts, max_closed)
+        left, right = find_closing_pairs(components, _pairs(graph), verdicts, max_closed)
         closed = await _score_closing(connection, index, model, left, right)
         overlap = _overlap_of(graph, closed)
         # A stored pair that reaches the threshold by the prior of its group is a duplicate as well.
@@ -123,10 +123,10 @@ class _Overlap:
 def _overlap_of(graph: PairGraph, closed: ScoredPairs) -> _Overlap:
     stored = list(zip(graph.left.tolist(), graph.right.tolist(), strict=True))
     new = list(zip(closed.left.tolist(), closed.right.tolist(), strict=True))
-    closing, known = set(new), set(stored)
+    closing, stored_pairs = set(new), set(stored)
     return _Overlap(
         in_graph=np.fromiter((pair in closing for pair in stored), dtype=np.bool_, count=len(stored)),
-        is_fresh=np.fromiter((pair not in known for pair in new), dtype=np.bool_, count=len(new)),
+        is_fresh=np.fromiter((pair not in stored_pairs for pair in new), dtype=np.bool_, count=len(new)),
     )
 
 
@@ -147,7 +147,7 @@ def _decide(graph: PairGraph, index: Index, model: MatchModel) -> tuple[npt.NDAr
         left, right = np.searchsorted(graph.uids, graph.left), np.searchsorted(graph.uids, graph.right)
         sources = by_place[left], by_place[right]
     verdicts = resolve(_pairs(graph), index.config, model, sources)
-    components = groups(_pairs(graph), verdicts)
+    components = cluster(_pairs(graph), verdicts)
     if not index.config.clean_sources and len(graph.left):
         # A pair that the groups have torn apart is no duplicate.
         left, right = np.searchsorted(components.uids, graph.left), np.searchsorted(components.uids, graph.right)

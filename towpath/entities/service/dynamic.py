@@ -7,8 +7,8 @@ from towpath.db.engine import Connection
 from towpath.entities.domain.parsing import ScalarFields, append_fields
 from towpath.entities.params import ReindexParams
 from towpath.entities.store.generations import find_building
-from towpath.entities.store.indexes import DEFAULT_INDEX, Index, create_index, find_index, generation, save_config
-from towpath.entities.types import FieldType, IndexConfig, IndexField
+from towpath.entities.store.indexes import Index, create_index, find_index, generation, save_config
+from towpath.entities.types import DEFAULT_INDEX, FieldType, IndexConfig, IndexField
 
 
 async def index_for_write(connection: Connection, organization: str, name: str, fields: ScalarFields) -> Index:

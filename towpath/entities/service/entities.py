@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from towpath.core.errors import NotFoundError
 from towpath.core.json_values import parse_json
-from towpath.db.engine import Connection, Database
+from towpath.core.turns import Turns
+from towpath.db.engine import Connection, Database, Result
 from towpath.entities.domain.matching import entity_uid
 from towpath.entities.domain.parsing import Draft, Entity, ScalarFields, make_draft
 from towpath.entities.service.candidates import find_candidates
@@ -17,6 +18,7 @@ from towpath.entities.service.dynamic import index_for_write
 from towpath.entities.service.matching import ModelCache, score_candidates, store_scores
 from towpath.entities.store import pairs as pair_store
 from towpath.entities.store.indexes import Index, add_entities, find_index, list_indexes
+from towpath.entities.store.locks import lock_single_writes
 from towpath.entities.store.pairs import PartnerRow
 from towpath.entities.store.records import Stored, delete_entity, find_entity, write_drafts
 from towpath.entities.types import Candidate, EntityDuplicates, GroupPage, GroupView, PairPage
@@ -78,11 +80,35 @@ class EntityService:
     Args:
         database: Where they are.
         models: This process's models.
+        turns: Orders the single writes of one index within this process.
     """
 
-    def __init__(self, database: Database, models: ModelCache) -> None:
+    def __init__(self, database: Database, models: ModelCache, turns: Turns) -> None:
         self._database = database
         self._models = models
+        self._turns = turns
+
+    async def write_in_turn(
+        self, organization: str, index_name: str, write: Callable[[Connection], Awaitable[Result]]
+    ) -> Result:
+        """Write a single entity when no other single write of its index is under way, in a transaction of its own.
+
+        Args:
+            organization: Whose index.
+            index_name: Its name.
+            write: Writes; it is repeated where Postgres breaks a deadlock.
+
+        Returns:
+            What the write returns.
+        """
+
+        async def write_alone(connection: Connection) -> Result:
+            await lock_single_writes(connection, organization, index_name)
+            return await write(connection)
+
+        # Within this process a writer waits for its turn without holding a connection.
+        async with self._turns.of((organization, index_name)):
+            return await self._database.repeatable(write_alone)
 
     async def upsert(
         self,
@@ -98,7 +124,7 @@ class EntityService:
         """Store one entity and find its candidates, by the same functions as a batch.
 
         Args:
-            connection: Of a transaction that has begun with `lock_single_writes`.
+            connection: That of `write_in_turn`.
             organization: Whose index.
             index_name: Its name; the default one is created on first use.
             entity: The entity, checked.
@@ -133,11 +159,10 @@ class EntityService:
         partners = await pair_store.read_partners(connection, index.index_no, [draft.uid], limit=limit)
         return partners.get(draft.uid, [])
 
-    async def remove(self, connection: Connection, organization: str, index_name: str, entity_id: str) -> None:
+    async def remove(self, organization: str, index_name: str, entity_id: str) -> None:
         """Delete one entity and decide anew who is left of its group.
 
         Args:
-            connection: Of a transaction that has begun with `lock_single_writes`.
             organization: Whose index.
             index_name: Its name.
             entity_id: An id, or a sku.
@@ -145,6 +170,13 @@ class EntityService:
         Raises:
             NotFoundError: No such index or entity.
         """
+
+        async def write(connection: Connection) -> None:
+            await self._remove(connection, organization, index_name, entity_id)
+
+        await self.write_in_turn(organization, index_name, write)
+
+    async def _remove(self, connection: Connection, organization: str, index_name: str, entity_id: str) -> None:
         index = await find_index(connection, organization, index_name, lock="share")
         uid, _ = await _find(connection, index, entity_id)
         partners = await delete_entity(connection, index.index_no, uid)

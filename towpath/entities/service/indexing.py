@@ -22,8 +22,8 @@ from towpath.entities.store.pairs import drop_stale_pairs
 from towpath.entities.store.records import write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import IndexConfig, Phase, TrainReport
-from towpath.jobs.domain import Outcome, tally
-from towpath.jobs.faults import end_of_item
+from towpath.jobs.domain import Outcome, count_outcomes
+from towpath.jobs.faults import judge_item_failure
 from towpath.jobs.pages import record_page
 from towpath.jobs.params import load_params, params_of
 from towpath.jobs.store import jobs as job_store
@@ -69,15 +69,15 @@ class BatchIndexing:
             await job_store.assert_active(connection, ref)
             params = params_of(job, BatchParams)
             index = await _find_live(connection, ref, params.index)
-            made = index.created_at.isoformat()
+            created = index.created_at.isoformat()
             retake = Retake.FAILED if ref.attempt > 1 else Retake.NONE
-            if ref.attempt > 1 and ((params.index_made or made) != made or index.created_at > job.created_at):
+            if ref.attempt > 1 and ((params.index_made or created) != created or index.created_at > job.created_at):
                 retake = Retake.ALL
-            await job_store.merge_params(connection, ref, {INDEX_MADE: made})
+            await job_store.merge_params(connection, ref, {INDEX_MADE: created})
             return PagePlan(pages=await plan_pages(connection, ref.job_id, retake=retake))
 
     async def index_page(self, task: PageTask) -> Progress:
-        """Store a page's entities with their candidate keys."""
+        """Store a page's entities with their blocking keys."""
         while (change := await self._index_page(task)) is None:
             # Another writer has appended a field, or a re-index has swapped: both end.
             pass
@@ -96,14 +96,14 @@ class BatchIndexing:
     ) -> Progress | None:
         """Store what was prepared; None: the index changed meanwhile, and it must be prepared anew."""
         ref = task.ref
-        page = await load_page(connection, ref.job_id, task.page)
+        page = await load_page(connection, ref.job_id, task.page, with_lines=False)
         if page.steps >= 1:
-            return tally(page.outcomes)
+            return count_outcomes(page.outcomes)
         await job_store.assert_active(connection, ref)
         index = await self._live(connection, ref, lock=True)
         if (index.index_no, index.config) != (prepared_for.index_no, prepared_for.config):
             return None
-        before = tally(page.outcomes)
+        before = count_outcomes(page.outcomes)
         places = [place for place in prepared.drafts if page.outcomes[place] == Outcome.WAITING]
         written = await write_drafts(connection, index.index_no, [prepared.drafts[place] for place in places])
         touched = written.created | written.changed
@@ -120,7 +120,7 @@ class BatchIndexing:
         await add_failures(connection, ref.job_id, failed)
         await save_outcomes(connection, ref.job_id, page.page, page.outcomes, 1)
         await add_entities(connection, index.index_no, len(written.created))
-        return await record_page(connection, task, Phase.INDEX, before, tally(page.outcomes), phases=PHASES)
+        return await record_page(connection, task, Phase.INDEX, before, count_outcomes(page.outcomes), phases=PHASES)
 
     async def train(self, ref: JobRef) -> TrainReport:
         """Train the index's model when it has none or has doubled; then the whole index is matched anew."""
@@ -128,9 +128,9 @@ class BatchIndexing:
         async with self._database.transaction() as connection:
             index = await self._live(connection, ref)
             job = await job_store.lock_job(connection, ref.organization, ref.job_id)
-            known = await find_event(connection, ref.job_id, key)
-            if known is not None:
-                return TrainReport.model_validate(known["report"])
+            event = await find_event(connection, ref.job_id, key)
+            if event is not None:
+                return TrainReport.model_validate(event["report"])
         written = job.total - job.skipped
         await refresh_statistics(self._database, "entities", "entity_postings", entities=written)
         report = TrainReport(trained=False, shares=0)
@@ -153,23 +153,25 @@ class BatchIndexing:
         """Find and score the candidates of a page's entities."""
         ref = task.ref
         async with self._database.transaction() as connection:
-            page = await load_page(connection, ref.job_id, task.page, lock=False)
+            page = await load_page(connection, ref.job_id, task.page, lock=False, with_lines=False)
             index = await self._live(connection, ref)
-            total = await job_store.total_of(connection, ref)
+            total = await job_store.load_total(connection, ref)
         if page.steps >= PHASES:
-            return tally(page.outcomes)
+            return count_outcomes(page.outcomes)
         open_uids = page.uids[page.outcomes == Outcome.INDEXED].tolist()
         pairs = await self._matcher.score(index, ref, open_uids, queries=total)
         async with self._database.transaction() as connection:
-            page = await load_page(connection, ref.job_id, task.page)
+            page = await load_page(connection, ref.job_id, task.page, with_lines=False)
             if page.steps >= PHASES:
-                return tally(page.outcomes)
+                return count_outcomes(page.outcomes)
             await job_store.assert_active(connection, ref)
             await store_scores(connection, index, pairs)
-            before = tally(page.outcomes)
+            before = count_outcomes(page.outcomes)
             page.outcomes[page.outcomes == Outcome.INDEXED] = Outcome.DONE
             await save_outcomes(connection, ref.job_id, page.page, page.outcomes, PHASES)
-            return await record_page(connection, task, Phase.MATCH, before, tally(page.outcomes), phases=PHASES)
+            return await record_page(
+                connection, task, Phase.MATCH, before, count_outcomes(page.outcomes), phases=PHASES
+            )
 
     async def resolve(self, ref: JobRef) -> int:
         """Decide verdicts and groups of all that the batch touched."""
@@ -214,7 +216,7 @@ def _prepare(page: Page, config: IndexConfig) -> PreparedPage:
         except BadInputError as error:
             prepared.failures.append(_failure(index, entity, error.code, error.detail))
         except Exception as error:
-            prepared.failures.append(_failure(index, entity, *end_of_item(error, where)))
+            prepared.failures.append(_failure(index, entity, *judge_item_failure(error, where)))
     return prepared
 
 

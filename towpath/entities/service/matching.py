@@ -101,27 +101,27 @@ async def score_candidates(
         candidates: The pairs.
         in_one_group: The pairs stand in one group already: a prior of their own, and the higher threshold.
     """
-    left = np.minimum(candidates.query, candidates.found)
-    right = np.maximum(candidates.query, candidates.found)
+    left = np.minimum(candidates.query, candidates.candidate)
+    right = np.maximum(candidates.query, candidates.candidate)
     pairs = np.unique(np.stack([left, right], axis=1), axis=0) if len(left) else np.empty((0, 2), dtype=np.int64)
-    known = {stored.uid: stored for stored in queries}
-    missing = [uid for uid in np.unique(pairs).tolist() if uid not in known]
-    known.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
-    return await asyncio.to_thread(_score, index, model, known, pairs, in_one_group=in_one_group)
+    stored_by_uid = {stored.uid: stored for stored in queries}
+    missing = [uid for uid in np.unique(pairs).tolist() if uid not in stored_by_uid]
+    stored_by_uid.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
+    return await asyncio.to_thread(_score, index, model, stored_by_uid, pairs, in_one_group=in_one_group)
 
 
 def _score(
-    index: Index, model: MatchModel, known: dict[int, Stored], pairs: Int64s, *, in_one_group: bool
+    index: Index, model: MatchModel, stored_by_uid: dict[int, Stored], pairs: Int64s, *, in_one_group: bool
 ) -> ScoredPairs:
-    uids = np.array(sorted(known), dtype=np.int64)
+    uids = np.array(sorted(stored_by_uid), dtype=np.int64)
     # An entity that went meanwhile takes its pairs along.
     pairs = pairs[np.isin(pairs, uids).all(axis=1)]
     places = np.searchsorted(uids, pairs)
     if index.config.clean_sources:
-        sources = np.array([known[uid].source or "" for uid in uids.tolist()], dtype=object)[places]
+        sources = np.array([stored_by_uid[uid].source or "" for uid in uids.tolist()], dtype=object)[places]
         apart = (sources[:, 0] != sources[:, 1]) | (sources[:, 0] == "")
         pairs, places = pairs[apart], places[apart]
-    records = [known[uid].values for uid in uids.tolist()]
+    records = [stored_by_uid[uid].values for uid in uids.tolist()]
     scores = score_pool(model, records, places[:, 0], places[:, 1], in_one_group)
     # What is stored is what is explained: the similarity is computed from the rounded contributions.
     prior = np.full((len(pairs), 1), scores.prior_bits, dtype=np.float32)
@@ -133,7 +133,7 @@ def _score(
 
 
 def similarity_of(bits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """The probability whose log-odds, in bits, a row of prior and contributions adds up to."""
+    """Return the probability whose log-odds, in bits, a row of prior and contributions adds up to."""
     total = bits.astype(np.float64).sum(axis=1)
     return np.asarray(1.0 / (1.0 + np.exp2(-total)), dtype=np.float64)
 

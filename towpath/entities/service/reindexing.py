@@ -13,7 +13,7 @@ from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoun
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
-from towpath.entities.params import ReindexParams
+from towpath.entities.params import IndexParams, ReindexParams
 from towpath.entities.service import training
 from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_all
@@ -64,11 +64,11 @@ class Reindexing:
             job = await job_store.lock_job(connection, ref.organization, ref.job_id)
             params = params_of(job, ReindexParams)
             live = await self._live(connection, ref)
-            known = await find_building(connection, ref.organization, live.name)
-            if known is not None and known.reindex_job == ref.job_id and params.attempt == ref.attempt:
+            earlier = await find_building(connection, ref.organization, live.name)
+            if earlier is not None and earlier.reindex_job == ref.job_id and params.attempt == ref.attempt:
                 return ReindexPlan(shares=self._count_shares(live))
-            if known is not None:
-                await discard_building(connection, known)
+            if earlier is not None:
+                await discard_building(connection, earlier)
             config = await next_config(connection, ref.organization, live.name, params)
             building = await create_index(
                 connection, ref.organization, config, dynamic=live.dynamic, state="building", job_id=ref.job_id
@@ -131,8 +131,8 @@ class Reindexing:
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             await store_scores(connection, index, pairs)
-            done = len(uids) if building else 0
-            change = Progress(processed=done, succeeded=done)
+            event = len(uids) if building else 0
+            change = Progress(processed=event, succeeded=event)
             share = 0.5 / max(task.shares, 1) if building else 0.0
             key = f"{Phase.MATCH}:share:{task.share}"
             await job_store.record_chunk(connection, ref, key, change, fraction=share, phase=Phase.MATCH)
@@ -183,22 +183,22 @@ class Reindexing:
             return await self._catch_up_some(connection, await self._live(connection, ref), building)
 
     async def _catch_up_some(self, connection: Connection, live: Index, building: Index) -> int:
-        gone = await find_removed(connection, live.index_no, building.index_no, limit=CATCH_UP)
-        for uid in gone:
+        removed = await find_removed(connection, live.index_no, building.index_no, limit=CATCH_UP)
+        for uid in removed:
             await delete_entity(connection, building.index_no, uid)
         uids = await find_stale(connection, live.index_no, building.index_no, limit=CATCH_UP)
         rows = await read_bodies(connection, live.index_no, uids)
         building = await generation(connection, building.index_no)
         drafts, _ = _redraft(rows, building.config)
         written = await write_drafts(connection, building.index_no, drafts)
-        await add_entities(connection, building.index_no, len(written.created) - len(gone))
+        await add_entities(connection, building.index_no, len(written.created) - len(removed))
         model = await self._matcher.models.get(connection, building)
         stored = [Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts]
         candidates = await find_candidates(connection, building, stored)
         pairs = await score_candidates(connection, building, model, stored, candidates)
         await store_scores(connection, building, pairs)
         await decide_all(connection, building, model)
-        return len(uids) + len(gone)
+        return len(uids) + len(removed)
 
     async def _live(self, connection: Connection, ref: JobRef) -> Index:
         name = await _name(connection, ref)
@@ -221,7 +221,8 @@ async def _result(connection: Connection, ref: JobRef, caught_up: int) -> dict[s
 
 
 async def _name(connection: Connection, ref: JobRef) -> str:
-    return (await load_params(connection, ref, ReindexParams)).index
+    """Return the name of the index; of a batch, too, whose retrained index is matched anew in shares."""
+    return (await load_params(connection, ref, IndexParams)).index
 
 
 def _redraft(rows: list[ShareRow], config: IndexConfig) -> tuple[list[Draft], list[FailedItem]]:

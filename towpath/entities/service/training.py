@@ -44,40 +44,41 @@ async def train_model(
             candidates = await find_candidates(connection, index, queries)
         else:
             candidates = await asyncio.to_thread(postings.find, queries)
-        pairs = np.sort(np.stack([candidates.query, candidates.found], axis=1), axis=1)
+        pairs = np.sort(np.stack([candidates.query, candidates.candidate], axis=1), axis=1)
         pairs = np.unique(pairs, axis=0)
-        known = {stored.uid: stored for stored in queries}
-        missing = [uid for uid in np.unique(pairs).tolist() if uid not in known]
-        known.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
-        labelled = await _labelled(connection, index)
-    return await asyncio.to_thread(_train, index, known, pairs, labelled)
+        stored_by_uid = {stored.uid: stored for stored in queries}
+        missing = [uid for uid in np.unique(pairs).tolist() if uid not in stored_by_uid]
+        stored_by_uid.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
+        labelled = await _load_labelled_pairs(connection, index)
+    return await asyncio.to_thread(_train, index, stored_by_uid, pairs, labelled)
 
 
 def _train(
-    index: Index, known: dict[int, Stored], pairs: npt.NDArray[np.int64], labelled: list[LabelledPair]
+    index: Index, stored_by_uid: dict[int, Stored], pairs: npt.NDArray[np.int64], labelled: list[LabelledPair]
 ) -> tuple[MatchModel, TuneReport | None]:
-    uids = sorted(known)
-    named = sorted({stored.source for stored in known.values() if stored.source is not None})
+    uids = sorted(stored_by_uid)
+    sampled = [stored_by_uid[uid] for uid in uids]
+    named = sorted({stored.source for stored in stored_by_uid.values() if stored.source is not None})
     numbers: dict[str | None, int] = {name: number for number, name in enumerate(named)}
     sample = Sample(
         uids=np.array(uids, dtype=np.int64),
-        values=[known[uid].values for uid in uids],
+        values=[stored.values for stored in sampled],
         left=pairs[:, 0],
         right=pairs[:, 1],
-        sources=np.array([numbers.get(known[uid].source, -1) for uid in uids], dtype=np.int32) if named else None,
+        sources=np.array([numbers.get(stored.source, -1) for stored in sampled], dtype=np.int32) if named else None,
     )
     model = train(sample, index.config)
     return tune(model, labelled, index.config) if labelled else (model, None)
 
 
-async def _labelled(connection: Connection, index: Index) -> list[LabelledPair]:
+async def _load_labelled_pairs(connection: Connection, index: Index) -> list[LabelledPair]:
     labels = await read_labels(connection, index.organization, index.name)
     uids: Sequence[int] = sorted({uid for label in labels for uid in (label.left_uid, label.right_uid)})
-    known = {stored.uid: stored.values for stored in await read_stored(connection, index, uids)}
+    values_of = {stored.uid: stored.values for stored in await read_stored(connection, index, uids)}
     return [
-        LabelledPair(known[label.left_uid], known[label.right_uid], label.duplicate)
+        LabelledPair(values_of[label.left_uid], values_of[label.right_uid], label.duplicate)
         for label in labels
-        if label.left_uid in known and label.right_uid in known
+        if label.left_uid in values_of and label.right_uid in values_of
     ]
 
 

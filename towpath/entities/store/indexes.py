@@ -13,8 +13,6 @@ from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.types import IndexConfig
 
-DEFAULT_INDEX = "default"
-
 _COLUMNS = """
     i.index_no, i.organization, i.name, i.state, i.config, i.dynamic, i.model_version, i.model_entities,
     i.reindex_job, i.created_at, i.updated_at, coalesce(c.entities, 0)
@@ -56,7 +54,7 @@ def _index(row: tuple[Any, ...]) -> Index:
 async def find_index(
     connection: Connection, organization: str, name: str, *, lock: Literal["", "share", "extend", "exclusive"] = ""
 ) -> Index:
-    """The live generation of an index.
+    """Return the live generation of an index.
 
     Args:
         connection: In the caller's transaction.
@@ -73,11 +71,11 @@ async def find_index(
     row = None
     # A statement that has waited for a swap finds the generation of before gone, and does not see the next: look again.
     for _ in range(2 if lock else 1):
-        found = await connection.execute(
+        cursor = await connection.execute(
             f"SELECT {_COLUMNS} {_FROM} WHERE i.organization = %s AND i.name = %s AND i.state = 'live' {clause}",
             (organization, name),
         )
-        if (row := await found.fetchone()) is not None:
+        if (row := await cursor.fetchone()) is not None:
             break
     if row is None:
         raise NotFoundError(f"no index named {name}")
@@ -86,13 +84,13 @@ async def find_index(
 
 
 async def generation(connection: Connection, index_no: int) -> Index:
-    """One generation by its number.
+    """Return a generation by its number.
 
     Raises:
         NotFoundError: It has been dropped.
     """
-    found = await connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE i.index_no = %s", (index_no,))
-    row = await found.fetchone()
+    cursor = await connection.execute(f"SELECT {_COLUMNS} {_FROM} WHERE i.index_no = %s", (index_no,))
+    row = await cursor.fetchone()
     if row is None:
         raise NotFoundError(f"no generation {index_no}")
     return _index(row)
@@ -101,19 +99,19 @@ async def generation(connection: Connection, index_no: int) -> Index:
 async def list_indexes(
     connection: Connection, organization: str, *, limit: int, offset: int
 ) -> tuple[list[Index], int]:
-    """A page of an organisation's live indexes by name, and how many there are."""
-    found = await connection.execute(
+    """Return a page of an organisation's live indexes by name, and how many there are."""
+    cursor = await connection.execute(
         f"""
         SELECT {_COLUMNS} {_FROM} WHERE i.organization = %s AND i.state = 'live'
         ORDER BY i.name LIMIT %s OFFSET %s
         """,
         (organization, limit, offset),
     )
-    rows = await found.fetchall()
-    counted = await connection.execute(
+    rows = await cursor.fetchall()
+    cursor = await connection.execute(
         "SELECT count(*) FROM entity_indexes WHERE organization = %s AND state = 'live'", (organization,)
     )
-    return [_index(row) for row in rows], (await counted.fetchone() or (0,))[0]
+    return [_index(row) for row in rows], (await cursor.fetchone() or (0,))[0]
 
 
 async def create_index(
@@ -126,14 +124,14 @@ async def create_index(
     job_id: UUID | None = None,
 ) -> Index | None:
     """Insert a generation; None where a live (or building) one of that name is there already."""
-    made = await connection.execute(
+    cursor = await connection.execute(
         """
         INSERT INTO entity_indexes (organization, name, config, dynamic, state, reindex_job)
         VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING index_no
         """,
         (organization, config.index_name, Jsonb(_dump(config)), dynamic, state, job_id),
     )
-    row = await made.fetchone()
+    row = await cursor.fetchone()
     if row is None:
         return None
     await connection.execute("INSERT INTO entity_index_counts (index_no) VALUES (%s)", row)
@@ -187,9 +185,11 @@ async def save_model(connection: Connection, index_no: int, model: dict[str, Any
 
 
 async def load_model(connection: Connection, index_no: int) -> tuple[int, dict[str, Any] | None]:
-    """The trained model of a generation as it was saved, after its version; None: it has none (any more)."""
-    found = await connection.execute("SELECT model_version, model FROM entity_indexes WHERE index_no = %s", (index_no,))
-    return await found.fetchone() or (0, None)
+    """Return the trained model of a generation as it was saved, after its version; None: it has none (any more)."""
+    cursor = await connection.execute(
+        "SELECT model_version, model FROM entity_indexes WHERE index_no = %s", (index_no,)
+    )
+    return await cursor.fetchone() or (0, None)
 
 
 async def add_entities(connection: Connection, index_no: int, change: int) -> None:
@@ -257,19 +257,19 @@ async def purge_dropped(connection: Connection, *, limit: int) -> int:
     Returns:
         How many rows went; 0 means that no dropped generation is left.
     """
-    found = await connection.execute("SELECT index_no FROM entity_indexes WHERE state = 'dropping' LIMIT 1")
-    row = await found.fetchone()
+    cursor = await connection.execute("SELECT index_no FROM entity_indexes WHERE state = 'dropping' LIMIT 1")
+    row = await cursor.fetchone()
     if row is None:
         return 0
     for table in ("entity_postings", "entity_pairs", "entity_dirty", "entities"):
-        gone = await connection.execute(
+        deleted = await connection.execute(
             f"""
             DELETE FROM {table} WHERE ctid = ANY(ARRAY(
                 SELECT ctid FROM {table} WHERE index_no = %s LIMIT %s))
             """,
             (row[0], limit),
         )
-        if gone.rowcount:
-            return gone.rowcount
+        if deleted.rowcount:
+            return deleted.rowcount
     await connection.execute("DELETE FROM entity_indexes WHERE index_no = %s", row)
     return 1

@@ -33,12 +33,12 @@ async def save_labels(connection: Connection, organization: str, name: str, labe
 
 
 async def read_labels(connection: Connection, organization: str, name: str) -> list[StoredLabel]:
-    """Every label of an index, in a fixed order."""
-    found = await connection.execute(
+    """Return every label of an index, in a fixed order."""
+    cursor = await connection.execute(
         """
         SELECT left_uid, right_uid, left_id, right_id, duplicate FROM entity_labels
         WHERE organization = %s AND index_name = %s ORDER BY left_uid, right_uid
         """,
         (organization, name),
     )
-    return [StoredLabel(*row) for row in await found.fetchall()]
+    return [StoredLabel(*row) for row in await cursor.fetchall()]

@@ -19,8 +19,8 @@ async def try_lock_deciding(connection: Connection, index_no: int) -> bool:
     Returns:
         Whether it was free.
     """
-    locked = await connection.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (_DECIDE_LOCK, index_no))
-    return bool((await locked.fetchone() or (False,))[0])
+    cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", (_DECIDE_LOCK, index_no))
+    return bool((await cursor.fetchone() or (False,))[0])
 
 
 async def lock_single_writes(connection: Connection, organization: str, index_name: str) -> None:

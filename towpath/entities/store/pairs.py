@@ -31,9 +31,9 @@ class ScoredPairs:
     def __len__(self) -> int:
         return len(self.left)
 
-    def only(self, kept: Flags) -> ScoredPairs:
-        """The pairs that a mask keeps."""
-        return ScoredPairs(self.left[kept], self.right[kept], self.similarity[kept], self.bits[kept])
+    def only(self, mask: Flags) -> ScoredPairs:
+        """Return the pairs that a mask keeps."""
+        return ScoredPairs(self.left[mask], self.right[mask], self.similarity[mask], self.bits[mask])
 
 
 async def write_pairs(
@@ -114,22 +114,22 @@ class PairGraph:
 
 async def take_dirty(connection: Connection, index_no: int, uids: Sequence[int] | None = None) -> list[int]:
     """Take the marks of a generation, or of some of its entities; a roll-back puts them back."""
-    taken = await connection.execute(
+    cursor = await connection.execute(
         """
         DELETE FROM entity_dirty WHERE index_no = %(index)s AND (%(all)s OR uid = ANY(%(uids)s::bigint[]))
         RETURNING uid
         """,
         {"index": index_no, "all": uids is None, "uids": list(uids or ())},
     )
-    return [row[0] for row in await taken.fetchall()]
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def read_components(connection: Connection, index_no: int, seeds: Sequence[int]) -> PairGraph:
-    """The components that hold `seeds`: by walking from them, or by reading all pairs when that is cheaper."""
-    seen = set(seeds)
-    frontier = list(seen)
-    while frontier and len(seen) <= WALK_LIMIT:
-        found = await connection.execute(
+    """Return the components that hold `seeds`: by walking from them, or by reading all pairs when that is cheaper."""
+    reached = set(seeds)
+    frontier = list(reached)
+    while frontier and len(reached) <= WALK_LIMIT:
+        cursor = await connection.execute(
             """
             SELECT right_uid FROM entity_pairs WHERE index_no = %(index)s AND NOT closed AND left_uid = ANY(%(uids)s)
             UNION
@@ -138,8 +138,8 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
             {"index": index_no, "uids": frontier},
             binary=True,
         )
-        frontier = [row[0] for row in await found.fetchall() if row[0] not in seen]
-        seen.update(frontier)
+        frontier = [row[0] for row in await cursor.fetchall() if row[0] not in reached]
+        reached.update(frontier)
     everything = bool(frontier)
     clause = "" if everything else "AND left_uid = ANY(%(uids)s)"
     pairs = await connection.execute(
@@ -147,13 +147,13 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
         SELECT left_uid, right_uid, similarity, duplicate FROM entity_pairs
         WHERE index_no = %(index)s AND NOT closed {clause} ORDER BY left_uid, right_uid
         """,
-        {"index": index_no, "uids": list(seen)},
+        {"index": index_no, "uids": list(reached)},
         binary=True,
     )
     rows = await pairs.fetchall()
     left = np.array([row[0] for row in rows], dtype=np.int64)
     right = np.array([row[1] for row in rows], dtype=np.int64)
-    members = np.unique(np.concatenate([left, right, np.array(sorted(seen), dtype=np.int64)]))
+    members = np.unique(np.concatenate([left, right, np.array(sorted(reached), dtype=np.int64)]))
     named = await connection.execute(
         "SELECT uid, source FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[])",
         (index_no, members.tolist()),
@@ -245,8 +245,8 @@ _NAMED = """
 async def read_partners(
     connection: Connection, index_no: int, uids: Sequence[int], *, limit: int
 ) -> dict[int, list[PartnerRow]]:
-    """The best `limit` candidates of each entity, best first, ties by uid."""
-    found = await connection.execute(
+    """Return the best `limit` candidates of each entity, best first, ties by uid."""
+    cursor = await connection.execute(
         f"""
         WITH best AS MATERIALIZED (
             SELECT q.uid AS asked, p.* FROM unnest(%(uids)b::bigint[]) q(uid) CROSS JOIN LATERAL (
@@ -261,7 +261,7 @@ async def read_partners(
         binary=True,
     )
     partners: dict[int, list[PartnerRow]] = {}
-    for uid, *partner in await found.fetchall():
+    for uid, *partner in await cursor.fetchall():
         partners.setdefault(uid, []).append(PartnerRow(*partner))
     return partners
 
@@ -276,7 +276,7 @@ async def page_partners(
     limit: int,
     offset: int,
 ) -> tuple[list[PartnerRow], int]:
-    """A page of one entity's candidates, best first, and how many there are."""
+    """Return a page of one entity's candidates, best first, and how many there are."""
     arguments = {"index": index_no, "uid": uid, "minimum": minimum, "only": duplicates_only}
     listed = f"""
         WITH listed AS MATERIALIZED (
@@ -284,8 +284,8 @@ async def page_partners(
             WHERE similarity >= %(minimum)s AND (duplicate OR NOT %(only)s)
         )
     """
-    counted = await connection.execute(f"{listed} SELECT count(*) FROM listed", arguments)
-    found = await connection.execute(
+    cursor = await connection.execute(f"{listed} SELECT count(*) FROM listed", arguments)
+    cursor = await connection.execute(
         f"""
         {listed}
         SELECT p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits
@@ -295,18 +295,18 @@ async def page_partners(
         {**arguments, "limit": limit, "offset": offset},
         binary=True,
     )
-    rows = [PartnerRow(*row) for row in await found.fetchall()]
-    return rows, (await counted.fetchone() or (0,))[0]
+    rows = [PartnerRow(*row) for row in await cursor.fetchall()]
+    return rows, (await cursor.fetchone() or (0,))[0]
 
 
 async def page_pairs(
     connection: Connection, index_no: int, *, minimum: float, duplicates_only: bool, limit: int, offset: int
 ) -> tuple[list[tuple[str, str, float, bool, bytes]], int]:
-    """A page of all pairs, best first, ties by ids: `(left id, right id, similarity, duplicate, bits)`."""
+    """Return a page of all pairs, best first, ties by ids: `(left id, right id, similarity, duplicate, bits)`."""
     arguments: dict[str, Any] = {"index": index_no, "minimum": minimum, "only": duplicates_only}
     where = "index_no = %(index)s AND similarity >= %(minimum)s AND (duplicate OR NOT %(only)s)"
-    counted = await connection.execute(f"SELECT count(*) FROM entity_pairs WHERE {where}", arguments)
-    found = await connection.execute(
+    cursor = await connection.execute(f"SELECT count(*) FROM entity_pairs WHERE {where}", arguments)
+    cursor = await connection.execute(
         f"""
         WITH best AS MATERIALIZED (
             SELECT left_uid, right_uid, similarity, duplicate, bits FROM entity_pairs WHERE {where}
@@ -319,32 +319,34 @@ async def page_pairs(
         {**arguments, "limit": limit, "offset": offset},
         binary=True,
     )
-    rows = await found.fetchall()
-    return rows, (await counted.fetchone() or (0,))[0]
+    rows = await cursor.fetchall()
+    return rows, (await cursor.fetchone() or (0,))[0]
 
 
 async def page_groups(
     connection: Connection, index_no: int, *, limit: int, offset: int, group_uid: int | None = None
 ) -> tuple[list[tuple[int, list[str]]], int]:
-    """A page of groups, largest first, and how many there are: `(group uid, ids as JSON)`."""
+    """Return a page of groups, largest first, and how many there are: `(group uid, ids as JSON)`."""
     arguments = {"index": index_no, "group": group_uid, "limit": limit, "offset": offset}
     where = "index_no = %(index)s AND group_uid IS NOT NULL"
     if group_uid is not None:
         where = "index_no = %(index)s AND group_uid = %(group)s"
-    counted = await connection.execute(f"SELECT count(DISTINCT group_uid) FROM entities WHERE {where}", arguments)
-    found = await connection.execute(
+    cursor = await connection.execute(f"SELECT count(DISTINCT group_uid) FROM entities WHERE {where}", arguments)
+    cursor = await connection.execute(
         f"""
         SELECT group_uid, array_agg(id_json ORDER BY uid) FROM entities WHERE {where}
         GROUP BY group_uid ORDER BY count(*) DESC, group_uid LIMIT %(limit)s OFFSET %(offset)s
         """,
         arguments,
     )
-    rows = await found.fetchall()
-    return rows, (await counted.fetchone() or (0,))[0]
+    rows = await cursor.fetchall()
+    return rows, (await cursor.fetchone() or (0,))[0]
 
 
 async def group_of(connection: Connection, index_no: int, uid: int) -> int | None:
-    """The group of an entity; None when it stands alone."""
-    found = await connection.execute("SELECT group_uid FROM entities WHERE index_no = %s AND uid = %s", (index_no, uid))
-    row = await found.fetchone()
+    """Return the group of an entity; None when it stands alone."""
+    cursor = await connection.execute(
+        "SELECT group_uid FROM entities WHERE index_no = %s AND uid = %s", (index_no, uid)
+    )
+    row = await cursor.fetchone()
     return row[0] if row else None

@@ -71,8 +71,8 @@ async def write_drafts(connection: Connection, index_no: int, drafts: Sequence[D
     changed = frozenset[int]()
     partners = frozenset[int]()
     if len(created) < len(drafts):
-        known = [uid for uid in by_uid if uid not in created]
-        old = await _lock_digests(connection, index_no, known)
+        existing = [uid for uid in by_uid if uid not in created]
+        old = await _lock_digests(connection, index_no, existing)
         replaced = [by_uid[uid] for uid, (digest, _) in old.items() if digest != by_uid[uid].digest]
         changed = frozenset(draft.uid for draft in replaced)
         if replaced:
@@ -96,12 +96,12 @@ def _columns(drafts: Sequence[Draft]) -> tuple[list[Any], ...]:
 
 
 async def _lock_digests(connection: Connection, index_no: int, uids: list[int]) -> dict[int, tuple[bytes, bytes]]:
-    found = await connection.execute(
+    cursor = await connection.execute(
         "SELECT uid, digest, keys FROM entities WHERE index_no = %s AND uid = ANY(%s) ORDER BY uid FOR UPDATE",
         (index_no, uids),
         binary=True,
     )
-    return {uid: (digest, keys) for uid, digest, keys in await found.fetchall()}
+    return {uid: (digest, keys) for uid, digest, keys in await cursor.fetchall()}
 
 
 async def _replace(connection: Connection, index_no: int, drafts: Sequence[Draft]) -> None:
@@ -191,7 +191,7 @@ async def find_entity(connection: Connection, index_no: int, entity_id: str, uid
     Returns:
         The uid and the stored JSON text.
     """
-    found = await connection.execute(
+    cursor = await connection.execute(
         """
         SELECT uid, body FROM entities WHERE index_no = %(index)s AND uid = %(uid)s
         UNION ALL
@@ -200,7 +200,7 @@ async def find_entity(connection: Connection, index_no: int, entity_id: str, uid
         """,
         {"index": index_no, "uid": uid, "sku": entity_id},
     )
-    return await found.fetchone()
+    return await cursor.fetchone()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,17 +215,17 @@ class Stored:
 
 async def read_stored(connection: Connection, index: Index, uids: Sequence[int]) -> list[Stored]:
     """Read entities by uid, in the order of their uids; those that are gone are left out."""
-    found = await connection.execute(
+    cursor = await connection.execute(
         """
         SELECT uid, values, source, keys FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[]) ORDER BY uid
         """,
         (index.index_no, list(uids)),
         binary=True,
     )
-    return [_stored(row, index.config) for row in await found.fetchall()]
+    return [_read_row(row, index.config) for row in await cursor.fetchall()]
 
 
-def _stored(row: tuple[Any, ...], config: IndexConfig) -> Stored:
+def _read_row(row: tuple[Any, ...], config: IndexConfig) -> Stored:
     uid, values, source, keys = row
     # The only place where values are read: nobody meets a row of another shape than the index that is asked for.
     fitted = fit_values(orjson.loads(values), config)
@@ -233,10 +233,10 @@ def _stored(row: tuple[Any, ...], config: IndexConfig) -> Stored:
 
 
 async def sample_stored(connection: Connection, index: Index, *, limit: int) -> list[Stored]:
-    """A sample that depends on the entities alone: uids are hashes, so the lowest ones are a random draw."""
-    found = await connection.execute(
+    """Return a sample that depends on the entities alone: uids are hashes, so the lowest ones are a random draw."""
+    cursor = await connection.execute(
         "SELECT uid, values, source, keys FROM entities WHERE index_no = %s ORDER BY uid LIMIT %s",
         (index.index_no, limit),
         binary=True,
     )
-    return [_stored(row, index.config) for row in await found.fetchall()]
+    return [_read_row(row, index.config) for row in await cursor.fetchall()]

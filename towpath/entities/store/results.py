@@ -18,7 +18,7 @@ Result = tuple[bytes, list[PartnerRow]]
 async def read_results(
     connection: Connection, job_id: UUID, index_no: int | None, *, limit: int, offset: int
 ) -> list[Result]:
-    """A page of finished entities: the JSON as it was sent, and the stored candidates, best first.
+    """Return a page of finished entities: the JSON as it was sent, and the stored candidates, best first.
 
     Args:
         connection: In the caller's transaction.
@@ -27,22 +27,22 @@ async def read_results(
         limit: The most results.
         offset: How many finished entities to pass over.
     """
-    found = await connection.execute(
+    cursor = await connection.execute(
         "SELECT page, outcomes FROM job_pages WHERE job_id = %s ORDER BY page", (job_id,), binary=True
     )
     results: list[Result] = []
-    for number, outcomes in await found.fetchall():
+    for number, outcomes in await cursor.fetchall():
         finished = np.flatnonzero(np.isin(np.frombuffer(outcomes, dtype=np.uint8), _FINISHED))
-        wanted = finished[offset : offset + limit - len(results)]
+        selected = finished[offset : offset + limit - len(results)]
         offset = max(offset - len(finished), 0)
-        if len(wanted):
+        if len(selected):
             page = await load_page(connection, job_id, number, lock=False)
-            uids = page.uids[wanted].tolist()
+            uids = page.uids[selected].tolist()
             partners = (
                 {} if index_no is None else await read_partners(connection, index_no, uids, limit=PARTNERS_AN_ENTITY)
             )
             results += [
-                (page.lines[place], partners.get(uid, [])) for place, uid in zip(wanted.tolist(), uids, strict=True)
+                (page.lines[place], partners.get(uid, [])) for place, uid in zip(selected.tolist(), uids, strict=True)
             ]
         if len(results) >= limit:
             break

@@ -33,9 +33,9 @@ async def refresh_statistics(database: Database, *tables: Table, entities: int) 
     if entities < MIN_ROWS:
         return False
     async with database.statement() as connection:
-        found = await connection.execute("SELECT reltuples FROM pg_class WHERE oid = 'entities'::regclass")
-        known = (await found.fetchone() or (0,))[0]
-        if entities < SHARE * known:
+        cursor = await connection.execute("SELECT reltuples FROM pg_class WHERE oid = 'entities'::regclass")
+        analyzed = (await cursor.fetchone() or (0,))[0]
+        if entities < SHARE * analyzed:
             return False
         await connection.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(tables)}")
     return True

@@ -100,7 +100,7 @@ class EntityRow(SQLModel, table=True):
 
 
 class EntityPostingRow(SQLModel, table=True):
-    """One candidate key of one entity: the inverted index."""
+    """One blocking key of one entity: the inverted index."""
 
     __tablename__ = "entity_postings"
 

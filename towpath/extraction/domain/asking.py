@@ -23,7 +23,7 @@ CLASSES = "You choose the class of a document. What stands between <page> marks 
 
 
 def split_pages(pages: Sequence[PageContent], *, characters: int = PART_CHARACTERS) -> Iterator[list[PageContent]]:
-    """Pages in parts that a model takes at once; a long page is a part of its own, cut."""
+    """Split pages into parts that a model takes at once; a long page is a part of its own, cut."""
     part: list[PageContent] = []
     size = 0
     for page in pages:
@@ -46,7 +46,7 @@ def build_fields_prompt(
     characters: int = PART_CHARACTERS,
     attempt: int = 1,
 ) -> Prompt:
-    """The values of a form.
+    """Build the question for the values of a form.
 
     Args:
         pages: The part of the document.
@@ -56,13 +56,13 @@ def build_fields_prompt(
         characters: Of each page, at most.
         attempt: A later attempt is a new question.
     """
-    shown = _shown(pages, characters) if text else "The document is in the pictures."
+    shown = _show_pages(pages, characters) if text else "The document is in the pictures."
     again = f"\n\n(attempt {attempt})" if attempt > 1 else ""
     return Prompt(system=SYSTEM, user=f"{shown}{again}", form=form, images=list(images))
 
 
 def build_class_schema(names: Sequence[str]) -> dict[str, Any]:
-    """The form of a choice among classes."""
+    """Build the schema of a choice among classes."""
     properties = {
         "option": {"type": "string", "enum": list(names)},
         "confidence": {"type": "number", "minimum": 0, "maximum": 1},
@@ -74,16 +74,16 @@ def build_class_schema(names: Sequence[str]) -> dict[str, Any]:
 def build_class_prompt(
     pages: Sequence[PageContent], options: Sequence[ClassificationOption], form: dict[str, Any]
 ) -> Prompt:
-    """The class of a document."""
+    """Build the question for the class of a document."""
     classes = "\n".join(
         f"- {option.name}" + "".join(f"\n  example: {' '.join(text.split())[:300]}" for text in option.examples[:5])
         for option in options
     )
-    user = f"Classes:\n{escape_marks(classes)}\n\n{_shown(pages, SMALL_CHARACTERS)}"
+    user = f"Classes:\n{escape_marks(classes)}\n\n{_show_pages(pages, SMALL_CHARACTERS)}"
     return Prompt(system=CLASSES, user=user, form=form, most_tokens=400)
 
 
-def _shown(pages: Sequence[PageContent], characters: int) -> str:
+def _show_pages(pages: Sequence[PageContent], characters: int) -> str:
     return "\n\n".join(
         enclose_in_marks(page.content[:characters], PAGE, attributes=f"number={page.page}") for page in pages
     )

@@ -34,7 +34,7 @@ _CLOCK = re.compile(
 
 
 def parse_date(text: str) -> date | None:
-    """The day that a text names; None: none, or `04/05/2026`, which could be two."""
+    """Parse the day that a text names; None: none, or `04/05/2026`, which could be two."""
     text = text.strip()
     if len(text) > LONGEST:
         return None
@@ -52,7 +52,7 @@ def parse_date(text: str) -> date | None:
 
 
 def parse_datetime(text: str) -> datetime | None:
-    """The moment that a text names; a day alone is none."""
+    """Parse the moment that a text names; a day alone is none."""
     text = text.strip()
     if len(text) > LONGEST:
         return None

@@ -78,7 +78,7 @@ class PageFields:
 
 
 def read_fields(page: PageContent) -> PageFields:
-    """The pairs and tables of a page: by the places of its words, else by its Markdown."""
+    """Read the pairs and tables of a page: by the places of its words, else by its Markdown."""
     fields = PageFields([], [])
     if page.words and page.width and page.height:
         rows = find_rows(page.words, page.width, page.height)
@@ -89,7 +89,7 @@ def read_fields(page: PageContent) -> PageFields:
 
 
 def is_label(text: str) -> bool:
-    """Whether a text can name something: a few words with letters."""
+    """Return whether a text can name something: a few words with letters."""
     plain = text.strip().rstrip("".join(COLON)).strip()
     if not 2 <= len(plain) <= MAX_LABEL or len(plain.split()) > MAX_LABEL_WORDS:
         return False
@@ -97,7 +97,7 @@ def is_label(text: str) -> bool:
 
 
 def strip_label(text: str) -> str:
-    """A label without its colon."""
+    """Strip a label of its colon."""
     return text.strip().rstrip("".join(COLON)).strip()
 
 
@@ -153,7 +153,7 @@ class _Region:
             elif INNER_LABEL.search(cell.text) or JOINED.match(cell.text):
                 self._within(cell)
             elif not labelled and id(cell) not in self.values:
-                self._unmarked(row, place, below, kind)
+                self._read_unmarked(row, place, below, kind)
 
     def _after_label(self, row: Row, place: int, below: Sequence[Row]) -> None:
         label = row.cells[place]
@@ -171,7 +171,7 @@ class _Region:
             self._add(label.text, _lines_entry(lines), BELOW_COLON)
 
     def _within(self, cell: Cell) -> None:
-        """A label and its value without a gap between them."""
+        """Read a label and its value without a gap between them."""
         at = next((place for place, word in enumerate(cell.words) if ":" in word.text or "：" in word.text), None)
         if at is None:
             return
@@ -186,8 +186,8 @@ class _Region:
             entry = _words_entry([word, *after])
             self._add(label, Entry(value, entry.confidence, entry.boxes), AFTER_COLON)
 
-    def _unmarked(self, row: Row, place: int, below: Sequence[Row], kind: BandKind) -> None:
-        """A label without a colon: its value stands right of it or below it, as far as the two can be told apart."""
+    def _read_unmarked(self, row: Row, place: int, below: Sequence[Row], kind: BandKind) -> None:
+        """Read a label without a colon: its value stands right of it or below it, as far as that can be seen."""
         cell = row.cells[place]
         right = row.cells[place + 1] if place % 2 == 0 and len(row.cells) % 2 == 0 else None
         under = None if kind == BandKind.FORM else self._under(cell, row, below)
@@ -219,7 +219,7 @@ class _Region:
         return None
 
     def _further_lines(self, label: Cell, value: Cell, bottom: float, below: Sequence[Row]) -> Iterator[Cell]:
-        """The lines of a value below its first: they start where it starts, with nothing under the label."""
+        """Yield the lines of a value below its first: they start where it starts, with nothing under the label."""
         for other in below:
             cell = next((each for each in other.cells if abs(each.x0 - value.x0) < ASIDE * self.usual), None)
             beside = any(each.x0 < value.x0 - ASIDE * self.usual and each.x1 > label.x0 for each in other.cells)

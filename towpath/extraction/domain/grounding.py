@@ -46,7 +46,7 @@ def find_source(value: Any, pages: Sequence[PageContent]) -> FieldSource:
 
 
 def is_said(value: Any, pages: Sequence[PageContent]) -> bool:
-    """Whether a document says a value in its own words."""
+    """Return whether a document says a value in its own words."""
     return find_source(value, pages).page is not None
 
 

@@ -34,19 +34,19 @@ _BREAK = re.compile(r"[^\w#№]+|_+")
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a name or label, small, apart and in full; little ones are left out."""
+    """Split a name or label into words, small, apart and in full; little ones are left out."""
     parts = [part.lower() for part in _BREAK.split(_CAMEL.sub(" ", text.replace("#", " # "))) if part]
     return [word for part in parts for word in FULL_WORDS.get(part, part).split() if word not in LITTLE]
 
 
 def list_names(name: str, schema: Mapping[str, Any], prefix: Sequence[str] = ()) -> list[list[str]]:
-    """The ways in which a page may call a property: by its name and by its title."""
+    """List the ways in which a page may call a property: by its name and by its title."""
     names = [name, schema.get("title")]
     return [[*prefix, *split_words(each)] for each in names if isinstance(each, str) and each]
 
 
 def measure_likeness(label: str, names: Sequence[Sequence[str]], description: str = "") -> float:
-    """How surely a label means one of the names, 0..1.
+    """Measure how surely a label means one of the names, 0..1.
 
     Args:
         names: As of `list_names`.
@@ -67,6 +67,7 @@ def _alike(label: Sequence[str], name: Sequence[str]) -> float:
         joined = fuzz.ratio("".join(label), "".join(name))
         if joined >= SAME_JOINED:
             return joined / 100
+    # Each word of the label takes the likest word that is left of the name; `more` are left over of the label.
     left = list(name)
     scores: list[float] = []
     shared: list[str] = []
@@ -84,7 +85,7 @@ def _alike(label: Sequence[str], name: Sequence[str]) -> float:
 
 
 def _weight(shared: Sequence[str], more: Sequence[str], less: Sequence[str]) -> float:
-    """What is left of a likeness when one side has words over."""
+    """Return what is left of a likeness when one side has words over."""
     over = [*more, *less]
     if not over:
         return 1.0

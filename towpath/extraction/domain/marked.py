@@ -13,7 +13,7 @@ ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|<>~])")
 
 
 def find_markdown_tables(content: str) -> Iterator[list[list[str]]]:
-    """The tables of a text, their headers first, all rows as wide as the header."""
+    """Find the tables of a text, their headers first, all rows as wide as the header."""
     table: list[list[str]] = []
     for line in [*content.splitlines(), ""]:
         if line.startswith("|"):
@@ -26,7 +26,7 @@ def find_markdown_tables(content: str) -> Iterator[list[list[str]]]:
 
 
 def find_markdown_lines(content: str) -> Iterator[str]:
-    """The lines of a text that are no table, without marks of headings, lists and emphasis."""
+    """Find the lines of a text that are no table, without marks of headings, lists and emphasis."""
     for line in content.splitlines():
         if line.strip() and not line.startswith("|"):
             yield _bare(LINE_MARKS.sub("", line, count=1))

@@ -49,7 +49,7 @@ class _Claim:
 
 
 def match_fields(schema: Schema, pages: Sequence[PageFields]) -> dict[str, FieldMatch]:
-    """What the pairs and tables of pages say about a schema's properties.
+    """Match the pairs and tables of pages with a schema's properties.
 
     Args:
         schema: A JSON Schema of an object.
@@ -62,7 +62,9 @@ def match_fields(schema: Schema, pages: Sequence[PageFields]) -> dict[str, Field
     grids = [grid for page in pages for grid in page.grids]
     texts = [pair.value for pair in pairs]
     texts += [entry.text for grid in grids for row in grid.rows for entry in row]
-    return _Matcher(schema, pairs, grids, detect_decimal_mark(texts)).an_object(resolve_schema(schema, schema), (), 0)
+    return _Matcher(schema, pairs, grids, detect_decimal_mark(texts)).match_object(
+        resolve_schema(schema, schema), (), 0
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class _Matcher:
     grids: Sequence[Grid]
     mark: DecimalMark | None
 
-    def an_object(self, schema: Schema, prefix: Sequence[str], depth: int) -> dict[str, FieldMatch]:
+    def match_object(self, schema: Schema, prefix: Sequence[str], depth: int) -> dict[str, FieldMatch]:
         properties = schema.get("properties")
         if not isinstance(properties, Mapping) or depth > MAX_DEPTH:
             return {}
@@ -83,17 +85,17 @@ class _Matcher:
             names = list_names(name, spec, prefix)
             kind = get_type(spec)
             if kind == "object":
-                self._nested(name, self.an_object(spec, names[0], depth + 1), matches)
+                self._add_nested(name, self.match_object(spec, names[0], depth + 1), matches)
             elif kind == "array" and get_type(self._items(spec)) == "object":
                 table = self._table(self._items(spec))
                 if table is not None:
                     matches[name] = table
             else:
                 claims += self._claims(name, names, spec)
-        matches.update(_settled(claims))
+        matches.update(_settle(claims))
         return {name: matches[name] for name in properties if name in matches}
 
-    def _nested(self, name: str, inner: Mapping[str, FieldMatch], matches: dict[str, FieldMatch]) -> None:
+    def _add_nested(self, name: str, inner: Mapping[str, FieldMatch], matches: dict[str, FieldMatch]) -> None:
         if inner:
             page = min(each.page for each in inner.values())
             matches[name] = FieldMatch(
@@ -106,6 +108,7 @@ class _Matcher:
     def _claims(self, name: str, names: Sequence[Sequence[str]], spec: Schema) -> Iterator[_Claim]:
         description = str(spec.get("description", ""))
         for place, pair in enumerate(self.pairs):
+            # Two doubts multiply: whether the label means the property, and whether the value belongs to the label.
             alike = measure_likeness(pair.label, names, description)
             score = alike * pair.confidence
             if alike < ALIKE or score < SURE:
@@ -125,13 +128,14 @@ class _Matcher:
         return resolve_schema(spec.get("items", {}), self.root)
 
     def _table(self, items: Schema) -> FieldMatch | None:
-        """The rows of the tables whose header names the items' properties best."""
+        """Return the rows of the tables whose header names the items' properties best."""
         properties = items.get("properties")
         if not isinstance(properties, Mapping) or not properties:
             return None
         specs = {name: resolve_schema(definition, self.root) for name, definition in properties.items()}
         read = [(grid, _columns(grid.header, specs)) for grid in self.grids]
         most = max((len(columns) for _, columns in read), default=0)
+        # A table counts if it names at least two of the items' properties, and at least half of them.
         if most < min(MIN_COLUMNS, len(specs)) or 2 * most < len(specs):
             return None
         chosen = [(grid, columns) for grid, columns in read if len(columns) == most]
@@ -149,6 +153,8 @@ class _Matcher:
         first = [entry for row in chosen[0][0].rows for entry in row]
         alike = sum(score for _, score in chosen[0][1].values()) / most
         read_sure = min((entry.confidence for entry in first if entry.text), default=1.0)
+        # Four doubts multiply: that it is a table at all, that its header means the properties, that it is read
+        # rightly, and that the rows that do not fit are the fault of the rows.
         share = len(values) / len(rows)
         sure = round(TABLE * alike * read_sure * share, 4)
         return FieldMatch(values, sure, page, tuple(box for entry in first for box in entry.boxes))
@@ -156,7 +162,7 @@ class _Matcher:
     def _item(
         self, row: Sequence[Entry], columns: Mapping[str, tuple[int, float]], specs: Mapping[str, Schema]
     ) -> dict[str, Any] | None:
-        """One row as an object; None: it does not fit."""
+        """Return one row as an object; None: it does not fit."""
         item = {}
         for name, (place, _) in columns.items():
             if not row[place].text:
@@ -169,13 +175,13 @@ class _Matcher:
 
 
 def _is_item(row: Sequence[Entry], columns: Mapping[str, tuple[int, float]]) -> bool:
-    """Whether a row is more than a total or a note."""
+    """Return whether a row is more than a total or a note."""
     places = [place for place, _ in columns.values()]
     return bool(row[min(places)].text) and 2 * sum(bool(row[place].text) for place in places) > len(places)
 
 
 def _columns(header: Sequence[str], specs: Mapping[str, Schema]) -> dict[str, tuple[int, float]]:
-    """Which column holds which property, and how alike their names are; each once, the likest first."""
+    """Decide which column holds which property, and how alike their names are; each once, the likest first."""
     scored = sorted(
         (
             (measure_likeness(label, list_names(name, spec), str(spec.get("description", ""))), -place, name)
@@ -192,14 +198,15 @@ def _columns(header: Sequence[str], specs: Mapping[str, Schema]) -> dict[str, tu
     return columns
 
 
-def _settled(claims: Sequence[_Claim]) -> dict[str, FieldMatch]:
-    """The best claim for each property, each pair once; none where two as good say different things."""
+def _settle(claims: Sequence[_Claim]) -> dict[str, FieldMatch]:
+    """Choose the best claim for each property, each pair once; none where two as good say different things."""
     matches: dict[str, FieldMatch] = {}
     taken: set[int] = set()
     dropped: set[str] = set()
     for claim in sorted(claims, key=lambda each: -each.score):
         if claim.name in matches or claim.name in dropped or claim.pair in taken:
             continue
+        # Claims of the same property that are as good within `LEAD`: they agree, or nobody can tell which is right.
         rivals = [
             other
             for other in claims

@@ -21,7 +21,7 @@ LONGEST = 200
 
 
 def parse_number(text: str, mark: DecimalMark | None = None) -> Decimal | None:
-    """The one number that a text states, with at most a currency, unit or sign around it; None: it states none.
+    """Parse the one number that a text states, with at most a currency, unit or sign around it; None: it states none.
 
     Args:
         mark: What parts decimals on these pages; None: not known, and `1,234` is taken for thousands.
@@ -41,18 +41,18 @@ def parse_number(text: str, mark: DecimalMark | None = None) -> Decimal | None:
 
 
 def detect_decimal_mark(texts: Iterable[str]) -> DecimalMark | None:
-    """What parts decimals, as far as the numbers of a document show it; None: they do not, or disagree."""
+    """Detect what parts decimals, as far as a document's numbers show it; None: they do not, or disagree."""
     seen: set[DecimalMark] = set()
     for text in texts:
         for amount in _AMOUNT.findall(text):
-            shown = _shown_mark(amount)
+            shown = _find_mark(amount)
             if shown is not None:
                 seen.add(shown)
     return seen.pop() if len(seen) == 1 else None
 
 
-def _shown_mark(amount: str) -> DecimalMark | None:
-    """The mark that a number can only be read with."""
+def _find_mark(amount: str) -> DecimalMark | None:
+    """Return the mark that a number can only be read with."""
     dots, commas = amount.count("."), amount.count(",")
     if dots and commas:
         last: DecimalMark = "." if amount.rindex(".") > amount.rindex(",") else ","
@@ -85,7 +85,7 @@ def _plain(amount: str, mark: DecimalMark | None) -> Decimal | None:
 
 
 def _is_decimal(marks: list[str], parts: list[str], mark: DecimalMark | None) -> bool:
-    """Whether the last mark parts decimals."""
+    """Return whether the last mark parts decimals."""
     last = marks[-1]
     if len(set(marks)) > 1:
         return marks.count(last) == 1

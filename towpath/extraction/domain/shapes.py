@@ -45,7 +45,7 @@ def _assert_shallow(node: Any, field: str, depth: int) -> None:
 
 
 def build_answer_schema(schema: Mapping[str, Any], only: Sequence[str] | None = None) -> dict[str, Any]:
-    """The form that a model answers in: the same properties, but none that it would have to make up.
+    """Build the schema of a model's answer: the same properties, but none that it would have to make up.
 
     Args:
         schema: The user's.
@@ -84,7 +84,7 @@ class _Form:
 
 
 def drop_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
-    """An answer without what it leaves empty, but where the schema itself allows null."""
+    """Drop what an answer leaves empty, but where the schema itself allows null."""
     spec = resolve_schema(schema, root)
     if isinstance(value, Mapping):
         properties = spec.get("properties") or {}
@@ -102,7 +102,7 @@ def drop_nulls(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -
 
 
 def find_missing(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str = "") -> list[str]:
-    """The places of what the schema requires and the data do not have."""
+    """Find the places of what the schema requires and the data do not have."""
     spec = resolve_schema(schema, root)
     if isinstance(data, Mapping):
         required = spec.get("required")
@@ -123,10 +123,10 @@ def find_missing(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any], 
 
 
 def find_problems(data: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with data by their schema: places with sentences.
+    """Find what is wrong with data by their schema: places with sentences.
 
     Raises:
-        Uncheckable: The schema does not allow to say it.
+        UncheckableError: The schema does not allow to say it.
     """
     errors = json_schema.errors_of(data, schema)
     return [
@@ -136,7 +136,7 @@ def find_problems(data: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]
 
 
 def find_changes(before: Any, after: Any, path: tuple[str | int, ...] = ()) -> list[Change]:
-    """What a correction changes, each with its place."""
+    """Find what a correction changes, each with its place."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         changes: list[Change] = []
         for name in [*before, *(added for added in after if added not in before)]:
@@ -157,7 +157,7 @@ def _path(parts: Sequence[str | int]) -> str:
 
 
 def merge_answers(first: Any, second: Any) -> Any:
-    """Two parts' answers as one: what the first leaves open the second fills, lists follow each other."""
+    """Merge two parts' answers: what the first leaves open the second fills, lists follow each other."""
     if first is None:
         return second
     if isinstance(first, Mapping) and isinstance(second, Mapping):

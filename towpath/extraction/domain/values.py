@@ -37,7 +37,7 @@ MISSING: Final = Missing.MISSING
 
 
 def resolve_schema(schema: Any, root: Schema) -> Schema:
-    """A schema without references and wrappings: `$ref` within the document, one branch beside null.
+    """Resolve the references and wrappings of a schema: `$ref` within the document, one branch beside null.
 
     Several branches stay as they are; what is no schema is an empty one.
     """
@@ -47,7 +47,7 @@ def resolve_schema(schema: Any, root: Schema) -> Schema:
         target = schema.get("$ref")
         branches = schema.get("anyOf") or schema.get("oneOf")
         if isinstance(target, str):
-            referenced = _pointed(target, root)
+            referenced = _follow_pointer(target, root)
             beside = {key: value for key, value in schema.items() if key != "$ref"}
             schema = {**referenced, **beside} if isinstance(referenced, Mapping) else {}
         elif isinstance(branches, list):
@@ -62,7 +62,7 @@ def resolve_schema(schema: Any, root: Schema) -> Schema:
 
 
 def get_type(schema: Schema) -> str:
-    """The one type that is not null; `string` when none is told."""
+    """Return the one type that is not null; `string` when none is named."""
     types = schema.get("type")
     if isinstance(types, list):
         types = next((each for each in types if each != "null"), "null")
@@ -74,7 +74,7 @@ def get_type(schema: Schema) -> str:
 
 
 def is_nullable(schema: Schema) -> bool:
-    """Whether null is a value too."""
+    """Return whether null is a value too."""
     types = schema.get("type")
     branches = schema.get("anyOf") or schema.get("oneOf") or []
     return (
@@ -86,7 +86,7 @@ def is_nullable(schema: Schema) -> bool:
 
 
 def coerce_text(text: str, schema: Schema, mark: DecimalMark | None = None) -> Any:
-    """The value that a text states for a resolved schema of a scalar; `MISSING`: it states none.
+    """Return the value that a text states for a resolved schema of a scalar; `MISSING`: it states none.
 
     Args:
         mark: What parts decimals in the document.
@@ -99,9 +99,9 @@ def coerce_text(text: str, schema: Schema, mark: DecimalMark | None = None) -> A
         values = (coerce_text(text, branch, mark) for branch in branches if isinstance(branch, Mapping))
         return next((value for value in values if value is not MISSING and value is not None), MISSING)
     if "const" in schema:
-        return _chosen(text, [schema["const"]])
+        return _choose(text, [schema["const"]])
     if isinstance(schema.get("enum"), list):
-        return _chosen(text, schema["enum"])
+        return _choose(text, schema["enum"])
     return _of_type(text, schema, mark)
 
 
@@ -153,8 +153,8 @@ def _string(text: str, schema: Schema) -> Any:
     return MISSING if isinstance(shortest, int) and len(text) < shortest else text
 
 
-def _chosen(text: str, choices: list[Any]) -> Any:
-    """The choice that a text names, exactly or as good as."""
+def _choose(text: str, choices: list[Any]) -> Any:
+    """Return the choice that a text names, exactly or as good as."""
     normalized = default_process(text.replace("_", " "))
     scored = sorted(
         ((fuzz.ratio(normalized, default_process(str(choice).replace("_", " "))), place)
@@ -168,7 +168,7 @@ def _chosen(text: str, choices: list[Any]) -> Any:
     return choices[scored[0][1]]
 
 
-def _pointed(target: str, root: Schema) -> Any:
+def _follow_pointer(target: str, root: Schema) -> Any:
     if not target.startswith("#"):
         return {}
     node: Any = root

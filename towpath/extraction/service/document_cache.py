@@ -41,7 +41,7 @@ class DocumentCache:
         self._vault = vault
         self._most_bytes = most_bytes
         self._folder: Path | None = None
-        self._kept: OrderedDict[str, int] = OrderedDict()
+        self._sizes: OrderedDict[str, int] = OrderedDict()
         self._lock = asyncio.Lock()
 
     async def fetch(self, organization: str, document: DocumentRef) -> tuple[Blob, str | None]:
@@ -79,12 +79,12 @@ class DocumentCache:
                 self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="towpath-documents-"))
             name = f"{organization}-{sha256}"
             path = self._folder / name
-            if name not in self._kept:
+            if name not in self._sizes:
                 await save_blob(self.database, organization, bytes.fromhex(sha256), path)
-                self._kept[name] = path.stat().st_size
-            self._kept.move_to_end(name)
-            while sum(self._kept.values()) > MAX_KEPT_BYTES and len(self._kept) > 1:
-                old, _ = self._kept.popitem(last=False)
+                self._sizes[name] = path.stat().st_size
+            self._sizes.move_to_end(name)
+            while sum(self._sizes.values()) > MAX_KEPT_BYTES and len(self._sizes) > 1:
+                old, _ = self._sizes.popitem(last=False)
                 (self._folder / old).unlink(missing_ok=True)
             return path
 

@@ -28,7 +28,7 @@ from towpath.extraction.domain.values import get_type, resolve_schema
 from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.types import Extracted, ExtractParams, FieldSource, OpenedDocument
 from towpath.jobs.types import JobRef, JobWarning
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 from towpath.llm.types import Answer, ImagePart, Prompt
 
 IMAGE_PIXELS = 1_600_000
@@ -39,7 +39,7 @@ class FieldExtractor:
     """Takes the fields of one job's schema out of its document.
 
     Args:
-        asker: The language models.
+        llm_gateway: The language models.
         documents: For pictures of pages.
         ref: The job.
         params: What it was asked for.
@@ -47,9 +47,14 @@ class FieldExtractor:
     """
 
     def __init__(
-        self, asker: Asker, documents: DocumentCache, ref: JobRef, params: ExtractParams, opened: OpenedDocument
+        self,
+        llm_gateway: LlmGateway,
+        documents: DocumentCache,
+        ref: JobRef,
+        params: ExtractParams,
+        opened: OpenedDocument,
     ) -> None:
-        self._asker = asker
+        self._llm_gateway = llm_gateway
         self._documents = documents
         self._ref = ref
         self._params = params
@@ -67,7 +72,7 @@ class FieldExtractor:
         """
         self.warnings = []
         matches = await asyncio.to_thread(_match_layout, self._schema, pages)
-        if self._asker.catalog.is_small(self._params.llm):
+        if self._llm_gateway.catalog.is_small(self._params.llm):
             answers = await self._ask_small_model(pages, matches)
         else:
             answers = await self._ask_model(pages)
@@ -190,14 +195,14 @@ class FieldExtractor:
 
     async def _ask(self, prompt: Prompt) -> dict[str, Any]:
         bypass = self._params.options.bypass_cache
-        answer = await self._asker.ask(self._ref, self._params.llm, prompt, bypass=bypass)
+        answer = await self._llm_gateway.ask(self._ref, self._params.llm, prompt, bypass=bypass)
         self.spent.usd += answer.usd
         self.spent.input_tokens += answer.input_tokens
         self.spent.output_tokens += answer.output_tokens
         return answer.data
 
 
-async def ask_model(asker: Asker, ref: JobRef, params: ExtractParams, prompt: Prompt) -> Answer:
+async def ask_model(llm_gateway: LlmGateway, ref: JobRef, params: ExtractParams, prompt: Prompt) -> Answer:
     """Ask the job's model, once for each question.
 
     Raises:
@@ -205,7 +210,7 @@ async def ask_model(asker: Asker, ref: JobRef, params: ExtractParams, prompt: Pr
         JobFaultError: It gives no usable answer.
     """
     try:
-        return await asker.ask(ref, params.llm, prompt, bypass=params.options.bypass_cache)
+        return await llm_gateway.ask(ref, params.llm, prompt, bypass=params.options.bypass_cache)
     except ModelError as error:
         raise unanswered_error(error) from error
 

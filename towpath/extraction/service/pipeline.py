@@ -52,7 +52,7 @@ from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.warnings import add_warnings
 from towpath.jobs.types import Cost, DeliveryRef, JobRef, JobWarning, Progress, ReviewStatus
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 from towpath.llm.types import Answer
 from towpath.webhooks.store.deliveries import queue_review
 
@@ -72,14 +72,14 @@ class ExtractionPipeline:
 
     Args:
         database: Jobs, documents, pages.
-        asker: The language models.
+        llm_gateway: The language models.
         documents: The worker's disk and readers.
         chunk: Pages of one share, at most.
     """
 
-    def __init__(self, database: Database, asker: Asker, documents: DocumentCache, *, chunk: int) -> None:
+    def __init__(self, database: Database, llm_gateway: LlmGateway, documents: DocumentCache, *, chunk: int) -> None:
         self._database = database
-        self._asker = asker
+        self._llm_gateway = llm_gateway
         self._documents = documents
         self._chunk = chunk
 
@@ -110,7 +110,7 @@ class ExtractionPipeline:
         try:
             blob, server_media_type = await self._documents.fetch(ref.organization, params.document)
         except TowpathError as error:
-            judged = await self._asker.patience.judge(ref, "the document's server", "document", error)
+            judged = await self._llm_gateway.patience.judge(ref, "the document's server", "document", error)
             if judged.retryable:
                 raise
             code = error.code if isinstance(error, BadInputError) else ErrorCode.SOURCE_FAILED
@@ -207,7 +207,7 @@ class ExtractionPipeline:
         extracted = extraction.extracted
         if params.schema_ is not None and extracted is None:
             pages = await self._load_pages(ref, opened)
-            extractor = FieldExtractor(self._asker, self._documents, ref, params, opened)
+            extractor = FieldExtractor(self._llm_gateway, self._documents, ref, params, opened)
             extracted = await extractor.extract(pages)
             async with self._database.transaction() as connection:
                 await job_store.add_progress(connection, ref, Progress(), cost=_cost_of(extractor.spent))
@@ -284,11 +284,11 @@ class ExtractionPipeline:
         await self._warn_of_truncated_pages(ref, [page.page for page in pages if page.truncated])
         nearest = _rank_classes(options, pages)
         (best, score), (_, next_score) = nearest[:2]
-        if self._asker.catalog.is_small(params.llm) and score > next_score:
+        if self._llm_gateway.catalog.is_small(params.llm) and score > next_score:
             reasoning = "its words are nearest to the examples of this class"
             return {"option": best, "confidence": round(score / (score + next_score), 4), "reasoning": reasoning}
         form = build_class_schema([name for name, _ in nearest])
-        answer = await ask_model(self._asker, ref, params, build_class_prompt(pages, options, form))
+        answer = await ask_model(self._llm_gateway, ref, params, build_class_prompt(pages, options, form))
         async with self._database.transaction() as connection:
             await job_store.add_progress(connection, ref, Progress(), cost=_cost_of(answer))
             await add_warnings(connection, ref, warn_of_cut_pages(params.llm, pages, SMALL_CHARACTERS))

@@ -105,7 +105,7 @@ async def decide_review(
     """
     if slot is not None and slot.key is not None:
         async with parts.database.transaction() as connection:
-            if first := await slot.open(connection):
+            if first := await slot.claim(connection):
                 first.check(digest)
                 return job
     decided_by = caller.user_id or caller.key_id
@@ -114,7 +114,7 @@ async def decide_review(
 
     async def settle(connection: Connection, locked: JobRow) -> None:
         if slot is not None:
-            await slot.keep(connection, digest, 200, {"job": str(job.id)})
+            await slot.save(connection, digest, 200, {"job": str(job.id)})
         await store.decide(connection, locked.id, body.decision, by=decided_by, comment=body.comment)
         if annotated is not None:
             await store.put_annotation(

@@ -33,10 +33,11 @@ from towpath.extraction.types import (
 from towpath.jobs.store.jobs import lock_job
 from towpath.jobs.store.tables import JobRow
 from towpath.llm.types import LOCAL_PROVIDER, split_key
-from towpath.net.urls import document_shown, receiver_shown
+from towpath.net.urls import document_shown, show_endpoint
 from towpath.secrets.urls import seal_document, shown_url
 from towpath.secrets.vault import Vault
-from towpath.webhooks.store.endpoints import Target, add_target, get_receiver
+from towpath.webhooks.store.endpoints import add_job_endpoint, get_endpoint
+from towpath.webhooks.types import JobEndpoint
 
 MAX_METADATA_BYTES = 16 << 10
 PIECE = 1 << 20
@@ -65,7 +66,7 @@ class UploadedFile(Protocol):
         ...
 
     async def seek(self, offset: int) -> None:
-        """Go to a place."""
+        """Move to a place."""
         ...
 
 
@@ -73,6 +74,13 @@ async def store_upload(
     parts: ExtractionParts, organization: str, upload: UploadedFile, *, name: str, media_type: str | None
 ) -> DocumentRef:
     """Store a file with what can be found out about it at once.
+
+    Args:
+        parts: The façade's parts.
+        organization: Whose file.
+        upload: The file.
+        name: What it is called.
+        media_type: What its sender says that it is.
 
     Raises:
         BadInputError: A kind of file that is not read; nothing of it is kept.
@@ -167,7 +175,7 @@ async def check_start(
         raise BadInputError(f"metadata is larger than {MAX_METADATA_BYTES} bytes", field="metadata")
     if body.webhook_id is not None:
         try:
-            await get_receiver(parts.database, organization, body.webhook_id)
+            await get_endpoint(parts.database, organization, body.webhook_id)
         except NotFoundError as error:
             raise BadInputError(f"webhookId: {error.detail}", field="webhookId") from error
     if document is None:
@@ -215,10 +223,10 @@ def _file_name_in(url: str) -> str:
     return unquote(urlsplit(url).path.rsplit("/", 1)[-1])[:255] or "document"
 
 
-def _shown_request(members: Mapping[str, Any], document: DocumentRef) -> dict[str, Any]:
+def _show_request(members: Mapping[str, Any], document: DocumentRef) -> dict[str, Any]:
     """Make a request as it is shown: credentials blanked, a file by its name, size and digest."""
     shown_members = {name: value for name, value in members.items() if name not in SECRET_FIELDS and name != "file"}
-    for names, shown in ((DOCUMENT_URLS, document_shown), (RECEIVER_URLS, receiver_shown)):
+    for names, shown in ((DOCUMENT_URLS, document_shown), (RECEIVER_URLS, show_endpoint)):
         shown_members |= {
             name: shown(shown_members[name]) for name in names if isinstance(shown_members.get(name), str)
         }
@@ -292,7 +300,7 @@ def draft_job(
         document_url=None if document.url is None else shown_url(document.url, document_shown),
         sha256=document.sha256,
         size=document.size,
-        request=_shown_request(request, document),
+        request=_show_request(request, document),
         metadata=metadata,
         extracted=None,
         template_id=template_id,
@@ -300,7 +308,9 @@ def draft_job(
     return ExtractionDraft(job, extraction)
 
 
-async def accept_job(connection: Connection, draft: ExtractionDraft, target: Target | None, *, max_jobs: int) -> JobRow:
+async def accept_job(
+    connection: Connection, draft: ExtractionDraft, target: JobEndpoint | None, *, max_jobs: int
+) -> JobRow:
     """Store a job with its document and where its end is announced, in the caller's transaction.
 
     Raises:
@@ -309,5 +319,5 @@ async def accept_job(connection: Connection, draft: ExtractionDraft, target: Tar
     job = draft.job
     await create_extraction(connection, job, draft.extraction, max_jobs=max_jobs)
     if target is not None:
-        await add_target(connection, job.id, target)
+        await add_job_endpoint(connection, job.id, target)
     return await lock_job(connection, job.organization, job.id)

@@ -74,7 +74,7 @@ async def add_blob(
 
 
 async def get_blob(database: Database, organization: str, sha256: bytes) -> Blob:
-    """What is known of a file.
+    """Load what is known of a file.
 
     Raises:
         NotFoundError: It is not there any more.
@@ -90,7 +90,7 @@ async def get_blob(database: Database, organization: str, sha256: bytes) -> Blob
 
 
 async def read_blob(database: Database, organization: str, sha256: bytes) -> AsyncIterator[bytes]:
-    """A file's bytes, a megabyte at a time.
+    """Read a file's bytes, a megabyte at a time.
 
     Raises:
         NotFoundError: It is not there any more.

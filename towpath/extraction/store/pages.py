@@ -67,7 +67,15 @@ async def save_pages(
 async def summarize_pages(
     database: Database, organization: str, sha256: bytes, variant: str, numbers: Sequence[int]
 ) -> PagesSummary:
-    """Summarize pages without reading their content."""
+    """Summarize pages without reading their content.
+
+    Args:
+        database: Where the pages are.
+        organization: Whose document.
+        sha256: The digest of the document.
+        variant: How the pages were read.
+        numbers: The numbers of the pages.
+    """
     async with database.statement() as connection:
         cursor = await connection.execute(
             "SELECT coalesce(min(confidence), 1),"
@@ -82,7 +90,15 @@ async def summarize_pages(
 async def list_stored_pages(
     database: Database, organization: str, sha256: bytes, variant: str, numbers: Sequence[int]
 ) -> set[int]:
-    """Return which of some pages are stored."""
+    """Return which of some pages are stored.
+
+    Args:
+        database: Where the pages are.
+        organization: Whose document.
+        sha256: The digest of the document.
+        variant: How the pages were read.
+        numbers: The numbers of the pages.
+    """
     async with database.statement() as connection:
         cursor = await connection.execute(
             "SELECT page FROM document_pages"
@@ -95,7 +111,15 @@ async def list_stored_pages(
 async def read_pages(
     database: Database, organization: str, sha256: bytes, variant: str, numbers: Sequence[int]
 ) -> list[PageContent]:
-    """Read those of some pages that are stored, in order."""
+    """Read those of some pages that are stored, in order.
+
+    Args:
+        database: Where the pages are.
+        organization: Whose document.
+        sha256: The digest of the document.
+        variant: How the pages were read.
+        numbers: The numbers of the pages.
+    """
     async with database.statement() as connection:
         cursor = await connection.execute(
             "SELECT body FROM document_pages"

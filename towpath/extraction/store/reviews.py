@@ -25,6 +25,13 @@ async def decide(
 ) -> None:
     """Decide a review that is PENDING; the job's row is locked by the caller.
 
+    Args:
+        connection: The transaction.
+        job_id: The job.
+        status: The decision.
+        by: The user or key that decides.
+        comment: What they say to it.
+
     Raises:
         ConflictError: It is not PENDING.
     """
@@ -52,14 +59,14 @@ async def decide(
 
 
 async def withdraw(connection: Connection, job_id: UUID, *, by: UUID | None) -> None:
-    """A pending review goes with its cancelled job."""
+    """Withdraw a pending review with its cancelled job."""
     cursor = await connection.execute("SELECT review_status FROM jobs WHERE id = %s", (job_id,))
     if (await cursor.fetchone() or (None,))[0] == ReviewStatus.PENDING:
         await decide(connection, job_id, ReviewStatus.CANCELLED, by=by, comment="the job was cancelled")
 
 
 async def read_review_history(database: Database, job_id: UUID) -> list[ReviewNote]:
-    """What was decided and when, oldest first; the caller has checked whose job it is."""
+    """Read what was decided and when, oldest first; the caller has checked whose job it is."""
     async with database.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute("SELECT at, status, by, comment FROM reviews WHERE job_id = %s ORDER BY number", (job_id,))
         return [ReviewNote.model_validate(row) for row in await cursor.fetchall()]
@@ -77,6 +84,16 @@ async def put_annotation(
     annotation_id: UUID | None = None,
 ) -> Annotation:
     """Save a correction, new or in the place of an earlier one, whose data stay in the history.
+
+    Args:
+        connection: The transaction.
+        organization: Whose job.
+        job_id: The job.
+        original: What was extracted.
+        annotated: The corrected data.
+        changes: What the correction changes.
+        by: The user or key that corrects.
+        annotation_id: The correction whose place it takes; None: a new one.
 
     Raises:
         NotFoundError: No such annotation of this job.
@@ -111,7 +128,7 @@ async def put_annotation(
 
 
 async def list_annotations(database: Database, organization: str, job_id: UUID) -> list[Annotation]:
-    """The corrections of a job, oldest first."""
+    """List the corrections of a job, oldest first."""
     async with database.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             f"{ANNOTATION} WHERE a.organization = %s AND a.job_id = %s ORDER BY a.created_at, a.id",
@@ -121,7 +138,7 @@ async def list_annotations(database: Database, organization: str, job_id: UUID) 
 
 
 async def read_annotation_history(database: Database, job_id: UUID) -> list[dict[str, Any]]:
-    """Every revision of a job's corrections, oldest first; the caller has checked whose job it is."""
+    """Read every revision of a job's corrections, oldest first; the caller has checked whose job it is."""
     async with database.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             """

@@ -63,12 +63,12 @@ class JobService(JobReader):
         """
         async with self._database.transaction() as connection:
             job_id = job.id
-            if first := await slot.open(connection):
+            if first := await slot.claim(connection):
                 first.check(digest)
                 job_id = UUID(parse_json(first.body)["job"])
             else:
                 await create(connection, job)
-                await slot.keep(connection, digest, 200, {"job": str(job.id)})
+                await slot.save(connection, digest, 200, {"job": str(job.id)})
             stored = await store.lock_job(connection, job.organization, job_id)
         if not stored.state.final:
             self.start_soon(stored)
@@ -141,7 +141,7 @@ class JobService(JobReader):
         return await self._gateway.restart(caller.organization, job_id, slot=slot, deadline=deadline, prepare=prepare)
 
     async def decide(self, caller: Principal, job_id: UUID, settle: Prepare) -> JobRow:
-        """Decide the review of a job; one that is held for it goes on.
+        """Decide the review of a job; one that is held for it continues.
 
         Args:
             caller: Who decides.

@@ -14,12 +14,13 @@ from temporalio.service import RPCError, RPCStatusCode
 from towpath.accounts.store.rates import sweep_counters
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Connection, Database
-from towpath.jobs.faults import judge, report
+from towpath.jobs.faults import judge, log_unforeseen
 from towpath.jobs.registry import job_types
 from towpath.jobs.rows import ref_of
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store.counters import compact_counters
-from towpath.jobs.store.housekeeping import open_jobs, sweep_jobs
+from towpath.jobs.store.ends import finish_job
+from towpath.jobs.store.housekeeping import list_open_jobs, sweep_jobs
 from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import Finish, JobError, JobStart, JobState, ReconcilePage
@@ -66,7 +67,7 @@ class Housekeeping:
             handle_of: Returns the handle of a workflow.
             after: The last job that an earlier page has looked at; None: from the beginning.
         """
-        jobs = await open_jobs(self._database, quiet_seconds=QUIET_SECONDS, after=after, limit=RECONCILE_LIMIT)
+        jobs = await list_open_jobs(self._database, quiet_seconds=QUIET_SECONDS, after=after, limit=RECONCILE_LIMIT)
         page = ReconcilePage(next=jobs[-1][0] if len(jobs) == RECONCILE_LIMIT else None)
         failures_in_a_row = 0
         for job_id, organization in jobs:
@@ -80,7 +81,7 @@ class Housekeeping:
                     # It is not the rows: a part is away, and the whole look is for later.
                     raise
                 where = f"the reconciler's look at job {job_id} of {organization}"
-                page.problems.append(f"{where}: {judge(error).message}; {report(error, where)}"[:MAX_PROBLEM])
+                page.problems.append(f"{where}: {judge(error).message}; {log_unforeseen(error, where)}"[:MAX_PROBLEM])
                 continue
             if start is not None:
                 page.unstarted.append(start)
@@ -111,7 +112,7 @@ class Housekeeping:
         )
         if described.status in {WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED}:
             lost.state = JobState.CANCELLED
-        await store.finish_job(self._database, lost)
+        await finish_job(self._database, lost)
         return None
 
     async def sweep(self) -> int:

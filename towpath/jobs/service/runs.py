@@ -5,6 +5,7 @@ from __future__ import annotations
 from towpath.db.engine import Database
 from towpath.jobs.store import jobs as store
 from towpath.jobs.store import retries
+from towpath.jobs.store.ends import finish_job
 from towpath.jobs.store.events import hold_job
 from towpath.jobs.types import Finish, Hold, JobOutcome, JobRef, PhaseChange, Retrying, Started
 
@@ -30,12 +31,12 @@ class JobRuns:
         await store.enter_phase(self._database, change)
 
     async def hold(self, hold: Hold) -> bool:
-        """Show a job as waiting for a person; false: it was let go on already."""
+        """Show a job as waiting for a person; false: it was continued already."""
         return await hold_job(self._database, hold)
 
     async def finish(self, finish: Finish) -> JobOutcome:
         """End a run in its row and its stream, and queue its deliveries; a second call changes nothing."""
-        return await store.finish_job(self._database, finish, full=self._full_details)
+        return await finish_job(self._database, finish, full=self._full_details)
 
     async def note_retry(self, ref: JobRef, key: str, retry: Retrying) -> bool:
         """Show that a step has failed and is tried again.

@@ -17,13 +17,13 @@ from towpath.jobs.types import EventType, Hold, JobRef, JobState, NewEvent
 
 
 async def append_events(connection: Connection, ref: JobRef, events: Sequence[NewEvent]) -> int:
-    """Append events under the job's row lock, in the transaction of the effect that they tell of.
+    """Append events under the job's row lock, in the transaction of their effect.
 
     To each event's data the job's state and counts are added as they are now, so that a stream that is read
     later tells what one that was read at once has told.
 
     Returns:
-        How many were new: one with a known key is not told again.
+        How many were new: one with a known key is not appended again.
 
     Raises:
         JobNotActiveError: The job has ended, or a newer attempt runs: the transaction must roll back.
@@ -69,7 +69,9 @@ async def append_events(connection: Connection, ref: JobRef, events: Sequence[Ne
     return len(fresh)
 
 
-async def append_told(connection: Connection, ref: JobRef, event: EventType, data: dict[str, Any], key: str) -> None:
+async def append_run_event(
+    connection: Connection, ref: JobRef, event: EventType, data: dict[str, Any], key: str
+) -> None:
     """Append an event that jobs of every kind can have, with the job's counts where its kind wants them."""
     if job_type(ref.kind).has_counts_in_events:
         await append_events(connection, ref, [NewEvent(type=event, key=key, data=data)])
@@ -85,7 +87,7 @@ async def find_event(connection: Connection, job_id: UUID, key: str) -> dict[str
 
 
 async def hold_job(database: Database, hold: Hold) -> bool:
-    """Show a job as waiting for a person. One that was let go on, or whose review was decided, stays as it is.
+    """Show a job as waiting for a person. One that was continued, or whose review was decided, stays as it is.
 
     Returns:
         Whether it waits now.

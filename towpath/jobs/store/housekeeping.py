@@ -6,10 +6,10 @@ from uuid import UUID
 
 from towpath.accounts.store.sessions import sweep_sign_ins
 from towpath.db.engine import Database
-from towpath.jobs.store.idempotency import delete_old_answers
+from towpath.jobs.store.idempotency import delete_expired_responses
 
 
-async def open_jobs(
+async def list_open_jobs(
     database: Database, *, quiet_seconds: float, after: UUID | None, limit: int
 ) -> list[tuple[UUID, str]]:
     """List jobs of every organization that should have a live workflow and have been quiet for a while.
@@ -44,7 +44,7 @@ async def sweep_jobs(database: Database, *, retention_days: int, limit: int) -> 
         How many jobs were deleted; fewer than `limit` means that none is left.
     """
     async with database.transaction() as connection:
-        await delete_old_answers(connection)
+        await delete_expired_responses(connection)
         await sweep_sign_ins(connection)
         gone = await connection.execute(
             """

@@ -42,7 +42,7 @@ async def claim_key(connection: Connection, organization: str, route: str, key: 
         return await cursor.fetchone()
 
 
-async def keep_answer(connection: Connection, answer: IdempotencyRow) -> None:
+async def save_response(connection: Connection, answer: IdempotencyRow) -> None:
     """Remember the first answer to a key, in the place of one that is older than 24 h."""
     await connection.execute(
         """
@@ -55,6 +55,6 @@ async def keep_answer(connection: Connection, answer: IdempotencyRow) -> None:
     )
 
 
-async def delete_old_answers(connection: Connection) -> None:
+async def delete_expired_responses(connection: Connection) -> None:
     """Delete answers that are older than 24 h."""
     await connection.execute("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'")

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-import psycopg
 from psycopg.rows import kwargs_row
 from psycopg.types.json import Json, Jsonb
 from sqlmodel import col, select
 
 from towpath.accounts.limits import JOBS_RETRY_SECONDS, LimitName
 from towpath.accounts.store.usage import count_open_jobs
-from towpath.core.errors import ConflictError, ErrorCode, JobNotActiveError, LimitReachedError, NotFoundError
+from towpath.core.errors import JobNotActiveError, LimitReachedError, NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.jobs.hooks import queue_deliveries, queued_deliveries
-from towpath.jobs.registry import job_type
-from towpath.jobs.rows import error_of, is_current_run, progress_of
-from towpath.jobs.store.ends import end_of
-from towpath.jobs.store.starts import start_of
+from towpath.jobs.rows import is_current_run
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import visible_to
 from towpath.jobs.types import (
-    END_EVENTS,
-    STOPPED,
     Cost,
-    DeliveryRef,
     EventType,
-    Finish,
-    JobError,
-    JobOutcome,
     JobRef,
-    JobStart,
     JobState,
     PhaseChange,
     Progress,
@@ -56,7 +43,7 @@ async def append_event(
     """Append one event under the job's row lock.
 
     Args:
-        connection: In the transaction of the effect that the event tells of.
+        connection: In the transaction of the event's effect.
         job_id: The job.
         event: What happened.
         data: What a reader needs to know.
@@ -117,7 +104,7 @@ async def get_job(database: Database, organization: str, job_id: UUID) -> JobRow
     """Read one job.
 
     Raises:
-        NotFoundError: No such job, or another organisation's.
+        NotFoundError: No such job, or another organization's.
     """
     async with database.session() as session:
         result = await session.exec(select(JobRow).where(JobRow.id == job_id, JobRow.organization == organization))
@@ -168,7 +155,7 @@ async def lock_job(connection: Connection, organization: str, job_id: UUID) -> J
     """Read one job and hold its row until the transaction ends.
 
     Raises:
-        NotFoundError: No such job, or another organisation's.
+        NotFoundError: No such job, or another organization's.
     """
     async with connection.cursor(row_factory=kwargs_row(_job_row)) as cursor:
         await cursor.execute(
@@ -217,7 +204,7 @@ async def record_chunk(
     phase: str,
     cost: Cost | None = None,
 ) -> None:
-    """Add a chunk's counts to its job and tell of it, as the last statements of the chunk's transaction.
+    """Add a chunk's counts to its job and append its event, as the last statements of the chunk's transaction.
 
     Args:
         connection: In the transaction of the chunk's effect.
@@ -310,7 +297,7 @@ async def reset_counts(connection: Connection, ref: JobRef, *, total: int, param
     )
 
 
-async def params_of(connection: Connection, ref: JobRef) -> dict[str, Any]:
+async def load_params(connection: Connection, ref: JobRef) -> dict[str, Any]:
     """Load the stored parameters of a job."""
     cursor = await connection.execute("SELECT params FROM jobs WHERE id = %s", (ref.job_id,))
     row = await cursor.fetchone()
@@ -325,185 +312,19 @@ async def merge_params(connection: Connection, ref: JobRef, members: dict[str, A
     await connection.execute("UPDATE jobs SET params = params || %s WHERE id = %s", (Jsonb(members), ref.job_id))
 
 
-async def cost_of(connection: Connection, ref: JobRef) -> float:
+async def load_cost(connection: Connection, ref: JobRef) -> float:
     """Load what a job has spent so far, in US dollars."""
     cursor = await connection.execute("SELECT cost_usd FROM jobs WHERE id = %s", (ref.job_id,))
     return float((await cursor.fetchone() or (0.0,))[0])
 
 
-async def total_of(connection: Connection, ref: JobRef) -> int:
+async def load_total(connection: Connection, ref: JobRef) -> int:
     """Load how many items a job has."""
     cursor = await connection.execute("SELECT total FROM jobs WHERE id = %s", (ref.job_id,))
     return int((await cursor.fetchone() or (0,))[0])
 
 
-async def finish_job(database: Database, finish: Finish, *, full: bool = False) -> JobOutcome:
-    """End a run: final state, timings, error, last event. A second call changes nothing.
-
-    A restart that was asked for during a cancel takes effect here: the job goes back to PENDING as
-    its next attempt, and the outcome tells the workflow to start it.
-
-    Args:
-        database: Where the jobs are.
-        finish: How the run ends.
-        full: What the Temporal UI shows of the next attempt: see `start_of`.
-    """
-    ref = finish.ref
-    async with database.transaction() as connection:
-        job = await lock_job(connection, ref.organization, ref.job_id)
-        if job.attempt == ref.attempt and not job.state.final:
-            error = await end_job(connection, job, finish)
-            if job.restart_requested:
-                ended = _outcome(job)
-                await _next_attempt(connection, job)
-                ended.following = start_of(await lock_job(connection, ref.organization, ref.job_id), full=full)
-                return ended
-            return _outcome(job, deliveries=await queue_deliveries(connection, job, error))
-        restarted = job.attempt == ref.attempt + 1 and job.state is JobState.PENDING
-        queued = await queued_deliveries(connection, job, ref.attempt)
-        outcome = _outcome(job, following=start_of(job, full=full) if restarted else None, deliveries=queued)
-        if job.attempt != ref.attempt:
-            # The row tells of the attempt that came after; how this one has ended stands in the stream.
-            outcome.state, outcome.error = await _end_of_attempt(connection, ref)
-        return outcome
-
-
-async def _end_of_attempt(connection: Connection, ref: JobRef) -> tuple[JobState, JobError | None]:
-    cursor = await connection.execute(
-        "SELECT data FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, f"{ref.attempt}:end")
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        return JobState.CANCELLED, JobError(code=ErrorCode.CANCELLED, message=STOPPED)
-    error = row[0].get("error")
-    return JobState(row[0]["state"]), None if error is None else JobError.model_validate(error)
-
-
-async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[str, Any] | None:
-    """Write a run's end into its row, which is locked, and into its stream.
-
-    Returns:
-        The error that is told, if there is one.
-    """
-    job.state, job.error_code, job.error_message = await end_of(connection, job, finish)
-    # What the hooks of the end read, such as the fields of a webhook.
-    job.result = finish.result
-    # One that went through all of its items is at its end, whatever became of them.
-    through = job.state is JobState.COMPLETED or 0 < job.total <= job.processed
-    await connection.execute(
-        """
-        UPDATE jobs SET state = %s, error_code = %s, error_message = %s, cancelling = false, phase = NULL,
-               retries = '{}', retrying = false, result = %s,
-               completed_at = now(), fraction = CASE WHEN %s THEN 1 ELSE fraction END
-        WHERE id = %s
-        """,
-        (
-            job.state, job.error_code, job.error_message,
-            None if finish.result is None else Json(finish.result), through, job.id,
-        ),
-    )  # fmt: skip
-    data: dict[str, Any] = {**progress_of(job).model_dump(), "state": job.state}
-    if job.error_code is not None:
-        data["error"] = {"code": job.error_code, "message": job.error_message}
-    await append_event(connection, job.id, END_EVENTS[job.state], data, key=f"{finish.ref.attempt}:end")
-    error: dict[str, Any] | None = data.get("error")
-    return error
-
-
-async def cancel_now(connection: Connection, job: JobRow, ref: JobRef) -> JobRow:
-    """End a job as cancelled at once, with its notices queued; what its worker still brings is dropped."""
-    stopped = JobError(code=ErrorCode.CANCELLED, message=STOPPED)
-    error = await end_job(connection, job, Finish(ref=ref, state=JobState.CANCELLED, error=stopped))
-    await queue_deliveries(connection, job, error)
-    return job
-
-
-def _outcome(job: JobRow, *, following: JobStart | None = None, deliveries: Sequence[DeliveryRef] = ()) -> JobOutcome:
-    return JobOutcome(
-        state=job.state,
-        progress=progress_of(job),
-        error=error_of(job),
-        following=following,
-        deliveries=list(deliveries),
-    )
-
-
-async def _next_attempt(connection: Connection, job: JobRow, *, deadline: datetime | None = None) -> None:
-    """Send a job round again; a deadline that has passed would end it at once, and holds no longer."""
-    try:
-        await connection.execute(
-            """
-            UPDATE jobs SET state = 'PENDING', attempt = attempt + 1, restart_requested = false, cancelling = false,
-                   error_code = NULL, error_message = NULL, result = NULL, completed_at = NULL, phase = NULL,
-                   retries = '{}', retrying = false, warnings = '[]',
-                   deadline = coalesce(%s, CASE WHEN deadline > now() THEN deadline END)
-            WHERE id = %s
-            """,
-            (deadline, job.id),
-        )
-    except psycopg.errors.UniqueViolation as error:
-        raise ConflictError(job_type(job.kind).conflict) from error
-    await append_event(connection, job.id, EventType.RESTARTED, {})
-
-
-async def mark_paused(connection: Connection, job: JobRow, *, paused: bool) -> JobRow:
-    """Show a job as PAUSED, or as going on; the workflow is told by a signal in the same breath.
-
-    Raises:
-        ConflictError: The job has ended or is being cancelled.
-    """
-    if job.state.final or job.cancelling:
-        raise ConflictError(f"the job is {'being cancelled' if job.cancelling else job.state}")
-    if (job.state is JobState.PAUSED) == paused:
-        return job
-    target = JobState.PAUSED if paused else (JobState.RUNNING if job.started_at else JobState.PENDING)
-    await connection.execute("UPDATE jobs SET state = %s WHERE id = %s", (target, job.id))
-    event = EventType.PAUSED if paused else EventType.CONTINUED
-    await append_event(connection, job.id, event, {})
-    job.state = target
-    return job
-
-
-async def mark_cancelling(connection: Connection, job: JobRow) -> JobRow:
-    """Ask an active job to stop; a finished one stays as it is."""
-    if not job.state.final and not job.cancelling:
-        await connection.execute("UPDATE jobs SET cancelling = true WHERE id = %s", (job.id,))
-        await append_event(connection, job.id, EventType.CANCELLING, {})
-        job.cancelling = True
-    elif job.cancelling and job.restart_requested:
-        # The last word holds: what was to run again after the cancel does not.
-        await connection.execute("UPDATE jobs SET restart_requested = false WHERE id = %s", (job.id,))
-        await append_event(connection, job.id, EventType.CANCELLING, {})
-        job.restart_requested = False
-    return job
-
-
-async def mark_restart(
-    connection: Connection, job: JobRow, *, deadline: datetime | None = None
-) -> Literal["now", "after cancel"]:
-    """Send a finished job round again, or note it for when its cancel has ended.
-
-    Args:
-        connection: In a transaction that has locked the job.
-        job: The job.
-        deadline: Its new deadline; None: the one that it has, if that is still to come.
-
-    Raises:
-        ConflictError: The job runs and is not being cancelled.
-    """
-    if job.cancelling and not job.state.final:
-        await connection.execute(
-            "UPDATE jobs SET restart_requested = true, deadline = coalesce(%s, deadline) WHERE id = %s",
-            (deadline, job.id),
-        )
-        return "after cancel"
-    if not job.state.final:
-        raise ConflictError(f"the job is {job.state}; cancel it first, or let it end")
-    await _next_attempt(connection, job, deadline=deadline)
-    return "now"
-
-
-async def uses_schema(database: Database, organization: str, schema_id: UUID) -> bool:
+async def is_schema_in_use(database: Database, organization: str, schema_id: UUID) -> bool:
     """Return whether a job that has not ended works with a saved schema."""
     async with database.statement() as connection:
         cursor = await connection.execute(
@@ -516,7 +337,7 @@ async def uses_schema(database: Database, organization: str, schema_id: UUID) ->
         return await cursor.fetchone() is not None
 
 
-async def last_restart(database: Database, job_id: UUID) -> int:
+async def find_last_restart(database: Database, job_id: UUID) -> int:
     """Find the number of a job's last restart among its events; 0: there was none."""
     async with database.statement() as connection:
         cursor = await connection.execute(

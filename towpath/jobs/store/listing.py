@@ -117,7 +117,7 @@ class _Reader:
         template = [] if chosen.template_id is None else ["template_id = %(template)s"]
         of_nobody = [] if chosen.user_id is None else ["NOT owned"]
         of_either = [] if chosen.user_id is None else [SEEN]
-        self._asked = _and(conditions + template + of_either)
+        self._conditions = _and(conditions + template + of_either)
         own = "" if chosen.user_id is None else _OWN.format(lo=_LO, hi=_HI, asked=_and(conditions + template))
         self._pieces = _PIECES.format(
             lo=_LO,
@@ -144,7 +144,7 @@ class _Reader:
         return [replace(block, jobs=await self._count(block), cut=False) if block.cut else block for block in blocks]
 
     async def _count(self, piece: _Piece) -> int:
-        matching = _MATCHING.format(lo=_LO, hi=_HI, asked=self._asked)
+        matching = _MATCHING.format(lo=_LO, hi=_HI, asked=self._conditions)
         rows = await self._rows(f"SELECT count(*) FROM ({matching}) found", lo=piece.lo, hi=piece.hi)
         return int(rows[0][0])
 
@@ -163,13 +163,13 @@ class _Reader:
         """Load the ids of a page's jobs out of the blocks that hold it."""
         lows, highs = _joined(pieces)
         if len(lows) == 1:
-            matching = _MATCHING.format(lo=_LO, hi=_HI, asked=self._asked)
+            matching = _MATCHING.format(lo=_LO, hi=_HI, asked=self._conditions)
             rows = await self._rows(
                 _ROWS_OF_ONE.format(matching=matching), lo=lows[0], hi=highs[0], skip=skip, size=size
             )
         else:
             lo, hi = "coalesce(stretch.lo, '-infinity')", "coalesce(stretch.hi, 'infinity')"
-            matching = _MATCHING.format(lo=lo, hi=hi, asked=self._asked)
+            matching = _MATCHING.format(lo=lo, hi=hi, asked=self._conditions)
             rows = await self._rows(
                 _ROWS_OF_SEVERAL.format(matching=matching), lows=lows, highs=highs, skip=skip, size=size
             )

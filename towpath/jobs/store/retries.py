@@ -9,7 +9,7 @@ from towpath.jobs.store.jobs import append_event
 from towpath.jobs.types import EventType, JobRef, Retrying
 
 FIRST_EVENTS = 20
-"""So many attempts of a step are told one by one, and of those that follow every so many."""
+"""So many failed attempts of a step have an event each; of those that follow, one in so many has."""
 
 
 async def note_retry(database: Database, ref: JobRef, key: str, retry: Retrying) -> bool:

@@ -1,4 +1,4 @@
-"""The run of a job that goes on: an attempt that has neither ended nor been overtaken."""
+"""The current run of a job: an attempt that has neither ended nor been superseded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from towpath.jobs.types import JobRef
 
 
 async def lock_run(connection: Connection, ref: JobRef) -> JobRow:
-    """Load the job of a run that goes on, and lock its row.
+    """Load the job of a current run, and lock its row.
 
     Raises:
         JobNotActiveError: It has ended, is being cancelled, or a newer attempt runs.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from towpath.core.errors import ErrorCode
 from towpath.db.engine import Connection, Database
-from towpath.jobs.domain import Outcome, Outcomes, superseded, tally, waiting
+from towpath.jobs.domain import Outcome, Outcomes, count_outcomes, make_waiting_outcomes, mark_superseded
 from towpath.jobs.types import FailedItem
 
 Uids = npt.NDArray[np.int64]
@@ -33,7 +33,7 @@ class StagedItem:
 
 @dataclass(slots=True)
 class Page:
-    """A staged page: item `i` has position `first_index + i` in the request."""
+    """A staged page: item `i` has position `first_index + i` in the request; `lines` may not have been loaded."""
 
     page: int
     first_index: int
@@ -49,7 +49,7 @@ async def stage_page(connection: Connection, job_id: UUID, page: int, first_inde
     Returns:
         How many items had failed already.
     """
-    outcomes = waiting(len(items))
+    outcomes = make_waiting_outcomes(len(items))
     bad = [position for position, item in enumerate(items) if item.code is not None]
     outcomes[bad] = Outcome.FAILED
     await connection.execute(
@@ -68,12 +68,25 @@ async def stage_page(connection: Connection, job_id: UUID, page: int, first_inde
     return len(bad)
 
 
-async def load_page(connection: Connection, job_id: UUID, page: int, *, lock: bool = True) -> Page:
-    """Read one page; with `lock`, hold it until the transaction ends."""
+async def load_page(
+    connection: Connection, job_id: UUID, page: int, *, lock: bool = True, with_lines: bool = True
+) -> Page:
+    """Load one page.
+
+    Args:
+        connection: In the transaction that works with it.
+        job_id: Whose page.
+        page: Its number.
+        lock: Whether it is held until the transaction ends.
+        with_lines: Whether the items themselves are needed; without them `lines` is empty, and nothing decompressed.
+
+    Raises:
+        LookupError: The job has no such page.
+    """
     cursor = await connection.execute(
-        "SELECT page, first_index, body, uids, outcomes, steps FROM job_pages WHERE job_id = %s AND page = %s"
-        + (" FOR UPDATE" if lock else ""),
-        (job_id, page),
+        "SELECT page, first_index, CASE WHEN %s THEN body END, uids, outcomes, steps FROM job_pages"
+        " WHERE job_id = %s AND page = %s" + (" FOR UPDATE" if lock else ""),
+        (with_lines, job_id, page),
         binary=True,
     )
     row = await cursor.fetchone()
@@ -83,7 +96,7 @@ async def load_page(connection: Connection, job_id: UUID, page: int, *, lock: bo
     return Page(
         page=number,
         first_index=first_index,
-        lines=zlib.decompress(body).split(LINE_BREAK),
+        lines=[] if body is None else zlib.decompress(body).split(LINE_BREAK),
         uids=np.frombuffer(uids, dtype=np.int64),
         outcomes=np.frombuffer(outcomes, dtype=np.uint8).copy(),
         steps=steps,
@@ -154,7 +167,7 @@ class Retake(StrEnum):
     ALL = "all"
 
 
-async def unfinished(connection: Connection, job_id: UUID) -> bool:
+async def has_unfinished_items(connection: Connection, job_id: UUID) -> bool:
     """Return whether an item of a job has failed or is still waiting."""
     cursor = await connection.execute("SELECT outcomes FROM job_pages WHERE job_id = %s", (job_id,), binary=True)
     outcomes = np.frombuffer(b"".join([row[0] async for row in cursor]), dtype=np.uint8)
@@ -184,7 +197,7 @@ async def plan_pages(connection: Connection, job_id: UUID, *, retake: Retake) ->
     uids = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.int64)
     outcomes = np.frombuffer(b"".join(row[2] for row in rows), dtype=np.uint8).copy()
     open_items = outcomes == Outcome.WAITING
-    outcomes[open_items & superseded(uids)] = Outcome.SUPERSEDED
+    outcomes[open_items & mark_superseded(uids)] = Outcome.SUPERSEDED
     if retake is not Retake.NONE:
         again = np.isin(outcomes, [Outcome.FAILED, Outcome.SKIPPED]) | (
             (outcomes != Outcome.SUPERSEDED) & (retake is Retake.ALL)
@@ -210,7 +223,7 @@ async def plan_pages(connection: Connection, job_id: UUID, *, retake: Retake) ->
                     "UPDATE job_pages SET outcomes = %s, steps = 2 WHERE job_id = %s AND page = %s AND outcomes <> %s",
                     (outcomes[part].tobytes(), job_id, page, outcomes[part].tobytes()),
                 )
-    counts = tally(outcomes)
+    counts = count_outcomes(outcomes)
     await connection.execute(
         """
         UPDATE jobs SET total = %s, processed = %s, succeeded = %s, failed = %s, skipped = %s, fraction = %s

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from towpath.core.errors import ErrorCode, JobNotActiveError
 from towpath.db.engine import Connection
-from towpath.jobs.store.events import append_told
+from towpath.jobs.store.events import append_run_event
 from towpath.jobs.types import EventType, JobRef, JobWarning
 
 MAX_WARNINGS = 100
@@ -19,7 +19,7 @@ MAX_WARNINGS = 100
 
 
 async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[JobWarning]) -> int:
-    """Add warnings to a job and tell of them in its stream; one that it has already adds nothing.
+    """Add warnings to a job and to its stream; one that it has already adds nothing.
 
     Beyond the first hundred they are only counted, so a caller whose effect may run again adds them where it
     writes the effect, once.
@@ -58,10 +58,10 @@ async def add_warnings(connection: Connection, ref: JobRef, warnings: Sequence[J
         "UPDATE jobs SET warnings = %s WHERE id = %s", (Jsonb([*stored, *room, *rest]), ref.job_id)
     )
     for data in room:
-        await append_told(connection, ref, EventType.WARNING, data, f"warning:{_digest(data)}")
+        await append_run_event(connection, ref, EventType.WARNING, data, f"warning:{_digest(data)}")
     if rest:
         summary = {name: rest[0][name] for name in ("code", "message")}
-        await append_told(connection, ref, EventType.WARNING, summary, "warning:more")
+        await append_run_event(connection, ref, EventType.WARNING, summary, "warning:more")
     return len(fresh)
 
 

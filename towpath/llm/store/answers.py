@@ -29,7 +29,15 @@ def answer_digest(model: str, prompt: Prompt, *, own: UUID | None = None) -> byt
 async def find_answer(
     database: Database, organization: str, digest: bytes, job_id: UUID, attempt: int
 ) -> Answer | None:
-    """Load a stored answer. One that another job or an earlier attempt has paid for is marked as cached and is free."""
+    """Load a stored answer; one that another job or an earlier attempt has paid for is marked as cached and is free.
+
+    Args:
+        database: Where the answers are.
+        organization: Whose.
+        digest: As `answer_digest` makes it.
+        job_id: The job that asks.
+        attempt: Its attempt.
+    """
     async with database.statement() as connection:
         cursor = await connection.execute(
             "SELECT job_id, attempt, answer FROM llm_answers WHERE organization = %s AND digest = %s",

@@ -55,7 +55,7 @@ async def chroma_url(settings: Settings) -> str:
     Raises:
         StackError: No stack answers on this home, or Chroma does not start.
     """
-    return settings.chroma_url or await _wanted(settings, "chroma", CHROMA_WANTED, "TOWPATH_CHROMA_URL")
+    return settings.chroma_url or await _request_part(settings, "chroma", CHROMA_WANTED, "TOWPATH_CHROMA_URL")
 
 
 async def local_llm_url(settings: Settings) -> str:
@@ -71,10 +71,10 @@ async def local_llm_url(settings: Settings) -> str:
     if settings.local_llm_url is None and not Home(settings.home).published().get("llm"):
         # A missing part does not come by waiting.
         require(Extra.LOCAL_LLM, "the embedded language model")
-    return settings.local_llm_url or await _wanted(settings, "llm", LLM_WANTED, "TOWPATH_LOCAL_LLM_URL")
+    return settings.local_llm_url or await _request_part(settings, "llm", LLM_WANTED, "TOWPATH_LOCAL_LLM_URL")
 
 
-async def _wanted(settings: Settings, part: str, mark: str, setting: str) -> str:
+async def _request_part(settings: Settings, part: str, mark: str, setting: str) -> str:
     home = Home(settings.home)
     # It stays: a stack that needed the part once starts it with the rest from then on.
     (home.folder / mark).touch(mode=0o600)

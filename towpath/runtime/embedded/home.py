@@ -103,22 +103,22 @@ class Home:
         """Return the process ids of the children as they are now, also after a restart of one."""
         return {name: int(child["pid"]) for name, child in self._read("children.json").items()}
 
-    def port(self, name: str, wanted: int, host: str) -> int:
+    def port(self, name: str, preferred: int, host: str) -> int:
         """Return a port for a part: the wanted one, else the one it had before, else a free one.
 
         Raises:
             StackError: The wanted port cannot be had.
         """
         ports = self._read("ports.json")
-        if wanted:
-            check_port(name, wanted, host)
-            return wanted
+        if preferred:
+            check_port(name, preferred, host)
+            return preferred
         before = ports.get(name)
         if isinstance(before, int) and _refusal(host, before) is None:
             return before
-        taken = {port for other, port in ports.items() if other != name}
+        used = {port for other, port in ports.items() if other != name}
         chosen = before
-        while chosen in {None, before} or chosen in taken:
+        while chosen in {None, before} or chosen in used:
             # One that is kept for a part that starts later is free, yet not to be had.
             with _probe(host) as probe:
                 probe.bind((host, 0))
@@ -169,10 +169,10 @@ class Home:
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads((self.folder / name).read_text())
+            content: dict[str, Any] = json.loads((self.folder / name).read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return {}
-        return found
+        return content
 
     def _write(self, name: str, facts: dict[str, Any]) -> None:
         # Replaced in one step: a kill in the middle leaves the old file, not half of the new one.
@@ -181,20 +181,20 @@ class Home:
         fresh.replace(self.folder / name)
 
 
-def check_port(name: str, wanted: int, host: str) -> None:
+def check_port(name: str, number: int, host: str) -> None:
     """See that a part may listen where its setting says.
 
     Raises:
         StackError: It may not; the message names the setting.
     """
-    refusal = _refusal(host, wanted)
+    refusal = _refusal(host, number)
     if refusal is None:
         return
     if refusal.errno == errno.EADDRINUSE:
-        raise StackError(f"port {wanted} is in use; set TOWPATH_{name.upper()} to another one, or 0 for any")
+        raise StackError(f"port {number} is in use; set TOWPATH_{name.upper()} to another one, or 0 for any")
     if refusal.errno in {errno.EACCES, errno.EPERM}:
-        raise StackError(f"port {wanted} needs a privilege; set TOWPATH_{name.upper()} to one above 1023, or 0 for any")
-    raise StackError(f"nothing can listen on {host}:{wanted} ({refusal.strerror}); see TOWPATH_HOST")
+        raise StackError(f"port {number} needs a privilege; set TOWPATH_{name.upper()} to one above 1023, or 0 for any")
+    raise StackError(f"nothing can listen on {host}:{number} ({refusal.strerror}); see TOWPATH_HOST")
 
 
 def _refusal(host: str, port: int) -> OSError | None:

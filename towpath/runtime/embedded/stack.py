@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[3]
 OURS = [sys.executable, "-P", "-m"]
 """Runs a module of ours, whatever lies in the folder where `towpath up` was called."""
 API_READY_SECONDS = 60.0
-ASKED = ("chroma", "llm", "temporal", "postgres")
+HEALTH_PARTS = ("chroma", "llm", "temporal", "postgres")
 """Parts that façade and workers ask, in the order in which they stop."""
 MAX_STARTS = 4
 CHROMA_READY_SECONDS = 60.0
@@ -172,8 +172,8 @@ class EmbeddedStack:
             with self._reported("api", self.api_url):
                 await self.start_api()
         self.publish()
-        wanted = {CHROMA_WANTED: self.start_chroma, LLM_WANTED: self.start_llm}
-        self._demand = [asyncio.create_task(self._meet_demand(mark, start)) for mark, start in wanted.items()]
+        starters = {CHROMA_WANTED: self.start_chroma, LLM_WANTED: self.start_llm}
+        self._demand = [asyncio.create_task(self._meet_demand(mark, start)) for mark, start in starters.items()]
 
     def _check_ports(self) -> None:
         """See that every port that a setting names can be had, before anything starts.
@@ -182,7 +182,7 @@ class EmbeddedStack:
             StackError: One cannot, or two parts are to have the same.
         """
         settings, parts = self._settings, self._parts
-        wanted: dict[str, tuple[int, bool]] = {
+        preferred: dict[str, tuple[int, bool]] = {
             "port": (settings.port, "api" in parts),
             "postgres_port": (settings.postgres_port, settings.database_url is None and "postgres" in parts),
             "temporal_port": (settings.temporal_port, settings.temporal_address is None and "temporal" in parts),
@@ -191,7 +191,7 @@ class EmbeddedStack:
             "llm_port": (settings.llm_port, settings.local_llm_url is None),
         }
         owners: dict[int, str] = {}
-        for name, (port, starts) in wanted.items():
+        for name, (port, starts) in preferred.items():
             if not port or not starts:
                 continue
             setting = f"TOWPATH_{name.upper()}"
@@ -261,7 +261,7 @@ class EmbeddedStack:
 
     async def _watch(self, child: Child) -> None:
         with self._reported(child.spec.name, self._settings.queues.replace(",", ", ")):
-            await child.said(WORKER_READY)
+            await child.wait_for_line(WORKER_READY)
 
     async def workers_ready(self) -> bool:
         """Wait until every worker that was started takes work; not for ever.
@@ -470,9 +470,9 @@ class EmbeddedStack:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         self._workers.clear()
-        asking = [name for name in self._children if name not in ASKED]
+        asking = [name for name in self._children if name not in HEALTH_PARTS]
         await asyncio.gather(*(self._children[name].stop() for name in asking))
-        for name in ASKED:
+        for name in HEALTH_PARTS:
             if name in self._children:
                 await self._children[name].stop()
         self._children.clear()

@@ -41,11 +41,11 @@ def find_binary() -> str:
         StackError: The extra `embedded` is not installed.
     """
     beside = Path(sys.executable).parent / "temporal"
-    found = str(beside) if beside.exists() else shutil.which("temporal")
-    if found is None:
+    path = str(beside) if beside.exists() else shutil.which("temporal")
+    if path is None:
         missing = MissingExtraError(Extra.EMBEDDED, "the embedded Temporal server")
         raise StackError(f"{missing}; or set TOWPATH_TEMPORAL_ADDRESS to a server of your own")
-    return found
+    return path
 
 
 class TemporalServer:
@@ -124,11 +124,13 @@ class TemporalServer:
             UpdateNamespaceRequest(namespace="default", config=NamespaceConfig(workflow_execution_retention_ttl=keep))
         )
         # The flags above are silently ignored for a database file that was made without them.
-        known = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace="default"))
+        existing = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace="default")
+        )
         missing = {
             name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
             for name in SEARCH_ATTRIBUTES
-            if name not in known.custom_attributes
+            if name not in existing.custom_attributes
         }
         if missing:
             await client.operator_service.add_search_attributes(

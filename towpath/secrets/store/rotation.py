@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import sql
 
 from towpath.db.engine import Database
-from towpath.net.urls import document_shown, receiver_shown
+from towpath.net.urls import document_shown, show_endpoint
 from towpath.secrets.urls import MARK, Show, reseal_url
 from towpath.secrets.vault import Vault
 
@@ -26,7 +26,7 @@ IN_PARAMS = sql.SQL("params -> 'document' ->> 'url'")
 INTO_PARAMS = sql.SQL("params = jsonb_set(params, '{document,url}', to_jsonb(%s::text))")
 URLS: tuple[tuple[str, str, sql.Composable, sql.Composable, Show], ...] = (
     *(
-        (table, key, sql.Identifier("url"), sql.SQL("url = %s"), receiver_shown)
+        (table, key, sql.Identifier("url"), sql.SQL("url = %s"), show_endpoint)
         for table, key in (("webhooks", "id"), ("job_webhooks", "job_id"), ("deliveries", "id"))
     ),
     ("jobs", "id", IN_PARAMS, INTO_PARAMS, document_shown),

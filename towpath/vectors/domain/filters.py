@@ -88,19 +88,19 @@ class Not:
 Node = Equals | Words | Wildcard | Exists | Range | Every | Some | Not
 
 
-def parse_filter(given: dict[str, Any]) -> Node:
+def parse_filter(filter_body: dict[str, Any]) -> Node:
     """Read a filter.
 
     Args:
-        given: `{"query": Q}`, or a plain map of fields.
+        filter_body: `{"query": Q}`, or a plain map of fields.
 
     Raises:
         BadInputError: It cannot be understood; `field` is the path of what is wrong.
     """
     reader = _Reader()
-    if set(given) == {"query"} and isinstance(given["query"], dict):
-        return reader.query(given["query"], "filter.query", 0)
-    return reader.plain(given, "filter", 0)
+    if set(filter_body) == {"query"} and isinstance(filter_body["query"], dict):
+        return reader.query(filter_body["query"], "filter.query", 0)
+    return reader.plain(filter_body, "filter", 0)
 
 
 class _Reader:
@@ -141,8 +141,8 @@ class _Reader:
     def _group(self, q: dict[str, Any], where: str, depth: int) -> Node:
         lists = {
             name: tuple(
-                self.query(one, f"{where}.{name}[{place}]", depth + 1)
-                for place, one in enumerate(_list(q[name], f"{where}.{name}"))
+                self.query(nested, f"{where}.{name}[{index}]", depth + 1)
+                for index, nested in enumerate(_list(q[name], f"{where}.{name}"))
             )
             for name in GROUPS
             if q.get(name) is not None
@@ -190,30 +190,30 @@ class _Reader:
         return Exists(_field(leaf, where))
 
     def _range(self, leaf: dict[str, Any], where: str) -> Node:
-        given = _object(leaf["range"], f"{where}.range")
-        return _bounds(_field(leaf, where), given, RANGE_KEYS, f"{where}.range")
+        bounds = _object(leaf["range"], f"{where}.range")
+        return _bounds(_field(leaf, where), bounds, RANGE_KEYS, f"{where}.range")
 
-    def plain(self, given: dict[str, Any], where: str, depth: int) -> Node:
+    def plain(self, members: dict[str, Any], where: str, depth: int) -> Node:
         """Read a plain map: every member must hold."""
         _bound(depth, where)
-        return Every(tuple(self._member(name, value, f"{where}.{name}", depth) for name, value in given.items()))
+        return Every(tuple(self._member(name, value, f"{where}.{name}", depth) for name, value in members.items()))
 
     def _member(self, name: str, value: Any, where: str, depth: int) -> Node:
         if name in {"$and", "$or"}:
             nodes = tuple(
-                self.plain(_object(one, f"{where}[{i}]"), f"{where}[{i}]", depth + 1)
-                for i, one in enumerate(_list(value, where))
+                self.plain(_object(item, f"{where}[{index}]"), f"{where}[{index}]", depth + 1)
+                for index, item in enumerate(_list(value, where))
             )
             return Every(nodes) if name == "$and" else Some(nodes)
         if name == "$not":
             return Not(self.plain(_object(value, where), where, depth + 1))
-        field = _named(name, where, column=False)
+        field = _make_field(name, where, column=False)
         self._leaves += 1
         if isinstance(value, list):
-            return Some(tuple(Equals(field, _scalar(one, f"{where}[{i}]")) for i, one in enumerate(value)))
+            return Some(tuple(Equals(field, _scalar(item, f"{where}[{index}]")) for index, item in enumerate(value)))
         if not isinstance(value, dict):
             return Equals(field, value)
-        return Every(tuple(self._operator(field, key, one, f"{where}.{key}") for key, one in value.items()))
+        return Every(tuple(self._operator(field, key, item, f"{where}.{key}") for key, item in value.items()))
 
     def _operator(self, field: Field, operator: str, value: Any, where: str) -> Node:
         match operator:
@@ -223,7 +223,7 @@ class _Reader:
                 return Not(Equals(field, _scalar(value, where)))
             case "$in" | "$nin":
                 values = enumerate(_list(value, where))
-                some = Some(tuple(Equals(field, _scalar(one, f"{where}[{i}]")) for i, one in values))
+                some = Some(tuple(Equals(field, _scalar(item, f"{where}[{index}]")) for index, item in values))
                 return some if operator == "$in" else Not(some)
             case "$exists":
                 return Exists(field) if value else Not(Exists(field))
@@ -233,19 +233,19 @@ class _Reader:
                 raise BadInputError(f"{where}: the operator {operator} is not known", field=where)
 
 
-def _bounds(field: Field, given: dict[str, Any], keys: tuple[str, ...], where: str) -> Node:
-    unknown = set(given) - set(keys)
+def _bounds(field: Field, members: dict[str, Any], keys: tuple[str, ...], where: str) -> Node:
+    unknown = set(members) - set(keys)
     if unknown:
         raise BadInputError(f"{where} may have {', '.join(keys)}, not {min(unknown)}", field=f"{where}.{min(unknown)}")
-    found = {key: value for key, value in given.items() if value is not None}
-    for key, value in found.items():
+    bounds = {key: value for key, value in members.items() if value is not None}
+    for key, value in bounds.items():
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise BadInputError(f"{where}.{key} must be a number or a text", field=f"{where}.{key}")
-    if not found:
+    if not bounds:
         raise BadInputError(f"{where} needs one of {', '.join(keys)}", field=where)
-    if len({isinstance(value, str) for value in found.values()}) > 1:
+    if len({isinstance(value, str) for value in bounds.values()}) > 1:
         raise BadInputError(f"{where} mixes numbers with texts", field=where)
-    return Range(field, tuple(sorted(found.items())))
+    return Range(field, tuple(sorted(bounds.items())))
 
 
 def _bound(depth: int, where: str) -> None:
@@ -291,10 +291,10 @@ def _field(leaf: dict[str, Any], where: str) -> Field:
     name = leaf.get("field")
     if not isinstance(name, str):
         raise BadInputError(f"{where}.field is required", field=f"{where}.field")
-    return _named(name, f"{where}.field", column=bool(leaf.get("force_not_payload")))
+    return _make_field(name, f"{where}.field", column=bool(leaf.get("force_not_payload")))
 
 
-def _named(name: str, where: str, *, column: bool) -> Field:
+def _make_field(name: str, where: str, *, column: bool) -> Field:
     if not name or len(name) > MAX_FIELD or "\0" in name:
         raise BadInputError(f"{where} must be a name of 1 to {MAX_FIELD} characters", field=where)
     if column and name not in COLUMNS:
@@ -305,9 +305,9 @@ def _named(name: str, where: str, *, column: bool) -> Field:
 
 
 def sort_field(name: str, *, column: bool) -> Field:
-    """The field of a `sort_by`.
+    """Return the field of a `sort_by`.
 
     Raises:
         BadInputError: No such column.
     """
-    return _named(name, "sort_by.field", column=column)
+    return _make_field(name, "sort_by.field", column=column)

@@ -17,13 +17,13 @@ MAX_SAFE_INTEGER = 2**63
 
 
 def object_uid(object_id: str) -> int:
-    """A stable 63-bit number for an object's id: its key in every store."""
+    """Return a stable 63-bit number for an object's id: its key in every store."""
     digest = hashlib.blake2b(object_id.encode(), digest_size=8, person=b"object").digest()
     return int.from_bytes(digest, "big") % MAX_SAFE_INTEGER or 1
 
 
 def payload_text(payload: dict[str, Any] | None) -> str | None:
-    """The text that a payload asks to be embedded.
+    """Return the text that a payload asks to be embedded.
 
     Returns:
         `text` when it is there, be it a string, a number, or a list of these, one a line; else all strings of
@@ -65,7 +65,7 @@ def _no_text(field: str, what: str) -> BadInputError:
 
 
 def query_text(query: Any) -> str | None:
-    """The text of a search query: a string, or a structure read as a payload is.
+    """Return the text of a search query: a string, or a structure read as a payload is.
 
     Raises:
         BadInputError: Its `text` is of a kind that is no text.
@@ -88,7 +88,7 @@ class Source:
 
 
 def item_source(item_info: dict[str, Any] | None) -> Source | None:
-    """The file that an item's internal data names, if it names one."""
+    """Return the file that an item's internal data names, if it names one."""
     info = item_info or {}
     for key in URL_KEYS:
         value = info.get(key)
@@ -116,7 +116,7 @@ def digest_of(value: Any) -> bytes:
 
 
 def text_version(text: str, *, part_tokens: int, overlap: int) -> int:
-    """A 63-bit number for a text as it is cut: the version of an object's vectors.
+    """Return a 63-bit number for a text as it is cut: the version of an object's vectors.
 
     Args:
         text: The whole text.
@@ -129,16 +129,16 @@ def text_version(text: str, *, part_tokens: int, overlap: int) -> int:
 
 
 def entry_of(part: str) -> int:
-    """A 63-bit number for the text of a part: equal texts have one vector, which the index holds once."""
+    """Return a 63-bit number for the text of a part: equal texts have one vector, which the index holds once."""
     digest = hashlib.blake2b(part.encode("utf-8", "surrogatepass"), digest_size=8, person=b"entry").digest()
     return int.from_bytes(digest, "big") % MAX_SAFE_INTEGER or 1
 
 
 def entry_id(entry: int) -> str:
-    """An entry's id in the vector index."""
+    """Return an entry's id in the vector index."""
     return f"{entry:016x}"
 
 
 def read_entry_id(text: str) -> int:
-    """The entry that an id stands for."""
+    """Return the entry that an id stands for."""
     return int(text, 16)

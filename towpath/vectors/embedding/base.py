@@ -32,9 +32,9 @@ class Embedder(Protocol):
         """Embed texts, each by itself: what stands beside a text never changes its vector.
 
         Raises:
-            BadInput: The model refuses a text; alone it may be told which.
-            Unavailable: The endpoint does not answer now, or asks to slow down.
-            JobFault: It never will: a wrong key, an unknown model.
+            BadInputError: The model refuses a text; alone it may be told which.
+            UnavailableError: The endpoint does not answer now, or asks to slow down.
+            JobFaultError: It never will: a wrong key, an unknown model.
         """
         ...
 

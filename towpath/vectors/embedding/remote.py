@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TooManyError, UnavailableError
+from towpath.core.imports import import_beside_loop
 from towpath.net.http import parse_retry_after
-from towpath.vectors.domain.ranking import normalised
+from towpath.vectors.domain.ranking import normalise
 from towpath.vectors.embedding.base import Embedded
 from towpath.vectors.types import EmbeddingConfig
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 BATCH = 64
 PART_TOKENS = 512
@@ -28,8 +33,6 @@ class RemoteEmbedder:
     """
 
     def __init__(self, config: EmbeddingConfig) -> None:
-        from openai import AsyncOpenAI
-
         if not config.key:
             raise JobFaultError(
                 f"the embedding model {config.model} needs TOWPATH_EMBEDDING_KEY", code=ErrorCode.REFUSED
@@ -39,27 +42,35 @@ class RemoteEmbedder:
         self.part_tokens = config.part_tokens or PART_TOKENS
         self.overlap = min(config.overlap, self.part_tokens // 2)
         self._name = config.model.partition("::")[2]
-        self._client = AsyncOpenAI(api_key=config.key, base_url=config.url, max_retries=0, timeout=SECONDS)
+        self._options: dict[str, Any] = {
+            "api_key": config.key,
+            "base_url": config.url,
+            "max_retries": 0,
+            "timeout": SECONDS,
+        }
+        self._client: AsyncOpenAI | None = None
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
         """See `Embedder`."""
+        await import_beside_loop("openai")
         rows: list[list[float]] = []
         tokens = 0
         for start in range(0, len(texts), self.batch):
-            part = list(texts[start : start + self.batch])
-            found, used = await self._call(part)
-            rows += found
-            tokens += used
-        return Embedded(normalised(np.array(rows, dtype=np.float32)), tokens=tokens)
+            vectors, used_tokens = await self._call(list(texts[start : start + self.batch]))
+            rows += vectors
+            tokens += used_tokens
+        return Embedded(normalise(np.array(rows, dtype=np.float32)), tokens=tokens)
 
     async def _call(self, texts: list[str]) -> tuple[list[list[float]], int]:
         import openai
 
+        if self._client is None:
+            self._client = openai.AsyncOpenAI(**self._options)
         try:
             answer = await self._client.embeddings.create(model=self._name, input=texts, encoding_format="float")
         except openai.RateLimitError as error:
-            told = f"{self.model} asks to slow down"
-            raise TooManyError(told, code=ErrorCode.RATE_LIMITED, retry_after=_wait(error)) from error
+            detail = f"{self.model} asks to slow down"
+            raise TooManyError(detail, code=ErrorCode.RATE_LIMITED, retry_after=_wait(error)) from error
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             raise JobFaultError(
                 f"{self.model} refuses: {error.message}"[:500], code=ErrorCode.EMBEDDING_FAILED
@@ -70,20 +81,21 @@ class RemoteEmbedder:
             ) from error
         except openai.OpenAIError as error:
             code = ErrorCode.PROVIDER_TIMEOUT if isinstance(error, openai.APITimeoutError) else ErrorCode.PROVIDER_DOWN
-            told = f"{self.model} does not answer: {error}"[:500]
-            raise UnavailableError(told, code=code, retry_after=_wait(error)) from error
+            detail = f"{self.model} does not answer: {error}"[:500]
+            raise UnavailableError(detail, code=code, retry_after=_wait(error)) from error
         if len(answer.data) != len(texts):
-            told = f"{self.model} answered {len(answer.data)} vectors for {len(texts)} texts"
-            raise UnavailableError(told, code=ErrorCode.PROVIDER_DOWN)
-        ordered = sorted(answer.data, key=lambda one: one.index)
-        return [one.embedding for one in ordered], answer.usage.prompt_tokens if answer.usage else 0
+            detail = f"{self.model} answered {len(answer.data)} vectors for {len(texts)} texts"
+            raise UnavailableError(detail, code=ErrorCode.PROVIDER_DOWN)
+        ordered = sorted(answer.data, key=lambda item: item.index)
+        return [item.embedding for item in ordered], answer.usage.prompt_tokens if answer.usage else 0
 
     async def close(self) -> None:
         """See `Embedder`."""
-        await self._client.close()
+        if self._client is not None:
+            await self._client.close()
 
 
 def _wait(error: Exception) -> int | None:
-    """How long the endpoint asks to wait; None: it does not say, and Temporal's own back-off decides."""
+    """Return how long the endpoint asks to wait; None: it does not say, and Temporal's own back-off decides."""
     response = getattr(error, "response", None)
     return None if response is None else parse_retry_after(response.headers)

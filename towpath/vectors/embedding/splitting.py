@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from towpath.core.errors import BadInputError, ErrorCode
-from towpath.vectors.embedding.local import TOKENIZER, packaged
+from towpath.vectors.embedding.local import TOKENIZER, find_packaged
 
 # Beyond this a text is a book: one object would crowd out the others in every search.
 MAX_CHARACTERS = 2_000_000
@@ -28,7 +28,7 @@ class Splitter:
         self._splitter: Any = None
 
     def split(self, text: str) -> list[str]:
-        """The parts of a text, in order; blocks while it counts.
+        """Return the parts of a text, in order; blocks while it counts.
 
         Raises:
             BadInputError: The text is too long.
@@ -49,7 +49,7 @@ class Splitter:
                 from semantic_text_splitter import TextSplitter
                 from tokenizers import Tokenizer
 
-                tokenizer = Tokenizer.from_file(str(packaged(TOKENIZER)))
+                tokenizer = Tokenizer.from_file(str(find_packaged(TOKENIZER)))
                 tokenizer.no_truncation()
                 tokenizer.no_padding()
                 self._splitter = TextSplitter.from_huggingface_tokenizer(

@@ -18,8 +18,8 @@ import numpy as np
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, TooManyError, TowpathError, UnavailableError
 from towpath.core.json_values import parse_json, write_json
 from towpath.db.engine import Connection, Database
-from towpath.jobs.domain import Outcome, tally
-from towpath.jobs.faults import end_of_item
+from towpath.jobs.domain import Outcome, count_outcomes
+from towpath.jobs.faults import judge_item_failure
 from towpath.jobs.pages import record_page
 from towpath.jobs.params import load_params
 from towpath.jobs.patience import Patience
@@ -34,9 +34,9 @@ from towpath.vectors.store import objects as store
 from towpath.vectors.store.answers import sweep_answers
 from towpath.vectors.store.collections import Collections
 from towpath.vectors.store.entries import read_entries
-from towpath.vectors.store.garbage import collect, sweep_marks
+from towpath.vectors.store.garbage import collect_garbage, sweep_marks
 from towpath.vectors.store.index import VectorIndex
-from towpath.vectors.store.refill import poor_collections, refill
+from towpath.vectors.store.refill import find_incomplete_collections, refill_index
 from towpath.vectors.types import CollectionRef, FailureStage, Phase
 
 logger = logging.getLogger("towpath.vectors")
@@ -121,15 +121,15 @@ class TaskChunks:
         scope = await self._scope(task.ref, params)
         items = list(_waiting(page))
         if not items:
-            return tally(page.outcomes)
+            return count_outcomes(page.outcomes)
         await self._read(task.ref.organization, items, page.first_index)
         await self._compare(items, scope, embedder)
         cost = await self._embed(task, items, scope, embedder, page.first_index)
         await self._add(items, scope)
         async with self._database.transaction() as connection:
-            done = await _store(connection, task, scope, items, cost)
+            change = await _store(connection, task, scope, items, cost)
         await self._clean(scope)
-        return done
+        return change
 
     async def _read(self, organization: str, items: list[Item], first_index: int) -> None:
         """Read the text of each item, or note why there is none."""
@@ -144,7 +144,7 @@ class TaskChunks:
                     code = error.code
                 item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, code, error.detail)
             except Exception as error:
-                ended = end_of_item(error, f"the source of the item {item.data['object_id']!r}")
+                ended = judge_item_failure(error, f"the source of the item {item.data['object_id']!r}")
                 item.failure = _failure(item, first_index, FailureStage.DOWNLOADING, *ended)
 
         await asyncio.gather(*(read(item) for item in items))
@@ -197,12 +197,14 @@ class TaskChunks:
         fresh = [item for item in fresh if item.draft is not None]
         number = scope.collection.collection_no
         async with self._database.transaction() as connection:
-            known = await read_entries(connection, number, {entry for item in fresh for entry in _draft(item).entries})
-        await self._keep([item for item in fresh if _take(item, known)], scope)
+            vector_of = await read_entries(
+                connection, number, {entry for item in fresh for entry in _draft(item).entries}
+            )
+        await self._keep([item for item in fresh if _take(item, vector_of)], scope)
         missing = sorted((item for item in fresh if _draft(item).vectors is None), key=lambda item: len(item.text))
         for group in _groups(missing, embedder.batch * GROUP_BATCHES):
-            await self._embed_group(task, group, embedder, cost, first_index, known)
-            await self._keep([item for item in group if item.draft is not None and _take(item, known)], scope)
+            await self._embed_group(task, group, embedder, cost, first_index, vector_of)
+            await self._keep([item for item in group if item.draft is not None and _take(item, vector_of)], scope)
         return cost
 
     def _split(self, items: list[Item], embedder: Embedder, first_index: int) -> None:
@@ -218,13 +220,13 @@ class TaskChunks:
                 item.failure = _failure(item, first_index, FailureStage.SPLITTING, error.code, error.detail)
             except Exception as error:
                 item.draft = None
-                ended = end_of_item(error, f"the text of the item {item.data['object_id']!r}")
+                ended = judge_item_failure(error, f"the text of the item {item.data['object_id']!r}")
                 item.failure = _failure(item, first_index, FailureStage.SPLITTING, *ended)
 
     async def _keep(self, items: list[Item], scope: TaskScope) -> None:
         if items:
             async with self._database.transaction() as connection:
-                await store.keep_vectors(connection, scope.collection.collection_no, [_draft(item) for item in items])
+                await store.store_vectors(connection, scope.collection.collection_no, [_draft(item) for item in items])
 
     async def _embed_group(
         self,
@@ -233,14 +235,14 @@ class TaskChunks:
         embedder: Embedder,
         cost: Cost,
         first_index: int,
-        known: dict[int, store.Vector],
+        vector_of: dict[int, store.Vector],
     ) -> None:
         call = f"embed:{task.page}"
         texts = {
             entry: part
             for item in group
             for entry, part in zip(_draft(item).entries, item.parts, strict=True)
-            if entry not in known
+            if entry not in vector_of
         }
         if not texts:
             # Each came with an item before.
@@ -251,7 +253,7 @@ class TaskChunks:
             if len(group) > 1:
                 # One text is refused; alone, each shows whether it is the one.
                 for item in group:
-                    await self._embed_group(task, [item], embedder, cost, first_index, known)
+                    await self._embed_group(task, [item], embedder, cost, first_index, vector_of)
                 return
             group[0].draft = None
             code = ErrorCode.EMBEDDING_FAILED
@@ -265,10 +267,10 @@ class TaskChunks:
                 item.draft = None
                 item.failure = _failure(item, first_index, FailureStage.INFERENCE, judged.code, judged.detail)
             return
-        await self._patience.answered(task.ref, call)
+        await self._patience.note_answer(task.ref, call)
         cost.usd += embedded.usd
         cost.input_tokens += embedded.tokens
-        known |= zip(texts, embedded.vectors, strict=True)
+        vector_of |= zip(texts, embedded.vectors, strict=True)
 
     async def _add(self, items: list[Item], scope: TaskScope) -> None:
         entries = store.entries_of([item.draft for item in items if item.draft is not None])
@@ -284,7 +286,7 @@ class TaskChunks:
         async with self._database.transaction() as connection:
             page = await load_page(connection, task.ref.job_id, task.page)
             await job_store.assert_active(connection, task.ref)
-            before = tally(page.outcomes)
+            before = count_outcomes(page.outcomes)
             places = np.flatnonzero(page.outcomes == Outcome.WAITING).tolist()
             objects = [(int(page.uids[place]), str(parse_json(page.lines[place]))) for place in places]
             written = await store.delete_objects(connection, number, objects, accepted=scope.accepted)
@@ -292,14 +294,14 @@ class TaskChunks:
                 missing = int(page.uids[place]) in written.missing
                 page.outcomes[place] = Outcome.UNCHANGED if missing else Outcome.DONE
             await save_outcomes(connection, task.ref.job_id, task.page, page.outcomes, 1)
-            done = await record_page(connection, task, Phase.DELETE, before, tally(page.outcomes))
+            change = await record_page(connection, task, Phase.DELETE, before, count_outcomes(page.outcomes))
         await self._clean(scope)
-        return done
+        return change
 
     async def _clean(self, scope: TaskScope) -> None:
         """Take what was replaced out of the index now; what is left over, the housekeeping takes."""
         try:
-            while await collect(self._database, self._index, collection_no=scope.collection.collection_no):
+            while await collect_garbage(self._database, self._index, collection_no=scope.collection.collection_no):
                 pass
         except UnavailableError as error:
             logger.info("left to the housekeeping: %s", error.detail)
@@ -314,7 +316,7 @@ class TaskChunks:
         await sweep_answers(self._database)
         try:
             await self._refill()
-            return await collect(self._database, self._index)
+            return await collect_garbage(self._database, self._index)
         except UnavailableError as error:
             logger.warning("the index does not answer the housekeeping: %s", error.detail)
             return 0
@@ -323,9 +325,9 @@ class TaskChunks:
         now = time.monotonic()
         if now < self._next_look:
             return
-        for number in await poor_collections(self._database, self._index):
+        for number in await find_incomplete_collections(self._database, self._index):
             logger.warning("the index lacks vectors of the collection %s; adding them", number)
-            await refill(self._database, self._index, number)
+            await refill_index(self._database, self._index, number)
         self._next_look = now + LOOK_SECONDS
 
     def _open_embedder(self, model: str) -> Embedder:
@@ -346,12 +348,12 @@ def _draft(item: Item) -> store.Draft:
     return item.draft
 
 
-def _take(item: Item, known: dict[int, store.Vector]) -> bool:
+def _take(item: Item, vector_of: dict[int, store.Vector]) -> bool:
     """Give a draft its vectors when all of them are known."""
     draft = _draft(item)
-    if any(entry not in known for entry in draft.entries):
+    if any(entry not in vector_of for entry in draft.entries):
         return False
-    draft.vectors = np.stack([known[entry] for entry in draft.entries])
+    draft.vectors = np.stack([vector_of[entry] for entry in draft.entries])
     return True
 
 
@@ -387,11 +389,11 @@ def _groups(items: list[Item], most_parts: int) -> Iterator[list[Item]]:
 
 
 async def _store(connection: Connection, task: PageTask, scope: TaskScope, items: list[Item], cost: Cost) -> Progress:
-    """The chunk's one transaction: vectors become live, outcomes and counts are written."""
+    """Make vectors live, and write outcomes and counts: the chunk's one transaction at its end."""
     number, ref = scope.collection.collection_no, task.ref
-    page = await load_page(connection, ref.job_id, task.page)
+    page = await load_page(connection, ref.job_id, task.page, with_lines=False)
     await job_store.assert_active(connection, ref)
-    before = tally(page.outcomes)
+    before = count_outcomes(page.outcomes)
     items = [item for item in items if page.outcomes[item.place] == Outcome.WAITING]
     drafts = {item.uid: item.draft for item in items if item.draft is not None}
     standings = await store.lock_objects(
@@ -415,4 +417,4 @@ async def _store(connection: Connection, task: PageTask, scope: TaskScope, items
             page.outcomes[item.place] = Outcome.DONE if item.uid in written.applied else Outcome.UNCHANGED
     await add_failures(connection, ref.job_id, [item.failure for item in items if item.failure is not None])
     await save_outcomes(connection, ref.job_id, task.page, page.outcomes, 1)
-    return await record_page(connection, task, Phase.EMBED, before, tally(page.outcomes), cost=cost)
+    return await record_page(connection, task, Phase.EMBED, before, count_outcomes(page.outcomes), cost=cost)

@@ -54,7 +54,7 @@ class SearchService:
 
         Raises:
             NotFoundError: Nothing was ever stored there, or no model is ready.
-            BadInput: The filter or the sort cannot be understood.
+            BadInputError: The filter or the sort cannot be understood.
         """
         collection = await self._collection(organization, name)
         session = body.session_id or (str(uuid4()) if body.create_session else None)
@@ -74,7 +74,7 @@ class SearchService:
 
         Raises:
             NotFoundError: Nothing was ever stored there.
-            BadInput: The filter cannot be understood.
+            BadInputError: The filter cannot be understood.
         """
         collection = await self._collection(organization, name)
         if body.filter is None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,8 +18,10 @@ from towpath.core.errors import BadInputError, ConflictError
 from towpath.core.json_stream import Slice
 from towpath.core.json_values import parse_json, read_json
 from towpath.db.engine import Connection, Database
+from towpath.jobs.event_hub import EventHub
 from towpath.jobs.params import params_of
 from towpath.jobs.rows import plain_warnings
+from towpath.jobs.service import JobService
 from towpath.jobs.staging import ItemKind, StagedUpload, Stager, UploadBody, UploadLimits
 from towpath.jobs.store import jobs as job_store
 from towpath.jobs.store.staging import StagedItem
@@ -26,7 +29,14 @@ from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import FailedItem
 from towpath.vectors.domain.items import canonical, object_uid
 from towpath.vectors.params import TaskParams
-from towpath.vectors.store.tasks import claim_task_id, find_task, list_tasks, next_order, read_failed_items
+from towpath.vectors.store.tasks import (
+    claim_task_id,
+    find_task,
+    list_tasks,
+    next_order,
+    prepare_restart,
+    read_failed_items,
+)
 from towpath.vectors.types import (
     TASK_ID_FORM,
     VECTOR_DELETION,
@@ -39,6 +49,7 @@ from towpath.vectors.types import (
     FailedId,
     FailureStage,
     ObjectId,
+    Scope,
     TaskBody,
     TaskProgress,
     TaskStatus,
@@ -46,7 +57,8 @@ from towpath.vectors.types import (
     UpsertionTask,
     task_status,
 )
-from towpath.webhooks.store.endpoints import Target, add_target
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import JobEndpoint
 
 MAX_ITEM_BYTES = 16 << 20
 MAX_LISTED_FAILURES = 100
@@ -66,13 +78,13 @@ class TaskKind:
     """What the whole body may hold."""
 
 
-def _read_item(given: Any) -> tuple[str, bytes]:
-    item = DataItem.model_validate(given)
+def _read_item(value: Any) -> tuple[str, bytes]:
+    item = DataItem.model_validate(value)
     return item.object_id, canonical(item.model_dump(exclude_none=True))
 
 
-def _read_id(given: Any) -> tuple[str, bytes]:
-    object_id = OBJECT_ID.validate_python(given, strict=True)
+def _read_id(value: Any) -> tuple[str, bytes]:
+    object_id = OBJECT_ID.validate_python(value, strict=True)
     return object_id, canonical(object_id)
 
 
@@ -132,13 +144,29 @@ class TaskService:
 
     Args:
         database: Where they are.
+        jobs: Cancels and restarts them.
+        events: Reports when they end.
         model: The embedding model of new tasks.
         limits: What a task may hold.
         window: The pages that a task has under way at once.
+        cancel_wait_seconds: How long a restart waits for the end of a task that is being cancelled.
     """
 
-    def __init__(self, database: Database, *, model: str, limits: UploadLimits, window: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        jobs: JobService,
+        events: EventHub,
+        *,
+        model: str,
+        limits: UploadLimits,
+        window: int,
+        cancel_wait_seconds: float,
+    ) -> None:
         self._database = database
+        self._jobs = jobs
+        self._events = events
+        self._cancel_wait = cancel_wait_seconds
         self._model = model
         self._limits = limits
         self._window = window
@@ -185,7 +213,7 @@ class TaskService:
         *,
         task_id: str | None,
         deadline: datetime | None,
-        target: Target | None,
+        endpoint: JobEndpoint | None,
         max_jobs: int,
     ) -> JobRow:
         """Accept a staged task, behind all that were accepted before; it is to be started after the commit.
@@ -196,7 +224,7 @@ class TaskService:
             staged: The items.
             task_id: The id that the caller gives it; None: that of its job.
             deadline: When it is to have ended.
-            target: Who is told of its end.
+            endpoint: The endpoint that its events go to besides the registered ones.
             max_jobs: How many jobs the organization may have in flight; 0: any number.
 
         Raises:
@@ -226,29 +254,64 @@ class TaskService:
             window_size=self._window,
         )
         await job_store.create_job(connection, job, most=max_jobs)
-        if target is not None:
-            await add_target(connection, job.id, target)
+        if endpoint is not None:
+            await add_job_endpoint(connection, job.id, endpoint)
         return await job_store.lock_job(connection, organization, job.id)
 
-    async def read_repeated(self, organization: str, taken: TaskIdTakenError) -> JobRow:
+    async def read_repeated(self, organization: str, conflict: TaskIdTakenError) -> JobRow:
         """Return the task that has an id already, for a request that repeats the one which made it.
 
         Raises:
             ConflictError: Its body or collection differs.
         """
-        job = await job_store.get_job(self._database, organization, taken.job_id)
-        if job.digest != taken.digest:
+        job = await job_store.get_job(self._database, organization, conflict.job_id)
+        if job.digest != conflict.digest:
             raise ConflictError(
                 f"the task {job.external_id} exists with another body or collection; nothing was changed"
             )
         return job
 
-    async def find(self, organization: str, kind: TaskKind, task_id: str) -> JobRow:
-        """Return a task by its own id.
+    async def read(self, organization: str, kind: TaskKind, task_id: str) -> dict[str, Any]:
+        """Show a task by its own id, with all of its failed items, ready for JSON.
 
         Raises:
             NotFoundError: No such task, or another organization's.
         """
+        return await self.show(await self._find(organization, kind, task_id))
+
+    async def restart(self, caller: Principal, kind: TaskKind, task_id: str, scope: Scope) -> dict[str, Any]:
+        """Run a task once more, and show it; one that runs stays as it is.
+
+        Args:
+            caller: Who restarts it.
+            kind: What it does.
+            task_id: Its own id.
+            scope: Which of its items are taken up again.
+
+        Raises:
+            NotFoundError: No such task, or another organization's.
+        """
+        job = await self._find(caller.organization, kind, task_id)
+        if job.cancelling and not job.state.final:
+            job = await self._events.wait_for_end(job, seconds=self._cancel_wait)
+        if job.state.final or job.cancelling:
+            try:
+                job = await self._jobs.restart(caller, job.id, prepare=partial(prepare_restart, scope=scope))
+            except ConflictError:
+                # Another restart was first: it runs, and is queued once.
+                job = await job_store.get_job(self._database, job.organization, job.id)
+        return await self.show(job)
+
+    async def cancel(self, caller: Principal, kind: TaskKind, task_id: str) -> dict[str, Any]:
+        """Stop a task, and show it.
+
+        Raises:
+            NotFoundError: No such task, or another organization's.
+        """
+        job = await self._find(caller.organization, kind, task_id)
+        return await self.show(await self._jobs.cancel(caller, job.id))
+
+    async def _find(self, organization: str, kind: TaskKind, task_id: str) -> JobRow:
         return await find_task(self._database, organization, kind.kind, task_id)
 
     async def show(self, job: JobRow) -> dict[str, Any]:
@@ -281,9 +344,9 @@ class TaskService:
 
 def _make_reader(kind: TaskKind, digest: Callable[[bytes], None]) -> Callable[[Slice, int], StagedItem]:
     def read(item: Slice, position: int) -> StagedItem:
-        given = read_json(item.raw, f"{kind.list_name}[{position}]", offset=item.offset)
+        value = read_json(item.raw, f"{kind.list_name}[{position}]", offset=item.offset)
         try:
-            object_id, raw = kind.read(given)
+            object_id, raw = kind.read(value)
         except ValidationError as error:
             raise InvalidItemError(position, error) from error
         digest(raw + b"\n")

@@ -51,15 +51,15 @@ class Answer:
     changed: bool = field(default=False)
 
 
-def packed_places(packed: bytes | None) -> Places:
+def unpack_places(packed: bytes | None) -> Places:
     """Places out of the database."""
     return np.frombuffer(packed or b"", dtype=PLACE)
 
 
 async def find_answer(database: Database, collection_no: int, question: bytes, offset: int) -> Answer | None:
-    """The stored answer that a later page belongs to: the one that was read up to there, else the newest."""
+    """Return the stored answer that a later page belongs to: the one that was read up to there, else the newest."""
     async with database.statement() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT places, complete, total, id, served, revision FROM vector_answers
             WHERE collection_no = %s AND question = %s AND expires_at > now()
@@ -68,11 +68,11 @@ async def find_answer(database: Database, collection_no: int, question: bytes, o
             (collection_no, question, offset),
             binary=True,
         )
-        row = await found.fetchone()
-    return None if row is None else Answer(Ranking(packed_places(row[0]), *row[1:3]), *row[3:])
+        row = await cursor.fetchone()
+    return None if row is None else Answer(Ranking(unpack_places(row[0]), *row[1:3]), *row[3:])
 
 
-async def keep_answer(connection: Connection, collection_no: int, question: bytes, answer: Answer, *, end: int) -> bool:
+async def save_answer(connection: Connection, collection_no: int, question: bytes, answer: Answer, *, end: int) -> bool:
     """Store an answer whose places up to `end` are shown now.
 
     Returns:
@@ -93,7 +93,7 @@ async def keep_answer(connection: Connection, collection_no: int, question: byte
             ),
         )  # fmt: skip
         return True
-    gone = await connection.execute(
+    deleted = await connection.execute(
         """
         UPDATE vector_answers SET served = greatest(served, %s), expires_at = now() + make_interval(mins => %s),
             places = coalesce(%s::bytea, places), complete = %s, revision = revision + %s
@@ -103,13 +103,13 @@ async def keep_answer(connection: Connection, collection_no: int, question: byte
             served, MINUTES, places, answer.ranking.complete, int(answer.changed), answer.id, answer.revision,
         ),
     )  # fmt: skip
-    return gone.rowcount == 1
+    return deleted.rowcount == 1
 
 
 async def sweep_answers(database: Database) -> int:
     """Delete answers that nobody has read on in for a while, and the oldest of too many."""
     async with database.transaction() as connection:
-        gone = await connection.execute(
+        deleted = await connection.execute(
             """
             DELETE FROM vector_answers a USING (
                 SELECT collection_no, (
@@ -121,19 +121,19 @@ async def sweep_answers(database: Database) -> int:
             """,
             (MAX_ANSWERS,),
         )
-        return gone.rowcount
+        return deleted.rowcount
 
 
-def joined(places: Places, more: Places) -> Places:
-    """One after the other; numpy itself would give the numbers another order of bytes than the database has."""
-    return packed_places(places.tobytes() + more.tobytes())
+def concatenate(places: Places, more: Places) -> Places:
+    """Concatenate arrays; numpy itself would give the numbers another order of bytes than the database has."""
+    return unpack_places(places.tobytes() + more.tobytes())
 
 
-def without(places: Places, known: Places) -> Places:
-    """Those places whose objects are not among the known ones."""
-    return places[~np.isin(places["uid"], known["uid"])] if len(known) else places
+def exclude(places: Places, listed: Places) -> Places:
+    """Return those places whose objects are not among the known ones."""
+    return places[~np.isin(places["uid"], listed["uid"])] if len(listed) else places
 
 
-def arrays_of(places: Places) -> tuple[list[int], list[int], list[Any]]:
+def split_places(places: Places) -> tuple[list[int], list[int], list[Any]]:
     """Uids, versions and distances."""
     return places["uid"].tolist(), places["version"].tolist(), places["distance"].tolist()

@@ -23,7 +23,7 @@ class Collections:
         self._known: dict[tuple[str, Collection, str], CollectionRef] = {}
 
     async def find(self, database: Database, organization: str, name: Collection, model: str) -> CollectionRef:
-        """The collection to read.
+        """Return the collection to read.
 
         Raises:
             NotFoundError: Nothing was ever stored in it.
@@ -43,7 +43,7 @@ class Collections:
         return self._known[key]
 
     async def ensure(self, database: Database, organization: str, name: Collection, model: str) -> CollectionRef:
-        """The collection to write to, made when it is not there."""
+        """Return the collection to write to, made when it is not there."""
         key = (organization, name, model)
         if key not in self._known:
             async with database.transaction() as connection:

@@ -18,16 +18,16 @@ Vector = npt.NDArray[np.float32]
 
 
 async def read_entries(connection: Connection, collection_no: int, entries: Iterable[int]) -> dict[int, Vector]:
-    """The vectors of those entries that are stored."""
-    found = await connection.execute(
+    """Return the vectors of those entries that are stored."""
+    cursor = await connection.execute(
         "SELECT entry, vector FROM vector_entries WHERE collection_no = %s AND entry = ANY(%s::bigint[])",
         (collection_no, list(entries)),
         binary=True,
     )
-    return {entry: np.frombuffer(vector, dtype=np.float32) for entry, vector in await found.fetchall()}
+    return {entry: np.frombuffer(vector, dtype=np.float32) for entry, vector in await cursor.fetchall()}
 
 
-async def keep_entries(connection: Connection, collection_no: int, entries: Mapping[int, Vector]) -> None:
+async def store_entries(connection: Connection, collection_no: int, entries: Mapping[int, Vector]) -> None:
     """Store what is not there yet, and hold all of them until the transaction ends.
 
     In the order of their numbers, as everybody locks them, so that two never wait for each other.
@@ -43,22 +43,22 @@ async def keep_entries(connection: Connection, collection_no: int, entries: Mapp
             (collection_no, missing, [entries[entry].tobytes() for entry in missing]),
         )
         # One that somebody was about to delete is gone when its lock comes free: it is stored again.
-        held = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT entry FROM vector_entries WHERE collection_no = %s AND entry = ANY(%s::bigint[])
             ORDER BY entry FOR KEY SHARE
             """,
             (collection_no, missing),
         )
-        there = {row[0] for row in await held.fetchall()}
-        missing = [entry for entry in missing if entry not in there]
+        stored = {row[0] for row in await cursor.fetchall()}
+        missing = [entry for entry in missing if entry not in stored]
 
 
 async def drop_unused(connection: Connection, index: VectorIndex, collection_no: int, entries: Sequence[int]) -> None:
     """Delete those entries that no part refers to any more, from the index and from Postgres.
 
     Raises:
-        Unavailable: The index does not answer; the transaction is to be rolled back.
+        UnavailableError: The index does not answer; the transaction is to be rolled back.
     """
     await connection.execute(
         """
@@ -67,14 +67,14 @@ async def drop_unused(connection: Connection, index: VectorIndex, collection_no:
         (collection_no, list(entries)),
     )
     # A statement of its own: it sees the parts of those that the locks have waited for.
-    found = await connection.execute(
+    cursor = await connection.execute(
         """
         SELECT entry FROM vector_entries e WHERE collection_no = %s AND entry = ANY(%s::bigint[])
         AND NOT EXISTS (SELECT FROM vector_parts p WHERE p.collection_no = e.collection_no AND p.entry = e.entry)
         """,
         (collection_no, list(entries)),
     )
-    unused = [row[0] for row in await found.fetchall()]
+    unused = [row[0] for row in await cursor.fetchall()]
     await index.delete(collection_no, unused)
     await connection.execute(
         "DELETE FROM vector_entries WHERE collection_no = %s AND entry = ANY(%s::bigint[])", (collection_no, unused)

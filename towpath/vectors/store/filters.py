@@ -20,7 +20,7 @@ ELEMENTS = "EXISTS (SELECT 1 FROM jsonb_path_query({value}, '$[*]') AS each (one
 
 
 def value_of(field: Field) -> Condition:
-    """The field as a jsonb expression of a row `o` of `vector_objects`."""
+    """Return the field as a jsonb expression of a row `o` of `vector_objects`."""
     if field.column:
         return COLUMNS[field.name], []
     if "." in field.name:
@@ -30,28 +30,28 @@ def value_of(field: Field) -> Condition:
 
 
 def compile_filter(node: Node) -> Condition:
-    """A condition on a row `o` of `vector_objects`, with its parameters."""
+    """Return a condition on a row `o` of `vector_objects`, with its parameters."""
     match node:
         case Every(nodes):
-            found = _join(nodes, " AND ", "true")
+            condition = _join(nodes, " AND ", "true")
         case Some(nodes):
-            found = _join(nodes, " OR ", "false")
+            condition = _join(nodes, " OR ", "false")
         case Not(inner):
             text, values = compile_filter(inner)
-            found = f"NOT coalesce(({text}), false)", values
+            condition = f"NOT coalesce(({text}), false)", values
         case Equals():
-            found = _equals(node.field, node.value)
+            condition = _equals(node.field, node.value)
         case Words():
-            found = _words(node)
+            condition = _words(node)
         case Wildcard(field, pattern):
             value, values = value_of(field)
-            found = ELEMENTS.format(value=value, condition="(one #>> '{}') LIKE %s"), [*values, _like(pattern)]
+            condition = ELEMENTS.format(value=value, condition="(one #>> '{}') LIKE %s"), [*values, _like(pattern)]
         case Exists(field):
             value, values = value_of(field)
-            found = f"coalesce(({value}) <> 'null'::jsonb, false)", values
+            condition = f"coalesce(({value}) <> 'null'::jsonb, false)", values
         case Range():
-            found = _range(node)
-    return found
+            condition = _range(node)
+    return condition
 
 
 def _words(node: Words) -> Condition:
@@ -84,8 +84,8 @@ def _equals(field: Field, value: Any) -> Condition:
 def _range(node: Range) -> Condition:
     value, values = value_of(node.field)
     numeric = not isinstance(node.bounds[0][1], str)
-    one = "(one #>> '{}')::numeric" if numeric else "(one #>> '{}') COLLATE \"C\""
-    bounds = " AND ".join(f"{one} {OPERATORS[key]} %s" for key, _ in node.bounds)
+    element = "(one #>> '{}')::numeric" if numeric else "(one #>> '{}') COLLATE \"C\""
+    bounds = " AND ".join(f"{element} {OPERATORS[key]} %s" for key, _ in node.bounds)
     kind = "number" if numeric else "string"
     # Only a CASE is sure to look at the type before it casts.
     condition = f"CASE jsonb_typeof(one) WHEN '{kind}' THEN {bounds} ELSE false END"

@@ -11,7 +11,7 @@ from towpath.vectors.store.index import VectorIndex
 VERSIONS = 500
 
 
-async def collect(database: Database, index: VectorIndex, *, collection_no: int | None = None) -> int:
+async def collect_garbage(database: Database, index: VectorIndex, *, collection_no: int | None = None) -> int:
     """Delete versions that are due, and the entries that only they referred to; another collector takes others.
 
     A due version's row is held while the index deletes, so that a task that stores the same text again
@@ -26,10 +26,10 @@ async def collect(database: Database, index: VectorIndex, *, collection_no: int 
         How many versions went: call again while it is not 0.
 
     Raises:
-        Unavailable: The index does not answer; the rows stay.
+        UnavailableError: The index does not answer; the rows stay.
     """
     async with database.transaction() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT collection_no, uid, version FROM vector_garbage
             WHERE due_at <= now() AND (%(only)s::int IS NULL OR collection_no = %(only)s)
@@ -38,18 +38,18 @@ async def collect(database: Database, index: VectorIndex, *, collection_no: int 
             {"only": collection_no, "limit": VERSIONS},
         )
         due: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        for number, uid, version in await found.fetchall():
+        for number, uid, version in await cursor.fetchall():
             due[number].append((uid, version))
         for number, versions in sorted(due.items()):
             of = [uid for uid, _ in versions], [version for _, version in versions], number
-            gone = await connection.execute(
+            deleted = await connection.execute(
                 """
                 DELETE FROM vector_parts t USING unnest(%s::bigint[], %s::bigint[]) AS gone (uid, version)
                 WHERE t.collection_no = %s AND t.uid = gone.uid AND t.version = gone.version RETURNING entry
                 """,
                 of,
             )
-            await drop_unused(connection, index, number, sorted({row[0] for row in await gone.fetchall()}))
+            await drop_unused(connection, index, number, sorted({row[0] for row in await deleted.fetchall()}))
             await connection.execute(
                 """
                 DELETE FROM vector_garbage t USING unnest(%s::bigint[], %s::bigint[]) AS gone (uid, version)
@@ -68,7 +68,7 @@ async def collect(database: Database, index: VectorIndex, *, collection_no: int 
 async def sweep_marks(database: Database) -> int:
     """Delete marks of deleted objects that no unfinished task was accepted before."""
     async with database.transaction() as connection:
-        gone = await connection.execute(
+        deleted = await connection.execute(
             """
             DELETE FROM vector_objects o USING vector_collections c
             WHERE o.collection_no = c.collection_no AND o.version IS NULL AND o.updated_at < now() - interval '1 hour'
@@ -79,4 +79,4 @@ async def sweep_marks(database: Database) -> int:
             ), 9223372036854775807)
             """
         )
-        return gone.rowcount
+        return deleted.rowcount

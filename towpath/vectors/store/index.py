@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.core.errors import UnavailableError
+from towpath.core.imports import import_beside_loop
 from towpath.vectors.domain.items import entry_id, read_entry_id
-from towpath.vectors.domain.ranking import rounded
+from towpath.vectors.domain.ranking import round_distances
 
 # Chroma takes 5,461 in one call; smaller ones are as fast and bound what a lost call costs.
 BATCH = 1000
@@ -61,7 +62,7 @@ class VectorIndex:
         for start in range(0, len(entries), BATCH):
             part = slice(start, start + BATCH)
             async with self._collection(collection_no) as collection:
-                await collection.add(ids=[entry_id(one) for one in entries[part]], embeddings=vectors[part])
+                await collection.add(ids=[entry_id(entry) for entry in entries[part]], embeddings=vectors[part])
 
     async def delete(self, collection_no: int, entries: Sequence[int]) -> None:
         """Delete entries; one that is not there is no error.
@@ -71,21 +72,21 @@ class VectorIndex:
         """
         for start in range(0, len(entries), BATCH):
             async with self._collection(collection_no) as collection:
-                await collection.delete(ids=[entry_id(one) for one in entries[start : start + BATCH]])
+                await collection.delete(ids=[entry_id(entry) for entry in entries[start : start + BATCH]])
 
     async def nearest(self, collection_no: int, query: npt.NDArray[np.float32], *, count: int) -> Proposals:
-        """The `count` entries with the least cosine distance, approximately, nearest first.
+        """Return the `count` entries with the least cosine distance, approximately, nearest first.
 
         Raises:
             UnavailableError: Chroma does not answer.
         """
         async with self._collection(collection_no) as collection:
-            found = await collection.query(query_embeddings=[query], n_results=count, include=["distances"])
-        entries = np.array([read_entry_id(one) for one in found["ids"][0]], dtype=np.int64)
-        return Proposals(entries, rounded(np.array(found["distances"][0], dtype=np.float64)))
+            answer = await collection.query(query_embeddings=[query], n_results=count, include=["distances"])
+        entries = np.array([read_entry_id(id) for id in answer["ids"][0]], dtype=np.int64)
+        return Proposals(entries, round_distances(np.array(answer["distances"][0], dtype=np.float64)))
 
     async def count(self, collection_no: int) -> int:
-        """How many entries the index holds."""
+        """Return how many entries the index holds."""
         async with self._collection(collection_no) as collection:
             return int(await collection.count())
 
@@ -95,9 +96,9 @@ class VectorIndex:
         Raises:
             UnavailableError: Chroma does not answer.
         """
-        from chromadb.errors import NotFoundError
-
         async with self._collection(collection_no):
+            from chromadb.errors import NotFoundError
+
             client = await self._connect()
             try:
                 await client.delete_collection(f"towpath-{collection_no}")
@@ -106,6 +107,7 @@ class VectorIndex:
 
     @asynccontextmanager
     async def _collection(self, collection_no: int) -> AsyncIterator[Any]:
+        await import_beside_loop("chromadb", "chromadb.config", "chromadb.errors")
         import httpx
         from chromadb.errors import ChromaError, NotFoundError
 

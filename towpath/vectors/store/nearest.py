@@ -14,7 +14,7 @@ import numpy.typing as npt
 from towpath.db.engine import Connection, Database
 from towpath.vectors.domain.filters import Node
 from towpath.vectors.domain.ranking import cosine_distances
-from towpath.vectors.store.answers import PACKED, ROOM, Ranking, packed_places
+from towpath.vectors.store.answers import PACKED, ROOM, Ranking, unpack_places
 from towpath.vectors.store.filters import compile_filter
 from towpath.vectors.store.index import Proposals, VectorIndex
 from towpath.vectors.store.questions import EVERYTHING, Search, count_matches, order_by
@@ -68,9 +68,9 @@ class Ranked:
 
 
 async def rank_nearest(
-    database: Database, index: VectorIndex, collection_no: int, query: Query, search: Search, wanted: int, *, exact: int
+    database: Database, index: VectorIndex, collection_no: int, query: Query, search: Search, count: int, *, exact: int
 ) -> Ranking:
-    """The `wanted` objects that come first, or all; more where they are known without more work.
+    """Return the `count` objects that come first, or all; more where they are known without more work.
 
     Args:
         database: Where the objects are.
@@ -78,43 +78,45 @@ async def rank_nearest(
         collection_no: The collection.
         query: What is looked for.
         search: Filter, greatest distance and order; its page is left aside.
-        wanted: How many.
+        count: How many.
         exact: Up to so many entries, or matches of a filter, all are looked at.
 
     Raises:
-        Unavailable: The index does not answer.
+        UnavailableError: The index does not answer.
     """
     matches: int | None = None
     # Statement by statement on one connection: each round trip of a search shows.
     async with database.statement() as connection:
-        state = await _state(connection, collection_no, exact)
+        state = await _load_state(connection, collection_no, exact)
         if search.node != EVERYTHING:
             matches = await count_matches(connection, collection_no, search.node)
         if matches == 0:
-            return Ranking(packed_places(None), complete=True, total=0)
-        found = None
+            return Ranking(unpack_places(None), complete=True, total=0)
+        ranking = None
         few = state.small or (matches is not None and matches <= exact)
         if state.indexed and not few and not search.by_field:
             share = 1.0 if matches is None else matches / max(state.objects, matches)
-            asked = max(int(wanted * SPARE / share) + 1, MIN_ASKED)
-            found = await _by_index(connection, index, collection_no, query, search, wanted, asked, state.collected)
-    if found is None:
-        found = await _by_looking(database, collection_no, query, search, wanted, state)
-    found.total = _total(found, search, state, matches)
-    return found
+            entry_count = max(int(count * SPARE / share) + 1, MIN_ASKED)
+            ranking = await _search_by_index(
+                connection, index, collection_no, query, search, count, entry_count, state.collected
+            )
+    if ranking is None:
+        ranking = await _search_all(database, collection_no, query, search, count, state)
+    ranking.total = _total_of(ranking, search, state, matches)
+    return ranking
 
 
-def _total(found: Ranking, search: Search, state: State, matches: int | None) -> int | None:
-    if found.complete:
-        return len(found.places)
+def _total_of(ranking: Ranking, search: Search, state: State, matches: int | None) -> int | None:
+    if ranking.complete:
+        return len(ranking.places)
     if search.max_distance is not None:
         # A search that stopped early has not seen every match.
         return None
     return state.objects if matches is None else matches
 
 
-async def _state(connection: Connection, collection_no: int, exact: int) -> State:
-    found = await connection.execute(
+async def _load_state(connection: Connection, collection_no: int, exact: int) -> State:
+    cursor = await connection.execute(
         """
         SELECT objects, indexed, collected, (
             SELECT count(*) FROM (SELECT FROM vector_entries e WHERE e.collection_no = c.collection_no LIMIT %s) AS few
@@ -122,73 +124,75 @@ async def _state(connection: Connection, collection_no: int, exact: int) -> Stat
         """,
         (exact + 1, exact, collection_no),
     )
-    return State(*(await found.fetchone() or (0, True, 0, True)))
+    return State(*(await cursor.fetchone() or (0, True, 0, True)))
 
 
-async def _by_index(
+async def _search_by_index(
     connection: Connection,
     index: VectorIndex,
     collection_no: int,
     query: Query,
     search: Search,
-    wanted: int,
-    asked: int,
+    count: int,
+    entry_count: int,
     collected: int,
 ) -> Ranking | None:
-    """What the index leads to; None: it cannot say."""
+    """Return what the index leads to; None: it cannot say."""
     tries = 0
-    while asked <= MAX_ASKED and tries < TRIES:
-        asking = asyncio.create_task(index.nearest(collection_no, query.vector, count=asked))
+    while entry_count <= MAX_ASKED and tries < TRIES:
+        asking = asyncio.create_task(index.nearest(collection_no, query.vector, count=entry_count))
         try:
-            equal = await _equal_entries(connection, collection_no, query)
+            equal = await _find_equal_entries(connection, collection_no, query)
             proposed = await asking
         finally:
             asking.cancel()
-        if len(proposed.entries) < asked:
+        if len(proposed.entries) < entry_count:
             # A collection that is not small has more: the index has lost some, or does not reach them.
             return None
         edge = float(proposed.distances[-1])
-        found = await _ranked(connection, collection_no, query, search, _joined(equal, proposed), wanted + ROOM, edge)
-        if found.collected != collected:
+        ranked = await _rank_entries(
+            connection, collection_no, query, search, _add_equal(equal, proposed), count + ROOM, edge
+        )
+        if ranked.collected != collected:
             # What an entry belonged to may be gone between the index and Postgres: both are asked again.
-            tries, collected = tries + 1, found.collected
+            tries, collected = tries + 1, ranked.collected
             continue
         beyond = edge > search.most
-        if found.count >= wanted or beyond:
-            found.ranking.complete = beyond and found.count <= wanted + ROOM
-            return found.ranking
-        asked *= 4
+        if ranked.count >= count or beyond:
+            ranked.ranking.complete = beyond and ranked.count <= count + ROOM
+            return ranked.ranking
+        entry_count *= 4
     return None
 
 
-async def _by_looking(
-    database: Database, collection_no: int, query: Query, search: Search, wanted: int, state: State
+async def _search_all(
+    database: Database, collection_no: int, query: Query, search: Search, needed: int, state: State
 ) -> Ranking:
     """Look at the vector of every entry that a match may have; the answer is exact."""
     async with database.transaction() as connection:
         # What is proposed and what it belongs to are seen at one moment.
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        proposed = await _every_entry(connection, collection_no, query.vector, None if state.small else search.node)
-        count = len(proposed.entries) if search.by_field else max(int(wanted * SPARE), MIN_ASKED)
+        proposed = await _scan_entries(connection, collection_no, query.vector, None if state.small else search.node)
+        count = len(proposed.entries) if search.by_field else max(int(needed * SPARE), MIN_ASKED)
         while True:
-            nearest = _first(proposed, count)
+            nearest = _take_first(proposed, count)
             complete = len(nearest.entries) == len(proposed.entries)
-            found = await _ranked(connection, collection_no, query, search, nearest, wanted + ROOM, np.inf)
-            if complete or found.count >= wanted:
-                found.ranking.complete = complete and found.count <= wanted + ROOM
-                return found.ranking
+            ranked = await _rank_entries(connection, collection_no, query, search, nearest, needed + ROOM, np.inf)
+            if complete or ranked.count >= needed:
+                ranked.ranking.complete = complete and ranked.count <= needed + ROOM
+                return ranked.ranking
             count *= 8
 
 
-def _first(proposed: Proposals, count: int) -> Proposals:
-    """The nearest entries, with all that are as far as the last of them."""
+def _take_first(proposed: Proposals, count: int) -> Proposals:
+    """Return the nearest entries, with all that are as far as the last of them."""
     if count < len(proposed.entries):
         count = int(np.searchsorted(proposed.distances, proposed.distances[count - 1], side="right"))
     return Proposals(proposed.entries[:count], proposed.distances[:count])
 
 
-async def _every_entry(connection: Connection, collection_no: int, query: Vector, node: Node | None) -> Proposals:
-    """All entries, or those of the objects that match."""
+async def _scan_entries(connection: Connection, collection_no: int, query: Vector, node: Node | None) -> Proposals:
+    """Return all entries, or those of the objects that match."""
     chosen = ""
     values: list[Any] = []
     if node is not None and node != EVERYTHING:
@@ -220,9 +224,9 @@ def _distances(query: Vector, vectors: Sequence[bytes]) -> npt.NDArray[np.float6
     return cosine_distances(query, np.frombuffer(b"".join(vectors), dtype=np.float32).reshape(len(vectors), -1))
 
 
-async def _equal_entries(connection: Connection, collection_no: int, query: Query) -> Proposals:
-    """The entries of what is stored with the very text of the query: these are found without the index."""
-    found = await connection.execute(
+async def _find_equal_entries(connection: Connection, collection_no: int, query: Query) -> Proposals:
+    """Return the entries of what is stored with the very text of the query: these are found without the index."""
+    cursor = await connection.execute(
         """
         SELECT entry, vector FROM vector_entries WHERE collection_no = %(number)s AND (entry = %(entry)s OR entry IN (
             SELECT p.entry FROM (
@@ -234,7 +238,7 @@ async def _equal_entries(connection: Connection, collection_no: int, query: Quer
         {"number": collection_no, "entry": query.entry, "version": query.version, "most": SAME_TEXTS},
         binary=True,
     )
-    rows = await found.fetchall()
+    rows = await cursor.fetchall()
     if not rows:
         return Proposals(np.zeros(0, dtype=np.int64), np.zeros(0))
     return Proposals(
@@ -242,7 +246,7 @@ async def _equal_entries(connection: Connection, collection_no: int, query: Quer
     )
 
 
-def _joined(equal: Proposals, proposed: Proposals) -> Proposals:
+def _add_equal(equal: Proposals, proposed: Proposals) -> Proposals:
     new = ~np.isin(equal.entries, proposed.entries)
     return Proposals(
         np.concatenate([equal.entries[new], proposed.entries]),
@@ -250,7 +254,7 @@ def _joined(equal: Proposals, proposed: Proposals) -> Proposals:
     )
 
 
-async def _ranked(
+async def _rank_entries(
     connection: Connection,
     collection_no: int,
     query: Query,
@@ -259,13 +263,13 @@ async def _ranked(
     most: int,
     edge: float,
 ) -> Ranked:
-    """The first objects of the proposed entries; none beyond the edge of what is known."""
+    """Return the first objects of the proposed entries; none beyond the edge of what is known."""
     condition, values = compile_filter(search.node)
     order, order_values = order_by(search.sort, by_distance=True)
     sorted_by = "NULL::jsonb AS payload" if search.sort is None else "o.payload"
-    known: dict[int, tuple[int, float]] = {}
+    live: dict[int, tuple[int, float]] = {}
     while True:
-        found = await connection.execute(
+        cursor = await connection.execute(
             f"""
             WITH near AS MATERIALIZED (
                 SELECT * FROM unnest(%s::bigint[], %s::float8[]) AS near (entry, distance)
@@ -290,23 +294,23 @@ async def _ranked(
             """,
             (
                 proposed.entries.tolist(), proposed.distances.tolist(), collection_no,
-                list(known), [one[0] for one in known.values()], [one[1] for one in known.values()], collection_no,
+                list(live), [version for version, _ in live.values()], [far for _, far in live.values()], collection_no,
                 *values, *order_values, min(edge, search.most), collection_no, most,
             ),
             binary=True,
         )  # fmt: skip
-        count, collected, changed, packed = await found.fetchone() or (0, 0, None, None)
+        count, collected, changed, packed = await cursor.fetchone() or (0, 0, None, None)
         if not changed:
-            return Ranked(Ranking(packed_places(packed), complete=False, total=None), count, collected)
+            return Ranked(Ranking(unpack_places(packed), complete=False, total=None), count, collected)
         # The index knew the old text of these, Postgres knows the new one.
-        known |= await live_distances(connection, collection_no, query.vector, changed)
+        live |= await load_live_distances(connection, collection_no, query.vector, changed)
 
 
-async def live_distances(
+async def load_live_distances(
     connection: Connection, collection_no: int, query: Vector, uids: Sequence[int]
 ) -> dict[int, tuple[int, float]]:
     """Version and distance of each object that is live, from its vectors."""
-    found = await connection.execute(
+    cursor = await connection.execute(
         """
         SELECT o.uid, o.version, e.vector FROM vector_objects o
         JOIN vector_parts p USING (collection_no, uid, version)
@@ -316,7 +320,7 @@ async def live_distances(
         (collection_no, list(uids)),
         binary=True,
     )
-    rows: list[tuple[Any, ...]] = await found.fetchall()
+    rows: list[tuple[Any, ...]] = await cursor.fetchall()
     nearest: dict[int, tuple[int, float]] = {}
     if rows:
         far = _distances(query, [row[2] for row in rows]).tolist()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from towpath.db.engine import Connection
 from towpath.vectors.store.collections import count_objects
-from towpath.vectors.store.entries import keep_entries
+from towpath.vectors.store.entries import store_entries
 
 Vectors = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
@@ -60,14 +60,14 @@ class Written:
 
 
 async def read_standings(connection: Connection, collection_no: int, uids: Sequence[int]) -> dict[int, Standing]:
-    """How objects stand; those that were never written are left out."""
-    return await _standings(connection, collection_no, uids, "")
+    """Return how objects stand; those that were never written are left out."""
+    return await _load_standings(connection, collection_no, uids, "")
 
 
 async def lock_objects(
     connection: Connection, collection_no: int, objects: Sequence[tuple[int, str]]
 ) -> dict[int, Standing]:
-    """How objects stand, held until the transaction ends; one that was never written gets an empty row.
+    """Return how objects stand, held until the transaction ends; one that was never written gets an empty row.
 
     In the order of their uids throughout, so that two tasks over the same objects wait for each other
     and never both.
@@ -87,11 +87,13 @@ async def lock_objects(
         """,
         (collection_no, uids, [object_id for _, object_id in ordered]),
     )
-    return await _standings(connection, collection_no, uids, "FOR UPDATE")
+    return await _load_standings(connection, collection_no, uids, "FOR UPDATE")
 
 
-async def _standings(connection: Connection, collection_no: int, uids: Sequence[int], lock: str) -> dict[int, Standing]:
-    found = await connection.execute(
+async def _load_standings(
+    connection: Connection, collection_no: int, uids: Sequence[int], lock: str
+) -> dict[int, Standing]:
+    cursor = await connection.execute(
         f"""
         SELECT uid, accepted, version, parts, digest FROM vector_objects
         WHERE collection_no = %s AND uid = ANY(%s::bigint[]) ORDER BY uid {lock}
@@ -99,17 +101,17 @@ async def _standings(connection: Connection, collection_no: int, uids: Sequence[
         (collection_no, list(uids)),
         binary=True,
     )
-    return {row[0]: Standing(*row[1:]) for row in await found.fetchall()}
+    return {row[0]: Standing(*row[1:]) for row in await cursor.fetchall()}
 
 
-async def keep_vectors(connection: Connection, collection_no: int, drafts: Sequence[Draft]) -> None:
+async def store_vectors(connection: Connection, collection_no: int, drafts: Sequence[Draft]) -> None:
     """Store the vectors of versions that are about to go into the index, before they do.
 
     From here on they are never computed (or paid for) again, and if the task ends before they are made
     live, the collector finds them.
     """
-    kept = sorted((d for d in drafts if d.vectors is not None), key=lambda draft: (draft.uid, draft.version))
-    if not kept:
+    with_vectors = sorted((d for d in drafts if d.vectors is not None), key=lambda draft: (draft.uid, draft.version))
+    if not with_vectors:
         return
     await connection.execute(
         """
@@ -119,12 +121,12 @@ async def keep_vectors(connection: Connection, collection_no: int, drafts: Seque
         ON CONFLICT (collection_no, uid, version) DO UPDATE SET due_at = excluded.due_at
         """,
         (
-            collection_no, INTENT_MINUTES, [d.uid for d in kept], [d.version for d in kept],
-            [d.parts for d in kept],
+            collection_no, INTENT_MINUTES, [d.uid for d in with_vectors], [d.version for d in with_vectors],
+            [d.parts for d in with_vectors],
         ),
     )  # fmt: skip
-    await keep_entries(connection, collection_no, entries_of(kept))
-    rows = [(d.uid, d.version, part, entry) for d in kept for part, entry in enumerate(d.entries)]
+    await store_entries(connection, collection_no, entries_of(with_vectors))
+    rows = [(d.uid, d.version, part, entry) for d in with_vectors for part, entry in enumerate(d.entries)]
     await connection.execute(
         """
         INSERT INTO vector_parts (collection_no, uid, version, part, entry)
@@ -136,7 +138,7 @@ async def keep_vectors(connection: Connection, collection_no: int, drafts: Seque
 
 
 def entries_of(drafts: Sequence[Draft]) -> dict[int, Vector]:
-    """What drafts need in the index: each entry once, with its vector."""
+    """Return what drafts need in the index: each entry once, with its vector."""
     return {
         entry: vector
         for draft in drafts
@@ -248,14 +250,14 @@ async def _settle(
     connection: Connection, collection_no: int, live: Sequence[tuple[int, int]], written: Written
 ) -> None:
     dead = {(uid, version) for uid, version, _ in written.garbage}
-    kept = [key for key in live if key not in dead]
+    still_live = [key for key in live if key not in dead]
     # A version that was replaced is live no more, and one that is live again is garbage no more.
     await connection.execute(
         """
         DELETE FROM vector_garbage g USING unnest(%s::bigint[], %s::bigint[]) AS live (uid, version)
         WHERE g.collection_no = %s AND g.uid = live.uid AND g.version = live.version
         """,
-        ([uid for uid, _ in kept], [version for _, version in kept], collection_no),
+        ([uid for uid, _ in still_live], [version for _, version in still_live], collection_no),
     )
     if not written.garbage:
         return

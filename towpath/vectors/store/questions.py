@@ -51,25 +51,25 @@ class Search:
 
 
 async def count_matches(connection: Connection, collection_no: int, node: Node) -> int:
-    """How many live objects match."""
+    """Return how many live objects match."""
     if node == EVERYTHING:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "SELECT objects FROM vector_collections WHERE collection_no = %s", (collection_no,)
         )
     else:
         condition, values = compile_filter(node)
-        found = await connection.execute(
+        cursor = await connection.execute(
             f"""
             SELECT count(*) FROM vector_objects o
             WHERE o.collection_no = %s AND o.version IS NOT NULL AND {condition}
             """,
             (collection_no, *values),
         )
-    return int((await found.fetchone() or (0,))[0])
+    return int((await cursor.fetchone() or (0,))[0])
 
 
 def order_by(sort: Sort | None, *, by_distance: bool = False) -> tuple[str, list[Any]]:
-    """The first part of an ORDER BY over rows `o` of objects and `near` of distances, with its parameters."""
+    """Return the first part of an ORDER BY over rows `o` of objects and `near` of distances, with its parameters."""
     near = "near.distance, " if by_distance else ""
     if sort is None:
         return near, []

@@ -10,15 +10,15 @@ from towpath.vectors.store.index import VectorIndex
 ROWS = 2_000
 
 
-async def poor_collections(database: Database, index: VectorIndex) -> list[int]:
+async def find_incomplete_collections(database: Database, index: VectorIndex) -> list[int]:
     """Collections of which the index lacks entries; from now on they are searched without it.
 
     Raises:
-        Unavailable: The index does not answer.
+        UnavailableError: The index does not answer.
     """
     async with database.transaction() as connection:
         # What is not live is garbage or about to be live, and may not be in the index.
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT c.collection_no, c.indexed, entries.count - garbage.parts FROM vector_collections c
             CROSS JOIN LATERAL (
@@ -30,7 +30,7 @@ async def poor_collections(database: Database, index: VectorIndex) -> list[int]:
             WHERE c.objects > 0
             """
         )
-        rows = await found.fetchall()
+        rows = await cursor.fetchall()
     poor = [number for number, indexed, least in rows if not indexed or await index.count(number) < least]
     async with database.transaction() as connection:
         await connection.execute(
@@ -39,20 +39,20 @@ async def poor_collections(database: Database, index: VectorIndex) -> list[int]:
     return poor
 
 
-async def refill(database: Database, index: VectorIndex, collection_no: int) -> int:
+async def refill_index(database: Database, index: VectorIndex, collection_no: int) -> int:
     """Add every entry of a collection, those that are there stay; then it is searched with the index again.
 
     Returns:
         How many entries there are.
 
     Raises:
-        Unavailable: The index does not answer.
+        UnavailableError: The index does not answer.
     """
     total, after = 0, -1
     while True:
         async with database.transaction() as connection:
             # Held while they are added, so that nobody takes one out of the index just before.
-            found = await connection.execute(
+            cursor = await connection.execute(
                 """
                 SELECT entry, vector FROM vector_entries WHERE collection_no = %s AND entry > %s
                 ORDER BY entry LIMIT %s FOR KEY SHARE
@@ -60,7 +60,7 @@ async def refill(database: Database, index: VectorIndex, collection_no: int) -> 
                 (collection_no, after, ROWS),
                 binary=True,
             )
-            rows = await found.fetchall()
+            rows = await cursor.fetchall()
             if not rows:
                 break
             vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32).reshape(len(rows), -1)

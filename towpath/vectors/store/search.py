@@ -16,16 +16,16 @@ from towpath.vectors.store.answers import (
     Answer,
     Places,
     Ranking,
-    arrays_of,
+    concatenate,
+    exclude,
     find_answer,
-    joined,
-    keep_answer,
-    packed_places,
-    without,
+    save_answer,
+    split_places,
+    unpack_places,
 )
 from towpath.vectors.store.filters import compile_filter
 from towpath.vectors.store.index import VectorIndex
-from towpath.vectors.store.nearest import Query, live_distances, rank_nearest
+from towpath.vectors.store.nearest import Query, load_live_distances, rank_nearest
 from towpath.vectors.store.questions import EVERYTHING, Search, Sort, count_matches, order_by
 from towpath.vectors.types import SearchResult
 
@@ -41,13 +41,13 @@ Rank = Callable[[int], Awaitable[Ranking]]
 class Page:
     """A page of results.
 
-    `total` None: not known without looking at everything; `kept` false: another page of the answer came between.
+    `total` None: not known without looking at everything; `is_current` false: another page of the answer came between.
     """
 
     results: list[SearchResult]
     more: bool
     total: int | None
-    kept: bool = True
+    is_current: bool = True
 
 
 async def search_payload(database: Database, collection_no: int, search: Search, *, question: bytes) -> Page:
@@ -86,11 +86,11 @@ async def search_nearest(
         exact: Up to so many entries a collection is searched without the index.
 
     Raises:
-        Unavailable: The index does not answer.
+        UnavailableError: The index does not answer.
     """
 
-    async def rank(wanted: int) -> Ranking:
-        return await rank_nearest(database, index, collection_no, query, search, wanted, exact=exact)
+    async def rank(count: int) -> Ranking:
+        return await rank_nearest(database, index, collection_no, query, search, count, exact=exact)
 
     return await _page(database, collection_no, search, question, rank, query)
 
@@ -102,43 +102,43 @@ async def _page(
         answer = await find_answer(database, collection_no, question, search.offset) if search.offset else None
         if answer is None:
             answer = Answer(await rank(search.end + search.limit))
-        page = await _cut(database, collection_no, search, question, answer, query)
+        page = await _cut_page(database, collection_no, search, question, answer, query)
         while page is None:
             await _extend(answer, search, rank)
-            page = await _cut(database, collection_no, search, question, answer, query)
-        if page.kept:
+            page = await _cut_page(database, collection_no, search, question, answer, query)
+        if page.is_current:
             return page
 
 
-async def _cut(
+async def _cut_page(
     database: Database, collection_no: int, search: Search, question: bytes, answer: Answer, query: Query | None
 ) -> Page | None:
-    """The page, whose answer is kept for the next one; None: the answer does not reach beyond it yet."""
+    """Return the page, whose answer is kept for the next one; None: the answer does not reach beyond it yet."""
     async with database.statement() as connection:
-        rows = await _read(connection, collection_no, search, answer, query)
+        rows = await _read_page(connection, collection_no, search, answer, query)
         more = len(answer.ranking.places) > search.end
         if not more and not answer.ranking.complete:
             return None
         page = Page([_result(row) for row in rows], more=more, total=answer.ranking.total)
         if more or answer.id is not None:
-            page.kept = await keep_answer(connection, collection_no, question, answer, end=search.end)
+            page.is_current = await save_answer(connection, collection_no, question, answer, end=search.end)
         return page
 
 
 async def _extend(answer: Answer, search: Search, rank: Rank) -> None:
     """Look for places beyond those that are known; at least one more is found, or that there are none."""
-    known = answer.ranking.places
-    room = min(max(search.limit, len(known)), MAX_ROOM)
-    found = await rank(max(len(known), search.end) + room)
-    places = joined(known, without(found.places, known))
-    answer.ranking = Ranking(places, found.complete, answer.ranking.total)
+    places = answer.ranking.places
+    room = min(max(search.limit, len(places)), MAX_ROOM)
+    further = await rank(max(len(places), search.end) + room)
+    places = concatenate(places, exclude(further.places, places))
+    answer.ranking = Ranking(places, further.complete, answer.ranking.total)
     answer.changed = True
 
 
-async def _read(
+async def _read_page(
     connection: Connection, collection_no: int, search: Search, answer: Answer, query: Query | None
 ) -> list[tuple[Any, ...]]:
-    """The page's objects as they are now.
+    """Return the page's objects as they are now.
 
     Places that were not shown yet and whose objects are gone, or match no more, are taken out of the answer; the
     next ones move up.
@@ -146,8 +146,8 @@ async def _read(
     condition, values = compile_filter(search.node)
     while True:
         places = answer.ranking.places[search.offset : search.end]
-        uids, versions, distances = arrays_of(places)
-        found = await connection.execute(
+        uids, versions, distances = split_places(places)
+        cursor = await connection.execute(
             f"""
             SELECT o.uid, o.version, page.version, o.object_id, page.distance, o.payload, o.item_info
             FROM unnest(%s::bigint[], %s::bigint[], %s::float8[])
@@ -157,36 +157,36 @@ async def _read(
             """,
             (uids, versions, distances, collection_no, *values),
         )
-        rows = await _up_to_date(connection, collection_no, search, await found.fetchall(), query)
-        there = np.isin(places["uid"], np.array([row[0] for row in rows], dtype=np.int64))
+        rows = await _refresh_distances(connection, collection_no, search, await cursor.fetchall(), query)
+        is_present = np.isin(places["uid"], np.array([row[0] for row in rows], dtype=np.int64))
         # Places that were shown before stay counted, so that offsets keep their meaning.
-        there |= np.arange(search.offset, search.offset + len(places)) < answer.served
-        if there.all():
+        is_present |= np.arange(search.offset, search.offset + len(places)) < answer.served
+        if is_present.all():
             return [row[3:] for row in rows]
-        kept = np.ones(len(answer.ranking.places), dtype=bool)
-        kept[search.offset : search.offset + len(places)] = there
-        answer.ranking.places = answer.ranking.places[kept]
+        remaining = np.ones(len(answer.ranking.places), dtype=bool)
+        remaining[search.offset : search.offset + len(places)] = is_present
+        answer.ranking.places = answer.ranking.places[remaining]
         answer.changed = True
 
 
-async def _up_to_date(
+async def _refresh_distances(
     connection: Connection, collection_no: int, search: Search, rows: list[tuple[Any, ...]], query: Query | None
 ) -> list[tuple[Any, ...]]:
-    """The same with the present distances of objects whose text has changed."""
+    """Return the same with the present distances of objects whose text has changed."""
     changed = [row[0] for row in rows if row[1] != row[2]]
     if not changed or query is None:
         return rows
-    now = await live_distances(connection, collection_no, query.vector, changed)
+    now = await load_live_distances(connection, collection_no, query.vector, changed)
     fresh = [(*row[:4], now[row[0]][1], *row[5:]) if row[0] in now else row for row in rows]
     return [row for row in fresh if row[4] <= search.most]
 
 
-async def _rank_payload(database: Database, collection_no: int, search: Search, wanted: int) -> Ranking:
+async def _rank_payload(database: Database, collection_no: int, search: Search, count: int) -> Ranking:
     condition, values = compile_filter(search.node)
     order, order_values = order_by(search.sort)
     async with database.transaction() as connection:
         total = await count_matches(connection, collection_no, search.node)
-        found = await connection.execute(
+        cursor = await connection.execute(
             f"""
             SELECT string_agg({PACKED.format("r")}, '' ORDER BY r.place) FROM (
                 SELECT o.uid, o.version, 1.0::float8 AS distance,
@@ -195,11 +195,11 @@ async def _rank_payload(database: Database, collection_no: int, search: Search, 
                 ORDER BY place LIMIT %s
             ) AS r
             """,
-            (*order_values, collection_no, *values, wanted + ROOM),
+            (*order_values, collection_no, *values, count + ROOM),
             binary=True,
         )
-        places: Places = packed_places((await found.fetchone() or (None,))[0])
-    return Ranking(places, complete=len(places) < wanted + ROOM, total=total)
+        places: Places = unpack_places((await cursor.fetchone() or (None,))[0])
+    return Ranking(places, complete=len(places) < count + ROOM, total=total)
 
 
 def _result(row: tuple[Any, ...]) -> SearchResult:

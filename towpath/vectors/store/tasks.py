@@ -11,20 +11,20 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from towpath.core.errors import ErrorCode, NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.jobs.store.staging import Retake, plan_pages, unfinished
+from towpath.jobs.store.staging import Retake, has_unfinished_items, plan_pages
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import FailedItem, JobState
 from towpath.vectors.types import Collection, Scope, TaskStatus
 
 
 async def next_order(connection: Connection) -> int:
-    """The next place in the order in which tasks are accepted."""
-    found = await connection.execute("SELECT nextval('vector_orders')")
-    return int((await found.fetchone() or (0,))[0])
+    """Return the next place in the order in which tasks are accepted."""
+    cursor = await connection.execute("SELECT nextval('vector_orders')")
+    return int((await cursor.fetchone() or (0,))[0])
 
 
 async def find_task(database: Database, organization: str, kind: str, task_id: str) -> JobRow:
-    """A task by its own id.
+    """Return a task by its own id.
 
     Raises:
         NotFoundError: No such task, or another tenant's.
@@ -48,10 +48,10 @@ async def claim_task_id(connection: Connection, organization: str, kind: str, ta
     await connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{organization}\n{kind}\n{task_id}",)
     )
-    found = await connection.execute(
+    cursor = await connection.execute(
         "SELECT id FROM jobs WHERE organization = %s AND kind = %s AND external_id = %s", (organization, kind, task_id)
     )
-    row = await found.fetchone()
+    row = await cursor.fetchone()
     return row[0] if row else None
 
 
@@ -61,7 +61,7 @@ async def prepare_restart(connection: Connection, job: JobRow, scope: Scope = Sc
     A run over everything is accepted anew; one over the remaining items keeps its place, so that it
     does not overwrite what a later task has written since.
     """
-    everything = scope is Scope.ALL or not await unfinished(connection, job.id)
+    everything = scope is Scope.ALL or not await has_unfinished_items(connection, job.id)
     await plan_pages(connection, job.id, retake=Retake.ALL if everything else Retake.FAILED)
     if everything:
         order = await next_order(connection)
@@ -80,17 +80,17 @@ async def list_tasks(
     limit: int,
     offset: int,
 ) -> tuple[list[JobRow], int]:
-    """A page of tasks, newest first, and how many there are."""
+    """Return a page of tasks, newest first, and how many there are."""
 
-    def narrowed(query: SelectOfScalar[JobRow] | SelectOfScalar[int]) -> SelectOfScalar[JobRow] | SelectOfScalar[int]:
+    def narrow(query: SelectOfScalar[JobRow] | SelectOfScalar[int]) -> SelectOfScalar[JobRow] | SelectOfScalar[int]:
         query = query.where(JobRow.organization == organization, JobRow.kind == kind)
         if collection is not None:
             query = query.where(col(JobRow.params)["collection"].as_string() == collection.value)
         return query if status is None else _with_status(query, status)
 
-    rows = narrowed(select(JobRow)).order_by(col(JobRow.created_at).desc(), col(JobRow.id)).limit(limit).offset(offset)
+    rows = narrow(select(JobRow)).order_by(col(JobRow.created_at).desc(), col(JobRow.id)).limit(limit).offset(offset)
     async with database.session() as session:
-        total = (await session.exec(narrowed(select(func.count(col(JobRow.id)))))).one()
+        total = (await session.exec(narrow(select(func.count(col(JobRow.id)))))).one()
         return list((await session.exec(rows)).all()), int(total)  # type: ignore[arg-type]
 
 
@@ -119,9 +119,9 @@ def _with_status(
 async def read_failed_items(
     database: Database, job_ids: Sequence[UUID], *, most: int | None
 ) -> dict[UUID, list[FailedItem]]:
-    """The failed items of tasks, by position, up to `most` a task."""
+    """Return the failed items of tasks, by position, up to `most` a task."""
     async with database.transaction() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT job_id, item_index, item_id, stage, code, message, item FROM (
                 SELECT *, row_number() OVER (PARTITION BY job_id ORDER BY item_index) AS place
@@ -131,7 +131,7 @@ async def read_failed_items(
             (list(job_ids), most, most),
         )
         failures: dict[UUID, list[FailedItem]] = {}
-        for job_id, index, item_id, stage, code, message, item in await found.fetchall():
+        for job_id, index, item_id, stage, code, message, item in await cursor.fetchall():
             failure = FailedItem(index=index, id=item_id, stage=stage, code=ErrorCode(code), message=message, item=item)
             failures.setdefault(job_id, []).append(failure)
     return failures

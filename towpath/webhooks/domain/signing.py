@@ -18,11 +18,11 @@ from standardwebhooks import Webhook
 from towpath.core.errors import BadInputError
 
 PREFIX = "whsec_"
-SHORTEST, LONGEST = 24, 64
+MIN_KEY_BYTES, MAX_KEY_BYTES = 24, 64
 
 
 def signing_key(secret: str, *, field: str = "secret") -> bytes:
-    """The key for `webhook-signature`.
+    """Return the key for `webhook-signature`.
 
     Args:
         secret: `whsec_` and base64, or any text, whose UTF-8 bytes are the key.
@@ -37,23 +37,24 @@ def signing_key(secret: str, *, field: str = "secret") -> bytes:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadInputError(f"{field}: what follows {PREFIX} is not base64", field=field) from error
-    if not SHORTEST <= len(key) <= LONGEST:
-        raise BadInputError(f"{field}: {PREFIX} must hold {SHORTEST} to {LONGEST} bytes, not {len(key)}", field=field)
+    if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
+        allowed = f"{MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes"
+        raise BadInputError(f"{field}: {PREFIX} must hold {allowed}, not {len(key)}", field=field)
     return key
 
 
 def standard_form(secret: str) -> str:
-    """The equal secret that the official packages take."""
+    """Return the equal secret that the official packages take."""
     return secret if secret.startswith(PREFIX) else PREFIX + base64.b64encode(secret.encode()).decode()
 
 
 def new_secret() -> str:
-    """A fresh secret of 32 random bytes."""
+    """Return a fresh secret of 32 random bytes."""
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def signature_headers(signing: Sequence[str], *, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers of one attempt.
+    """Return the headers of one attempt.
 
     Args:
         signing: The secrets that are valid now, the newest first; none: the body goes unsigned.
@@ -65,10 +66,10 @@ def signature_headers(signing: Sequence[str], *, message_id: str, timestamp: int
     if not signing:
         return headers
     moment, text = datetime.fromtimestamp(timestamp, UTC), body.decode()
-    # The package reads base64 leniently and would sign with half a key: it is given the bytes that ours has checked.
+    # The package reads base64 leniently and would sign with half a key: it gets the bytes that ours has checked.
     standard = [Webhook(signing_key(secret)).sign(message_id, moment, text) for secret in signing]
     headers["webhook-signature"] = " ".join(standard)
     pair = [hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256) for secret in signing]
     headers["X-Omni-Signature-Timestamp"] = str(timestamp)
-    headers["X-Omni-Signature"] = ", ".join(f"sha256={one.hexdigest()}" for one in pair)
+    headers["X-Omni-Signature"] = ", ".join(f"sha256={signature.hexdigest()}" for signature in pair)
     return headers

@@ -1,4 +1,4 @@
-"""Deliveries: queued with the event that they tell of, tried by their workflow, read by the log."""
+"""Deliveries: queued with the event that they report, attempted by their workflow, read by the log."""
 
 from __future__ import annotations
 
@@ -20,10 +20,18 @@ from towpath.jobs.rows import plain_warnings
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.store.visibility import SEEN, seen_by
 from towpath.jobs.types import DeliveryRef, JobRef, JobState
-from towpath.webhooks.types import ENDS, SAME, DeliveryState, Try, TryOutcome, TryTask, WebhookEvent
+from towpath.webhooks.types import (
+    END_EVENTS,
+    SYNONYMS,
+    Attempt,
+    AttemptOutcome,
+    AttemptTask,
+    DeliveryState,
+    WebhookEvent,
+)
 
 COLUMNS = (
-    "id, organization, job_id, webhook_id, url, event, event_id, body, state, run, tries, next_attempt_at,"
+    "id, organization, job_id, webhook_id, url, event, event_id, body, state, run, tries AS attempts, next_attempt_at,"
     " created_at, once"
 )
 DUE_SECONDS = 60
@@ -31,7 +39,7 @@ DUE_SECONDS = 60
 
 @dataclass(slots=True)
 class Delivery:
-    """One notice to one receiver."""
+    """One event to one endpoint; `attempts` are as the log has them, `run` counts how often it was sent anew."""
 
     id: UUID
     organization: str
@@ -43,19 +51,34 @@ class Delivery:
     body: str
     state: DeliveryState
     run: int
-    tries: list[dict[str, Any]]
+    attempts: list[dict[str, Any]]
     next_attempt_at: datetime | None
     created_at: datetime
     once: bool
 
     @property
     def ref(self) -> DeliveryRef:
-        """The present run."""
+        """Return the present run."""
         return DeliveryRef(organization=self.organization, delivery_id=self.id, run=self.run)
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class QueuedEndpoint:
+    """An endpoint that an event is queued for.
+
+    Attributes:
+        webhook_id: The registered one; None: that of the job itself.
+        url: Sealed.
+        metadata: The client's own data, as JSON; the job's own endpoint alone has any.
+    """
+
+    webhook_id: UUID | None
+    url: str
+    metadata: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAttempt:
     """A delivery with the sealed secrets that are valid now, the newest first."""
 
     delivery: Delivery
@@ -63,15 +86,15 @@ class Sealed:
 
 
 async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str, Any] | None) -> list[DeliveryRef]:
-    """Queue the notice of a job's end for everyone who is to have it, in the transaction that ends it."""
-    event = ENDS[job.state]
-    names = [event, *(word for word, same in SAME.items() if same is event)]
-    targets = await _targets(connection, job, names)
-    if not targets:
+    """Queue the deliveries of a job's end, one per endpoint, in the transaction that ends it."""
+    event = END_EVENTS[job.state]
+    names = [event, *(synonym for synonym, meaning in SYNONYMS.items() if meaning is event)]
+    endpoints = await _find_endpoints(connection, job, names)
+    if not endpoints:
         return []
     ended = datetime.now(UTC)
     body = {
-        **_body(job, event, next((text for webhook, _, text in targets if webhook is None), None)),
+        **_body(job, event, _own_metadata(endpoints)),
         "completed_at": format_utc(ended),
         "warnings": plain_warnings(job),
         **await _own_fields(connection, job),
@@ -79,62 +102,55 @@ async def queue_deliveries(connection: Connection, job: JobRow, error: dict[str,
     body["event_id"] = f"evt_{job.id.hex[:8]}_{body['status']}_{int(ended.timestamp())}_{job.attempt}"
     if job.state is JobState.FAILED:
         body["error"] = error
-    refs = []
-    for webhook, url, _ in targets:
-        # Another receiver's metadata are not its business.
-        sent = body if webhook is None else {**body, "metadata": None}
-        refs.append(await _queue(connection, job, webhook, url, sent))
-    return refs
+    return [await _queue_to(connection, job, endpoint, body) for endpoint in endpoints]
 
 
-async def queue_progress(connection: Connection, job: JobRow, step: int, told: dict[str, Any]) -> list[DeliveryRef]:
-    """Queue a notice of progress for the job's own target; it is tried once.
+async def queue_progress(connection: Connection, job: JobRow, step: int, progress: dict[str, Any]) -> list[DeliveryRef]:
+    """Queue a job's progress for the job's own endpoint; it is attempted once.
 
     Args:
         connection: In the transaction of the progress.
         job: The job.
         step: Numbers the progress within the attempt.
-        told: What is new.
+        progress: What is new.
 
     Returns:
-        The delivery; none: the job has no target.
+        The delivery; none: the job has no endpoint of its own.
     """
-    found = await connection.execute("SELECT url, metadata::text FROM job_webhooks WHERE job_id = %s", (job.id,))
-    target = await found.fetchone()
-    if target is None:
+    cursor = await connection.execute("SELECT url, metadata::text FROM job_webhooks WHERE job_id = %s", (job.id,))
+    own_endpoint = await cursor.fetchone()
+    if own_endpoint is None:
         return []
+    url, metadata = own_endpoint
     body = {
-        **_body(job, WebhookEvent.PROGRESS, target[1]),
+        **_body(job, WebhookEvent.PROGRESS, metadata),
         **await _own_fields(connection, job),
         "event_id": f"evt_{job.id.hex[:8]}_PROGRESS_{job.attempt}_{step}",
-        "progress": told,
+        "progress": progress,
     }
-    return [await _queue(connection, job, None, target[0], body, step=step, once=True)]
+    return [await _queue(connection, job, None, url, body, step=step, once=True)]
 
 
 async def queue_review(connection: Connection, job: JobRow) -> list[DeliveryRef]:
-    """Queue the notice that a job's result waits for a person, for everyone who is to have it; once an attempt."""
-    known = await connection.execute(
+    """Queue the deliveries that report that a job's result waits for its review; once per attempt of the job."""
+    cursor = await connection.execute(
         "SELECT 1 FROM deliveries WHERE job_id = %s AND attempt = %s AND event = %s LIMIT 1",
         (job.id, job.attempt, WebhookEvent.REVIEW),
     )
-    if await known.fetchone() is not None:
+    if await cursor.fetchone() is not None:
         return []
-    targets = await _targets(connection, job, [WebhookEvent.REVIEW])
+    endpoints = await _find_endpoints(connection, job, [WebhookEvent.REVIEW])
     body = {
-        **_body(job, WebhookEvent.REVIEW, next((text for webhook, _, text in targets if webhook is None), None)),
+        **_body(job, WebhookEvent.REVIEW, _own_metadata(endpoints)),
         **await _own_fields(connection, job),
         "event_id": f"evt_{job.id.hex[:8]}_REVIEW_{job.attempt}",
     }
-    return [
-        await _queue(connection, job, webhook, url, body if webhook is None else {**body, "metadata": None})
-        for webhook, url, _ in targets
-    ]
+    return [await _queue_to(connection, job, endpoint, body) for endpoint in endpoints]
 
 
-async def _targets(connection: Connection, job: JobRow, names: Sequence[str]) -> list[tuple[UUID | None, str, str]]:
-    """Who is told: the job's own target with its metadata, the receiver that its start named, those of the event."""
-    found = await connection.execute(
+async def _find_endpoints(connection: Connection, job: JobRow, names: Sequence[str]) -> list[QueuedEndpoint]:
+    """Find the job's own endpoint with its metadata, and the registered ones that subscribe to an event."""
+    cursor = await connection.execute(
         """
         SELECT NULL::uuid, url, metadata::text FROM job_webhooks WHERE job_id = %(job)s
         UNION ALL
@@ -143,17 +159,27 @@ async def _targets(connection: Connection, job: JobRow, names: Sequence[str]) ->
         """,
         {"job": job.id, "organization": job.organization, "names": list(names)},
     )
-    return await found.fetchall()
+    return [QueuedEndpoint(*row) for row in await cursor.fetchall()]
 
 
-async def progress_queued(connection: Connection, ref: JobRef, step: int) -> list[DeliveryRef]:
-    """The delivery of a step's progress, unless it is through."""
-    found = await connection.execute(
+def _own_metadata(endpoints: Sequence[QueuedEndpoint]) -> str | None:
+    return next((endpoint.metadata for endpoint in endpoints if endpoint.webhook_id is None), None)
+
+
+async def _queue_to(connection: Connection, job: JobRow, endpoint: QueuedEndpoint, body: dict[str, Any]) -> DeliveryRef:
+    # The metadata belong to the job's own endpoint, and are no business of another.
+    event_body = body if endpoint.webhook_id is None else {**body, "metadata": None}
+    return await _queue(connection, job, endpoint.webhook_id, endpoint.url, event_body)
+
+
+async def find_queued_progress(connection: Connection, ref: JobRef, step: int) -> list[DeliveryRef]:
+    """Return the delivery of a step's progress, unless it has ended."""
+    cursor = await connection.execute(
         "SELECT id, run FROM deliveries WHERE job_id = %s AND attempt = %s AND step = %s AND state = 'PENDING'",
         (ref.job_id, ref.attempt, step),
     )
     return [
-        DeliveryRef(organization=ref.organization, delivery_id=row[0], run=row[1]) for row in await found.fetchall()
+        DeliveryRef(organization=ref.organization, delivery_id=row[0], run=row[1]) for row in await cursor.fetchall()
     ]
 
 
@@ -168,7 +194,7 @@ def _body(job: JobRow, event: WebhookEvent, metadata: str | None) -> dict[str, A
 
 
 async def _own_fields(connection: Connection, job: JobRow) -> dict[str, Any]:
-    """What the API that the job belongs to promises of a body, over what is in every one."""
+    """Return what the API that the job belongs to promises of a body, over what is in every one."""
     own = job_type(job.kind).webhook_fields
     return {} if own is None else await own(connection, job)
 
@@ -176,7 +202,7 @@ async def _own_fields(connection: Connection, job: JobRow) -> dict[str, Any]:
 async def _queue(
     connection: Connection,
     job: JobRow,
-    webhook: UUID | None,
+    webhook_id: UUID | None,
     url: str,
     body: dict[str, Any],
     *,
@@ -189,27 +215,27 @@ async def _queue(
         INSERT INTO deliveries (id, organization, job_id, attempt, webhook_id, url, event, event_id, body, step, once)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
-        (ref.delivery_id, job.organization, job.id, job.attempt, webhook, url, body["event"], body["event_id"],
+        (ref.delivery_id, job.organization, job.id, job.attempt, webhook_id, url, body["event"], body["event_id"],
          write_json(body).decode(), step, once),
     )  # fmt: skip
     return ref
 
 
-async def queued_of(connection: Connection, job: JobRow, attempt: int) -> list[DeliveryRef]:
-    """The deliveries that an attempt's end has queued, and that are not through yet."""
-    found = await connection.execute(
+async def find_queued(connection: Connection, job: JobRow, attempt: int) -> list[DeliveryRef]:
+    """Return the deliveries that the end of a job's attempt has queued and that have not ended yet."""
+    cursor = await connection.execute(
         "SELECT id, run FROM deliveries WHERE job_id = %s AND attempt = %s AND state = 'PENDING' AND NOT once",
         (job.id, attempt),
     )
     return [
-        DeliveryRef(organization=job.organization, delivery_id=row[0], run=row[1]) for row in await found.fetchall()
+        DeliveryRef(organization=job.organization, delivery_id=row[0], run=row[1]) for row in await cursor.fetchall()
     ]
 
 
-async def overdue(database: Database, *, limit: int) -> list[DeliveryRef]:
+async def find_overdue(database: Database, *, limit: int) -> list[DeliveryRef]:
     """Deliveries whose attempt should long have been made: nobody works on them."""
     async with database.transaction() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             """
             SELECT organization, id, run FROM deliveries
             WHERE state = 'PENDING' AND next_attempt_at < now() - make_interval(secs => %s)
@@ -217,11 +243,11 @@ async def overdue(database: Database, *, limit: int) -> list[DeliveryRef]:
             """,
             (DUE_SECONDS, limit),
         )
-        return [DeliveryRef(organization=row[0], delivery_id=row[1], run=row[2]) for row in await found.fetchall()]
+        return [DeliveryRef(organization=row[0], delivery_id=row[1], run=row[2]) for row in await cursor.fetchall()]
 
 
 async def get_delivery(database: Database, organization: str, delivery_id: UUID) -> Delivery:
-    """One delivery.
+    """Return a delivery.
 
     Raises:
         NotFoundError: It is not there, or another organisation's.
@@ -255,8 +281,8 @@ async def list_deliveries(
 ) -> list[Delivery]:
     """Deliveries, newest first; with `seer` only those of jobs that this person sees."""
     conditions, values = ["organization = %(organization)s"], {"organization": organization, "limit": limit}
-    given: dict[str, Any] = {"job_id": job_id, "state": state}
-    for name, value in given.items():
+    equalities: dict[str, Any] = {"job_id": job_id, "state": state}
+    for name, value in equalities.items():
         if value is not None:
             conditions.append(f"{name} = %({name})s")
             values[name] = value
@@ -275,8 +301,8 @@ async def list_deliveries(
         return await cursor.fetchall()
 
 
-async def open_try(database: Database, task: TryTask) -> Sealed | TryOutcome:
-    """What an attempt has to send, or how it ended if it was made already.
+async def open_attempt(database: Database, task: AttemptTask) -> PendingAttempt | AttemptOutcome:
+    """Read what an attempt has to send, or how it ended if it was made already.
 
     Raises:
         NotFoundError: The delivery's job was deleted.
@@ -284,15 +310,15 @@ async def open_try(database: Database, task: TryTask) -> Sealed | TryOutcome:
     async with database.transaction() as connection:
         delivery = await _read(connection, task.ref.organization, task.ref.delivery_id)
         if delivery.run != task.ref.run:
-            return TryOutcome(state=DeliveryState.FAILED)
-        for one in delivery.tries:
-            if (one["run"], one["number"]) == (task.ref.run, task.number):
-                left = (datetime.fromisoformat(one["at"]) - datetime.now(UTC)).total_seconds() + one["wait"]
-                return TryOutcome(state=DeliveryState(one["state"]), wait=max(left, 0.0))
+            return AttemptOutcome(state=DeliveryState.FAILED)
+        for attempt in delivery.attempts:
+            if (attempt["run"], attempt["number"]) == (task.ref.run, task.number):
+                left = (datetime.fromisoformat(attempt["at"]) - datetime.now(UTC)).total_seconds() + attempt["wait"]
+                return AttemptOutcome(state=DeliveryState(attempt["state"]), wait=max(left, 0.0))
         if delivery.state is not DeliveryState.PENDING:
-            return TryOutcome(state=delivery.state)
+            return AttemptOutcome(state=delivery.state)
         if delivery.webhook_id is None:
-            found = await connection.execute(
+            cursor = await connection.execute(
                 """
                 SELECT coalesce(secret, (SELECT webhook_secret FROM organizations WHERE id = %s))
                 FROM job_webhooks WHERE job_id = %s
@@ -300,39 +326,39 @@ async def open_try(database: Database, task: TryTask) -> Sealed | TryOutcome:
                 (delivery.organization, delivery.job_id),
             )
         else:
-            found = await connection.execute(
+            cursor = await connection.execute(
                 "SELECT secret, CASE WHEN previous_until > now() THEN previous_secret END FROM webhooks WHERE id = %s",
                 (delivery.webhook_id,),
             )
-        secrets: Sequence[bytes | None] = await found.fetchone() or ()
-    return Sealed(delivery, [one for one in secrets if one is not None])
+        secrets: Sequence[bytes | None] = await cursor.fetchone() or ()
+    return PendingAttempt(delivery, [secret for secret in secrets if secret is not None])
 
 
-async def keep_try(database: Database, task: TryTask, made: Try, outcome: TryOutcome) -> None:
+async def save_attempt(database: Database, task: AttemptTask, attempt: Attempt, outcome: AttemptOutcome) -> None:
     """Write an attempt into the log, and where the delivery is now."""
     ref = task.ref
     row = {
         "run": ref.run,
         "number": task.number,
-        **made.model_dump(mode="json", by_alias=True),
+        **attempt.model_dump(mode="json", by_alias=True),
         "state": outcome.state,
         "wait": outcome.wait,
     }
-    due = made.at + timedelta(seconds=outcome.wait) if outcome.state is DeliveryState.PENDING else None
+    due = attempt.at + timedelta(seconds=outcome.wait) if outcome.state is DeliveryState.PENDING else None
     async with database.transaction() as connection:
         delivery = await _read(connection, ref.organization, ref.delivery_id, lock=True)
         if delivery.run != ref.run or delivery.state is not DeliveryState.PENDING:
             return
         await connection.execute(
             "UPDATE deliveries SET tries = %s, state = %s, next_attempt_at = %s WHERE id = %s",
-            (Json([*delivery.tries, row]), outcome.state, due, ref.delivery_id),
+            (Json([*delivery.attempts, row]), outcome.state, due, ref.delivery_id),
         )
         if outcome.state is DeliveryState.DISABLED and delivery.webhook_id is not None:
             await connection.execute("UPDATE webhooks SET disabled_at = now() WHERE id = %s", (delivery.webhook_id,))
 
 
 async def begin_resend(database: Database, organization: str, delivery_id: UUID) -> Delivery:
-    """Send a notice once more, from the start of the schedule.
+    """Begin a delivery once more, from the start of the schedule.
 
     Raises:
         NotFoundError: It is not there.

@@ -1,11 +1,10 @@
-"""Registered receivers of an organisation, and the target that a start named for its own job."""
+"""Registered endpoints of an organization, and the endpoint that a start named for its own job."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 from psycopg.rows import class_row
@@ -13,15 +12,15 @@ from psycopg.types.json import Json
 
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection, Database
-from towpath.webhooks.types import WebhookEvent
+from towpath.webhooks.types import JobEndpoint, WebhookEvent
 
 ROTATION_HOURS = 24
 COLUMNS = "id, url, events, secret, previous_secret, previous_until, created_at, disabled_at"
 
 
 @dataclass(frozen=True, slots=True)
-class Receiver:
-    """A receiver; its secrets are sealed."""
+class Endpoint:
+    """A registered endpoint; its secrets are sealed."""
 
     id: UUID
     url: str
@@ -33,68 +32,61 @@ class Receiver:
     disabled_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the end of one job is told; `secret` is sealed."""
-
-    url: str
-    secret: bytes | None = None
-    metadata: dict[str, Any] | None = None
-
-
-async def add_target(connection: Connection, job_id: UUID, target: Target) -> None:
-    """Keep a job's own target, in the transaction that accepts the job."""
+async def add_job_endpoint(connection: Connection, job_id: UUID, endpoint: JobEndpoint) -> None:
+    """Store a job's own endpoint, in the transaction that accepts the job."""
     await connection.execute(
         "INSERT INTO job_webhooks (job_id, url, secret, metadata) VALUES (%s, %s, %s, %s)",
-        (job_id, target.url, target.secret, None if target.metadata is None else Json(target.metadata)),
+        (job_id, endpoint.url, endpoint.secret, None if endpoint.metadata is None else Json(endpoint.metadata)),
     )
 
 
-async def add_receiver(
+async def add_endpoint(
     connection: Connection, organization: str, url: str, sealed: bytes, events: Sequence[WebhookEvent]
-) -> Receiver:
-    """Register a receiver."""
-    async with connection.cursor(row_factory=class_row(Receiver)) as cursor:
+) -> Endpoint:
+    """Register an endpoint."""
+    async with connection.cursor(row_factory=class_row(Endpoint)) as cursor:
         await cursor.execute(
             f"INSERT INTO webhooks (id, organization, url, secret, events) VALUES (%s, %s, %s, %s, %s)"
             f" RETURNING {COLUMNS}",
             (uuid4(), organization, url, sealed, list(events)),
         )
-        return _made(await cursor.fetchone())
+        row = await cursor.fetchone()
+    assert row is not None
+    return row
 
 
-async def list_receivers(database: Database, organization: str) -> list[Receiver]:
-    """All receivers, in the order of their making."""
-    async with database.transaction() as connection, connection.cursor(row_factory=class_row(Receiver)) as cursor:
+async def list_endpoints(database: Database, organization: str) -> list[Endpoint]:
+    """List an organization's endpoints in the order in which they were registered."""
+    async with database.transaction() as connection, connection.cursor(row_factory=class_row(Endpoint)) as cursor:
         await cursor.execute(
             f"SELECT {COLUMNS} FROM webhooks WHERE organization = %s ORDER BY created_at, id", (organization,)
         )
         return await cursor.fetchall()
 
 
-async def get_receiver(database: Database, organization: str, webhook_id: UUID) -> Receiver:
-    """One receiver.
+async def get_endpoint(database: Database, organization: str, webhook_id: UUID) -> Endpoint:
+    """Return one endpoint.
 
     Raises:
         NotFoundError: It is not there, or another organisation's.
     """
-    for one in await list_receivers(database, organization):
-        if one.id == webhook_id:
-            return one
+    for endpoint in await list_endpoints(database, organization):
+        if endpoint.id == webhook_id:
+            return endpoint
     raise NotFoundError(f"no webhook {webhook_id}")
 
 
-async def delete_receiver(database: Database, organization: str, webhook_id: UUID) -> None:
-    """Forget a receiver; what is on its way to it ends as DISABLED.
+async def delete_endpoint(database: Database, organization: str, webhook_id: UUID) -> None:
+    """Delete an endpoint; what is on its way to it ends as DISABLED.
 
     Raises:
         NotFoundError: It is not there.
     """
     async with database.transaction() as connection:
-        gone = await connection.execute(
+        deleted = await connection.execute(
             "DELETE FROM webhooks WHERE organization = %s AND id = %s", (organization, webhook_id)
         )
-        if not gone.rowcount:
+        if not deleted.rowcount:
             raise NotFoundError(f"no webhook {webhook_id}")
         await connection.execute(
             "UPDATE deliveries SET state = 'DISABLED', next_attempt_at = NULL"
@@ -103,13 +95,13 @@ async def delete_receiver(database: Database, organization: str, webhook_id: UUI
         )
 
 
-async def rotate_receiver(database: Database, organization: str, webhook_id: UUID, sealed: bytes) -> Receiver:
-    """Give a receiver a new secret; for a day the one before signs as well.
+async def rotate_secret(database: Database, organization: str, webhook_id: UUID, sealed: bytes) -> Endpoint:
+    """Give an endpoint a new secret; for a day the previous one signs as well.
 
     Raises:
         NotFoundError: It is not there.
     """
-    async with database.transaction() as connection, connection.cursor(row_factory=class_row(Receiver)) as cursor:
+    async with database.transaction() as connection, connection.cursor(row_factory=class_row(Endpoint)) as cursor:
         await cursor.execute(
             f"""
             UPDATE webhooks SET previous_secret = secret, secret = %s,
@@ -125,20 +117,15 @@ async def rotate_receiver(database: Database, organization: str, webhook_id: UUI
 
 
 async def set_standing_secret(database: Database, organization: str, sealed: bytes | None) -> None:
-    """Give an organization the secret that signs for targets which bring none; None: it has none any more."""
+    """Give an organization the secret that signs for endpoints of single jobs that bring none; None: no secret."""
     async with database.transaction() as connection:
         await connection.execute("UPDATE organizations SET webhook_secret = %s WHERE id = %s", (sealed, organization))
 
 
 async def has_standing_secret(database: Database, organization: str) -> bool:
-    """Whether an organization has one."""
+    """Return whether an organization has a standing secret."""
     async with database.transaction() as connection:
-        found = await connection.execute(
+        cursor = await connection.execute(
             "SELECT webhook_secret IS NOT NULL FROM organizations WHERE id = %s", (organization,)
         )
-        return bool((await found.fetchone() or (False,))[0])
-
-
-def _made(row: Receiver | None) -> Receiver:
-    assert row is not None
-    return row
+        return bool((await cursor.fetchone() or (False,))[0])

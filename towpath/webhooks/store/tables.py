@@ -33,7 +33,7 @@ class WebhookRow(SQLModel, table=True):
 
 
 class JobWebhookRow(SQLModel, table=True):
-    """The endpoint that one job's notices go to; the client's own data go with each of them."""
+    """The endpoint of one job; the client's own data are sent with each of its events."""
 
     __tablename__ = "job_webhooks"
 
@@ -44,7 +44,7 @@ class JobWebhookRow(SQLModel, table=True):
 
 
 class DeliveryRow(SQLModel, table=True):
-    """A notice to one endpoint; `tries` tells of each attempt, `run` counts how often it was sent anew."""
+    """One event to one endpoint; `tries` holds each attempt, `run` counts how often it was sent anew."""
 
     __tablename__ = "deliveries"
     __table_args__ = (

@@ -10,11 +10,11 @@ from word_count.service import WordCounts
 from word_count.types import WORD_COUNT, WordCountBody
 
 from towpath.api.http.auth import Operator, Reader
-from towpath.api.http.idempotency import IdempotencyKey, digest_of, job_once, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, accept_job_once, digest_of, slot_of
 from towpath.api.http.ids import JobId
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
-from towpath.api.webhook_targets import read_target
+from towpath.api.http.webhook_fields import read_job_endpoint
 from towpath.jobs.registry import job_type
 from towpath.jobs.store.tables import JobRow
 from towpath.webhooks.types import WebhookFields
@@ -28,10 +28,10 @@ async def start_count(
 ) -> dict[str, Any]:
     """Accepted as a job; the webhook of its end is named by the `Towpath-Webhook-*` headers."""
     job = WordCounts.draft(caller, body)
-    target = await read_target(request, state, WebhookFields())
-    store = partial(WordCounts.store, target=target, max_jobs=state.limits.max_jobs(caller.organization))
+    endpoint = await read_job_endpoint(request, state, WebhookFields())
+    store = partial(WordCounts.store, endpoint=endpoint, max_jobs=state.limits.max_jobs(caller.organization))
     slot = slot_of(request, caller, idempotency_key)
-    return _view(await job_once(state, slot, digest_of(body), job, store))
+    return _view(await accept_job_once(state, slot, digest_of(body), job, store))
 
 
 @router.get("/{jobId}", summary="One count")

@@ -17,7 +17,8 @@ from towpath.jobs.store.jobs import create_job, record_chunk, reset_counts
 from towpath.jobs.store.runs import lock_run
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobRef, Progress
-from towpath.webhooks.store.endpoints import Target, add_target
+from towpath.webhooks.store.endpoints import add_job_endpoint
+from towpath.webhooks.types import JobEndpoint
 
 WORD = re.compile(r"\w+")
 PHASE = "count"
@@ -54,11 +55,11 @@ class WordCounts:
         )
 
     @staticmethod
-    async def store(connection: Connection, job: JobRow, *, target: Target | None, max_jobs: int) -> None:
+    async def store(connection: Connection, job: JobRow, *, endpoint: JobEndpoint | None, max_jobs: int) -> None:
         """Store a drafted job and where its end is told, in the transaction that accepts it."""
         await create_job(connection, job, most=max_jobs)
-        if target is not None:
-            await add_target(connection, job.id, target)
+        if endpoint is not None:
+            await add_job_endpoint(connection, job.id, endpoint)
 
     async def count(self, ref: JobRef) -> dict[str, Any]:
         """Count the words of a job's texts; a repeat counts anew.

@@ -82,7 +82,7 @@ class _Field:
 
 
 def list_fields(content: Content, topic_name: str) -> list[Column]:
-    """All fields of a topic, measures last; dates also with each time frame."""
+    """List all fields of a topic, measures last; dates also with each time frame."""
     compiler = _Compiler(content, topic_name, Dialect.DUCKDB)
     names = []
     for view in compiler.ways:
@@ -103,7 +103,7 @@ def compile_query(content: Content, topic_name: str, query: Query, dialect: Dial
     """Compile.
 
     Raises:
-        NotFound: No such topic.
+        NotFoundError: No such topic.
         BadInputError: A field, a filter or a sort that the topic does not have; the message names it.
     """
     compiler = _Compiler(content, topic_name, dialect)
@@ -122,6 +122,13 @@ def compile_count(content: Content, topic_name: str, query: Query, dialect: Dial
 
 
 class _Compiler:
+    """Builds the SELECT of one query.
+
+    The base view is in FROM. A view further away is joined by the relationships that lead to it, as LEFT JOIN, so that
+    a row of the base stays where nothing is joined to it. Dimensions are grouped by, measures are aggregates; a filter
+    on a dimension stands in WHERE, one on a measure in HAVING.
+    """
+
     def __init__(self, content: Content, topic_name: str, dialect: Dialect) -> None:
         topic = get_topic(content, topic_name)
         self.content, self.dialect, self.base = content, dialect, topic.base_view
@@ -137,7 +144,7 @@ class _Compiler:
         return Compiled(sql, self.parameters.values, [field.column for field in fields], sorted(self.tables))
 
     def count(self, query: Query, most: int) -> Compiled:
-        """How many rows there are without the limit, up to one more than `most`."""
+        """Count the rows without the limit, up to one more than `most`."""
         select, _ = self._select(query)
         counted = select.limit(most + 1).subquery("counted")
         sql = self._portable(exp.Select().select(exp.Count(this=exp.Star())).from_(counted)).sql(dialect=self.dialect)
@@ -150,6 +157,7 @@ class _Compiler:
             twice = next(name for name in names if names.count(name) > 1)
             raise BadInputError(f"fields: {twice} twice", field="fields")
         views = {field.view for field in fields}
+        # Views that only a filter names are joined too.
         select = exp.Select().from_(self._table(self.base))
         where: list[exp.Expr] = []
         having: list[exp.Expr] = []
@@ -165,6 +173,7 @@ class _Compiler:
         select = select.select(*(exp.alias_(field.expression, field.column.name, quoted=True) for field in fields))
         if where:
             select = select.where(*where)
+        # By position: an expression that is repeated would be another one for the database once it holds parameters.
         groups = [exp.Literal.number(place) for place, field in enumerate(fields, 1) if not field.column.measure]
         if groups:
             select = select.group_by(*groups)
@@ -181,7 +190,7 @@ class _Compiler:
         return _Field(column, view, expression)
 
     def column(self, name: str, place: str) -> tuple[Column, str, str, str | None]:
-        """A field as it is shown, with its view, its name there and its time frame."""
+        """Look up a field as it is shown, with its view, its name there and its time frame."""
         match = FIELD.match(name)
         if match is None:
             message = f"{place}: {name[:80]!r} is no field; fields are view.field or view.field[month]"
@@ -206,7 +215,7 @@ class _Compiler:
         return cut if column.type is DataType.TIMESTAMP else exp.cast(cut, "DATE")
 
     def multiplies(self, view: str, measure: Measure) -> bool:
-        """Whether a measure would take a row several times, because the base has many rows for it."""
+        """Return whether a measure would take a row several times, because the base has many rows for it."""
         return measure.aggregate in FANS_OUT and any(
             relationship.type != "one_to_one" for relationship in self.ways[view]
         )
@@ -229,13 +238,13 @@ class _Compiler:
 
     def _measure(self, measure: Measure, view: str, place: str) -> exp.Expr:
         if measure.aggregate is Aggregate.EXPRESSION:
-            return self._qualified(check_aggregate(measure.sql or "", place), view)
+            return self._qualify(check_aggregate(measure.sql or "", place), view)
         return self._aggregate(measure, view, place)
 
     def _aggregate(self, measure: Measure, view: str, place: str) -> exp.Expr:
-        inner = None if measure.sql is None else self._qualified(check_scalar(measure.sql, place), view)
+        inner = None if measure.sql is None else self._qualify(check_scalar(measure.sql, place), view)
         if measure.where is not None:
-            test = self._qualified(check_scalar(measure.where, place), view)
+            test = self._qualify(check_scalar(measure.where, place), view)
             inner = exp.Case(ifs=[exp.If(this=test, true=inner or exp.Literal.number(1))])
         if measure.aggregate is Aggregate.COUNT:
             return exp.Count(this=inner or exp.Star())
@@ -247,11 +256,11 @@ class _Compiler:
     def _column(self, view: str, name: str) -> exp.Expr:
         dimension = self.content.views[view].dimensions[name]
         text = dimension.sql or f'"{name}"'
-        expression = self._qualified(check_scalar(text, f"{view}.{name}"), view)
+        expression = self._qualify(check_scalar(text, f"{view}.{name}"), view)
         return expression if isinstance(expression, exp.Column) else exp.paren(expression)
 
-    def _qualified(self, expression: exp.Expr, view: str) -> exp.Expr:
-        def qualify(node: exp.Expr) -> exp.Expr:
+    def _qualify(self, expression: exp.Expr, view: str) -> exp.Expr:
+        def qualify_node(node: exp.Expr) -> exp.Expr:
             if isinstance(node, exp.Column):
                 name = node.name
                 if self.dialect is Dialect.POSTGRES and not node.this.args.get("quoted"):
@@ -259,7 +268,7 @@ class _Compiler:
                 return exp.column(name, table=view, quoted=True)
             return node
 
-        return expression.copy().transform(qualify)
+        return expression.copy().transform(qualify_node)
 
     def _table(self, view: str) -> exp.Expr:
         known: View = self.content.views[view]
@@ -269,6 +278,7 @@ class _Compiler:
         return exp.alias_(exp.Table(**names), view, quoted=True, table=True)
 
     def _joins(self, views: set[str]) -> list[tuple[str, exp.Expr]]:
+        """List the views to join with their conditions, each after those that lead to it; shared steps once."""
         conditions: dict[str, exp.Expr] = {}
         for view in self.ways:
             if view in views:
@@ -295,6 +305,7 @@ class _Compiler:
                 at = f"sorts.{place}.column_name"
                 raise BadInputError(f"{at}: {sort.column_name[:80]!r} is not among the fields", field=at)
             chosen.setdefault(sort.column_name, sort.sort_descending)
+        # Without an order the first measure comes first, the largest at the top: that is what most questions want.
         if not chosen:
             chosen = {field.column.name: True for field in fields if field.column.measure and not chosen}
             chosen = dict(list(chosen.items())[:1])
@@ -307,7 +318,7 @@ class _Compiler:
         ]
 
     def _portable(self, select: exp.Select) -> exp.Expr:
-        """For psycopg a percent sign begins a parameter: none may stand in the text."""
+        """Take percent signs out of the text, since for psycopg they begin a parameter."""
 
         def without(node: exp.Expr) -> exp.Expr:
             if isinstance(node, exp.Literal) and node.is_string and "%" in node.name:

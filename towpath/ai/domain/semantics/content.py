@@ -65,10 +65,10 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|fa
 
 
 def parse_model(source: str | Mapping[str, Any], *, field: str = "content", bounded: bool = True) -> dict[str, Any]:
-    """A model's text as an object, not yet checked: it may be a part that is laid over another model.
+    """Parse a model's text into an object, not yet checked: it may be a part that is laid over another model.
 
     Args:
-        given: YAML (of which JSON is a part), or the object itself.
+        source: YAML (of which JSON is a part), or the object itself.
         field: What errors begin with.
         bounded: Whether it is what a client has sent; a whole model is made of several, and of all tables there are.
 
@@ -150,10 +150,10 @@ def _assert_scalar(value: object, place: str) -> None:
 
 
 def read_model(source: str | Mapping[str, Any], *, field: str = "content") -> Content:
-    """A whole model from a file's text or from an object.
+    """Read a whole model from a file's text or from an object.
 
     Args:
-        given: As for `parse_model`.
+        source: As for `parse_model`.
         field: What errors begin with.
 
     Raises:
@@ -217,7 +217,7 @@ def _check_topic(content: Content, topic: Topic, place: str) -> None:
 
 
 def find_paths(content: Content, base: str) -> dict[str, list[Relationship]]:
-    """The views that a view leads to without multiplying its rows, each by the shortest way; itself by none."""
+    """Find the views that a view leads to without multiplying its rows, each by the shortest way; itself by none."""
     paths: dict[str, list[Relationship]] = {base: []}
     waiting = [base]
     while waiting:
@@ -235,7 +235,7 @@ def find_paths(content: Content, base: str) -> dict[str, list[Relationship]]:
 
 
 def get_topic(content: Content, name: str) -> Topic:
-    """A topic.
+    """Return a topic by its name.
 
     Raises:
         NotFoundError: The model has none of the name.
@@ -246,7 +246,7 @@ def get_topic(content: Content, name: str) -> Topic:
 
 
 def list_views(content: Content, topic: Topic) -> dict[str, list[Relationship]]:
-    """The views of a topic, each with the way to it."""
+    """List the views of a topic, each with the way to it."""
     reached = find_paths(content, topic.base_view)
     if topic.views is None:
         return reached

@@ -17,7 +17,7 @@ MAX_COLUMNS = 240
 
 
 def draft_model(tables: Sequence[Table]) -> Content:
-    """A view and a topic for each table, measures for its numbers, relationships from its keys.
+    """Draft a view and a topic for each table, measures for its numbers, relationships from its keys.
 
     Where a table declares no foreign keys, a column that is named as the only key column of another table, or as
     that table and its key (`depot_id`), is taken for one.
@@ -27,7 +27,7 @@ def draft_model(tables: Sequence[Table]) -> Content:
     by_table = {table.name: names[place] for place, table in enumerate(tables[:MAX_VIEWS])}
     relationships = []
     for table in tables[:MAX_VIEWS]:
-        keys = table.foreign_keys or _guessed(table, tables)
+        keys = table.foreign_keys or _guess_keys(table, tables)
         for key in keys:
             relationship = _relationship(table, key, by_table, views)
             if relationship is not None:
@@ -37,7 +37,7 @@ def draft_model(tables: Sequence[Table]) -> Content:
 
 
 def warn_of_left_out(tables: Sequence[Table]) -> list[JobWarning]:
-    """What of a database is beyond the limits of a draft."""
+    """Warn of what of a database is beyond the limits of a draft."""
     warnings = []
     if len(tables) > MAX_VIEWS:
         message = f"the model has the first {MAX_VIEWS} of {len(tables)} tables"
@@ -50,7 +50,7 @@ def warn_of_left_out(tables: Sequence[Table]) -> list[JobWarning]:
 
 
 def make_identifier(name: str) -> str:
-    """A name that a model may use."""
+    """Make a name that a model may use."""
     identifier = WORD.sub("_", name.lower()).strip("_")[:60] or "column"
     return identifier if identifier[0].isalpha() else f"c_{identifier}"
 
@@ -96,7 +96,7 @@ def _view(table: Table) -> View:
     return View(table=path, label=_label(make_identifier(table.name)), dimensions=dimensions, measures=measures)
 
 
-def _guessed(table: Table, tables: Sequence[Table]) -> list[ForeignKey]:
+def _guess_keys(table: Table, tables: Sequence[Table]) -> list[ForeignKey]:
     guesses = []
     for other in tables:
         keys = [column for column in other.columns if column.key]

@@ -23,21 +23,21 @@ DEEPEST = 50
 
 
 def check_scalar(text: str, field: str) -> exp.Expr:
-    """An expression for each row; it is shared, and to be copied before it is changed.
+    """Check an expression for each row; it is shared, and to be copied before it is changed.
 
     Raises:
         BadInputError: It is no expression, or holds what it may not.
     """
-    return _checked(text, field, ALLOWED)
+    return _check(text, field, ALLOWED)
 
 
 def check_aggregate(text: str, field: str) -> exp.Expr:
-    """An expression for a group of rows; it is shared, and to be copied before it is changed.
+    """Check an expression for a group of rows; it is shared, and to be copied before it is changed.
 
     Raises:
         BadInputError: It is no expression, holds what it may not, or a column that is not summed up.
     """
-    expression = _checked(text, field, (*ALLOWED, *AGGREGATES))
+    expression = _check(text, field, (*ALLOWED, *AGGREGATES))
     for column in expression.find_all(exp.Column):
         if column.find_ancestor(exp.AggFunc, exp.Filter) is None:
             raise BadInputError(f"{field}: the column {column.name} is not in an aggregate", field=field)
@@ -50,7 +50,7 @@ def check_aggregate(text: str, field: str) -> exp.Expr:
 
 
 @lru_cache(maxsize=4096)
-def _checked(text: str, field: str, allowed: tuple[type[exp.Expr], ...]) -> exp.Expr:
+def _check(text: str, field: str, allowed: tuple[type[exp.Expr], ...]) -> exp.Expr:
     try:
         expression = parse_one(text, dialect=DIALECT)
     except (SqlglotError, RecursionError) as error:

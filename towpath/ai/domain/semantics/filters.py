@@ -34,7 +34,7 @@ class Parameters:
         self.values: dict[str, Any] = {}
 
     def add(self, value: Any, kind: DataType | None = None) -> exp.Expr:
-        """A placeholder for a value."""
+        """Add a value, and return its placeholder."""
         name = f"p{len(self.values)}"
         self.values[name] = value
         placeholder = exp.Placeholder(this=name)
@@ -42,12 +42,12 @@ class Parameters:
 
 
 def compile_condition(target: exp.Expr, kind: DataType, tests: Any, parameters: Parameters, field: str) -> exp.Expr:
-    """The condition of one filter.
+    """Compile the condition of one filter.
 
     Args:
         target: What is compared.
         kind: What its values are.
-        given: A value, a list of values, or a mapping of operators to values.
+        tests: A value, a list of values, or a mapping of operators to values.
         parameters: Take the values in.
         field: What errors begin with.
 

@@ -1,6 +1,8 @@
 """Finding entities that are the same: prepare, candidates, compare, score, resolve, and what models learn.
 
-Pure functions over plain values; may import `contracts` only. The data's way is the reading order: `normalise`,
+Pure functions over plain values. In Fellegi and Sunter's words: blocking keys lead to candidate pairs, each field of a
+pair is compared and gets a comparison level, each level has a match weight, log2(m / u), and the sum of these weights
+over a prior is the log-odds that the pair is a match. The data's way is the reading order: `normalise`,
 `keys`, `preparation`, `candidates`, `comparison` (over `levels` and `textspace`), `model`, `score`, `training` (with
 `calibration`), `tuning`, `verdicts`.
 """
@@ -30,7 +32,7 @@ from towpath.entities.domain.matching.preparation import (
 from towpath.entities.domain.matching.score import Scores, score_pairs, score_pool
 from towpath.entities.domain.matching.training import Sample, train
 from towpath.entities.domain.matching.tuning import LabelledPair, Quality, TuneReport, tune
-from towpath.entities.domain.matching.verdicts import Groups, Pairs, closing_pairs, groups, resolve
+from towpath.entities.domain.matching.verdicts import Groups, Pairs, cluster, find_closing_pairs, resolve
 
 __all__ = [
     "DF_CAP",
@@ -55,14 +57,14 @@ __all__ = [
     "TopCandidates",
     "TuneReport",
     "Values",
-    "closing_pairs",
+    "cluster",
     "compare",
     "compare_pool",
     "default_model",
     "entity_uid",
+    "find_closing_pairs",
     "fit_model",
     "fit_values",
-    "groups",
     "key_weight",
     "key_weights",
     "prepare",

@@ -68,17 +68,19 @@ def _best_of_each(total: Floats, candidates: Candidates) -> Floats:
 
 
 def _by_gap(best: Floats, line: float) -> float:
-    """How far above `line` the deepest gap between two heaps of scores is; 0 when there is none."""
+    """Return how far above `line` the deepest gap between two heaps of scores is; 0 when there is none."""
     if len(best) < MIN_ENTITIES:
         return 0.0
     bins = np.append(_GRID, _GRID[-1] + _STEP) - _STEP / 2
-    held = np.histogram(np.clip(best, _GRID[0], _GRID[-1]), bins)[0].astype(np.float64)
+    counts = np.histogram(np.clip(best, _GRID[0], _GRID[-1]), bins)[0].astype(np.float64)
     offsets = np.arange(-12, 13) * _STEP
     kernel = np.exp(-0.5 * (offsets / _BANDWIDTH) ** 2)
-    smooth = np.convolve(held, kernel / kernel.sum(), "same")
+    # Where matches and others part, the smoothed histogram has a valley. Its depth is the ratio to the lower of the two
+    # heaps beside it, which the running maxima from both ends give for each place.
+    smooth = np.convolve(counts, kernel / kernel.sum(), "same")
     heaps = np.minimum(np.maximum.accumulate(smooth), np.maximum.accumulate(smooth[::-1])[::-1])
     depth = smooth / np.maximum(heaps, 1e-9)
-    below = np.cumsum(held) / len(best)
+    below = np.cumsum(counts) / len(best)
     allowed = (_GRID >= MIN_LINE) & (_GRID <= MAX_LINE) & (below >= 0.02) & (below <= 0.98) & (heaps >= 2.0)
     if not allowed.any():
         return 0.0
@@ -90,22 +92,22 @@ def _by_gap(best: Floats, line: float) -> float:
 
 
 def _by_second_best(total: Floats, candidates: Candidates, line: float) -> float:
-    """How far below `line` (as a negative number) pairs must pass for every entity with a partner to find it."""
+    """Return how far below `line` (as a negative number) pairs must pass for every entity with a partner to find it."""
     assert candidates.sources is not None
-    tops, owners = _three_best(total, candidates)
+    tops, owners = _find_three_best(total, candidates)
     share, cut = 0.0, line
     for source in np.unique(candidates.sources[owners]):
         own = tops[candidates.sources[owners] == source]
         if len(own) < MIN_ENTITIES:
             continue
-        partnered = _partnered_share(own)
+        partnered = _estimate_partnered_share(own)
         if partnered > share:
             share, cut = partnered, float(np.quantile(own[:, 0], 1.0 - partnered))
     clear = float(np.clip((share - 0.4) / 0.3, 0.0, 1.0))
     return clear * min(0.0, max(cut, MIN_LINE) - line)
 
 
-def _partnered_share(tops: Floats) -> float:
+def _estimate_partnered_share(tops: Floats) -> float:
     """Share of entities whose best candidate is better than chance explains, held low on purpose.
 
     If nobody has a partner, the best stands to the second as the second to the third; partners lift only the best.
@@ -118,7 +120,7 @@ def _partnered_share(tops: Floats) -> float:
     return float(np.clip((lifted - 0.25) / 0.65, 0.0, 0.95))
 
 
-def _three_best(total: Floats, candidates: Candidates) -> tuple[Floats, Int64s]:
+def _find_three_best(total: Floats, candidates: Candidates) -> tuple[Floats, Int64s]:
     """Best three scores of each entity within each other source, and the entity of each row."""
     assert candidates.sources is not None
     entity = np.concatenate([candidates.left, candidates.right])
@@ -130,6 +132,7 @@ def _three_best(total: Floats, candidates: Candidates) -> tuple[Floats, Int64s]:
     starts = np.flatnonzero(np.concatenate([[True], row[1:] != row[:-1]]))
     number = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(row))))
     rank = np.arange(len(row)) - starts[number]
+    # Row by row the scores fall: a score's rank is its distance from the start of its row.
     tops = np.full((len(starts), 3), _NO_SCORE)
     tops[number[rank < 3], rank[rank < 3]] = scores[rank < 3]
     return tops, entity[starts]

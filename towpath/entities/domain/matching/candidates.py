@@ -1,4 +1,4 @@
-"""Which stored entities may be the same as a query: an inverted index over candidate keys.
+"""Which stored entities may be the same as a query: an inverted index over blocking keys.
 
 The semantics, which the SQL of the single upsert follows to the letter:
 
@@ -116,10 +116,10 @@ class CandidateIndexBuilder:
             return
         starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
         counts = np.diff(np.append(starts, len(keys)))
-        kept = (counts >= 2) & (counts <= DF_CAP)
-        self._keys.append(keys[starts[kept]])
-        self._counts.append(counts[kept].astype(np.int64))
-        self._uids.append(uids[np.repeat(kept, counts)])
+        is_usable = (counts >= 2) & (counts <= DF_CAP)
+        self._keys.append(keys[starts[is_usable]])
+        self._counts.append(counts[is_usable].astype(np.int64))
+        self._uids.append(uids[np.repeat(is_usable, counts)])
 
     def finish(self, n: int, sources: tuple[Int64s, Int32s] | None = None) -> CandidateIndex:
         """Build the index.
@@ -140,11 +140,11 @@ class CandidateIndexBuilder:
         np.cumsum(counts, out=starts[1:])
         source_of: Int32s | None = None
         if sources is not None:
-            known, numbers = sources
+            source_uids, numbers = sources
             source_of = np.full(len(uids), -1, dtype=np.int32)
-            if len(known):
-                at = np.minimum(np.searchsorted(known, uids), len(known) - 1)
-                source_of = np.where(known[at] == uids, numbers[at], -1).astype(np.int32)
+            if len(source_uids):
+                at = np.minimum(np.searchsorted(source_uids, uids), len(source_uids) - 1)
+                source_of = np.where(source_uids[at] == uids, numbers[at], -1).astype(np.int32)
         return CandidateIndex(keys, starts, columns, uids, n, source_of)
 
 
@@ -178,8 +178,8 @@ class CandidateIndex:
     def nbytes(self) -> int:
         """Memory of the index in bytes."""
         matrices = [self._postings, *self._by_source.values()]
-        held = sum(m.data.nbytes + m.indices.nbytes + m.indptr.nbytes for m in matrices)
-        return int(held + self._keys.nbytes + self._counts.nbytes + self._uids.nbytes)
+        matrix_bytes = sum(m.data.nbytes + m.indices.nbytes + m.indptr.nbytes for m in matrices)
+        return int(matrix_bytes + self._keys.nbytes + self._counts.nbytes + self._uids.nbytes)
 
     def top(
         self,
@@ -188,7 +188,7 @@ class CandidateIndex:
         query_sources: Int32s | None = None,
         k: int = TOP_K,
     ) -> TopCandidates:
-        """The `k` heaviest candidates of each query, never the query itself.
+        """Return the `k` heaviest candidates of each query, never the query itself.
 
         Args:
             query_uids: uid of each query.
@@ -203,13 +203,13 @@ class CandidateIndex:
             return TopCandidates(*(np.empty(0, dtype=np.int64) for _ in range(3)))
         queries = self._query_matrix(csr)
         if query_sources is None or self._source_of is None:
-            found = [self._top_of(np.arange(len(query_uids)), query_uids, queries, self._postings, k)]
+            parts = [self._top_of(np.arange(len(query_uids)), query_uids, queries, self._postings, k)]
         else:
-            found = []
+            parts = []
             for source in np.unique(query_sources):
                 rows = np.flatnonzero(query_sources == source)
-                found.append(self._top_of(rows, query_uids, queries[rows], self._outside(int(source)), k))
-        rows, columns, weights = (np.concatenate([part[i] for part in found]) for i in range(3))
+                parts.append(self._top_of(rows, query_uids, queries[rows], self._outside(int(source)), k))
+        rows, columns, weights = (np.concatenate([part[i] for part in parts]) for i in range(3))
         order = np.lexsort((columns, -weights, rows))
         return TopCandidates(rows[order], self._uids[columns[order]], weights[order])
 
@@ -219,11 +219,11 @@ class CandidateIndex:
             return self._postings
         if source not in self._by_source:
             allowed = self._source_of != source
-            kept = allowed[self._postings.indices]
-            running = np.zeros(len(kept) + 1, dtype=self._postings.indptr.dtype)
-            np.cumsum(kept, out=running[1:])
+            is_allowed = allowed[self._postings.indices]
+            running = np.zeros(len(is_allowed) + 1, dtype=self._postings.indptr.dtype)
+            np.cumsum(is_allowed, out=running[1:])
             other = sparse.csr_matrix(
-                (self._postings.data[kept], self._postings.indices[kept], running[self._postings.indptr]),
+                (self._postings.data[is_allowed], self._postings.indices[is_allowed], running[self._postings.indptr]),
                 shape=self._postings.shape,
             )
             if len(self._by_source) >= 4:
@@ -237,8 +237,8 @@ class CandidateIndex:
         rows = np.repeat(np.arange(len(lengths)), lengths)
         at = np.searchsorted(self._keys, csr.keys)
         at[at == len(self._keys)] = 0
-        known = self._keys[at] == csr.keys if len(self._keys) else np.zeros(len(at), dtype=bool)
-        rows, at = rows[known], at[known]
+        is_indexed = self._keys[at] == csr.keys if len(self._keys) else np.zeros(len(at), dtype=bool)
+        rows, at = rows[is_indexed], at[is_indexed]
         df = self._counts[at]
         # Positions of keys are in key order, so they break ties of df as the keys themselves do.
         order = np.lexsort((at, df, rows))
@@ -246,8 +246,8 @@ class CandidateIndex:
         running = np.cumsum(df)
         first = np.searchsorted(rows, np.arange(len(lengths)))
         before = np.concatenate([[0], running])[first]
-        taken = running - before[rows] <= POSTING_BUDGET
-        rows, at, df = rows[taken], at[taken], df[taken]
+        within_budget = running - before[rows] <= POSTING_BUDGET
+        rows, at, df = rows[within_budget], at[within_budget], df[within_budget]
         starts = np.searchsorted(rows, np.arange(len(lengths) + 1)).astype(np.int32)
         weights = key_weights(self._n)[df]
         return sparse.csr_matrix((weights, at.astype(np.int32), starts), shape=(len(lengths), len(self._keys)))
@@ -274,16 +274,16 @@ class CandidateIndex:
         floor = np.full(len(rows), np.iinfo(np.int64).max)
         np.minimum.at(floor, local, weights)
         unsure = np.flatnonzero(full & (lightest == floor))
-        kept = rank < k
+        in_top = rank < k
         if len(unsure):
-            kept &= ~np.isin(local, unsure)
+            in_top &= ~np.isin(local, unsure)
             exact = self._exact_top(rows[unsure], query_uids, queries[unsure], postings, k)
             return (
-                np.concatenate([rows[local[kept]], exact[0]]),
-                np.concatenate([columns[kept], exact[1]]),
-                np.concatenate([weights[kept], exact[2]]),
+                np.concatenate([rows[local[in_top]], exact[0]]),
+                np.concatenate([columns[in_top], exact[1]]),
+                np.concatenate([weights[in_top], exact[2]]),
             )
-        return rows[local[kept]], columns[kept], weights[kept]
+        return rows[local[in_top]], columns[in_top], weights[in_top]
 
     def _exact_top(
         self, rows: Int64s, query_uids: Int64s, queries: sparse.csr_matrix, postings: sparse.csr_matrix, k: int
@@ -296,5 +296,5 @@ class CandidateIndex:
         local, columns, weights = local[keep], columns[keep], weights[keep]
         order = np.lexsort((columns, -weights, local))
         local, columns, weights = local[order], columns[order], weights[order]
-        kept = np.arange(len(local)) - np.searchsorted(local, local) < k
-        return rows[local[kept]], columns[kept], weights[kept]
+        in_top = np.arange(len(local)) - np.searchsorted(local, local) < k
+        return rows[local[in_top]], columns[in_top], weights[in_top]

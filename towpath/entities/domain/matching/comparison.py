@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from rapidfuzz import distance, process
 
-from towpath.entities.domain.matching.astray import astray_bits
+from towpath.entities.domain.matching.cross_field import cross_field_weights
 from towpath.entities.domain.matching.levels import MISSING, NUMBER_EDGES, STRING_EDGES
 from towpath.entities.domain.matching.model import FieldModel, MatchModel
 from towpath.entities.domain.matching.textlevels import cut, text_levels
@@ -25,13 +25,13 @@ class Comparison(NamedTuple):
 
     Attributes:
         levels: pairs x fields, `MISSING` where a side has no value.
-        rarity_bits: pairs x fields, adjustment for how common the value is that both sides share.
-        astray_bits: pairs x fields, for likeness between words that stand in different fields, see `astray`.
+        frequency_adjustments: pairs x fields, in bits, for how common the value is that both sides share.
+        cross_field_weights: pairs x fields, in bits, for likeness between words in different fields, see `cross_field`.
     """
 
     levels: Int16s
-    rarity_bits: Floats
-    astray_bits: Floats
+    frequency_adjustments: Floats
+    cross_field_weights: Floats
 
 
 def compare(model: MatchModel, left: Sequence[Values], right: Sequence[Values]) -> Comparison:
@@ -47,7 +47,7 @@ def compare(model: MatchModel, left: Sequence[Values], right: Sequence[Values]) 
 
 
 def pool(left: Sequence[Values], right: Sequence[Values]) -> tuple[list[Values], Int64s, Int64s]:
-    """The distinct entities of both sides (by object identity), and where each pair finds its two."""
+    """Return the distinct entities of both sides (by object identity), and where each pair finds its two."""
     slots: dict[int, int] = {}
     records: list[Values] = []
     places: list[Int64s] = []
@@ -65,32 +65,32 @@ def pool(left: Sequence[Values], right: Sequence[Values]) -> tuple[list[Values],
 def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, right: Int64s) -> Comparison:
     """As `compare`, for pairs given as positions in one list of entities: the fast way for many pairs."""
     levels = np.full((len(left), len(model.fields)), MISSING, dtype=np.int16)
-    rarity_bits = np.zeros((len(left), len(model.fields)), dtype=np.float64)
-    held = np.zeros((len(records), len(model.fields)), dtype=bool)
+    frequency_adjustments = np.zeros((len(left), len(model.fields)), dtype=np.float64)
+    has_value = np.zeros((len(records), len(model.fields)), dtype=bool)
     for number, field in enumerate(model.fields):
         codes, distinct = _codes([values[number] for values in records])
-        held[:, number] = codes >= 0
-        one, two = codes[left], codes[right]
-        present = (one >= 0) & (two >= 0)
-        equal = present & (one == two)
+        has_value[:, number] = codes >= 0
+        left_codes, right_codes = codes[left], codes[right]
+        present = (left_codes >= 0) & (right_codes >= 0)
+        equal = present & (left_codes == right_codes)
         if equal.any() and field.sampled:
             table = np.zeros(len(distinct), dtype=np.float64)
-            for code in np.unique(one[equal]).tolist():
-                table[code] = field.rarity_bits(distinct[code])
-            rarity_bits[equal, number] = table[one[equal]]
+            for code in np.unique(left_codes[equal]).tolist():
+                table[code] = field.frequency_adjustment(distinct[code])
+            frequency_adjustments[equal, number] = table[left_codes[equal]]
         at = np.flatnonzero(present)
         if not len(at):
             continue
         # Each two values are compared once, the smaller code first, so that the order of a pair cannot matter.
-        low, high = np.minimum(one[at], two[at]), np.maximum(one[at], two[at])
-        pairs, back = np.unique(low * len(distinct) + high, return_inverse=True)
+        low, high = np.minimum(left_codes[at], right_codes[at]), np.maximum(left_codes[at], right_codes[at])
+        pairs, pair_of_row = np.unique(low * len(distinct) + high, return_inverse=True)
         low, high = pairs // len(distinct), pairs % len(distinct)
-        levels[at, number] = _levels(field, model.rarity, distinct, low, high)[back]
-    return Comparison(levels, rarity_bits, astray_bits(model, records, held, left, right))
+        levels[at, number] = _levels(field, model.rarity, distinct, low, high)[pair_of_row]
+    return Comparison(levels, frequency_adjustments, cross_field_weights(model, records, has_value, left, right))
 
 
 def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:
-    """A number for each distinct value, -1 for none."""
+    """Return a number for each distinct value, -1 for none."""
     slots: dict[str, int] = {}
     codes = np.fromiter(
         (-1 if value is None else slots.setdefault(value, len(slots)) for value in column),
@@ -124,39 +124,44 @@ def _string_likeness(values: list[str], left: Int64s, right: Int64s) -> Floats:
     # In a fixed order: Jaro's count of transpositions depends on which side comes first.
     rank = np.empty(len(values), dtype=np.int64)
     rank[sorted(range(len(values)), key=values.__getitem__)] = np.arange(len(values))
-    turn = rank[left] > rank[right]
-    one, two = np.where(turn, right, left), np.where(turn, left, right)
-    likeness = _pairwise(distance.JaroWinkler.similarity, values, one, two)
+    swap = rank[left] > rank[right]
+    first, second = np.where(swap, right, left), np.where(swap, left, right)
+    likeness = _pairwise(distance.JaroWinkler.similarity, values, first, second)
     # Jaro-Winkler is too kind to numbers: 1234 and 1243 are other numbers, at best a typing error.
     has_digit = np.array([not value.isalpha() and any(map(str.isdigit, value)) for value in values])
-    at = np.flatnonzero(has_digit[one] | has_digit[two])
+    at = np.flatnonzero(has_digit[first] | has_digit[second])
     if len(at):
-        edits = _pairwise(distance.OSA.normalized_similarity, values, one[at], two[at])
+        edits = _pairwise(distance.OSA.normalized_similarity, values, first[at], second[at])
         likeness[at] = np.minimum(likeness[at], edits)
     has_space = np.array([" " in value for value in values])
-    at = np.flatnonzero(has_space[one] | has_space[two])
+    at = np.flatnonzero(has_space[first] | has_space[second])
     if len(at):
         turned = [
             " ".join(sorted(value.split(" "))) if space else value
             for value, space in zip(values, has_space, strict=True)
         ]
-        same_words = _pairwise(distance.Indel.normalized_similarity, turned, one[at], two[at])
+        same_words = _pairwise(distance.Indel.normalized_similarity, turned, first[at], second[at])
         likeness[at] = np.maximum(likeness[at], same_words * 0.98)
     return likeness
 
 
-def _pairwise(scorer: Callable[..., float], values: list[str], one: Int64s, two: Int64s) -> Floats:
-    ones, twos = [values[i] for i in one.tolist()], [values[i] for i in two.tolist()]
-    return np.asarray(process.cpdist(ones, twos, scorer=scorer, dtype=np.float64))
+def _pairwise(scorer: Callable[..., float], values: list[str], left: Int64s, right: Int64s) -> Floats:
+    left_values, right_values = [values[i] for i in left.tolist()], [values[i] for i in right.tolist()]
+    return np.asarray(process.cpdist(left_values, right_values, scorer=scorer, dtype=np.float64))
 
 
 def _number_levels(values: list[str], left: Int64s, right: Int64s, spread: float) -> Int16s:
     numbers = np.array([float(value) for value in values])
-    one, two = numbers[left], numbers[right]
-    apart = np.abs(one - two)
-    scale = np.maximum(np.abs(one), np.abs(two))
+    left_numbers, right_numbers = numbers[left], numbers[right]
+    apart = np.abs(left_numbers - right_numbers)
+    scale = np.maximum(np.abs(left_numbers), np.abs(right_numbers))
     # Years differ by little of their size, but by much of their spread.
-    years = (np.minimum(one, two) >= 1000) & (np.maximum(one, two) <= 2200) & (one % 1 == 0) & (two % 1 == 0)
+    years = (
+        (np.minimum(left_numbers, right_numbers) >= 1000)
+        & (np.maximum(left_numbers, right_numbers) <= 2200)
+        & (left_numbers % 1 == 0)
+        & (right_numbers % 1 == 0)
+    )
     scale = np.where(years, np.minimum(scale, spread if spread > 0 else 20.0), scale)
     if spread > 0:
         scale = np.minimum(scale, 4.0 * spread)

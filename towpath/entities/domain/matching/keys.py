@@ -1,4 +1,4 @@
-"""Candidate keys of one entity: signed 64-bit numbers that entities about the same thing are likely to share.
+"""Blocking keys of one entity: signed 64-bit numbers that entities about the same thing are likely to share.
 
 Keys are made from the entity alone, so each kind has to stay selective however large the index grows:
 
@@ -103,8 +103,8 @@ def _is_code(word: str) -> bool:
     return len(word) >= 3 and not word.isalpha() and (len(word) >= 5 or not word.isdigit())
 
 
-def entity_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> npt.NDArray[np.int64]:
-    """The keys of one entity.
+def blocking_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> npt.NDArray[np.int64]:
+    """Return the keys of one entity.
 
     Args:
         values: normalised value of each field, in the order of the configuration.
@@ -113,7 +113,7 @@ def entity_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> npt
     Returns:
         Sorted unique keys, at most `MAX_KEYS`, about `USUAL_KEYS` when the entity has enough to say.
     """
-    words: list[str] = []
+    all_words: list[str] = []
     codes: list[str] = []
     whole: list[str] = []
     atoms: list[str] = []
@@ -129,25 +129,25 @@ def entity_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> npt
                 whole.append(value)
             atoms.append(value)
         else:
-            found = value.split(" ")
-            if len(found) == 1:
+            words_of_value = value.split(" ")
+            if len(words_of_value) == 1:
                 whole.append(value)
                 atoms.append(value[:4])
             else:
-                told = [word for word in found[:40] if word not in STOPWORDS] or found[:1]
-                codes.extend(word for word in told if _is_code(word))
-                runs.append(told)
-                words.extend(told)
-                atoms.append(told[0][:4] + told[-1][:3])
-                if len(told) <= 4:
-                    whole.append(" ".join(sorted(told)))
+                telling = [word for word in words_of_value[:40] if word not in STOPWORDS] or words_of_value[:1]
+                codes.extend(word for word in telling if _is_code(word))
+                runs.append(telling)
+                all_words.extend(telling)
+                atoms.append(telling[0][:4] + telling[-1][:3])
+                if len(telling) <= 4:
+                    whole.append(" ".join(sorted(telling)))
     keys = dict.fromkeys(map(hash_text, codes[:8]))
     keys.update(dict.fromkeys(map(hash_text, whole[:12])))
-    _add_words(keys, words)
+    _add_words(keys, all_words)
     _add_compounds(keys, atoms)
     _add_pairs(keys, runs)
     if len(keys) < USUAL_KEYS:
-        _add_grams(keys, words or [value for value in values if value])
+        _add_grams(keys, all_words or [value for value in values if value])
     unsigned = np.fromiter(keys, dtype=np.uint64, count=len(keys))[:MAX_KEYS]
     return np.sort(unsigned.view(np.int64))
 

@@ -42,7 +42,7 @@ _DATE_SHARE = [0.05, 0.03, 0.04, 0.06, 0.07, 0.75]
 
 
 def level_count(kind: FieldType) -> int:
-    """How many levels a field of this type has."""
+    """Return how many levels a field of this type has."""
     match kind:
         case FieldType.TEXT:
             return TEXT_BINS * CODE_STATES
@@ -54,15 +54,15 @@ def level_count(kind: FieldType) -> int:
             return DATE_LEVELS
 
 
-def chains(kind: FieldType) -> list[slice]:
-    """Runs of levels along which likeness grows, so that evidence may not fall."""
+def monotonic_runs(kind: FieldType) -> list[slice]:
+    """Return the runs of levels along which likeness grows, so that the match weight may not fall."""
     if kind is FieldType.TEXT:
         return [slice(state * TEXT_BINS, (state + 1) * TEXT_BINS) for state in range(CODE_STATES)]
     return [slice(0, level_count(kind))]
 
 
-def default_tables(kind: FieldType) -> tuple[Floats, Floats]:
-    """Shares of the levels among matches and among other candidates, before any training."""
+def default_probabilities(kind: FieldType) -> tuple[Floats, Floats]:
+    """Return the m and u probabilities of the levels, among matches and among other candidates, before any training."""
     match kind:
         case FieldType.TEXT:
             bits = np.add.outer(_CODE_BITS, _TEXT_BITS).ravel()
@@ -77,8 +77,8 @@ def default_tables(kind: FieldType) -> tuple[Floats, Floats]:
     return shares / shares.sum(), others / others.sum()
 
 
-def default_bits(kind: FieldType) -> Floats:
-    """Evidence of each level in bits, before any training."""
+def default_weights(kind: FieldType) -> Floats:
+    """Return the match weight of each level in bits, before any training."""
     match kind:
         case FieldType.TEXT:
             return np.add.outer(_CODE_BITS, _TEXT_BITS).ravel()

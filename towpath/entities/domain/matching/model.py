@@ -1,4 +1,4 @@
-"""What an index has learnt: the evidence of each field's levels, how common values are, and the prior."""
+"""What an index has learnt: the match weights of each field's levels, how common values are, and the prior."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from towpath.entities.domain.matching.keys import hash_text
-from towpath.entities.domain.matching.levels import Floats, default_bits
+from towpath.entities.domain.matching.levels import Floats, default_weights
 from towpath.entities.domain.matching.textspace import Rarity
 from towpath.entities.types import FieldType, IndexConfig
 
@@ -23,9 +23,9 @@ class FieldModel(BaseModel):
     """What is known of one field.
 
     Attributes:
-        weight: the user's, multiplies the evidence.
-        scale: learnt, multiplies the evidence: below 1 for a field that repeats what others say.
-        bits: evidence of each level, log2(share among matches / share among other candidates).
+        weight: the user's, multiplies the match weights.
+        scale: learnt, multiplies the match weights: below 1 for a field that repeats what others say.
+        bits: match weight of each level, log2(m / u): its probability among matches over that among other candidates.
         sampled: entities with a value that the frequencies come from; 0 turns the adjustment off.
         agreement: chance that two entities hold the same value by accident.
         common: how many sampled entities hold a value, by hash of the value; rare values are left out.
@@ -44,8 +44,8 @@ class FieldModel(BaseModel):
     common: dict[int, int] = {}
     spread: float = 0.0
 
-    def rarity_bits(self, value: str) -> float:
-        """How much more (or less) an agreement on this very value says than one on an average value."""
+    def frequency_adjustment(self, value: str) -> float:
+        """Return how much more (or less) an agreement on this very value says than one on an average value, in bits."""
         if not self.sampled:
             return 0.0
         count = self.common.get(value_hash(value), 1.5)
@@ -81,27 +81,27 @@ class MatchModel(BaseModel):
 
     @cached_property
     def rarity(self) -> Rarity:
-        """The unpacked tables."""
+        """Return the unpacked tables of rarity."""
         return Rarity.unpack(self.word_rarity, self.gram_rarity) if self.word_rarity else Rarity.untrained()
 
     @cached_property
-    def tables(self) -> list[Floats]:
-        """Evidence of each field's levels as arrays."""
+    def level_weights(self) -> list[Floats]:
+        """Return the match weights of each field's levels as arrays."""
         return [np.array(field.bits, dtype=np.float64) for field in self.fields]
 
 
 def value_hash(value: str) -> int:
-    """Hash of a value that survives JSON numbers."""
+    """Return a hash of a value that survives JSON numbers."""
     return hash_text(value) >> 12
 
 
 def fit_model(model: MatchModel, config: IndexConfig) -> MatchModel:
-    """A model in the shape of a configuration: one field model for each of its fields, in its order.
+    """Return a model in the shape of a configuration: one field model for each of its fields, in its order.
 
-    A field that came after the training has the evidence of its type.
+    A field that came after the training has the default match weights of its type.
     """
-    known = {(field.name, field.type): field for field in model.fields}
-    fields = [known.get((field.name, field.type), field) for field in default_model(config).fields]
+    trained = {(field.name, field.type): field for field in model.fields}
+    fields = [trained.get((field.name, field.type), field) for field in default_model(config).fields]
     if fields == model.fields:
         return model
     # Validated anew: a copy would keep the arrays that were made of the old fields.
@@ -109,11 +109,11 @@ def fit_model(model: MatchModel, config: IndexConfig) -> MatchModel:
 
 
 def default_model(config: IndexConfig) -> MatchModel:
-    """The model of an index that has seen nothing: evidence by field type alone."""
+    """Return the model of an index that has seen nothing: match weights by field type alone."""
     return MatchModel(
         prior_bits=DEFAULT_PRIOR_BITS,
         fields=[
-            FieldModel(name=field.name, type=field.type, weight=field.weight, bits=default_bits(field.type).tolist())
+            FieldModel(name=field.name, type=field.type, weight=field.weight, bits=default_weights(field.type).tolist())
             for field in config.fields
         ],
     )

@@ -113,7 +113,7 @@ def normalise_text(value: object) -> str | None:
 def _join_codes(text: str) -> str:
     text = _DIMENSION.sub(" ", text)
     if "-" in text or "/" in text or "." in text:
-        text = _JOINED.sub(_Codes(text).joined, text)
+        text = _JOINED.sub(_Codes(text).join, text)
     return _UNIT.sub(r"\1 \2", text)
 
 
@@ -128,24 +128,24 @@ class _Codes:
 
     @cached_property
     def _runs(self) -> tuple[list[int], list[bool]]:
-        found = list(_BEFORE_DIGIT.finditer(self._text))
-        return [run.end(1) for run in found], [bool(run[2]) for run in found]
+        runs = list(_BEFORE_DIGIT.finditer(self._text))
+        return [run.end(1) for run in runs], [bool(run[2]) for run in runs]
 
-    def joined(self, match: re.Match[str]) -> str:
-        """What stands for joined parts."""
+    def join(self, match: re.Match[str]) -> str:
+        """Return what stands for parts that marks join."""
         if not _DIGIT_RUNS.search(match[0]):
             ends, followed = self._runs
             if not followed[bisect_left(ends, match.end())]:
                 return match[0]
-        return _joined(match)
+        return _join_code(match)
 
 
-def _joined(match: re.Match[str]) -> str:
+def _join_code(match: re.Match[str]) -> str:
     """Join the parts of a code, but leave dates, fractions, ranges and plain decimals in parts."""
-    found = match.group()
-    parts = re.split(r"[-/.]", found)
-    if not any(c.isalpha() for c in found):
-        return found if found.count(".") == 1 and "-" not in found and "/" not in found else " ".join(parts)
+    code = match.group()
+    parts = re.split(r"[-/.]", code)
+    if not any(c.isalpha() for c in code):
+        return code if code.count(".") == 1 and "-" not in code and "/" not in code else " ".join(parts)
     # `8-port` and `high-1080` are words beside a number; a code mixes letters and digits in one part,
     # or is made of short parts (`dsc-w55`, `kx-tg6700b`, `fs-105`).
     if any(len(part) > 4 and part.isalpha() for part in parts) or (parts[0].isdigit() and parts[-1].isalpha()):
@@ -159,7 +159,7 @@ def normalise_string(value: object) -> str | None:
 
 
 def normalise_number(value: object) -> str | None:
-    """The first number of the value, without currency, unit and thousands marks; `None` when there is none."""
+    """Return the first number of the value, without currency, unit and thousands marks; `None` when there is none."""
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, int):
@@ -174,15 +174,15 @@ def normalise_number(value: object) -> str | None:
     match = _NUMBER.search(raw)
     if match is None:
         return None
-    found = match.group()
+    digits = match.group()
     # A minus is a sign only when no word or number stands right before it: "322-331" is a range.
-    if found[0] in "+-" and match.start() and raw[match.start() - 1].isalnum():
-        found = found[1:]
-    return _plain_number(_decimal(found))
+    if digits[0] in "+-" and match.start() and raw[match.start() - 1].isalnum():
+        digits = digits[1:]
+    return _plain_number(_decimal(digits))
 
 
-def _decimal(found: str) -> float:
-    text = re.sub(r"['’\u00a0\u202f]", "", found).rstrip(".,")
+def _decimal(digits: str) -> float:
+    text = re.sub(r"['’\u00a0\u202f]", "", digits).rstrip(".,")
     dot, comma = text.rfind("."), text.rfind(",")
     if dot >= 0 and comma >= 0:
         text = text.replace(",", "") if dot > comma else text.replace(".", "").replace(",", ".")
@@ -231,7 +231,7 @@ def normalise_date(value: object) -> str | None:
 
 
 def _from_parts(runs: list[str], american: bool) -> str | None:
-    """A date from its runs of digits, by how long each one is; `american` puts the month first."""
+    """Return a date from its runs of digits, by how long each one is; `american` puts the month first."""
     match [len(run) for run in runs[:3]]:
         case [4, 1 | 2, 1 | 2]:
             return f"{runs[0]}{runs[1]:0>2}{runs[2]:0>2}"

@@ -1,4 +1,4 @@
-"""An entity as it came, made comparable: normalised values and candidate keys."""
+"""An entity as it came, made comparable: normalised values and blocking keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from towpath.entities.domain.matching.keys import entity_keys
+from towpath.entities.domain.matching.keys import blocking_keys
 from towpath.entities.domain.matching.normalise import MAX_LEAVES, NORMALISERS, raw_text
 from towpath.entities.types import IndexConfig
 
@@ -41,7 +41,7 @@ class PreparedEntity(NamedTuple):
     Attributes:
         values: normalised value of each field, in the order of the configuration.
         source: where the entity comes from, when the index names a source field.
-        keys: sorted unique candidate keys.
+        keys: sorted unique blocking keys.
     """
 
     values: tuple[str | None, ...]
@@ -56,7 +56,7 @@ def entity_uid(external_id: str | int) -> int:
 
 
 def prepare(entity: Mapping[str, object], config: IndexConfig) -> PreparedEntity:
-    """Normalise the indexed fields of an entity and make its candidate keys.
+    """Normalise the indexed fields of an entity and make its blocking keys.
 
     Never fails on an odd value: what cannot be read as the field's type counts as missing.
 
@@ -78,7 +78,7 @@ def prepare(entity: Mapping[str, object], config: IndexConfig) -> PreparedEntity
     return PreparedEntity(
         values=tuple(values),
         source=_source(entity, config.source_field),
-        keys=entity_keys(values, [field.type for field in config.fields]),
+        keys=blocking_keys(values, [field.type for field in config.fields]),
     )
 
 
@@ -103,14 +103,14 @@ def _source(entity: Mapping[str, object], name: str | None) -> str | None:
 
 def _at_path(entity: Mapping[str, object], path: str) -> object:
     """Follow a dotted path; a list on the way is entered, and its items answer together."""
-    here: list[object] = [entity]
+    reached: list[object] = [entity]
     for step in path.split("."):
-        found: list[object] = []
-        for item in here:
-            for one in item[:MAX_LEAVES] if isinstance(item, list | tuple) else (item,):
-                if isinstance(one, Mapping) and one.get(step) is not None:
-                    found.append(one[step])
-        here = found[:MAX_LEAVES]
-        if not here:
+        next_reached: list[object] = []
+        for item in reached:
+            for element in item[:MAX_LEAVES] if isinstance(item, list | tuple) else (item,):
+                if isinstance(element, Mapping) and element.get(step) is not None:
+                    next_reached.append(element[step])
+        reached = next_reached[:MAX_LEAVES]
+        if not reached:
             return None
-    return here[0] if len(here) == 1 else here
+    return reached[0] if len(reached) == 1 else reached

@@ -1,4 +1,4 @@
-"""Levels to evidence in bits, evidence to a probability."""
+"""Comparison levels to match weights in bits, and these to a probability."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def score_pool(
 
 def score_comparison(model: MatchModel, comparison: Comparison, extra_prior: float = 0.0) -> Scores:
     """Turn levels into bits and a probability."""
-    contributions = evidence(model, comparison)
+    contributions = match_weights(model, comparison)
     prior = float(np.clip(model.prior_bits + extra_prior, 1.0 - MAX_BITS, MAX_BITS - 1.0))
     total = prior + contributions.sum(axis=1)
     # What is cut off is taken from the fields in proportion, so that the explanation still adds up.
@@ -69,13 +69,13 @@ def score_comparison(model: MatchModel, comparison: Comparison, extra_prior: flo
     return Scores(1.0 / (1.0 + np.exp2(-total)), prior, contributions)
 
 
-def evidence(model: MatchModel, comparison: Comparison) -> Floats:
-    """Pairs x fields in bits: weight x scale x (level + rarity of the value + words in other fields)."""
+def match_weights(model: MatchModel, comparison: Comparison) -> Floats:
+    """Return pairs x fields in bits: weight x scale x (level + how common the value is + words in other fields)."""
     bits = np.zeros(comparison.levels.shape, dtype=np.float64)
     for number, field in enumerate(model.fields):
         levels = comparison.levels[:, number]
-        known = levels != MISSING
-        found = model.tables[number][levels[known]]
-        bits[known, number] = found + comparison.rarity_bits[known, number]
-        bits[:, number] = field.weight * field.scale * (bits[:, number] + comparison.astray_bits[:, number])
+        has_level = levels != MISSING
+        level_weights = model.level_weights[number][levels[has_level]]
+        bits[has_level, number] = level_weights + comparison.frequency_adjustments[has_level, number]
+        bits[:, number] = field.weight * field.scale * (bits[:, number] + comparison.cross_field_weights[:, number])
     return bits

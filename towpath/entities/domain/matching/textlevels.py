@@ -12,7 +12,7 @@ from towpath.entities.domain.matching.textspace import Floats, Int64s, Rarity, T
 
 Int16s = npt.NDArray[np.int16]
 
-HELD_SHARE = 0.2
+CONTAINMENT_SHARE = 0.2
 """Part of the likeness of texts that asks only how much of the shorter one is held by the longer one."""
 
 
@@ -21,9 +21,9 @@ def text_levels(rarity: Rarity, values: Sequence[str], left: Int64s, right: Int6
     space = TextSpace(values, rarity)
     words, grams = space.cosines(left, right)
     # How much of the shorter text stands in the longer one: a shop's short name beside another's long one.
-    one, two = space.norms[left], space.norms[right]
-    held = np.minimum(words * np.maximum(one, two) / np.minimum(one, two), 1.0)
-    likeness = (words + grams) * (1.0 - HELD_SHARE) / 2.0 + held * HELD_SHARE
+    left_norms, right_norms = space.norms[left], space.norms[right]
+    containment = np.minimum(words * np.maximum(left_norms, right_norms) / np.minimum(left_norms, right_norms), 1.0)
+    likeness = (words + grams) * (1.0 - CONTAINMENT_SHARE) / 2.0 + containment * CONTAINMENT_SHARE
     bins = cut(likeness, TEXT_EDGES)
     bins[left == right] = TEXT_BINS - 1
     return (space.code_states(left, right) * TEXT_BINS + bins).astype(np.int16)

@@ -46,7 +46,7 @@ class Rarity(NamedTuple):
 
     @classmethod
     def untrained(cls) -> Rarity:
-        """Everything equally rare."""
+        """Return weights under which all words are equally rare."""
         return cls(np.full((2, WORD_BUCKETS), 96, dtype=np.uint8), np.full(GRAM_BUCKETS, 72, dtype=np.uint8))
 
     @classmethod
@@ -56,19 +56,21 @@ class Rarity(NamedTuple):
         if total < 2:
             return cls.untrained()
         counts = np.zeros((2, WORD_BUCKETS), dtype=np.int64)
-        seen: dict[str, int] = {}
+        texts_with_word: dict[str, int] = {}
         for text in texts:
             for word in set(text.split(" ")[:MAX_WORDS]):
-                seen[word] = seen.get(word, 0) + 1
-        if seen:
-            buckets = _word_buckets(list(seen))
-            held = np.fromiter(seen.values(), dtype=np.int64, count=len(seen))
-            np.add.at(counts[0], buckets[0], held)
-            np.add.at(counts[1], buckets[1], held)
+                texts_with_word[word] = texts_with_word.get(word, 0) + 1
+        if texts_with_word:
+            buckets = _word_buckets(list(texts_with_word))
+            text_counts = np.fromiter(texts_with_word.values(), dtype=np.int64, count=len(texts_with_word))
+            np.add.at(counts[0], buckets[0], text_counts)
+            np.add.at(counts[1], buckets[1], text_counts)
         grams = np.zeros(GRAM_BUCKETS, dtype=np.int64)
         for start in range(0, total, 4_000):
-            rows, found = _trigrams(texts[start : start + 4_000])
-            grams += np.bincount(np.unique(rows * GRAM_BUCKETS + found) % GRAM_BUCKETS, minlength=GRAM_BUCKETS)
+            rows, buckets_of_grams = _trigrams(texts[start : start + 4_000])
+            grams += np.bincount(
+                np.unique(rows * GRAM_BUCKETS + buckets_of_grams) % GRAM_BUCKETS, minlength=GRAM_BUCKETS
+            )
         return cls(_rarity_bytes(counts, total), _rarity_bytes(grams, total))
 
     def pack(self) -> tuple[str, str]:
@@ -77,7 +79,7 @@ class Rarity(NamedTuple):
 
     @classmethod
     def unpack(cls, words: str, grams: str) -> Rarity:
-        """The tables that `pack` made."""
+        """Return the tables that `pack` made."""
         return cls(
             np.frombuffer(base64.b64decode(words), dtype=np.uint8).reshape(2, WORD_BUCKETS),
             np.frombuffer(base64.b64decode(grams), dtype=np.uint8),
@@ -145,8 +147,8 @@ class TextSpace:
             dtype=bool,
             count=len(self.vocabulary),
         )
-        self.codes = _marked(is_code, row_numbers, at, shape)
-        self.numbers = _marked(has_digit, row_numbers, at, shape)
+        self.codes = _mark_words(is_code, row_numbers, at, shape)
+        self.numbers = _mark_words(has_digit, row_numbers, at, shape)
         self.has_code = np.diff(self.codes.indptr) > 0
         self._texts = texts
         self._joined: dict[int, str] = {}
@@ -157,7 +159,7 @@ class TextSpace:
         return _row_dots(self.words, left, right), _row_dots(self.grams, left, right)
 
     def code_states(self, left: Int64s, right: Int64s) -> npt.NDArray[np.int8]:
-        """What the codes of two rows say of each other: one of the `CODES_` states."""
+        """Return what the codes of two rows say of each other: one of the `CODES_` states."""
         states = np.full(len(left), CODES_NEUTRAL, dtype=np.int8)
         both = self.has_code[left] & self.has_code[right]
         states[both] = CODES_CONFLICT
@@ -165,12 +167,16 @@ class TextSpace:
         if len(at):
             states[at[_row_dots(self.codes, left[at], right[at]) > 0]] = CODES_AGREE
         open_pairs = np.flatnonzero((self.has_code[left] | self.has_code[right]) & (states != CODES_AGREE))
-        for pair, one, two in zip(
+        for pair, left_row, right_row in zip(
             open_pairs.tolist(), left[open_pairs].tolist(), right[open_pairs].tolist(), strict=True
         ):
-            if self._inside(one, two) or self._inside(two, one):
+            if self._inside(left_row, right_row) or self._inside(right_row, left_row):
                 states[pair] = CODES_AGREE
-            elif self.has_code[one] and self.has_code[two] and _near(self._codes_of(one), self._codes_of(two)):
+            elif (
+                self.has_code[left_row]
+                and self.has_code[right_row]
+                and _near(self._codes_of(left_row), self._codes_of(right_row))
+            ):
                 states[pair] = CODES_NEAR
         at = np.flatnonzero(states == CODES_NEUTRAL)
         states[at] = self._number_states(left[at], right[at])
@@ -178,12 +184,12 @@ class TextSpace:
 
     def _number_states(self, left: Int64s, right: Int64s) -> npt.NDArray[np.int8]:
         """Without codes, what the other words with digits say: sizes, counts, years."""
-        held = np.diff(self.numbers.indptr)
-        one, two = held[left], held[right]
+        number_counts = np.diff(self.numbers.indptr)
+        left_counts, right_counts = number_counts[left], number_counts[right]
         states = np.full(len(left), CODES_NEUTRAL, dtype=np.int8)
-        at = np.flatnonzero((one > 0) & (two > 0))
+        at = np.flatnonzero((left_counts > 0) & (right_counts > 0))
         shared = np.round(_row_dots(self.numbers, left[at], right[at])).astype(np.int64)
-        fewer = np.minimum(one[at], two[at])
+        fewer = np.minimum(left_counts[at], right_counts[at])
         states[at[shared == fewer]] = NUMBERS_AGREE
         # Both sides name a number that the other one does not.
         states[at[shared < fewer]] = NUMBERS_CONFLICT
@@ -191,40 +197,44 @@ class TextSpace:
 
     def _codes_of(self, row: int) -> list[str]:
         if row not in self._code_words:
-            held = self.codes.indices[self.codes.indptr[row] : self.codes.indptr[row + 1]]
-            self._code_words[row] = sorted(self.vocabulary[column] for column in held.tolist())[:MAX_CODES]
+            columns = self.codes.indices[self.codes.indptr[row] : self.codes.indptr[row + 1]]
+            self._code_words[row] = sorted(self.vocabulary[column] for column in columns.tolist())[:MAX_CODES]
         return self._code_words[row]
 
-    def _inside(self, one: int, two: int) -> bool:
-        """Whether a code of one row is spelt with spaces in the other: `dscw55` in `sony dsc w55 camera`."""
-        if not self.has_code[one]:
+    def _inside(self, code_row: int, text_row: int) -> bool:
+        """Return whether a code of one row is spelt with spaces in the other: `dscw55` in `sony dsc w55 camera`."""
+        if not self.has_code[code_row]:
             return False
-        if two not in self._joined:
-            self._joined[two] = self._texts[two].replace(" ", "")
-        joined = self._joined[two]
-        return any(len(code) >= 5 and code in joined for code in self._codes_of(one))
+        if text_row not in self._joined:
+            self._joined[text_row] = self._texts[text_row].replace(" ", "")
+        joined = self._joined[text_row]
+        return any(len(code) >= 5 and code in joined for code in self._codes_of(code_row))
 
 
-def _near(ones: list[str], twos: list[str]) -> bool:
-    """Whether two codes start alike for at least five characters and most of the shorter one: variants of a model."""
-    for one in ones:
-        for two in twos:
-            length = min(len(one), len(two))
+def _near(first_codes: list[str], second_codes: list[str]) -> bool:
+    """Return whether two codes are variants of a model: alike in five first characters and most of the shorter one."""
+    for first in first_codes:
+        for second in second_codes:
+            length = min(len(first), len(second))
             needed = max(5, (7 * length + 9) // 10)
-            if length >= needed and one[:needed] == two[:needed]:
+            if length >= needed and first[:needed] == second[:needed]:
                 return True
     return False
 
 
 def _is_code(word: str) -> bool:
-    """A word of letters and digits, or a number too long for a size or a count."""
+    """Return whether a word mixes letters and digits, or is a number too long for a size or a count."""
     return len(word) >= 4 and not word.isalpha() and "." not in word and (len(word) >= 5 or not word.isdigit())
 
 
-def _marked(marks: npt.NDArray[np.bool_], rows: Int64s, columns: Int64s, shape: tuple[int, int]) -> sparse.csr_matrix:
+def _mark_words(
+    marks: npt.NDArray[np.bool_], rows: Int64s, columns: Int64s, shape: tuple[int, int]
+) -> sparse.csr_matrix:
     """Ones where a row holds a marked word."""
-    kept = marks[columns] if len(columns) else np.empty(0, dtype=bool)
-    return sparse.csr_matrix((np.ones(int(kept.sum())), (rows[kept], columns[kept])), shape=shape, dtype=np.float64)
+    is_marked = marks[columns] if len(columns) else np.empty(0, dtype=bool)
+    return sparse.csr_matrix(
+        (np.ones(int(is_marked.sum())), (rows[is_marked], columns[is_marked])), shape=shape, dtype=np.float64
+    )
 
 
 def _unit_rows(

@@ -1,9 +1,11 @@
 """Learn a model from a sample of an index, without labels.
 
-Expectation maximisation over the levels of candidate pairs (Fellegi and Sunter's model), held by three ropes:
+Expectation maximisation over the comparison levels of candidate pairs, in Fellegi and Sunter's model. For each level of
+a field, `m` is the probability of the level among matches, `u` that among other pairs, and log2(m / u) is its match
+weight in bits. Three constraints keep the estimate from running away, since nobody has labelled anything:
 
-- the shares among matches start from the defaults by type and stay near them while there is little evidence,
-- evidence may not fall while likeness grows,
+- m and u start from the defaults by type and stay near them while there is little evidence (pseudo counts),
+- the match weight may not fall while likeness grows,
 - where sources are clean an entity has at most one partner in each, so candidates of one entity compete.
 """
 
@@ -17,7 +19,14 @@ import numpy.typing as npt
 
 from towpath.entities.domain.matching.calibration import Candidates, calibrate
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare_pool
-from towpath.entities.domain.matching.levels import MISSING, Floats, chains, default_bits, default_tables, level_count
+from towpath.entities.domain.matching.levels import (
+    MISSING,
+    Floats,
+    default_probabilities,
+    default_weights,
+    level_count,
+    monotonic_runs,
+)
 from towpath.entities.domain.matching.model import (
     MAX_COMMON_VALUES,
     RARE_COUNT,
@@ -26,22 +35,24 @@ from towpath.entities.domain.matching.model import (
     default_model,
     value_hash,
 )
-from towpath.entities.domain.matching.score import evidence
+from towpath.entities.domain.matching.score import match_weights
 from towpath.entities.domain.matching.textspace import Int64s, Rarity
 from towpath.entities.types import FieldType, IndexConfig
 
 ROUNDS = 15
 MIN_PAIRS = 50
 """With fewer candidate pairs there is nothing to learn but how common words are."""
-MATCH_ROPE = 60.0
-OTHER_ROPE = 20.0
+M_PSEUDO_COUNT = 60.0
+"""The default m probabilities count as much as so many matches."""
+U_PSEUDO_COUNT = 20.0
+"""The default u probabilities count as much as so many other pairs."""
 MAX_LEVEL_BITS = 9.0
 MAX_PRIOR = 1.0
-CHANCE_PAIRS = 20_000
-MIN_LIMIT = 0.3
+RANDOM_PAIRS = 20_000
+MIN_AGREEMENT_BITS = 0.3
 """Agreement keeps at least this many bits, since likeness never speaks against a match."""
-CHANCE_SHARE = 0.75
-"""Weight of pairs drawn by chance beside the candidates that are no matches."""
+RANDOM_PAIR_WEIGHT = 0.75
+"""Weight of random pairs beside the candidates that are no matches."""
 
 
 @dataclass(frozen=True)
@@ -74,37 +85,37 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
     order = np.argsort(sample.uids, kind="stable")
     uids = np.asarray(sample.uids)[order]
     values = [sample.values[i] for i in order.tolist()]
-    left, right = _pairs(uids, sample.left, sample.right)
-    model = _frequencies(config, values)
+    left, right = _distinct_pairs(uids, sample.left, sample.right)
+    model = _measure_frequencies(config, values)
     if len(left) < MIN_PAIRS:
         return model
     clean = sample.sources[order] if config.clean_sources and sample.sources is not None else None
     comparison = compare_pool(model, values, left, right)
-    chance = _by_chance(model, values, clean, len(left))
-    model = _maximise(model, comparison, chance, _Rivals(left, right, len(values), clean is not None))
-    return calibrate(model, evidence(model, comparison), config, Candidates(left, right, len(values), clean))
+    random_pairs = _compare_random_pairs(model, values, clean, len(left))
+    model = _estimate_weights(model, comparison, random_pairs, _Rivals(left, right, len(values), clean is not None))
+    return calibrate(model, match_weights(model, comparison), config, Candidates(left, right, len(values), clean))
 
 
-def _pairs(uids: Int64s, left: Int64s, right: Int64s) -> tuple[Int64s, Int64s]:
-    """Each unordered pair once, as positions in `uids`."""
+def _distinct_pairs(uids: Int64s, left: Int64s, right: Int64s) -> tuple[Int64s, Int64s]:
+    """Return each unordered pair once, as positions in `uids`; pairs with a side outside the sample are left out."""
     nothing = np.empty(0, dtype=np.int64)
     if not len(uids) or not len(left):
         return nothing, nothing
-    one = np.minimum(np.searchsorted(uids, left), len(uids) - 1)
-    two = np.minimum(np.searchsorted(uids, right), len(uids) - 1)
-    known = (uids[one] == left) & (uids[two] == right) & (one != two)
-    low, high = np.minimum(one, two)[known], np.maximum(one, two)[known]
+    left_at = np.minimum(np.searchsorted(uids, left), len(uids) - 1)
+    right_at = np.minimum(np.searchsorted(uids, right), len(uids) - 1)
+    is_sampled = (uids[left_at] == left) & (uids[right_at] == right) & (left_at != right_at)
+    low, high = np.minimum(left_at, right_at)[is_sampled], np.maximum(left_at, right_at)[is_sampled]
     pairs = np.unique(low * len(uids) + high)
     return pairs // len(uids), pairs % len(uids)
 
 
-def _frequencies(config: IndexConfig, values: Sequence[Values]) -> MatchModel:
-    """The default evidence with what the sample says of how common words and values are."""
+def _measure_frequencies(config: IndexConfig, values: Sequence[Values]) -> MatchModel:
+    """Return the default model with what the sample says of how common words and values are."""
     base = default_model(config)
     texts: list[str] = []
     fields: list[FieldModel] = []
     for number, field in enumerate(base.fields):
-        column = [found for row in values if (found := row[number]) is not None]
+        column = [value for row in values if (value := row[number]) is not None]
         if field.type is FieldType.TEXT:
             texts.extend(column)
         fields.append(field.model_copy(update=_value_statistics(field.type, column)))
@@ -121,82 +132,107 @@ def _value_statistics(kind: FieldType, column: list[str]) -> dict[str, object]:
     for value in column:
         counts[value] = counts.get(value, 0) + 1
     often = sorted(((-n, value_hash(v)) for v, n in counts.items() if n >= RARE_COUNT))[:MAX_COMMON_VALUES]
-    held = np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
-    found: dict[str, object] = {
+    occurrences = np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
+    statistics: dict[str, object] = {
         "sampled": len(column),
         # Chance that two entities agree: an average over values; a value met once counts as half a twin.
-        "agreement": float((held * np.maximum(held - 1.0, 0.5)).sum() / (len(column) * max(len(column) - 1.0, 1.0))),
+        "agreement": float(
+            (occurrences * np.maximum(occurrences - 1.0, 0.5)).sum() / (len(column) * max(len(column) - 1.0, 1.0))
+        ),
         "common": {hashed: -negative for negative, hashed in often},
     }
     if kind is FieldType.NUMBER:
         low, high = np.percentile(np.array([float(value) for value in column]), [10, 90])
-        found["spread"] = float(high - low) / 2.0
-    return found
+        statistics["spread"] = float(high - low) / 2.0
+    return statistics
 
 
-def _maximise(model: MatchModel, comparison: Comparison, chance: Comparison, rivals: _Rivals) -> MatchModel:
-    """Evidence of each level by expectation maximisation, half way between what the data and what the defaults say.
+def _estimate_weights(
+    model: MatchModel, comparison: Comparison, random_pairs: Comparison, rivals: _Rivals
+) -> MatchModel:
+    """Estimate the match weight of each level by expectation maximisation, half way between data and defaults.
 
     The prior stays where it is, since a free one runs away where matches are few; only where candidates are mostly
     matches, in a list full of copies, does it rise with their share.
+
+    Args:
+        model: The default model, which knows how common values are.
+        comparison: The candidate pairs.
+        random_pairs: Pairs that are no candidates.
+        rivals: Which candidates compete.
     """
-    levels, known = comparison.levels, comparison.levels != MISSING
-    defaults = [default_tables(field.type) for field in model.fields]
-    by_chance = [
-        np.bincount(chance.levels[chance.levels[:, number] != MISSING, number], minlength=level_count(field.type))
+    levels, has_level = comparison.levels, comparison.levels != MISSING
+    defaults = [default_probabilities(field.type) for field in model.fields]
+    random_counts = [
+        np.bincount(
+            random_pairs.levels[random_pairs.levels[:, number] != MISSING, number], minlength=level_count(field.type)
+        )
         for number, field in enumerate(model.fields)
     ]
-    anchors = [_anchor(field.type, counts) for field, counts in zip(model.fields, by_chance, strict=True)]
-    bits = [anchor.copy() for anchor in anchors]
-    rarity = (comparison.rarity_bits + comparison.astray_bits).sum(axis=1)
-    matches = np.zeros(len(levels))
+    bounded = [
+        _bound_default_weights(field.type, counts) for field, counts in zip(model.fields, random_counts, strict=True)
+    ]
+    weights = [default.copy() for default in bounded]
+    # What no round changes: how common the shared values are, and words that stand in different fields.
+    fixed = (comparison.frequency_adjustments + comparison.cross_field_weights).sum(axis=1)
+    match_probabilities = np.zeros(len(levels))
     for _ in range(ROUNDS):
-        total = model.prior_bits + rarity
-        for number, table in enumerate(bits):
-            at = known[:, number]
-            total[at] += table[levels[at, number]]
-        matches = rivals.share(total)
-        moved = 0.0
+        # Expectation: how probably each pair is a match under the present weights.
+        total = model.prior_bits + fixed
+        for number, field_weights in enumerate(weights):
+            rows = has_level[:, number]
+            total[rows] += field_weights[levels[rows, number]]
+        match_probabilities = rivals.match_probabilities(total)
+        # Maximisation: m and u of each level, counted over the pairs as parts of matches and of others.
+        largest_change = 0.0
         for number, field in enumerate(model.fields):
-            at = known[:, number]
-            size = len(bits[number])
-            m = np.bincount(levels[at, number], weights=matches[at], minlength=size)
-            u = np.bincount(levels[at, number], weights=1.0 - matches[at], minlength=size)
-            if by_chance[number].sum():
-                # Pairs by chance are surely no matches; they keep a list full of copies from looking ordinary.
-                u = u + by_chance[number] * (CHANCE_SHARE * at.sum() / by_chance[number].sum())
-            m = (m + MATCH_ROPE * defaults[number][0]) / (m.sum() + MATCH_ROPE)
-            u = (u + OTHER_ROPE * defaults[number][1]) / (u.sum() + OTHER_ROPE)
-            raw = np.clip(np.log2(m / u), -MAX_LEVEL_BITS, MAX_LEVEL_BITS)
-            found = _rising((_rising(raw, m + u, field.type) + anchors[number]) / 2.0, m + u, field.type)
-            moved = max(moved, float(np.abs(found - bits[number]).max()))
-            bits[number] = found
-        if moved < 0.01:
+            rows = has_level[:, number]
+            size = len(weights[number])
+            m = np.bincount(levels[rows, number], weights=match_probabilities[rows], minlength=size)
+            u = np.bincount(levels[rows, number], weights=1.0 - match_probabilities[rows], minlength=size)
+            if random_counts[number].sum():
+                # Random pairs are surely no matches; they keep a list full of copies from looking ordinary.
+                u = u + random_counts[number] * (RANDOM_PAIR_WEIGHT * rows.sum() / random_counts[number].sum())
+            m = (m + M_PSEUDO_COUNT * defaults[number][0]) / (m.sum() + M_PSEUDO_COUNT)
+            u = (u + U_PSEUDO_COUNT * defaults[number][1]) / (u.sum() + U_PSEUDO_COUNT)
+            estimated = np.clip(np.log2(m / u), -MAX_LEVEL_BITS, MAX_LEVEL_BITS)
+            monotonic = _make_monotonic(estimated, m + u, field.type)
+            # The mean with the defaults may fall somewhere again.
+            averaged = _make_monotonic((monotonic + bounded[number]) / 2.0, m + u, field.type)
+            largest_change = max(largest_change, float(np.abs(averaged - weights[number]).max()))
+            weights[number] = averaged
+        if largest_change < 0.01:
             break
     fields = [
-        field.model_copy(update={"bits": [round(float(b), 4) for b in table]})
-        for field, table in zip(model.fields, bits, strict=True)
+        field.model_copy(update={"bits": [round(float(weight), 4) for weight in field_weights]})
+        for field, field_weights in zip(model.fields, weights, strict=True)
     ]
-    share = float(matches.mean())
+    share = float(match_probabilities.mean())
     prior = max(model.prior_bits, min(float(np.log2(max(share, 1e-6) / max(1.0 - share, 1e-6))), MAX_PRIOR))
     return model.model_copy(update={"fields": fields, "prior_bits": prior})
 
 
-def _anchor(kind: FieldType, by_chance: Int64s) -> Floats:
-    """The default evidence, but no level is worth more than its rarity among pairs drawn by chance allows.
+def _bound_default_weights(kind: FieldType, random_counts: Int64s) -> Floats:
+    """Return the default match weights, none above what the level's frequency among random pairs allows.
 
     In a field of few values, as a venue or a city, agreement is cheap, whatever its type is usually worth.
+
+    Args:
+        kind: The field's type.
+        random_counts: How many random pairs are on each level.
     """
-    bits = default_bits(kind)
-    drawn = int(by_chance.sum())
-    if drawn < MIN_PAIRS:
-        return bits
-    shares = default_tables(kind)[0]
-    for run in chains(kind):
-        at_least = np.cumsum(shares[run][::-1])[::-1] / shares[run].sum()
-        by_accident = (np.cumsum(by_chance[run][::-1])[::-1] + 1.0) / drawn
-        bits[run] = np.minimum(bits[run], np.maximum(np.log2(at_least / by_accident), MIN_LIMIT))
-    return bits
+    weights = default_weights(kind)
+    pairs = int(random_counts.sum())
+    if pairs < MIN_PAIRS:
+        return weights
+    m_probabilities, _ = default_probabilities(kind)
+    for run in monotonic_runs(kind):
+        # Of this level or a higher one of the run: for matches by default, for random pairs as counted. One pair more
+        # keeps a level that no random pair has reached finite.
+        m_at_least = np.cumsum(m_probabilities[run][::-1])[::-1] / m_probabilities[run].sum()
+        u_at_least = (np.cumsum(random_counts[run][::-1])[::-1] + 1.0) / pairs
+        weights[run] = np.minimum(weights[run], np.maximum(np.log2(m_at_least / u_at_least), MIN_AGREEMENT_BITS))
+    return weights
 
 
 @dataclass(frozen=True)
@@ -208,38 +244,48 @@ class _Rivals:
     entities: int
     compete: bool
 
-    def share(self, total: Floats) -> Floats:
-        """Probability that each pair is a match, from its bits."""
+    def match_probabilities(self, total: Floats) -> Floats:
+        """Return the probability that each pair is a match, from its log-odds in bits."""
         odds = np.exp2(np.clip(total, -40.0, 40.0))
         if not self.compete:
             return np.asarray(odds / (1.0 + odds))
+        # One of an entity's candidates is its partner, or none is: the odds of all of them share one whole.
         sums = np.bincount(self.left, weights=odds, minlength=self.entities)
         sums = sums + np.bincount(self.right, weights=odds, minlength=self.entities)
         return np.asarray(odds / (1.0 + np.maximum(sums[self.left] + sums[self.right] - odds, odds)))
 
 
-def _by_chance(
+def _compare_random_pairs(
     model: MatchModel, values: Sequence[Values], sources: npt.NDArray[np.int32] | None, pairs: int
 ) -> Comparison:
-    """Compare pairs drawn by chance: with clean sources, across sources only, as the candidates are."""
-    drawn = np.random.default_rng(0).integers(0, len(values), (2, min(pairs, CHANCE_PAIRS)))
-    kept = drawn[0] != drawn[1]
+    """Compare random pairs: with clean sources, across sources only, as the candidates are."""
+    positions = np.random.default_rng(0).integers(0, len(values), (2, min(pairs, RANDOM_PAIRS)))
+    is_fair = positions[0] != positions[1]
     # Identical entities are no accident: in a list full of copies they would make agreement look cheap.
-    kept &= np.array([values[i] != values[j] for i, j in drawn.T.tolist()], dtype=bool)
+    is_fair &= np.array([values[i] != values[j] for i, j in positions.T.tolist()], dtype=bool)
     if sources is not None:
-        kept &= sources[drawn[0]] != sources[drawn[1]]
-    return compare_pool(model, values, drawn[0][kept], drawn[1][kept])
+        is_fair &= sources[positions[0]] != sources[positions[1]]
+    return compare_pool(model, values, positions[0][is_fair], positions[1][is_fair])
 
 
-def _rising(bits: Floats, weights: Floats, kind: FieldType) -> Floats:
-    """Pool neighbouring levels until evidence nowhere falls while likeness grows."""
-    risen = bits.copy()
-    for run in chains(kind):
+def _make_monotonic(weights: Floats, counts: Floats, kind: FieldType) -> Floats:
+    """Pool neighbouring levels until the weight nowhere falls while likeness grows (pool adjacent violators).
+
+    Args:
+        weights: The match weight of each level.
+        counts: How much each level counts in a mean.
+        kind: The field's type, which says along which levels likeness grows.
+    """
+    monotonic = weights.copy()
+    for run in monotonic_runs(kind):
+        # Blocks of levels that share a weight: the weight, how much it counts, how many levels.
         blocks: list[tuple[float, float, int]] = []
-        for value, weight in zip(bits[run].tolist(), weights[run].tolist(), strict=True):
-            blocks.append((value, weight, 1))
+        for weight, count in zip(weights[run].tolist(), counts[run].tolist(), strict=True):
+            blocks.append((weight, count, 1))
             while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-                (a, wa, na), (b, wb, nb) = blocks[-2], blocks[-1]
-                blocks[-2:] = [((a * wa + b * wb) / (wa + wb), wa + wb, na + nb)]
-        risen[run] = np.concatenate([np.full(n, value) for value, _, n in blocks])
-    return risen
+                (lower, lower_count, lower_levels), (upper, upper_count, upper_levels) = blocks[-2], blocks[-1]
+                total = lower_count + upper_count
+                mean = (lower * lower_count + upper * upper_count) / total
+                blocks[-2:] = [(mean, total, lower_levels + upper_levels)]
+        monotonic[run] = np.concatenate([np.full(levels, weight) for weight, _, levels in blocks])
+    return monotonic

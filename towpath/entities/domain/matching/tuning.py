@@ -12,15 +12,16 @@ from pydantic import BaseModel
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare
 from towpath.entities.domain.matching.levels import MISSING, Floats
 from towpath.entities.domain.matching.model import MatchModel
-from towpath.entities.domain.matching.score import MAX_BITS, evidence, score_comparison
+from towpath.entities.domain.matching.score import MAX_BITS, match_weights, score_comparison
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig
 
 FOLDS = 5
 MIN_LABELS = 8
-PRIOR_ROPE = 0.02
-SCALE_ROPE = 4.0
-LEVEL_ROPE = 0.6
+PRIOR_PENALTY = 0.02
+SCALE_PENALTY = 4.0
+LEVEL_PENALTY = 0.6
+"""How strongly each coefficient is held near the model as it was: ridge penalties."""
 ROUNDS = 30
 CLEAN_RECALL_WEIGHT = 6.0
 _LN2 = float(np.log(2.0))
@@ -63,10 +64,10 @@ def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfi
     """
     truth = np.array([pair.duplicate for pair in labelled], dtype=bool)
     comparison = compare(model, [p.left for p in labelled], [p.right for p in labelled])
-    before = _quality(score_comparison(model, comparison).similarity, truth, config.duplicate_threshold)
-    counted = {"labels": len(truth), "duplicates": int(truth.sum())}
+    before = _measure_quality(score_comparison(model, comparison).similarity, truth, config.duplicate_threshold)
+    counts = {"labels": len(truth), "duplicates": int(truth.sum())}
     if len(truth) < MIN_LABELS or truth.all() or not truth.any():
-        return model, TuneReport(**counted, before=before, after=before, applied=False)
+        return model, TuneReport(**counts, before=before, after=before, applied=False)
     held_out = np.zeros(len(truth))
     folds = _folds(comparison, truth)
     for fold in range(FOLDS):
@@ -74,47 +75,48 @@ def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfi
         outside = np.flatnonzero(folds == fold)
         fitted = _fit(model, _rows(comparison, inside), truth[inside], config)
         held_out[outside] = score_comparison(fitted, _rows(comparison, outside)).similarity
-    after = _quality(held_out, truth, config.duplicate_threshold)
-    if _worth(after, config) < _worth(before, config):
-        return model, TuneReport(**counted, before=before, after=after, applied=False)
-    return _fit(model, comparison, truth, config), TuneReport(**counted, before=before, after=after, applied=True)
+    after = _measure_quality(held_out, truth, config.duplicate_threshold)
+    if _f_score(after, config) < _f_score(before, config):
+        return model, TuneReport(**counts, before=before, after=after, applied=False)
+    return _fit(model, comparison, truth, config), TuneReport(**counts, before=before, after=after, applied=True)
 
 
 def _rows(comparison: Comparison, at: Int64s) -> Comparison:
-    return Comparison(comparison.levels[at], comparison.rarity_bits[at], comparison.astray_bits[at])
+    return Comparison(comparison.levels[at], comparison.frequency_adjustments[at], comparison.cross_field_weights[at])
 
 
 def _folds(comparison: Comparison, truth: npt.NDArray[np.bool_]) -> Int64s:
     """Folds by content, so that the order of the labels does not matter, each with its share of both answers."""
-    order = np.lexsort((*comparison.rarity_bits.T, *comparison.levels.T, truth))
+    order = np.lexsort((*comparison.frequency_adjustments.T, *comparison.levels.T, truth))
     folds = np.empty(len(truth), dtype=np.int64)
     folds[order] = np.arange(len(truth)) % FOLDS
     return folds
 
 
 def _fit(model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_], config: IndexConfig) -> MatchModel:
-    features, offset, rope, places = _design(model, comparison)
+    features, offset, penalties, level_columns = _make_design_matrix(model, comparison)
     target = truth.astype(np.float64)
-    found = np.zeros(features.shape[1])
+    coefficients = np.zeros(features.shape[1])
+    # Newton's method for a logistic regression with ridge penalties, in bits: hence the factors of ln 2.
     for _ in range(ROUNDS):
-        bits = np.clip(offset + features @ found, -40.0, 40.0)
+        bits = np.clip(offset + features @ coefficients, -40.0, 40.0)
         chance = 1.0 / (1.0 + np.exp2(-bits))
-        gradient = features.T @ (target - chance) * _LN2 - rope * found
+        gradient = features.T @ (target - chance) * _LN2 - penalties * coefficients
         spread = np.maximum(chance * (1.0 - chance), 1e-4) * _LN2**2
-        step = np.linalg.solve((features.T * spread) @ features + np.diag(rope), gradient)
-        found += np.clip(step, -2.0, 2.0)
+        step = np.linalg.solve((features.T * spread) @ features + np.diag(penalties), gradient)
+        coefficients += np.clip(step, -2.0, 2.0)
         if np.abs(step).max() < 1e-5:
             break
-    bits = offset + features @ found
-    prior = model.prior_bits + float(found[0]) + _threshold_shift(bits, truth, config)
+    bits = offset + features @ coefficients
+    prior = model.prior_bits + float(coefficients[0]) + _threshold_shift(bits, truth, config)
     fields = []
     count = len(model.fields)
-    scales = np.maximum(1.0 + found[1 : 1 + count], 0.05)
+    scales = np.maximum(1.0 + coefficients[1 : 1 + count], 0.05)
     for number, field in enumerate(model.fields):
-        table = model.tables[number].copy()
-        for column, (owner, level) in enumerate(places, start=1 + count):
+        table = model.level_weights[number].copy()
+        for column, (owner, level) in enumerate(level_columns, start=1 + count):
             if owner == number:
-                table[level] += found[column] / (scales[number] * field.scale)
+                table[level] += coefficients[column] / (scales[number] * field.scale)
         fields.append(
             field.model_copy(
                 update={
@@ -126,21 +128,23 @@ def _fit(model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_]
     return model.model_copy(update={"prior_bits": round(prior, 4), "fields": fields})
 
 
-def _design(model: MatchModel, comparison: Comparison) -> tuple[Floats, Floats, Floats, list[tuple[int, int]]]:
+def _make_design_matrix(
+    model: MatchModel, comparison: Comparison
+) -> tuple[Floats, Floats, Floats, list[tuple[int, int]]]:
     """Columns: prior, a scale for each field, a shift for each level that occurs often enough."""
-    base = evidence(model, comparison)
+    base = match_weights(model, comparison)
     offset = model.prior_bits + base.sum(axis=1)
     columns: list[Floats] = [np.ones(len(base)), *base.T]
-    rope: list[float] = [PRIOR_ROPE, *[SCALE_ROPE] * base.shape[1]]
-    places: list[tuple[int, int]] = []
+    penalties: list[float] = [PRIOR_PENALTY, *[SCALE_PENALTY] * base.shape[1]]
+    level_columns: list[tuple[int, int]] = []
     for number, field in enumerate(model.fields):
         levels, counts = np.unique(comparison.levels[:, number], return_counts=True)
-        for level, held in zip(levels.tolist(), counts.tolist(), strict=True):
-            if level != MISSING and held >= 3:
+        for level, count in zip(levels.tolist(), counts.tolist(), strict=True):
+            if level != MISSING and count >= 3:
                 columns.append((comparison.levels[:, number] == level) * field.weight)
-                rope.append(LEVEL_ROPE)
-                places.append((number, level))
-    return np.stack(columns, axis=1), offset, np.array(rope), places
+                penalties.append(LEVEL_PENALTY)
+                level_columns.append((number, level))
+    return np.stack(columns, axis=1), offset, np.array(penalties), level_columns
 
 
 def _threshold_shift(bits: Floats, truth: npt.NDArray[np.bool_], config: IndexConfig) -> float:
@@ -149,27 +153,27 @@ def _threshold_shift(bits: Floats, truth: npt.NDArray[np.bool_], config: IndexCo
     With clean sources recall counts more: what passes wrongly still has to win the assignment.
     """
     threshold = config.duplicate_threshold
-    wanted = float(np.clip(np.log2(max(threshold, 1e-6) / max(1.0 - threshold, 1e-6)), -MAX_BITS, MAX_BITS))
+    threshold_bits = float(np.clip(np.log2(max(threshold, 1e-6) / max(1.0 - threshold, 1e-6)), -MAX_BITS, MAX_BITS))
     cuts = np.linspace(-6.0, 5.0, 45)
     # Smoothed counts: a pair near the cut counts in part, so that one label cannot drag it along.
-    kept = 1.0 / (1.0 + np.exp2(-(bits[None, :] - cuts[:, None]) * 1.5))
-    hits = (kept * truth).sum(axis=1)
+    passing = 1.0 / (1.0 + np.exp2(-(bits[None, :] - cuts[:, None]) * 1.5))
+    hits = (passing * truth).sum(axis=1)
     recall_weight = CLEAN_RECALL_WEIGHT if config.clean_sources else 1.0
-    f_score = (1.0 + recall_weight) * hits / (kept.sum(axis=1) + recall_weight * truth.sum())
-    return wanted - float(cuts[int(np.argmax(f_score))])
+    f_score = (1.0 + recall_weight) * hits / (passing.sum(axis=1) + recall_weight * truth.sum())
+    return threshold_bits - float(cuts[int(np.argmax(f_score))])
 
 
-def _worth(quality: Quality, config: IndexConfig) -> float:
+def _f_score(quality: Quality, config: IndexConfig) -> float:
     """F1, or with clean sources F with recall in front: one number to tell the better model by."""
     weight = CLEAN_RECALL_WEIGHT if config.clean_sources else 1.0
     bottom = weight * quality.precision + quality.recall
     return (1.0 + weight) * quality.precision * quality.recall / bottom if bottom else 0.0
 
 
-def _quality(similarity: Floats, truth: npt.NDArray[np.bool_], threshold: float) -> Quality:
-    said = similarity >= threshold
-    hits = int((said & truth).sum())
-    precision = hits / int(said.sum()) if said.any() else 1.0
+def _measure_quality(similarity: Floats, truth: npt.NDArray[np.bool_], threshold: float) -> Quality:
+    is_duplicate = similarity >= threshold
+    hits = int((is_duplicate & truth).sum())
+    precision = hits / int(is_duplicate.sum()) if is_duplicate.any() else 1.0
     recall = hits / int(truth.sum()) if truth.any() else 1.0
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return Quality(precision=precision, recall=recall, f1=f1)

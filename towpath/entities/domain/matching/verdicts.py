@@ -83,24 +83,24 @@ def _assign(pairs: Pairs, eligible: Bools, sources: tuple[npt.NDArray[np.int32],
     low, high = np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)
     at = np.flatnonzero(eligible & (sources[0] != sources[1]))
     order = at[np.lexsort((high[at], low[at], -pairs.similarity[at]))]
-    taken: set[tuple[int, int]] = set()
+    assigned: set[tuple[int, int]] = set()
     lefts, rights = pairs.left[order].tolist(), pairs.right[order].tolist()
     of_left, of_right = sources[0][order].tolist(), sources[1][order].tolist()
     for row, left, right, left_source, right_source in zip(
         order.tolist(), lefts, rights, of_left, of_right, strict=True
     ):
-        if (left, right_source) in taken or (right, left_source) in taken:
+        if (left, right_source) in assigned or (right, left_source) in assigned:
             continue
-        taken.add((left, right_source))
-        taken.add((right, left_source))
+        assigned.add((left, right_source))
+        assigned.add((right, left_source))
         verdict[row] = True
     return verdict
 
 
 def _positions(pairs: Pairs) -> tuple[Int64s, tuple[Int64s, Int64s]]:
-    nodes, back = np.unique(np.concatenate([pairs.left, pairs.right]), return_inverse=True)
+    nodes, position_of_end = np.unique(np.concatenate([pairs.left, pairs.right]), return_inverse=True)
     half = len(pairs.left)
-    return nodes, (back[:half], back[half:])
+    return nodes, (position_of_end[:half], position_of_end[half:])
 
 
 class Groups(NamedTuple):
@@ -115,7 +115,7 @@ class Groups(NamedTuple):
     labels: Int64s
 
 
-def groups(pairs: Pairs, verdicts: Bools) -> Groups:
+def cluster(pairs: Pairs, verdicts: Bools) -> Groups:
     """Cluster the entities of the pairs so that one weak link cannot glue two groups.
 
     Average linkage over the evidence of the stored pairs, strongest edge first: a pair that was judged to be no
@@ -127,8 +127,8 @@ def groups(pairs: Pairs, verdicts: Bools) -> Groups:
     support: list[dict[int, tuple[float, int]]] = [{} for _ in nodes]
     bits = np.clip(log_odds(pairs.similarity), -8.0, 8.0)
     value = np.where(verdicts, np.maximum(bits, 0.5), np.minimum(bits - 6.0, -2.0))
-    for one, two, worth in zip(left.tolist(), right.tolist(), value.tolist(), strict=True):
-        support[one][two] = support[two][one] = (worth, 1)
+    for first, second, weight in zip(left.tolist(), right.tolist(), value.tolist(), strict=True):
+        support[first][second] = support[second][first] = (weight, 1)
 
     def find(node: int) -> int:
         while parent[node] != node:
@@ -139,25 +139,25 @@ def groups(pairs: Pairs, verdicts: Bools) -> Groups:
     low, high = np.minimum(left, right), np.maximum(left, right)
     chosen = np.flatnonzero(verdicts)
     order = chosen[np.lexsort((high[chosen], low[chosen], -pairs.similarity[chosen]))]
-    for one, two in zip(left[order].tolist(), right[order].tolist(), strict=True):
-        a, b = find(one), find(two)
+    for first, second in zip(left[order].tolist(), right[order].tolist(), strict=True):
+        a, b = find(first), find(second)
         if a == b:
             continue
-        worth, edges = support[a].get(b, (0.0, 0))
+        weight, edges = support[a].get(b, (0.0, 0))
         # A pair that is not stored is a mild no. Large groups cannot have every pair among the stored candidates,
         # so there it is enough that the members of the smaller group have some links each.
         absent = min(size[a] * size[b] - edges, ABSENT_EACH * min(size[a], size[b]))
-        if worth - ABSENT_BITS * absent <= 0.0:
+        if weight - ABSENT_BITS * absent <= 0.0:
             continue
         if len(support[a]) < len(support[b]):
             a, b = b, a
         parent[b] = a
         size[a] += size[b]
-        for other, (more, count) in support[b].items():
+        for other, (weight_of_b, count) in support[b].items():
             if other == a:
                 continue
-            had, held = support[a].get(other, (0.0, 0))
-            support[a][other] = support[other][a] = (had + more, held + count)
+            weight_of_a, edges_of_a = support[a].get(other, (0.0, 0))
+            support[a][other] = support[other][a] = (weight_of_a + weight_of_b, edges_of_a + count)
             support[other].pop(b, None)
         support[a].pop(b, None)
         support[b] = {}
@@ -167,7 +167,7 @@ def groups(pairs: Pairs, verdicts: Bools) -> Groups:
     return Groups(nodes, smallest[roots])
 
 
-def closing_pairs(found: Groups, pairs: Pairs, verdicts: Bools, largest: int = 400) -> tuple[Int64s, Int64s]:
+def find_closing_pairs(clusters: Groups, pairs: Pairs, verdicts: Bools, largest: int = 400) -> tuple[Int64s, Int64s]:
     """Pairs inside a group that are no duplicates yet, most of them never compared.
 
     An entity keeps its best candidates only, so a group of many copies is held together by a part of its pairs.
@@ -177,18 +177,18 @@ def closing_pairs(found: Groups, pairs: Pairs, verdicts: Bools, largest: int = 4
     Returns:
         Uids of both sides, the smaller left, in rising order of left, then right.
     """
-    order = np.lexsort((found.uids, found.labels))
-    labels, members = found.labels[order], found.uids[order]
+    order = np.lexsort((clusters.uids, clusters.labels))
+    labels, members = clusters.labels[order], clusters.uids[order]
     starts = np.flatnonzero(np.concatenate([[True], labels[1:] != labels[:-1]])) if len(labels) else np.empty(0, int)
     sizes = np.diff(np.append(starts, len(labels)))
     low, high = np.minimum(pairs.left, pairs.right)[verdicts], np.maximum(pairs.left, pairs.right)[verdicts]
-    seen = set(zip(low.tolist(), high.tolist(), strict=True))
+    known_duplicates = set(zip(low.tolist(), high.tolist(), strict=True))
     closing: list[tuple[int, int]] = []
     for start, count in zip(starts.tolist(), sizes.tolist(), strict=True):
         if not 2 < count <= largest:
             continue
         group = members[start : start + count].tolist()
-        closing.extend(pair for pair in combinations(group, 2) if pair not in seen)
+        closing.extend(pair for pair in combinations(group, 2) if pair not in known_duplicates)
     closing.sort()
     flat = np.array(closing, dtype=np.int64).reshape(-1, 2)
     return flat[:, 0].copy(), flat[:, 1].copy()

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from tests.support.console.site import Site, running_site, who
+from tests.support.console.site import Site, who
 from tests.support.extraction import SCHEMA, note_pdf, send
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
@@ -19,8 +19,6 @@ from towpath.extraction.service.document_cache import DocumentCache
 from towpath.extraction.types import EXTRACTION
 from towpath.jobs.types import JobRef
 from towpath.worker import Parts
-
-__all__ = ["running_site"]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.console.site import Site, begin, keep, make_answered, make_question, running_site, who
+from tests.support.console.site import Site, begin, keep, make_answered, make_question, who
 from towpath.ai.semantic_types import Content
 from towpath.ai.service import agent_context
 from towpath.ai.service.agent_context import AgentContext
@@ -22,11 +22,9 @@ from towpath.ai.types import ActionType, StoredAction
 from towpath.db.engine import Connection, Database
 from towpath.jobs.patience import Patience
 from towpath.llm import LanguageModels
-from towpath.llm.paid import Asker
+from towpath.llm.gateway import LlmGateway
 from towpath.net.http import GuardedClient
 from towpath.secrets.vault import Vault
-
-__all__ = ["running_site"]
 
 
 def _context(database: Database, running_site: Site) -> AgentContext:
@@ -35,9 +33,9 @@ def _context(database: Database, running_site: Site) -> AgentContext:
     async def no_local_model() -> str:
         raise AssertionError("this test asks no model")
 
-    asker = Asker(database, LanguageModels(settings.llm, no_local_model), Patience(database, seconds=1))
+    llm_gateway = LlmGateway(database, LanguageModels(settings.llm, no_local_model), Patience(database, seconds=1))
     guard = GuardedClient(most_bytes=1, seconds=1)
-    return AgentContext(database, asker, Vault([]), guard=guard, root=None, seconds=1)
+    return AgentContext(database, llm_gateway, Vault([]), guard=guard, root=None, seconds=1)
 
 
 def _action(number: int, kind: ActionType = ActionType.PICK_TOPIC) -> StoredAction:

@@ -1,7 +1,7 @@
 """A question to a language model that is paid for once: the answer is kept before anything else is done with it.
 
-A model that does not answer now is waited for (`_patience`): who asks lets a retryable error through to Temporal, and
-takes any other as the answer that there is none.
+A model that does not answer now is waited for (`towpath.jobs.patience`): the caller lets a retryable error through to
+Temporal, and takes any other as the answer that there is none.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from towpath.llm.store.attachments import get_attachments
 from towpath.llm.types import Answer, ImagePart, Prompt
 
 
-class Asker:
-    """Asks through the store of paid answers.
+class LlmGateway:
+    """Asks language models through the store of paid answers.
 
     Args:
         database: Where answers are kept.
@@ -35,7 +35,7 @@ class Asker:
 
     @property
     def catalog(self) -> Catalog:
-        """What is known of the models."""
+        """Return what is known of the models."""
         return self._models.catalog
 
     async def ask(
@@ -68,7 +68,7 @@ class Asker:
         return answer
 
     async def sources(self, organization: str, ids: Sequence[UUID]) -> tuple[list[str], list[ImagePart]]:
-        """The texts and the images of attachments."""
+        """Load the texts and the images of attachments."""
         attachments = await get_attachments(self._database, organization, ids)
         texts = [f"{row.filename}\n{row.content}" for row in attachments if row.mode == "text"]
         images = [

@@ -1,0 +1,78 @@
+"""Records and saved schemas as the enrichment API shows them, ready for JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from towpath.enrichment.domain.content import Content, input_contract
+from towpath.enrichment.store.tables import RecordRow, SchemaRow, SchemaVersionRow
+
+EXPERTISE_MEMBERS = ("key", "name", "success", "cost_usd", "input_tokens", "output_tokens")
+
+
+def record_row_view(row: RecordRow) -> dict[str, Any]:
+    """Return a record as lists show it."""
+    return {
+        "id": str(row.id),
+        "type": row.type,
+        "success": row.success,
+        "partial_success": row.partial_success,
+        "entity_id": str(row.entity_id),
+        "entity_name": row.entity_name,
+        "model_composite_key": row.model_composite_key,
+        "schema_id": row.schema_id and str(row.schema_id),
+        "job_id": row.job_id and str(row.job_id),
+        "entity_index": row.entity_index,
+        "strategy": row.strategy,
+        "origin": row.origin,
+        "cost_usd": row.cost_usd,
+        "input_tokens": row.input_tokens,
+        "output_tokens": row.output_tokens,
+        "processing_time_ms": row.processing_time_ms,
+        "error_message": row.error_message,
+        "created_at": row.created_at,
+        "is_deleted": row.deleted_at is not None,
+    }
+
+
+def record_view(row: RecordRow) -> dict[str, Any]:
+    """Return a record with its structured output, the entity it was made of, and the origin of each fused field."""
+    fusion = row.fusion or {}
+    return {
+        **record_row_view(row),
+        "structured_output": row.structured_output,
+        "entity_input_data": row.entity_input_data,
+        "schema_version": row.schema_version,
+        "languages": row.languages,
+        "prompts": [{member: expertise.get(member) for member in EXPERTISE_MEMBERS} for expertise in row.expertises],
+        "expertise_breakdown": row.expertises,
+        "validation_errors": row.validation_errors,
+        "fusion_sources": None if row.fusion_sources is None else [str(source) for source in row.fusion_sources],
+        "fusion_method": fusion.get("method"),
+        "conflict_report": fusion.get("report"),
+        "provenance": fusion.get("provenance"),
+    }
+
+
+def schema_row_view(row: SchemaRow) -> dict[str, Any]:
+    """Return a saved schema as lists show it."""
+    return {
+        "id": str(row.id),
+        "name": row.name,
+        "tags": row.tags,
+        "is_pinned": row.is_pinned,
+        "property_count": row.property_count,
+        "version": row.version,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+
+
+def schema_view(row: SchemaRow, content: Content) -> dict[str, Any]:
+    """Return a saved schema with its content and what an entity must bring."""
+    return {**schema_row_view(row), "schema_content": content, "input_contract": input_contract(content)}
+
+
+def schema_version_view(row: SchemaVersionRow) -> dict[str, Any]:
+    """Return what a schema was at one time."""
+    return {"version": row.version, "schema_content": row.content, "created_at": row.created_at}
