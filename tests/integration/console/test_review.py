@@ -160,7 +160,7 @@ async def test_the_queue_leads_through_what_waits_the_oldest_first(running_site:
 async def test_a_queue_longer_than_a_page_begins_at_its_end(
     running_site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("towpath.api.console.review.QUEUE_PAGE", 2)
+    monkeypatch.setattr("towpath.extraction.service.reviews.SEARCH_PAGE", 2)
     org = running_site.organization()
     made = [await make_extraction(database, who(org)) for _ in range(5)]
     browser = by_key(running_site, org)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
 from towpath.core.checks import Checks
 from towpath.core.errors import ModelError
@@ -67,7 +69,9 @@ async def test_a_job_reads_its_source_files_once(database: Database) -> None:
     for attempt in (1, 2):
         # Nobody answers there: the provider is waited for, and the page is tried again.
         with pytest.raises(ModelError) as raised:
-            await runs.enrich_page(PageTask(ref=ref, page=plan.pages[0], pages=1), attempt=attempt)
+            await ActivityEnvironment().run(
+                partial(runs.enrich_page, PageTask(ref=ref, page=plan.pages[0], pages=1), attempt=attempt)
+            )
         assert raised.value.retryable
     await models.close()
 

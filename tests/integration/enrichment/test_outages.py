@@ -108,7 +108,7 @@ class Waiting:
             organization=DEFAULT_ORGANIZATION,
             kind=BATCH_ENRICHMENT,
             total=entities,
-            params={"plan": plan.model_dump(mode="json")},
+            params={"schema": "Lamp", "schema_name": "Lamp", "plan": plan.model_dump(mode="json")},
         )
         items = [
             StagedItem(raw=orjson.dumps({"index": place, "data": {"name": f"Lamps {job.id} {place}"}}), uid=place + 1)

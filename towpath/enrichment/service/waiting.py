@@ -20,7 +20,7 @@ from towpath.core.errors import (
 )
 from towpath.db.engine import Database
 from towpath.enrichment.bodies import SyncBody
-from towpath.enrichment.params import EnrichmentParams
+from towpath.enrichment.params import TypeCheckParams
 from towpath.enrichment.service.results import EntityResults, job_result, results_of_single, single_result
 from towpath.enrichment.store.records import load_job_records
 from towpath.enrichment.store.tables import RecordRow
@@ -90,7 +90,7 @@ async def wait_for_enrichment(
                 news.clear()
     if _is_held(job):
         await cancel(organization, job_id)
-        classification = params_of(job, EnrichmentParams).classification
+        classification = params_of(job, TypeCheckParams).classification
         assert classification is not None, "a job is held after the check of its type"
         raise WrongTypeError(
             f"the entity is no {classification.expected_type}: {classification.reasoning}",
@@ -140,7 +140,7 @@ async def wait_for_merge(
 
 
 def _is_held(job: JobRow) -> bool:
-    return job.state is JobState.PAUSED and params_of(job, EnrichmentParams).classification is not None
+    return job.state is JobState.PAUSED and params_of(job, TypeCheckParams).classification is not None
 
 
 def _error_of(job: JobRow, rows: list[RecordRow]) -> TowpathError:

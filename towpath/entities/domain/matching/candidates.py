@@ -159,10 +159,10 @@ class CandidateIndex:
         self._uids = uids
         self._n = n
         self._source_of = source_of
-        ones = np.ones(len(columns), dtype=np.int32)
+        unit_weights = np.ones(len(columns), dtype=np.int32)
         index_type = np.int32 if len(columns) < 2**31 else np.int64
         self._postings = sparse.csr_matrix(
-            (ones, columns, starts.astype(index_type)), shape=(len(keys), max(len(uids), 1))
+            (unit_weights, columns, starts.astype(index_type)), shape=(len(keys), max(len(uids), 1))
         )
         self._by_source: dict[int, sparse.csr_matrix] = {}
 
