@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from tests.support.waiting import eventually
 from towpath.ai.databases import Database, open_database
+from towpath.ai.databases.duck import DuckDatabase
 from towpath.ai.databases.postgres import read_url
 from towpath.ai.databases.types import DatabaseConfig, DatabaseKind, ForeignKey, Limits
 from towpath.ai.domain.semantics.compile import Dialect, compile_query
@@ -146,6 +147,7 @@ async def test_a_caller_that_leaves_ends_its_query(tmp_path: Path, guard: Guarde
     slow = "SELECT sum(a.range * b.range % 7) FROM range(1000000) a, range(1000000) b"
     task = asyncio.create_task(database.run(slow, {}, Limits(seconds=300)))
     # Also one that leaves before the database has begun.
+    assert isinstance(database, DuckDatabase)
     await eventually(database._lock.locked, "query")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -53,7 +53,7 @@ async def test_the_layers_of_a_model_are_parsed_once_for_all_iterations(
     content = {"views": views, "topics": {"shipments": {"base_view": "shipments"}}}
     await change_model(database, tenant, model_id, {"content": content})
     parsed: list[Mapping[str, Any]] = []
-    parse = models.read_model
+    parse = models.read_model  # type: ignore[attr-defined]
 
     def counted(merged: Mapping[str, Any]) -> Content:
         parsed.append(merged)

@@ -16,7 +16,7 @@ from towpath.enrichment.bodies import SingleBody
 from towpath.enrichment.service.runs import EnrichmentRuns
 from towpath.enrichment.service.starts import EnrichmentParts, create_job, draft_single
 from towpath.jobs.patience import Patience
-from towpath.jobs.store.starts import ref_of
+from towpath.jobs.rows import ref_of
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import PageTask
 from towpath.llm import LanguageModels

@@ -118,11 +118,11 @@ def _add_parts(app: FastAPI, case: Showcase) -> None:
         found = find_last_drawable([case.turn(job_id)])
         if found is None:
             return Response(status_code=422)
-        action, wanted = found
+        action, requested = found
         width, height = (420, 380) if narrow else (800, 480)
         rows = read_rows(action.columns, action.csv or "")
         spec = build_chart_spec(
-            action.columns, rows, wanted=wanted, title=action.title, width=width, height=height, dark=dark
+            action.columns, rows, requested=requested, title=action.title, width=width, height=height, dark=dark
         )
         if kind == "png":
             return Response(render_png(spec), media_type="image/png")

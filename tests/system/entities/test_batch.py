@@ -350,7 +350,8 @@ def test_a_dropped_index_fails_its_batch_clearly(org: Organization) -> None:
     org.call("POST", f"/v1/jobs/{job_id}/pause")
 
     org.call("DELETE", "/v1/indexes/people", 204)
-    org.call("POST", f"/v1/jobs/{job_id}/continue")
+    # A chunk that was under way when the job was paused may have met the drop, and ended the job, before this.
+    assert org.http.post(f"/v1/jobs/{job_id}/continue").status_code in {200, 409}
 
     job = org.until(job_id)
     assert (job["state"], job["error"]["code"]) == ("FAILED", "INDEX_DROPPED")

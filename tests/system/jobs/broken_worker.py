@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from towpath import worker
 from towpath.activities.interceptor import ActivityGuard
 from towpath.core.queues import Queue
-from towpath.enrichment import pipeline
-from towpath.entities.service import indexing
+from towpath.enrichment.domain.runs import assemble_result
+from towpath.entities.domain.parsing import make_draft
 from towpath.runtime.settings import get_settings
-from towpath.vectors.service import chunks
+from towpath.vectors.domain.items import payload_text
 
 FILE = "TOWPATH_BREAK_FILE"
 
@@ -76,10 +77,23 @@ def poisoned(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+POISONED = (make_draft, payload_text, assemble_result)
+"""What works on one item, in an activity that serves many: named here, so that a new name breaks the import."""
+
+
+def poison_everywhere(function: Callable[..., Any]) -> None:
+    """Put the poisoned function wherever a module of ours has imported it."""
+    bad = poisoned(function)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("towpath."):
+            for attribute, value in list(vars(module).items()):
+                if value is function:
+                    setattr(module, attribute, bad)
+
+
 if __name__ == "__main__":
-    indexing.make_draft = poisoned(indexing.make_draft)  # type: ignore[assignment]
-    chunks.payload_text = poisoned(chunks.payload_text)  # type: ignore[assignment]
-    pipeline.assemble = poisoned(pipeline.assemble)  # type: ignore[assignment]
-    worker.ActivityGuard = BreakingGuard  # type: ignore[misc]
+    for function in POISONED:
+        poison_everywhere(function)
+    worker.ActivityGuard = BreakingGuard  # type: ignore[misc, attr-defined]
     logging.basicConfig(level="INFO", format="%(levelname)s %(name)s %(message)s")
     asyncio.run(worker.serve(get_settings(), list(Queue)))
