@@ -104,9 +104,9 @@ def errors() -> str:
             carriers.setdefault(error.default_code, set()).add((error.status, error.retryable))
     rows = []
     for code in ErrorCode:
-        pairs = sorted(carriers.get(code, set()))
-        statuses = dict.fromkeys([*(str(status) for status, _ in pairs), *meanings.STATUSES.get(code.value, ())])
-        retry = "yes" if any(retryable for _, retryable in pairs) else ""
+        raised = sorted(carriers.get(code, set()))
+        statuses = dict.fromkeys([*(str(status) for status, _ in raised), *meanings.STATUSES.get(code.value, ())])
+        retry = "yes" if any(retryable for _, retryable in raised) else ""
         rows.append((_code(code.value), ", ".join(statuses), retry, meanings.CODES[code.value]))
     return table(("Code", "Status", "Retry", "Meaning"), rows)
 
@@ -198,12 +198,13 @@ def settings() -> str:
     )
     parts = []
     for title, names in meanings.SETTINGS.items():
-        fields = ((name, Settings.model_fields[name]) for name in names)
-        rows = [
-            (_code(f"TOWPATH_{name.upper()}"), _default(name, field), field.description or "") for name, field in fields
-        ]
+        rows = [_setting(name, Settings.model_fields[name]) for name in names]
         parts += [f"## {title}", table(("Variable", "Default", "Meaning"), rows)]
     return "\n\n".join(parts)
+
+
+def _setting(name: str, field: FieldInfo) -> tuple[str, str, str]:
+    return _code(f"TOWPATH_{name.upper()}"), _default(name, field), field.description or ""
 
 
 def _default(name: str, field: FieldInfo) -> str:

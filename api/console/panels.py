@@ -32,7 +32,7 @@ from towpath.jobs.params import params_of
 from towpath.jobs.store.tables import JobRow
 from towpath.vectors.types import VECTOR_DELETION, VECTOR_UPSERTION
 
-NO_SCHEMA = "No schema was given: the document was read, and no fields were taken out."
+NO_SCHEMA = "No schema was given: the document was read, but no fields were extracted."
 
 
 @dataclass(frozen=True, slots=True)

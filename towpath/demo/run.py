@@ -30,11 +30,11 @@ def run_demo(url: str, key: str, kill_worker: Callable[[], int], console: Consol
     Returns:
         F1 against the ground truth.
     """
-    console.rule("[bold]Towpath: find the duplicates among 5,000 persons")
+    console.rule("[bold]Towpath: find the duplicates among 5,000 people")
     persons = febrl3()
     console.print(
         f"FEBRL 3: {len(persons.entities):,} records with typing errors, {len(persons.pairs):,} true pairs."
-        " No labels, no tuning: field names and types are all that the index is told."
+        " No labels, no tuning: the index knows only the names and types of the fields."
     )
     towpath = Towpath(url, key)
     if any(index["indexName"] == INDEX for index in towpath.call("GET", "/v1/indexes")["indexes"]):

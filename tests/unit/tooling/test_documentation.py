@@ -74,6 +74,23 @@ def test_every_step_of_the_walks_is_where_the_architecture_says() -> None:
     assert lost == []
 
 
+@pytest.mark.parametrize(
+    ("walk", "most"),
+    [
+        ("From an entity to its duplicates", 33),
+        ("From an enrichment to its record and its stream", 30),
+        ("From a document to its review", 30),
+        ("From a question to its webhook", 26),
+    ],
+)
+def test_a_walk_stays_short(walk: str, most: int) -> None:
+    """Two thirds of the hops that each had before features became rooms."""
+    page = (FOLDER / "explanation" / "architecture.md").read_text()
+    section = page.partition(f"### {walk}\n")[2].partition("\n#")[0]
+
+    assert 10 < len(STEP.findall(section)) <= most
+
+
 def test_generated_blocks_are_up_to_date() -> None:
     stale = [str(path.relative_to(ROOT)) for path in stale_pages()]
 
