@@ -101,7 +101,7 @@ def test_facade_worker_and_command_line_load_nothing_optional() -> None:
 
 
 def test_the_command_line_shows_its_help() -> None:
-    assert "Start everything and stay" in output(
+    assert "Start Postgres, Temporal with its UI" in output(
         set(Extra), "sys.argv = ['towpath', '--help']; from towpath.cli import main; main()"
     )
 
