@@ -18,7 +18,7 @@ from typer.cli import get_docs_for_click
 
 from docs import meanings
 from docs.permissions import collect_permissions, render_table
-from towpath.ai.types import DELIVER, to_ai_state
+from towpath.ai.types import to_ai_state
 from towpath.api.app import create_app
 from towpath.cli import app as command_line
 from towpath.core.errors import ErrorCode, TowpathError
@@ -27,7 +27,7 @@ from towpath.enrichment.types import LlmEvent
 from towpath.entities.types import BATCH_STATUS
 from towpath.features import register_features
 from towpath.jobs.registry import job_types
-from towpath.jobs.types import EventType, JobState, ReviewStatus, job_status
+from towpath.jobs.types import DELIVER, EventType, JobState, ReviewStatus, job_status
 from towpath.runtime.settings import Settings
 from towpath.vectors.types import task_status
 from towpath.webhooks.types import DeliveryState, WebhookEvent
