@@ -4,7 +4,7 @@ The product's own are listed here. A feature of another package is named by an e
 `towpath.features`, in one line of that package's `pyproject.toml`:
 
     [project.entry-points."towpath.features"]
-    parcels = "parcels:FEATURE"
+    word_count = "word_count:FEATURE"
 """
 
 from __future__ import annotations
