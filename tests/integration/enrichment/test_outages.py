@@ -20,6 +20,7 @@ from tests.support.builders import providers
 from tests.support.llm_server import Fault, LlmServer
 from tests.support.skipping import skipping
 from towpath.accounts.types import DEFAULT_ORGANIZATION
+from towpath.core.imports import import_beside_loop
 from towpath.core.queues import Queue
 from towpath.db.engine import Database
 from towpath.enrichment.domain.schema import read_content
@@ -30,6 +31,7 @@ from towpath.jobs.store.event_log import read_events
 from towpath.jobs.store.staging import StagedItem, read_failures, stage_page
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobEvent, JobInput, JobOutcome, JobRef, JobState
+from towpath.llm.models import MODULES, SDKS
 from towpath.runtime.settings import Settings
 from towpath.workflows.enrichment import BatchEnrichmentWorkflow
 
@@ -125,6 +127,9 @@ class Waiting:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server(database: Database, loopback: LlmServer) -> AsyncIterator[Waiting]:
+    # The first import of the SDKs takes seconds beside other work, and a heartbeat may be late: the first attempt would be
+    # given up before it is answered, and what is counted here are answers of the provider.
+    await import_beside_loop(*MODULES, *SDKS.values())
     settings = Settings(database_url=database.url, encryption_keys="x", llm_providers=providers(loopback.url))
     made: list[Waiting] = []
     async with skipping(database, settings, Queue.ENGINE, Queue.LLM, clock=lambda: made[0].now()) as (
