@@ -127,8 +127,8 @@ class Waiting:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server(database: Database, loopback: LlmServer) -> AsyncIterator[Waiting]:
-    # The first import of the SDKs takes seconds beside other work, and a heartbeat may be late: the first attempt would be
-    # given up before it is answered, and what is counted here are answers of the provider.
+    # The first import of the SDKs takes seconds beside other work, and a heartbeat may be late: the first attempt would
+    # be given up before it is answered, and what is counted here are answers of the provider.
     await import_beside_loop(*MODULES, *SDKS.values())
     settings = Settings(database_url=database.url, encryption_keys="x", llm_providers=providers(loopback.url))
     made: list[Waiting] = []
