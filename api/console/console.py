@@ -17,8 +17,6 @@ from towpath.api.console.visitors import SignInNeededError, Visitor, read_visito
 from towpath.api.http.auth import assert_allowed
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import ForbiddenError, NotFoundError, TowpathError, UnauthorizedError
-from towpath.jobs.lists import JobFilter
-from towpath.jobs.types import ReviewStatus
 
 PART = "fragment"
 """The query parameter by which the script asks for a part of a page instead of the page."""
@@ -90,11 +88,6 @@ def check_editor(visitor: Visitor, request: Request, form: Mapping[str, str], ro
     """
     visitor.check(request, form)
     assert_allowed(visitor.caller, role, Scope.WRITE)
-
-
-def pending_reviews(visitor: Visitor) -> JobFilter:
-    """Return the filter of the jobs whose review the visitor could decide."""
-    return JobFilter(review_statuses=[ReviewStatus.PENDING], user_id=visitor.user_id)
 
 
 async def load_reader(state: AppState, visitor: Visitor) -> Reader:

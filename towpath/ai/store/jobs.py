@@ -41,12 +41,11 @@ async def create_ai_job(connection: Connection, job: JobRow, thread: Conversatio
         ),
     )  # fmt: skip
     try:
-        await create_job(connection, job, most=most)
+        await create_call(connection, job, most=most)
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name != "jobs_one_active":
             raise
         raise ConflictError(ACTIVE_ALREADY) from error
-    await connection.execute("INSERT INTO ai_jobs (job_id) VALUES (%s)", (job.id,))
 
 
 async def prepare_restart(connection: Connection, job: JobRow) -> None:

@@ -27,7 +27,7 @@ from towpath.jobs.faults import judge_item_failure
 from towpath.jobs.pages import record_page
 from towpath.jobs.params import load_params, params_of
 from towpath.jobs.store import jobs as job_store
-from towpath.jobs.store.events import find_event
+from towpath.jobs.store.event_log import find_event
 from towpath.jobs.store.staging import Page, Retake, add_failures, load_page, plan_pages, save_outcomes
 from towpath.jobs.types import EventType, FailedItem, JobRef, PagePlan, PageTask, Progress
 

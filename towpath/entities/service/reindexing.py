@@ -27,7 +27,6 @@ from towpath.entities.store.generations import (
     find_stale,
     read_bodies,
     read_share,
-    start_counting,
 )
 from towpath.entities.store.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
 from towpath.entities.store.records import Stored, delete_entity, write_drafts
@@ -75,7 +74,7 @@ class Reindexing:
             )
             if building is None:
                 raise JobFaultError(f"another re-index of {live.name} is running", code=ErrorCode.CONFLICT)
-            await start_counting(connection, ref, total=live.entities)
+            await job_store.reset_counts(connection, ref, total=live.entities, params={"attempt": ref.attempt})
             return ReindexPlan(shares=self._count_shares(live))
 
     def _count_shares(self, live: Index) -> int:

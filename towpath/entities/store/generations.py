@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from towpath.core.errors import NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.store.indexes import Index, generation
-from towpath.jobs.types import JobRef
 
 LOWEST, SPAN = -(1 << 63), 1 << 64
 
@@ -34,18 +33,6 @@ async def find_building(connection: Connection, organization: str, name: str) ->
         return await generation(connection, row[0])
     except NotFoundError:
         return None
-
-
-async def start_counting(connection: Connection, ref: JobRef, *, total: int) -> None:
-    """Let a re-index count from nothing, and note the attempt that builds the generation."""
-    await connection.execute(
-        """
-        UPDATE jobs SET total = %s, processed = 0, succeeded = 0, failed = 0, skipped = 0, fraction = 0,
-               params = params || jsonb_build_object('attempt', %s::int)
-        WHERE id = %s
-        """,
-        (total, ref.attempt, ref.job_id),
-    )
 
 
 async def discard_building(connection: Connection, building: Index) -> None:

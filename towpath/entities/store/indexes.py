@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.types import IndexConfig
+from towpath.jobs.store.jobs import is_open
 
 _COLUMNS = """
     i.index_no, i.organization, i.name, i.state, i.config, i.dynamic, i.model_version, i.model_entities,
@@ -220,12 +221,7 @@ async def mark_reindexing(connection: Connection, index: Index, job_id: UUID) ->
 
 async def is_rebuilding(connection: Connection, index: Index) -> bool:
     """Say whether a job that rebuilds the index is in flight."""
-    if index.reindex_job is None:
-        return False
-    selected = await connection.execute(
-        "SELECT 1 FROM jobs WHERE id = %s AND state IN ('PENDING', 'RUNNING', 'PAUSED')", (index.reindex_job,)
-    )
-    return await selected.fetchone() is not None
+    return index.reindex_job is not None and await is_open(connection, index.reindex_job)
 
 
 async def drop_index(connection: Connection, index: Index) -> None:

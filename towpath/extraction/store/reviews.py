@@ -10,6 +10,7 @@ from psycopg.types.json import Json
 
 from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection, Database
+from towpath.extraction.store.jobs import get_review_status
 from towpath.extraction.types import Annotation, Change, ReviewNote
 from towpath.jobs.store.jobs import ACTIVE
 from towpath.jobs.types import ReviewStatus
@@ -60,8 +61,7 @@ async def decide(
 
 async def withdraw(connection: Connection, job_id: UUID, *, by: UUID | None) -> None:
     """Withdraw a pending review with its cancelled job."""
-    cursor = await connection.execute("SELECT review_status FROM jobs WHERE id = %s", (job_id,))
-    if (await cursor.fetchone() or (None,))[0] == ReviewStatus.PENDING:
+    if await get_review_status(connection, job_id) is ReviewStatus.PENDING:
         await decide(connection, job_id, ReviewStatus.CANCELLED, by=by, comment="the job was cancelled")
 
 

@@ -12,6 +12,7 @@ from towpath.db.engine import Connection, Database
 from towpath.jobs.hooks import find_queued_deliveries, queue_deliveries
 from towpath.jobs.rows import error_of, progress_of
 from towpath.jobs.store.control import set_next_attempt
+from towpath.jobs.store.event_log import find_event
 from towpath.jobs.store.jobs import append_event, lock_job
 from towpath.jobs.store.starts import start_of
 from towpath.jobs.store.tables import JobRow
@@ -64,14 +65,11 @@ async def finish_job(database: Database, finish: Finish, *, full: bool = False) 
 
 
 async def _end_of_attempt(connection: Connection, ref: JobRef) -> tuple[JobState, JobError | None]:
-    cursor = await connection.execute(
-        "SELECT data FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, f"{ref.attempt}:end")
-    )
-    row = await cursor.fetchone()
-    if row is None:
+    end = await find_event(connection, ref.job_id, f"{ref.attempt}:end")
+    if end is None:
         return JobState.CANCELLED, JobError(code=ErrorCode.CANCELLED, message=STOPPED)
-    error = row[0].get("error")
-    return JobState(row[0]["state"]), None if error is None else JobError.model_validate(error)
+    error = end.get("error")
+    return JobState(end["state"]), None if error is None else JobError.model_validate(error)
 
 
 async def end_job(connection: Connection, job: JobRow, finish: Finish) -> dict[str, Any] | None:

@@ -57,8 +57,8 @@ async def read_last_value(database: Database, job_id: UUID, name: str) -> str | 
     return row[0] if row else None
 
 
-async def read_event_data(connection: Connection, job_id: UUID, key: str) -> dict[str, Any] | None:
-    """Read the data of a job's event with a key; None: it was not written yet."""
+async def find_event(connection: Connection, job_id: UUID, key: str) -> dict[str, Any] | None:
+    """Return what an event says; None: no event with that key was written."""
     cursor = await connection.execute("SELECT data FROM job_events WHERE job_id = %s AND key = %s", (job_id, key))
     row = await cursor.fetchone()
     return row[0] if row else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from psycopg.types.json import Json
 
@@ -79,13 +78,6 @@ async def append_run_event(
         await append_event(connection, ref.job_id, event, data, key=f"{ref.attempt}:{key}")
 
 
-async def find_event(connection: Connection, job_id: UUID, key: str) -> dict[str, Any] | None:
-    """Return what an event says; None: no event with that key was written."""
-    selected = await connection.execute("SELECT data FROM job_events WHERE job_id = %s AND key = %s", (job_id, key))
-    row = await selected.fetchone()
-    return row[0] if row else None
-
-
 async def hold_job(database: Database, hold: Hold) -> bool:
     """Show a job as waiting for a person. One that was continued, or whose review was decided, stays as it is.
 
@@ -94,10 +86,7 @@ async def hold_job(database: Database, hold: Hold) -> bool:
     """
     ref = hold.ref
     async with database.transaction() as connection:
-        known = await connection.execute(
-            "SELECT 1 FROM job_events WHERE job_id = %s AND key = %s", (ref.job_id, f"{ref.attempt}:{hold.event.key}")
-        )
-        if await known.fetchone() is None:
+        if not await find_written_keys(connection, ref.job_id, [f"{ref.attempt}:{hold.event.key}"]):
             held = await connection.execute(
                 "UPDATE jobs SET state = 'PAUSED' WHERE id = %s AND attempt = %s AND NOT cancelling"
                 " AND coalesce(review_status, 'PENDING') = 'PENDING'",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
 from sqlmodel import col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from towpath.core.errors import ErrorCode, NotFoundError
 from towpath.db.engine import Connection, Database
+from towpath.jobs.rows import ref_of
+from towpath.jobs.store.jobs import merge_params
 from towpath.jobs.store.staging import Retake, has_unfinished_items, plan_pages
 from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import FailedItem, JobState
@@ -65,9 +66,7 @@ async def prepare_restart(connection: Connection, job: JobRow, scope: Scope = Sc
     await plan_pages(connection, job.id, retake=Retake.ALL if everything else Retake.FAILED)
     if everything:
         order = await next_order(connection)
-        await connection.execute(
-            "UPDATE jobs SET params = params || %s WHERE id = %s", (Jsonb({"order": order}), job.id)
-        )
+        await merge_params(connection, ref_of(job), {"order": order})
 
 
 async def list_tasks(
