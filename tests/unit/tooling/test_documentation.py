@@ -15,6 +15,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *FOLDER.rglob("*.md")])
 LINK = re.compile(r"(?<!`)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
 STEP = re.compile(r"^\| \d+ \| `(?P<name>[\w.]+)` \| `(?P<file>[\w/.]+)` \|", re.MULTILINE)
+WAIT = re.compile(r"^ *until curl .*$", re.MULTILINE)
+END_STATE = re.compile(r"""grep -qE '"(status|state)":"\(\w+(\|\w+)+\)"'""")
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 
 
@@ -95,3 +97,9 @@ def test_generated_blocks_are_up_to_date() -> None:
     stale = [str(path.relative_to(ROOT)) for path in stale_pages()]
 
     assert stale == [], f"run `{COMMAND}`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_who_waits_for_a_job_waits_for_an_end_of_it(page: Path) -> None:
+    """A lone word as `"failed"` stands in every answer, for it names a count as well; and a job may end badly."""
+    assert [loop[0] for loop in WAIT.finditer(page.read_text()) if not END_STATE.search(loop[0])] == []
