@@ -7,7 +7,6 @@ in this process's memory (for a chunk of a large job); both give the same ones, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +15,8 @@ import numpy.typing as npt
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import DF_CAP, CandidateIndex, CandidateIndexBuilder
 from towpath.entities.store.indexes import Index, generation
-from towpath.entities.store.postings import decode_postings, read_postings, read_sources, stream_postings
-from towpath.entities.store.records import Stored
+from towpath.entities.store.postings import read_postings, read_sources, stream_keys
+from towpath.entities.store.records import StoredEntities
 from towpath.jobs.types import JobRef
 
 Int64s = npt.NDArray[np.int64]
@@ -46,35 +45,29 @@ class LoadedPostings:
     index: CandidateIndex
     sources: dict[str, int]
 
-    def find(self, queries: Sequence[Stored]) -> Candidates:
+    def find(self, queries: StoredEntities) -> Candidates:
         """Look for the candidates of some entities."""
-        uids = np.array([query.uid for query in queries], dtype=np.int64)
         source_numbers = None
         if self.sources:
-            numbers = [self.sources.get(query.source, -1) if query.source else -1 for query in queries]
+            numbers = [self.sources.get(source, -1) if source else -1 for source in queries.sources]
             source_numbers = np.array(numbers, dtype=np.int32)
-        top = self.index.top(uids, [query.keys for query in queries], source_numbers)
-        return Candidates(query=uids[top.rows], candidate=top.uids)
+        top = self.index.top(queries.uids, queries.keys, source_numbers)
+        return Candidates(query=queries.uids[top.rows], candidate=top.uids)
 
 
 async def load_postings(database: Database, index: Index) -> LoadedPostings:
-    """Read the useful postings of a generation into memory, in key order, as a stream.
+    """Read the keys of a generation into memory, as a stream, and keep the useful ones.
 
-    Only keys that at least two and at most `DF_CAP` entities share are kept, so that memory stays far below the
-    postings' size.
+    These are the keys that at least two and at most `DF_CAP` entities share.
     """
     builder = CandidateIndexBuilder()
     async with database.transaction() as connection:
         entities = (await generation(connection, index.index_no)).entities
         sources = await _number_sources(connection, index, None)
-        async for block in stream_postings(connection, index.index_no):
-            await asyncio.to_thread(_add_block, builder, block)
+        async for uids, keys in stream_keys(connection, index.index_no):
+            await asyncio.to_thread(builder.add, uids, keys)
     candidate_index = await asyncio.to_thread(builder.finish, entities, sources.by_uid)
     return LoadedPostings(candidate_index, sources.numbers)
-
-
-def _add_block(builder: CandidateIndexBuilder, block: bytes) -> None:
-    builder.add(*decode_postings(block))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +88,7 @@ async def _number_sources(connection: Connection, index: Index, uids: Int64s | N
     return _Sources(numbers, (with_source, np.array([numbers[source] for _, source in rows], dtype=np.int32)))
 
 
-async def find_candidates(connection: Connection, index: Index, queries: Sequence[Stored]) -> Candidates:
+async def find_candidates(connection: Connection, index: Index, queries: StoredEntities) -> Candidates:
     """Find candidates by SQL: the postings of the queries' keys make a small index, which is asked as the large one is.
 
     Args:
@@ -105,8 +98,8 @@ async def find_candidates(connection: Connection, index: Index, queries: Sequenc
     """
     parts: list[Candidates] = []
     for start in range(0, len(queries), QUERIES_A_LOOK):
-        some = queries[start : start + QUERIES_A_LOOK]
-        keys_of_batch = np.unique(np.concatenate([query.keys for query in some]))
+        some = queries.some(slice(start, start + QUERIES_A_LOOK))
+        keys_of_batch = np.unique(some.keys.keys)
         # One posting beyond the cap shows that a key is too frequent.
         keys, uids = await read_postings(connection, index.index_no, keys_of_batch, limit=DF_CAP + 1)
         sources = await _number_sources(connection, index, np.unique(uids))
