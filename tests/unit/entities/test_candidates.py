@@ -140,6 +140,7 @@ def test_a_key_that_too_many_hold_makes_no_candidates() -> None:
     index = CandidateIndex.build(np.zeros(count, dtype=np.int64), np.arange(count, dtype=np.int64), count)
 
     assert len(index.top(np.array([1]), [np.array([0])]).uids) == 0
+    assert index.count_holders(np.array([0, 1])).tolist() == [DF_CAP + 1, 0]
 
 
 def test_weights_fall_with_frequency_and_stay_positive() -> None:

@@ -161,16 +161,15 @@ class CandidateIndexBuilder:
         uids = uids[order]
         if self._open:
             self._part()
-        usable: list[tuple[Int64s, Int64s, Int32s]] = []
-        for number, part in enumerate(self._parts):
-            self._parts[number] = []
+        thinned: list[_Thinned] = []
+        for part in self._parts:
             if part:
-                usable.append(_usable(part, column_of_owner))
+                thinned.append(_thin(part))
             part.clear()
-        keys = np.concatenate([keys for keys, _, _ in usable]) if usable else nothing
-        counts = np.concatenate([counts for _, counts, _ in usable]) if usable else nothing
-        columns = np.concatenate([held for _, _, held in usable]) if usable else np.empty(0, dtype=np.int32)
-        del usable
+        keys = np.concatenate([nothing, *(part.keys for part in thinned)])
+        counts = np.concatenate([nothing, *(part.counts for part in thinned)])
+        too_frequent = np.concatenate([nothing, *(part.too_frequent for part in thinned)])
+        columns = column_of_owner[np.concatenate([np.empty(0, np.int32), *(part.owners for part in thinned)])]
         starts = np.zeros(len(keys) + 1, dtype=np.int64)
         np.cumsum(counts, out=starts[1:])
         source_of: Int32s | None = None
@@ -180,30 +179,50 @@ class CandidateIndexBuilder:
             if len(source_uids):
                 at = np.minimum(np.searchsorted(source_uids, uids), len(source_uids) - 1)
                 source_of = np.where(source_uids[at] == uids, numbers[at], -1).astype(np.int32)
-        return CandidateIndex(keys, starts, columns, uids, n, source_of)
+        return CandidateIndex(keys, starts, columns, uids, n, source_of, too_frequent)
 
 
-def _usable(part: list[tuple[Int64s, Int32s]], column_of_owner: Int32s) -> tuple[Int64s, Int64s, Int32s]:
-    """Return the usable keys of a part in rising order, how many entities hold each, and the columns of these."""
+class _Thinned(NamedTuple):
+    """What is left of a part: its usable keys in rising order, how many hold each, and who; and the keys cut off."""
+
+    keys: Int64s
+    counts: Int64s
+    owners: Int32s
+    too_frequent: Int64s
+
+
+def _thin(part: list[tuple[Int64s, Int32s]]) -> _Thinned:
     keys = np.concatenate([some_keys for some_keys, _ in part])
     owners = np.concatenate([some_owners for _, some_owners in part])
     order = np.argsort(keys)
     keys = keys[order]
-    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.empty(0, np.int64)
-    counts = np.diff(np.append(starts, len(keys)))
+    starts = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
+    counts = np.diff(starts, append=len(keys))
     is_usable = (counts >= 2) & (counts <= DF_CAP)
-    held = owners[order[np.repeat(is_usable, counts)]]
-    return keys[starts[is_usable]], counts[is_usable], column_of_owner[held]
+    return _Thinned(
+        keys[starts[is_usable]],
+        counts[is_usable],
+        owners[order[np.repeat(is_usable, counts)]],
+        keys[starts[counts > DF_CAP]],
+    )
 
 
 class CandidateIndex:
     """Answers the heaviest candidates of many queries at once, within a bounded amount of memory."""
 
     def __init__(
-        self, keys: Int64s, starts: Int64s, columns: Int32s, uids: Int64s, n: int, source_of: Int32s | None
+        self,
+        keys: Int64s,
+        starts: Int64s,
+        columns: Int32s,
+        uids: Int64s,
+        n: int,
+        source_of: Int32s | None,
+        too_frequent: Int64s,
     ) -> None:
         self._keys = keys
         self._counts = np.diff(starts).astype(np.int32)
+        self._too_frequent = too_frequent
         self._uids = uids
         self._n = n
         self._source_of = source_of
@@ -229,6 +248,15 @@ class CandidateIndex:
         matrices = [self._postings, *self._by_source.values()]
         matrix_bytes = sum(m.data.nbytes + m.indices.nbytes + m.indptr.nbytes for m in matrices)
         return int(matrix_bytes + self._keys.nbytes + self._counts.nbytes + self._uids.nbytes)
+
+    def count_holders(self, keys: Int64s) -> Int64s:
+        """Count the entities that hold each key: 0 where it is fewer than two, `DF_CAP` + 1 where it is too many."""
+        counts = np.zeros(len(keys), dtype=np.int64)
+        if len(self._keys):
+            at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            counts = np.where(self._keys[at] == keys, self._counts[at], 0).astype(np.int64)
+        counts[np.isin(keys, self._too_frequent)] = DF_CAP + 1
+        return counts
 
     def top(
         self,
