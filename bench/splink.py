@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.datasets import DataSet
+from bench.figures import tell
+from towpath.demo.client import Towpath
 from towpath.demo.persons import Pair, ordered
 from towpath.entities.types import FieldType, IndexField
 
 VERDICT = 0.9
 """Probability from which a pair counts as a duplicate."""
 MAX_TEXT = 200
+START = 5
+"""Letters of a value by which records become candidates."""
 TRAINING_PASSES = 3
+MAX_PAIRS_A_RECORD = 10
+"""Candidates that one rule may bring for each record of a large list."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ def run_splink(data: DataSet, *, is_declared: bool, lowest: float = 0.01, max_pa
         else cl.JaroWinklerAtThresholds(field.name, [0.95, 0.88, 0.7])
         for field in fields
     ]  # fmt: skip
-    began = time.perf_counter()
     blocks = blocking_rules(table, fields, max_pairs)
+    began = time.perf_counter()
     rules: list[Any] = [block_on(*block) for block in blocks]
     api = DuckDBAPI()
     is_linked = is_declared and data.linked
@@ -103,31 +109,56 @@ def run_splink(data: DataSet, *, is_declared: bool, lowest: float = 0.01, max_pa
 
 
 def blocking_rules(table: Any, fields: list[IndexField], max_pairs: float | None) -> list[list[str]]:
-    """Return by what records become candidates: the first letters of a field, or of several where one is too common.
+    """Return by what records become candidates: the first letters of a field; if these are too common its whole value.
 
     Args:
         table: A frame with a column for each field.
         fields: The fields.
-        max_pairs: Most pairs that a rule may bring; None: no limit.
+        max_pairs: Most pairs that a rule may bring, beyond it a field is joined with the next; None: no limit.
     """
     rules: list[list[str]] = []
     waiting: list[str] = []
     for field in fields:
         block = [*waiting, field.name]
-        if max_pairs is None or _pairs_within(table, block) <= max_pairs:
-            rules.append([f"substr({name}, 1, 5)" for name in block])
-            waiting = []
-        elif _pairs_within(table, [field.name]) <= max_pairs:
-            rules.append([f"substr({field.name}, 1, 5)"])
+        if max_pairs is None or _pairs_within(table, block, START) <= max_pairs:
+            rules.append([f"substr({name}, 1, {START})" for name in block])
+        elif _pairs_within(table, block, MAX_TEXT) <= max_pairs:
+            rules.append(block)
         else:
             waiting = block
+            continue
+        waiting = []
     return rules
 
 
-def _pairs_within(table: Any, names: list[str]) -> float:
-    columns = [table[name].str.slice(0, 5) for name in names]
-    sizes = table.dropna(subset=names).groupby(columns).size()
-    return float((sizes.astype("float64") * (sizes - 1) / 2).sum())
+def _pairs_within(table: Any, names: list[str], letters: int) -> float:
+    known = table.dropna(subset=names)
+    sizes = known.groupby([known[name].str.slice(0, letters) for name in names]).size().astype("float64")
+    return float((sizes * (sizes - 1) / 2).sum())
+
+
+def tell_beside(towpath: Towpath, index: str, people: list[dict[str, Any]], seconds: float) -> None:
+    """Print how fast Splink matches the same records, beside a durable batch that also stores everything.
+
+    Args:
+        towpath: Where the batch ran.
+        index: Into which index.
+        people: The records.
+        seconds: What the batch took, from the upload to the last verdict.
+    """
+    run = run_splink(
+        DataSet("persons", people, set()),
+        is_declared=False,
+        lowest=VERDICT,
+        max_pairs=MAX_PAIRS_A_RECORD * len(people),
+    )
+    query = {"indexName": index, "duplicatesOnly": True, "limit": 1}
+    tell(
+        "durable batch against splink", entities=len(people), splink_seconds=round(run.seconds, 2),
+        splink_entities_a_second=round(len(people) / run.seconds), ratio=round(run.seconds / seconds, 3),
+        duplicates=towpath.call("GET", "/v1/duplicates", params=query)["total"],
+        splink_duplicates=len(run.duplicates), splink_rules=run.rules, splink_failed_passes=run.failed_passes,
+    )  # fmt: skip
 
 
 def _value(value: object) -> str | None:

@@ -61,13 +61,14 @@ def test_a_rule_that_brings_too_many_pairs_is_joined_with_the_next() -> None:
     from bench.splink import blocking_rules
 
     table = pandas.DataFrame(
-        {"state": ["vic", "vic", "nsw", "vic"], "city": ["a", "b", "c", "d"], "zip": ["1", "1", "2", "3"]}
+        {
+            "state": ["vic", "vic", "nsw", "vic"],
+            "city": ["ashby", "bowen", "cowra", "dubbo"],
+            "born": ["19800101", "19800102", "19800103", "19800104"],
+        }
     )
     fields = [IndexField(name=name, type=FieldType.STRING) for name in table.columns]
+    state, city, born = (f"substr({name}, 1, 5)" for name in table.columns)
 
-    assert blocking_rules(table, fields, None) == [
-        ["substr(state, 1, 5)"],
-        ["substr(city, 1, 5)"],
-        ["substr(zip, 1, 5)"],
-    ]
-    assert blocking_rules(table, fields, 2) == [["substr(state, 1, 5)", "substr(city, 1, 5)"], ["substr(zip, 1, 5)"]]
+    assert blocking_rules(table, fields, None) == [[state], [city], [born]]
+    assert blocking_rules(table, fields, 2) == [[state, city], ["born"]]
