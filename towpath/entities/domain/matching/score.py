@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from towpath.entities.domain.matching.comparison import Comparison, Values, compare_pool, pool
+from towpath.entities.domain.matching.comparison import NOT_NEAR, Comparison, Values, compare_pool, pool
 from towpath.entities.domain.matching.levels import MISSING, Floats
 from towpath.entities.domain.matching.model import MatchModel
 from towpath.entities.domain.matching.textspace import Int64s
@@ -70,12 +70,19 @@ def score_comparison(model: MatchModel, comparison: Comparison, extra_prior: flo
 
 
 def match_weights(model: MatchModel, comparison: Comparison) -> Floats:
-    """Return pairs x fields in bits: weight x scale x (level + how common the value is + words in other fields)."""
+    """Return pairs x fields in bits.
+
+    Each is weight x scale x (level + how common the value is + words not shared + words in other fields).
+    """
     bits = np.zeros(comparison.levels.shape, dtype=np.float64)
     for number, field in enumerate(model.fields):
         levels = comparison.levels[:, number]
         has_level = levels != MISSING
         level_weights = model.level_weights[number][levels[has_level]]
-        bits[has_level, number] = level_weights + comparison.frequency_adjustments[has_level, number]
+        frequency_adjustments = model.frequency_scale * comparison.frequency_adjustments[has_level, number]
+        bits[has_level, number] = level_weights + frequency_adjustments
+        states = comparison.word_states[:, number]
+        near = states != NOT_NEAR
+        bits[near, number] += np.array(field.word_bits)[states[near]]
         bits[:, number] = field.weight * field.scale * (bits[:, number] + comparison.cross_field_weights[:, number])
     return bits
