@@ -67,6 +67,9 @@ class IndexConfig(Wire, Strict):
     candidate_threshold: Annotated[float, Field(ge=0.0, le=1.0), NUMBER] = 0.70
     source_field: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     clean_sources: StrictBool = False
+    infer_sources: StrictBool = Field(
+        default=True, description="Whether sources that prove to be free of duplicates are treated as declared ones."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

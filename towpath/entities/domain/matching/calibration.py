@@ -33,7 +33,7 @@ UNKNOWN_LINE = 12.0
 NEXT_NEIGHBOURS = 4.0
 """A record without a duplicate has its best neighbour so many times as often above a high score as its next one."""
 MAX_WRONG = 0.08
-MAX_WRONG_AT_LINE = 0.2
+MAX_WRONG_AT_LINE = 0.15
 WINDOW = 2.0
 STEP = 0.25
 LOWEST_LINE = 4.0
@@ -42,6 +42,14 @@ LOWEST_LINE_OF_COPIES = -6.0
 """The line where a kind of pairs has been found to be matches."""
 KIND_BANDWIDTH = 1.0
 
+MAX_ROUNDS = 6
+MIN_KIND_SHARE = 0.5
+MIN_GROUP_SHARE = 0.7
+"""Of the pairs at the line, so many are of the kind of matches; once groups have grown, so many lie inside one."""
+MAX_GROUP_SHARE = 0.3
+"""A component of known matches that holds more of all entities is a chain, not a group."""
+
+Bools = npt.NDArray[np.bool_]
 Int32s = npt.NDArray[np.int32]
 
 
@@ -75,38 +83,51 @@ def find_line(evidence: Floats, candidates: Candidates, match_shares: Floats | N
     if match_shares is None:
         line = _find_line_beyond(evidence, candidates, no_pair, LOWEST_LINE)
         return line if np.isfinite(line) else max(UNKNOWN_LINE, float(evidence.max(initial=0.0)) + 1.0)
-    line = min(
-        _find_line_of_kind(evidence, match_shares),
-        _find_line_beyond(evidence, candidates, match_shares >= 0.5, LOWEST_LINE_OF_COPIES),
-    )
-    while np.isfinite(line):
-        lower = _find_line_beyond(
-            evidence, candidates, (match_shares >= 0.5) | (evidence >= line), LOWEST_LINE_OF_COPIES
+    known = match_shares >= 0.5
+    line = np.inf
+    for needed in (MIN_KIND_SHARE, *[MIN_GROUP_SHARE] * MAX_ROUNDS):
+        # Who is linked by way of others is a match as well, so far as links go.
+        inside = _is_inside(candidates, known)
+        lower = min(
+            _find_line_of_kind(evidence, np.maximum(match_shares, inside), needed),
+            _find_line_beyond(evidence, candidates, inside, LOWEST_LINE_OF_COPIES),
         )
-        if lower > line - STEP:
+        if not lower <= line - STEP:
             break
         line = lower
+        known |= evidence >= line
     return line if np.isfinite(line) else UNKNOWN_LINE
 
 
-def _find_line_of_kind(evidence: Floats, match_shares: Floats) -> float:
-    """Return the lowest evidence, from the top, where at least half of the pairs are of the kind of matches."""
+def _is_inside(candidates: Candidates, known: Bools) -> Bools:
+    """Return which pairs lie within one connected component of known matches."""
+    left, right, entities = candidates.left, candidates.right, candidates.entities
+    graph = sparse.csr_matrix((np.ones(int(known.sum())), (left[known], right[known])), shape=(entities, entities))
+    groups = connected_components(graph, directed=False)[1]
+    if np.bincount(groups).max() > MAX_GROUP_SHARE * entities:
+        # One chain through everything says nothing.
+        return known
+    return np.asarray(groups[left] == groups[right])
+
+
+def _find_line_of_kind(evidence: Floats, match_shares: Floats, needed: float) -> float:
+    """Return the lowest evidence, from the top, where at least a part of the pairs are of the kind of matches."""
     line = np.inf
     lowest, highest = max(float(evidence.min()), -12.0), min(float(evidence.max()), 25.0)
     for score in np.arange(lowest, highest + 0.1, STEP)[::-1].tolist():
         near = np.exp(-0.5 * ((evidence - score) / KIND_BANDWIDTH) ** 2)
         if near.sum() < 3.0:
             continue
-        if float((near * match_shares).sum() / near.sum()) >= 0.5:
+        if float((near * match_shares).sum() / near.sum()) >= needed:
             line = score
         elif np.isfinite(line):
             break
     return float(line)
 
 
-def _find_line_beyond(evidence: Floats, candidates: Candidates, known: npt.NDArray[np.bool_], lowest: float) -> float:
+def _find_line_beyond(evidence: Floats, candidates: Candidates, inside: Bools, lowest: float) -> float:
     """Return the lowest score from which few pairs are wrong; infinity where there is none."""
-    best, beyond = _neighbours(evidence, candidates, known)
+    best, beyond = _neighbours(evidence, candidates, inside)
     line = np.inf
     for score in np.arange(HIGHEST_LINE, lowest - STEP / 2, -STEP).tolist():
         reached = int((best >= score).sum())
@@ -124,13 +145,11 @@ def _find_line_beyond(evidence: Floats, candidates: Candidates, known: npt.NDArr
     return float(line)
 
 
-def _neighbours(evidence: Floats, candidates: Candidates, known: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return each entity's best score, and the best one beyond it and beyond the entity's group of known matches."""
-    left, right, entities = candidates.left, candidates.right, candidates.entities
-    graph = sparse.csr_matrix((np.ones(int(known.sum())), (left[known], right[known])), shape=(entities, entities))
-    groups = connected_components(graph, directed=False)[1]
-    entity, scores = np.concatenate([left, right]), np.tile(evidence, 2)
-    inside = np.tile(groups[left] == groups[right], 2)
+def _neighbours(evidence: Floats, candidates: Candidates, inside: Bools) -> tuple[Floats, Floats]:
+    """Return each entity's best score, and the best one beyond it and beyond the pairs inside a group."""
+    entities = candidates.entities
+    entity, scores = np.concatenate([candidates.left, candidates.right]), np.tile(evidence, 2)
+    inside = np.tile(inside, 2)
     order = np.lexsort((-scores, entity))
     entity, scores, inside = entity[order], scores[order], inside[order]
     is_first = np.concatenate([[True], entity[1:] != entity[:-1]]) if len(entity) else np.zeros(0, dtype=np.bool_)

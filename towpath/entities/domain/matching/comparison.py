@@ -18,9 +18,12 @@ from towpath.entities.domain.matching.words import compare_words
 from towpath.entities.types import FieldType
 
 Values = Sequence[str | None]
+Bools = npt.NDArray[np.bool_]
 Int8s = npt.NDArray[np.int8]
 Int16s = npt.NDArray[np.int16]
 
+MIN_COPY_WORDS = 5
+"""Records of fewer words may be equal by accident: two towns of one name in one country."""
 NOT_NEAR = -1
 """The state of words of values that are not near."""
 
@@ -32,6 +35,7 @@ class Comparison(NamedTuple):
         levels: pairs x fields, `MISSING` where a side has no value.
         frequency_adjustments: pairs x fields, in bits, for how common the value is that both sides share.
         cross_field_weights: pairs x fields, in bits, for likeness between words in different fields, see `cross_field`.
+        copies: pairs, whether the two are equal in every field and say enough for that not to be an accident.
         word_states: pairs x fields, what the words say that near values do not share, `NOT_NEAR` for others.
     """
 
@@ -39,11 +43,16 @@ class Comparison(NamedTuple):
     frequency_adjustments: Floats
     cross_field_weights: Floats
     word_states: Int8s
+    copies: Bools
 
     def take(self, rows: Int64s) -> Comparison:
         """Return some of the pairs."""
         return Comparison(
-            self.levels[rows], self.frequency_adjustments[rows], self.cross_field_weights[rows], self.word_states[rows]
+            self.levels[rows],
+            self.frequency_adjustments[rows],
+            self.cross_field_weights[rows],
+            self.word_states[rows],
+            self.copies[rows],
         )
 
 
@@ -80,12 +89,14 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
     levels = np.full((len(left), len(model.fields)), MISSING, dtype=np.int16)
     frequency_adjustments = np.zeros((len(left), len(model.fields)), dtype=np.float64)
     word_states = np.full((len(left), len(model.fields)), NOT_NEAR, dtype=np.int8)
+    copies = np.ones(len(left), dtype=np.bool_)
     has_value = np.zeros((len(records), len(model.fields)), dtype=bool)
     for number, field in enumerate(model.fields):
         codes, distinct = _codes([values[number] for values in records])
         has_value[:, number] = codes >= 0
         left_codes, right_codes = codes[left], codes[right]
         present = (left_codes >= 0) & (right_codes >= 0)
+        copies &= left_codes == right_codes
         equal = present & (left_codes == right_codes)
         if equal.any() and field.sampled:
             table = np.zeros(len(distinct), dtype=np.float64)
@@ -106,7 +117,10 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
         states[near] = compare_words(model.rarity, model.texts, distinct, low[near], high[near])
         word_states[at, number] = states[pair_of_row]
     cross_field = cross_field_weights(model, records, has_value, left, right)
-    return Comparison(levels, frequency_adjustments, cross_field, word_states)
+    for at in np.flatnonzero(copies).tolist():
+        parts = [value for value in records[int(left[at])] if value]
+        copies[at] = len(parts) > 1 and sum(part.count(" ") + 1 for part in parts) >= MIN_COPY_WORDS
+    return Comparison(levels, frequency_adjustments, cross_field, word_states, copies)
 
 
 def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:

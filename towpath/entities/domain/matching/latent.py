@@ -13,20 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.entities.domain.matching.comparison import NOT_NEAR, Comparison
+from towpath.entities.domain.matching.conflicts import find_conflict_free
 from towpath.entities.domain.matching.levels import (
-    CODES_CONFLICT,
     MISSING,
-    NUMBERS_CONFLICT,
-    TEXT_BINS,
     WORD_SHARES,
     WORD_STATES,
-    WORDS_CONFLICT,
     Floats,
     default_probabilities,
 )
 from towpath.entities.domain.matching.model import MatchModel
 from towpath.entities.domain.matching.textspace import Int64s
-from towpath.entities.types import FieldType
 
 Bools = npt.NDArray[np.bool_]
 
@@ -42,34 +38,6 @@ MIN_FREE_SHARE = 0.4
 MIN_CLARITY = 10.0
 """Ten times the share of pairs without a conflict, and the mean evidence in bits, together."""
 MAX_EVIDENCE = 15.0
-LOWEST_TEXT_BIN, LOWEST_STRING_LEVEL, LOWEST_DATE_LEVEL, LOWEST_NUMBER_LEVEL = 4, 3, 2, 2
-"""Below these levels values of one field are plainly different."""
-
-
-def find_conflict_free(model: MatchModel, comparison: Comparison) -> Bools:
-    """Return the pairs that agree somewhere and conflict nowhere, in fields that tell entities apart."""
-    free = np.ones(len(comparison.levels), dtype=np.bool_)
-    compared = np.zeros(len(comparison.levels), dtype=np.bool_)
-    for number, field in enumerate(model.fields):
-        if not field.is_telling:
-            continue
-        levels = comparison.levels[:, number]
-        has_level = levels != MISSING
-        words_conflict = comparison.word_states[:, number] == WORDS_CONFLICT
-        match field.type:
-            case FieldType.TEXT:
-                states = levels // TEXT_BINS
-                codes_conflict = (states == CODES_CONFLICT) | (states == NUMBERS_CONFLICT)
-                conflicts = (levels % TEXT_BINS < LOWEST_TEXT_BIN) | codes_conflict | words_conflict
-            case FieldType.STRING:
-                conflicts = (levels < LOWEST_STRING_LEVEL) | words_conflict
-            case FieldType.DATE:
-                conflicts = levels < LOWEST_DATE_LEVEL
-            case FieldType.NUMBER:
-                conflicts = levels < LOWEST_NUMBER_LEVEL
-        free &= ~(has_level & conflicts)
-        compared |= has_level
-    return free & compared
 
 
 def find_match_shares(

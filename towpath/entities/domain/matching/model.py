@@ -65,6 +65,20 @@ class FieldModel(BaseModel):
         return float(np.clip(np.log2(self.agreement * self.sampled / count), -4.0, 3.0))
 
 
+class InferredStructure(BaseModel):
+    """What the data say of how they are made up, where nobody has declared it.
+
+    Attributes:
+        clean_sources: sources that hold no duplicates within themselves.
+        confidence: 0..1.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    clean_sources: list[str]
+    confidence: float
+
+
 class MatchModel(BaseModel):
     """Everything that scoring needs, as plain JSON.
 
@@ -76,6 +90,7 @@ class MatchModel(BaseModel):
         trained_on: entities of the training sample.
         texts: values that rarity was counted over.
         frequency_scale: how much of a value's rarity counts; less where candidates are alike because they share it.
+        inferred: what the data say of their structure; None: nothing, or it has been declared.
         margin_bits: how far below the best candidate of either side a pair may score and still be a duplicate.
     """
 
@@ -89,6 +104,7 @@ class MatchModel(BaseModel):
     texts: int = 0
     frequency_scale: float = 1.0
     margin_bits: float = 5.0
+    inferred: InferredStructure | None = None
 
     __hash__ = None  # type: ignore[assignment]
 

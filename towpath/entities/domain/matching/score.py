@@ -15,6 +15,8 @@ from towpath.entities.domain.matching.textspace import Int64s
 MAX_BITS = 20.0
 """Beyond one in a million a probability says nothing more, and its log-odds lose precision."""
 
+COPY_BITS = 5.0
+"""Records that are equal in every field, and say enough, are copies, however many there are."""
 GROUP_BITS = 4.0
 """What it counts for two entities to stand in one group by way of others."""
 
@@ -60,6 +62,11 @@ def score_comparison(model: MatchModel, comparison: Comparison, extra_prior: flo
     contributions = match_weights(model, comparison)
     prior = float(np.clip(model.prior_bits + extra_prior, 1.0 - MAX_BITS, MAX_BITS - 1.0))
     total = prior + contributions.sum(axis=1)
+    lacking = np.flatnonzero(comparison.copies & (total < COPY_BITS))
+    if len(lacking):
+        # In equal parts to all fields, so that the explanation adds up.
+        contributions[lacking] += ((COPY_BITS - total[lacking]) / contributions.shape[1])[:, None]
+        total = prior + contributions.sum(axis=1)
     # What is cut off is taken from the fields in proportion, so that the explanation still adds up.
     bound = np.clip(total, -MAX_BITS, MAX_BITS)
     cut = bound != total

@@ -26,6 +26,7 @@ from towpath.entities.domain.matching.levels import Floats
 from towpath.entities.domain.matching.model import DEFAULT_LINE_BITS, MatchModel
 from towpath.entities.domain.matching.neighbours import weigh_against_neighbours
 from towpath.entities.domain.matching.score import match_weights
+from towpath.entities.domain.matching.structure import infer_structure
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig
 
@@ -44,7 +45,8 @@ class Sample:
         values: normalised values of each entity.
         left: uid of one side of each candidate pair.
         right: uid of the other side.
-        sources: source number of each entity, when the index has a source field.
+        sources: source number of each entity, -1 for none; None: no entity has a source.
+        source_names: the sources by number.
     """
 
     uids: Int64s
@@ -52,6 +54,7 @@ class Sample:
     left: Int64s
     right: Int64s
     sources: npt.NDArray[np.int32] | None = None
+    source_names: Sequence[str] = ()
 
 
 def train(sample: Sample, config: IndexConfig) -> MatchModel:
@@ -79,7 +82,13 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
     else:
         model = weigh_against_neighbours(model, comparison, random_pairs)
         evidence = _evidence(match_weights(model, comparison))
-        line = find_line(evidence, candidates, find_match_shares(model, comparison, evidence, left, right, len(values)))
+        inferred = None
+        if config.infer_sources and sample.sources is not None:
+            split = candidates._replace(sources=sample.sources[order])
+            inferred = infer_structure(evidence, split, sample.source_names)
+        model = model.model_copy(update={"inferred": inferred})
+        shares = find_match_shares(model, comparison, evidence, left, right, len(values))
+        line = find_line(evidence, candidates, shares)
     return model.model_copy(update={"prior_bits": round(DEFAULT_LINE_BITS - line, 4)})
 
 

@@ -17,9 +17,12 @@ from rapidfuzz.distance import OSA
 from towpath.entities.domain.matching.levels import WORDS_ALIKE, WORDS_CONFLICT, WORDS_EXTRA
 from towpath.entities.domain.matching.textspace import Int64s, Rarity
 
+NUMERALS = frozenset({"i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii", "xiv", "xv"})
+"""Roman numerals: established everywhere, and no spellings of each other."""
 MAX_WORDS = 60
 MAX_LEFT_OVER = 12
 """With more words than these left over on a side, spellings are not compared."""
+MAX_OPPOSED = 4
 ESTABLISHED_COUNT = 3
 """Texts that hold an established word."""
 
@@ -44,9 +47,7 @@ def compare_words(rarity: Rarity, texts: int, values: Sequence[str], left: Int64
     rows = np.unique(np.concatenate([left, right])).tolist()
     words = {row: frozenset(values[row].split(" ")[:MAX_WORDS]) for row in rows}
     vocabulary = sorted({word for of_row in words.values() for word in of_row if word.isalpha()})
-    established = find_established(rarity, vocabulary, texts) if vocabulary else set()
-    if not established:
-        return states
+    established = find_established(rarity, vocabulary, texts) | NUMERALS if vocabulary else NUMERALS
     for at, (first, second) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
         if words[first] == words[second]:
             continue
@@ -61,9 +62,18 @@ def compare_words(rarity: Rarity, texts: int, values: Sequence[str], left: Int64
 
 def _strike_out_spellings(here: list[str], there: list[str]) -> tuple[list[str], list[str]]:
     """Leave out words that are spellings of each other."""
+    # Where little is left, a letter here and another one there, as sizes, are no initials of some other word.
+    letters = [sum(len(word) == 1 for word in side) for side in (here, there)]
+    are_letters_opposed = letters == [1, 1] and len(here) + len(there) <= MAX_OPPOSED
     rest = []
     for word in here:
-        counterpart = next((other for other in there if are_spellings(word, other)), None)
+        if are_letters_opposed and len(word) == 1:
+            rest.append(word)
+            continue
+        counterpart = next(
+            (other for other in there if not (are_letters_opposed and len(other) == 1) and are_spellings(word, other)),
+            None,
+        )
         if counterpart is None:
             rest.append(word)
         else:
@@ -73,6 +83,8 @@ def _strike_out_spellings(here: list[str], there: list[str]) -> tuple[list[str],
 
 def are_spellings(first: str, second: str) -> bool:
     """Return whether two words may be one: a typing error, a shorter form, or an abbreviation."""
+    if first in NUMERALS or second in NUMERALS:
+        return False
     short, long = (first, second) if len(first) <= len(second) else (second, first)
     if long.startswith(short):
         return True
