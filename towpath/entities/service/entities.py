@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,17 @@ from towpath.core.errors import NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.core.turns import Turns
 from towpath.db.engine import Connection, Database, Result
-from towpath.entities.domain.matching import entity_uid
+from towpath.entities.domain.matching import MatchModel, copy_key, entity_uid
 from towpath.entities.domain.parsing import Draft, Entity, ScalarFields, make_draft
 from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_near
 from towpath.entities.service.dynamic import index_for_write
-from towpath.entities.service.matching import ModelCache, score_candidates, store_scores
+from towpath.entities.service.matching import ModelCache, close_gaps, score_candidates, store_scores
 from towpath.entities.store import pairs as pair_store
 from towpath.entities.store.indexes import Index, add_entities, find_index, list_indexes
 from towpath.entities.store.locks import lock_single_writes
 from towpath.entities.store.pairs import PartnerRow
-from towpath.entities.store.records import Stored, delete_entity, find_entity, write_drafts
+from towpath.entities.store.records import Stored, delete_entity, find_entity, read_stored, write_drafts
 from towpath.entities.types import Candidate, EntityDuplicates, GroupPage, GroupView, PairPage
 from towpath.entities.views import candidate_view, entity_answer, group_view, pair_view
 
@@ -154,6 +154,7 @@ class EntityService:
             await store_scores(connection, index, pairs)
             # Whoever has won or lost a pair may have changed its group.
             near = {*pairs.left.tolist(), *pairs.right.tolist(), *written.partners}
+            near |= await _close_gaps(connection, index, model, written.vacated)
             await decide_near(connection, index, model, sorted(near))
             await add_entities(connection, index.index_no, len(written.created))
         partners = await pair_store.read_partners(connection, index.index_no, [draft.uid], limit=limit)
@@ -179,12 +180,14 @@ class EntityService:
     async def _remove(self, connection: Connection, organization: str, index_name: str, entity_id: str) -> None:
         index = await find_index(connection, organization, index_name, lock="share")
         uid, _ = await _find(connection, index, entity_id)
+        stored = await read_stored(connection, index, [uid])
         partners = await delete_entity(connection, index.index_no, uid)
         if partners is None:
             # Somebody else's job has just removed it.
             return
         model = await self._models.get(connection, index)
-        await decide_near(connection, index, model, sorted(partners))
+        near = await _close_gaps(connection, index, model, {row.uid: copy_key(row.values) for row in stored})
+        await decide_near(connection, index, model, sorted(near | partners))
         await add_entities(connection, index.index_no, -1)
 
     async def read(self, organization: str, index_name: str, entity_id: str) -> str:
@@ -336,6 +339,12 @@ async def _find(connection: Connection, index: Index, entity_id: str) -> tuple[i
     if stored is None:
         raise NotFoundError(f"no entity {entity_id} in index {index.name}")
     return stored
+
+
+async def _close_gaps(connection: Connection, index: Index, model: MatchModel, vacated: Mapping[int, int]) -> set[int]:
+    """Link the copies that are left where some have gone, and return them."""
+    pairs = await close_gaps(connection, index, model, vacated)
+    return set() if pairs is None else {*pairs.left.tolist(), *pairs.right.tolist()}
 
 
 async def _read_detail(

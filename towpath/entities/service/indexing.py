@@ -17,7 +17,7 @@ from towpath.entities.domain.parsing import Draft, Entity, make_draft, read_chec
 from towpath.entities.params import BatchParams
 from towpath.entities.service import training
 from towpath.entities.service.deciding import decide_all
-from towpath.entities.service.matching import Matcher, store_scores
+from towpath.entities.service.matching import Matcher, close_gaps, store_scores
 from towpath.entities.service.quality import measure_quality
 from towpath.entities.store.indexes import Index, add_entities, find_index
 from towpath.entities.store.pairs import drop_stale_pairs
@@ -108,6 +108,9 @@ class BatchIndexing:
         before = count_outcomes(page.outcomes)
         places = [place for place in prepared.drafts if page.outcomes[place] == Outcome.WAITING]
         written = await write_drafts(connection, index.index_no, [prepared.drafts[place] for place in places])
+        if written.vacated:
+            model = await self._matcher.models.get(connection, index)
+            await close_gaps(connection, index, model, written.vacated)
         touched = written.created | written.changed
         for place in places:
             is_touched = prepared.drafts[place].uid in touched

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import MatchModel, default_model, fit_model, score_pool
-from towpath.entities.service.candidates import CandidateCache, Candidates, find_candidates
+from towpath.entities.service.candidates import CandidateCache, Candidates, find_across, find_candidates
 from towpath.entities.store.indexes import Index, load_model
 from towpath.entities.store.pairs import ScoredPairs, write_pairs
 from towpath.entities.store.records import Stored, read_stored
@@ -75,10 +75,7 @@ class Matcher:
         async with self._database.transaction() as connection:
             model = await self.models.get(connection, index)
             stored = await read_stored(connection, index, uids)
-            if postings is None:
-                candidates = await find_candidates(connection, index, stored)
-            else:
-                candidates = await asyncio.to_thread(postings.find, stored)
+            candidates = await find_candidates(connection, index, stored, postings)
             return await score_candidates(connection, index, model, stored, candidates)
 
 
@@ -147,3 +144,25 @@ async def store_scores(connection: Connection, index: Index, pairs: ScoredPairs)
         duplicate=pairs.similarity >= index.config.duplicate_threshold,
         model_version=index.model_version,
     )
+
+
+async def close_gaps(
+    connection: Connection, index: Index, model: MatchModel, vacated: Mapping[int, int]
+) -> ScoredPairs | None:
+    """Score and store the pairs that hold copies together where some of them have gone.
+
+    Args:
+        connection: In the transaction of the write.
+        index: The generation.
+        model: Its model.
+        vacated: See `Written.vacated`.
+
+    Returns:
+        The pairs; None: nobody was left on both sides.
+    """
+    candidates = await find_across(connection, index, vacated)
+    if not len(candidates.query):
+        return None
+    pairs = await score_candidates(connection, index, model, [], candidates)
+    await store_scores(connection, index, pairs)
+    return pairs

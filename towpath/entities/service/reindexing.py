@@ -12,13 +12,14 @@ from typing import Any
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
+from towpath.entities.domain.matching import copy_key
 from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
 from towpath.entities.params import IndexParams, ReindexParams
 from towpath.entities.service import training
 from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.dynamic import next_config
-from towpath.entities.service.matching import Matcher, score_candidates, store_scores
+from towpath.entities.service.matching import Matcher, close_gaps, score_candidates, store_scores
 from towpath.entities.service.quality import measure_quality
 from towpath.entities.store.generations import (
     ShareRow,
@@ -30,7 +31,7 @@ from towpath.entities.store.generations import (
     read_share,
 )
 from towpath.entities.store.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
-from towpath.entities.store.records import Stored, delete_entity, write_drafts
+from towpath.entities.store.records import Stored, delete_entity, read_stored, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import IndexConfig, Phase, ReindexPlan, ShareTask
 from towpath.jobs.params import load_params, params_of
@@ -192,6 +193,7 @@ class Reindexing:
 
     async def _catch_up_some(self, connection: Connection, live: Index, building: Index) -> int:
         removed = await find_removed(connection, live.index_no, building.index_no, limit=CATCH_UP)
+        vacated = {row.uid: copy_key(row.values) for row in await read_stored(connection, building, removed)}
         for uid in removed:
             await delete_entity(connection, building.index_no, uid)
         uids = await find_stale(connection, live.index_no, building.index_no, limit=CATCH_UP)
@@ -205,6 +207,7 @@ class Reindexing:
         candidates = await find_candidates(connection, building, stored)
         pairs = await score_candidates(connection, building, model, stored, candidates)
         await store_scores(connection, building, pairs)
+        await close_gaps(connection, building, model, {**vacated, **written.vacated})
         await decide_all(connection, building, model)
         return len(uids) + len(removed)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
 from towpath.db.engine import Connection
-from towpath.entities.domain.matching import fit_values
+from towpath.entities.domain.matching import copy_key, fit_values
 from towpath.entities.domain.parsing import Draft
 from towpath.entities.store.indexes import Index
 from towpath.entities.types import IndexConfig
@@ -42,6 +42,8 @@ class Written:
     changed: frozenset[int]
     partners: frozenset[int]
     """Entities that lost a pair to a change; they are marked dirty."""
+    vacated: Mapping[int, int] = field(default_factory=dict)
+    """Entities that are no longer among their copies, each with the key that it shared with them."""
 
 
 async def write_drafts(connection: Connection, index_no: int, drafts: Sequence[Draft]) -> Written:
@@ -70,16 +72,20 @@ async def write_drafts(connection: Connection, index_no: int, drafts: Sequence[D
     created = frozenset(row[0] for row in await inserted.fetchall())
     changed = frozenset[int]()
     partners = frozenset[int]()
+    vacated: dict[int, int] = {}
     if len(created) < len(drafts):
         existing = [uid for uid in by_uid if uid not in created]
-        old = await _lock_digests(connection, index_no, existing)
-        replaced = [by_uid[uid] for uid, (digest, _) in old.items() if digest != by_uid[uid].digest]
+        old = await _lock_rows(connection, index_no, existing)
+        replaced = [by_uid[uid] for uid, row in old.items() if row.digest != by_uid[uid].digest]
         changed = frozenset(draft.uid for draft in replaced)
         if replaced:
-            partners = await _unlink(connection, index_no, {uid: old[uid][1] for uid in changed})
+            partners = await _unlink(connection, index_no, {uid: old[uid].keys for uid in changed})
+            for draft in replaced:
+                if (key := copy_key(orjson.loads(old[draft.uid].values))) != copy_key(draft.values):
+                    vacated[draft.uid] = key
             await _replace(connection, index_no, replaced)
     await _copy_postings(connection, index_no, [d for d in drafts if d.uid in created or d.uid in changed])
-    return Written(created=created, changed=changed, partners=partners)
+    return Written(created=created, changed=changed, partners=partners, vacated=vacated)
 
 
 def _columns(drafts: Sequence[Draft]) -> tuple[list[Any], ...]:
@@ -95,13 +101,20 @@ def _columns(drafts: Sequence[Draft]) -> tuple[list[Any], ...]:
     )
 
 
-async def _lock_digests(connection: Connection, index_no: int, uids: list[int]) -> dict[int, tuple[bytes, bytes]]:
+class _Locked(NamedTuple):
+    uid: int
+    digest: bytes
+    keys: bytes
+    values: str
+
+
+async def _lock_rows(connection: Connection, index_no: int, uids: list[int]) -> dict[int, _Locked]:
     cursor = await connection.execute(
-        "SELECT uid, digest, keys FROM entities WHERE index_no = %s AND uid = ANY(%s) ORDER BY uid FOR UPDATE",
+        "SELECT uid, digest, keys, values FROM entities WHERE index_no = %s AND uid = ANY(%s) ORDER BY uid FOR UPDATE",
         (index_no, uids),
         binary=True,
     )
-    return {uid: (digest, keys) for uid, digest, keys in await cursor.fetchall()}
+    return {row[0]: _Locked(*row) for row in await cursor.fetchall()}
 
 
 async def _replace(connection: Connection, index_no: int, drafts: Sequence[Draft]) -> None:
@@ -171,10 +184,10 @@ async def delete_entity(connection: Connection, index_no: int, uid: int) -> froz
     Returns:
         Who it was paired with; None when it was not there.
     """
-    old = await _lock_digests(connection, index_no, [uid])
+    old = await _lock_rows(connection, index_no, [uid])
     if not old:
         return None
-    partners = await _unlink(connection, index_no, {uid: old[uid][1]})
+    partners = await _unlink(connection, index_no, {uid: old[uid].keys})
     await connection.execute("DELETE FROM entities WHERE index_no = %s AND uid = %s", (index_no, uid))
     return partners
 

@@ -19,7 +19,7 @@ from towpath.entities.domain.matching.candidates import (
     key_weights,
 )
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare, compare_pool
-from towpath.entities.domain.matching.keys import MAX_KEYS
+from towpath.entities.domain.matching.keys import MAX_KEYS, copy_key
 from towpath.entities.domain.matching.model import FieldModel, MatchModel, default_model, fit_model
 from towpath.entities.domain.matching.preparation import (
     MissingFieldError,
@@ -60,6 +60,7 @@ __all__ = [
     "cluster",
     "compare",
     "compare_pool",
+    "copy_key",
     "default_model",
     "entity_uid",
     "find_closing_pairs",

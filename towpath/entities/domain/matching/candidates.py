@@ -89,6 +89,7 @@ class CandidateIndexBuilder:
         self._keys: list[Int64s] = []
         self._counts: list[Int64s] = []
         self._uids: list[Int64s] = []
+        self._too_frequent: list[Int64s] = []
         self._open_keys: Int64s = np.empty(0, dtype=np.int64)
         self._open_uids: Int64s = np.empty(0, dtype=np.int64)
 
@@ -120,6 +121,7 @@ class CandidateIndexBuilder:
         self._keys.append(keys[starts[is_usable]])
         self._counts.append(counts[is_usable].astype(np.int64))
         self._uids.append(uids[np.repeat(is_usable, counts)])
+        self._too_frequent.append(keys[starts[counts > DF_CAP]])
 
     def finish(self, n: int, sources: tuple[Int64s, Int32s] | None = None) -> CandidateIndex:
         """Build the index.
@@ -133,7 +135,8 @@ class CandidateIndexBuilder:
         keys = np.concatenate(self._keys) if self._keys else nothing
         counts = np.concatenate(self._counts) if self._counts else nothing
         posted = np.concatenate(self._uids) if self._uids else nothing
-        self._keys, self._counts, self._uids = [], [], []
+        too_frequent = np.concatenate(self._too_frequent) if self._too_frequent else nothing
+        self._keys, self._counts, self._uids, self._too_frequent = [], [], [], []
         uids = np.unique(posted)
         columns = np.searchsorted(uids, posted).astype(np.int32)
         starts = np.zeros(len(keys) + 1, dtype=np.int64)
@@ -145,16 +148,24 @@ class CandidateIndexBuilder:
             if len(source_uids):
                 at = np.minimum(np.searchsorted(source_uids, uids), len(source_uids) - 1)
                 source_of = np.where(source_uids[at] == uids, numbers[at], -1).astype(np.int32)
-        return CandidateIndex(keys, starts, columns, uids, n, source_of)
+        return CandidateIndex(keys, starts, columns, uids, n, source_of, too_frequent)
 
 
 class CandidateIndex:
     """Answers the heaviest candidates of many queries at once, within a bounded amount of memory."""
 
     def __init__(
-        self, keys: Int64s, starts: Int64s, columns: Int32s, uids: Int64s, n: int, source_of: Int32s | None
+        self,
+        keys: Int64s,
+        starts: Int64s,
+        columns: Int32s,
+        uids: Int64s,
+        n: int,
+        source_of: Int32s | None,
+        too_frequent: Int64s,
     ) -> None:
         self._keys = keys
+        self._too_frequent = too_frequent
         self._counts = np.diff(starts)
         self._uids = uids
         self._n = n
@@ -180,6 +191,15 @@ class CandidateIndex:
         matrices = [self._postings, *self._by_source.values()]
         matrix_bytes = sum(m.data.nbytes + m.indices.nbytes + m.indptr.nbytes for m in matrices)
         return int(matrix_bytes + self._keys.nbytes + self._counts.nbytes + self._uids.nbytes)
+
+    def count_holders(self, keys: Int64s) -> Int64s:
+        """Count the entities that hold each key: 0 where it is fewer than two, `DF_CAP` + 1 where it is too many."""
+        counts = np.zeros(len(keys), dtype=np.int64)
+        if len(self._keys):
+            at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            counts = np.where(self._keys[at] == keys, self._counts[at], 0).astype(np.int64)
+        counts[np.isin(keys, self._too_frequent)] = DF_CAP + 1
+        return counts
 
     def top(
         self,

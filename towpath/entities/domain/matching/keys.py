@@ -2,6 +2,7 @@
 
 Keys are made from the entity alone, so each kind has to stay selective however large the index grows:
 
+- *the whole record*: entities with equal values in every field share it, however many they are (see `copy_key`);
 - *codes*: words that mix letters and digits, or are long digit runs;
 - *whole values* of short fields and dates;
 - *words*;
@@ -26,8 +27,8 @@ from towpath.entities.types import FieldType
 
 MAX_KEYS = 48
 """No entity has more keys."""
-USUAL_KEYS = 24
-"""Kinds of keys are added until there are this many."""
+USUAL_KEYS = 23
+"""Kinds of keys are added until there are this many, besides that of the whole record."""
 MAX_WORDS = 14
 MAX_GRAMS = 12
 
@@ -99,6 +100,19 @@ def _both(first: int, second: int) -> int:
     return ((low * _ODD ^ high) * 0xD6E8FEB86659FD93) & _MASK
 
 
+def copy_key(values: Sequence[str | None]) -> int:
+    """Return the key that an entity shares with its copies: those with the same normalised value in every field.
+
+    Fields that come behind the last value do not count, so that it stays the same while a dynamic index gets fields.
+    """
+    width = len(values)
+    while width and values[width - 1] is None:
+        width -= 1
+    text = "\x1f".join("\x1e" if value is None else value for value in values[:width])
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, person=b"copy").digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
 def _is_code(word: str) -> bool:
     return len(word) >= 3 and not word.isalpha() and (len(word) >= 5 or not word.isdigit())
 
@@ -111,7 +125,7 @@ def blocking_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> n
         types: type of each field.
 
     Returns:
-        Sorted unique keys, at most `MAX_KEYS`, about `USUAL_KEYS` when the entity has enough to say.
+        Sorted unique keys, at most `MAX_KEYS`, about one more than `USUAL_KEYS` when the entity has enough to say.
     """
     all_words: list[str] = []
     codes: list[str] = []
@@ -148,8 +162,8 @@ def blocking_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> n
     _add_pairs(keys, runs)
     if len(keys) < USUAL_KEYS:
         _add_grams(keys, all_words or [value for value in values if value])
-    unsigned = np.fromiter(keys, dtype=np.uint64, count=len(keys))[:MAX_KEYS]
-    return np.sort(unsigned.view(np.int64))
+    unsigned = np.fromiter(keys, dtype=np.uint64, count=len(keys))[: MAX_KEYS - 1]
+    return np.unique(np.append(unsigned.view(np.int64), copy_key(values)))
 
 
 def _add_words(keys: dict[int, None], words: list[str]) -> None:
