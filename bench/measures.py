@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from bench.datasets import DataSet, NamedPair
-from towpath.demo.persons import Pair
+from towpath.demo.persons import Pair, ordered
 
 SURE = 0.9
 """From this similarity on, a pair counts as stated with certainty."""
@@ -123,6 +124,16 @@ def calibration(scores: Scores, data: DataSet) -> Calibration:
 def false_a_thousand(result: Quality, data: DataSet) -> float:
     """Return how many pairs are wrongly called duplicates for every thousand entities."""
     return round(1000 * result.wrong / len(data.rows), 2)
+
+
+def equal_records(data: DataSet) -> frozenset[Pair]:
+    """Return the pairs of records that have the same in every field: nothing in the data tells them apart."""
+    names = [field.name for field in data.fields]
+    together: dict[tuple[str, ...], list[str]] = {}
+    for row in data.rows:
+        values = tuple("" if row.get(name) is None else str(row[name]).strip().lower() for name in names)
+        together.setdefault(values, []).append(row["id"])
+    return frozenset(ordered(*pair) for ids in together.values() for pair in combinations(ids, 2))
 
 
 def named_verdicts(called: Collection[Pair], scores: Scores, named: Iterable[NamedPair]) -> dict[str, Any]:

@@ -70,6 +70,13 @@ def test_calibration_compares_promise_and_truth() -> None:
     assert measures.calibration({("b", "e"): 0.5}, DATA) == measures.Calibration(0, None, None)
 
 
+def test_records_that_nothing_tells_apart() -> None:
+    rows = [{"id": "a", "name": "Deli", "city": None}, {"id": "b", "name": "deli ", "city": ""},
+            {"id": "c", "name": "Deli", "city": "Rome"}, {"id": "d", "name": "Deli", "city": "Rome"}]  # fmt: skip
+
+    assert measures.equal_records(DataSet("delis", rows, set())) == {("a", "b"), ("c", "d")}
+
+
 def test_named_pairs_are_counted_on_both_sides() -> None:
     named = [
         NamedPair("nickname", ("a", "d"), True),

@@ -163,7 +163,7 @@ class BatchIndexing:
             total = await job_store.load_total(connection, ref)
         if page.steps >= PHASES:
             return count_outcomes(page.outcomes)
-        open_uids = page.uids[page.outcomes == Outcome.INDEXED].tolist()
+        open_uids = page.uids[page.outcomes == Outcome.INDEXED]
         pairs = await self._matcher.score(index, ref, open_uids, queries=total)
         async with self._database.transaction() as connection:
             page = await load_page(connection, ref.job_id, task.page, with_lines=False)

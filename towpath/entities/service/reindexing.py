@@ -31,7 +31,7 @@ from towpath.entities.store.generations import (
     read_share,
 )
 from towpath.entities.store.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
-from towpath.entities.store.records import Stored, delete_entity, read_stored, write_drafts
+from towpath.entities.store.records import Stored, StoredEntities, delete_entity, read_stored, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import IndexConfig, Phase, ReindexPlan, ShareTask
 from towpath.jobs.params import load_params, params_of
@@ -203,7 +203,7 @@ class Reindexing:
         written = await write_drafts(connection, building.index_no, drafts)
         await add_entities(connection, building.index_no, len(written.created) - len(removed))
         model = await self._matcher.models.get(connection, building)
-        stored = [Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts]
+        stored = StoredEntities.of(Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts)
         candidates = await find_candidates(connection, building, stored)
         pairs = await score_candidates(connection, building, model, stored, candidates)
         await store_scores(connection, building, pairs)
