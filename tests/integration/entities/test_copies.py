@@ -104,8 +104,8 @@ async def test_fields_that_come_later_leave_copies_copies(database: Database) ->
         index = await make(connection, map(lamp, range(COPIES)))
         row = lamp(COPIES)
         await write_drafts(connection, index.index_no, [make_draft(row, orjson.dumps(row), wider)])
-        (stored,) = await read_stored(connection, index, [entity_uid(COPIES)])
+        stored = await read_stored(connection, index, [entity_uid(COPIES)])
 
-        found = await find_candidates(connection, index, [stored])
+        found = await find_candidates(connection, index, stored)
 
     assert len(found.candidate) >= 3

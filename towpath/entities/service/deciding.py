@@ -103,7 +103,7 @@ async def _score_closing(
     parts: list[ScoredPairs] = []
     for at in range(0, max(len(left), 1), PAIRS_A_LOOK):
         some = Candidates(left[at : at + PAIRS_A_LOOK], right[at : at + PAIRS_A_LOOK])
-        parts.append(await score_candidates(connection, index, model, [], some, in_one_group=True))
+        parts.append(await score_candidates(connection, index, model, None, some, in_one_group=True))
     return ScoredPairs(
         left=np.concatenate([part.left for part in parts]),
         right=np.concatenate([part.right for part in parts]),

@@ -20,7 +20,14 @@ from towpath.entities.store import pairs as pair_store
 from towpath.entities.store.indexes import Index, add_entities, find_index, list_indexes
 from towpath.entities.store.locks import lock_single_writes
 from towpath.entities.store.pairs import PartnerRow
-from towpath.entities.store.records import Stored, delete_entity, find_entity, read_stored, write_drafts
+from towpath.entities.store.records import (
+    Stored,
+    StoredEntities,
+    delete_entity,
+    find_entity,
+    read_stored,
+    write_drafts,
+)
 from towpath.entities.types import Candidate, EntityDuplicates, GroupPage, GroupView, PairPage
 from towpath.entities.views import candidate_view, entity_answer, group_view, pair_view
 
@@ -148,7 +155,7 @@ class EntityService:
         written = await write_drafts(connection, index.index_no, [draft])
         if written.created or written.changed:
             model = await self._models.get(connection, index)
-            stored = [Stored(draft.uid, draft.values, draft.source, draft.keys)]
+            stored = StoredEntities.of([Stored(draft.uid, draft.values, draft.source, draft.keys)])
             candidates = await find_candidates(connection, index, stored)
             pairs = await score_candidates(connection, index, model, stored, candidates)
             await store_scores(connection, index, pairs)

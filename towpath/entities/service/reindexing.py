@@ -20,6 +20,7 @@ from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.dynamic import next_config
 from towpath.entities.service.matching import Matcher, close_gaps, score_candidates, store_scores
+from towpath.entities.service.quality import measure_quality
 from towpath.entities.store.generations import (
     ShareRow,
     discard_building,
@@ -30,7 +31,7 @@ from towpath.entities.store.generations import (
     read_share,
 )
 from towpath.entities.store.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
-from towpath.entities.store.records import Stored, delete_entity, read_stored, write_drafts
+from towpath.entities.store.records import Stored, StoredEntities, delete_entity, read_stored, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import IndexConfig, Phase, ReindexPlan, ShareTask
 from towpath.jobs.params import load_params, params_of
@@ -155,8 +156,16 @@ class Reindexing:
         """Catch up with what was written meanwhile, then put the next generation in the live one's place.
 
         Returns:
-            The job's result: how many entities had to be caught up with, and the report of a tuning.
+            The job's result: how many entities had to be caught up with, the report of a tuning, and how good the
+            index is now.
         """
+        result = await self._swap(ref)
+        async with self._database.transaction() as connection:
+            live = await self._live(connection, ref)
+            quality = await measure_quality(connection, live, await self._matcher.models.get(connection, live))
+        return result | {"quality": quality.model_dump(mode="json", by_alias=True, exclude_none=True)}
+
+    async def _swap(self, ref: JobRef) -> dict[str, Any]:
         caught_up = 0
         while (step := await self._catch_up(ref)) >= FEW_BEHIND:
             caught_up += step
@@ -194,7 +203,7 @@ class Reindexing:
         written = await write_drafts(connection, building.index_no, drafts)
         await add_entities(connection, building.index_no, len(written.created) - len(removed))
         model = await self._matcher.models.get(connection, building)
-        stored = [Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts]
+        stored = StoredEntities.of(Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts)
         candidates = await find_candidates(connection, building, stored)
         pairs = await score_candidates(connection, building, model, stored, candidates)
         await store_scores(connection, building, pairs)

@@ -27,7 +27,7 @@ async def read_neighbours(
     """
     selected = await connection.execute(
         """
-        SELECT q.uid, n.uid FROM unnest(%(keys)b::bigint[], %(uids)b::bigint[]) q(key, uid) CROSS JOIN LATERAL (
+        SELECT q.uid, n.uid FROM unnest(%(keys)s::bigint[], %(uids)s::bigint[]) q(key, uid) CROSS JOIN LATERAL (
             (SELECT p.uid FROM entity_postings p WHERE p.index_no = %(index)s AND p.key = q.key AND p.uid < q.uid
              ORDER BY p.uid DESC LIMIT %(most)s)
             UNION ALL
@@ -35,7 +35,7 @@ async def read_neighbours(
              ORDER BY p.uid LIMIT %(most)s)
         ) n
         """,
-        {"keys": keys.tolist(), "uids": uids.tolist(), "index": index_no, "most": each_side},
+        {"keys": keys, "uids": uids, "index": index_no, "most": each_side},
         binary=True,
     )
     found = np.array(await selected.fetchall(), dtype=np.int64).reshape(-1, 2)

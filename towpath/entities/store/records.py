@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,13 +11,14 @@ import numpy.typing as npt
 import orjson
 
 from towpath.db.engine import Connection
-from towpath.entities.domain.matching import copy_key, fit_values
+from towpath.entities.domain.matching import Csr, Values, copy_key, fit_values
 from towpath.entities.domain.parsing import Draft
 from towpath.entities.store.indexes import Index
 from towpath.entities.types import IndexConfig
 
 Int64s = npt.NDArray[np.int64]
 
+KEY_BYTES = 8
 # COPY's binary framing: signature, flags, extension length; and the trailer.
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
@@ -221,35 +222,114 @@ class Stored:
     """What matching needs of a stored entity; `values` has one for each field of the index that it was read for."""
 
     uid: int
-    values: tuple[str | None, ...]
+    values: Values
     source: str | None
     keys: Int64s
 
 
-async def read_stored(connection: Connection, index: Index, uids: Sequence[int]) -> list[Stored]:
-    """Read entities by uid, in the order of their uids; those that are gone are left out."""
-    cursor = await connection.execute(
-        """
-        SELECT uid, values, source, keys FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[]) ORDER BY uid
-        """,
-        (index.index_no, list(uids)),
-        binary=True,
+@dataclass(frozen=True, slots=True)
+class StoredEntities:
+    """What matching needs of some stored entities, each named once, column by column.
+
+    Attributes:
+        uids: Rising.
+        values: Of each entity, one for each field of the index that they were read for.
+        sources: Of each.
+        keys: Of each; empty where they were not asked for.
+    """
+
+    uids: Int64s
+    values: list[Values]
+    sources: list[str | None]
+    keys: Csr
+
+    @classmethod
+    def of(cls, entities: Iterable[Stored]) -> StoredEntities:
+        """Make columns of rows."""
+        rows = sorted(entities, key=lambda stored: stored.uid)
+        return cls(
+            np.array([row.uid for row in rows], dtype=np.int64),
+            [row.values for row in rows],
+            [row.source for row in rows],
+            Csr.of([row.keys for row in rows]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    def __iter__(self) -> Iterator[Stored]:
+        """Give row after row."""
+        starts = self.keys.starts.tolist()
+        for place, uid in enumerate(self.uids.tolist()):
+            keys = self.keys.keys[starts[place] : starts[place + 1]]
+            yield Stored(uid, self.values[place], self.sources[place], keys)
+
+    def __getitem__(self, rows: slice) -> StoredEntities:
+        """Return a run of them."""
+        rows = slice(*rows.indices(len(self)))
+        return StoredEntities(self.uids[rows], self.values[rows], self.sources[rows], self.keys.rows(rows))
+
+    def with_others(self, others: StoredEntities) -> StoredEntities:
+        """Return these and others that are none of them, without their keys."""
+        uids = np.concatenate([self.uids, others.uids])
+        order = np.argsort(uids)
+        places = order.tolist()
+        values, sources = self.values + others.values, self.sources + others.sources
+        return StoredEntities(
+            uids[order], [values[place] for place in places], [sources[place] for place in places], Csr.empty(len(uids))
+        )
+
+
+# Postgres packs the rows of an answer into one: a row that is built for each entity, and read from it, is most of the
+# cost of a read. `values` are JSON already, and a row's place in the answer is that of its uid.
+_PACKED = """
+    SELECT coalesce(string_agg(int8send(uid), ''::bytea), ''::bytea),
+           coalesce(string_agg(values, ','), ''),
+           coalesce(string_agg(coalesce(to_json(source)::text, 'null'), ','), ''),
+           coalesce(string_agg(int4send(octet_length(keys)), ''::bytea), ''::bytea),
+           coalesce(string_agg(keys, ''::bytea), ''::bytea)
+    FROM (SELECT uid, values, source, {keys} AS keys FROM entities WHERE index_no = %(index)s {which}) entity
+"""
+
+
+async def read_stored(
+    connection: Connection, index: Index, uids: Sequence[int] | Int64s, *, with_keys: bool = True
+) -> StoredEntities:
+    """Read entities by uid; those that are gone are left out.
+
+    Args:
+        connection: A connection.
+        index: The generation.
+        uids: Of which entities, no uid twice.
+        with_keys: Whether their keys are needed.
+    """
+    query = _PACKED.format(
+        keys="keys" if with_keys else "''::bytea", which="AND uid = ANY(%(uids)s::bigint[]) ORDER BY uid"
     )
-    return [_read_row(row, index.config) for row in await cursor.fetchall()]
+    asked = np.asarray(uids, dtype=np.int64)
+    cursor = await connection.execute(query, {"index": index.index_no, "uids": asked}, binary=True)
+    return _unpack(await cursor.fetchone(), index.config)
 
 
-def _read_row(row: tuple[Any, ...], config: IndexConfig) -> Stored:
-    uid, values, source, keys = row
-    # The only place where values are read: nobody meets a row of another shape than the index that is asked for.
-    fitted = fit_values(orjson.loads(values), config)
-    return Stored(uid, fitted, source, np.frombuffer(keys, dtype="<i8").astype(np.int64))
-
-
-async def sample_stored(connection: Connection, index: Index, *, limit: int) -> list[Stored]:
+async def sample_stored(connection: Connection, index: Index, *, limit: int) -> StoredEntities:
     """Return a sample that depends on the entities alone: uids are hashes, so the lowest ones are a random draw."""
-    cursor = await connection.execute(
-        "SELECT uid, values, source, keys FROM entities WHERE index_no = %s ORDER BY uid LIMIT %s",
-        (index.index_no, limit),
-        binary=True,
+    query = _PACKED.format(keys="keys", which="ORDER BY uid LIMIT %(limit)s")
+    cursor = await connection.execute(query, {"index": index.index_no, "limit": limit}, binary=True)
+    return _unpack(await cursor.fetchone(), index.config)
+
+
+def _unpack(row: tuple[Any, ...] | None, config: IndexConfig) -> StoredEntities:
+    assert row is not None
+    uids, values, sources, key_bytes, keys = row
+    width = len(config.fields)
+    rows: list[Values] = orjson.loads(f"[{values}]")
+    # The only place where values are read: nobody meets a row of another shape than the index that is asked for.
+    fitted = [row if len(row) == width else fit_values(row, config) for row in rows]
+    starts = np.zeros(len(fitted) + 1, dtype=np.int64)
+    np.cumsum(np.frombuffer(key_bytes, dtype=">i4") // KEY_BYTES, out=starts[1:])
+    return StoredEntities(
+        np.frombuffer(uids, dtype=">i8").astype(np.int64),
+        fitted,
+        orjson.loads(f"[{sources}]"),
+        Csr(np.frombuffer(keys, dtype="<i8").astype(np.int64), starts),
     )
-    return [_read_row(row, index.config) for row in await cursor.fetchall()]
