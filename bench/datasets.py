@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def _equal(rows: Sequence[Row], name: str) -> frozenset[Pair]:
     together: dict[str, list[str]] = {}
     for row in rows:
         together.setdefault(str(row[name]), []).append(row["id"])
-    return frozenset(ordered(a, b) for ids in together.values() for at, a in enumerate(ids) for b in ids[at + 1 :])
+    return frozenset(ordered(*pair) for ids in together.values() for pair in combinations(ids, 2))
 
 
 def febrl(number: int) -> DataSet:

@@ -40,6 +40,7 @@ PAGE = 1000
 PROTOCOL = "end-to-end"
 F1, BEST, MUTUAL = "towpath: f1", "towpath: best f1", "towpath: best f1, mutual best"
 FALSE, FALSE_ON_LISTS = "towpath: false pairs a thousand", "towpath: false pairs a thousand, lists without duplicates"
+FALSE_DIFFERENT = f"{FALSE_ON_LISTS}, records that differ"
 SURE_RIGHT = "towpath: right of the pairs from 0.9 on"
 KINDS_SAME, KINDS_DIFFERENT = "towpath: kinds of duplicates found", "towpath: kinds of different records kept apart"
 TFIDF_BEST, TFIDF_MUTUAL, SPLINK = "tfidf: best f1", "tfidf: best f1, mutual best", "splink: f1"
@@ -72,7 +73,7 @@ class Board:
     def tell(self) -> None:
         """Print mean and worst of each figure, and where the ranking is behind that of TF-IDF."""
         for (knowledge, figure), values in sorted(self.figures.items()):
-            is_high_good = figure not in {FALSE, FALSE_ON_LISTS}
+            is_high_good = figure not in {FALSE, FALSE_ON_LISTS, FALSE_DIFFERENT}
             tell("mean", protocol=PROTOCOL, knowledge=knowledge, of=figure,
                  **measures.mean_and_worst(values, is_high_good=is_high_good))  # fmt: skip
         for knowledge in ("declared", "undeclared"):
@@ -143,7 +144,14 @@ def measure(towpath: Towpath, data: DataSet, board: Board, *, is_declared: bool,
     verdicts = _verdicts(listing, data) | {"seconds": round(time.perf_counter() - began, 1)}
     if not data.pairs:
         board.note(knowledge, FALSE_ON_LISTS, data.name, verdicts["false_a_thousand"])
-        tell("list without duplicates", **common, method="towpath", entities=len(data.rows), **verdicts)
+        # A person could not tell such records apart either; they are wrong all the same, and counted on both lines.
+        equal = len((listing.duplicates - data.undecided) & measures.equal_records(data))
+        different = round(1000 * (verdicts["false"] - equal) / len(data.rows), 2)
+        board.note(knowledge, FALSE_DIFFERENT, data.name, different)
+        tell(
+            "list without duplicates", **common, method="towpath", entities=len(data.rows), **verdicts,
+            false_between_equal=equal, false_between_different_a_thousand=different,
+        )  # fmt: skip
     else:
         ranked = match(towpath, data, f"{index}-all", is_declared=is_declared, candidateThreshold=0)
         result = measures.quality(listing.duplicates, data)

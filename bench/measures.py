@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from bench.datasets import DataSet, NamedPair
-from towpath.demo.persons import Pair
+from towpath.demo.persons import Pair, ordered
 
 SURE = 0.9
 """From this similarity on, a pair counts as stated with certainty."""
@@ -46,9 +47,10 @@ class Quality:
         every = 2 * self.hits + self.wrong + self.missed
         return 2 * self.hits / every if every else 1.0
 
-    def figures(self) -> dict[str, float]:
-        """Return precision, recall and F1 for a line of JSON."""
-        return {"precision": round(self.precision, 4), "recall": round(self.recall, 4), "f1": round(self.f1, 4)}
+    def figures(self) -> dict[str, float | None]:
+        """Return precision, recall and F1 for a line of JSON; who called nothing has no precision to show."""
+        precision = round(self.precision, 4) if self.hits + self.wrong else None
+        return {"precision": precision, "recall": round(self.recall, 4), "f1": round(self.f1, 4)}
 
 
 def quality(called: Iterable[Pair], data: DataSet) -> Quality:
@@ -123,6 +125,16 @@ def calibration(scores: Scores, data: DataSet) -> Calibration:
 def false_a_thousand(result: Quality, data: DataSet) -> float:
     """Return how many pairs are wrongly called duplicates for every thousand entities."""
     return round(1000 * result.wrong / len(data.rows), 2)
+
+
+def equal_records(data: DataSet) -> frozenset[Pair]:
+    """Return the pairs of records that have the same in every field: nothing in the data tells them apart."""
+    names = [field.name for field in data.fields]
+    together: dict[tuple[str, ...], list[str]] = {}
+    for row in data.rows:
+        values = tuple("" if row.get(name) is None else str(row[name]).strip().lower() for name in names)
+        together.setdefault(values, []).append(row["id"])
+    return frozenset(ordered(*pair) for ids in together.values() for pair in combinations(ids, 2))
 
 
 def named_verdicts(called: Collection[Pair], scores: Scores, named: Iterable[NamedPair]) -> dict[str, Any]:

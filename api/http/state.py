@@ -27,6 +27,7 @@ from towpath.entities.service.batches import BatchService
 from towpath.entities.service.entities import EntityService
 from towpath.entities.service.indexes import IndexService
 from towpath.entities.service.matching import ModelCache
+from towpath.entities.service.quality import QualityService
 from towpath.extraction.service.parts import ExtractionParts
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
@@ -102,6 +103,11 @@ class AppState:
     def indexes(self) -> IndexService:
         """Return the use cases of indexes of entities."""
         return IndexService(self.db, window=self.settings.window)
+
+    @property
+    def quality(self) -> QualityService:
+        """Return the use cases of quality reports of indexes."""
+        return QualityService(self.db, self.matching_models)
 
     @property
     def tasks(self) -> TaskService:

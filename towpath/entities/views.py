@@ -94,12 +94,15 @@ def pair_view(config: IndexConfig, row: tuple[str, str, float, bool, bytes], *, 
     )
 
 
+def group_name(group_uid: int) -> str:
+    """Return the id of a group as it is shown."""
+    return f"{group_uid & (1 << 64) - 1:016x}"
+
+
 def group_view(row: tuple[int, list[str]]) -> GroupView:
     """Show one group; its id is stable while its first member stays."""
     group_uid, ids = row
-    return GroupView(
-        group_id=f"{group_uid & (1 << 64) - 1:016x}", entity_ids=[parse_json(id_json) for id_json in ids], size=len(ids)
-    )
+    return GroupView(group_id=group_name(group_uid), entity_ids=[parse_json(id_json) for id_json in ids], size=len(ids))
 
 
 def batch_view(job: JobRow, *, failures: Sequence[FailedItem] = (), total_failures: int = 0) -> BatchView:

@@ -28,7 +28,7 @@ def test_calling_nothing_on_a_list_without_duplicates_is_right() -> None:
 
 
 def test_nothing_called_where_something_is_true_is_no_success() -> None:
-    assert measures.quality([], DATA).f1 == 0
+    assert measures.quality([], DATA).figures() == {"precision": None, "recall": 0.0, "f1": 0.0}
 
 
 def test_pairs_across_sources() -> None:
@@ -68,6 +68,13 @@ def test_calibration_compares_promise_and_truth() -> None:
 
     assert measures.calibration(scores, DATA) == measures.Calibration(2, 0.95, 0.5)
     assert measures.calibration({("b", "e"): 0.5}, DATA) == measures.Calibration(0, None, None)
+
+
+def test_records_that_nothing_tells_apart() -> None:
+    rows = [{"id": "a", "name": "Deli", "city": None}, {"id": "b", "name": "deli ", "city": ""},
+            {"id": "c", "name": "Deli", "city": "Rome"}, {"id": "d", "name": "Deli", "city": "Rome"}]  # fmt: skip
+
+    assert measures.equal_records(DataSet("delis", rows, set())) == {("a", "b"), ("c", "d")}
 
 
 def test_named_pairs_are_counted_on_both_sides() -> None:

@@ -5,6 +5,7 @@
 | `entities`   | one entity at a time: write, read, remove; candidates, pairs and groups                 |
 | `batches`    | accepts a batch of entities as a job, and shows its status and results                  |
 | `indexes`    | creates, changes and lists indexes; labels; starts a re-index or a tuning               |
+| `quality`    | how good an index is, and what to do about it                                           |
 | `indexing`   | the chunks of a batch                                                                   |
 | `reindexing` | the chunks of a re-index                                                                |
 | `candidates` | which entities are worth comparing                                                      |

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from towpath.entities.params import BatchParams
 from towpath.entities.service import training
 from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.matching import Matcher, close_gaps, store_scores
+from towpath.entities.service.quality import measure_quality
 from towpath.entities.store.indexes import Index, add_entities, find_index
 from towpath.entities.store.pairs import drop_stale_pairs
 from towpath.entities.store.records import write_drafts
@@ -176,8 +178,19 @@ class BatchIndexing:
                 connection, task, Phase.MATCH, before, count_outcomes(page.outcomes), phases=PHASES
             )
 
-    async def resolve(self, ref: JobRef) -> int:
-        """Decide verdicts and groups of all that the batch touched."""
+    async def resolve(self, ref: JobRef) -> dict[str, Any]:
+        """Decide verdicts and groups of all that the batch touched.
+
+        Returns:
+            The job's result: how good the index is now.
+        """
+        await self._resolve(ref)
+        async with self._database.transaction() as connection:
+            index = await self._live(connection, ref)
+            quality = await measure_quality(connection, index, await self._matcher.models.get(connection, index))
+        return {"quality": quality.model_dump(mode="json", by_alias=True, exclude_none=True)}
+
+    async def _resolve(self, ref: JobRef) -> int:
         job = await job_store.get_job(self._database, ref.organization, ref.job_id)
         await refresh_statistics(self._database, "entity_pairs", entities=job.total - job.skipped)
         async with self._database.transaction() as connection:

@@ -20,6 +20,7 @@ from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.dynamic import next_config
 from towpath.entities.service.matching import Matcher, close_gaps, score_candidates, store_scores
+from towpath.entities.service.quality import measure_quality
 from towpath.entities.store.generations import (
     ShareRow,
     discard_building,
@@ -155,8 +156,16 @@ class Reindexing:
         """Catch up with what was written meanwhile, then put the next generation in the live one's place.
 
         Returns:
-            The job's result: how many entities had to be caught up with, and the report of a tuning.
+            The job's result: how many entities had to be caught up with, the report of a tuning, and how good the
+            index is now.
         """
+        result = await self._swap(ref)
+        async with self._database.transaction() as connection:
+            live = await self._live(connection, ref)
+            quality = await measure_quality(connection, live, await self._matcher.models.get(connection, live))
+        return result | {"quality": quality.model_dump(mode="json", by_alias=True, exclude_none=True)}
+
+    async def _swap(self, ref: JobRef) -> dict[str, Any]:
         caught_up = 0
         while (step := await self._catch_up(ref)) >= FEW_BEHIND:
             caught_up += step
