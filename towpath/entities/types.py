@@ -95,6 +95,13 @@ class IndexBody(IndexConfig):
         return IndexConfig.model_validate(self.model_dump(exclude={"if_exists"}))
 
 
+class InferredView(Wire):
+    """The structure that training has found, where none is declared."""
+
+    clean_sources: list[str] = Field(description="Sources that hold no duplicates within themselves.")
+    confidence: float
+
+
 class IndexView(IndexConfig):
     """An index, as `GET /v1/indexes/{indexName}` shows it."""
 
@@ -102,6 +109,9 @@ class IndexView(IndexConfig):
     model_version: int = Field(description="0: no batch has trained the index yet.")
     created_at: datetime
     updated_at: datetime
+    inferred: InferredView | None = Field(
+        default=None, description="Used as if it were declared; `inferSources: false` overrules it."
+    )
     reindex_job_id: UUID | None = Field(default=None, description="The job that rebuilds the index now.")
 
 

@@ -117,9 +117,9 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
         states[near] = compare_words(model.rarity, model.texts, distinct, low[near], high[near])
         word_states[at, number] = states[pair_of_row]
     cross_field = cross_field_weights(model, records, has_value, left, right)
-    for at in np.flatnonzero(copies).tolist():
-        parts = [value for value in records[int(left[at])] if value]
-        copies[at] = len(parts) > 1 and sum(part.count(" ") + 1 for part in parts) >= MIN_COPY_WORDS
+    for row in np.flatnonzero(copies).tolist():
+        parts = [value for value in records[int(left[row])] if value]
+        copies[row] = len(parts) > 1 and sum(part.count(" ") + 1 for part in parts) >= MIN_COPY_WORDS
     return Comparison(levels, frequency_adjustments, cross_field, word_states, copies)
 
 

@@ -39,7 +39,7 @@ def find_conflicts(model: MatchModel, comparison: Comparison) -> Bools:
                 conflicts[:, number] = levels < LOWEST_DATE_LEVEL
             case FieldType.NUMBER:
                 conflicts[:, number] = levels < LOWEST_NUMBER_LEVEL
-    return conflicts & (comparison.levels != MISSING)
+    return np.asarray(conflicts & (comparison.levels != MISSING))
 
 
 def find_conflict_free(model: MatchModel, comparison: Comparison) -> Bools:
