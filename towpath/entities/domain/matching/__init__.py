@@ -30,12 +30,13 @@ from towpath.entities.domain.matching.preparation import (
     prepare,
 )
 from towpath.entities.domain.matching.score import Scores, score_pairs, score_pool
-from towpath.entities.domain.matching.training import Sample, train
+from towpath.entities.domain.matching.training import MAX_COLD_ENTITIES, Sample, train, train_cold
 from towpath.entities.domain.matching.tuning import LabelledPair, Quality, TuneReport, tune
 from towpath.entities.domain.matching.verdicts import Groups, Pairs, cluster, find_closing_pairs, resolve
 
 __all__ = [
     "DF_CAP",
+    "MAX_COLD_ENTITIES",
     "MAX_KEYS",
     "POSTING_BUDGET",
     "TOP_K",
@@ -74,5 +75,6 @@ __all__ = [
     "score_pairs",
     "score_pool",
     "train",
+    "train_cold",
     "tune",
 ]
