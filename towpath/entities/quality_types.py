@@ -154,6 +154,9 @@ class SuggestedEntity(Wire):
 
     id: int | str
     body: dict[str, Any]
+    truncated: bool | None = Field(
+        default=None, description="It is large: nested values and ends of texts are missing."
+    )
 
 
 class LabelSuggestion(Wire):

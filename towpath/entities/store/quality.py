@@ -232,3 +232,29 @@ async def count_groups(
     named = await cursor.fetchall()
     # A group is named after the lowest uid in it, most often of two.
     return GroupCounts(rows, named, _share_of_pairs(reach))
+
+
+async def doubtful_pairs(
+    connection: Connection, index: Index, *, near: float, part_size: int, limit: int
+) -> list[SampledPair]:
+    """Read the pairs nearest to the duplicate threshold, of a part of a large index."""
+    cursor = await connection.execute(
+        f"""
+        WITH sample AS MATERIALIZED (
+            SELECT left_uid, right_uid, similarity, duplicate, bits FROM entity_pairs
+            WHERE index_no = %(index)s AND left_uid <= %(reach)s AND NOT closed
+            AND abs(similarity - %(threshold)s) <= %(near)s
+            ORDER BY abs(similarity - %(threshold)s), left_uid, right_uid LIMIT %(limit)s
+        )
+        SELECT {_SAMPLED} FROM sample p {_SIDES} ORDER BY p.left_uid, p.right_uid
+        """,
+        {
+            "index": index.index_no,
+            "reach": reach_of(index.entities, part_size),
+            "threshold": index.config.duplicate_threshold,
+            "near": near,
+            "limit": limit,
+        },
+        binary=True,
+    )
+    return [SampledPair(*row) for row in await cursor.fetchall()]

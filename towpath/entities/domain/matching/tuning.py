@@ -19,11 +19,17 @@ from towpath.entities.types import IndexConfig
 FOLDS = 5
 MIN_LABELS = 8
 PRIOR_PENALTY = 0.02
-SCALE_PENALTY = 4.0
+SCALE_PENALTY = 1.0
 LEVEL_PENALTY = 0.6
 """How strongly each coefficient is held near the model as it was: ridge penalties."""
 ROUNDS = 30
 CLEAN_RECALL_WEIGHT = 6.0
+CUT_STEP = 0.25
+SHIFT_COST = 0.002
+"""F1 that it must bring to move the line by a bit."""
+MIN_PRIOR = -12.0
+MIN_SCALE, MAX_SCALE = 0.05, 5.0
+MAX_FIT_BITS = 60.0
 _LN2 = float(np.log(2.0))
 
 
@@ -95,23 +101,10 @@ def _folds(comparison: Comparison, truth: npt.NDArray[np.bool_]) -> Int64s:
 
 def _fit(model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_], config: IndexConfig) -> MatchModel:
     features, offset, penalties, level_columns = _make_design_matrix(model, comparison)
-    target = truth.astype(np.float64)
-    coefficients = np.zeros(features.shape[1])
-    # Newton's method for a logistic regression with ridge penalties, in bits: hence the factors of ln 2.
-    for _ in range(ROUNDS):
-        bits = np.clip(offset + features @ coefficients, -40.0, 40.0)
-        chance = 1.0 / (1.0 + np.exp2(-bits))
-        gradient = features.T @ (target - chance) * _LN2 - penalties * coefficients
-        spread = np.maximum(chance * (1.0 - chance), 1e-4) * _LN2**2
-        step = np.linalg.solve((features.T * spread) @ features + np.diag(penalties), gradient)
-        coefficients += np.clip(step, -2.0, 2.0)
-        if np.abs(step).max() < 1e-5:
-            break
-    bits = offset + features @ coefficients
-    prior = model.prior_bits + float(coefficients[0]) + _threshold_shift(bits, truth, config)
+    coefficients = _maximise_likelihood(features, offset, penalties, truth)
     fields = []
     count = len(model.fields)
-    scales = np.maximum(1.0 + coefficients[1 : 1 + count], 0.05)
+    scales = np.clip(1.0 + coefficients[1 : 1 + count], MIN_SCALE, MAX_SCALE)
     for number, field in enumerate(model.fields):
         table = model.level_weights[number].copy()
         for column, (owner, level) in enumerate(level_columns, start=1 + count):
@@ -125,7 +118,55 @@ def _fit(model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_]
                 }
             )
         )
-    return model.model_copy(update={"prior_bits": round(prior, 4), "fields": fields})
+    prior = model.prior_bits + float(coefficients[0])
+    # Validated anew: a copy would keep the arrays that were made of the old fields.
+    fitted = MatchModel.model_validate(model.model_dump() | {"fields": [field.model_dump() for field in fields]})
+    evidence = match_weights(fitted, comparison).sum(axis=1)
+    return _move_line(fitted, prior, _find_cut(prior + evidence, truth, config) - prior, config)
+
+
+def _maximise_likelihood(features: Floats, offset: Floats, penalties: Floats, truth: npt.NDArray[np.bool_]) -> Floats:
+    """Fit a logistic regression with ridge penalties, in bits (hence the factors of ln 2), by damped Newton steps."""
+    target = truth.astype(np.float64)
+    coefficients = np.zeros(features.shape[1])
+
+    def loss(at: Floats) -> float:
+        bits = np.clip(offset + features @ at, -MAX_FIT_BITS, MAX_FIT_BITS) * _LN2
+        return float(np.logaddexp(0.0, np.where(truth, -bits, bits)).sum() + 0.5 * (penalties * at**2).sum())
+
+    lowest = loss(coefficients)
+    for _ in range(ROUNDS):
+        bits = np.clip(offset + features @ coefficients, -MAX_FIT_BITS, MAX_FIT_BITS)
+        chance = 1.0 / (1.0 + np.exp2(-bits))
+        gradient = features.T @ (target - chance) * _LN2 - penalties * coefficients
+        spread = np.maximum(chance * (1.0 - chance), 1e-4) * _LN2**2
+        step = np.linalg.solve((features.T * spread) @ features + np.diag(penalties), gradient)
+        length = 1.0
+        while (reached := loss(coefficients + length * step)) > lowest and length > 1e-4:
+            length /= 2.0
+        if reached >= lowest - 1e-7:
+            break
+        coefficients, lowest = coefficients + length * step, reached
+    return coefficients
+
+
+def _move_line(model: MatchModel, prior: float, evidence_at_cut: float, config: IndexConfig) -> MatchModel:
+    """Return the model with a prior that puts the cut on the index's threshold.
+
+    Where the prior alone would have to go further than scoring heeds it, all fields count less instead.
+    """
+    target = _bits_of(config.duplicate_threshold)
+    moved = target - evidence_at_cut
+    if moved >= MIN_PRIOR:
+        return model.model_copy(update={"prior_bits": round(moved, 4)})
+    shrunk = (target - MIN_PRIOR) / evidence_at_cut
+    fields = [field.model_copy(update={"scale": round(field.scale * shrunk, 6)}) for field in model.fields]
+    content = model.model_dump() | {"prior_bits": MIN_PRIOR, "fields": [field.model_dump() for field in fields]}
+    return MatchModel.model_validate(content)
+
+
+def _bits_of(threshold: float) -> float:
+    return float(np.clip(np.log2(max(threshold, 1e-6) / max(1.0 - threshold, 1e-6)), -MAX_BITS, MAX_BITS))
 
 
 def _make_design_matrix(
@@ -147,20 +188,22 @@ def _make_design_matrix(
     return np.stack(columns, axis=1), offset, np.array(penalties), level_columns
 
 
-def _threshold_shift(bits: Floats, truth: npt.NDArray[np.bool_], config: IndexConfig) -> float:
-    """Move the prior so that the cut with the best F1 on the labels falls on the index's threshold.
+def _find_cut(bits: Floats, truth: npt.NDArray[np.bool_], config: IndexConfig) -> float:
+    """Return the cut, in bits, with the best F1 on the labels.
 
     With clean sources recall counts more: what passes wrongly still has to win the assignment.
     """
-    threshold = config.duplicate_threshold
-    threshold_bits = float(np.clip(np.log2(max(threshold, 1e-6) / max(1.0 - threshold, 1e-6)), -MAX_BITS, MAX_BITS))
-    cuts = np.linspace(-6.0, 5.0, 45)
+    threshold_bits = _bits_of(config.duplicate_threshold)
+    # Wherever the labels lie: of siblings that share all but a name, the model may be sure by many bits.
+    cuts = np.arange(min(bits.min(), threshold_bits) - 1.0, max(bits.max(), threshold_bits) + 1.0, CUT_STEP)
     # Smoothed counts: a pair near the cut counts in part, so that one label cannot drag it along.
-    passing = 1.0 / (1.0 + np.exp2(-(bits[None, :] - cuts[:, None]) * 1.5))
+    passing = 1.0 / (1.0 + np.exp2(-np.clip((bits[None, :] - cuts[:, None]) * 1.5, -60.0, 60.0)))
     hits = (passing * truth).sum(axis=1)
     recall_weight = CLEAN_RECALL_WEIGHT if config.clean_sources else 1.0
     f_score = (1.0 + recall_weight) * hits / (passing.sum(axis=1) + recall_weight * truth.sum())
-    return threshold_bits - float(cuts[int(np.argmax(f_score))])
+    # Where labels leave a wide gap, the line moves no further than they ask for.
+    cost = SHIFT_COST * np.abs(cuts - threshold_bits)
+    return float(cuts[int(np.argmax(f_score - cost))])
 
 
 def _f_score(quality: Quality, config: IndexConfig) -> float:
