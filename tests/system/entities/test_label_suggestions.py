@@ -120,3 +120,41 @@ def test_who_may_not_see_an_index_gets_no_suggestions(org: Organization, system:
     for wrong in ({"limit": 0}, {"limit": 101}, {"limit": "many"}, {"colour": 1}):
         org.call("GET", HERE, 400, params=wrong)
     assert httpx.get(f"{system.api_url}{HERE}").status_code == 401
+
+
+def test_a_tuning_tells_what_it_changed_in_the_index(org: Organization) -> None:
+    org.call("POST", "/v1/indexes", 201, json={"indexName": "people", "fields": FIELDS})
+    people, same = households(150, copies=0.1, seed=2)
+    org.done(people)
+    answer(org, same, 40)
+    before = {frozenset(pair[:2]) for pair in org.pairs() if pair[3]}
+
+    job = org.until(org.call("POST", "/v1/indexes/people/tune", 202)["jobId"])
+
+    assert job["state"] == "COMPLETED", job
+    after = {frozenset(pair[:2]) for pair in org.pairs() if pair[3]}
+    changes, tuning = job["result"]["changes"], job["result"]["tuning"]
+    assert changes["duplicates"] == {
+        "before": len(before),
+        "after": len(after),
+        "turnedTrue": len(after - before),
+        "turnedFalse": len(before - after),
+    }
+    labels = changes["labels"]
+    assert labels["labels"] == len(labels["listed"]) == tuning["labels"] == 40
+    assert labels["hold"] >= labels["heldBefore"]
+    for label in labels["listed"]:
+        pair = frozenset((label["entityId"], label["duplicateId"]))
+        assert label["duplicate"] == (pair in same)
+        assert label["heldBefore"] == ((pair in before) == label["duplicate"])
+        assert label["holds"] == ((pair in after) == label["duplicate"])
+    assert [label["holds"] for label in labels["listed"]] == sorted(label["holds"] for label in labels["listed"])
+    said = [label for label in labels["listed"] if label["holds"] == label["duplicate"]]
+    right = [label for label in said if label["duplicate"]]
+    assert labels["after"]["precision"] == pytest.approx(len(right) / len(said), abs=1e-3)
+    assert labels["after"]["recall"] == pytest.approx(len(right) / tuning["duplicates"], abs=1e-3)
+    estimated = changes["estimatedPrecision"]
+    truth = [len(said & same) / len(said) for said in (before, after)]
+    assert abs(estimated["after"] - truth[1]) < 0.1
+    assert abs(estimated["before"] - truth[0]) < 0.25
+    assert not any(name.endswith("_by_bin") for name in tuning)

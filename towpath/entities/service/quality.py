@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
@@ -38,6 +39,8 @@ from towpath.entities.store.labels import read_labels
 from towpath.entities.store.quality import GroupCounts, JudgedLabel, PairHistogram, SampledPair
 from towpath.entities.store.records import sample_stored
 from towpath.entities.views import group_name, read_explanation
+
+Floats = npt.NDArray[np.float64]
 
 COUNTED_ENTITIES = 20_000
 """Entities whose pairs a report counts: of a larger index it is a random part, scaled up."""
@@ -203,12 +206,18 @@ def _scores_as_duplicate(label: JudgedLabel, threshold: float) -> bool:
     return label.similarity is not None and label.similarity >= threshold
 
 
-def _precision_view(pairs: PairHistogram, labels: Sequence[JudgedLabel], threshold: float) -> PrecisionView:
+def count_labels(labels: Sequence[JudgedLabel], threshold: float) -> tuple[Floats, Floats]:
+    """Count the labelled pairs that score as duplicates by bin of similarity, and those that people call so."""
     labelled, right = np.zeros(len(BIN_EDGES)), np.zeros(len(BIN_EDGES))
     for label in labels:
         if label.similarity is not None and label.similarity >= threshold:
             labelled[bin_of(label.similarity)] += 1
             right[bin_of(label.similarity)] += label.duplicate
+    return labelled, right
+
+
+def _precision_view(pairs: PairHistogram, labels: Sequence[JudgedLabel], threshold: float) -> PrecisionView:
+    labelled, right = count_labels(labels, threshold)
     duplicates = float(pairs.duplicates.sum())
     estimated = estimate_precision(Strata(pairs.duplicates, pairs.probability, labelled, right))
     seen = int(labelled.sum())

@@ -20,6 +20,8 @@ from towpath.entities.quality_types import SuggestionReason
 CLEAR_BITS = 0.75
 """Evidence below this is neither for nor against."""
 CERTAIN_CONFLICT_BITS = 4.0
+PLAIN_EACH = 4
+"""Every so many suggestions one is of a pair that nothing speaks against."""
 MIN_DOUBT = 0.02
 """A pair without any doubt counts this much: labels of ordinary duplicates are needed as well."""
 NEAR = 0.1
@@ -68,14 +70,18 @@ def suggest(pairs: Sequence[ListedPair], threshold: float, limit: int) -> list[S
         by_pattern[_pattern_of(pair)].append(pair)
     worth = {pattern: sqrt(sum(_doubt(pair, threshold) for pair in alike)) for pattern, alike in by_pattern.items()}
     waiting = {
-        pattern: sorted(alike, key=lambda pair: (-_doubt(pair, threshold), pair.left_uid, pair.right_uid), reverse=True)
+        pattern: sorted(alike, key=lambda pair: (_doubt(pair, threshold), -pair.left_uid, -pair.right_uid))
         for pattern, alike in by_pattern.items()
     }
+    plain = {pattern for pattern in by_pattern if min(np.frombuffer(pattern, dtype=np.int8), default=0) >= 0}
     taken: dict[bytes, int] = defaultdict(int)
     used: set[tuple[str, int]] = set()
     suggestions: list[Suggestion] = []
     while waiting and len(suggestions) < limit:
-        pattern = max(waiting, key=lambda key: (worth[key] / (1 + taken[key]) ** 2, key))
+        # Labels of both kinds are needed, and where a model merges what it should not, only plain pairs are duplicates.
+        is_plain_turn = len(suggestions) % PLAIN_EACH == PLAIN_EACH - 1
+        eligible = [pattern for pattern in waiting if pattern in plain] if is_plain_turn else []
+        pattern = max(eligible or waiting, key=lambda key: (worth[key] / (1 + taken[key]) ** 2, key))
         pair = waiting[pattern].pop()
         if not waiting[pattern]:
             del waiting[pattern]

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare
 from towpath.entities.domain.matching.levels import MISSING, Floats
 from towpath.entities.domain.matching.model import MatchModel
+from towpath.entities.domain.matching.quality import BIN_EDGES, bin_of
 from towpath.entities.domain.matching.score import MAX_BITS, match_weights, score_comparison
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig
@@ -19,9 +20,12 @@ from towpath.entities.types import IndexConfig
 FOLDS = 5
 MIN_LABELS = 8
 PRIOR_PENALTY = 0.02
-SCALE_PENALTY = 1.0
-LEVEL_PENALTY = 0.6
-"""How strongly each coefficient is held near the model as it was: ridge penalties."""
+SCALE_PENALTY = 10.0
+LEVEL_PENALTY = 6.0
+"""How strongly each coefficient is held near the model as it was: ridge penalties.
+
+Firmly, because labels are no random draw of the pairs: weaker ones fit the labels better and all other pairs worse.
+"""
 ROUNDS = 30
 CLEAN_RECALL_WEIGHT = 6.0
 CUT_STEP = 0.25
@@ -51,13 +55,25 @@ class Quality(BaseModel):
 
 
 class TuneReport(BaseModel):
-    """What tuning did, measured by cross-validation on the labels."""
+    """What tuning did, measured by cross-validation on the labels.
+
+    Attributes:
+        labels: How many labels there were.
+        duplicates: How many of them say that the pair is a duplicate.
+        before: Of the untuned model's scores.
+        after: Of each pair's score by a model that had not seen its label.
+        applied: Whether the tuned model is in use; not where it was worse.
+        labelled_by_bin: If it is: labelled pairs with such a score at the threshold or above, see `quality.BIN_EDGES`.
+        right_by_bin: Those of them that are duplicates.
+    """
 
     labels: int
     duplicates: int
     before: Quality
     after: Quality
     applied: bool
+    labelled_by_bin: list[int] = []
+    right_by_bin: list[int] = []
 
 
 def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfig) -> tuple[MatchModel, TuneReport]:
@@ -70,10 +86,24 @@ def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfi
     """
     truth = np.array([pair.duplicate for pair in labelled], dtype=bool)
     comparison = compare(model, [p.left for p in labelled], [p.right for p in labelled])
-    before = _measure_quality(score_comparison(model, comparison).similarity, truth, config.duplicate_threshold)
+    similarity = score_comparison(model, comparison).similarity
+    before = measure_verdicts(similarity >= config.duplicate_threshold, truth)
     counts = {"labels": len(truth), "duplicates": int(truth.sum())}
     if len(truth) < MIN_LABELS or truth.all() or not truth.any():
         return model, TuneReport(**counts, before=before, after=before, applied=False)
+    held_out = _cross_validate(model, comparison, truth, config)
+    after = measure_verdicts(held_out >= config.duplicate_threshold, truth)
+    if _f_score(after, config) < _f_score(before, config):
+        return model, TuneReport(**counts, before=before, after=after, applied=False)
+    seen = _by_bin(held_out, truth, config.duplicate_threshold)
+    fitted = _fit(model, comparison, truth, config)
+    return fitted, TuneReport(**counts, before=before, after=after, applied=True, **seen)
+
+
+def _cross_validate(
+    model: MatchModel, comparison: Comparison, truth: npt.NDArray[np.bool_], config: IndexConfig
+) -> Floats:
+    """Return the similarity of each labelled pair by a model that has not seen its label."""
     held_out = np.zeros(len(truth))
     folds = _folds(comparison, truth)
     for fold in range(FOLDS):
@@ -81,10 +111,7 @@ def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfi
         outside = np.flatnonzero(folds == fold)
         fitted = _fit(model, _rows(comparison, inside), truth[inside], config)
         held_out[outside] = score_comparison(fitted, _rows(comparison, outside)).similarity
-    after = _measure_quality(held_out, truth, config.duplicate_threshold)
-    if _f_score(after, config) < _f_score(before, config):
-        return model, TuneReport(**counts, before=before, after=after, applied=False)
-    return _fit(model, comparison, truth, config), TuneReport(**counts, before=before, after=after, applied=True)
+    return held_out
 
 
 def _rows(comparison: Comparison, at: Int64s) -> Comparison:
@@ -213,10 +240,21 @@ def _f_score(quality: Quality, config: IndexConfig) -> float:
     return (1.0 + weight) * quality.precision * quality.recall / bottom if bottom else 0.0
 
 
-def _measure_quality(similarity: Floats, truth: npt.NDArray[np.bool_], threshold: float) -> Quality:
-    is_duplicate = similarity >= threshold
+def measure_verdicts(is_duplicate: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Quality:
+    """Measure verdicts on labelled pairs; where nothing is to be found or nothing was, the share of it is 1."""
     hits = int((is_duplicate & truth).sum())
     precision = hits / int(is_duplicate.sum()) if is_duplicate.any() else 1.0
     recall = hits / int(truth.sum()) if truth.any() else 1.0
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return Quality(precision=precision, recall=recall, f1=f1)
+
+
+def _by_bin(held_out: Floats, truth: npt.NDArray[np.bool_], threshold: float) -> dict[str, list[int]]:
+    """Count the pairs that score as duplicates by bin, and those of them that are."""
+    bins = np.array([bin_of(similarity) for similarity in held_out.tolist()], dtype=np.int64)
+    passes = held_out >= threshold
+    count = len(BIN_EDGES)
+    return {
+        "labelled_by_bin": np.bincount(bins[passes], minlength=count).tolist(),
+        "right_by_bin": np.bincount(bins[passes & truth], minlength=count).tolist(),
+    }
