@@ -115,7 +115,7 @@ def _cross_validate(
 
 
 def _rows(comparison: Comparison, at: Int64s) -> Comparison:
-    return Comparison(comparison.levels[at], comparison.frequency_adjustments[at], comparison.cross_field_weights[at])
+    return comparison.take(at)
 
 
 def _folds(comparison: Comparison, truth: npt.NDArray[np.bool_]) -> Int64s:
