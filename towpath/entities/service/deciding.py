@@ -77,7 +77,7 @@ async def _decide_from(
     # What follows from a larger group stays as it is until a batch decides.
     small = members[(labels == 0) | (sizes[group_of_member] <= max_closed)]
     await drop_closed(connection, index.index_no, small)
-    if not index.config.clean_sources:
+    if not index.has_clean_sources:
         # With clean sources one-to-one has decided; closing a group would undo it.
         left, right = find_closing_pairs(components, _pairs(graph), verdicts, max_closed)
         closed = await _score_closing(connection, index, model, left, right)
@@ -136,7 +136,7 @@ def _pairs(graph: PairGraph) -> Pairs:
 
 def _decide(graph: PairGraph, index: Index, model: MatchModel) -> tuple[npt.NDArray[np.bool_], Groups]:
     sources = None
-    if index.config.clean_sources:
+    if index.has_clean_sources:
         numbers = {name: number for number, name in enumerate(sorted({s for s in graph.sources if s is not None}))}
         # An entity without a source is a source of its own: it may be anybody's duplicate.
         numbered = [
@@ -146,9 +146,9 @@ def _decide(graph: PairGraph, index: Index, model: MatchModel) -> tuple[npt.NDAr
         by_place = np.array(numbered, dtype=np.int32)
         left, right = np.searchsorted(graph.uids, graph.left), np.searchsorted(graph.uids, graph.right)
         sources = by_place[left], by_place[right]
-    verdicts = resolve(_pairs(graph), index.config, model, sources)
+    verdicts = resolve(_pairs(graph), index.matching_config, model, sources)
     components = cluster(_pairs(graph), verdicts)
-    if not index.config.clean_sources and len(graph.left):
+    if not index.has_clean_sources and len(graph.left):
         # A pair that the groups have torn apart is no duplicate.
         left, right = np.searchsorted(components.uids, graph.left), np.searchsorted(components.uids, graph.right)
         verdicts = verdicts & (components.labels[left] == components.labels[right])

@@ -109,7 +109,7 @@ def _score(
     index: Index, model: MatchModel, stored: StoredEntities, candidates: Candidates, *, in_one_group: bool
 ) -> ScoredPairs:
     places = _distinct_pairs(stored.uids, candidates)
-    if index.config.clean_sources:
+    if index.has_clean_sources:
         sources = np.array([source or "" for source in stored.sources], dtype=object)[places]
         places = places[(sources[:, 0] != sources[:, 1]) | (sources[:, 0] == "")]
     pairs = stored.uids[places]

@@ -82,7 +82,7 @@ def tune(model: MatchModel, labelled: Sequence[LabelledPair], config: IndexConfi
 
 
 def _rows(comparison: Comparison, at: Int64s) -> Comparison:
-    return Comparison(comparison.levels[at], comparison.frequency_adjustments[at], comparison.cross_field_weights[at])
+    return comparison.take(at)
 
 
 def _folds(comparison: Comparison, truth: npt.NDArray[np.bool_]) -> Int64s:
