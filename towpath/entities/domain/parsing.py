@@ -129,7 +129,7 @@ class ScalarFields:
         self._seen: set[tuple[str, type]] = set()
 
     def see(self, entity: Entity) -> None:
-        """Note an entity's fields: one that is ever a string is text, else one that is ever a truth value is no number."""
+        """Note an entity's fields: one that is ever a string is text, else one that is ever a boolean is no number."""
         for name, value in entity.items():
             # Most entities bring nothing new.
             if (name, type(value)) not in self._seen:
