@@ -36,9 +36,13 @@ MAX_WRONG = 0.08
 MAX_WRONG_AT_LINE = 0.15
 WINDOW = 2.0
 STEP = 0.25
+USUAL_LINE = 5.5
+"""The line of an index of which nothing is known but that one candidate in nine is a match."""
+FIRST_MATCHES = 0.002
+"""So many of the matches may fall below the line where it is raised to the usual one."""
 LOWEST_LINE = 4.0
 """The line where nothing shows that the index holds duplicates at all."""
-LOWEST_LINE_OF_COPIES = -6.0
+LOWEST_LINE_OF_COPIES = -12.0
 """The line where a kind of pairs has been found to be matches."""
 KIND_BANDWIDTH = 1.0
 
@@ -72,6 +76,9 @@ class Candidates(NamedTuple):
 def find_line(evidence: Floats, candidates: Candidates, match_shares: Floats | None) -> float:
     """Return the evidence, in bits, from which a pair is a duplicate, by what lies beyond the groups.
 
+    Where nothing lies between the matches and the others, the line stays as near as may be to the usual one: who comes
+    later may well lie there.
+
     Args:
         evidence: Of each candidate pair, without a prior.
         candidates: The pairs.
@@ -79,6 +86,14 @@ def find_line(evidence: Floats, candidates: Candidates, match_shares: Floats | N
     """
     if candidates.entities < MIN_ENTITIES:
         return UNKNOWN_LINE
+    line = _find_lowest_line(evidence, candidates, match_shares)
+    matches = evidence[evidence >= line]
+    if not len(matches):
+        return line
+    return max(line, min(USUAL_LINE, float(np.quantile(matches, FIRST_MATCHES))))
+
+
+def _find_lowest_line(evidence: Floats, candidates: Candidates, match_shares: Floats | None) -> float:
     no_pair = np.zeros(len(evidence), dtype=np.bool_)
     if match_shares is None:
         line = _find_line_beyond(evidence, candidates, no_pair, LOWEST_LINE)
@@ -113,7 +128,7 @@ def _is_inside(candidates: Candidates, known: Bools) -> Bools:
 def _find_line_of_kind(evidence: Floats, match_shares: Floats, needed: float) -> float:
     """Return the lowest evidence, from the top, where at least a part of the pairs are of the kind of matches."""
     line = np.inf
-    lowest, highest = max(float(evidence.min()), -12.0), min(float(evidence.max()), 25.0)
+    lowest, highest = max(float(evidence.min()), LOWEST_LINE_OF_COPIES), min(float(evidence.max()), 25.0)
     for score in np.arange(lowest, highest + 0.1, STEP)[::-1].tolist():
         near = np.exp(-0.5 * ((evidence - score) / KIND_BANDWIDTH) ** 2)
         if near.sum() < 3.0:
