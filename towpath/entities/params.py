@@ -28,3 +28,4 @@ class ReindexParams(IndexParams):
     fields: list[str] | None = Field(default=None, description="The fields that the index had when it was asked for.")
     attempt: int | None = Field(default=None, description="The attempt that builds the next generation.")
     report: dict[str, Any] | None = Field(default=None, description="What training has measured.")
+    changes: dict[str, Any] | None = Field(default=None, description="What is other than in the generation before.")
