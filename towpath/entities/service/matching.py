@@ -90,6 +90,7 @@ async def score_candidates(
     candidates: Candidates,
     *,
     in_one_group: bool = False,
+    keep_all: bool = False,
 ) -> ScoredPairs:
     """Compare and score candidate pairs, each once, and keep those that the index lists.
 
@@ -100,6 +101,7 @@ async def score_candidates(
         queries: Who asked; what is known of them is not read again.
         candidates: The pairs.
         in_one_group: The pairs stand in one group already: a prior of their own, and the higher threshold.
+        keep_all: Whether to keep those as well that the index would not list, also of one clean source.
     """
     left = np.minimum(candidates.query, candidates.candidate)
     right = np.maximum(candidates.query, candidates.candidate)
@@ -107,17 +109,25 @@ async def score_candidates(
     stored_by_uid = {stored.uid: stored for stored in queries}
     missing = [uid for uid in np.unique(pairs).tolist() if uid not in stored_by_uid]
     stored_by_uid.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
-    return await asyncio.to_thread(_score, index, model, stored_by_uid, pairs, in_one_group=in_one_group)
+    return await asyncio.to_thread(
+        _score, index, model, stored_by_uid, pairs, in_one_group=in_one_group, keep_all=keep_all
+    )
 
 
 def _score(
-    index: Index, model: MatchModel, stored_by_uid: dict[int, Stored], pairs: Int64s, *, in_one_group: bool
+    index: Index,
+    model: MatchModel,
+    stored_by_uid: dict[int, Stored],
+    pairs: Int64s,
+    *,
+    in_one_group: bool,
+    keep_all: bool,
 ) -> ScoredPairs:
     uids = np.array(sorted(stored_by_uid), dtype=np.int64)
     # An entity that went meanwhile takes its pairs along.
     pairs = pairs[np.isin(pairs, uids).all(axis=1)]
     places = np.searchsorted(uids, pairs)
-    if index.config.clean_sources:
+    if index.config.clean_sources and not keep_all:
         sources = np.array([stored_by_uid[uid].source or "" for uid in uids.tolist()], dtype=object)[places]
         apart = (sources[:, 0] != sources[:, 1]) | (sources[:, 0] == "")
         pairs, places = pairs[apart], places[apart]
@@ -129,6 +139,7 @@ def _score(
     similarity = similarity_of(bits)
     config = index.config
     keep = similarity >= (config.duplicate_threshold if in_one_group else config.candidate_threshold)
+    keep |= keep_all
     return ScoredPairs(left=pairs[keep, 0], right=pairs[keep, 1], similarity=similarity[keep], bits=bits[keep])
 
 
