@@ -43,8 +43,8 @@ class EntityActivities:
         return await self._indexing.match_page(task)
 
     @activity.defn(name="resolve_batch")
-    async def resolve_batch(self, ref: JobRef) -> int:
-        """Decide verdicts and groups of all that the batch touched."""
+    async def resolve_batch(self, ref: JobRef) -> dict[str, Any] | int:
+        """Decide verdicts and groups of all that the batch touched; histories of earlier versions hold a number."""
         return await self._indexing.resolve(ref)
 
 

@@ -48,6 +48,7 @@ from towpath.api.routes import (
     events,
     extraction,
     health,
+    index_quality,
     indexes,
     jobs,
     llm_jobs,
@@ -97,6 +98,7 @@ TAGS = [
 ROUTES = (
     entities,
     indexes,
+    index_quality,
     vectors,
     enrichment,
     llm_jobs,

@@ -25,6 +25,7 @@ import orjson
 import psutil
 
 from bench.figures import tell
+from bench.splink import tell_beside
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath
@@ -215,7 +216,7 @@ def _drain(towpath: Towpath, job_id: str) -> None:
         pass
 
 
-async def run(sizes: Sequence[int], workers: int, *, baseline: bool) -> None:
+async def run(sizes: Sequence[int], workers: int, *, baseline: bool, vs_splink: bool) -> None:
     """Measure and print all figures for some sizes."""
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=workers)
@@ -240,6 +241,8 @@ async def run(sizes: Sequence[int], workers: int, *, baseline: bool) -> None:
                         "durable against plain loop", entities=size, plain_seconds=round(plain, 2),
                         plain_entities_a_second=round(size / plain), ratio=round(plain / seconds, 3),
                     )  # fmt: skip
+                if vs_splink:
+                    await asyncio.to_thread(tell_beside, towpath, f"persons-{size}", people, seconds)
                 probes = synthetic_persons(300, seed=99)
                 probes = [{**person, "id": f"probe{n}"} for n, person in enumerate(probes)]
                 times = await asyncio.to_thread(single_upserts, towpath, f"persons-{size}", probes)
@@ -259,9 +262,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, action="append", help="entities; may be given several times")
     parser.add_argument("--workers", type=int, default=2, help="worker processes (default: %(default)s)")
     parser.add_argument("--no-baseline", action="store_true", help="leave the plain loop out")
+    parser.add_argument("--vs-splink", action="store_true", help="also match the same people with Splink")
     arguments = parser.parse_args()
     sizes = arguments.size or [10_000, 100_000]
-    asyncio.run(run(sizes, arguments.workers, baseline=not arguments.no_baseline))
+    asyncio.run(run(sizes, arguments.workers, baseline=not arguments.no_baseline, vs_splink=arguments.vs_splink))
 
 
 if __name__ == "__main__":

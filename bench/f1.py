@@ -1,145 +1,279 @@
-"""F1 on every data set with ground truth, through the public API with default settings, beside Splink.
+"""Quality of matching on every data set with ground truth, through the public API with default settings.
 
-    python -m bench.f1
+    python -m bench.f1                     # all sets, all methods
+    python -m bench.f1 --no-splink         # Splink takes the longest
+    python -m bench.f1 --set cora          # one; may be given several times
 
-One protocol for all: an index made from field names and types only; one batch; the pairs that
-`GET /v1/duplicates?duplicatesOnly=true` answers; precision, recall and F1 against the true pairs. Linking sets
-are measured with `cleanSources` and without. Splink runs in the same process on the same rows with one generic
-set-up, its verdict at a probability of 0.9.
+One protocol for all, `end-to-end`: an index made from names and types of fields, one batch of all records, the pairs
+that `GET /v1/duplicates` calls duplicates, against the true pairs. A linking task is measured twice: `declared`, with
+`sourceField` and `cleanSources`, and `undeclared`, one list whose records name no source. A second index with
+`candidateThreshold` 0 lists every pair that was scored; the best threshold on these scores tells ranking apart from
+calibration. The peers run on the same rows in the same process: cosine of TF-IDF over letters (`bench.tfidf`) with
+its best threshold, the same between mutual neighbours, and Splink (`bench.splink`).
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import json
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import datasets
+from bench import datasets, measures
+from bench.datasets import DataSet
 from bench.figures import tell
+from bench.splink import VERDICT, run_splink
+from bench.tfidf import cosines
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath
-from towpath.demo.persons import Score, ordered, score
-from towpath.entities.types import FieldType
+from towpath.demo.persons import Pair, ordered
 from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 
-SPLINK_THRESHOLD = 0.9
-SPLINK_MAX_TEXT = 200
+PAGE = 1000
+PROTOCOL = "end-to-end"
+F1, BEST, MUTUAL = "towpath: f1", "towpath: best f1", "towpath: best f1, mutual best"
+FALSE, FALSE_ON_LISTS = "towpath: false pairs a thousand", "towpath: false pairs a thousand, lists without duplicates"
+FALSE_DIFFERENT = f"{FALSE_ON_LISTS}, records that differ"
+SURE_RIGHT = "towpath: right of the pairs from 0.9 on"
+KINDS_SAME, KINDS_DIFFERENT = "towpath: kinds of duplicates found", "towpath: kinds of different records kept apart"
+TFIDF_BEST, TFIDF_MUTUAL, SPLINK = "tfidf: best f1", "tfidf: best f1, mutual best", "splink: f1"
+SETS: dict[str, Callable[[], DataSet]] = {**datasets.REAL, **datasets.PACKAGED, **datasets.LISTS}
 
 
-def all_sets() -> Iterator[datasets.DataSet]:
-    """Return the real data sets that exist here; print which do not."""
-    makers = [datasets.abt_buy, datasets.abt_buy_half, datasets.dblp_acm, datasets.cora]
-    for maker in makers:
+@dataclass
+class Listing:
+    """Pairs that an index lists: the similarity of each, and those that are called duplicates."""
+
+    scores: dict[Pair, float] = field(default_factory=dict)
+    duplicates: set[Pair] = field(default_factory=set)
+
+
+@dataclass
+class Board:
+    """Figures of the whole run, by what is known of the sources, for means and the worst."""
+
+    figures: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
+
+    def note(self, knowledge: str, figure: str, data: str, value: float | None) -> None:
+        """Remember a figure of a data set; None is none."""
+        if value is not None:
+            self.figures.setdefault((knowledge, figure), {})[data] = value
+
+    def tfidf_told(self, data: str) -> float | None:
+        """Return what TF-IDF reached on a data set when it compared across sources only."""
+        return self.figures.get(("declared", TFIDF_BEST), {}).get(data)
+
+    def tell(self) -> None:
+        """Print mean and worst of each figure, and where the ranking is behind that of TF-IDF."""
+        for (knowledge, figure), values in sorted(self.figures.items()):
+            is_high_good = figure not in {FALSE, FALSE_ON_LISTS, FALSE_DIFFERENT}
+            tell("mean", protocol=PROTOCOL, knowledge=knowledge, of=figure,
+                 **measures.mean_and_worst(values, is_high_good=is_high_good))  # fmt: skip
+        for knowledge in ("declared", "undeclared"):
+            ours, theirs = (self.figures.get((knowledge, name), {}) for name in (BEST, TFIDF_BEST))
+            behind = {name: measures.ratio(value, theirs[name]) for name, value in ours.items() if value < theirs[name]}
+            tell("ranking behind TF-IDF", protocol=PROTOCOL, knowledge=knowledge, sets=len(ours), behind=behind)
+
+
+def load(names: Collection[str]) -> Iterator[DataSet]:
+    """Yield the requested data sets, all when none is named; say which are not here."""
+    for name in names or SETS:
         try:
-            yield maker()
-        except FileNotFoundError as error:
-            print(json.dumps({"skipped": maker.__name__, "why": str(error)}), flush=True)
-    for number in (3, 4):
-        yield datasets.febrl(number)
+            yield SETS[name]()
+        except (FileNotFoundError, ImportError) as error:
+            tell("skipped", data=name, why=str(error))
 
 
-def towpath_score(towpath: Towpath, data: datasets.DataSet, *, clean: bool) -> Score:
-    """Run a batch through the API and score its pairs."""
-    config = data.config(clean)
-    name = f"{data.name}-{'clean' if clean else 'dirty'}".lower().replace(" ", "-")
-    body = config.model_dump(mode="json", by_alias=True, exclude_none=True) | {"indexName": name}
-    towpath.call("POST", "/v1/indexes", json=body)
-    job_id = towpath.submit(data.rows, name)
+def match(towpath: Towpath, data: DataSet, index: str, *, is_declared: bool, **options: Any) -> Listing:
+    """Send a data set as one batch to an index of its own, list the pairs, and drop the index.
+
+    Args:
+        towpath: Where.
+        data: What.
+        index: The index's name.
+        is_declared: Say which source each record is from and that these are clean; else the records do not even say it.
+        options: More of the index's configuration.
+    """
+    body = data.config(is_declared).model_dump(mode="json", by_alias=True, exclude_none=True)
+    towpath.call("POST", "/v1/indexes", json=body | {"indexName": index} | options)
+    rows = data.rows
+    if not is_declared:
+        rows = [{name: value for name, value in row.items() if name != "source"} for row in rows]
+    job_id = towpath.submit(rows, index)
     for event in towpath.events(job_id):
         if event.type in {"job.failed", "job.cancelled"}:
             raise RuntimeError(str(event.data))
-    pairs = {ordered(pair["entityId"], pair["duplicateId"]) for pair in towpath.pairs(name)}
-    return score(pairs, frozenset(ordered(*pair) for pair in data.pairs))
+    listing = Listing()
+    for pair in _pairs(towpath, index):
+        between = ordered(pair["entityId"], pair["duplicateId"])
+        listing.scores[between] = pair["similarity"]
+        if pair["duplicate"]:
+            listing.duplicates.add(between)
+    towpath.call("DELETE", f"/v1/indexes/{index}")
+    return listing
 
 
-def splink_score(data: datasets.DataSet) -> Score:
-    """Splink with the same knowledge: names and types of fields, no labels, no tuning."""
-    import pandas as pd
-    import splink.comparison_library as cl
-    from splink import Linker, SettingsCreator, block_on
-    from splink.internals.duckdb.database_api import DuckDBAPI
+def _pairs(towpath: Towpath, index: str) -> Iterator[dict[str, Any]]:
+    offset = 0
+    # Without an explanation the similarity is rounded, and whatever is nearly certain looks equal.
+    query = {"indexName": index, "explain": True, "limit": PAGE}
+    while True:
+        page = towpath.call("GET", "/v1/duplicates", params=query | {"offset": offset})["duplicates"]
+        yield from page
+        offset += len(page)
+        if len(page) < PAGE:
+            return
 
-    fields = data.config(clean=False).fields
-    frame = pd.DataFrame(
-        [
-            {"unique_id": row["id"], "source_dataset": row.get("source", "")}
-            | {field.name: _splink_value(row.get(field.name)) for field in fields}
-            for row in data.rows
-        ]
-    )
-    comparisons: list[Any] = [
-        cl.ExactMatch(field.name) if field.type in {FieldType.NUMBER, FieldType.DATE}
-        else cl.JaroWinklerAtThresholds(field.name, [0.95, 0.88, 0.7])
-        for field in fields
-    ]  # fmt: skip
-    firsts = [f"substr({field.name}, 1, 5)" for field in fields]
-    rules: list[Any] = [block_on(first) for first in firsts]
-    api = DuckDBAPI()
-    if data.linked:
-        halves = [half.drop(columns="source_dataset") for _, half in frame.groupby("source_dataset")]
-        inputs: Any = [api.register(half) for half in halves]
+
+def measure(towpath: Towpath, data: DataSet, board: Board, *, is_declared: bool, with_splink: bool) -> None:
+    """Print the figures of one data set with one state of knowledge."""
+    knowledge = "declared" if is_declared else "undeclared"
+    common = {"protocol": PROTOCOL, "data": data.name, "knowledge": knowledge}
+    cosine = cosines(data, is_declared=is_declared) if data.pairs else {}
+    peer = _tell_tfidf(cosine, data, board, common) if data.pairs else None
+    index = f"{data.name}-{knowledge}"
+    began = time.perf_counter()
+    listing = match(towpath, data, index, is_declared=is_declared)
+    verdicts = _verdicts(listing, data) | {"seconds": round(time.perf_counter() - began, 1)}
+    if not data.pairs:
+        board.note(knowledge, FALSE_ON_LISTS, data.name, verdicts["false_a_thousand"])
+        # A person could not tell such records apart either; they are wrong all the same, and counted on both lines.
+        equal = len((listing.duplicates - data.undecided) & measures.equal_records(data))
+        different = round(1000 * (verdicts["false"] - equal) / len(data.rows), 2)
+        board.note(knowledge, FALSE_DIFFERENT, data.name, different)
+        tell(
+            "list without duplicates", **common, method="towpath", entities=len(data.rows), **verdicts,
+            false_between_equal=equal, false_between_different_a_thousand=different,
+        )  # fmt: skip
     else:
-        inputs = api.register(frame.drop(columns="source_dataset"))
-    settings = SettingsCreator(
-        link_type="link_only" if data.linked else "dedupe_only",
-        comparisons=comparisons,
-        blocking_rules_to_generate_predictions=rules,
-    )
-    linker = Linker(inputs, settings, log_level=50)
-    linker.training.estimate_u_using_random_sampling(max_pairs=1e6)
-    for rule in rules[:3]:
-        linker.training.estimate_parameters_using_expectation_maximisation(rule)
-    answer: Any = linker.inference.predict(threshold_match_probability=SPLINK_THRESHOLD)
-    table = answer.as_pandas_dataframe()
-    pairs = zip(table["unique_id_l"], table["unique_id_r"], strict=True)
-    predicted = {ordered(str(left), str(right)) for left, right in pairs}
-    return score(predicted, frozenset(ordered(*pair) for pair in data.pairs))
+        ranked = match(towpath, data, f"{index}-all", is_declared=is_declared, candidateThreshold=0)
+        result = measures.quality(listing.duplicates, data)
+        ratios = {"f1_of_tfidf_best": measures.ratio(result.f1, peer)}
+        if data.linked and not is_declared:
+            # Who compares across sources knows more than we are told here.
+            ratios["f1_of_tfidf_best_told_the_sources"] = measures.ratio(result.f1, board.tfidf_told(data.name))
+        if data.is_cross_only and not is_declared:
+            across = measures.across_sources(listing.duplicates, data)
+            ratios["f1_across_sources"] = round(measures.quality(across, data).f1, 4)
+        ranking = _ranking(ranked.scores, data, board, knowledge)
+        ratios["best_f1_of_tfidf_best"] = measures.ratio(ranking["best_f1"], peer)
+        tell("f1", **common, method="towpath", **result.figures(), **ranking, **ratios, **verdicts)
+        board.note(knowledge, F1, data.name, result.f1)
+        board.note(knowledge, FALSE, data.name, verdicts["false_a_thousand"])
+        board.note(knowledge, SURE_RIGHT, data.name, verdicts["sure_right"])
+    if data.named:
+        kinds = measures.named_verdicts(listing.duplicates, ranked.scores, data.named)
+        tell("kinds", **common, method="towpath", **kinds)
+        board.note(knowledge, KINDS_SAME, data.name, measures.ratio(kinds["duplicates_right"], kinds["duplicates"]))
+        board.note(knowledge, KINDS_DIFFERENT, data.name, measures.ratio(kinds["different_right"], kinds["different"]))
+        line = measures.best_threshold(cosine, data).threshold
+        called = {pair for pair, score in cosine.items() if score >= line}
+        tell("kinds", **common, method="tfidf, best threshold", **measures.named_verdicts(called, cosine, data.named))
+    if with_splink:
+        _tell_splink(data, board, common, is_declared=is_declared)
 
 
-def _splink_value(value: object) -> str | None:
-    text = str(value).strip().lower()[:SPLINK_MAX_TEXT] if value is not None else ""
-    return text or None
+def _verdicts(listing: Listing, data: DataSet) -> dict[str, Any]:
+    result = measures.quality(listing.duplicates, data)
+    return {
+        "called": result.hits + result.wrong,
+        "false": result.wrong,
+        "false_a_thousand": measures.false_a_thousand(result, data),
+        **measures.calibration(listing.scores, data).figures(),
+    }
 
 
-def _tell(data: datasets.DataSet, who: str, result: Score, seconds: float) -> None:
+def _ranking(scores: dict[Pair, float], data: DataSet, board: Board, knowledge: str) -> dict[str, float]:
+    best = measures.best_threshold(scores, data)
+    mutual = measures.best_threshold(measures.mutual_best(scores), data)
+    board.note(knowledge, BEST, data.name, best.f1)
+    board.note(knowledge, MUTUAL, data.name, mutual.f1)
+    return {
+        "best_f1": round(best.f1, 4),
+        "best_threshold": round(best.threshold, 6),
+        "mutual_best_f1": round(mutual.f1, 4),
+        "listed_recall": round(measures.quality(scores, data).recall, 4),
+    }
+
+
+def _tell_tfidf(scores: dict[Pair, float], data: DataSet, board: Board, common: dict[str, str]) -> float:
+    best = measures.best_threshold(scores, data)
+    mutual = measures.best_threshold(measures.mutual_best(scores), data)
+    for method, figure, peer in (
+        ("tfidf, best threshold", TFIDF_BEST, best),
+        ("tfidf, mutual best, best threshold", TFIDF_MUTUAL, mutual),
+    ):
+        tell("f1", **common, method=method, best_f1=round(peer.f1, 4), best_threshold=round(peer.threshold, 4))
+        board.note(common["knowledge"], figure, data.name, peer.f1)
+    return best.f1
+
+
+def _tell_splink(data: DataSet, board: Board, common: dict[str, str], *, is_declared: bool) -> None:
+    method = f"splink at {VERDICT}"
+    try:
+        run = run_splink(data, is_declared=is_declared)
+    except Exception as error:
+        # A peer that cannot be trained on a data set is a finding, not the end of the run.
+        tell("f1", **common, method=method, failed=str(error).splitlines()[0][:200])
+        return
+    result = measures.quality(run.duplicates, data)
+    more = {"failed_passes": run.failed_passes, "seconds": round(run.seconds, 1)}
+    false = measures.false_a_thousand(result, data)
+    if not data.pairs:
+        tell("list without duplicates", **common, method=method, false=result.wrong, false_a_thousand=false, **more)
+        return
+    best = measures.best_threshold(run.scores, data)
+    board.note(common["knowledge"], SPLINK, data.name, result.f1)
     tell(
-        "f1", data=data.name, method=who, precision=round(result.precision, 4), recall=round(result.recall, 4),
-        f1=round(result.f1, 4), seconds=round(seconds, 1),
+        "f1", **common, method=method, **result.figures(), best_f1=round(best.f1, 4), false_a_thousand=false,
+        **measures.calibration(run.scores, data).figures(), **more,
     )  # fmt: skip
 
 
-async def run() -> None:
-    """Every data set, every method."""
+async def run(names: Collection[str], *, with_splink: bool) -> bool:
+    """Measure every data set with every method, then print means and the worst.
+
+    Returns:
+        Whether all could be measured.
+    """
+    board = Board()
+    is_whole = True
+    tell(
+        "skipped", protocol="published pair splits",
+        why="none of the data sets here comes with the literature's candidate pairs and test split",
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", port=0, ui_port=0, workers=2)
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             towpath = Towpath(stack.api_url, stack.api_key)
-            for data in all_sets():
-                for clean in (True, False) if data.linked else (False,):
-                    began = time.perf_counter()
-                    result = await asyncio.to_thread(towpath_score, towpath, data, clean=clean)
-                    method = "towpath, clean sources" if clean else "towpath"
-                    _tell(data, method, result, time.perf_counter() - began)
-                began = time.perf_counter()
-                try:
-                    result = await asyncio.to_thread(splink_score, data)
-                except Exception as error:
-                    # A peer that cannot be trained on a data set is a finding, not the end of the run.
-                    tell("f1", data=data.name, method="splink", failed=str(error).splitlines()[0][:200])
-                    continue
-                _tell(data, "splink at 0.9", result, time.perf_counter() - began)
+            for data in load(names):
+                for is_declared in (True, False) if data.linked else (False,):
+                    options = {"is_declared": is_declared, "with_splink": with_splink}
+                    try:
+                        await asyncio.to_thread(measure, towpath, data, board, **options)
+                    except RuntimeError as error:
+                        # The other sets are still worth measuring; the exit status tells.
+                        is_whole = False
+                        tell("failed", data=data.name, **options, why=str(error)[:500])
+    board.tell()
+    return is_whole
 
 
 def main() -> None:
     """Entry of `python -m bench.f1`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", dest="names", action="append", choices=list(SETS), metavar="NAME", help="a data set")
+    parser.add_argument("--no-splink", action="store_true", help="leave Splink out")
+    arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    asyncio.run(run())
+    sys.exit(0 if asyncio.run(run(arguments.names or [], with_splink=not arguments.no_splink)) else 1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from temporalio import workflow
 
 from towpath.activities.entities import EntityActivities, ReindexActivities
@@ -51,7 +53,7 @@ class EntityBatchWorkflow(EntityJob):
         """Run one attempt of a batch."""
         return await self.run_job(job, self._phases)
 
-    async def _phases(self, job: JobInput) -> None:
+    async def _phases(self, job: JobInput) -> dict[str, Any] | None:
         state = self.state
         if state.phase is Phase.PLAN:
             plan = await workflow.execute_activity_method(
@@ -59,7 +61,7 @@ class EntityBatchWorkflow(EntityJob):
             )
             state.pages = plan.pages
             if not state.pages:
-                return
+                return None
             await self.enter_phase(job, Phase.INDEX, len(state.pages))
         if state.phase is Phase.INDEX:
             await self.run_pages(job, Phase.INDEX)
@@ -77,6 +79,7 @@ class EntityBatchWorkflow(EntityJob):
         if state.phase is Phase.MATCH:
             await self.run_pages(job, Phase.MATCH)
             await self.enter_phase(job, Phase.RESOLVE)
-        await workflow.execute_activity_method(
+        resolved = await workflow.execute_activity_method(
             EntityActivities.resolve_batch, job.ref, **LONG_RUNNING, summary="resolve"
         )
+        return resolved if isinstance(resolved, dict) else None

@@ -24,9 +24,11 @@ from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.enrichment.service.starts import EnrichmentParts
 from towpath.entities.service.batches import BatchService
+from towpath.entities.service.corrections import CorrectionService
 from towpath.entities.service.entities import EntityService
 from towpath.entities.service.indexes import IndexService
 from towpath.entities.service.matching import ModelCache
+from towpath.entities.service.quality import QualityService
 from towpath.extraction.service.parts import ExtractionParts
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
@@ -94,6 +96,11 @@ class AppState:
         return EntityService(self.db, self.matching_models, self.turns)
 
     @property
+    def corrections(self) -> CorrectionService:
+        """Return the use cases of labels, and of splitting and merging groups."""
+        return CorrectionService(self.db, self.matching_models)
+
+    @property
     def batches(self) -> BatchService:
         """Return the use cases of batches of entities."""
         return BatchService(self.db, page_items=self.settings.index_chunk, window=self.settings.window)
@@ -102,6 +109,11 @@ class AppState:
     def indexes(self) -> IndexService:
         """Return the use cases of indexes of entities."""
         return IndexService(self.db, window=self.settings.window)
+
+    @property
+    def quality(self) -> QualityService:
+        """Return the use cases of quality reports of indexes."""
+        return QualityService(self.db, self.matching_models)
 
     @property
     def tasks(self) -> TaskService:

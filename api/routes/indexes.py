@@ -82,12 +82,16 @@ async def add_labels(
     body: LabelsBody,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Stores labels; a pair that has one gets the new one. `tune` makes the index learn from them."""
+    """Stores labels; a pair that has one gets the new one. `tune` makes the index learn from them.
+
+    They hold at once, also against the model and across re-indexing: `true` puts both into one group, with whatever is
+    the same as one of them, and `false` keeps them apart. 409 if labels would contradict each other.
+    """
     slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
     async with state.db.transaction() as connection:
         if first := await slot.claim(connection):
             return replay(first, digest)
-        counts = await state.indexes.add_labels(connection, caller.organization, index_name, body)
+        counts = await state.corrections.add_labels(connection, caller.organization, index_name, body)
         answer = counts.model_dump(mode="json", by_alias=True)
         await slot.save(connection, digest, status.HTTP_200_OK, answer)
     return json_answer(answer)

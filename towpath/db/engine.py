@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection as PooledConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from towpath.db.arrays import register_arrays
+
 Connection = AsyncConnection[tuple[Any, ...]]
 Result = TypeVar("Result")
 MAX_RINGS = 10
@@ -63,6 +65,7 @@ class BoundedTimestamptzLoader(TimestamptzLoader):
 
 
 psycopg.adapters.register_loader("timestamptz", BoundedTimestamptzLoader)
+register_arrays()
 
 
 def _options(url: str, statement_seconds: float | None) -> str:

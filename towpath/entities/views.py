@@ -116,17 +116,15 @@ def pair_view(config: IndexConfig, row: PairRow, *, explain: bool) -> PairView:
     )
 
 
+def group_name(group_uid: int) -> str:
+    """Return the id of a group as it is shown."""
+    return f"g_{group_uid & (1 << 64) - 1:016x}"
+
+
 def group_view(row: tuple[int, list[str]]) -> GroupView:
     """Show one group."""
     group_uid, ids = row
-    return GroupView(
-        group_id=show_group_id(group_uid), entity_ids=[parse_json(id_json) for id_json in ids], size=len(ids)
-    )
-
-
-def show_group_id(group_uid: int) -> str:
-    """Return the name of a group as clients know it."""
-    return f"g_{group_uid & (1 << 64) - 1:016x}"
+    return GroupView(group_id=group_name(group_uid), entity_ids=[parse_json(id_json) for id_json in ids], size=len(ids))
 
 
 def read_group_id(group_id: str) -> int:

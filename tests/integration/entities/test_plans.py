@@ -18,6 +18,7 @@ from towpath.entities.service.indexing import BatchIndexing
 from towpath.entities.service.matching import Matcher
 from towpath.entities.store import groups as group_store
 from towpath.entities.store import pairs as pair_store
+from towpath.entities.store.copies import read_neighbours
 from towpath.entities.store.indexes import add_entities, create_index
 from towpath.entities.store.records import delete_entity, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
@@ -146,6 +147,11 @@ async def closed_dropped(connection: Connection, uids: list[int]) -> Any:
     return uids[:100]
 
 
+async def neighbours_of_copies(connection: Connection, uids: list[int]) -> Any:
+    some = np.array(uids[:500])
+    return (await read_neighbours(connection, FRESH, some, some - 1, each_side=3))[0]
+
+
 async def entity_deleted(connection: Connection, uids: list[int]) -> Any:
     return await delete_entity(connection, FRESH, uids[700])
 
@@ -170,6 +176,7 @@ CASES = [
     Case(component, ENTITIES, 100_000),
     Case(groups_written, 100, 4_000),
     Case(closed_dropped, 100, 2_000),
+    Case(neighbours_of_copies, 500, 500 * 2 * 4),
     Case(entity_deleted, 2 * NEIGHBOURS, 400),
 ]
 ROWS = 100 * ENTITIES

@@ -28,6 +28,7 @@ read     GET /v1/duplicates
 read     GET /v1/groups
 read     GET /v1/indexes
 read     GET /v1/indexes/{indexName}
+read     GET /v1/indexes/{indexName}/quality
 read     GET /embeddings/upsertion-tasks/info
 read     GET /embeddings/deletion-tasks/info
 read     GET /embeddings/upsertion-tasks/list

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from towpath.enrichment.domain.drafts import FORMATS
+from towpath.entities.domain.matching.dates import normalise_date
 from towpath.entities.domain.matching.normalise import _join_codes
+from towpath.entities.domain.matching.numbers import normalise_number
 from towpath.extraction.domain.dates import parse_date, parse_datetime
 from towpath.extraction.domain.numbers import parse_number
 from towpath.extraction.domain.values import ADDRESS, MAIL
@@ -21,7 +23,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize(
     "read",
-    [parse_date, parse_datetime, parse_number, MAIL.match, ADDRESS.match, _join_codes]
+    [parse_date, parse_datetime, parse_number, MAIL.match, ADDRESS.match, _join_codes, normalise_date, normalise_number]
     + [form.fullmatch for form in FORMATS.values()],
 )  # fmt: skip
 def test_a_hostile_text_is_read_in_time(read: Callable[[str], object]) -> None:

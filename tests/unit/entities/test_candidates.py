@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -81,21 +82,47 @@ def test_it_equals_the_rules(held: dict[int, set[int]], k: int, clean: bool, spa
     assert got == expected
 
 
-@given(entities, st.integers(1, 7))
+@given(entities, st.integers(1, 7), st.integers(1, 9), st.randoms())
 @settings(max_examples=60)
-def test_batches_of_postings_make_the_same_index(held: dict[int, set[int]], size: int) -> None:
-    postings = sorted((key, uid) for uid, keys in held.items() for key in keys)
-    keys, uids = (np.array(side, dtype=np.int64) for side in zip(*postings, strict=True))
-    builder = CandidateIndexBuilder()
-    for start in range(0, len(keys), size):
-        builder.add(keys[start : start + size], uids[start : start + size])
+def test_blocks_of_entities_make_the_same_index(
+    held: dict[int, set[int]], size: int, flush: int, chance: random.Random
+) -> None:
+    postings = [(key, uid) for uid, keys in held.items() for key in keys]
+    # Keys from all over the range of 64 bits, as hashes are.
+    spread = {key: np.int64(key * 700_000_000_000_000_000 - 17) for key, _ in postings}
     asked = np.array(sorted(held), dtype=np.int64)
-    lists = Csr.of([np.array(sorted(held[uid]), dtype=np.int64) for uid in asked.tolist()])
+    lists = [np.array(sorted(spread[key] for key in held[uid]), dtype=np.int64) for uid in asked.tolist()]
+    order = list(range(len(asked)))
+    chance.shuffle(order)
+    builder = CandidateIndexBuilder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_OPEN_POSTINGS", flush)
+        for start in range(0, len(order), size):
+            some = order[start : start + size]
+            builder.add(asked[some], Csr.of([lists[place] for place in some]))
+    keys, uids = (np.array(side, dtype=np.int64) for side in zip(*postings, strict=True))
+    keys = np.array([spread[key] for key in keys.tolist()])
 
-    batched = builder.finish(len(held)).top(asked, lists)
+    in_blocks = builder.finish(len(held)).top(asked, lists)
     whole = CandidateIndex.build(keys, uids, len(held)).top(asked, lists)
 
-    for one, other in zip(batched, whole, strict=True):
+    for one, other in zip(in_blocks, whole, strict=True):
+        assert np.array_equal(one, other)
+
+
+@given(entities, st.integers(1, 4))
+@settings(max_examples=60)
+def test_rows_are_answered_in_runs_as_they_are_at_once(held: dict[int, set[int]], run: int) -> None:
+    uids = np.array(sorted(held), dtype=np.int64)
+    lists = [np.array(sorted(held[uid]), dtype=np.int64) for uid in uids.tolist()]
+    csr = Csr.of(lists)
+    numbers = (uids % 3).astype(np.int32)
+    index = CandidateIndex.build(csr.keys, np.repeat(uids, np.diff(csr.starts)), len(uids), (uids, numbers))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_ROWS_AT_ONCE", run)
+        in_runs = index.top(uids, lists, numbers)
+
+    for one, other in zip(in_runs, index.top(uids, lists, numbers), strict=True):
         assert np.array_equal(one, other)
 
 
@@ -113,11 +140,7 @@ def test_a_key_that_too_many_hold_makes_no_candidates() -> None:
     index = CandidateIndex.build(np.zeros(count, dtype=np.int64), np.arange(count, dtype=np.int64), count)
 
     assert len(index.top(np.array([1]), [np.array([0])]).uids) == 0
-
-
-def test_postings_out_of_order_are_refused() -> None:
-    with pytest.raises(ValueError, match="order"):
-        CandidateIndexBuilder().add(np.array([2, 1]), np.array([1, 1]))
+    assert index.count_holders(np.array([0, 1])).tolist() == [DF_CAP + 1, 0]
 
 
 def test_weights_fall_with_frequency_and_stay_positive() -> None:

@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.entities.builders import index
-from towpath.entities.domain.matching import MAX_KEYS, MissingFieldError, NoIndexedValueError, entity_uid, prepare
+from towpath.entities.domain.matching import (
+    MAX_KEYS,
+    MissingFieldError,
+    NoIndexedValueError,
+    copy_key,
+    entity_uid,
+    prepare,
+)
 from towpath.entities.domain.matching.normalise import NORMALISERS, normalise_date, normalise_number, normalise_text
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 
@@ -32,7 +39,7 @@ ANY_JSON = st.recursive(
         ("O'Brien's", "obriens"),
         ("Ærøskøbing Straße", "aeroskobing strasse"),
         ("2.5 inch", "2.5 inch"),
-        ("東京 都", "東京 都"),
+        ("東京 都", "東 京 都"),
         ({"a": ["x", 1], "b": None}, "x 1"),
         (True, "true"),
         ("***", "***"),
@@ -152,3 +159,16 @@ def test_an_entity_without_any_indexed_value_is_refused() -> None:
 def test_the_uid_does_not_tell_numbers_from_their_spelling() -> None:
     assert entity_uid(7) == entity_uid("7") != entity_uid("07")
     assert -(2**63) <= entity_uid("x") < 2**63
+
+
+def test_copies_share_a_key_of_their_own() -> None:
+    config = index(name="text", brand="string", size="string")
+    one, two, other = (
+        prepare(row, config)
+        for row in ({"name": "Desk Lamp", "brand": "Orion"}, {"name": "desk lamp", "brand": "ORION"}, {"name": "Orion"})
+    )
+
+    assert copy_key(one.values) == copy_key(two.values) in one.keys.tolist()
+    assert copy_key(other.values) not in one.keys.tolist()
+    assert copy_key(("a", None)) == copy_key(("a",)) != copy_key((None, "a"))
+    assert copy_key(("a", "b")) != copy_key(("a b",))

@@ -7,17 +7,19 @@ in this process's memory (for a chunk of a large job); both give the same ones, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
-from towpath.entities.domain.matching import DF_CAP, CandidateIndex, CandidateIndexBuilder
+from towpath.entities.domain.matching import DF_CAP, CandidateIndex, CandidateIndexBuilder, copy_key
+from towpath.entities.domain.matching.copies import FEW_COPIES, LINKS_A_SIDE, link_across
+from towpath.entities.store.copies import read_neighbours
 from towpath.entities.store.indexes import Index, generation
-from towpath.entities.store.postings import decode_postings, read_postings, read_sources, stream_postings
-from towpath.entities.store.records import Stored
+from towpath.entities.store.postings import read_postings, read_sources, stream_keys
+from towpath.entities.store.records import StoredEntities
 from towpath.jobs.types import JobRef
 
 Int64s = npt.NDArray[np.int64]
@@ -46,35 +48,40 @@ class LoadedPostings:
     index: CandidateIndex
     sources: dict[str, int]
 
-    def find(self, queries: Sequence[Stored]) -> Candidates:
+    def find(self, queries: StoredEntities) -> Candidates:
         """Look for the candidates of some entities."""
-        uids = np.array([query.uid for query in queries], dtype=np.int64)
         source_numbers = None
         if self.sources:
-            numbers = [self.sources.get(query.source, -1) if query.source else -1 for query in queries]
+            numbers = [self.sources.get(source, -1) if source else -1 for source in queries.sources]
             source_numbers = np.array(numbers, dtype=np.int32)
-        top = self.index.top(uids, [query.keys for query in queries], source_numbers)
-        return Candidates(query=uids[top.rows], candidate=top.uids)
+        top = self.index.top(queries.uids, queries.keys, source_numbers)
+        return Candidates(query=queries.uids[top.rows], candidate=top.uids)
+
+    def find_copied(self, queries: StoredEntities) -> tuple[Int64s, Int64s]:
+        """Return the key and the uid of each entity that has more copies than find each other as candidates."""
+        # Copies share all their keys: who has one that fewer hold has no more copies than that.
+        starts, ends = queries.keys.starts[:-1], queries.keys.starts[1:]
+        places = np.flatnonzero(ends > starts)
+        for at in (starts, ends - 1):
+            places = places[self.index.count_holders(queries.keys.keys[at[places]]) > FEW_COPIES]
+        keys = np.array([copy_key(queries.values[place]) for place in places.tolist()], dtype=np.int64)
+        is_copied = self.index.count_holders(keys) > FEW_COPIES
+        return keys[is_copied], queries.uids[places[is_copied]]
 
 
 async def load_postings(database: Database, index: Index) -> LoadedPostings:
-    """Read the useful postings of a generation into memory, in key order, as a stream.
+    """Read the keys of a generation into memory, as a stream, and keep the useful ones.
 
-    Only keys that at least two and at most `DF_CAP` entities share are kept, so that memory stays far below the
-    postings' size.
+    These are the keys that at least two and at most `DF_CAP` entities share.
     """
     builder = CandidateIndexBuilder()
     async with database.transaction() as connection:
         entities = (await generation(connection, index.index_no)).entities
         sources = await _number_sources(connection, index, None)
-        async for block in stream_postings(connection, index.index_no):
-            await asyncio.to_thread(_add_block, builder, block)
+        async for uids, keys in stream_keys(connection, index.index_no):
+            await asyncio.to_thread(builder.add, uids, keys)
     candidate_index = await asyncio.to_thread(builder.finish, entities, sources.by_uid)
     return LoadedPostings(candidate_index, sources.numbers)
-
-
-def _add_block(builder: CandidateIndexBuilder, block: bytes) -> None:
-    builder.add(*decode_postings(block))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +102,63 @@ async def _number_sources(connection: Connection, index: Index, uids: Int64s | N
     return _Sources(numbers, (with_source, np.array([numbers[source] for _, source in rows], dtype=np.int32)))
 
 
-async def find_candidates(connection: Connection, index: Index, queries: Sequence[Stored]) -> Candidates:
-    """Find candidates by SQL: the postings of the queries' keys make a small index, which is asked as the large one is.
+async def find_candidates(
+    connection: Connection, index: Index, queries: StoredEntities, postings: LoadedPostings | None = None
+) -> Candidates:
+    """Find the candidates of some entities; copies, of which there may be any number, also by their order.
 
     Args:
         connection: A connection.
         index: The generation.
         queries: The entities whose candidates are looked for.
+        postings: Its postings, if this process has loaded them; None: Postgres is asked.
     """
     parts: list[Candidates] = []
-    for start in range(0, len(queries), QUERIES_A_LOOK):
-        some = queries[start : start + QUERIES_A_LOOK]
-        keys_of_batch = np.unique(np.concatenate([query.keys for query in some]))
-        # One posting beyond the cap shows that a key is too frequent.
-        keys, uids = await read_postings(connection, index.index_no, keys_of_batch, limit=DF_CAP + 1)
-        sources = await _number_sources(connection, index, np.unique(uids))
-        small = CandidateIndex.build(keys, uids, index.entities, sources.by_uid)
-        parts.append(LoadedPostings(small, sources.numbers).find(some))
-    if not parts:
-        return Candidates(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    for start in range(0, len(queries), QUERIES_A_LOOK if postings is None else max(len(queries), 1)):
+        some = queries[start : start + QUERIES_A_LOOK] if postings is None else queries
+        found = postings or await _read_few_postings(connection, index, some)
+        candidates, (keys, uids) = await asyncio.to_thread(_look, found, some)
+        parts.append(candidates)
+        if len(uids):
+            beside = await read_neighbours(connection, index.index_no, keys, uids, each_side=LINKS_A_SIDE)
+            parts.append(Candidates(*beside))
+    return _join(parts)
+
+
+async def find_across(connection: Connection, index: Index, vacated: Mapping[int, int]) -> Candidates:
+    """Find who is to be linked where entities have gone from among their copies.
+
+    Args:
+        connection: A connection.
+        index: The generation.
+        vacated: The uid of each that is gone, with the key that it shared with its copies.
+    """
+    if not vacated:
+        return _join([])
+    uids = np.array(sorted(vacated), dtype=np.int64)
+    keys = np.array([vacated[uid] for uid in uids.tolist()], dtype=np.int64)
+    gone, neighbours = await read_neighbours(connection, index.index_no, keys, uids, each_side=LINKS_A_SIDE)
+    return Candidates(*link_across(neighbours[gone == uid].tolist() for uid in uids.tolist()))
+
+
+def _look(postings: LoadedPostings, queries: StoredEntities) -> tuple[Candidates, tuple[Int64s, Int64s]]:
+    return postings.find(queries), postings.find_copied(queries)
+
+
+async def _read_few_postings(connection: Connection, index: Index, queries: StoredEntities) -> LoadedPostings:
+    """Read the postings of the queries' keys: they make a small index, which is asked as the large one is."""
+    keys_of_batch = np.unique(queries.keys.keys)
+    # One posting beyond the cap shows that a key is too frequent.
+    keys, uids = await read_postings(connection, index.index_no, keys_of_batch, limit=DF_CAP + 1)
+    sources = await _number_sources(connection, index, np.unique(uids))
+    return LoadedPostings(CandidateIndex.build(keys, uids, index.entities, sources.by_uid), sources.numbers)
+
+
+def _join(parts: Sequence[Candidates]) -> Candidates:
+    nothing = np.empty(0, dtype=np.int64)
     return Candidates(
-        np.concatenate([part.query for part in parts]), np.concatenate([part.candidate for part in parts])
+        np.concatenate([nothing, *(part.query for part in parts)]),
+        np.concatenate([nothing, *(part.candidate for part in parts)]),
     )
 
 

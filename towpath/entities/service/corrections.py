@@ -31,7 +31,7 @@ from towpath.entities.store.labels import Correction, StoredLabel
 from towpath.entities.store.locks import lock_single_writes
 from towpath.entities.store.records import find_entity
 from towpath.entities.types import Label, LabelCounts, LabelsBody
-from towpath.entities.views import group_view, read_group_id, show_group_id
+from towpath.entities.views import group_name, group_view, read_group_id
 
 MAX_LABELS = 10_000
 MAX_AT_ONCE = 200
@@ -195,7 +195,10 @@ class CorrectionService:
             connection, caller.organization, index.name, read_group_id(group_id), correction_id
         )
         removed = await label_store.end_correction(connection, correction.id)
-        back = [StoredLabel(*row[:5], UUID(row[5]) if row[5] else None) for row in correction.replaced]
+        back = [
+            StoredLabel(left, right, left_id, right_id, same, UUID(former) if former else None)
+            for left, right, left_id, right_id, same, former in correction.replaced
+        ]
         freed = {(label.left_uid, label.right_uid) for label in removed}
         back = [label for label in back if (label.left_uid, label.right_uid) in freed]
         await self._replace(connection, index, back)
@@ -224,7 +227,7 @@ class CorrectionService:
         members = await group_store.read_members(connection, index.index_no, groups)
         for group in groups:
             if group not in members.values():
-                raise NotFoundError(f"no group {show_group_id(group)} in index {index.name}")
+                raise NotFoundError(f"no group {group_name(group)} in index {index.name}")
         return members
 
     async def _replace(self, connection: Connection, index: Index, labels: Sequence[StoredLabel]) -> list[StoredLabel]:
@@ -253,15 +256,16 @@ class CorrectionService:
     ) -> CorrectionView:
         wanted = {(min(one, other), max(one, other)): same for one, other, same in pairs}
         if len(wanted) > MAX_LABELS:
-            raise BadInputError(
-                f"that takes {len(wanted):,} labels, and {MAX_LABELS:,} is the most; name parts instead"
-            )
+            raise BadInputError(f"that takes {len(wanted):,} labels of {MAX_LABELS:,} that may be; name parts instead")
         correction_id = uuid4()
         ids = {
             uid: str(parse_json(id_json))
             for uid, id_json in (await group_store.read_ids(connection, index.index_no, sorted(names))).items()
         }
-        labels = [StoredLabel(*pair, ids[pair[0]], ids[pair[1]], same, correction_id) for pair, same in wanted.items()]
+        labels = [
+            StoredLabel(left, right, ids[left], ids[right], same, correction_id)
+            for (left, right), same in wanted.items()
+        ]
         replaced = await self._replace(connection, index, labels)
         correction = Correction(
             id=correction_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,20 +10,27 @@ from towpath.core.errors import NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.core.turns import Turns
 from towpath.db.engine import Connection, Database, Result
-from towpath.entities.domain.matching import entity_uid
+from towpath.entities.domain.matching import MatchModel, copy_key, entity_uid
 from towpath.entities.domain.parsing import Draft, Entity, ScalarFields, make_draft
 from towpath.entities.group_types import Cause
 from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_near
 from towpath.entities.service.dynamic import index_for_write
-from towpath.entities.service.matching import ModelCache, score_candidates, store_scores
+from towpath.entities.service.matching import ModelCache, close_gaps, score_candidates, store_scores
 from towpath.entities.service.naming import Reason
 from towpath.entities.store import groups as group_store
 from towpath.entities.store import pairs as pair_store
 from towpath.entities.store.indexes import Index, add_entities, find_index, list_indexes
 from towpath.entities.store.locks import lock_single_writes
 from towpath.entities.store.pairs import PartnerRow
-from towpath.entities.store.records import Stored, delete_entity, find_entity, write_drafts
+from towpath.entities.store.records import (
+    Stored,
+    StoredEntities,
+    delete_entity,
+    find_entity,
+    read_stored,
+    write_drafts,
+)
 from towpath.entities.types import Candidate, EntityDuplicates, GroupPage, GroupView, PairPage
 from towpath.entities.views import candidate_view, entity_answer, group_view, pair_view
 
@@ -151,12 +158,13 @@ class EntityService:
         written = await write_drafts(connection, index.index_no, [draft])
         if written.created or written.changed:
             model = await self._models.get(connection, index)
-            stored = [Stored(draft.uid, draft.values, draft.source, draft.keys)]
+            stored = StoredEntities.of([Stored(draft.uid, draft.values, draft.source, draft.keys)])
             candidates = await find_candidates(connection, index, stored)
             pairs = await score_candidates(connection, index, model, stored, candidates)
             await store_scores(connection, index, pairs)
             # Whoever has won or lost a pair may have changed its group.
             near = {*pairs.left.tolist(), *pairs.right.tolist(), *written.partners, draft.uid}
+            near |= await _close_gaps(connection, index, model, written.vacated)
             await decide_near(connection, index, model, sorted(near), Reason(Cause.UPSERT))
             await add_entities(connection, index.index_no, len(written.created), changes=1)
         partners = await pair_store.read_partners(connection, index.index_no, [draft.uid], limit=limit)
@@ -182,12 +190,14 @@ class EntityService:
     async def _remove(self, connection: Connection, organization: str, index_name: str, entity_id: str) -> None:
         index = await find_index(connection, organization, index_name, lock="share")
         uid, _ = await _find(connection, index, entity_id)
+        stored = await read_stored(connection, index, [uid])
         partners = await delete_entity(connection, index.index_no, uid)
         if partners is None:
             # Somebody else's job has just removed it.
             return
         model = await self._models.get(connection, index)
-        await decide_near(connection, index, model, sorted({*partners, uid}), Reason(Cause.DELETE))
+        near = await _close_gaps(connection, index, model, {row.uid: copy_key(row.values) for row in stored})
+        await decide_near(connection, index, model, sorted({*near, *partners, uid}), Reason(Cause.DELETE))
         await add_entities(connection, index.index_no, -1, changes=1)
 
     async def read(self, organization: str, index_name: str, entity_id: str) -> str:
@@ -339,6 +349,12 @@ async def _find(connection: Connection, index: Index, entity_id: str) -> tuple[i
     if stored is None:
         raise NotFoundError(f"no entity {entity_id} in index {index.name}")
     return stored
+
+
+async def _close_gaps(connection: Connection, index: Index, model: MatchModel, vacated: Mapping[int, int]) -> set[int]:
+    """Link the copies that are left where some have gone, and return them."""
+    pairs = await close_gaps(connection, index, model, vacated)
+    return set() if pairs is None else {*pairs.left.tolist(), *pairs.right.tolist()}
 
 
 async def _read_detail(

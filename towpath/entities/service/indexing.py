@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from towpath.entities.group_types import Cause
 from towpath.entities.params import BatchParams
 from towpath.entities.service import training
 from towpath.entities.service.deciding import decide_all
-from towpath.entities.service.matching import Matcher, store_scores
+from towpath.entities.service.matching import Matcher, close_gaps, store_scores
 from towpath.entities.service.naming import Reason
+from towpath.entities.service.quality import measure_quality
 from towpath.entities.store.indexes import Index, add_entities, find_index
 from towpath.entities.store.pairs import drop_stale_pairs
 from towpath.entities.store.records import write_drafts
@@ -108,6 +110,9 @@ class BatchIndexing:
         before = count_outcomes(page.outcomes)
         places = [place for place in prepared.drafts if page.outcomes[place] == Outcome.WAITING]
         written = await write_drafts(connection, index.index_no, [prepared.drafts[place] for place in places])
+        if written.vacated:
+            model = await self._matcher.models.get(connection, index)
+            await close_gaps(connection, index, model, written.vacated)
         touched = written.created | written.changed
         for place in places:
             is_touched = prepared.drafts[place].uid in touched
@@ -160,7 +165,7 @@ class BatchIndexing:
             total = await job_store.load_total(connection, ref)
         if page.steps >= PHASES:
             return count_outcomes(page.outcomes)
-        open_uids = page.uids[page.outcomes == Outcome.INDEXED].tolist()
+        open_uids = page.uids[page.outcomes == Outcome.INDEXED]
         pairs = await self._matcher.score(index, ref, open_uids, queries=total)
         async with self._database.transaction() as connection:
             page = await load_page(connection, ref.job_id, task.page, with_lines=False)
@@ -175,8 +180,19 @@ class BatchIndexing:
                 connection, task, Phase.MATCH, before, count_outcomes(page.outcomes), phases=PHASES
             )
 
-    async def resolve(self, ref: JobRef) -> int:
-        """Decide verdicts and groups of all that the batch touched."""
+    async def resolve(self, ref: JobRef) -> dict[str, Any]:
+        """Decide verdicts and groups of all that the batch touched.
+
+        Returns:
+            The job's result: how good the index is now.
+        """
+        await self._resolve(ref)
+        async with self._database.transaction() as connection:
+            index = await self._live(connection, ref)
+            quality = await measure_quality(connection, index, await self._matcher.models.get(connection, index))
+        return {"quality": quality.model_dump(mode="json", by_alias=True, exclude_none=True)}
+
+    async def _resolve(self, ref: JobRef) -> int:
         job = await job_store.get_job(self._database, ref.organization, ref.job_id)
         await refresh_statistics(self._database, "entity_pairs", entities=job.total - job.skipped)
         async with self._database.transaction() as connection:

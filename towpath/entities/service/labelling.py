@@ -62,7 +62,7 @@ async def add_missing_pairs(
     """
     flat = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     candidates = Candidates(flat[:, 0].copy(), flat[:, 1].copy())
-    scored = await score_candidates(connection, index, model, [], candidates, keep_all=True)
+    scored = await score_candidates(connection, index, model, None, candidates, keep_all=True)
     bits = [row.astype("<f4").tobytes() for row in scored.bits]
     await add_labelled_pairs(
         connection, index.index_no, scored.left, scored.right, bits, similarity, model_version=index.model_version

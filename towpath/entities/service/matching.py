@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import MatchModel, default_model, fit_model, score_pool
-from towpath.entities.service.candidates import CandidateCache, Candidates, find_candidates
+from towpath.entities.service.candidates import CandidateCache, Candidates, find_across, find_candidates
 from towpath.entities.store.indexes import Index, load_model
 from towpath.entities.store.pairs import ScoredPairs, write_pairs
-from towpath.entities.store.records import Stored, read_stored
+from towpath.entities.store.records import StoredEntities, read_stored
 from towpath.jobs.types import JobRef
 
 Int64s = npt.NDArray[np.int64]
@@ -75,10 +75,7 @@ class Matcher:
         async with self._database.transaction() as connection:
             model = await self.models.get(connection, index)
             stored = await read_stored(connection, index, uids)
-            if postings is None:
-                candidates = await find_candidates(connection, index, stored)
-            else:
-                candidates = await asyncio.to_thread(postings.find, stored)
+            candidates = await find_candidates(connection, index, stored, postings)
             return await score_candidates(connection, index, model, stored, candidates)
 
 
@@ -86,7 +83,7 @@ async def score_candidates(
     connection: Connection,
     index: Index,
     model: MatchModel,
-    queries: Sequence[Stored],
+    queries: StoredEntities | None,
     candidates: Candidates,
     *,
     in_one_group: bool = False,
@@ -98,41 +95,35 @@ async def score_candidates(
         connection: Where the found entities are read.
         index: The generation.
         model: Its model.
-        queries: Who asked; what is known of them is not read again.
+        queries: Who asked; what is known of them is not read again. None: nothing is known.
         candidates: The pairs.
         in_one_group: The pairs stand in one group already: a prior of their own, and the higher threshold.
         keep_all: Whether to keep those as well that the index would not list, also of one clean source.
     """
-    left = np.minimum(candidates.query, candidates.candidate)
-    right = np.maximum(candidates.query, candidates.candidate)
-    pairs = np.unique(np.stack([left, right], axis=1), axis=0) if len(left) else np.empty((0, 2), dtype=np.int64)
-    stored_by_uid = {stored.uid: stored for stored in queries}
-    missing = [uid for uid in np.unique(pairs).tolist() if uid not in stored_by_uid]
-    stored_by_uid.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
+    uids = np.unique(np.concatenate([candidates.query, candidates.candidate]))
+    known = queries if queries is not None else StoredEntities.of([])
+    missing = np.setdiff1d(uids, known.uids, assume_unique=True)
+    stored = known.with_others(await read_stored(connection, index, missing, with_keys=False))
     return await asyncio.to_thread(
-        _score, index, model, stored_by_uid, pairs, in_one_group=in_one_group, keep_all=keep_all
+        _score, index, model, stored, candidates, in_one_group=in_one_group, keep_all=keep_all
     )
 
 
 def _score(
     index: Index,
     model: MatchModel,
-    stored_by_uid: dict[int, Stored],
-    pairs: Int64s,
+    stored: StoredEntities,
+    candidates: Candidates,
     *,
     in_one_group: bool,
     keep_all: bool,
 ) -> ScoredPairs:
-    uids = np.array(sorted(stored_by_uid), dtype=np.int64)
-    # An entity that went meanwhile takes its pairs along.
-    pairs = pairs[np.isin(pairs, uids).all(axis=1)]
-    places = np.searchsorted(uids, pairs)
+    places = _distinct_pairs(stored.uids, candidates)
     if index.config.clean_sources and not keep_all:
-        sources = np.array([stored_by_uid[uid].source or "" for uid in uids.tolist()], dtype=object)[places]
-        apart = (sources[:, 0] != sources[:, 1]) | (sources[:, 0] == "")
-        pairs, places = pairs[apart], places[apart]
-    records = [stored_by_uid[uid].values for uid in uids.tolist()]
-    scores = score_pool(model, records, places[:, 0], places[:, 1], in_one_group)
+        sources = np.array([source or "" for source in stored.sources], dtype=object)[places]
+        places = places[(sources[:, 0] != sources[:, 1]) | (sources[:, 0] == "")]
+    pairs = stored.uids[places]
+    scores = score_pool(model, stored.values, places[:, 0], places[:, 1], in_one_group)
     # What is stored is what is explained: the similarity is computed from the rounded contributions.
     prior = np.full((len(pairs), 1), scores.prior_bits, dtype=np.float32)
     bits = np.concatenate([prior, scores.contributions.astype(np.float32)], axis=1)
@@ -141,6 +132,18 @@ def _score(
     keep = similarity >= (config.duplicate_threshold if in_one_group else config.candidate_threshold)
     keep |= keep_all
     return ScoredPairs(left=pairs[keep, 0], right=pairs[keep, 1], similarity=similarity[keep], bits=bits[keep])
+
+
+def _distinct_pairs(uids: Int64s, candidates: Candidates) -> Int64s:
+    """Return each pair once, in order, as the places of both in `uids`; who is not there takes its pairs along."""
+    if not len(uids):
+        return np.empty((0, 2), dtype=np.int64)
+    at = [np.minimum(np.searchsorted(uids, side), len(uids) - 1) for side in (candidates.query, candidates.candidate)]
+    there = (uids[at[0]] == candidates.query) & (uids[at[1]] == candidates.candidate)
+    query, candidate = at[0][there], at[1][there]
+    # Two places in one number: numbers are sorted several times as fast as rows.
+    pairs = np.unique(np.minimum(query, candidate) * len(uids) + np.maximum(query, candidate))
+    return np.stack([pairs // len(uids), pairs % len(uids)], axis=1)
 
 
 def similarity_of(bits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -158,3 +161,25 @@ async def store_scores(connection: Connection, index: Index, pairs: ScoredPairs)
         duplicate=pairs.similarity >= index.config.duplicate_threshold,
         model_version=index.model_version,
     )
+
+
+async def close_gaps(
+    connection: Connection, index: Index, model: MatchModel, vacated: Mapping[int, int]
+) -> ScoredPairs | None:
+    """Score and store the pairs that hold copies together where some of them have gone.
+
+    Args:
+        connection: In the transaction of the write.
+        index: The generation.
+        model: Its model.
+        vacated: See `Written.vacated`.
+
+    Returns:
+        The pairs; None: nobody was left on both sides.
+    """
+    candidates = await find_across(connection, index, vacated)
+    if not len(candidates.query):
+        return None
+    pairs = await score_candidates(connection, index, model, None, candidates)
+    await store_scores(connection, index, pairs)
+    return pairs

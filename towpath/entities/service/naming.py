@@ -32,7 +32,7 @@ from towpath.entities.store.groups import (
     save_memberships,
 )
 from towpath.entities.store.indexes import Index
-from towpath.entities.views import show_group_id
+from towpath.entities.views import group_name
 
 Int64s = npt.NDArray[np.int64]
 
@@ -208,9 +208,9 @@ async def make_events(
         before, after, joined, left = (members(side) for side in _sides(change))
         data: dict[str, Any] = {"before": before, "after": after, "joined": joined, "left": left}
         if change.sources:
-            data["sources"] = [show_group_id(group) for group in change.sources]
+            data["sources"] = [group_name(group) for group in change.sources]
         if change.parts:
-            data["parts"] = [show_group_id(group) for group in change.parts]
+            data["parts"] = [group_name(group) for group in change.parts]
         events.append(NewIndexEvent(change.kind, change.group, data))
     return events
 

@@ -12,6 +12,7 @@ from typing import Any
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
+from towpath.entities.domain.matching import copy_key
 from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
 from towpath.entities.group_types import Cause
 from towpath.entities.params import IndexParams, ReindexParams
@@ -19,8 +20,9 @@ from towpath.entities.service import training
 from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.dynamic import next_config
-from towpath.entities.service.matching import Matcher, score_candidates, store_scores
+from towpath.entities.service.matching import Matcher, close_gaps, score_candidates, store_scores
 from towpath.entities.service.naming import Reason, carry_names
+from towpath.entities.service.quality import measure_quality
 from towpath.entities.store.generations import (
     ShareRow,
     discard_building,
@@ -31,7 +33,7 @@ from towpath.entities.store.generations import (
     read_share,
 )
 from towpath.entities.store.indexes import Index, add_entities, create_index, find_index, generation, swap_generation
-from towpath.entities.store.records import Stored, delete_entity, write_drafts
+from towpath.entities.store.records import Stored, StoredEntities, delete_entity, read_stored, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
 from towpath.entities.types import IndexConfig, Phase, ReindexPlan, ShareTask
 from towpath.jobs.params import load_params, params_of
@@ -157,8 +159,16 @@ class Reindexing:
         """Catch up with what was written meanwhile, then put the next generation in the live one's place.
 
         Returns:
-            The job's result: how many entities had to be caught up with, and the report of a tuning.
+            The job's result: how many entities had to be caught up with, the report of a tuning, and how good the
+            index is now.
         """
+        result = await self._swap(ref)
+        async with self._database.transaction() as connection:
+            live = await self._live(connection, ref)
+            quality = await measure_quality(connection, live, await self._matcher.models.get(connection, live))
+        return result | {"quality": quality.model_dump(mode="json", by_alias=True, exclude_none=True)}
+
+    async def _swap(self, ref: JobRef) -> dict[str, Any]:
         caught_up = 0
         while (step := await self._catch_up(ref)) >= FEW_BEHIND:
             caught_up += step
@@ -187,6 +197,7 @@ class Reindexing:
 
     async def _catch_up_some(self, connection: Connection, live: Index, building: Index) -> int:
         removed = await find_removed(connection, live.index_no, building.index_no, limit=CATCH_UP)
+        vacated = {row.uid: copy_key(row.values) for row in await read_stored(connection, building, removed)}
         for uid in removed:
             await delete_entity(connection, building.index_no, uid)
         uids = await find_stale(connection, live.index_no, building.index_no, limit=CATCH_UP)
@@ -197,10 +208,11 @@ class Reindexing:
         changed = len(written.created) + len(written.changed) + len(removed)
         await add_entities(connection, building.index_no, len(written.created) - len(removed), changes=changed)
         model = await self._matcher.models.get(connection, building)
-        stored = [Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts]
+        stored = StoredEntities.of(Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts)
         candidates = await find_candidates(connection, building, stored)
         pairs = await score_candidates(connection, building, model, stored, candidates)
         await store_scores(connection, building, pairs)
+        await close_gaps(connection, building, model, {**vacated, **written.vacated})
         await decide_all(connection, building, model, Reason(Cause.REINDEX))
         return len(uids) + len(removed)
 

@@ -40,10 +40,7 @@ async def train_model(
     """
     async with database.transaction() as connection:
         queries = await sample_stored(connection, index, limit=SAMPLE)
-        if postings is None:
-            candidates = await find_candidates(connection, index, queries)
-        else:
-            candidates = await asyncio.to_thread(postings.find, queries)
+        candidates = await find_candidates(connection, index, queries, postings)
         pairs = np.sort(np.stack([candidates.query, candidates.candidate], axis=1), axis=1)
         pairs = np.unique(pairs, axis=0)
         stored_by_uid = {stored.uid: stored for stored in queries}

@@ -8,51 +8,32 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.db.engine import Connection
+from towpath.entities.domain.matching import Csr
 from towpath.entities.store.indexes import Index
+from towpath.entities.store.records import KEY_BYTES
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
 
-_COPY_HEADER_BYTES = 19
-# psycopg hands over 8 to 64 KiB a piece: some megabytes at a time keep numpy busy and memory flat.
-_PIECES_A_BLOCK = 256
-_POSTING = np.dtype([("fields", ">i2"), ("l0", ">i4"), ("key", ">i8"), ("l1", ">i4"), ("uid", ">i8")])
+ENTITIES_A_BLOCK = 4_000
 
 
-async def stream_postings(connection: Connection, index_no: int) -> AsyncIterator[bytes]:
-    """Read all postings of a generation in key order, as blocks of whole rows for `decode_postings`."""
-    query = f"""
-        COPY (SELECT key, uid FROM entity_postings WHERE index_no = {index_no:d} ORDER BY key, uid)
-        TO STDOUT (FORMAT binary)
+async def stream_keys(connection: Connection, index_no: int) -> AsyncIterator[tuple[Int64s, Csr]]:
+    """Read the keys of all entities of a generation, block by block: from the entities, not from the inverted index.
+
+    A row is an entity with all its keys: a twenty-fourth of the rows, and as many comparisons saved in Postgres.
     """
-    async with connection.cursor().copy(query) as copy:
-        rest = b""
-        header = _COPY_HEADER_BYTES
-        pieces: list[bytes] = []
-        async for piece in copy:
-            pieces.append(bytes(piece)[header:])
-            header = 0
-            if len(pieces) >= _PIECES_A_BLOCK:
-                block, rest = _cut(rest + b"".join(pieces))
-                pieces = []
-                yield block
-        # The two bytes behind the last row are COPY's trailer: no whole row, so they stay in the rest.
-        yield _cut(rest + b"".join(pieces))[0]
+    async with connection.cursor("entity_keys", binary=True) as cursor:
+        await cursor.execute("SELECT uid, keys FROM entities WHERE index_no = %s", (index_no,))
+        while rows := await cursor.fetchmany(ENTITIES_A_BLOCK):
+            yield _decode_keys(rows)
 
 
-def _cut(data: bytes) -> tuple[bytes, bytes]:
-    end = len(data) // _POSTING.itemsize * _POSTING.itemsize
-    return data[:end], data[end:]
-
-
-def decode_postings(block: bytes) -> tuple[Int64s, Int64s]:
-    """Decode a block of `stream_postings`.
-
-    Returns:
-        The keys, and the uid beside each.
-    """
-    rows = np.frombuffer(block, dtype=_POSTING)
-    return rows["key"].astype(np.int64), rows["uid"].astype(np.int64)
+def _decode_keys(rows: list[tuple[int, bytes]]) -> tuple[Int64s, Csr]:
+    starts = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(packed) // KEY_BYTES for _, packed in rows], out=starts[1:])
+    keys = np.frombuffer(b"".join([packed for _, packed in rows]), dtype="<i8").astype(np.int64)
+    return np.array([uid for uid, _ in rows], dtype=np.int64), Csr(keys, starts)
 
 
 async def read_postings(connection: Connection, index_no: int, keys: Int64s, *, limit: int) -> tuple[Int64s, Int64s]:
@@ -69,13 +50,13 @@ async def read_postings(connection: Connection, index_no: int, keys: Int64s, *, 
     """
     selected = await connection.execute(
         """
-        SELECT k.key, p.uids FROM unnest(%(keys)b::bigint[]) k(key) CROSS JOIN LATERAL (
+        SELECT k.key, p.uids FROM unnest(%(keys)s::bigint[]) k(key) CROSS JOIN LATERAL (
             SELECT string_agg(int8send(uid), ''::bytea) AS uids FROM (
                 SELECT uid FROM entity_postings WHERE index_no = %(index)s AND key = k.key LIMIT %(limit)s
             ) posting
         ) p WHERE p.uids IS NOT NULL
         """,
-        {"keys": keys.tolist(), "index": index_no, "limit": limit},
+        {"keys": keys, "index": index_no, "limit": limit},
         binary=True,
     )
     rows = [(key, np.frombuffer(uids, dtype=">i8").astype(np.int64)) for key, uids in await selected.fetchall()]
@@ -96,9 +77,9 @@ async def read_sources(connection: Connection, index: Index, uids: Int64s | None
     selected = await connection.execute(
         """
         SELECT uid, source FROM entities WHERE index_no = %(index)s AND source IS NOT NULL
-        AND (%(all)s OR uid = ANY(%(uids)b::bigint[])) ORDER BY uid
+        AND (%(all)s OR uid = ANY(%(uids)s::bigint[])) ORDER BY uid
         """,
-        {"index": index.index_no, "all": uids is None, "uids": [] if uids is None else uids.tolist()},
+        {"index": index.index_no, "all": uids is None, "uids": np.empty(0, dtype=np.int64) if uids is None else uids},
         binary=True,
     )
     return [(uid, source) for uid, source in await selected.fetchall()]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
 from towpath.db.engine import Connection
-from towpath.entities.domain.matching import fit_values
+from towpath.entities.domain.matching import Csr, Values, copy_key, fit_values
 from towpath.entities.domain.parsing import Draft
 from towpath.entities.store.indexes import Index
 from towpath.entities.types import IndexConfig
 
 Int64s = npt.NDArray[np.int64]
 
+KEY_BYTES = 8
 # COPY's binary framing: signature, flags, extension length; and the trailer.
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
@@ -42,6 +43,8 @@ class Written:
     changed: frozenset[int]
     partners: frozenset[int]
     """Entities that lost a pair to a change; they and those that changed are marked dirty."""
+    vacated: Mapping[int, int] = field(default_factory=dict)
+    """Entities that are no longer among their copies, each with the key that it shared with them."""
 
 
 async def write_drafts(connection: Connection, index_no: int, drafts: Sequence[Draft]) -> Written:
@@ -70,16 +73,20 @@ async def write_drafts(connection: Connection, index_no: int, drafts: Sequence[D
     created = frozenset(row[0] for row in await inserted.fetchall())
     changed = frozenset[int]()
     partners = frozenset[int]()
+    vacated: dict[int, int] = {}
     if len(created) < len(drafts):
         existing = [uid for uid in by_uid if uid not in created]
-        old = await _lock_digests(connection, index_no, existing)
-        replaced = [by_uid[uid] for uid, (digest, _) in old.items() if digest != by_uid[uid].digest]
+        old = await _lock_rows(connection, index_no, existing)
+        replaced = [by_uid[uid] for uid, row in old.items() if row.digest != by_uid[uid].digest]
         changed = frozenset(draft.uid for draft in replaced)
         if replaced:
-            partners = await _unlink(connection, index_no, {uid: old[uid][1] for uid in changed})
+            partners = await _unlink(connection, index_no, {uid: old[uid].keys for uid in changed})
+            for draft in replaced:
+                if (key := copy_key(orjson.loads(old[draft.uid].values))) != copy_key(draft.values):
+                    vacated[draft.uid] = key
             await _replace(connection, index_no, replaced)
     await _copy_postings(connection, index_no, [d for d in drafts if d.uid in created or d.uid in changed])
-    return Written(created=created, changed=changed, partners=partners)
+    return Written(created=created, changed=changed, partners=partners, vacated=vacated)
 
 
 def _columns(drafts: Sequence[Draft]) -> tuple[list[Any], ...]:
@@ -95,13 +102,20 @@ def _columns(drafts: Sequence[Draft]) -> tuple[list[Any], ...]:
     )
 
 
-async def _lock_digests(connection: Connection, index_no: int, uids: list[int]) -> dict[int, tuple[bytes, bytes]]:
+class _Locked(NamedTuple):
+    uid: int
+    digest: bytes
+    keys: bytes
+    values: str
+
+
+async def _lock_rows(connection: Connection, index_no: int, uids: list[int]) -> dict[int, _Locked]:
     cursor = await connection.execute(
-        "SELECT uid, digest, keys FROM entities WHERE index_no = %s AND uid = ANY(%s) ORDER BY uid FOR UPDATE",
+        "SELECT uid, digest, keys, values FROM entities WHERE index_no = %s AND uid = ANY(%s) ORDER BY uid FOR UPDATE",
         (index_no, uids),
         binary=True,
     )
-    return {uid: (digest, keys) for uid, digest, keys in await cursor.fetchall()}
+    return {row[0]: _Locked(*row) for row in await cursor.fetchall()}
 
 
 async def _replace(connection: Connection, index_no: int, drafts: Sequence[Draft]) -> None:
@@ -176,10 +190,10 @@ async def delete_entity(connection: Connection, index_no: int, uid: int) -> froz
     Returns:
         Who it was paired with; None when it was not there.
     """
-    old = await _lock_digests(connection, index_no, [uid])
+    old = await _lock_rows(connection, index_no, [uid])
     if not old:
         return None
-    partners = await _unlink(connection, index_no, {uid: old[uid][1]})
+    partners = await _unlink(connection, index_no, {uid: old[uid].keys})
     await connection.execute(
         """
         WITH gone AS (
@@ -222,35 +236,114 @@ class Stored:
     """What matching needs of a stored entity; `values` has one for each field of the index that it was read for."""
 
     uid: int
-    values: tuple[str | None, ...]
+    values: Values
     source: str | None
     keys: Int64s
 
 
-async def read_stored(connection: Connection, index: Index, uids: Sequence[int]) -> list[Stored]:
-    """Read entities by uid, in the order of their uids; those that are gone are left out."""
-    cursor = await connection.execute(
-        """
-        SELECT uid, values, source, keys FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[]) ORDER BY uid
-        """,
-        (index.index_no, list(uids)),
-        binary=True,
+@dataclass(frozen=True, slots=True)
+class StoredEntities:
+    """What matching needs of some stored entities, each named once, column by column.
+
+    Attributes:
+        uids: Rising.
+        values: Of each entity, one for each field of the index that they were read for.
+        sources: Of each.
+        keys: Of each; empty where they were not asked for.
+    """
+
+    uids: Int64s
+    values: list[Values]
+    sources: list[str | None]
+    keys: Csr
+
+    @classmethod
+    def of(cls, entities: Iterable[Stored]) -> StoredEntities:
+        """Make columns of rows."""
+        rows = sorted(entities, key=lambda stored: stored.uid)
+        return cls(
+            np.array([row.uid for row in rows], dtype=np.int64),
+            [row.values for row in rows],
+            [row.source for row in rows],
+            Csr.of([row.keys for row in rows]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    def __iter__(self) -> Iterator[Stored]:
+        """Give row after row."""
+        starts = self.keys.starts.tolist()
+        for place, uid in enumerate(self.uids.tolist()):
+            keys = self.keys.keys[starts[place] : starts[place + 1]]
+            yield Stored(uid, self.values[place], self.sources[place], keys)
+
+    def __getitem__(self, rows: slice) -> StoredEntities:
+        """Return a run of them."""
+        rows = slice(*rows.indices(len(self)))
+        return StoredEntities(self.uids[rows], self.values[rows], self.sources[rows], self.keys.rows(rows))
+
+    def with_others(self, others: StoredEntities) -> StoredEntities:
+        """Return these and others that are none of them, without their keys."""
+        uids = np.concatenate([self.uids, others.uids])
+        order = np.argsort(uids)
+        places = order.tolist()
+        values, sources = self.values + others.values, self.sources + others.sources
+        return StoredEntities(
+            uids[order], [values[place] for place in places], [sources[place] for place in places], Csr.empty(len(uids))
+        )
+
+
+# Postgres packs the rows of an answer into one: a row that is built for each entity, and read from it, is most of the
+# cost of a read. `values` are JSON already, and a row's place in the answer is that of its uid.
+_PACKED = """
+    SELECT coalesce(string_agg(int8send(uid), ''::bytea), ''::bytea),
+           coalesce(string_agg(values, ','), ''),
+           coalesce(string_agg(coalesce(to_json(source)::text, 'null'), ','), ''),
+           coalesce(string_agg(int4send(octet_length(keys)), ''::bytea), ''::bytea),
+           coalesce(string_agg(keys, ''::bytea), ''::bytea)
+    FROM (SELECT uid, values, source, {keys} AS keys FROM entities WHERE index_no = %(index)s {which}) entity
+"""
+
+
+async def read_stored(
+    connection: Connection, index: Index, uids: Sequence[int] | Int64s, *, with_keys: bool = True
+) -> StoredEntities:
+    """Read entities by uid; those that are gone are left out.
+
+    Args:
+        connection: A connection.
+        index: The generation.
+        uids: Of which entities, no uid twice.
+        with_keys: Whether their keys are needed.
+    """
+    query = _PACKED.format(
+        keys="keys" if with_keys else "''::bytea", which="AND uid = ANY(%(uids)s::bigint[]) ORDER BY uid"
     )
-    return [_read_row(row, index.config) for row in await cursor.fetchall()]
+    asked = np.asarray(uids, dtype=np.int64)
+    cursor = await connection.execute(query, {"index": index.index_no, "uids": asked}, binary=True)
+    return _unpack(await cursor.fetchone(), index.config)
 
 
-def _read_row(row: tuple[Any, ...], config: IndexConfig) -> Stored:
-    uid, values, source, keys = row
-    # The only place where values are read: nobody meets a row of another shape than the index that is asked for.
-    fitted = fit_values(orjson.loads(values), config)
-    return Stored(uid, fitted, source, np.frombuffer(keys, dtype="<i8").astype(np.int64))
-
-
-async def sample_stored(connection: Connection, index: Index, *, limit: int) -> list[Stored]:
+async def sample_stored(connection: Connection, index: Index, *, limit: int) -> StoredEntities:
     """Return a sample that depends on the entities alone: uids are hashes, so the lowest ones are a random draw."""
-    cursor = await connection.execute(
-        "SELECT uid, values, source, keys FROM entities WHERE index_no = %s ORDER BY uid LIMIT %s",
-        (index.index_no, limit),
-        binary=True,
+    query = _PACKED.format(keys="keys", which="ORDER BY uid LIMIT %(limit)s")
+    cursor = await connection.execute(query, {"index": index.index_no, "limit": limit}, binary=True)
+    return _unpack(await cursor.fetchone(), index.config)
+
+
+def _unpack(row: tuple[Any, ...] | None, config: IndexConfig) -> StoredEntities:
+    assert row is not None
+    uids, values, sources, key_bytes, keys = row
+    width = len(config.fields)
+    rows: list[Values] = orjson.loads(f"[{values}]")
+    # The only place where values are read: nobody meets a row of another shape than the index that is asked for.
+    fitted = [row if len(row) == width else fit_values(row, config) for row in rows]
+    starts = np.zeros(len(fitted) + 1, dtype=np.int64)
+    np.cumsum(np.frombuffer(key_bytes, dtype=">i4") // KEY_BYTES, out=starts[1:])
+    return StoredEntities(
+        np.frombuffer(uids, dtype=">i8").astype(np.int64),
+        fitted,
+        orjson.loads(f"[{sources}]"),
+        Csr(np.frombuffer(keys, dtype="<i8").astype(np.int64), starts),
     )
-    return [_read_row(row, index.config) for row in await cursor.fetchall()]

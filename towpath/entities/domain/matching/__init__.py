@@ -20,7 +20,7 @@ from towpath.entities.domain.matching.candidates import (
 )
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare, compare_pool
 from towpath.entities.domain.matching.constraints import Constraints, PairLabel, find_chain, find_contradiction
-from towpath.entities.domain.matching.keys import MAX_KEYS
+from towpath.entities.domain.matching.keys import MAX_KEYS, copy_key
 from towpath.entities.domain.matching.model import FieldModel, MatchModel, default_model, fit_model
 from towpath.entities.domain.matching.naming import Change, GroupChange, Naming, name_groups
 from towpath.entities.domain.matching.preparation import (
@@ -80,6 +80,7 @@ __all__ = [
     "cluster",
     "compare",
     "compare_pool",
+    "copy_key",
     "default_model",
     "entity_uid",
     "find_chain",

@@ -2,6 +2,8 @@
 
 Keys are made from the entity alone, so each kind has to stay selective however large the index grows:
 
+- *the whole record*: entities with equal values in every field share it, however many they are (see `copy_key`);
+- *neighbouring characters* of scripts without spaces, in the place of words;
 - *codes*: words that mix letters and digits, or are long digit runs;
 - *whole values* of short fields and dates;
 - *words*;
@@ -15,6 +17,7 @@ Words and values are not salted by field: a value that slipped into another fiel
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
@@ -22,14 +25,17 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS, is_character
 from towpath.entities.types import FieldType
 
 MAX_KEYS = 48
 """No entity has more keys."""
-USUAL_KEYS = 24
-"""Kinds of keys are added until there are this many."""
+USUAL_KEYS = 23
+"""Kinds of keys are added until there are this many, besides that of the whole record."""
 MAX_WORDS = 14
 MAX_GRAMS = 12
+LOCAL_DIGITS = 7
+"""Digits at the end of a long number that are a key: those of a phone without its codes of country and area."""
 
 STOPWORDS = frozenset(
     [
@@ -80,6 +86,7 @@ STOPWORDS = frozenset(
         "plc",
         "sa",
         "ag",
+        *CJK_LEGAL_FORMS,
     ]
 )
 
@@ -99,8 +106,76 @@ def _both(first: int, second: int) -> int:
     return ((low * _ODD ^ high) * 0xD6E8FEB86659FD93) & _MASK
 
 
+def copy_key(values: Sequence[str | None]) -> int:
+    """Return the key that an entity shares with its copies: those with the same normalised value in every field.
+
+    Fields that come behind the last value do not count, so that it stays the same while a dynamic index gets fields.
+    """
+    width = len(values)
+    while width and values[width - 1] is None:
+        width -= 1
+    text = "\x1f".join("\x1e" if value is None else value for value in values[:width])
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, person=b"copy").digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
 def _is_code(word: str) -> bool:
     return len(word) >= 3 and not word.isalpha() and (len(word) >= 5 or not word.isdigit())
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What the keys of one entity are made of, collected value by value."""
+
+    words: list[str] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+    whole: list[str] = field(default_factory=list)
+    characters: list[str] = field(default_factory=list)
+    atoms: list[str] = field(default_factory=list)
+    """A short form of each value."""
+    runs: list[list[str]] = field(default_factory=list)
+    """The words of each value of several words."""
+    lone: list[str] = field(default_factory=list)
+    """What stands for the words of an entity without values of several words."""
+
+    def add(self, value: str, kind: FieldType) -> None:
+        """Take the parts of one value."""
+        self.lone.append(value)
+        if kind is FieldType.DATE:
+            self.whole.append("d" + value)
+            self.atoms.append(value[:4])
+        elif kind is FieldType.NUMBER:
+            if len(value) > 3:
+                self.whole.append(value)
+            self.atoms.append(value)
+        else:
+            self._add_words(value, value.split(" "))
+
+    def _add_words(self, value: str, words: list[str]) -> None:
+        if len(words) == 1:
+            self.whole.append(value)
+            self.atoms.append(value[:4])
+            if len(value) > LOCAL_DIGITS and value.isdigit():
+                self.whole.append(value[-LOCAL_DIGITS:])
+            return
+        telling = [word for word in words[:40] if word not in STOPWORDS] or words[:1]
+        if not value.isascii() and any(map(is_character, telling)):
+            self._add_characters(telling)
+            return
+        self.codes.extend(word for word in telling if _is_code(word))
+        self.runs.append(telling)
+        self.words.extend(telling)
+        self.atoms.append(telling[0][:4] + telling[-1][:3])
+        if len(telling) <= 4:
+            self.whole.append(" ".join(sorted(telling)))
+
+    def _add_characters(self, telling: list[str]) -> None:
+        joined = "".join(telling)
+        self.lone[-1] = joined
+        self.whole.append(joined)
+        self.atoms.append(joined[:4])
+        self.characters.extend(left + right for left, right in pairwise(telling) if is_character(left))
+        self.words.extend(word for word in telling if not is_character(word))
 
 
 def blocking_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> npt.NDArray[np.int64]:
@@ -111,45 +186,22 @@ def blocking_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> n
         types: type of each field.
 
     Returns:
-        Sorted unique keys, at most `MAX_KEYS`, about `USUAL_KEYS` when the entity has enough to say.
+        Sorted unique keys, at most `MAX_KEYS`, about one more than `USUAL_KEYS` when the entity has enough to say.
     """
-    all_words: list[str] = []
-    codes: list[str] = []
-    whole: list[str] = []
-    atoms: list[str] = []
-    runs: list[list[str]] = []
+    parts = _Parts()
     for value, kind in zip(values, types, strict=True):
-        if value is None:
-            continue
-        if kind is FieldType.DATE:
-            whole.append("d" + value)
-            atoms.append(value[:4])
-        elif kind is FieldType.NUMBER:
-            if len(value) > 3:
-                whole.append(value)
-            atoms.append(value)
-        else:
-            words_of_value = value.split(" ")
-            if len(words_of_value) == 1:
-                whole.append(value)
-                atoms.append(value[:4])
-            else:
-                telling = [word for word in words_of_value[:40] if word not in STOPWORDS] or words_of_value[:1]
-                codes.extend(word for word in telling if _is_code(word))
-                runs.append(telling)
-                all_words.extend(telling)
-                atoms.append(telling[0][:4] + telling[-1][:3])
-                if len(telling) <= 4:
-                    whole.append(" ".join(sorted(telling)))
-    keys = dict.fromkeys(map(hash_text, codes[:8]))
-    keys.update(dict.fromkeys(map(hash_text, whole[:12])))
-    _add_words(keys, all_words)
-    _add_compounds(keys, atoms)
-    _add_pairs(keys, runs)
+        if value is not None:
+            parts.add(value, kind)
+    keys = dict.fromkeys(map(hash_text, parts.codes[:8]))
+    keys.update(dict.fromkeys(map(hash_text, parts.whole[:12])))
+    keys.update(dict.fromkeys(hash_text("\x1c" + two) for two in parts.characters[:MAX_WORDS]))
+    _add_words(keys, parts.words)
+    _add_compounds(keys, parts.atoms)
+    _add_pairs(keys, parts.runs)
     if len(keys) < USUAL_KEYS:
-        _add_grams(keys, all_words or [value for value in values if value])
-    unsigned = np.fromiter(keys, dtype=np.uint64, count=len(keys))[:MAX_KEYS]
-    return np.sort(unsigned.view(np.int64))
+        _add_grams(keys, parts.words or parts.lone)
+    unsigned = np.fromiter(keys, dtype=np.uint64, count=len(keys))[: MAX_KEYS - 1]
+    return np.unique(np.append(unsigned.view(np.int64), copy_key(values)))
 
 
 def _add_words(keys: dict[int, None], words: list[str]) -> None:

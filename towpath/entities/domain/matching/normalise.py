@@ -8,22 +8,24 @@ compare". A normalised value is a plain string, so that it can be stored and rea
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable
 from functools import cached_property
 
+from towpath.entities.domain.matching.dates import normalise_date
+from towpath.entities.domain.matching.legal_forms import join_dotted_form, shorten_forms
+from towpath.entities.domain.matching.numbers import normalise_number
+from towpath.entities.domain.matching.phones import join_digits
+from towpath.entities.domain.matching.raw import plain_digits, raw_text
+from towpath.entities.domain.matching.scripts import part_characters
 from towpath.entities.types import FieldType
 
-MAX_RAW_CHARS = 4_000
-"""Characters of a raw value that are looked at; the rest is left out."""
+__all__ = ["NORMALISERS", "normalise_date", "normalise_number", "normalise_string", "normalise_text"]
+
 MAX_CHARS = 1_200
 """Characters of a normalised value."""
-MAX_NUMBER = 1e300
-MAX_LEAVES = 64
-"""Scalars of a list or an object that are looked at."""
 
 # Letters that Unicode decomposition leaves alone although people write them with plain ones.
 _LETTERS = str.maketrans(
@@ -39,47 +41,8 @@ _UNIT = re.compile(
     r"(?![a-z0-9])"
 )
 _WORD = re.compile(r"[0-9]+\.[0-9]+(?![0-9.])|[^\W_]+")
-_NUMBER = re.compile(r"[-+]?\d[\d.,'’\u00a0\u202f]*(?:[eE][-+]?\d{1,3}(?![\w]))?", re.ASCII)
 _DIGIT_RUNS = re.compile(r"[0-9]+")
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        ("jan january", "feb february", "mar march", "apr april", "may", "jun june", "jul july", "aug august",
-         "sep sept september", "oct october", "nov november", "dec december"),
-        start=1,
-    )
-    for name in names.split()
-}  # fmt: skip
-_MONTH_WORD = re.compile(r"[a-z]{3,9}")
 _EMPTY_WORDS = frozenset({"", "nan", "none", "null", "n/a", "na", "-", "--", "?", "unknown"})
-
-
-def raw_text(value: object) -> str:
-    """Flatten any JSON value to one bounded string: leaves of lists and objects, parted by spaces."""
-    if isinstance(value, str):
-        return value if len(value) <= MAX_RAW_CHARS else value[:MAX_RAW_CHARS]
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return _plain_number(value) or ""
-    if isinstance(value, int):
-        # An int of thousands of digits has no sensible text, and Python refuses to spell it.
-        return str(value) if value.bit_length() < 2_000 else ""
-    leaves: list[str] = []
-    stack: list[object] = [value]
-    visited = 0
-    while stack and len(leaves) < MAX_LEAVES and visited < 16 * MAX_LEAVES:
-        visited += 1
-        item = stack.pop()
-        if isinstance(item, dict):
-            stack.extend(list(item.values())[: 4 * MAX_LEAVES][::-1])
-        elif isinstance(item, list | tuple):
-            stack.extend(list(item[: 4 * MAX_LEAVES])[::-1])
-        elif item is not None:
-            leaves.append(raw_text(item) if isinstance(item, str | bool | int | float) else str(item)[:MAX_RAW_CHARS])
-    return " ".join(leaf for leaf in leaves if leaf)[:MAX_RAW_CHARS]
 
 
 def normalise_text(value: object) -> str | None:
@@ -93,11 +56,16 @@ def normalise_text(value: object) -> str | None:
     if raw.isascii():
         text = raw.lower()
     else:
+        raw = plain_digits(raw)
         text = "".join(c for c in unicodedata.normalize("NFKD", raw.casefold()) if not unicodedata.combining(c))
-        text = unicodedata.normalize("NFKC", text.translate(_LETTERS))
+        text = part_characters(unicodedata.normalize("NFKC", text.translate(_LETTERS))).strip()
     if text in _EMPTY_WORDS:
         return None
     if not text.isalpha():
+        if text[-1].isdigit() and (digits := join_digits(text)):
+            return digits
+        if "." in text:
+            text = join_dotted_form(text)
         if "'" in text or "’" in text or "`" in text:
             text = _APOSTROPHES.sub("", text)
         if any(c in text for c in "0123456789"):
@@ -106,7 +74,7 @@ def normalise_text(value: object) -> str | None:
         if not words:
             # Only marks: keep them as they are, so that two entities named "***" can still be compared.
             return " ".join(text.split())[:MAX_CHARS] or None
-        text = " ".join(words)
+        text = " ".join(shorten_forms(words))
     return text if len(text) <= MAX_CHARS else text[:MAX_CHARS].rsplit(" ", 1)[0]
 
 
@@ -156,124 +124,6 @@ def _join_code(match: re.Match[str]) -> str:
 def normalise_string(value: object) -> str | None:
     """As `normalise_text`: a short value differs in how it is compared, not in how it is spelt."""
     return normalise_text(value)
-
-
-def normalise_number(value: object) -> str | None:
-    """Return the first number of the value, without currency, unit and thousands marks; `None` when there is none."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, int):
-        return (
-            str(value)
-            if value.bit_length() < 60
-            else _plain_number(float(value) if value.bit_length() < 900 else math.nan)
-        )
-    if isinstance(value, float):
-        return _plain_number(value)
-    raw = raw_text(value)
-    match = _NUMBER.search(raw)
-    if match is None:
-        return None
-    digits = match.group()
-    # A minus is a sign only when no word or number stands right before it: "322-331" is a range.
-    if digits[0] in "+-" and match.start() and raw[match.start() - 1].isalnum():
-        digits = digits[1:]
-    return _plain_number(_decimal(digits))
-
-
-def _decimal(digits: str) -> float:
-    text = re.sub(r"['’\u00a0\u202f]", "", digits).rstrip(".,")
-    dot, comma = text.rfind("."), text.rfind(",")
-    if dot >= 0 and comma >= 0:
-        text = text.replace(",", "") if dot > comma else text.replace(".", "").replace(",", ".")
-    elif comma >= 0:
-        thousands = text.count(",") > 1 or len(text) - comma - 1 == 3
-        text = text.replace(",", "") if thousands else text.replace(",", ".")
-    elif text.count(".") > 1:
-        text = text.replace(".", "")
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _plain_number(number: float) -> str | None:
-    if not abs(number) < MAX_NUMBER:  # not a number compares false
-        return None
-    if number == int(number) and abs(number) < 1e15:
-        return str(int(number))
-    return repr(float(f"{number:.10g}"))
-
-
-def normalise_date(value: object) -> str | None:
-    """Eight digits `yyyymmdd`, zeros for what is not known; `None` when no year can be read.
-
-    Reads ISO dates and times, `yyyymmdd`, `dd.mm.yyyy`, `mm/dd/yyyy` (when the day cannot be a month),
-    month names, and a year alone. Eight digits that are no real date are kept: a typing error in a birthday
-    is still compared digit by digit.
-    """
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float) and abs(value) < MAX_NUMBER:
-        value = int(value)
-    raw = raw_text(value).strip().lower()[:64]
-    runs = _DIGIT_RUNS.findall(raw)
-    if not runs:
-        return None
-    if len(runs[0]) == 8:
-        return _eight_digits(runs[0])
-    if len(runs[0]) == 14 and len(runs) == 1:
-        return _eight_digits(runs[0][:8])
-    month = next((_MONTHS[word] for word in _MONTH_WORD.findall(raw) if word in _MONTHS), 0)
-    if month:
-        return _with_month_name(runs, month)
-    return _from_parts(runs, american="/" in raw)
-
-
-def _from_parts(runs: list[str], american: bool) -> str | None:
-    """Return a date from its runs of digits, by how long each one is; `american` puts the month first."""
-    match [len(run) for run in runs[:3]]:
-        case [4, 1 | 2, 1 | 2]:
-            return f"{runs[0]}{runs[1]:0>2}{runs[2]:0>2}"
-        case [1 | 2, 1 | 2, 2 | 4]:
-            first, second = runs[0], runs[1]
-            month_first = int(second) > 12 or (american and int(first) <= 12)
-            day, month = (second, first) if month_first else (first, second)
-            return f"{_full_year(runs[2])}{month:0>2}{day:0>2}"
-        case [4, 1 | 2]:
-            return f"{runs[0]}{runs[1]:0>2}00"
-        case [1 | 2, 4]:
-            return f"{runs[1]}{runs[0]:0>2}00"
-    year = next((run for run in runs if len(run) == 4), "")
-    return f"{year}0000" if year else None
-
-
-def _eight_digits(digits: str) -> str:
-    """Turn `ddmmyyyy` around when only that way round it is a date."""
-    year, month = int(digits[:4]), int(digits[4:6])
-    if (
-        not (1000 <= year <= 2999 and 1 <= month <= 12)
-        and 1800 <= int(digits[4:]) <= 2199
-        and (int(digits[2:4]) <= 12 and int(digits[:2]) <= 31)
-    ):
-        return digits[4:] + digits[2:4] + digits[:2]
-    return digits
-
-
-def _with_month_name(runs: list[str], month: int) -> str | None:
-    year = next((run for run in runs if len(run) == 4), "")
-    days = [run for run in runs if len(run) <= 2]
-    if not year:
-        if len(days) < 2:
-            return None
-        year = _full_year(days.pop())
-    return f"{year}{month:02d}{(days[0] if days else '0'):0>2}"
-
-
-def _full_year(year: str) -> str:
-    if len(year) == 4:
-        return year
-    return f"{'19' if int(year) > 30 else '20'}{year}"
 
 
 NORMALISERS: dict[FieldType, Callable[[object], str | None]] = {

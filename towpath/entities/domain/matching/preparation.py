@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.entities.domain.matching.keys import blocking_keys
-from towpath.entities.domain.matching.normalise import MAX_LEAVES, NORMALISERS, raw_text
+from towpath.entities.domain.matching.normalise import NORMALISERS
+from towpath.entities.domain.matching.raw import MAX_LEAVES, raw_text
 from towpath.entities.types import IndexConfig
 
 MAX_SOURCE_CHARS = 200

@@ -1,0 +1,43 @@
+"""Makes the table of months from the CLDR data of babel: `python -m tests.support.months`."""
+
+from __future__ import annotations
+
+import json
+
+from babel import Locale, localedata
+
+from towpath.entities.domain.matching.months import TABLE, split_words
+
+WELL_COVERED = 300
+"""Names of languages that the data of a language has, from which on CLDR counts it as well covered, or nearly."""
+
+
+def make_table() -> dict[str, int]:
+    """Make the table: what is a month in English; of the rest, what is one month in all languages, and no weekday."""
+    english = _names("en", "months") | {"sept": {9}}
+    others: dict[str, set[int]] = {}
+    weekdays: set[str] = set()
+    for identifier in localedata.locale_identifiers():
+        if "_" not in identifier and len(Locale.parse(identifier).languages) >= WELL_COVERED:
+            weekdays.update(_names(identifier, "days"))
+            for name, numbers in _names(identifier, "months").items():
+                others.setdefault(name, set()).update(numbers)
+    others = {name: numbers for name, numbers in others.items() if name not in weekdays}
+    table = {name: min(numbers) for name, numbers in (others | english).items() if len(numbers) == 1}
+    return dict(sorted(table.items(), key=lambda item: (item[1], item[0])))
+
+
+def _names(identifier: str, kind: str) -> dict[str, set[int]]:
+    names: dict[str, set[int]] = {}
+    for context in ("format", "stand-alone"):
+        for width in ("wide", "abbreviated"):
+            for number, name in getattr(Locale.parse(identifier), kind)[context][width].items():
+                words = split_words(name)
+                # A name of several words is none; `de març` is `març`.
+                if len(words) == 1:
+                    names.setdefault(words[0], set()).add(number)
+    return names
+
+
+if __name__ == "__main__":
+    TABLE.write_text(json.dumps(make_table(), ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")

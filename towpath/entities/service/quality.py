@@ -1,0 +1,230 @@
+"""How good the verdicts of an index are, and what to do about it: measured on bounded samples of what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from towpath.core.json_values import parse_json
+from towpath.db.engine import Connection, Database
+from towpath.entities.domain.advice import Facts, give_advice
+from towpath.entities.domain.matching import MatchModel
+from towpath.entities.domain.matching.quality import BIN_EDGES, Strata, bin_of, estimate_precision, examine_fields
+from towpath.entities.quality_types import (
+    FieldQuality,
+    GreyZone,
+    GroupSize,
+    GroupSummary,
+    InferredSources,
+    LabelPrecision,
+    LargeGroup,
+    PairCounts,
+    PrecisionView,
+    QualityView,
+)
+from towpath.entities.service.matching import ModelCache
+from towpath.entities.store import quality as store
+from towpath.entities.store.indexes import Index, find_index
+from towpath.entities.store.quality import GroupCounts, JudgedLabel, PairHistogram, SampledPair
+from towpath.entities.store.records import sample_stored
+from towpath.entities.views import group_name
+
+COUNTED_ENTITIES = 20_000
+"""Entities whose pairs a report counts: of a larger index it is a random part, scaled up."""
+GROUPED_ENTITIES = 100_000
+MAX_LABELS = 10_000
+EVIDENCE_ENTITIES = 2_000
+NEAR = 0.1
+LARGEST = 5
+MEMBERS_SHOWN = 20
+SIZES = (2, 3, 6, 21, 101)
+"""Where the classes of group sizes begin."""
+DIGITS = 4
+
+
+class QualityService:
+    """Reports how good indexes are.
+
+    Args:
+        database: Where they are.
+        models: This process's models.
+    """
+
+    def __init__(self, database: Database, models: ModelCache) -> None:
+        self._database = database
+        self._models = models
+
+    async def report(self, organization: str, name: str) -> QualityView:
+        """Measure an index as it is now.
+
+        Raises:
+            NotFoundError: No such index.
+        """
+        async with self._database.transaction() as connection:
+            index = await find_index(connection, organization, name)
+            return await measure_quality(connection, index, await self._models.get(connection, index))
+
+
+async def measure_quality(connection: Connection, index: Index, model: MatchModel) -> QualityView:
+    """Measure one generation: its time does not grow with the index beyond the bounds of the samples.
+
+    Args:
+        connection: A connection.
+        index: The generation.
+        model: Its model.
+    """
+    config = index.config
+    pairs = await store.count_pairs(connection, index, BIN_EDGES, near=NEAR, part_size=COUNTED_ENTITIES)
+    labels = await store.read_judged_labels(
+        connection, index.organization, index.name, index.index_no, limit=MAX_LABELS
+    )
+    groups = await store.count_groups(
+        connection, index, largest=LARGEST, members=MEMBERS_SHOWN, part_size=GROUPED_ENTITIES
+    )
+    sampled = await store.sample_pairs(connection, index, part_size=EVIDENCE_ENTITIES)
+    entities = await sample_stored(connection, index, limit=EVIDENCE_ENTITIES)
+    fields = _field_views(index, [entity.values for entity in entities], sampled)
+    view = QualityView(
+        index_name=index.name,
+        measured_at=datetime.now(UTC),
+        entity_count=index.entities,
+        model_version=index.model_version,
+        trained_on=model.trained_on,
+        labels=len(labels),
+        precision=_precision_view(pairs, labels, config.duplicate_threshold),
+        pairs=_pair_counts(index, pairs),
+        groups=_group_summary(groups),
+        fields=fields,
+        inferred=_inferred(model),
+        advice=[],
+    )
+    facts = Facts(
+        has_undeclared_sources=config.source_field is not None and not config.clean_sources,
+        source_field=config.source_field,
+        trained_entities=index.model_entities,
+        across_sources=_count_across(sampled, within=False),
+        within_sources=_count_across(sampled, within=True),
+        contradicted=sum(
+            label.duplicate != _scores_as_duplicate(label, config.duplicate_threshold) for label in labels
+        ),
+        label_kinds=len({label.duplicate for label in labels}),
+    )
+    view.advice = give_advice(view, facts)
+    return view
+
+
+def _scores_as_duplicate(label: JudgedLabel, threshold: float) -> bool:
+    # By the score, not by the verdict: a verdict may follow the very label that it would be measured by.
+    return label.similarity is not None and label.similarity >= threshold
+
+
+def _precision_view(pairs: PairHistogram, labels: Sequence[JudgedLabel], threshold: float) -> PrecisionView:
+    labelled, right = np.zeros(len(BIN_EDGES)), np.zeros(len(BIN_EDGES))
+    for label in labels:
+        if label.similarity is not None and label.similarity >= threshold:
+            labelled[bin_of(label.similarity)] += 1
+            right[bin_of(label.similarity)] += label.duplicate
+    duplicates = float(pairs.duplicates.sum())
+    estimated = estimate_precision(Strata(pairs.duplicates, pairs.probability, labelled, right))
+    seen = int(labelled.sum())
+    return PrecisionView(
+        estimated=None if estimated is None else round(estimated, DIGITS),
+        by_model=round(float(pairs.probability.sum()) / duplicates, DIGITS) if duplicates else None,
+        by_labels=LabelPrecision(
+            labelled=seen, right=int(right.sum()), precision=round(float(right.sum()) / seen, DIGITS) if seen else None
+        ),
+    )
+
+
+def _scaler(share: float) -> Callable[[float], int]:
+    return lambda count: round(count / share)
+
+
+def _pair_counts(index: Index, pairs: PairHistogram) -> PairCounts:
+    scaled = _scaler(pairs.share)
+    return PairCounts(
+        listed=scaled(float(pairs.pairs.sum())),
+        duplicates=scaled(float(pairs.duplicates.sum())),
+        grey_zone=GreyZone(
+            lower=index.config.candidate_threshold,
+            upper=index.config.duplicate_threshold,
+            pairs=scaled(pairs.grey),
+            near_threshold=scaled(pairs.near),
+        ),
+        sampled_share=round(pairs.share, DIGITS),
+    )
+
+
+def _group_summary(groups: GroupCounts) -> GroupSummary:
+    scaled = _scaler(groups.share)
+    ends: list[int | None] = [*(start - 1 for start in SIZES[1:]), None]
+    sizes = []
+    for lowest, highest in zip(SIZES, ends, strict=True):
+        counted = sum(count for size, count in groups.sizes if size >= lowest and (highest is None or size <= highest))
+        if counted:
+            sizes.append(GroupSize(lowest=lowest, highest=highest, groups=scaled(counted)))
+    return GroupSummary(
+        groups=scaled(sum(count for _, count in groups.sizes)),
+        entities=scaled(sum(size * count for size, count in groups.sizes)),
+        sizes=sizes,
+        largest=[
+            LargeGroup(group_id=group_name(uid), size=size, entity_ids=[parse_json(id_json) for id_json in ids])
+            for uid, size, ids in groups.largest
+        ],
+        sampled_share=round(groups.share, DIGITS),
+    )
+
+
+def _field_views(
+    index: Index, rows: Sequence[Sequence[str | None]], sampled: Sequence[SampledPair]
+) -> list[FieldQuality]:
+    names = [field.name for field in index.config.fields]
+    facts = examine_fields(rows, len(names)) if rows else []
+    strengths = _mean_bits(sampled, len(names))
+    return [
+        FieldQuality(
+            field=name,
+            evidence=fact.evidence,
+            filled=round(fact.filled, DIGITS),
+            distinct_values=fact.distinct,
+            top_share=round(fact.top_share, DIGITS),
+            mean_bits=strength,
+        )
+        for name, fact, strength in zip(names, facts, strengths, strict=False)
+    ]
+
+
+def _mean_bits(sampled: Sequence[SampledPair], fields: int) -> list[float | None]:
+    """Return the mean strength of each field's evidence; the prior comes before the fields in what is stored."""
+    rows = [np.abs(np.frombuffer(pair.bits, dtype="<f4")[1 : 1 + fields]) for pair in sampled]
+    rows = [row for row in rows if len(row) == fields]
+    if not rows:
+        return [None] * fields
+    return [round(float(strength), 2) for strength in np.mean(rows, axis=0)]
+
+
+def _count_across(sampled: Sequence[SampledPair], *, within: bool) -> int:
+    return sum(
+        pair.duplicate
+        and pair.left_source is not None
+        and pair.right_source is not None
+        and (pair.left_source == pair.right_source) is within
+        for pair in sampled
+    )
+
+
+def _inferred(model: MatchModel) -> InferredSources | None:
+    # A model that was stored before structure was inferred has nothing of it.
+    stored: Any = getattr(model, "inferred", None)
+    if stored is None:
+        return None
+    content = stored if isinstance(stored, dict) else stored.model_dump(by_alias=True)
+    sources = content.get("cleanSources") or content.get("clean_sources") or []
+    confidence = content.get("confidence")
+    return InferredSources(
+        clean_sources=sorted(str(source) for source in sources),
+        confidence=None if confidence is None else round(float(confidence), DIGITS),
+    )
