@@ -4,19 +4,37 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Protocol, TypeVar
 
 
-class Link(NamedTuple):
-    """A stored pair between two members."""
+class Link(Protocol):
+    """A pair between two members."""
 
-    left: int
-    right: int
-    similarity: float
-    duplicate: bool
+    @property
+    def left(self) -> int:
+        """One of them."""
+        ...
+
+    @property
+    def right(self) -> int:
+        """The other one."""
+        ...
+
+    @property
+    def similarity(self) -> float:
+        """How strong it is."""
+        ...
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether it was judged to be one."""
+        ...
 
 
-def span(links: Iterable[Link]) -> list[Link]:
+AnyLink = TypeVar("AnyLink", bound=Link)
+
+
+def span(links: Iterable[AnyLink]) -> list[AnyLink]:
     """Return the maximum spanning forest of some pairs: duplicates before others, the most similar first."""
     parent: dict[int, int] = {}
 
@@ -35,13 +53,13 @@ def span(links: Iterable[Link]) -> list[Link]:
     return chosen
 
 
-def find_path(tree: Sequence[Link], start: int, end: int) -> list[Link]:
+def find_path(tree: Sequence[AnyLink], start: int, end: int) -> list[AnyLink]:
     """Return the links of a tree that lead from one member to another; empty: none do."""
-    beside: dict[int, list[Link]] = defaultdict(list)
+    beside: dict[int, list[AnyLink]] = defaultdict(list)
     for link in tree:
         beside[link.left].append(link)
         beside[link.right].append(link)
-    paths: dict[int, list[Link]] = {start: []}
+    paths: dict[int, list[AnyLink]] = {start: []}
     waiting = deque([start])
     while waiting and end not in paths:
         uid = waiting.popleft()
