@@ -80,8 +80,8 @@ def _survivor(name: str, held: Sequence[tuple[Member, Any]], rules: Rules) -> Su
         spellings[_written(value)] += 1
     ranks = {source: rank for rank, source in enumerate(rules.sources)}
 
-    def strength(one: tuple[Member, Any]) -> tuple[Any, ...]:
-        member, value = one
+    def strength(candidate: tuple[Member, Any]) -> tuple[Any, ...]:
+        member, value = candidate
         by_rule = {
             SurvivalRule.MOST_FREQUENT: 0,
             SurvivalRule.LONGEST: len(_written(value)),

@@ -126,7 +126,7 @@ class CorrectionService:
         index = await self._open(connection, caller.organization, name)
         members = await self._members(connection, index, [read_group_id(group_id)])
         named = [
-            [await _uid_of(connection, index, one, f"{where}[{place}]") for place, one in enumerate(ids)]
+            [await _uid_of(connection, index, entity_id, f"{where}[{place}]") for place, entity_id in enumerate(ids)]
             for where, ids in _named_parts(body)
         ]
         flat = [uid for part in named for uid in part]
@@ -141,11 +141,11 @@ class CorrectionService:
             raise BadInputError("all members are named: nobody would be left in the group")
         pairs: list[tuple[int, int, bool]] = []
         if body.leave is not None:
-            pairs += [(one, other, False) for one, other in product(*parts)]
+            pairs += [(left, right, False) for left, right in product(*parts)]
         else:
-            pairs += [(one, other, True) for part in named for one, other in pairwise(part)]
+            pairs += [(left, right, True) for part in named for left, right in pairwise(part)]
             # What is the same as one of a part is different from all of the other part.
-            pairs += [(one[0], other[0], False) for one, other in combinations(named, 2)]
+            pairs += [(left[0], right[0], False) for left, right in combinations(named, 2)]
             pairs += [(part[0], other, False) for part in named for other in rest]
         return await self._correct(connection, caller, index, "split", pairs, members, Cause.SPLIT)
 
@@ -166,12 +166,12 @@ class CorrectionService:
             ConflictError: Labels say otherwise.
         """
         index = await self._open(connection, caller.organization, name)
-        groups = [read_group_id(one) for one in [group_id, *body.group_ids]]
+        groups = [read_group_id(name_of_group) for name_of_group in [group_id, *body.group_ids]]
         members = await self._members(connection, index, groups)
-        for place, one in enumerate(body.entity_ids):
-            uid = await _uid_of(connection, index, one, f"entityIds[{place}]")
+        for place, entity_id in enumerate(body.entity_ids):
+            uid = await _uid_of(connection, index, entity_id, f"entityIds[{place}]")
             members.setdefault(uid, await group_store.find_group(connection, index.index_no, uid) or 0)
-        pairs = [(one, other, True) for one, other in pairwise(sorted(members))]
+        pairs = [(left, right, True) for left, right in pairwise(sorted(members))]
         return await self._correct(connection, caller, index, "merge", pairs, members, Cause.MERGE)
 
     async def undo(
@@ -254,9 +254,11 @@ class CorrectionService:
         names: dict[int, int],
         cause: Cause,
     ) -> CorrectionView:
-        wanted = {(min(one, other), max(one, other)): same for one, other, same in pairs}
-        if len(wanted) > MAX_LABELS:
-            raise BadInputError(f"that takes {len(wanted):,} labels of {MAX_LABELS:,} that may be; name parts instead")
+        required = {(min(left, right), max(left, right)): same for left, right, same in pairs}
+        if len(required) > MAX_LABELS:
+            raise BadInputError(
+                f"that takes {len(required):,} labels of {MAX_LABELS:,} that may be; name parts instead"
+            )
         correction_id = uuid4()
         ids = {
             uid: str(parse_json(id_json))
@@ -264,7 +266,7 @@ class CorrectionService:
         }
         labels = [
             StoredLabel(left, right, ids[left], ids[right], same, correction_id)
-            for (left, right), same in wanted.items()
+            for (left, right), same in required.items()
         ]
         replaced = await self._replace(connection, index, labels)
         correction = Correction(

@@ -143,7 +143,7 @@ class _Scope:
     graph: PairGraph
     plain: Floats
     basis: npt.NDArray[np.object_]
-    said: npt.NDArray[np.int8]
+    signs: npt.NDArray[np.int8]
     constraints: Constraints
 
     @property
@@ -222,8 +222,8 @@ async def _find_left_behind(
     groups: dict[int, int] = {}
     for group in (await read_memberships(connection, index_no, uids)).values():
         groups[group] = groups.get(group, 0) + 1
-    for one in gone.values():
-        groups[one.group_uid] = groups.get(one.group_uid, 0) + 1
+    for former in gone.values():
+        groups[former.group_uid] = groups.get(former.group_uid, 0) + 1
     stored = await read_groups(connection, index_no, sorted(groups))
     open_groups = [group for group, count in groups.items() if group not in stored or stored[group].size != count]
     if not open_groups:
@@ -240,8 +240,8 @@ async def _weigh(connection: Connection, index: Index, graph: PairGraph, constra
     for place, name, bits in zip(places.tolist(), judged.basis, judged.bits, strict=True):
         basis[place] = name
         plain[place] = similarity_of(np.frombuffer(bits, dtype="<f4")[None, :])[0]
-    said = constraints.say(graph.left, graph.right) if constraints else np.zeros(len(graph.left), dtype=np.int8)
-    void = (basis == Basis.ADDED) & (said != SAME)
+    signs = constraints.say(graph.left, graph.right) if constraints else np.zeros(len(graph.left), dtype=np.int8)
+    void = (basis == Basis.ADDED) & (signs != SAME)
     if void.any():
         await drop_added(connection, index.index_no, graph.left[void], graph.right[void])
         keep = ~void
@@ -249,8 +249,8 @@ async def _weigh(connection: Connection, index: Index, graph: PairGraph, constra
             graph.left[keep], graph.right[keep], graph.similarity[keep], graph.duplicate[keep], graph.uids,
             graph.sources,
         )  # fmt: skip
-        plain, basis, said = plain[keep], basis[keep], said[keep]
-    return _Scope(graph, plain, basis, said, constraints)
+        plain, basis, signs = plain[keep], basis[keep], signs[keep]
+    return _Scope(graph, plain, basis, signs, constraints)
 
 
 def _places_of(graph: PairGraph, left: Int64s, right: Int64s) -> Int64s:
@@ -272,16 +272,16 @@ def _kept_in_large_groups(scope: _Scope, components: Groups, small: Int64s) -> F
         return np.zeros(len(scope.plain), dtype=np.bool_)
     left = components.labels[np.searchsorted(components.uids, scope.graph.left)]
     right = components.labels[np.searchsorted(components.uids, scope.graph.right)]
-    return np.asarray(was_turned & (left == right) & (scope.said == 0) & ~np.isin(scope.graph.left, small))
+    return np.asarray(was_turned & (left == right) & (scope.signs == 0) & ~np.isin(scope.graph.left, small))
 
 
 async def _save_judgements(connection: Connection, index_no: int, scope: _Scope, turned: Flags) -> None:
     """Bring each pair to the similarity that it is judged by, those that are back to their fields among them."""
-    said, similarity = scope.said, scope.plain.copy()
+    signs, similarity = scope.signs, scope.plain.copy()
     basis = np.full(len(similarity), None, dtype=object)
     similarity[turned], basis[turned] = _in_group(scope.plain[turned]), str(Basis.GROUP)
     for label, name, value in ((SAME, Basis.SAME, CERTAIN), (DIFFERENT, Basis.DIFFERENT, 1.0 - CERTAIN)):
-        similarity[said == label], basis[said == label] = value, str(name)
+        similarity[signs == label], basis[signs == label] = value, str(name)
     added = scope.basis == Basis.ADDED
     basis[added] = str(Basis.ADDED)
     differs = (similarity != scope.graph.similarity) | (basis != scope.basis)
@@ -340,9 +340,9 @@ def _decide(scope: _Scope, index: Index, model: MatchModel) -> tuple[Flags, Grou
         by_place = np.array(numbered, dtype=np.int32)
         left, right = np.searchsorted(graph.uids, graph.left), np.searchsorted(graph.uids, graph.right)
         sources = by_place[left], by_place[right]
-    verdicts = resolve(pairs, index.config, model, sources, scope.said)
+    verdicts = resolve(pairs, index.config, model, sources, scope.signs)
     apart = scope.constraints.apart(graph.uids.tolist()) if scope.constraints else None
-    components = cluster(pairs, verdicts, scope.said, apart)
+    components = cluster(pairs, verdicts, scope.signs, apart)
     if not index.config.clean_sources and len(graph.left):
         # A pair that the groups have torn apart is no duplicate.
         left, right = np.searchsorted(components.uids, graph.left), np.searchsorted(components.uids, graph.right)

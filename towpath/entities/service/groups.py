@@ -90,10 +90,14 @@ class GroupService:
             created_at=row.created_at,
             evidence=[_pair_view(index, ids, pair, explain=explain) for pair in _spanning(pairs)],
             golden={
-                one.field: GoldenValue(
-                    value=one.value, entity_id=one.entity_id, rule=one.rule, agreeing=one.agreeing, filled=one.filled
+                survivor.field: GoldenValue(
+                    value=survivor.value,
+                    entity_id=survivor.entity_id,
+                    rule=survivor.rule,
+                    agreeing=survivor.agreeing,
+                    filled=survivor.filled,
                 )
-                for one in survivors
+                for survivor in survivors
             },
             truncated=row.size > len(members),
         )
@@ -106,7 +110,7 @@ class GroupService:
         """
         async with self._database.transaction() as connection:
             index = await find_index(connection, organization, name)
-            sides = [await _side(connection, index, one) for one in (entity_id, other_id)]
+            sides = [await _side(connection, index, wanted_id) for wanted_id in (entity_id, other_id)]
             view = WhyView(
                 entity_id=sides[0].id,
                 other_id=sides[1].id,
@@ -129,9 +133,9 @@ class GroupService:
             view.explanation = read_explanation(index.config, pair.bits, pair.similarity, pair.basis)
         uids = np.array([low.uid, high.uid], dtype=np.int64)
         constraints, _ = await read_constraints(connection, index, uids)
-        said = constraints.says(low.uid, high.uid) if constraints else 0
-        if said:
-            await _explain_by_label(connection, index, view, low, high, said)
+        sign = constraints.says(low.uid, high.uid) if constraints else 0
+        if sign:
+            await _explain_by_label(connection, index, view, low, high, sign)
         elif view.same_group:
             await _explain_together(connection, index, view, low, high, stored)
         elif stored:
@@ -150,8 +154,8 @@ class GroupService:
             view.sentence = f"Both are from the source {first.source}, which is declared to be free of duplicates."
             return
         model = await self._models.get(connection, index)
-        one = np.array([low.uid]), np.array([high.uid])
-        scored = await score_candidates(connection, index, model, None, Candidates(*one), keep_all=True)
+        pair = Candidates(np.array([low.uid]), np.array([high.uid]))
+        scored = await score_candidates(connection, index, model, None, pair, keep_all=True)
         view.similarity = float(similarity_of(scored.bits)[0])
         view.explanation = read_explanation(index.config, scored.bits[0].astype("<f4").tobytes(), view.similarity, None)
         shared = np.intersect1d(first.keys, second.keys)
@@ -177,12 +181,12 @@ class GroupService:
 
 
 async def _explain_by_label(
-    connection: Connection, index: Index, view: WhyView, low: _Side, high: _Side, said: int
+    connection: Connection, index: Index, view: WhyView, low: _Side, high: _Side, sign: int
 ) -> None:
     view.reason = WhyReason.LABEL
     labels = await read_labels_around(connection, index.organization, index.name, [low.uid, high.uid])
     by_pair = {(label.left_uid, label.right_uid): label for label in labels}
-    chain = _label_chain(pair_labels(labels), low.uid, high.uid, said)
+    chain = _label_chain(pair_labels(labels), low.uid, high.uid, sign)
     view.chain = [
         PairView(
             entity_id=by_pair[label.left, label.right].left_id,
@@ -192,14 +196,14 @@ async def _explain_by_label(
         )
         for label in chain
     ]
-    words = "the same" if said == SAME else "different"
+    words = "the same" if sign == SAME else "different"
     view.sentence = f"A label says that they are {words}."
     if len(chain) > 1:
         view.sentence = f"It follows from {len(chain)} labels that they are {words}."
 
 
-def _label_chain(labels: Sequence[PairLabel], start: int, end: int, said: int) -> list[PairLabel]:
-    if said == SAME:
+def _label_chain(labels: Sequence[PairLabel], start: int, end: int, sign: int) -> list[PairLabel]:
+    if sign == SAME:
         return find_chain(labels, start, end)
     for label in labels:
         for first, second in ((label.left, label.right), (label.right, label.left)):
@@ -242,13 +246,13 @@ async def _explain_apart(
         return
     rivals = await read_best_duplicates(connection, index.index_no, [low.uid, high.uid], limit=MAX_LOST_TO)
     better = [rival for rival in rivals if rival.similarity >= pair.similarity]
-    ids = {uid: parse_json(one) for uid, one in (
+    ids = {uid: parse_json(id_json) for uid, id_json in (
         await group_store.read_ids(
             connection, index.index_no, sorted({uid for rival in rivals for uid in (rival.left, rival.right)})
         )
     ).items()}  # fmt: skip
     view.lost_to = [_pair_view(index, ids, rival, explain=True) for rival in better or rivals]
-    names = ", ".join(f"{one.entity_id} and {one.duplicate_id}" for one in view.lost_to)
+    names = ", ".join(f"{item.entity_id} and {item.duplicate_id}" for item in view.lost_to)
     if index.config.clean_sources:
         view.reason = WhyReason.ONE_TO_ONE
         view.sentence = f"Each may have one partner in the other's source, and these were better: {names}."
@@ -266,7 +270,7 @@ MARGIN_TOLD = 3.0
 
 def _is_near(pair: MemberPair, better: Sequence[MemberPair]) -> bool:
     best = max(rival.similarity for rival in better)
-    bits = [np.log2(one / (1.0 - one)) for one in (best, pair.similarity)]
+    bits = [np.log2(similarity / (1.0 - similarity)) for similarity in (best, pair.similarity)]
     return bool(bits[0] - bits[1] < MARGIN_TOLD)
 
 

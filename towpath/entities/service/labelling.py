@@ -44,8 +44,8 @@ async def read_constraints(
     if not same:
         return constraints, []
     present = await read_ids(connection, index.index_no, sorted({uid for pair in same for uid in pair}))
-    wanted = {*constraints.links(present), *(pair for pair in same if pair[0] in present and pair[1] in present)}
-    return constraints, await find_missing_pairs(connection, index.index_no, sorted(wanted))
+    required = {*constraints.links(present), *(pair for pair in same if pair[0] in present and pair[1] in present)}
+    return constraints, await find_missing_pairs(connection, index.index_no, sorted(required))
 
 
 async def add_missing_pairs(

@@ -75,9 +75,9 @@ async def save_named_groups(
         gone: Former members that were removed.
         reason: Why.
     """
-    former = await read_memberships(connection, index.index_no, members)
-    before = np.array([former.get(uid, 0) for uid in members.tolist()], dtype=np.int64)
-    changed = _find_changed(before, labels, [one.group_uid for one in gone.values()])
+    memberships = await read_memberships(connection, index.index_no, members)
+    before = np.array([memberships.get(uid, 0) for uid in members.tolist()], dtype=np.int64)
+    changed = _find_changed(before, labels, [member.group_uid for member in gone.values()])
     uids, was, label = members[changed], before[changed], labels[changed]
     if not len(uids) and not gone:
         return
@@ -88,8 +88,8 @@ async def save_named_groups(
             groups_before[group].add(uid)
         if number:
             groups_after[number].add(uid)
-    for uid, one in gone.items():
-        groups_before[one.group_uid].add(uid)
+    for uid, member in gone.items():
+        groups_before[member.group_uid].add(uid)
     naming = await name_apart(
         connection, index.index_no, groups_before, list(groups_after.values()), remembered=reason.remembered
     )
@@ -133,11 +133,11 @@ async def name_apart(
         after: The members of each group that is there.
         remembered: See `Reason`.
     """
-    sets_after = [frozenset(one) for one in after]
-    wished = {min(one) for one in sets_after} | set((remembered or {}).values())
-    wished -= before.keys()
-    taken = set(await read_groups(connection, index_no, sorted(wished)))
-    clashing = {min(one) for one in sets_after} & (taken | before.keys())
+    sets_after = [frozenset(members) for members in after]
+    proposed = {min(members) for members in sets_after} | set((remembered or {}).values())
+    proposed -= before.keys()
+    taken = set(await read_groups(connection, index_no, sorted(proposed)))
+    clashing = {min(members) for members in sets_after} & (taken | before.keys())
     derived = {derive_name(uid, tries) for uid in clashing for tries in range(1, DERIVED_NAMES + 1)}
     taken |= set(await read_groups(connection, index_no, sorted(derived))) if derived else set()
     taken -= before.keys()
@@ -195,9 +195,9 @@ async def make_events(
     connection: Connection, index_no: int, changes: Sequence[Change], gone: Mapping[int, GoneMember]
 ) -> list[NewIndexEvent]:
     """Put changes into words, with the ids of the first members on each side."""
-    told = {uid for change in changes for side in _sides(change) for uid in side[:MAX_MEMBERS_TOLD]}
-    ids = {uid: one.id_json for uid, one in gone.items()}
-    ids |= await read_ids(connection, index_no, sorted(told - ids.keys()))
+    listed_uids = {uid for change in changes for side in _sides(change) for uid in side[:MAX_MEMBERS_TOLD]}
+    ids = {uid: member.id_json for uid, member in gone.items()}
+    ids |= await read_ids(connection, index_no, sorted(listed_uids - ids.keys()))
 
     def members(uids: list[int]) -> dict[str, Any]:
         listed = [parse_json(ids[uid]) for uid in uids[:MAX_MEMBERS_TOLD] if uid in ids]

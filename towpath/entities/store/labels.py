@@ -84,7 +84,7 @@ async def read_labels_around(
     connection: Connection, organization: str, name: str, uids: Sequence[int]
 ) -> list[StoredLabel]:
     """Return the labels of some entities, and of all that are the same as one of them by labels."""
-    found: dict[tuple[int, int], StoredLabel] = {}
+    rows: dict[tuple[int, int], StoredLabel] = {}
     reached, frontier = set(uids), list(uids)
     while frontier:
         cursor = await connection.execute(
@@ -96,12 +96,12 @@ async def read_labels_around(
             {"organization": organization, "name": name, "uids": frontier},
         )
         labels = [StoredLabel(*row) for row in await cursor.fetchall()]
-        found |= {(label.left_uid, label.right_uid): label for label in labels}
+        rows |= {(label.left_uid, label.right_uid): label for label in labels}
         frontier = sorted(
             {uid for label in labels if label.duplicate for uid in (label.left_uid, label.right_uid)} - reached
         )
         reached.update(frontier)
-    return [found[pair] for pair in sorted(found)]
+    return [rows[pair] for pair in sorted(rows)]
 
 
 async def delete_label(
@@ -176,10 +176,10 @@ async def find_correction(
             """,
             {"organization": organization, "name": name, "group": group_uid, "id": correction_id},
         )
-        found = await cursor.fetchone()
-    if found is None:
+        rows = await cursor.fetchone()
+    if rows is None:
         raise NotFoundError("no split or merge of this group is there to be undone")
-    return found
+    return rows
 
 
 async def note_groups(connection: Connection, correction_id: UUID, groups: Sequence[int]) -> None:

@@ -59,11 +59,11 @@ class Constraints:
 
     def say(self, left: Int64s, right: Int64s) -> Int8s:
         """Return the same for each of some pairs."""
-        said = np.zeros(len(left), dtype=np.int8)
+        signs = np.zeros(len(left), dtype=np.int8)
         labelled = np.array(sorted(self._parent), dtype=np.int64)
         for row in np.flatnonzero(np.isin(left, labelled) & np.isin(right, labelled)).tolist():
-            said[row] = self.says(int(left[row]), int(right[row]))
-        return said
+            signs[row] = self.says(int(left[row]), int(right[row]))
+        return signs
 
     def links(self, present: Iterable[int]) -> list[tuple[int, int]]:
         """Return the fewest pairs that link all classes, among the entities that are there; the lower uid first."""
@@ -80,9 +80,9 @@ class Constraints:
             if uid in self._parent:
                 first.setdefault(self.class_of(uid), uid)
         pairs = sorted(
-            sorted(first[one] for one in classes)
+            sorted(first[root] for root in classes)
             for classes in self._apart
-            if len(classes) > 1 and all(one in first for one in classes)
+            if len(classes) > 1 and all(root in first for root in classes)
         )
         flat = np.array(pairs, dtype=np.int64).reshape(-1, 2)
         return flat[:, 0].copy(), flat[:, 1].copy()

@@ -97,16 +97,16 @@ def _inherit(
     overlaps: Mapping[tuple[int, int], int], after: list[frozenset[int]], age: Callable[[int], object]
 ) -> dict[int, int]:
     names: dict[int, int] = {}
-    given: set[int] = set()
+    inherited: set[int] = set()
 
     def rank(overlap: tuple[tuple[int, int], int]) -> tuple[object, ...]:
         (group, place), shared = overlap
         return -shared, age(group), group, min(after[place])
 
     for (group, place), shared in sorted(overlaps.items(), key=rank):
-        if shared >= MIN_KEPT and group not in given and place not in names:
+        if shared >= MIN_KEPT and group not in inherited and place not in names:
             names[place] = group
-            given.add(group)
+            inherited.add(group)
     return names
 
 

@@ -69,11 +69,11 @@ def resolve(
         sources: source number of the left and of the right side of each pair; needed for clean sources.
         labels: what labels say of each pair; None: there are none.
     """
-    said = np.zeros(len(pairs.left), dtype=np.int8) if labels is None else labels
-    eligible = (pairs.similarity >= config.duplicate_threshold) & (said == 0)
+    signs = np.zeros(len(pairs.left), dtype=np.int8) if labels is None else labels
+    eligible = (pairs.similarity >= config.duplicate_threshold) & (signs == 0)
     if config.clean_sources and sources is not None:
-        return _assign(pairs, eligible, sources, said == SAME)
-    return np.asarray((eligible & _within_margin(pairs, model.margin_bits, said != DIFFERENT)) | (said == SAME))
+        return _assign(pairs, eligible, sources, signs == SAME)
+    return np.asarray((eligible & _within_margin(pairs, model.margin_bits, signs != DIFFERENT)) | (signs == SAME))
 
 
 def _within_margin(pairs: Pairs, margin: float, compared: Bools) -> Bools:
@@ -144,10 +144,10 @@ def cluster(
         apart: further pairs that labels part, whether stored or not; of entities that no pair has nothing follows.
     """
     nodes, (left, right) = _positions(pairs)
-    said = np.zeros(len(left), dtype=np.int8) if labels is None else labels
+    signs = np.zeros(len(left), dtype=np.int8) if labels is None else labels
     bits = np.clip(log_odds(pairs.similarity), -8.0, 8.0)
     value = np.where(verdicts, np.maximum(bits, 0.5), np.minimum(bits - 6.0, -2.0))
-    value[said == DIFFERENT] = -np.inf
+    value[signs == DIFFERENT] = -np.inf
     forest = _Forest(len(nodes))
     for first, second, weight in zip(left.tolist(), right.tolist(), value.tolist(), strict=True):
         forest.link(first, second, weight)
@@ -156,7 +156,7 @@ def cluster(
         for first, second in zip(*(np.searchsorted(nodes, side[known]).tolist() for side in apart), strict=True):
             forest.link(first, second, -np.inf)
     low, high = np.minimum(left, right), np.maximum(left, right)
-    linked = np.flatnonzero(said == SAME)
+    linked = np.flatnonzero(signs == SAME)
     linked = linked[np.lexsort((high[linked], low[linked]))]
     for first, second in zip(left[linked].tolist(), right[linked].tolist(), strict=True):
         forest.merge(first, second, at_once=True)
