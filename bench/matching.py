@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import datasets, invented
+from bench import datasets, invented, measures
+from towpath.demo.persons import ordered
 from towpath.entities.domain import matching as m
 from towpath.entities.types import IndexConfig
 
@@ -160,6 +161,7 @@ class Run:
             f"recallAt{m.TOP_K}": _ratio(len(truth & candidates), len(truth)),
             **_quality(len(truth & duplicates), len(duplicates), len(truth)),
             "saidPairs": len(duplicates),
+            **self.ranking(),
             "keysMean": round(float(np.mean(keys)), 1),
             "keysMax": max(keys),
             "entitiesPerCoreSecond": stages | {"prepare+candidates+score": round(len(row) / matching)},
@@ -168,6 +170,23 @@ class Run:
             "indexMB": round(self.index_bytes / 2**20, 1),
             "peakMB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }
+
+    def ranking(self) -> dict[str, Any]:
+        """Return what `bench.f1` computes from scores and verdicts: the best threshold, calibration, kinds."""
+        ids = [row["id"] for row in self.data.rows]
+        pairs = zip(self.left.tolist(), self.right.tolist(), self.similarity.tolist(), strict=True)
+        scores = {ordered(ids[left], ids[right]): similarity for left, right, similarity in pairs}
+        called = {ordered(ids[left], ids[right]) for left, right in self.duplicates.tolist()}
+        equal = measures.equal_records(self.data)
+        figures: dict[str, Any] = {
+            "bestF1": round(measures.best_threshold(scores, self.data).f1, 4),
+            "falseAThousand": measures.false_a_thousand(measures.quality(called, self.data), self.data),
+            "falseAThousandUnequal": measures.false_a_thousand(measures.quality(called - equal, self.data), self.data),
+            "sureRight": measures.calibration(scores, self.data).right,
+        }
+        if self.data.named:
+            figures["kinds"] = measures.named_verdicts(called, scores, self.data.named)
+        return figures
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -17,7 +17,6 @@ Words and values are not salted by field: a value that slipped into another fiel
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
@@ -30,8 +29,8 @@ from towpath.entities.types import FieldType
 
 MAX_KEYS = 48
 """No entity has more keys."""
-USUAL_KEYS = 23
-"""Kinds of keys are added until there are this many, besides that of the whole record."""
+USUAL_KEYS = 24
+"""Kinds of keys are added until there are this many."""
 MAX_WORDS = 14
 MAX_GRAMS = 12
 LOCAL_DIGITS = 7
@@ -92,6 +91,7 @@ STOPWORDS = frozenset(
 
 _MASK = (1 << 64) - 1
 _ODD = 0x9E3779B97F4A7C15
+_MIX = 0xD6E8FEB86659FD93
 
 
 @lru_cache(maxsize=1 << 17)
@@ -103,7 +103,7 @@ def hash_text(text: str) -> int:
 def _both(first: int, second: int) -> int:
     """Hash of two hashes, the same in either order."""
     low, high = (first, second) if first < second else (second, first)
-    return ((low * _ODD ^ high) * 0xD6E8FEB86659FD93) & _MASK
+    return ((low * _ODD ^ high) * _MIX) & _MASK
 
 
 def copy_key(values: Sequence[str | None]) -> int:
@@ -111,32 +111,37 @@ def copy_key(values: Sequence[str | None]) -> int:
 
     Fields that come behind the last value do not count, so that it stays the same while a dynamic index gets fields.
     """
+    unsigned = _hash_record(values)
+    return unsigned - (1 << 64) if unsigned >> 63 else unsigned
+
+
+def _hash_record(values: Sequence[str | None]) -> int:
     width = len(values)
     while width and values[width - 1] is None:
         width -= 1
-    text = "\x1f".join("\x1e" if value is None else value for value in values[:width])
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, person=b"copy").digest()
-    return int.from_bytes(digest, "big", signed=True)
+    text = "\x1b" + "\x1f".join(["\x1e" if value is None else value for value in values[:width]])
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def _is_code(word: str) -> bool:
     return len(word) >= 3 and not word.isalpha() and (len(word) >= 5 or not word.isdigit())
 
 
-@dataclass(slots=True)
 class _Parts:
     """What the keys of one entity are made of, collected value by value."""
 
-    words: list[str] = field(default_factory=list)
-    codes: list[str] = field(default_factory=list)
-    whole: list[str] = field(default_factory=list)
-    characters: list[str] = field(default_factory=list)
-    atoms: list[str] = field(default_factory=list)
-    """A short form of each value."""
-    runs: list[list[str]] = field(default_factory=list)
-    """The words of each value of several words."""
-    lone: list[str] = field(default_factory=list)
-    """What stands for the words of an entity without values of several words."""
+    __slots__ = ("atoms", "characters", "codes", "lone", "runs", "whole", "words")
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.codes: list[str] = []
+        self.whole: list[str] = []
+        self.characters: list[str] = []
+        # A short form of each value, and the words of each value of several words.
+        self.atoms: list[str] = []
+        self.runs: list[list[str]] = []
+        # What stands for the words of an entity without values of several words.
+        self.lone: list[str] = []
 
     def add(self, value: str, kind: FieldType) -> None:
         """Take the parts of one value."""
@@ -148,21 +153,22 @@ class _Parts:
             if len(value) > 3:
                 self.whole.append(value)
             self.atoms.append(value)
+        elif " " in value:
+            self._add_words(value, value.split(" ", 40)[:40])
         else:
-            self._add_words(value, value.split(" "))
-
-    def _add_words(self, value: str, words: list[str]) -> None:
-        if len(words) == 1:
             self.whole.append(value)
             self.atoms.append(value[:4])
             if len(value) > LOCAL_DIGITS and value.isdigit():
                 self.whole.append(value[-LOCAL_DIGITS:])
-            return
-        telling = [word for word in words[:40] if word not in STOPWORDS] or words[:1]
+
+    def _add_words(self, value: str, words: list[str]) -> None:
+        telling = words if STOPWORDS.isdisjoint(words) else [word for word in words if word not in STOPWORDS]
+        telling = telling or words[:1]
         if not value.isascii() and any(map(is_character, telling)):
             self._add_characters(telling)
             return
-        self.codes.extend(word for word in telling if _is_code(word))
+        if not value.replace(" ", "").isalpha():
+            self.codes.extend([word for word in telling if _is_code(word)])
         self.runs.append(telling)
         self.words.extend(telling)
         self.atoms.append(telling[0][:4] + telling[-1][:3])
@@ -186,22 +192,30 @@ def blocking_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> n
         types: type of each field.
 
     Returns:
-        Sorted unique keys, at most `MAX_KEYS`, about one more than `USUAL_KEYS` when the entity has enough to say.
+        Sorted unique keys, at most `MAX_KEYS`, about `USUAL_KEYS` when the entity has enough to say.
     """
     parts = _Parts()
     for value, kind in zip(values, types, strict=True):
         if value is not None:
             parts.add(value, kind)
-    keys = dict.fromkeys(map(hash_text, parts.codes[:8]))
-    keys.update(dict.fromkeys(map(hash_text, parts.whole[:12])))
-    keys.update(dict.fromkeys(hash_text("\x1c" + two) for two in parts.characters[:MAX_WORDS]))
+    keys: dict[int, None] = {_hash_record(values): None}
+    for code in parts.codes[:8]:
+        keys[hash_text(code)] = None
+    for whole in parts.whole[:12]:
+        keys[hash_text(whole)] = None
+    for two in parts.characters[:MAX_WORDS]:
+        keys[hash_text("\x1c" + two)] = None
     _add_words(keys, parts.words)
-    _add_compounds(keys, parts.atoms)
-    _add_pairs(keys, parts.runs)
+    if len(keys) < USUAL_KEYS:
+        _add_compounds(keys, parts.atoms)
+    if len(keys) < USUAL_KEYS:
+        _add_pairs(keys, parts.runs)
     if len(keys) < USUAL_KEYS:
         _add_grams(keys, parts.words or parts.lone)
-    unsigned = np.fromiter(keys, dtype=np.uint64, count=len(keys))[: MAX_KEYS - 1]
-    return np.unique(np.append(unsigned.view(np.int64), copy_key(values)))
+    unsigned = np.fromiter(keys, dtype=np.uint64, count=len(keys))[:MAX_KEYS]
+    signed = unsigned.view(np.int64)
+    signed.sort()
+    return signed
 
 
 def _add_words(keys: dict[int, None], words: list[str]) -> None:
@@ -218,11 +232,17 @@ def _add_words(keys: dict[int, None], words: list[str]) -> None:
 def _add_compounds(keys: dict[int, None], atoms: list[str]) -> None:
     """Pairs of fields at distance one to three: enough that one or two wrong fields leave a pair standing."""
     hashes = [hash_text("\x1f" + atom) for atom in atoms]
+    room = USUAL_KEYS - len(keys)
     for distance in (1, 2, 3):
-        for left in range(len(hashes) - distance):
-            if len(keys) >= USUAL_KEYS:
-                return
-            keys[_both(hashes[left], hashes[left + distance])] = None
+        for first, second in zip(hashes, hashes[distance:], strict=False):
+            # As `_both`, without a call for each pair.
+            low, high = (first, second) if first < second else (second, first)
+            compound = ((low * _ODD ^ high) * _MIX) & _MASK
+            if compound not in keys:
+                keys[compound] = None
+                room -= 1
+                if not room:
+                    return
 
 
 def _add_pairs(keys: dict[int, None], runs: list[list[str]]) -> None:

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from towpath.entities.domain.matching.dates import normalise_date
 from towpath.entities.domain.matching.legal_forms import join_dotted_form, shorten_forms
@@ -26,6 +26,8 @@ __all__ = ["NORMALISERS", "normalise_date", "normalise_number", "normalise_strin
 
 MAX_CHARS = 1_200
 """Characters of a normalised value."""
+MAX_HELD_CHARS = 40
+"""Of a value that is remembered, so that it is normalised once."""
 
 # Letters that Unicode decomposition leaves alone although people write them with plain ones.
 _LETTERS = str.maketrans(
@@ -41,6 +43,8 @@ _UNIT = re.compile(
     r"(?![a-z0-9])"
 )
 _WORD = re.compile(r"[0-9]+\.[0-9]+(?![0-9.])|[^\W_]+")
+_BESIDE_DIGIT = re.compile(r"\d\s*x|\d[a-z]")
+_DIGIT = re.compile(r"[0-9]")
 _DIGIT_RUNS = re.compile(r"[0-9]+")
 _EMPTY_WORDS = frozenset({"", "nan", "none", "null", "n/a", "na", "-", "--", "?", "unknown"})
 
@@ -50,7 +54,19 @@ def normalise_text(value: object) -> str | None:
 
     `PSL-X350H` becomes `pslx350h`, `40mm` becomes `40 mm`, `M8x40` becomes `m8 40`; a decimal point stays.
     """
-    raw = raw_text(value).strip()
+    if isinstance(value, str) and len(value) <= MAX_HELD_CHARS:
+        return _normalise_short(value)
+    return _normalise(raw_text(value))
+
+
+@lru_cache(maxsize=1 << 15)
+def _normalise_short(raw: str) -> str | None:
+    """Names of places, states, sexes and the like come again and again."""
+    return _normalise(raw)
+
+
+def _normalise(raw: str) -> str | None:
+    raw = raw.strip()
     if not raw:
         return None
     if raw.isascii():
@@ -62,20 +78,28 @@ def normalise_text(value: object) -> str | None:
     if text in _EMPTY_WORDS:
         return None
     if not text.isalpha():
-        if text[-1].isdigit() and (digits := join_digits(text)):
-            return digits
+        text = _join_words(text)
+    return text if len(text) <= MAX_CHARS else text[:MAX_CHARS].rsplit(" ", 1)[0]
+
+
+def _join_words(text: str) -> str:
+    if text[-1].isdigit() and (digits := join_digits(text)):
+        return digits
+    if text.isascii() and text.replace(" ", "").isalnum():
+        # Without marks only `40mm` and `8x40` are to be parted.
+        if _BESIDE_DIGIT.search(text):
+            text = _UNIT.sub(r"\1 \2", _DIMENSION.sub(" ", text))
+        words = text.split()
+    else:
         if "." in text:
             text = join_dotted_form(text)
         if "'" in text or "’" in text or "`" in text:
             text = _APOSTROPHES.sub("", text)
-        if any(c in text for c in "0123456789"):
+        if _DIGIT.search(text):
             text = _join_codes(text)
         words = _WORD.findall(text)
-        if not words:
-            # Only marks: keep them as they are, so that two entities named "***" can still be compared.
-            return " ".join(text.split())[:MAX_CHARS] or None
-        text = " ".join(shorten_forms(words))
-    return text if len(text) <= MAX_CHARS else text[:MAX_CHARS].rsplit(" ", 1)[0]
+    # Only marks: they are kept as they are, so that two entities named "***" can still be compared.
+    return " ".join(shorten_forms(words) if words else text.split())
 
 
 def _join_codes(text: str) -> str:
