@@ -14,10 +14,12 @@ from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import make_draft, parse_entity
 from towpath.entities.service.corrections import CorrectionService
 from towpath.entities.service.entities import EntityService
+from towpath.entities.service.groups import GroupService
 from towpath.entities.service.matching import Matcher, ModelCache
 from towpath.entities.service.reindexing import Reindexing
 from towpath.entities.store.events import read_index_events
-from towpath.entities.store.indexes import create_index, find_index
+from towpath.entities.store.indexes import add_entities, create_index, find_index
+from towpath.entities.store.records import write_drafts
 from towpath.entities.types import ENTITY_REINDEX, FieldType, IndexConfig, IndexField, LabelsBody, ShareTask
 from towpath.jobs.store.jobs import create_job
 from towpath.jobs.store.tables import JobRow
@@ -39,6 +41,10 @@ class Rig:
         self.entities = EntityService(self.database, ModelCache(), Turns())
         self.corrections = CorrectionService(self.database, ModelCache())
         self.reindexing = Reindexing(self.database, self.matcher, share_size=100)
+
+    def groups_of(self) -> GroupService:
+        """What reads single groups."""
+        return GroupService(self.database, ModelCache())
 
     @property
     def caller(self) -> Principal:
@@ -74,6 +80,15 @@ class Rig:
         """Write entities one by one."""
         for entity in entities:
             await self.upsert(entity)
+
+    async def fill(self, entities: Sequence[dict[str, Any]]) -> None:
+        """Store entities without comparing them, as the first half of a batch does."""
+        async with self.database.transaction() as connection:
+            index = await find_index(connection, self.organization, self.name)
+            raws = [json.dumps(entity).encode() for entity in entities]
+            drafts = [make_draft(parse_entity(raw), raw, index.config) for raw in raws]
+            written = await write_drafts(connection, index.index_no, drafts)
+            await add_entities(connection, index.index_no, len(written.created), changes=len(written.created))
 
     async def label(self, *labels: tuple[Any, Any, bool]) -> None:
         """Label pairs."""
@@ -131,9 +146,3 @@ class Rig:
         """The events of the index."""
         async with self.database.transaction() as connection:
             return await read_index_events(connection, self.organization, self.name, after=after, limit=10_000)
-
-
-def make_draft_of(entity: dict[str, Any], config: IndexConfig) -> Any:
-    """A draft of an entity."""
-    raw = json.dumps(entity).encode()
-    return make_draft(parse_entity(raw), raw, config)

@@ -26,7 +26,7 @@ from towpath.entities.service.naming import Reason
 from towpath.entities.store import groups as group_store
 from towpath.entities.store import labels as label_store
 from towpath.entities.store.generations import find_building
-from towpath.entities.store.indexes import Index, add_entities, find_index
+from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.store.labels import Correction, StoredLabel
 from towpath.entities.store.locks import lock_single_writes
 from towpath.entities.store.records import find_entity
@@ -306,7 +306,6 @@ class CorrectionService:
         building = await find_building(connection, index.organization, index.name)
         if building is not None:
             await group_store.mark_entities(connection, building.index_no, uids)
-        await add_entities(connection, index.index_no, 0, changes=len(labels))
 
     async def _count(self, connection: Connection, index: Index, added: int) -> LabelCounts:
         stored = await label_store.read_labels(connection, index.organization, index.name)

@@ -48,6 +48,7 @@ from towpath.entities.store.groups import (
     take_marks,
 )
 from towpath.entities.store.indexes import Index
+from towpath.entities.store.labels import read_labels
 from towpath.entities.store.locks import lock_deciding, try_lock_deciding
 from towpath.entities.store.pairs import (
     PairGraph,
@@ -81,6 +82,10 @@ async def decide_all(connection: Connection, index: Index, model: MatchModel, re
     # Two deciders of one component would each overwrite the other's half with a stale view.
     await lock_deciding(connection, index.index_no)
     marks = await take_marks(connection, index.index_no)
+    # A label may link entities that no pair has led to.
+    labels = await read_labels(connection, index.organization, index.name)
+    labelled = {uid for label in labels for uid in (label.left_uid, label.right_uid)}
+    marks = Marks(sorted({*marks.uids, *labelled}), marks.gone)
     return await _decide_from(connection, index, model, marks, reason)
 
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 from towpath.accounts.types import Principal
 from towpath.core.errors import BadInputError, ConflictError
 from towpath.db.engine import Connection, Database
+from towpath.entities.params import ReindexParams
 from towpath.entities.store.indexes import (
     Index,
     create_index,
@@ -21,7 +22,10 @@ from towpath.entities.store.indexes import (
 from towpath.entities.store.labels import read_labels
 from towpath.entities.types import ENTITY_REINDEX, IndexBody, IndexConfig, IndexList, IndexView
 from towpath.entities.views import index_view
+from towpath.jobs.params import params_of
+from towpath.jobs.rows import ref_of
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.ends import cancel_now
 from towpath.jobs.store.tables import JobRow
 
 
@@ -73,10 +77,12 @@ class IndexService:
             raise ConflictError(f"an index named {config.index_name} exists")
         index = await find_index(connection, caller.organization, config.index_name, lock="exclusive")
         if index.config == config:
-            await _refuse_while_rebuilding(connection, index)
+            if not await _settles(connection, index):
+                await _refuse_while_rebuilding(connection, index)
             return PutResult(index_view(index))
         if index.entities == 0:
             # Nothing is stored in the old shape, so nothing has to be rebuilt.
+            await _stop_settling(connection, index)
             await _refuse_while_rebuilding(connection, index)
             await replace_config(connection, index.index_no, config)
             return PutResult(index_view(await find_index(connection, caller.organization, config.index_name)))
@@ -101,6 +107,7 @@ class IndexService:
             created_by=caller.key_id,
             window_size=self._window,
         )
+        await _stop_settling(connection, index)
         await mark_reindexing(connection, index, job.id)
         await job_store.create_job(connection, job, most=max_jobs)
         return job
@@ -154,3 +161,18 @@ class IndexService:
 async def _refuse_while_rebuilding(connection: Connection, index: Index) -> None:
     if await is_rebuilding(connection, index):
         raise ConflictError(f"a re-index of {index.name} is running: job {index.reindex_job}")
+
+
+async def _settles(connection: Connection, index: Index) -> bool:
+    """Say whether what rebuilds the index is a job that nobody has asked for."""
+    if index.reindex_job is None or not await is_rebuilding(connection, index):
+        return False
+    job = await job_store.lock_job(connection, index.organization, index.reindex_job)
+    return params_of(job, ReindexParams).settles
+
+
+async def _stop_settling(connection: Connection, index: Index) -> None:
+    """End such a job: what somebody asks for goes before it, and makes it needless."""
+    if index.reindex_job is not None and await _settles(connection, index):
+        job = await job_store.lock_job(connection, index.organization, index.reindex_job)
+        await cancel_now(connection, job, ref_of(job))

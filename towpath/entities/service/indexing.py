@@ -21,6 +21,7 @@ from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.matching import Matcher, close_gaps, store_scores
 from towpath.entities.service.naming import Reason
 from towpath.entities.service.quality import measure_quality
+from towpath.entities.store.care import note_trained, read_changes
 from towpath.entities.store.indexes import Index, add_entities, find_index
 from towpath.entities.store.pairs import drop_stale_pairs
 from towpath.entities.store.records import write_drafts
@@ -138,6 +139,7 @@ class BatchIndexing:
             event = await find_event(connection, ref.job_id, key)
             if event is not None:
                 return TrainReport.model_validate(event["report"])
+            changes = await read_changes(connection, index.index_no)
         written = job.total - job.skipped
         await refresh_statistics(self._database, "entities", "entity_postings", entities=written)
         report = TrainReport(trained=False, shares=0)
@@ -150,6 +152,7 @@ class BatchIndexing:
             async with self._database.transaction() as connection:
                 await job_store.assert_active(connection, ref)
                 await training.save_trained_model(connection, index, model)
+                await note_trained(connection, index.index_no, changes)
                 await _report_trained(connection, ref, key, report)
             return report
         async with self._database.transaction() as connection:

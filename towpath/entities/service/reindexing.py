@@ -23,6 +23,7 @@ from towpath.entities.service.dynamic import next_config
 from towpath.entities.service.matching import Matcher, close_gaps, score_candidates, store_scores
 from towpath.entities.service.naming import Reason, carry_names
 from towpath.entities.service.quality import measure_quality
+from towpath.entities.store.care import note_trained, read_changes
 from towpath.entities.store.generations import (
     ShareRow,
     discard_building,
@@ -108,14 +109,21 @@ class Reindexing:
         """Train the next generation's model, with the index's labels if there are enough."""
         async with self._database.transaction() as connection:
             _, building = await self._both(connection, ref)
+            changes = await read_changes(connection, building.index_no)
         await refresh_statistics(self._database, "entities", "entity_postings", entities=building.entities)
-        if building.model_version or building.entities < training.MIN_ENTITIES:
+        if building.model_version:
+            return
+        if building.entities < training.MIN_ENTITIES:
+            async with self._database.transaction() as connection:
+                await job_store.assert_active(connection, ref)
+                await note_trained(connection, building.index_no, changes)
             return
         postings = await self._matcher.candidates.get(building, ref, queries=building.entities)
         model, report = await training.train_model(self._database, building, postings)
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             await training.save_trained_model(connection, building, model)
+            await note_trained(connection, building.index_no, changes)
             if report is not None:
                 await training.save_report(connection, ref, report)
 

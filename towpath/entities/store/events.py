@@ -88,18 +88,33 @@ async def append_index_events(
 
 
 async def read_index_events(
-    connection: Connection, organization: str, name: str, *, after: int, limit: int, group_uid: int | None = None
+    connection: Connection,
+    organization: str,
+    name: str,
+    *,
+    after: int,
+    limit: int,
+    group_uid: int | None = None,
+    types: Sequence[str] | None = None,
 ) -> list[IndexEventRow]:
-    """Read events with a number above `after`, rising; with `group_uid` those of one group."""
+    """Read events with a number above `after`, rising; with `group_uid` of one group, with `types` of these."""
     async with connection.cursor(row_factory=class_row(IndexEventRow)) as cursor:
         await cursor.execute(
             f"""
             SELECT {_COLUMNS} FROM entity_events
             WHERE organization = %(organization)s AND index_name = %(name)s AND seq > %(after)s
             {"" if group_uid is None else "AND group_uid = %(group)s"}
+            {"" if types is None else "AND type = ANY(%(types)s)"}
             ORDER BY seq LIMIT %(limit)s
             """,
-            {"organization": organization, "name": name, "after": after, "limit": limit, "group": group_uid},
+            {
+                "organization": organization,
+                "name": name,
+                "after": after,
+                "limit": limit,
+                "group": group_uid,
+                "types": list(types or ()),
+            },
         )
         return await cursor.fetchall()
 

@@ -77,6 +77,14 @@ CREATE TABLE entity_corrections (
 );
 CREATE INDEX entity_corrections_of ON entity_corrections (organization, index_name, created_at);
 
+-- What tells of changes of groups belongs to no job.
+ALTER TABLE deliveries ALTER COLUMN job_id DROP NOT NULL;
+CREATE INDEX deliveries_of_no_job ON deliveries (created_at) WHERE job_id IS NULL;
+
+-- An index that was fed by single writes alone has never been trained; it will be.
+UPDATE entity_index_counts c SET changes = c.entities FROM entity_indexes i
+WHERE i.index_no = c.index_no AND i.model IS NULL;
+
 INSERT INTO entity_groups (index_no, group_uid, size, created_at)
 SELECT e.index_no, e.group_uid, count(*), i.updated_at
 FROM entities e JOIN entity_indexes i USING (index_no) WHERE e.group_uid IS NOT NULL
@@ -84,6 +92,9 @@ GROUP BY e.index_no, e.group_uid, i.updated_at;
 """
 
 DOWNGRADE = """
+DELETE FROM deliveries WHERE job_id IS NULL;
+DROP INDEX deliveries_of_no_job;
+ALTER TABLE deliveries ALTER COLUMN job_id SET NOT NULL;
 DROP TABLE entity_corrections, entity_events, entity_event_logs, entity_groups;
 ALTER TABLE entity_labels DROP COLUMN correction;
 DROP INDEX entity_labels_right;
