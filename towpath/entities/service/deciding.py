@@ -143,6 +143,7 @@ class _Scope:
         basis: What the stored one has beyond it, beside each pair.
         said: What labels say of each pair.
         constraints: What they say of all.
+        former: The group of each entity that is in one.
     """
 
     graph: PairGraph
@@ -150,6 +151,7 @@ class _Scope:
     basis: npt.NDArray[np.object_]
     signs: npt.NDArray[np.int8]
     constraints: Constraints
+    former: dict[int, int]
 
     @property
     def pairs(self) -> Pairs:
@@ -190,17 +192,22 @@ async def _decide_from(
         # A stored pair that reaches the threshold by the prior of its group is a duplicate as well.
         turned = overlap.in_graph | _kept_in_large_groups(scope, components, small)
         turned &= _in_group(scope.plain) >= index.config.duplicate_threshold
-        fresh = closed.only(overlap.is_fresh)
-        every = np.ones(len(fresh), dtype=np.bool_)
-        await write_pairs(
-            connection, index.index_no, fresh, duplicate=every, model_version=index.model_version, closed=True
-        )
-        # Writing marks both ends as changed; nothing is left to decide about them.
-        await take_marks(connection, index.index_no, np.unique(np.concatenate([fresh.left, fresh.right])).tolist())
+        await _store_closed(connection, index, closed.only(overlap.is_fresh))
     await _save_judgements(connection, index.index_no, scope, turned)
     changed = await save_verdicts(connection, index.index_no, graph, verdicts | turned)
-    await save_named_groups(connection, index, members, labels, gone=marks.gone, reason=reason)
+    await save_named_groups(connection, index, members, labels, scope.former, gone=marks.gone, reason=reason)
     return changed
+
+
+async def _store_closed(connection: Connection, index: Index, fresh: ScoredPairs) -> None:
+    if not len(fresh):
+        return
+    every = np.ones(len(fresh), dtype=np.bool_)
+    await write_pairs(
+        connection, index.index_no, fresh, duplicate=every, model_version=index.model_version, closed=True
+    )
+    # Writing marks both ends as changed; nothing is left to decide about them.
+    await take_marks(connection, index.index_no, np.unique(np.concatenate([fresh.left, fresh.right])).tolist())
 
 
 async def _read_scope(connection: Connection, index: Index, model: MatchModel, marks: Marks) -> _Scope:
@@ -211,24 +218,25 @@ async def _read_scope(connection: Connection, index: Index, model: MatchModel, m
         if missing:
             # Whoever is linked by a label belongs to the component as well as who is linked by a candidate pair.
             await add_missing_pairs(connection, index, model, missing, similarity=CERTAIN)
-        behind = await _find_left_behind(connection, index.index_no, graph.uids, marks.gone)
+        former = await read_memberships(connection, index.index_no, graph.uids)
+        behind = await _find_left_behind(connection, index.index_no, graph.uids, former, marks.gone)
         if not missing and not behind:
-            return await _weigh(connection, index, graph, constraints)
+            return await _weigh(connection, index, graph, constraints, former)
         seeds |= behind | {uid for pair in missing for uid in pair}
 
 
 async def _find_left_behind(
-    connection: Connection, index_no: int, uids: Int64s, gone: dict[int, GoneMember]
+    connection: Connection, index_no: int, uids: Int64s, former: dict[int, int], gone: dict[int, GoneMember]
 ) -> set[int]:
     """Find entities that are in a group with one of those in question, and that no pair leads to any more.
 
     What removed members of these groups have left is taken into `gone` as well.
     """
     groups: dict[int, int] = {}
-    for group in (await read_memberships(connection, index_no, uids)).values():
+    for group in former.values():
         groups[group] = groups.get(group, 0) + 1
-    for former in gone.values():
-        groups[former.group_uid] = groups.get(former.group_uid, 0) + 1
+    for member in gone.values():
+        groups[member.group_uid] = groups.get(member.group_uid, 0) + 1
     stored = await read_groups(connection, index_no, sorted(groups))
     open_groups = [group for group, count in groups.items() if group not in stored or stored[group].size != count]
     if not open_groups:
@@ -237,7 +245,9 @@ async def _find_left_behind(
     return (await read_members(connection, index_no, open_groups)).keys() - set(uids.tolist())
 
 
-async def _weigh(connection: Connection, index: Index, graph: PairGraph, constraints: Constraints) -> _Scope:
+async def _weigh(
+    connection: Connection, index: Index, graph: PairGraph, constraints: Constraints, former: dict[int, int]
+) -> _Scope:
     """Find out what the fields alone say of pairs that were judged otherwise, and drop pairs without a label."""
     judged = await read_judged(connection, index.index_no, graph.uids)
     plain, basis = graph.similarity.copy(), np.full(len(graph.left), None, dtype=object)
@@ -255,7 +265,7 @@ async def _weigh(connection: Connection, index: Index, graph: PairGraph, constra
             graph.sources,
         )  # fmt: skip
         plain, basis, signs = plain[keep], basis[keep], signs[keep]
-    return _Scope(graph, plain, basis, signs, constraints)
+    return _Scope(graph, plain, basis, signs, constraints, former)
 
 
 def _places_of(graph: PairGraph, left: Int64s, right: Int64s) -> Int64s:

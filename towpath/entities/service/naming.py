@@ -24,7 +24,6 @@ from towpath.entities.store.groups import (
     read_groups,
     read_ids,
     read_members,
-    read_memberships,
     read_overlaps,
     read_sizes,
     rename_groups,
@@ -61,6 +60,7 @@ async def save_named_groups(
     index: Index,
     members: Int64s,
     labels: Int64s,
+    memberships: Mapping[int, int],
     *,
     gone: Mapping[int, GoneMember],
     reason: Reason,
@@ -72,10 +72,10 @@ async def save_named_groups(
         index: The generation; what is still being built has no events.
         members: The entities, rising; all members of every group that one of them was in.
         labels: Beside each: a number that is the same for the members of one group; 0 for one that stands alone.
+        memberships: The group that each of them was in, of those that were in one.
         gone: Former members that were removed.
         reason: Why.
     """
-    memberships = await read_memberships(connection, index.index_no, members)
     before = np.array([memberships.get(uid, 0) for uid in members.tolist()], dtype=np.int64)
     changed = _find_changed(before, labels, [member.group_uid for member in gone.values()])
     uids, was, label = members[changed], before[changed], labels[changed]

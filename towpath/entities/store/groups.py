@@ -96,6 +96,8 @@ async def read_memberships(connection: Connection, index_no: int, uids: Int64s) 
 
 async def read_members(connection: Connection, index_no: int, groups: Sequence[int]) -> dict[int, int]:
     """Return every member of some groups, with its group."""
+    if not groups:
+        return {}
     cursor = await connection.execute(
         "SELECT uid, group_uid FROM entities WHERE index_no = %s AND group_uid = ANY(%b::bigint[])",
         (index_no, list(groups)),
@@ -115,6 +117,8 @@ class GroupRow:
 
 async def read_groups(connection: Connection, index_no: int, groups: Sequence[int]) -> dict[int, GroupRow]:
     """Return stored groups by their numbers; those that are not there are left out."""
+    if not groups:
+        return {}
     cursor = await connection.execute(
         "SELECT group_uid, size, created_at FROM entity_groups WHERE index_no = %s AND group_uid = ANY(%b::bigint[])",
         (index_no, list(groups)),
@@ -125,6 +129,8 @@ async def read_groups(connection: Connection, index_no: int, groups: Sequence[in
 
 async def save_memberships(connection: Connection, index_no: int, uids: Sequence[int], groups: Sequence[int]) -> None:
     """Write the group of each entity, 0 for one that stands alone."""
+    if not uids:
+        return
     await connection.execute(
         """
         UPDATE entities e SET group_uid = nullif(u.group_uid, 0)
@@ -154,6 +160,8 @@ async def save_groups(connection: Connection, index_no: int, sizes: Mapping[int,
 
 async def read_ids(connection: Connection, index_no: int, uids: Sequence[int]) -> dict[int, str]:
     """Return the ids of entities as JSON, by uid; those that are not there are left out."""
+    if not uids:
+        return {}
     cursor = await connection.execute(
         "SELECT uid, id_json FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[])",
         (index_no, list(uids)),
