@@ -100,7 +100,7 @@ def test_a_worker_killed_while_an_index_settles(org: Organization, stack: Embedd
 
     def settling() -> list[str]:
         jobs = org.call("GET", "/v1/jobs", params={"kind": "entity_reindex"})["jobs"]
-        return [str(job["jobId"]) for job in jobs]
+        return [str(job["id"]) for job in jobs]
 
     (job_id,) = until(settling, "job that settles the index")
     until(lambda: org.job(job_id)["phase"] in {"copy", "train", "match"}, "its work")

@@ -87,10 +87,18 @@ def test_with_clean_sources_a_label_takes_the_place_of_the_best_candidate() -> N
     assert said.tolist() == [False, True]
 
 
-def test_a_prior_does_not_outvote_a_conflict_as_strong_as_itself() -> None:
-    rows = np.array([[5.5, 5.0, -3.3, -3.2], [5.5, 5.0, -1.0, -2.0], [1.0, -2.0, 0.0, 0.0]], dtype=np.float32)
+def test_a_group_does_not_outvote_a_field_that_tells_entities_apart_nor_all_fields_together() -> None:
+    config = index(name="text", born="date")
+    plain = default_model(config)
+    fields = [
+        plain.fields[0].model_copy(update={"sampled": 1000, "agreement": 0.02}),
+        plain.fields[1].model_copy(update={"sampled": 1000, "agreement": 0.0011}),
+    ]
+    trained = plain.model_copy(update={"fields": fields})
+    rows = np.array([[9.0, -3.0], [-3.0, 9.0], [9.0, -2.0], [1.0, -1.5]], dtype=np.float32)
 
-    assert is_clear_conflict(rows).tolist() == [True, False, True]
+    assert is_clear_conflict(trained, rows).tolist() == [True, False, False, True]
+    assert is_clear_conflict(plain, rows).tolist() == [False, False, False, True]
 
 
 edges = st.dictionaries(

@@ -315,7 +315,7 @@ async def _score_closing(
     for at in range(0, max(len(left), 1), PAIRS_A_LOOK):
         some = Candidates(left[at : at + PAIRS_A_LOOK], right[at : at + PAIRS_A_LOOK])
         scored = await score_candidates(connection, index, model, None, some, in_one_group=True)
-        parts.append(scored.only(~is_clear_conflict(scored.bits[:, 1:])))
+        parts.append(scored.only(~is_clear_conflict(model, scored.bits[:, 1:])))
     return ScoredPairs(
         left=np.concatenate([part.left for part in parts]),
         right=np.concatenate([part.right for part in parts]),

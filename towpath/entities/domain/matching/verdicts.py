@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from towpath.entities.domain.matching.levels import Floats
 from towpath.entities.domain.matching.model import MatchModel
-from towpath.entities.domain.matching.score import GROUP_BITS
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig
 
@@ -22,6 +21,9 @@ CERTAIN_BITS = 8.0
 """Evidence beyond this is not compared any more."""
 ABSENT_BITS = 2.0
 ABSENT_EACH = 2
+MAX_HOLDERS = 2.0
+"""A field whose values are held by fewer entities on average tells entities apart."""
+CONFLICT_BITS = 2.5
 SAME, DIFFERENT = 1, -1
 """What a label says of a pair; 0: there is none."""
 
@@ -249,15 +251,16 @@ def find_closing_pairs(clusters: Groups, pairs: Pairs, verdicts: Bools, largest:
     return flat[:, 0].copy(), flat[:, 1].copy()
 
 
-def is_clear_conflict(contributions: npt.NDArray[np.float32]) -> Bools:
+def is_clear_conflict(model: MatchModel, contributions: npt.NDArray[np.floating]) -> Bools:
     """Say of each row of contributions whether its fields contradict each other too clearly for a group to decide.
 
-    A prior must not outvote what is as strong as itself: the fields taken together have to speak for the pair, and
-    those that speak against it have to weigh less than it counts to stand in one group.
+    The prior of a group does not turn a pair whose fields, taken together, speak against it, nor one that disagrees in
+    a field in which nearly every record has a value of its own: such a field tells records apart.
 
     Args:
+        model: of the index.
         contributions: pairs x fields in bits, without the prior.
     """
-    evidence = contributions.astype(np.float64)
-    against = np.minimum(evidence, 0.0).sum(axis=1)
-    return np.asarray((evidence.sum(axis=1) < 0.0) | (against <= -GROUP_BITS))
+    telling = np.array([0 < field.agreement * field.sampled < MAX_HOLDERS for field in model.fields], dtype=np.bool_)
+    disagrees = (contributions[:, telling] <= -CONFLICT_BITS).any(axis=1)
+    return np.asarray(disagrees | (contributions.sum(axis=1, dtype=np.float64) < 0.0))
