@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from towpath.accounts.types import KeyKind, Principal, Role, Scope
+from towpath.core.convoys import Convoys
 from towpath.core.turns import Turns
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import make_draft, parse_entity
@@ -17,6 +18,7 @@ from towpath.entities.service.entities import EntityService
 from towpath.entities.service.groups import GroupService
 from towpath.entities.service.matching import Matcher, ModelCache
 from towpath.entities.service.reindexing import Reindexing
+from towpath.entities.service.upserts import Upsert, UpsertResult, UpsertService
 from towpath.entities.store.events import read_index_events
 from towpath.entities.store.indexes import add_entities, create_index, find_index
 from towpath.entities.store.records import write_drafts
@@ -39,6 +41,7 @@ class Rig:
     def __post_init__(self) -> None:
         self.matcher = Matcher(self.database, memory_mb=64)
         self.entities = EntityService(self.database, ModelCache(), Turns())
+        self.upserts = UpsertService(self.database, ModelCache(), Convoys())
         self.corrections = CorrectionService(self.database, ModelCache())
         self.reindexing = Reindexing(self.database, self.matcher, share_size=100)
 
@@ -68,13 +71,14 @@ class Rig:
         """Write one entity, as the façade does; the answer."""
         raw = json.dumps(entity).encode()
 
-        async def write(connection: Connection) -> dict[str, Any]:
-            result = await self.entities.upsert(
-                connection, self.organization, self.name, parse_entity(raw), raw, limit=100, explain=explain
-            )
+        async def before(_: Connection) -> None:
+            return None
+
+        async def after(_: Connection, result: UpsertResult) -> dict[str, Any]:
             return result.answer
 
-        return await self.entities.write_in_turn(self.organization, self.name, write)
+        upsert = Upsert(parse_entity(raw), raw, limit=100, explain=explain, before=before, after=after)
+        return await self.upserts.write(self.organization, self.name, upsert)
 
     async def upsert_all(self, entities: Sequence[dict[str, Any]]) -> None:
         """Write entities one by one."""

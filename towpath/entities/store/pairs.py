@@ -201,7 +201,7 @@ class PartnerRow:
     basis: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class PairRow:
     """One pair with the ids of both sides, as stored."""
 
