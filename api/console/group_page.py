@@ -23,6 +23,7 @@ from towpath.entities.types import Explanation, IndexConfig, PairView
 
 router = APIRouter(prefix="/console/entities/group", route_class=PageRoute, include_in_schema=False)
 HERE = "/console/entities/group"
+INDEX = "/console/entities"
 MAX_FIELDS = 1_100
 """Of a form: every listed member may be ticked."""
 MAX_EVENTS = 50
@@ -135,7 +136,7 @@ async def _correct(request: Request, state: AppState, visitor: Visitor, act: str
         if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, index, group, refused=refused)
-    return RedirectResponse(_address(index, after or group), 303)
+    return RedirectResponse(_address(index, after) if after else f"{INDEX}?{urlencode({'index': index})}", 303)
 
 
 async def _apply(state: AppState, visitor: Visitor, act: str, form: dict[str, str], members: list[str]) -> str | None:

@@ -253,7 +253,11 @@ async def test_groups_are_listed_with_their_sizes_in_pages(running_site: Site, m
 
 
 async def test_a_group_is_shown_corrected_and_put_back(running_site: Site) -> None:
-    browser, org = people(running_site)
+    org = running_site.organization()
+    org.index()
+    for person in persons(12):
+        org.call("POST", "/v1/entity", params={"indexName": "people"}, json=person)
+    browser = by_key(running_site, org)
     of = {"indexName": "people"}
     group = org.call("GET", "/v1/groups", params={**of, "entityId": "2"})["groups"][0]
     address = f"/console/entities/group?index=people&group={group['groupId']}"
@@ -264,7 +268,8 @@ async def test_a_group_is_shown_corrected_and_put_back(running_site: Site) -> No
     assert "created by" in page
     assert "In this group." in browser.get(f"{address}&other=2").text
     assert "no such entity" in browser.get(f"{address}&other=nobody").text
-    form = {"index": "people", "group": group["groupId"]}
+    form = {"index": "people", "group": group["groupId"], "csrf": csrf_of(browser.get(address))}
+    assert browser.post("/console/entities/group/undo", data={**form, "csrf": "wrong"}).status_code == 403
     both = browser.post("/console/entities/group/split", data={**form, "member": group["entityIds"]})
     assert both.status_code == 400
     assert "nobody would be left" in both.text
