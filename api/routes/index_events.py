@@ -17,6 +17,7 @@ from towpath.api.routes.indexes import Name
 from towpath.core.values import MAX_NUMBER
 from towpath.entities.group_types import IndexEventPage
 
+EVENT_STREAM = "text/event-stream"
 router = APIRouter(prefix="/v1/indexes", tags=["indexes"], route_class=ApiRoute)
 
 
@@ -32,23 +33,19 @@ async def get_index_events(
     caller: Reader,
     index_name: Name,
     position: Position,
-    after: Annotated[
-        int | None, Query(ge=0, le=MAX_NUMBER, description="A page as JSON: the events behind this one.")
-    ] = None,
+    after: Annotated[int, Query(ge=0, le=MAX_NUMBER, description="Of a page: the event before its first.")] = 0,
     group_id: Annotated[
-        str | None, Query(alias="groupId", min_length=1, max_length=64, description="Of one group; with `after`.")
+        str | None, Query(alias="groupId", min_length=1, max_length=64, description="Of a page: one group alone.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
-    """A stream of server-sent events from after `Last-Event-ID`, or from the start; with `after`, or where JSON is
-    accepted alone, a page.
+    """A page as JSON; for who accepts `text/event-stream` a stream, from after `Last-Event-ID` or from the start.
 
     Every change of a group is one event. A stream lasts half an hour; come back with `Last-Event-ID`.
     """
-    wants_page = after is not None or request.headers.get("accept", "").startswith("application/json")
-    if wants_page:
+    if EVENT_STREAM not in request.headers.get("accept", ""):
         page = await state.index_events.read_page(
-            caller.organization, index_name, after=after or 0, limit=limit, group_id=group_id
+            caller.organization, index_name, after=after, limit=limit, group_id=group_id
         )
         return json_answer(page.model_dump(mode="json", by_alias=True, exclude_none=True))
     await state.index_events.check(caller.organization, index_name)

@@ -7,7 +7,8 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
-from towpath.db.engine import Database
+from towpath.core.errors import NotFoundError
+from towpath.db.engine import Connection, Database
 from towpath.entities.group_types import IndexEvent, IndexEventPage
 from towpath.entities.store.events import (
     IndexEventRow,
@@ -15,7 +16,8 @@ from towpath.entities.store.events import (
     find_last_number,
     read_index_events,
 )
-from towpath.entities.store.indexes import find_index
+from towpath.entities.store.groups import read_groups
+from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.views import group_name, read_group_id
 from towpath.jobs.event_hub import EventHub
 
@@ -47,10 +49,12 @@ class IndexEventService:
         """Read events behind a number, those of one group or of all.
 
         Raises:
-            NotFoundError: No such index.
+            NotFoundError: No such index, or it has never had such a group.
         """
         async with self._database.transaction() as connection:
-            await find_index(connection, organization, name)
+            index = await find_index(connection, organization, name)
+            if group_id is not None:
+                await _assert_known(connection, index, group_id)
             rows = await read_index_events(
                 connection, organization, name, after=after, limit=limit,
                 group_uid=None if group_id is None else read_group_id(group_id),
@@ -84,6 +88,15 @@ class IndexEventService:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(ends - time.monotonic(), 0)):
                         await news.wait()
+
+
+async def _assert_known(connection: Connection, index: Index, group_id: str) -> None:
+    group = read_group_id(group_id)
+    if await read_groups(connection, index.index_no, [group]):
+        return
+    of = connection, index.organization, index.name
+    if not await read_index_events(*of, after=0, limit=1, group_uid=group):
+        raise NotFoundError(f"no group {group_id} in index {index.name}")
 
 
 def index_event(name: str, row: IndexEventRow) -> IndexEvent:
