@@ -129,7 +129,7 @@ async def read_groups(connection: Connection, index_no: int, groups: Sequence[in
 
 async def save_memberships(connection: Connection, index_no: int, uids: Sequence[int], groups: Sequence[int]) -> None:
     """Write the group of each entity, 0 for one that stands alone."""
-    if not uids:
+    if not len(uids):
         return
     await connection.execute(
         """
