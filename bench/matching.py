@@ -18,7 +18,8 @@ import random
 import resource
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,10 @@ def _quality(hits: int, predicted: int, true: int) -> dict[str, float | None]:
 
 
 def matched(data: datasets.DataSet, clean: bool) -> Run:
-    """Take one data set through every stage."""
+    """Take one data set through every stage; an entity without any value is refused by the API and left out here."""
+    names = [field.name for field in data.fields]
+    has_value = [any(row.get(name) not in (None, "") for name in names) for row in data.rows]
+    data = replace(data, rows=list(compress(data.rows, has_value)))
     run = Run(data, data.config(clean))
     run.prepare()
     run.candidates()

@@ -29,3 +29,4 @@ class ReindexParams(IndexParams):
     attempt: int | None = Field(default=None, description="The attempt that builds the next generation.")
     settles: bool = Field(default=False, description="Nobody has asked for it: the index is to settle.")
     report: dict[str, Any] | None = Field(default=None, description="What training has measured.")
+    changes: dict[str, Any] | None = Field(default=None, description="What is other than in the generation before.")

@@ -67,6 +67,9 @@ class IndexConfig(Wire, Strict):
     candidate_threshold: Annotated[float, Field(ge=0.0, le=1.0), NUMBER] = 0.70
     source_field: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     clean_sources: StrictBool = False
+    infer_sources: StrictBool = Field(
+        default=True, description="Whether sources that prove to be free of duplicates are treated as declared ones."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -92,6 +95,13 @@ class IndexBody(IndexConfig):
         return IndexConfig.model_validate(self.model_dump(exclude={"if_exists"}))
 
 
+class InferredView(Wire):
+    """The structure that training has found, where none is declared."""
+
+    clean_sources: list[str] = Field(description="Sources that hold no duplicates within themselves.")
+    confidence: float
+
+
 class IndexView(IndexConfig):
     """An index, as `GET /v1/indexes/{indexName}` shows it."""
 
@@ -99,6 +109,9 @@ class IndexView(IndexConfig):
     model_version: int = Field(description="0: no batch has trained the index yet.")
     created_at: datetime
     updated_at: datetime
+    inferred: InferredView | None = Field(
+        default=None, description="Used as if it were declared; `inferSources: false` overrules it."
+    )
     reindex_job_id: UUID | None = Field(default=None, description="The job that rebuilds the index now.")
 
 

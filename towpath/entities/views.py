@@ -25,6 +25,7 @@ from towpath.entities.types import (
     GroupView,
     IndexConfig,
     IndexView,
+    InferredView,
     ItemError,
     PairView,
 )
@@ -45,6 +46,7 @@ def index_view(index: Index) -> IndexView:
         model_version=index.model_version,
         created_at=index.created_at,
         updated_at=index.updated_at,
+        inferred=None if index.inferred is None else InferredView.model_validate(index.inferred.model_dump()),
         reindex_job_id=index.reindex_job,
     )
 

@@ -30,6 +30,7 @@ read     GET /v1/groups/why
 read     GET /v1/groups/{groupId}
 read     GET /v1/indexes
 read     GET /v1/indexes/{indexName}
+read     GET /v1/indexes/{indexName}/label-suggestions
 read     GET /v1/indexes/{indexName}/quality
 read     GET /v1/indexes/{indexName}/labels
 read     GET /v1/indexes/{indexName}/events

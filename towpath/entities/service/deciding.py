@@ -184,7 +184,7 @@ async def _decide_from(
     small = members[(labels == 0) | (sizes[group_of_member] <= max_closed)]
     await drop_closed(connection, index.index_no, small)
     turned = np.zeros(len(graph.left), dtype=np.bool_)
-    if not index.config.clean_sources:
+    if not index.has_clean_sources:
         # With clean sources one-to-one has decided; closing a group would undo it.
         left, right = find_closing_pairs(components, scope.pairs, verdicts, max_closed)
         closed = await _score_closing(connection, index, model, left, right)
@@ -345,7 +345,7 @@ def _overlap_of(graph: PairGraph, closed: ScoredPairs) -> _Overlap:
 def _decide(scope: _Scope, index: Index, model: MatchModel) -> tuple[Flags, Groups]:
     graph, pairs = scope.graph, scope.pairs
     sources = None
-    if index.config.clean_sources:
+    if index.has_clean_sources:
         numbers = {name: number for number, name in enumerate(sorted({s for s in graph.sources if s is not None}))}
         # An entity without a source is a source of its own: it may be anybody's duplicate.
         numbered = [
@@ -355,10 +355,10 @@ def _decide(scope: _Scope, index: Index, model: MatchModel) -> tuple[Flags, Grou
         by_place = np.array(numbered, dtype=np.int32)
         left, right = np.searchsorted(graph.uids, graph.left), np.searchsorted(graph.uids, graph.right)
         sources = by_place[left], by_place[right]
-    verdicts = resolve(pairs, index.config, model, sources, scope.signs)
+    verdicts = resolve(pairs, index.matching_config, model, sources, scope.signs)
     apart = scope.constraints.apart(graph.uids.tolist()) if scope.constraints else None
     components = cluster(pairs, verdicts, scope.signs, apart)
-    if not index.config.clean_sources and len(graph.left):
+    if not index.has_clean_sources and len(graph.left):
         # A pair that the groups have torn apart is no duplicate.
         left, right = np.searchsorted(components.uids, graph.left), np.searchsorted(components.uids, graph.right)
         verdicts = verdicts & (components.labels[left] == components.labels[right])

@@ -149,7 +149,7 @@ class GroupService:
         """Say why two entities are no pair at all."""
         rows = await read_stored(connection, index, np.array([low.uid, high.uid], dtype=np.int64))
         first, second = list(rows)
-        if index.config.clean_sources and first.source is not None and first.source == second.source:
+        if index.has_clean_sources and first.source is not None and first.source == second.source:
             view.reason = WhyReason.SAME_SOURCE
             view.sentence = f"Both are from the source {first.source}, which is declared to be free of duplicates."
             return
@@ -253,7 +253,7 @@ async def _explain_apart(
     ).items()}  # fmt: skip
     view.lost_to = [_pair_view(index, ids, rival, explain=True) for rival in better or rivals]
     names = ", ".join(f"{item.entity_id} and {item.duplicate_id}" for item in view.lost_to)
-    if index.config.clean_sources:
+    if index.has_clean_sources:
         view.reason = WhyReason.ONE_TO_ONE
         view.sentence = f"Each may have one partner in the other's source, and these were better: {names}."
     elif better and not _is_near(pair, better):

@@ -119,7 +119,7 @@ def _score(
     keep_all: bool,
 ) -> ScoredPairs:
     places = _distinct_pairs(stored.uids, candidates)
-    if index.config.clean_sources and not keep_all:
+    if index.has_clean_sources and not keep_all:
         sources = np.array([source or "" for source in stored.sources], dtype=object)[places]
         places = places[(sources[:, 0] != sources[:, 1]) | (sources[:, 0] == "")]
     pairs = stored.uids[places]

@@ -12,12 +12,13 @@ from typing import Any
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
-from towpath.entities.domain.matching import copy_key
+from towpath.entities.domain.matching import TuneReport, copy_key
 from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
 from towpath.entities.group_types import Cause
 from towpath.entities.params import IndexParams, ReindexParams
 from towpath.entities.service import training
 from towpath.entities.service.candidates import find_candidates
+from towpath.entities.service.changes import measure_changes
 from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.dynamic import next_config
 from towpath.entities.service.matching import Matcher, close_gaps, score_candidates, store_scores
@@ -154,7 +155,17 @@ class Reindexing:
         async with self._database.transaction() as connection:
             _, building = await self._both(connection, ref)
         await refresh_statistics(self._database, "entity_pairs", entities=building.entities)
-        return await self._resolve(ref)
+        changed = await self._resolve(ref)
+        async with self._database.transaction() as connection:
+            await job_store.assert_active(connection, ref)
+            live, building = await self._both(connection, ref)
+            report = (await load_params(connection, ref, ReindexParams)).report
+            changes = await measure_changes(
+                connection, live, building, TuneReport.model_validate(report) if report else None
+            )
+            content = changes.model_dump(mode="json", by_alias=True, exclude_none=True)
+            await job_store.merge_params(connection, ref, {"changes": content})
+        return changed
 
     async def _resolve(self, ref: JobRef) -> int:
         async with self._database.transaction() as connection:
@@ -245,8 +256,11 @@ async def _reason(connection: Connection, ref: JobRef) -> Reason:
 
 
 async def _result(connection: Connection, ref: JobRef, caught_up: int) -> dict[str, Any]:
-    report = (await load_params(connection, ref, ReindexParams)).report
-    return {"caughtUp": caught_up} | ({"tuning": report} if report else {})
+    params = await load_params(connection, ref, ReindexParams)
+    result: dict[str, Any] = {"caughtUp": caught_up}
+    if params.report:
+        result["tuning"] = {name: value for name, value in params.report.items() if not name.endswith("_by_bin")}
+    return result | ({"changes": params.changes} if params.changes else {})
 
 
 async def _name(connection: Connection, ref: JobRef) -> str:

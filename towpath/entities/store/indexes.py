@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection
+from towpath.entities.domain.matching import InferredStructure
 from towpath.entities.store.events import drop_events
 from towpath.entities.store.labels import drop_labels
 from towpath.entities.types import IndexConfig
@@ -18,7 +19,7 @@ from towpath.jobs.store.jobs import is_open
 
 _COLUMNS = """
     i.index_no, i.organization, i.name, i.state, i.config, i.dynamic, i.model_version, i.model_entities,
-    i.reindex_job, i.created_at, i.updated_at, coalesce(c.entities, 0)
+    i.inferred, i.reindex_job, i.created_at, i.updated_at, coalesce(c.entities, 0)
 """
 # Writers hold the share while they append fields, so that lock must not wait for other writers' shares: FOR UPDATE
 # would, and two of them would wait for each other.
@@ -33,7 +34,12 @@ _FROM = "FROM entity_indexes i LEFT JOIN entity_index_counts c USING (index_no)"
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One generation of an index, as of one read."""
+    """One generation of an index, as of one read.
+
+    Attributes:
+        config: What the user has said.
+        inferred: What training has found out of its structure; None: nothing.
+    """
 
     index_no: int
     organization: str
@@ -43,15 +49,37 @@ class Index:
     dynamic: bool
     model_version: int
     model_entities: int
+    inferred: InferredStructure | None
     reindex_job: UUID | None
     created_at: datetime
     updated_at: datetime
     entities: int
 
+    @property
+    def has_clean_sources(self) -> bool:
+        """Return whether each source is free of duplicates, declared or inferred."""
+        return self.config.clean_sources or (self.inferred is not None and self.config.infer_sources)
+
+    @property
+    def matching_config(self) -> IndexConfig:
+        """Return the configuration that matching goes by: the user's, with what has been inferred."""
+        return self.config.model_copy(update={"clean_sources": self.has_clean_sources})
+
 
 def _index(row: tuple[Any, ...]) -> Index:
-    number, organization, name, state, config, *rest = row
-    return Index(number, organization, name, state, IndexConfig.model_validate(config), *rest)
+    number, organization, name, state, config, dynamic, version, entities, inferred, *rest = row
+    return Index(
+        number,
+        organization,
+        name,
+        state,
+        IndexConfig.model_validate(config),
+        dynamic,
+        version,
+        entities,
+        None if inferred is None else InferredStructure.model_validate(inferred),
+        *rest,
+    )
 
 
 async def find_index(
@@ -160,7 +188,7 @@ async def replace_config(connection: Connection, index_no: int, config: IndexCon
     """
     await connection.execute(
         """
-        UPDATE entity_indexes SET config = %s, updated_at = now(), model = NULL, model_entities = 0,
+        UPDATE entity_indexes SET config = %s, updated_at = now(), model = NULL, inferred = NULL, model_entities = 0,
                model_version = model_version + (model IS NOT NULL)::int
         WHERE index_no = %s
         """,
@@ -169,17 +197,18 @@ async def replace_config(connection: Connection, index_no: int, config: IndexCon
 
 
 async def save_model(connection: Connection, index_no: int, model: dict[str, Any], *, entities: int) -> int:
-    """Store a trained model as the generation's next version.
+    """Store a trained model as the generation's next version, and what it infers of the structure beside it.
 
     Returns:
         The version.
     """
+    inferred = model.get("inferred")
     saved = await connection.execute(
         """
-        UPDATE entity_indexes SET model = %s, model_version = model_version + 1, model_entities = %s
+        UPDATE entity_indexes SET model = %s, inferred = %s, model_version = model_version + 1, model_entities = %s
         WHERE index_no = %s RETURNING model_version
         """,
-        (Jsonb(model), entities, index_no),
+        (Jsonb(model), inferred and Jsonb(inferred), entities, index_no),
     )
     row = await saved.fetchone()
     if row is None:

@@ -60,6 +60,11 @@ class EntityIndexRow(SQLModel, table=True):
     model_entities: int = Field(
         default=0, description="entities stored when the model was trained", sa_column=column(BigInteger, default="0")
     )
+    inferred: dict[str, Any] | None = Field(
+        default=None,
+        description="the structure that training has inferred, see `InferredStructure`",
+        sa_column=column(JSONB, nullable=True),
+    )
     reindex_job: UUID | None = Field(default=None, sa_column=column(Uuid, nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
     updated_at: datetime = Field(default=None, sa_column=timestamptz(now=True))

@@ -3,8 +3,9 @@
 Pure functions over plain values. In Fellegi and Sunter's words: blocking keys lead to candidate pairs, each field of a
 pair is compared and gets a comparison level, each level has a match weight, log2(m / u), and the sum of these weights
 over a prior is the log-odds that the pair is a match. The data's way is the reading order: `normalise`,
-`keys`, `preparation`, `candidates`, `comparison` (over `levels` and `textspace`), `model`, `score`, `training` (with
-`calibration`), `tuning`, `verdicts`, `constraints` (of labels), `naming` (of groups).
+`keys`, `preparation`, `candidates`, `comparison` (over `levels` and `textspace`), `model`, `score`, `training` (over
+`estimation`, `neighbours`, `latent`, `calibration`, `structure`), `tuning`, `verdicts`, `constraints` (of labels),
+`naming` (of groups).
 """
 
 from towpath.entities.domain.matching.candidates import (
@@ -21,7 +22,7 @@ from towpath.entities.domain.matching.candidates import (
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare, compare_pool
 from towpath.entities.domain.matching.constraints import Constraints, PairLabel, find_chain, find_contradiction
 from towpath.entities.domain.matching.keys import MAX_KEYS, copy_key
-from towpath.entities.domain.matching.model import FieldModel, MatchModel, default_model, fit_model
+from towpath.entities.domain.matching.model import FieldModel, InferredStructure, MatchModel, default_model, fit_model
 from towpath.entities.domain.matching.naming import Change, GroupChange, Naming, name_groups
 from towpath.entities.domain.matching.preparation import (
     MissingFieldError,
@@ -63,6 +64,7 @@ __all__ = [
     "FieldModel",
     "GroupChange",
     "Groups",
+    "InferredStructure",
     "LabelledPair",
     "MatchModel",
     "MissingFieldError",
