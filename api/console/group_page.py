@@ -153,7 +153,7 @@ async def _apply(state: AppState, visitor: Visitor, act: str, form: dict[str, st
         else:
             merged = MergeBody.model_validate({"entityIds": [form.get("other", "").strip()]})
             view = await service.merge(connection, caller, index, group, merged)
-        names = [one.group_id for one in view.groups]
+        names = [remaining.group_id for remaining in view.groups]
         return group if group in names else next(iter(names), None)
 
     try:

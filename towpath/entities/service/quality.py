@@ -38,6 +38,7 @@ from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.store.labels import read_labels
 from towpath.entities.store.quality import GroupCounts, JudgedLabel, PairHistogram, SampledPair
 from towpath.entities.store.records import sample_stored
+from towpath.entities.types import Basis
 from towpath.entities.views import group_name, read_explanation
 
 Floats = npt.NDArray[np.float64]
