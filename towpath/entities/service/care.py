@@ -9,7 +9,6 @@ from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import GroupChange
 from towpath.entities.group_types import Cause
-from towpath.entities.service import training
 from towpath.entities.service.deciding import decide_marked
 from towpath.entities.service.index_events import index_event
 from towpath.entities.service.matching import ModelCache
@@ -32,6 +31,7 @@ MAX_TURNS = 20
 SETTLING_AT_ONCE = 2
 LONG_QUIET_SECONDS = 3600
 SETTLING_SHARE = 0.05
+SMALLEST_INDEX = 2
 SMALL_INDEX = 10_000
 MAX_TOLD = 100
 """Events in one delivery; their counts are told in any case."""
@@ -105,7 +105,7 @@ class IndexCare:
                 quiet_seconds=self._settle_seconds,
                 long_seconds=LONG_QUIET_SECONDS,
                 share=SETTLING_SHARE,
-                smallest=training.MIN_ENTITIES,
+                smallest=SMALLEST_INDEX,
                 small=SMALL_INDEX,
                 limit=room,
             )

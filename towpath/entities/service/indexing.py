@@ -156,6 +156,9 @@ class BatchIndexing:
                 await _report_trained(connection, ref, key, report)
             return report
         async with self._database.transaction() as connection:
+            if index.model_version == 0 and changes == index.entities == written:
+                # All that there is has come with this batch, so what it is matched by has seen all of it.
+                await note_trained(connection, index.index_no, changes)
             await _report_trained(connection, ref, key, report)
         return report
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
-from towpath.entities.domain.matching import MatchModel, default_model, fit_model, score_pool
+from towpath.entities.domain.matching import MAX_COLD_ENTITIES, MatchModel, fit_model, score_pool, train_cold
 from towpath.entities.service.candidates import CandidateCache, Candidates, find_across, find_candidates
 from towpath.entities.store.indexes import Index, load_model
 from towpath.entities.store.pairs import ScoredPairs, write_pairs
-from towpath.entities.store.records import StoredEntities, read_stored
+from towpath.entities.store.records import StoredEntities, read_stored, sample_stored
 from towpath.jobs.types import JobRef
 
 Int64s = npt.NDArray[np.int64]
@@ -28,25 +28,32 @@ class ModelCache:
         self._held: OrderedDict[tuple[int, int, int], MatchModel] = OrderedDict()
 
     async def get(self, connection: Connection, index: Index) -> MatchModel:
-        """Return the model of a generation, in the shape of its configuration; the default one while it has none.
+        """Return the model of a generation, in the shape of its configuration.
+
+        While it has none, it is made of a few entities each time: what they share is no evidence.
 
         A dynamic index may have got fields since the training, so both are part of what is held.
         """
         if index.model_version == 0:
-            return default_model(index.config)
+            return await _make_cold_model(connection, index)
         width = len(index.config.fields)
         key = (index.index_no, index.model_version, width)
         if key not in self._held:
             # Another process may have trained meanwhile: what is held is named by what was read.
             version, stored = await load_model(connection, index.index_no)
             if stored is None:
-                return default_model(index.config)
+                return await _make_cold_model(connection, index)
             key = (index.index_no, version, width)
             self._held[key] = fit_model(MatchModel.model_validate(stored), index.config)
         self._held.move_to_end(key)
         while len(self._held) > self._size:
             self._held.popitem(last=False)
         return self._held[key]
+
+
+async def _make_cold_model(connection: Connection, index: Index) -> MatchModel:
+    sample = await sample_stored(connection, index, limit=MAX_COLD_ENTITIES)
+    return await asyncio.to_thread(train_cold, sample.values, index.config)
 
 
 class Matcher:

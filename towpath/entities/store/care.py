@@ -56,7 +56,7 @@ async def find_unsettled(
         quiet_seconds: After so long one that has changed much, or is small.
         long_seconds: After so long any.
         share: How much is much, as a share of its entities.
-        smallest: Entities below which no model is trained.
+        smallest: Fewer entities cannot depend on their order.
         small: Entities up to which any change is much.
         limit: The most.
     """

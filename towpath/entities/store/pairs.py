@@ -58,8 +58,8 @@ async def write_pairs(
         WITH fresh AS (
             INSERT INTO entity_pairs (index_no, left_uid, right_uid, similarity, bits, duplicate, model_version, closed)
             SELECT %(index)s, u.*, %(version)s, %(closed)s
-            FROM unnest(%(left)b::bigint[], %(right)b::bigint[], %(similarity)b::float8[], %(bits)b::bytea[],
-                        %(duplicate)b::bool[]) u
+            FROM unnest(%(left)s::bigint[], %(right)s::bigint[], %(similarity)s::float8[], %(bits)b::bytea[],
+                        %(duplicate)s::bool[]) u
             ON CONFLICT (index_no, left_uid, right_uid) DO UPDATE
             SET similarity = excluded.similarity, bits = excluded.bits, duplicate = excluded.duplicate,
                 model_version = excluded.model_version, closed = excluded.closed, basis = NULL
@@ -75,11 +75,11 @@ async def write_pairs(
             "index": index_no,
             "version": model_version,
             "closed": closed,
-            "left": pairs.left.tolist(),
-            "right": pairs.right.tolist(),
-            "similarity": pairs.similarity.tolist(),
+            "left": pairs.left,
+            "right": pairs.right,
+            "similarity": pairs.similarity,
             "bits": [packed[start : start + width] for start in range(0, len(packed), width)],
-            "duplicate": duplicate.tolist(),
+            "duplicate": duplicate,
         },
     )
 
@@ -129,32 +129,40 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
         frontier = [row[0] for row in await cursor.fetchall() if row[0] not in reached]
         reached.update(frontier)
     everything = bool(frontier)
+    walked = np.fromiter(reached, dtype=np.int64, count=len(reached))
     clause = "" if everything else "AND left_uid = ANY(%(uids)s)"
     pairs = await connection.execute(
         f"""
-        SELECT left_uid, right_uid, similarity, duplicate FROM entity_pairs
-        WHERE index_no = %(index)s AND NOT closed {clause} ORDER BY left_uid, right_uid
+        SELECT string_agg(int8send(left_uid), ''::bytea), string_agg(int8send(right_uid), ''::bytea),
+               string_agg(float8send(similarity), ''::bytea), string_agg(boolsend(duplicate), ''::bytea)
+        FROM (
+            SELECT left_uid, right_uid, similarity, duplicate FROM entity_pairs
+            WHERE index_no = %(index)s AND NOT closed {clause} ORDER BY left_uid, right_uid
+        ) pair
         """,
-        {"index": index_no, "uids": list(reached)},
+        {"index": index_no, "uids": walked},
         binary=True,
     )
-    rows = await pairs.fetchall()
-    left = np.array([row[0] for row in rows], dtype=np.int64)
-    right = np.array([row[1] for row in rows], dtype=np.int64)
-    members = np.unique(np.concatenate([left, right, np.array(sorted(reached), dtype=np.int64)]))
+    packed = await pairs.fetchone() or ()
+    # A batch decides hundreds of thousands of pairs: columns instead of a row for each.
+    left, right, similarity, duplicate = (
+        np.frombuffer(column or b"", dtype=kind).astype(kind[1:])
+        for column, kind in zip(packed, (">i8", ">i8", ">f8", "|?"), strict=True)
+    )
+    members = np.unique(np.concatenate([left, right, walked]))
     named = await connection.execute(
-        "SELECT uid, source FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[])",
-        (index_no, members.tolist()),
+        "SELECT uid, source FROM entities WHERE index_no = %s AND uid = ANY(%s::bigint[]) AND source IS NOT NULL",
+        (index_no, members),
         binary=True,
     )
     sources: dict[int, str | None] = dict(await named.fetchall())
     return PairGraph(
         left=left,
         right=right,
-        similarity=np.array([row[2] for row in rows], dtype=np.float64),
-        duplicate=np.array([row[3] for row in rows], dtype=np.bool_),
+        similarity=similarity,
+        duplicate=duplicate,
         uids=members,
-        sources=tuple(sources.get(uid) for uid in members.tolist()),
+        sources=tuple(map(sources.get, members.tolist())),
     )
 
 
@@ -163,9 +171,9 @@ async def drop_closed(connection: Connection, index_no: int, uids: Int64s) -> No
     await connection.execute(
         """
         DELETE FROM entity_pairs
-        WHERE index_no = %(index)s AND closed AND (left_uid = ANY(%(uids)b) OR right_uid = ANY(%(uids)b))
+        WHERE index_no = %(index)s AND closed AND (left_uid = ANY(%(uids)s) OR right_uid = ANY(%(uids)s))
         """,
-        {"index": index_no, "uids": uids.tolist()},
+        {"index": index_no, "uids": uids},
     )
 
 
@@ -180,10 +188,10 @@ async def save_verdicts(connection: Connection, index_no: int, graph: PairGraph,
         await connection.execute(
             """
             UPDATE entity_pairs p SET duplicate = u.duplicate
-            FROM unnest(%b::bigint[], %b::bigint[], %b::bool[]) AS u(left_uid, right_uid, duplicate)
+            FROM unnest(%s::bigint[], %s::bigint[], %s::bool[]) AS u(left_uid, right_uid, duplicate)
             WHERE p.index_no = %s AND p.left_uid = u.left_uid AND p.right_uid = u.right_uid
             """,
-            (graph.left[differs].tolist(), graph.right[differs].tolist(), verdicts[differs].tolist(), index_no),
+            (graph.left[differs], graph.right[differs], verdicts[differs], index_no),
         )
     return int(differs.sum())
 

@@ -33,7 +33,7 @@ from towpath.entities.domain.matching.preparation import (
     prepare,
 )
 from towpath.entities.domain.matching.score import GROUP_BITS, MAX_BITS, Scores, score_pairs, score_pool
-from towpath.entities.domain.matching.training import Sample, train
+from towpath.entities.domain.matching.training import MAX_COLD_ENTITIES, Sample, train, train_cold
 from towpath.entities.domain.matching.tuning import LabelledPair, Quality, TuneReport, tune
 from towpath.entities.domain.matching.verdicts import (
     DIFFERENT,
@@ -51,6 +51,7 @@ __all__ = [
     "DIFFERENT",
     "GROUP_BITS",
     "MAX_BITS",
+    "MAX_COLD_ENTITIES",
     "MAX_KEYS",
     "POSTING_BUDGET",
     "SAME",
@@ -99,5 +100,6 @@ __all__ = [
     "score_pairs",
     "score_pool",
     "train",
+    "train_cold",
     "tune",
 ]
