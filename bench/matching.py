@@ -18,7 +18,8 @@ import random
 import resource
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,7 @@ class Run:
             first, second = self.positions(closing[0]), self.positions(closing[1])
             scores = m.score_pool(self.model, self.values, first, second, group_prior=True)
             passed = scores.similarity >= self.config.duplicate_threshold
+            passed &= ~m.is_clear_conflict(self.model, scores.contributions)
             self.duplicates = np.concatenate([self.duplicates, np.stack([first[passed], second[passed]], axis=1)])
 
     def figures(self) -> dict[str, Any]:
@@ -202,7 +204,10 @@ def _quality(hits: int, predicted: int, true: int) -> dict[str, float | None]:
 
 
 def matched(data: datasets.DataSet, clean: bool) -> Run:
-    """Take one data set through every stage."""
+    """Take one data set through every stage; an entity without any value is refused by the API and left out here."""
+    names = [field.name for field in data.fields]
+    has_value = [any(row.get(name) not in (None, "") for name in names) for row in data.rows]
+    data = replace(data, rows=list(compress(data.rows, has_value)))
     run = Run(data, data.config(clean))
     run.prepare()
     run.candidates()

@@ -19,15 +19,19 @@ from towpath.ai.service.parts import AiParts
 from towpath.api.http.health import Probes
 from towpath.api.http.upload_slots import UploadSlots
 from towpath.core.checks import Checks
-from towpath.core.turns import Turns
+from towpath.core.convoys import Convoys
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.enrichment.service.starts import EnrichmentParts
 from towpath.entities.service.batches import BatchService
+from towpath.entities.service.corrections import CorrectionService
 from towpath.entities.service.entities import EntityService
+from towpath.entities.service.groups import GroupService
+from towpath.entities.service.index_events import IndexEventService
 from towpath.entities.service.indexes import IndexService
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.service.quality import QualityService
+from towpath.entities.service.upserts import UpsertService
 from towpath.extraction.service.parts import ExtractionParts
 from towpath.jobs.event_hub import EventHub
 from towpath.jobs.gateway import Gateway
@@ -69,7 +73,7 @@ class AppState:
     key_uses: KeyUses
     limits: Limits
     streams: StreamLeases
-    turns: Turns = field(default_factory=Turns)
+    convoys: Convoys = field(default_factory=Convoys)
     matching_models: ModelCache = field(default_factory=ModelCache)
     checks: Checks = field(default_factory=Checks)
     keys: KeyCache = field(default_factory=KeyCache)
@@ -92,7 +96,27 @@ class AppState:
     @property
     def entities(self) -> EntityService:
         """Return the use cases of single entities."""
-        return EntityService(self.db, self.matching_models, self.turns)
+        return EntityService(self.db, self.matching_models, self.convoys.turns)
+
+    @property
+    def upserts(self) -> UpsertService:
+        """Return the use case of writing single entities."""
+        return UpsertService(self.db, self.matching_models, self.convoys)
+
+    @property
+    def corrections(self) -> CorrectionService:
+        """Return the use cases of labels, and of splitting and merging groups."""
+        return CorrectionService(self.db, self.matching_models)
+
+    @property
+    def groups(self) -> GroupService:
+        """Return the use cases of reading groups."""
+        return GroupService(self.db, self.matching_models)
+
+    @property
+    def index_events(self) -> IndexEventService:
+        """Return the use cases of the events of indexes."""
+        return IndexEventService(self.db)
 
     @property
     def batches(self) -> BatchService:

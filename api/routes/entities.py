@@ -25,6 +25,7 @@ from towpath.core.values import Offset
 from towpath.db.engine import Connection
 from towpath.entities.domain.parsing import parse_entity
 from towpath.entities.service.batches import MAX_ENTITY_BYTES, show_accepted
+from towpath.entities.service.upserts import Upsert, UpsertResult
 from towpath.entities.types import (
     DEFAULT_INDEX,
     ENTITY_BATCH,
@@ -128,19 +129,21 @@ async def upsert_entity(
     slot = Slot(caller.organization, "POST /v1/entity", idempotency_key)
     digest = hashlib.sha256(str(request.url.query).encode() + b"\n" + raw).digest()
 
-    async def write(connection: Connection) -> Response:
-        if first := await slot.claim(connection):
-            return replay(first, digest)
-        result = await state.entities.upsert(
-            connection, caller.organization, index_name, entity, raw, limit=limit, explain=explain
-        )
+    async def before(connection: Connection) -> Response | None:
+        first = await slot.claim(connection)
+        return None if first is None else replay(first, digest)
+
+    async def after(connection: Connection, result: UpsertResult) -> Response:
         if result.left_out is not None:
             add_warning(request, result.left_out)
         await slot.save(connection, digest, status.HTTP_200_OK, result.answer)
         return json_answer(result.answer)
 
     await state.limits.assert_room_for_bytes(caller.organization)
-    return await state.entities.write_in_turn(caller.organization, index_name, write)
+    upsert = Upsert(
+        entity=entity, raw=raw, limit=limit, explain=explain, before=before, after=after, mark=idempotency_key
+    )
+    return await state.upserts.write(caller.organization, index_name, upsert)
 
 
 @router.get("/entity", summary="Read one entity", response_model=dict[str, Any])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -19,7 +18,9 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_DEPTH = 220
 """Below the 254 levels that orjson writes, with room for the answer around a client's value."""
 _MAX_SHOWN = 200
-_LONG_NUMBER = re.compile(rb"(?<!\d)\d{19}")
+# Every digit a nought: a run of them is then found several times as fast as by an expression.
+_NOUGHTS = bytes(ord("0") if chr(code).isascii() and chr(code).isdigit() else ord(" ") for code in range(256))
+_LONG_NUMBER = b"0" * 19
 _NUL = b"\\u0000"
 
 
@@ -115,7 +116,7 @@ def find_problem(value: Any) -> str | None:
 
 
 def _exact(text: bytes, value: Any) -> Any:
-    return json.loads(text) if _LONG_NUMBER.search(text) else value
+    return json.loads(text) if _LONG_NUMBER in text.translate(_NOUGHTS) else value
 
 
 def _refuse_value(text: bytes, where: str) -> None:

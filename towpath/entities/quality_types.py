@@ -154,6 +154,9 @@ class SuggestedEntity(Wire):
 
     id: int | str
     body: dict[str, Any]
+    truncated: bool | None = Field(
+        default=None, description="It is large: nested values and ends of texts are missing."
+    )
 
 
 class LabelSuggestion(Wire):
@@ -176,3 +179,56 @@ class LabelSuggestions(Wire):
     index_name: str
     labels: int
     suggestions: list[LabelSuggestion]
+
+
+class DuplicateChanges(Wire):
+    """How many pairs are called duplicates, and how many verdicts a re-index has turned."""
+
+    before: int
+    after: int
+    turned_true: int
+    turned_false: int
+
+
+class EstimateChanges(Wire):
+    """The estimated precision of an index; None: nothing is called a duplicate."""
+
+    before: float | None
+    after: float | None
+
+
+class VerdictQuality(Wire):
+    """Precision, recall and F1 of the verdicts on the labelled pairs, with all that decides a verdict."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class LabelHolds(Wire):
+    """A label, and whether the verdicts were and are as it says."""
+
+    entity_id: str
+    duplicate_id: str
+    duplicate: bool
+    held_before: bool
+    holds: bool
+
+
+class LabelChanges(Wire):
+    """What became of the labels; those that do not hold come first."""
+
+    labels: int
+    held_before: int
+    hold: int
+    before: VerdictQuality
+    after: VerdictQuality
+    listed: list[LabelHolds]
+
+
+class ChangesView(Wire):
+    """What a re-index or a tuning has changed in the index itself."""
+
+    duplicates: DuplicateChanges
+    estimated_precision: EstimateChanges
+    labels: LabelChanges | None = None

@@ -67,6 +67,9 @@ class IndexConfig(Wire, Strict):
     candidate_threshold: Annotated[float, Field(ge=0.0, le=1.0), NUMBER] = 0.70
     source_field: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     clean_sources: StrictBool = False
+    infer_sources: StrictBool = Field(
+        default=True, description="Whether sources that prove to be free of duplicates are treated as declared ones."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -92,6 +95,13 @@ class IndexBody(IndexConfig):
         return IndexConfig.model_validate(self.model_dump(exclude={"if_exists"}))
 
 
+class InferredView(Wire):
+    """The structure that training has found, where none is declared."""
+
+    clean_sources: list[str] = Field(description="Sources that hold no duplicates within themselves.")
+    confidence: float
+
+
 class IndexView(IndexConfig):
     """An index, as `GET /v1/indexes/{indexName}` shows it."""
 
@@ -99,6 +109,9 @@ class IndexView(IndexConfig):
     model_version: int = Field(description="0: no batch has trained the index yet.")
     created_at: datetime
     updated_at: datetime
+    inferred: InferredView | None = Field(
+        default=None, description="Used as if it were declared; `inferSources: false` overrules it."
+    )
     reindex_job_id: UUID | None = Field(default=None, description="The job that rebuilds the index now.")
 
 
@@ -111,6 +124,23 @@ class IndexList(Wire):
     total: int
 
 
+class Basis(StrEnum):
+    """What the similarity of a stored pair has beyond the evidence of its fields; stored words."""
+
+    GROUP = "group"
+    """The prior of the group that both are in."""
+    SAME = "same"
+    """A label that both are the same."""
+    ADDED = "added"
+    """The same, and the pair is stored for the sake of the label alone: it was no candidate."""
+    DIFFERENT = "different"
+    """A label that they are not the same."""
+
+
+LABEL_PART = "#label"
+"""What an explanation calls the part that a label has."""
+
+
 class Contribution(Wire):
     """What one field says, in bits (log2 of odds)."""
 
@@ -119,7 +149,10 @@ class Contribution(Wire):
 
 
 class Explanation(Wire):
-    """Why a score is what it is: prior and contributions add up to the log-odds of `similarity`, in bits."""
+    """Why a score is what it is: prior and contributions add up to the log-odds of `similarity`, in bits.
+
+    The prior of a pair that its group has turned has the group's in it; a label is a contribution named `#label`.
+    """
 
     prior: float
     matched: list[Contribution]

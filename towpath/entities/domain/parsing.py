@@ -126,16 +126,26 @@ class ScalarFields:
 
     def __init__(self) -> None:
         self._types: dict[str, FieldType] = {}
+        self._seen: set[tuple[str, type]] = set()
 
     def see(self, entity: Entity) -> None:
-        """Note an entity's fields: strings are text, and so is a field that is ever a string."""
+        """Note an entity's fields: one that is ever a string is text, else one that is ever a boolean is no number."""
         for name, value in entity.items():
-            if name == "id" or not isinstance(value, str | int | float) or not 0 < len(name) <= 256:
-                continue
-            if isinstance(value, str) or self._types.get(name) is FieldType.TEXT:
-                self._types[name] = FieldType.TEXT
-            else:
-                self._types[name] = FieldType.STRING if isinstance(value, bool) else FieldType.NUMBER
+            # Most entities bring nothing new.
+            if (name, type(value)) not in self._seen:
+                self._seen.add((name, type(value)))
+                self._note(name, value)
+
+    def _note(self, name: str, value: object) -> None:
+        if name == "id" or not isinstance(value, str | int | float) or not 0 < len(name) <= 256:
+            return
+        known = self._types.get(name)
+        if isinstance(value, str) or known is FieldType.TEXT:
+            self._types[name] = FieldType.TEXT
+        elif isinstance(value, bool) or known is FieldType.STRING:
+            self._types[name] = FieldType.STRING
+        else:
+            self._types[name] = FieldType.NUMBER
 
     def extend(self, config: IndexConfig) -> IndexConfig:
         """Return the configuration with the new fields behind the known ones, in order of their names."""

@@ -94,7 +94,7 @@ class _Sources:
 
 async def _number_sources(connection: Connection, index: Index, uids: Int64s | None) -> _Sources:
     """Number the sources of a generation's entities, or of some; only clean sources matter to candidates."""
-    if not index.config.clean_sources:
+    if not index.has_clean_sources:
         return _Sources({}, None)
     rows = await read_sources(connection, index, uids)
     numbers = {source: number for number, source in enumerate(sorted({source for _, source in rows}))}
@@ -189,7 +189,7 @@ class CandidateCache:
         Returns:
             None: Postgres is to be asked, by `find_candidates`.
         """
-        key = (index.index_no, ref.workflow_id)
+        key = (index.index_no, f"{ref.workflow_id}:{index.has_clean_sources}")
         if self._held is not None and self._held[0] == key:
             return self._held[1]
         too_few = queries * LOAD_ENTITIES_A_QUERY < index.entities

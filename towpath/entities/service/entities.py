@@ -1,48 +1,31 @@
-"""One entity at a time: written, matched and decided in one transaction, without a workflow; and read."""
+"""Single entities: deleted, and read with what belongs to them. How they are written, `upserts` says."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from towpath.core.errors import NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.core.turns import Turns
 from towpath.db.engine import Connection, Database, Result
 from towpath.entities.domain.matching import MatchModel, copy_key, entity_uid
-from towpath.entities.domain.parsing import Draft, Entity, ScalarFields, make_draft
-from towpath.entities.service.candidates import find_candidates
+from towpath.entities.domain.parsing import Entity
+from towpath.entities.group_types import Cause
 from towpath.entities.service.deciding import decide_near
-from towpath.entities.service.dynamic import index_for_write
-from towpath.entities.service.matching import ModelCache, close_gaps, score_candidates, store_scores
+from towpath.entities.service.matching import ModelCache, close_gaps
+from towpath.entities.service.naming import Reason
+from towpath.entities.store import groups as group_store
 from towpath.entities.store import pairs as pair_store
 from towpath.entities.store.indexes import Index, add_entities, find_index, list_indexes
 from towpath.entities.store.locks import lock_single_writes
-from towpath.entities.store.pairs import PartnerRow
 from towpath.entities.store.records import (
-    Stored,
-    StoredEntities,
     delete_entity,
     find_entity,
     read_stored,
-    write_drafts,
 )
 from towpath.entities.types import Candidate, EntityDuplicates, GroupPage, GroupView, PairPage
-from towpath.entities.views import candidate_view, entity_answer, group_view, pair_view
-
-
-@dataclass(frozen=True, slots=True)
-class UpsertResult:
-    """What a write of one entity gives.
-
-    Attributes:
-        answer: The entity with its `duplicates`.
-        left_out: What the index had no room to compare, as a sentence; None: nothing.
-    """
-
-    answer: dict[str, Any]
-    left_out: str | None
+from towpath.entities.views import candidate_view, group_view, pair_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,56 +100,6 @@ class EntityService:
         async with self._turns.of((organization, index_name)):
             return await self._database.repeatable(write_alone)
 
-    async def upsert(
-        self,
-        connection: Connection,
-        organization: str,
-        index_name: str,
-        entity: Entity,
-        raw: bytes,
-        *,
-        limit: int,
-        explain: bool,
-    ) -> UpsertResult:
-        """Store one entity and find its candidates, by the same functions as a batch.
-
-        Args:
-            connection: That of `write_in_turn`.
-            organization: Whose index.
-            index_name: Its name; the default one is created on first use.
-            entity: The entity, checked.
-            raw: Its JSON as it was sent.
-            limit: The most candidates to return.
-            explain: Whether each candidate says why.
-
-        Raises:
-            NotFoundError: No such index.
-            BadInputError: The index cannot take the entity.
-        """
-        fields = ScalarFields()
-        fields.see(entity)
-        index = await index_for_write(connection, organization, index_name, fields)
-        partners = await self._store(connection, index, make_draft(entity, raw, index.config), limit=limit)
-        candidates = [candidate_view(index.config, partner, explain=explain) for partner in partners]
-        left_out = fields.left_out(index.config) if index.dynamic else None
-        return UpsertResult(entity_answer(entity, candidates), left_out)
-
-    async def _store(self, connection: Connection, index: Index, draft: Draft, *, limit: int) -> list[PartnerRow]:
-        written = await write_drafts(connection, index.index_no, [draft])
-        if written.created or written.changed:
-            model = await self._models.get(connection, index)
-            stored = StoredEntities.of([Stored(draft.uid, draft.values, draft.source, draft.keys)])
-            candidates = await find_candidates(connection, index, stored)
-            pairs = await score_candidates(connection, index, model, stored, candidates)
-            await store_scores(connection, index, pairs)
-            # Whoever has won or lost a pair may have changed its group.
-            near = {*pairs.left.tolist(), *pairs.right.tolist(), *written.partners}
-            near |= await _close_gaps(connection, index, model, written.vacated)
-            await decide_near(connection, index, model, sorted(near))
-            await add_entities(connection, index.index_no, len(written.created))
-        partners = await pair_store.read_partners(connection, index.index_no, [draft.uid], limit=limit)
-        return partners.get(draft.uid, [])
-
     async def remove(self, organization: str, index_name: str, entity_id: str) -> None:
         """Delete one entity and decide anew who is left of its group.
 
@@ -194,8 +127,8 @@ class EntityService:
             return
         model = await self._models.get(connection, index)
         near = await _close_gaps(connection, index, model, {row.uid: copy_key(row.values) for row in stored})
-        await decide_near(connection, index, model, sorted(near | partners))
-        await add_entities(connection, index.index_no, -1)
+        await decide_near(connection, index, model, sorted({*near, *partners, uid}), Reason(Cause.DELETE))
+        await add_entities(connection, index.index_no, -1, changes=1)
 
     async def read(self, organization: str, index_name: str, entity_id: str) -> str:
         """Return an entity's JSON as it was last sent.
@@ -299,10 +232,10 @@ class EntityService:
             group_uid: int | None = None
             if entity_id is not None:
                 uid, _ = await _find(connection, index, entity_id)
-                group_uid = await pair_store.group_of(connection, index.index_no, uid)
+                group_uid = await group_store.find_group(connection, index.index_no, uid)
                 if group_uid is None:
                     return GroupPage(groups=[], total=0, limit=limit, offset=offset)
-            rows, total = await pair_store.page_groups(
+            rows, total = await group_store.page_groups(
                 connection, index.index_no, limit=limit, offset=offset, group_uid=group_uid
             )
         return GroupPage(groups=_group_views(rows), total=total, limit=limit, offset=offset)
@@ -337,7 +270,7 @@ class EntityService:
             if entity_id:
                 detail = await _read_detail(connection, chosen, entity_id, max_candidates)
                 return Overview(indexes, chosen, detail, [], 0)
-            rows, total = await pair_store.page_groups(connection, chosen.index_no, limit=limit, offset=offset)
+            rows, total = await group_store.page_groups(connection, chosen.index_no, limit=limit, offset=offset)
         return Overview(indexes, chosen, None, _group_views(rows), total)
 
 
@@ -370,10 +303,10 @@ async def _read_detail(
         limit=max_candidates,
         offset=0,
     )
-    group_uid = await pair_store.group_of(connection, index.index_no, uid)
+    group_uid = await group_store.find_group(connection, index.index_no, uid)
     groups: list[GroupView] = []
     if group_uid is not None:
-        rows, _ = await pair_store.page_groups(connection, index.index_no, limit=1, offset=0, group_uid=group_uid)
+        rows, _ = await group_store.page_groups(connection, index.index_no, limit=1, offset=0, group_uid=group_uid)
         groups = _group_views(rows)
     return EntityDetail(
         entity=parse_json(body),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.advice import Facts, give_advice
 from towpath.entities.domain.matching import MatchModel
 from towpath.entities.domain.matching.quality import BIN_EDGES, Strata, bin_of, estimate_precision, examine_fields
+from towpath.entities.domain.matching.suggestions import ListedPair, suggest
 from towpath.entities.quality_types import (
     FieldQuality,
     GreyZone,
@@ -20,17 +23,25 @@ from towpath.entities.quality_types import (
     GroupSummary,
     InferredSources,
     LabelPrecision,
+    LabelSuggestion,
+    LabelSuggestions,
     LargeGroup,
     PairCounts,
     PrecisionView,
     QualityView,
+    SuggestedEntity,
 )
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.store import quality as store
+from towpath.entities.store.generations import read_bodies
 from towpath.entities.store.indexes import Index, find_index
+from towpath.entities.store.labels import read_labels
 from towpath.entities.store.quality import GroupCounts, JudgedLabel, PairHistogram, SampledPair
 from towpath.entities.store.records import sample_stored
-from towpath.entities.views import group_name
+from towpath.entities.types import Basis
+from towpath.entities.views import group_name, read_explanation
+
+Floats = npt.NDArray[np.float64]
 
 COUNTED_ENTITIES = 20_000
 """Entities whose pairs a report counts: of a larger index it is a random part, scaled up."""
@@ -38,11 +49,18 @@ GROUPED_ENTITIES = 100_000
 MAX_LABELS = 10_000
 EVIDENCE_ENTITIES = 2_000
 NEAR = 0.1
+DOUBTFUL = 0.15
+"""How far from the threshold a pair may be to be suggested for its score."""
+DOUBTFUL_PAIRS = 500
 LARGEST = 5
 MEMBERS_SHOWN = 20
 SIZES = (2, 3, 6, 21, 101)
 """Where the classes of group sizes begin."""
 DIGITS = 4
+MAX_BODY = 20_000
+"""Characters of an entity that a suggestion shows whole; of a longer one it shows the beginnings of simple values."""
+MAX_VALUE = 1_000
+MAX_VALUES = 100
 
 
 class QualityService:
@@ -66,6 +84,78 @@ class QualityService:
         async with self._database.transaction() as connection:
             index = await find_index(connection, organization, name)
             return await measure_quality(connection, index, await self._models.get(connection, index))
+
+    async def suggest_labels(self, organization: str, name: str, *, limit: int) -> LabelSuggestions:
+        """Choose the pairs whose labels would teach an index most; the same while nothing changes.
+
+        Args:
+            organization: Whose index.
+            name: Its name.
+            limit: How many to choose at most.
+
+        Raises:
+            NotFoundError: No such index.
+        """
+        async with self._database.transaction() as connection:
+            index = await find_index(connection, organization, name)
+            labels = {(label.left_uid, label.right_uid) for label in await read_labels(connection, organization, name)}
+            sampled = await store.sample_pairs(connection, index, part_size=EVIDENCE_ENTITIES)
+            doubtful = await store.doubtful_pairs(
+                connection, index, near=DOUBTFUL, part_size=COUNTED_ENTITIES, limit=DOUBTFUL_PAIRS
+            )
+            by_uids = {(pair.left_uid, pair.right_uid): pair for pair in [*sampled, *doubtful]}
+            listed = [_listed(pair) for uids, pair in sorted(by_uids.items()) if uids not in labels]
+            suggestions = await asyncio.to_thread(suggest, listed, index.config.duplicate_threshold, limit)
+            uids = {uid for chosen in suggestions for uid in (chosen.pair.left_uid, chosen.pair.right_uid)}
+            bodies = {row.uid: row.body for row in await read_bodies(connection, index.index_no, sorted(uids))}
+        entities = {uid: _suggested_entity(body) for uid, body in bodies.items()}
+        return LabelSuggestions(
+            index_name=index.name,
+            labels=len(labels),
+            suggestions=[
+                LabelSuggestion(
+                    entity_id=entities[chosen.pair.left_uid].id,
+                    duplicate_id=entities[chosen.pair.right_uid].id,
+                    similarity=chosen.pair.similarity,
+                    duplicate=chosen.pair.duplicate,
+                    reason=chosen.reason,
+                    alike=chosen.alike,
+                    # Without a label, only its group can have raised it.
+                    explanation=read_explanation(
+                        index.config,
+                        by_uids[chosen.pair.left_uid, chosen.pair.right_uid].bits,
+                        chosen.pair.similarity,
+                        Basis.GROUP,
+                    ),
+                    entity=entities[chosen.pair.left_uid],
+                    other=entities[chosen.pair.right_uid],
+                )
+                for chosen in suggestions
+            ],
+        )
+
+
+def _listed(pair: SampledPair) -> ListedPair:
+    return ListedPair(
+        left_uid=pair.left_uid,
+        right_uid=pair.right_uid,
+        similarity=pair.similarity,
+        duplicate=pair.duplicate,
+        contributions=np.frombuffer(pair.bits, dtype="<f4")[1:].astype(np.float64),
+        groups=frozenset(group for group in (pair.left_group, pair.right_group) if group is not None),
+    )
+
+
+def _suggested_entity(body: str) -> SuggestedEntity:
+    entity = parse_json(body)
+    if len(body) <= MAX_BODY:
+        return SuggestedEntity(id=entity["id"], body=entity)
+    shortened = {
+        name: value[:MAX_VALUE] if isinstance(value, str) else value
+        for name, value in entity.items()
+        if not isinstance(value, dict | list)
+    }
+    return SuggestedEntity(id=entity["id"], body=dict(list(shortened.items())[:MAX_VALUES]), truncated=True)
 
 
 async def measure_quality(connection: Connection, index: Index, model: MatchModel) -> QualityView:
@@ -121,12 +211,18 @@ def _scores_as_duplicate(label: JudgedLabel, threshold: float) -> bool:
     return label.similarity is not None and label.similarity >= threshold
 
 
-def _precision_view(pairs: PairHistogram, labels: Sequence[JudgedLabel], threshold: float) -> PrecisionView:
+def count_labels(labels: Sequence[JudgedLabel], threshold: float) -> tuple[Floats, Floats]:
+    """Count the labelled pairs that score as duplicates by bin of similarity, and those that people call so."""
     labelled, right = np.zeros(len(BIN_EDGES)), np.zeros(len(BIN_EDGES))
     for label in labels:
         if label.similarity is not None and label.similarity >= threshold:
             labelled[bin_of(label.similarity)] += 1
             right[bin_of(label.similarity)] += label.duplicate
+    return labelled, right
+
+
+def _precision_view(pairs: PairHistogram, labels: Sequence[JudgedLabel], threshold: float) -> PrecisionView:
+    labelled, right = count_labels(labels, threshold)
     duplicates = float(pairs.duplicates.sum())
     estimated = estimate_precision(Strata(pairs.duplicates, pairs.probability, labelled, right))
     seen = int(labelled.sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,20 @@ async def train_model(
         index: The generation.
         postings: Its postings, if this process has loaded it.
     """
+    # What was inferred before is put to the proof again: data change.
+    open_index = replace(index, inferred=None)
+    model, labelled = await _train_once(database, open_index, None if index.inferred else postings)
+    trained_for = replace(index, inferred=model.inferred)
+    if model.inferred is not None:
+        # Candidates across sources alone are others than those that have shown the structure.
+        model, labelled = await _train_once(database, trained_for, None)
+        model = model.model_copy(update={"inferred": trained_for.inferred})
+    return await asyncio.to_thread(tune, model, labelled, trained_for.matching_config) if labelled else (model, None)
+
+
+async def _train_once(
+    database: Database, index: Index, postings: LoadedPostings | None
+) -> tuple[MatchModel, list[LabelledPair]]:
     async with database.transaction() as connection:
         queries = await sample_stored(connection, index, limit=SAMPLE)
         candidates = await find_candidates(connection, index, queries, postings)
@@ -47,12 +62,10 @@ async def train_model(
         missing = [uid for uid in np.unique(pairs).tolist() if uid not in stored_by_uid]
         stored_by_uid.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
         labelled = await _load_labelled_pairs(connection, index)
-    return await asyncio.to_thread(_train, index, stored_by_uid, pairs, labelled)
+    return await asyncio.to_thread(_train, index, stored_by_uid, pairs), labelled
 
 
-def _train(
-    index: Index, stored_by_uid: dict[int, Stored], pairs: npt.NDArray[np.int64], labelled: list[LabelledPair]
-) -> tuple[MatchModel, TuneReport | None]:
+def _train(index: Index, stored_by_uid: dict[int, Stored], pairs: npt.NDArray[np.int64]) -> MatchModel:
     uids = sorted(stored_by_uid)
     sampled = [stored_by_uid[uid] for uid in uids]
     named = sorted({stored.source for stored in stored_by_uid.values() if stored.source is not None})
@@ -63,9 +76,9 @@ def _train(
         left=pairs[:, 0],
         right=pairs[:, 1],
         sources=np.array([numbers.get(stored.source, -1) for stored in sampled], dtype=np.int32) if named else None,
+        source_names=named,
     )
-    model = train(sample, index.config)
-    return tune(model, labelled, index.config) if labelled else (model, None)
+    return train(sample, index.matching_config)
 
 
 async def _load_labelled_pairs(connection: Connection, index: Index) -> list[LabelledPair]:

@@ -11,12 +11,15 @@ from psycopg.types.json import Jsonb
 
 from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection
+from towpath.entities.domain.matching import InferredStructure
+from towpath.entities.store.events import drop_events
+from towpath.entities.store.labels import drop_labels
 from towpath.entities.types import IndexConfig
 from towpath.jobs.store.jobs import is_open
 
 _COLUMNS = """
     i.index_no, i.organization, i.name, i.state, i.config, i.dynamic, i.model_version, i.model_entities,
-    i.reindex_job, i.created_at, i.updated_at, coalesce(c.entities, 0)
+    i.inferred, i.reindex_job, i.created_at, i.updated_at, coalesce(c.entities, 0)
 """
 # Writers hold the share while they append fields, so that lock must not wait for other writers' shares: FOR UPDATE
 # would, and two of them would wait for each other.
@@ -31,7 +34,12 @@ _FROM = "FROM entity_indexes i LEFT JOIN entity_index_counts c USING (index_no)"
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One generation of an index, as of one read."""
+    """One generation of an index, as of one read.
+
+    Attributes:
+        config: What the user has said.
+        inferred: What training has found out of its structure; None: nothing.
+    """
 
     index_no: int
     organization: str
@@ -41,15 +49,37 @@ class Index:
     dynamic: bool
     model_version: int
     model_entities: int
+    inferred: InferredStructure | None
     reindex_job: UUID | None
     created_at: datetime
     updated_at: datetime
     entities: int
 
+    @property
+    def has_clean_sources(self) -> bool:
+        """Return whether each source is free of duplicates, declared or inferred."""
+        return self.config.clean_sources or (self.inferred is not None and self.config.infer_sources)
+
+    @property
+    def matching_config(self) -> IndexConfig:
+        """Return the configuration that matching goes by: the user's, with what has been inferred."""
+        return self.config.model_copy(update={"clean_sources": self.has_clean_sources})
+
 
 def _index(row: tuple[Any, ...]) -> Index:
-    number, organization, name, state, config, *rest = row
-    return Index(number, organization, name, state, IndexConfig.model_validate(config), *rest)
+    number, organization, name, state, config, dynamic, version, entities, inferred, *rest = row
+    return Index(
+        number,
+        organization,
+        name,
+        state,
+        IndexConfig.model_validate(config),
+        dynamic,
+        version,
+        entities,
+        None if inferred is None else InferredStructure.model_validate(inferred),
+        *rest,
+    )
 
 
 async def find_index(
@@ -158,7 +188,7 @@ async def replace_config(connection: Connection, index_no: int, config: IndexCon
     """
     await connection.execute(
         """
-        UPDATE entity_indexes SET config = %s, updated_at = now(), model = NULL, model_entities = 0,
+        UPDATE entity_indexes SET config = %s, updated_at = now(), model = NULL, inferred = NULL, model_entities = 0,
                model_version = model_version + (model IS NOT NULL)::int
         WHERE index_no = %s
         """,
@@ -167,17 +197,18 @@ async def replace_config(connection: Connection, index_no: int, config: IndexCon
 
 
 async def save_model(connection: Connection, index_no: int, model: dict[str, Any], *, entities: int) -> int:
-    """Store a trained model as the generation's next version.
+    """Store a trained model as the generation's next version, and what it infers of the structure beside it.
 
     Returns:
         The version.
     """
+    inferred = model.get("inferred")
     saved = await connection.execute(
         """
-        UPDATE entity_indexes SET model = %s, model_version = model_version + 1, model_entities = %s
+        UPDATE entity_indexes SET model = %s, inferred = %s, model_version = model_version + 1, model_entities = %s
         WHERE index_no = %s RETURNING model_version
         """,
-        (Jsonb(model), entities, index_no),
+        (Jsonb(model), inferred and Jsonb(inferred), entities, index_no),
     )
     row = await saved.fetchone()
     if row is None:
@@ -193,11 +224,22 @@ async def load_model(connection: Connection, index_no: int) -> tuple[int, dict[s
     return await cursor.fetchone() or (0, None)
 
 
-async def add_entities(connection: Connection, index_no: int, change: int) -> None:
-    """Add to a generation's count; the last statement of a chunk, because the row is contended."""
-    if change:
+async def add_entities(connection: Connection, index_no: int, change: int, *, changes: int = 0) -> None:
+    """Add to a generation's counts; the last statement of a chunk, because the row is contended.
+
+    Args:
+        connection: In the chunk's transaction.
+        index_no: The generation.
+        change: How many entities more there are.
+        changes: How many were made, changed or removed.
+    """
+    if change or changes:
         await connection.execute(
-            "UPDATE entity_index_counts SET entities = entities + %s WHERE index_no = %s", (change, index_no)
+            """
+            UPDATE entity_index_counts SET entities = entities + %s, changes = changes + %s, changed_at = now()
+            WHERE index_no = %s
+            """,
+            (change, changes, index_no),
         )
 
 
@@ -230,9 +272,8 @@ async def drop_index(connection: Connection, index: Index) -> None:
         "UPDATE entity_indexes SET state = 'dropping' WHERE organization = %s AND name = %s AND state <> 'dropping'",
         (index.organization, index.name),
     )
-    await connection.execute(
-        "DELETE FROM entity_labels WHERE organization = %s AND index_name = %s", (index.organization, index.name)
-    )
+    await drop_labels(connection, index.organization, index.name)
+    await drop_events(connection, index.organization, index.name)
 
 
 async def swap_generation(connection: Connection, live: Index, built: Index) -> None:
@@ -257,7 +298,7 @@ async def purge_dropped(connection: Connection, *, limit: int) -> int:
     row = await cursor.fetchone()
     if row is None:
         return 0
-    for table in ("entity_postings", "entity_pairs", "entity_dirty", "entities"):
+    for table in ("entity_postings", "entity_pairs", "entity_dirty", "entity_groups", "entities"):
         deleted = await connection.execute(
             f"""
             DELETE FROM {table} WHERE ctid = ANY(ARRAY(

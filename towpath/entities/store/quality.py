@@ -109,8 +109,10 @@ async def count_pairs(
 
 @dataclass(frozen=True, slots=True)
 class JudgedLabel:
-    """A label beside what the index has of its pair; `similarity` is None where the pair is not listed."""
+    """A label beside what the fields of its pair say; `similarity` is None where the pair was no candidate."""
 
+    left_id: str
+    right_id: str
     duplicate: bool
     similarity: float | None
     verdict: bool
@@ -119,21 +121,55 @@ class JudgedLabel:
 async def read_judged_labels(
     connection: Connection, organization: str, name: str, index_no: int, *, limit: int
 ) -> list[JudgedLabel]:
-    """Read labels of an index, each with the score and the verdict of its pair in a generation."""
+    """Read labels of an index, each with what its pair's fields say, and with its verdict in a generation."""
     cursor = await connection.execute(
         """
         WITH labels AS MATERIALIZED (
-            SELECT left_uid, right_uid, duplicate FROM entity_labels
+            SELECT left_uid, right_uid, left_id, right_id, duplicate FROM entity_labels
             WHERE organization = %(organization)s AND index_name = %(name)s ORDER BY left_uid, right_uid LIMIT %(limit)s
         )
-        SELECT l.duplicate, p.similarity, coalesce(p.duplicate, false) FROM labels l LEFT JOIN LATERAL (
-            SELECT similarity, duplicate FROM entity_pairs
-            WHERE index_no = %(index)s AND left_uid = l.left_uid AND right_uid = l.right_uid OFFSET 0
-        ) p ON true
+        SELECT l.left_id, l.right_id, l.duplicate, p.bits, coalesce(p.duplicate, false)
+        FROM labels l LEFT JOIN LATERAL (
+            SELECT bits, duplicate FROM entity_pairs
+            WHERE index_no = %(index)s AND left_uid = l.left_uid AND right_uid = l.right_uid
+            AND basis IS DISTINCT FROM 'added' AND NOT closed OFFSET 0
+        ) p ON true ORDER BY l.left_uid, l.right_uid
         """,
         {"organization": organization, "name": name, "index": index_no, "limit": limit},
     )
-    return [JudgedLabel(*row) for row in await cursor.fetchall()]
+    return [
+        JudgedLabel(left_id, right_id, duplicate, None if bits is None else _similarity_of(bits), verdict)
+        for left_id, right_id, duplicate, bits, verdict in await cursor.fetchall()
+    ]
+
+
+def _similarity_of(bits: bytes) -> float:
+    # Not the stored one: a label has the last word on that.
+    return float(1.0 / (1.0 + np.exp2(-np.frombuffer(bits, dtype="<f4").astype(np.float64).sum())))
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictCounts:
+    """Pairs that two generations call duplicates: the first, the second, and both."""
+
+    before: int
+    after: int
+    both: int
+
+
+async def compare_verdicts(connection: Connection, before_no: int, after_no: int) -> VerdictCounts:
+    """Count the duplicates of two generations of an index, and those that they have in common."""
+    cursor = await connection.execute(
+        """
+        SELECT count(*) FILTER (WHERE b.is_in), count(*) FILTER (WHERE a.is_in),
+               count(*) FILTER (WHERE a.is_in AND b.is_in)
+        FROM (SELECT left_uid, right_uid, true AS is_in FROM entity_pairs WHERE index_no = %s AND duplicate) b
+        FULL JOIN (SELECT left_uid, right_uid, true AS is_in FROM entity_pairs WHERE index_no = %s AND duplicate) a
+        USING (left_uid, right_uid)
+        """,
+        (before_no, after_no),
+    )
+    return VerdictCounts(*(await cursor.fetchone() or (0, 0, 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,3 +268,29 @@ async def count_groups(
     named = await cursor.fetchall()
     # A group is named after the lowest uid in it, most often of two.
     return GroupCounts(rows, named, _share_of_pairs(reach))
+
+
+async def doubtful_pairs(
+    connection: Connection, index: Index, *, near: float, part_size: int, limit: int
+) -> list[SampledPair]:
+    """Read the pairs nearest to the duplicate threshold, of a part of a large index."""
+    cursor = await connection.execute(
+        f"""
+        WITH sample AS MATERIALIZED (
+            SELECT left_uid, right_uid, similarity, duplicate, bits FROM entity_pairs
+            WHERE index_no = %(index)s AND left_uid <= %(reach)s AND NOT closed
+            AND abs(similarity - %(threshold)s) <= %(near)s
+            ORDER BY abs(similarity - %(threshold)s), left_uid, right_uid LIMIT %(limit)s
+        )
+        SELECT {_SAMPLED} FROM sample p {_SIDES} ORDER BY p.left_uid, p.right_uid
+        """,
+        {
+            "index": index.index_no,
+            "reach": reach_of(index.entities, part_size),
+            "threshold": index.config.duplicate_threshold,
+            "near": near,
+            "limit": limit,
+        },
+        binary=True,
+    )
+    return [SampledPair(*row) for row in await cursor.fetchall()]

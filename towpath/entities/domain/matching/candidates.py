@@ -159,8 +159,11 @@ class CandidateIndexBuilder:
         column_of_owner = np.empty(len(uids), dtype=np.int32)
         column_of_owner[order] = np.arange(len(uids), dtype=np.int32)
         uids = uids[order]
-        if self._open:
+        if self._open and any(self._parts):
             self._part()
+        elif self._open:
+            # Few postings stay in one part.
+            self._parts = [[(np.concatenate(self._open_keys), np.concatenate(self._open_owners))]]
         thinned: list[_Thinned] = []
         for part in self._parts:
             if part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -10,14 +11,22 @@ import numpy.typing as npt
 from rapidfuzz import distance, process
 
 from towpath.entities.domain.matching.cross_field import cross_field_weights
-from towpath.entities.domain.matching.levels import MISSING, NUMBER_EDGES, STRING_EDGES
+from towpath.entities.domain.matching.levels import MISSING, NUMBER_EDGES, STRING_EDGES, find_near
 from towpath.entities.domain.matching.model import FieldModel, MatchModel
 from towpath.entities.domain.matching.textlevels import cut, text_levels
 from towpath.entities.domain.matching.textspace import Floats, Int64s, Rarity
+from towpath.entities.domain.matching.words import compare_words
 from towpath.entities.types import FieldType
 
 Values = Sequence[str | None]
+Bools = npt.NDArray[np.bool_]
+Int8s = npt.NDArray[np.int8]
 Int16s = npt.NDArray[np.int16]
+
+MIN_COPY_WORDS = 5
+"""Records of fewer words may be equal by accident: two towns of one name in one country."""
+NOT_NEAR = -1
+"""The state of words of values that are not near."""
 
 
 class Comparison(NamedTuple):
@@ -27,11 +36,25 @@ class Comparison(NamedTuple):
         levels: pairs x fields, `MISSING` where a side has no value.
         frequency_adjustments: pairs x fields, in bits, for how common the value is that both sides share.
         cross_field_weights: pairs x fields, in bits, for likeness between words in different fields, see `cross_field`.
+        copies: pairs, whether the two are equal in every field and say enough for that not to be an accident.
+        word_states: pairs x fields, what the words say that near values do not share, `NOT_NEAR` for others.
     """
 
     levels: Int16s
     frequency_adjustments: Floats
     cross_field_weights: Floats
+    word_states: Int8s
+    copies: Bools
+
+    def take(self, rows: Int64s) -> Comparison:
+        """Return some of the pairs."""
+        return Comparison(
+            self.levels[rows],
+            self.frequency_adjustments[rows],
+            self.cross_field_weights[rows],
+            self.word_states[rows],
+            self.copies[rows],
+        )
 
 
 def compare(model: MatchModel, left: Sequence[Values], right: Sequence[Values]) -> Comparison:
@@ -66,12 +89,15 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
     """As `compare`, for pairs given as positions in one list of entities: the fast way for many pairs."""
     levels = np.full((len(left), len(model.fields)), MISSING, dtype=np.int16)
     frequency_adjustments = np.zeros((len(left), len(model.fields)), dtype=np.float64)
+    word_states = np.full((len(left), len(model.fields)), NOT_NEAR, dtype=np.int8)
+    copies = np.ones(len(left), dtype=np.bool_)
     has_value = np.zeros((len(records), len(model.fields)), dtype=bool)
     for number, field in enumerate(model.fields):
-        codes, distinct = _codes([values[number] for values in records])
+        codes, distinct = _codes(list(map(itemgetter(number), records)))
         has_value[:, number] = codes >= 0
         left_codes, right_codes = codes[left], codes[right]
         present = (left_codes >= 0) & (right_codes >= 0)
+        copies &= left_codes == right_codes
         equal = present & (left_codes == right_codes)
         if equal.any() and field.sampled:
             table = np.zeros(len(distinct), dtype=np.float64)
@@ -85,19 +111,25 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
         low, high = np.minimum(left_codes[at], right_codes[at]), np.maximum(left_codes[at], right_codes[at])
         pairs, pair_of_row = np.unique(low * len(distinct) + high, return_inverse=True)
         low, high = pairs // len(distinct), pairs % len(distinct)
-        levels[at, number] = _levels(field, model.rarity, distinct, low, high)[pair_of_row]
-    return Comparison(levels, frequency_adjustments, cross_field_weights(model, records, has_value, left, right))
+        levels_of_pairs = _levels(field, model.rarity, distinct, low, high)
+        levels[at, number] = levels_of_pairs[pair_of_row]
+        states = np.full(len(low), NOT_NEAR, dtype=np.int8)
+        near = np.flatnonzero(find_near(field.type, levels_of_pairs))
+        states[near] = compare_words(model.rarity, model.texts, distinct, low[near], high[near])
+        word_states[at, number] = states[pair_of_row]
+    cross_field = cross_field_weights(model, records, has_value, left, right)
+    for row in np.flatnonzero(copies).tolist():
+        parts = [value for value in records[int(left[row])] if value]
+        copies[row] = len(parts) > 1 and sum(part.count(" ") + 1 for part in parts) >= MIN_COPY_WORDS
+    return Comparison(levels, frequency_adjustments, cross_field, word_states, copies)
 
 
 def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:
     """Return a number for each distinct value, -1 for none."""
-    slots: dict[str, int] = {}
-    codes = np.fromiter(
-        (-1 if value is None else slots.setdefault(value, len(slots)) for value in column),
-        dtype=np.int64,
-        count=len(column),
-    )
-    return codes, list(slots)
+    distinct = [value for value in dict.fromkeys(column) if value is not None]
+    slots: dict[str | None, int] = {None: -1, **dict(zip(distinct, range(len(distinct)), strict=True))}
+    # No step of Python's own for a value: every field of every record comes by here.
+    return np.fromiter(map(slots.__getitem__, column), dtype=np.int64, count=len(column)), distinct
 
 
 def _levels(field: FieldModel, rarity: Rarity, values: list[str], left: Int64s, right: Int64s) -> Int16s:
@@ -146,7 +178,7 @@ def _string_likeness(values: list[str], left: Int64s, right: Int64s) -> Floats:
 
 
 def _pairwise(scorer: Callable[..., float], values: list[str], left: Int64s, right: Int64s) -> Floats:
-    left_values, right_values = [values[i] for i in left.tolist()], [values[i] for i in right.tolist()]
+    left_values, right_values = (list(map(values.__getitem__, side.tolist())) for side in (left, right))
     return np.asarray(process.cpdist(left_values, right_values, scorer=scorer, dtype=np.float64))
 
 

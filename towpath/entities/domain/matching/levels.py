@@ -25,6 +25,15 @@ CODES_NEUTRAL, CODES_AGREE, CODES_CONFLICT, CODES_NEAR = 0, 1, 2, 3
 NUMBERS_AGREE, NUMBERS_CONFLICT = 4, 5
 CODE_STATES: Final = 6
 
+WORDS_ALIKE, WORDS_EXTRA, WORDS_CONFLICT = 0, 1, 2
+"""What near texts say by the words that they do not share; see `words`."""
+WORD_STATES: Final = 3
+WORD_SHARES: Final = np.array([0.5, 0.3, 0.2])
+"""How often the states are met among near texts of matches."""
+NEAR_TEXT_BIN: Final = 7
+NEAR_STRING_LEVEL: Final = 4
+"""From here on, two values are near enough for single words to be looked at."""
+
 STRING_EDGES: Final = np.array([0.45, 0.60, 0.70, 0.78, 0.84, 0.89, 0.93, 0.965])
 NUMBER_EDGES: Final = np.array([0.25, 0.50, 0.70, 0.82, 0.92, 0.98])
 DATE_LEVELS: Final = 6
@@ -88,3 +97,14 @@ def default_weights(kind: FieldType) -> Floats:
             return np.array(_NUMBER_BITS)
         case FieldType.DATE:
             return np.array(_DATE_BITS)
+
+
+def find_near(kind: FieldType, levels: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
+    """Return which pairs of values are near enough for single words to be looked at."""
+    match kind:
+        case FieldType.TEXT:
+            return np.asarray((levels != MISSING) & (levels % TEXT_BINS >= NEAR_TEXT_BIN))
+        case FieldType.STRING:
+            return np.asarray((levels != MISSING) & (levels >= NEAR_STRING_LEVEL))
+        case _:
+            return np.zeros(len(levels), dtype=np.bool_)

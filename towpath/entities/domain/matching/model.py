@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from towpath.entities.domain.matching.keys import hash_text
-from towpath.entities.domain.matching.levels import Floats, default_weights
+from towpath.entities.domain.matching.levels import WORD_STATES, Floats, default_weights
 from towpath.entities.domain.matching.textspace import Rarity
 from towpath.entities.types import FieldType, IndexConfig
 
 DEFAULT_PRIOR_BITS = -2.0
 """Log-odds that a candidate is a match, before any training: one in five."""
+DEFAULT_LINE_BITS = 2.5025
+"""Log-odds of the default threshold of 0.85: where a calibrated model puts the line."""
 RARE_COUNT = 3
 """A value that fewer sampled entities hold is not listed in the table of common values."""
 MAX_COMMON_VALUES = 3_000
+TELLING_SHARE = 0.3
+"""A field with at least so many different values an entity tells entities apart."""
 
 
 class FieldModel(BaseModel):
@@ -26,7 +31,9 @@ class FieldModel(BaseModel):
         weight: the user's, multiplies the match weights.
         scale: learnt, multiplies the match weights: below 1 for a field that repeats what others say.
         bits: match weight of each level, log2(m / u): its probability among matches over that among other candidates.
+        word_bits: match weight of what the words say that near values do not share.
         sampled: entities with a value that the frequencies come from; 0 turns the adjustment off.
+        distinct: how many different values these entities have.
         agreement: chance that two entities hold the same value by accident.
         common: how many sampled entities hold a value, by hash of the value; rare values are left out.
         spread: typical distance between two numbers of the field; 0 when not known.
@@ -39,17 +46,39 @@ class FieldModel(BaseModel):
     weight: float = 1.0
     scale: float = 1.0
     bits: list[float]
+    word_bits: list[float] = [0.0] * WORD_STATES
     sampled: int = 0
+    distinct: int = 0
     agreement: float = 0.0
     common: dict[int, int] = {}
     spread: float = 0.0
+
+    @property
+    def is_telling(self) -> bool:
+        """Return whether the field's values tell entities apart: many of them are met once."""
+        return self.sampled > 0 and self.distinct >= TELLING_SHARE * self.sampled
 
     def frequency_adjustment(self, value: str) -> float:
         """Return how much more (or less) an agreement on this very value says than one on an average value, in bits."""
         if not self.sampled:
             return 0.0
         count = self.common.get(value_hash(value), 1.5)
-        return float(np.clip(np.log2(self.agreement * self.sampled / count), -4.0, 3.0))
+        ratio = self.agreement * self.sampled / count
+        return min(max(math.log2(ratio), -4.0), 3.0) if ratio > 0.0 else -4.0
+
+
+class InferredStructure(BaseModel):
+    """What the data say of how they are made up, where nobody has declared it.
+
+    Attributes:
+        clean_sources: sources that hold no duplicates within themselves.
+        confidence: 0..1.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    clean_sources: list[str]
+    confidence: float
 
 
 class MatchModel(BaseModel):
@@ -61,6 +90,9 @@ class MatchModel(BaseModel):
         word_rarity: packed table, see `Rarity`; empty when untrained.
         gram_rarity: packed table, see `Rarity`; empty when untrained.
         trained_on: entities of the training sample.
+        texts: values that rarity was counted over.
+        frequency_scale: how much of a value's rarity counts; less where candidates are alike because they share it.
+        inferred: what the data say of their structure; None: nothing, or it has been declared.
         margin_bits: how far below the best candidate of either side a pair may score and still be a duplicate.
     """
 
@@ -71,7 +103,10 @@ class MatchModel(BaseModel):
     word_rarity: str = ""
     gram_rarity: str = ""
     trained_on: int = 0
+    texts: int = 0
+    frequency_scale: float = 1.0
     margin_bits: float = 5.0
+    inferred: InferredStructure | None = None
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
@@ -15,6 +16,9 @@ from towpath.entities.domain.matching.raw import MAX_LEAVES, raw_text
 from towpath.entities.types import IndexConfig
 
 MAX_SOURCE_CHARS = 200
+SOURCE_NAMES = ("source", "dataset", "origin", "provider", "system")
+"""Fields that commonly name where a record comes from; looked at where no field has been declared."""
+_ID_PREFIX = re.compile(r"[A-Za-z]{1,20}(?=[-_:./#]?[0-9])")
 
 
 class NoIndexedValueError(ValueError):
@@ -41,7 +45,7 @@ class PreparedEntity(NamedTuple):
 
     Attributes:
         values: normalised value of each field, in the order of the configuration.
-        source: where the entity comes from, when the index names a source field.
+        source: where the entity comes from, declared or guessed.
         keys: sorted unique blocking keys.
     """
 
@@ -78,7 +82,7 @@ def prepare(entity: Mapping[str, object], config: IndexConfig) -> PreparedEntity
         raise NoIndexedValueError
     return PreparedEntity(
         values=tuple(values),
-        source=_source(entity, config.source_field),
+        source=_source(entity, config),
         keys=blocking_keys(values, [field.type for field in config.fields]),
     )
 
@@ -93,13 +97,21 @@ def fit_values(values: Sequence[str | None], config: IndexConfig) -> tuple[str |
     return (*values[:width], *(None,) * (width - len(values)))
 
 
-def _source(entity: Mapping[str, object], name: str | None) -> str | None:
-    if name is None:
+def _source(entity: Mapping[str, object], config: IndexConfig) -> str | None:
+    """Return where an entity comes from: by the declared field, else by a common name, else by the form of its id."""
+    if config.source_field is not None:
+        raw = entity.get(config.source_field)
+        if raw is None and "." in config.source_field:
+            raw = _at_path(entity, config.source_field)
+        return raw_text(raw).strip()[:MAX_SOURCE_CHARS] or None
+    if not config.infer_sources:
         return None
-    raw = entity.get(name)
-    if raw is None and "." in name:
-        raw = _at_path(entity, name)
-    return raw_text(raw).strip()[:MAX_SOURCE_CHARS] or None
+    compared = {field.name for field in config.fields}
+    for name in SOURCE_NAMES:
+        if name not in compared and isinstance(value := entity.get(name), str) and value.strip():
+            return value.strip()[:MAX_SOURCE_CHARS]
+    prefix = _ID_PREFIX.match(str(entity.get("id", "")))
+    return prefix[0] if prefix else None
 
 
 def _at_path(entity: Mapping[str, object], path: str) -> object:

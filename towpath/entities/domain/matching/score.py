@@ -8,13 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare_pool, pool
-from towpath.entities.domain.matching.levels import MISSING, Floats
+from towpath.entities.domain.matching.levels import Floats
 from towpath.entities.domain.matching.model import MatchModel
 from towpath.entities.domain.matching.textspace import Int64s
 
 MAX_BITS = 20.0
 """Beyond one in a million a probability says nothing more, and its log-odds lose precision."""
 
+COPY_BITS = 5.0
+"""Records that are equal in every field, and say enough, are copies, however many there are."""
 GROUP_BITS = 4.0
 """What it counts for two entities to stand in one group by way of others."""
 
@@ -60,6 +62,11 @@ def score_comparison(model: MatchModel, comparison: Comparison, extra_prior: flo
     contributions = match_weights(model, comparison)
     prior = float(np.clip(model.prior_bits + extra_prior, 1.0 - MAX_BITS, MAX_BITS - 1.0))
     total = prior + contributions.sum(axis=1)
+    lacking = np.flatnonzero(comparison.copies & (total < COPY_BITS))
+    if len(lacking):
+        # In equal parts to all fields, so that the explanation adds up.
+        contributions[lacking] += ((COPY_BITS - total[lacking]) / contributions.shape[1])[:, None]
+        total = prior + contributions.sum(axis=1)
     # What is cut off is taken from the fields in proportion, so that the explanation still adds up.
     bound = np.clip(total, -MAX_BITS, MAX_BITS)
     cut = bound != total
@@ -70,12 +77,15 @@ def score_comparison(model: MatchModel, comparison: Comparison, extra_prior: flo
 
 
 def match_weights(model: MatchModel, comparison: Comparison) -> Floats:
-    """Return pairs x fields in bits: weight x scale x (level + how common the value is + words in other fields)."""
-    bits = np.zeros(comparison.levels.shape, dtype=np.float64)
+    """Return pairs x fields in bits.
+
+    Each is weight x scale x (level + how common the value is + words not shared + words in other fields).
+    """
+    bits = np.empty(comparison.levels.shape, dtype=np.float64)
     for number, field in enumerate(model.fields):
-        levels = comparison.levels[:, number]
-        has_level = levels != MISSING
-        level_weights = model.level_weights[number][levels[has_level]]
-        bits[has_level, number] = level_weights + comparison.frequency_adjustments[has_level, number]
-        bits[:, number] = field.weight * field.scale * (bits[:, number] + comparison.cross_field_weights[:, number])
+        # What is missing, and what is not near, is marked by -1: the last entry, which weighs nothing.
+        level_bits = np.append(model.level_weights[number], 0.0)[comparison.levels[:, number]]
+        word_bits = np.append(field.word_bits, 0.0)[comparison.word_states[:, number]]
+        said = level_bits + model.frequency_scale * comparison.frequency_adjustments[:, number] + word_bits
+        bits[:, number] = field.weight * field.scale * (said + comparison.cross_field_weights[:, number])
     return bits

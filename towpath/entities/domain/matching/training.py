@@ -1,12 +1,12 @@
 """Learn a model from a sample of an index, without labels.
 
-Expectation maximisation over the comparison levels of candidate pairs, in Fellegi and Sunter's model. For each level of
-a field, `m` is the probability of the level among matches, `u` that among other pairs, and log2(m / u) is its match
-weight in bits. Three constraints keep the estimate from running away, since nobody has labelled anything:
+For each level of a field, `m` is the probability of the level among matches, `u` that among other pairs, and
+log2(m / u) is its match weight in bits. How these are learnt depends on what is known:
 
-- m and u start from the defaults by type and stay near them while there is little evidence (pseudo counts),
-- the match weight may not fall while likeness grows,
-- where sources are clean an entity has at most one partner in each, so candidates of one entity compete.
+- where sources are clean, an entity has at most one partner in each other source, and the candidates of one entity
+  compete: expectation maximisation learns both (`estimation`), and the line follows from the number of partners;
+- elsewhere only the neighbours are learnt (`neighbours`), for nothing says which candidates are matches; the line is
+  where pairs stop being better than what lies near a record anyway (`calibration`, with `latent`).
 """
 
 from __future__ import annotations
@@ -17,42 +17,28 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from towpath.entities.domain.matching.calibration import Candidates, calibrate
-from towpath.entities.domain.matching.comparison import Comparison, Values, compare_pool
-from towpath.entities.domain.matching.levels import (
-    MISSING,
-    Floats,
-    default_probabilities,
-    default_weights,
-    level_count,
-    monotonic_runs,
-)
-from towpath.entities.domain.matching.model import (
-    MAX_COMMON_VALUES,
-    RARE_COUNT,
-    FieldModel,
-    MatchModel,
-    default_model,
-    value_hash,
-)
+from towpath.entities.domain.matching.calibration import Candidates, find_line, find_linked_line
+from towpath.entities.domain.matching.comparison import Values, compare_pool
+from towpath.entities.domain.matching.estimation import Rivals, compare_random_pairs, estimate_weights
+from towpath.entities.domain.matching.frequencies import measure_frequencies
+from towpath.entities.domain.matching.latent import find_match_shares
+from towpath.entities.domain.matching.levels import Floats
+from towpath.entities.domain.matching.model import DEFAULT_LINE_BITS, MatchModel
+from towpath.entities.domain.matching.neighbours import weigh_against_neighbours
 from towpath.entities.domain.matching.score import match_weights
-from towpath.entities.domain.matching.textspace import Int64s, Rarity
-from towpath.entities.types import FieldType, IndexConfig
+from towpath.entities.domain.matching.structure import infer_structure
+from towpath.entities.domain.matching.textspace import Int64s
+from towpath.entities.types import IndexConfig
 
-ROUNDS = 15
 MIN_PAIRS = 50
-"""With fewer candidate pairs there is nothing to learn but how common words are."""
-M_PSEUDO_COUNT = 60.0
-"""The default m probabilities count as much as so many matches."""
-U_PSEUDO_COUNT = 20.0
-"""The default u probabilities count as much as so many other pairs."""
-MAX_LEVEL_BITS = 9.0
-MAX_PRIOR = 1.0
-RANDOM_PAIRS = 20_000
-MIN_AGREEMENT_BITS = 0.3
-"""Agreement keeps at least this many bits, since likeness never speaks against a match."""
-RANDOM_PAIR_WEIGHT = 0.75
-"""Weight of random pairs beside the candidates that are no matches."""
+"""With fewer candidate pairs there is nothing to learn but how common values are."""
+COLD_LINE = 6.0
+"""The evidence that makes a pair a duplicate while there are too few entities to compare it with: strong evidence."""
+COLD_PSEUDO_COUNT = 5.0
+MIN_COLD_ENTITIES = 4
+"""With fewer entities, what they share may well be that they are the same."""
+MAX_COLD_ENTITIES = 40
+"""Up to here every pair of entities is looked at, since candidates alone would be too few."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +50,8 @@ class Sample:
         values: normalised values of each entity.
         left: uid of one side of each candidate pair.
         right: uid of the other side.
-        sources: source number of each entity, when the index has a source field.
+        sources: source number of each entity, -1 for none; None: no entity has a source.
+        source_names: the sources by number.
     """
 
     uids: Int64s
@@ -72,6 +59,7 @@ class Sample:
     left: Int64s
     right: Int64s
     sources: npt.NDArray[np.int32] | None = None
+    source_names: Sequence[str] = ()
 
 
 def train(sample: Sample, config: IndexConfig) -> MatchModel:
@@ -86,14 +74,49 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
     uids = np.asarray(sample.uids)[order]
     values = [sample.values[i] for i in order.tolist()]
     left, right = _distinct_pairs(uids, sample.left, sample.right)
-    model = _measure_frequencies(config, values)
-    if len(left) < MIN_PAIRS:
-        return model
+    model = measure_frequencies(config, values)
     clean = sample.sources[order] if config.clean_sources and sample.sources is not None else None
+    if len(left) < MIN_PAIRS or len(values) <= MAX_COLD_ENTITIES:
+        return train_cold(values, config)
     comparison = compare_pool(model, values, left, right)
-    random_pairs = _compare_random_pairs(model, values, clean, len(left))
-    model = _estimate_weights(model, comparison, random_pairs, _Rivals(left, right, len(values), clean is not None))
-    return calibrate(model, match_weights(model, comparison), config, Candidates(left, right, len(values), clean))
+    random_pairs = compare_random_pairs(model, values, clean, len(left))
+    candidates = Candidates(left, right, len(values), clean)
+    if clean is not None:
+        model = estimate_weights(model, comparison, random_pairs, Rivals(left, right, len(values), compete=True))
+        line = find_linked_line(_evidence(match_weights(model, comparison)), candidates)
+    else:
+        model = weigh_against_neighbours(model, comparison, random_pairs)
+        evidence = _evidence(match_weights(model, comparison))
+        inferred = None
+        if config.infer_sources and sample.sources is not None:
+            split = candidates._replace(sources=sample.sources[order])
+            inferred = infer_structure(evidence, split, sample.source_names)
+        model = model.model_copy(update={"inferred": inferred})
+        shares = find_match_shares(model, comparison, evidence, left, right, len(values))
+        line = find_line(evidence, candidates, shares)
+    return model.model_copy(update={"prior_bits": round(DEFAULT_LINE_BITS - line, 4)})
+
+
+def _evidence(weights: Floats) -> Floats:
+    return np.asarray(weights.sum(axis=1))
+
+
+def train_cold(values: Sequence[Values], config: IndexConfig) -> MatchModel:
+    """Return the model of an index that has few entities yet: what all of them share is no evidence.
+
+    Args:
+        values: Normalised values of some of its entities; every pair of them is compared.
+        config: Its fields and their weights.
+    """
+    model = measure_frequencies(config, values)
+    positions = np.arange(min(len(values), MAX_COLD_ENTITIES))
+    left, right = (side.ravel() for side in np.meshgrid(positions, positions, indexing="ij"))
+    left, right = left[left < right], right[left < right]
+    if len(positions) < MIN_COLD_ENTITIES:
+        return model
+    comparison = compare_pool(model, values, left, right)
+    cold = weigh_against_neighbours(model, comparison, None, pseudo_count=COLD_PSEUDO_COUNT)
+    return cold.model_copy(update={"prior_bits": DEFAULT_LINE_BITS - COLD_LINE, "trained_on": 0})
 
 
 def _distinct_pairs(uids: Int64s, left: Int64s, right: Int64s) -> tuple[Int64s, Int64s]:
@@ -107,185 +130,3 @@ def _distinct_pairs(uids: Int64s, left: Int64s, right: Int64s) -> tuple[Int64s, 
     low, high = np.minimum(left_at, right_at)[is_sampled], np.maximum(left_at, right_at)[is_sampled]
     pairs = np.unique(low * len(uids) + high)
     return pairs // len(uids), pairs % len(uids)
-
-
-def _measure_frequencies(config: IndexConfig, values: Sequence[Values]) -> MatchModel:
-    """Return the default model with what the sample says of how common words and values are."""
-    base = default_model(config)
-    texts: list[str] = []
-    fields: list[FieldModel] = []
-    for number, field in enumerate(base.fields):
-        column = [value for row in values if (value := row[number]) is not None]
-        if field.type is FieldType.TEXT:
-            texts.extend(column)
-        fields.append(field.model_copy(update=_value_statistics(field.type, column)))
-    update: dict[str, object] = {"fields": fields, "trained_on": len(values)}
-    if len(texts) >= 20:
-        update["word_rarity"], update["gram_rarity"] = Rarity.of(texts).pack()
-    return base.model_copy(update=update)
-
-
-def _value_statistics(kind: FieldType, column: list[str]) -> dict[str, object]:
-    if len(column) < 20:
-        return {}
-    counts: dict[str, int] = {}
-    for value in column:
-        counts[value] = counts.get(value, 0) + 1
-    often = sorted(((-n, value_hash(v)) for v, n in counts.items() if n >= RARE_COUNT))[:MAX_COMMON_VALUES]
-    occurrences = np.fromiter(counts.values(), dtype=np.float64, count=len(counts))
-    statistics: dict[str, object] = {
-        "sampled": len(column),
-        # Chance that two entities agree: an average over values; a value met once counts as half a twin.
-        "agreement": float(
-            (occurrences * np.maximum(occurrences - 1.0, 0.5)).sum() / (len(column) * max(len(column) - 1.0, 1.0))
-        ),
-        "common": {hashed: -negative for negative, hashed in often},
-    }
-    if kind is FieldType.NUMBER:
-        low, high = np.percentile(np.array([float(value) for value in column]), [10, 90])
-        statistics["spread"] = float(high - low) / 2.0
-    return statistics
-
-
-def _estimate_weights(
-    model: MatchModel, comparison: Comparison, random_pairs: Comparison, rivals: _Rivals
-) -> MatchModel:
-    """Estimate the match weight of each level by expectation maximisation, half way between data and defaults.
-
-    The prior stays where it is, since a free one runs away where matches are few; only where candidates are mostly
-    matches, in a list full of copies, does it rise with their share.
-
-    Args:
-        model: The default model, which knows how common values are.
-        comparison: The candidate pairs.
-        random_pairs: Pairs that are no candidates.
-        rivals: Which candidates compete.
-    """
-    levels, has_level = comparison.levels, comparison.levels != MISSING
-    defaults = [default_probabilities(field.type) for field in model.fields]
-    random_counts = [
-        np.bincount(
-            random_pairs.levels[random_pairs.levels[:, number] != MISSING, number], minlength=level_count(field.type)
-        )
-        for number, field in enumerate(model.fields)
-    ]
-    bounded = [
-        _bound_default_weights(field.type, counts) for field, counts in zip(model.fields, random_counts, strict=True)
-    ]
-    weights = [default.copy() for default in bounded]
-    # What no round changes: how common the shared values are, and words that stand in different fields.
-    fixed = (comparison.frequency_adjustments + comparison.cross_field_weights).sum(axis=1)
-    match_probabilities = np.zeros(len(levels))
-    for _ in range(ROUNDS):
-        # Expectation: how probably each pair is a match under the present weights.
-        total = model.prior_bits + fixed
-        for number, field_weights in enumerate(weights):
-            rows = has_level[:, number]
-            total[rows] += field_weights[levels[rows, number]]
-        match_probabilities = rivals.match_probabilities(total)
-        # Maximisation: m and u of each level, counted over the pairs as parts of matches and of others.
-        largest_change = 0.0
-        for number, field in enumerate(model.fields):
-            rows = has_level[:, number]
-            size = len(weights[number])
-            m = np.bincount(levels[rows, number], weights=match_probabilities[rows], minlength=size)
-            u = np.bincount(levels[rows, number], weights=1.0 - match_probabilities[rows], minlength=size)
-            if random_counts[number].sum():
-                # Random pairs are surely no matches; they keep a list full of copies from looking ordinary.
-                u = u + random_counts[number] * (RANDOM_PAIR_WEIGHT * rows.sum() / random_counts[number].sum())
-            m = (m + M_PSEUDO_COUNT * defaults[number][0]) / (m.sum() + M_PSEUDO_COUNT)
-            u = (u + U_PSEUDO_COUNT * defaults[number][1]) / (u.sum() + U_PSEUDO_COUNT)
-            estimated = np.clip(np.log2(m / u), -MAX_LEVEL_BITS, MAX_LEVEL_BITS)
-            monotonic = _make_monotonic(estimated, m + u, field.type)
-            # The mean with the defaults may fall somewhere again.
-            averaged = _make_monotonic((monotonic + bounded[number]) / 2.0, m + u, field.type)
-            largest_change = max(largest_change, float(np.abs(averaged - weights[number]).max()))
-            weights[number] = averaged
-        if largest_change < 0.01:
-            break
-    fields = [
-        field.model_copy(update={"bits": [round(float(weight), 4) for weight in field_weights]})
-        for field, field_weights in zip(model.fields, weights, strict=True)
-    ]
-    share = float(match_probabilities.mean())
-    prior = max(model.prior_bits, min(float(np.log2(max(share, 1e-6) / max(1.0 - share, 1e-6))), MAX_PRIOR))
-    return model.model_copy(update={"fields": fields, "prior_bits": prior})
-
-
-def _bound_default_weights(kind: FieldType, random_counts: Int64s) -> Floats:
-    """Return the default match weights, none above what the level's frequency among random pairs allows.
-
-    In a field of few values, as a venue or a city, agreement is cheap, whatever its type is usually worth.
-
-    Args:
-        kind: The field's type.
-        random_counts: How many random pairs are on each level.
-    """
-    weights = default_weights(kind)
-    pairs = int(random_counts.sum())
-    if pairs < MIN_PAIRS:
-        return weights
-    m_probabilities, _ = default_probabilities(kind)
-    for run in monotonic_runs(kind):
-        # Of this level or a higher one of the run: for matches by default, for random pairs as counted. One pair more
-        # keeps a level that no random pair has reached finite.
-        m_at_least = np.cumsum(m_probabilities[run][::-1])[::-1] / m_probabilities[run].sum()
-        u_at_least = (np.cumsum(random_counts[run][::-1])[::-1] + 1.0) / pairs
-        weights[run] = np.minimum(weights[run], np.maximum(np.log2(m_at_least / u_at_least), MIN_AGREEMENT_BITS))
-    return weights
-
-
-@dataclass(frozen=True)
-class _Rivals:
-    """Candidate pairs as positions of entities, and whether the candidates of one entity compete."""
-
-    left: Int64s
-    right: Int64s
-    entities: int
-    compete: bool
-
-    def match_probabilities(self, total: Floats) -> Floats:
-        """Return the probability that each pair is a match, from its log-odds in bits."""
-        odds = np.exp2(np.clip(total, -40.0, 40.0))
-        if not self.compete:
-            return np.asarray(odds / (1.0 + odds))
-        # One of an entity's candidates is its partner, or none is: the odds of all of them share one whole.
-        sums = np.bincount(self.left, weights=odds, minlength=self.entities)
-        sums = sums + np.bincount(self.right, weights=odds, minlength=self.entities)
-        return np.asarray(odds / (1.0 + np.maximum(sums[self.left] + sums[self.right] - odds, odds)))
-
-
-def _compare_random_pairs(
-    model: MatchModel, values: Sequence[Values], sources: npt.NDArray[np.int32] | None, pairs: int
-) -> Comparison:
-    """Compare random pairs: with clean sources, across sources only, as the candidates are."""
-    positions = np.random.default_rng(0).integers(0, len(values), (2, min(pairs, RANDOM_PAIRS)))
-    is_fair = positions[0] != positions[1]
-    # Identical entities are no accident: in a list full of copies they would make agreement look cheap.
-    is_fair &= np.array([values[i] != values[j] for i, j in positions.T.tolist()], dtype=bool)
-    if sources is not None:
-        is_fair &= sources[positions[0]] != sources[positions[1]]
-    return compare_pool(model, values, positions[0][is_fair], positions[1][is_fair])
-
-
-def _make_monotonic(weights: Floats, counts: Floats, kind: FieldType) -> Floats:
-    """Pool neighbouring levels until the weight nowhere falls while likeness grows (pool adjacent violators).
-
-    Args:
-        weights: The match weight of each level.
-        counts: How much each level counts in a mean.
-        kind: The field's type, which says along which levels likeness grows.
-    """
-    monotonic = weights.copy()
-    for run in monotonic_runs(kind):
-        # Blocks of levels that share a weight: the weight, how much it counts, how many levels.
-        blocks: list[tuple[float, float, int]] = []
-        for weight, count in zip(weights[run].tolist(), counts[run].tolist(), strict=True):
-            blocks.append((weight, count, 1))
-            while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-                (lower, lower_count, lower_levels), (upper, upper_count, upper_levels) = blocks[-2], blocks[-1]
-                total = lower_count + upper_count
-                mean = (lower * lower_count + upper * upper_count) / total
-                blocks[-2:] = [(mean, total, lower_levels + upper_levels)]
-        monotonic[run] = np.concatenate([np.full(levels, weight) for weight, _, levels in blocks])
-    return monotonic

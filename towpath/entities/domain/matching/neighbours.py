@@ -1,0 +1,93 @@
+"""Match weights against neighbours: what a match looks like, beside what lies near a record anyway.
+
+Expectation maximisation takes siblings for matches where they are many: families at one address, variants of a product,
+firms of one building. A conflict of first names or of codes then costs nothing. So where nothing says which candidates
+are matches, the m probabilities stay what they are for the type of a field, and the u probabilities are counted over
+all candidates, as if none were a match. What near records share anyway, a street, a brand, is worth little then, and
+a conflict in a field that tells them apart keeps its weight. Fields that are one fact are not counted as many.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from towpath.entities.domain.matching.comparison import NOT_NEAR, Comparison
+from towpath.entities.domain.matching.estimation import bound_default_weights, count_levels, make_monotonic
+from towpath.entities.domain.matching.levels import (
+    MISSING,
+    WORD_SHARES,
+    WORD_STATES,
+    Floats,
+    default_probabilities,
+    default_weights,
+)
+from towpath.entities.domain.matching.model import MatchModel
+
+PSEUDO_COUNT = 20.0
+"""The default u probabilities count as much as so many pairs."""
+AGREEMENT_SHARE = 0.3
+"""Part of an agreement's weight that comes from the neighbours; the rest is that of the type, against random pairs."""
+MAX_LEVEL_BITS = 9.0
+MAX_WORD_BITS = 1.0
+MIN_WORD_BITS = -5.0
+FREQUENCY_SCALE = 0.25
+"""Near records are near because they share values, rare ones too: rarity says less of them than of random pairs."""
+
+
+def weigh_against_neighbours(
+    model: MatchModel,
+    candidates: Comparison,
+    random_pairs: Comparison | None,
+    *,
+    pseudo_count: float = PSEUDO_COUNT,
+) -> MatchModel:
+    """Return the model with match weights against neighbours; its prior is 0.
+
+    Args:
+        model: The default model, which knows how common values are.
+        candidates: The candidate pairs.
+        random_pairs: Pairs that are no candidates; None: the candidates are all the pairs that there are.
+        pseudo_count: The default u probabilities count as much as so many pairs.
+    """
+    fields = []
+    for number, field in enumerate(model.fields):
+        m, u_default = default_probabilities(field.type)
+        levels = candidates.levels[:, number]
+        counts = count_levels(levels, field.type)
+        u = (counts + pseudo_count * u_default) / (counts.sum() + pseudo_count)
+        weight_of_levels = counts + pseudo_count * u_default + 1e-6
+        against_neighbours = np.clip(np.log2(m / u), -MAX_LEVEL_BITS, MAX_LEVEL_BITS)
+        against_neighbours = make_monotonic(against_neighbours, weight_of_levels, field.type)
+        default = default_weights(field.type)
+        if random_pairs is None:
+            usual = np.minimum(default, np.maximum(against_neighbours, 0.0))
+        else:
+            usual = bound_default_weights(field.type, count_levels(random_pairs.levels[:, number], field.type))
+        mixed = AGREEMENT_SHARE * against_neighbours + (1.0 - AGREEMENT_SHARE) * usual
+        # An agreement never speaks against a match, and a conflict weighs as much as either says.
+        bits = np.where(default > 0.0, np.maximum(mixed, 0.0), np.minimum(usual, against_neighbours))
+        bits = make_monotonic(bits, weight_of_levels, field.type)
+        word_bits = _weigh_words(candidates, number)
+        if random_pairs is None:
+            # Of a few pairs that are all there are, that near texts share their words says nothing.
+            word_bits = word_bits - min(word_bits[0], 0.0)
+        fields.append(
+            field.model_copy(
+                update={
+                    "bits": [round(float(weight), 4) for weight in bits],
+                    "word_bits": [round(float(bit), 4) for bit in word_bits],
+                }
+            )
+        )
+    return model.model_copy(update={"fields": fields, "prior_bits": 0.0, "frequency_scale": FREQUENCY_SCALE})
+
+
+def _weigh_words(candidates: Comparison, number: int) -> Floats:
+    states = candidates.word_states[:, number]
+    states = states[(states != NOT_NEAR) & (candidates.levels[:, number] != MISSING)]
+    if not len(states):
+        return np.zeros(WORD_STATES)
+    u = np.bincount(states, minlength=WORD_STATES) + PSEUDO_COUNT * WORD_SHARES
+    bits = np.clip(np.log2(WORD_SHARES / (u / u.sum())), MIN_WORD_BITS, MAX_WORD_BITS)
+    # One word more apart never speaks for a match.
+    return np.asarray(np.minimum.accumulate(bits))
