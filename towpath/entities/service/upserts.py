@@ -103,7 +103,7 @@ class UpsertService:
             try:
                 return await self._database.repeatable(write)
             except Exception as error:
-                if not is_away(error):
+                if not is_away(getattr(error, "orig", error)):
                     raise
                 # It is the database that is at fault: each one alone would only wait for it again.
                 return [error] * len(upserts)
