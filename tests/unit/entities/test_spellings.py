@@ -21,6 +21,7 @@ from towpath.entities.domain.matching.normalise import (
 )
 from towpath.entities.domain.matching.numbers import is_same_number
 from towpath.entities.domain.matching.phones import is_same_phone, join_digits
+from towpath.entities.domain.matching.scripts import latin_view
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,26 @@ def test_names_without_spaces_share_characters_and_keys(one: str, other: str) ->
 
     assert min(map(len, (first, second))) - len(first & second) <= 1
     assert len(keys[0] & keys[1]) >= 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "view"),
+    [
+        ("Ольга Иванова", "Olga Ivanova", "olga ivanova"), ("小明", "Xiaoming", "xiaoming"), ("서울", "Seoul", "seoul"),
+        ("李小明", "Li Xiaoming", "lixiaoming"), ("廣州華麗傳媒", "广州华丽传媒", "guangzhouhualichuanmei"),
+        ("Γιώργος", "Giorgos", "giorgos"), ("Щербаков", "Shcherbakov", "shcherbakov"), ("さくら", "Sakura", "sakura"),
+    ],
+)  # fmt: skip
+def test_other_scripts_share_keys_with_latin_letters(one: str, other: str, view: str) -> None:
+    config = index(name="text", city="string")
+    keys = [set(prepare({"name": name}, config).keys.tolist()) for name in (one, other)]
+
+    assert latin_view(normalise_text(one) or "") == view
+    assert keys[0] & keys[1]
+
+
+def test_what_is_in_latin_letters_has_no_other_view() -> None:
+    assert latin_view("olga") is None
 
 
 def test_a_legal_form_alone_is_no_key() -> None:
