@@ -47,9 +47,10 @@ class Quality:
         every = 2 * self.hits + self.wrong + self.missed
         return 2 * self.hits / every if every else 1.0
 
-    def figures(self) -> dict[str, float]:
-        """Return precision, recall and F1 for a line of JSON."""
-        return {"precision": round(self.precision, 4), "recall": round(self.recall, 4), "f1": round(self.f1, 4)}
+    def figures(self) -> dict[str, float | None]:
+        """Return precision, recall and F1 for a line of JSON; who called nothing has no precision to show."""
+        precision = round(self.precision, 4) if self.hits + self.wrong else None
+        return {"precision": precision, "recall": round(self.recall, 4), "f1": round(self.f1, 4)}
 
 
 def quality(called: Iterable[Pair], data: DataSet) -> Quality:

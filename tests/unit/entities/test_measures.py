@@ -28,7 +28,7 @@ def test_calling_nothing_on_a_list_without_duplicates_is_right() -> None:
 
 
 def test_nothing_called_where_something_is_true_is_no_success() -> None:
-    assert measures.quality([], DATA).f1 == 0
+    assert measures.quality([], DATA).figures() == {"precision": None, "recall": 0.0, "f1": 0.0}
 
 
 def test_pairs_across_sources() -> None:
