@@ -10,10 +10,12 @@ import numpy.typing as npt
 from rapidfuzz import distance, process
 
 from towpath.entities.domain.matching.cross_field import cross_field_weights
+from towpath.entities.domain.matching.fields import Column, raise_moved
 from towpath.entities.domain.matching.levels import MISSING, NUMBER_EDGES, STRING_EDGES
 from towpath.entities.domain.matching.model import FieldModel, MatchModel
 from towpath.entities.domain.matching.textlevels import cut, text_levels
 from towpath.entities.domain.matching.textspace import Floats, Int64s, Rarity
+from towpath.entities.domain.matching.views import compare_spellings, find_misread_thousands
 from towpath.entities.types import FieldType
 
 Values = Sequence[str | None]
@@ -67,8 +69,10 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
     levels = np.full((len(left), len(model.fields)), MISSING, dtype=np.int16)
     frequency_adjustments = np.zeros((len(left), len(model.fields)), dtype=np.float64)
     has_value = np.zeros((len(records), len(model.fields)), dtype=bool)
+    columns: list[Column] = []
     for number, field in enumerate(model.fields):
         codes, distinct = _codes([values[number] for values in records])
+        columns.append(Column(number, field.type, codes, distinct))
         has_value[:, number] = codes >= 0
         left_codes, right_codes = codes[left], codes[right]
         present = (left_codes >= 0) & (right_codes >= 0)
@@ -86,6 +90,7 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
         pairs, pair_of_row = np.unique(low * len(distinct) + high, return_inverse=True)
         low, high = pairs // len(distinct), pairs % len(distinct)
         levels[at, number] = _levels(field, model.rarity, distinct, low, high)[pair_of_row]
+    raise_moved(levels, columns, left, right)
     return Comparison(levels, frequency_adjustments, cross_field_weights(model, records, has_value, left, right))
 
 
@@ -142,7 +147,7 @@ def _string_likeness(values: list[str], left: Int64s, right: Int64s) -> Floats:
         ]
         same_words = _pairwise(distance.Indel.normalized_similarity, turned, first[at], second[at])
         likeness[at] = np.maximum(likeness[at], same_words * 0.98)
-    return likeness
+    return np.maximum(likeness, compare_spellings(values, first, second))
 
 
 def _pairwise(scorer: Callable[..., float], values: list[str], left: Int64s, right: Int64s) -> Floats:
@@ -167,7 +172,7 @@ def _number_levels(values: list[str], left: Int64s, right: Int64s, spread: float
         scale = np.minimum(scale, 4.0 * spread)
     likeness = 1.0 - np.minimum(apart / np.maximum(scale, 1e-12), 1.0)
     levels = cut(likeness, NUMBER_EDGES)
-    levels[apart == 0] = len(NUMBER_EDGES) + 1
+    levels[(apart == 0) | find_misread_thousands(left_numbers, right_numbers)] = len(NUMBER_EDGES) + 1
     return levels.astype(np.int16)
 
 
