@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from binascii import crc32
 from collections.abc import Sequence
-from itertools import combinations, permutations
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,14 @@ class Column(NamedTuple):
     values: Sequence[str]
 
 
+class _Sides(NamedTuple):
+    """What the pairs have in one field: numbers of values over all fields, -1 for none, on either side."""
+
+    column: Column
+    left: Int64s
+    right: Int64s
+
+
 def raise_moved(levels: Int16s, columns: Sequence[Column], left: Int64s, right: Int64s) -> None:
     """Raise the levels of pairs whose values are equal but for the fields they stand in, in place.
 
@@ -41,18 +49,34 @@ def raise_moved(levels: Int16s, columns: Sequence[Column], left: Int64s, right: 
         right: As `left`.
     """
     wordy = [column for column in columns if column.type in NEARLY_EQUAL][:MAX_FIELDS]
-    numbers: dict[str, int] = {}
     # Numbered over all fields, so that values of two fields can be told to be equal.
-    numbered = {column.number: _number(column, numbers) for column in wordy}
-    for one, other in combinations(wordy, 2):
-        first, second = numbered[one.number], numbered[other.number]
-        swapped = (first[left] == second[right]) & (second[left] == first[right]) & (first[left] != second[left])
-        rows = np.flatnonzero(swapped & (first[left] >= 0) & (second[left] >= 0))
-        _raise(levels, rows, one)
-        _raise(levels, rows, other)
-    for whole, rest in permutations(wordy, 2):
-        for one_side, other_side in ((left, right), (right, left)):
-            _raise(levels, _find_joined(whole, rest, one_side, other_side), whole)
+    numbers: dict[str, int] = {}
+    sides: list[_Sides] = []
+    for column in wordy:
+        numbered = _number(column, numbers)
+        sides.append(_Sides(column, numbered[left], numbered[right]))
+    for one, other in combinations(sides, 2):
+        crossed = np.flatnonzero((one.left == other.right) & (one.left >= 0))
+        swapped = (other.left[crossed] == one.right[crossed]) & (other.left[crossed] >= 0)
+        rows = crossed[swapped & (one.left[crossed] != other.left[crossed])]
+        if len(rows):
+            _raise(levels, rows, one.column)
+            _raise(levels, rows, other.column)
+    texts = list(numbers)
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    for rest in sides:
+        for lacks, has in (("left", "right"), ("right", "left")):
+            lacking = np.flatnonzero((getattr(rest, lacks) < 0) & (getattr(rest, has) >= 0))
+            if len(lacking):
+                for whole in sides:
+                    in_one, in_two = getattr(whole, lacks)[lacking], getattr(whole, has)[lacking]
+                    added = getattr(rest, has)[lacking]
+                    # One space stands between the two: of most pairs the lengths already say no.
+                    at = np.flatnonzero(
+                        (in_one >= 0) & (in_two >= 0) & (lengths[in_one] == lengths[in_two] + lengths[added] + 1)
+                    )
+                    together = _sum_words(texts, in_two[at]) + _sum_words(texts, added[at])
+                    _raise(levels, lacking[at[_sum_words(texts, in_one[at]) == together]], whole.column)
 
 
 def _number(column: Column, numbers: dict[str, int]) -> Int64s:
@@ -64,27 +88,11 @@ def _raise(levels: Int16s, rows: Int64s, column: Column) -> None:
     levels[rows, column.number] = np.maximum(levels[rows, column.number], NEARLY_EQUAL[column.type])
 
 
-def _find_joined(whole: Column, rest: Column, joined: Int64s, parted: Int64s) -> Int64s:
-    """Return the pairs of which one side has in a single field the words that the other side has in two."""
-    has_space = np.array([*(" " in value for value in whole.values), False], dtype=np.bool_)
-    rows = np.flatnonzero(
-        has_space[whole.codes[joined]]
-        & (rest.codes[joined] < 0)
-        & (whole.codes[parted] >= 0)
-        & (rest.codes[parted] >= 0)
-    )
-    if not len(rows):
-        return rows
-    in_one = _sum_words(whole, whole.codes[joined[rows]])
-    in_two = _sum_words(whole, whole.codes[parted[rows]]) + _sum_words(rest, rest.codes[parted[rows]])
-    return np.asarray(rows[in_one == in_two], dtype=np.int64)
-
-
-def _sum_words(column: Column, codes: Int64s) -> Int64s:
-    """Return a number for the words of each value, whatever their order: that of two values is the sum of theirs."""
-    distinct, places = np.unique(codes, return_inverse=True)
+def _sum_words(texts: Sequence[str], numbers: Int64s) -> Int64s:
+    """Return a number for the words of each text, whatever their order: that of two texts is the sum of theirs."""
+    distinct, places = np.unique(numbers, return_inverse=True)
     sums = [
-        sum(crc32(word.encode("utf-8", "surrogatepass")) + (1 << 32) for word in column.values[code].split(" "))
-        for code in distinct.tolist()
+        sum(crc32(word.encode("utf-8", "surrogatepass")) + (1 << 32) for word in texts[number].split(" "))
+        for number in distinct.tolist()
     ]
     return np.array(sums, dtype=np.int64)[places]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from rapidfuzz.distance import JaroWinkler
 
-from towpath.entities.domain.matching.phones import MAX_CODE_DIGITS, is_phone, is_same_phone
+from towpath.entities.domain.matching.phones import MAX_CODE_DIGITS, MIN_DIGITS, is_same_phone
 from towpath.entities.domain.matching.scripts import latin_view
 
 Floats = npt.NDArray[np.float64]
@@ -26,9 +26,9 @@ def latin_views(values: Sequence[str], left: Int64s, right: Int64s) -> tuple[Int
         left: Positions in `values`, one a pair.
         right: As `left`.
     """
-    has_view = np.array([not value.isascii() for value in values], dtype=np.bool_)
-    if not has_view.any():
+    if all(map(str.isascii, values)):
         return np.empty(0, dtype=np.int64), []
+    has_view = np.array([not value.isascii() for value in values], dtype=np.bool_)
     return np.flatnonzero(has_view[left] | has_view[right]), [latin_view(value) or value for value in values]
 
 
@@ -40,10 +40,12 @@ def compare_spellings(values: Sequence[str], left: Int64s, right: Int64s) -> Flo
     joined = [view.replace(" ", "") for view in views]
     for place in at.tolist():
         likeness[place] = JaroWinkler.similarity(joined[int(left[place])], joined[int(right[place])])
-    phones = np.array([len(value) if is_phone(value) else 0 for value in values], dtype=np.int64)
-    apart = np.abs(phones[left] - phones[right])
-    for place in np.flatnonzero((phones[left] > 0) & (phones[right] > 0) & (apart > 0) & (apart <= MAX_CODE_DIGITS)):
-        likeness[place] = float(is_same_phone(values[int(left[place])], values[int(right[place])]))
+    digits = np.fromiter((len(value) if value.isdigit() else 0 for value in values), dtype=np.int64, count=len(values))
+    if digits.max(initial=0) > MIN_DIGITS:
+        apart = np.abs(digits[left] - digits[right])
+        shorter = np.minimum(digits[left], digits[right])
+        for place in np.flatnonzero((shorter >= MIN_DIGITS) & (apart > 0) & (apart <= MAX_CODE_DIGITS)).tolist():
+            likeness[place] = float(is_same_phone(values[int(left[place])], values[int(right[place])]))
     return likeness * OTHER_SPELLING
 
 
