@@ -213,7 +213,7 @@ def test_names_the_other_way_round_and_in_one_field_agree(kind: str) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "state"),
     [
-        ("acme tools ltd", "acme tools llc", WORDS_ALIKE), ("东 方 有限公司", "东 方 股份有限公司", WORDS_ALIKE),
+        ("东 方 有限公司", "东 方 股份有限公司", WORDS_ALIKE),
         ("ольга иванова", "olga ivanova", WORDS_ALIKE), ("廣 州 華 麗", "广 州 华 丽", WORDS_ALIKE),
         ("acme tools red", "acme tools blue", WORDS_CONFLICT), ("东 方 科 技", "北 方 科 技", WORDS_CONFLICT),
     ],

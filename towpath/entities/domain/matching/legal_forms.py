@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS
-
 _SHORT = {
     "limited": "ltd", "incorporated": "inc", "corporation": "corp", "company": "co", "proprietary": "pty",
     "aktiengesellschaft": "ag", "kommanditgesellschaft": "kg", "aktiebolag": "ab", "osakeyhtio": "oy",
@@ -14,13 +12,6 @@ _DOTTED = (
     "gmbh", "ag", "kg", "ohg", "ug", "ltd", "llc", "llp", "lp", "plc", "inc", "co", "corp", "spa", "srl", "sa", "sarl",
     "sas", "sca", "snc", "sl", "slu", "bv", "nv", "ab", "as", "oy", "kk", "sro", "doo", "dd", "lda", "eirl", "sc", "pt",
 )  # fmt: skip
-LEGAL_FORMS = frozenset(
-    {
-        "gmbh", "ag", "kg", "ohg", "ug", "ltd", "llc", "llp", "plc", "inc", "corp", "srl", "sarl", "sas", "bv", "nv",
-        "oy", "sro", "doo", "lda", "ooo", "oao", "zao", "pty", "pte", "spzoo", "kk",
-    }
-) | CJK_LEGAL_FORMS  # fmt: skip
-"""Words that are hardly anything else: two firms of one name are not told apart by them."""
 _TAIL_CHARS = 16
 _DOTTED_TAIL = re.compile(
     r"(?<![a-z0-9.])(?:" + "|".join(r"\.\s?".join(form) for form in sorted(_DOTTED, key=len, reverse=True)) + r")\.?$"

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from rapidfuzz.distance import OSA
 
-from towpath.entities.domain.matching.legal_forms import LEGAL_FORMS
 from towpath.entities.domain.matching.levels import WORDS_ALIKE, WORDS_CONFLICT, WORDS_EXTRA
+from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS
 from towpath.entities.domain.matching.textspace import Int64s, Rarity
 from towpath.entities.domain.matching.views import put_in_one_script
 
@@ -43,7 +43,8 @@ def find_established(rarity: Rarity, words: Sequence[str], texts: int) -> set[st
 def compare_words(rarity: Rarity, texts: int, values: Sequence[str], left: Int64s, right: Int64s) -> Int8s:
     """Return, for each pair of near values given by their positions, one of the `WORDS_` states.
 
-    Words with digits are left out, since sizes and codes have states of their own, and so are legal forms.
+    Words with digits are left out, since sizes and codes have states of their own, and so are legal forms
+    in Chinese, Japanese and Korean, of which one holds the other.
     """
     states = np.full(len(left), WORDS_ALIKE, dtype=np.int8)
     differing = np.flatnonzero(left != right)
@@ -60,8 +61,8 @@ def compare_words(rarity: Rarity, texts: int, values: Sequence[str], left: Int64
             )
         if one == other:
             continue
-        here = sorted(word for word in one - other - LEGAL_FORMS if word.isalpha())
-        there = sorted(word for word in other - one - LEGAL_FORMS if word.isalpha())
+        here = sorted(word for word in one - other - CJK_LEGAL_FORMS if word.isalpha())
+        there = sorted(word for word in other - one - CJK_LEGAL_FORMS if word.isalpha())
         if here and there and max(len(here), len(there)) <= MAX_LEFT_OVER:
             here, there = _strike_out_spellings(here, there)
         sides = sum(any(word in established for word in side) for side in (here, there))
