@@ -94,6 +94,7 @@ async def score_candidates(
     candidates: Candidates,
     *,
     in_one_group: bool = False,
+    keep_all: bool = False,
 ) -> ScoredPairs:
     """Compare and score candidate pairs, each once, and keep those that the index lists.
 
@@ -104,19 +105,28 @@ async def score_candidates(
         queries: Who asked; what is known of them is not read again. None: nothing is known.
         candidates: The pairs.
         in_one_group: The pairs stand in one group already: a prior of their own, and the higher threshold.
+        keep_all: Whether to keep those as well that the index would not list, also of one clean source.
     """
     uids = np.unique(np.concatenate([candidates.query, candidates.candidate]))
     known = queries if queries is not None else StoredEntities.of([])
     missing = np.setdiff1d(uids, known.uids, assume_unique=True)
     stored = known.with_others(await read_stored(connection, index, missing, with_keys=False))
-    return await asyncio.to_thread(_score, index, model, stored, candidates, in_one_group=in_one_group)
+    return await asyncio.to_thread(
+        _score, index, model, stored, candidates, in_one_group=in_one_group, keep_all=keep_all
+    )
 
 
 def _score(
-    index: Index, model: MatchModel, stored: StoredEntities, candidates: Candidates, *, in_one_group: bool
+    index: Index,
+    model: MatchModel,
+    stored: StoredEntities,
+    candidates: Candidates,
+    *,
+    in_one_group: bool,
+    keep_all: bool,
 ) -> ScoredPairs:
     places = _distinct_pairs(stored.uids, candidates)
-    if index.has_clean_sources:
+    if index.has_clean_sources and not keep_all:
         sources = np.array([source or "" for source in stored.sources], dtype=object)[places]
         places = places[(sources[:, 0] != sources[:, 1]) | (sources[:, 0] == "")]
     pairs = stored.uids[places]
@@ -127,6 +137,7 @@ def _score(
     similarity = similarity_of(bits)
     config = index.config
     keep = similarity >= (config.duplicate_threshold if in_one_group else config.candidate_threshold)
+    keep |= keep_all
     return ScoredPairs(left=pairs[keep, 0], right=pairs[keep, 1], similarity=similarity[keep], bits=bits[keep])
 
 

@@ -62,7 +62,7 @@ async def write_pairs(
                         %(duplicate)s::bool[]) u
             ON CONFLICT (index_no, left_uid, right_uid) DO UPDATE
             SET similarity = excluded.similarity, bits = excluded.bits, duplicate = excluded.duplicate,
-                model_version = excluded.model_version, closed = excluded.closed
+                model_version = excluded.model_version, closed = excluded.closed, basis = NULL
             WHERE entity_pairs.model_version <> excluded.model_version
                OR entity_pairs.similarity <> excluded.similarity OR entity_pairs.closed <> excluded.closed
             RETURNING left_uid, right_uid
@@ -110,18 +110,6 @@ class PairGraph:
     duplicate: Flags
     uids: Int64s
     sources: tuple[str | None, ...]
-
-
-async def take_dirty(connection: Connection, index_no: int, uids: Sequence[int] | None = None) -> list[int]:
-    """Take the marks of a generation, or of some of its entities; a roll-back puts them back."""
-    cursor = await connection.execute(
-        """
-        DELETE FROM entity_dirty WHERE index_no = %(index)s AND (%(all)s OR uid = ANY(%(uids)s::bigint[]))
-        RETURNING uid
-        """,
-        {"index": index_no, "all": uids is None, "uids": list(uids or ())},
-    )
-    return [row[0] for row in await cursor.fetchall()]
 
 
 async def read_components(connection: Connection, index_no: int, seeds: Sequence[int]) -> PairGraph:
@@ -208,18 +196,6 @@ async def save_verdicts(connection: Connection, index_no: int, graph: PairGraph,
     return int(differs.sum())
 
 
-async def save_groups(connection: Connection, index_no: int, uids: Int64s, groups: Int64s) -> None:
-    """Write the group of each entity: the lowest uid in it, or 0 for an entity that stands alone."""
-    await connection.execute(
-        """
-        UPDATE entities e SET group_uid = nullif(u.group_uid, 0)
-        FROM unnest(%b::bigint[], %b::bigint[]) AS u(uid, group_uid)
-        WHERE e.index_no = %s AND e.uid = u.uid AND e.group_uid IS DISTINCT FROM nullif(u.group_uid, 0)
-        """,
-        (uids.tolist(), groups.tolist(), index_no),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class PartnerRow:
     """One candidate of one entity, as stored."""
@@ -230,16 +206,29 @@ class PartnerRow:
     similarity: float
     duplicate: bool
     bits: bytes
+    basis: str | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PairRow:
+    """One pair with the ids of both sides, as stored."""
+
+    left_id: str
+    right_id: str
+    similarity: float
+    duplicate: bool
+    bits: bytes
+    basis: str | None
 
 
 # Two ways into the pairs of an entity. `OFFSET 0` keeps the planner from looking for them by their order of
 # similarity, and a lookup by `CROSS JOIN LATERAL ... OFFSET 0` runs once for each row before it: whatever the planner
 # believes of an index, it cannot turn these around.
 _BOTH_WAYS = """
-    SELECT right_uid AS uid, similarity, duplicate, bits FROM entity_pairs
+    SELECT right_uid AS uid, similarity, duplicate, bits, basis FROM entity_pairs
     WHERE index_no = %(index)s AND left_uid = {uid}
     UNION ALL
-    SELECT left_uid, similarity, duplicate, bits FROM entity_pairs
+    SELECT left_uid, similarity, duplicate, bits, basis FROM entity_pairs
     WHERE index_no = %(index)s AND right_uid = {uid}
     OFFSET 0
 """
@@ -261,7 +250,7 @@ async def read_partners(
                 SELECT * FROM ({_BOTH_WAYS.format(uid="q.uid")}) b ORDER BY similarity DESC, uid LIMIT %(limit)s
             ) p
         )
-        SELECT p.asked, p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits
+        SELECT p.asked, p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits, p.basis
         FROM best p {_NAMED.format(uid="p.uid", name="e")}
         ORDER BY p.asked, p.similarity DESC, p.uid
         """,
@@ -296,7 +285,7 @@ async def page_partners(
     cursor = await connection.execute(
         f"""
         {listed}
-        SELECT p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits
+        SELECT p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits, p.basis
         FROM listed p {_NAMED.format(uid="p.uid", name="e")}
         ORDER BY p.similarity DESC, e.id_json LIMIT %(limit)s OFFSET %(offset)s
         """,
@@ -309,55 +298,25 @@ async def page_partners(
 
 async def page_pairs(
     connection: Connection, index_no: int, *, minimum: float, duplicates_only: bool, limit: int, offset: int
-) -> tuple[list[tuple[str, str, float, bool, bytes]], int]:
-    """Return a page of all pairs, best first, ties by ids: `(left id, right id, similarity, duplicate, bits)`."""
+) -> tuple[list[PairRow], int]:
+    """Return a page of all pairs, best first, ties by ids, and how many there are."""
     arguments: dict[str, Any] = {"index": index_no, "minimum": minimum, "only": duplicates_only}
     where = "index_no = %(index)s AND similarity >= %(minimum)s AND (duplicate OR NOT %(only)s)"
     total = await _fetch_count(connection, f"SELECT count(*) FROM entity_pairs WHERE {where}", arguments)
     cursor = await connection.execute(
         f"""
         WITH best AS MATERIALIZED (
-            SELECT left_uid, right_uid, similarity, duplicate, bits FROM entity_pairs WHERE {where}
+            SELECT left_uid, right_uid, similarity, duplicate, bits, basis FROM entity_pairs WHERE {where}
             ORDER BY similarity DESC FETCH FIRST (%(limit)s::bigint + %(offset)s::bigint) ROWS WITH TIES
         )
-        SELECT l.id_json, r.id_json, p.similarity, p.duplicate, p.bits FROM best p
+        SELECT l.id_json, r.id_json, p.similarity, p.duplicate, p.bits, p.basis FROM best p
         {_NAMED.format(uid="p.left_uid", name="l")} {_NAMED.format(uid="p.right_uid", name="r")}
         ORDER BY p.similarity DESC, l.id_json, r.id_json LIMIT %(limit)s OFFSET %(offset)s
         """,
         {**arguments, "limit": limit, "offset": offset},
         binary=True,
     )
-    rows = await cursor.fetchall()
-    return rows, total
-
-
-async def page_groups(
-    connection: Connection, index_no: int, *, limit: int, offset: int, group_uid: int | None = None
-) -> tuple[list[tuple[int, list[str]]], int]:
-    """Return a page of groups, largest first, and how many there are: `(group uid, ids as JSON)`."""
-    arguments = {"index": index_no, "group": group_uid, "limit": limit, "offset": offset}
-    where = "index_no = %(index)s AND group_uid IS NOT NULL"
-    if group_uid is not None:
-        where = "index_no = %(index)s AND group_uid = %(group)s"
-    total = await _fetch_count(connection, f"SELECT count(DISTINCT group_uid) FROM entities WHERE {where}", arguments)
-    cursor = await connection.execute(
-        f"""
-        SELECT group_uid, array_agg(id_json ORDER BY uid) FROM entities WHERE {where}
-        GROUP BY group_uid ORDER BY count(*) DESC, group_uid LIMIT %(limit)s OFFSET %(offset)s
-        """,
-        arguments,
-    )
-    rows = await cursor.fetchall()
-    return rows, total
-
-
-async def group_of(connection: Connection, index_no: int, uid: int) -> int | None:
-    """Return the group of an entity; None when it stands alone."""
-    cursor = await connection.execute(
-        "SELECT group_uid FROM entities WHERE index_no = %s AND uid = %s", (index_no, uid)
-    )
-    row = await cursor.fetchone()
-    return row[0] if row else None
+    return [PairRow(*row) for row in await cursor.fetchall()], total
 
 
 async def _fetch_count(connection: Connection, sql: str, arguments: dict[str, Any]) -> int:
