@@ -27,6 +27,8 @@ Int16s = npt.NDArray[np.int16]
 
 MIN_COPY_WORDS = 5
 """Records of fewer words may be equal by accident: two towns of one name in one country."""
+MIN_TELLING_FIELDS = 4
+"""Records that are equal in so many fields, each of which tells entities apart, are copies in any data."""
 NOT_NEAR = -1
 """The state of words of values that are not near."""
 
@@ -124,9 +126,17 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
     raise_moved(levels, columns, left, right)
     cross_field = cross_field_weights(model, records, has_value, left, right)
     for row in np.flatnonzero(copies).tolist():
-        parts = [value for value in records[int(left[row])] if value]
-        copies[row] = len(parts) > 1 and sum(part.count(" ") + 1 for part in parts) >= MIN_COPY_WORDS
+        copies[row] = _is_telling(model, records[int(left[row])])
     return Comparison(levels, frequency_adjustments, cross_field, word_states, copies)
+
+
+def _is_telling(model: MatchModel, values: Values) -> bool:
+    """Return whether another entity with all of these values would be the same one, and no accident."""
+    present = [(field, value) for field, value in zip(model.fields, values, strict=True) if value is not None]
+    if sum(field.is_telling for field, _ in present) >= MIN_TELLING_FIELDS:
+        return True
+    words = sum(value.count(" ") + 1 for _, value in present)
+    return model.equal_are_copies and len(present) > 1 and words >= MIN_COPY_WORDS
 
 
 def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:
