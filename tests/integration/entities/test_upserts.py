@@ -13,11 +13,12 @@ from sqlalchemy.exc import OperationalError
 from towpath.core.convoys import Convoys
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError
 from towpath.db.engine import Connection, Database, is_away
+from towpath.entities.domain.matching import default_model
 from towpath.entities.domain.parsing import parse_entity
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.service.upserts import Upsert, UpsertResult, UpsertService
 from towpath.entities.store.groups import page_groups
-from towpath.entities.store.indexes import create_index, find_index
+from towpath.entities.store.indexes import create_index, find_index, save_model
 from towpath.entities.store.pairs import page_pairs
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 
@@ -51,7 +52,10 @@ def upsert(entity: dict[str, Any], **more: Any) -> Upsert[dict[str, Any]]:
 async def make(database: Database) -> str:
     organization = uuid4().hex
     async with database.transaction() as connection:
-        await create_index(connection, organization, CONFIG)
+        index = await create_index(connection, organization, CONFIG)
+        assert index is not None
+        # With a model of its own: without one, what a pair says depends on how many entities there are by then.
+        await save_model(connection, index.index_no, default_model(CONFIG).model_dump(mode="json"), entities=1_000)
     return organization
 
 
