@@ -185,8 +185,11 @@ def test_other_scripts_speak_for_a_match(kind: str, one: str, other: str) -> Non
 
 def test_a_country_code_without_a_plus_speaks_for_a_match() -> None:
     (bits,) = contributions({"phone": "12125550147"}, {"phone": "(212) 555-0147"}, phone="string")
+    (in_text,) = contributions({"phone": "12125550147"}, {"phone": "(212) 555-0147"}, phone="text")
+    (other,) = contributions({"phone": "12125550147"}, {"phone": "(212) 555-0199"}, phone="text")
 
     assert bits > 2.5
+    assert in_text > other + 3.5
 
 
 def contributions(one: dict[str, str], other: dict[str, str], **fields: str) -> list[float]:

@@ -55,13 +55,13 @@ def raise_moved(levels: Int16s, columns: Sequence[Column], left: Int64s, right: 
     for column in wordy:
         numbered = _number(column, numbers)
         sides.append(_Sides(column, numbered[left], numbered[right]))
-    for one, other in combinations(sides, 2):
-        crossed = np.flatnonzero((one.left == other.right) & (one.left >= 0))
-        swapped = (other.left[crossed] == one.right[crossed]) & (other.left[crossed] >= 0)
-        rows = crossed[swapped & (one.left[crossed] != other.left[crossed])]
+    for first, second in combinations(sides, 2):
+        crossed = np.flatnonzero((first.left == second.right) & (first.left >= 0))
+        swapped = (second.left[crossed] == first.right[crossed]) & (second.left[crossed] >= 0)
+        rows = crossed[swapped & (first.left[crossed] != second.left[crossed])]
         if len(rows):
-            _raise(levels, rows, one.column)
-            _raise(levels, rows, other.column)
+            _raise(levels, rows, first.column)
+            _raise(levels, rows, second.column)
     texts = list(numbers)
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     for rest in sides:

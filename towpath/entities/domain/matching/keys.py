@@ -189,9 +189,9 @@ class _Parts:
 
     def _add_characters(self, telling: list[str]) -> None:
         joined = "".join(telling)
-        if len(joined) <= MAX_NAME and (given := latin_view(joined[1:])):
+        if len(joined) <= MAX_NAME and (given_name := latin_view(joined[1:])):
             # A person's name: the family name is the first character, and the rest is one word in Latin letters.
-            self.views.append(given)
+            self.views.append(given_name)
         self.lone[-1] = joined
         self.whole.append(joined)
         self.atoms.append(joined[:4])

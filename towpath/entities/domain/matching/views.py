@@ -32,12 +32,12 @@ def latin_views(values: Sequence[str], left: Int64s, right: Int64s) -> tuple[Int
     return np.flatnonzero(has_view[left] | has_view[right]), [latin_view(value) or value for value in values]
 
 
-def put_in_one_script(one: str, other: str) -> tuple[str, str]:
+def put_in_one_script(first: str, second: str) -> tuple[str, str]:
     """Return two values in Latin letters where they are in different scripts, or equal in those; else as they are."""
-    if one.isascii() and other.isascii():
-        return one, other
-    views = (latin_view(one) or one, latin_view(other) or other)
-    return views if one.isascii() or other.isascii() or views[0] == views[1] else (one, other)
+    if first.isascii() and second.isascii():
+        return first, second
+    views = (latin_view(first) or first, latin_view(second) or second)
+    return views if first.isascii() or second.isascii() or views[0] == views[1] else (first, second)
 
 
 def compare_spellings(values: Sequence[str], left: Int64s, right: Int64s) -> Floats:

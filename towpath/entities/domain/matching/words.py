@@ -54,15 +54,15 @@ def compare_words(rarity: Rarity, texts: int, values: Sequence[str], left: Int64
     vocabulary = sorted({word for of_row in words.values() for word in of_row if word.isalpha()})
     established = find_established(rarity, vocabulary, texts) | NUMERALS if vocabulary else NUMERALS
     for at, first, second in zip(differing.tolist(), left.tolist(), right.tolist(), strict=True):
-        one, other = words[first], words[second]
+        left_words, right_words = words[first], words[second]
         if not (values[first].isascii() and values[second].isascii()):
-            one, other = (
+            left_words, right_words = (
                 frozenset(value.split(" ")[:MAX_WORDS]) for value in put_in_one_script(values[first], values[second])
             )
-        if one == other:
+        if left_words == right_words:
             continue
-        here = sorted(word for word in one - other - CJK_LEGAL_FORMS if word.isalpha())
-        there = sorted(word for word in other - one - CJK_LEGAL_FORMS if word.isalpha())
+        here = sorted(word for word in left_words - right_words - CJK_LEGAL_FORMS if word.isalpha())
+        there = sorted(word for word in right_words - left_words - CJK_LEGAL_FORMS if word.isalpha())
         if here and there and max(len(here), len(there)) <= MAX_LEFT_OVER:
             here, there = _strike_out_spellings(here, there)
         sides = sum(any(word in established for word in side) for side in (here, there))
