@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 
@@ -19,6 +20,9 @@ from towpath.jobs.types import JobRef
 
 Int64s = npt.NDArray[np.int64]
 
+SMALL_INDEX = 8
+"""Up to here each entity changes what the others say."""
+
 
 class ModelCache:
     """The models of the indexes that this process works with, parsed once a version."""
@@ -34,26 +38,28 @@ class ModelCache:
 
         A dynamic index may have got fields since the training, so both are part of what is held.
         """
-        if index.model_version == 0:
-            return await _make_cold_model(connection, index)
         width = len(index.config.fields)
         key = (index.index_no, index.model_version, width)
-        if key not in self._held:
+        if index.model_version and key not in self._held:
             # Another process may have trained meanwhile: what is held is named by what was read.
             version, stored = await load_model(connection, index.index_no)
-            if stored is None:
-                return await _make_cold_model(connection, index)
-            key = (index.index_no, version, width)
-            self._held[key] = fit_model(MatchModel.model_validate(stored), index.config)
+            if stored is not None:
+                key = (index.index_no, version, width)
+                self._held[key] = fit_model(MatchModel.model_validate(stored), index.config)
+        if key not in self._held:
+            key = (index.index_no, -_count_steps(index.entities), width)
+            if key not in self._held:
+                sample = await sample_stored(connection, index, limit=MAX_COLD_ENTITIES)
+                self._held[key] = await asyncio.to_thread(train_cold, sample.values, index.config)
         self._held.move_to_end(key)
         while len(self._held) > self._size:
             self._held.popitem(last=False)
         return self._held[key]
 
 
-async def _make_cold_model(connection: Connection, index: Index) -> MatchModel:
-    sample = await sample_stored(connection, index, limit=MAX_COLD_ENTITIES)
-    return await asyncio.to_thread(train_cold, sample.values, index.config)
+def _count_steps(entities: int) -> int:
+    """Return how many steps an index has grown by: one an entity at first, later by a quarter of what it has."""
+    return entities if entities <= SMALL_INDEX else SMALL_INDEX + math.floor(math.log(entities / SMALL_INDEX, 1.25))
 
 
 class Matcher:

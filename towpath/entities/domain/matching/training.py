@@ -120,6 +120,8 @@ def train_cold(values: Sequence[Values], config: IndexConfig) -> MatchModel:
         config: Its fields and their weights.
     """
     model = measure_frequencies(config, values)
+    # Equal entities are one witness: what copies share is no sign that all share it.
+    values = list(dict.fromkeys(tuple(row) for row in values))
     positions = np.arange(min(len(values), MAX_COLD_ENTITIES))
     left, right = (side.ravel() for side in np.meshgrid(positions, positions, indexing="ij"))
     left, right = left[left < right], right[left < right]
