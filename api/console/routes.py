@@ -14,6 +14,7 @@ from towpath.api.console import (
     endpoints,
     entities_page,
     keys_page,
+    quality_page,
     review,
     sign_in,
     users_page,
@@ -33,6 +34,7 @@ PAGES = (
     endpoints,
     entities_page,
     keys_page,
+    quality_page,
     users_page,
     account,
 )
