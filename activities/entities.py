@@ -6,10 +6,11 @@ from typing import Any
 
 from temporalio import activity
 
+from towpath.entities.service.care import IndexCare
 from towpath.entities.service.indexing import BatchIndexing
 from towpath.entities.service.reindexing import Reindexing
 from towpath.entities.types import ReindexPlan, ShareTask, TrainReport
-from towpath.jobs.types import JobRef, PagePlan, PageTask, Progress
+from towpath.jobs.types import JobRef, PagePlan, PageTask, Progress, Tended
 
 
 class EntityActivities:
@@ -46,6 +47,23 @@ class EntityActivities:
     async def resolve_batch(self, ref: JobRef) -> dict[str, Any] | int:
         """Decide verdicts and groups of all that the batch touched; histories of earlier versions hold a number."""
         return await self._indexing.resolve(ref)
+
+
+class IndexCareActivities:
+    """What the housekeeping does for indexes.
+
+    Args:
+        care: Does the work.
+    """
+
+    def __init__(self, care: IndexCare) -> None:
+        self._care = care
+
+    @activity.defn(name="tend_groups")
+    async def tend_groups(self) -> Tended:
+        """Decide what was left, accept jobs that settle indexes, and queue what endpoints are told of groups."""
+        await self._care.decide_left_over()
+        return Tended(deliveries=await self._care.announce(), starts=await self._care.settle_changed())
 
 
 class ReindexActivities:

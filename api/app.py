@@ -47,7 +47,9 @@ from towpath.api.routes import (
     entities,
     events,
     extraction,
+    groups,
     health,
+    index_events,
     index_quality,
     indexes,
     jobs,
@@ -97,7 +99,9 @@ TAGS = [
 ]
 ROUTES = (
     entities,
+    groups,
     indexes,
+    index_events,
     index_quality,
     vectors,
     enrichment,

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import psutil
 
 from bench.figures import tell
 from bench.splink import tell_beside
+from bench.stages import CpuSeconds, read_phase_seconds
 from towpath.db.engine import Database
 from towpath.db.migrate import migrate
 from towpath.demo.client import Towpath
@@ -44,6 +46,7 @@ from towpath.runtime.settings import Settings
 
 PAGE = 4000
 TWINS = 0.3
+CLIENTS, LIVE = 16, 2_000
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -190,6 +193,18 @@ def single_upserts(towpath: Towpath, index: str, people: list[dict[str, Any]]) -
     return times
 
 
+def live_upserts(stack: EmbeddedStack, index: str, people: list[dict[str, Any]]) -> float:
+    """Upserts a second of several clients that write to one index at the same time, each one after the other."""
+
+    def write(some: list[dict[str, Any]]) -> None:
+        single_upserts(Towpath(stack.api_url, stack.api_key), index, some)
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(write, [people[client::CLIENTS] for client in range(CLIENTS)]))
+    return len(people) / (time.perf_counter() - began)
+
+
 async def start_latency(towpath: Towpath, stack: EmbeddedStack) -> tuple[float, float]:
     """Median milliseconds of accepting a batch of 200, and of a raw start of a workflow."""
     from temporalio.client import Client
@@ -224,16 +239,21 @@ async def run(sizes: Sequence[int], workers: int, *, baseline: bool, vs_splink: 
             towpath = Towpath(stack.api_url, stack.api_key)
             database = Database(stack.database_url)
             pids = [stack.child(f"worker-{n}").pid or 0 for n in range(workers)]
+            cpu = CpuSeconds(stack, workers)
             costs: dict[int, float] = {}
             for size in sizes:
                 people = synthetic_persons(size)
-                with peak_memory(pids) as peak:
+                with peak_memory(pids) as peak, cpu.measure(per=size / 1000) as used:
                     seconds, job_id = await asyncio.to_thread(durable_batch, towpath, people, f"persons-{size}")
                 costs[size] = seconds / size
                 tell(
                     "durable batch", entities=size, seconds=round(seconds, 2), entities_a_second=round(size / seconds),
                     times_the_original=round(size / seconds / 139, 1), peak_worker_mb=round(peak[0]),
                     events_a_thousand=round(await history_events(stack, job_id) / size * 1000, 2),
+                )  # fmt: skip
+                tell(
+                    "stages", entities=size, cpu_seconds_a_thousand=used,
+                    seconds_by_phase=await read_phase_seconds(database, job_id),
                 )  # fmt: skip
                 if baseline:
                     plain = await plain_loop(database, people)
@@ -248,6 +268,13 @@ async def run(sizes: Sequence[int], workers: int, *, baseline: bool, vs_splink: 
                 times = await asyncio.to_thread(single_upserts, towpath, f"persons-{size}", probes)
                 quantiles = statistics.quantiles(times, n=100)
                 tell("single upsert", stored=size, p50_ms=round(quantiles[49], 1), p99_ms=round(quantiles[98], 1))
+                live = [{**person, "id": f"live{n}"} for n, person in enumerate(synthetic_persons(LIVE, seed=98))]
+                with cpu.measure(per=LIVE / 1000) as used:
+                    a_second = await asyncio.to_thread(live_upserts, stack, f"persons-{size}", live)
+                tell(
+                    "live upserts", stored=size, clients=CLIENTS, a_second=round(a_second),
+                    cpu_milliseconds_each=used,
+                )  # fmt: skip
             if len(costs) > 1:
                 low, high = min(costs), max(costs)
                 tell("cost of growth", small=low, large=high, ratio=round(costs[high] / costs[low], 2))

@@ -144,6 +144,7 @@ class Run:
             first, second = self.positions(closing[0]), self.positions(closing[1])
             scores = m.score_pool(self.model, self.values, first, second, group_prior=True)
             passed = scores.similarity >= self.config.duplicate_threshold
+            passed &= ~m.is_clear_conflict(self.model, scores.contributions)
             self.duplicates = np.concatenate([self.duplicates, np.stack([first[passed], second[passed]], axis=1)])
 
     def figures(self) -> dict[str, Any]:

@@ -151,6 +151,13 @@ WEBHOOK_EVENTS: dict[str, str] = {
     "job.cancelled": "A job was cancelled.",
     "job.progress": "An AI job finished an iteration; only if the job asked for progress.",
     "job.review": "A result waits for a reviewer.",
+    "group.created": "A group of entities that are the same has come into being.",
+    "group.extended": "A group has gained members.",
+    "group.shrunk": "A group has lost members.",
+    "group.merged": "A group has taken in others.",
+    "group.split": "A group has fallen into several.",
+    "group.dissolved": "A group is no more.",
+    "group.changed": "What a delivery of any of these is called. To subscribe to it, or to `group.*`, is to all.",
 }
 
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -174,7 +181,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "max_json_bytes", "max_ndjson_bytes", "upload_min_rate", "upload_grace_seconds", "upload_seconds", "uploads",
         "uploads_per_organization", "upload_wait_seconds",
     ),
-    "Entities": ("index_chunk", "match_chunk", "match_memory_mb"),
+    "Entities": ("index_chunk", "match_chunk", "match_memory_mb", "settle_seconds"),
     "Embeddings": (
         "embedding_model", "embedding_url", "embedding_key", "embedding_tokens", "embedding_overlap", "embedding_batch",
         "embedding_threads", "vector_chunk", "vector_max_items", "vector_max_bytes", "vector_exact", "files_root",

@@ -26,7 +26,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from towpath.activities.ai import AiActivities
 from towpath.activities.enrichment import EnrichmentActivities, LlmTaskActivities
-from towpath.activities.entities import EntityActivities, ReindexActivities
+from towpath.activities.entities import EntityActivities, IndexCareActivities, ReindexActivities
 from towpath.activities.extraction import ExtractionActivities
 from towpath.activities.interceptor import ActivityGuard
 from towpath.activities.jobs import JobActivities
@@ -40,6 +40,7 @@ from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.enrichment.service.runs import EnrichmentRuns
 from towpath.enrichment.service.tasks import LlmTasks
+from towpath.entities.service.care import IndexCare
 from towpath.entities.service.indexing import BatchIndexing
 from towpath.entities.service.matching import Matcher
 from towpath.entities.service.reindexing import Reindexing
@@ -65,6 +66,7 @@ from towpath.vectors.embedding import make_embedder
 from towpath.vectors.service.chunks import TaskChunks
 from towpath.vectors.sources import Sources
 from towpath.vectors.store.index import VectorIndex
+from towpath.webhooks.retention import sweep_deliveries_after
 from towpath.webhooks.service.sending import DeliverySender
 from towpath.workflows.ai import AI_WORKFLOWS
 from towpath.workflows.enrichment import ENRICHMENT_WORKFLOWS
@@ -118,6 +120,7 @@ class Parts:
     jobs: JobActivities
     entities: EntityActivities
     reindex: ReindexActivities
+    index_care: IndexCareActivities
     vectors: VectorActivities
     enrichment: EnrichmentActivities
     tasks: LlmTaskActivities
@@ -172,7 +175,7 @@ class Parts:
         housekeeping = Housekeeping(
             database,
             retention_days=settings.retention_days,
-            sweeps=[sweep_after(settings.llm_cache_days)],
+            sweeps=[sweep_after(settings.llm_cache_days), sweep_deliveries_after(settings.retention_days)],
             full_details=settings.full_details,
         )
         sources = Sources(client, reader, files_root=settings.files_root, most_bytes=settings.source_max_bytes)
@@ -195,6 +198,15 @@ class Parts:
             jobs=JobActivities(runs, housekeeping),
             entities=EntityActivities(BatchIndexing(database, matcher, share_size=settings.match_chunk)),
             reindex=ReindexActivities(Reindexing(database, matcher, share_size=settings.match_chunk)),
+            index_care=IndexCareActivities(
+                IndexCare(
+                    database,
+                    matcher.models,
+                    window=settings.window,
+                    settle_seconds=settings.settle_seconds,
+                    full_details=settings.full_details,
+                )
+            ),
             vectors=VectorActivities(
                 TaskChunks(database, index, partial(make_embedder, settings.embedding), sources, patience)
             ),

@@ -7,6 +7,7 @@ from uuid import UUID
 from temporalio import workflow
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
+from towpath.activities.entities import IndexCareActivities
 from towpath.activities.jobs import JobActivities
 from towpath.activities.vectors import VectorActivities
 from towpath.activities.webhooks import WebhookActivities
@@ -30,7 +31,7 @@ class ReconcileWorkflow:
         """Look once at all open jobs."""
         outcome = Reconciled()
         failed: list[FailureError] = []
-        for step in (self._jobs, self._deliveries, self._sweeps, self._index):
+        for step in (self._jobs, self._deliveries, self._sweeps, self._index, self._groups):
             try:
                 await step(outcome)
             except FailureError as error:
@@ -68,6 +69,13 @@ class ReconcileWorkflow:
         for _round in range(SWEEPS_A_RUN):
             if not await workflow.execute_activity_method(VectorActivities.tend_index, **MAINTENANCE):
                 break
+
+    async def _groups(self, outcome: Reconciled) -> None:
+        tended = await workflow.execute_activity_method(IndexCareActivities.tend_groups, **MAINTENANCE)
+        for ref in tended.deliveries:
+            outcome.started += await start_delivery(DeliveryInput(ref=ref))
+        for start in tended.starts:
+            await self._start(start, outcome)
 
     @staticmethod
     async def _start(start: JobStart, outcome: Reconciled) -> None:

@@ -24,7 +24,10 @@ from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.enrichment.service.starts import EnrichmentParts
 from towpath.entities.service.batches import BatchService
+from towpath.entities.service.corrections import CorrectionService
 from towpath.entities.service.entities import EntityService
+from towpath.entities.service.groups import GroupService
+from towpath.entities.service.index_events import IndexEventService
 from towpath.entities.service.indexes import IndexService
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.service.quality import QualityService
@@ -99,6 +102,21 @@ class AppState:
     def upserts(self) -> UpsertService:
         """Return the use case of writing single entities."""
         return UpsertService(self.db, self.matching_models, self.convoys)
+
+    @property
+    def corrections(self) -> CorrectionService:
+        """Return the use cases of labels, and of splitting and merging groups."""
+        return CorrectionService(self.db, self.matching_models)
+
+    @property
+    def groups(self) -> GroupService:
+        """Return the use cases of reading groups."""
+        return GroupService(self.db, self.matching_models)
+
+    @property
+    def index_events(self) -> IndexEventService:
+        """Return the use cases of the events of indexes."""
+        return IndexEventService(self.db)
 
     @property
     def batches(self) -> BatchService:

@@ -102,7 +102,12 @@ class _Held(EventSourceResponse):
 
 
 def make_stream(state: AppState, job: JobRow, lines: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
-    """Return the answer that sends a job's lines, with a comment in quiet times.
+    """Return the answer that sends a job's lines."""
+    return stream_lines(state, job.organization, lines)
+
+
+def stream_lines(state: AppState, organization: str, lines: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
+    """Return the answer that sends an organization lines, with a comment in quiet times.
 
     429 where the organization has as many streams open as it may.
     """
@@ -113,5 +118,5 @@ def make_stream(state: AppState, job: JobRow, lines: AsyncIterator[ServerSentEve
         sep="\n",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
-    answer.lease = state.streams.held(job.organization)
+    answer.lease = state.streams.held(organization)
     return answer

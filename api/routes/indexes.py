@@ -12,6 +12,8 @@ from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
 from towpath.core.values import Offset
+from towpath.db.engine import Connection
+from towpath.entities.group_types import LabelPage
 from towpath.entities.types import BatchStatus, IndexBody, IndexList, IndexView, LabelCounts, LabelsBody, TuneStarted
 from towpath.entities.views import STATUS_PATH
 
@@ -82,15 +84,51 @@ async def add_labels(
     body: LabelsBody,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Stores labels; a pair that has one gets the new one. `tune` makes the index learn from them."""
+    """Stores labels; a pair that has one gets the new one. `tune` makes the index learn from them.
+
+    They hold at once, also against the model and across re-indexing: `true` puts both into one group, with whatever is
+    the same as one of them, and `false` keeps them apart. 409 if labels would contradict each other.
+    """
     slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
-    async with state.db.transaction() as connection:
+
+    async def write(connection: Connection) -> Response:
         if first := await slot.claim(connection):
             return replay(first, digest)
-        counts = await state.indexes.add_labels(connection, caller.organization, index_name, body)
+        counts = await state.corrections.add_labels(connection, caller.organization, index_name, body)
         answer = counts.model_dump(mode="json", by_alias=True)
         await slot.save(connection, digest, status.HTTP_200_OK, answer)
-    return json_answer(answer)
+        return json_answer(answer)
+
+    return await state.db.repeatable(write)
+
+
+@router.get("/{indexName}/labels", summary="What people have said of pairs")
+async def get_labels(
+    state: State,
+    caller: Reader,
+    index_name: Name,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Offset = 0,
+) -> LabelPage:
+    """Labels, newest first; those of a split or a merge name their correction."""
+    return await state.corrections.list_labels(caller.organization, index_name, limit=limit, offset=offset)
+
+
+@router.delete("/{indexName}/labels", summary="Take the label of a pair back", response_model=LabelCounts)
+async def delete_label(
+    state: State,
+    caller: Editor,
+    index_name: Name,
+    entity_id: Annotated[str, Query(alias="entityId", min_length=1, max_length=512)],
+    other_id: Annotated[str, Query(alias="duplicateId", min_length=1, max_length=512)],
+) -> Response:
+    """The pair is judged by its fields again, at once."""
+
+    async def remove(connection: Connection) -> LabelCounts:
+        return await state.corrections.remove_label(connection, caller.organization, index_name, entity_id, other_id)
+
+    counts = await state.db.repeatable(remove)
+    return json_answer(counts.model_dump(mode="json", by_alias=True))
 
 
 @router.post(

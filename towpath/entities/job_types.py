@@ -5,6 +5,7 @@ from __future__ import annotations
 from towpath.core.queues import Queue
 from towpath.db.engine import Connection
 from towpath.entities.params import BatchParams, ReindexParams
+from towpath.entities.store.events import sweep_events
 from towpath.entities.store.indexes import purge_dropped
 from towpath.entities.types import BATCH_STATUS, ENTITY_BATCH, ENTITY_REINDEX
 from towpath.jobs.job_type import JobType
@@ -15,7 +16,8 @@ POSTINGS_A_ROW = 10
 
 
 async def _sweep(connection: Connection, days: int, limit: int) -> int:
-    return await purge_dropped(connection, limit=limit * POSTINGS_A_ROW)
+    swept = await sweep_events(connection, days=days, limit=limit)
+    return swept + await purge_dropped(connection, limit=limit * POSTINGS_A_ROW)
 
 
 JOB_TYPES = (
@@ -27,7 +29,11 @@ JOB_TYPES = (
         shown_params=frozenset({"index"}),
         resource_path=STATUS_PATH,
         statuses=BATCH_STATUS,
-        activities={Queue.COMPUTE: ("plan_batch", "index_page", "train_index", "match_page", "resolve_batch")},
+        # The first is called by the housekeeping.
+        activities={
+            Queue.ENGINE: ("tend_groups",),
+            Queue.COMPUTE: ("plan_batch", "index_page", "train_index", "match_page", "resolve_batch"),
+        },
         sweep=_sweep,
     ),
     JobType(
@@ -35,7 +41,7 @@ JOB_TYPES = (
         title="Entity re-index",
         params=ReindexParams,
         subject="index",
-        shown_params=frozenset({"index", "attempt"}),
+        shown_params=frozenset({"index", "attempt", "settles"}),
         resource_path=STATUS_PATH,
         statuses=BATCH_STATUS,
         activities={

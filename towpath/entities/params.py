@@ -27,5 +27,6 @@ class ReindexParams(IndexParams):
     config: dict[str, Any]
     fields: list[str] | None = Field(default=None, description="The fields that the index had when it was asked for.")
     attempt: int | None = Field(default=None, description="The attempt that builds the next generation.")
+    settles: bool = Field(default=False, description="Nobody has asked for it: the index is to settle.")
     report: dict[str, Any] | None = Field(default=None, description="What training has measured.")
     changes: dict[str, Any] | None = Field(default=None, description="What is other than in the generation before.")

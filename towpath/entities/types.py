@@ -124,6 +124,23 @@ class IndexList(Wire):
     total: int
 
 
+class Basis(StrEnum):
+    """What the similarity of a stored pair has beyond the evidence of its fields; stored words."""
+
+    GROUP = "group"
+    """The prior of the group that both are in."""
+    SAME = "same"
+    """A label that both are the same."""
+    ADDED = "added"
+    """The same, and the pair is stored for the sake of the label alone: it was no candidate."""
+    DIFFERENT = "different"
+    """A label that they are not the same."""
+
+
+LABEL_PART = "#label"
+"""What an explanation calls the part that a label has."""
+
+
 class Contribution(Wire):
     """What one field says, in bits (log2 of odds)."""
 
@@ -132,7 +149,10 @@ class Contribution(Wire):
 
 
 class Explanation(Wire):
-    """Why a score is what it is: prior and contributions add up to the log-odds of `similarity`, in bits."""
+    """Why a score is what it is: prior and contributions add up to the log-odds of `similarity`, in bits.
+
+    The prior of a pair that its group has turned has the group's in it; a label is a contribution named `#label`.
+    """
 
     prior: float
     matched: list[Contribution]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log2
 from typing import Any
 
 import numpy as np
 
+from towpath.core.errors import NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.entities.domain.parsing import Entity
 from towpath.entities.store.indexes import Index
-from towpath.entities.store.pairs import PartnerRow
+from towpath.entities.store.pairs import PairRow, PartnerRow
 from towpath.entities.types import (
     BATCH_STATUS,
+    LABEL_PART,
+    Basis,
     BatchSummary,
     BatchView,
     Candidate,
@@ -31,6 +35,7 @@ from towpath.jobs.types import FailedItem
 
 STATUS_PATH = "/v1/entities/batch/status?jobId="
 SIMILARITY_DIGITS = 6
+GROUP_DIGITS = 16
 
 
 def index_view(index: Index) -> IndexView:
@@ -46,14 +51,27 @@ def index_view(index: Index) -> IndexView:
     )
 
 
-def read_explanation(config: IndexConfig, bits: bytes) -> Explanation:
-    """Read packed contributions: the prior, then one number a field, in bits."""
+def read_explanation(config: IndexConfig, bits: bytes, similarity: float, basis: str | None) -> Explanation:
+    """Explain the similarity of a stored pair.
+
+    Args:
+        config: Of its index.
+        bits: Packed contributions: the prior, then one number a field, in bits.
+        similarity: As it was judged.
+        basis: What it has beyond what the bits add up to, a `Basis`; None: nothing.
+    """
     prior, *contributions = np.frombuffer(bits, dtype="<f4").astype(float).tolist()
     named = [
         Contribution(field=field.name, contribution=bits_of_field)
         for field, bits_of_field in zip(config.fields, contributions, strict=False)
         if bits_of_field
     ]
+    if basis is not None:
+        beyond = log2(similarity / (1.0 - similarity)) - prior - sum(contributions)
+        if basis == Basis.GROUP:
+            prior += beyond
+        else:
+            named.append(Contribution(field=LABEL_PART, contribution=beyond))
     by_strength = sorted(named, key=lambda item: (-abs(item.contribution), item.field))
     return Explanation(
         prior=prior,
@@ -69,7 +87,7 @@ def candidate_view(config: IndexConfig, partner: PartnerRow, *, explain: bool) -
         similarity=_similarity(partner.similarity, explain=explain),
         duplicate=partner.duplicate,
         sku=partner.sku,
-        explanation=read_explanation(config, partner.bits) if explain else None,
+        explanation=explain_row(config, partner) if explain else None,
     )
 
 
@@ -84,27 +102,44 @@ def entity_answer(entity: Entity, candidates: Sequence[Candidate]) -> dict[str, 
     return {**entity, "duplicates": duplicates}
 
 
-def pair_view(config: IndexConfig, row: tuple[str, str, float, bool, bytes], *, explain: bool) -> PairView:
+def explain_row(config: IndexConfig, row: PairRow | PartnerRow) -> Explanation:
+    """Explain a stored pair."""
+    return read_explanation(config, row.bits, row.similarity, row.basis)
+
+
+def pair_view(config: IndexConfig, row: PairRow, *, explain: bool) -> PairView:
     """Show one pair; ids are written as strings."""
-    left, right, similarity, duplicate, bits = row
     return PairView(
-        entity_id=str(parse_json(left)),
-        duplicate_id=str(parse_json(right)),
-        similarity=_similarity(similarity, explain=explain),
-        duplicate=duplicate,
-        explanation=read_explanation(config, bits) if explain else None,
+        entity_id=str(parse_json(row.left_id)),
+        duplicate_id=str(parse_json(row.right_id)),
+        similarity=_similarity(row.similarity, explain=explain),
+        duplicate=row.duplicate,
+        explanation=explain_row(config, row) if explain else None,
     )
 
 
 def group_name(group_uid: int) -> str:
     """Return the id of a group as it is shown."""
-    return f"{group_uid & (1 << 64) - 1:016x}"
+    return f"g_{group_uid & (1 << 64) - 1:016x}"
 
 
 def group_view(row: tuple[int, list[str]]) -> GroupView:
-    """Show one group; its id is stable while its first member stays."""
+    """Show one group."""
     group_uid, ids = row
     return GroupView(group_id=group_name(group_uid), entity_ids=[parse_json(id_json) for id_json in ids], size=len(ids))
+
+
+def read_group_id(group_id: str) -> int:
+    """Return the number of a group whose name a client has; names of before had no `g_`.
+
+    Raises:
+        NotFoundError: No group can have that name.
+    """
+    digits = group_id.removeprefix("g_")
+    if len(digits) != GROUP_DIGITS or not set(digits) <= set("0123456789abcdef"):
+        raise NotFoundError(f"no group {group_id[:64]}")
+    number = int(digits, 16)
+    return number - (1 << 64) if number >> 63 else number
 
 
 def batch_view(job: JobRow, *, failures: Sequence[FailedItem] = (), total_failures: int = 0) -> BatchView:

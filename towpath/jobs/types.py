@@ -424,6 +424,13 @@ class Reconciled(BaseModel):
     problems: list[str] = []
 
 
+class Tended(BaseModel):
+    """What a look after indexes has led to: deliveries and jobs that are accepted, to be started."""
+
+    deliveries: list[DeliveryRef] = []
+    starts: list[JobStart] = []
+
+
 class Started(BaseModel):
     """What `begin_job` answers: how the stored row wants this run to begin."""
 

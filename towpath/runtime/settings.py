@@ -81,6 +81,11 @@ class Settings(BaseSettings):
         default=4000, description="Entities per share when a whole index is matched again."
     )
     match_memory_mb: int = Field(default=1024, ge=1, description="Maximum memory of a worker's candidate index, in MB.")
+    settle_seconds: int = Field(
+        default=60,
+        ge=0,
+        description="How long an index that has changed must be left alone to be trained and matched anew; 0: never.",
+    )
     embedding_model: str = Field(
         default=LOCAL_MODEL, description="The embedding model: the local one, or openai::<model>."
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from towpath.core.bodies import Strict
 from towpath.core.wire import Wire
@@ -33,6 +33,25 @@ class WebhookEvent(Word):
     CANCELLED = "job.cancelled"
     PROGRESS = "job.progress"
     REVIEW = "job.review"
+    GROUP_CREATED = "group.created"
+    GROUP_EXTENDED = "group.extended"
+    GROUP_SHRUNK = "group.shrunk"
+    GROUP_MERGED = "group.merged"
+    GROUP_SPLIT = "group.split"
+    GROUP_DISSOLVED = "group.dissolved"
+    GROUP_CHANGED = "group.changed"
+
+
+JOB_EVENTS = [event for event in WebhookEvent if event.value.startswith("job.")]
+"""What an endpoint that names none subscribes to."""
+ALL_GROUP_EVENTS = "group.*"
+"""Another way to write `group.changed`."""
+
+
+def _expand_events(events: Any) -> Any:
+    if not isinstance(events, list):
+        return events
+    return [WebhookEvent.GROUP_CHANGED if event == ALL_GROUP_EVENTS else event for event in events]
 
 
 END_EVENTS: dict[JobState, WebhookEvent] = {
@@ -89,7 +108,15 @@ class EndpointBody(Wire, Strict):
     secret: Annotated[str, Field(min_length=1, max_length=MAX_SECRET)] | None = Field(
         default=None, repr=False, description="`whsec_` and base64 of 24 to 64 bytes, or any text; none: one is made."
     )
-    events: Annotated[list[WebhookEvent], Field(min_length=1, default_factory=lambda: list(WebhookEvent))]
+    events: Annotated[
+        list[WebhookEvent],
+        BeforeValidator(_expand_events),
+        Field(
+            min_length=1,
+            default_factory=lambda: list(JOB_EVENTS),
+            description="None: all of jobs. `group.*` stands for `group.changed`: all changes of groups.",
+        ),
+    ]
 
 
 class EndpointView(Wire):
@@ -131,7 +158,7 @@ class DeliveryView(Wire):
     """One event to one endpoint."""
 
     id: UUID
-    job_id: UUID
+    job_id: UUID | None = Field(default=None, description="None: it tells of changes of groups.")
     webhook_id: UUID | None = None
     url: str
     event: WebhookEvent

@@ -247,9 +247,40 @@ async def test_groups_are_listed_with_their_sizes_in_pages(running_site: Site, m
     first, last, beyond = (browser.get(f"/console/entities?page={number}").text for number in (1, 2, 3))
 
     assert "4 groups, page 1 of 2" in first
-    assert first.count('<td class="to-right">2</td>') == 3
-    assert last.count('<td class="to-right">2</td>') == 1
+    assert first.count('>2<span class="visually-hidden"> members') == 3
+    assert last.count('>2<span class="visually-hidden"> members') == 1
     assert "There is no page 3" in beyond
+
+
+async def test_a_group_is_shown_corrected_and_put_back(running_site: Site) -> None:
+    org = running_site.organization()
+    org.index()
+    for person in persons(12):
+        org.call("POST", "/v1/entity", params={"indexName": "people"}, json=person)
+    browser = by_key(running_site, org)
+    of = {"indexName": "people"}
+    group = org.call("GET", "/v1/groups", params={**of, "entityId": "2"})["groups"][0]
+    address = f"/console/entities/group?index=people&group={group['groupId']}"
+
+    page = browser.get(address).text
+    assert "Group of 2" in page
+    assert page.count('<article class="card pair"') == 1
+    assert "created by" in page
+    assert "In this group." in browser.get(f"{address}&other=2").text
+    assert "no such entity" in browser.get(f"{address}&other=nobody").text
+    form = {"index": "people", "group": group["groupId"], "csrf": csrf_of(browser.get(address))}
+    assert browser.post("/console/entities/group/undo", data={**form, "csrf": "wrong"}).status_code == 403
+    both = browser.post("/console/entities/group/split", data={**form, "member": group["entityIds"]})
+    assert both.status_code == 400
+    assert "nobody would be left" in both.text
+    browser.post("/console/entities/group/split", data={**form, "member": group["entityIds"][:1]})
+    assert org.call("GET", "/v1/groups", params={**of, "entityId": "2"})["groups"] == []
+    first, second = group["entityIds"]
+    why = org.call("GET", "/v1/groups/why", params={**of, "entityId": first, "otherId": second})
+    assert why["reason"] == "label"
+    browser.post("/console/entities/group/undo", data=form)
+    assert org.call("GET", "/v1/groups", params={**of, "entityId": "2"})["groups"] == [group]
+    assert browser.get("/console/entities/group?index=people&group=g_0").status_code == 404
 
 
 async def test_what_is_not_in_an_index_is_told(running_site: Site) -> None:

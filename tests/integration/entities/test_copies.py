@@ -50,6 +50,19 @@ def groups(uids: list[int], found: set[tuple[int, int]]) -> int:
     return int(connected_components(matrix)[0])
 
 
+def furthest(uids: list[int], found: set[tuple[int, int]]) -> int:
+    """The most steps from the first entity to any other."""
+    neighbours: dict[int, set[int]] = {uid: set() for uid in uids}
+    for left, right in found:
+        neighbours[left].add(right)
+        neighbours[right].add(left)
+    reached, frontier, steps = {min(uids)}, {min(uids)}, 0
+    while frontier := {other for uid in frontier for other in neighbours[uid]} - reached:
+        reached |= frontier
+        steps += 1
+    return steps
+
+
 async def test_any_number_of_copies_is_linked_by_both_ways(database: Database) -> None:
     uids = [entity_uid(number) for number in range(COPIES)]
     async with database.transaction() as connection, connection.transaction(force_rollback=True):
@@ -59,9 +72,14 @@ async def test_any_number_of_copies_is_linked_by_both_ways(database: Database) -
         by_sql = pairs(await find_candidates(connection, index, stored))
         single = await find_candidates(connection, index, stored[500:501])
 
+    ordered = sorted(uids)
+    beside = {(left, right) for at, left in enumerate(ordered) for right in ordered[at + 1 : at + 3]}
+    one = [pair for pair in by_sql if ordered[500] in pair]
     assert groups(uids, by_sql) == 1
-    assert 3 * COPIES - 10 < len(by_sql) < 4 * COPIES
-    assert sorted(single.candidate.tolist()) == [*sorted(uids)[497:500], *sorted(uids)[501:504]]
+    assert beside < by_sql
+    assert len(by_sql) < 5.5 * COPIES
+    assert furthest(uids, by_sql) <= 15
+    assert {*ordered[498:500], *ordered[501:503]} <= set(single.candidate.tolist()) <= set(np.ravel(one).tolist())
 
 
 async def test_loaded_postings_link_the_same_copies(database: Database) -> None:
@@ -93,8 +111,8 @@ async def test_copies_are_linked_again_where_one_has_changed(database: Database)
     assert sorted(written.vacated) == uids[200:210]
     assert across == {
         (left, right)
-        for place, left in enumerate(uids[197:200] + uids[210:213])
-        for right in (uids[197:200] + uids[210:213])[place + 1 : place + 4]
+        for place, left in enumerate(uids[198:200] + uids[210:212])
+        for right in (uids[198:200] + uids[210:212])[place + 1 : place + 3]
     }
 
 
@@ -108,4 +126,4 @@ async def test_fields_that_come_later_leave_copies_copies(database: Database) ->
 
         found = await find_candidates(connection, index, stored)
 
-    assert len(found.candidate) >= 3
+    assert len(found.candidate) >= 2

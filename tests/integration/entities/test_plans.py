@@ -16,8 +16,9 @@ from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import make_draft, parse_entity
 from towpath.entities.service.indexing import BatchIndexing
 from towpath.entities.service.matching import Matcher
+from towpath.entities.store import groups as group_store
 from towpath.entities.store import pairs as pair_store
-from towpath.entities.store.copies import read_neighbours
+from towpath.entities.store.copies import read_landmarks, read_neighbours
 from towpath.entities.store.indexes import add_entities, create_index
 from towpath.entities.store.records import delete_entity, write_drafts
 from towpath.entities.store.statistics import refresh_statistics
@@ -50,6 +51,13 @@ async def fill(connection: Connection, index_no: int, count: int) -> list[int]:
     await connection.execute(
         "INSERT INTO entity_postings (index_no, key, uid) SELECT %s, * FROM unnest(%s::bigint[], %s::bigint[])",
         (index_no, np.concatenate(keys).tolist(), np.repeat(uids, KEYS).tolist()),
+    )
+    await connection.execute(
+        """
+        INSERT INTO entity_groups (index_no, group_uid, size)
+        SELECT index_no, group_uid, count(*) FROM entities WHERE index_no = %s GROUP BY index_no, group_uid
+        """,
+        (index_no,),
     )
     pairs = [(uid, other) for place, uid in enumerate(uids) for other in uids[place + 1 : place + 1 + NEIGHBOURS]]
     await connection.execute(
@@ -115,12 +123,12 @@ async def later_pairs(connection: Connection, uids: list[int]) -> Any:
 
 
 async def groups(connection: Connection, uids: list[int]) -> Any:
-    return (await pair_store.page_groups(connection, FRESH, limit=1000, offset=0))[0]
+    return (await group_store.page_groups(connection, FRESH, limit=1000, offset=0))[0]
 
 
 async def one_group(connection: Connection, uids: list[int]) -> Any:
-    group = await pair_store.group_of(connection, FRESH, uids[700])
-    rows, _ = await pair_store.page_groups(connection, FRESH, limit=1, offset=0, group_uid=group)
+    group = await group_store.find_group(connection, FRESH, uids[700])
+    rows, _ = await group_store.page_groups(connection, FRESH, limit=1, offset=0, group_uid=group)
     return rows[0][1]
 
 
@@ -130,7 +138,7 @@ async def component(connection: Connection, uids: list[int]) -> Any:
 
 async def groups_written(connection: Connection, uids: list[int]) -> Any:
     some = np.array(uids[:100])
-    await pair_store.save_groups(connection, FRESH, some, some)
+    await group_store.save_memberships(connection, FRESH, some, some)
     return some
 
 
@@ -142,6 +150,11 @@ async def closed_dropped(connection: Connection, uids: list[int]) -> Any:
 async def neighbours_of_copies(connection: Connection, uids: list[int]) -> Any:
     some = np.array(uids[:500])
     return (await read_neighbours(connection, FRESH, some, some - 1, each_side=3))[0]
+
+
+async def landmarks_of_copies(connection: Connection, uids: list[int]) -> Any:
+    some = np.array(uids[:500])
+    return (await read_landmarks(connection, FRESH, some, some + 1, np.zeros(500, dtype=np.int64)))[0]
 
 
 async def entity_deleted(connection: Connection, uids: list[int]) -> Any:
@@ -169,6 +182,7 @@ CASES = [
     Case(groups_written, 100, 4_000),
     Case(closed_dropped, 100, 2_000),
     Case(neighbours_of_copies, 500, 500 * 2 * 4),
+    Case(landmarks_of_copies, 500, 500 * 2 * 4),
     Case(entity_deleted, 2 * NEIGHBOURS, 400),
 ]
 ROWS = 100 * ENTITIES
@@ -200,7 +214,7 @@ async def test_pairs_that_are_equally_similar_come_in_the_order_of_their_ids(dat
             for offset in range(0, 160, 20)
         ]  # fmt: skip
 
-    found = [row[:3] for rows, _ in pages for row in rows]
+    found = [(row.left_id, row.right_id, row.similarity) for rows, _ in pages for row in rows]
     assert len(set(found)) == len(found) == pages[0][1] == 50 * NEIGHBOURS - 6
     assert found == sorted(found, key=lambda row: (-row[2], row[0], row[1]))
 

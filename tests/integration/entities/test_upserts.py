@@ -15,8 +15,9 @@ from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import parse_entity
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.service.upserts import Upsert, UpsertResult, UpsertService
+from towpath.entities.store.groups import page_groups
 from towpath.entities.store.indexes import create_index, find_index
-from towpath.entities.store.pairs import page_groups, page_pairs
+from towpath.entities.store.pairs import page_pairs
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 
 CONFIG = IndexConfig(
@@ -54,14 +55,14 @@ async def make(database: Database) -> str:
 
 
 async def what_is_stored(database: Database, organization: str) -> tuple[int, Any, Any]:
-    """The entities, the pairs and the groups."""
+    """The entities, the pairs and the groups without their names, which remember in which order they came to be."""
     async with database.transaction() as connection:
         index = await find_index(connection, organization, "people")
         pairs, _ = await page_pairs(
             connection, index.index_no, minimum=0.0, duplicates_only=False, limit=1000, offset=0
         )  # fmt: skip
         groups, _ = await page_groups(connection, index.index_no, limit=1000, offset=0)
-    return index.entities, sorted(pairs), sorted(groups)
+    return index.entities, sorted(pairs), sorted(members for _, members in groups)
 
 
 async def test_together_and_one_after_the_other_give_the_same_pairs_and_groups(database: Database) -> None:

@@ -76,7 +76,11 @@ def _entities(mine: Belongings) -> None:
     broken = {"id": f"{tag}-3", "remark": mine.mark}
     job = org.submit([*twins, broken], index)
     org.until(job)
+    of = {"indexName": index}
+    group = org.call("GET", "/v1/groups", params={**of, "entityId": f"{tag}-1"})["groups"][0]["groupId"]
+    merged = org.call("POST", f"/v1/groups/{group}/merge", params=of, json={"entityIds": [f"{tag}-2"]})
     mine.things |= {"index": index, "entity": f"{tag}-1", "twin": f"{tag}-2", "job": job}
+    mine.things |= {"group": group, "correction": merged["correctionId"]}
 
 
 def _documents_to_search(mine: Belongings) -> None:

@@ -21,7 +21,8 @@ SAMPLES = {
     "annotationId": "annotation", "attachment_id": "attachment", "attachment_ids": ["attachment"],
     "baseModelId": "model", "branchId": "branch", "branch_id": "branch", "classificationId": "class",
     "connectionId": "connection", "conversationId": "conversation", "deliveryId": "delivery", "duplicateId": "twin",
-    "entityId": "entity", "entity_id": "record_entity", "externalId": "upsertion", "ids": ["record"],
+    "correctionId": "correction", "entityIds": ["entity"], "groupId": "group", "groupIds": ["group"],
+    "otherId": "twin", "entityId": "entity", "entity_id": "record_entity", "externalId": "upsertion", "ids": ["record"],
     "indexName": "index", "jobId": "job", "job_id": "enrichment", "key_id": "key", "modelId": "model",
     "name": "model_name", "record_id": "record", "result_ids": "records", "schema_id": "schema",
     "templateId": "template", "userId": "person", "user_id": "person", "invitation_id": "invitation",
@@ -180,6 +181,9 @@ def body_of(operation: Operation, mine: Belongings) -> Any:
         "POST /v1/indexes/{indexName}/labels": {
             "labels": [{"entityId": mine["entity"], "duplicateId": mine["twin"], "duplicate": True}]
         },
+        "POST /v1/groups/{groupId}/split": {"leave": [mine["entity"]]},
+        "POST /v1/groups/{groupId}/merge": {"groupIds": [mine["group"]], "entityIds": [mine["entity"]]},
+        "POST /v1/groups/{groupId}/undo": {"correctionId": mine["correction"]},
         "POST /api/single/enrich/stream": {**lamp, "entity_data": {"name": "Vega"}},
         "POST /api/single/enrich/sync": {**lamp, "entity_data": {"name": "Vega"}},
         "POST /api/single/retry-expertises/stream": {"record_id": mine["record"], "entity_data": {"name": "Vega"}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -24,7 +25,9 @@ PEOPLE = persons(1200, seed=3)
 @pytest.fixture(scope="module")
 def stack(session_home: Path) -> Iterator[EmbeddedStack]:
     """A system of its own, because its processes are killed."""
-    settings = Settings(home=session_home / "kills", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200)
+    settings = Settings(home=session_home / "kills", port=0, ui_port=0, workers=1, index_chunk=50, match_chunk=200,
+        settle_seconds=1,
+    )  # fmt: skip
     with supervised(settings) as running:
         yield running
 
@@ -87,6 +90,75 @@ def test_a_worker_killed_while_it_matches(org: Organization, stack: EmbeddedStac
 
     org.until(job_id)
     assert_same(org, undisturbed(stack), job_id)
+
+
+def test_a_worker_killed_while_an_index_settles(org: Organization, stack: EmbeddedStack) -> None:
+    org.index()
+    org.done(PEOPLE)
+    late = {**PEOPLE[7], "id": "late"}
+    org.call("POST", "/v1/entity", params={"indexName": "people"}, json=late)
+
+    def settling() -> list[str]:
+        jobs = org.call("GET", "/v1/jobs", params={"kind": "entity_reindex"})["jobs"]
+        return [str(job["id"]) for job in jobs]
+
+    (job_id,) = until(settling, "job that settles the index")
+    until(lambda: org.job(job_id)["phase"] in {"copy", "train", "match"}, "its work")
+    _alive(stack, worker_0=stack.kill("worker-0"))
+
+    org.until(job_id)
+    calm = organization(stack.api_url)
+    calm.index()
+    calm.done([*PEOPLE, late])
+    assert org.groups() == calm.groups()
+    assert org.pairs() == calm.pairs()
+    events = org.call("GET", "/v1/indexes/people/events", params={"after": 0, "limit": 1000})
+    numbers = [event["seq"] for event in events["events"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+    known: dict[str, int] = {}
+    for event in events["events"]:
+        assert event["before"]["count"] == known.get(event["groupId"], 0), event
+        known[event["groupId"]] = event["after"]["count"]
+        for taken_in in event["sources"] if event["type"] == "group.merged" else ():
+            known[taken_in] = 0
+
+
+def test_a_facade_killed_before_a_split_is_answered(org: Organization, stack: EmbeddedStack) -> None:
+    org.index()
+    for one in "abc":
+        entity = {"id": one, "name": "maria fontaine de la cruz", "city": "oslo", "born": "1980-02-03"}
+        org.call("POST", "/v1/entity", params={"indexName": "people"}, json=entity)
+    (group,) = org.call("GET", "/v1/groups", params={"indexName": "people"})["groups"]
+    request = {
+        "url": f"/v1/groups/{group['groupId']}/split", "params": {"indexName": "people"}, "json": {"leave": ["a"]},
+        "headers": {"Idempotency-Key": "once"},
+    }  # fmt: skip
+    with psycopg.connect(stack.database_url) as database:
+        # Whoever decides waits, with everything else of the split done.
+        database.execute("SELECT pg_advisory_xact_lock(%s, index_no) FROM entity_indexes", (0x7061,))
+        with ThreadPoolExecutor(1) as pool:
+            lost = pool.submit(org.http.post, **request)
+            until(lambda: waits_for_deciding(stack), "split that waits")
+            killed = stack.kill("api")
+            assert wait_until_ended([psutil.Process(killed)], 30)
+            with pytest.raises(httpx.TransportError):
+                lost.result()
+    _alive(stack, api=killed)
+    assert org.groups() == [["a", "b", "c"]]
+
+    first, again = (org.http.post(**request) for _ in range(2))
+
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json()
+    assert org.groups() == [["b", "c"]]
+    assert org.call("GET", "/v1/indexes/people/labels")["total"] == 2
+
+
+def waits_for_deciding(stack: EmbeddedStack) -> bool:
+    """Whether somebody waits for an advisory lock."""
+    with psycopg.connect(stack.database_url) as database:
+        waiting = database.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()
+    return waiting is not None
 
 
 def test_a_facade_killed_during_the_last_page_of_an_upload(org: Organization, stack: EmbeddedStack) -> None:

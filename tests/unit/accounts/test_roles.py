@@ -26,10 +26,14 @@ read     GET /v1/entity
 read     GET /v1/entities/batch/status
 read     GET /v1/duplicates
 read     GET /v1/groups
+read     GET /v1/groups/why
+read     GET /v1/groups/{groupId}
 read     GET /v1/indexes
 read     GET /v1/indexes/{indexName}
 read     GET /v1/indexes/{indexName}/label-suggestions
 read     GET /v1/indexes/{indexName}/quality
+read     GET /v1/indexes/{indexName}/labels
+read     GET /v1/indexes/{indexName}/events
 read     GET /embeddings/upsertion-tasks/info
 read     GET /embeddings/deletion-tasks/info
 read     GET /embeddings/upsertion-tasks/list
@@ -139,6 +143,10 @@ operator POST /api/auth/logout-everywhere
 # Changes what jobs of others go by: schemas, indexes, models, templates, receivers.
 editor   POST /v1/indexes
 editor   POST /v1/indexes/{indexName}/labels
+editor   DELETE /v1/indexes/{indexName}/labels
+editor   POST /v1/groups/{groupId}/split
+editor   POST /v1/groups/{groupId}/merge
+editor   POST /v1/groups/{groupId}/undo
 editor   POST /v1/indexes/{indexName}/tune
 editor   POST /api/schema/saved
 editor   PATCH /api/schema/saved/{schema_id}

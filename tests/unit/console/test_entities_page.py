@@ -29,4 +29,4 @@ async def test_evidence_is_drawn_to_both_sides_of_nothing() -> None:
         ("before any field", 37.5, 12.5), ("name", 50.0, 50.0), ("city", 50.0, 0.0), ("born", 25.0, 25.0),
     ]  # fmt: skip
     assert total == 2.0
-    assert read_explanation(config, b"\0\0\0\0").prior == 0.0
+    assert read_explanation(config, b"\0\0\0\0", 0.5, None).prior == 0.0

@@ -56,9 +56,11 @@ def test_a_date_is_read_in_many_languages(raw: str) -> None:
         ("publ. 03/2020", "20200300"),
         ("03/2020", "20200300"),
         ("circa 1945", "19450000"),
+        ("4 Apr 0", None),
+        ("4 Apr 99", "19990404"),
     ],
 )
-def test_a_day_is_never_read_as_a_month(raw: str, normal: str) -> None:
+def test_a_day_is_never_read_as_a_month(raw: str, normal: str | None) -> None:
     assert normalise_date(raw) == normal
 
 

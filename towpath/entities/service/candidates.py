@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import DF_CAP, CandidateIndex, CandidateIndexBuilder, copy_key
-from towpath.entities.domain.matching.copies import FEW_COPIES, LINKS_A_SIDE, link_across
-from towpath.entities.store.copies import read_neighbours
+from towpath.entities.domain.matching.copies import FEW_COPIES, LINKS_A_SIDE, find_landmark_masks, link_across
+from towpath.entities.store.copies import read_landmarks, read_neighbours
 from towpath.entities.store.indexes import Index, generation
 from towpath.entities.store.postings import read_postings, read_sources, stream_keys
 from towpath.entities.store.records import StoredEntities
@@ -121,7 +121,9 @@ async def find_candidates(
         parts.append(candidates)
         if len(uids):
             beside = await read_neighbours(connection, index.index_no, keys, uids, each_side=LINKS_A_SIDE)
-            parts.append(Candidates(*beside))
+            places, masks = find_landmark_masks(uids)
+            landmarks = await read_landmarks(connection, index.index_no, keys[places], uids[places], masks)
+            parts += [Candidates(*beside), Candidates(*landmarks)]
     return _join(parts)
 
 

@@ -11,8 +11,11 @@ from towpath.core.turns import Turns
 from towpath.db.engine import Connection, Database, Result
 from towpath.entities.domain.matching import MatchModel, copy_key, entity_uid
 from towpath.entities.domain.parsing import Entity
+from towpath.entities.group_types import Cause
 from towpath.entities.service.deciding import decide_near
 from towpath.entities.service.matching import ModelCache, close_gaps
+from towpath.entities.service.naming import Reason
+from towpath.entities.store import groups as group_store
 from towpath.entities.store import pairs as pair_store
 from towpath.entities.store.indexes import Index, add_entities, find_index, list_indexes
 from towpath.entities.store.locks import lock_single_writes
@@ -124,8 +127,8 @@ class EntityService:
             return
         model = await self._models.get(connection, index)
         near = await _close_gaps(connection, index, model, {row.uid: copy_key(row.values) for row in stored})
-        await decide_near(connection, index, model, sorted(near | partners))
-        await add_entities(connection, index.index_no, -1)
+        await decide_near(connection, index, model, sorted({*near, *partners, uid}), Reason(Cause.DELETE))
+        await add_entities(connection, index.index_no, -1, changes=1)
 
     async def read(self, organization: str, index_name: str, entity_id: str) -> str:
         """Return an entity's JSON as it was last sent.
@@ -229,10 +232,10 @@ class EntityService:
             group_uid: int | None = None
             if entity_id is not None:
                 uid, _ = await _find(connection, index, entity_id)
-                group_uid = await pair_store.group_of(connection, index.index_no, uid)
+                group_uid = await group_store.find_group(connection, index.index_no, uid)
                 if group_uid is None:
                     return GroupPage(groups=[], total=0, limit=limit, offset=offset)
-            rows, total = await pair_store.page_groups(
+            rows, total = await group_store.page_groups(
                 connection, index.index_no, limit=limit, offset=offset, group_uid=group_uid
             )
         return GroupPage(groups=_group_views(rows), total=total, limit=limit, offset=offset)
@@ -267,7 +270,7 @@ class EntityService:
             if entity_id:
                 detail = await _read_detail(connection, chosen, entity_id, max_candidates)
                 return Overview(indexes, chosen, detail, [], 0)
-            rows, total = await pair_store.page_groups(connection, chosen.index_no, limit=limit, offset=offset)
+            rows, total = await group_store.page_groups(connection, chosen.index_no, limit=limit, offset=offset)
         return Overview(indexes, chosen, None, _group_views(rows), total)
 
 
@@ -300,10 +303,10 @@ async def _read_detail(
         limit=max_candidates,
         offset=0,
     )
-    group_uid = await pair_store.group_of(connection, index.index_no, uid)
+    group_uid = await group_store.find_group(connection, index.index_no, uid)
     groups: list[GroupView] = []
     if group_uid is not None:
-        rows, _ = await pair_store.page_groups(connection, index.index_no, limit=1, offset=0, group_uid=group_uid)
+        rows, _ = await group_store.page_groups(connection, index.index_no, limit=1, offset=0, group_uid=group_uid)
         groups = _group_views(rows)
     return EntityDetail(
         entity=parse_json(body),

@@ -1,4 +1,4 @@
-"""Indexes: created, changed, dropped, listed; their labels; and the job that rebuilds one."""
+"""Indexes: created, changed, dropped, listed; and the job that rebuilds one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from towpath.accounts.types import Principal
-from towpath.core.errors import BadInputError, ConflictError, NotFoundError
+from towpath.core.errors import BadInputError, ConflictError
 from towpath.db.engine import Connection, Database
-from towpath.entities.domain.matching import entity_uid
+from towpath.entities.params import ReindexParams
 from towpath.entities.store.indexes import (
     Index,
     create_index,
@@ -19,11 +19,13 @@ from towpath.entities.store.indexes import (
     mark_reindexing,
     replace_config,
 )
-from towpath.entities.store.labels import StoredLabel, read_labels, save_labels
-from towpath.entities.store.records import find_entity
-from towpath.entities.types import ENTITY_REINDEX, IndexBody, IndexConfig, IndexList, IndexView, LabelCounts, LabelsBody
+from towpath.entities.store.labels import read_labels
+from towpath.entities.types import ENTITY_REINDEX, IndexBody, IndexConfig, IndexList, IndexView
 from towpath.entities.views import index_view
+from towpath.jobs.params import params_of
+from towpath.jobs.rows import ref_of
 from towpath.jobs.store import jobs as job_store
+from towpath.jobs.store.ends import cancel_now
 from towpath.jobs.store.tables import JobRow
 
 
@@ -75,10 +77,12 @@ class IndexService:
             raise ConflictError(f"an index named {config.index_name} exists")
         index = await find_index(connection, caller.organization, config.index_name, lock="exclusive")
         if index.config == config:
-            await _refuse_while_rebuilding(connection, index)
+            if not await _settles(connection, index):
+                await _refuse_while_rebuilding(connection, index)
             return PutResult(index_view(index))
         if index.entities == 0:
             # Nothing is stored in the old shape, so nothing has to be rebuilt.
+            await _stop_settling(connection, index)
             await _refuse_while_rebuilding(connection, index)
             await replace_config(connection, index.index_no, config)
             return PutResult(index_view(await find_index(connection, caller.organization, config.index_name)))
@@ -103,6 +107,7 @@ class IndexService:
             created_by=caller.key_id,
             window_size=self._window,
         )
+        await _stop_settling(connection, index)
         await mark_reindexing(connection, index, job.id)
         await job_store.create_job(connection, job, most=max_jobs)
         return job
@@ -131,33 +136,6 @@ class IndexService:
         async with self._database.transaction() as connection:
             await drop_index(connection, await find_index(connection, organization, name, lock="exclusive"))
 
-    async def add_labels(self, connection: Connection, organization: str, name: str, body: LabelsBody) -> LabelCounts:
-        """Store labels; a pair that has one gets the new one.
-
-        Args:
-            connection: In the caller's transaction.
-            organization: Whose index.
-            name: Its name.
-            body: The labels.
-
-        Raises:
-            NotFoundError: No such index, or no such entity in it.
-            BadInputError: A label names one entity twice.
-        """
-        index = await find_index(connection, organization, name)
-        labels: list[StoredLabel] = []
-        for place, label in enumerate(body.labels):
-            left = await _uid_of(connection, index, label.entity_id, f"labels[{place}].entityId")
-            right = await _uid_of(connection, index, label.duplicate_id, f"labels[{place}].duplicateId")
-            if left == right:
-                raise BadInputError(f"labels[{place}] names one entity twice", field=f"labels[{place}].duplicateId")
-            first, second = sorted([(left, str(label.entity_id)), (right, str(label.duplicate_id))])
-            labels.append(StoredLabel(first[0], second[0], first[1], second[1], label.duplicate))
-        await save_labels(connection, organization, index.name, labels)
-        stored = await read_labels(connection, organization, index.name)
-        same = sum(label.duplicate for label in stored)
-        return LabelCounts(added=len(labels), total=len(stored), duplicates=same, distinct=len(stored) - same)
-
     async def tune(self, connection: Connection, caller: Principal, name: str, *, max_jobs: int) -> JobRow:
         """Accept the job that learns from the labels of an index; it is to be started after the commit.
 
@@ -185,8 +163,16 @@ async def _refuse_while_rebuilding(connection: Connection, index: Index) -> None
         raise ConflictError(f"a re-index of {index.name} is running: job {index.reindex_job}")
 
 
-async def _uid_of(connection: Connection, index: Index, entity_id: int | str, where: str) -> int:
-    stored = await find_entity(connection, index.index_no, str(entity_id), entity_uid(entity_id))
-    if stored is None:
-        raise NotFoundError(f"{where}: no entity {entity_id} in index {index.name}", field=where)
-    return stored[0]
+async def _settles(connection: Connection, index: Index) -> bool:
+    """Say whether what rebuilds the index is a job that nobody has asked for."""
+    if index.reindex_job is None or not await is_rebuilding(connection, index):
+        return False
+    job = await job_store.lock_job(connection, index.organization, index.reindex_job)
+    return params_of(job, ReindexParams).settles
+
+
+async def _stop_settling(connection: Connection, index: Index) -> None:
+    """End such a job: what somebody asks for goes before it, and makes it needless."""
+    if index.reindex_job is not None and await _settles(connection, index):
+        job = await job_store.lock_job(connection, index.organization, index.reindex_job)
+        await cancel_now(connection, job, ref_of(job))

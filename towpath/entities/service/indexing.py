@@ -14,11 +14,14 @@ import numpy as np
 from towpath.core.errors import BadInputError, ErrorCode, JobFaultError, NotFoundError
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.parsing import Draft, Entity, make_draft, read_checked_entity
+from towpath.entities.group_types import Cause
 from towpath.entities.params import BatchParams
 from towpath.entities.service import training
 from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.matching import Matcher, close_gaps, store_scores
+from towpath.entities.service.naming import Reason
 from towpath.entities.service.quality import measure_quality
+from towpath.entities.store.care import note_trained, read_changes
 from towpath.entities.store.indexes import Index, add_entities, find_index
 from towpath.entities.store.pairs import drop_stale_pairs
 from towpath.entities.store.records import write_drafts
@@ -124,7 +127,7 @@ class BatchIndexing:
             page.outcomes[failure.index - page.first_index] = Outcome.FAILED
         await add_failures(connection, ref.job_id, failed)
         await save_outcomes(connection, ref.job_id, page.page, page.outcomes, 1)
-        await add_entities(connection, index.index_no, len(written.created))
+        await add_entities(connection, index.index_no, len(written.created), changes=len(touched))
         return await record_page(connection, task, Phase.INDEX, before, count_outcomes(page.outcomes), phases=PHASES)
 
     async def train(self, ref: JobRef) -> TrainReport:
@@ -136,6 +139,7 @@ class BatchIndexing:
             event = await find_event(connection, ref.job_id, key)
             if event is not None:
                 return TrainReport.model_validate(event["report"])
+            changes = await read_changes(connection, index.index_no)
         written = job.total - job.skipped
         await refresh_statistics(self._database, "entities", "entity_postings", entities=written)
         report = TrainReport(trained=False, shares=0)
@@ -148,9 +152,13 @@ class BatchIndexing:
             async with self._database.transaction() as connection:
                 await job_store.assert_active(connection, ref)
                 await training.save_trained_model(connection, index, model)
+                await note_trained(connection, index.index_no, changes)
                 await _report_trained(connection, ref, key, report)
             return report
         async with self._database.transaction() as connection:
+            if index.model_version == 0 and changes == index.entities == written:
+                # All that there is has come with this batch, so what it is matched by has seen all of it.
+                await note_trained(connection, index.index_no, changes)
             await _report_trained(connection, ref, key, report)
         return report
 
@@ -197,7 +205,8 @@ class BatchIndexing:
             await job_store.assert_active(connection, ref)
             index = await self._live(connection, ref, lock=True)
             await drop_stale_pairs(connection, index.index_no, model_version=index.model_version)
-            return await decide_all(connection, index, await self._matcher.models.get(connection, index))
+            model = await self._matcher.models.get(connection, index)
+            return await decide_all(connection, index, model, Reason(Cause.BATCH, ref.job_id))
 
     async def _live(self, connection: Connection, ref: JobRef, *, lock: bool = False) -> Index:
         params = await load_params(connection, ref, BatchParams)

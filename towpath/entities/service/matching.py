@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
-from towpath.entities.domain.matching import MatchModel, default_model, fit_model, score_pool
+from towpath.entities.domain.matching import MAX_COLD_ENTITIES, MatchModel, fit_model, score_pool, train_cold
 from towpath.entities.service.candidates import CandidateCache, Candidates, find_across, find_candidates
 from towpath.entities.store.indexes import Index, load_model
 from towpath.entities.store.pairs import ScoredPairs, write_pairs
-from towpath.entities.store.records import StoredEntities, read_stored
+from towpath.entities.store.records import StoredEntities, read_stored, sample_stored
 from towpath.jobs.types import JobRef
 
 Int64s = npt.NDArray[np.int64]
@@ -28,25 +28,32 @@ class ModelCache:
         self._held: OrderedDict[tuple[int, int, int], MatchModel] = OrderedDict()
 
     async def get(self, connection: Connection, index: Index) -> MatchModel:
-        """Return the model of a generation, in the shape of its configuration; the default one while it has none.
+        """Return the model of a generation, in the shape of its configuration.
+
+        While it has none, it is made of a few entities each time: what they share is no evidence.
 
         A dynamic index may have got fields since the training, so both are part of what is held.
         """
         if index.model_version == 0:
-            return default_model(index.config)
+            return await _make_cold_model(connection, index)
         width = len(index.config.fields)
         key = (index.index_no, index.model_version, width)
         if key not in self._held:
             # Another process may have trained meanwhile: what is held is named by what was read.
             version, stored = await load_model(connection, index.index_no)
             if stored is None:
-                return default_model(index.config)
+                return await _make_cold_model(connection, index)
             key = (index.index_no, version, width)
             self._held[key] = fit_model(MatchModel.model_validate(stored), index.config)
         self._held.move_to_end(key)
         while len(self._held) > self._size:
             self._held.popitem(last=False)
         return self._held[key]
+
+
+async def _make_cold_model(connection: Connection, index: Index) -> MatchModel:
+    sample = await sample_stored(connection, index, limit=MAX_COLD_ENTITIES)
+    return await asyncio.to_thread(train_cold, sample.values, index.config)
 
 
 class Matcher:
@@ -87,6 +94,7 @@ async def score_candidates(
     candidates: Candidates,
     *,
     in_one_group: bool = False,
+    keep_all: bool = False,
 ) -> ScoredPairs:
     """Compare and score candidate pairs, each once, and keep those that the index lists.
 
@@ -97,19 +105,28 @@ async def score_candidates(
         queries: Who asked; what is known of them is not read again. None: nothing is known.
         candidates: The pairs.
         in_one_group: The pairs stand in one group already: a prior of their own, and the higher threshold.
+        keep_all: Whether to keep those as well that the index would not list, also of one clean source.
     """
     uids = np.unique(np.concatenate([candidates.query, candidates.candidate]))
     known = queries if queries is not None else StoredEntities.of([])
     missing = np.setdiff1d(uids, known.uids, assume_unique=True)
     stored = known.with_others(await read_stored(connection, index, missing, with_keys=False))
-    return await asyncio.to_thread(_score, index, model, stored, candidates, in_one_group=in_one_group)
+    return await asyncio.to_thread(
+        _score, index, model, stored, candidates, in_one_group=in_one_group, keep_all=keep_all
+    )
 
 
 def _score(
-    index: Index, model: MatchModel, stored: StoredEntities, candidates: Candidates, *, in_one_group: bool
+    index: Index,
+    model: MatchModel,
+    stored: StoredEntities,
+    candidates: Candidates,
+    *,
+    in_one_group: bool,
+    keep_all: bool,
 ) -> ScoredPairs:
     places = _distinct_pairs(stored.uids, candidates)
-    if index.has_clean_sources:
+    if index.has_clean_sources and not keep_all:
         sources = np.array([source or "" for source in stored.sources], dtype=object)[places]
         places = places[(sources[:, 0] != sources[:, 1]) | (sources[:, 0] == "")]
     pairs = stored.uids[places]
@@ -120,6 +137,7 @@ def _score(
     similarity = similarity_of(bits)
     config = index.config
     keep = similarity >= (config.duplicate_threshold if in_one_group else config.candidate_threshold)
+    keep |= keep_all
     return ScoredPairs(left=pairs[keep, 0], right=pairs[keep, 1], similarity=similarity[keep], bits=bits[keep])
 
 

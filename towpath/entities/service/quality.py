@@ -38,6 +38,7 @@ from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.store.labels import read_labels
 from towpath.entities.store.quality import GroupCounts, JudgedLabel, PairHistogram, SampledPair
 from towpath.entities.store.records import sample_stored
+from towpath.entities.types import Basis
 from towpath.entities.views import group_name, read_explanation
 
 Floats = npt.NDArray[np.float64]
@@ -119,8 +120,12 @@ class QualityService:
                     duplicate=chosen.pair.duplicate,
                     reason=chosen.reason,
                     alike=chosen.alike,
+                    # Without a label, only its group can have raised it.
                     explanation=read_explanation(
-                        index.config, by_uids[chosen.pair.left_uid, chosen.pair.right_uid].bits
+                        index.config,
+                        by_uids[chosen.pair.left_uid, chosen.pair.right_uid].bits,
+                        chosen.pair.similarity,
+                        Basis.GROUP,
                     ),
                     entity=entities[chosen.pair.left_uid],
                     other=entities[chosen.pair.right_uid],

@@ -14,6 +14,7 @@ from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import TuneReport, copy_key
 from towpath.entities.domain.parsing import Draft, bare_draft, make_draft
+from towpath.entities.group_types import Cause
 from towpath.entities.params import IndexParams, ReindexParams
 from towpath.entities.service import training
 from towpath.entities.service.candidates import find_candidates
@@ -21,7 +22,9 @@ from towpath.entities.service.changes import measure_changes
 from towpath.entities.service.deciding import decide_all
 from towpath.entities.service.dynamic import next_config
 from towpath.entities.service.matching import Matcher, close_gaps, score_candidates, store_scores
+from towpath.entities.service.naming import Reason, carry_names
 from towpath.entities.service.quality import measure_quality
+from towpath.entities.store.care import note_trained, read_changes
 from towpath.entities.store.generations import (
     ShareRow,
     discard_building,
@@ -96,7 +99,7 @@ class Reindexing:
             await job_store.assert_active(connection, ref)
             written = await write_drafts(connection, building.index_no, drafts)
             await add_failures(connection, ref.job_id, failures)
-            await add_entities(connection, building.index_no, len(written.created))
+            await add_entities(connection, building.index_no, len(written.created), changes=len(written.created))
             change = Progress(failed=len(failures), processed=len(failures))
             share = 0.5 / max(task.shares, 1)
             key = f"{Phase.COPY}:{task.share}"
@@ -107,14 +110,21 @@ class Reindexing:
         """Train the next generation's model, with the index's labels if there are enough."""
         async with self._database.transaction() as connection:
             _, building = await self._both(connection, ref)
+            changes = await read_changes(connection, building.index_no)
         await refresh_statistics(self._database, "entities", "entity_postings", entities=building.entities)
-        if building.model_version or building.entities < training.MIN_ENTITIES:
+        if building.model_version:
+            return
+        if building.entities < training.MIN_ENTITIES:
+            async with self._database.transaction() as connection:
+                await job_store.assert_active(connection, ref)
+                await note_trained(connection, building.index_no, changes)
             return
         postings = await self._matcher.candidates.get(building, ref, queries=building.entities)
         model, report = await training.train_model(self._database, building, postings)
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             await training.save_trained_model(connection, building, model)
+            await note_trained(connection, building.index_no, changes)
             if report is not None:
                 await training.save_report(connection, ref, report)
 
@@ -161,7 +171,8 @@ class Reindexing:
         async with self._database.transaction() as connection:
             await job_store.assert_active(connection, ref)
             _, building = await self._both(connection, ref)
-            return await decide_all(connection, building, await self._matcher.models.get(connection, building))
+            model = await self._matcher.models.get(connection, building)
+            return await decide_all(connection, building, model, Reason(Cause.REINDEX, ref.job_id))
 
     async def swap(self, ref: JobRef) -> dict[str, Any]:
         """Catch up with what was written meanwhile, then put the next generation in the live one's place.
@@ -190,6 +201,7 @@ class Reindexing:
                 return await _result(connection, ref, caught_up)
             while step := await self._catch_up_some(connection, live, building):
                 caught_up += step
+            await carry_names(connection, live, building, await _reason(connection, ref))
             await swap_generation(connection, live, building)
             return await _result(connection, ref, caught_up)
 
@@ -212,14 +224,15 @@ class Reindexing:
         building = await generation(connection, building.index_no)
         drafts, _ = _redraft(rows, building.config)
         written = await write_drafts(connection, building.index_no, drafts)
-        await add_entities(connection, building.index_no, len(written.created) - len(removed))
+        changed = len(written.created) + len(written.changed) + len(removed)
+        await add_entities(connection, building.index_no, len(written.created) - len(removed), changes=changed)
         model = await self._matcher.models.get(connection, building)
         stored = StoredEntities.of(Stored(draft.uid, draft.values, draft.source, draft.keys) for draft in drafts)
         candidates = await find_candidates(connection, building, stored)
         pairs = await score_candidates(connection, building, model, stored, candidates)
         await store_scores(connection, building, pairs)
         await close_gaps(connection, building, model, {**vacated, **written.vacated})
-        await decide_all(connection, building, model)
+        await decide_all(connection, building, model, Reason(Cause.REINDEX))
         return len(uids) + len(removed)
 
     async def _live(self, connection: Connection, ref: JobRef) -> Index:
@@ -235,6 +248,11 @@ class Reindexing:
         if building is None or building.reindex_job != ref.job_id:
             raise JobFaultError("the generation being built is gone", code=ErrorCode.INDEX_DROPPED)
         return live, building
+
+
+async def _reason(connection: Connection, ref: JobRef) -> Reason:
+    settles = (await load_params(connection, ref, ReindexParams)).settles
+    return Reason(Cause.SETTLE if settles else Cause.REINDEX, ref.job_id)
 
 
 async def _result(connection: Connection, ref: JobRef, caught_up: int) -> dict[str, Any]:

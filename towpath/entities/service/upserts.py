@@ -11,10 +11,12 @@ from towpath.core.errors import BadInputError, TowpathError
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import entity_uid
 from towpath.entities.domain.parsing import Draft, Entity, ScalarFields, make_draft
+from towpath.entities.group_types import Cause
 from towpath.entities.service.candidates import find_candidates
 from towpath.entities.service.deciding import decide_near
 from towpath.entities.service.dynamic import index_for_write
 from towpath.entities.service.matching import ModelCache, close_gaps, score_candidates, store_scores
+from towpath.entities.service.naming import Reason
 from towpath.entities.store.indexes import Index, add_entities
 from towpath.entities.store.locks import lock_single_writes
 from towpath.entities.store.pairs import PartnerRow, read_partners
@@ -158,13 +160,12 @@ class UpsertService:
             pairs = await score_candidates(connection, index, model, stored, candidates)
             await store_scores(connection, index, pairs)
             # Whoever has won or lost a pair may have changed its group.
-            near = {*pairs.left.tolist(), *pairs.right.tolist(), *written.partners}
+            near = {*pairs.left.tolist(), *pairs.right.tolist(), *written.partners, *touched}
             beside = await close_gaps(connection, index, model, written.vacated)
             if beside is not None:
                 near |= {*beside.left.tolist(), *beside.right.tolist()}
-            await decide_near(connection, index, model, sorted(near))
-            if written.created:
-                await add_entities(connection, index.index_no, len(written.created))
+            await decide_near(connection, index, model, sorted(near), Reason(Cause.UPSERT))
+            await add_entities(connection, index.index_no, len(written.created), changes=len(touched))
         return await read_partners(connection, index.index_no, [draft.uid for draft in drafts], limit=limit)
 
 

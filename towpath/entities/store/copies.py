@@ -40,3 +40,38 @@ async def read_neighbours(
     )
     found = np.array(await selected.fetchall(), dtype=np.int64).reshape(-1, 2)
     return found[:, 0].copy(), found[:, 1].copy()
+
+
+async def read_landmarks(
+    connection: Connection, index_no: int, keys: Int64s, uids: Int64s, masks: Int64s
+) -> tuple[Int64s, Int64s]:
+    """Read the nearest holders of a key, on either side of some uids, whose uid has only zeros in the bits of a mask.
+
+    Args:
+        connection: A connection.
+        index_no: The generation.
+        keys: A key for each uid.
+        uids: Where to begin.
+        masks: A mask for each uid; so many postings are read as one of the uids has zeros there.
+
+    Returns:
+        The uids, each once for each such holder, and that holder beside each.
+    """
+    selected = await connection.execute(
+        """
+        SELECT q.uid, n.uid FROM unnest(%(keys)b::bigint[], %(uids)b::bigint[], %(masks)b::bigint[]) q(key, uid, mask)
+        CROSS JOIN LATERAL (
+            (SELECT p.uid FROM entity_postings p
+             WHERE p.index_no = %(index)s AND p.key = q.key AND p.uid < q.uid AND p.uid & q.mask = 0
+             ORDER BY p.uid DESC LIMIT 1)
+            UNION ALL
+            (SELECT p.uid FROM entity_postings p
+             WHERE p.index_no = %(index)s AND p.key = q.key AND p.uid > q.uid AND p.uid & q.mask = 0
+             ORDER BY p.uid LIMIT 1)
+        ) n
+        """,
+        {"keys": keys.tolist(), "uids": uids.tolist(), "masks": masks.tolist(), "index": index_no},
+        binary=True,
+    )
+    found = np.array(await selected.fetchall(), dtype=np.int64).reshape(-1, 2)
+    return found[:, 0].copy(), found[:, 1].copy()

@@ -12,6 +12,8 @@ from psycopg.types.json import Jsonb
 from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection
 from towpath.entities.domain.matching import InferredStructure
+from towpath.entities.store.events import drop_events
+from towpath.entities.store.labels import drop_labels
 from towpath.entities.types import IndexConfig
 from towpath.jobs.store.jobs import is_open
 
@@ -222,11 +224,22 @@ async def load_model(connection: Connection, index_no: int) -> tuple[int, dict[s
     return await cursor.fetchone() or (0, None)
 
 
-async def add_entities(connection: Connection, index_no: int, change: int) -> None:
-    """Add to a generation's count; the last statement of a chunk, because the row is contended."""
-    if change:
+async def add_entities(connection: Connection, index_no: int, change: int, *, changes: int = 0) -> None:
+    """Add to a generation's counts; the last statement of a chunk, because the row is contended.
+
+    Args:
+        connection: In the chunk's transaction.
+        index_no: The generation.
+        change: How many entities more there are.
+        changes: How many were made, changed or removed.
+    """
+    if change or changes:
         await connection.execute(
-            "UPDATE entity_index_counts SET entities = entities + %s WHERE index_no = %s", (change, index_no)
+            """
+            UPDATE entity_index_counts SET entities = entities + %s, changes = changes + %s, changed_at = now()
+            WHERE index_no = %s
+            """,
+            (change, changes, index_no),
         )
 
 
@@ -259,9 +272,8 @@ async def drop_index(connection: Connection, index: Index) -> None:
         "UPDATE entity_indexes SET state = 'dropping' WHERE organization = %s AND name = %s AND state <> 'dropping'",
         (index.organization, index.name),
     )
-    await connection.execute(
-        "DELETE FROM entity_labels WHERE organization = %s AND index_name = %s", (index.organization, index.name)
-    )
+    await drop_labels(connection, index.organization, index.name)
+    await drop_events(connection, index.organization, index.name)
 
 
 async def swap_generation(connection: Connection, live: Index, built: Index) -> None:
@@ -286,7 +298,7 @@ async def purge_dropped(connection: Connection, *, limit: int) -> int:
     row = await cursor.fetchone()
     if row is None:
         return 0
-    for table in ("entity_postings", "entity_pairs", "entity_dirty", "entities"):
+    for table in ("entity_postings", "entity_pairs", "entity_dirty", "entity_groups", "entities"):
         deleted = await connection.execute(
             f"""
             DELETE FROM {table} WHERE ctid = ANY(ARRAY(

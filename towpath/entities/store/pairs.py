@@ -58,11 +58,11 @@ async def write_pairs(
         WITH fresh AS (
             INSERT INTO entity_pairs (index_no, left_uid, right_uid, similarity, bits, duplicate, model_version, closed)
             SELECT %(index)s, u.*, %(version)s, %(closed)s
-            FROM unnest(%(left)b::bigint[], %(right)b::bigint[], %(similarity)b::float8[], %(bits)b::bytea[],
-                        %(duplicate)b::bool[]) u
+            FROM unnest(%(left)s::bigint[], %(right)s::bigint[], %(similarity)s::float8[], %(bits)b::bytea[],
+                        %(duplicate)s::bool[]) u
             ON CONFLICT (index_no, left_uid, right_uid) DO UPDATE
             SET similarity = excluded.similarity, bits = excluded.bits, duplicate = excluded.duplicate,
-                model_version = excluded.model_version, closed = excluded.closed
+                model_version = excluded.model_version, closed = excluded.closed, basis = NULL
             WHERE entity_pairs.model_version <> excluded.model_version
                OR entity_pairs.similarity <> excluded.similarity OR entity_pairs.closed <> excluded.closed
             RETURNING left_uid, right_uid
@@ -75,11 +75,11 @@ async def write_pairs(
             "index": index_no,
             "version": model_version,
             "closed": closed,
-            "left": pairs.left.tolist(),
-            "right": pairs.right.tolist(),
-            "similarity": pairs.similarity.tolist(),
+            "left": pairs.left,
+            "right": pairs.right,
+            "similarity": pairs.similarity,
             "bits": [packed[start : start + width] for start in range(0, len(packed), width)],
-            "duplicate": duplicate.tolist(),
+            "duplicate": duplicate,
         },
     )
 
@@ -112,18 +112,6 @@ class PairGraph:
     sources: tuple[str | None, ...]
 
 
-async def take_dirty(connection: Connection, index_no: int, uids: Sequence[int] | None = None) -> list[int]:
-    """Take the marks of a generation, or of some of its entities; a roll-back puts them back."""
-    cursor = await connection.execute(
-        """
-        DELETE FROM entity_dirty WHERE index_no = %(index)s AND (%(all)s OR uid = ANY(%(uids)s::bigint[]))
-        RETURNING uid
-        """,
-        {"index": index_no, "all": uids is None, "uids": list(uids or ())},
-    )
-    return [row[0] for row in await cursor.fetchall()]
-
-
 async def read_components(connection: Connection, index_no: int, seeds: Sequence[int]) -> PairGraph:
     """Return the components that hold `seeds`: by walking from them, or by reading all pairs when that is cheaper."""
     reached = set(seeds)
@@ -141,32 +129,40 @@ async def read_components(connection: Connection, index_no: int, seeds: Sequence
         frontier = [row[0] for row in await cursor.fetchall() if row[0] not in reached]
         reached.update(frontier)
     everything = bool(frontier)
+    walked = np.fromiter(reached, dtype=np.int64, count=len(reached))
     clause = "" if everything else "AND left_uid = ANY(%(uids)s)"
     pairs = await connection.execute(
         f"""
-        SELECT left_uid, right_uid, similarity, duplicate FROM entity_pairs
-        WHERE index_no = %(index)s AND NOT closed {clause} ORDER BY left_uid, right_uid
+        SELECT string_agg(int8send(left_uid), ''::bytea), string_agg(int8send(right_uid), ''::bytea),
+               string_agg(float8send(similarity), ''::bytea), string_agg(boolsend(duplicate), ''::bytea)
+        FROM (
+            SELECT left_uid, right_uid, similarity, duplicate FROM entity_pairs
+            WHERE index_no = %(index)s AND NOT closed {clause} ORDER BY left_uid, right_uid
+        ) pair
         """,
-        {"index": index_no, "uids": list(reached)},
+        {"index": index_no, "uids": walked},
         binary=True,
     )
-    rows = await pairs.fetchall()
-    left = np.array([row[0] for row in rows], dtype=np.int64)
-    right = np.array([row[1] for row in rows], dtype=np.int64)
-    members = np.unique(np.concatenate([left, right, np.array(sorted(reached), dtype=np.int64)]))
+    packed = await pairs.fetchone() or ()
+    # A batch decides hundreds of thousands of pairs: columns instead of a row for each.
+    left, right, similarity, duplicate = (
+        np.frombuffer(column or b"", dtype=kind).astype(kind[1:])
+        for column, kind in zip(packed, (">i8", ">i8", ">f8", "|?"), strict=True)
+    )
+    members = np.unique(np.concatenate([left, right, walked]))
     named = await connection.execute(
-        "SELECT uid, source FROM entities WHERE index_no = %s AND uid = ANY(%b::bigint[])",
-        (index_no, members.tolist()),
+        "SELECT uid, source FROM entities WHERE index_no = %s AND uid = ANY(%s::bigint[]) AND source IS NOT NULL",
+        (index_no, members),
         binary=True,
     )
     sources: dict[int, str | None] = dict(await named.fetchall())
     return PairGraph(
         left=left,
         right=right,
-        similarity=np.array([row[2] for row in rows], dtype=np.float64),
-        duplicate=np.array([row[3] for row in rows], dtype=np.bool_),
+        similarity=similarity,
+        duplicate=duplicate,
         uids=members,
-        sources=tuple(sources.get(uid) for uid in members.tolist()),
+        sources=tuple(map(sources.get, members.tolist())),
     )
 
 
@@ -175,9 +171,9 @@ async def drop_closed(connection: Connection, index_no: int, uids: Int64s) -> No
     await connection.execute(
         """
         DELETE FROM entity_pairs
-        WHERE index_no = %(index)s AND closed AND (left_uid = ANY(%(uids)b) OR right_uid = ANY(%(uids)b))
+        WHERE index_no = %(index)s AND closed AND (left_uid = ANY(%(uids)s) OR right_uid = ANY(%(uids)s))
         """,
-        {"index": index_no, "uids": uids.tolist()},
+        {"index": index_no, "uids": uids},
     )
 
 
@@ -192,24 +188,12 @@ async def save_verdicts(connection: Connection, index_no: int, graph: PairGraph,
         await connection.execute(
             """
             UPDATE entity_pairs p SET duplicate = u.duplicate
-            FROM unnest(%b::bigint[], %b::bigint[], %b::bool[]) AS u(left_uid, right_uid, duplicate)
+            FROM unnest(%s::bigint[], %s::bigint[], %s::bool[]) AS u(left_uid, right_uid, duplicate)
             WHERE p.index_no = %s AND p.left_uid = u.left_uid AND p.right_uid = u.right_uid
             """,
-            (graph.left[differs].tolist(), graph.right[differs].tolist(), verdicts[differs].tolist(), index_no),
+            (graph.left[differs], graph.right[differs], verdicts[differs], index_no),
         )
     return int(differs.sum())
-
-
-async def save_groups(connection: Connection, index_no: int, uids: Int64s, groups: Int64s) -> None:
-    """Write the group of each entity: the lowest uid in it, or 0 for an entity that stands alone."""
-    await connection.execute(
-        """
-        UPDATE entities e SET group_uid = nullif(u.group_uid, 0)
-        FROM unnest(%b::bigint[], %b::bigint[]) AS u(uid, group_uid)
-        WHERE e.index_no = %s AND e.uid = u.uid AND e.group_uid IS DISTINCT FROM nullif(u.group_uid, 0)
-        """,
-        (uids.tolist(), groups.tolist(), index_no),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,16 +206,29 @@ class PartnerRow:
     similarity: float
     duplicate: bool
     bits: bytes
+    basis: str | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PairRow:
+    """One pair with the ids of both sides, as stored."""
+
+    left_id: str
+    right_id: str
+    similarity: float
+    duplicate: bool
+    bits: bytes
+    basis: str | None
 
 
 # Two ways into the pairs of an entity. `OFFSET 0` keeps the planner from looking for them by their order of
 # similarity, and a lookup by `CROSS JOIN LATERAL ... OFFSET 0` runs once for each row before it: whatever the planner
 # believes of an index, it cannot turn these around.
 _BOTH_WAYS = """
-    SELECT right_uid AS uid, similarity, duplicate, bits FROM entity_pairs
+    SELECT right_uid AS uid, similarity, duplicate, bits, basis FROM entity_pairs
     WHERE index_no = %(index)s AND left_uid = {uid}
     UNION ALL
-    SELECT left_uid, similarity, duplicate, bits FROM entity_pairs
+    SELECT left_uid, similarity, duplicate, bits, basis FROM entity_pairs
     WHERE index_no = %(index)s AND right_uid = {uid}
     OFFSET 0
 """
@@ -253,7 +250,7 @@ async def read_partners(
                 SELECT * FROM ({_BOTH_WAYS.format(uid="q.uid")}) b ORDER BY similarity DESC, uid LIMIT %(limit)s
             ) p
         )
-        SELECT p.asked, p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits
+        SELECT p.asked, p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits, p.basis
         FROM best p {_NAMED.format(uid="p.uid", name="e")}
         ORDER BY p.asked, p.similarity DESC, p.uid
         """,
@@ -288,7 +285,7 @@ async def page_partners(
     cursor = await connection.execute(
         f"""
         {listed}
-        SELECT p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits
+        SELECT p.uid, e.id_json, e.sku, p.similarity, p.duplicate, p.bits, p.basis
         FROM listed p {_NAMED.format(uid="p.uid", name="e")}
         ORDER BY p.similarity DESC, e.id_json LIMIT %(limit)s OFFSET %(offset)s
         """,
@@ -301,55 +298,25 @@ async def page_partners(
 
 async def page_pairs(
     connection: Connection, index_no: int, *, minimum: float, duplicates_only: bool, limit: int, offset: int
-) -> tuple[list[tuple[str, str, float, bool, bytes]], int]:
-    """Return a page of all pairs, best first, ties by ids: `(left id, right id, similarity, duplicate, bits)`."""
+) -> tuple[list[PairRow], int]:
+    """Return a page of all pairs, best first, ties by ids, and how many there are."""
     arguments: dict[str, Any] = {"index": index_no, "minimum": minimum, "only": duplicates_only}
     where = "index_no = %(index)s AND similarity >= %(minimum)s AND (duplicate OR NOT %(only)s)"
     total = await _fetch_count(connection, f"SELECT count(*) FROM entity_pairs WHERE {where}", arguments)
     cursor = await connection.execute(
         f"""
         WITH best AS MATERIALIZED (
-            SELECT left_uid, right_uid, similarity, duplicate, bits FROM entity_pairs WHERE {where}
+            SELECT left_uid, right_uid, similarity, duplicate, bits, basis FROM entity_pairs WHERE {where}
             ORDER BY similarity DESC FETCH FIRST (%(limit)s::bigint + %(offset)s::bigint) ROWS WITH TIES
         )
-        SELECT l.id_json, r.id_json, p.similarity, p.duplicate, p.bits FROM best p
+        SELECT l.id_json, r.id_json, p.similarity, p.duplicate, p.bits, p.basis FROM best p
         {_NAMED.format(uid="p.left_uid", name="l")} {_NAMED.format(uid="p.right_uid", name="r")}
         ORDER BY p.similarity DESC, l.id_json, r.id_json LIMIT %(limit)s OFFSET %(offset)s
         """,
         {**arguments, "limit": limit, "offset": offset},
         binary=True,
     )
-    rows = await cursor.fetchall()
-    return rows, total
-
-
-async def page_groups(
-    connection: Connection, index_no: int, *, limit: int, offset: int, group_uid: int | None = None
-) -> tuple[list[tuple[int, list[str]]], int]:
-    """Return a page of groups, largest first, and how many there are: `(group uid, ids as JSON)`."""
-    arguments = {"index": index_no, "group": group_uid, "limit": limit, "offset": offset}
-    where = "index_no = %(index)s AND group_uid IS NOT NULL"
-    if group_uid is not None:
-        where = "index_no = %(index)s AND group_uid = %(group)s"
-    total = await _fetch_count(connection, f"SELECT count(DISTINCT group_uid) FROM entities WHERE {where}", arguments)
-    cursor = await connection.execute(
-        f"""
-        SELECT group_uid, array_agg(id_json ORDER BY uid) FROM entities WHERE {where}
-        GROUP BY group_uid ORDER BY count(*) DESC, group_uid LIMIT %(limit)s OFFSET %(offset)s
-        """,
-        arguments,
-    )
-    rows = await cursor.fetchall()
-    return rows, total
-
-
-async def group_of(connection: Connection, index_no: int, uid: int) -> int | None:
-    """Return the group of an entity; None when it stands alone."""
-    cursor = await connection.execute(
-        "SELECT group_uid FROM entities WHERE index_no = %s AND uid = %s", (index_no, uid)
-    )
-    row = await cursor.fetchone()
-    return row[0] if row else None
+    return [PairRow(*row) for row in await cursor.fetchall()], total
 
 
 async def _fetch_count(connection: Connection, sql: str, arguments: dict[str, Any]) -> int:

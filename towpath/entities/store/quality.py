@@ -109,7 +109,7 @@ async def count_pairs(
 
 @dataclass(frozen=True, slots=True)
 class JudgedLabel:
-    """A label beside what the index has of its pair; `similarity` is None where the pair is not listed."""
+    """A label beside what the fields of its pair say; `similarity` is None where the pair was no candidate."""
 
     left_id: str
     right_id: str
@@ -121,22 +121,31 @@ class JudgedLabel:
 async def read_judged_labels(
     connection: Connection, organization: str, name: str, index_no: int, *, limit: int
 ) -> list[JudgedLabel]:
-    """Read labels of an index, each with the score and the verdict of its pair in a generation."""
+    """Read labels of an index, each with what its pair's fields say, and with its verdict in a generation."""
     cursor = await connection.execute(
         """
         WITH labels AS MATERIALIZED (
             SELECT left_uid, right_uid, left_id, right_id, duplicate FROM entity_labels
             WHERE organization = %(organization)s AND index_name = %(name)s ORDER BY left_uid, right_uid LIMIT %(limit)s
         )
-        SELECT l.left_id, l.right_id, l.duplicate, p.similarity, coalesce(p.duplicate, false)
+        SELECT l.left_id, l.right_id, l.duplicate, p.bits, coalesce(p.duplicate, false)
         FROM labels l LEFT JOIN LATERAL (
-            SELECT similarity, duplicate FROM entity_pairs
-            WHERE index_no = %(index)s AND left_uid = l.left_uid AND right_uid = l.right_uid OFFSET 0
+            SELECT bits, duplicate FROM entity_pairs
+            WHERE index_no = %(index)s AND left_uid = l.left_uid AND right_uid = l.right_uid
+            AND basis IS DISTINCT FROM 'added' AND NOT closed OFFSET 0
         ) p ON true ORDER BY l.left_uid, l.right_uid
         """,
         {"organization": organization, "name": name, "index": index_no, "limit": limit},
     )
-    return [JudgedLabel(*row) for row in await cursor.fetchall()]
+    return [
+        JudgedLabel(left_id, right_id, duplicate, None if bits is None else _similarity_of(bits), verdict)
+        for left_id, right_id, duplicate, bits, verdict in await cursor.fetchall()
+    ]
+
+
+def _similarity_of(bits: bytes) -> float:
+    # Not the stored one: a label has the last word on that.
+    return float(1.0 / (1.0 + np.exp2(-np.frombuffer(bits, dtype="<f4").astype(np.float64).sum())))
 
 
 @dataclass(frozen=True, slots=True)

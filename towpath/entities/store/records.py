@@ -42,7 +42,7 @@ class Written:
     created: frozenset[int]
     changed: frozenset[int]
     partners: frozenset[int]
-    """Entities that lost a pair to a change; they are marked dirty."""
+    """Entities that lost a pair to a change; they and those that changed are marked dirty."""
     vacated: Mapping[int, int] = field(default_factory=dict)
     """Entities that are no longer among their copies, each with the key that it shared with them."""
 
@@ -122,7 +122,7 @@ async def _replace(connection: Connection, index_no: int, drafts: Sequence[Draft
     await connection.execute(
         """
         UPDATE entities e SET id_json = u.id_json, sku = u.sku, body = u.body, digest = u.digest, values = u.values,
-               source = u.source, keys = u.keys, group_uid = NULL, revision = nextval('entity_revisions')
+               source = u.source, keys = u.keys, revision = nextval('entity_revisions')
         FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::text[], %b::text[], %b::bytea[])
              AS u(uid, id_json, sku, body, digest, values, source, keys)
         WHERE e.index_no = %s AND e.uid = u.uid
@@ -132,7 +132,11 @@ async def _replace(connection: Connection, index_no: int, drafts: Sequence[Draft
 
 
 async def _unlink(connection: Connection, index_no: int, keys_by_uid: dict[int, bytes]) -> frozenset[int]:
-    """Delete the postings and the pairs of entities that are about to change or go; their partners are returned."""
+    """Delete the postings and the pairs of entities that are about to change or go, and mark both sides.
+
+    Returns:
+        Their partners.
+    """
     flat_keys: list[int] = []
     flat_uids: list[int] = []
     for uid, packed in keys_by_uid.items():
@@ -155,7 +159,8 @@ async def _unlink(connection: Connection, index_no: int, keys_by_uid: dict[int, 
             SELECT uid FROM (SELECT left_uid FROM gone UNION SELECT right_uid FROM gone) g(uid)
             WHERE uid <> ALL(%(uids)s)
         ), marked AS (
-            INSERT INTO entity_dirty (index_no, uid) SELECT %(index)s::int, uid FROM partner ORDER BY uid
+            INSERT INTO entity_dirty (index_no, uid)
+            SELECT %(index)s::int, uid FROM (SELECT uid FROM partner UNION SELECT unnest(%(uids)s)) m ORDER BY uid
             ON CONFLICT DO NOTHING
         )
         SELECT uid FROM partner
@@ -180,7 +185,7 @@ async def _copy_postings(connection: Connection, index_no: int, drafts: Sequence
 
 
 async def delete_entity(connection: Connection, index_no: int, uid: int) -> frozenset[int] | None:
-    """Remove one entity with its postings and pairs; partners are marked dirty.
+    """Remove one entity with its postings and pairs; partners are marked dirty, and what its group loses is noted.
 
     Returns:
         Who it was paired with; None when it was not there.
@@ -189,7 +194,16 @@ async def delete_entity(connection: Connection, index_no: int, uid: int) -> froz
     if not old:
         return None
     partners = await _unlink(connection, index_no, {uid: old[uid].keys})
-    await connection.execute("DELETE FROM entities WHERE index_no = %s AND uid = %s", (index_no, uid))
+    await connection.execute(
+        """
+        WITH gone AS (
+            DELETE FROM entities WHERE index_no = %(index)s AND uid = %(uid)s RETURNING id_json, group_uid
+        )
+        UPDATE entity_dirty d SET gone_id = g.id_json, gone_group = g.group_uid
+        FROM gone g WHERE d.index_no = %(index)s AND d.uid = %(uid)s
+        """,
+        {"index": index_no, "uid": uid},
+    )
     return partners
 
 

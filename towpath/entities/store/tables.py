@@ -21,7 +21,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from towpath.db.columns import column, timestamptz
@@ -80,10 +80,19 @@ class EntityIndexCountRow(SQLModel, table=True):
         sa_column=column(Integer, ForeignKey("entity_indexes.index_no", ondelete="CASCADE"), primary_key=True)
     )
     entities: int = Field(default=0, sa_column=column(BigInteger, default="0"))
+    changes: int = Field(
+        default=0,
+        description="entities that were made, changed or removed, each time counted",
+        sa_column=column(BigInteger, default="0"),
+    )
+    changed_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
+    trained_changes: int = Field(
+        default=0, description="`changes` as of the training of the model", sa_column=column(BigInteger, default="0")
+    )
 
 
 class EntityRow(SQLModel, table=True):
-    """A stored entity. `id_json` keeps the type the id came in; `keys` are packed int64."""
+    """A stored entity. `id_json` keeps the id's type; `keys` are packed int64; `group_uid` names its group."""
 
     __tablename__ = "entities"
     __table_args__ = (
@@ -122,6 +131,7 @@ class EntityPairRow(SQLModel, table=True):
         CheckConstraint("left_uid < right_uid"),
         Index("entity_pairs_right", "index_no", "right_uid", "left_uid"),
         Index("entity_pairs_closed", "index_no", "left_uid", postgresql_where=text("closed")),
+        Index("entity_pairs_basis", "index_no", "left_uid", postgresql_where=text("basis IS NOT NULL")),
         Index("entity_pairs_similarity", "index_no", text("similarity DESC"), "left_uid", "right_uid"),
     )
 
@@ -137,21 +147,38 @@ class EntityPairRow(SQLModel, table=True):
         sa_column=column(Boolean, default="false"),
     )
     model_version: int = Field(default=0, sa_column=column(Integer, default="0"))
+    basis: str | None = Field(
+        default=None,
+        description="a Basis: what `similarity` has beyond what `bits` add up to; none: nothing",
+        sa_column=column(Text, nullable=True),
+    )
 
 
 class EntityDirtyRow(SQLModel, table=True):
-    """An entity whose pairs have changed since the verdicts of its component were last decided."""
+    """An entity whose pairs have changed since the verdicts of its component were last decided.
+
+    One that was removed leaves its id here, and the group that it was in.
+    """
 
     __tablename__ = "entity_dirty"
+    __table_args__ = (
+        Index("entity_dirty_gone", "index_no", "gone_group", postgresql_where=text("gone_group IS NOT NULL")),
+    )
 
     index_no: int = Field(sa_column=column(Integer, primary_key=True))
     uid: int = Field(sa_column=column(BigInteger, primary_key=True))
+    gone_id: str | None = Field(default=None, sa_column=column(Text, nullable=True))
+    gone_group: int | None = Field(default=None, sa_column=column(BigInteger, nullable=True))
 
 
 class EntityLabelRow(SQLModel, table=True):
     """What a user says of a pair; belongs to the index's name and outlives its generations."""
 
     __tablename__ = "entity_labels"
+    __table_args__ = (
+        Index("entity_labels_right", "organization", "index_name", "right_uid"),
+        Index("entity_labels_correction", "correction", postgresql_where=text("correction IS NOT NULL")),
+    )
 
     organization: str = Field(sa_column=column(Text, primary_key=True))
     index_name: str = Field(sa_column=column(Text, primary_key=True))
@@ -161,3 +188,67 @@ class EntityLabelRow(SQLModel, table=True):
     right_id: str = Field(sa_column=column(Text))
     duplicate: bool = Field(sa_column=column(Boolean))
     created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
+    correction: UUID | None = Field(
+        default=None, description="the split or merge that it belongs to", sa_column=column(Uuid, nullable=True)
+    )
+
+
+class EntityGroupRow(SQLModel, table=True):
+    """A group of a generation. Its number is its name for as long as it lasts, also through the next generations."""
+
+    __tablename__ = "entity_groups"
+    __table_args__ = (Index("entity_groups_largest", "index_no", text("size DESC"), "group_uid"),)
+
+    index_no: int = Field(sa_column=column(Integer, primary_key=True))
+    group_uid: int = Field(sa_column=column(BigInteger, primary_key=True))
+    size: int = Field(sa_column=column(Integer))
+    created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
+
+
+class EntityEventLogRow(SQLModel, table=True):
+    """Numbers the events of an index's name; `announced` is the last one that endpoints of webhooks were told of."""
+
+    __tablename__ = "entity_event_logs"
+
+    organization: str = Field(sa_column=column(Text, primary_key=True))
+    index_name: str = Field(sa_column=column(Text, primary_key=True))
+    last_seq: int = Field(default=0, sa_column=column(BigInteger, default="0"))
+    announced: int = Field(default=0, sa_column=column(BigInteger, default="0"))
+
+
+class EntityEventRow(SQLModel, table=True):
+    """One change of one group."""
+
+    __tablename__ = "entity_events"
+    __table_args__ = (
+        Index("entity_events_group", "organization", "index_name", "group_uid", "seq"),
+        Index("entity_events_at", "at"),
+    )
+
+    organization: str = Field(sa_column=column(Text, primary_key=True))
+    index_name: str = Field(sa_column=column(Text, primary_key=True))
+    seq: int = Field(sa_column=column(BigInteger, primary_key=True))
+    at: datetime = Field(default=None, sa_column=timestamptz(now=True))
+    type: str = Field(sa_column=column(Text))
+    group_uid: int = Field(sa_column=column(BigInteger))
+    cause: str = Field(sa_column=column(Text))
+    job_id: UUID | None = Field(default=None, sa_column=column(Uuid, nullable=True))
+    data: dict[str, Any] = Field(sa_column=column(JSONB))
+
+
+class EntityCorrectionRow(SQLModel, table=True):
+    """A split or a merge by a person: its labels carry its id; `names` and `replaced` are what an undo gives back."""
+
+    __tablename__ = "entity_corrections"
+    __table_args__ = (Index("entity_corrections_of", "organization", "index_name", "created_at"),)
+
+    id: UUID = Field(sa_column=column(Uuid, primary_key=True))
+    organization: str = Field(sa_column=column(Text))
+    index_name: str = Field(sa_column=column(Text))
+    kind: str = Field(sa_column=column(Text))
+    groups: list[int] = Field(sa_column=column(ARRAY(BigInteger)))
+    names: dict[str, Any] = Field(sa_column=column(JSONB))
+    replaced: list[Any] = Field(sa_column=column(JSONB))
+    created_by: UUID | None = Field(default=None, sa_column=column(Uuid, nullable=True))
+    created_at: datetime = Field(default=None, sa_column=timestamptz(now=True))
+    undone_at: datetime | None = Field(default=None, sa_column=timestamptz(nullable=True))

@@ -115,7 +115,8 @@ class DeliveryService:
             NotFoundError: It is not there, or reports a job that the caller may not see.
         """
         row = await store.get_delivery(self._database, caller.organization, delivery_id)
-        await self._jobs.find(caller, row.job_id)
+        if row.job_id is not None:
+            await self._jobs.find(caller, row.job_id)
         return self._view(caller, row, with_body=True)
 
     async def begin_resend(self, caller: Principal, delivery_id: UUID) -> tuple[DeliveryView, DeliveryRef]:

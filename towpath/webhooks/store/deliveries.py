@@ -22,6 +22,7 @@ from towpath.jobs.store.visibility import SEEN, seen_by
 from towpath.jobs.types import DeliveryRef, JobRef, JobState
 from towpath.webhooks.types import (
     END_EVENTS,
+    JOB_EVENTS,
     SYNONYMS,
     Attempt,
     AttemptOutcome,
@@ -43,7 +44,7 @@ class Delivery:
 
     id: UUID
     organization: str
-    job_id: UUID
+    job_id: UUID | None
     webhook_id: UUID | None
     url: str
     event: WebhookEvent
@@ -146,6 +147,57 @@ async def queue_review(connection: Connection, job: JobRow) -> list[DeliveryRef]
         "event_id": f"evt_{job.id.hex[:8]}_REVIEW_{job.attempt}",
     }
     return [await _queue_to(connection, job, endpoint, body) for endpoint in endpoints]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEndpoint:
+    """A registered endpoint that subscribes to changes of groups; its URL is sealed."""
+
+    webhook_id: UUID
+    url: str
+    events: list[WebhookEvent]
+
+
+async def find_group_endpoints(connection: Connection, organization: str) -> list[GroupEndpoint]:
+    """Find the endpoints of an organization that subscribe to any change of groups."""
+    cursor = await connection.execute(
+        """
+        SELECT id, url, events FROM webhooks WHERE organization = %s AND disabled_at IS NULL AND events && %s
+        ORDER BY created_at, id
+        """,
+        (organization, [event.value for event in WebhookEvent if event not in JOB_EVENTS]),
+    )
+    rows = await cursor.fetchall()
+    return [GroupEndpoint(number, url, [WebhookEvent(event) for event in events]) for number, url, events in rows]
+
+
+async def queue_index_events(
+    connection: Connection, organization: str, endpoint: GroupEndpoint, body: dict[str, Any]
+) -> DeliveryRef:
+    """Queue a delivery that tells of events of an index, in the transaction that takes them as told."""
+    ref = DeliveryRef(organization=organization, delivery_id=uuid4())
+    await connection.execute(
+        """
+        INSERT INTO deliveries (id, organization, attempt, webhook_id, url, event, event_id, body)
+        VALUES (%s, %s, 1, %s, %s, %s, %s, %s)
+        """,
+        (ref.delivery_id, organization, endpoint.webhook_id, endpoint.url, body["event"], body["event_id"],
+         write_json(body).decode()),
+    )  # fmt: skip
+    return ref
+
+
+async def sweep_index_deliveries(connection: Connection, *, days: int, limit: int) -> int:
+    """Delete deliveries that tell of no job and are past their time, and return how many rows went."""
+    swept = await connection.execute(
+        """
+        DELETE FROM deliveries WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM deliveries WHERE job_id IS NULL AND created_at < now() - make_interval(days => %s)
+            LIMIT %s))
+        """,
+        (days, limit),
+    )
+    return swept.rowcount
 
 
 async def _find_endpoints(connection: Connection, job: JobRow, names: Sequence[str]) -> list[QueuedEndpoint]:
@@ -287,7 +339,9 @@ async def list_deliveries(
             conditions.append(f"{name} = %({name})s")
             values[name] = value
     if seer is not None:
-        conditions.append(f"EXISTS (SELECT 1 FROM jobs WHERE jobs.id = deliveries.job_id AND {SEEN})")
+        conditions.append(
+            f"(job_id IS NULL OR EXISTS (SELECT 1 FROM jobs WHERE jobs.id = deliveries.job_id AND {SEEN}))"
+        )
         values |= seen_by(seer)
     if before is not None:
         conditions.append("(created_at, id) < (%(at)s, %(id)s)")

@@ -52,12 +52,13 @@ class DeliveryRow(SQLModel, table=True):
             "deliveries_once", "job_id", "attempt", "event", "step", text("COALESCE(webhook_id, job_id)"), unique=True
         ),
         Index("deliveries_of", "organization", text("created_at DESC"), text("id DESC")),
+        Index("deliveries_of_no_job", "created_at", postgresql_where=text("job_id IS NULL")),
         Index("deliveries_due", "next_attempt_at", postgresql_where=text("state = 'PENDING'")),
     )  # fmt: skip
 
     id: UUID = Field(default_factory=uuid4, sa_column=column(Uuid, primary_key=True))
     organization: str = Field(sa_column=column(Text, references_organization()))
-    job_id: UUID = Field(sa_column=column(Uuid, references_job()))
+    job_id: UUID | None = Field(default=None, sa_column=column(Uuid, references_job(), nullable=True))
     attempt: int = Field(sa_column=column(Integer))
     webhook_id: UUID | None = Field(default=None, sa_column=column(Uuid, nullable=True))
     url: str = Field(sa_column=column(Text))

@@ -4,7 +4,8 @@ Pure functions over plain values. In Fellegi and Sunter's words: blocking keys l
 pair is compared and gets a comparison level, each level has a match weight, log2(m / u), and the sum of these weights
 over a prior is the log-odds that the pair is a match. The data's way is the reading order: `normalise`,
 `keys`, `preparation`, `candidates`, `comparison` (over `levels` and `textspace`), `model`, `score`, `training` (over
-`estimation`, `neighbours`, `latent`, `calibration`, `structure`), `tuning`, `verdicts`.
+`estimation`, `neighbours`, `latent`, `calibration`, `structure`), `tuning`, `verdicts`, `constraints` (of labels),
+`naming` (of groups).
 """
 
 from towpath.entities.domain.matching.candidates import (
@@ -19,8 +20,10 @@ from towpath.entities.domain.matching.candidates import (
     key_weights,
 )
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare, compare_pool
+from towpath.entities.domain.matching.constraints import Constraints, PairLabel, find_chain, find_contradiction
 from towpath.entities.domain.matching.keys import MAX_KEYS, copy_key
 from towpath.entities.domain.matching.model import FieldModel, InferredStructure, MatchModel, default_model, fit_model
+from towpath.entities.domain.matching.naming import Change, GroupChange, Naming, name_groups
 from towpath.entities.domain.matching.preparation import (
     MissingFieldError,
     NoIndexedValueError,
@@ -29,27 +32,46 @@ from towpath.entities.domain.matching.preparation import (
     fit_values,
     prepare,
 )
-from towpath.entities.domain.matching.score import Scores, score_pairs, score_pool
-from towpath.entities.domain.matching.training import Sample, train
+from towpath.entities.domain.matching.score import GROUP_BITS, MAX_BITS, Scores, score_pairs, score_pool
+from towpath.entities.domain.matching.training import MAX_COLD_ENTITIES, Sample, train, train_cold
 from towpath.entities.domain.matching.tuning import LabelledPair, Quality, TuneReport, tune
-from towpath.entities.domain.matching.verdicts import Groups, Pairs, cluster, find_closing_pairs, resolve
+from towpath.entities.domain.matching.verdicts import (
+    DIFFERENT,
+    SAME,
+    Groups,
+    Pairs,
+    cluster,
+    find_closing_pairs,
+    is_clear_conflict,
+    resolve,
+)
 
 __all__ = [
     "DF_CAP",
+    "DIFFERENT",
+    "GROUP_BITS",
+    "MAX_BITS",
+    "MAX_COLD_ENTITIES",
     "MAX_KEYS",
     "POSTING_BUDGET",
+    "SAME",
     "TOP_K",
     "CandidateIndex",
     "CandidateIndexBuilder",
+    "Change",
     "Comparison",
+    "Constraints",
     "Csr",
     "FieldModel",
+    "GroupChange",
     "Groups",
     "InferredStructure",
     "LabelledPair",
     "MatchModel",
     "MissingFieldError",
+    "Naming",
     "NoIndexedValueError",
+    "PairLabel",
     "Pairs",
     "PreparedEntity",
     "Quality",
@@ -64,15 +86,20 @@ __all__ = [
     "copy_key",
     "default_model",
     "entity_uid",
+    "find_chain",
     "find_closing_pairs",
+    "find_contradiction",
     "fit_model",
     "fit_values",
+    "is_clear_conflict",
     "key_weight",
     "key_weights",
+    "name_groups",
     "prepare",
     "resolve",
     "score_pairs",
     "score_pool",
     "train",
+    "train_cold",
     "tune",
 ]

@@ -50,6 +50,11 @@ MAX_ROUNDS = 6
 MIN_KIND_SHARE = 0.5
 MIN_GROUP_SHARE = 0.7
 """Of the pairs at the line, so many are of the kind of matches; once groups have grown, so many lie inside one."""
+MIN_EDGE_SHARE = 0.9
+"""Where the others become many just below, so many of the pairs at the line lie inside a group."""
+EDGE_DEPTH = 4.0
+EDGE_GROWTH = 2.5
+"""The others become many where, so many bits below, there are so many times as many of them."""
 MAX_GROUP_SHARE = 0.3
 """A component of known matches that holds more of all entities is a chain, not a group."""
 
@@ -100,11 +105,12 @@ def _find_lowest_line(evidence: Floats, candidates: Candidates, match_shares: Fl
         return line if np.isfinite(line) else max(UNKNOWN_LINE, float(evidence.max(initial=0.0)) + 1.0)
     known = match_shares >= 0.5
     line = np.inf
-    for needed in (MIN_KIND_SHARE, *[MIN_GROUP_SHARE] * MAX_ROUNDS):
+    shares = ((MIN_KIND_SHARE, MIN_KIND_SHARE), *[(MIN_GROUP_SHARE, MIN_EDGE_SHARE)] * MAX_ROUNDS)
+    for needed, at_edge in shares:
         # Who is linked by way of others is a match as well, so far as links go.
         inside = _is_inside(candidates, known)
         lower = min(
-            _find_line_of_kind(evidence, np.maximum(match_shares, inside), needed),
+            _find_line_of_kind(evidence, np.maximum(match_shares, inside), needed, at_edge),
             _find_line_beyond(evidence, candidates, inside, LOWEST_LINE_OF_COPIES),
         )
         if not lower <= line - STEP:
@@ -125,7 +131,7 @@ def _is_inside(candidates: Candidates, known: Bools) -> Bools:
     return np.asarray(groups[left] == groups[right])
 
 
-def _find_line_of_kind(evidence: Floats, match_shares: Floats, needed: float) -> float:
+def _find_line_of_kind(evidence: Floats, match_shares: Floats, needed: float, at_edge: float) -> float:
     """Return the lowest evidence, from the top, where at least a part of the pairs are of the kind of matches."""
     line = np.inf
     lowest, highest = max(float(evidence.min()), LOWEST_LINE_OF_COPIES), min(float(evidence.max()), 25.0)
@@ -133,7 +139,10 @@ def _find_line_of_kind(evidence: Floats, match_shares: Floats, needed: float) ->
         near = np.exp(-0.5 * ((evidence - score) / KIND_BANDWIDTH) ** 2)
         if near.sum() < 3.0:
             continue
-        if float((near * match_shares).sum() / near.sum()) >= needed:
+        # Where the others become many just below, it is their edge that is met, and the groups must hold better.
+        others_below = np.exp(-0.5 * ((evidence - (score - EDGE_DEPTH)) / KIND_BANDWIDTH) ** 2) * (1.0 - match_shares)
+        is_edge = float(others_below.sum()) > EDGE_GROWTH * float((near * (1.0 - match_shares)).sum()) + 1.0
+        if float((near * match_shares).sum() / near.sum()) >= (at_edge if is_edge else needed):
             line = score
         elif np.isfinite(line):
             break

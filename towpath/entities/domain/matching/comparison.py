@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -92,7 +93,7 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
     copies = np.ones(len(left), dtype=np.bool_)
     has_value = np.zeros((len(records), len(model.fields)), dtype=bool)
     for number, field in enumerate(model.fields):
-        codes, distinct = _codes([values[number] for values in records])
+        codes, distinct = _codes(list(map(itemgetter(number), records)))
         has_value[:, number] = codes >= 0
         left_codes, right_codes = codes[left], codes[right]
         present = (left_codes >= 0) & (right_codes >= 0)
@@ -125,13 +126,10 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
 
 def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:
     """Return a number for each distinct value, -1 for none."""
-    slots: dict[str, int] = {}
-    codes = np.fromiter(
-        (-1 if value is None else slots.setdefault(value, len(slots)) for value in column),
-        dtype=np.int64,
-        count=len(column),
-    )
-    return codes, list(slots)
+    distinct = [value for value in dict.fromkeys(column) if value is not None]
+    slots: dict[str | None, int] = {None: -1, **dict(zip(distinct, range(len(distinct)), strict=True))}
+    # No step of Python's own for a value: every field of every record comes by here.
+    return np.fromiter(map(slots.__getitem__, column), dtype=np.int64, count=len(column)), distinct
 
 
 def _levels(field: FieldModel, rarity: Rarity, values: list[str], left: Int64s, right: Int64s) -> Int16s:
@@ -180,7 +178,7 @@ def _string_likeness(values: list[str], left: Int64s, right: Int64s) -> Floats:
 
 
 def _pairwise(scorer: Callable[..., float], values: list[str], left: Int64s, right: Int64s) -> Floats:
-    left_values, right_values = [values[i] for i in left.tolist()], [values[i] for i in right.tolist()]
+    left_values, right_values = (list(map(values.__getitem__, side.tolist())) for side in (left, right))
     return np.asarray(process.cpdist(left_values, right_values, scorer=scorer, dtype=np.float64))
 
 

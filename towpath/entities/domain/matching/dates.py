@@ -84,7 +84,7 @@ def _with_month_name(runs: list[str], month: int) -> str | None:
     year = next((run for run in runs if len(run) == 4), "")
     days = [run for run in runs if len(run) <= 2]
     if not year:
-        if len(days) < 2:
+        if len(days) < 2 or len(days[-1]) < 2:
             return None
         year = _full_year(days.pop())
     return f"{year}{month:02d}{(days[0] if days else '0'):0>2}"

@@ -37,6 +37,8 @@ MIN_PAIRS = 15
 MIN_FREE_SHARE = 0.4
 MIN_CLARITY = 10.0
 """Ten times the share of pairs without a conflict, and the mean evidence in bits, together."""
+WIDE_SPREAD = 0.5
+"""Where so many of the entities have a partner, these may be any number."""
 MAX_EVIDENCE = 15.0
 
 
@@ -74,7 +76,8 @@ def _is_kind_of_matches(
     with_partner = partners >= 0.5
     if free_share < MIN_FREE_SHARE or 10.0 * free_share + mean_evidence < MIN_CLARITY or not with_partner.any():
         return False
-    return float(partners[with_partner].mean()) <= 1.2 + 6.0 * float(with_partner.mean())
+    spread = float(with_partner.mean())
+    return spread >= WIDE_SPREAD or float(partners[with_partner].mean()) <= 1.2 + 6.0 * spread
 
 
 def _analyse(model: MatchModel, comparison: Comparison, seeds: Bools) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -62,7 +63,8 @@ class FieldModel(BaseModel):
         if not self.sampled:
             return 0.0
         count = self.common.get(value_hash(value), 1.5)
-        return float(np.clip(np.log2(self.agreement * self.sampled / count), -4.0, 3.0))
+        ratio = self.agreement * self.sampled / count
+        return min(max(math.log2(ratio), -4.0), 3.0) if ratio > 0.0 else -4.0
 
 
 class InferredStructure(BaseModel):

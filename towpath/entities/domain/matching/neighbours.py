@@ -19,6 +19,7 @@ from towpath.entities.domain.matching.levels import (
     WORD_STATES,
     Floats,
     default_probabilities,
+    default_weights,
 )
 from towpath.entities.domain.matching.model import MatchModel
 
@@ -33,33 +34,48 @@ FREQUENCY_SCALE = 0.25
 """Near records are near because they share values, rare ones too: rarity says less of them than of random pairs."""
 
 
-def weigh_against_neighbours(model: MatchModel, candidates: Comparison, random_pairs: Comparison) -> MatchModel:
+def weigh_against_neighbours(
+    model: MatchModel,
+    candidates: Comparison,
+    random_pairs: Comparison | None,
+    *,
+    pseudo_count: float = PSEUDO_COUNT,
+) -> MatchModel:
     """Return the model with match weights against neighbours; its prior is 0.
 
     Args:
         model: The default model, which knows how common values are.
         candidates: The candidate pairs.
-        random_pairs: Pairs that are no candidates.
+        random_pairs: Pairs that are no candidates; None: the candidates are all the pairs that there are.
+        pseudo_count: The default u probabilities count as much as so many pairs.
     """
     fields = []
     for number, field in enumerate(model.fields):
         m, u_default = default_probabilities(field.type)
         levels = candidates.levels[:, number]
         counts = count_levels(levels, field.type)
-        u = (counts + PSEUDO_COUNT * u_default) / (counts.sum() + PSEUDO_COUNT)
-        weight_of_levels = counts + PSEUDO_COUNT * u_default + 1e-6
+        u = (counts + pseudo_count * u_default) / (counts.sum() + pseudo_count)
+        weight_of_levels = counts + pseudo_count * u_default + 1e-6
         against_neighbours = np.clip(np.log2(m / u), -MAX_LEVEL_BITS, MAX_LEVEL_BITS)
         against_neighbours = make_monotonic(against_neighbours, weight_of_levels, field.type)
-        usual = bound_default_weights(field.type, count_levels(random_pairs.levels[:, number], field.type))
+        default = default_weights(field.type)
+        if random_pairs is None:
+            usual = np.minimum(default, np.maximum(against_neighbours, 0.0))
+        else:
+            usual = bound_default_weights(field.type, count_levels(random_pairs.levels[:, number], field.type))
         mixed = AGREEMENT_SHARE * against_neighbours + (1.0 - AGREEMENT_SHARE) * usual
-        # A conflict weighs as much as either says.
-        bits = np.where(usual > 0.0, mixed, np.minimum(usual, against_neighbours))
+        # An agreement never speaks against a match, and a conflict weighs as much as either says.
+        bits = np.where(default > 0.0, np.maximum(mixed, 0.0), np.minimum(usual, against_neighbours))
         bits = make_monotonic(bits, weight_of_levels, field.type)
+        word_bits = _weigh_words(candidates, number)
+        if random_pairs is None:
+            # Of a few pairs that are all there are, that near texts share their words says nothing.
+            word_bits = word_bits - min(word_bits[0], 0.0)
         fields.append(
             field.model_copy(
                 update={
                     "bits": [round(float(weight), 4) for weight in bits],
-                    "word_bits": [round(float(bit), 4) for bit in _weigh_words(candidates, number)],
+                    "word_bits": [round(float(bit), 4) for bit in word_bits],
                 }
             )
         )

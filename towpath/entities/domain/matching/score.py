@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from towpath.entities.domain.matching.comparison import NOT_NEAR, Comparison, Values, compare_pool, pool
-from towpath.entities.domain.matching.levels import MISSING, Floats
+from towpath.entities.domain.matching.comparison import Comparison, Values, compare_pool, pool
+from towpath.entities.domain.matching.levels import Floats
 from towpath.entities.domain.matching.model import MatchModel
 from towpath.entities.domain.matching.textspace import Int64s
 
@@ -81,15 +81,11 @@ def match_weights(model: MatchModel, comparison: Comparison) -> Floats:
 
     Each is weight x scale x (level + how common the value is + words not shared + words in other fields).
     """
-    bits = np.zeros(comparison.levels.shape, dtype=np.float64)
+    bits = np.empty(comparison.levels.shape, dtype=np.float64)
     for number, field in enumerate(model.fields):
-        levels = comparison.levels[:, number]
-        has_level = levels != MISSING
-        level_weights = model.level_weights[number][levels[has_level]]
-        frequency_adjustments = model.frequency_scale * comparison.frequency_adjustments[has_level, number]
-        bits[has_level, number] = level_weights + frequency_adjustments
-        states = comparison.word_states[:, number]
-        near = states != NOT_NEAR
-        bits[near, number] += np.array(field.word_bits)[states[near]]
-        bits[:, number] = field.weight * field.scale * (bits[:, number] + comparison.cross_field_weights[:, number])
+        # What is missing, and what is not near, is marked by -1: the last entry, which weighs nothing.
+        level_bits = np.append(model.level_weights[number], 0.0)[comparison.levels[:, number]]
+        word_bits = np.append(field.word_bits, 0.0)[comparison.word_states[:, number]]
+        said = level_bits + model.frequency_scale * comparison.frequency_adjustments[:, number] + word_bits
+        bits[:, number] = field.weight * field.scale * (said + comparison.cross_field_weights[:, number])
     return bits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -123,19 +124,14 @@ class TextSpace:
     """Vectors of some texts: unit length, so that the dot product of two rows is their cosine."""
 
     def __init__(self, texts: Sequence[str], rarity: Rarity) -> None:
-        vocabulary: dict[str, int] = {}
-        rows: list[int] = []
-        columns: list[int] = []
-        for row, text in enumerate(texts):
-            words = set(text.split(" ")[:MAX_WORDS])
-            rows.extend([row] * len(words))
-            for word in words:
-                columns.append(vocabulary.setdefault(word, len(vocabulary)))
-        self.vocabulary = list(vocabulary)
+        words_of_row = [set(text.split(" ", MAX_WORDS)[:MAX_WORDS]) for text in texts]
+        held = list(chain.from_iterable(words_of_row))
+        self.vocabulary = list(dict.fromkeys(held))
+        numbers = dict(zip(self.vocabulary, range(len(self.vocabulary)), strict=True))
         weights = rarity.of_words(self.vocabulary)
-        at = np.array(columns, dtype=np.int64)
-        row_numbers = np.array(rows, dtype=np.int64)
-        shape = (len(texts), max(len(vocabulary), 1))
+        at = np.fromiter(map(numbers.__getitem__, held), dtype=np.int64, count=len(held))
+        row_numbers = np.repeat(np.arange(len(texts)), np.fromiter(map(len, words_of_row), dtype=np.int64))
+        shape = (len(texts), max(len(self.vocabulary), 1))
         self.words, self.norms = _unit_rows(row_numbers, at, weights[at] if len(at) else np.empty(0), shape)
         gram_rows, grams = _trigrams(texts)
         self.grams, _ = _unit_rows(

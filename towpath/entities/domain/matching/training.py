@@ -32,6 +32,11 @@ from towpath.entities.types import IndexConfig
 
 MIN_PAIRS = 50
 """With fewer candidate pairs there is nothing to learn but how common values are."""
+COLD_LINE = 6.0
+"""The evidence that makes a pair a duplicate while there are too few entities to compare it with: strong evidence."""
+COLD_PSEUDO_COUNT = 5.0
+MIN_COLD_ENTITIES = 4
+"""With fewer entities, what they share may well be that they are the same."""
 MAX_COLD_ENTITIES = 40
 """Up to here every pair of entities is looked at, since candidates alone would be too few."""
 
@@ -72,7 +77,7 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
     model = measure_frequencies(config, values)
     clean = sample.sources[order] if config.clean_sources and sample.sources is not None else None
     if len(left) < MIN_PAIRS or len(values) <= MAX_COLD_ENTITIES:
-        return _train_cold(model, values)
+        return train_cold(values, config)
     comparison = compare_pool(model, values, left, right)
     random_pairs = compare_random_pairs(model, values, clean, len(left))
     candidates = Candidates(left, right, len(values), clean)
@@ -96,15 +101,22 @@ def _evidence(weights: Floats) -> Floats:
     return np.asarray(weights.sum(axis=1))
 
 
-def _train_cold(model: MatchModel, values: Sequence[Values]) -> MatchModel:
-    """Weigh the values of a few entities by what they share anyway; without more data only strong evidence counts."""
+def train_cold(values: Sequence[Values], config: IndexConfig) -> MatchModel:
+    """Return the model of an index that has few entities yet: what all of them share is no evidence.
+
+    Args:
+        values: Normalised values of some of its entities; every pair of them is compared.
+        config: Its fields and their weights.
+    """
+    model = measure_frequencies(config, values)
     positions = np.arange(min(len(values), MAX_COLD_ENTITIES))
     left, right = (side.ravel() for side in np.meshgrid(positions, positions, indexing="ij"))
     left, right = left[left < right], right[left < right]
-    if not len(left):
+    if len(positions) < MIN_COLD_ENTITIES:
         return model
     comparison = compare_pool(model, values, left, right)
-    return weigh_against_neighbours(model, comparison, comparison).model_copy(update={"prior_bits": model.prior_bits})
+    cold = weigh_against_neighbours(model, comparison, None, pseudo_count=COLD_PSEUDO_COUNT)
+    return cold.model_copy(update={"prior_bits": DEFAULT_LINE_BITS - COLD_LINE, "trained_on": 0})
 
 
 def _distinct_pairs(uids: Int64s, left: Int64s, right: Int64s) -> tuple[Int64s, Int64s]:

@@ -21,8 +21,14 @@ CERTAIN_BITS = 8.0
 """Evidence beyond this is not compared any more."""
 ABSENT_BITS = 2.0
 ABSENT_EACH = 2
+MAX_HOLDERS = 2.0
+"""A field whose values are held by fewer entities on average tells entities apart."""
+CONFLICT_BITS = 2.5
+SAME, DIFFERENT = 1, -1
+"""What a label says of a pair; 0: there is none."""
 
 Bools = npt.NDArray[np.bool_]
+Int8s = npt.NDArray[np.int8]
 
 
 class Pairs(NamedTuple):
@@ -50,27 +56,31 @@ def resolve(
     config: IndexConfig,
     model: MatchModel,
     sources: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]] | None = None,
+    labels: Int8s | None = None,
 ) -> Bools:
     """Verdict of each pair.
 
     With clean sources, each entity gets at most one partner in each other source: pairs are taken best first.
     Otherwise a pair must reach the threshold and stay within `margin_bits` of the best candidate of either side.
+    A label has the last word, and with clean sources the first.
 
     Args:
-        pairs: all stored pairs of the components in question.
+        pairs: all stored pairs of the components in question, each with what its fields say.
         config: threshold and whether sources are clean.
         model: its margin.
         sources: source number of the left and of the right side of each pair; needed for clean sources.
+        labels: what labels say of each pair; None: there are none.
     """
-    eligible = pairs.similarity >= config.duplicate_threshold
+    signs = np.zeros(len(pairs.left), dtype=np.int8) if labels is None else labels
+    eligible = (pairs.similarity >= config.duplicate_threshold) & (signs == 0)
     if config.clean_sources and sources is not None:
-        return _assign(pairs, eligible, sources)
-    return eligible & _within_margin(pairs, model.margin_bits)
+        return _assign(pairs, eligible, sources, signs == SAME)
+    return np.asarray((eligible & _within_margin(pairs, model.margin_bits, signs != DIFFERENT)) | (signs == SAME))
 
 
-def _within_margin(pairs: Pairs, margin: float) -> Bools:
+def _within_margin(pairs: Pairs, margin: float, compared: Bools) -> Bools:
     # Beyond doubt is beyond comparison: a strong pair stays a duplicate beside an identical one.
-    bits = np.minimum(log_odds(pairs.similarity), CERTAIN_BITS)
+    bits = np.where(compared, np.minimum(log_odds(pairs.similarity), CERTAIN_BITS), -np.inf)
     nodes, ends = _positions(pairs)
     best = np.full(len(nodes), -np.inf)
     np.maximum.at(best, ends[0], bits)
@@ -78,12 +88,17 @@ def _within_margin(pairs: Pairs, margin: float) -> Bools:
     return np.asarray(bits >= np.maximum(best[ends[0]], best[ends[1]]) - margin)
 
 
-def _assign(pairs: Pairs, eligible: Bools, sources: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]) -> Bools:
-    verdict = np.zeros(len(pairs.left), dtype=bool)
+def _assign(
+    pairs: Pairs, eligible: Bools, sources: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]], labelled: Bools
+) -> Bools:
+    verdict = labelled.copy()
     low, high = np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)
     at = np.flatnonzero(eligible & (sources[0] != sources[1]))
     order = at[np.lexsort((high[at], low[at], -pairs.similarity[at]))]
     assigned: set[tuple[int, int]] = set()
+    for row in np.flatnonzero(labelled).tolist():
+        assigned.add((int(pairs.left[row]), int(sources[1][row])))
+        assigned.add((int(pairs.right[row]), int(sources[0][row])))
     lefts, rights = pairs.left[order].tolist(), pairs.right[order].tolist()
     of_left, of_right = sources[0][order].tolist(), sources[1][order].tolist()
     for row, left, right, left_source, right_source in zip(
@@ -115,43 +130,89 @@ class Groups(NamedTuple):
     labels: Int64s
 
 
-def cluster(pairs: Pairs, verdicts: Bools) -> Groups:
+def cluster(
+    pairs: Pairs, verdicts: Bools, labels: Int8s | None = None, apart: tuple[Int64s, Int64s] | None = None
+) -> Groups:
     """Cluster the entities of the pairs so that one weak link cannot glue two groups.
 
     Average linkage over the evidence of the stored pairs, strongest edge first: a pair that was judged to be no
-    duplicate counts against a merge, a pair that was never stored counts against it a little.
+    duplicate counts against a merge, a pair that was never stored counts against it a little. What labels link is
+    linked before all evidence, and what they part no evidence links.
+
+    Args:
+        pairs: all stored pairs of the components in question.
+        verdicts: of each.
+        labels: what labels say of each; None: there are none.
+        apart: further pairs that labels part, whether stored or not; of entities that no pair has nothing follows.
     """
     nodes, (left, right) = _positions(pairs)
-    parent = list(range(len(nodes)))
-    size = [1] * len(nodes)
-    support: list[dict[int, tuple[float, int]]] = [{} for _ in nodes]
+    signs = np.zeros(len(left), dtype=np.int8) if labels is None else labels
     bits = np.clip(log_odds(pairs.similarity), -8.0, 8.0)
     value = np.where(verdicts, np.maximum(bits, 0.5), np.minimum(bits - 6.0, -2.0))
+    value[signs == DIFFERENT] = -np.inf
+    forest = _Forest(len(nodes))
     for first, second, weight in zip(left.tolist(), right.tolist(), value.tolist(), strict=True):
-        support[first][second] = support[second][first] = (weight, 1)
+        forest.link(first, second, weight)
+    if apart is not None and len(nodes):
+        known = np.isin(apart[0], nodes) & np.isin(apart[1], nodes)
+        for first, second in zip(*(np.searchsorted(nodes, side[known]).tolist() for side in apart), strict=True):
+            forest.link(first, second, -np.inf)
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    linked = np.flatnonzero(signs == SAME)
+    linked = linked[np.lexsort((high[linked], low[linked]))]
+    for first, second in zip(left[linked].tolist(), right[linked].tolist(), strict=True):
+        forest.merge(first, second, at_once=True)
+    chosen = np.flatnonzero(verdicts)
+    order = chosen[np.lexsort((high[chosen], low[chosen], -pairs.similarity[chosen]))]
+    for first, second in zip(left[order].tolist(), right[order].tolist(), strict=True):
+        forest.merge(first, second)
+    roots = np.array([forest.find(node) for node in range(len(nodes))], dtype=np.int64)
+    smallest = np.full(len(nodes), np.iinfo(np.int64).max)
+    np.minimum.at(smallest, roots, nodes)
+    return Groups(nodes, smallest[roots])
 
-    def find(node: int) -> int:
+
+class _Forest:
+    """Groups that grow: for each, its size and the evidence between it and every other that it has a pair with."""
+
+    def __init__(self, nodes: int) -> None:
+        self._parent = list(range(nodes))
+        self._size = [1] * nodes
+        self._support: list[dict[int, tuple[float, int]]] = [{} for _ in range(nodes)]
+
+    def link(self, first: int, second: int, weight: float) -> None:
+        """Note the evidence between two entities."""
+        self._support[first][second] = self._support[second][first] = (weight, 1)
+
+    def find(self, node: int) -> int:
+        """Return the root of an entity's group."""
+        parent = self._parent
         while parent[node] != node:
             parent[node] = parent[parent[node]]
             node = parent[node]
         return node
 
-    low, high = np.minimum(left, right), np.maximum(left, right)
-    chosen = np.flatnonzero(verdicts)
-    order = chosen[np.lexsort((high[chosen], low[chosen], -pairs.similarity[chosen]))]
-    for first, second in zip(left[order].tolist(), right[order].tolist(), strict=True):
-        a, b = find(first), find(second)
+    def merge(self, first: int, second: int, *, at_once: bool = False) -> None:
+        """Merge the groups of two entities if the evidence between all of their members is for it.
+
+        Args:
+            first: One entity.
+            second: The other one.
+            at_once: A label links them: only another label can be against it.
+        """
+        size, support = self._size, self._support
+        a, b = self.find(first), self.find(second)
         if a == b:
-            continue
+            return
         weight, edges = support[a].get(b, (0.0, 0))
         # A pair that is not stored is a mild no. Large groups cannot have every pair among the stored candidates,
         # so there it is enough that the members of the smaller group have some links each.
         absent = min(size[a] * size[b] - edges, ABSENT_EACH * min(size[a], size[b]))
-        if weight - ABSENT_BITS * absent <= 0.0:
-            continue
+        if weight == -np.inf or (weight - ABSENT_BITS * absent <= 0.0 and not at_once):
+            return
         if len(support[a]) < len(support[b]):
             a, b = b, a
-        parent[b] = a
+        self._parent[b] = a
         size[a] += size[b]
         for other, (weight_of_b, count) in support[b].items():
             if other == a:
@@ -161,10 +222,6 @@ def cluster(pairs: Pairs, verdicts: Bools) -> Groups:
             support[other].pop(b, None)
         support[a].pop(b, None)
         support[b] = {}
-    roots = np.array([find(node) for node in range(len(nodes))], dtype=np.int64)
-    smallest = np.full(len(nodes), np.iinfo(np.int64).max)
-    np.minimum.at(smallest, roots, nodes)
-    return Groups(nodes, smallest[roots])
 
 
 def find_closing_pairs(clusters: Groups, pairs: Pairs, verdicts: Bools, largest: int = 400) -> tuple[Int64s, Int64s]:
@@ -192,3 +249,18 @@ def find_closing_pairs(clusters: Groups, pairs: Pairs, verdicts: Bools, largest:
     closing.sort()
     flat = np.array(closing, dtype=np.int64).reshape(-1, 2)
     return flat[:, 0].copy(), flat[:, 1].copy()
+
+
+def is_clear_conflict(model: MatchModel, contributions: npt.NDArray[np.floating]) -> Bools:
+    """Say of each row of contributions whether its fields contradict each other too clearly for a group to decide.
+
+    The prior of a group does not turn a pair whose fields, taken together, speak against it, nor one that disagrees in
+    a field in which nearly every record has a value of its own: such a field tells records apart.
+
+    Args:
+        model: of the index.
+        contributions: pairs x fields in bits, without the prior.
+    """
+    telling = np.array([0 < field.agreement * field.sampled < MAX_HOLDERS for field in model.fields], dtype=np.bool_)
+    disagrees = (contributions[:, telling] <= -CONFLICT_BITS).any(axis=1)
+    return np.asarray(disagrees | (contributions.sum(axis=1, dtype=np.float64) < 0.0))

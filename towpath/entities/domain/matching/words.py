@@ -44,11 +44,13 @@ def compare_words(rarity: Rarity, texts: int, values: Sequence[str], left: Int64
     Words with digits are left out: sizes and codes have states of their own.
     """
     states = np.full(len(left), WORDS_ALIKE, dtype=np.int8)
+    differing = np.flatnonzero(left != right)
+    left, right = left[differing], right[differing]
     rows = np.unique(np.concatenate([left, right])).tolist()
     words = {row: frozenset(values[row].split(" ")[:MAX_WORDS]) for row in rows}
     vocabulary = sorted({word for of_row in words.values() for word in of_row if word.isalpha()})
     established = find_established(rarity, vocabulary, texts) | NUMERALS if vocabulary else NUMERALS
-    for at, (first, second) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+    for at, first, second in zip(differing.tolist(), left.tolist(), right.tolist(), strict=True):
         if words[first] == words[second]:
             continue
         here = sorted(word for word in words[first] - words[second] if word.isalpha())

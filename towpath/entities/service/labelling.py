@@ -1,0 +1,69 @@
+"""Labels as constraints: what they say of the entities of a decision, and the pairs that are stored for their sake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from towpath.db.engine import Connection
+from towpath.entities.domain.matching import Constraints, MatchModel, PairLabel
+from towpath.entities.service.candidates import Candidates
+from towpath.entities.service.matching import score_candidates
+from towpath.entities.store.groups import add_labelled_pairs, find_missing_pairs, read_ids
+from towpath.entities.store.indexes import Index
+from towpath.entities.store.labels import StoredLabel, read_labels, read_labels_around
+
+Int64s = npt.NDArray[np.int64]
+
+MANY_ENTITIES = 5_000
+"""Beyond this many entities, all labels of an index are read at once."""
+
+
+def pair_labels(labels: Sequence[StoredLabel]) -> list[PairLabel]:
+    """Return stored labels as the domain knows them."""
+    return [PairLabel(label.left_uid, label.right_uid, label.duplicate) for label in labels]
+
+
+async def read_constraints(
+    connection: Connection, index: Index, uids: Int64s
+) -> tuple[Constraints, list[tuple[int, int]]]:
+    """Read what labels say of some entities and of all that are the same by labels.
+
+    Returns:
+        The constraints, and the pairs without which the entities of a class would not be linked by stored pairs.
+    """
+    of = index.organization, index.name
+    if len(uids) > MANY_ENTITIES:
+        labels = await read_labels(connection, *of)
+    else:
+        labels = await read_labels_around(connection, *of, uids.tolist())
+    constraints = Constraints(pair_labels(labels))
+    same = [(label.left_uid, label.right_uid) for label in labels if label.duplicate]
+    if not same:
+        return constraints, []
+    present = await read_ids(connection, index.index_no, sorted({uid for pair in same for uid in pair}))
+    required = {*constraints.links(present), *(pair for pair in same if pair[0] in present and pair[1] in present)}
+    return constraints, await find_missing_pairs(connection, index.index_no, sorted(required))
+
+
+async def add_missing_pairs(
+    connection: Connection, index: Index, model: MatchModel, pairs: Sequence[tuple[int, int]], *, similarity: float
+) -> None:
+    """Store pairs that labels link and that were no candidates, with what their fields say.
+
+    Args:
+        connection: In the transaction that decides.
+        index: The generation.
+        model: Its model.
+        pairs: The pairs, the lower uid first.
+        similarity: What they are judged by.
+    """
+    flat = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    candidates = Candidates(flat[:, 0].copy(), flat[:, 1].copy())
+    scored = await score_candidates(connection, index, model, None, candidates, keep_all=True)
+    bits = [row.astype("<f4").tobytes() for row in scored.bits]
+    await add_labelled_pairs(
+        connection, index.index_no, scored.left, scored.right, bits, similarity, model_version=index.model_version
+    )
