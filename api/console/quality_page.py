@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from towpath.api.console.visitors import Visitor, read_form
 from towpath.api.http.state import AppState, State
 from towpath.core.errors import BadInputError, TowpathError
 from towpath.core.json_values import write_json
+from towpath.db.engine import Connection
 from towpath.entities.quality_types import LabelSuggestion, QualityView
 from towpath.entities.types import IndexConfig, Label, LabelsBody
 
@@ -102,13 +104,18 @@ async def answer(request: Request, state: State, visitor: PageVisitor) -> Respon
     values = [value for key, value in form.items() if key.startswith(ANSWER) and value]
     try:
         body = _read_answers(values)
-        async with state.db.transaction() as connection:
-            await state.indexes.add_labels(connection, visitor.caller.organization, name, body)
+        await state.db.repeatable(
+            partial(_store, state=state, organization=visitor.caller.organization, name=name, body=body)
+        )
     except TowpathError as refused:
         if not is_shown_on_page(refused):
             raise
         return await _page(state, visitor, name, refused=refused)
     return RedirectResponse(f"{HERE}?{urlencode({'index': name, 'saved': len(body.labels)})}", 303)
+
+
+async def _store(connection: Connection, state: AppState, *, organization: str, name: str, body: LabelsBody) -> None:
+    await state.corrections.add_labels(connection, organization, name, body)
 
 
 def _read_answers(values: Sequence[str]) -> LabelsBody:
