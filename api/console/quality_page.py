@@ -53,7 +53,7 @@ def _question(config: IndexConfig, suggestion: LabelSuggestion) -> Question:
     rows = [
         (name, left.get(name, ""), right.get(name, ""), name in looked_at)
         for name in dict.fromkeys(names)
-        if name in left or name in right
+        if name != "id" and (name in left or name in right)
     ]
     explanation = suggestion.explanation
     parts = [*explanation.matched, *explanation.conflicting]
