@@ -26,6 +26,11 @@ def people(site: Site, **more: str) -> Organization:
     return org
 
 
+def sent(browser: httpx.Client, path: str = "", **data: str) -> httpx.Response:
+    """What a form of the page answers."""
+    return browser.post(f"{HERE}{path}", data={"csrf": csrf_of(browser.get(PAGE)), "index": "people", **data})
+
+
 def answers(page: httpx.Response) -> list[str]:
     """What each answer of the page sends, in the order of the page: same, different, same, different..."""
     return [html.unescape(found) for found in re.findall(r'type="radio" name="pair\d+" value="([^"]+)"', page.text)]
@@ -50,7 +55,7 @@ async def test_answers_become_labels_and_skipped_pairs_do_not(running_site: Site
     browser = by_key(running_site, org)
     same, different, *_ = answers(browser.get(PAGE))
 
-    stored = browser.post(HERE, data={"index": "people", "pair1": same, "pair2": ""})
+    stored = sent(browser, pair1=same, pair2="")
 
     assert (stored.status_code, stored.headers["location"]) == (303, f"{HERE}?index=people&saved=1")
     later = browser.get(stored.headers["location"])
@@ -58,7 +63,7 @@ async def test_answers_become_labels_and_skipped_pairs_do_not(running_site: Site
     assert same not in answers(later)
     assert org.call("GET", "/v1/indexes/people/label-suggestions")["labels"] == 1
     # Another answer of the same pair is the one that holds.
-    browser.post(HERE, data={"index": "people", "pair1": different})
+    sent(browser, pair1=different)
     assert org.call("GET", "/v1/indexes/people/label-suggestions")["labels"] == 1
 
 
@@ -67,9 +72,8 @@ async def test_answers_become_labels_and_skipped_pairs_do_not(running_site: Site
 )
 async def test_an_answer_that_is_none_is_refused_on_the_page(running_site: Site, answer: str | None) -> None:
     org = people(running_site)
-    data = {"index": "people"} | ({} if answer is None else {"pair1": answer})
 
-    page = by_key(running_site, org).post(HERE, data=data)
+    page = sent(by_key(running_site, org), **({} if answer is None else {"pair1": answer}))
 
     assert page.status_code == 400
     assert 'role="alert"' in page.text
@@ -83,10 +87,10 @@ async def test_a_tuning_starts_from_the_page_when_there_are_labels_of_both_kinds
     given = answers(browser.get(PAGE))
     assert "Learn from the labels" not in browser.get(PAGE).text
 
-    browser.post(HERE, data={"index": "people", "pair1": given[0]})
-    refused = browser.post(f"{HERE}/tune", data={"index": "people"})
-    browser.post(HERE, data={"index": "people", "pair1": given[3]})
-    started = browser.post(f"{HERE}/tune", data={"index": "people"})
+    sent(browser, pair1=given[0])
+    refused = sent(browser, "/tune")
+    sent(browser, pair1=given[3])
+    started = sent(browser, "/tune")
 
     assert refused.status_code == 400
     assert "labels of both kinds" in refused.text
@@ -117,10 +121,10 @@ async def test_an_index_of_others_is_unknown(running_site: Site) -> None:
     people(running_site)
     other = by_key(running_site, running_site.organization())
     label = '{"entityId": 1, "duplicateId": 2, "duplicate": true}'
+    form = {"csrf": csrf_of(other.get("/console/entities")), "index": "people", "pair1": label}
 
     assert other.get(PAGE).status_code == 404
-    assert other.post(HERE, data={"index": "people", "pair1": label}).status_code == 404
-    assert other.post(f"{HERE}/tune", data={"index": "people"}).status_code == 404
+    assert [other.post(f"{HERE}{path}", data=form).status_code for path in ("", "/tune")] == [404, 404]
     assert running_site.browser().get(PAGE).status_code == 303
     assert other.get(f"{HERE}?index=%00").status_code == 404
 
