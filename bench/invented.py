@@ -151,7 +151,7 @@ def restaurants(duplicates: float = 0.2, seed: int = 2, linked: bool = False) ->
         rows.extend({**row, "id": "c" + row["id"], "source": "b"} for row in restaurants(0.0, seed + 100).rows[:300])
     else:
         rows = [{k: v for k, v in row.items() if k != "source"} for row in rows]
-    return DataSet("restaurants-link" if linked else "restaurants", rows, pairs, linked=linked)
+    return DataSet("restaurants-invented-link" if linked else "restaurants-invented", rows, pairs, linked=linked)
 
 
 def movies(duplicates: float = 0.5, seed: int = 3) -> DataSet:
@@ -300,8 +300,8 @@ def without_duplicates(data: DataSet) -> DataSet:
 
 INVENTED: dict[str, Callable[[], DataSet]] = {
     "persons": lambda: persons(10_000),
-    "restaurants": restaurants,
-    "restaurants-link": lambda: restaurants(linked=True),
+    "restaurants-invented": restaurants,
+    "restaurants-invented-link": lambda: restaurants(linked=True),
     "movies": movies,
     "companies": companies,
     "products": products,

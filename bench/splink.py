@@ -22,7 +22,7 @@ MAX_TEXT = 200
 START = 5
 """Letters of a value by which records become candidates."""
 TRAINING_PASSES = 3
-MAX_PAIRS_A_RECORD = 10
+MAX_PAIRS_A_RECORD = 20
 """Candidates that one rule may bring for each record of a large list."""
 
 
@@ -55,7 +55,7 @@ def run_splink(data: DataSet, *, is_declared: bool, lowest: float = 0.01, max_pa
         data: The records.
         is_declared: Link across sources only.
         lowest: Probability below which no pair is listed.
-        max_pairs: Most candidates that one rule may bring; a rule above it is joined with the next field's. For
+        max_pairs: Most candidates that one rule may bring; fields above it are joined. For
             large data, on which the small ones' rules would compare everybody with everybody in a state.
     """
     import pandas as pd
@@ -109,26 +109,30 @@ def run_splink(data: DataSet, *, is_declared: bool, lowest: float = 0.01, max_pa
 
 
 def blocking_rules(table: Any, fields: list[IndexField], max_pairs: float | None) -> list[list[str]]:
-    """Return by what records become candidates: the first letters of a field; if these are too common its whole value.
+    """Return by what records become candidates: the first letters of a field; if too common, its whole value.
 
     Args:
         table: A frame with a column for each field.
         fields: The fields.
-        max_pairs: Most pairs that a rule may bring, beyond it a field is joined with the next; None: no limit.
+        max_pairs: Most pairs that a rule may bring; fields beyond it are joined with each other. None: no limit.
     """
     rules: list[list[str]] = []
-    waiting: list[str] = []
+    common: list[str] = []
     for field in fields:
-        block = [*waiting, field.name]
-        if max_pairs is None or _pairs_within(table, block, START) <= max_pairs:
-            rules.append([f"substr({name}, 1, {START})" for name in block])
-        elif _pairs_within(table, block, MAX_TEXT) <= max_pairs:
-            rules.append(block)
-        else:
-            waiting = block
+        if rule := _rule(table, [field.name], max_pairs):
+            rules.append(rule)
             continue
-        waiting = []
+        common.append(field.name)
+        if rule := _rule(table, common, max_pairs):
+            rules.append(rule)
+            common = []
     return rules
+
+
+def _rule(table: Any, names: list[str], max_pairs: float | None) -> list[str] | None:
+    if max_pairs is None or _pairs_within(table, names, START) <= max_pairs:
+        return [f"substr({name}, 1, {START})" for name in names]
+    return names.copy() if _pairs_within(table, names, MAX_TEXT) <= max_pairs else None
 
 
 def _pairs_within(table: Any, names: list[str], letters: int) -> float:

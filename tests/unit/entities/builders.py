@@ -61,10 +61,11 @@ def sample(rows: list[dict[str, Any]], config: IndexConfig) -> Sample:
     """The entities with all their candidates."""
     entities = prepared(rows, config)
     uids = np.array([entity_uid(row["id"]) for row in rows], dtype=np.int64)
-    sources = np.array([0 if row.get("source") == "a" else 1 for row in rows], dtype=np.int32)
+    names = sorted({entity.source for entity in entities if entity.source is not None})
+    sources = np.array([-1 if e.source is None else names.index(e.source) for e in entities], dtype=np.int32)
     keys = Csr.of([entity.keys for entity in entities])
     order = np.argsort(uids)
     known = (uids[order], sources[order]) if config.clean_sources else None
     found = CandidateIndex.build(keys.keys, np.repeat(uids, np.diff(keys.starts)), len(rows), known)
     top = found.top(uids, keys, sources if config.clean_sources else None)
-    return Sample(uids, [entity.values for entity in entities], uids[top.rows], top.uids, sources)
+    return Sample(uids, [entity.values for entity in entities], uids[top.rows], top.uids, sources, names)

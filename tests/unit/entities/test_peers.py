@@ -56,7 +56,7 @@ def test_splink_finds_persons_with_typing_errors() -> None:
     assert run.seconds > 0
 
 
-def test_a_rule_that_brings_too_many_pairs_is_joined_with_the_next() -> None:
+def test_fields_that_bring_too_many_pairs_are_joined() -> None:
     pandas = pytest.importorskip("pandas")
     from bench.splink import blocking_rules
 
@@ -65,10 +65,12 @@ def test_a_rule_that_brings_too_many_pairs_is_joined_with_the_next() -> None:
             "state": ["vic", "vic", "nsw", "vic"],
             "city": ["ashby", "bowen", "cowra", "dubbo"],
             "born": ["19800101", "19800102", "19800103", "19800104"],
+            "kind": ["person", "person", "person", "person"],
+            "status": ["new", "new", "new", "old"],
         }
     )
     fields = [IndexField(name=name, type=FieldType.STRING) for name in table.columns]
-    state, city, born = (f"substr({name}, 1, 5)" for name in table.columns)
+    state, city, born, kind, status = (f"substr({name}, 1, 5)" for name in table.columns)
 
-    assert blocking_rules(table, fields, None) == [[state], [city], [born]]
-    assert blocking_rules(table, fields, 2) == [[state, city], ["born"]]
+    assert blocking_rules(table, fields, None) == [[state], [city], [born], [kind], [status]]
+    assert blocking_rules(table, fields, 2) == [[city], ["born"], [state, kind, status]]

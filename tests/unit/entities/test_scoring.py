@@ -119,6 +119,7 @@ def test_training_does_not_depend_on_the_order_of_the_sample() -> None:
         given_sample.right[pairs],
         given_sample.left[pairs],
         given_sample.sources[order],
+        given_sample.source_names,
     )
 
     assert train(shuffled, CONFIG) == MODEL

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.months import make_table
 from tests.unit.entities.builders import index
-from towpath.entities.domain.matching import prepare
+from towpath.entities.domain.matching import default_model, prepare, score_pairs
+from towpath.entities.domain.matching.levels import WORDS_ALIKE, WORDS_CONFLICT
 from towpath.entities.domain.matching.months import TABLE
 from towpath.entities.domain.matching.normalise import (
     MAX_CHARS,
@@ -19,8 +20,11 @@ from towpath.entities.domain.matching.normalise import (
     normalise_number,
     normalise_text,
 )
-from towpath.entities.domain.matching.numbers import is_same_number
 from towpath.entities.domain.matching.phones import is_same_phone, join_digits
+from towpath.entities.domain.matching.scripts import latin_view
+from towpath.entities.domain.matching.textspace import Rarity
+from towpath.entities.domain.matching.views import find_misread_thousands
+from towpath.entities.domain.matching.words import compare_words
 
 
 @pytest.mark.parametrize(
@@ -82,10 +86,10 @@ def test_thousands_are_read_as_they_are_written(raw: str, normal: str) -> None:
 
 
 def test_a_mark_that_may_be_of_thousands_is_told_by_the_other_side() -> None:
-    assert is_same_number("1.234", "1234")
-    assert is_same_number("1230", "1.23")
-    assert is_same_number("-1.5", "-1500")
-    assert not any(is_same_number(*pair) for pair in (("1", "1000"), ("0.125", "125"), ("1.234", "1235"), ("1", "2")))
+    pairs = [(1.234, 1234), (1230, 1.23), (-1.5, -1500), (1, 1000), (0.125, 125), (1.234, 1235), (1.5, -1500), (2, 2)]
+    left, right = (np.array(side, dtype=np.float64) for side in zip(*pairs, strict=True))
+
+    assert find_misread_thousands(left, right).tolist() == [True, True, True, *[False] * 5]
 
 
 PHONES = [
@@ -150,6 +154,85 @@ def test_names_without_spaces_share_characters_and_keys(one: str, other: str) ->
 
     assert min(map(len, (first, second))) - len(first & second) <= 1
     assert len(keys[0] & keys[1]) >= 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "view"),
+    [
+        ("Ольга Иванова", "Olga Ivanova", "olga ivanova"), ("小明", "Xiaoming", "xiaoming"), ("서울", "Seoul", "seoul"),
+        ("李小明", "Li Xiaoming", "lixiaoming"), ("廣州華麗傳媒", "广州华丽传媒", "guangzhouhualichuanmei"),
+        ("Γιώργος", "Giorgos", "giorgos"), ("Щербаков", "Shcherbakov", "shcherbakov"), ("さくら", "Sakura", "sakura"),
+    ],
+)  # fmt: skip
+def test_other_scripts_share_keys_with_latin_letters(one: str, other: str, view: str) -> None:
+    config = index(name="text", city="string")
+    keys = [set(prepare({"name": name}, config).keys.tolist()) for name in (one, other)]
+
+    assert latin_view(normalise_text(one) or "") == view
+    assert keys[0] & keys[1]
+
+
+@pytest.mark.parametrize("kind", ["text", "string"])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Ольга Иванова", "Olga Ivanova"), ("廣州華麗傳媒", "广州华丽传媒"), ("小明", "Xiaoming"), ("さくら", "SAKURA")],
+)
+def test_other_scripts_speak_for_a_match(kind: str, one: str, other: str) -> None:
+    (bits,) = contributions({"name": one}, {"name": other}, name=kind)
+
+    assert bits > 2.5
+
+
+def test_a_country_code_without_a_plus_speaks_for_a_match() -> None:
+    (bits,) = contributions({"phone": "12125550147"}, {"phone": "(212) 555-0147"}, phone="string")
+    (in_text,) = contributions({"phone": "12125550147"}, {"phone": "(212) 555-0147"}, phone="text")
+    (other,) = contributions({"phone": "12125550147"}, {"phone": "(212) 555-0199"}, phone="text")
+
+    assert bits > 2.5
+    assert in_text > other + 3.5
+
+
+def contributions(one: dict[str, str], other: dict[str, str], **fields: str) -> list[float]:
+    config = index(**fields)
+    values = [prepare(row, config).values for row in (one, other)]
+    found: list[float] = score_pairs(default_model(config), values[:1], values[1:]).contributions[0].tolist()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["text", "string"])
+def test_names_the_other_way_round_and_in_one_field_agree(kind: str) -> None:
+    fields = {"first": kind, "last": kind, "born": "date"}
+    person = {"first": "Marta", "last": "Kowalik", "born": "1990-05-01"}
+
+    swapped = contributions(person, person | {"first": "Kowalik", "last": "Marta"}, **fields)
+    joined = contributions(person, {"first": "Kowalik, Marta", "born": "1990-05-01"}, **fields)
+    other = contributions(person, person | {"first": "Kowalik", "last": "Marek"}, **fields)
+
+    assert min(swapped) > 3.0
+    assert joined[0] > 3.0
+    assert min(other) < 0.0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "state"),
+    [
+        ("东 方 有限公司", "东 方 股份有限公司", WORDS_ALIKE),
+        ("ольга иванова", "olga ivanova", WORDS_ALIKE), ("廣 州 華 麗", "广 州 华 丽", WORDS_ALIKE),
+        ("acme tools red", "acme tools blue", WORDS_CONFLICT), ("东 方 科 技", "北 方 科 技", WORDS_CONFLICT),
+    ],
+)  # fmt: skip
+def test_a_legal_form_or_another_script_is_no_conflict(one: str, other: str, state: int) -> None:
+    # Every word stands in many texts, so that each one may tell values apart.
+    texts = [one, other] * 20
+    rarity = Rarity.of(texts)
+
+    states = compare_words(rarity, len(texts), [one, other], np.array([0]), np.array([1]))
+
+    assert states.tolist() == [state]
+
+
+def test_what_is_in_latin_letters_has_no_other_view() -> None:
+    assert latin_view("olga") is None
 
 
 def test_a_legal_form_alone_is_no_key() -> None:

@@ -116,8 +116,8 @@ async def find_candidates(
     parts: list[Candidates] = []
     for start in range(0, len(queries), QUERIES_A_LOOK if postings is None else max(len(queries), 1)):
         some = queries[start : start + QUERIES_A_LOOK] if postings is None else queries
-        found = postings or await _read_few_postings(connection, index, some)
-        candidates, (keys, uids) = await asyncio.to_thread(_look, found, some)
+        loaded = postings or await _read_few_postings(connection, index, some)
+        candidates, (keys, uids) = await asyncio.to_thread(_look, loaded, some)
         parts.append(candidates)
         if len(uids):
             beside = await read_neighbours(connection, index.index_no, keys, uids, each_side=LINKS_A_SIDE)

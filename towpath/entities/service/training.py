@@ -62,10 +62,12 @@ async def _train_once(
         missing = [uid for uid in np.unique(pairs).tolist() if uid not in stored_by_uid]
         stored_by_uid.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
         labelled = await _load_labelled_pairs(connection, index)
-    return await asyncio.to_thread(_train, index, stored_by_uid, pairs), labelled
+    return await asyncio.to_thread(_train, index, stored_by_uid, pairs, queries.uids), labelled
 
 
-def _train(index: Index, stored_by_uid: dict[int, Stored], pairs: npt.NDArray[np.int64]) -> MatchModel:
+def _train(
+    index: Index, stored_by_uid: dict[int, Stored], pairs: npt.NDArray[np.int64], queried: npt.NDArray[np.int64]
+) -> MatchModel:
     uids = sorted(stored_by_uid)
     sampled = [stored_by_uid[uid] for uid in uids]
     named = sorted({stored.source for stored in stored_by_uid.values() if stored.source is not None})
@@ -77,6 +79,7 @@ def _train(index: Index, stored_by_uid: dict[int, Stored], pairs: npt.NDArray[np
         right=pairs[:, 1],
         sources=np.array([numbers.get(stored.source, -1) for stored in sampled], dtype=np.int32) if named else None,
         source_names=named,
+        queried=np.isin(np.array(uids, dtype=np.int64), queried),
     )
     return train(sample, index.matching_config)
 

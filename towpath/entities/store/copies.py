@@ -38,8 +38,8 @@ async def read_neighbours(
         {"keys": keys, "uids": uids, "index": index_no, "most": each_side},
         binary=True,
     )
-    found = np.array(await selected.fetchall(), dtype=np.int64).reshape(-1, 2)
-    return found[:, 0].copy(), found[:, 1].copy()
+    rows = np.array(await selected.fetchall(), dtype=np.int64).reshape(-1, 2)
+    return rows[:, 0].copy(), rows[:, 1].copy()
 
 
 async def read_landmarks(
@@ -73,5 +73,5 @@ async def read_landmarks(
         {"keys": keys.tolist(), "uids": uids.tolist(), "masks": masks.tolist(), "index": index_no},
         binary=True,
     )
-    found = np.array(await selected.fetchall(), dtype=np.int64).reshape(-1, 2)
-    return found[:, 0].copy(), found[:, 1].copy()
+    rows = np.array(await selected.fetchall(), dtype=np.int64).reshape(-1, 2)
+    return rows[:, 0].copy(), rows[:, 1].copy()

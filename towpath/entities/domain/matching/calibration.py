@@ -35,6 +35,8 @@ NEXT_NEIGHBOURS = 4.0
 MAX_WRONG = 0.08
 MAX_WRONG_AT_LINE = 0.15
 WINDOW = 2.0
+MIN_REACHED = 0.02
+"""A line that fewer entities reach shows some odd twins, as there are in any list, not duplicates."""
 STEP = 0.25
 USUAL_LINE = 5.5
 """The line of an index of which nothing is known but that one candidate in nine is a match."""
@@ -70,12 +72,14 @@ class Candidates(NamedTuple):
         right: the other side.
         entities: how many there are.
         sources: with clean sources, the source number of each entity.
+        queried: which entities have looked for candidates; what is known of the others' neighbours is by accident.
     """
 
     left: Int64s
     right: Int64s
     entities: int
     sources: Int32s | None
+    queried: Bools
 
 
 def find_line(evidence: Floats, candidates: Candidates, match_shares: Floats | None) -> float:
@@ -89,7 +93,7 @@ def find_line(evidence: Floats, candidates: Candidates, match_shares: Floats | N
         candidates: The pairs.
         match_shares: The probability that each pair is of a kind that is matches; None: there is no such kind.
     """
-    if candidates.entities < MIN_ENTITIES:
+    if int(candidates.queried.sum()) < MIN_ENTITIES:
         return UNKNOWN_LINE
     line = _find_lowest_line(evidence, candidates, match_shares)
     matches = evidence[evidence >= line]
@@ -153,9 +157,10 @@ def _find_line_beyond(evidence: Floats, candidates: Candidates, inside: Bools, l
     """Return the lowest score from which few pairs are wrong; infinity where there is none."""
     best, beyond = _neighbours(evidence, candidates, inside)
     line = np.inf
+    enough = max(1.0, MIN_REACHED * len(best))
     for score in np.arange(HIGHEST_LINE, lowest - STEP / 2, -STEP).tolist():
         reached = int((best >= score).sum())
-        if not reached:
+        if reached < enough:
             continue
         # One more than seen: what has not been met is not impossible.
         wrong = (NEXT_NEIGHBOURS * int((beyond >= score).sum()) + 1.0) / reached
@@ -181,7 +186,7 @@ def _neighbours(evidence: Floats, candidates: Candidates, inside: Bools) -> tupl
     best[entity[is_first]] = scores[is_first]
     others = ~is_first & ~inside
     np.maximum.at(beyond, entity[others], scores[others])
-    return best, beyond
+    return best[candidates.queried], beyond[candidates.queried]
 
 
 class Partnered(NamedTuple):
@@ -210,7 +215,8 @@ def find_linked_line(evidence: Floats, candidates: Candidates) -> float:
     sides = [
         side
         for source in np.unique(candidates.sources).tolist()
-        if (side := measure_partnered(tops[candidates.sources == source])).entities >= MIN_ENTITIES
+        if (side := measure_partnered(tops[candidates.queried & (candidates.sources == source)])).entities
+        >= MIN_ENTITIES
     ]
     partners = sorted(side.entities * side.share for side in sides)
     if len(partners) < 2 or partners[-2] < 1.0:

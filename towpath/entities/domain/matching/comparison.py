@@ -11,10 +11,12 @@ import numpy.typing as npt
 from rapidfuzz import distance, process
 
 from towpath.entities.domain.matching.cross_field import cross_field_weights
+from towpath.entities.domain.matching.fields import Column, raise_moved
 from towpath.entities.domain.matching.levels import MISSING, NUMBER_EDGES, STRING_EDGES, find_near
 from towpath.entities.domain.matching.model import FieldModel, MatchModel
 from towpath.entities.domain.matching.textlevels import cut, text_levels
 from towpath.entities.domain.matching.textspace import Floats, Int64s, Rarity
+from towpath.entities.domain.matching.views import compare_spellings, find_misread_thousands
 from towpath.entities.domain.matching.words import compare_words
 from towpath.entities.types import FieldType
 
@@ -25,6 +27,8 @@ Int16s = npt.NDArray[np.int16]
 
 MIN_COPY_WORDS = 5
 """Records of fewer words may be equal by accident: two towns of one name in one country."""
+MIN_TELLING_FIELDS = 4
+"""Records that are equal in so many fields, each of which tells entities apart, are copies in any data."""
 NOT_NEAR = -1
 """The state of words of values that are not near."""
 
@@ -92,8 +96,10 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
     word_states = np.full((len(left), len(model.fields)), NOT_NEAR, dtype=np.int8)
     copies = np.ones(len(left), dtype=np.bool_)
     has_value = np.zeros((len(records), len(model.fields)), dtype=bool)
+    columns: list[Column] = []
     for number, field in enumerate(model.fields):
         codes, distinct = _codes(list(map(itemgetter(number), records)))
+        columns.append(Column(number, field.type, codes, distinct))
         has_value[:, number] = codes >= 0
         left_codes, right_codes = codes[left], codes[right]
         present = (left_codes >= 0) & (right_codes >= 0)
@@ -117,11 +123,20 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
         near = np.flatnonzero(find_near(field.type, levels_of_pairs))
         states[near] = compare_words(model.rarity, model.texts, distinct, low[near], high[near])
         word_states[at, number] = states[pair_of_row]
+    raise_moved(levels, columns, left, right)
     cross_field = cross_field_weights(model, records, has_value, left, right)
     for row in np.flatnonzero(copies).tolist():
-        parts = [value for value in records[int(left[row])] if value]
-        copies[row] = len(parts) > 1 and sum(part.count(" ") + 1 for part in parts) >= MIN_COPY_WORDS
+        copies[row] = _is_telling(model, records[int(left[row])])
     return Comparison(levels, frequency_adjustments, cross_field, word_states, copies)
+
+
+def _is_telling(model: MatchModel, values: Values) -> bool:
+    """Return whether another entity with all of these values would be the same one, and no accident."""
+    present = [(field, value) for field, value in zip(model.fields, values, strict=True) if value is not None]
+    if sum(field.is_telling for field, _ in present) >= MIN_TELLING_FIELDS:
+        return True
+    words = sum(value.count(" ") + 1 for _, value in present)
+    return model.equal_are_copies and len(present) > 1 and words >= MIN_COPY_WORDS
 
 
 def _codes(column: list[str | None]) -> tuple[Int64s, list[str]]:
@@ -174,7 +189,7 @@ def _string_likeness(values: list[str], left: Int64s, right: Int64s) -> Floats:
         ]
         same_words = _pairwise(distance.Indel.normalized_similarity, turned, first[at], second[at])
         likeness[at] = np.maximum(likeness[at], same_words * 0.98)
-    return likeness
+    return np.maximum(likeness, compare_spellings(values, first, second))
 
 
 def _pairwise(scorer: Callable[..., float], values: list[str], left: Int64s, right: Int64s) -> Floats:
@@ -199,7 +214,7 @@ def _number_levels(values: list[str], left: Int64s, right: Int64s, spread: float
         scale = np.minimum(scale, 4.0 * spread)
     likeness = 1.0 - np.minimum(apart / np.maximum(scale, 1e-12), 1.0)
     levels = cut(likeness, NUMBER_EDGES)
-    levels[apart == 0] = len(NUMBER_EDGES) + 1
+    levels[(apart == 0) | find_misread_thousands(left_numbers, right_numbers)] = len(NUMBER_EDGES) + 1
     return levels.astype(np.int16)
 
 

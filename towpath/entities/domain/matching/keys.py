@@ -4,6 +4,7 @@ Keys are made from the entity alone, so each kind has to stay selective however 
 
 - *the whole record*: entities with equal values in every field share it, however many they are (see `copy_key`);
 - *neighbouring characters* of scripts without spaces, in the place of words;
+- *Latin letters* for words in other scripts, beside those, and for two characters that stand beside each other;
 - *codes*: words that mix letters and digits, or are long digit runs;
 - *whole values* of short fields and dates;
 - *words*;
@@ -24,7 +25,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS, is_character
+from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS, is_character, latin_view
 from towpath.entities.types import FieldType
 
 MAX_KEYS = 48
@@ -33,6 +34,8 @@ USUAL_KEYS = 24
 """Kinds of keys are added until there are this many."""
 MAX_WORDS = 14
 MAX_GRAMS = 12
+MAX_NAME = 4
+"""Characters of a person's name in a script without spaces."""
 LOCAL_DIGITS = 7
 """Digits at the end of a long number that are a key: those of a phone without its codes of country and area."""
 
@@ -130,13 +133,14 @@ def _is_code(word: str) -> bool:
 class _Parts:
     """What the keys of one entity are made of, collected value by value."""
 
-    __slots__ = ("atoms", "characters", "codes", "lone", "runs", "whole", "words")
+    __slots__ = ("atoms", "characters", "codes", "lone", "runs", "views", "whole", "words")
 
     def __init__(self) -> None:
         self.words: list[str] = []
         self.codes: list[str] = []
         self.whole: list[str] = []
         self.characters: list[str] = []
+        self.views: list[str] = []
         # A short form of each value, and the words of each value of several words.
         self.atoms: list[str] = []
         self.runs: list[list[str]] = []
@@ -146,6 +150,8 @@ class _Parts:
     def add(self, value: str, kind: FieldType) -> None:
         """Take the parts of one value."""
         self.lone.append(value)
+        if not value.isascii():
+            self._add_view(value)
         if kind is FieldType.DATE:
             self.whole.append("d" + value)
             self.atoms.append(value[:4])
@@ -175,12 +181,24 @@ class _Parts:
         if len(telling) <= 4:
             self.whole.append(" ".join(sorted(telling)))
 
+    def _add_view(self, value: str) -> None:
+        view = latin_view(value)
+        if view is not None:
+            self.views.append(view)
+            self.views.extend(word for word in view.split(" ")[:MAX_WORDS] if word not in STOPWORDS and len(word) > 1)
+
     def _add_characters(self, telling: list[str]) -> None:
         joined = "".join(telling)
+        if len(joined) <= MAX_NAME and (given_name := latin_view(joined[1:])):
+            # A person's name: the family name is the first character, and the rest is one word in Latin letters.
+            self.views.append(given_name)
         self.lone[-1] = joined
         self.whole.append(joined)
         self.atoms.append(joined[:4])
-        self.characters.extend(left + right for left, right in pairwise(telling) if is_character(left))
+        for left, right in pairwise(telling):
+            if is_character(left):
+                self.characters.append(left + right)
+                self.characters.append(f"{latin_view(left)} {latin_view(right)}")
         self.words.extend(word for word in telling if not is_character(word))
 
 
@@ -205,6 +223,8 @@ def blocking_keys(values: Sequence[str | None], types: Sequence[FieldType]) -> n
         keys[hash_text(whole)] = None
     for two in parts.characters[:MAX_WORDS]:
         keys[hash_text("\x1c" + two)] = None
+    for view in parts.views[:MAX_WORDS]:
+        keys[hash_text(view)] = None
     _add_words(keys, parts.words)
     if len(keys) < USUAL_KEYS:
         _add_compounds(keys, parts.atoms)

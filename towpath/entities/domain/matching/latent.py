@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from towpath.entities.domain.matching.calibration import Candidates
 from towpath.entities.domain.matching.comparison import NOT_NEAR, Comparison
 from towpath.entities.domain.matching.conflicts import find_conflict_free
 from towpath.entities.domain.matching.levels import (
@@ -43,7 +44,7 @@ MAX_EVIDENCE = 15.0
 
 
 def find_match_shares(
-    model: MatchModel, comparison: Comparison, evidence: Floats, left: Int64s, right: Int64s, entities: int
+    model: MatchModel, comparison: Comparison, evidence: Floats, candidates: Candidates
 ) -> Floats | None:
     """Return the probability that each pair is of a kind that is matches; None: there is no such kind.
 
@@ -51,28 +52,25 @@ def find_match_shares(
         model: The types of the fields and how common values are.
         comparison: The candidate pairs.
         evidence: Their match weights in bits, without a prior.
-        left: One side of each pair, as a position.
-        right: The other side.
-        entities: How many there are.
+        candidates: The pairs as positions.
     """
     free = find_conflict_free(model, comparison)
     seeds = free & (evidence >= SEED_BITS)
     if seeds.sum() < MIN_PAIRS:
         return None
     shares = _analyse(model, comparison, seeds)
-    accepted = [kind for kind in shares.T if _is_kind_of_matches(kind, free, evidence, left, right, entities)]
+    accepted = [kind for kind in shares.T if _is_kind_of_matches(kind, free, evidence, candidates)]
     return np.asarray(np.sum(accepted, axis=0)) if accepted else None
 
 
-def _is_kind_of_matches(
-    share: Floats, free: Bools, evidence: Floats, left: Int64s, right: Int64s, entities: int
-) -> bool:
+def _is_kind_of_matches(share: Floats, free: Bools, evidence: Floats, candidates: Candidates) -> bool:
     pairs = float(share.sum())
     if pairs < MIN_PAIRS:
         return False
     free_share = float((share * free).sum()) / pairs
     mean_evidence = float((share * np.clip(evidence, -2 * MAX_EVIDENCE, MAX_EVIDENCE)).sum()) / pairs
-    partners = np.bincount(left, share, entities) + np.bincount(right, share, entities)
+    partners = np.bincount(candidates.left, share, candidates.entities)
+    partners = (partners + np.bincount(candidates.right, share, candidates.entities))[candidates.queried]
     with_partner = partners >= 0.5
     if free_share < MIN_FREE_SHARE or 10.0 * free_share + mean_evidence < MIN_CLARITY or not with_partner.any():
         return False

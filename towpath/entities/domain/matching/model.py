@@ -92,6 +92,8 @@ class MatchModel(BaseModel):
         trained_on: entities of the training sample.
         texts: values that rarity was counted over.
         frequency_scale: how much of a value's rarity counts; less where candidates are alike because they share it.
+        equal_are_copies: whether records that are equal in every field are the same; not so in a list that holds equal
+            records, as the columns of a journal, and shows no other sign of copies.
         inferred: what the data say of their structure; None: nothing, or it has been declared.
         margin_bits: how far below the best candidate of either side a pair may score and still be a duplicate.
     """
@@ -107,6 +109,7 @@ class MatchModel(BaseModel):
     frequency_scale: float = 1.0
     margin_bits: float = 5.0
     inferred: InferredStructure | None = None
+    equal_are_copies: bool = True
 
     __hash__ = None  # type: ignore[assignment]
 

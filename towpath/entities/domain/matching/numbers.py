@@ -61,15 +61,3 @@ def _decimal(digits: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
-
-
-def is_same_number(one: str, other: str) -> bool:
-    """Say whether two normalised numbers are one, also where a thousands mark was read as a decimal point.
-
-    `1.234` is a number with decimals here and a German thousand there; which one, only the other side tells.
-    """
-    if one == other:
-        return True
-    small, large = sorted((one, other), key=lambda number: abs(float(number)))
-    whole, _, decimals = small.lstrip("-").partition(".")
-    return 0 < len(whole) <= 3 and whole != "0" and 0 < len(decimals) <= 3 and float(small) * 1000.0 == float(large)

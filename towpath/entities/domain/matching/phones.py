@@ -65,9 +65,9 @@ def is_phone(value: str) -> bool:
     return MIN_DIGITS <= len(value) <= MAX_DIGITS and value.isdigit()
 
 
-def is_same_phone(one: str, other: str) -> bool:
+def is_same_phone(first: str, second: str) -> bool:
     """Say whether two normalised values are one phone number, of which one side may have a country code before it."""
-    if not (is_phone(one) and is_phone(other)):
+    if not (is_phone(first) and is_phone(second)):
         return False
-    short, long = sorted((one, other), key=len)
+    short, long = sorted((first, second), key=len)
     return len(long) - len(short) <= MAX_CODE_DIGITS and long.endswith(short)

@@ -1,12 +1,16 @@
-"""Scripts that are written without spaces: Chinese, Japanese and Korean names as words that can be compared.
+"""Scripts other than Latin: names as words that can be compared, and in Latin letters beside their own.
 
-Their characters become words of their own, as search engines take them, so that a name with a part more or less, in
-another order, or with its legal form before instead of behind, still shares most of its words. Legal forms stay whole.
+Chinese, Japanese and Korean are written without spaces. Their characters become words of their own, as search engines
+take them, so that a name with a part more or less, in another order, or with its legal form before instead of behind,
+still shares most of its words. Legal forms stay whole.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+
+from anyascii import anyascii
 
 _FORMS = (
     "股份有限公司", "有限责任公司", "有限責任公司", "有限公司", "株式会社", "株式會社", "有限会社", "合同会社",
@@ -23,6 +27,9 @@ _CJK = (
 )
 _HAS_CJK = re.compile(f"[{_CJK}]")
 _PART = re.compile(f"{'|'.join(_FORMS)}|[{_CJK}]")
+_BETWEEN_CHARACTERS = re.compile(f"(?<=[{_CJK}]) (?=[{_CJK}])")
+_SILENT = re.compile("['`’]")
+_WORD = re.compile(r"[a-z0-9.]+")
 _SHORT_FORM = re.compile("|".join(map(re.escape, _SHORT_FORMS)))
 
 
@@ -37,3 +44,19 @@ def part_characters(text: str) -> str:
 def is_character(word: str) -> bool:
     """Say whether a word is a single character of such a script."""
     return len(word) == 1 and word > "\u3004" and _HAS_CJK.match(word) is not None
+
+
+@lru_cache(maxsize=1 << 14)
+def latin_view(value: str) -> str | None:
+    """Write a normalised value in Latin letters, as another source may: `ольга` as `olga`, `小 明` as `xiaoming`.
+
+    Traditional and simplified characters have one reading, so their views are equal. Japanese is read as Chinese, and
+    scripts without vowels stay without: a view is never compared instead of the value, only beside it.
+
+    Returns:
+        None: the value is in Latin letters already.
+    """
+    if value.isascii():
+        return None
+    text = anyascii(_BETWEEN_CHARACTERS.sub("", value)).lower()
+    return " ".join(_WORD.findall(_SILENT.sub("", text))) or None

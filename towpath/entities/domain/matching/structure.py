@@ -35,14 +35,15 @@ def infer_structure(evidence: Floats, candidates: Candidates, names: Sequence[st
         candidates: The pairs; `sources` numbers each entity's source, -1 for none.
         names: The sources by number.
     """
-    sources = candidates.sources
-    if sources is None or not len(evidence) or len(names) < 2:
+    if candidates.sources is None or not len(evidence) or len(names) < 2:
         return None
+    sources = np.where(candidates.queried, candidates.sources, -1).astype(np.int32)
+    queried = int(candidates.queried.sum())
     counts = np.bincount(sources[sources >= 0], minlength=len(names))
-    usable = np.flatnonzero((counts >= MIN_SOURCE_SHARE * len(sources)) & (counts >= MIN_ENTITIES))
-    if len(usable) < 2 or counts[usable].sum() < (1.0 - MAX_ELSEWHERE) * len(sources):
+    usable = np.flatnonzero((counts >= MIN_SOURCE_SHARE * queried) & (counts >= MIN_ENTITIES))
+    if len(usable) < 2 or counts[usable].sum() < (1.0 - MAX_ELSEWHERE) * queried:
         return None
-    is_across = np.asarray(sources[candidates.left] != sources[candidates.right], dtype=np.bool_)
+    is_across = np.asarray(candidates.sources[candidates.left] != candidates.sources[candidates.right], dtype=np.bool_)
     across = _measure(evidence, candidates, is_across, sources, usable)
     within = _measure(evidence, candidates, ~is_across, sources, usable)
     partners = np.sort(across * counts[usable])

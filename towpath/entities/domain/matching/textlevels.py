@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from towpath.entities.domain.matching.levels import TEXT_BINS, TEXT_EDGES
 from towpath.entities.domain.matching.textspace import Floats, Int64s, Rarity, TextSpace
+from towpath.entities.domain.matching.views import OTHER_SPELLING, latin_views
 
 Int16s = npt.NDArray[np.int16]
 
@@ -19,14 +20,22 @@ CONTAINMENT_SHARE = 0.2
 def text_levels(rarity: Rarity, values: Sequence[str], left: Int64s, right: Int64s) -> Int16s:
     """Level of each pair of texts, given as positions in `values`."""
     space = TextSpace(values, rarity)
+    likeness = _likeness(space, left, right)
+    at, views = latin_views(values, left, right)
+    if len(at):
+        in_views = _likeness(TextSpace(views, rarity), left[at], right[at])
+        likeness[at] = np.maximum(likeness[at], in_views * OTHER_SPELLING)
+    bins = cut(likeness, TEXT_EDGES)
+    bins[left == right] = TEXT_BINS - 1
+    return (space.code_states(left, right) * TEXT_BINS + bins).astype(np.int16)
+
+
+def _likeness(space: TextSpace, left: Int64s, right: Int64s) -> Floats:
     words, grams = space.cosines(left, right)
     # How much of the shorter text stands in the longer one: a shop's short name beside another's long one.
     left_norms, right_norms = space.norms[left], space.norms[right]
     containment = np.minimum(words * np.maximum(left_norms, right_norms) / np.minimum(left_norms, right_norms), 1.0)
-    likeness = (words + grams) * (1.0 - CONTAINMENT_SHARE) / 2.0 + containment * CONTAINMENT_SHARE
-    bins = cut(likeness, TEXT_EDGES)
-    bins[left == right] = TEXT_BINS - 1
-    return (space.code_states(left, right) * TEXT_BINS + bins).astype(np.int16)
+    return np.asarray((words + grams) * (1.0 - CONTAINMENT_SHARE) / 2.0 + containment * CONTAINMENT_SHARE)
 
 
 def cut(likeness: Floats, edges: Floats) -> Int64s:

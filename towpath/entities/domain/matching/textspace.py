@@ -20,6 +20,7 @@ from towpath.entities.domain.matching.levels import (
     NUMBERS_AGREE,
     NUMBERS_CONFLICT,
 )
+from towpath.entities.domain.matching.phones import is_same_phone
 
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
@@ -208,12 +209,15 @@ class TextSpace:
 
 
 def _near(first_codes: list[str], second_codes: list[str]) -> bool:
-    """Return whether two codes are variants of a model: alike in five first characters and most of the shorter one."""
+    """Return whether two codes are variants of a model: alike in five first characters and most of the shorter one.
+
+    So are two spellings of a phone number.
+    """
     for first in first_codes:
         for second in second_codes:
             length = min(len(first), len(second))
             needed = max(5, (7 * length + 9) // 10)
-            if length >= needed and first[:needed] == second[:needed]:
+            if (length >= needed and first[:needed] == second[:needed]) or is_same_phone(first, second):
                 return True
     return False
 

@@ -11,6 +11,7 @@ log2(m / u) is its match weight in bits. How these are learnt depends on what is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,8 @@ COLD_LINE = 6.0
 COLD_PSEUDO_COUNT = 5.0
 MIN_COLD_ENTITIES = 4
 """With fewer entities, what they share may well be that they are the same."""
+MANY_COPIES = 8
+"""So many equal records are no accident: who has them has copies."""
 MAX_COLD_ENTITIES = 40
 """Up to here every pair of entities is looked at, since candidates alone would be too few."""
 
@@ -52,6 +55,7 @@ class Sample:
         right: uid of the other side.
         sources: source number of each entity, -1 for none; None: no entity has a source.
         source_names: the sources by number.
+        queried: which entities have looked for their candidates; None: all have.
     """
 
     uids: Int64s
@@ -60,6 +64,7 @@ class Sample:
     right: Int64s
     sources: npt.NDArray[np.int32] | None = None
     source_names: Sequence[str] = ()
+    queried: npt.NDArray[np.bool_] | None = None
 
 
 def train(sample: Sample, config: IndexConfig) -> MatchModel:
@@ -80,7 +85,8 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
         return train_cold(values, config)
     comparison = compare_pool(model, values, left, right)
     random_pairs = compare_random_pairs(model, values, clean, len(left))
-    candidates = Candidates(left, right, len(values), clean)
+    queried = np.ones(len(values), dtype=np.bool_) if sample.queried is None else sample.queried[order]
+    candidates = Candidates(left, right, len(values), clean, queried)
     if clean is not None:
         model = estimate_weights(model, comparison, random_pairs, Rivals(left, right, len(values), compete=True))
         line = find_linked_line(_evidence(match_weights(model, comparison)), candidates)
@@ -92,8 +98,10 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
             split = candidates._replace(sources=sample.sources[order])
             inferred = infer_structure(evidence, split, sample.source_names)
         model = model.model_copy(update={"inferred": inferred})
-        shares = find_match_shares(model, comparison, evidence, left, right, len(values))
+        shares = find_match_shares(model, comparison, evidence, candidates)
         line = find_line(evidence, candidates, shares)
+        most = max(Counter(tuple(row) for row in values).values())
+        model = model.model_copy(update={"equal_are_copies": shares is not None or most >= MANY_COPIES})
     return model.model_copy(update={"prior_bits": round(DEFAULT_LINE_BITS - line, 4)})
 
 

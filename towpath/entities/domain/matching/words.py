@@ -15,7 +15,9 @@ import numpy.typing as npt
 from rapidfuzz.distance import OSA
 
 from towpath.entities.domain.matching.levels import WORDS_ALIKE, WORDS_CONFLICT, WORDS_EXTRA
+from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS
 from towpath.entities.domain.matching.textspace import Int64s, Rarity
+from towpath.entities.domain.matching.views import put_in_one_script
 
 NUMERALS = frozenset({"i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii", "xiv", "xv"})
 """Roman numerals: established everywhere, and no spellings of each other."""
@@ -41,7 +43,8 @@ def find_established(rarity: Rarity, words: Sequence[str], texts: int) -> set[st
 def compare_words(rarity: Rarity, texts: int, values: Sequence[str], left: Int64s, right: Int64s) -> Int8s:
     """Return, for each pair of near values given by their positions, one of the `WORDS_` states.
 
-    Words with digits are left out: sizes and codes have states of their own.
+    Words with digits are left out, since sizes and codes have states of their own, and so are legal forms
+    in Chinese, Japanese and Korean, of which one holds the other.
     """
     states = np.full(len(left), WORDS_ALIKE, dtype=np.int8)
     differing = np.flatnonzero(left != right)
@@ -51,10 +54,15 @@ def compare_words(rarity: Rarity, texts: int, values: Sequence[str], left: Int64
     vocabulary = sorted({word for of_row in words.values() for word in of_row if word.isalpha()})
     established = find_established(rarity, vocabulary, texts) | NUMERALS if vocabulary else NUMERALS
     for at, first, second in zip(differing.tolist(), left.tolist(), right.tolist(), strict=True):
-        if words[first] == words[second]:
+        left_words, right_words = words[first], words[second]
+        if not (values[first].isascii() and values[second].isascii()):
+            left_words, right_words = (
+                frozenset(value.split(" ")[:MAX_WORDS]) for value in put_in_one_script(values[first], values[second])
+            )
+        if left_words == right_words:
             continue
-        here = sorted(word for word in words[first] - words[second] if word.isalpha())
-        there = sorted(word for word in words[second] - words[first] if word.isalpha())
+        here = sorted(word for word in left_words - right_words - CJK_LEGAL_FORMS if word.isalpha())
+        there = sorted(word for word in right_words - left_words - CJK_LEGAL_FORMS if word.isalpha())
         if here and there and max(len(here), len(there)) <= MAX_LEFT_OVER:
             here, there = _strike_out_spellings(here, there)
         sides = sum(any(word in established for word in side) for side in (here, there))
