@@ -63,6 +63,7 @@ from towpath.api.routes import (
 )
 from towpath.api.routes import limits as limit_routes
 from towpath.core.errors import ErrorBody
+from towpath.core.memory import settle_collector
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
 from towpath.features import installed_features, register_features
@@ -292,6 +293,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             limits=limits,
             streams=streams,
         )
+        settle_collector()
         yield
 
 

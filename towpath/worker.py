@@ -35,6 +35,7 @@ from towpath.activities.webhooks import WebhookActivities
 from towpath.ai.service.agent import Agent
 from towpath.ai.service.agent_context import AgentContext
 from towpath.ai.service.schema_reading import SchemaReader
+from towpath.core.memory import settle_collector
 from towpath.core.queues import Queue, read_queues
 from towpath.db.engine import Database
 from towpath.documents import DocumentReader
@@ -308,6 +309,7 @@ async def serve(settings: Settings, queues: Sequence[Queue]) -> None:
             await stack.enter_async_context(make_worker(client, queue, parts, settings))
         if Queue.ENGINE in queues:
             await ensure_schedule(client)
+        settle_collector()
         logger.info("ready, serving %s", ", ".join(queues))
         await stop.wait()
         logger.info("stopping")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,18 @@ from towpath.jobs.store.tables import JobRow
 from towpath.jobs.types import JobRef
 
 PERSON = {"name": "string", "surname": "string", "street": "text", "born": "date", "income": "number"}
+
+
+STRANGERS = 40
+
+
+def stranger(number: int) -> dict[str, Any]:
+    """Somebody who resembles nobody."""
+    rng = random.Random(number)
+    word = ["".join(rng.choice("bcdfghjklmnpqrstvwxz") + rng.choice("aeiou") for _ in range(4)) for _ in range(3)]
+    born = f"{rng.randint(1910, 2010)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}"
+    phone = str(rng.randint(10**9, 10**10))
+    return {"id": f"stranger {number}", "first": word[0], "last": word[1], "city": word[2], "dob": born, "phone": phone}
 
 
 @dataclass
@@ -57,7 +70,7 @@ class Rig:
         )
 
     async def make(self, fields: dict[str, str] | None = None, **options: Any) -> Rig:
-        """Make the index."""
+        """Make the index; one with other fields than a person's holds some strangers, so that equal values tell."""
         config = IndexConfig(
             index_name=self.name,
             fields=[IndexField(name=name, type=FieldType(kind)) for name, kind in (fields or PERSON).items()],
@@ -65,6 +78,8 @@ class Rig:
         )
         async with self.database.transaction() as connection:
             assert await create_index(connection, self.organization, config) is not None
+        if fields is not None:
+            await self.fill([stranger(number) for number in range(STRANGERS)])
         return self
 
     async def upsert(self, entity: dict[str, Any], *, explain: bool = True) -> dict[str, Any]:

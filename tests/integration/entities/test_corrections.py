@@ -66,12 +66,11 @@ async def test_a_label_parts_a_group_at_once_and_through_a_reindex_and_its_remov
 async def test_a_pair_that_was_no_candidate_is_stored_with_its_label_as_the_evidence(database: Database) -> None:
     rig = await Rig(database).make(NAMES)
     await rig.upsert_all([{"id": "olaf", **OLAF}, {"id": "vera", **VERA}])
-    assert await rig.pairs() == []
+    assert not [one for one in await rig.pairs() if {one.entity_id, one.duplicate_id} == {"olaf", "vera"}]
 
     await rig.label(("olaf", "vera", True))
 
-    (pair,) = await rig.pairs()
-    assert pair.duplicate
+    (pair,) = [one for one in await rig.pairs() if one.duplicate]
     assert LABEL_PART in [part.field for part in pair.explanation.matched]
     assert_explained([pair], 0.85)
     assert await rig.members() == [["olaf", "vera"]]
@@ -82,7 +81,7 @@ async def test_a_pair_that_was_no_candidate_is_stored_with_its_label_as_the_evid
     assert await rig.members() == [["olaf", "vera"]]
     async with database.transaction() as connection:
         await rig.corrections.remove_label(connection, rig.organization, rig.name, "vera", "olaf")
-    assert await rig.pairs() == []
+    assert not [one for one in await rig.pairs() if {one.entity_id, one.duplicate_id} == {"olaf", "vera"}]
     assert await rig.groups() == {}
 
 

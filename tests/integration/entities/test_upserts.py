@@ -8,15 +8,17 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from towpath.core.convoys import Convoys
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError
-from towpath.db.engine import Connection, Database
+from towpath.db.engine import Connection, Database, is_away
+from towpath.entities.domain.matching import default_model
 from towpath.entities.domain.parsing import parse_entity
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.service.upserts import Upsert, UpsertResult, UpsertService
 from towpath.entities.store.groups import page_groups
-from towpath.entities.store.indexes import create_index, find_index
+from towpath.entities.store.indexes import create_index, find_index, save_model
 from towpath.entities.store.pairs import page_pairs
 from towpath.entities.types import FieldType, IndexConfig, IndexField
 
@@ -50,7 +52,10 @@ def upsert(entity: dict[str, Any], **more: Any) -> Upsert[dict[str, Any]]:
 async def make(database: Database) -> str:
     organization = uuid4().hex
     async with database.transaction() as connection:
-        await create_index(connection, organization, CONFIG)
+        index = await create_index(connection, organization, CONFIG)
+        assert index is not None
+        # With a model of its own: without one, what a pair says depends on how many entities there are by then.
+        await save_model(connection, index.index_no, default_model(CONFIG).model_dump(mode="json"), entities=1_000)
     return organization
 
 
@@ -139,6 +144,19 @@ async def test_requests_of_one_mark_never_share_a_transaction(database: Database
     transactions = [answer["transaction"] for answer in answers]
     assert len(set(transactions[:3])) == 3
     assert set(transactions[3:]) == {transactions[0]}
+
+
+async def test_where_the_database_is_away_nobody_waits_for_it_alone() -> None:
+    gone = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    service = UpsertService(gone, ModelCache(), Convoys())
+
+    answers = await asyncio.gather(
+        *(service.write("acme", "people", upsert(one)) for one in PEOPLE[:3]), return_exceptions=True
+    )
+
+    assert all(isinstance(answer, OperationalError) and is_away(answer.orig) for answer in answers)
+    assert len({id(answer) for answer in answers}) == 1
+    await gone.close()
 
 
 async def test_without_an_index_nobody_is_written(database: Database) -> None:

@@ -74,11 +74,12 @@ def _entities(mine: Belongings) -> None:
         {"id": f"{tag}-{n}", "name": f"{mine.mark} Lovelace", "city": "Porto", "born": "1990-01-01"} for n in (1, 2)
     ]
     broken = {"id": f"{tag}-3", "remark": mine.mark}
-    job = org.submit([*twins, broken], index)
+    third = {"id": f"{tag}-4", "name": f"{mine.mark} Hopper", "city": "Lima", "born": "1961-05-17"}
+    job = org.submit([*twins, broken, third], index)
     org.until(job)
     of = {"indexName": index}
     group = org.call("GET", "/v1/groups", params={**of, "entityId": f"{tag}-1"})["groups"][0]["groupId"]
-    merged = org.call("POST", f"/v1/groups/{group}/merge", params=of, json={"entityIds": [f"{tag}-2"]})
+    merged = org.call("POST", f"/v1/groups/{group}/merge", params=of, json={"entityIds": [f"{tag}-4"]})
     mine.things |= {"index": index, "entity": f"{tag}-1", "twin": f"{tag}-2", "job": job}
     mine.things |= {"group": group, "correction": merged["correctionId"]}
 

@@ -39,7 +39,7 @@ PAGES = [
     if name not in PAGE_WORDS
 ]
 """Pages with an id in their path, once for each id."""
-LAST = ("/merge", "/rotate", "/revoke", "/forget", "/batch-delete", "/batch-restore")
+LAST = ("/merge", "/undo", "/rotate", "/revoke", "/forget", "/batch-delete", "/batch-restore")
 """Operations that end what they are called with, as DELETE does."""
 HEAD_BYTES = 4_000
 
@@ -137,7 +137,13 @@ def admissions(
     loopback.reset()
     answers: dict[str, httpx.Response] = {}
     ended: dict[str, httpx.Response] = {}
-    for place in sorted(PLACES, key=lambda one: (ends(one.operation), one.operation.method == "DELETE")):
+
+    def turn(place: Place) -> tuple[bool, bool, int]:
+        # What is within a thing goes before the thing.
+        goes = place.operation.method == "DELETE"
+        return ends(place.operation), goes, -place.operation.path.count("/") if goes else 0
+
+    for place in sorted(PLACES, key=turn):
         name = place.operation.name
         if name not in ended:
             answers[place.name] = send(theirs, place, place.value(theirs))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from towpath.core.memory import return_free_memory
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import DF_CAP, CandidateIndex, CandidateIndexBuilder, copy_key
 from towpath.entities.domain.matching.copies import FEW_COPIES, LINKS_A_SIDE, find_landmark_masks, link_across
@@ -27,8 +28,8 @@ Int32s = npt.NDArray[np.int32]
 
 QUERIES_A_LOOK = 100
 """Entities that are looked up by one SQL statement."""
-# A loaded index holds the useful postings, their keys and the entities' uids: measured, see docs/performance.md.
-BYTES_AN_ENTITY = 200
+# While an index is loaded, it has the keys of all entities and most of what it keeps; then less than half of that.
+BYTES_AN_ENTITY = 420
 # One entity by SQL costs as much as loading this many entities' postings.
 LOAD_ENTITIES_A_QUERY = 200
 
@@ -81,6 +82,7 @@ async def load_postings(database: Database, index: Index) -> LoadedPostings:
         async for uids, keys in stream_keys(connection, index.index_no):
             await asyncio.to_thread(builder.add, uids, keys)
     candidate_index = await asyncio.to_thread(builder.finish, entities, sources.by_uid)
+    return_free_memory()
     return LoadedPostings(candidate_index, sources.numbers)
 
 

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
-from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection
 from towpath.entities.domain.matching import Change, GroupChange, Naming, name_groups
 from towpath.entities.domain.matching.naming import derive_name
-from towpath.entities.group_types import Cause, GroupMembers
+from towpath.entities.group_types import Cause
 from towpath.entities.store.events import NewIndexEvent, append_index_events
 from towpath.entities.store.groups import (
     GoneMember,
@@ -38,6 +38,7 @@ Int64s = npt.NDArray[np.int64]
 MAX_MEMBERS_TOLD = 100
 """Members that an event lists on each side; their number is told in any case."""
 DERIVED_NAMES = 4
+NOBODY: dict[str, Any] = {"count": 0, "entityIds": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +201,13 @@ async def make_events(
     ids |= await read_ids(connection, index_no, sorted(listed_uids - ids.keys()))
 
     def members(uids: list[int]) -> dict[str, Any]:
-        listed = [parse_json(ids[uid]) for uid in uids[:MAX_MEMBERS_TOLD] if uid in ids]
-        return GroupMembers(count=len(uids), entity_ids=listed).model_dump(mode="json", by_alias=True)
+        listed = [orjson.loads(ids[uid]) for uid in uids[:MAX_MEMBERS_TOLD] if uid in ids]
+        # A `GroupMembers`; a batch writes hundreds of thousands.
+        return {"count": len(uids), "entityIds": listed}
 
     events = []
     for change in changes:
-        before, after, joined, left = (members(side) for side in _sides(change))
+        before, after, joined, left = (members(side) if side else NOBODY for side in _sides(change))
         data: dict[str, Any] = {"before": before, "after": after, "joined": joined, "left": left}
         if change.sources:
             data["sources"] = [group_name(group) for group in change.sources]

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from towpath.core.convoys import Convoys
 from towpath.core.errors import BadInputError, TowpathError
-from towpath.db.engine import Connection, Database
+from towpath.db.engine import Connection, Database, is_away
 from towpath.entities.domain.matching import entity_uid
 from towpath.entities.domain.parsing import Draft, Entity, ScalarFields, make_draft
 from towpath.entities.group_types import Cause
@@ -100,7 +100,13 @@ class UpsertService:
                 await lock_single_writes(connection, organization, index_name)
                 return await self._write(connection, organization, index_name, upserts)
 
-            return await self._database.repeatable(write)
+            try:
+                return await self._database.repeatable(write)
+            except Exception as error:
+                if not is_away(getattr(error, "orig", error)):
+                    raise
+                # It is the database that is at fault: each one alone would only wait for it again.
+                return [error] * len(upserts)
 
         return await self._convoys.ride((organization, index_name), upsert, carry, marks=upsert.marks)
 

@@ -19,6 +19,7 @@ from towpath.entities.types import IndexConfig
 Int64s = npt.NDArray[np.int64]
 
 KEY_BYTES = 8
+FEW_DRAFTS = 50
 # COPY's binary framing: signature, flags, extension length; and the trailer.
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
@@ -177,6 +178,13 @@ async def _copy_postings(connection: Connection, index_no: int, drafts: Sequence
     uids = np.repeat([draft.uid for draft in drafts], [len(draft.keys) for draft in drafts])
     # In key order the b-tree's pages are visited once each, not once a posting.
     order = np.argsort(keys, kind="stable")
+    if len(drafts) <= FEW_DRAFTS:
+        # One message to Postgres instead of three.
+        await connection.execute(
+            "INSERT INTO entity_postings (index_no, key, uid) SELECT %s, * FROM unnest(%s::bigint[], %s::bigint[])",
+            (index_no, keys[order], uids[order]),
+        )
+        return
     rows = np.empty(len(keys), dtype=_POSTING)
     rows["fields"], rows["l0"], rows["l1"], rows["l2"] = 3, 4, 8, 8
     rows["index_no"], rows["key"], rows["uid"] = index_no, keys[order], uids[order]

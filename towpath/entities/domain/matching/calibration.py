@@ -33,7 +33,7 @@ UNKNOWN_LINE = 12.0
 NEXT_NEIGHBOURS = 4.0
 """A record without a duplicate has its best neighbour so many times as often above a high score as its next one."""
 MAX_WRONG = 0.08
-MAX_WRONG_AT_LINE = 0.15
+MAX_WRONG_AT_LINE = 0.06
 WINDOW = 2.0
 MIN_REACHED = 0.02
 """A line that fewer entities reach shows some odd twins, as there are in any list, not duplicates."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from towpath.entities.domain.matching.calibration import Candidates
 from towpath.entities.domain.matching.comparison import NOT_NEAR, Comparison
@@ -84,7 +85,7 @@ def _analyse(model: MatchModel, comparison: Comparison, seeds: Bools) -> Floats:
     Expectation maximisation from clusters of the default match weights; the last kind starts from the seeds.
     """
     codes, m_defaults, u_defaults = _encode(model, comparison)
-    pairs, fields = codes.shape
+    pairs = len(codes)
     positions = np.stack(
         [
             np.where(codes[:, f] >= 0, np.clip(np.log((m + 1e-4) / (u + 1e-4)), -4.0, 4.0)[codes[:, f]], 0.0)
@@ -102,32 +103,35 @@ def _analyse(model: MatchModel, comparison: Comparison, seeds: Bools) -> Floats:
             np.concatenate([np.flatnonzero(seeds)[:: max(1, int(seeds.sum()) // MAX_PAIRS)], others[::step]])
         )
     shares = np.eye(OTHER_KINDS + 1)[kind_of_pair[learnt]]
-    tables: list[Floats] = []
+    marked = _mark_codes(codes, [len(u) for u in u_defaults])
+    marked_learnt = marked[learnt]
+    ends = np.cumsum([len(u) for u in u_defaults])
+    tables = np.empty((int(ends[-1]), OTHER_KINDS + 1))
     log_prior = np.zeros(OTHER_KINDS + 1)
     for round_number in range(ROUNDS + WARM_UP):
-        tables = []
-        for f in range(fields):
-            known = codes[learnt, f] >= 0
-            counts = np.stack(
-                [
-                    np.bincount(codes[learnt[known], f], shares[known, kind], len(u_defaults[f]))
-                    for kind in range(OTHER_KINDS + 1)
-                ]
-            )
-            smoothed = counts + PSEUDO_COUNT * u_defaults[f]
-            tables.append(np.log(smoothed / smoothed.sum(axis=1, keepdims=True) + 1e-9))
+        # Of all fields at once: a product with sparse ones takes a tenth of the time of counting field by field.
+        all_counts = marked_learnt.T @ shares
+        for u, end in zip(u_defaults, ends.tolist(), strict=True):
+            rows = slice(end - len(u), end)
+            smoothed = all_counts[rows] + (PSEUDO_COUNT * u)[:, None]
+            tables[rows] = np.log(smoothed / smoothed.sum(axis=0) + 1e-9)
         log_prior = np.log(np.maximum(shares.mean(axis=0), 1e-12))
-        before, shares = shares, _classify(codes[learnt], tables, log_prior)
+        before, shares = shares, _classify(marked_learnt, tables, log_prior)
         if round_number > WARM_UP and np.abs(shares - before).max() < 0.01:
             break
-    return shares if len(learnt) == pairs else _classify(codes, tables, log_prior)
+    return shares if len(learnt) == pairs else _classify(marked, tables, log_prior)
 
 
-def _classify(codes: Int64s, tables: list[Floats], log_prior: Floats) -> Floats:
-    logs = np.tile(log_prior, (len(codes), 1))
-    for f, table in enumerate(tables):
-        known = codes[:, f] >= 0
-        logs[known] += table[:, codes[known, f]].T
+def _mark_codes(codes: Int64s, sizes: list[int]) -> sparse.csr_matrix:
+    """Return pairs x codes of all fields, side by side: a one for each code that a pair has."""
+    starts = np.cumsum([0, *sizes])
+    rows, fields = np.nonzero(codes >= 0)
+    columns = codes[rows, fields] + starts[fields]
+    return sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(codes), int(starts[-1])))
+
+
+def _classify(marked: sparse.csr_matrix, tables: Floats, log_prior: Floats) -> Floats:
+    logs = marked @ tables + log_prior
     logs -= logs.max(axis=1, keepdims=True)
     shares = np.exp(logs)
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))

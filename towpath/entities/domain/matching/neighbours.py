@@ -10,6 +10,7 @@ a conflict in a field that tells them apart keeps its weight. Fields that are on
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from towpath.entities.domain.matching.comparison import NOT_NEAR, Comparison
 from towpath.entities.domain.matching.estimation import bound_default_weights, count_levels, make_monotonic
@@ -82,12 +83,24 @@ def weigh_against_neighbours(
     return model.model_copy(update={"fields": fields, "prior_bits": 0.0, "frequency_scale": FREQUENCY_SCALE})
 
 
-def _weigh_words(candidates: Comparison, number: int) -> Floats:
+def weigh_words_of_matches(model: MatchModel, candidates: Comparison, matches: npt.NDArray[np.bool_]) -> MatchModel:
+    """Return the model with words weighed by what the index's own matches show: few of them conflict, or many."""
+    fields = []
+    for number, field in enumerate(model.fields):
+        states = candidates.word_states[matches, number]
+        counts = np.bincount(states[states != NOT_NEAR], minlength=WORD_STATES)
+        m = (counts + PSEUDO_COUNT * WORD_SHARES) / (counts.sum() + PSEUDO_COUNT)
+        bits = _weigh_words(candidates, number, m)
+        fields.append(field.model_copy(update={"word_bits": [round(float(bit), 4) for bit in bits]}))
+    return model.model_copy(update={"fields": fields})
+
+
+def _weigh_words(candidates: Comparison, number: int, m: Floats = WORD_SHARES) -> Floats:
     states = candidates.word_states[:, number]
     states = states[(states != NOT_NEAR) & (candidates.levels[:, number] != MISSING)]
     if not len(states):
         return np.zeros(WORD_STATES)
     u = np.bincount(states, minlength=WORD_STATES) + PSEUDO_COUNT * WORD_SHARES
-    bits = np.clip(np.log2(WORD_SHARES / (u / u.sum())), MIN_WORD_BITS, MAX_WORD_BITS)
+    bits = np.clip(np.log2(m / (u / u.sum())), MIN_WORD_BITS, MAX_WORD_BITS)
     # One word more apart never speaks for a match.
     return np.asarray(np.minimum.accumulate(bits))

@@ -25,7 +25,7 @@ from towpath.entities.domain.matching.frequencies import measure_frequencies
 from towpath.entities.domain.matching.latent import find_match_shares
 from towpath.entities.domain.matching.levels import Floats
 from towpath.entities.domain.matching.model import DEFAULT_LINE_BITS, MatchModel
-from towpath.entities.domain.matching.neighbours import weigh_against_neighbours
+from towpath.entities.domain.matching.neighbours import weigh_against_neighbours, weigh_words_of_matches
 from towpath.entities.domain.matching.score import match_weights
 from towpath.entities.domain.matching.structure import infer_structure
 from towpath.entities.domain.matching.textspace import Int64s
@@ -99,6 +99,9 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
             inferred = infer_structure(evidence, split, sample.source_names)
         model = model.model_copy(update={"inferred": inferred})
         shares = find_match_shares(model, comparison, evidence, candidates)
+        if shares is not None:
+            model = weigh_words_of_matches(model, comparison, shares >= 0.5)
+            evidence = _evidence(match_weights(model, comparison))
         line = find_line(evidence, candidates, shares)
         most = max(Counter(tuple(row) for row in values).values())
         model = model.model_copy(update={"equal_are_copies": shares is not None or most >= MANY_COPIES})
