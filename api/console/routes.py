@@ -15,6 +15,7 @@ from towpath.api.console import (
     entities_page,
     group_page,
     keys_page,
+    quality_page,
     review,
     sign_in,
     users_page,
@@ -35,6 +36,7 @@ PAGES = (
     entities_page,
     group_page,
     keys_page,
+    quality_page,
     users_page,
     account,
 )

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from towpath.core.wire import Wire
-from towpath.entities.types import Explanation
+from towpath.entities.types import Explanation, InferredView
 
 
 class FieldEvidence(StrEnum):
@@ -117,13 +117,6 @@ class FieldQuality(Wire):
     mean_bits: float | None = Field(default=None, description="Mean strength of its evidence in the listed pairs.")
 
 
-class InferredSources(Wire):
-    """Sources that the index takes to be free of duplicates, though nobody has said so."""
-
-    clean_sources: list[str]
-    confidence: float | None = None
-
-
 class QualityView(Wire):
     """How good the verdicts of an index are, and what to do about it."""
 
@@ -137,7 +130,9 @@ class QualityView(Wire):
     pairs: PairCounts
     groups: GroupSummary
     fields: list[FieldQuality]
-    inferred: InferredSources | None = None
+    inferred: InferredView | None = Field(
+        default=None, description="Structure that the index has found out and goes by, though nobody has declared it."
+    )
     advice: list[Advice]
 
 

@@ -16,13 +16,13 @@ from towpath.entities.quality_types import (
     FieldQuality,
     GreyZone,
     GroupSummary,
-    InferredSources,
     LabelPrecision,
     LargeGroup,
     PairCounts,
     PrecisionView,
     QualityView,
 )
+from towpath.entities.types import InferredView
 
 
 def strata(**by_name: dict[float, float]) -> Strata:
@@ -159,7 +159,7 @@ def test_where_all_is_well_there_is_no_advice() -> None:
             AdviceCode.DECLARE_CLEAN_SOURCES,
         ),
         (
-            report(inferred=InferredSources(clean_sources=["abt"], confidence=0.9)),
+            report(inferred=InferredView(clean_sources=["abt"], confidence=0.9)),
             {"has_undeclared_sources": True, "source_field": "shop"},
             AdviceCode.REVIEW_INFERRED_SOURCES,
         ),

@@ -56,7 +56,7 @@ def _on_sources(report: QualityView, facts: Facts) -> Iterator[Advice]:
             code=AdviceCode.REVIEW_INFERRED_SOURCES,
             field=field,
             message=f"The index takes these sources to be free of duplicates: {names}. If they are, {declare}: "
-            "then it is certain. If not, label some duplicates within one.",
+            "then it stays so. If not, set inferSources to false.",
         )
     elif facts.across_sources >= MIN_ACROSS_SOURCES and facts.within_sources <= WITHIN_SOURCES * facts.across_sources:
         yield Advice(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,6 @@ from towpath.entities.quality_types import (
     GreyZone,
     GroupSize,
     GroupSummary,
-    InferredSources,
     LabelPrecision,
     LabelSuggestion,
     LabelSuggestions,
@@ -38,7 +36,7 @@ from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.store.labels import read_labels
 from towpath.entities.store.quality import GroupCounts, JudgedLabel, PairHistogram, SampledPair
 from towpath.entities.store.records import sample_stored
-from towpath.entities.types import Basis
+from towpath.entities.types import Basis, InferredView
 from towpath.entities.views import group_name, read_explanation
 
 Floats = npt.NDArray[np.float64]
@@ -188,7 +186,7 @@ async def measure_quality(connection: Connection, index: Index, model: MatchMode
         pairs=_pair_counts(index, pairs),
         groups=_group_summary(groups),
         fields=fields,
-        inferred=_inferred(model),
+        inferred=_inferred(index),
         advice=[],
     )
     facts = Facts(
@@ -312,15 +310,7 @@ def _count_across(sampled: Sequence[SampledPair], *, within: bool) -> int:
     )
 
 
-def _inferred(model: MatchModel) -> InferredSources | None:
-    # A model that was stored before structure was inferred has nothing of it.
-    stored: Any = getattr(model, "inferred", None)
-    if stored is None:
+def _inferred(index: Index) -> InferredView | None:
+    if index.inferred is None or not index.config.infer_sources:
         return None
-    content = stored if isinstance(stored, dict) else stored.model_dump(by_alias=True)
-    sources = content.get("cleanSources") or content.get("clean_sources") or []
-    confidence = content.get("confidence")
-    return InferredSources(
-        clean_sources=sorted(str(source) for source in sources),
-        confidence=None if confidence is None else round(float(confidence), DIGITS),
-    )
+    return InferredView(clean_sources=index.inferred.clean_sources, confidence=round(index.inferred.confidence, DIGITS))
