@@ -11,8 +11,8 @@ import os
 import random
 import re
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import combinations
@@ -184,6 +184,23 @@ def one_side(make: Callable[[], DataSet], source: str) -> DataSet:
     data = make()
     rows = [{k: v for k, v in row.items() if k != "source"} for row in data.rows if row["source"] == source]
     return DataSet(f"only-{source}", rows, set())
+
+
+def renumbered(data: DataSet, seed: int = 3) -> DataSet:
+    """Return the same records in another order under plain numbers: neither order nor ids hint at the sources."""
+    rows = random.Random(seed).sample(data.rows, len(data.rows))
+    number = {row["id"]: str(at) for at, row in enumerate(rows)}
+
+    def renamed(pairs: Iterable[Pair]) -> set[Pair]:
+        return {ordered(number[left], number[right]) for left, right in pairs}
+
+    return replace(
+        data,
+        rows=[{**row, "id": number[row["id"]]} for row in rows],
+        pairs=renamed(data.pairs),
+        undecided=frozenset(renamed(data.undecided)),
+        named=tuple(replace(case, pair=ordered(number[case.pair[0]], number[case.pair[1]])) for case in data.named),
+    )
 
 
 def cities(*, wide: bool = False) -> DataSet:

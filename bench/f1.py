@@ -5,8 +5,9 @@
     python -m bench.f1 --set cora          # one; may be given several times
 
 One protocol for all, `end-to-end`: an index made from names and types of fields, one batch of all records, the pairs
-that `GET /v1/duplicates` calls duplicates, against the true pairs. A linking task is measured twice: `declared`, with
-`sourceField` and `cleanSources`, and `undeclared`, one list whose records name no source. A second index with
+that `GET /v1/duplicates` calls duplicates, against the true pairs. A linking task is measured `declared`, with
+`sourceField` and `cleanSources`, and `undeclared`, one list whose records name no source; and once more with `plain
+ids`, shuffled and numbered, for ids like `abt-1` and `buy-1` still hint at the sources. A second index with
 `candidateThreshold` 0 lists every pair that was scored; the best threshold on these scores tells ranking apart from
 calibration. The peers run on the same rows in the same process: cosine of TF-IDF over letters (`bench.tfidf`) with
 its best threshold, the same between mutual neighbours, and Splink (`bench.splink`).
@@ -37,6 +38,7 @@ from towpath.runtime.embedded import EmbeddedStack
 from towpath.runtime.settings import Settings
 
 PAGE = 1000
+LINK_MODES = ({"is_declared": True}, {"is_declared": False}, {"is_declared": False, "has_plain_ids": True})
 PROTOCOL = "end-to-end"
 F1, BEST, MUTUAL = "towpath: f1", "towpath: best f1", "towpath: best f1, mutual best"
 FALSE, FALSE_ON_LISTS = "towpath: false pairs a thousand", "towpath: false pairs a thousand, lists without duplicates"
@@ -76,7 +78,7 @@ class Board:
             is_high_good = figure not in {FALSE, FALSE_ON_LISTS, FALSE_DIFFERENT}
             tell("mean", protocol=PROTOCOL, knowledge=knowledge, of=figure,
                  **measures.mean_and_worst(values, is_high_good=is_high_good))  # fmt: skip
-        for knowledge in ("declared", "undeclared"):
+        for knowledge in ("declared", "undeclared", "undeclared, plain ids"):
             ours, theirs = (self.figures.get((knowledge, name), {}) for name in (BEST, TFIDF_BEST))
             behind = {name: measures.ratio(value, theirs[name]) for name, value in ours.items() if value < theirs[name]}
             tell("ranking behind TF-IDF", protocol=PROTOCOL, knowledge=knowledge, sets=len(ours), behind=behind)
@@ -132,13 +134,17 @@ def _pairs(towpath: Towpath, index: str) -> Iterator[dict[str, Any]]:
             return
 
 
-def measure(towpath: Towpath, data: DataSet, board: Board, *, is_declared: bool, with_splink: bool) -> None:
+def measure(
+    towpath: Towpath, data: DataSet, board: Board, *, is_declared: bool, with_splink: bool, has_plain_ids: bool = False
+) -> None:
     """Print the figures of one data set with one state of knowledge."""
-    knowledge = "declared" if is_declared else "undeclared"
+    knowledge = "declared" if is_declared else "undeclared, plain ids" if has_plain_ids else "undeclared"
+    if has_plain_ids:
+        data = datasets.renumbered(data)
     common = {"protocol": PROTOCOL, "data": data.name, "knowledge": knowledge}
     cosine = cosines(data, is_declared=is_declared) if data.pairs else {}
     peer = _tell_tfidf(cosine, data, board, common) if data.pairs else None
-    index = f"{data.name}-{knowledge}"
+    index = f"{data.name}-{knowledge}".replace(", ", "-").replace(" ", "-")
     began = time.perf_counter()
     listing = match(towpath, data, index, is_declared=is_declared)
     verdicts = _verdicts(listing, data) | {"seconds": round(time.perf_counter() - began, 1)}
@@ -254,10 +260,9 @@ async def run(names: Collection[str], *, with_splink: bool) -> bool:
         async with EmbeddedStack(settings, echo=False, prepare=migrate) as stack:
             towpath = Towpath(stack.api_url, stack.api_key)
             for data in load(names):
-                for is_declared in (True, False) if data.linked else (False,):
-                    options = {"is_declared": is_declared, "with_splink": with_splink}
+                for options in LINK_MODES if data.linked else ({"is_declared": False},):
                     try:
-                        await asyncio.to_thread(measure, towpath, data, board, **options)
+                        await asyncio.to_thread(measure, towpath, data, board, with_splink=with_splink, **options)
                     except RuntimeError as error:
                         # The other sets are still worth measuring; the exit status tells.
                         is_whole = False

@@ -63,6 +63,20 @@ def test_one_side_of_a_linking_task_has_no_pairs_and_names_no_source(folder: Pat
     assert not side.linked
 
 
+def test_renumbered_records_keep_their_pairs_and_lose_their_ids(folder: Path) -> None:
+    write(folder / "abt-buy/abt.csv", "id,name\na1,Lamp\na2,Chair\n")
+    write(folder / "abt-buy/buy.csv", "id,name\nb1,Lamp\nb2,Table\n")
+    write(folder / "abt-buy/matches.csv", "id1,id2\na1,b1\n")
+
+    data = datasets.renumbered(datasets.abt_buy())
+    name = {row["id"]: row["name"] for row in data.rows}
+
+    assert sorted(name) == ["0", "1", "2", "3"]
+    assert sorted(name.values()) == ["Chair", "Lamp", "Lamp", "Table"]
+    [pair] = data.pairs
+    assert [name[identity] for identity in pair] == ["Lamp", "Lamp"]
+
+
 def test_handmade_pairs_join_their_background(folder: Path) -> None:
     write(folder / "handmade/persons/background.csv", "id,first,dob\nb0,Ada,1900-01-01\nb1,Eve,\nd0,Ada,1900-01-01\n")
     cases = [
