@@ -48,9 +48,9 @@ class CpuSeconds:
 
 def _used(process: psutil.Process) -> float:
     seconds = 0.0
-    for one in [process, *process.children(recursive=True)]:
+    for part in [process, *process.children(recursive=True)]:
         try:
-            times = one.cpu_times()
+            times = part.cpu_times()
         except psutil.NoSuchProcess:
             continue
         seconds += times.user + times.system + times.children_user + times.children_system

@@ -328,8 +328,8 @@ async def read_stored(
     query = _PACKED.format(
         keys="keys" if with_keys else "''::bytea", which="AND uid = ANY(%(uids)s::bigint[]) ORDER BY uid"
     )
-    asked = np.asarray(uids, dtype=np.int64)
-    cursor = await connection.execute(query, {"index": index.index_no, "uids": asked}, binary=True)
+    uid_array = np.asarray(uids, dtype=np.int64)
+    cursor = await connection.execute(query, {"index": index.index_no, "uids": uid_array}, binary=True)
     return _unpack(await cursor.fetchone(), index.config)
 
 

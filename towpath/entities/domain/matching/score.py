@@ -86,6 +86,6 @@ def match_weights(model: MatchModel, comparison: Comparison) -> Floats:
         # What is missing, and what is not near, is marked by -1: the last entry, which weighs nothing.
         level_bits = np.append(model.level_weights[number], 0.0)[comparison.levels[:, number]]
         word_bits = np.append(field.word_bits, 0.0)[comparison.word_states[:, number]]
-        said = level_bits + model.frequency_scale * comparison.frequency_adjustments[:, number] + word_bits
-        bits[:, number] = field.weight * field.scale * (said + comparison.cross_field_weights[:, number])
+        field_bits = level_bits + model.frequency_scale * comparison.frequency_adjustments[:, number] + word_bits
+        bits[:, number] = field.weight * field.scale * (field_bits + comparison.cross_field_weights[:, number])
     return bits
