@@ -87,7 +87,7 @@ def test_with_clean_sources_a_label_takes_the_place_of_the_best_candidate() -> N
     assert said.tolist() == [False, True]
 
 
-def test_a_group_does_not_outvote_a_field_that_tells_entities_apart_nor_all_fields_together() -> None:
+def test_a_group_does_not_outvote_a_telling_field_nor_what_all_fields_say_unless_they_suffice_alone() -> None:
     config = index(name="text", born="date")
     plain = default_model(config)
     fields = [
@@ -95,7 +95,7 @@ def test_a_group_does_not_outvote_a_field_that_tells_entities_apart_nor_all_fiel
         plain.fields[1].model_copy(update={"sampled": 1000, "agreement": 0.0011}),
     ]
     trained = plain.model_copy(update={"fields": fields})
-    rows = np.array([[9.0, -3.0], [-3.0, 9.0], [9.0, -2.0], [1.0, -1.5]], dtype=np.float32)
+    rows = np.array([[6.0, -3.0], [9.0, -3.0], [6.0, -2.0], [1.0, -1.5]], dtype=np.float32)
 
     assert is_clear_conflict(trained, rows).tolist() == [True, False, False, True]
     assert is_clear_conflict(plain, rows).tolist() == [False, False, False, True]

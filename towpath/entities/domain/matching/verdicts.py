@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.entities.domain.matching.levels import Floats
-from towpath.entities.domain.matching.model import MatchModel
+from towpath.entities.domain.matching.model import DEFAULT_LINE_BITS, MatchModel
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig
 
@@ -254,8 +254,9 @@ def find_closing_pairs(clusters: Groups, pairs: Pairs, verdicts: Bools, largest:
 def is_clear_conflict(model: MatchModel, contributions: npt.NDArray[np.floating]) -> Bools:
     """Say of each row of contributions whether its fields contradict each other too clearly for a group to decide.
 
-    The prior of a group does not turn a pair whose fields, taken together, speak against it, nor one that disagrees in
-    a field in which nearly every record has a value of its own: such a field tells records apart.
+    The prior of a group does not turn a pair that by itself is rather none, nor one that disagrees in a field in which
+    nearly every record has a value of its own: such a field tells records apart. What is a duplicate by itself needs no
+    group.
 
     Args:
         model: of the index.
@@ -263,4 +264,5 @@ def is_clear_conflict(model: MatchModel, contributions: npt.NDArray[np.floating]
     """
     telling = np.array([0 < field.agreement * field.sampled < MAX_HOLDERS for field in model.fields], dtype=np.bool_)
     disagrees = (contributions[:, telling] <= -CONFLICT_BITS).any(axis=1)
-    return np.asarray(disagrees | (contributions.sum(axis=1, dtype=np.float64) < 0.0))
+    alone = model.prior_bits + contributions.sum(axis=1, dtype=np.float64)
+    return np.asarray((alone < DEFAULT_LINE_BITS) & (disagrees | (alone < 0.0)))
