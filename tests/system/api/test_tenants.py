@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from collections import Counter
 from typing import Any
 from uuid import uuid4
 
@@ -138,10 +139,13 @@ def admissions(
     answers: dict[str, httpx.Response] = {}
     ended: dict[str, httpx.Response] = {}
 
-    def turn(place: Place) -> tuple[bool, bool, int]:
-        # What is within a thing goes before the thing.
+    named = Counter(place.operation.name for place in PLACES)
+
+    def turn(place: Place) -> tuple[bool, bool, int, int]:
+        # What is within a thing goes before the thing: it is called with the ids of both.
         goes = place.operation.method == "DELETE"
-        return ends(place.operation), goes, -place.operation.path.count("/") if goes else 0
+        inner = (-named[place.operation.name], -place.operation.path.count("/"))
+        return ends(place.operation), goes, *(inner if goes else (0, 0))
 
     for place in sorted(PLACES, key=turn):
         name = place.operation.name
