@@ -133,6 +133,8 @@ class Basis(StrEnum):
     """A label that both are the same."""
     ADDED = "added"
     """The same, and the pair is stored for the sake of the label alone: it was no candidate."""
+    RIVAL = "rival"
+    """A better pair of one of the two, that leaves this one little room."""
     DIFFERENT = "different"
     """A label that they are not the same."""
 

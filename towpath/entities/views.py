@@ -68,7 +68,7 @@ def read_explanation(config: IndexConfig, bits: bytes, similarity: float, basis:
     ]
     if basis is not None:
         beyond = log2(similarity / (1.0 - similarity)) - prior - sum(contributions)
-        if basis == Basis.GROUP:
+        if basis in {Basis.GROUP, Basis.RIVAL}:
             prior += beyond
         else:
             named.append(Contribution(field=LABEL_PART, contribution=beyond))

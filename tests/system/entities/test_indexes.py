@@ -112,7 +112,8 @@ def test_a_batch_and_single_upserts_find_the_same_pairs(org: Organization) -> No
     org.done(people, "batch")
 
     assert org.pairs("batch")
-    assert org.pairs("one-by-one") == org.pairs("batch")
+    # What each is like depends on who was there when it came, until enough entities are there to train the index.
+    assert {pair[:2] for pair in org.pairs("one-by-one")} == {pair[:2] for pair in org.pairs("batch")}
 
 
 def test_with_clean_sources_nobody_matches_within_a_source(org: Organization) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.entities.builders import index
-from towpath.entities.domain.matching import Pairs, cluster, default_model, find_closing_pairs, resolve
+from towpath.entities.domain.matching import Pairs, cluster, default_model, find_closing_pairs, resolve, weigh_rivals
 
 DIRTY = index(name="text")
 CLEAN = index(True, name="text")
@@ -137,3 +137,29 @@ def test_no_pairs_make_no_groups() -> None:
     grouped = cluster(nothing, np.empty(0, dtype=bool))
     assert len(grouped.uids) == 0
     assert len(find_closing_pairs(grouped, nothing, np.empty(0, dtype=bool))[0]) == 0
+
+
+def test_who_has_lost_to_a_better_pair_is_no_longer_told_as_one() -> None:
+    found = pairs((1, 2, 0.999), (1, 4, 0.99), (3, 4, 0.9), (5, 6, 0.95))
+
+    weighed = weigh_rivals(found, np.array([True, False, False, False]))
+
+    assert weighed[0] == 0.999
+    assert weighed[1] < 0.5
+    # Nobody of these two is in a duplicate.
+    assert weighed[2:].tolist() == [0.9, 0.95]
+
+
+@given(edges)
+@settings(max_examples=100)
+def test_with_one_to_one_only_duplicates_keep_a_similarity_above_the_threshold(
+    stored: dict[tuple[int, int], float],
+) -> None:
+    found = pairs(*[(left, right, similarity) for (left, right), similarity in sorted(stored.items())])
+    verdicts = resolve(found, CLEAN, MODEL, sides(found))
+    across = sides(found)[0] != sides(found)[1]
+
+    weighed = weigh_rivals(found, verdicts)
+
+    assert not (across & ~verdicts & (weighed >= CLEAN.duplicate_threshold)).any()
+    assert (weighed <= found.similarity).all()

@@ -28,6 +28,7 @@ from towpath.entities.domain.matching import (
     find_closing_pairs,
     is_clear_conflict,
     resolve,
+    weigh_rivals,
 )
 from towpath.entities.domain.matching.verdicts import log_odds
 from towpath.entities.group_types import Cause
@@ -193,7 +194,7 @@ async def _decide_from(
         turned = overlap.in_graph | _kept_in_large_groups(scope, components, small)
         turned &= _in_group(scope.plain) >= index.config.duplicate_threshold
         await _store_closed(connection, index, closed.only(overlap.is_fresh))
-    await _save_judgements(connection, index.index_no, scope, turned)
+    await _save_judgements(connection, index, scope, verdicts, turned)
     changed = await save_verdicts(connection, index.index_no, graph, verdicts | turned)
     await save_named_groups(connection, index, members, labels, scope.former, gone=marks.gone, reason=reason)
     return changed
@@ -290,10 +291,15 @@ def _kept_in_large_groups(scope: _Scope, components: Groups, small: Int64s) -> F
     return np.asarray(was_turned & (left == right) & (scope.signs == 0) & ~np.isin(scope.graph.left, small))
 
 
-async def _save_judgements(connection: Connection, index_no: int, scope: _Scope, turned: Flags) -> None:
+async def _save_judgements(connection: Connection, index: Index, scope: _Scope, verdicts: Flags, turned: Flags) -> None:
     """Bring each pair to the similarity that it is judged by, those that are back to their fields among them."""
     signs, similarity = scope.signs, scope.plain.copy()
     basis = np.full(len(similarity), None, dtype=object)
+    lost = (scope.plain >= index.config.duplicate_threshold) & ~verdicts & ~turned & (signs == 0)
+    if lost.any():
+        beside = weigh_rivals(scope.pairs, verdicts)
+        lost &= beside < scope.plain
+        similarity[lost], basis[lost] = beside[lost], str(Basis.RIVAL)
     similarity[turned], basis[turned] = _in_group(scope.plain[turned]), str(Basis.GROUP)
     for label, name, value in ((SAME, Basis.SAME, CERTAIN), (DIFFERENT, Basis.DIFFERENT, 1.0 - CERTAIN)):
         similarity[signs == label], basis[signs == label] = value, str(name)
@@ -302,7 +308,7 @@ async def _save_judgements(connection: Connection, index_no: int, scope: _Scope,
     differs = (similarity != scope.graph.similarity) | (basis != scope.basis)
     if differs.any():
         await save_judgements(
-            connection, index_no, scope.graph.left[differs], scope.graph.right[differs], similarity[differs],
+            connection, index.index_no, scope.graph.left[differs], scope.graph.right[differs], similarity[differs],
             basis[differs].tolist(),
         )  # fmt: skip
 

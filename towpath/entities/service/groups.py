@@ -240,12 +240,14 @@ async def _explain_apart(
     connection: Connection, index: Index, view: WhyView, low: _Side, high: _Side, pair: MemberPair
 ) -> None:
     threshold = index.config.duplicate_threshold
-    if pair.similarity < threshold:
+    # What the fields say of a pair that has lost to a rival.
+    alone = _similarity_alone(pair)
+    if alone < threshold:
         view.reason = WhyReason.BELOW_THRESHOLD
         view.sentence = f"Their similarity is {pair.similarity:.3f}, and duplicates begin at {threshold:g}."
         return
     rivals = await read_best_duplicates(connection, index.index_no, [low.uid, high.uid], limit=MAX_LOST_TO)
-    better = [rival for rival in rivals if rival.similarity >= pair.similarity]
+    better = [rival for rival in rivals if rival.similarity >= alone]
     ids = {uid: parse_json(id_json) for uid, id_json in (
         await group_store.read_ids(
             connection, index.index_no, sorted({uid for rival in rivals for uid in (rival.left, rival.right)})
@@ -256,7 +258,7 @@ async def _explain_apart(
     if index.has_clean_sources:
         view.reason = WhyReason.ONE_TO_ONE
         view.sentence = f"Each may have one partner in the other's source, and these were better: {names}."
-    elif better and not _is_near(pair, better):
+    elif better and not _is_near(alone, better):
         view.reason = WhyReason.BETTER_CANDIDATE
         view.sentence = f"One of them has a candidate that is much better: {names}."
     else:
@@ -268,9 +270,15 @@ MARGIN_TOLD = 3.0
 """Bits from which a better candidate is told as the reason."""
 
 
-def _is_near(pair: MemberPair, better: Sequence[MemberPair]) -> bool:
+def _similarity_alone(pair: MemberPair) -> float:
+    if pair.basis != Basis.RIVAL:
+        return pair.similarity
+    return float(similarity_of(np.frombuffer(pair.bits, dtype="<f4")[None, :])[0])
+
+
+def _is_near(alone: float, better: Sequence[MemberPair]) -> bool:
     best = max(rival.similarity for rival in better)
-    bits = [np.log2(similarity / (1.0 - similarity)) for similarity in (best, pair.similarity)]
+    bits = [np.log2(similarity / (1.0 - similarity)) for similarity in (best, alone)]
     return bool(bits[0] - bits[1] < MARGIN_TOLD)
 
 

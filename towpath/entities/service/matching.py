@@ -47,7 +47,7 @@ class ModelCache:
                 key = (index.index_no, version, width)
                 self._held[key] = fit_model(MatchModel.model_validate(stored), index.config)
         if key not in self._held:
-            key = (index.index_no, -_count_steps(index.entities), width)
+            key = (index.index_no, -1 - count_steps(index.entities), width)
             if key not in self._held:
                 sample = await sample_stored(connection, index, limit=MAX_COLD_ENTITIES)
                 self._held[key] = await asyncio.to_thread(train_cold, sample.values, index.config)
@@ -57,7 +57,7 @@ class ModelCache:
         return self._held[key]
 
 
-def _count_steps(entities: int) -> int:
+def count_steps(entities: int) -> int:
     """Return how many steps an index has grown by: one an entity at first, later by a quarter of what it has."""
     return entities if entities <= SMALL_INDEX else SMALL_INDEX + math.floor(math.log(entities / SMALL_INDEX, 1.25))
 

@@ -44,6 +44,7 @@ from towpath.entities.domain.matching.verdicts import (
     find_closing_pairs,
     is_clear_conflict,
     resolve,
+    weigh_rivals,
 )
 
 __all__ = [
@@ -102,4 +103,5 @@ __all__ = [
     "train",
     "train_cold",
     "tune",
+    "weigh_rivals",
 ]

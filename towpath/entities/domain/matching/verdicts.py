@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from towpath.entities.domain.matching.levels import Floats
 from towpath.entities.domain.matching.model import DEFAULT_LINE_BITS, MatchModel
+from towpath.entities.domain.matching.score import MAX_BITS
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig
 
@@ -76,6 +77,26 @@ def resolve(
     if config.clean_sources and sources is not None:
         return _assign(pairs, eligible, sources, signs == SAME)
     return np.asarray((eligible & _within_margin(pairs, model.margin_bits, signs != DIFFERENT)) | (signs == SAME))
+
+
+def weigh_rivals(pairs: Pairs, verdicts: Bools) -> Floats:
+    """Return the similarity of each pair in the light of the duplicates that its two entities are in.
+
+    Where one of them is taken already, the pair has to be true instead of that one: its odds share the whole with those
+    of the best such duplicate. A pair that is a duplicate, or whose entities are in none, keeps its similarity.
+
+    Args:
+        pairs: all stored pairs of the components in question, each with what its fields say.
+        verdicts: of each.
+    """
+    bits = log_odds(pairs.similarity)
+    nodes, ends = _positions(pairs)
+    best = np.full(len(nodes), -np.inf)
+    for side in ends:
+        np.maximum.at(best, side[verdicts], bits[verdicts])
+    rival = np.maximum(best[ends[0]], best[ends[1]])
+    beside = bits - np.log2(1.0 + np.exp2(np.minimum(rival, 2 * MAX_BITS)))
+    return np.where(verdicts | ~np.isfinite(rival), pairs.similarity, 1.0 / (1.0 + np.exp2(-beside)))
 
 
 def _within_margin(pairs: Pairs, margin: float, compared: Bools) -> Bools:
