@@ -25,7 +25,7 @@ Bools = npt.NDArray[np.bool_]
 Int8s = npt.NDArray[np.int8]
 Int16s = npt.NDArray[np.int16]
 
-MIN_COPY_WORDS = 5
+MIN_COPY_WORDS = 3
 """Records of fewer words may be equal by accident: two towns of one name in one country."""
 MIN_TELLING_FIELDS = 4
 """Records that are equal in so many fields, each of which tells entities apart, are copies in any data."""

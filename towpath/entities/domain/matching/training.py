@@ -33,13 +33,15 @@ from towpath.entities.types import IndexConfig
 
 MIN_PAIRS = 50
 """With fewer candidate pairs there is nothing to learn but how common values are."""
-COLD_LINE = 6.0
+COLD_LINE = 5.0
 """The evidence that makes a pair a duplicate while there are too few entities to compare it with: strong evidence."""
 COLD_PSEUDO_COUNT = 5.0
 MIN_COLD_ENTITIES = 4
 """With fewer entities, what they share may well be that they are the same."""
 MANY_COPIES = 8
 """So many equal records are no accident: who has them has copies."""
+COPIED_SHARE = 0.1
+"""Nor is it an accident where so many of the entities have an equal one."""
 MAX_COLD_ENTITIES = 40
 """Up to here every pair of entities is looked at, since candidates alone would be too few."""
 
@@ -103,8 +105,9 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
             model = weigh_words_of_matches(model, comparison, shares >= 0.5)
             evidence = _evidence(match_weights(model, comparison))
         line = find_line(evidence, candidates, shares)
-        most = max(Counter(tuple(row) for row in values).values())
-        model = model.model_copy(update={"equal_are_copies": shares is not None or most >= MANY_COPIES})
+        counts = np.array(list(Counter(tuple(row) for row in values).values()))
+        has_many = counts.max() >= MANY_COPIES or counts[counts > 1].sum() >= COPIED_SHARE * len(values)
+        model = model.model_copy(update={"equal_are_copies": bool(shares is not None or has_many)})
     return model.model_copy(update={"prior_bits": round(DEFAULT_LINE_BITS - line, 4)})
 
 
