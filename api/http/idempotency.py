@@ -1,7 +1,8 @@
 """The header `Idempotency-Key`: the first answer is kept for 24 h, in the transaction of the effect itself.
 
-Three ways: `Slot` inside a route's own transaction; `respond_once` around an effect of several transactions;
-`accept_job_once` where the answer is what a job brings, so that a repeat waits for the same job.
+Four ways: `Slot` inside a route's own transaction; `write_once` where that transaction is the whole effect and may be
+repeated; `respond_once` around an effect of several transactions; `accept_job_once` where the answer is what a job
+brings, so that a repeat waits for the same job.
 """
 
 from __future__ import annotations
@@ -50,6 +51,28 @@ def slot_of(request: Request, caller: Principal, key: str | None) -> Slot:
 def digest_of(body: BaseModel) -> bytes:
     """Return the digest of a request whose body was read into a model."""
     return hashlib.sha256(body.model_dump_json().encode()).digest()
+
+
+async def write_once(
+    state: AppState, slot: Slot, digest: bytes, write: Callable[[Connection], Awaitable[BaseModel]]
+) -> Response:
+    """Write in one transaction, which is repeated where others are in its way, or answer as the first time.
+
+    Args:
+        state: The parts that routes use.
+        slot: The place of the request's key.
+        digest: Of the request.
+        write: Does it, and returns what is answered.
+    """
+
+    async def write_and_save(connection: Connection) -> Response:
+        if known := await slot.claim(connection):
+            return replay(known, digest)
+        body = (await write(connection)).model_dump(mode="json", by_alias=True)
+        await slot.save(connection, digest, 200, body)
+        return json_answer(body)
+
+    return await state.db.repeatable(write_and_save)
 
 
 async def respond_once(

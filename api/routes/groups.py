@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from towpath.accounts.types import Principal
 from towpath.api.http.auth import Editor, Reader
-from towpath.api.http.idempotency import IdempotencyKey, digest_of, replay, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, slot_of, write_once
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
-from towpath.api.http.state import AppState, State
+from towpath.api.http.state import State
 from towpath.api.routes.entities import Explain, IndexName
-from towpath.core.bodies import Strict
 from towpath.core.errors import BadInputError
-from towpath.db.engine import Connection
 from towpath.entities.domain.golden import Rules, SurvivalRule
 from towpath.entities.group_types import CorrectionView, GroupDetail, MergeBody, SplitBody, UndoBody, WhyView
 from towpath.entities.types import DEFAULT_INDEX
@@ -91,25 +87,6 @@ def _read_rules(text: str | None) -> dict[str, SurvivalRule]:
     return by_field
 
 
-Correct = Callable[[Connection], Awaitable[CorrectionView]]
-
-
-async def _correct(
-    request: Request, state: AppState, caller: Principal, body: Strict, idempotency_key: str | None, correct: Correct
-) -> Response:
-    slot = slot_of(request, caller, idempotency_key)
-    digest = digest_of(body)
-
-    async def write(connection: Connection) -> Response:
-        if first := await slot.claim(connection):
-            return replay(first, digest)
-        answer: dict[str, Any] = (await correct(connection)).model_dump(mode="json", by_alias=True)
-        await slot.save(connection, digest, 200, answer)
-        return json_answer(answer)
-
-    return await state.db.repeatable(write)
-
-
 @router.post("/{groupId}/split", summary="Split a group", response_model=CorrectionView)
 async def split_group(
     request: Request,
@@ -124,8 +101,8 @@ async def split_group(
 
     The larger part keeps the name of the group. `undo` takes it back.
     """
-    return await _correct(
-        request, state, caller, body, idempotency_key,
+    return await write_once(
+        state, slot_of(request, caller, idempotency_key), digest_of(body),
         lambda connection: state.corrections.split(connection, caller, index_name, group_id, body),
     )  # fmt: skip
 
@@ -144,8 +121,8 @@ async def merge_group(
 
     The larger group gives the name, of equal ones the older. `undo` takes it back.
     """
-    return await _correct(
-        request, state, caller, body, idempotency_key,
+    return await write_once(
+        state, slot_of(request, caller, idempotency_key), digest_of(body),
         lambda connection: state.corrections.merge(connection, caller, index_name, group_id, body),
     )  # fmt: skip
 
@@ -161,7 +138,7 @@ async def undo_correction(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """The newest correction of the group, or that of `correctionId`: verdicts, groups and names are what they were."""
-    return await _correct(
-        request, state, caller, body, idempotency_key,
+    return await write_once(
+        state, slot_of(request, caller, idempotency_key), digest_of(body),
         lambda connection: state.corrections.undo(connection, caller, index_name, group_id, body.correction_id),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response, status
 
 from towpath.api.http.auth import Editor, Owner, Reader
-from towpath.api.http.idempotency import IdempotencyKey, digest_of, replay, slot_of
+from towpath.api.http.idempotency import IdempotencyKey, digest_of, replay, slot_of, write_once
 from towpath.api.http.responses import json_answer
 from towpath.api.http.routing import ApiRoute
 from towpath.api.http.state import State
@@ -89,17 +89,12 @@ async def add_labels(
     They hold at once, also against the model and across re-indexing: `true` puts both into one group, with whatever is
     the same as one of them, and `false` keeps them apart. 409 if labels would contradict each other.
     """
-    slot, digest = slot_of(request, caller, idempotency_key), digest_of(body)
-
-    async def write(connection: Connection) -> Response:
-        if first := await slot.claim(connection):
-            return replay(first, digest)
-        counts = await state.corrections.add_labels(connection, caller.organization, index_name, body)
-        answer = counts.model_dump(mode="json", by_alias=True)
-        await slot.save(connection, digest, status.HTTP_200_OK, answer)
-        return json_answer(answer)
-
-    return await state.db.repeatable(write)
+    return await write_once(
+        state,
+        slot_of(request, caller, idempotency_key),
+        digest_of(body),
+        lambda connection: state.corrections.add_labels(connection, caller.organization, index_name, body),
+    )
 
 
 @router.get("/{indexName}/labels", summary="What people have said of pairs")
