@@ -20,7 +20,7 @@ from towpath.entities.domain.matching.copies import FEW_COPIES, LINKS_A_SIDE, fi
 from towpath.entities.store.copies import read_landmarks, read_neighbours
 from towpath.entities.store.indexes import Index, generation
 from towpath.entities.store.postings import read_postings, read_sources, stream_keys
-from towpath.entities.store.records import StoredEntities
+from towpath.entities.store.records import StoredEntities, read_stored
 from towpath.jobs.types import JobRef
 
 Int64s = npt.NDArray[np.int64]
@@ -127,6 +127,15 @@ async def find_candidates(
             landmarks = await read_landmarks(connection, index.index_no, keys[places], uids[places], masks)
             parts += [Candidates(*beside), Candidates(*landmarks)]
     return _join(parts)
+
+
+async def read_involved(
+    connection: Connection, index: Index, known: StoredEntities, candidates: Candidates
+) -> StoredEntities:
+    """Read whom candidate pairs consist of; what is known of some of them is not read again."""
+    uids = np.unique(np.concatenate([candidates.query, candidates.candidate]))
+    missing = np.setdiff1d(uids, known.uids, assume_unique=True)
+    return known.with_others(await read_stored(connection, index, missing, with_keys=False))
 
 
 async def find_across(connection: Connection, index: Index, vacated: Mapping[int, int]) -> Candidates:

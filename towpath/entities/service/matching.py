@@ -11,8 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
-from towpath.entities.domain.matching import MAX_COLD_ENTITIES, MatchModel, fit_model, score_pool, train_cold
-from towpath.entities.service.candidates import CandidateCache, Candidates, find_across, find_candidates
+from towpath.entities.domain.matching import (
+    MAX_COLD_ENTITIES,
+    MatchModel,
+    distinct_pairs,
+    fit_model,
+    score_pool,
+    similarity_of,
+    train_cold,
+)
+from towpath.entities.service.candidates import CandidateCache, Candidates, find_across, find_candidates, read_involved
 from towpath.entities.store.indexes import Index, load_model
 from towpath.entities.store.pairs import ScoredPairs, write_pairs
 from towpath.entities.store.records import StoredEntities, read_stored, sample_stored
@@ -113,10 +121,7 @@ async def score_candidates(
         in_one_group: The pairs stand in one group already: a prior of their own, and the higher threshold.
         keep_all: Whether to keep those as well that the index would not list, also of one clean source.
     """
-    uids = np.unique(np.concatenate([candidates.query, candidates.candidate]))
-    known = queries if queries is not None else StoredEntities.of([])
-    missing = np.setdiff1d(uids, known.uids, assume_unique=True)
-    stored = known.with_others(await read_stored(connection, index, missing, with_keys=False))
+    stored = await read_involved(connection, index, queries or StoredEntities.of([]), candidates)
     return await asyncio.to_thread(
         _score, index, model, stored, candidates, in_one_group=in_one_group, keep_all=keep_all
     )
@@ -131,7 +136,7 @@ def _score(
     in_one_group: bool,
     keep_all: bool,
 ) -> ScoredPairs:
-    places = _distinct_pairs(stored.uids, candidates)
+    places = np.stack(distinct_pairs(stored.uids, candidates.query, candidates.candidate), axis=1)
     if index.has_clean_sources and not keep_all:
         sources = np.array([source or "" for source in stored.sources], dtype=object)[places]
         places = places[(sources[:, 0] != sources[:, 1]) | (sources[:, 0] == "")]
@@ -145,24 +150,6 @@ def _score(
     keep = similarity >= (config.duplicate_threshold if in_one_group else config.candidate_threshold)
     keep |= keep_all
     return ScoredPairs(left=pairs[keep, 0], right=pairs[keep, 1], similarity=similarity[keep], bits=bits[keep])
-
-
-def _distinct_pairs(uids: Int64s, candidates: Candidates) -> Int64s:
-    """Return each pair once, in order, as the places of both in `uids`; who is not there takes its pairs along."""
-    if not len(uids):
-        return np.empty((0, 2), dtype=np.int64)
-    at = [np.minimum(np.searchsorted(uids, side), len(uids) - 1) for side in (candidates.query, candidates.candidate)]
-    there = (uids[at[0]] == candidates.query) & (uids[at[1]] == candidates.candidate)
-    query, candidate = at[0][there], at[1][there]
-    # Two places in one number: numbers are sorted several times as fast as rows.
-    pairs = np.unique(np.minimum(query, candidate) * len(uids) + np.maximum(query, candidate))
-    return np.stack([pairs // len(uids), pairs % len(uids)], axis=1)
-
-
-def similarity_of(bits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return the probability whose log-odds, in bits, a row of prior and contributions adds up to."""
-    total = bits.astype(np.float64).sum(axis=1)
-    return np.asarray(1.0 / (1.0 + np.exp2(-total)), dtype=np.float64)
 
 
 async def store_scores(connection: Connection, index: Index, pairs: ScoredPairs) -> None:

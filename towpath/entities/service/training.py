@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.matching import LabelledPair, MatchModel, Sample, TuneReport, train, tune
-from towpath.entities.service.candidates import LoadedPostings, find_candidates
+from towpath.entities.service.candidates import Candidates, LoadedPostings, find_candidates, read_involved
 from towpath.entities.store.indexes import Index, save_model
 from towpath.entities.store.labels import read_labels
-from towpath.entities.store.records import Stored, read_stored, sample_stored
+from towpath.entities.store.records import StoredEntities, read_stored, sample_stored
 from towpath.jobs.store.jobs import merge_params
 from towpath.jobs.types import JobRef
 
@@ -40,46 +40,36 @@ async def train_model(
         postings: Its postings, if this process has loaded it.
     """
     # What was inferred before is put to the proof again: data change.
-    open_index = replace(index, inferred=None)
-    model, labelled = await _train_once(database, open_index, None if index.inferred else postings)
+    model = await _train_once(database, replace(index, inferred=None), None if index.inferred else postings)
     trained_for = replace(index, inferred=model.inferred)
     if model.inferred is not None:
         # Candidates across sources alone are others than those that have shown the structure.
-        model, labelled = await _train_once(database, trained_for, None)
+        model = await _train_once(database, trained_for, None)
         model = model.model_copy(update={"inferred": trained_for.inferred})
+    async with database.transaction() as connection:
+        labelled = await _load_labelled_pairs(connection, index)
     return await asyncio.to_thread(tune, model, labelled, trained_for.matching_config) if labelled else (model, None)
 
 
-async def _train_once(
-    database: Database, index: Index, postings: LoadedPostings | None
-) -> tuple[MatchModel, list[LabelledPair]]:
+async def _train_once(database: Database, index: Index, postings: LoadedPostings | None) -> MatchModel:
     async with database.transaction() as connection:
         queries = await sample_stored(connection, index, limit=SAMPLE)
         candidates = await find_candidates(connection, index, queries, postings)
-        pairs = np.sort(np.stack([candidates.query, candidates.candidate], axis=1), axis=1)
-        pairs = np.unique(pairs, axis=0)
-        stored_by_uid = {stored.uid: stored for stored in queries}
-        missing = [uid for uid in np.unique(pairs).tolist() if uid not in stored_by_uid]
-        stored_by_uid.update({stored.uid: stored for stored in await read_stored(connection, index, missing)})
-        labelled = await _load_labelled_pairs(connection, index)
-    return await asyncio.to_thread(_train, index, stored_by_uid, pairs, queries.uids), labelled
+        stored = await read_involved(connection, index, queries, candidates)
+    return await asyncio.to_thread(_train, index, stored, candidates, queries.uids)
 
 
-def _train(
-    index: Index, stored_by_uid: dict[int, Stored], pairs: npt.NDArray[np.int64], queried: npt.NDArray[np.int64]
-) -> MatchModel:
-    uids = sorted(stored_by_uid)
-    sampled = [stored_by_uid[uid] for uid in uids]
-    named = sorted({stored.source for stored in stored_by_uid.values() if stored.source is not None})
+def _train(index: Index, stored: StoredEntities, candidates: Candidates, queried: npt.NDArray[np.int64]) -> MatchModel:
+    named = sorted({source for source in stored.sources if source is not None})
     numbers: dict[str | None, int] = {name: number for number, name in enumerate(named)}
     sample = Sample(
-        uids=np.array(uids, dtype=np.int64),
-        values=[stored.values for stored in sampled],
-        left=pairs[:, 0],
-        right=pairs[:, 1],
-        sources=np.array([numbers.get(stored.source, -1) for stored in sampled], dtype=np.int32) if named else None,
+        uids=stored.uids,
+        values=stored.values,
+        left=candidates.query,
+        right=candidates.candidate,
+        sources=np.array([numbers.get(source, -1) for source in stored.sources], dtype=np.int32) if named else None,
         source_names=named,
-        queried=np.isin(np.array(uids, dtype=np.int64), queried),
+        queried=np.isin(stored.uids, queried),
     )
     return train(sample, index.matching_config)
 

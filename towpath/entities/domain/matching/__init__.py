@@ -19,7 +19,7 @@ from towpath.entities.domain.matching.candidates import (
     key_weight,
     key_weights,
 )
-from towpath.entities.domain.matching.comparison import Comparison, Values, compare, compare_pool
+from towpath.entities.domain.matching.comparison import Comparison, Values, compare, compare_pool, distinct_pairs
 from towpath.entities.domain.matching.constraints import Constraints, PairLabel, find_chain, find_contradiction
 from towpath.entities.domain.matching.keys import MAX_KEYS, copy_key
 from towpath.entities.domain.matching.model import FieldModel, InferredStructure, MatchModel, default_model, fit_model
@@ -32,7 +32,15 @@ from towpath.entities.domain.matching.preparation import (
     fit_values,
     prepare,
 )
-from towpath.entities.domain.matching.score import GROUP_BITS, MAX_BITS, Scores, score_pairs, score_pool
+from towpath.entities.domain.matching.score import (
+    GROUP_BITS,
+    MAX_BITS,
+    Scores,
+    score_pairs,
+    score_pool,
+    similarity_of,
+    similarity_of_packed,
+)
 from towpath.entities.domain.matching.training import MAX_COLD_ENTITIES, Sample, train, train_cold
 from towpath.entities.domain.matching.tuning import LabelledPair, Quality, TuneReport, tune
 from towpath.entities.domain.matching.verdicts import (
@@ -86,6 +94,7 @@ __all__ = [
     "compare_pool",
     "copy_key",
     "default_model",
+    "distinct_pairs",
     "entity_uid",
     "find_chain",
     "find_closing_pairs",
@@ -100,6 +109,8 @@ __all__ = [
     "resolve",
     "score_pairs",
     "score_pool",
+    "similarity_of",
+    "similarity_of_packed",
     "train",
     "train_cold",
     "tune",

@@ -50,6 +50,7 @@ KIND_BANDWIDTH = 1.0
 
 MAX_ROUNDS = 6
 MIN_KIND_SHARE = 0.5
+"""From here on a pair is taken to be of the kind of matches."""
 MIN_GROUP_SHARE = 0.7
 """Of the pairs at the line, so many are of the kind of matches; once groups have grown, so many lie inside one."""
 MIN_EDGE_SHARE = 0.9
@@ -103,11 +104,11 @@ def find_line(evidence: Floats, candidates: Candidates, match_shares: Floats | N
 
 
 def _find_lowest_line(evidence: Floats, candidates: Candidates, match_shares: Floats | None) -> float:
-    no_pair = np.zeros(len(evidence), dtype=np.bool_)
     if match_shares is None:
+        no_pair = np.zeros(len(evidence), dtype=np.bool_)
         line = _find_line_beyond(evidence, candidates, no_pair, LOWEST_LINE)
         return line if np.isfinite(line) else max(UNKNOWN_LINE, float(evidence.max(initial=0.0)) + 1.0)
-    known = match_shares >= 0.5
+    known = match_shares >= MIN_KIND_SHARE
     line = np.inf
     shares = ((MIN_KIND_SHARE, MIN_KIND_SHARE), *[(MIN_GROUP_SHARE, MIN_EDGE_SHARE)] * MAX_ROUNDS)
     for needed, at_edge in shares:
@@ -189,18 +190,6 @@ def _neighbours(evidence: Floats, candidates: Candidates, inside: Bools) -> tupl
     return best[candidates.queried], beyond[candidates.queried]
 
 
-class Partnered(NamedTuple):
-    """What one source says of its entities' partners in the others.
-
-    Attributes:
-        entities: how many have a candidate or might have one.
-        share: of them with a partner, 0..1.
-    """
-
-    entities: int
-    share: float
-
-
 LINKED_GRID = np.arange(-20.0, 25.0, 0.5)
 LOWEST_LINKED_LINE = -7.0
 LINE_A_DOUBLING = 8.0
@@ -212,13 +201,8 @@ def find_linked_line(evidence: Floats, candidates: Candidates) -> float:
     """Return the evidence, in bits, from which a pair that wins the assignment is a match, where sources are clean."""
     assert candidates.sources is not None
     tops = find_three_best(evidence, candidates)
-    sides = [
-        side
-        for source in np.unique(candidates.sources).tolist()
-        if (side := measure_partnered(tops[candidates.queried & (candidates.sources == source)])).entities
-        >= MIN_ENTITIES
-    ]
-    partners = sorted(side.entities * side.share for side in sides)
+    sides = [tops[candidates.queried & (candidates.sources == source)] for source in np.unique(candidates.sources)]
+    partners = sorted(len(side) * measure_partnered(side) for side in sides if len(side) >= MIN_ENTITIES)
     if len(partners) < 2 or partners[-2] < 1.0:
         return HIGHEST_LINKED_LINE
     # Of several sources, the two that count most: each pair of them shows the same matches from both ends.
@@ -226,8 +210,8 @@ def find_linked_line(evidence: Floats, candidates: Candidates) -> float:
     return min(LOWEST_LINKED_LINE + LINE_A_DOUBLING * disagreement, HIGHEST_LINKED_LINE)
 
 
-def measure_partnered(tops: Floats) -> Partnered:
-    """Estimate how many entities have a partner, from their best, second and third best scores, one row an entity.
+def measure_partnered(tops: Floats) -> float:
+    """Estimate the share of entities with a partner, from their best, second and third best scores, one row each.
 
     For an entity with a partner, the second best shows the best of those that are none. If a share p has a partner, and
     r is how much rarer a high second best is than a high best one among non-partners, then non-partners reach a score
@@ -235,7 +219,7 @@ def measure_partnered(tops: Floats) -> Partnered:
     `1 - p` have none.
     """
     if not len(tops):
-        return Partnered(0, 0.0)
+        return 0.0
     best, second, third = (
         (len(tops) - np.searchsorted(np.sort(tops[:, rank]), LINKED_GRID)) / len(tops) for rank in range(3)
     )
@@ -245,13 +229,13 @@ def measure_partnered(tops: Floats) -> Partnered:
         others = np.clip(second / (share + (1.0 - share) * ratio), 0.0, 1.0)
         usable = (others < 0.9) & (best > 0.01)
         if not usable.any():
-            return Partnered(len(tops), 0.0)
+            return 0.0
         unpartnered = ((1.0 - best[usable]) / np.maximum(1.0 - others[usable], 1e-3)).min()
         estimate = float(np.clip(1.0 - unpartnered, 0.0, 0.995))
         if abs(estimate - share) < 1e-3:
             break
         share = (share + estimate) / 2.0
-    return Partnered(len(tops), share)
+    return share
 
 
 def find_three_best(evidence: Floats, candidates: Candidates, rows: npt.NDArray[np.bool_] | None = None) -> Floats:

@@ -130,6 +130,25 @@ def compare_pool(model: MatchModel, records: Sequence[Values], left: Int64s, rig
     return Comparison(levels, frequency_adjustments, cross_field, word_states, copies)
 
 
+def distinct_pairs(uids: Int64s, left: Int64s, right: Int64s) -> tuple[Int64s, Int64s]:
+    """Return each unordered pair once, in order, as positions; pairs with a side that is not there are left out.
+
+    Args:
+        uids: Of entities, rising, no uid twice.
+        left: uid of one side of each pair.
+        right: uid of the other side.
+    """
+    nothing = np.empty(0, dtype=np.int64)
+    if not len(uids) or not len(left):
+        return nothing, nothing
+    left_at = np.minimum(np.searchsorted(uids, left), len(uids) - 1)
+    right_at = np.minimum(np.searchsorted(uids, right), len(uids) - 1)
+    is_sampled = (uids[left_at] == left) & (uids[right_at] == right) & (left_at != right_at)
+    low, high = np.minimum(left_at, right_at)[is_sampled], np.maximum(left_at, right_at)[is_sampled]
+    pairs = np.unique(low * len(uids) + high)
+    return pairs // len(uids), pairs % len(uids)
+
+
 def _is_telling(model: MatchModel, values: Values) -> bool:
     """Return whether another entity with all of these values would be the same one, and no accident."""
     present = [(field, value) for field, value in zip(model.fields, values, strict=True) if value is not None]

@@ -36,7 +36,6 @@ M_PSEUDO_COUNT = 60.0
 U_PSEUDO_COUNT = 20.0
 """The default u probabilities count as much as so many other pairs."""
 MAX_LEVEL_BITS = 9.0
-MAX_PRIOR = 1.0
 RANDOM_PAIRS = 20_000
 MIN_AGREEMENT_BITS = 0.3
 """Agreement keeps at least this many bits, since likeness never speaks against a match."""
@@ -52,8 +51,7 @@ def count_levels(levels: npt.NDArray[np.int16], kind: FieldType) -> Int64s:
 def estimate_weights(model: MatchModel, comparison: Comparison, random_pairs: Comparison, rivals: Rivals) -> MatchModel:
     """Estimate the match weight of each level by expectation maximisation, half way between data and defaults.
 
-    The prior stays where it is, since a free one runs away where matches are few; only where candidates are mostly
-    matches, in a list full of copies, does it rise with their share.
+    The prior stays where it is, since a free one runs away where matches are few.
 
     Args:
         model: The default model, which knows how common values are.
@@ -64,10 +62,7 @@ def estimate_weights(model: MatchModel, comparison: Comparison, random_pairs: Co
     levels, has_level = comparison.levels, comparison.levels != MISSING
     defaults = [default_probabilities(field.type) for field in model.fields]
     random_counts = [
-        np.bincount(
-            random_pairs.levels[random_pairs.levels[:, number] != MISSING, number], minlength=level_count(field.type)
-        )
-        for number, field in enumerate(model.fields)
+        count_levels(random_pairs.levels[:, number], field.type) for number, field in enumerate(model.fields)
     ]
     bounded = [
         bound_default_weights(field.type, counts) for field, counts in zip(model.fields, random_counts, strict=True)
@@ -75,7 +70,6 @@ def estimate_weights(model: MatchModel, comparison: Comparison, random_pairs: Co
     weights = [default.copy() for default in bounded]
     # What no round changes: how common the shared values are, and words that stand in different fields.
     fixed = (comparison.frequency_adjustments + comparison.cross_field_weights).sum(axis=1)
-    match_probabilities = np.zeros(len(levels))
     for _ in range(ROUNDS):
         # Expectation: how probably each pair is a match under the present weights.
         total = model.prior_bits + fixed
@@ -107,9 +101,7 @@ def estimate_weights(model: MatchModel, comparison: Comparison, random_pairs: Co
         field.model_copy(update={"bits": [round(float(weight), 4) for weight in field_weights]})
         for field, field_weights in zip(model.fields, weights, strict=True)
     ]
-    share = float(match_probabilities.mean())
-    prior = max(model.prior_bits, min(float(np.log2(max(share, 1e-6) / max(1.0 - share, 1e-6))), MAX_PRIOR))
-    return model.model_copy(update={"fields": fields, "prior_bits": prior})
+    return model.model_copy(update={"fields": fields})
 
 
 def bound_default_weights(kind: FieldType, random_counts: Int64s) -> Floats:
@@ -137,18 +129,15 @@ def bound_default_weights(kind: FieldType, random_counts: Int64s) -> Floats:
 
 @dataclass(frozen=True)
 class Rivals:
-    """Candidate pairs as positions of entities, and whether the candidates of one entity compete."""
+    """Candidate pairs as positions of entities; the candidates of one entity compete."""
 
     left: Int64s
     right: Int64s
     entities: int
-    compete: bool
 
     def match_probabilities(self, total: Floats) -> Floats:
         """Return the probability that each pair is a match, from its log-odds in bits."""
         odds = np.exp2(np.clip(total, -40.0, 40.0))
-        if not self.compete:
-            return np.asarray(odds / (1.0 + odds))
         # One of an entity's candidates is its partner, or none is: the odds of all of them share one whole.
         sums = np.bincount(self.left, weights=odds, minlength=self.entities)
         sums = sums + np.bincount(self.right, weights=odds, minlength=self.entities)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from towpath.entities.domain.matching.comparison import Comparison, Values, compare_pool, pool
 from towpath.entities.domain.matching.levels import Floats
@@ -89,3 +90,13 @@ def match_weights(model: MatchModel, comparison: Comparison) -> Floats:
         field_bits = level_bits + model.frequency_scale * comparison.frequency_adjustments[:, number] + word_bits
         bits[:, number] = field.weight * field.scale * (field_bits + comparison.cross_field_weights[:, number])
     return bits
+
+
+def similarity_of(bits: npt.NDArray[np.float32]) -> Floats:
+    """Return the probability whose log-odds, in bits, a row of prior and contributions adds up to."""
+    return np.asarray(1.0 / (1.0 + np.exp2(-bits.astype(np.float64).sum(axis=1))), dtype=np.float64)
+
+
+def similarity_of_packed(bits: bytes) -> float:
+    """Return the same of one row as it is stored: what the fields of a pair say, however it was judged."""
+    return float(similarity_of(np.frombuffer(bits, dtype="<f4")[None, :])[0])

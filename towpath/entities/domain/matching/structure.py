@@ -63,4 +63,4 @@ def _measure(
 ) -> Floats:
     """Return the share of each usable source's entities that have a partner among some of the pairs."""
     tops = find_three_best(evidence, candidates, rows)
-    return np.array([measure_partnered(tops[sources == source]).share for source in usable.tolist()])
+    return np.array([measure_partnered(tops[sources == source]) for source in usable.tolist()])

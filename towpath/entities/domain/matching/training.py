@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from towpath.entities.domain.matching.calibration import Candidates, find_line, find_linked_line
-from towpath.entities.domain.matching.comparison import Values, compare_pool
+from towpath.entities.domain.matching.calibration import MIN_KIND_SHARE, Candidates, find_line, find_linked_line
+from towpath.entities.domain.matching.comparison import Values, compare_pool, distinct_pairs
 from towpath.entities.domain.matching.estimation import Rivals, compare_random_pairs, estimate_weights
 from towpath.entities.domain.matching.frequencies import measure_frequencies
 from towpath.entities.domain.matching.latent import find_match_shares
@@ -80,17 +80,17 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
     order = np.argsort(sample.uids, kind="stable")
     uids = np.asarray(sample.uids)[order]
     values = [sample.values[i] for i in order.tolist()]
-    left, right = _distinct_pairs(uids, sample.left, sample.right)
-    model = measure_frequencies(config, values)
+    left, right = distinct_pairs(uids, sample.left, sample.right)
     clean = sample.sources[order] if config.clean_sources and sample.sources is not None else None
     if len(left) < MIN_PAIRS or len(values) <= MAX_COLD_ENTITIES:
         return train_cold(values, config)
+    model = measure_frequencies(config, values)
     comparison = compare_pool(model, values, left, right)
     random_pairs = compare_random_pairs(model, values, clean, len(left))
     queried = np.ones(len(values), dtype=np.bool_) if sample.queried is None else sample.queried[order]
     candidates = Candidates(left, right, len(values), clean, queried)
     if clean is not None:
-        model = estimate_weights(model, comparison, random_pairs, Rivals(left, right, len(values), compete=True))
+        model = estimate_weights(model, comparison, random_pairs, Rivals(left, right, len(values)))
         line = find_linked_line(_evidence(match_weights(model, comparison)), candidates)
     else:
         model = weigh_against_neighbours(model, comparison, random_pairs)
@@ -102,7 +102,7 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
         model = model.model_copy(update={"inferred": inferred})
         shares = find_match_shares(model, comparison, evidence, candidates)
         if shares is not None:
-            model = weigh_words_of_matches(model, comparison, shares >= 0.5)
+            model = weigh_words_of_matches(model, comparison, shares >= MIN_KIND_SHARE)
             evidence = _evidence(match_weights(model, comparison))
         line = find_line(evidence, candidates, shares)
         counts = np.array(list(Counter(tuple(row) for row in values).values()))
@@ -133,16 +133,3 @@ def train_cold(values: Sequence[Values], config: IndexConfig) -> MatchModel:
     comparison = compare_pool(model, values, left, right)
     cold = weigh_against_neighbours(model, comparison, None, pseudo_count=COLD_PSEUDO_COUNT)
     return cold.model_copy(update={"prior_bits": DEFAULT_LINE_BITS - COLD_LINE, "trained_on": 0})
-
-
-def _distinct_pairs(uids: Int64s, left: Int64s, right: Int64s) -> tuple[Int64s, Int64s]:
-    """Return each unordered pair once, as positions in `uids`; pairs with a side outside the sample are left out."""
-    nothing = np.empty(0, dtype=np.int64)
-    if not len(uids) or not len(left):
-        return nothing, nothing
-    left_at = np.minimum(np.searchsorted(uids, left), len(uids) - 1)
-    right_at = np.minimum(np.searchsorted(uids, right), len(uids) - 1)
-    is_sampled = (uids[left_at] == left) & (uids[right_at] == right) & (left_at != right_at)
-    low, high = np.minimum(left_at, right_at)[is_sampled], np.maximum(left_at, right_at)[is_sampled]
-    pairs = np.unique(low * len(uids) + high)
-    return pairs // len(uids), pairs % len(uids)

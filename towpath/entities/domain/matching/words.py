@@ -25,6 +25,7 @@ MAX_WORDS = 60
 MAX_LEFT_OVER = 12
 """With more words than these left over on a side, spellings are not compared."""
 MAX_OPPOSED = 4
+"""With more words than these left over on both sides, a letter on each may be an initial."""
 ESTABLISHED_COUNT = 3
 """Texts that hold an established word."""
 
