@@ -38,6 +38,13 @@ SIMILARITY_DIGITS = 6
 GROUP_DIGITS = 16
 
 
+def inferred_view(index: Index) -> InferredView | None:
+    """Show the structure that is taken for declared; None: none was inferred, or it is overruled."""
+    if index.inferred is None or not index.config.infer_sources:
+        return None
+    return InferredView.model_validate(index.inferred.model_dump())
+
+
 def index_view(index: Index) -> IndexView:
     """Show an index."""
     return IndexView(
@@ -46,7 +53,7 @@ def index_view(index: Index) -> IndexView:
         model_version=index.model_version,
         created_at=index.created_at,
         updated_at=index.updated_at,
-        inferred=None if index.inferred is None else InferredView.model_validate(index.inferred.model_dump()),
+        inferred=inferred_view(index),
         reindex_job_id=index.reindex_job,
     )
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 
-class Link(Protocol):
-    """A pair between two members."""
+class Edge(Protocol):
+    """Something between two members."""
 
     @property
     def left(self) -> int:
@@ -19,6 +19,10 @@ class Link(Protocol):
     def right(self) -> int:
         """The other one."""
         ...
+
+
+class Link(Edge, Protocol):
+    """A pair between two members."""
 
     @property
     def similarity(self) -> float:
@@ -31,6 +35,7 @@ class Link(Protocol):
         ...
 
 
+AnyEdge = TypeVar("AnyEdge", bound=Edge)
 AnyLink = TypeVar("AnyLink", bound=Link)
 
 
@@ -53,19 +58,19 @@ def span(links: Iterable[AnyLink]) -> list[AnyLink]:
     return chosen
 
 
-def find_path(tree: Sequence[AnyLink], start: int, end: int) -> list[AnyLink]:
-    """Return the links of a tree that lead from one member to another; empty: none do."""
-    beside: dict[int, list[AnyLink]] = defaultdict(list)
-    for link in tree:
-        beside[link.left].append(link)
-        beside[link.right].append(link)
-    paths: dict[int, list[AnyLink]] = {start: []}
+def find_path(edges: Sequence[AnyEdge], start: int, end: int) -> list[AnyEdge]:
+    """Return the fewest edges that lead from one member to another; empty: none do."""
+    beside: dict[int, list[AnyEdge]] = defaultdict(list)
+    for edge in edges:
+        beside[edge.left].append(edge)
+        beside[edge.right].append(edge)
+    paths: dict[int, list[AnyEdge]] = {start: []}
     waiting = deque([start])
     while waiting and end not in paths:
         uid = waiting.popleft()
-        for link in beside[uid]:
-            other = link.right if link.left == uid else link.left
+        for edge in beside[uid]:
+            other = edge.right if edge.left == uid else edge.left
             if other not in paths:
-                paths[other] = [*paths[uid], link]
+                paths[other] = [*paths[uid], edge]
                 waiting.append(other)
     return paths.get(end, [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 from towpath.core.errors import ConflictError, NotFoundError
 from towpath.db.engine import Connection, Database
@@ -11,6 +10,7 @@ from towpath.entities.domain.matching import GroupChange
 from towpath.entities.group_types import Cause
 from towpath.entities.service.deciding import decide_marked
 from towpath.entities.service.index_events import index_event
+from towpath.entities.service.indexes import make_reindex_job
 from towpath.entities.service.matching import ModelCache
 from towpath.entities.service.naming import Reason
 from towpath.entities.store import care as store
@@ -116,19 +116,7 @@ class IndexCare:
         async with self._database.transaction() as connection:
             try:
                 index = await find_index(connection, named.organization, named.name, lock="exclusive")
-                job = JobRow(
-                    id=uuid4(),
-                    organization=index.organization,
-                    kind=ENTITY_REINDEX,
-                    params={
-                        "index": index.name,
-                        "config": index.config.model_dump(mode="json", by_alias=True),
-                        "fields": [field.name for field in index.config.fields],
-                        "settles": True,
-                    },
-                    total=index.entities,
-                    window_size=self._window,
-                )
+                job = make_reindex_job(index, index.config, window=self._window, settles=True)
                 await mark_reindexing(connection, index, job.id)
             except (ConflictError, NotFoundError):
                 # Somebody else rebuilds or has dropped it.

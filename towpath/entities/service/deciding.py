@@ -28,13 +28,14 @@ from towpath.entities.domain.matching import (
     find_closing_pairs,
     is_clear_conflict,
     resolve,
+    similarity_of_packed,
     weigh_rivals,
 )
 from towpath.entities.domain.matching.verdicts import log_odds
 from towpath.entities.group_types import Cause
 from towpath.entities.service.candidates import Candidates
 from towpath.entities.service.labelling import add_missing_pairs, read_constraints
-from towpath.entities.service.matching import score_candidates, similarity_of
+from towpath.entities.service.matching import score_candidates
 from towpath.entities.service.naming import Reason, save_named_groups
 from towpath.entities.store.groups import (
     GoneMember,
@@ -255,7 +256,7 @@ async def _weigh(
     places = _places_of(graph, judged.left, judged.right)
     for place, name, bits in zip(places.tolist(), judged.basis, judged.bits, strict=True):
         basis[place] = name
-        plain[place] = similarity_of(np.frombuffer(bits, dtype="<f4")[None, :])[0]
+        plain[place] = similarity_of_packed(bits)
     signs = constraints.say(graph.left, graph.right) if constraints else np.zeros(len(graph.left), dtype=np.int8)
     void = (basis == Basis.ADDED) & (signs != SAME)
     if void.any():

@@ -12,12 +12,12 @@ from towpath.core.errors import NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
 from towpath.entities.domain.golden import Member, Rules, make_golden
-from towpath.entities.domain.matching import DF_CAP, SAME, PairLabel, entity_uid, find_chain
+from towpath.entities.domain.matching import DF_CAP, SAME, PairLabel, entity_uid, find_chain, similarity_of_packed
 from towpath.entities.domain.spanning import find_path, span
 from towpath.entities.group_types import GoldenValue, GroupDetail, WhyReason, WhyView
 from towpath.entities.service.candidates import Candidates
 from towpath.entities.service.labelling import pair_labels, read_constraints
-from towpath.entities.service.matching import ModelCache, score_candidates, similarity_of
+from towpath.entities.service.matching import ModelCache, score_candidates
 from towpath.entities.store import groups as group_store
 from towpath.entities.store.group_reads import (
     MemberPair,
@@ -88,7 +88,7 @@ class GroupService:
             entity_ids=list(ids.values()),
             size=row.size,
             created_at=row.created_at,
-            evidence=[_pair_view(index, ids, pair, explain=explain) for pair in _spanning(pairs)],
+            evidence=[_pair_view(index, ids, pair, explain=explain) for pair in span(pairs)],
             golden={
                 survivor.field: GoldenValue(
                     value=survivor.value,
@@ -156,7 +156,7 @@ class GroupService:
         model = await self._models.get(connection, index)
         pair = Candidates(np.array([low.uid]), np.array([high.uid]))
         scored = await score_candidates(connection, index, model, None, pair, keep_all=True)
-        view.similarity = float(similarity_of(scored.bits)[0])
+        view.similarity = float(scored.similarity[0])
         view.explanation = read_explanation(index.config, scored.bits[0].astype("<f4").tobytes(), view.similarity, None)
         shared = np.intersect1d(first.keys, second.keys)
         if not len(shared):
@@ -231,9 +231,7 @@ async def _explain_together(
     pairs = await read_member_pairs(connection, index.index_no, [member.uid for member in members])
     decided = [pair for pair in pairs if not pair.closed and pair.basis != Basis.GROUP]
     ids = {member.uid: parse_json(member.id_json) for member in members}
-    view.chain = [
-        _pair_view(index, ids, pair, explain=True) for pair in find_path(_spanning(decided), low.uid, high.uid)
-    ]
+    view.chain = [_pair_view(index, ids, pair, explain=True) for pair in find_path(span(decided), low.uid, high.uid)]
 
 
 async def _explain_apart(
@@ -271,20 +269,13 @@ MARGIN_TOLD = 3.0
 
 
 def _similarity_alone(pair: MemberPair) -> float:
-    if pair.basis != Basis.RIVAL:
-        return pair.similarity
-    return float(similarity_of(np.frombuffer(pair.bits, dtype="<f4")[None, :])[0])
+    return similarity_of_packed(pair.bits) if pair.basis == Basis.RIVAL else pair.similarity
 
 
 def _is_near(alone: float, better: Sequence[MemberPair]) -> bool:
     best = max(rival.similarity for rival in better)
     bits = [np.log2(similarity / (1.0 - similarity)) for similarity in (best, alone)]
     return bool(bits[0] - bits[1] < MARGIN_TOLD)
-
-
-def _spanning(pairs: Sequence[MemberPair]) -> list[MemberPair]:
-    """Return the strongest pairs that connect the members; those that the groups were decided from come first."""
-    return span(pairs)
 
 
 def _pair_view(index: Index, ids: dict[int, Any], pair: MemberPair, *, explain: bool) -> PairView:

@@ -44,6 +44,32 @@ class PutResult:
     job: JobRow | None = None
 
 
+def make_reindex_job(index: Index, config: IndexConfig, *, window: int, settles: bool = False) -> JobRow:
+    """Make the row of a job that rebuilds an index.
+
+    Args:
+        index: The live generation.
+        config: What the next one has.
+        window: The chunks that the job has under way at once.
+        settles: Whether nobody has asked for it.
+    """
+    params: dict[str, object] = {
+        "index": index.name,
+        "config": config.model_dump(mode="json", by_alias=True),
+        "fields": [field.name for field in index.config.fields],
+    }
+    if settles:
+        params["settles"] = True
+    return JobRow(
+        id=uuid4(),
+        organization=index.organization,
+        kind=ENTITY_REINDEX,
+        params=params,
+        total=index.entities,
+        window_size=window,
+    )
+
+
 class IndexService:
     """Creates, changes and describes indexes.
 
@@ -94,19 +120,8 @@ class IndexService:
     async def _rebuild(
         self, connection: Connection, caller: Principal, index: Index, config: IndexConfig, *, max_jobs: int
     ) -> JobRow:
-        job = JobRow(
-            id=uuid4(),
-            organization=caller.organization,
-            kind=ENTITY_REINDEX,
-            params={
-                "index": index.name,
-                "config": config.model_dump(mode="json", by_alias=True),
-                "fields": [field.name for field in index.config.fields],
-            },
-            total=index.entities,
-            created_by=caller.key_id,
-            window_size=self._window,
-        )
+        job = make_reindex_job(index, config, window=self._window)
+        job.created_by = caller.key_id
         await _stop_settling(connection, index)
         await mark_reindexing(connection, index, job.id)
         await job_store.create_job(connection, job, most=max_jobs)

@@ -36,8 +36,8 @@ from towpath.entities.store.indexes import Index, find_index
 from towpath.entities.store.labels import read_labels
 from towpath.entities.store.quality import GroupCounts, JudgedLabel, PairHistogram, SampledPair
 from towpath.entities.store.records import sample_stored
-from towpath.entities.types import Basis, InferredView
-from towpath.entities.views import group_name, read_explanation
+from towpath.entities.types import Basis
+from towpath.entities.views import group_name, inferred_view, read_explanation
 
 Floats = npt.NDArray[np.float64]
 
@@ -118,7 +118,7 @@ class QualityService:
                     duplicate=chosen.pair.duplicate,
                     reason=chosen.reason,
                     alike=chosen.alike,
-                    # Without a label, only its group can have raised it.
+                    # Without a label, only the pairs around it can have moved it.
                     explanation=read_explanation(
                         index.config,
                         by_uids[chosen.pair.left_uid, chosen.pair.right_uid].bits,
@@ -186,7 +186,7 @@ async def measure_quality(connection: Connection, index: Index, model: MatchMode
         pairs=_pair_counts(index, pairs),
         groups=_group_summary(groups),
         fields=fields,
-        inferred=_inferred(index),
+        inferred=inferred_view(index),
         advice=[],
     )
     facts = Facts(
@@ -308,9 +308,3 @@ def _count_across(sampled: Sequence[SampledPair], *, within: bool) -> int:
         and (pair.left_source == pair.right_source) is within
         for pair in sampled
     )
-
-
-def _inferred(index: Index) -> InferredView | None:
-    if index.inferred is None or not index.config.infer_sources:
-        return None
-    return InferredView(clean_sources=index.inferred.clean_sources, confidence=round(index.inferred.confidence, DIGITS))

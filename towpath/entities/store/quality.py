@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.db.engine import Connection
+from towpath.entities.domain.matching import similarity_of_packed
 from towpath.entities.store.indexes import Index
 
 Int64s = npt.NDArray[np.int64]
@@ -138,14 +139,10 @@ async def read_judged_labels(
         {"organization": organization, "name": name, "index": index_no, "limit": limit},
     )
     return [
-        JudgedLabel(left_id, right_id, duplicate, None if bits is None else _similarity_of(bits), verdict)
+        # Not the stored similarity: a label has the last word on that.
+        JudgedLabel(left_id, right_id, duplicate, None if bits is None else similarity_of_packed(bits), verdict)
         for left_id, right_id, duplicate, bits, verdict in await cursor.fetchall()
     ]
-
-
-def _similarity_of(bits: bytes) -> float:
-    # Not the stored one: a label has the last word on that.
-    return float(1.0 / (1.0 + np.exp2(-np.frombuffer(bits, dtype="<f4").astype(np.float64).sum())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.domain.matching.verdicts import DIFFERENT, SAME, Int8s
+from towpath.entities.domain.spanning import find_path
 
 
 class PairLabel(NamedTuple):
@@ -110,18 +111,4 @@ def find_contradiction(labels: Sequence[PairLabel], new: Iterable[PairLabel]) ->
 
 def find_chain(labels: Iterable[PairLabel], start: int, end: int) -> list[PairLabel]:
     """Return the shortest chain of labels `same` from one entity to another; empty: there is none."""
-    beside: dict[int, list[PairLabel]] = defaultdict(list)
-    for label in sorted(labels):
-        if label.duplicate:
-            beside[label.left].append(label)
-            beside[label.right].append(label)
-    chains: dict[int, list[PairLabel]] = {start: []}
-    waiting = deque([start])
-    while waiting:
-        uid = waiting.popleft()
-        for label in beside[uid]:
-            other = label.right if label.left == uid else label.left
-            if other not in chains:
-                chains[other] = [*chains[uid], label]
-                waiting.append(other)
-    return chains.get(end, [])
+    return find_path([label for label in sorted(labels) if label.duplicate], start, end)
