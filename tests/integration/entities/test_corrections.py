@@ -142,6 +142,25 @@ async def test_a_partition_says_who_belongs_together_as_well(database: Database)
     assert await rig.members() == [["a", "b"], ["c", "d"], ["e", "f"]]
 
 
+@pytest.mark.parametrize("leaver", ["olaf", "vera", "ivo", "una"])
+@pytest.mark.parametrize("by_parts", [False, True])
+async def test_who_was_merged_stays_so_whoever_leaves(database: Database, leaver: str, by_parts: bool) -> None:
+    rig = await Rig(database).make(NAMES)
+    ivo = {"id": "ivo", "first": "Ivo", "last": "Marsh", "dob": "1960-10-11"}
+    una = {"id": "una", "first": "Una", "last": "Brook", "dob": "1977-02-03"}
+    await rig.upsert_all([{"id": "olaf", **OLAF}, {"id": "vera", **VERA}, ivo, una])
+    await rig.label(("ivo", "una", True))
+    (name,) = await rig.groups()
+    await merge(rig, name, entityIds=["olaf", "vera"])
+    stay = sorted({"olaf", "vera", "ivo", "una"} - {leaver})
+
+    await split(rig, name, **({"parts": [stay[::-1]]} if by_parts else {"leave": [leaver]}))
+
+    assert await rig.members() == [stay]
+    await undo(rig, name)
+    assert await rig.members() == [["ivo", "olaf", "una", "vera"]]
+
+
 async def test_merged_groups_are_one_whatever_the_evidence_and_their_undo_gives_both_names_back(
     database: Database,
 ) -> None:

@@ -10,7 +10,7 @@ from towpath.accounts.types import Principal
 from towpath.core.errors import BadInputError, ConflictError, NotFoundError
 from towpath.core.json_values import parse_json
 from towpath.db.engine import Connection, Database
-from towpath.entities.domain.matching import entity_uid, find_contradiction
+from towpath.entities.domain.matching import Constraints, entity_uid, find_contradiction
 from towpath.entities.group_types import (
     Cause,
     CorrectionView,
@@ -147,6 +147,8 @@ class CorrectionService:
             # What is the same as one of a part is different from all of the other part.
             pairs += [(left[0], right[0], False) for left, right in combinations(named, 2)]
             pairs += [(part[0], other, False) for part in named for other in rest]
+        stored = await label_store.read_labels_around(connection, index.organization, index.name, sorted(members))
+        pairs += _keep_parts(parts, stored)
         return await self._correct(connection, caller, index, "split", pairs, members, Cause.SPLIT)
 
     async def merge(
@@ -333,6 +335,24 @@ def _named_parts(body: SplitBody) -> list[tuple[str, list[int | str]]]:
     if body.leave is not None:
         return [("leave", body.leave)]
     return [(f"parts[{place}]", part) for place, part in enumerate(body.parts or [])]
+
+
+def _keep_parts(parts: Sequence[Sequence[int]], stored: Sequence[StoredLabel]) -> list[tuple[int, int, bool]]:
+    """Return what keeps a split to its parts: no label `same` goes across, and who was the same within one still is.
+
+    Labels link in chains. Without this, a chain would hold two parts together, or its end would leave with its middle.
+    """
+    part_of = {uid: part for part, uids in enumerate(parts) for uid in uids}
+    crossing = [
+        (label.left_uid, label.right_uid, False)
+        for label in stored
+        if label.duplicate and part_of.get(label.left_uid, -1) != part_of.get(label.right_uid, -1)
+    ]
+    if not crossing:
+        return []
+    constraints = Constraints(pair_labels(stored))
+    kept = [(left, right, True) for uids in parts for left, right in constraints.links(uids)]
+    return crossing + kept
 
 
 def _name_contradiction(different: StoredLabel, chain: Sequence[StoredLabel]) -> str:
