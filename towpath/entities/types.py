@@ -46,6 +46,11 @@ class IndexField(Strict):
     type: FieldType
     required: StrictBool = False
     weight: Annotated[float, Field(ge=0.0, le=100.0), NUMBER] = 1.0
+    identity: StrictBool | None = Field(
+        default=None,
+        description="Whether two plainly different values mean two different things, however much else the two share, "
+        "as given names, birth dates and titles do; null: by the field's name.",
+    )
 
 
 def _path_part(name: str) -> str:

@@ -27,6 +27,7 @@ from towpath.entities.domain.matching.levels import Floats
 from towpath.entities.domain.matching.model import DEFAULT_LINE_BITS, MatchModel
 from towpath.entities.domain.matching.neighbours import weigh_against_neighbours, weigh_words_of_matches
 from towpath.entities.domain.matching.score import match_weights
+from towpath.entities.domain.matching.siblings import learn_apart_bits
 from towpath.entities.domain.matching.structure import infer_structure
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import IndexConfig
@@ -105,6 +106,8 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
             model = weigh_words_of_matches(model, comparison, shares >= MIN_KIND_SHARE)
             evidence = _evidence(match_weights(model, comparison))
         line = find_line(evidence, candidates, shares)
+        matches = None if shares is None else shares >= MIN_KIND_SHARE
+        model = learn_apart_bits(model, values, left, right, comparison.levels, matches)
         counts = np.array(list(Counter(tuple(row) for row in values).values()))
         has_many = counts.max() >= MANY_COPIES or counts[counts > 1].sum() >= COPIED_SHARE * len(values)
         model = model.model_copy(update={"equal_are_copies": bool(shares is not None or has_many)})
@@ -123,6 +126,8 @@ def train_cold(values: Sequence[Values], config: IndexConfig) -> MatchModel:
         config: Its fields and their weights.
     """
     model = measure_frequencies(config, values)
+    nothing = np.empty(0, dtype=np.int64)
+    model = learn_apart_bits(model, values, nothing, nothing, np.empty((0, len(model.fields)), dtype=np.int16), None)
     # Equal entities are one witness: what copies share is no sign that all share it.
     values = list(dict.fromkeys(tuple(row) for row in values))
     positions = np.arange(min(len(values), MAX_COLD_ENTITIES))

@@ -1,0 +1,109 @@
+"""What a field is for, by its name: whether two different values of it mean two different things.
+
+A list that holds no siblings cannot teach that they exist. But what fields are is known beforehand: two people who share
+a house, a family name and a telephone are two if their given names or birth dates differ, and two products of one brand
+at one price are two if their titles do. A street, a town or a brand is shared by many, and so says nothing of that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+
+from towpath.entities.types import FieldType, IndexField
+
+_PART = re.compile(r"[^\W\d_]+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+class Role(StrEnum):
+    """What a field's values say of who or what an entity is.
+
+    `given_name`, `birth`: a person's own. `title`: what a thing is called. `price`: what it costs. `identifier`: a number or address given to
+    one thing alone, though different systems may give it different ones. `context`: what many share. `other`: unknown.
+    """
+
+    GIVEN_NAME = "given_name"
+    BIRTH = "birth"
+    TITLE = "title"
+    PRICE = "price"
+    IDENTIFIER = "identifier"
+    CONTEXT = "context"
+    OTHER = "other"
+
+
+_GIVEN = frozenset({"first", "given", "forename", "firstname", "givenname", "vorname", "prenom", "prénom", "imię", "imie"})
+_FAMILY = frozenset(
+    {"last", "family", "surname", "lastname", "familyname", "nachname", "apellido", "apellidos", "cognome", "nazwisko"}
+)
+_BIRTH = frozenset({"birth", "birthdate", "birthday", "born", "dob", "geburtsdatum", "naissance", "nacimiento", "nascita"})
+_IDENTIFIER = frozenset(
+    {
+        "id", "identifier", "ssn", "passport", "taxid", "tax", "vat", "nif", "siret", "siren", "lei", "duns", "isbn", "issn",
+        "doi", "orcid", "ean", "upc", "gtin", "asin", "mpn", "imei", "vin", "iban", "barcode",
+    }
+)  # fmt: skip
+_CONTEXT = frozenset(
+    {
+        "street", "address", "addr", "road", "line", "house", "building", "city", "town", "suburb", "district", "county",
+        "state", "province", "region", "country", "continent", "zip", "zipcode", "postcode", "postal", "post", "plz",
+        "straße", "strasse", "ort", "stadt", "land", "rue", "ville", "calle", "ciudad", "via", "citta", "latitude",
+        "longitude", "lat", "lon", "lng", "phone", "telephone", "tel", "mobile", "cell", "fax", "telefon", "email", "mail",
+        "website", "web", "url", "domain", "homepage", "brand", "manufacturer", "maker", "make", "vendor", "supplier",
+        "category", "type", "kind", "class", "genre", "cuisine", "currency", "status", "language",
+        "description", "desc", "details", "note", "notes", "comment", "comments", "remark", "remarks", "abstract", "summary",
+        "keywords", "tags", "venue", "journal", "booktitle", "conference", "publisher", "series", "author", "authors",
+        "artist", "year", "sex", "gender", "middle", "suffix", "prefix", "salutation", "employer",
+    }
+)  # fmt: skip
+_PRICE = frozenset({"price", "cost", "preis", "prix", "precio", "prezzo", "msrp"})
+_TITLE = frozenset(
+    {
+        "name", "title", "label", "product", "item", "song", "track", "album", "film", "movie", "company", "firm",
+        "organization", "organisation", "business", "legalname", "fullname", "bezeichnung", "firma", "titel", "nom",
+        "titre", "nombre", "titulo", "nome", "titolo", "nazwa",
+    }
+)  # fmt: skip
+_NAMED = (FieldType.TEXT, FieldType.STRING)
+
+
+def find_roles(fields: Sequence[IndexField]) -> list[Role]:
+    """Return the role of each field of an index. What the user says of a field goes before what its name says."""
+    roles = [_find_role(field) for field in fields]
+    if Role.GIVEN_NAME in roles:
+        # Of people, a title is what they are addressed by.
+        roles = [
+            Role.OTHER if role is Role.TITLE and field.identity is None else role
+            for role, field in zip(roles, fields, strict=True)
+        ]
+    return roles
+
+
+def _find_role(field: IndexField) -> Role:
+    role = _role_by_name(field.name, field.type)
+    if field.identity is None:
+        return role
+    if not field.identity:
+        return role if role in {Role.CONTEXT, Role.IDENTIFIER} else Role.OTHER
+    return {FieldType.DATE: Role.BIRTH, FieldType.NUMBER: Role.OTHER}.get(
+        field.type, role if role is Role.GIVEN_NAME else Role.TITLE
+    )
+
+
+def _role_by_name(name: str, kind: FieldType) -> Role:
+    words = {part.lower() for part in _PART.findall(_CAMEL.sub(" ", name))}
+    if kind is FieldType.DATE:
+        return Role.BIRTH if words & _BIRTH else Role.OTHER
+    if words & _PRICE and kind is FieldType.NUMBER:
+        return Role.PRICE
+    if words & _IDENTIFIER:
+        return Role.IDENTIFIER
+    # `first_name` is a given name and `city_name` is a town: what goes before the word for a name tells.
+    if words & _FAMILY:
+        return Role.CONTEXT
+    if words & _GIVEN and kind in _NAMED:
+        return Role.GIVEN_NAME
+    if words & _CONTEXT:
+        return Role.CONTEXT
+    return Role.TITLE if words & _TITLE and kind in _NAMED else Role.OTHER
