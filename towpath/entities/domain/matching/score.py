@@ -59,7 +59,7 @@ def score_pool(
     comparison = compare_pool(model, records, left, right)
     contributions = match_weights(model, comparison)
     prior = _prior(model, GROUP_BITS if group_prior else 0.0)
-    set_siblings_apart(model, records, left, right, comparison.levels, contributions, prior)
+    set_siblings_apart(model, records, left, right, comparison, contributions, prior)
     return _score(comparison, contributions, prior)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from towpath.entities.domain.matching.apart import are_names_apart, are_titles_apart
-from towpath.entities.domain.matching.comparison import Int16s, Values
+from towpath.entities.domain.matching.comparison import Comparison, Values
 from towpath.entities.domain.matching.conflicts import LOWEST_STRING_LEVEL
 from towpath.entities.domain.matching.levels import MISSING, Floats
 from towpath.entities.domain.matching.model import FieldModel, MatchModel
@@ -44,7 +44,7 @@ MIN_IDENTIFIED_BITS = 1.0
 
 
 def learn_apart_bits(
-    model: MatchModel, records: Sequence[Values], left: Int64s, right: Int64s, levels: Int16s, matches: Bools | None
+    model: MatchModel, records: Sequence[Values], left: Int64s, right: Int64s, comparison: Comparison, matches: Bools | None
 ) -> MatchModel:
     """Return the model with what plainly different values say in each field that is a thing's own.
 
@@ -53,7 +53,7 @@ def learn_apart_bits(
         records: Entities.
         left: Positions of candidate pairs.
         right: As `left`.
-        levels: Pairs x fields.
+        comparison: Of the pairs.
         matches: Which pairs the index itself shows to be matches; None: it shows none.
     """
     at = np.flatnonzero(matches) if matches is not None else np.empty(0, dtype=np.int64)
@@ -61,8 +61,8 @@ def learn_apart_bits(
     for number, field in enumerate(model.fields):
         bits = 0.0
         if _is_own(field):
-            apart = _find_apart(field, number, records, left, right, levels, at)
-            compared = int((levels[at, number] != MISSING).sum())
+            apart = _find_apart(field, number, records, left, right, comparison, at)
+            compared = int((comparison.levels[at, number] != MISSING).sum())
             share = (float(apart.sum()) + APART_PSEUDO_COUNT * APART_SHARE) / (compared + APART_PSEUDO_COUNT)
             bits = round(float(-np.log2(share)), 4) if share <= MAX_APART_SHARE else 0.0
         fields.append(field.model_copy(update={"apart_bits": bits}))
@@ -81,7 +81,7 @@ def set_siblings_apart(
     records: Sequence[Values],
     left: Int64s,
     right: Int64s,
-    levels: Int16s,
+    comparison: Comparison,
     contributions: Floats,
     prior: float,
 ) -> None:
@@ -94,7 +94,7 @@ def set_siblings_apart(
         records: Entities.
         left: Positions, one a pair.
         right: As `left`.
-        levels: Pairs x fields.
+        comparison: Of the pairs.
         contributions: Pairs x fields, in bits.
         prior: What counts before the fields.
     """
@@ -104,7 +104,7 @@ def set_siblings_apart(
     at = np.flatnonzero(prior + contributions.sum(axis=1) > MIN_BITS)
     apart = np.zeros((len(at), len(model.fields)), dtype=np.bool_)
     for number in own:
-        apart[:, number] = _find_apart(model.fields[number], number, records, left, right, levels, at)
+        apart[:, number] = _find_apart(model.fields[number], number, records, left, right, comparison, at)
     # No two things share an identifier.
     identified = [number for number, field in enumerate(model.fields) if field.role is Role.IDENTIFIER]
     is_one = (contributions[np.ix_(at, identified)] >= MIN_IDENTIFIED_BITS).any(axis=1)
@@ -131,11 +131,11 @@ def _find_apart(
     records: Sequence[Values],
     left: Int64s,
     right: Int64s,
-    levels: Int16s,
+    comparison: Comparison,
     at: Int64s,
 ) -> Bools:
     """Return which of some pairs have values in a field that plainly name two things."""
-    here = levels[at, number]
+    here = comparison.levels[at, number]
     if field.type is FieldType.DATE:
         apart = (here != MISSING) & (here <= MAX_BIRTH_LEVEL)
         for place in np.flatnonzero(apart).tolist():

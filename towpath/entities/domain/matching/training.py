@@ -107,7 +107,7 @@ def train(sample: Sample, config: IndexConfig) -> MatchModel:
             evidence = _evidence(match_weights(model, comparison))
         line = find_line(evidence, candidates, shares)
         matches = None if shares is None else shares >= MIN_KIND_SHARE
-        model = learn_apart_bits(model, values, left, right, comparison.levels, matches)
+        model = learn_apart_bits(model, values, left, right, comparison, matches)
         counts = np.array(list(Counter(tuple(row) for row in values).values()))
         has_many = counts.max() >= MANY_COPIES or counts[counts > 1].sum() >= COPIED_SHARE * len(values)
         model = model.model_copy(update={"equal_are_copies": bool(shares is not None or has_many)})
@@ -127,7 +127,7 @@ def train_cold(values: Sequence[Values], config: IndexConfig) -> MatchModel:
     """
     model = measure_frequencies(config, values)
     nothing = np.empty(0, dtype=np.int64)
-    model = learn_apart_bits(model, values, nothing, nothing, np.empty((0, len(model.fields)), dtype=np.int16), None)
+    model = learn_apart_bits(model, values, nothing, nothing, compare_pool(model, values, nothing, nothing), None)
     # Equal entities are one witness: what copies share is no sign that all share it.
     values = list(dict.fromkeys(tuple(row) for row in values))
     positions = np.arange(min(len(values), MAX_COLD_ENTITIES))
