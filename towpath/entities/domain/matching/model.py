@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -122,6 +123,12 @@ class MatchModel(BaseModel):
     def __eq__(self, other: object) -> bool:
         # By content: the arrays that are kept below do not compare.
         return isinstance(other, MatchModel) and self.model_dump() == other.model_dump()
+
+    def with_fields(self, fields: Sequence[FieldModel]) -> MatchModel:
+        """Return the model with other fields. A plain copy would keep the arrays that were made of the old ones."""
+        copy = self.model_copy(update={"fields": list(fields)})
+        copy.__dict__.pop("level_weights", None)
+        return copy
 
     @cached_property
     def rarity(self) -> Rarity:

@@ -92,7 +92,7 @@ def weigh_words_of_matches(model: MatchModel, candidates: Comparison, matches: n
         m = (counts + PSEUDO_COUNT * WORD_SHARES) / (counts.sum() + PSEUDO_COUNT)
         bits = _weigh_words(candidates, number, m)
         fields.append(field.model_copy(update={"word_bits": [round(float(bit), 4) for bit in bits]}))
-    return model.model_copy(update={"fields": fields})
+    return model.with_fields(fields)
 
 
 def _weigh_words(candidates: Comparison, number: int, m: Floats = WORD_SHARES) -> Floats:

@@ -33,6 +33,8 @@ class Role(StrEnum):
     OTHER = "other"
 
 
+OWN_ROLES = frozenset({Role.GIVEN_NAME, Role.BIRTH, Role.TITLE})
+"""Roles of fields whose values are a thing's own: different ones mean two things, equal ones that it may be one."""
 _GIVEN = frozenset({"first", "given", "forename", "firstname", "givenname", "vorname", "prenom", "prénom", "imię", "imie"})
 _FAMILY = frozenset(
     {"last", "family", "surname", "lastname", "familyname", "nachname", "apellido", "apellidos", "cognome", "nazwisko"}

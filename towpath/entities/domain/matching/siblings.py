@@ -17,14 +17,12 @@ from towpath.entities.domain.matching.comparison import Comparison, Values
 from towpath.entities.domain.matching.conflicts import LOWEST_STRING_LEVEL
 from towpath.entities.domain.matching.levels import MISSING, Floats
 from towpath.entities.domain.matching.model import FieldModel, MatchModel
-from towpath.entities.domain.matching.roles import Role
+from towpath.entities.domain.matching.roles import OWN_ROLES, Role
 from towpath.entities.domain.matching.textspace import Int64s
 from towpath.entities.types import FieldType
 
 Bools = npt.NDArray[np.bool_]
 
-OWN_ROLES = frozenset({Role.GIVEN_NAME, Role.BIRTH, Role.TITLE})
-"""Roles of fields whose values are a thing's own: different ones mean two things, equal ones that it may be one."""
 PARTING_ROLES = OWN_ROLES | {Role.PRICE}
 """Roles of fields in which two plainly different values mean two things."""
 MAX_PRICE_RATIO = 4.0
@@ -66,7 +64,7 @@ def learn_apart_bits(
             share = (float(apart.sum()) + APART_PSEUDO_COUNT * APART_SHARE) / (compared + APART_PSEUDO_COUNT)
             bits = round(float(-np.log2(share)), 4) if share <= MAX_APART_SHARE else 0.0
         fields.append(field.model_copy(update={"apart_bits": bits}))
-    return model.model_copy(update={"fields": fields})
+    return model.with_fields(fields)
 
 
 def _is_own(field: FieldModel) -> bool:
