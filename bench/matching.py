@@ -212,7 +212,9 @@ def matched(data: datasets.DataSet, clean: bool) -> Run:
     has_value = [any(row.get(name) not in (None, "") for name in names) for row in data.rows]
     data = replace(data, rows=list(compress(data.rows, has_value)))
     if not clean:
-        data = replace(data, rows=[{name: value for name, value in row.items() if name != "source"} for row in data.rows])
+        data = replace(
+            data, rows=[{name: value for name, value in row.items() if name != "source"} for row in data.rows]
+        )
     run = Run(data, data.config(clean))
     run.prepare()
     run.candidates()

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from os.path import commonprefix
 
 from nicknames import NickNamer
 from rapidfuzz.distance import OSA, JaroWinkler
 
 from towpath.entities.domain.matching.legal_forms import LEADING_FORMS, LEGAL_FORMS
-from towpath.entities.domain.matching.quantities import find_quantities
+from towpath.entities.domain.matching.quantities import find_quantities, is_same_quantity
 from towpath.entities.domain.matching.scripts import CJK_LEGAL_FORMS
 from towpath.entities.domain.matching.views import put_in_one_script
 from towpath.entities.domain.matching.words import NUMERALS, are_spellings
@@ -32,12 +31,11 @@ STEM_SHARE = 0.6
 MIN_JOINED_CHARS = 6
 MIN_JOINED_LIKENESS = 0.8
 VOWELS = frozenset("aeiouy")
-SAME_QUANTITY = 0.015
-"""Part by which a quantity may differ when it is told in another unit and rounded."""
-FILLERS = frozenset(
-    {"a", "an", "the", "of", "for", "with", "in", "on", "at", "by", "to", "from", "and", "or", "new", "und", "der", "die",
-     "das", "von", "mit", "et", "de", "la", "le", "les", "du", "el", "los", "y", "e", "di", "da", "do"}
-)  # fmt: skip
+_FILLERS = """
+    a an the of for with in on at by to from and or new
+    und der die das von mit et de la le les du el los y e di da do
+"""
+FILLERS = frozenset(_FILLERS.split())
 EDITIONS = frozenset({"pro", "max", "mini", "plus", "lite", "ultra"})
 """Words that make another product of one, also where only one side has them."""
 
@@ -46,14 +44,14 @@ def are_names_apart(first: str, second: str) -> bool:
     """Return whether two given names belong to two people: no word of one is a spelling of a word of the other."""
     first, second = put_in_one_script(first, second)
     here, there = first.split(" "), second.split(" ")
-    return not any(_are_names_alike(one, other) for one in here for other in there)
+    return not any(_are_names_alike(word, other) for word in here for other in there)
 
 
-def _are_names_alike(one: str, other: str) -> bool:
+def _are_names_alike(word: str, other: str) -> bool:
     return (
-        are_spellings(one, other)
-        or JaroWinkler.similarity(one, other) >= MIN_NAME_LIKENESS
-        or not _all_names(one).isdisjoint(_all_names(other))
+        are_spellings(word, other)
+        or JaroWinkler.similarity(word, other) >= MIN_NAME_LIKENESS
+        or not _all_names(word).isdisjoint(_all_names(other))
     )
 
 
@@ -111,17 +109,15 @@ def _strike_quantities(
     ours, theirs = find_quantities(left), find_quantities(right)
     struck_here: set[str] = set()
     struck_there: set[str] = set()
-    for one in ours:
-        for other in theirs:
-            if one.dimension == other.dimension and abs(one.size - other.size) <= SAME_QUANTITY * max(one.size, other.size):
-                struck_here.update(one.words)
-                struck_there.update(other.words)
+    for left_quantity in ours:
+        for right_quantity in theirs:
+            if is_same_quantity(left_quantity, right_quantity):
+                struck_here.update(left_quantity.words)
+                struck_there.update(right_quantity.words)
     return [word for word in here if word not in struck_here], [word for word in there if word not in struck_there]
 
 
-def _strike_joined(
-    here: list[str], there: list[str], left: list[str], right: list[str]
-) -> tuple[list[str], list[str]]:
+def _strike_joined(here: list[str], there: list[str], left: list[str], right: list[str]) -> tuple[list[str], list[str]]:
     """Leave out words that the other side writes as several, joined or by their first letters."""
     here, there = _strike_joined_in(here, there, right)
     there, here = _strike_joined_in(there, here, left)
@@ -132,8 +128,8 @@ def _strike_joined_in(words: list[str], others: list[str], whole: list[str]) -> 
     for word in list(words):
         parts = _find_parts(word, whole)
         if parts:
-            words = [kept for kept in words if kept != word]
-            others = [kept for kept in others if kept not in parts]
+            words = [rest for rest in words if rest != word]
+            others = [rest for rest in others if rest not in parts]
     return words, others
 
 
@@ -158,10 +154,10 @@ def _find_parts(word: str, whole: list[str]) -> frozenset[str]:
 
 def _are_joined_alike(here: list[str], there: list[str]) -> bool:
     """Return whether words are spellings of each other if spaces do not count."""
-    one, other = "".join(here), "".join(there)
-    if min(len(one), len(other)) < MIN_JOINED_CHARS or not (one.isalpha() and other.isalpha()):
+    left, right = "".join(here), "".join(there)
+    if min(len(left), len(right)) < MIN_JOINED_CHARS or not (left.isalpha() and right.isalpha()):
         return False
-    return OSA.normalized_similarity(one, other) >= MIN_JOINED_LIKENESS
+    return OSA.normalized_similarity(left, right) >= MIN_JOINED_LIKENESS
 
 
 def _strike_spellings(here: list[str], there: list[str]) -> tuple[list[str], list[str]]:
@@ -199,12 +195,14 @@ def _are_words_alike(word: str, other: str) -> bool:
         return float(word) == float(other)
     short, long = sorted((word, other), key=len)
     # A model number with a letter more names a variant that sellers leave out.
-    return len(short) >= MIN_MODEL_CHARS and (long.startswith(short) or (len(short) > 6 and OSA.distance(word, other) <= 1))
+    return len(short) >= MIN_MODEL_CHARS and (
+        long.startswith(short) or (len(short) > 6 and OSA.distance(word, other) <= 1)
+    )
 
 
 def _is_inflected(word: str, other: str) -> bool:
     """Return whether two words begin alike: `battery` and `batteries`."""
-    common = len(commonprefix((word, other)))
+    common = next((at for at, (left, right) in enumerate(zip(word, other, strict=False)) if left != right), len(word))
     return common >= max(MIN_STEM_CHARS, STEM_SHARE * max(len(word), len(other)))
 
 

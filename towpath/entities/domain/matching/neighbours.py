@@ -101,13 +101,11 @@ def weigh_words_of_matches(model: MatchModel, candidates: Comparison, matches: n
     return model.with_fields(fields)
 
 
-def weigh_conflicts_of_matches(
-    model: MatchModel, candidates: Comparison, matches: npt.NDArray[np.bool_]
-) -> MatchModel:
+def weigh_conflicts_of_matches(model: MatchModel, candidates: Comparison, matches: npt.NDArray[np.bool_]) -> MatchModel:
     """Return the model with conflicts in fields of few values weighed by how often the index's own matches have them.
 
-    A category or a genre is noise in one index, a state or a sex is sure in another one. What tells entities apart keeps
-    its weight: siblings that are taken for matches would talk it away.
+    A category or a genre is noise in one index, a state or a sex is sure in another one. What tells entities apart
+    keeps its weight: siblings that are taken for matches would talk it away.
     """
     fields = []
     for number, field in enumerate(model.fields):

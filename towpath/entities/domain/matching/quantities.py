@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 _UNITS: dict[str, dict[str, float]] = {
@@ -33,6 +34,10 @@ for _dimension, _sizes in _UNITS.items():
         _DIMENSIONS.setdefault(_unit, []).append((_dimension, _size))
 
 
+MAX_ROUNDING = 0.015
+"""Part by which a quantity may differ when it is told in another unit and rounded."""
+
+
 class Quantity(NamedTuple):
     """A quantity, and the words that tell it."""
 
@@ -43,10 +48,17 @@ class Quantity(NamedTuple):
 
 def find_quantities(words: Sequence[str]) -> list[Quantity]:
     """Return what is told by a number and the unit behind it."""
-    found = []
-    for number, unit in zip(words, words[1:], strict=False):
+    quantities = []
+    for number, unit in pairwise(words):
         if unit in _DIMENSIONS and number.replace(".", "", 1).isdecimal() and number.isascii():
-            found += [
+            quantities += [
                 Quantity(dimension, float(number) * size, (number, unit)) for dimension, size in _DIMENSIONS[unit]
             ]
-    return found
+    return quantities
+
+
+def is_same_quantity(left: Quantity, right: Quantity) -> bool:
+    """Return whether two quantities are one, in whatever units."""
+    return left.dimension == right.dimension and abs(left.size - right.size) <= MAX_ROUNDING * max(
+        left.size, right.size
+    )

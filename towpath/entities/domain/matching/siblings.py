@@ -1,8 +1,8 @@
 """Siblings: two things that share nearly all, and are two by the values of a field that is their own.
 
 Evidence is a sum, so a house, a family name and a telephone that agree outweigh any conflict of given names. For
-siblings they all agree, since they are one fact. So where the values of such a field are plainly apart, what remains for
-a match is only what agrees in *other* fields of that kind; everything shared by context is set aside.
+siblings they all agree, since they are one fact. So where the values of such a field are plainly apart, what remains
+for a match is only what agrees in *other* fields of that kind; everything shared by context is set aside.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from towpath.entities.domain.matching.apart import are_names_apart, are_titles_apart
 from towpath.entities.domain.matching.comparison import Comparison, Values
-from towpath.entities.domain.matching.conflicts import LOWEST_STRING_LEVEL
+from towpath.entities.domain.matching.conflicts import LOWEST_NUMBER_LEVEL, LOWEST_STRING_LEVEL
 from towpath.entities.domain.matching.levels import MISSING, Floats
 from towpath.entities.domain.matching.model import FieldModel, MatchModel
 from towpath.entities.domain.matching.roles import OWN_ROLES, Role
@@ -42,7 +42,12 @@ MIN_IDENTIFIED_BITS = 1.0
 
 
 def learn_apart_bits(
-    model: MatchModel, records: Sequence[Values], left: Int64s, right: Int64s, comparison: Comparison, matches: Bools | None
+    model: MatchModel,
+    records: Sequence[Values],
+    left: Int64s,
+    right: Int64s,
+    comparison: Comparison,
+    matches: Bools | None,
 ) -> MatchModel:
     """Return the model with what plainly different values say in each field that is a thing's own.
 
@@ -104,13 +109,15 @@ def set_siblings_apart(
     for number in own:
         apart[:, number] = _find_apart(model.fields[number], number, records, left, right, comparison, at)
     # No two things share an identifier.
-    identified = [number for number, field in enumerate(model.fields) if field.role is Role.IDENTIFIER]
-    is_one = (contributions[np.ix_(at, identified)] >= MIN_IDENTIFIED_BITS).any(axis=1)
+    identifies = np.array([field.role is Role.IDENTIFIER for field in model.fields], dtype=np.bool_)
+    is_one = ((contributions[at] >= MIN_IDENTIFIED_BITS) & identifies).any(axis=1)
     some = apart.any(axis=1) & ~is_one
     at, apart = at[some], apart[some]
     if not len(at):
         return
-    tells = np.array([_tells(field) for field in model.fields], dtype=np.bool_)
+    # Who has said which values are a thing's own has said of the others that they are not.
+    is_said = any(field.role is Role.OWN for field in model.fields)
+    tells = np.array([_tells(field, is_said=is_said) for field in model.fields], dtype=np.bool_)
     agreeing = np.maximum(contributions[at], 0.0)
     agreeing[:, ~tells] = 0.0
     agreeing[apart] = 0.0
@@ -119,8 +126,8 @@ def set_siblings_apart(
     contributions[at] -= apart * (excess / apart.sum(axis=1))[:, None]
 
 
-def _tells(field: FieldModel) -> bool:
-    return field.role in OWN_ROLES or (field.role is Role.OTHER and field.is_telling)
+def _tells(field: FieldModel, *, is_said: bool) -> bool:
+    return field.role in OWN_ROLES or (field.role is Role.OTHER and field.is_telling and not is_said)
 
 
 def _find_apart(
@@ -139,8 +146,12 @@ def _find_apart(
         for place in np.flatnonzero(apart).tolist():
             apart[place] = all(_is_whole_date(records[int(side[at[place]])][number]) for side in (left, right))
         return np.asarray(apart)
+    if field.type is FieldType.NUMBER and field.role is Role.OWN:
+        return np.asarray((here != MISSING) & (here < LOWEST_NUMBER_LEVEL))
     if field.role is Role.PRICE:
-        prices = [np.array([float(records[row][number] or "nan") for row in side[at].tolist()]) for side in (left, right)]
+        prices = [
+            np.array([float(records[row][number] or "nan") for row in side[at].tolist()]) for side in (left, right)
+        ]
         low, high = np.abs(np.minimum(*prices)), np.abs(np.maximum(*prices))
         return np.asarray((here != MISSING) & (low > 0.0) & (high > MAX_PRICE_RATIO * low))
     apart = np.zeros(len(at), dtype=np.bool_)
