@@ -151,7 +151,7 @@ class GroupService:
         first, second = list(rows)
         if index.has_clean_sources and first.source is not None and first.source == second.source:
             view.reason = WhyReason.SAME_SOURCE
-            view.sentence = f"Both are from the source {first.source}, which is declared to be free of duplicates."
+            view.sentence = f"Both are from the source {first.source}. {_say_clean(index)}"
             return
         model = await self._models.get(connection, index)
         pair = Candidates(np.array([low.uid]), np.array([high.uid]))
@@ -255,13 +255,26 @@ async def _explain_apart(
     names = ", ".join(f"{item.entity_id} and {item.duplicate_id}" for item in view.lost_to)
     if index.has_clean_sources:
         view.reason = WhyReason.ONE_TO_ONE
-        view.sentence = f"Each may have one partner in the other's source, and these were better: {names}."
+        view.sentence = (
+            f"Each may have one partner in the other's source, and these were better: {names}. {_say_clean(index)}"
+        )
     elif better and not _is_near(alone, better):
         view.reason = WhyReason.BETTER_CANDIDATE
         view.sentence = f"One of them has a candidate that is much better: {names}."
     else:
         view.reason = WhyReason.OUTWEIGHED
         view.sentence = "They are similar enough, but other members of their groups speak against it."
+
+
+def _say_clean(index: Index) -> str:
+    """Say why sources count as free of duplicates: declared, or inferred and then to be overruled."""
+    if index.config.clean_sources:
+        return "Sources are declared to be free of duplicates."
+    confidence = 0.0 if index.inferred is None else index.inferred.confidence
+    return (
+        f"Nobody has declared it, but sources are inferred to be free of duplicates (confidence {confidence:.2f}); "
+        "inferSources: false overrules it."
+    )
 
 
 MARGIN_TOLD = 3.0
