@@ -56,7 +56,7 @@ class Override:
 
 
 def override(stored: Rules, requested: Override) -> Rules:
-    """Return the rules of an index with those of a request, whose rule of all fields overrules stored ones of single."""
+    """Return the rules of an index with those of a request, whose rule of all fields overrules stored ones of some."""
     by_field = {**stored.by_field, **requested.by_field} if requested.default is None else requested.by_field
     return Rules(
         stored.default if requested.default is None else requested.default,
