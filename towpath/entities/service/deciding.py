@@ -7,13 +7,13 @@ evidence of the fields alone; what is stored is what the pair was judged by, wit
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from towpath.core.threads import compute
 from towpath.db.engine import Connection
 from towpath.entities.domain.matching import (
     DIFFERENT,
@@ -65,6 +65,8 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 PAIRS_A_LOOK = 50_000
+FEW_ENTITIES = 200
+"""The components of so many are decided in a few milliseconds."""
 # A group has a pair for every two members: a single write closes small groups, a batch closes larger ones.
 MAX_CLOSED_GROUP = 400
 MAX_CLOSED_GROUP_AT_ONCE = 40
@@ -177,7 +179,7 @@ async def _decide_from(
         return 0
     scope = await _read_scope(connection, index, model, marks)
     graph = scope.graph
-    verdicts, components = await asyncio.to_thread(_decide, scope, index, model)
+    verdicts, components = await compute(len(graph.uids) <= FEW_ENTITIES, _decide, scope, index, model)
     members, labels = _memberships(graph, components)
     _, group_of_member, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     # What follows from a larger group stays as it is until a batch decides.
