@@ -18,6 +18,7 @@ from towpath.jobs.types import JobError, JobRef, JobState, JobWarning, RunState
 
 ENTITY_BATCH = "entity_batch"
 ENTITY_REINDEX = "entity_reindex"
+ENTITY_SETTLE = "entity_settle"
 """The kinds of jobs: stored words, and names of workflows."""
 
 DEFAULT_INDEX = "default"
