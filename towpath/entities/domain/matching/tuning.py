@@ -130,8 +130,9 @@ def _fit(model: MatchModel, comparison: Comparison, apart: Bools, truth: Bools, 
     going_by = np.array([field.apart_bits > 0.0 for field in model.fields], dtype=np.bool_)
     # Siblings are set apart by other means: what they share, and they share nearly all, is no less worth for that.
     rest = np.flatnonzero(~(apart & going_by).any(axis=1))
-    if truth[rest].any() and not truth[rest].all():
-        comparison, truth = comparison.take(rest), truth[rest]
+    comparison, truth = comparison.take(rest), truth[rest]
+    if truth.all() or not truth.any():
+        return model
     features, offset, penalties, level_columns = _make_design_matrix(model, comparison)
     coefficients = _maximise_likelihood(features, offset, penalties, truth)
     fields = []
