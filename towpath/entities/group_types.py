@@ -34,6 +34,7 @@ class Cause(StrEnum):
     UNDO = "undo"
     REINDEX = "reindex"
     SETTLE = "settle"
+    JUDGEMENT = "judgement"
 
 
 class GroupMembers(Wire):
@@ -95,6 +96,7 @@ class WhyReason(StrEnum):
     GROUP = "group"
     CHAIN = "chain"
     LABEL = "label"
+    JUDGEMENT = "judgement"
     SAME_SOURCE = "same_source"
     NO_SHARED_KEY = "no_shared_key"
     COMMON_KEYS = "common_keys"
@@ -116,6 +118,8 @@ class WhyView(Wire):
     group_id: str | None = None
     other_group_id: str | None = None
     similarity: float | None = None
+    judged_by: str | None = Field(default=None, description="The model whose judgement decides.")
+    judge_reason: str | None = Field(default=None, description="Why it judges so.")
     explanation: Explanation | None = None
     chain: list[PairView] = Field(default=[], description="The pairs, or the labels, that lead from one to the other.")
     lost_to: list[PairView] = Field(default=[], description="The pairs that were preferred.")

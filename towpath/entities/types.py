@@ -18,6 +18,7 @@ from towpath.jobs.types import JobError, JobRef, JobState, JobWarning, RunState
 
 ENTITY_BATCH = "entity_batch"
 ENTITY_REINDEX = "entity_reindex"
+ENTITY_JUDGE = "entity_judge"
 """The kinds of jobs: stored words, and names of workflows."""
 
 DEFAULT_INDEX = "default"
@@ -137,10 +138,16 @@ class Basis(StrEnum):
     """A better pair of one of the two, that leaves this one little room."""
     DIFFERENT = "different"
     """A label that they are not the same."""
+    JUDGED_SAME = "judged_same"
+    """A judgement of a model that both are the same, or what follows from such judgements."""
+    JUDGED_DIFFERENT = "judged_different"
+    """A judgement that they are not."""
 
 
 LABEL_PART = "#label"
 """What an explanation calls the part that a label has."""
+JUDGE_PART = "#judge"
+"""What it calls the part that the judgement of a model has."""
 
 
 class Contribution(Wire):
@@ -153,7 +160,8 @@ class Contribution(Wire):
 class Explanation(Wire):
     """Why a score is what it is: prior and contributions add up to the log-odds of `similarity`, in bits.
 
-    The prior of a pair that its group has turned has the group's in it; a label is a contribution named `#label`.
+    The prior of a pair that its group has turned has the group's in it; a label is a contribution named `#label`, and a
+    model's judgement one named `#judge`.
     """
 
     prior: float
@@ -168,6 +176,8 @@ class Candidate(Wire):
     similarity: float
     duplicate: bool = Field(description="The verdict, apart from the score.")
     sku: str | None = None
+    judged_by: str | None = Field(default=None, description="The model whose judgement the verdict follows.")
+    judge_reason: str | None = Field(default=None, description="Why it judges so.")
     explanation: Explanation | None = None
 
 
@@ -186,6 +196,8 @@ class PairView(Wire):
     duplicate_id: str
     similarity: float
     duplicate: bool
+    judged_by: str | None = Field(default=None, description="The model whose judgement the verdict follows.")
+    judge_reason: str | None = Field(default=None, description="Why it judges so.")
     explanation: Explanation | None = None
 
 
@@ -323,6 +335,7 @@ class Phase(StrEnum):
     MATCH = "match"
     RESOLVE = "resolve"
     SWAP = "swap"
+    JUDGE = "judge"
 
 
 class ShareTask(BaseModel):
