@@ -17,7 +17,7 @@ from tests.support.llm_server import Fault, LlmServer
 from towpath.core.errors import BadInputError, ConflictError
 from towpath.db.engine import Database
 from towpath.entities.domain.golden import Rules
-from towpath.entities.domain.judging import PAIRS_A_PROMPT
+from towpath.entities.domain.judging import PAIRS_A_PROMPT, Question, judge_prompt
 from towpath.entities.group_types import WhyReason
 from towpath.entities.judge_types import JudgeBody, JudgementView, JudgeParams, JudgeResult
 from towpath.entities.service.judgements import JudgementService
@@ -29,6 +29,7 @@ from towpath.jobs.patience import Patience
 from towpath.jobs.store.jobs import get_job
 from towpath.jobs.types import JobRef, PageTask
 from towpath.llm import LanguageModels
+from towpath.llm.bounds import max_price
 from towpath.llm.gateway import LlmGateway
 from towpath.llm.types import LlmConfig
 
@@ -261,7 +262,7 @@ async def test_a_model_that_never_answers_in_the_form_leaves_pairs_unanswered(be
 
 async def test_no_request_is_made_that_could_cost_more_than_is_left(database: Database, provider: LlmServer) -> None:
     rig = await Rig(database).make(PLACES, candidateThreshold=0.0)
-    await rig.upsert_all([firm(number, f"Fjell Bygg {number}") for number in range(20)])
+    await rig.upsert_all([firm(number, f"Fjell Bygg {number}") for number in range(10, 30)])
     bench = Bench(rig, provider)
     pairs = len(await bench.pairs())
     assert pairs > 2 * PAIRS_A_PROMPT
@@ -271,10 +272,13 @@ async def test_no_request_is_made_that_could_cost_more_than_is_left(database: Da
 
     assert (nothing.asked, nothing.cost_usd, nothing.stopped_because) == (0, 0.0, "budget")
     assert provider.calls == []
-    # What a request may cost at most is far more than what it costs here: a second one could go beyond.
-    some = await bench.judge(maxCostUsd=0.11)
+    # All prompts of 64 pairs are of one length. One fits to the byte; with what it has cost, a second one does not.
+    side = {field: value for field, value in firm(10, "Fjell Bygg 10").items() if field != "id"}
+    bound = max_price(bench.models.catalog, MODEL, judge_prompt([Question(side, side)] * PAIRS_A_PROMPT))
+    assert (await bench.judge(maxCostUsd=bound - 1e-9)).asked == 0
+    some = await bench.judge(maxCostUsd=bound + 1e-9)
     assert (some.asked, some.stopped_because) == (PAIRS_A_PROMPT, "budget")
-    assert 0 < some.cost_usd <= 0.11
+    assert 0 < some.cost_usd < bound
     assert len(provider.calls) == 1
     limited = await bench.judge(limit=10)
     assert (limited.asked, limited.stopped_because) == (10, "limit")
@@ -292,9 +296,13 @@ async def test_the_most_doubtful_pairs_come_first_and_only_those_of_the_zone(ben
     await bench.judge(limit=1)
 
     assert list(await bench.listed()) == [nearest]
-    low, high = sorted(view.similarity for view in pairs.values())[0:2]
-    within = await bench.judge(zone={"from": low, "to": (low + high) / 2})
-    assert within.asked <= 1
+    similarities = sorted({view.similarity for view in pairs.values()})
+    assert len(similarities) > 1
+    middle = (similarities[0] + similarities[1]) / 2
+    lowest = {pair for pair, view in pairs.items() if view.similarity < middle} - {nearest}
+    within = await bench.judge(zone={"from": 0.0, "to": middle})
+    assert within.asked == len(lowest)
+    assert lowest <= (await bench.listed()).keys()
 
 
 async def test_a_page_that_comes_twice_is_asked_and_counted_once(bench: Bench) -> None:

@@ -91,7 +91,7 @@ class Constraints:
 
     def say_by_labels(self, left: Int64s, right: Int64s) -> Int8s:
         """Return what labels alone say of each of some pairs, without judgements."""
-        return (self._by_labels or self).say(left, right)
+        return (self if self._by_labels is None else self._by_labels).say(left, right)
 
     def is_judged(self, left: int, right: int) -> bool:
         """Return whether it takes judgements for what is said of two entities."""
